@@ -1,0 +1,1 @@
+"""What happened, exactly once: usage, capacity, steps and activity, in a durable journal."""

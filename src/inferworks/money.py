@@ -1,0 +1,163 @@
+"""Money as whole numbers, and the one way to divide it.
+
+Problem. A gateway that keeps money in binary floats, or rounds each call to a cent or a micro-dollar,
+loses or invents a little at every call; after a million calls nobody can say where it went.
+
+Decision. An amount is an integer number of *picounits*: 10^-12 of its currency. A price with at most
+six decimals per million units, times a whole number of units, is then a whole number of picounits, so
+rating a call never rounds (theorem 1 of `docs/books.md`). The only operation that could leave a
+remainder is division, and `split` is the only division there is: it hands the remainder out one
+picounit at a time, so that the parts always sum to the whole (theorem 2).
+
+Rejected. `Decimal` per amount (slow, and a context somewhere may round); floats with a tolerance (a
+tolerance is where errors live); integer cents (one token costs a ten-thousandth of a cent).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeVar
+
+from inferworks.errors import MoneyError
+
+PICO = 10**12
+"""Picounits in one unit of any currency."""
+
+_MILLION = 10**6
+_LIMIT = 10**38  # what DECIMAL(38, 12) holds, in picounits
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Money:
+    """An exact amount: `pico` picounits (10^-12) of `currency` (an ISO 4217 code)."""
+
+    pico: int
+    currency: str
+
+    @classmethod
+    def parse(cls, text: str, currency: str) -> Money:
+        """The amount written in `text`, e.g. `"12.50"`; refused when finer than 10^-12."""
+        return cls(parse_pico(text), currency)
+
+    def __add__(self, other: Money) -> Money:
+        return Money(self.pico + self._same(other).pico, self.currency)
+
+    def __sub__(self, other: Money) -> Money:
+        return Money(self.pico - self._same(other).pico, self.currency)
+
+    def __neg__(self) -> Money:
+        return Money(-self.pico, self.currency)
+
+    def __str__(self) -> str:
+        return f"{format_pico(self.pico)} {self.currency}"
+
+    def _same(self, other: Money) -> Money:
+        if other.currency != self.currency:
+            raise MoneyError(
+                f"cannot add {other.currency} to {self.currency} without a dated exchange rate"
+            )
+        return other
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A price: `pico_per_unit` picounits of `currency` for one unit (one token, one request)."""
+
+    pico_per_unit: int
+    currency: str
+
+    @classmethod
+    def per_million(cls, text: str, currency: str) -> Rate:
+        """The rate of a price per million units, e.g. `"0.50"`; at most six decimals."""
+        whole, rest = divmod(parse_pico(text), _MILLION)
+        if rest:
+            raise MoneyError(f"price {text!r} per million has more than six decimals")
+        return cls(whole, currency)
+
+    def per_million_text(self) -> str:
+        """The price per million units as an exact decimal string."""
+        return format_pico(self.pico_per_unit * _MILLION)
+
+    def times(self, units: int) -> Money:
+        """What `units` units cost. Exact: integers only."""
+        return Money(self.pico_per_unit * units, self.currency)
+
+
+def parse_pico(text: str) -> int:
+    """Picounits of the plain decimal number in `text`; MoneyError when it is none, or too fine."""
+    stripped = text.strip()
+    if len(stripped) > 64 or not _DECIMAL.fullmatch(stripped):
+        raise MoneyError(f"not a plain decimal number: {text[:80]!r}")
+    sign, digits, exponent = Decimal(stripped).as_tuple()
+    if not isinstance(exponent, int):
+        raise MoneyError(f"not a finite number: {text!r}")
+    number = int("".join(map(str, digits)) or "0")
+    scale = exponent + 12
+    scaled, rest = divmod(number * ten_to(max(scale, 0)), ten_to(max(-scale, 0)))
+    if rest:
+        raise MoneyError(f"amount {text!r} is finer than 10^-12 of its currency")
+    if scaled >= _LIMIT:
+        raise MoneyError(f"amount {text!r} is too large")
+    return -scaled if sign else scaled
+
+
+def ten_to(power: int) -> int:
+    """10 to a power of zero or more, as an integer."""
+    return int(10**power)
+
+
+def format_pico(pico: int, *, places: int = 2) -> str:
+    """The exact decimal text of `pico` picounits, with at least `places` decimals, never rounded."""
+    whole, fraction = divmod(abs(pico), PICO)
+    decimals = f"{fraction:012d}".rstrip("0").ljust(places, "0")
+    sign = "-" if pico < 0 else ""
+    return f"{sign}{whole}.{decimals}" if decimals else f"{sign}{whole}"
+
+
+def round_pico(pico: int, *, places: int) -> str:
+    """`pico` picounits for people: rounded half to even at `places` decimals. Never for sums."""
+    step = ten_to(12 - places)
+    low, rest = divmod(abs(pico), step)
+    up = rest * 2 > step or (rest * 2 == step and low % 2 == 1)
+    return format_pico((low + up) * step * (-1 if pico < 0 else 1), places=places)
+
+
+def split(total: int, weights: Mapping[Key, int]) -> dict[Key, int]:
+    """Divide `total` by `weights` into whole parts that sum to `total` exactly.
+
+    Largest remainder: every part is the floor of its exact share, and the units left over go one each
+    to the largest fractions, ties by key. So a part is within one unit of its exact share, the result
+    does not depend on the order of the input, and a negative total splits by the same ratios. Raises
+    MoneyError when a weight is negative or all are zero: the caller must say where such money goes.
+    Keys of one call must be mutually comparable. (Theorem 2; Hamilton's method of apportionment.)
+    """
+    whole = sum(weights.values())
+    if whole <= 0 or min(weights.values()) < 0:
+        raise MoneyError("cannot split by weights that are negative or sum to zero")
+    magnitude, sign = (total, 1) if total >= 0 else (-total, -1)
+    parts: dict[Key, int] = {}
+    fractions: list[tuple[int, Key]] = []
+    for key, weight in weights.items():
+        part, fraction = divmod(magnitude * weight, whole)
+        parts[key] = sign * part
+        if fraction:
+            fractions.append((-fraction, key))
+    left = magnitude - sign * sum(parts.values())
+    if left:
+        for _, key in sorted(fractions)[:left]:
+            parts[key] += sign
+    return parts
+
+
+def total(amounts: Iterable[Money], currency: str) -> Money:
+    """The sum of `amounts`, all of which must be in `currency`."""
+    result = Money(0, currency)
+    for amount in amounts:
+        result += amount
+    return result

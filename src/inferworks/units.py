@@ -1,0 +1,29 @@
+"""What can be counted: one row per unit, with what it measures.
+
+Quantities are integers of the unit named; a price is per one of them (`money.Rate`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Unit(StrEnum):
+    """A countable unit."""
+
+    INPUT_TOKENS = "input_tokens"
+    CACHE_READ_TOKENS = "cache_read_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+    REASONING_TOKENS = "reasoning_tokens"
+    REQUESTS = "requests"
+    NODE_NS = "node_ns"
+    """Nanoseconds that a node was occupied."""
+    REPLICA_NS = "replica_ns"
+    """Nanoseconds that a replica was in a state."""
+    BYTE_NS = "byte_ns"
+    """Bytes held times nanoseconds held."""
+    BYTES = "bytes"
+    MINUTES = "minutes"
+
+
+NS_PER_SECOND = 1_000_000_000
