@@ -1,0 +1,334 @@
+"""An HTTP/1.1 client for upstreams: keeps connections, streams at once, gives up cleanly.
+
+Same reasons as the server beside it. A response is read piece by piece as it comes from the socket;
+when its reader is slow the socket is not read further, so back-pressure reaches the upstream. Leaving
+`stream(...)` early drops the connection, which is how an upstream learns that nobody wants its answer.
+
+Every failure becomes an `UpstreamError` here and nowhere else; its `sent` says whether the upstream may
+have begun to work (and to cost). A request is never repeated here: that is the router's decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
+
+import httptools
+
+from inferworks.errors import ConfigError, UpstreamError
+
+_HIGH_WATER_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an upstream listens, and the path its API begins at."""
+
+    host: str
+    port: int
+    tls: bool
+    base_path: str
+
+    @classmethod
+    def parse(cls, url: str) -> Origin:
+        """The origin of an address such as `http://127.0.0.1:8000/v1`."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ConfigError(f"not an http or https address: {url!r}")
+        tls = parts.scheme == "https"
+        return cls(parts.hostname, parts.port or (443 if tls else 80), tls, parts.path.rstrip("/"))
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the `host` header wants them."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait for an upstream, in seconds."""
+
+    connect_s: float = 5.0
+    first_byte_s: float = 300.0
+    between_bytes_s: float = 120.0
+    idle_s: float = 30.0
+    """How long an unused connection is kept; less than servers commonly do."""
+
+
+class Response:
+    """An upstream's answer: `status`, `headers` (lower-case names) and its body as it comes."""
+
+    def __init__(self, connection: _Connection, status: int, headers: dict[bytes, bytes]) -> None:
+        self.status = status
+        self.headers = headers
+        self._connection = connection
+
+    async def pieces(self, timeout_s: float) -> AsyncIterator[bytes]:
+        """The body, piece by piece; UpstreamError when it breaks off or stalls for `timeout_s`."""
+        while piece := await self._connection.next_piece(timeout_s):
+            yield piece
+
+    async def next_piece(self, timeout_s: float) -> bytes:
+        """The next piece of the body; empty at its end."""
+        return await self._connection.next_piece(timeout_s)
+
+    async def read(self, timeout_s: float, limit_bytes: int) -> bytes:
+        """The whole body; UpstreamError when larger than `limit_bytes`."""
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await self._connection.next_piece(timeout_s):
+            size += len(piece)
+            if size > limit_bytes:
+                raise UpstreamError(f"answer larger than {limit_bytes} bytes", sent=True)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection to an upstream: one request at a time."""
+
+    status: int
+    complete: bool
+    free_since: float
+    _headers: dict[bytes, bytes]
+    _pieces: deque[bytes]
+    _buffered: int
+    _error: str | None
+    _until_close: bool
+    _reusable: bool
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self.free_since = 0.0
+        self._begin()
+
+    # --- what the event loop and the parser call
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if not self.complete:
+            if self.status and self._until_close:
+                self.complete = True
+            else:
+                self._error = self._error or f"{self._where} closed the connection mid-answer"
+        self._wake()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._error = f"{self._where} sent something that is not HTTP/1.1"
+            self.drop()
+        if self._buffered > _HIGH_WATER_BYTES and self._transport is not None:
+            self._transport.pause_reading()
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._headers = {}
+            return
+        self.status = status
+        self._until_close = not ({b"content-length", b"transfer-encoding"} & self._headers.keys())
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces.append(body)
+        self._buffered += len(body)
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_status_code() < 200:
+            return
+        self.complete = True
+        self._reusable = self._parser.should_keep_alive() and not self._until_close
+
+    # --- what the client calls
+
+    async def ask(self, request: bytes) -> None:
+        """Send one request."""
+        self._begin()
+        if self._transport is None:
+            raise UpstreamError(f"{self._where} closed the connection", sent=False)
+        self._transport.write(request)
+        if self._writable is not None:
+            await self._writable
+
+    async def answer_head(self, timeout_s: float) -> Response:
+        """Wait for the head of the answer."""
+        while not self.status:
+            await self._wait(timeout_s)
+        return Response(self, self.status, self._headers)
+
+    async def next_piece(self, timeout_s: float) -> bytes:
+        """All of the body that has come and was not taken; waits for some; empty at the end."""
+        while not self._pieces:
+            if self.complete:
+                return b""
+            await self._wait(timeout_s)
+        pieces = b"".join(self._pieces) if len(self._pieces) > 1 else self._pieces[0]
+        self._pieces.clear()
+        if self._buffered > _HIGH_WATER_BYTES and self._transport is not None:
+            self._transport.resume_reading()
+        self._buffered = 0
+        return pieces
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request may be sent on it."""
+        alive = self._transport is not None and not self._transport.is_closing()
+        return alive and self.complete and self._reusable and not self._pieces
+
+    def drop(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _begin(self) -> None:
+        """Forget the exchange before; ready for the next."""
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers = {}
+        self._pieces = deque()
+        self._buffered = 0
+        self._error = None
+        self._until_close = False
+        self._reusable = False
+        self.status = 0
+        self.complete = False
+
+    async def _wait(self, timeout_s: float) -> None:
+        if self._error is None and self._transport is None:
+            self._error = f"{self._where} closed the connection"
+        if self._error is not None:
+            raise UpstreamError(self._error, sent=True)
+        self._waiter = self._loop.create_future()
+        timer = self._loop.call_later(timeout_s, self._time_out, timeout_s)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _time_out(self, timeout_s: float) -> None:
+        self._error = f"{self._where} sent nothing for {timeout_s:g} s"
+        self.drop()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class HttpClient:
+    """Requests to upstreams over kept connections."""
+
+    def __init__(self, timeouts: Timeouts = Timeouts(), *, kept_per_origin: int = 256) -> None:
+        self._timeouts = timeouts
+        self._kept_per_origin = kept_per_origin
+        self._idle: dict[Origin, deque[_Connection]] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        origin: Origin,
+        path: str,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        body: bytes = b"",
+    ) -> AsyncIterator[Response]:
+        """Send a request and enter with the head of its answer; `path` comes after the base path.
+
+        Leaving before the body was read to its end drops the connection. UpstreamError on failure.
+        """
+        connection = await self._connection(origin)
+        try:
+            await connection.ask(_request(method, origin, path, headers, body))
+            yield await connection.answer_head(self._timeouts.first_byte_s)
+        finally:
+            self._give_back(origin, connection)
+
+    def close(self) -> None:
+        """Drop every kept connection."""
+        for kept in self._idle.values():
+            for connection in kept:
+                connection.drop()
+        self._idle.clear()
+
+    async def _connection(self, origin: Origin) -> _Connection:
+        kept = self._idle.get(origin)
+        oldest = asyncio.get_running_loop().time() - self._timeouts.idle_s
+        while kept:
+            connection = kept.pop()
+            if connection.usable and connection.free_since > oldest:
+                return connection
+            connection.drop()
+        return await self._connect(origin)
+
+    async def _connect(self, origin: Origin) -> _Connection:
+        loop = asyncio.get_running_loop()
+        where = origin.authority
+        if origin.tls and self._tls is None:
+            self._tls = ssl.create_default_context()
+        try:
+            async with asyncio.timeout(self._timeouts.connect_s):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(where),
+                    origin.host,
+                    origin.port,
+                    ssl=self._tls if origin.tls else None,
+                )
+        except TimeoutError as error:
+            seconds = self._timeouts.connect_s
+            raise UpstreamError(f"no connection to {where} in {seconds:g} s", sent=False) from error
+        except OSError as error:
+            raise UpstreamError(f"no connection to {where}: {error}", sent=False) from error
+        return connection
+
+    def _give_back(self, origin: Origin, connection: _Connection) -> None:
+        kept = self._idle.setdefault(origin, deque())
+        if connection.usable and len(kept) < self._kept_per_origin:
+            connection.free_since = asyncio.get_running_loop().time()
+            kept.append(connection)
+        else:
+            connection.drop()
+
+
+def _request(
+    method: str, origin: Origin, path: str, headers: Iterable[tuple[bytes, bytes]], body: bytes
+) -> bytes:
+    """The bytes of a request."""
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    length = b"content-length: %d\r\n" % len(body) if body or method != "GET" else b""
+    target = f"{origin.base_path}{path}"
+    return (
+        f"{method} {target} HTTP/1.1\r\nhost: {origin.authority}\r\n".encode("latin-1")
+        + length
+        + lines
+        + b"\r\n"
+        + body
+    )

@@ -1,0 +1,47 @@
+"""Server-sent events as bytes: split a stream into events without decoding or changing them."""
+
+from __future__ import annotations
+
+DONE = b"[DONE]"
+
+
+class EventSplitter:
+    """Collects pieces of an event stream and hands out whole events, byte for byte as they came.
+
+    An event ends with an empty line; each one handed out includes its ending. `rest` is what has come
+    of an unfinished event.
+    """
+
+    def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
+        self.rest = b""
+        self._limit_bytes = limit_bytes
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events completed by `data`. ValueError when one grows beyond the limit."""
+        data = self.rest + data if self.rest else data
+        events: list[bytes] = []
+        start = 0
+        while (end := _event_end(data, start)) > 0:
+            events.append(data[start:end])
+            start = end
+        self.rest = data[start:]
+        if len(self.rest) > self._limit_bytes:
+            raise ValueError(f"an event is larger than {self._limit_bytes} bytes")
+        return events
+
+
+def _event_end(data: bytes, start: int) -> int:
+    """Where the event that begins at `start` ends, or 0 when it is not complete."""
+    plain = data.find(b"\n\n", start)
+    framed = data.find(b"\r\n\r\n", start, plain + 1 if plain >= 0 else len(data))
+    if framed >= 0:
+        return framed + 4
+    return plain + 2 if plain >= 0 else 0
+
+
+def event_data(event: bytes) -> bytes:
+    """The data of `event`: its `data:` lines joined by newlines; empty for a comment."""
+    if event.startswith(b"data: ") and event.find(b"\n") >= len(event) - 2:
+        return event[6:].rstrip(b"\r\n")  # one line, as nearly all are
+    lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line[:5] == b"data:"]
+    return b"\n".join(lines)
