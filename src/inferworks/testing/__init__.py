@@ -1,0 +1,1 @@
+"""Fakes, builders and conformance suites, for this project's tests and for strangers' drivers."""

@@ -1,0 +1,185 @@
+"""Accounts in a SQLite file, shared by the running platform and the command line."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from inferworks.accounts.customer import Customer
+from inferworks.accounts.key import Key
+from inferworks.accounts.plan import PricePlan
+from inferworks.accounts.stores.stub import no_customer, no_key, taken
+from inferworks.errors import DataFolderError
+from inferworks.ids import CustomerId, KeyId, ProjectId
+from inferworks.purpose import Purpose
+
+_VERSION = 1
+
+_SCHEMA = f"""
+CREATE TABLE customer (
+    id TEXT PRIMARY KEY,
+    created_ns INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE price_plan (
+    customer TEXT NOT NULL REFERENCES customer,
+    effective_ns INTEGER NOT NULL,
+    currency TEXT NOT NULL,
+    input_pico_per_token INTEGER NOT NULL,
+    output_pico_per_token INTEGER NOT NULL,
+    PRIMARY KEY (customer, effective_ns)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE key (
+    id TEXT PRIMARY KEY,
+    secret_sha256 BLOB NOT NULL UNIQUE,
+    hint TEXT NOT NULL,
+    name TEXT NOT NULL,
+    customer TEXT NOT NULL REFERENCES customer,
+    project TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    allowed TEXT NOT NULL,
+    created_ns INTEGER NOT NULL,
+    revoked_ns INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE change (count INTEGER NOT NULL) STRICT;
+INSERT INTO change VALUES (0);
+PRAGMA user_version = {_VERSION};
+"""
+
+
+class SqliteAccounts:
+    """`Accounts` in the file at `path`, which is created unless `read_only`."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        if read_only and not path.exists():
+            raise DataFolderError(f"{path}: no accounts here; start with: inferworks up")
+        mode = "ro" if read_only else "rwc"
+        uri = f"{path.resolve().as_uri()}?mode={mode}"
+        self._database = sqlite3.connect(uri, uri=True, timeout=10.0, isolation_level=None)
+        self._database.execute("PRAGMA foreign_keys = ON")
+        self._check_version(path, read_only=read_only)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def customers(self) -> list[Customer]:
+        """All customers, by name."""
+        rows = self._database.execute("SELECT id, created_ns FROM customer ORDER BY id")
+        return [Customer(*row) for row in rows]
+
+    def plans(self) -> list[PricePlan]:
+        """All price plans, by customer and effective date."""
+        rows = self._database.execute("SELECT * FROM price_plan ORDER BY customer, effective_ns")
+        return [PricePlan(*row) for row in rows]
+
+    def keys(self) -> list[Key]:
+        """All keys, oldest first."""
+        rows = self._database.execute("SELECT * FROM key ORDER BY created_ns, id")
+        return [_key(row) for row in rows]
+
+    def add_customer(self, customer: Customer, plan: PricePlan | None = None) -> None:
+        """Keep a new customer, with its first plan."""
+        with self._change():
+            try:
+                self._insert("customer", msgspec.structs.astuple(customer))
+            except sqlite3.IntegrityError:
+                raise taken(customer.id) from None
+            if plan is not None:
+                self._insert("price_plan", msgspec.structs.astuple(plan))
+
+    def add_plan(self, plan: PricePlan) -> None:
+        """Keep a new plan."""
+        with self._change():
+            self._known(plan.customer)
+            self._insert("price_plan", msgspec.structs.astuple(plan))
+
+    def add_key(self, key: Key) -> None:
+        """Keep a new key."""
+        allowed = " ".join(key.allowed)
+        row = (key.id, key.secret_sha256, key.hint, key.name, key.customer, key.project,
+               key.purpose, allowed, key.created_ns, key.revoked_ns)  # fmt: skip
+        with self._change():
+            self._known(key.customer)
+            self._insert("key", row)
+
+    def revoke_key(self, key_id: str, revoked_ns: int) -> Key:
+        """Revoke a key."""
+        with self._change():
+            self._database.execute(
+                "UPDATE key SET revoked_ns = coalesce(revoked_ns, ?) WHERE id = ?",
+                (revoked_ns, key_id),
+            )
+            row = self._database.execute("SELECT * FROM key WHERE id = ?", (key_id,)).fetchone()
+        if row is None:
+            raise no_key(key_id)
+        return _key(row)
+
+    def version(self) -> int:
+        """A number that differs after any change, by whichever process."""
+        return int(self._database.execute("SELECT count FROM change").fetchone()[0])
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """One transaction, counted."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("UPDATE change SET count = count + 1")
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    def _insert(self, table: str, row: tuple[object, ...]) -> None:
+        marks = ", ".join("?" * len(row))
+        self._database.execute(f"INSERT INTO {table} VALUES ({marks})", row)
+
+    def _known(self, customer: str) -> None:
+        found = self._database.execute("SELECT 1 FROM customer WHERE id = ?", (customer,))
+        if found.fetchone() is None:
+            raise no_customer(customer)
+
+    def _check_version(self, path: Path, *, read_only: bool) -> None:
+        """Lay out a new file; refuse one that another version of this program wrote."""
+        try:
+            (version,) = self._database.execute("PRAGMA user_version").fetchone()
+            if version == 0 and not read_only:
+                self._lay_out()
+                version = _VERSION
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise DataFolderError(f"{path}: not a readable accounts file: {error}") from error
+        if version != _VERSION:
+            self.close()
+            raise DataFolderError(
+                f"{path}: accounts of version {version}, this program reads version {_VERSION}"
+            )
+
+    def _lay_out(self) -> None:
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("BEGIN IMMEDIATE")
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            for statement in filter(str.strip, _SCHEMA.split(";")):
+                self._database.execute(statement)
+        self._database.execute("COMMIT")
+
+
+def _key(row: tuple[object, ...]) -> Key:
+    (key_id, secret, hint, name, customer, project, purpose, allowed, created_ns, revoked_ns) = row
+    return Key(
+        id=KeyId(str(key_id)),
+        secret_sha256=secret if isinstance(secret, bytes) else b"",
+        hint=str(hint),
+        name=str(name),
+        customer=CustomerId(str(customer)),
+        project=ProjectId(str(project)),
+        purpose=Purpose(str(purpose)),
+        allowed=tuple(Purpose(text) for text in str(allowed).split()),
+        created_ns=int(str(created_ns)),
+        revoked_ns=None if revoked_ns is None else int(str(revoked_ns)),
+    )

@@ -1,0 +1,64 @@
+"""Every accounts store keeps the contract of its seam."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from inferworks.accounts.customer import Customer, customer_id
+from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.accounts.stores.stub import StubAccounts
+from inferworks.errors import DataFolderError, UserError
+from inferworks.ids import CustomerId
+from inferworks.testing.accounts import check_accounts
+
+
+def test_the_stub_keeps_the_contract() -> None:
+    """The fake behaves as the real stores do."""
+    check_accounts(StubAccounts())
+
+
+def test_sqlite_keeps_the_contract(tmp_path: Path) -> None:
+    """The SQLite store behaves as the contract says."""
+    with closing(SqliteAccounts(tmp_path / "accounts.db")) as accounts:
+        check_accounts(accounts)
+
+
+def test_what_sqlite_keeps_outlives_it(tmp_path: Path) -> None:
+    """A second process sees what the first wrote, and its changes are noticed."""
+    path = tmp_path / "accounts.db"
+    with closing(SqliteAccounts(path)) as first, closing(SqliteAccounts(path)) as second:
+        before = second.version()
+        first.add_customer(Customer(CustomerId("acme"), 1))
+        assert second.version() != before
+        assert [c.id for c in second.customers()] == ["acme"]
+
+
+def test_reading_creates_nothing(tmp_path: Path) -> None:
+    """Opening accounts that are not there for reading is one clear error and leaves no file."""
+    with pytest.raises(DataFolderError, match="no accounts here"):
+        SqliteAccounts(tmp_path / "accounts.db", read_only=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_strange_file_is_refused(tmp_path: Path) -> None:
+    """A file that is no database, or of another version, is refused by name."""
+    path = tmp_path / "accounts.db"
+    path.write_text("not a database " * 100)
+    with pytest.raises(DataFolderError, match="not a readable accounts file"):
+        SqliteAccounts(path)
+    path.unlink()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(DataFolderError, match="version 99"):
+        SqliteAccounts(path)
+
+
+@pytest.mark.parametrize("name", ["", "Acme", "a b", "-a", "a" * 64, "a/b", "a\n"])
+def test_a_customer_name_is_short_and_plain(name: str) -> None:
+    """Names that would be awkward in statements and paths are refused."""
+    with pytest.raises(UserError, match="customer name"):
+        customer_id(name)
