@@ -1,0 +1,89 @@
+"""A charge: one bill line, and the two labels that money carries.
+
+The *natural class* says what was bought and never changes. The *function* says what it was for and is
+decided last, by policy (theorem 9).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import NewType
+
+import msgspec
+
+ChargeId = NewType("ChargeId", str)
+
+
+class NaturalClass(StrEnum):
+    """What was bought (the expense categories of ASC 220-40)."""
+
+    EMPLOYEE_COMPENSATION = "employee-compensation"
+    DEPRECIATION = "depreciation"
+    PURCHASED_COMPUTE = "purchased-compute"
+    POWER = "power"
+    COLOCATION = "colocation"
+    NETWORK = "network"
+    LICENCES = "licences"
+    OTHER = "other"
+
+
+class Function(StrEnum):
+    """What it was for (the captions of Regulation S-X 5-03)."""
+
+    COST_OF_REVENUE = "cost-of-revenue"
+    UNUSED_CAPACITY = "unused-capacity"
+    """A line of its own under cost of revenue."""
+    RESEARCH_AND_DEVELOPMENT = "research-and-development"
+    SALES_AND_MARKETING = "sales-and-marketing"
+    GENERAL_AND_ADMINISTRATIVE = "general-and-administrative"
+
+
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a bill, in FOCUS terms where FOCUS has one.
+
+    The period is from `period_start_ns` up to, not including, `period_end_ns`. `amount_pico` is FOCUS's
+    BilledCost in picounits of `currency`; a credit is negative.
+    """
+
+    id: ChargeId
+    issuer: str
+    invoice: str
+    line: str
+    """Names the line within its invoice, wherever it stands in whichever file."""
+    file: str
+    file_sha256: str
+    row: int
+    """The line of `file` on which it ends, counting from 1."""
+    provider: str
+    service_category: str
+    service_name: str
+    resource_id: str | None
+    resource_type: str | None
+    description: str
+    natural_class: NaturalClass
+    charge_category: str
+    charge_class: str | None
+    period_start_ns: int
+    period_end_ns: int
+    amount_pico: int
+    effective_pico: int | None
+    """FOCUS's EffectiveCost: the amount with prepayments spread; for comparison only."""
+    currency: str
+    quantity: str | None
+    """Consumed quantity as the bill writes it; minutes on a time sheet."""
+    unit: str | None
+    other: tuple[tuple[str, str], ...] = ()
+    """Columns we have no field for, by name, as the bill writes them."""
+
+
+def charge_id(issuer: str, invoice: str, line: str) -> ChargeId:
+    """The id of a line: the same in every file that carries it.
+
+    Each part is hashed with its length, so that no two different triples run into one.
+    """
+    digest = hashlib.sha256()
+    for part in (issuer, invoice, line):
+        raw = part.encode()
+        digest.update(f"{len(raw)}:".encode() + raw)
+    return ChargeId(f"chg_{digest.hexdigest()[:24]}")
