@@ -9,6 +9,7 @@
     ├── CallError               a call that is answered with an error body; carries its HTTP status
     ├── UpstreamError           a place that serves calls failed; carries whether a retry is safe
     ├── JournalError            the journal could not make a record durable
+    │   └── RecordError         that one record is at fault, not the disk: the journal goes on
     └── BooksError              an invariant of the books does not hold; a bug or damaged data
 
 Foreign errors are translated into these once, at the seam where they arise.
@@ -75,6 +76,10 @@ class UpstreamError(InferworksError):
 
 class JournalError(InferworksError):
     """A record could not be made durable; the call it belongs to must not be answered as a success."""
+
+
+class RecordError(JournalError):
+    """A record was refused: its key is taken, or it cannot be stored. The journal itself is sound."""
 
 
 class BooksError(InferworksError):

@@ -132,3 +132,40 @@ class Usage(msgspec.Struct, frozen=True):
     request_bytes: int
     response_bytes: int
     legs: tuple[Leg, ...]
+
+
+def usage_of(
+    opened: Opened,
+    closed_ns: int,
+    outcome: Outcome,
+    *,
+    status: int,
+    error_code: str | None = None,
+    first_byte_ns: int | None = None,
+    tokens: Tokens = NO_TOKENS,
+    confidence: Confidence = Confidence.COUNTED,
+    response_bytes: int = 0,
+    legs: tuple[Leg, ...] = (),
+) -> Usage:
+    """The Usage in which the call `opened` ended at `closed_ns`; no tokens are a count of zero."""
+    return Usage(
+        call_id=opened.call_id,
+        customer=opened.customer,
+        project=opened.project,
+        key_id=opened.key_id,
+        purpose=opened.purpose,
+        endpoint=opened.endpoint,
+        model=opened.model,
+        stream=opened.stream,
+        opened_ns=opened.opened_ns,
+        first_byte_ns=first_byte_ns,
+        closed_ns=closed_ns,
+        outcome=outcome,
+        status=status,
+        error_code=error_code,
+        tokens=tokens,
+        confidence=confidence,
+        request_bytes=opened.request_bytes,
+        response_bytes=response_bytes,
+        legs=legs,
+    )

@@ -1,0 +1,205 @@
+"""Reads a journal, also from another process and while the gateway writes it.
+
+The file is opened read-only, so that no reader can harm it. `facts` reads within one transaction: what
+it returns is the state of one moment, however much is written meanwhile.
+
+Which facts belong to an interval `[start_ns, end_ns)`:
+
+- a usage, when its call was *opened* in it, so adjoining intervals share no call;
+- a step, a capacity row or an activity, when it *overlaps* it. Such a fact is returned whole, also by
+  the neighbour it reaches into. One of no length belongs where it starts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, TypeVar
+
+from inferworks.errors import DataFolderError
+from inferworks.ids import CallId, ReplicaId
+from inferworks.meter.capacity import Activity, Capacity, Step
+from inferworks.meter.facts import Facts
+from inferworks.meter.record import Quarantined, SpoolCursor
+from inferworks.meter.tables import (
+    ACTIVITY,
+    CAPACITY,
+    CHECKPOINT,
+    CURSOR,
+    OPENED,
+    QUARANTINE,
+    SCHEMA_VERSION,
+    STEP,
+    TABLES,
+    USAGE,
+    Table,
+    Value,
+)
+from inferworks.meter.usage import Checkpoint, Opened, Usage
+
+R = TypeVar("R")
+
+_OVERLAPS: Final = "start_ns < :end AND (start_ns >= :start OR end_ns > :start)"
+
+_REPLICAS: Final = """
+WITH RECURSIVE name(replica) AS (
+  SELECT min(replica) FROM {table}
+  UNION ALL
+  SELECT (SELECT min(replica) FROM {table} WHERE {table}.replica > name.replica)
+  FROM name WHERE name.replica IS NOT NULL
+)
+SELECT replica FROM name WHERE replica IS NOT NULL
+"""
+"""The distinct replicas of a table, one index look-up each instead of a scan."""
+
+_OF_REPLICA: Final = f"""
+SELECT * FROM {{table}}
+WHERE replica = :replica AND {_OVERLAPS} AND start_ns >= coalesce(
+  (SELECT max(start_ns) FROM {{table}} WHERE replica = :replica AND start_ns < :start), :start)
+ORDER BY start_ns, {{last}}
+"""
+"""A replica's facts that overlap an interval. Its intervals are disjoint and in order of time, so of
+those that began before the interval only the last can reach into it."""
+
+
+class JournalReader:
+    """A read-only view of the journal at `path`. Use it in a `with` statement, or close it.
+
+    DataFolderError when there is no journal there, or one of another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._database = _connect(path)
+        except sqlite3.Error as error:
+            raise DataFolderError(
+                f"cannot read the journal {path}: {error}; check the data folder's name"
+            ) from error
+
+    def __enter__(self) -> JournalReader:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def usages(self, start_ns: int, end_ns: int) -> Iterator[Usage]:
+        """The usages of calls opened in the interval, by (opened_ns, call_id)."""
+        where = "WHERE opened_ns >= :start AND opened_ns < :end ORDER BY opened_ns, call_id"
+        return self._select(USAGE, where, {"start": start_ns, "end": end_ns})
+
+    def steps(self, replica: ReplicaId | None, start_ns: int, end_ns: int) -> Iterator[Step]:
+        """The steps that overlap the interval, by (replica, start_ns, seq); None: every replica."""
+        return self._by_replica(STEP, "seq", replica, start_ns, end_ns)
+
+    def capacity(self, start_ns: int, end_ns: int) -> Iterator[Capacity]:
+        """The capacity rows that overlap the interval, by (replica, start_ns, state)."""
+        return self._by_replica(CAPACITY, "state", None, start_ns, end_ns)
+
+    def activities(self, start_ns: int, end_ns: int) -> Iterator[Activity]:
+        """The activities that overlap the interval, by (source, id)."""
+        where = f"WHERE {_OVERLAPS} ORDER BY source, id"
+        return self._select(ACTIVITY, where, {"start": start_ns, "end": end_ns})
+
+    def facts(self, start_ns: int, end_ns: int) -> Facts:
+        """Everything the books need of an interval, as of one moment."""
+        self._database.execute("BEGIN")
+        try:
+            return Facts(
+                usages=tuple(self.usages(start_ns, end_ns)),
+                steps=tuple(self.steps(None, start_ns, end_ns)),
+                capacity=tuple(self.capacity(start_ns, end_ns)),
+                activities=tuple(self.activities(start_ns, end_ns)),
+            )
+        finally:
+            self._database.execute("COMMIT")
+
+    def opened_unclosed(self) -> Iterator[Opened]:
+        """The calls that were opened and have no usage yet, by call_id."""
+        where = "WHERE call_id NOT IN (SELECT call_id FROM usage) ORDER BY call_id"
+        return self._select(OPENED, where, {})
+
+    def checkpoint(self, call_id: CallId) -> Checkpoint | None:
+        """The newest checkpoint of a call."""
+        return next(self._select(CHECKPOINT, "WHERE call_id = :id", {"id": call_id}), None)
+
+    def known_activities(
+        self, activities: Iterable[Activity]
+    ) -> Mapping[tuple[str, str], Activity]:
+        """What stands at the (source, id) of each of `activities`; absent where nothing does."""
+        where = "WHERE source = :source AND id = :id"
+        return {
+            (known.source, known.id): known
+            for activity in activities
+            for known in self._select(
+                ACTIVITY, where, {"source": activity.source, "id": activity.id}
+            )
+        }
+
+    def cursor(self, file: str) -> SpoolCursor | None:
+        """How far the spool called `file` has been taken in."""
+        return next(self._select(CURSOR, "WHERE file = :file", {"file": file}), None)
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """What was not counted, in the order of its arrival."""
+        return self._select(QUARANTINE, "ORDER BY rowid", {})
+
+    def counts(self) -> Mapping[str, int]:
+        """The number of rows by table."""
+        return {table.name: self._count(table.name) for table in TABLES.values()}
+
+    def _count(self, table: str) -> int:
+        [count] = self._database.execute(f"SELECT count(*) FROM {table}").fetchone()
+        return int(count)
+
+    def _select(self, table: Table[R], where: str, values: Mapping[str, Value]) -> Iterator[R]:
+        """The records of `table` that the SQL in `where` picks; it is ours, never a caller's."""
+        rows = self._database.execute(f"SELECT * FROM {table.name} {where}", values)
+        return map(table.from_row, rows)
+
+    def _by_replica(
+        self, table: Table[R], last: str, replica: ReplicaId | None, start_ns: int, end_ns: int
+    ) -> Iterator[R]:
+        """The records of a replica, or of each in turn, that overlap the interval."""
+        query = _OF_REPLICA.format(table=table.name, last=last)
+        for name in self._replicas(table.name) if replica is None else [replica]:
+            values = {"replica": name, "start": start_ns, "end": end_ns}
+            yield from map(table.from_row, self._database.execute(query, values))
+
+    def _replicas(self, table: str) -> list[str]:
+        return [name for (name,) in self._database.execute(_REPLICAS.format(table=table))]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A read-only connection to a journal of this version."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+    try:
+        check_version(database, path)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def check_version(database: sqlite3.Connection, path: Path) -> None:
+    """Raise DataFolderError unless `database` holds a journal of this version."""
+    query = "SELECT count(*) FROM sqlite_master WHERE name = 'meta'"
+    if database.execute(query).fetchone() == (0,):
+        raise DataFolderError(f"{path} is not a journal; name another data folder")
+    found = database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    if found != (str(SCHEMA_VERSION),):
+        raise DataFolderError(
+            f"the journal {path} is of schema version {found and found[0]}, this program writes "
+            f"{SCHEMA_VERSION}; use the version of inferworks that made it, or a new data folder"
+        )

@@ -1,0 +1,91 @@
+"""The store seam: where the journal keeps its records.
+
+`stub.MemoryStore` is the fake that ships, `sqlite.SqliteStore` the real one. Both pass
+`inferworks.testing.stores.check_journal_store`, and so should yours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from inferworks.ids import CallId, ReplicaId
+from inferworks.meter.capacity import Activity, Capacity, Step
+from inferworks.meter.facts import Facts
+from inferworks.meter.record import Quarantined, Record, SpoolCursor
+from inferworks.meter.usage import Checkpoint, Opened, Usage
+
+
+class JournalStore(Protocol):
+    """Keeps records. Only the journal's one writer calls `write`; `reads` may be called by anybody."""
+
+    def open(self) -> None:
+        """Make the store ready; DataFolderError when it cannot be used."""
+        ...
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Make all of `records` durable, or none of them.
+
+        RecordError: one of them is at fault (a second Usage of a call, a value that cannot be stored);
+        nothing was written and the store is sound. JournalError: the store has failed.
+        """
+        ...
+
+    def reads(self) -> AbstractContextManager[JournalReads]:
+        """A view for reading what is durable; close it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; closing twice is harmless."""
+        ...
+
+
+class JournalReads(Protocol):
+    """Reads what is durable. Intervals are half-open, `[start_ns, end_ns)`, in nanoseconds UTC."""
+
+    def usages(self, start_ns: int, end_ns: int) -> Iterator[Usage]:
+        """The usages of calls opened in the interval, by (opened_ns, call_id)."""
+        ...
+
+    def steps(self, replica: ReplicaId | None, start_ns: int, end_ns: int) -> Iterator[Step]:
+        """The steps that overlap the interval, by (replica, start_ns, seq); None: every replica."""
+        ...
+
+    def capacity(self, start_ns: int, end_ns: int) -> Iterator[Capacity]:
+        """The capacity rows that overlap the interval, by (replica, start_ns, state)."""
+        ...
+
+    def activities(self, start_ns: int, end_ns: int) -> Iterator[Activity]:
+        """The activities that overlap the interval, by (source, id)."""
+        ...
+
+    def facts(self, start_ns: int, end_ns: int) -> Facts:
+        """All of the above as one consistent value."""
+        ...
+
+    def opened_unclosed(self) -> Iterator[Opened]:
+        """The calls that were opened and have no usage yet, by call_id."""
+        ...
+
+    def checkpoint(self, call_id: CallId) -> Checkpoint | None:
+        """The newest checkpoint of a call."""
+        ...
+
+    def known_activities(
+        self, activities: Iterable[Activity]
+    ) -> Mapping[tuple[str, str], Activity]:
+        """What stands at the (source, id) of each of `activities`; absent where nothing does."""
+        ...
+
+    def cursor(self, file: str) -> SpoolCursor | None:
+        """How far the spool called `file` has been taken in."""
+        ...
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """What was not counted, in the order of its arrival."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """The number of rows by table."""
+        ...

@@ -1,0 +1,143 @@
+"""The journal's store in one SQLite file.
+
+Write-ahead logging lets readers in other processes read while we write; `synchronous=FULL` makes a
+commit wait for its fsync, which is what durable means.
+
+Rows go in through multi-row `VALUES` statements and not through `executemany`: Python's sqlite3 gives up
+the interpreter lock at each step of a statement, so a thread that inserts row by row beside a busy event
+loop queues for the lock once per row, and with many rows per statement once per statement. The sizes
+are powers of two, so that few distinct statements serve every group and all stay prepared.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from inferworks.errors import DataFolderError, JournalError, RecordError
+from inferworks.meter.reader import JournalReader, check_version
+from inferworks.meter.record import Record
+from inferworks.meter.tables import SCHEMA, TABLES, Row
+
+_SIZES: Final = (32, 16, 8, 4, 2, 1)
+"""Rows per statement, largest first; 32 rows of the widest table stay under SQLite's old limit of 999
+variables."""
+
+_PREPARED: Final = 2 * len(_SIZES) * len(TABLES)
+_LOCK_TIMEOUT_S: Final = 30.0
+"""How long to wait while another process writes, for instance an import."""
+
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA wal_autocheckpoint = 4000",  # pages of 4 KiB: one pause per 16 MB written
+    "PRAGMA cache_size = -16000",  # KiB
+)
+
+
+class SqliteStore:
+    """Keeps a journal in the file at `path`, which is made when it does not exist."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._database: sqlite3.Connection | None = None
+        self._inserts = {
+            type_: tuple((size, table.insert(size)) for size in _SIZES)
+            for type_, table in TABLES.items()
+        }
+
+    def open(self) -> None:
+        """Open the file, or make it; DataFolderError when it is no journal of this version."""
+        try:
+            self._database = _connect(self._path)
+        except sqlite3.Error as error:
+            raise DataFolderError(
+                f"cannot use the journal {self._path}: {error}; "
+                "name another data folder, or restore this one from a backup"
+            ) from error
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Commit `records` in one transaction; see `JournalStore.write`."""
+        if not records:
+            return
+        database = self._open_database()
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                self._insert_all(database, records)
+                database.execute("COMMIT")
+            finally:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+        except (sqlite3.IntegrityError, OverflowError, UnicodeError) as error:
+            raise RecordError(f"a record was refused: {error}") from error
+        except sqlite3.Error as error:
+            raise JournalError(f"cannot write {self._path}: {error}") from error
+
+    def reads(self) -> JournalReader:
+        """A read-only view of the file."""
+        return JournalReader(self._path)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _open_database(self) -> sqlite3.Connection:
+        if self._database is None:
+            raise JournalError(f"the journal {self._path} is not open")
+        return self._database
+
+    def _insert_all(self, database: sqlite3.Connection, records: Sequence[Record]) -> None:
+        """Insert `records`, table by table, in their order within each."""
+        by_type: dict[type[Record], list[Row]] = {}
+        for record in records:
+            type_ = type(record)
+            by_type.setdefault(type_, []).append(TABLES[type_].to_row(record))
+        for type_, rows in by_type.items():
+            for statement, chunk in _chunks(self._inserts[type_], rows):
+                database.execute(statement, tuple(chain.from_iterable(chunk)))
+
+
+def _chunks(
+    statements: Sequence[tuple[int, str]], rows: Sequence[Row]
+) -> Iterator[tuple[str, Sequence[Row]]]:
+    """`rows` cut into the largest pieces there is a statement for."""
+    begin = 0
+    for size, statement in statements:
+        while len(rows) - begin >= size:
+            yield statement, rows[begin : begin + size]
+            begin += size
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection that writes durably, with the tables in place."""
+    database = sqlite3.connect(
+        path,
+        timeout=_LOCK_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_PREPARED,
+    )
+    try:
+        _create(database)
+        check_version(database, path)
+        for pragma in _PRAGMAS:
+            database.execute(pragma)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _create(database: sqlite3.Connection) -> None:
+    """Make the tables, all or none, in a file that is empty."""
+    database.execute("BEGIN IMMEDIATE")
+    if database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+        for statement in SCHEMA:
+            database.execute(statement)
+    database.execute("COMMIT")

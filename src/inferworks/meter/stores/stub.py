@@ -1,0 +1,151 @@
+"""The store that ships as a fake: records in memory, with a disk that can be broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+from inferworks.errors import JournalError, RecordError
+from inferworks.ids import CallId, ReplicaId
+from inferworks.meter.capacity import Activity, Capacity, Step
+from inferworks.meter.facts import Facts
+from inferworks.meter.record import Quarantined, Record, SpoolCursor
+from inferworks.meter.stores.base import JournalReads
+from inferworks.meter.tables import TABLES
+from inferworks.meter.usage import Checkpoint, Opened, Usage
+
+R = TypeVar("R", bound=Record)
+
+_Key = tuple[object, ...]
+_Tables = dict[type, dict[_Key, Record]]
+
+
+class MemoryStore:
+    """Keeps a journal in memory; the same rules as on disk, and nothing survives the process.
+
+    `writes` counts the transactions. Setting `broken` makes every write fail, as a full or dying disk
+    would.
+    """
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.writes = 0
+        self._tables: _Tables = {type_: {} for type_ in TABLES}
+
+    def open(self) -> None:
+        """Nothing to make ready."""
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Keep `records`, all or none; see `JournalStore.write`."""
+        if self.broken:
+            raise JournalError("the store is broken")
+        tables = {type_: dict(rows) for type_, rows in self._tables.items()}
+        for record in records:
+            _insert(tables, record)
+        self._tables = tables
+        self.writes += 1
+
+    def reads(self) -> AbstractContextManager[JournalReads]:
+        """A view of what is kept at this moment."""
+        return nullcontext(MemoryReads(self._tables))
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class MemoryReads:
+    """Reads the records of a `MemoryStore` as of one moment."""
+
+    def __init__(self, tables: Mapping[type, Mapping[_Key, Record]]) -> None:
+        self._tables = tables
+
+    def usages(self, start_ns: int, end_ns: int) -> Iterator[Usage]:
+        """The usages of calls opened in the interval, by (opened_ns, call_id)."""
+        picked = (u for u in self._all(Usage) if start_ns <= u.opened_ns < end_ns)
+        return iter(sorted(picked, key=lambda usage: (usage.opened_ns, usage.call_id)))
+
+    def steps(self, replica: ReplicaId | None, start_ns: int, end_ns: int) -> Iterator[Step]:
+        """The steps that overlap the interval, by (replica, start_ns, seq); None: every replica."""
+        picked = (
+            step
+            for step in self._all(Step)
+            if replica in (None, step.replica)
+            and _overlaps(step.start_ns, step.start_ns + step.duration_ns, start_ns, end_ns)
+        )
+        return iter(sorted(picked, key=lambda step: (step.replica, step.start_ns, step.seq)))
+
+    def capacity(self, start_ns: int, end_ns: int) -> Iterator[Capacity]:
+        """The capacity rows that overlap the interval, by (replica, start_ns, state)."""
+        picked = (
+            row
+            for row in self._all(Capacity)
+            if _overlaps(row.start_ns, row.end_ns, start_ns, end_ns)
+        )
+        return iter(sorted(picked, key=lambda row: (row.replica, row.start_ns, row.state)))
+
+    def activities(self, start_ns: int, end_ns: int) -> Iterator[Activity]:
+        """The activities that overlap the interval, by (source, id)."""
+        picked = (
+            activity
+            for activity in self._all(Activity)
+            if _overlaps(activity.start_ns, activity.end_ns, start_ns, end_ns)
+        )
+        return iter(sorted(picked, key=lambda activity: (activity.source, activity.id)))
+
+    def facts(self, start_ns: int, end_ns: int) -> Facts:
+        """Everything the books need of an interval."""
+        return Facts(
+            usages=tuple(self.usages(start_ns, end_ns)),
+            steps=tuple(self.steps(None, start_ns, end_ns)),
+            capacity=tuple(self.capacity(start_ns, end_ns)),
+            activities=tuple(self.activities(start_ns, end_ns)),
+        )
+
+    def opened_unclosed(self) -> Iterator[Opened]:
+        """The calls that were opened and have no usage yet, by call_id."""
+        closed = {usage.call_id for usage in self._all(Usage)}
+        picked = (opened for opened in self._all(Opened) if opened.call_id not in closed)
+        return iter(sorted(picked, key=lambda opened: opened.call_id))
+
+    def checkpoint(self, call_id: CallId) -> Checkpoint | None:
+        """The newest checkpoint of a call."""
+        return next((c for c in self._all(Checkpoint) if c.call_id == call_id), None)
+
+    def known_activities(
+        self, activities: Iterable[Activity]
+    ) -> Mapping[tuple[str, str], Activity]:
+        """What stands at the (source, id) of each of `activities`; absent where nothing does."""
+        wanted = {(activity.source, activity.id) for activity in activities}
+        return {(a.source, a.id): a for a in self._all(Activity) if (a.source, a.id) in wanted}
+
+    def cursor(self, file: str) -> SpoolCursor | None:
+        """How far the spool called `file` has been taken in."""
+        return next((cursor for cursor in self._all(SpoolCursor) if cursor.file == file), None)
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """What was not counted, in the order of its arrival."""
+        return self._all(Quarantined)
+
+    def counts(self) -> Mapping[str, int]:
+        """The number of rows by table."""
+        return {table.name: len(self._tables[type_]) for type_, table in TABLES.items()}
+
+    def _all(self, type_: type[R]) -> Iterator[R]:
+        return (record for record in self._tables[type_].values() if isinstance(record, type_))
+
+
+def _insert(tables: _Tables, record: Record) -> None:
+    """Keep `record` as its table's verb says when the key is taken."""
+    table = TABLES[type(record)]
+    row = dict(zip(table.names, table.to_row(record), strict=True))
+    key = tuple(row[name] for name in table.key.split(", "))
+    rows = tables[type(record)]
+    if key in rows and table.verb == "INSERT":
+        raise RecordError(f"a record was refused: {table.name} {key} is there already")
+    if key not in rows or table.verb == "INSERT OR REPLACE":
+        rows[key] = record
+
+
+def _overlaps(start_ns: int, end_ns: int, from_ns: int, until_ns: int) -> bool:
+    return start_ns < until_ns and (start_ns >= from_ns or end_ns > from_ns)

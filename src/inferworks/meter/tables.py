@@ -1,0 +1,469 @@
+"""The journal's tables: one row of this file per table, for the writer, the reader and a stranger.
+
+Anybody with `sqlite3` can read a journal: one column per field, times in integer nanoseconds since
+1970-01-01 UTC, enumerations as their text, and JSON where a record holds a list (`usage.legs`,
+`step.calls`). The views `leg` and `step_call` unfold those lists into rows.
+
+A call's records are keyed by `call_id`, so that a second Usage of a call cannot exist. Steps are keyed
+by time within a replica, since a replica that is started again numbers its steps from the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, ProjectId, ReplicaId
+from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
+from inferworks.meter.record import Quarantined, Record, SpoolCursor
+from inferworks.meter.usage import Checkpoint, Confidence, Leg, Opened, Outcome, Tokens, Usage
+from inferworks.purpose import Purpose
+from inferworks.units import Unit
+
+SCHEMA_VERSION: Final = 1
+"""Raised by one whenever a table changes; a journal of another version is refused."""
+
+Value: TypeAlias = str | int | None
+Row: TypeAlias = tuple[Value, ...]
+R = TypeVar("R")
+
+_encode = msgspec.json.Encoder().encode
+_decode_leg = msgspec.json.Decoder(Leg).decode
+_decode_legs = msgspec.json.Decoder(tuple[Leg, ...]).decode
+_decode_calls = msgspec.json.Decoder(tuple[StepCall, ...]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[R]):
+    """Where records of one type are kept, and how they become rows and records again."""
+
+    name: str
+    columns: str
+    """Column definitions as in `CREATE TABLE`, one per line, without the key."""
+    key: str
+    """The primary key's columns."""
+    to_row: Callable[[R], Row]
+    from_row: Callable[[Any], R]
+    verb: str = "INSERT"
+    """What happens when the key is taken: `INSERT` refuses, `... OR REPLACE` and `... OR IGNORE`."""
+    rowid: bool = False
+    """Whether SQLite numbers the rows; small rows do better without."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names, in order."""
+        return tuple(line.split()[0] for line in self.columns.strip().splitlines())
+
+    def create(self) -> str:
+        """The statement that makes the table."""
+        tail = "" if self.rowid else " WITHOUT ROWID"
+        return f"CREATE TABLE {self.name} ({self.columns}  PRIMARY KEY ({self.key})\n){tail}"
+
+    def insert(self, rows: int) -> str:
+        """The statement that writes `rows` rows at once."""
+        row = "(" + ",".join("?" for _ in self.names) + ")"
+        return f"{self.verb} INTO {self.name} VALUES " + ",".join([row] * rows)
+
+
+def _opened_row(opened: Opened) -> Row:
+    return (
+        opened.call_id,
+        opened.opened_ns,
+        opened.customer,
+        opened.project,
+        opened.key_id,
+        opened.purpose.value,
+        opened.endpoint,
+        opened.model,
+        int(opened.stream),
+        opened.request_bytes,
+    )
+
+
+def _opened(row: Any) -> Opened:
+    call_id, opened_ns, customer, project, key_id, purpose, endpoint, model, stream, size = row
+    return Opened(
+        call_id=CallId(call_id),
+        opened_ns=opened_ns,
+        customer=CustomerId(customer),
+        project=ProjectId(project),
+        key_id=KeyId(key_id),
+        purpose=Purpose(purpose),
+        endpoint=endpoint,
+        model=ModelId(model),
+        stream=bool(stream),
+        request_bytes=size,
+    )
+
+
+OPENED: Final = Table(
+    "opened",
+    """
+  call_id TEXT NOT NULL,
+  opened_ns INTEGER NOT NULL,
+  customer TEXT NOT NULL,
+  project TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  purpose TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  model TEXT NOT NULL,
+  stream INTEGER NOT NULL,
+  request_bytes INTEGER NOT NULL,
+""",
+    "call_id",
+    _opened_row,
+    _opened,
+)
+
+
+def _usage_row(usage: Usage) -> Row:
+    tokens = usage.tokens
+    return (
+        usage.call_id,
+        usage.customer,
+        usage.project,
+        usage.key_id,
+        usage.purpose.value,
+        usage.endpoint,
+        usage.model,
+        int(usage.stream),
+        usage.opened_ns,
+        usage.first_byte_ns,
+        usage.closed_ns,
+        usage.outcome.value,
+        usage.status,
+        usage.error_code,
+        tokens.input,
+        tokens.output,
+        tokens.cache_read,
+        tokens.reasoning,
+        usage.confidence.value,
+        usage.request_bytes,
+        usage.response_bytes,
+        _encode(usage.legs).decode(),
+    )
+
+
+def _usage(row: Any) -> Usage:
+    return Usage(
+        call_id=CallId(row[0]),
+        customer=CustomerId(row[1]),
+        project=ProjectId(row[2]),
+        key_id=KeyId(row[3]),
+        purpose=Purpose(row[4]),
+        endpoint=row[5],
+        model=ModelId(row[6]),
+        stream=bool(row[7]),
+        opened_ns=row[8],
+        first_byte_ns=row[9],
+        closed_ns=row[10],
+        outcome=Outcome(row[11]),
+        status=row[12],
+        error_code=row[13],
+        tokens=Tokens(*row[14:18]),
+        confidence=Confidence(row[18]),
+        request_bytes=row[19],
+        response_bytes=row[20],
+        legs=_decode_legs(row[21]),
+    )
+
+
+USAGE: Final = Table(
+    "usage",
+    """
+  call_id TEXT NOT NULL,
+  customer TEXT NOT NULL,
+  project TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  purpose TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  model TEXT NOT NULL,
+  stream INTEGER NOT NULL,
+  opened_ns INTEGER NOT NULL,
+  first_byte_ns INTEGER,
+  closed_ns INTEGER NOT NULL,
+  outcome TEXT NOT NULL,
+  status INTEGER NOT NULL,
+  error_code TEXT,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cache_read_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  confidence TEXT NOT NULL,
+  request_bytes INTEGER NOT NULL,
+  response_bytes INTEGER NOT NULL,
+  legs TEXT NOT NULL,
+""",
+    "call_id",
+    _usage_row,
+    _usage,
+)
+
+
+def _checkpoint_row(checkpoint: Checkpoint) -> Row:
+    return (
+        checkpoint.call_id,
+        checkpoint.at_ns,
+        _encode(checkpoint.leg).decode(),
+        checkpoint.response_bytes,
+    )
+
+
+def _checkpoint(row: Any) -> Checkpoint:
+    call_id, at_ns, leg, response_bytes = row
+    return Checkpoint(CallId(call_id), at_ns, _decode_leg(leg), response_bytes)
+
+
+CHECKPOINT: Final = Table(
+    "checkpoint",
+    """
+  call_id TEXT NOT NULL,
+  at_ns INTEGER NOT NULL,
+  leg TEXT NOT NULL,
+  response_bytes INTEGER NOT NULL,
+""",
+    "call_id",
+    _checkpoint_row,
+    _checkpoint,
+    verb="INSERT OR REPLACE",
+)
+
+
+def _capacity_row(capacity: Capacity) -> Row:
+    return (
+        capacity.replica,
+        capacity.node,
+        capacity.state.value,
+        capacity.start_ns,
+        capacity.end_ns,
+        capacity.duration_ns,
+    )
+
+
+def _capacity(row: Any) -> Capacity:
+    replica, node, state, start_ns, end_ns, duration_ns = row
+    return Capacity(ReplicaId(replica), NodeId(node), State(state), start_ns, end_ns, duration_ns)
+
+
+CAPACITY: Final = Table(
+    "capacity",
+    """
+  replica TEXT NOT NULL,
+  node TEXT NOT NULL,
+  state TEXT NOT NULL,
+  start_ns INTEGER NOT NULL,
+  end_ns INTEGER NOT NULL,
+  duration_ns INTEGER NOT NULL,
+""",
+    "replica, start_ns, state",
+    _capacity_row,
+    _capacity,
+)
+
+
+def _step_row(step: Step) -> Row:
+    calls = _encode(step.calls).decode()
+    return (step.replica, step.seq, step.start_ns, step.start_ns + step.duration_ns, calls)
+
+
+def _step(row: Any) -> Step:
+    replica, seq, start_ns, end_ns, calls = row
+    return Step(ReplicaId(replica), seq, start_ns, end_ns - start_ns, _decode_calls(calls))
+
+
+STEP: Final = Table(
+    "step",
+    """
+  replica TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  start_ns INTEGER NOT NULL,
+  end_ns INTEGER NOT NULL,
+  calls TEXT NOT NULL,
+""",
+    "replica, start_ns, seq",
+    _step_row,
+    _step,
+)
+
+
+def _activity_row(activity: Activity) -> Row:
+    return (
+        activity.source,
+        activity.id,
+        activity.resource,
+        activity.purpose.value,
+        activity.customer,
+        activity.start_ns,
+        activity.end_ns,
+        activity.quantity,
+        activity.unit.value,
+        activity.description,
+    )
+
+
+def _activity(row: Any) -> Activity:
+    source, id_, resource, purpose, customer, start_ns, end_ns, quantity, unit, description = row
+    return Activity(
+        source=source,
+        id=id_,
+        resource=resource,
+        purpose=Purpose(purpose),
+        customer=None if customer is None else CustomerId(customer),
+        start_ns=start_ns,
+        end_ns=end_ns,
+        quantity=quantity,
+        unit=Unit(unit),
+        description=description,
+    )
+
+
+ACTIVITY: Final = Table(
+    "activity",
+    """
+  source TEXT NOT NULL,
+  id TEXT NOT NULL,
+  resource TEXT NOT NULL,
+  purpose TEXT NOT NULL,
+  customer TEXT,
+  start_ns INTEGER NOT NULL,
+  end_ns INTEGER NOT NULL,
+  quantity INTEGER NOT NULL,
+  unit TEXT NOT NULL,
+  description TEXT NOT NULL,
+""",
+    "source, id",
+    _activity_row,
+    _activity,
+)
+
+
+def _cursor_row(cursor: SpoolCursor) -> Row:
+    return (
+        cursor.file,
+        cursor.replica,
+        cursor.node,
+        cursor.offset,
+        None if cursor.state is None else cursor.state.value,
+        cursor.covered_ns,
+        cursor.last_seq,
+        int(cursor.finished),
+    )
+
+
+def _cursor(row: Any) -> SpoolCursor:
+    file, replica, node, offset, state, covered_ns, last_seq, finished = row
+    return SpoolCursor(
+        file=file,
+        replica=ReplicaId(replica),
+        node=NodeId(node),
+        offset=offset,
+        state=None if state is None else State(state),
+        covered_ns=covered_ns,
+        last_seq=last_seq,
+        finished=bool(finished),
+    )
+
+
+CURSOR: Final = Table(
+    "spool_cursor",
+    """
+  file TEXT NOT NULL,
+  replica TEXT NOT NULL,
+  node TEXT NOT NULL,
+  offset INTEGER NOT NULL,
+  state TEXT,
+  covered_ns INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  finished INTEGER NOT NULL,
+""",
+    "file",
+    _cursor_row,
+    _cursor,
+    verb="INSERT OR REPLACE",
+)
+
+
+def _quarantined_row(item: Quarantined) -> Row:
+    return (item.source, item.key, item.reason, item.body, item.existing)
+
+
+def _quarantined(row: Any) -> Quarantined:
+    return Quarantined(*row)
+
+
+QUARANTINE: Final = Table(
+    "quarantine",
+    """
+  source TEXT NOT NULL,
+  key TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  body TEXT NOT NULL,
+  existing TEXT,
+""",
+    "source, key, body",
+    _quarantined_row,
+    _quarantined,
+    verb="INSERT OR IGNORE",
+    rowid=True,
+)
+
+TABLES: Final[Mapping[type[Record], Table[Any]]] = {
+    Opened: OPENED,
+    Checkpoint: CHECKPOINT,
+    Usage: USAGE,
+    Capacity: CAPACITY,
+    Step: STEP,
+    Activity: ACTIVITY,
+    SpoolCursor: CURSOR,
+    Quarantined: QUARANTINE,
+}
+"""The table of each record type."""
+
+_META = "CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+_VERSION = f"INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}')"
+_BY_OPENING = "CREATE INDEX usage_by_opening ON usage (opened_ns, call_id)"
+
+_LEG_VIEW = """
+CREATE VIEW leg AS SELECT
+  call_id,
+  leg.key AS attempt,
+  json_extract(leg.value, '$.offer') AS offer,
+  json_extract(leg.value, '$.provider') AS provider,
+  json_extract(leg.value, '$.replica') AS replica,
+  json_extract(leg.value, '$.started_ns') AS started_ns,
+  json_extract(leg.value, '$.first_token_ns') AS first_token_ns,
+  json_extract(leg.value, '$.ended_ns') AS ended_ns,
+  json_extract(leg.value, '$.outcome') AS outcome,
+  json_extract(leg.value, '$.status') AS status,
+  json_extract(leg.value, '$.tokens.input') AS input_tokens,
+  json_extract(leg.value, '$.tokens.output') AS output_tokens,
+  json_extract(leg.value, '$.tokens.cache_read') AS cache_read_tokens,
+  json_extract(leg.value, '$.tokens.reasoning') AS reasoning_tokens,
+  json_extract(leg.value, '$.confidence') AS confidence
+FROM usage, json_each(usage.legs) AS leg
+"""
+
+_STEP_CALL_VIEW = """
+CREATE VIEW step_call AS SELECT
+  replica,
+  seq,
+  start_ns,
+  json_extract(call.value, '$[0]') AS call_id,
+  json_extract(call.value, '$[1]') AS prefill_tokens,
+  json_extract(call.value, '$[2]') AS decode_tokens,
+  json_extract(call.value, '$[3]') AS context_tokens
+FROM step, json_each(step.calls) AS call
+"""
+
+SCHEMA: Final = (
+    _META,
+    *(table.create() for table in TABLES.values()),
+    _BY_OPENING,
+    _LEG_VIEW,
+    _STEP_CALL_VIEW,
+    _VERSION,
+)
+"""The statements that make an empty journal."""

@@ -1,0 +1,273 @@
+"""The single place where a call ends: one Usage each, whatever happens to it.
+
+Problem. A call can end in many ways: answered, its client gone, its upstream broken off, our own bug,
+the task cancelled at any `await`. Where each way does its own book-keeping, one of them forgets it and
+another does it twice.
+
+Decision. Whoever serves a call does so inside `async with meter.open(opened) as call:`. Entering makes
+the Opened row durable before any upstream is asked. Leaving always leaves one Usage behind: the one that
+`close` committed, or else one that is queued on the way out. The way out awaits nothing, since a task
+that is being cancelled must not wait. What even that cannot cover, the death of the process, is closed
+by `recover` at the next start.
+
+Rejected. Callbacks on success and on failure (two places, neither sure to run); `finally` in an async
+generator (it may run late or never once the client is gone); writing only at the end (a crash would lose
+work that was done and paid for).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Final
+
+from inferworks.clock import Clock
+from inferworks.ids import OfferId, ReplicaId
+from inferworks.meter.journal import Journal
+from inferworks.meter.usage import (
+    NO_TOKENS,
+    Checkpoint,
+    Confidence,
+    Leg,
+    Opened,
+    Outcome,
+    Tokens,
+    Usage,
+    usage_of,
+)
+from inferworks.units import NS_PER_SECOND
+
+_STREAMED_STATUS: Final = 200
+"""What a client was given that had its first byte before the call was closed."""
+
+
+class Meter:
+    """Opens calls and writes their ends to `journal`.
+
+    A running stream leaves a Checkpoint at most every `checkpoint_s` seconds: so much of it a crash of
+    this process can lose.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, *, checkpoint_s: float = 1.0) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._checkpoint_ns = round(checkpoint_s * NS_PER_SECOND)
+
+    def open(self, opened: Opened) -> OpenCall:
+        """A call about to be served: `async with meter.open(opened) as call:`."""
+        return OpenCall(opened, self._journal, self._clock, self._checkpoint_ns)
+
+    async def refuse(self, opened: Opened, status: int, error_code: str | None) -> None:
+        """Record a call that is turned away before any work; durable when this returns.
+
+        `status` is the HTTP status the client is given. It needs no Opened row: nothing can be lost.
+        """
+        now_ns = self._clock.now_ns()
+        await self._journal.commit(
+            usage_of(opened, now_ns, Outcome.REFUSED, status=status, error_code=error_code)
+        )
+
+
+class OpenCall:
+    """One call from its opening to its one Usage. Made by `Meter.open`, used by one task.
+
+    An attempt is bracketed by `leg_started` and `leg_ended`; `progress` in between keeps its running
+    tally. Using a call that is closed, or a leg that is not open, is a bug and raises RuntimeError.
+    """
+
+    def __init__(self, opened: Opened, journal: Journal, clock: Clock, checkpoint_ns: int) -> None:
+        self.opened = opened
+        self._journal = journal
+        self._clock = clock
+        self._checkpoint_ns = checkpoint_ns
+        self._next_checkpoint_ns = 0
+        self._first_byte_ns: int | None = None
+        self._response_bytes = 0
+        self._legs: list[Leg] = []
+        self._leg: _RunningLeg | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> OpenCall:
+        """Make the Opened row durable; JournalError when that fails, and then nothing may be served."""
+        opened_row = self._journal.commit(self.opened)
+        try:
+            await opened_row
+        except asyncio.CancelledError:
+            self._append(Outcome.CANCELLED, None)  # the row is on its way and cannot be taken back
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Queue the Usage of a call that was not closed, without waiting for it."""
+        if self._closed:
+            return
+        if isinstance(exc, asyncio.CancelledError):
+            self._append(Outcome.CANCELLED, None)
+        else:
+            self._append(Outcome.FAILED, "not_closed" if exc is None else type(exc).__name__)
+
+    def first_byte(self) -> None:
+        """The first byte of the answer is being handed to the client; later calls change nothing."""
+        self._check_open()
+        if self._first_byte_ns is None:
+            self._first_byte_ns = self._clock.now_ns()
+
+    def sent(self, n_bytes: int) -> None:
+        """`n_bytes` more bytes of the answer are handed to the client.
+
+        Count the last ones before `close`, which comes before they are sent.
+        """
+        self._check_open()
+        self._response_bytes += n_bytes
+
+    def leg_started(self, offer: OfferId, provider: str, replica: ReplicaId | None) -> None:
+        """An attempt begins at `offer`; `replica` is None for somebody else's API."""
+        self._check_open()
+        if self._leg is not None:
+            raise RuntimeError(f"call {self.opened.call_id}: a leg began before the last one ended")
+        now_ns = self._clock.now_ns()
+        self._leg = _RunningLeg(offer, provider, replica, now_ns)
+        self._next_checkpoint_ns = now_ns + self._checkpoint_ns
+
+    def first_token(self) -> None:
+        """The attempt's first token has come; later calls change nothing."""
+        leg = self._running_leg()
+        if leg.first_token_ns is None:
+            leg.first_token_ns = self._clock.now_ns()
+
+    def progress(self, tokens: Tokens, confidence: Confidence) -> None:
+        """The attempt has used `tokens` so far, in total. Checkpoints now and then; never waits.
+
+        JournalError when the journal has failed: the stream cannot go on unrecorded.
+        """
+        leg = self._running_leg()
+        leg.tokens = tokens
+        leg.confidence = confidence
+        now_ns = self._clock.now_ns()
+        if now_ns >= self._next_checkpoint_ns:
+            self._next_checkpoint_ns = now_ns + self._checkpoint_ns
+            so_far = leg.ended(now_ns, Outcome.CRASHED, 0)  # what it will be if we die now
+            checkpoint = Checkpoint(self.opened.call_id, now_ns, so_far, self._response_bytes)
+            self._journal.append(checkpoint)
+
+    def leg_ended(
+        self, outcome: Outcome, status: int, tokens: Tokens, confidence: Confidence
+    ) -> None:
+        """The attempt is over, having used `tokens` in total; `status` is the upstream's, 0 if none."""
+        leg = self._running_leg()
+        leg.tokens = tokens
+        leg.confidence = confidence
+        self._end_leg(outcome, status, self._clock.now_ns())
+
+    async def close(self, outcome: Outcome, status: int, error_code: str | None = None) -> None:
+        """Commit the call's one Usage; when this returns it cannot be lost.
+
+        `status` is the HTTP status the client is given. Close an answered call before handing out its
+        last bytes: then an answer delivered in full is a recorded one. A client that vanishes between
+        the two leaves the record ANSWERED; that is by design, for the work was done and the converse,
+        an answer without a record, could not be repaired.
+
+        JournalError when the record could not be made durable: the call must not be answered as a
+        success. When the wait is cancelled the record stands as committed here. Closing twice is a bug
+        and raises RuntimeError.
+        """
+        self._check_open()
+        await self._journal.commit(self._end(outcome, status, error_code))
+
+    def _append(self, outcome: Outcome, error_code: str | None) -> None:
+        """Queue the Usage without waiting."""
+        status = 0 if self._first_byte_ns is None else _STREAMED_STATUS
+        self._journal.append(self._end(outcome, status, error_code))
+
+    def _end(self, outcome: Outcome, status: int, error_code: str | None) -> Usage:
+        """The call's one Usage; from here on the call is closed."""
+        self._closed = True
+        now_ns = self._clock.now_ns()
+        if self._leg is not None:
+            self._end_leg(outcome, 0, now_ns)
+        tokens, confidence = charged(outcome, self._legs)
+        return usage_of(
+            self.opened,
+            now_ns,
+            outcome,
+            status=status,
+            error_code=error_code,
+            first_byte_ns=self._first_byte_ns,
+            tokens=tokens,
+            confidence=confidence,
+            response_bytes=self._response_bytes,
+            legs=tuple(self._legs),
+        )
+
+    def _end_leg(self, outcome: Outcome, status: int, now_ns: int) -> None:
+        self._legs.append(self._running_leg_unchecked().ended(now_ns, outcome, status))
+        self._leg = None
+
+    def _running_leg(self) -> _RunningLeg:
+        self._check_open()
+        return self._running_leg_unchecked()
+
+    def _running_leg_unchecked(self) -> _RunningLeg:
+        if self._leg is None:
+            raise RuntimeError(f"call {self.opened.call_id}: no leg has started")
+        return self._leg
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError(f"call {self.opened.call_id} is closed already")
+
+
+class _RunningLeg:
+    """An attempt that has not ended, with its running tally."""
+
+    __slots__ = (
+        "confidence",
+        "first_token_ns",
+        "offer",
+        "provider",
+        "replica",
+        "started_ns",
+        "tokens",
+    )
+
+    def __init__(
+        self, offer: OfferId, provider: str, replica: ReplicaId | None, started_ns: int
+    ) -> None:
+        self.offer = offer
+        self.provider = provider
+        self.replica = replica
+        self.started_ns = started_ns
+        self.first_token_ns: int | None = None
+        self.tokens = NO_TOKENS
+        self.confidence = Confidence.ESTIMATED
+
+    def ended(self, ended_ns: int, outcome: Outcome, status: int) -> Leg:
+        """The attempt as a fact."""
+        return Leg(
+            offer=self.offer,
+            provider=self.provider,
+            replica=self.replica,
+            started_ns=self.started_ns,
+            first_token_ns=self.first_token_ns,
+            ended_ns=ended_ns,
+            outcome=outcome,
+            status=status,
+            tokens=self.tokens,
+            confidence=self.confidence,
+        )
+
+
+def charged(outcome: Outcome, legs: list[Leg]) -> tuple[Tokens, Confidence]:
+    """What a client is charged for and how surely it is known: the tokens of the leg that served.
+
+    An answered or cancelled call was served by its last leg. A refused or failed call served nobody:
+    its tokens are zero, while its legs keep what the attempts used. Zero of itself is counted exactly.
+    """
+    if legs and outcome in (Outcome.ANSWERED, Outcome.CANCELLED):
+        return legs[-1].tokens, legs[-1].confidence
+    return NO_TOKENS, Confidence.COUNTED
