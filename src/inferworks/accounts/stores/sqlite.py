@@ -58,7 +58,10 @@ class SqliteAccounts:
             raise DataFolderError(f"{path}: no accounts here; start with: inferworks up")
         mode = "ro" if read_only else "rwc"
         uri = f"{path.resolve().as_uri()}?mode={mode}"
-        self._database = sqlite3.connect(uri, uri=True, timeout=10.0, isolation_level=None)
+        try:
+            self._database = sqlite3.connect(uri, uri=True, timeout=10.0, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise DataFolderError(f"{path}: cannot be opened: {error}") from error
         self._database.execute("PRAGMA foreign_keys = ON")
         self._check_version(path, read_only=read_only)
 

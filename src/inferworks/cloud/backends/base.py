@@ -1,0 +1,46 @@
+"""The replica backend seam: where our own replicas run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from inferworks.ids import ModelId, NodeId, ReplicaId
+
+
+class ReplicaSpec(msgspec.Struct, frozen=True):
+    """What to start: a replica of `model` on `node`, tracing its steps into `spool`."""
+
+    replica: ReplicaId
+    node: NodeId
+    model: ModelId
+    slots: int
+    """Sequences it runs at once."""
+    spool: Path
+
+
+class RunningReplica(Protocol):
+    """A replica that is ready for calls."""
+
+    @property
+    def url(self) -> str:
+        """Where its OpenAI-compatible API begins."""
+        ...
+
+    async def wait(self) -> str:
+        """Wait until it has ended, for whatever reason; says why in a few words."""
+        ...
+
+    async def stop(self, drain_s: float) -> None:
+        """Let it finish its calls for `drain_s`, then end it. Returns when it has ended."""
+        ...
+
+
+class Backend(Protocol):
+    """Starts replicas."""
+
+    async def start(self, spec: ReplicaSpec, timeout_s: float) -> RunningReplica:
+        """Start a replica and wait until it is ready; UpstreamError when it is not by then."""
+        ...

@@ -1,0 +1,138 @@
+"""A provider without a network: the fake that ships with the seam.
+
+It answers each call from a script, one entry per attempt, then repeats the last entry. So a test or a
+simulation can say: fail, then refuse, then answer in four tokens and break off after two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from inferworks.clock import Clock, SystemClock
+from inferworks.cloud.call import Call, Chunk, Reply
+from inferworks.cloud.offer import Offer
+from inferworks.errors import UpstreamError
+from inferworks.http.sse import DONE
+from inferworks.meter.usage import Tokens
+
+
+class Script(msgspec.Struct, frozen=True):
+    """What the stub does with one attempt."""
+
+    words: tuple[str, ...] = ("Hello", " there", ".")
+    """The answer, one token each."""
+    input_tokens: int = 5
+    status: int = 200
+    """A status of 400 or more is a refusal."""
+    unreachable: bool = False
+    """No connection at all."""
+    breaks_after: int | None = None
+    """Break off after this many tokens; 0 breaks before the first."""
+    token_s: float = 0.0
+    """Seconds before each token."""
+
+
+class StubProvider:
+    """A `Provider` that follows its script and remembers the calls it was sent."""
+
+    def __init__(
+        self,
+        scripts: Sequence[Script] = (Script(),),
+        *,
+        name: str = "stub",
+        clock: Clock | None = None,
+    ) -> None:
+        self.name = name
+        self.calls: list[Call] = []
+        self.left_early = 0
+        self._scripts = list(scripts)
+        self._clock = clock or SystemClock()
+
+    @asynccontextmanager
+    async def send(self, offer: Offer, call: Call) -> AsyncIterator[Reply]:
+        """Answer `call` as the script says."""
+        self.calls.append(call)
+        script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+        if script.unreachable:
+            raise UpstreamError(f"no connection to {offer.id}", sent=False)
+        chunks = self._chunks(script, call)
+        complete = False
+        try:
+            first = await anext(chunks)
+            complete = first.last
+            kind = (
+                b"text/event-stream" if call.stream and script.status < 400 else b"application/json"
+            )
+            yield Reply(script.status, kind, first, chunks)
+            complete = True
+        finally:
+            await chunks.aclose()
+            self.left_early += not complete
+
+    async def _chunks(self, script: Script, call: Call) -> AsyncGenerator[Chunk, None]:
+        if script.status >= 400:
+            error = {
+                "error": {
+                    "message": "refused by the stub",
+                    "type": "stub",
+                    "code": None,
+                    "param": None,
+                }
+            }
+            yield Chunk(msgspec.json.encode(error), last=True)
+        elif call.stream:
+            async for chunk in self._stream(script, call):
+                yield chunk
+        else:
+            yield await self._body(script, call)
+
+    async def _body(self, script: Script, call: Call) -> Chunk:
+        await self._clock.sleep(script.token_s * len(script.words))
+        if script.breaks_after is not None:
+            raise UpstreamError("the stub broke off", sent=True)
+        message = {"role": "assistant", "content": "".join(script.words)}
+        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+        tokens = Tokens(script.input_tokens, len(script.words))
+        body = _envelope(call, "chat.completion", [choice], tokens)
+        return Chunk(msgspec.json.encode(body), tokens, last=True)
+
+    async def _stream(self, script: Script, call: Call) -> AsyncGenerator[Chunk, None]:
+        tokens = Tokens(script.input_tokens, 0)
+        for word in script.words:
+            await self._clock.sleep(script.token_s)
+            if tokens.output == script.breaks_after:
+                raise UpstreamError("the stub broke off", sent=True)
+            tokens += Tokens(output=1)
+            choice = {
+                "index": 0,
+                "delta": {"role": "assistant", "content": word},
+                "finish_reason": None,
+            }
+            yield Chunk(_event(_envelope(call, "chat.completion.chunk", [choice])), tokens)
+        final = {"index": 0, "delta": {}, "finish_reason": "stop"}
+        yield Chunk(_event(_envelope(call, "chat.completion.chunk", [final])), tokens)
+        usage = _event(_envelope(call, "chat.completion.chunk", [], tokens))
+        yield Chunk(usage if call.wants_usage else b"", tokens)
+        yield Chunk(b"data: " + DONE + b"\n\n", tokens, last=True)
+
+
+def _envelope(
+    call: Call, kind: str, choices: list[dict[str, object]], tokens: Tokens | None = None
+) -> dict[str, object]:
+    body: dict[str, object] = {
+        "id": f"chatcmpl-{call.id}", "object": kind, "created": 0, "model": call.model, "choices": choices,
+    }  # fmt: skip
+    if tokens is not None:
+        body["usage"] = {
+            "prompt_tokens": tokens.input,
+            "completion_tokens": tokens.output,
+            "total_tokens": tokens.input + tokens.output,
+        }
+    return body
+
+
+def _event(body: dict[str, object]) -> bytes:
+    return b"data: " + msgspec.json.encode(body) + b"\n\n"
