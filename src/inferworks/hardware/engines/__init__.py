@@ -1,0 +1,1 @@
+"""Engines: one seam (`base`), one fake (`stub`), and the drivers."""

@@ -1,0 +1,113 @@
+"""An engine's HTTP face: the three paths that make it a replica anybody's gateway can call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from inferworks.clock import Clock
+from inferworks.errors import CallError
+from inferworks.hardware.engines.base import Answer, Engine
+from inferworks.hardware.engines.openai import (
+    ChatRequest,
+    ChunkEncoder,
+    Tally,
+    decode_request,
+    encode_answer,
+    encode_error,
+    encode_models,
+    to_ask,
+)
+from inferworks.http.server import Exchange
+from inferworks.ids import CallId, new_call_id
+from inferworks.units import NS_PER_SECOND
+
+CALL_ID_HEADER = b"x-inferworks-call-id"
+_STREAM_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+)
+
+
+class Face:
+    """Answers the exchanges of one engine's server."""
+
+    def __init__(self, engine: Engine, clock: Clock, healthy: Callable[[], bool]) -> None:
+        """`healthy` says whether new calls are welcome; GET /health repeats it."""
+        self._engine = engine
+        self._clock = clock
+        self._healthy = healthy
+        self._created_s = clock.now_ns() // NS_PER_SECOND
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one exchange; a CallError becomes an error body, or breaks off a stream."""
+        try:
+            await self._route(exchange)
+        except CallError as error:
+            if exchange.started:
+                await exchange.end(b"data: " + encode_error(error) + b"\n\n")
+            else:
+                await exchange.respond(error.status, encode_error(error))
+
+    async def _route(self, exchange: Exchange) -> None:
+        match exchange.method, exchange.path:
+            case "POST", "/v1/chat/completions":
+                await self._chat(exchange)
+            case "GET", "/v1/models":
+                await exchange.respond(200, encode_models(self._engine.model, self._created_s))
+            case "GET", "/health":
+                status = 200 if self._healthy() else 503
+                await exchange.respond(status, b"", content_type=b"text/plain")
+            case method, path:
+                raise CallError(404, f"there is no {method} {path}", code="not_found")
+
+    async def _chat(self, exchange: Exchange) -> None:
+        request = decode_request(exchange.body)
+        if request.model != self._engine.model:
+            message = f"the model {request.model!r} does not exist"
+            raise CallError(404, message, code="model_not_found", param="model")
+        ask = to_ask(request, _call_id(exchange))
+        async with self._engine.generate(ask) as answer:
+            tally = Tally(answer.prompt_tokens, ask.choices)
+            if request.stream:
+                await self._stream(exchange, request, ask.call, answer, tally)
+            else:
+                await self._whole(exchange, ask.call, answer, tally)
+
+    async def _whole(self, exchange: Exchange, call: CallId, answer: Answer, tally: Tally) -> None:
+        while pieces := await answer.next():
+            for piece in pieces:
+                tally.add(piece, keep_text=True)
+        body = encode_answer(call, self._engine.model, self._now_s(), tally)
+        await exchange.respond(200, body)
+
+    async def _stream(
+        self, exchange: Exchange, request: ChatRequest, call: CallId, answer: Answer, tally: Tally
+    ) -> None:
+        encoder = ChunkEncoder(
+            call, self._engine.model, self._now_s(), tally, request.stream_options
+        )
+        pieces = await answer.next()  # a refusal comes here, while a status can still be chosen
+        await exchange.start(200, _STREAM_HEADERS)
+        while pieces:
+            await exchange.send(encoder.events(pieces))
+            pieces = await answer.next()
+        await exchange.end(encoder.last())
+
+    def _now_s(self) -> int:
+        return self._clock.now_ns() // NS_PER_SECOND
+
+
+def _call_id(exchange: Exchange) -> CallId:
+    given = exchange.headers.get(CALL_ID_HEADER)
+    return new_call_id() if not given else CallId(given.decode("latin-1"))
+
+
+async def first_of(*events: asyncio.Event) -> None:
+    """Wait until one of the events is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

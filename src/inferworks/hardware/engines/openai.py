@@ -1,0 +1,257 @@
+"""The chat-completions dialect of OpenAI, as an engine's own server speaks it: bytes to Ask and back.
+
+Beyond OpenAI's fields it knows three of vLLM's: `min_tokens`, `ignore_eos` and
+`stream_options.continuous_usage_stats`, with which every chunk carries the usage so far.
+
+A chunk goes out for every token of every stream, so its bytes are joined from parts that were encoded
+once per call; only the text is encoded each time.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any
+
+import msgspec
+
+from inferworks.errors import CallError
+from inferworks.hardware.engines.base import Ask, Finish, Message, Piece, Role
+from inferworks.ids import CallId
+
+DONE = b"data: [DONE]\n\n"
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "tool": "user",
+    "function": "user",
+    "assistant": "assistant",
+}
+
+
+class _Part(msgspec.Struct, frozen=True):
+    type: str
+    text: str = ""
+
+
+class _Message(msgspec.Struct, frozen=True):
+    role: str
+    content: str | list[_Part] | None = None
+
+
+class _StreamOptions(msgspec.Struct, frozen=True):
+    include_usage: bool = False
+    continuous_usage_stats: bool = False
+
+
+_Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """The body of a request, as far as this engine reads it; what it does not name it ignores."""
+
+    model: str
+    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    max_tokens: _Count | None = None
+    max_completion_tokens: _Count | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    seed: int | None = None
+    stop: str | Annotated[list[str], msgspec.Meta(max_length=4)] | None = None
+    n: Annotated[int, msgspec.Meta(ge=1, le=8)] | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    min_tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    ignore_eos: bool | None = None
+    tools: list[Any] | None = None
+    logprobs: bool | None = None
+    response_format: dict[str, Any] | None = None
+
+
+_REQUESTS = msgspec.json.Decoder(ChatRequest)
+_JSON = msgspec.json.Encoder()
+
+
+def decode_request(body: bytes) -> ChatRequest:
+    """Read a request. CallError 400 when it is not one, or asks for what this engine cannot do."""
+    try:
+        request = _REQUESTS.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CallError(400, f"the request cannot be read: {error}") from error
+    asked = {
+        "tools": bool(request.tools),
+        "logprobs": bool(request.logprobs),
+        "response_format": (request.response_format or {}).get("type", "text") != "text",
+    }
+    for name, wanted in asked.items():
+        if wanted:
+            message = f"{name} is not supported by this engine"
+            raise CallError(400, message, code="unsupported_parameter", param=name)
+    return request
+
+
+def to_ask(request: ChatRequest, call: CallId) -> Ask:
+    """Turn a request into an Ask; a seed is made up where none is given. CallError 400."""
+    return Ask(
+        call=call,
+        messages=tuple(_message(message) for message in request.messages),
+        seed=secrets.randbits(63) if request.seed is None else request.seed,
+        max_tokens=request.max_completion_tokens or request.max_tokens,
+        temperature=1.0 if request.temperature is None else request.temperature,
+        top_p=1.0 if request.top_p is None else request.top_p,
+        stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
+        choices=request.n or 1,
+        min_tokens=request.min_tokens or 0,
+        ignore_eos=bool(request.ignore_eos),
+    )
+
+
+def _message(message: _Message) -> Message:
+    role = _ROLES.get(message.role)
+    if role is None:
+        raise CallError(400, f"unknown role {message.role!r}", param="messages")
+    match message.content:
+        case None:
+            return Message(role, "")
+        case str(text):
+            return Message(role, text)
+        case parts:
+            return Message(role, "".join(_text(part) for part in parts))
+
+
+def _text(part: _Part) -> str:
+    if part.type != "text":
+        raise CallError(400, f"content of type {part.type!r} is not supported", param="messages")
+    return part.text
+
+
+def encode_error(error: CallError) -> bytes:
+    """The body of a refusal."""
+    fields = {
+        "message": error.message,
+        "type": error.kind,
+        "param": error.param,
+        "code": error.code,
+    }
+    return _JSON.encode({"error": fields})
+
+
+def encode_models(model: str, created_s: int) -> bytes:
+    """The body of the list of models, which has one."""
+    row = {"id": model, "object": "model", "created": created_s, "owned_by": "inferworks"}
+    return _JSON.encode({"object": "list", "data": [row]})
+
+
+class Tally:
+    """How many tokens each choice of a call has used, and how it ended."""
+
+    def __init__(self, prompt_tokens: int, choices: int) -> None:
+        self._prompt_tokens = prompt_tokens
+        self._tokens = [0] * choices
+        self._texts: list[list[str]] = [[] for _ in range(choices)]
+        self._finishes: list[Finish | None] = [None] * choices
+
+    def add(self, piece: Piece, *, keep_text: bool) -> None:
+        """Count a piece."""
+        self._tokens[piece.choice] = piece.tokens
+        self._finishes[piece.choice] = piece.finish
+        if keep_text:
+            self._texts[piece.choice].append(piece.text)
+
+    def usage(self) -> dict[str, int]:
+        """The tokens so far; the prompt counts once, however many choices."""
+        written = sum(self._tokens)
+        return {
+            "prompt_tokens": self._prompt_tokens,
+            "completion_tokens": written,
+            "total_tokens": self._prompt_tokens + written,
+        }
+
+    def choices(self) -> list[dict[str, object]]:
+        """The choices as the body of a whole answer lists them."""
+        return [
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": "".join(texts)},
+                "logprobs": None,
+                "finish_reason": finish,
+            }
+            for index, (texts, finish) in enumerate(zip(self._texts, self._finishes, strict=True))
+        ]
+
+
+def encode_answer(call: CallId, model: str, created_s: int, tally: Tally) -> bytes:
+    """The body of a whole answer."""
+    whole = {
+        "id": f"chatcmpl-{call}",
+        "object": "chat.completion",
+        "created": created_s,
+        "model": model,
+        "choices": tally.choices(),
+        "usage": tally.usage(),
+    }
+    return _JSON.encode(whole)
+
+
+_FINISHES: dict[Finish | None, bytes] = {
+    None: b"null",
+    "stop": b'"stop"',
+    "length": b'"length"',
+}
+
+
+class ChunkEncoder:
+    """Encodes the events of one stream."""
+
+    def __init__(
+        self, call: CallId, model: str, created_s: int, tally: Tally, options: _StreamOptions | None
+    ) -> None:
+        options = options or _StreamOptions()
+        fields = {
+            "id": f"chatcmpl-{call}",
+            "object": "chat.completion.chunk",
+            "created": created_s,
+            "model": model,
+        }
+        self._head = b"data: " + _JSON.encode(fields)[:-1] + b',"choices":['
+        self._tally = tally
+        self._include_usage = options.include_usage
+        self._continuous = options.include_usage and options.continuous_usage_stats
+        self._started: set[int] = set()
+
+    def events(self, pieces: tuple[Piece, ...]) -> bytes:
+        """The events of some pieces; a piece without text and without an end makes none."""
+        out = []
+        for piece in pieces:
+            self._tally.add(piece, keep_text=False)
+            if piece.text or piece.finish is not None:
+                out.append(self._event(piece))
+        return b"".join(out)
+
+    def last(self) -> bytes:
+        """What ends the stream: the usage if it was asked for, and the end mark."""
+        if not self._include_usage:
+            return DONE
+        return self._head + b'],"usage":' + _JSON.encode(self._tally.usage()) + b"}\n\n" + DONE
+
+    def _event(self, piece: Piece) -> bytes:
+        return b'%b{"index":%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]%b}\n\n' % (
+            self._head,
+            piece.choice,
+            self._delta(piece),
+            _FINISHES[piece.finish],
+            self._usage(),
+        )
+
+    def _delta(self, piece: Piece) -> bytes:
+        content = b'"content":' + _JSON.encode(piece.text)
+        if piece.choice not in self._started:
+            self._started.add(piece.choice)
+            return b'"role":"assistant",' + content
+        return content if piece.text else b""
+
+    def _usage(self) -> bytes:
+        if self._continuous:
+            return b',"usage":' + _JSON.encode(self._tally.usage())
+        return b',"usage":null' if self._include_usage else b""

@@ -1,0 +1,115 @@
+"""What a replica writes down about itself: its states and its steps, one JSON line each.
+
+Problem. The books need to know what every replica did at every moment, most of all when it died.
+Decision. The replica appends each fact to a file, in one `write` without a buffer, at the moment it
+happens. The line is then with the operating system: it survives the death of any process, though not
+of the machine (that would need an fsync per step, which costs more than a step). Whoever reads the
+file may find its last line torn, and leaves it out.
+Rejected. A socket to the parent (what is in it is lost with the parent); a line a second with sums
+(the death of a replica would lose up to a second of work that somebody pays for).
+
+    {"t":"state","state":"idle","at_ns":1,"replica":"r1","node":"n1","model":"m"}
+    {"t":"step","seq":1,"start_ns":1,"duration_ns":2,"calls":[["call_1",64,0,64]]}
+
+Times are wall-clock nanoseconds carried on by the monotonic clock, so they never run backwards and
+steps never overlap. A step's calls are `[call, prefill_tokens, decode_tokens, context_tokens]`: tokens
+of the prompt read in this step, tokens fed back to make the next ones (over all choices of the call),
+and the positions each of them could look back on at the end of the step, itself included. A call
+never reads and writes in the same step, and its choices all stand at the same position, so one number
+for the context is exact.
+
+The first token of a choice comes out of the prompt's last chunk. Hence, for a call of `n` choices,
+over all its steps, completed or not: the prefill tokens of a call that got an answer sum to its
+`prompt_tokens` (the prompt is read once for all choices), and the decode tokens sum to
+`completion_tokens - n`.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from inferworks.ids import CallId, ModelId, NodeId, ReplicaId
+
+
+class ReplicaState(StrEnum):
+    """What a replica is doing, as far as its owner pays for it."""
+
+    STARTING = "starting"
+    """From the start of the process until the model begins to load."""
+    LOADING = "loading"
+    """Until calls are accepted."""
+    IDLE = "idle"
+    """Ready; the steps tell when it was busy."""
+    DRAINING = "draining"
+    """Running calls are finished, new ones refused."""
+    DOWN = "down"
+    """The process is about to end."""
+
+
+class StateLine(msgspec.Struct, frozen=True, tag_field="t", tag="state"):
+    """From `at_ns` on the replica is in `state`."""
+
+    state: ReplicaState
+    at_ns: int
+    replica: ReplicaId
+    node: NodeId
+    model: ModelId
+
+
+CallTokens = tuple[CallId, int, int, int]
+"""A call, and its prefill, decode and context tokens in one step."""
+
+
+class StepLine(msgspec.Struct, frozen=True, tag_field="t", tag="step"):
+    """One step; `seq` counts from 1 within one life of the replica."""
+
+    seq: int
+    start_ns: int
+    duration_ns: int
+    calls: tuple[CallTokens, ...]
+
+
+Line = StateLine | StepLine
+
+_DECODER = msgspec.json.Decoder(Line)
+
+
+class Spool:
+    """A file that only grows. OSError when it cannot be opened or written."""
+
+    def __init__(self, path: Path, replica: ReplicaId, node: NodeId, model: ModelId) -> None:
+        self._replica, self._node, self._model = replica, node, model
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._encoder = msgspec.json.Encoder()
+        self._seq = 0
+
+    def state(self, state: ReplicaState, at_ns: int) -> None:
+        """Record that the replica is in `state` from `at_ns` on."""
+        self._append(StateLine(state, at_ns, self._replica, self._node, self._model))
+
+    def step(self, start_ns: int, duration_ns: int, calls: tuple[CallTokens, ...]) -> None:
+        """Record a step."""
+        self._seq += 1
+        self._append(StepLine(self._seq, start_ns, duration_ns, calls))
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _append(self, line: Line) -> None:
+        data = self._encoder.encode(line) + b"\n"
+        while data:
+            data = data[os.write(self._file, data) :]
+
+
+def read_spool(path: Path) -> tuple[Line, ...]:
+    """Return every whole line of a spool; a torn last one is left out.
+
+    OSError when it cannot be read, msgspec.DecodeError when a whole line is not one of ours.
+    """
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    return tuple(_DECODER.decode(line) for line in whole.splitlines())
