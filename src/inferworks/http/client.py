@@ -6,11 +6,16 @@ when its reader is slow the socket is not read further, so back-pressure reaches
 
 Every failure becomes an `UpstreamError` here and nowhere else; its `sent` says whether the upstream may
 have begun to work (and to cost). A request is never repeated here: that is the router's decision.
+
+An answer is believed only when it is whole: one without a length ends with the connection, and then only
+when the upstream closed it in order. A second answer to one question, or bytes that nobody asked for,
+end the connection, so that they can never be taken for the answer to the next.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
@@ -24,6 +29,10 @@ import httptools
 from inferworks.errors import ConfigError, UpstreamError
 
 _HIGH_WATER_BYTES = 256 * 1024
+_HEAD_BYTES = 256 * 1024
+_TARGET = re.compile(r"/[!-~]*")
+_HOST = re.compile(r"[a-z0-9._:%-]+")
+_BREAK = re.compile(rb"[\r\n\0]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +46,24 @@ class Origin:
 
     @classmethod
     def parse(cls, url: str) -> Origin:
-        """The origin of an address such as `http://127.0.0.1:8000/v1`."""
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        """The origin of an address such as `http://127.0.0.1:8000/v1`; ConfigError when it is none."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise ConfigError(f"not an http or https address: {url!r} ({error})") from error
+        if parts.scheme not in {"http", "https"} or not host or not _HOST.fullmatch(host):
             raise ConfigError(f"not an http or https address: {url!r}")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ConfigError(f"an upstream's address has no user, query or fragment: {url!r}")
         tls = parts.scheme == "https"
-        return cls(parts.hostname, parts.port or (443 if tls else 80), tls, parts.path.rstrip("/"))
+        return cls(host, port or (443 if tls else 80), tls, parts.path.rstrip("/"))
 
     @property
     def authority(self) -> str:
-        """Host and port as the `host` header wants them."""
-        return f"{self.host}:{self.port}"
+        """Host and port as the `host` header wants them: without the port that its scheme implies."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +115,7 @@ class _Connection(asyncio.Protocol):
     _headers: dict[bytes, bytes]
     _pieces: deque[bytes]
     _buffered: int
+    _head_bytes: int
     _error: str | None
     _until_close: bool
     _reusable: bool
@@ -108,7 +125,6 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
         self.free_since = 0.0
         self._begin()
 
@@ -119,35 +135,36 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if not self.complete:
-            if self.status and self._until_close:
+        if not self.complete and self._error is None:
+            if self.status and self._until_close and exc is None:
                 self.complete = True
             else:
-                self._error = self._error or f"{self._where} closed the connection mid-answer"
+                when = "mid-answer" if self.status else "before it answered"
+                self._error = f"{self._where} closed the connection {when}"
         self._wake()
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._error = f"{self._where} sent something that is not HTTP/1.1"
-            self.drop()
+            self._fail(f"{self._where} sent something that is not HTTP/1.1")
+        if not self.status:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_BYTES:
+                self._fail(f"{self._where} sent headers larger than {_HEAD_BYTES} bytes")
         if self._buffered > _HIGH_WATER_BYTES and self._transport is not None:
             self._transport.pause_reading()
         self._wake()
 
-    def pause_writing(self) -> None:
-        self._writable = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise ValueError(
+                "a second answer to one request"
+            )  # the parser makes it an error of its own
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
+        if not self.status:  # what comes after the body are trailers
+            self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -165,18 +182,16 @@ class _Connection(asyncio.Protocol):
         if self._parser.get_status_code() < 200:
             return
         self.complete = True
-        self._reusable = self._parser.should_keep_alive() and not self._until_close
+        self._reusable = self._parser.should_keep_alive()
 
     # --- what the client calls
 
-    async def ask(self, request: bytes) -> None:
-        """Send one request."""
+    def ask(self, request: bytes) -> None:
+        """Send one request. Not waited for: the answer may come before all of it has left."""
         self._begin()
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             raise UpstreamError(f"{self._where} closed the connection", sent=False)
         self._transport.write(request)
-        if self._writable is not None:
-            await self._writable
 
     async def answer_head(self, timeout_s: float) -> Response:
         """Wait for the head of the answer."""
@@ -200,8 +215,10 @@ class _Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether another request may be sent on it."""
-        alive = self._transport is not None and not self._transport.is_closing()
-        return alive and self.complete and self._reusable and not self._pieces
+        if self._transport is None or self._transport.is_closing():
+            return False
+        answered = self.complete and self._reusable and not self._pieces
+        return answered and self._transport.get_write_buffer_size() == 0
 
     def drop(self) -> None:
         """Close at once."""
@@ -214,6 +231,7 @@ class _Connection(asyncio.Protocol):
         self._headers = {}
         self._pieces = deque()
         self._buffered = 0
+        self._head_bytes = 0
         self._error = None
         self._until_close = False
         self._reusable = False
@@ -234,9 +252,13 @@ class _Connection(asyncio.Protocol):
             self._waiter = None
 
     def _time_out(self, timeout_s: float) -> None:
-        self._error = f"{self._where} sent nothing for {timeout_s:g} s"
-        self.drop()
+        self._fail(f"{self._where} sent nothing for {timeout_s:g} s")
         self._wake()
+
+    def _fail(self, error: str) -> None:
+        """Believe nothing more that comes; the first failure is the one told."""
+        self._error = self._error or error
+        self.drop()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -251,6 +273,7 @@ class HttpClient:
         self._kept_per_origin = kept_per_origin
         self._idle: dict[Origin, deque[_Connection]] = {}
         self._tls: ssl.SSLContext | None = None
+        self._closed = False
 
     @asynccontextmanager
     async def stream(
@@ -265,15 +288,17 @@ class HttpClient:
 
         Leaving before the body was read to its end drops the connection. UpstreamError on failure.
         """
+        request = _request(method, origin, path, headers, body)
         connection = await self._connection(origin)
         try:
-            await connection.ask(_request(method, origin, path, headers, body))
+            connection.ask(request)
             yield await connection.answer_head(self._timeouts.first_byte_s)
         finally:
             self._give_back(origin, connection)
 
     def close(self) -> None:
-        """Drop every kept connection."""
+        """Drop every kept connection, and keep none from now on."""
+        self._closed = True
         for kept in self._idle.values():
             for connection in kept:
                 connection.drop()
@@ -292,12 +317,13 @@ class HttpClient:
     async def _connect(self, origin: Origin) -> _Connection:
         loop = asyncio.get_running_loop()
         where = origin.authority
+        connection = _Connection(where)
         if origin.tls and self._tls is None:
             self._tls = ssl.create_default_context()
         try:
             async with asyncio.timeout(self._timeouts.connect_s):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(where),
+                await loop.create_connection(
+                    lambda: connection,
                     origin.host,
                     origin.port,
                     ssl=self._tls if origin.tls else None,
@@ -305,30 +331,45 @@ class HttpClient:
         except TimeoutError as error:
             seconds = self._timeouts.connect_s
             raise UpstreamError(f"no connection to {where} in {seconds:g} s", sent=False) from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name
             raise UpstreamError(f"no connection to {where}: {error}", sent=False) from error
         return connection
 
     def _give_back(self, origin: Origin, connection: _Connection) -> None:
-        kept = self._idle.setdefault(origin, deque())
-        if connection.usable and len(kept) < self._kept_per_origin:
-            connection.free_since = asyncio.get_running_loop().time()
-            kept.append(connection)
-        else:
+        if self._closed or not connection.usable:
             connection.drop()
+            return
+        kept = self._idle.setdefault(origin, deque())
+        now = asyncio.get_running_loop().time()
+        while kept and (kept[0].free_since <= now - self._timeouts.idle_s or not kept[0].usable):
+            kept.popleft().drop()
+        if len(kept) >= self._kept_per_origin:
+            kept.popleft().drop()
+        connection.free_since = now
+        kept.append(connection)
 
 
 def _request(
     method: str, origin: Origin, path: str, headers: Iterable[tuple[bytes, bytes]], body: bytes
 ) -> bytes:
-    """The bytes of a request."""
-    lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-    length = b"content-length: %d\r\n" % len(body) if body or method != "GET" else b""
+    """The bytes of a request. UpstreamError when they would be read as something else."""
     target = f"{origin.base_path}{path}"
-    return (
-        f"{method} {target} HTTP/1.1\r\nhost: {origin.authority}\r\n".encode("latin-1")
-        + length
-        + lines
-        + b"\r\n"
-        + body
-    )
+    if not _TARGET.fullmatch(target):
+        raise UpstreamError(f"not a path that can be asked for: {target[:200]!r}", sent=False)
+    length = b"content-length: %d\r\n" % len(body) if body or method != "GET" else b""
+    start = f"{method} {target} HTTP/1.1\r\nhost: {origin.authority}\r\n".encode("ascii")
+    return b"%b%b%b\r\n%b" % (start, length, _field_lines(headers), body)
+
+
+def _field_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Header fields as they are sent.
+
+    One with a line break (a key read from a file, say) is refused: it would be read as more headers or as
+    a second request.
+    """
+    pairs = list(headers)
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+    if not lines.count(b"\n") == lines.count(b"\r") == len(pairs) or b"\0" in lines:
+        bad = [name.decode("latin-1") for name, value in pairs if _BREAK.search(name + value)]
+        raise UpstreamError(f"a line break in the headers {bad} for an upstream", sent=False)
+    return lines

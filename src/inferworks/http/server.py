@@ -137,14 +137,16 @@ class Exchange:
 
     async def send(self, data: bytes) -> None:
         """Send one piece of a stream; waits while the client's socket is full."""
-        assert self.started and not self.finished, "send comes after start and before end"
+        assert self.started, "send comes after start"
+        assert not self.finished, "send comes before end"
         if data:
             head, self._head = self._head, b""
             await self._connection.write(head + self._framed(data))
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece (which may be empty) and end the stream."""
-        assert self.started and not self.finished, "a stream is ended once, after start"
+        assert self.started, "end comes after start"
+        assert not self.finished, "a stream is ended once"
         head, self._head = self._head, b""
         piece = self._framed(data) if data else b""
         last = b"0\r\n\r\n" if self._chunked and self.method != "HEAD" else b""
@@ -171,6 +173,9 @@ Handler = Callable[[Exchange], Awaitable[None]]
 class Connection(asyncio.Protocol):
     """One client's connection: bytes in, exchanges run one after the other, bytes out."""
 
+    _target: bytes
+    _headers: dict[bytes, bytes]
+
     def __init__(self, server: HttpServer) -> None:
         self._server = server
         self._loop = asyncio.get_running_loop()
@@ -186,7 +191,6 @@ class Connection(asyncio.Protocol):
         """Whether what else this client sends is ignored: its last request was read, or refused."""
         self._refusal: tuple[int, str] | None = None
         """A refusal whose turn comes after the exchanges before it."""
-        self._progress = 0
         self._reset()
         self._receiving = False
         self.deadline: float = self._loop.time() + self._limits.keep_alive_s
@@ -259,7 +263,7 @@ class Connection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         """Feed the parser; a message it cannot read is answered with 400 and the end."""
-        before = self._progress
+        self._unread_bytes += len(data)
         declined_at = -1
         try:
             self._parser.feed_data(data)
@@ -273,16 +277,7 @@ class Connection(asyncio.Protocol):
                     self._refuse(400, "this is not a well-formed HTTP/1.1 request")
         if declined_at >= 0:
             self._read_without_upgrade(data[declined_at:])
-        elif self._progress == before:
-            self._count_unread(len(data))
-
-    def _count_unread(self, size: int) -> None:
-        """Bound what brings neither a new message nor a body: an endless header, trailer or extension.
-
-        The parser tells of a header only when it is whole, and holds it until then.
-        """
-        self._unread_bytes += size
-        if self._unread_bytes > self._limits.header_bytes:
+        elif self._receiving and self._unread_bytes > self._limits.header_bytes:
             self._refuse(431, f"the headers are larger than {self._limits.header_bytes} bytes")
 
     def _read_without_upgrade(self, rest: bytes) -> None:
@@ -341,7 +336,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        self._progress += 1
+        self._unread_bytes = 0
         self._body += body
         if len(self._body) > self._limits.body_bytes:
             raise _Refused(413, f"the body is larger than {self._limits.body_bytes} bytes")
@@ -495,14 +490,15 @@ class Connection(asyncio.Protocol):
 
     def _reset(self) -> None:
         """Ready for the next message."""
-        self._progress += 1
         self._receiving = True
         self._head_read = False
         self._owes_continue = False
         self._target = b""
-        self._headers: dict[bytes, bytes] = {}
+        self._headers = {}
         self._header_bytes = 0
-        self._unread_bytes = 0
+        self._unread_bytes = (
+            0  # that brought no body: the parser tells of a header when it is whole
+        )
         self._body = bytearray()
 
     def _count_header(self, size: int) -> None:

@@ -9,7 +9,9 @@ class EventSplitter:
     """Collects pieces of an event stream and hands out whole events, byte for byte as they came.
 
     An event ends with an empty line; each one handed out includes its ending. `rest` is what has come
-    of an unfinished event.
+    of an unfinished event. Lines end with LF or CRLF, mixed if they must be; the lone CR that the
+    standard also allows is written by nobody. Where the stream was cut on its way makes no difference.
+    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
 
     def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
@@ -18,10 +20,11 @@ class EventSplitter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The events completed by `data`. ValueError when one grows beyond the limit."""
+        looked_at = max(0, len(self.rest) - 2)  # an ending may be cut, the rest of it holds none
         data = self.rest + data if self.rest else data
         events: list[bytes] = []
         start = 0
-        while (end := _event_end(data, start)) > 0:
+        while (end := _event_end(data, max(start, looked_at))) > 0:
             events.append(data[start:end])
             start = end
         self.rest = data[start:]
@@ -31,11 +34,11 @@ class EventSplitter:
 
 
 def _event_end(data: bytes, start: int) -> int:
-    """Where the event that begins at `start` ends, or 0 when it is not complete."""
+    """Where the first empty line at or after `start` ends, or 0 when there is none yet."""
     plain = data.find(b"\n\n", start)
-    framed = data.find(b"\r\n\r\n", start, plain + 1 if plain >= 0 else len(data))
+    framed = data.find(b"\n\r\n", start, plain + 1 if plain >= 0 else len(data))
     if framed >= 0:
-        return framed + 4
+        return framed + 3
     return plain + 2 if plain >= 0 else 0
 
 
