@@ -114,7 +114,10 @@ class BookStore:
         with self._translated():
             rows = self._db.execute(
                 "SELECT body FROM charges WHERE period_end_ns > ? AND period_start_ns < ? ORDER BY id",
-                (-(2**63) if start_ns is None else start_ns, 2**63 - 1 if end_ns is None else end_ns),
+                (
+                    -(2**63) if start_ns is None else start_ns,
+                    2**63 - 1 if end_ns is None else end_ns,
+                ),
             ).fetchall()
         return [msgspec.json.decode(body, type=Charge) for (body,) in rows]
 
@@ -252,6 +255,7 @@ def _difference(kept: Charge, refused: Charge) -> str:
     names = [
         name
         for name in Charge.__struct_fields__
-        if name not in ("file", "file_sha256", "row") and getattr(kept, name) != getattr(refused, name)
+        if name not in ("file", "file_sha256", "row")
+        and getattr(kept, name) != getattr(refused, name)
     ]
     return f"another {', '.join(names)}"

@@ -139,7 +139,9 @@ class Cells:
         text = self.text(column)
         noted = any((p.column, p.value) == (column, text) for p in self._problems)
         if text and text != expected and not noted:
-            self.note(column, f"the books are kept in {expected}; convert the bill before importing")
+            self.note(
+                column, f"the books are kept in {expected}; convert the bill before importing"
+            )
         return text
 
     def _pico(self, column: str, text: str) -> int:
@@ -164,7 +166,9 @@ def bill_file(name: str, raw: bytes) -> BillFile:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BillError(f"{name}: not UTF-8 text at byte {error.start}; export it as UTF-8 CSV") from error
+        raise BillError(
+            f"{name}: not UTF-8 text at byte {error.start}; export it as UTF-8 CSV"
+        ) from error
     return BillFile(name, hashlib.sha256(raw).hexdigest(), text)
 
 

@@ -94,9 +94,7 @@ class FocusBillReader:
         """The charges of `bill`; BillError with every bad cell."""
         require_columns(bill, _REQUIRED)
         problems: list[Problem] = []
-        charges = [
-            _charge(bill, cells, currency) for cells in read_rows(bill, problems, progress)
-        ]
+        charges = [_charge(bill, cells, currency) for cells in read_rows(bill, problems, progress)]
         refuse(problems)
         return numbered(charges)
 

@@ -49,9 +49,7 @@ class TimesheetReader:
         """The charges of `bill`; BillError with every bad cell."""
         require_columns(bill, _COLUMNS)
         problems: list[Problem] = []
-        charges = [
-            _charge(bill, cells, currency) for cells in read_rows(bill, problems, progress)
-        ]
+        charges = [_charge(bill, cells, currency) for cells in read_rows(bill, problems, progress)]
         refuse(problems)
         return numbered(charges)
 

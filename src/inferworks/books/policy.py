@@ -1,0 +1,115 @@
+"""Policy: from what a thing was used for, and what was bought, to an accounting function.
+
+Policies are TOML files one can read and copy. A policy is a *total* function with no default branch
+(theorem 9): loading one that leaves a combination out, or decides one twice, is an error that lists
+every such combination, so that a new purpose can never be misfiled in silence.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from itertools import product
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from inferworks.books.allocate import Target
+from inferworks.books.charge import Function, NaturalClass
+from inferworks.books.drivers import Unused
+from inferworks.errors import ConfigError
+from inferworks.purpose import Purpose
+
+Combination: TypeAlias = tuple[str, NaturalClass]
+"""A use (`serve-paid`, `unused:idle`, `unallocated`) and a natural class."""
+
+USES = (
+    *(Target(purpose=purpose).use for purpose in Purpose),
+    *(Target(unused=kind).use for kind in Unused),
+    Target(unallocated="").use,
+)
+"""Every use that a part of a charge can have."""
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """A named, total function from (use, natural class) to function. Made by `read_policy`."""
+
+    name: str
+    title: str
+    functions: Mapping[Combination, Function]
+
+    def function(self, use: str, natural_class: NaturalClass) -> Function:
+        """The function of what was bought as `natural_class` and used for `use`."""
+        return self.functions[use, natural_class]
+
+
+class _Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    uses: tuple[str, ...]
+    function: Function
+    reason: str
+    natural_classes: tuple[NaturalClass, ...] = ()
+
+
+class _PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    title: str
+    natural_classes: tuple[NaturalClass, ...]
+    rule: tuple[_Rule, ...]
+
+
+def read_policy(text: str, name: str) -> Policy:
+    """The policy in the TOML `text` of the file `name`.
+
+    ConfigError when it does not parse, names an unknown use, or is not a total function.
+    """
+    try:
+        file = msgspec.convert(tomllib.loads(text), _PolicyFile)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"policy {name}: {error}") from error
+    _refuse("names uses that do not exist", name, _unknown_uses(file))
+    functions: dict[Combination, Function] = {}
+    twice: list[Combination] = []
+    for rule in file.rule:
+        for combination in product(rule.uses, rule.natural_classes or file.natural_classes):
+            if combination in functions:
+                twice.append(combination)
+            functions[combination] = rule.function
+    _refuse("decides more than once", name, map(_combination_text, twice))
+    missing = [pair for pair in product(USES, NaturalClass) if pair not in functions]
+    _refuse("does not decide", name, map(_combination_text, missing))
+    return Policy(file.name, file.title, functions)
+
+
+def load_policy(name: str) -> Policy:
+    """The policy that ships as `name`, else the file at the path `name`; ConfigError when neither."""
+    shipped = resources.files("inferworks.books").joinpath("policies")
+    names = sorted(
+        entry.name.removesuffix(".toml")
+        for entry in shipped.iterdir()
+        if entry.name.endswith(".toml")
+    )
+    if name in names:
+        return read_policy(shipped.joinpath(f"{name}.toml").read_text("utf-8"), name)
+    try:
+        return read_policy(Path(name).read_text("utf-8"), name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"no policy {name!r}: name one of {', '.join(names)}, or a TOML file like them"
+        ) from error
+
+
+def _unknown_uses(file: _PolicyFile) -> list[str]:
+    return sorted({use for rule in file.rule for use in rule.uses} - set(USES))
+
+
+def _combination_text(combination: Combination) -> str:
+    use, natural_class = combination
+    return f"{use} x {natural_class.value}"
+
+
+def _refuse(fault: str, name: str, found: Iterable[str]) -> None:
+    listed = ", ".join(found)
+    if listed:
+        raise ConfigError(f"policy {name} {fault}: {listed}")

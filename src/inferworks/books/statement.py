@@ -1,0 +1,309 @@
+"""The statement of a span: what was earned, what it cost, and why; any cut of it sums to the whole."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from inferworks.accounts.plan import PricePlan
+from inferworks.books.allocate import Target
+from inferworks.books.charge import Charge, Function
+from inferworks.books.entry import Entry
+from inferworks.books.policy import Policy
+from inferworks.books.questions import Question, answer
+from inferworks.books.rate import Rated
+from inferworks.books.span import Span
+from inferworks.books.validate import validate
+from inferworks.books.workings import Line, Rules, Workings, shipped_rules, work_out
+from inferworks.meter.facts import Facts
+from inferworks.money import format_pico
+
+COST_OF_REVENUE = (Function.COST_OF_REVENUE, Function.UNUSED_CAPACITY)
+"""Unused capacity is a line of cost of revenue."""
+
+NO_CUSTOMER, NO_MODEL = "(no customer)", "(no model)"
+UNUSED, UNALLOCATED = "(unused capacity)", "(unallocated)"
+
+
+class Dimension(StrEnum):
+    """What a statement can be cut by."""
+
+    CUSTOMER = "customer"
+    MODEL = "model"
+    PURPOSE = "purpose"
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One line of a cut. All amounts in picounits."""
+
+    name: str
+    revenue_pico: int
+    cost_of_revenue_pico: int
+    research_and_development_pico: int
+    other_pico: int
+    """Cost of every other function."""
+
+    @property
+    def gross_margin_pico(self) -> int:
+        """Revenue less cost of revenue."""
+        return self.revenue_pico - self.cost_of_revenue_pico
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """Money on its way: `pool:` to `use:`, and `use:` to `customer:` or `function:`."""
+
+    source: str
+    target: str
+    amount_pico: int
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """A span's figures under one policy. All amounts in picounits of `currency`."""
+
+    policy: str
+    currency: str
+    start_ns: int
+    end_ns: int
+    billed_pico: int
+    lines: tuple[Line, ...]
+    revenue_rows: tuple[Rated, ...]
+    questions: tuple[Question, ...]
+    notes: tuple[str, ...]
+    """What a reader should know: accruals, calls without a price, replicas with gaps."""
+    entries: tuple[Entry, ...]
+
+    @property
+    def allocated_pico(self) -> int:
+        """The sum of all lines; equals `billed_pico` (theorem 7)."""
+        return sum(line.amount_pico for line in self.lines)
+
+    @property
+    def revenue_pico(self) -> int:
+        """What the span's calls earned."""
+        return sum(row.amount_pico for row in self.revenue_rows)
+
+    @property
+    def cost_of_revenue_pico(self) -> int:
+        """Cost of revenue, its unused capacity included."""
+        return sum(map(self.function_pico, COST_OF_REVENUE))
+
+    @property
+    def gross_margin_pico(self) -> int:
+        """Revenue less cost of revenue."""
+        return self.revenue_pico - self.cost_of_revenue_pico
+
+    @property
+    def research_and_development_pico(self) -> int:
+        """What making the next model cost."""
+        return self.function_pico(Function.RESEARCH_AND_DEVELOPMENT)
+
+    @property
+    def unused_capacity_pico(self) -> int:
+        """Paid for and not used; a line of cost of revenue."""
+        return self.function_pico(Function.UNUSED_CAPACITY)
+
+    @property
+    def unallocated_pico(self) -> int:
+        """What no driver could place, whatever function the policy gives it."""
+        return sum(line.amount_pico for line in self.lines if line.target.unallocated is not None)
+
+    def function_pico(self, function: Function) -> int:
+        """The cost of one function."""
+        return sum(line.amount_pico for line in self.lines if line.function is function)
+
+    def by(self, dimension: Dimension | str) -> tuple[Row, ...]:
+        """The statement cut by `dimension`; the rows sum to its totals. ValueError when unknown."""
+        return _rows(self, Dimension(dimension))
+
+    def flows(self) -> tuple[Flow, ...]:
+        """Where the money went, in two steps: pool to use, use to customer or function."""
+        return _flows(self.lines)
+
+    def to_json(self) -> dict[str, object]:
+        """The statement as JSON values; every amount an exact decimal string."""
+        return {
+            "billed": format_pico(self.billed_pico),
+            "allocated": format_pico(self.allocated_pico),
+            "unallocated": format_pico(self.unallocated_pico),
+            "start_ns": self.start_ns,
+            "end_ns": self.end_ns,
+            "statement": {
+                "policy": self.policy,
+                "currency": self.currency,
+                "revenue": format_pico(self.revenue_pico),
+                "cost_of_revenue": format_pico(self.cost_of_revenue_pico),
+                "gross_margin": format_pico(self.gross_margin_pico),
+                "unused_capacity": format_pico(self.unused_capacity_pico),
+                **{_caption(f): format_pico(self.function_pico(f)) for f in _BELOW_THE_MARGIN},
+            },
+            **{f"{d.value}s": [_row_json(d, row) for row in self.by(d)] for d in Dimension},
+            "questions": [_question_json(question) for question in self.questions],
+            "flows": [_flow_json(flow) for flow in self.flows()],
+            "lines": [line_json(line) for line in self.lines],
+            "notes": list(self.notes),
+        }
+
+
+_REVENUE, _COST, _RESEARCH, _OTHER = "revenue", "cost of revenue", "research", "other"
+_BELOW_THE_MARGIN = tuple(f for f in Function if f not in COST_OF_REVENUE)
+
+
+def close_span(
+    charges: Iterable[Charge],
+    facts: Facts,
+    plans: Sequence[PricePlan],
+    policy: Policy,
+    currency: str,
+    start_ns: int,
+    end_ns: int,
+    rules: Rules | None = None,
+) -> Statement:
+    """The statement of the span from `start_ns` up to, not including, `end_ns`.
+
+    Pure: the same inputs in any order give the same statement. `facts` may reach beyond the span; what
+    does is cut. `rules` are the shipped pools and weights unless given. MoneyError when a charge or a
+    plan is in another currency; BooksError when a theorem does not hold.
+    """
+    span = Span(start_ns, end_ns)
+    rules = rules or shipped_rules()
+    workings = work_out(charges, facts, plans, policy, currency, span, rules)
+    validate(workings)
+    return draw_up(workings)
+
+
+def draw_up(workings: Workings) -> Statement:
+    """The statement of `workings` that have been validated."""
+    return Statement(
+        policy=workings.policy.name,
+        currency=workings.currency,
+        start_ns=workings.span.start_ns,
+        end_ns=workings.span.end_ns,
+        billed_pico=sum(charge.amount_pico for charge in workings.charges),
+        lines=workings.lines,
+        revenue_rows=workings.revenue.rated,
+        questions=answer(workings.lines),
+        notes=tuple(_notes(workings)),
+        entries=workings.entries,
+    )
+
+
+def whole_span(charges: Iterable[Charge], facts: Facts) -> Span:
+    """The smallest span that holds every charge, call and machine interval; empty when there is none."""
+    intervals = [
+        *((charge.period_start_ns, charge.period_end_ns) for charge in charges),
+        *((usage.opened_ns, usage.opened_ns + 1) for usage in facts.usages),
+        *((row.start_ns, row.end_ns) for row in facts.capacity),
+        *((activity.start_ns, activity.end_ns) for activity in facts.activities),
+    ]
+    start_ns = min((start_ns for start_ns, _ in intervals), default=0)
+    return Span(start_ns, max((end_ns for _, end_ns in intervals), default=start_ns))
+
+
+def line_json(line: Line) -> dict[str, object]:
+    """One line as JSON values."""
+    target = line.target
+    return {
+        "function": line.function.value,
+        "pool": line.pool,
+        "natural_class": line.natural_class.value,
+        "use": target.label,
+        "customer": target.customer,
+        "project": target.project,
+        "key": target.key_id,
+        "model": target.model,
+        "direction": target.direction,
+        "amount": format_pico(line.amount_pico),
+    }
+
+
+def _rows(statement: Statement, dimension: Dimension) -> tuple[Row, ...]:
+    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for rated in statement.revenue_rows:
+        sums[str(getattr(rated, dimension.value))][_REVENUE] += rated.amount_pico
+    for line in statement.lines:
+        sums[_name(line.target, dimension)][_column(line.function)] += line.amount_pico
+    return tuple(_row(name, sums[name]) for name in sorted(sums, key=_real_names_first))
+
+
+def _row(name: str, columns: dict[str, int]) -> Row:
+    return Row(name, columns[_REVENUE], columns[_COST], columns[_RESEARCH], columns[_OTHER])
+
+
+def _column(function: Function) -> str:
+    if function in COST_OF_REVENUE:
+        return _COST
+    if function is Function.RESEARCH_AND_DEVELOPMENT:
+        return _RESEARCH
+    return _OTHER
+
+
+def _name(target: Target, dimension: Dimension) -> str:
+    """The row of `dimension` that `target` belongs to."""
+    if dimension is Dimension.PURPOSE:
+        return target.label
+    if target.purpose is None:
+        return UNUSED if target.unallocated is None else UNALLOCATED
+    if dimension is Dimension.CUSTOMER:
+        return target.customer or NO_CUSTOMER
+    return target.model or NO_MODEL
+
+
+def _real_names_first(name: str) -> tuple[bool, str]:
+    return name.startswith("("), name
+
+
+def _flows(lines: Iterable[Line]) -> tuple[Flow, ...]:
+    sums: dict[tuple[str, str], int] = defaultdict(int)
+    for line in lines:
+        use = f"use:{line.target.label}"
+        customer = line.target.customer
+        paid_for = customer is not None and line.function in COST_OF_REVENUE
+        end = f"customer:{customer}" if paid_for else f"function:{line.function}"
+        sums[f"pool:{line.pool}", use] += line.amount_pico
+        sums[use, end] += line.amount_pico
+    return tuple(Flow(*ends, sums[ends]) for ends in sorted(sums))
+
+
+def _notes(workings: Workings) -> Iterable[str]:
+    cut = sum(one != other for one, other in zip(workings.given, workings.charges, strict=True))
+    if cut:
+        yield f"{cut} bill lines reach beyond this span; they are accrued by time."
+    for customer, calls in workings.revenue.unpriced:
+        yield f"{calls} calls of customer {customer} had no price plan in force and earned nothing."
+    if not workings.facts.capacity and workings.facts.steps:
+        yield "There are engine steps but no capacity intervals; machine time cannot be placed."
+
+
+def _caption(function: Function) -> str:
+    return function.value.replace("-", "_")
+
+
+def _row_json(dimension: Dimension, row: Row) -> dict[str, str]:
+    return {
+        dimension.value: row.name,
+        "revenue": format_pico(row.revenue_pico),
+        "cost_of_revenue": format_pico(row.cost_of_revenue_pico),
+        "gross_margin": format_pico(row.gross_margin_pico),
+        "research_and_development": format_pico(row.research_and_development_pico),
+        "other": format_pico(row.other_pico),
+    }
+
+
+def _question_json(question: Question) -> dict[str, object]:
+    return {
+        "number": question.number,
+        "question": question.text,
+        "pool": question.pool,
+        "driver": question.driver,
+        "amount": format_pico(question.amount_pico),
+        "cost_of_revenue": format_pico(question.cost_of_revenue_pico),
+        "research_and_development": format_pico(question.research_and_development_pico),
+        "lines": [line_json(line) for line in question.lines],
+    }
+
+
+def _flow_json(flow: Flow) -> dict[str, str]:
+    return {"source": flow.source, "target": flow.target, "amount": format_pico(flow.amount_pico)}

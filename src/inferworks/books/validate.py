@@ -1,0 +1,272 @@
+"""What must hold of every statement, checked on every statement.
+
+`VALIDATIONS` is the list: one function for each theorem of `docs/books.md` that can be seen from the
+workings of a span, named for it. A function returns nothing when its theorem holds, and raises
+BooksError with the figures when it does not: a bug, or damaged data. It never repairs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from itertools import pairwise, product
+
+from inferworks.accounts.plan import plan_at
+from inferworks.books.allocate import Allocated, Apportionment
+from inferworks.books.charge import NaturalClass
+from inferworks.books.drivers import REPLICA
+from inferworks.books.entry import balances, trial_balance
+from inferworks.books.policy import USES
+from inferworks.books.rate import EARNING, PAYING
+from inferworks.books.span import Span
+from inferworks.books.workings import Workings
+from inferworks.errors import BooksError
+from inferworks.ids import ReplicaId
+from inferworks.meter.capacity import Capacity, State, Step
+from inferworks.money import format_pico
+
+Validation = Callable[[Workings], None]
+
+
+def validate(workings: Workings) -> None:
+    """BooksError unless every theorem of `VALIDATIONS` holds of `workings`."""
+    for validation in VALIDATIONS:
+        validation(workings)
+
+
+def exact(workings: Workings) -> None:
+    """Theorem 1: every call rated on its own sums to the revenue; nothing was rounded."""
+    alone_pico = 0
+    for usage in workings.facts.usages:
+        earns = usage.purpose in EARNING and usage.outcome in PAYING
+        if not (earns and workings.span.holds(usage.opened_ns)):
+            continue
+        plan = plan_at(workings.plans, usage.customer, usage.opened_ns)
+        if plan:
+            alone_pico += usage.tokens.input * plan.input_pico_per_token
+            alone_pico += usage.tokens.output * plan.output_pico_per_token
+    _must_equal("exact", "revenue", workings.revenue.amount_pico, "calls rated alone", alone_pico)
+
+
+def divided(workings: Workings) -> None:
+    """Theorem 2: the parts of every split sum to its whole, each within one unit of its exact share."""
+    for item in workings.allocated:
+        for split in item.apportionments:
+            _check_split(split)
+
+
+def once(workings: Workings) -> None:
+    """Theorem 3: no call, no activity and no charge stands twice."""
+    facts = workings.facts
+    _no_repeats("call", (usage.call_id for usage in facts.usages))
+    _no_repeats("activity", ((activity.source, activity.id) for activity in facts.activities))
+    _no_repeats("step", ((step.replica, step.seq) for step in facts.steps))
+    _no_repeats("charge", (charge.id for charge in workings.charges))
+
+
+def time(workings: Workings) -> None:
+    """Theorem 5: states partition provisioned time; active steps do not exceed active time."""
+    _refuse_negative(workings)
+    rows: dict[ReplicaId, list[Capacity]] = defaultdict(list)
+    for row in workings.facts.capacity:
+        rows[row.replica].append(row)
+    steps: dict[ReplicaId, list[Step]] = defaultdict(list)
+    for step in workings.facts.steps:
+        steps[step.replica].append(step)
+    for replica, rows_of in sorted(rows.items()):
+        covered = _check_partition(replica, rows_of)
+        active_ns = sum(row.duration_ns for row in rows_of if row.state is State.ACTIVE)
+        steps_ns = sum(_inside_ns(step, covered) for step in steps[replica])
+        if steps_ns > active_ns:
+            raise BooksError(
+                f"theorem 5 (time): replica {replica} has {steps_ns} ns of steps "
+                f"in {active_ns} ns of active time"
+            )
+
+
+def step(workings: Workings) -> None:
+    """Theorem 6: the calls' shares of every replica sum to its active nanoseconds, once each."""
+    drivers = workings.drivers
+    for question, active in drivers.answered():
+        shared_ns, worked_ns = sum(active.shares.values()), drivers.worked_ns(question)
+        if shared_ns != worked_ns:
+            raise BooksError(
+                f"theorem 6 (step): calls share {shared_ns} ns of the {worked_ns} ns that replica "
+                f"{question.replica} was active"
+            )
+
+
+def conservation(workings: Workings) -> None:
+    """Theorem 7: the parts of every charge sum to it; nothing vanishes on the way to the lines."""
+    for item in workings.allocated:
+        parts_pico = sum(row.amount_pico for row in item.rows)
+        _must_equal(
+            "conservation", f"charge {item.charge.id}", item.charge.amount_pico, "parts", parts_pico
+        )
+    billed_pico = sum(charge.amount_pico for charge in workings.charges)
+    lines_pico = sum(line.amount_pico for line in workings.lines)
+    _must_equal("conservation", "billed", billed_pico, "lines", lines_pico)
+
+
+def hierarchy(workings: Workings) -> None:
+    """Theorem 8: what a stage divides is what the stage above gave it."""
+    for item in workings.allocated:
+        for given, taken in _handed_down(item):
+            _must_equal("hierarchy", f"handed down in {item.charge.id}", given, "divided", taken)
+
+
+def two_labels(workings: Workings) -> None:
+    """Theorem 9: natural class is that of the charge; function is the policy's, which is total."""
+    for use, natural_class in product(USES, NaturalClass):
+        workings.policy.function(use, natural_class)
+    for item in workings.allocated:
+        for row in item.rows:
+            if row.natural_class != item.charge.natural_class:
+                raise BooksError(
+                    f"theorem 9 (two labels): charge {item.charge.id} was bought as "
+                    f"{item.charge.natural_class} and allocated as {row.natural_class}"
+                )
+    for line in workings.lines:
+        function = workings.policy.function(line.target.use, line.natural_class)
+        if line.function != function:
+            raise BooksError(
+                f"theorem 9 (two labels): {line.target.use} is {line.function}, not {function}"
+            )
+
+
+def balance(workings: Workings) -> None:
+    """Theorem 10: the trial balance is zero after every entry, and every pool is emptied."""
+    running: Counter[str] = Counter()
+    for number, entry in enumerate(workings.entries):
+        running.update(trial_balance([entry]))
+        off = {currency: pico for currency, pico in running.items() if pico}
+        if off or set(running) - {workings.currency}:
+            raise BooksError(
+                f"theorem 10 (balance): after entry {number} the books are off by {off}"
+            )
+    for account, amount_pico in balances(workings.entries).items():
+        if account.startswith("Costs:") and amount_pico:
+            raise BooksError(
+                f"theorem 10 (balance): {account} still holds {format_pico(amount_pico)}"
+            )
+
+
+def views_agree(workings: Workings) -> None:
+    """Theorem 11: the expenses of all functions in the ledger sum to what was billed."""
+    expenses_pico = sum(
+        amount_pico
+        for account, amount_pico in balances(workings.entries).items()
+        if account.startswith("Expenses:")
+    )
+    billed_pico = sum(charge.amount_pico for charge in workings.charges)
+    _must_equal("views agree", "all functions", expenses_pico, "billed", billed_pico)
+
+
+VALIDATIONS: tuple[Validation, ...] = (
+    exact,
+    divided,
+    once,
+    time,
+    step,
+    conservation,
+    hierarchy,
+    two_labels,
+    balance,
+    views_agree,
+)
+"""Theorems 1, 2, 3, 5, 6, 7, 8, 9, 10 and the first half of 11."""
+
+
+def _must_equal(theorem: str, name: str, one: int, other_name: str, other: int) -> None:
+    if one != other:
+        raise BooksError(
+            f"{theorem} does not hold: {name} {format_pico(one)}, {other_name} {format_pico(other)}, "
+            f"difference {format_pico(one - other)}"
+        )
+
+
+def _check_split(split: Apportionment) -> None:
+    whole = sum(split.weights.values())
+    _must_equal(
+        "split",
+        f"{split.charge_id} {split.stage}",
+        split.amount_pico,
+        "parts",
+        sum(split.parts.values()),
+    )
+    for leaf, part in split.parts.items():
+        if abs(part * whole - split.amount_pico * split.weights[leaf]) >= whole:
+            raise BooksError(
+                f"theorem 2 (split): {split.charge_id} {split.stage}: {leaf} got {part} of "
+                f"{split.amount_pico} for {split.weights[leaf]} of {whole}"
+            )
+
+
+def _no_repeats(kind: str, keys: Iterable[object]) -> None:
+    key, times = next(iter(Counter(keys).most_common(1)), (None, 0))
+    if times > 1:
+        raise BooksError(f"theorem 3 (once): {kind} {key} stands {times} times")
+
+
+def _refuse_negative(workings: Workings) -> None:
+    facts = workings.facts
+    for what, quantities in (
+        ("step", (step.duration_ns for step in facts.steps)),
+        ("capacity interval", (row.duration_ns for row in facts.capacity)),
+        ("activity", (min(a.quantity, a.end_ns - a.start_ns) for a in facts.activities)),
+        ("call", (min(u.request_bytes, u.response_bytes) for u in facts.usages)),
+    ):
+        least = min(quantities, default=0)
+        if least < 0:
+            raise BooksError(f"theorem 5 (time): a {what} has a negative quantity: {least}")
+
+
+def _check_partition(replica: ReplicaId, rows: list[Capacity]) -> list[Span]:
+    """The intervals of `replica`, in order; BooksError unless states fill each and none overlap."""
+    filled: dict[Span, int] = defaultdict(int)
+    for row in rows:
+        filled[Span(row.start_ns, row.end_ns)] += row.duration_ns
+    for interval, states_ns in filled.items():
+        if states_ns != interval.end_ns - interval.start_ns:
+            raise BooksError(
+                f"theorem 5 (time): the states of replica {replica} from {interval.start_ns} to "
+                f"{interval.end_ns} sum to {states_ns} ns, not {interval.length_ns}"
+            )
+    ordered = sorted(filled)
+    for before, after in pairwise(ordered):
+        if after.start_ns < before.end_ns:
+            raise BooksError(
+                f"theorem 5 (time): replica {replica} has intervals that overlap: one ends at "
+                f"{before.end_ns}, the next starts at {after.start_ns}"
+            )
+    return _merged(ordered)
+
+
+def _merged(ordered: list[Span]) -> list[Span]:
+    """Adjoining intervals made one."""
+    merged: list[Span] = []
+    for interval in ordered:
+        if merged and merged[-1].end_ns == interval.start_ns:
+            merged[-1] = Span(merged[-1].start_ns, interval.end_ns)
+        else:
+            merged.append(interval)
+    return merged
+
+
+def _inside_ns(step: Step, covered: list[Span]) -> int:
+    """Nanoseconds of `step` within provisioned time."""
+    end_ns = step.start_ns + step.duration_ns
+    return sum(interval.meet(step.start_ns, end_ns).length_ns for interval in covered)
+
+
+def _handed_down(item: Allocated) -> Iterable[tuple[int, int]]:
+    """What each stage gave a replica, and what the stage below divided."""
+    stages = {split.stage: split for split in item.apportionments}
+    node = stages.get("node")
+    for leaf, part in node.parts.items() if node else ():
+        if leaf[0] != REPLICA:
+            continue
+        states = stages[f"replica {leaf[1]}"]
+        yield part, states.amount_pico
+        if (State.ACTIVE.value,) in states.parts:
+            yield states.parts[State.ACTIVE.value,], stages[f"active {leaf[1]}"].amount_pico

@@ -1,0 +1,321 @@
+"""Builders and generators for the books: small facts by hand, and whole random worlds.
+
+The builders fill in what a test does not care about. `worlds()` draws nodes, replicas with states and
+steps, calls (some without a Usage), activities and charges (credits among them) that keep the meter's
+promises, so that every theorem of `docs/books.md` must hold of them. Needs hypothesis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+from hypothesis import strategies as st
+
+from inferworks.accounts.plan import PricePlan
+from inferworks.books.bills.timesheet import ACTIVITY, NODE, STAFF_TIME
+from inferworks.books.charge import Charge, NaturalClass, charge_id
+from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, OfferId, ProjectId, ReplicaId
+from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
+from inferworks.meter.facts import Facts
+from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
+from inferworks.money import parse_pico
+from inferworks.purpose import Purpose
+from inferworks.units import Unit
+
+NO_FACTS = Facts((), (), (), ())
+
+
+def a_charge(
+    name: str,
+    amount: str,
+    span: tuple[int, int],
+    *,
+    category: str = "Compute",
+    resource: str | None = "node-1",
+    natural_class: NaturalClass = NaturalClass.PURCHASED_COMPUTE,
+    provider: str = "a-cloud",
+    currency: str = "USD",
+) -> Charge:
+    """A bill line called `name` of `amount` for the nanoseconds of `span`."""
+    return Charge(
+        id=charge_id(provider, "invoice-1", name),
+        issuer=provider,
+        invoice="invoice-1",
+        line=name,
+        file="bill.csv",
+        file_sha256="0" * 64,
+        row=2,
+        provider=provider,
+        service_category=category,
+        service_name="",
+        resource_id=resource,
+        resource_type=None,
+        description=name,
+        natural_class=natural_class,
+        charge_category="Usage",
+        charge_class=None,
+        period_start_ns=span[0],
+        period_end_ns=span[1],
+        amount_pico=parse_pico(amount),
+        effective_pico=None,
+        currency=currency,
+        quantity=None,
+        unit=None,
+    )
+
+
+def a_shift(
+    name: str, amount: str, span: tuple[int, int], *, node: str | None, activity: str | None = None
+) -> Charge:
+    """A time sheet line of ten minutes for a node, or for an activity when `node` is None."""
+    return msgspec.structs.replace(
+        a_charge(name, amount, span, category="Other", resource=node or activity),
+        service_name=STAFF_TIME,
+        resource_type=NODE if node else ACTIVITY,
+        natural_class=NaturalClass.EMPLOYEE_COMPENSATION,
+        quantity="10",
+        unit="Minutes",
+    )
+
+
+def a_usage(
+    call_id: str,
+    *,
+    customer: str = "acme",
+    purpose: Purpose = Purpose.SERVE_PAID,
+    opened_ns: int = 0,
+    tokens: Tokens = NO_TOKENS,
+    outcome: Outcome = Outcome.ANSWERED,
+    model: str = "small",
+    sent_bytes: int = 0,
+    legs: Sequence[Leg] = (),
+) -> Usage:
+    """A call that moved `sent_bytes` bytes in and as many out."""
+    return Usage(
+        call_id=CallId(call_id),
+        customer=CustomerId(customer),
+        project=ProjectId("default"),
+        key_id=KeyId(f"key-{customer}"),
+        purpose=purpose,
+        endpoint="chat.completions",
+        model=ModelId(model),
+        stream=False,
+        opened_ns=opened_ns,
+        first_byte_ns=None,
+        closed_ns=opened_ns + 1,
+        outcome=outcome,
+        status=200,
+        error_code=None,
+        tokens=tokens,
+        confidence=Confidence.REPORTED,
+        request_bytes=sent_bytes,
+        response_bytes=sent_bytes,
+        legs=tuple(legs),
+    )
+
+
+def a_leg(
+    replica: str | None, span: tuple[int, int], tokens: Tokens, *, provider: str = "own"
+) -> Leg:
+    """An answered attempt on `replica`, or at somebody else's API when that is None."""
+    return Leg(
+        offer=OfferId("offer-1"),
+        provider=provider,
+        replica=None if replica is None else ReplicaId(replica),
+        started_ns=span[0],
+        first_token_ns=None,
+        ended_ns=span[1],
+        outcome=Outcome.ANSWERED,
+        status=200,
+        tokens=tokens,
+        confidence=Confidence.REPORTED,
+    )
+
+
+def a_step(
+    seq: int,
+    start_ns: int,
+    duration_ns: int,
+    calls: Iterable[tuple[str, int, int, int]],
+    *,
+    replica: str = "replica-1",
+) -> Step:
+    """A step over `calls`, each (call id, prefill tokens, decode tokens, context tokens)."""
+    parts = tuple(StepCall(CallId(call), *counts) for call, *counts in calls)
+    return Step(ReplicaId(replica), seq, start_ns, duration_ns, parts)
+
+
+def an_interval(
+    span: tuple[int, int],
+    states: dict[State, int],
+    *,
+    replica: str = "replica-1",
+    node: str = "node-1",
+) -> tuple[Capacity, ...]:
+    """One interval of a replica: the rows for `states`, whose nanoseconds should sum to its length."""
+    return tuple(
+        Capacity(ReplicaId(replica), NodeId(node), state, *span, duration_ns)
+        for state, duration_ns in states.items()
+    )
+
+
+def an_activity(
+    name: str,
+    resource: str,
+    span: tuple[int, int],
+    quantity: int,
+    *,
+    purpose: Purpose = Purpose.TRAIN_GRADIENT,
+    unit: Unit = Unit.NODE_NS,
+    customer: str | None = None,
+) -> Activity:
+    """A use of `resource` that is no call."""
+    who = None if customer is None else CustomerId(customer)
+    return Activity("test", name, resource, purpose, who, *span, quantity, unit)
+
+
+class World(NamedTuple):
+    """Everything a statement is drawn from."""
+
+    charges: tuple[Charge, ...]
+    facts: Facts
+    plans: tuple[PricePlan, ...]
+
+
+_NODES = ("node-1", "node-2")
+_CUSTOMERS = ("acme", "burns", "cyberdyne")
+_CALLS = tuple(f"call-{number}" for number in range(8))
+_HORIZON_NS = 2_000
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """A random world in the nanoseconds from 0 to about 2,000, with charges of every pool."""
+    usages = tuple(draw(_usages(call)) for call in _CALLS if draw(st.integers(0, 7)))
+    replicas = [draw(_replica_life(f"replica-{n}")) for n in range(draw(st.integers(0, 3)))]
+    activities = draw(st.lists(_activities(), max_size=4, unique_by=lambda a: a.id))
+    charges = draw(st.lists(_charges(), min_size=1, max_size=6, unique_by=lambda c: c.id))
+    plans = tuple(draw(_plans(customer)) for customer in _CUSTOMERS if draw(st.booleans()))
+    facts = Facts(
+        usages=usages,
+        steps=tuple(step for steps, _ in replicas for step in steps),
+        capacity=tuple(row for _, rows in replicas for row in rows),
+        activities=tuple(activities),
+    )
+    return World(tuple(charges), facts, plans)
+
+
+def spans() -> st.SearchStrategy[tuple[int, int]]:
+    """A span of at least a nanosecond."""
+    return st.tuples(st.integers(0, _HORIZON_NS), st.integers(1, _HORIZON_NS)).map(
+        lambda pair: (pair[0], pair[0] + pair[1])
+    )
+
+
+@st.composite
+def _replica_life(draw: st.DrawFn, name: str) -> tuple[list[Step], list[Capacity]]:
+    """A replica's intervals one after the other, each with steps inside it and its states."""
+    steps: list[Step] = []
+    rows: list[Capacity] = []
+    node, at_ns = draw(st.sampled_from(_NODES)), draw(st.integers(0, 500))
+    with_steps = draw(st.booleans())
+    for _ in range(draw(st.integers(1, 3))):
+        start_ns, active_ns = at_ns, 0
+        for _ in range(draw(st.integers(0, 3)) if with_steps else 0):
+            at_ns += draw(st.integers(0, 50))
+            duration_ns = draw(st.integers(0, 200))
+            calls = draw(st.lists(_step_calls(), max_size=4))
+            steps.append(a_step(len(steps), at_ns, duration_ns, calls, replica=name))
+            at_ns, active_ns = at_ns + duration_ns, active_ns + duration_ns
+        at_ns += draw(st.integers(1, 300))
+        spare_ns = at_ns - start_ns - active_ns
+        extra_ns = draw(st.integers(0, spare_ns))
+        rest = draw(st.sampled_from([state for state in State if state is not State.ACTIVE]))
+        states = {State.ACTIVE: active_ns + extra_ns, rest: spare_ns - extra_ns}
+        rows += an_interval((start_ns, at_ns), states, replica=name, node=node)
+    return steps, rows
+
+
+def _step_calls() -> st.SearchStrategy[tuple[str, int, int, int]]:
+    counts = st.integers(0, 40)
+    return st.tuples(st.sampled_from(_CALLS), counts, st.integers(0, 2), counts)
+
+
+@st.composite
+def _usages(draw: st.DrawFn, call_id: str) -> Usage:
+    tokens = Tokens(input=draw(st.integers(0, 500)), output=draw(st.integers(0, 500)))
+    legs = draw(st.lists(_legs(tokens), max_size=2))
+    return a_usage(
+        call_id,
+        customer=draw(st.sampled_from(_CUSTOMERS)),
+        purpose=draw(st.sampled_from(list(Purpose))),
+        opened_ns=draw(st.integers(0, _HORIZON_NS)),
+        tokens=tokens,
+        outcome=draw(st.sampled_from(list(Outcome))),
+        model=draw(st.sampled_from(["small", "large"])),
+        sent_bytes=draw(st.integers(0, 1_000)),
+        legs=legs,
+    )
+
+
+@st.composite
+def _legs(draw: st.DrawFn, tokens: Tokens) -> Leg:
+    replica = draw(st.sampled_from([None, "replica-0", "replica-1"]))
+    return a_leg(replica, draw(spans()), tokens, provider="a-cloud" if replica is None else "own")
+
+
+@st.composite
+def _activities(draw: st.DrawFn) -> Activity:
+    start_ns, end_ns = draw(spans())
+    resource, unit = draw(
+        st.sampled_from(
+            [("node-1", Unit.NODE_NS), ("node-2", Unit.NODE_NS), ("corpus", Unit.BYTE_NS)]
+        )
+    )
+    return an_activity(
+        f"activity-{draw(st.integers(0, 20))}",
+        resource,
+        (start_ns, end_ns),
+        draw(st.integers(0, 2 * (end_ns - start_ns))),
+        purpose=draw(st.sampled_from(list(Purpose))),
+        unit=unit,
+        customer=draw(st.sampled_from([None, *_CUSTOMERS])),
+    )
+
+
+@st.composite
+def _charges(draw: st.DrawFn) -> Charge:
+    name, span = f"line-{draw(st.integers(0, 40))}", draw(spans())
+    pico = draw(st.integers(-(10**14), 10**15))
+    amount = f"{'-' if pico < 0 else ''}{abs(pico) // 10**12}.{abs(pico) % 10**12:012d}"
+    if draw(st.integers(0, 3)) == 0:
+        node = draw(st.sampled_from([None, *_NODES]))
+        activity = draw(st.sampled_from(["support", "train-gradient", "lunch"]))
+        return a_shift(name, amount, span, node=node, activity=activity)
+    category, resource = draw(
+        st.sampled_from(
+            [
+                ("Compute", "node-1"),
+                ("Compute", "node-2"),
+                ("Compute", "node-unknown"),
+                ("Storage", "corpus"),
+                ("Storage", "empty"),
+                ("Networking", None),
+                ("AI and Machine Learning", None),
+                ("Databases", "db-1"),
+            ]
+        )
+    )
+    natural_class = draw(st.sampled_from(list(NaturalClass)))
+    return a_charge(
+        name, amount, span, category=category, resource=resource, natural_class=natural_class
+    )
+
+
+@st.composite
+def _plans(draw: st.DrawFn, customer: str) -> PricePlan:
+    since_ns = draw(st.integers(0, _HORIZON_NS))
+    prices = st.integers(0, 10**8).map(lambda n: f"{n // 10**6}.{n % 10**6:06d}")
+    return PricePlan.per_million(CustomerId(customer), since_ns, "USD", draw(prices), draw(prices))
