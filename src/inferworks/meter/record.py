@@ -24,8 +24,8 @@ class SpoolCursor(msgspec.Struct, frozen=True):
     node: NodeId
     offset: int
     """Bytes taken in; always the beginning of a line."""
-    state: State | None
-    """The replica's state at `covered_ns`, apart from its steps; None before its first fact."""
+    state: State
+    """The replica's state at `covered_ns`, apart from its steps."""
     covered_ns: int
     """The replica's time is in `Capacity` rows until here."""
     last_seq: int

@@ -1,0 +1,158 @@
+"""Closes what a crash left open, at the next start.
+
+A call that was opened and has no usage was in flight when the process died. It gets its one Usage with
+the outcome CRASHED, and the best account of its tokens there is:
+
+1. the step trace of the replica that worked on it: *counted*. Input is the sum of its prefill tokens.
+   Output is the sum of its decode tokens, and one more if it prefilled at all, since the first token
+   of an answer comes out of the prefill;
+2. else its newest checkpoint: *estimated*, at most one checkpoint interval behind;
+3. else zero, *estimated* too: it was never seen at work.
+
+Recovering again finds nothing left to do. Being killed in the middle leaves the rest for the next time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from inferworks.clock import Clock
+from inferworks.ids import CallId, ReplicaId
+from inferworks.meter.capacity import Step
+from inferworks.meter.journal import Journal
+from inferworks.meter.spool import Spool, SpoolReader
+from inferworks.meter.stores.base import JournalReads
+from inferworks.meter.usage import (
+    NO_TOKENS,
+    Checkpoint,
+    Confidence,
+    Opened,
+    Outcome,
+    Tokens,
+    Usage,
+    usage_of,
+)
+
+_END_OF_TIME_NS: Final = 2**63 - 1
+_BATCH: Final = 1000
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What recovery found to do."""
+
+    calls: int
+    spools: int
+
+
+class Worked(NamedTuple):
+    """What a replica's step trace says of a call."""
+
+    replica: ReplicaId
+    tokens: Tokens
+    until_ns: int
+
+
+async def recover(
+    journal: Journal, clock: Clock, leftover: Sequence[Spool], *, down_until_ns: int | None = None
+) -> Recovered:
+    """Collect the spools of processes that are gone, then close every call left open.
+
+    `leftover` is `spool.spools(folder)` at a start, when no replica runs yet; `down_until_ns` is for
+    `spool.finish_at`. Durable when this returns.
+    """
+    for spool in leftover:
+        await SpoolReader(journal, spool).finish(down_until_ns)
+    usages = await asyncio.to_thread(_crashed, journal, clock.now_ns())
+    for begin in range(0, len(usages), _BATCH):
+        await journal.commit_all(usages[begin : begin + _BATCH])
+    return Recovered(calls=len(usages), spools=len(leftover))
+
+
+def _crashed(journal: Journal, now_ns: int) -> list[Usage]:
+    """The missing usages."""
+    with journal.reads() as reads:
+        opened = list(reads.opened_unclosed())
+        worked = _worked(reads, opened)
+        return [
+            crashed(call, now_ns, worked.get(call.call_id, ()), reads.checkpoint(call.call_id))
+            for call in opened
+        ]
+
+
+def _worked(reads: JournalReads, opened: Sequence[Opened]) -> Mapping[CallId, Sequence[Worked]]:
+    """What the step trace since the first of `opened` says of each of them."""
+    if not opened:
+        return {}
+    since_ns = min(call.opened_ns for call in opened)
+    steps = reads.steps(None, since_ns, _END_OF_TIME_NS)
+    return work_of({call.call_id for call in opened}, steps)
+
+
+def work_of(calls: set[CallId], steps: Iterable[Step]) -> dict[CallId, list[Worked]]:
+    """The tokens of each of `calls` in `steps`, by replica; `until_ns` is when its last step ended."""
+    work: dict[CallId, dict[ReplicaId, Worked]] = {}
+    for step in steps:
+        end_ns = step.start_ns + step.duration_ns
+        for part in step.calls:
+            if part.call_id in calls:
+                by_replica = work.setdefault(part.call_id, {})
+                before = by_replica.get(step.replica, Worked(step.replica, NO_TOKENS, end_ns))
+                tokens = before.tokens + Tokens(part.prefill_tokens, part.decode_tokens)
+                by_replica[step.replica] = Worked(step.replica, tokens, end_ns)
+    return {
+        call_id: [
+            worked._replace(tokens=_with_first(worked.tokens)) for worked in by_replica.values()
+        ]
+        for call_id, by_replica in work.items()
+    }
+
+
+def _with_first(traced: Tokens) -> Tokens:
+    """Traced tokens, and the one that came out of the prefill."""
+    return traced + Tokens(output=1) if traced.input else traced
+
+
+def crashed(
+    opened: Opened, now_ns: int, worked: Sequence[Worked], checkpoint: Checkpoint | None
+) -> Usage:
+    """The Usage of a call that a crash cut off, closed at `now_ns`.
+
+    With a checkpoint, its leg is the one that was being served, and only that replica's trace counts.
+    """
+    if checkpoint is not None:
+        return _from_checkpoint(opened, now_ns, worked, checkpoint)
+    tokens, confidence = NO_TOKENS, Confidence.ESTIMATED
+    if worked:
+        tokens = max(worked, key=lambda work: work.until_ns).tokens
+        confidence = Confidence.COUNTED
+    return usage_of(opened, now_ns, Outcome.CRASHED, status=0, tokens=tokens, confidence=confidence)
+
+
+def _from_checkpoint(
+    opened: Opened, now_ns: int, worked: Sequence[Worked], checkpoint: Checkpoint
+) -> Usage:
+    leg = msgspec.structs.replace(
+        checkpoint.leg, outcome=Outcome.CRASHED, confidence=Confidence.ESTIMATED
+    )
+    for work in worked:
+        if work.replica == leg.replica:
+            leg = msgspec.structs.replace(
+                leg,
+                ended_ns=max(leg.ended_ns, work.until_ns),
+                tokens=work.tokens,
+                confidence=Confidence.COUNTED,
+            )
+    return usage_of(
+        opened,
+        now_ns,
+        Outcome.CRASHED,
+        status=0,
+        tokens=leg.tokens,
+        confidence=leg.confidence,
+        response_bytes=checkpoint.response_bytes,
+        legs=(leg,),
+    )
