@@ -55,7 +55,7 @@ class Origin:
         if parts.scheme not in {"http", "https"} or not host or not _HOST.fullmatch(host):
             raise ConfigError(f"not an http or https address: {url!r}")
         if parts.username is not None or parts.query or parts.fragment:
-            raise ConfigError(f"an upstream's address has no user, query or fragment: {url!r}")
+            raise ConfigError(f"the address of {host} may have no user, query or fragment")
         tls = parts.scheme == "https"
         return cls(host, port or (443 if tls else 80), tls, parts.path.rstrip("/"))
 

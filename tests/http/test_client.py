@@ -1,0 +1,614 @@
+"""The client against upstreams that behave, and against those that do not."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+
+import pytest
+
+from inferworks.errors import ConfigError, UpstreamError
+from inferworks.http.client import HttpClient, Origin, Timeouts
+from inferworks.http.server import Exchange
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
+
+
+def answering(*answers: bytes):
+    """A script that gives one of `answers` to each request of a connection, then closes."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in answers:
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+            except asyncio.IncompleteReadError:
+                return
+            writer.write(answer)
+            await writer.drain()
+
+    return script
+
+
+async def fetch(client: HttpClient, origin: Origin, limit_bytes: int = 1000) -> tuple[int, bytes]:
+    """Status and body of a GET."""
+    async with client.stream("GET", origin, "/x") as response:
+        return response.status, await response.read(2.0, limit_bytes)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+WHOLE = {
+    "length": OK,
+    "chunked": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nh\r\n1\r\ni\r\n0\r\n\r\n",
+    "until close": b"HTTP/1.1 200 OK\r\n\r\nhi",
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\nhi",
+    "after 100": b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+    "after 103": b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + OK,
+    "trailers": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\na: b\r\n\r\n",
+    "more than asked for": OK + b"rubbish",
+    "second answer": OK + b"HTTP/1.1 500 No\r\ncontent-length: 2\r\n\r\nno",
+}
+
+
+@pytest.mark.parametrize("answer", WHOLE.values(), ids=WHOLE)
+def test_whole_answers(kit, answer):
+    """Every way HTTP/1.1 delimits a body gives the same answer, and no more than the answer."""
+
+    async def main():
+        async with (
+            kit.upstream(answering(answer)) as (client, origin),
+            client.stream("GET", origin, "/x") as response,
+        ):
+            assert response.status == 200
+            assert await response.read(2.0, 1000) == b"hi"
+            assert not {b"link", b"a"} & response.headers.keys()
+
+    kit.run(main())
+
+
+@pytest.mark.parametrize("answer", WHOLE.values(), ids=WHOLE)
+def test_answers_split_at_every_offset(kit, answer):
+    """Where the network cuts an answer makes no difference."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        at = next(offsets)
+        writer.write(answer[:at])
+        await asyncio.sleep(0)
+        writer.write(answer[at:])
+
+    offsets = iter(range(1, len(answer)))
+
+    async def main():
+        async with kit.upstream(script) as (client, origin):
+            for _ in range(1, len(answer)):
+                assert await fetch(client, origin) == (200, b"hi")
+                client._idle.clear()
+
+    kit.run(main())
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_answers_without_a_body_keep_the_connection(kit, status):
+    """204 and 304 have no body, whatever their headers say, and the connection goes on."""
+
+    async def main():
+        empty = b"HTTP/1.1 %d Empty\r\n\r\n" % status
+        async with kit.upstream(answering(empty, OK)) as (client, origin):
+            assert await fetch(client, origin) == (status, b"")
+            assert await fetch(client, origin) == (200, b"hi")
+
+    kit.run(main())
+
+
+BROKEN = {
+    "nothing": b"",
+    "half a head": b"HTTP/1.1 200 OK\r\ncont",
+    "half a body": b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhi",
+    "no last chunk": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n",
+    "garbage": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "garbage in chunks": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nhello\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nhi",
+    "length and chunked": (
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+    ),
+    "another protocol": b"HTTP/1.1 101 Go\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n" + OK,
+    "endless head": b"HTTP/1.1 200 OK\r\na: " + b"x" * 600_000,
+    "only 100": b"HTTP/1.1 100 Continue\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
+def test_broken_answers(kit, answer):
+    """An answer that is not whole is an UpstreamError that may have cost, and its connection is gone."""
+
+    async def main():
+        async with kit.upstream(answering(answer)) as (client, origin):
+            with pytest.raises(UpstreamError) as caught:
+                await fetch(client, origin)
+            assert caught.value.sent
+            assert not any(client._idle.values())
+
+    kit.run(main())
+
+
+def test_answer_without_length_that_is_reset_is_not_whole(kit):
+    """A body that ends with the connection is whole only when the connection was closed in order."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nhal")
+        await sent.wait()
+        writer.transport.abort()  # with bytes unread, so that the other end sees a reset
+
+    sent = asyncio.Event()
+
+    async def main():
+        async with (
+            kit.upstream(script) as (client, origin),
+            client.stream("POST", origin, "/x", body=bytes(4_000_000)) as response,
+        ):
+            assert await response.next_piece(2.0) == b"hal"
+            sent.set()
+            with pytest.raises(UpstreamError, match="closed the connection mid-answer"):
+                await response.next_piece(2.0)
+
+    kit.run(main())
+
+
+async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def _stalls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\nhal")
+    await reader.read()
+
+
+def test_silence_before_the_head(kit):
+    """An upstream that never answers is given up after `first_byte_s`."""
+
+    async def main():
+        async with kit.upstream(_silent) as (_, origin):
+            client = HttpClient(Timeouts(first_byte_s=0.05))
+            with pytest.raises(UpstreamError, match=r"sent nothing for 0\.05 s") as caught:
+                await fetch(client, origin)
+            assert caught.value.sent
+
+    kit.run(main())
+
+
+def test_silence_in_a_body_without_length(kit):
+    """A body that stalls is an error, also where an end of the connection would be its end."""
+
+    async def main():
+        async with kit.upstream(_stalls) as (client, origin):
+            with pytest.raises(UpstreamError, match=r"sent nothing for 0\.05 s"):
+                async with client.stream("GET", origin, "/x") as response:
+                    await response.read(0.05, 1000)
+
+    kit.run(main())
+
+
+def test_upstream_that_reads_nothing(kit):
+    """A large request that the upstream does not read is given up too."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        await done.wait()
+
+    done = asyncio.Event()
+
+    async def main():
+        async with kit.upstream(script) as (_, origin):
+            client = HttpClient(Timeouts(first_byte_s=0.1))
+            with pytest.raises(UpstreamError, match="sent nothing"):
+                async with client.stream("POST", origin, "/x", body=bytes(20_000_000)):
+                    raise AssertionError
+            done.set()
+
+    kit.run(main())
+
+
+def test_early_answer_to_a_large_request(kit):
+    """An upstream may answer before it has read the request; that connection is not used again."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        writer.write(OK)
+        await done.wait()
+
+    done = asyncio.Event()
+
+    async def main():
+        async with kit.upstream(script) as (client, origin):
+            async with client.stream("POST", origin, "/x", body=bytes(20_000_000)) as response:
+                assert await response.read(2.0, 100) == b"hi"
+            assert not any(client._idle.values())
+            done.set()
+
+    kit.run(main())
+
+
+def test_no_connection(kit):
+    """A refused connection and an unknown name are errors after which a retry is safe."""
+
+    async def main():
+        client = HttpClient()
+        label = "x" * 70
+        for address in (
+            f"http://127.0.0.1:{free_port()}",
+            "http://no-such-host.invalid",
+            f"http://{label}.invalid",
+            "http://a..invalid",
+            f"https://127.0.0.1:{free_port()}",
+        ):
+            with pytest.raises(UpstreamError, match="no connection to") as caught:
+                await fetch(client, Origin.parse(address))
+            assert not caught.value.sent
+        client.close()
+
+    kit.run(main())
+
+
+def test_connecting_takes_too_long(kit):
+    """A connection that does not come about is given up after `connect_s`."""
+
+    async def main():
+        # A full backlog leaves further connections waiting.
+        with socket.socket() as full:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            port = full.getsockname()[1]
+            crowd = [socket.socket() for _ in range(3)]
+            for sock in crowd:
+                sock.setblocking(False)
+                sock.connect_ex(("127.0.0.1", port))
+            client = HttpClient(Timeouts(connect_s=0.1))
+            with pytest.raises(UpstreamError, match=r"in 0\.1 s") as caught:
+                await fetch(client, Origin.parse(f"http://127.0.0.1:{port}"))
+            assert not caught.value.sent
+            for sock in crowd:
+                sock.close()
+
+    kit.run(main())
+
+
+def test_tls_with_one_who_does_not_speak_it(kit):
+    """A failed handshake is an error after which a retry is safe."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 This is plain HTTP\r\n\r\n")
+        await reader.read()
+
+    async def main():
+        async with kit.upstream(script) as (client, origin):
+            with pytest.raises(UpstreamError, match="no connection to") as caught:
+                await fetch(client, Origin(origin.host, origin.port, tls=True, base_path=""))
+            assert not caught.value.sent
+
+    kit.run(main())
+
+
+def test_answer_larger_than_allowed(kit):
+    """A whole answer is read up to its limit only."""
+
+    async def main():
+        async with kit.upstream(answering(OK)) as (client, origin):
+            with pytest.raises(UpstreamError, match="larger than 1 bytes"):
+                await fetch(client, origin, limit_bytes=1)
+
+    kit.run(main())
+
+
+def test_request_as_sent(kit):
+    """The request has the base path, host, length and headers it was given, in one piece."""
+
+    async def main():
+        asked = []
+
+        async def note(exchange: Exchange):
+            asked.append((exchange.method, exchange.path, exchange.query, exchange.body))
+            asked.append(exchange.headers)
+            await exchange.respond(200, b"")
+
+        async with kit.serving(note) as world:
+            client = HttpClient()
+            origin = Origin.parse(f"http://127.0.0.1:{world.port}/v1/")
+            headers = [(b"content-type", b"application/json"), (b"x", b"")]
+            async with client.stream("POST", origin, "/chat?a=b", headers, b"{}") as response:
+                assert await response.read(2.0, 10) == b""
+            client.close()
+        assert asked[0] == ("POST", "/v1/chat", "a=b", b"{}")
+        assert asked[1] == {
+            b"host": b"127.0.0.1:%d" % world.port,
+            b"content-length": b"2",
+            b"content-type": b"application/json",
+            b"x": b"",
+        }
+
+    kit.run(main())
+
+
+@pytest.mark.parametrize("value", [b"key\n", b"a\r\nhost: b", b"a\0"])
+def test_header_with_a_line_break_is_not_sent(kit, value):
+    """A key with a line break is refused before a connection is made, and not shown."""
+
+    async def main():
+        origin = Origin.parse(f"http://127.0.0.1:{free_port()}")
+        with pytest.raises(
+            UpstreamError, match=r"line break in the headers \['x-api-key'\]"
+        ) as caught:
+            async with HttpClient().stream("GET", origin, "/", iter([(b"x-api-key", value)])):
+                raise AssertionError
+        assert not caught.value.sent
+        assert value.decode() not in str(caught.value)
+
+    kit.run(main())
+
+
+@pytest.mark.parametrize("path", ["/a b", "/a\r\nhost: b", "a", "/é", "/\x7f"])
+def test_path_that_is_none_is_not_sent(kit, path):
+    """A path with a space or line break would be read as another request."""
+
+    async def main():
+        origin = Origin.parse(f"http://127.0.0.1:{free_port()}")
+        with pytest.raises(UpstreamError, match="not a path"):
+            async with HttpClient().stream("GET", origin, path):
+                raise AssertionError
+
+    kit.run(main())
+
+
+def test_connection_is_kept(kit):
+    """One answer read to its end, the next request goes over the same connection."""
+
+    async def main():
+        async with kit.serving() as world:
+            client = HttpClient()
+            origin = Origin.parse(f"http://127.0.0.1:{world.port}")
+            seen = set()
+            for _ in range(5):
+                await fetch(client, origin)
+                seen |= world.server.connections
+            assert len(seen) == 1
+            client.close()
+            await world.alone()
+
+    kit.run(main())
+
+
+def test_kept_connection_that_the_upstream_closed(kit):
+    """A connection that was closed while it was kept is replaced unseen."""
+
+    async def main():
+        async with kit.upstream(answering(OK)) as (client, origin):
+            for _ in range(3):
+                assert await fetch(client, origin) == (200, b"hi")
+                (kept,) = client._idle[origin]
+                await kit.until(lambda connection=kept: not connection.usable)
+
+    kit.run(main())
+
+
+def test_unasked_answer_is_not_taken_for_the_next(kit):
+    """What an upstream says of its own accord ends the connection."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await push.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil")
+        await reader.read()
+
+    push = asyncio.Event()
+
+    async def main():
+        async with kit.upstream(script) as (client, origin):
+            assert await fetch(client, origin) == (200, b"hi")
+            (kept,) = client._idle[origin]
+            push.set()
+            await kit.until(lambda: not kept.usable)
+            assert await fetch(client, origin) == (200, b"hi")
+
+    kit.run(main())
+
+
+def test_kept_connections_are_few_and_not_for_ever(kit):
+    """No more are kept than asked for, and none longer than `idle_s`."""
+
+    async def main():
+        async with kit.serving() as world:
+            client = HttpClient(Timeouts(idle_s=0.05), kept_per_origin=2)
+            origin = Origin.parse(f"http://127.0.0.1:{world.port}")
+            await asyncio.gather(*[fetch(client, origin) for _ in range(5)])
+            await kit.until(lambda: len(world.server.connections) == 2)
+            (old, _) = client._idle[origin]
+            await asyncio.sleep(0.06)
+            await fetch(client, origin)
+            assert old not in client._idle[origin]
+            await kit.until(lambda: len(world.server.connections) == 1)
+            client.close()
+            await world.alone()
+
+    kit.run(main())
+
+
+def test_nothing_is_kept_after_closing(kit):
+    """An answer that ends after the client was closed leaves no connection behind."""
+
+    async def main():
+        async with kit.serving() as world:
+            client = HttpClient()
+            async with client.stream(
+                "GET", Origin.parse(f"http://127.0.0.1:{world.port}"), "/"
+            ) as r:
+                client.close()
+                await r.read(2.0, 100)
+            await world.alone()
+
+    kit.run(main())
+
+
+def test_leaving_early_is_noticed_upstream(kit):
+    """Leaving before the end of an answer cancels whatever made it."""
+
+    async def main():
+        cancelled = asyncio.Event()
+
+        async def endless(exchange: Exchange):
+            await exchange.start(200, [])
+            await exchange.send(b"x")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        async with kit.serving(endless) as world:
+            client = HttpClient()
+            origin = Origin.parse(f"http://127.0.0.1:{world.port}")
+            async with client.stream("GET", origin, "/") as response:
+                assert await response.next_piece(2.0) == b"x"
+            await asyncio.wait_for(cancelled.wait(), 2.0)
+            await world.alone()
+
+    kit.run(main())
+
+
+def test_slow_reader_makes_the_upstream_wait(kit):
+    """What is not read is not fetched: back-pressure reaches the one who produces."""
+
+    async def main():
+        sent = 0
+
+        async def producer(exchange: Exchange):
+            nonlocal sent
+            await exchange.start(200, [])
+            for _ in range(600):
+                await exchange.send(bytes(50_000))
+                sent += 50_000
+            await exchange.end()
+
+        async with kit.serving(producer) as world:
+            client = HttpClient()
+            origin = Origin.parse(f"http://127.0.0.1:{world.port}")
+            async with client.stream("GET", origin, "/") as response:
+                before = -1
+                while sent != before:
+                    before = sent
+                    await asyncio.sleep(0.05)
+                assert sent < 30_000_000
+                assert response._connection._buffered < 1_000_000
+                size = 0
+                async for piece in response.pieces(2.0):
+                    size += len(piece)
+                assert size == sent == 30_000_000
+            client.close()
+
+    kit.run(main())
+
+
+def test_cancelling_leaves_nothing(kit):
+    """Whenever a request is cancelled, connecting, waiting or reading, its connection goes with it."""
+
+    async def slow(exchange: Exchange):
+        await exchange.start(200, [])
+        for _ in range(5):
+            await exchange.send(b"x")
+            await asyncio.sleep(0)
+        await exchange.end()
+
+    async def main():
+        async with kit.serving(slow) as world:
+            client = HttpClient()
+            origin = Origin.parse(f"http://127.0.0.1:{world.port}")
+            done = 0
+            for steps in range(60):
+                task = asyncio.ensure_future(fetch(client, origin))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
+                (outcome,) = await asyncio.gather(task, return_exceptions=True)
+                assert isinstance(outcome, tuple | asyncio.CancelledError)
+                done += isinstance(outcome, tuple)
+                if steps % 2:
+                    client.close()
+                    client = HttpClient()
+            assert 0 < done < 60
+            client.close()
+            await world.alone()
+        gc.collect()  # an unclosed transport would warn here, and warnings are errors
+
+    kit.run(main())
+
+
+@pytest.mark.parametrize(
+    ("address", "origin", "authority"),
+    [
+        ("http://127.0.0.1:8000/v1", Origin("127.0.0.1", 8000, False, "/v1"), "127.0.0.1:8000"),
+        ("http://[::1]:8000", Origin("::1", 8000, False, ""), "[::1]:8000"),
+        ("http://[::1]:80/", Origin("::1", 80, False, ""), "[::1]"),
+        (
+            "https://api.example.com/v1/",
+            Origin("api.example.com", 443, True, "/v1"),
+            "api.example.com",
+        ),
+        (
+            "https://API.example.com:80",
+            Origin("api.example.com", 80, True, ""),
+            "api.example.com:80",
+        ),
+    ],
+)
+def test_origin(address, origin, authority):
+    """An address names host, port, scheme and base path; the host header brackets IPv6."""
+    assert Origin.parse(address) == origin
+    assert origin.authority == authority
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "", "127.0.0.1:8000", "ftp://x", "http://", "http://x:99999", "http://x:y", "http://[::1",
+        "http://user:secret@x", "http://x?a=b", "http://x/#a", "http://a b", "http://é",
+    ],
+)  # fmt: skip
+def test_address_that_is_none(address):
+    """An address that cannot be one, or says more than an origin can keep, is refused in one line."""
+    with pytest.raises(ConfigError) as caught:
+        Origin.parse(address)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_ipv6(kit):
+    """An upstream on an IPv6 address is reached."""
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+
+    async def main():
+        try:
+            server = await asyncio.start_server(answer, "::1", 0)
+        except OSError:
+            pytest.skip("this machine has no IPv6 loopback")
+        port = server.sockets[0].getsockname()[1]
+        client = HttpClient()
+        assert await fetch(client, Origin.parse(f"http://[::1]:{port}")) == (200, b"hi")
+        client.close()
+        server.close()
+        await server.wait_closed()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        assert b"host: [::1]:" in request
+        writer.write(OK)
+        await kit.shut(writer)
+
+    kit.run(main())
