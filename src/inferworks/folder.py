@@ -35,7 +35,8 @@ class DataFolder:
     def create(self) -> None:
         """Make the folder, for this user only; DataFolderError when that cannot be."""
         try:
-            self.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.spool.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise DataFolderError(f"data folder {self.path}: cannot be made: {error}") from error
 

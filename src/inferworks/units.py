@@ -20,8 +20,8 @@ class Unit(StrEnum):
     """Nanoseconds that a node was occupied."""
     REPLICA_NS = "replica_ns"
     """Nanoseconds that a replica was in a state."""
-    BYTE_NS = "byte_ns"
-    """Bytes held times nanoseconds held."""
+    BYTE_SECONDS = "byte_seconds"
+    """Bytes held times seconds held, rounded down. (Times nanoseconds would overflow 64 bits.)"""
     BYTES = "bytes"
     MINUTES = "minutes"
 

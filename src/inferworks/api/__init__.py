@@ -1,0 +1,1 @@
+"""What a customer calls: an OpenAI-compatible HTTP API."""

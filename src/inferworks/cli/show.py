@@ -23,7 +23,10 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = "") -> None:
-    """A table; the columns named in `right` (space-separated) are aligned to the right."""
+    """A table; the columns named in `right` (space-separated) are aligned to the right.
+
+    Without column names there is no head. The first column is never broken into lines.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(

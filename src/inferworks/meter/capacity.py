@@ -70,7 +70,7 @@ class Activity(msgspec.Struct, frozen=True):
     source: str
     id: str
     resource: str
-    """A node for machine time (`Unit.NODE_NS`), a bucket for storage (`Unit.BYTE_NS`)."""
+    """A node for machine time (`Unit.NODE_NS`), a bucket for storage (`Unit.BYTE_SECONDS`)."""
     purpose: Purpose
     customer: CustomerId | None
     start_ns: int

@@ -1,0 +1,1 @@
+"""Bytes to requests and back, one file per dialect."""

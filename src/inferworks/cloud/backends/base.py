@@ -11,14 +11,13 @@ from inferworks.ids import ModelId, NodeId, ReplicaId
 
 
 class ReplicaSpec(msgspec.Struct, frozen=True):
-    """What to start: a replica of `model` on `node`, tracing its steps into `spool`."""
+    """What to start: a replica of `model` on `node`."""
 
     replica: ReplicaId
     node: NodeId
     model: ModelId
     slots: int
     """Sequences it runs at once."""
-    spool: Path
 
 
 class RunningReplica(Protocol):
@@ -41,6 +40,9 @@ class RunningReplica(Protocol):
 class Backend(Protocol):
     """Starts replicas."""
 
-    async def start(self, spec: ReplicaSpec, timeout_s: float) -> RunningReplica:
-        """Start a replica and wait until it is ready; UpstreamError when it is not by then."""
+    async def start(self, spec: ReplicaSpec, spool: Path, timeout_s: float) -> RunningReplica:
+        """Start a replica that traces its steps into `spool`, and wait until it is ready.
+
+        UpstreamError when it is not ready within `timeout_s`.
+        """
         ...

@@ -11,6 +11,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -50,15 +51,15 @@ class ProcessReplica:
 
 
 class ProcessBackend:
-    """Starts each replica with the command that `command` makes of its spec."""
+    """Starts each replica with the command that `command` makes of its spec and spool."""
 
-    def __init__(self, command: Callable[[ReplicaSpec], Sequence[str]]) -> None:
+    def __init__(self, command: Callable[[ReplicaSpec, Path], Sequence[str]]) -> None:
         self._command = command
 
-    async def start(self, spec: ReplicaSpec, timeout_s: float) -> ProcessReplica:
+    async def start(self, spec: ReplicaSpec, spool: Path, timeout_s: float) -> ProcessReplica:
         """Start a process and wait for its ready line."""
         process = await asyncio.create_subprocess_exec(
-            *self._command(spec),
+            *self._command(spec, spool),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for us to hear: we let the child finish its calls

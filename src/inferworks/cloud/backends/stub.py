@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from inferworks.cloud.backends.base import ReplicaSpec
 from inferworks.errors import UpstreamError
@@ -41,9 +42,9 @@ class StubBackend:
         self._url = url
         self._failures = failures
 
-    async def start(self, spec: ReplicaSpec, timeout_s: float) -> StubReplica:
+    async def start(self, spec: ReplicaSpec, spool: Path, timeout_s: float) -> StubReplica:
         """Pretend to start `spec`."""
-        del timeout_s
+        del spool, timeout_s
         self.started.append(spec)
         if self._failures:
             self._failures -= 1

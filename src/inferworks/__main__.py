@@ -1,0 +1,5 @@
+"""`python -m inferworks` is `inferworks`."""
+
+from inferworks.cli.main import main
+
+main()

@@ -1,0 +1,58 @@
+"""The API as a table: which handler answers which request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from inferworks.api.chat import chat
+from inferworks.api.door import Door
+from inferworks.api.errors import answer_error, as_call_error
+from inferworks.api.events import events
+from inferworks.api.health import health
+from inferworks.api.models import model, models
+from inferworks.errors import CallError, JournalError, UpstreamError
+from inferworks.http.server import ClientGone, Exchange, Handler
+
+Endpoint = Callable[[Exchange, Door], Awaitable[None]]
+
+ROUTES: dict[str, dict[str, Endpoint]] = {
+    "/v1/chat/completions": {"POST": chat},
+    "/v1/models": {"GET": models},
+    "/v1/models/": {"GET": model},
+    "/v1/usage/events": {"POST": events},
+    "/health": {"GET": health, "HEAD": health},
+}
+"""Path -> method -> endpoint. A path that ends in `/` stands for everything below it."""
+
+_log = logging.getLogger("inferworks.api")
+
+
+def app(door: Door) -> Handler:
+    """The handler of every request that comes through `door`."""
+
+    async def handle(exchange: Exchange) -> None:
+        try:
+            await _endpoint(exchange)(exchange, door)
+        except ClientGone:
+            raise
+        except Exception as error:
+            if not isinstance(error, CallError | UpstreamError):
+                _log.exception("%s %s failed", exchange.method, exchange.path)
+            await answer_error(exchange, as_call_error(error))
+            if exchange.started and not exchange.finished and isinstance(error, JournalError):
+                raise  # the connection is dropped: an uncounted answer must not look whole
+
+    return handle
+
+
+def _endpoint(exchange: Exchange) -> Endpoint:
+    path = exchange.path
+    methods = ROUTES.get(path) or ROUTES.get(path[: path.rfind("/") + 1])
+    if methods is None or path == "/v1/models/":
+        raise CallError(404, f"Invalid URL ({exchange.method} {path[:200]})")
+    if exchange.method not in methods:
+        allowed = ", ".join(methods)
+        raise CallError(405, f"Not allowed to {exchange.method} on {path[:200]}; use {allowed}.",
+                        code="method_not_supported")  # fmt: skip
+    return methods[exchange.method]

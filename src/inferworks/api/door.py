@@ -1,0 +1,46 @@
+"""What the endpoints need of the house, in one frozen value that wiring fills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from inferworks.accounts.keyring import KeyRing
+from inferworks.api.admit import Gate
+from inferworks.clock import Clock
+from inferworks.cloud.offer import Load, Offer
+from inferworks.cloud.providers.base import Provider
+from inferworks.ids import ModelId
+from inferworks.meter.journal import Journal
+from inferworks.meter.tally import Meter
+
+
+class Catalogue(Protocol):
+    """Which models there are, and who offers them at this moment."""
+
+    def models(self) -> Sequence[ModelId]:
+        """Every model that is served here, ready or not."""
+        ...
+
+    def offers(self, model: ModelId) -> Sequence[Offer]:
+        """The offers of `model` that are ready now."""
+        ...
+
+    def status(self) -> Mapping[str, str]:
+        """The state of each of our own replicas."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Everything an endpoint may use."""
+
+    keyring: KeyRing
+    gate: Gate
+    meter: Meter
+    journal: Journal
+    catalogue: Catalogue
+    providers: Mapping[str, Provider]
+    load: Load
+    clock: Clock

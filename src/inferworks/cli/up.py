@@ -1,0 +1,108 @@
+"""`inferworks up`: run the platform until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+
+import click
+import msgspec
+import uvloop
+
+from inferworks.cli.options import config_option, data_option, read_config
+from inferworks.config import Config
+from inferworks.wiring import Platform, open_platform
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8080]"
+)
+@config_option
+@data_option
+def up(
+    host: str | None, port: int | None, config_path: Path | None, data_path: Path | None
+) -> None:
+    """Run the platform: gateway, one replica of the embedded engine, meter.
+
+    The first start makes an API key and shows it once. Ctrl-C lets running answers finish
+    (gateway.drain_s at most), then stops; a second Ctrl-C stops at once.
+
+    \b
+    Examples:
+      inferworks up
+      inferworks up --port 9000 --data /var/lib/inferworks
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    config = read_config(config_path, data_path)
+    gateway = msgspec.structs.replace(
+        config.gateway,
+        host=host or config.gateway.host,
+        port=config.gateway.port if port is None else port,
+    )
+    uvloop.run(_run(msgspec.structs.replace(config, gateway=gateway)))
+
+
+async def _run(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, _stop_or_quit, stop)
+    async with open_platform(config, os.environ) as platform:
+        click.echo(_greeting(platform))
+        await stop.wait()
+        click.echo("Stopping: running answers are finished first. Ctrl-C again stops at once.")
+    click.echo("Stopped.")
+
+
+def _stop_or_quit(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        raise KeyboardInterrupt
+    stop.set()
+
+
+def _greeting(platform: Platform) -> str:
+    model = next(iter(platform.models), "")
+    lines = [
+        f"Inferworks is ready at {platform.url}",
+        f"  models  {', '.join(platform.models) or 'none'}",
+        f"  data    {platform.folder.path}",
+    ]
+    if platform.first_key:
+        lines += ["", *_first_steps(platform.url, platform.first_key, model)]
+    else:
+        lines += ["", "Make an API key with: inferworks keys create"]
+    return "\n".join([*lines, "", "Ctrl-C stops."])
+
+
+def _first_steps(url: str, key: str, model: str) -> list[str]:
+    """What to paste; the secret is shown nowhere else."""
+    question = "What is gross margin?"
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "{question}"}}]}}'
+    return [
+        "Your first API key, shown only this once:",
+        "",
+        f"  {key}",
+        "",
+        "A first call with curl:",
+        "",
+        f"curl {url}/chat/completions \\",
+        f'  -H "Authorization: Bearer {key}" \\',
+        '  -H "Content-Type: application/json" \\',
+        f"  -d '{body}'",
+        "",
+        "The same in Python (pip install openai):",
+        "",
+        "from openai import OpenAI",
+        "",
+        f'client = OpenAI(base_url="{url}", api_key="{key}")',
+        "answer = client.chat.completions.create(",
+        f'    model="{model}",',
+        f'    messages=[{{"role": "user", "content": "{question}"}}],',
+        ")",
+        "print(answer.choices[0].message.content)",
+    ]

@@ -1,0 +1,171 @@
+"""Our own replicas: started, watched, replaced when they die, drained when we stop.
+
+Each replica has a keeper, one task for its whole life: start it, offer it, wait for its end, account for
+its time, and start it again after a pause that doubles while it keeps dying, so that a model that cannot
+load does not burn the machine.
+
+A replica traces its steps into a spool file, one per run; a collector takes them into the journal while
+it runs and once more after its end. While no process runs the replica is `down`: the machine is paid for
+all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from inferworks.clock import Clock
+from inferworks.cloud.backends.base import Backend, ReplicaSpec, RunningReplica
+from inferworks.cloud.offer import Offer
+from inferworks.errors import UpstreamError
+from inferworks.http.client import Origin
+from inferworks.ids import ModelId, OfferId, ReplicaId
+from inferworks.meter.journal import Journal
+from inferworks.meter.spool import SpoolReader, spool_in
+
+_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+_HEALTHY_NS = 60 * 10**9
+"""A replica that lived this long begins again with the shortest pause."""
+
+_log = logging.getLogger("inferworks.fleet")
+
+
+class Fleet:
+    """Keeps one replica running for each spec, and offers those that are ready."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        specs: Sequence[ReplicaSpec],
+        journal: Journal,
+        clock: Clock,
+        *,
+        spools: Path,
+        provider: str,
+        start_timeout_s: float = 60.0,
+        collect_s: float = 0.5,
+    ) -> None:
+        """`spools` is the folder of the step traces; `provider` speaks to the replicas."""
+        self._backend = backend
+        self._specs = tuple(specs)
+        self._journal = journal
+        self._spools = spools
+        self._clock = clock
+        self._provider = provider
+        self._start_timeout_s = start_timeout_s
+        self._collect_s = collect_s
+        self._traces: dict[ReplicaId, SpoolReader] = {}
+        self._running: dict[ReplicaId, RunningReplica] = {}
+        self._offers: dict[ReplicaId, Offer] = {}
+        self._states: dict[str, str] = {spec.replica: "down" for spec in specs}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._first_failure: asyncio.Future[UpstreamError] | None = None
+        self._stopping = asyncio.Event()
+        self._collecting = asyncio.Lock()
+        """Two collections of one spool at a time would count its lines twice."""
+
+    # --- what the door asks
+
+    def models(self) -> list[ModelId]:
+        """The models of the fleet, ready or not."""
+        return sorted({spec.model for spec in self._specs})
+
+    def offers(self, model: ModelId) -> list[Offer]:
+        """The replicas of `model` that are ready."""
+        return [offer for offer in self._offers.values() if offer.model == model]
+
+    def status(self) -> Mapping[str, str]:
+        """The state of each replica: starting, ready or down."""
+        return self._states
+
+    # --- its life
+
+    async def start(self) -> None:
+        """Start every replica; returns when all are ready, UpstreamError when one cannot start."""
+        self._first_failure = asyncio.get_running_loop().create_future()
+        ready = [asyncio.Event() for _ in self._specs]
+        self._tasks = [
+            asyncio.create_task(self._keep(spec, event))
+            for spec, event in zip(self._specs, ready, strict=True)
+        ]
+        self._tasks.append(asyncio.create_task(self._collect()))
+        all_ready = asyncio.gather(*(event.wait() for event in ready))
+        either: set[asyncio.Future[Any]] = {all_ready, self._first_failure}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not all_ready.done():
+            all_ready.cancel()
+            failure = self._first_failure.result()
+            await self.stop(0.0)
+            raise failure
+
+    async def stop(self, drain_s: float) -> None:
+        """Let every replica finish its calls for `drain_s`, end it, and account for its last moment."""
+        self._stopping.set()
+        self._offers.clear()
+        await asyncio.gather(*(replica.stop(drain_s) for replica in self._running.values()))
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for replica_id in list(self._traces):
+            await self._finish(replica_id, None)
+
+    async def _keep(self, spec: ReplicaSpec, ready: asyncio.Event) -> None:
+        pause_s = _PAUSE_S
+        while not self._stopping.is_set():
+            began_ns = self._clock.now_ns()
+            why = await self._run(spec, ready)
+            if self._stopping.is_set():
+                return
+            _log.warning("replica %s ended (%s); starting it again", spec.replica, why)
+            await self._clock.sleep(pause_s)
+            now_ns = self._clock.now_ns()
+            await self._finish(spec.replica, now_ns)
+            healthy = now_ns - began_ns > _HEALTHY_NS
+            pause_s = _PAUSE_S if healthy else min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _run(self, spec: ReplicaSpec, ready: asyncio.Event) -> str:
+        """One life of a replica; says why it ended."""
+        spool = spool_in(self._spools, spec.replica, spec.node, self._clock.now_ns())
+        self._traces[spec.replica] = SpoolReader(self._journal, spool)
+        self._states[spec.replica] = "starting"
+        try:
+            replica = await self._backend.start(spec, spool.path, self._start_timeout_s)
+            self._running[spec.replica] = replica
+            self._offers[spec.replica] = self._offer(spec, replica)
+            self._states[spec.replica] = "ready"
+            ready.set()
+            return await replica.wait()
+        except UpstreamError as error:
+            if self._first_failure is not None and not self._first_failure.done():
+                self._first_failure.set_result(error)
+            return str(error)
+        finally:
+            self._states[spec.replica] = "down"
+            self._offers.pop(spec.replica, None)
+            self._running.pop(spec.replica, None)
+
+    async def _collect(self) -> None:
+        while True:
+            await self._clock.sleep(self._collect_s)
+            for replica_id in list(self._traces):
+                async with self._collecting:
+                    if replica_id in self._traces:
+                        await self._traces[replica_id].collect()
+
+    async def _finish(self, replica_id: ReplicaId, down_until_ns: int | None) -> None:
+        async with self._collecting:
+            await self._traces.pop(replica_id).finish(down_until_ns)
+
+    def _offer(self, spec: ReplicaSpec, replica: RunningReplica) -> Offer:
+        return Offer(
+            id=OfferId(spec.replica),
+            model=spec.model,
+            provider=self._provider,
+            origin=Origin.parse(replica.url),
+            replica=spec.replica,
+        )

@@ -1,0 +1,284 @@
+"""The composition root: a Config becomes running parts. The only file that names concrete drivers.
+
+`open_platform` reads from top to bottom as the start does; leaving it stops everything in the opposite
+order: first the door, so that running answers finish, then the fleet, the journal and the folder's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from inferworks.accounts.customer import Customer, customer_id
+from inferworks.accounts.key import mint
+from inferworks.accounts.keyring import KeyRing
+from inferworks.accounts.stores.base import Accounts
+from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.api.admit import Gate
+from inferworks.api.app import app
+from inferworks.api.door import Door
+from inferworks.api.errors import refusal
+from inferworks.clock import Clock, SystemClock
+from inferworks.cloud.backends.base import ReplicaSpec
+from inferworks.cloud.backends.process import ProcessBackend
+from inferworks.cloud.fleet import Fleet
+from inferworks.cloud.offer import Load, Offer
+from inferworks.cloud.providers.base import Provider
+from inferworks.cloud.providers.openai import OpenAIProvider
+from inferworks.config import Config, Upstream
+from inferworks.errors import ConfigError
+from inferworks.folder import DataFolder
+from inferworks.http.client import HttpClient, Origin
+from inferworks.http.server import HttpServer, Limits, bind
+from inferworks.ids import ModelId, NodeId, OfferId, ReplicaId
+from inferworks.meter.journal import Journal
+from inferworks.meter.recover import recover
+from inferworks.meter.spool import spools
+from inferworks.meter.stores.sqlite import SqliteStore
+from inferworks.meter.tally import Meter
+
+EMBEDDED_MODEL = ModelId("inferworks-tiny")
+OWN = "inferworks"
+"""The provider that speaks to our own replicas."""
+FIRST_CUSTOMER = "default"
+_KEYRING_REFRESH_S = 1.0
+
+_log = logging.getLogger("inferworks")
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The platform while it runs."""
+
+    url: str
+    """Where its API begins."""
+    models: Sequence[ModelId]
+    folder: DataFolder
+    first_key: str | None
+    """The secret of the key that the very first start made; kept nowhere else."""
+
+
+@asynccontextmanager
+async def open_platform(config: Config, environment: Mapping[str, str]) -> AsyncIterator[Platform]:
+    """Run the platform while the block runs. UserError when it cannot start; nothing is then left."""
+    providers = _upstream_providers(config.upstream, environment)
+    folder = DataFolder(Path(config.data.folder))
+    clock = SystemClock()
+    async with AsyncExitStack() as house:
+        door_socket = house.enter_context(_port(config.gateway.host, config.gateway.port))
+        house.enter_context(folder.hold())
+        accounts = house.enter_context(closing(SqliteAccounts(folder.accounts)))
+        journal = house.enter_context(_journal(folder))
+        await _recover(journal, folder, clock)
+        client = house.enter_context(closing(HttpClient()))
+        fleet = await house.enter_async_context(_fleet(config, folder, journal, clock))
+        first_key = _first_key(accounts, clock)
+        keyring = KeyRing(accounts)
+        door = Door(
+            keyring=keyring,
+            gate=Gate(config.gateway.max_calls),
+            meter=Meter(journal, clock, checkpoint_s=config.meter.checkpoint_s),
+            journal=journal,
+            catalogue=Catalogue(fleet, _upstream_offers(config.upstream)),
+            providers={name: make(client) for name, make in providers.items()},
+            load=Load(),
+            clock=clock,
+        )
+        port = await house.enter_async_context(_listening(config, door, door_socket))
+        await house.enter_async_context(_every(_KEYRING_REFRESH_S, keyring.refresh))
+        url = f"http://{_authority(config.gateway.host, port)}/v1"
+        folder.tell(url)
+        yield Platform(url, door.catalogue.models(), folder, first_key)
+
+
+class Catalogue:
+    """What is served here: the fleet's replicas and the configured upstreams."""
+
+    def __init__(self, fleet: Fleet, upstreams: Sequence[Offer]) -> None:
+        self._fleet = fleet
+        self._upstreams = {
+            model: [offer for offer in upstreams if offer.model == model]
+            for model in {offer.model for offer in upstreams}
+        }
+        self._models = sorted({*fleet.models(), *self._upstreams})
+
+    def models(self) -> Sequence[ModelId]:
+        """Every model, ready or not."""
+        return self._models
+
+    def offers(self, model: ModelId) -> Sequence[Offer]:
+        """The offers of `model` that are ready."""
+        return [*self._fleet.offers(model), *self._upstreams.get(model, ())]
+
+    def status(self) -> Mapping[str, str]:
+        """The state of each of our own replicas."""
+        return self._fleet.status()
+
+
+@contextmanager
+def _port(host: str, port: int) -> Iterator[socket.socket]:
+    """The port to listen on, taken before anything is written."""
+    try:
+        bound = bind(host, port)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {_authority(host, port)}: {error.strerror}; stop what uses it or choose "
+            "another with --port"
+        ) from error
+    with closing(bound):
+        yield bound
+
+
+@contextmanager
+def _journal(folder: DataFolder) -> Iterator[Journal]:
+    journal = Journal(SqliteStore(folder.journal))
+    journal.start()
+    with closing(journal):
+        yield journal
+
+
+async def _recover(journal: Journal, folder: DataFolder, clock: Clock) -> None:
+    """Close what an earlier instance left open when it died."""
+    found = await recover(journal, clock, spools(folder.spool))
+    if found.calls:
+        _log.warning("closed %d calls that an earlier instance left open", found.calls)
+
+
+@asynccontextmanager
+async def _fleet(
+    config: Config, folder: DataFolder, journal: Journal, clock: Clock
+) -> AsyncIterator[Fleet]:
+    specs = [
+        ReplicaSpec(
+            replica=ReplicaId(f"replica-{number}"),
+            node=NodeId(config.engine.node),
+            model=EMBEDDED_MODEL,
+            slots=config.engine.slots,
+        )
+        for number in range(config.engine.replicas)
+    ]
+    fleet = Fleet(
+        ProcessBackend(_embedded_command),
+        specs,
+        journal,
+        clock,
+        spools=folder.spool,
+        provider=OWN,
+        start_timeout_s=config.engine.start_timeout_s,
+        collect_s=config.meter.collect_s,
+    )
+    await fleet.start()
+    try:
+        yield fleet
+    finally:
+        await fleet.stop(config.gateway.drain_s)
+
+
+def _embedded_command(spec: ReplicaSpec, spool: Path) -> Sequence[str]:
+    """How a replica of the embedded engine is started."""
+    module = "inferworks.hardware.engines.embedded.serve"
+    options = {
+        "--replica": spec.replica,
+        "--node": spec.node,
+        "--model": spec.model,
+        "--slots": str(spec.slots),
+        "--spool": str(spool.resolve()),
+    }
+    return [sys.executable, "-m", module, *(part for pair in options.items() for part in pair)]
+
+
+def _upstream_providers(
+    upstreams: Sequence[Upstream], environment: Mapping[str, str]
+) -> dict[str, Callable[[HttpClient], Provider]]:
+    """What makes the provider of each upstream, and of our own replicas."""
+    makers: dict[str, Callable[[HttpClient], Provider]] = {
+        OWN: lambda client: OpenAIProvider(client, name=OWN, running_usage=True)
+    }
+    for upstream in upstreams:
+        if upstream.name in makers:
+            raise ConfigError(f"upstream.name: {upstream.name!r} is taken; choose another")
+        key = environment.get(upstream.key_variable, "") if upstream.key_variable else ""
+        if upstream.key_variable and not key:
+            raise ConfigError(
+                f"upstream {upstream.name}: the environment variable {upstream.key_variable} is not set"
+            )
+        makers[upstream.name] = _maker(upstream.name, key)
+    return makers
+
+
+def _maker(name: str, key: str) -> Callable[[HttpClient], Provider]:
+    return lambda client: OpenAIProvider(client, name=name, key=key)
+
+
+def _upstream_offers(upstreams: Sequence[Upstream]) -> list[Offer]:
+    return [
+        Offer(
+            id=OfferId(f"{upstream.name}/{model}"),
+            model=ModelId(model),
+            provider=upstream.name,
+            origin=Origin.parse(upstream.url),
+        )
+        for upstream in upstreams
+        for model in upstream.models
+    ]
+
+
+def _first_key(accounts: Accounts, clock: Clock) -> str | None:
+    """The secret of a first key, if there was none yet."""
+    if accounts.keys():
+        return None
+    now_ns = clock.now_ns()
+    customer = Customer(customer_id(FIRST_CUSTOMER), now_ns)
+    if customer.id not in {known.id for known in accounts.customers()}:
+        accounts.add_customer(customer)
+    key, secret = mint(customer.id, now_ns, name="made by the first start")
+    accounts.add_key(key)
+    return secret
+
+
+@asynccontextmanager
+async def _listening(config: Config, door: Door, bound: socket.socket) -> AsyncIterator[int]:
+    """The HTTP server; leaving lets running answers finish."""
+    limits = Limits(
+        body_bytes=config.gateway.max_body_bytes,
+        request_timeout_s=config.gateway.request_timeout_s,
+    )
+    server = HttpServer(app(door), limits=limits, refusal=refusal, on_error=_report)
+    port = await server.listen(bound)
+    try:
+        yield port
+    finally:
+        dropped = await server.stop(config.gateway.drain_s)
+        if dropped:
+            _log.warning("dropped %d calls that did not finish in time", dropped)
+
+
+def _report(error: BaseException) -> None:
+    _log.error("a handler failed", exc_info=error)
+
+
+@asynccontextmanager
+async def _every(seconds: float, act: Callable[[], None]) -> AsyncIterator[None]:
+    """Call `act` every `seconds` while the block runs."""
+
+    async def repeat() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            act()
+
+    task = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
