@@ -4,8 +4,9 @@ A call that was opened and has no usage was in flight when the process died. It 
 the outcome CRASHED, and the best account of its tokens there is:
 
 1. the step trace of the replica that worked on it: *counted*. Input is the sum of its prefill tokens.
-   Output is the sum of its decode tokens, and one more if it prefilled at all, since the first token
-   of an answer comes out of the prefill;
+   Output is the sum of its decode tokens and, since the first token of each choice comes out of the
+   prefill and not of a decode step, one more for each choice: as many as it decoded at once in any one
+   step, and one if it only prefilled;
 2. else its newest checkpoint: *estimated*, at most one checkpoint interval behind;
 3. else zero, *estimated* too: it was never seen at work.
 
@@ -22,7 +23,7 @@ import msgspec
 
 from inferworks.clock import Clock
 from inferworks.ids import CallId, ReplicaId
-from inferworks.meter.capacity import Step
+from inferworks.meter.capacity import Step, StepCall
 from inferworks.meter.journal import Journal
 from inferworks.meter.spool import Spool, SpoolReader
 from inferworks.meter.stores.base import JournalReads
@@ -52,8 +53,27 @@ class Worked(NamedTuple):
     """What a replica's step trace says of a call."""
 
     replica: ReplicaId
-    tokens: Tokens
-    until_ns: int
+    prefilled: int = 0
+    decoded: int = 0
+    choices: int = 0
+    """The most tokens decoded in one step: an engine decodes one for each choice."""
+    until_ns: int = 0
+    """When its last step ended."""
+
+    def after(self, part: StepCall, end_ns: int) -> Worked:
+        """This, and the call's part in one more step."""
+        return Worked(
+            self.replica,
+            self.prefilled + part.prefill_tokens,
+            self.decoded + part.decode_tokens,
+            max(self.choices, part.decode_tokens),
+            max(self.until_ns, end_ns),
+        )
+
+    def tokens(self) -> Tokens:
+        """What the call has used."""
+        first = max(self.choices, 1) if self.prefilled else 0
+        return Tokens(input=self.prefilled, output=self.decoded + first)
 
 
 async def recover(
@@ -93,27 +113,16 @@ def _worked(reads: JournalReads, opened: Sequence[Opened]) -> Mapping[CallId, Se
 
 
 def work_of(calls: set[CallId], steps: Iterable[Step]) -> dict[CallId, list[Worked]]:
-    """The tokens of each of `calls` in `steps`, by replica; `until_ns` is when its last step ended."""
+    """What `steps` say of each of `calls`, by replica."""
     work: dict[CallId, dict[ReplicaId, Worked]] = {}
     for step in steps:
         end_ns = step.start_ns + step.duration_ns
         for part in step.calls:
             if part.call_id in calls:
                 by_replica = work.setdefault(part.call_id, {})
-                before = by_replica.get(step.replica, Worked(step.replica, NO_TOKENS, end_ns))
-                tokens = before.tokens + Tokens(part.prefill_tokens, part.decode_tokens)
-                by_replica[step.replica] = Worked(step.replica, tokens, end_ns)
-    return {
-        call_id: [
-            worked._replace(tokens=_with_first(worked.tokens)) for worked in by_replica.values()
-        ]
-        for call_id, by_replica in work.items()
-    }
-
-
-def _with_first(traced: Tokens) -> Tokens:
-    """Traced tokens, and the one that came out of the prefill."""
-    return traced + Tokens(output=1) if traced.input else traced
+                before = by_replica.get(step.replica, Worked(step.replica))
+                by_replica[step.replica] = before.after(part, end_ns)
+    return {call_id: list(by_replica.values()) for call_id, by_replica in work.items()}
 
 
 def crashed(
@@ -127,7 +136,7 @@ def crashed(
         return _from_checkpoint(opened, now_ns, worked, checkpoint)
     tokens, confidence = NO_TOKENS, Confidence.ESTIMATED
     if worked:
-        tokens = max(worked, key=lambda work: work.until_ns).tokens
+        tokens = max(worked, key=lambda work: work.until_ns).tokens()
         confidence = Confidence.COUNTED
     return usage_of(opened, now_ns, Outcome.CRASHED, status=0, tokens=tokens, confidence=confidence)
 
@@ -143,7 +152,7 @@ def _from_checkpoint(
             leg = msgspec.structs.replace(
                 leg,
                 ended_ns=max(leg.ended_ns, work.until_ns),
-                tokens=work.tokens,
+                tokens=work.tokens(),
                 confidence=Confidence.COUNTED,
             )
     return usage_of(

@@ -12,7 +12,7 @@ from inferworks.meter.capacity import Activity, Capacity, Step
 from inferworks.meter.facts import Facts
 from inferworks.meter.record import Quarantined, Record, SpoolCursor
 from inferworks.meter.stores.base import JournalReads
-from inferworks.meter.tables import TABLES
+from inferworks.meter.tables import TABLES, Row
 from inferworks.meter.usage import Checkpoint, Opened, Usage
 
 R = TypeVar("R", bound=Record)
@@ -138,13 +138,27 @@ class MemoryReads:
 def _insert(tables: _Tables, record: Record) -> None:
     """Keep `record` as its table's verb says when the key is taken."""
     table = TABLES[type(record)]
-    row = dict(zip(table.names, table.to_row(record), strict=True))
+    try:
+        values = table.to_row(record)
+        _check_storable(values)
+    except (OverflowError, UnicodeError) as error:
+        raise RecordError(f"a record was refused: {error}") from error
+    row = dict(zip(table.names, values, strict=True))
     key = tuple(row[name] for name in table.key.split(", "))
     rows = tables[type(record)]
     if key in rows and table.verb == "INSERT":
         raise RecordError(f"a record was refused: {table.name} {key} is there already")
     if key not in rows or table.verb == "INSERT OR REPLACE":
         rows[key] = record
+
+
+def _check_storable(values: Row) -> None:
+    """Raise what a database would of numbers over 64 bits and text that is not Unicode."""
+    for value in values:
+        if isinstance(value, int):
+            value.to_bytes(8, signed=True)
+        elif isinstance(value, str):
+            value.encode()
 
 
 def _overlaps(start_ns: int, end_ns: int, from_ns: int, until_ns: int) -> bool:

@@ -1,0 +1,152 @@
+"""Where the journal keeps its records."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from inferworks.errors import DataFolderError, JournalError
+from inferworks.meter.reader import JournalReader
+from inferworks.meter.stores.base import JournalStore
+from inferworks.meter.stores.sqlite import SqliteStore
+from inferworks.meter.stores.stub import MemoryStore
+from inferworks.meter.usage import Confidence, Leg, Outcome, Tokens
+from inferworks.testing.facts import A_TIME_NS, make_leg, make_opened, make_step, make_usage
+from inferworks.testing.stores import check_journal_store
+
+
+@pytest.mark.parametrize("make", [lambda _: MemoryStore(), SqliteStore], ids=["memory", "sqlite"])
+def test_conforms(make: Callable[[Path], JournalStore], tmp_path: Path) -> None:
+    """Every store keeps the promises of the seam."""
+    check_journal_store(make(tmp_path / "journal.db"))
+
+
+def test_survives_being_closed(tmp_path: Path) -> None:
+    """What was written is there when the file is opened again."""
+    store = SqliteStore(tmp_path / "journal.db")
+    store.open()
+    store.write([make_usage()])
+    store.close()
+    store.open()
+    store.write([make_usage(call_id="call_2")])
+    store.close()
+    with store.reads() as reads:
+        assert reads.counts()["usage"] == 2
+
+
+def test_writes_groups_of_any_size(tmp_path: Path) -> None:
+    """However many rows a group has, each is written once."""
+    store = SqliteStore(tmp_path / "journal.db")
+    store.open()
+    ids = [f"{size}-{n}" for size in (1, 31, 32, 33, 95, 257) for n in range(size)]
+    begin = 0
+    for size in (1, 31, 32, 33, 95, 257):
+        store.write([make_usage(call_id=id_) for id_ in ids[begin : begin + size]])
+        begin += size
+    store.close()
+    with store.reads() as reads:
+        assert sorted(usage.call_id for usage in reads.usages(0, 2**63 - 1)) == sorted(ids)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    """A file of something else is left as it is, with one line that says what to do."""
+    path = tmp_path / "journal.db"
+    path.write_text("Dear diary, " * 100)
+    with pytest.raises(DataFolderError, match="another data folder"):
+        SqliteStore(path).open()
+    with pytest.raises(DataFolderError, match="cannot read"):
+        JournalReader(path)
+    assert path.read_text() == "Dear diary, " * 100
+
+
+def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
+    """Somebody else's database is neither read nor changed."""
+    path = tmp_path / "journal.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE diary (day TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(DataFolderError, match="is not a journal"):
+        SqliteStore(path).open()
+    assert path.read_bytes() == before
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    """A journal of another schema is refused by writer and reader, naming both versions."""
+    path = tmp_path / "journal.db"
+    store = SqliteStore(path)
+    store.open()
+    store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    with pytest.raises(DataFolderError, match=r"version 99, this program writes 1"):
+        store.open()
+    with pytest.raises(DataFolderError, match=r"version 99"):
+        store.reads()
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A path that cannot hold a file is one clear line."""
+    with pytest.raises(DataFolderError, match="cannot use the journal"):
+        SqliteStore(tmp_path / "nowhere" / "journal.db").open()
+
+
+def test_a_store_that_is_not_open_does_not_write(tmp_path: Path) -> None:
+    """Writing without opening is a failed journal, not a lost record."""
+    with pytest.raises(JournalError, match="not open"):
+        SqliteStore(tmp_path / "journal.db").write([make_usage()])
+
+
+def test_a_stranger_can_read_it(tmp_path: Path) -> None:
+    """The tables and views are plain to anybody with sqlite3."""
+    path = tmp_path / "journal.db"
+    store = SqliteStore(path)
+    store.open()
+    step = make_step(("call_1", 0, 1, 8), ("call_2", 5, 0, 5))
+    store.write([make_opened(), make_usage(), step])
+    store.close()
+    with closing(sqlite3.connect(path)) as database:
+        usage = "SELECT customer, purpose, outcome, input_tokens FROM usage"
+        assert database.execute(usage).fetchall() == [("acme", "serve-paid", "answered", 100)]
+        leg = "SELECT call_id, attempt, provider, output_tokens FROM leg"
+        assert database.execute(leg).fetchall() == [("call_1", 0, "openai", 20)]
+        calls = "SELECT call_id, prefill_tokens, decode_tokens, context_tokens FROM step_call"
+        assert database.execute(calls).fetchall() == [("call_1", 0, 1, 8), ("call_2", 5, 0, 5)]
+
+
+def test_reader_sees_one_moment(tmp_path: Path) -> None:
+    """A reader goes on while the writer writes, and sees what is durable when it asks."""
+    store = SqliteStore(tmp_path / "journal.db")
+    store.open()
+    with store.reads() as reads:
+        usages = reads.usages(0, 2**63 - 1)
+        store.write([make_usage()])
+        assert reads.counts()["usage"] == 1
+        assert len(list(usages)) == 0
+        assert len(reads.facts(A_TIME_NS, A_TIME_NS + 1).usages) == 1
+    store.close()
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    """The reader's connection is read-only."""
+    store = SqliteStore(tmp_path / "journal.db")
+    store.open()
+    store.close()
+    with store.reads() as reads, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reads._database.execute("DELETE FROM usage")
+
+
+def test_legs_keep_every_field(tmp_path: Path) -> None:
+    """A failover's legs come back in order, with nothing lost."""
+    failed: Leg = make_leg(outcome=Outcome.FAILED, replica=None, tokens=Tokens(1, 2, 3, 4))
+    usage = make_usage(legs=[failed, make_leg()], tokens=Tokens(9, 8, 7, 6))
+    store = SqliteStore(tmp_path / "journal.db")
+    store.open()
+    store.write([usage])
+    store.close()
+    with store.reads() as reads:
+        assert list(reads.usages(0, 2**63 - 1)) == [usage]
+    assert usage.confidence is Confidence.REPORTED
