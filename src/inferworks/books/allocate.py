@@ -146,7 +146,7 @@ class _Work:
             case DriverKind.NODE_TIME:
                 self._divide_node(resource)
             case DriverKind.STORED_BYTE_TIME:
-                self._divide_by(self.drivers.stored(resource, span), "byte_ns")
+                self._divide_by(self.drivers.stored(resource, span), "byte_seconds")
             case DriverKind.CALL_BYTES:
                 self._divide_by(self.drivers.call_bytes(span), "bytes")
             case DriverKind.PROVIDER_TOKENS:

@@ -160,7 +160,7 @@ class Drivers:
     def stored(self, bucket: str, span: Span) -> Shares:
         """Bytes times nanoseconds held in `bucket` in `span`, by activity."""
         shares: Shares = defaultdict(int)
-        for use in self._uses(bucket, Unit.BYTE_NS, span):
+        for use in self._uses(bucket, Unit.BYTE_SECONDS, span):
             shares[ACTIVITY, use.source, use.id] += span.part_of(
                 use.quantity, use.start_ns, use.end_ns
             )

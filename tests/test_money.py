@@ -1,0 +1,105 @@
+"""Theorems 1 and 2: money is exact, and dividing it loses nothing."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferworks.errors import MoneyError
+from inferworks.money import PICO, Money, Rate, format_pico, parse_pico, round_pico, split, total
+
+amounts = st.integers(-(10**30), 10**30)
+weights = st.dictionaries(
+    st.text(max_size=3), st.integers(0, 10**20), min_size=1, max_size=12
+).filter(lambda w: sum(w.values()) > 0)
+prices = st.integers(0, 10**12).map(lambda n: f"{n // 10**6}.{n % 10**6:06d}")
+
+
+@given(prices, st.integers(0, 10**15))
+def test_a_price_with_six_decimals_times_tokens_never_rounds(price: str, tokens: int) -> None:
+    """Theorem 1: the rated amount equals the exact rational product."""
+    amount = Rate.per_million(price, "USD").times(tokens)
+    assert Fraction(amount.pico, PICO) == Fraction(price) * tokens / 10**6
+
+
+@given(amounts)
+def test_writing_an_amount_and_reading_it_changes_nothing(pico: int) -> None:
+    """The decimal text of an amount is exact."""
+    if abs(pico) < 10**38:
+        assert parse_pico(format_pico(pico)) == pico
+
+
+@given(amounts, weights)
+def test_the_parts_of_a_split_sum_to_the_whole(whole: int, shares: dict[str, int]) -> None:
+    """Theorem 2: nothing is lost, and each part is within one unit of its exact share."""
+    parts = split(whole, shares)
+    assert sum(parts.values()) == whole
+    for key, part in parts.items():
+        assert abs(part - Fraction(whole * shares[key], sum(shares.values()))) < 1
+
+
+@given(amounts, weights, st.randoms(use_true_random=False))
+def test_a_split_does_not_depend_on_the_order_of_its_input(
+    whole: int, shares: dict[str, int], random: object
+) -> None:
+    """Theorem 2: ties are settled by key, never by position."""
+    backwards = dict(reversed(list(shares.items())))
+    assert split(whole, shares) == split(whole, backwards)
+
+
+@given(amounts, weights)
+def test_a_credit_is_split_by_the_ratios_of_a_charge(whole: int, shares: dict[str, int]) -> None:
+    """Theorem 2: the parts of a negative amount are the negated parts of the positive one."""
+    assert split(-whole, shares) == {key: -part for key, part in split(whole, shares).items()}
+
+
+@pytest.mark.parametrize("shares", [{}, {"a": 0}, {"a": 3, "b": -1}])
+def test_weights_that_cannot_divide_are_refused(shares: dict[str, int]) -> None:
+    """A driver of zero is the caller's to place; it is never guessed."""
+    with pytest.raises(MoneyError):
+        split(10, shares)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "abc", "1,000.00", "nan", "inf", "0.0000000000001", "1e40", "1" * 65, "1 2", "--1"]
+)
+def test_what_is_no_exact_amount_is_refused(text: str) -> None:
+    """A bill's cell is either an exact amount or an error."""
+    with pytest.raises(MoneyError):
+        parse_pico(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "pico"),
+    [
+        ("1", PICO),
+        ("-0.5", -PICO // 2),
+        ("1.50E-5", 15_000_000),
+        (".25", PICO // 4),
+        ("2.", 2 * PICO),
+    ],
+)
+def test_the_ways_to_write_an_amount(text: str, pico: int) -> None:
+    """Plain decimals, with an exponent where a bill has one."""
+    assert parse_pico(text) == pico
+
+
+def test_a_price_finer_than_six_decimals_is_refused() -> None:
+    """It could not be multiplied without rounding."""
+    with pytest.raises(MoneyError, match="six decimals"):
+        Rate.per_million("0.0000001", "USD")
+
+
+def test_currencies_are_never_added() -> None:
+    """A sum across currencies needs a dated rate, which addition does not have."""
+    with pytest.raises(MoneyError, match="EUR"):
+        total([Money(1, "USD"), Money(1, "EUR")], "USD")
+
+
+def test_rounding_is_for_people_and_half_goes_to_even() -> None:
+    """Rounded text is shown, never summed."""
+    assert round_pico(parse_pico("0.125"), places=2) == "0.12"
+    assert round_pico(parse_pico("-0.135"), places=2) == "-0.14"
