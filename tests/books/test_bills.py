@@ -1,0 +1,287 @@
+"""Bills in: FOCUS, time sheets, and everything that can be wrong with a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferworks.books.bills.base import BillFile, bill_file, no_progress, open_bill, parse_moment_ns
+from inferworks.books.bills.detect import reader_for
+from inferworks.books.bills.focus import FocusBillReader
+from inferworks.books.bills.stub import StubBillReader
+from inferworks.books.bills.timesheet import TimesheetReader
+from inferworks.books.charge import Charge, NaturalClass, charge_id
+from inferworks.errors import BillError
+from inferworks.money import format_pico, parse_pico
+from inferworks.testing.books import a_charge
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "bills"
+shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no shared bills in {SHARED}")
+READERS = (FocusBillReader(), TimesheetReader())
+
+LINE = {
+    "BilledCost": "1.50",
+    "BillingCurrency": "USD",
+    "BillingAccountId": "acct-1",
+    "BillingPeriodStart": "2026-11-01T00:00:00Z",
+    "ChargePeriodStart": "2026-11-01T00:00:00Z",
+    "ChargePeriodEnd": "2026-11-02T00:00:00Z",
+    "InvoiceIssuerName": "A Cloud",
+    "ServiceCategory": "Compute",
+    "ServiceName": "Machines",
+    "ResourceId": "gpu-1",
+}
+SHIFT = {
+    "person": "ann",
+    "start": "2026-11-21T09:00:00Z",
+    "end": "2026-11-21T17:00:00Z",
+    "minutes": "40",
+    "node": "gpu-3",
+    "activity": "",
+    "pay": "32.00",
+    "currency": "USD",
+    "sheet": "2026-47",
+}
+
+
+def csv_file(rows: Sequence[dict[str, str]], name: str = "bill.csv") -> BillFile:
+    """A file with the columns of the first row."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return bill_file(name, text.getvalue().encode())
+
+
+def read(bill: BillFile, currency: str = "USD") -> tuple[Charge, ...]:
+    """The charges of `bill` by whichever reader recognises it."""
+    return reader_for(bill, READERS).read(bill, currency, no_progress)
+
+
+def billed(charges: Sequence[Charge]) -> str:
+    """The total of `charges`."""
+    return format_pico(sum(charge.amount_pico for charge in charges))
+
+
+@shared
+@pytest.mark.parametrize(
+    ("name", "total", "inputs"),
+    [
+        ("focus_ai_per_token.csv", "94.50", "42.00"),
+        ("focus_ai_prompt_caching.csv", "33.90", "11.40"),
+    ],
+)
+def test_the_specifications_own_examples_come_out_at_their_totals(
+    name: str, total: str, inputs: str
+) -> None:
+    """The FOCUS specification states these totals, and those of the input side."""
+    charges = read(open_bill(SHARED / name))
+    assert billed(charges) == total
+    assert billed([c for c in charges if '"TokenDirection":"Input"' in details(c)]) == inputs
+
+
+def details(charge: Charge) -> str:
+    """A column that we have no field for, kept under its name."""
+    return dict(charge.other)["SkuPriceDetails"].replace(": ", ":")
+
+
+@shared
+def test_a_thousand_real_lines_of_four_clouds() -> None:
+    """Every line of the published sample lands, under an id of its own, at the sum of its column."""
+    charges = read(open_bill(SHARED / "focus_1_0_sample.csv"))
+    with (SHARED / "focus_1_0_sample.csv").open(newline="") as file:
+        expected = sum(parse_pico(row["BilledCost"]) for row in csv.DictReader(file))
+    assert len({charge.id for charge in charges}) == 1000
+    assert sum(charge.amount_pico for charge in charges) == expected
+    assert {charge.issuer for charge in charges} >= {"Microsoft", "Oracle"}
+
+
+def test_a_focus_line_becomes_a_charge() -> None:
+    """Columns by name; unknown ones kept; NULL is nothing; what was bought is told by the service."""
+    [charge] = read(csv_file([{**LINE, "Tags": '{"team": "x"}', "x_Odd": "7", "RegionId": "NULL"}]))
+    assert charge.issuer == charge.provider == "A Cloud"
+    assert charge.invoice == "acct-1/2026-11-01"
+    assert charge.amount_pico == 15 * 10**11
+    assert charge.natural_class is NaturalClass.PURCHASED_COMPUTE
+    assert charge.resource_id == "gpu-1"
+    assert (charge.period_end_ns - charge.period_start_ns) == 86_400 * 10**9
+    assert dict(charge.other)["x_Odd"] == "7"
+    assert "RegionId" not in dict(charge.other)
+
+
+def test_the_order_of_columns_and_rows_does_not_name_a_line() -> None:
+    """A line is named by what it is about, alike lines by an ordinal that no order changes."""
+    rows = [LINE, {**LINE, "BilledCost": "2.50"}, {**LINE, "ResourceId": "gpu-2"}]
+    turned = [dict(reversed(row.items())) for row in reversed(rows)]
+    ids = {charge.id: charge.amount_pico for charge in read(csv_file(rows))}
+    assert len(ids) == 3
+    assert {charge.id: charge.amount_pico for charge in read(csv_file(turned))} == ids
+
+
+def test_natural_class_may_be_stated() -> None:
+    """`x_NaturalClass` overrules the service category; a word that is none is refused."""
+    [charge] = read(csv_file([{**LINE, "x_NaturalClass": "depreciation"}]))
+    assert charge.natural_class is NaturalClass.DEPRECIATION
+    with pytest.raises(BillError, match="x_NaturalClass: 'gold': must be one of"):
+        read(csv_file([{**LINE, "x_NaturalClass": "gold"}]))
+
+
+def test_a_time_sheet_becomes_employee_compensation() -> None:
+    """Minutes, machine or activity, and pay."""
+    other = {**SHIFT, "node": "", "activity": "support", "pay": "60", "person": "bob"}
+    repair, support = read(csv_file([SHIFT, other]))
+    assert repair.natural_class is NaturalClass.EMPLOYEE_COMPENSATION
+    assert (repair.resource_type, repair.resource_id) == ("Node", "gpu-3")
+    assert (repair.quantity, repair.unit) == ("40", "Minutes")
+    assert (support.resource_type, support.resource_id) == ("Activity", "support")
+    assert billed([repair, support]) == "92.00"
+
+
+def test_every_bad_cell_is_reported_with_line_column_value_and_reason() -> None:
+    """A person mends a file in one go."""
+    bad = [
+        LINE,
+        {**LINE, "BilledCost": "1,50"},
+        {**LINE, "ChargePeriodStart": "yesterday"},
+        {**LINE, "ChargePeriodEnd": "2026-02-30T00:00:00Z", "BilledCost": ""},
+        {**LINE, "ChargePeriodEnd": "2026-11-01T00:00:00Z"},
+        {**LINE, "InvoiceIssuerName": "NULL"},
+    ]
+    with pytest.raises(BillError) as refused:
+        read(csv_file(bad))
+    assert str(refused.value).splitlines() == [
+        "bill.csv, line 3, column BilledCost: '1,50': not a plain decimal number: '1,50'",
+        (
+            "bill.csv, line 4, column ChargePeriodStart: 'yesterday': "
+            "not a moment; write 2026-11-21T09:00:00Z"
+        ),
+        "bill.csv, line 5, column ChargePeriodEnd: '2026-02-30T00:00:00Z': no such date or time",
+        "bill.csv, line 5, column BilledCost: '': must not be empty",
+        (
+            "bill.csv, line 6, column ChargePeriodEnd: '2026-11-01T00:00:00Z': "
+            "must be after ChargePeriodStart '2026-11-01T00:00:00Z'"
+        ),
+        "bill.csv, line 7, column InvoiceIssuerName: 'NULL': must not be empty: it says whom we owe",
+    ]
+
+
+def test_every_bad_cell_of_a_time_sheet_is_reported() -> None:
+    """The same for time sheets."""
+    bad = [
+        {**SHIFT, "minutes": "-5"},
+        {**SHIFT, "activity": "support"},
+        {**SHIFT, "node": ""},
+        {**SHIFT, "pay": "lots"},
+        {**SHIFT, "sheet": ""},
+    ]
+    with pytest.raises(BillError) as refused:
+        read(csv_file(bad))
+    lines = str(refused.value).splitlines()
+    columns = ["minutes", "activity", "node", "pay", "sheet"]
+    assert [line.split("column ")[1].split(":")[0] for line in lines] == columns
+
+
+def test_another_currency_is_one_clear_line() -> None:
+    """Said once, not on each of a thousand lines."""
+    with pytest.raises(BillError) as refused:
+        read(csv_file([{**LINE, "BillingCurrency": "EUR"}] * 3))
+    assert str(refused.value) == (
+        "bill.csv, line 2, column BillingCurrency: 'EUR': "
+        "the books are kept in USD; convert the bill before importing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"\n\n", "the file is empty"),
+        (b"a,b\n1,2\n", "neither a FOCUS bill"),
+        (
+            b"BilledCost,ChargePeriodStart\n1,2\n",
+            "column BillingCurrency, ChargePeriodEnd is missing",
+        ),
+        (b"person,minutes,pay\n", "column start, end, node, activity, currency, sheet is missing"),
+        (b"BilledCost,BilledCost\n", "'BilledCost' stands twice"),
+        (b"BilledCost\xff\n", "not UTF-8 text at byte 10"),
+        (b'"BilledCost\n', "not CSV"),
+        (b"PK\x03\x04\x00\x00", "neither a FOCUS bill"),
+    ],
+)
+def test_a_file_that_is_no_bill_is_refused(raw: bytes, reason: str) -> None:
+    """One clear line: what, where, what to do."""
+    with pytest.raises(BillError, match=reason) as refused:
+        read(bill_file("bill.csv", raw))
+    assert str(refused.value).startswith("bill.csv")
+    assert "\n" not in str(refused.value)
+
+
+def test_rows_of_another_shape_are_refused() -> None:
+    """Too few or too many cells, an open quote: never a guess at which cell is which."""
+    text = csv_file([LINE]).text
+    with pytest.raises(BillError, match="line 3: has 2 cells where the header has 10"):
+        read(bill_file("bill.csv", (text + "1,2\n").encode()))
+    with pytest.raises(BillError, match="line 3: not CSV"):
+        read(bill_file("bill.csv", (text + '"1,2\n').encode()))
+
+
+def test_blank_lines_and_a_byte_order_mark_are_no_matter() -> None:
+    """Spreadsheets add both."""
+    bill = bill_file("bill.csv", b"\xef\xbb\xbf" + csv_file([LINE]).text.encode() + b"\r\n\r\n")
+    assert billed(read(bill)) == "1.50"
+
+
+def test_a_file_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    """Missing, or a folder."""
+    for path in (tmp_path / "none.csv", tmp_path):
+        with pytest.raises(BillError, match=f"cannot read {path}"):
+            open_bill(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment_ns"),
+    [
+        ("1970-01-01T00:00:01Z", 10**9),
+        ("1970-01-01 00:00:01", 10**9),
+        ("1970-01-01T01:00:01+01:00", 10**9),
+        ("1970-01-02", 86_400 * 10**9),
+        ("1970-01-01T00:00:00.000000001Z", 1),
+        ("1969-12-31T23:59:59Z", -(10**9)),
+    ],
+)
+def test_the_ways_to_write_a_moment(text: str, moment_ns: int) -> None:
+    """With T and Z, with a space, with an offset, to the nanosecond."""
+    assert parse_moment_ns(text) == moment_ns
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2026-13-01", "2026-11-21T25:00:00Z", "21.11.2026", "2026-W47"]
+)
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    """Never a guess at day and month."""
+    with pytest.raises(ValueError, match=r"moment|no such"):
+        parse_moment_ns(text)
+
+
+names = st.text(max_size=6)
+
+
+@given(st.lists(st.tuples(names, names, names), min_size=2, max_size=2, unique=True))
+def test_two_lines_never_share_an_id(lines: list[tuple[str, str, str]]) -> None:
+    """Issuer `a`, invoice `b-c` is not issuer `a-b`, invoice `c`."""
+    assert charge_id(*lines[0]) != charge_id(*lines[1])
+
+
+def test_the_stub_reads_what_it_was_given() -> None:
+    """A fake for the seam ships inside the package."""
+    charges = (a_charge("gpu", "1.00", (0, 10)),)
+    stub = StubBillReader(charges)
+    bill = bill_file("x.csv", b"stub\n")
+    assert reader_for(bill, (*READERS, stub)) is stub
+    assert stub.read(bill, "USD", no_progress) == charges

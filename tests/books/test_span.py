@@ -1,0 +1,48 @@
+"""Spans and timelines: cutting without losing a nanosecond."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferworks.books.span import Span, union_length_ns
+from inferworks.books.timeline import Timeline
+from inferworks.testing.books import spans
+
+
+@given(st.integers(-(10**20), 10**20), spans(), st.lists(st.integers(0, 5_000), max_size=5))
+def test_the_parts_of_a_quantity_in_adjoining_spans_sum_to_it(
+    quantity: int, interval: tuple[int, int], cuts: list[int]
+) -> None:
+    """However it is cut."""
+    edges = sorted([-1, *cuts, 10_000])
+    pieces = [Span(*pair) for pair in itertools.pairwise(edges)]
+    assert sum(piece.part_of(quantity, *interval) for piece in pieces) == quantity
+
+
+@given(st.integers(0, 50), st.integers(0, 100), st.integers(0, 100))
+def test_what_has_no_length_falls_where_it_starts(at_ns: int, start_ns: int, end_ns: int) -> None:
+    """Into the span that holds its moment, whole."""
+    inside = start_ns <= at_ns < end_ns
+    assert Span(start_ns, end_ns).part_of(7, at_ns, at_ns) == (7 if inside else 0)
+
+
+@given(st.lists(spans(), max_size=8))
+def test_a_union_counts_each_nanosecond_once(intervals: list[tuple[int, int]]) -> None:
+    """As a set of nanoseconds would."""
+    covered = {at for start, end in intervals for at in range(start, end)}
+    assert union_length_ns(list(intervals)) == len(covered)
+
+
+@given(st.lists(spans(), max_size=12), spans())
+def test_a_timeline_finds_everything_that_meets_a_span(
+    intervals: list[tuple[int, int]], wanted: tuple[int, int]
+) -> None:
+    """It may offer a little more, never less."""
+    timeline = Timeline(intervals, lambda pair: pair, lambda _: ())
+    meeting = [pair for pair in intervals if pair[0] < wanted[1] and pair[1] > wanted[0]]
+    found = timeline.meeting(Span(*wanted))
+    assert all(found.count(pair) == intervals.count(pair) for pair in meeting)
+    assert found == sorted(found)
