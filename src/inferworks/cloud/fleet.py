@@ -20,7 +20,7 @@ from typing import Any
 from inferworks.clock import Clock
 from inferworks.cloud.backends.base import Backend, ReplicaSpec, RunningReplica
 from inferworks.cloud.offer import Offer
-from inferworks.errors import UpstreamError
+from inferworks.errors import JournalError, UpstreamError
 from inferworks.http.client import Origin
 from inferworks.ids import ModelId, OfferId, ReplicaId
 from inferworks.meter.journal import Journal
@@ -150,12 +150,18 @@ class Fleet:
             self._running.pop(spec.replica, None)
 
     async def _collect(self) -> None:
-        while True:
-            await self._clock.sleep(self._collect_s)
-            for replica_id in list(self._traces):
-                async with self._collecting:
-                    if replica_id in self._traces:
-                        await self._traces[replica_id].collect()
+        try:
+            while True:
+                await self._clock.sleep(self._collect_s)
+                await self._collect_once()
+        except JournalError:
+            _log.exception("the journal failed; the step traces stay in their spools")
+
+    async def _collect_once(self) -> None:
+        for replica_id in list(self._traces):
+            async with self._collecting:
+                if replica_id in self._traces:
+                    await self._traces[replica_id].collect()
 
     async def _finish(self, replica_id: ReplicaId, down_until_ns: int | None) -> None:
         async with self._collecting:
