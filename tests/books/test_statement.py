@@ -72,14 +72,16 @@ def the_golden_facts() -> Facts:
     capacity = an_interval((0, 800), {State.LOADING: 100, State.ACTIVE: 400, State.IDLE: 300})
     activities = (
         an_activity("descent", "node-1", (800, 900), 100),
-        an_activity("corpus", "disk", SPAN, 3_000, purpose=Purpose.DATA_PREP, unit=Unit.BYTE_NS),
+        an_activity(
+            "corpus", "disk", SPAN, 3_000, purpose=Purpose.DATA_PREP, unit=Unit.BYTE_SECONDS
+        ),
         an_activity(
             "files",
             "disk",
             SPAN,
             1_000,
             purpose=Purpose.SERVE_PAID,
-            unit=Unit.BYTE_NS,
+            unit=Unit.BYTE_SECONDS,
             customer="acme",
         ),
     )

@@ -20,8 +20,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from inferworks.books import drivers as d
-from inferworks.books.bills.timesheet import ACTIVITY as ACTIVITY_LINE
-from inferworks.books.charge import Charge, ChargeId, NaturalClass
+from inferworks.books.charge import STAFF_ON_ACTIVITY, Charge, ChargeId, NaturalClass
 from inferworks.books.drivers import Drivers, Leaf, Shares
 from inferworks.books.pools import CostPool, DriverKind, pool_of
 from inferworks.books.span import Span
@@ -145,7 +144,7 @@ class _Work:
         match self.pool.driver:
             case DriverKind.NODE_TIME:
                 self._divide_node(resource)
-            case DriverKind.STORED_BYTE_TIME:
+            case DriverKind.STORED_BYTES:
                 self._divide_by(self.drivers.stored(resource, span), "byte_seconds")
             case DriverKind.CALL_BYTES:
                 self._divide_by(self.drivers.call_bytes(span), "bytes")
@@ -188,7 +187,7 @@ class _Work:
             self._part(leaf, method, "replica_ns", active.shares[leaf], part_pico)
 
     def _divide_repair(self, resource: str) -> None:
-        if self.charge.resource_type == ACTIVITY_LINE:
+        if self.charge.resource_type == STAFF_ON_ACTIVITY:
             minutes = int(self.charge.quantity or 0)
             known = resource in set(Purpose)
             leaf = (d.PURPOSE, resource) if known else (d.UNALLOCATED,)

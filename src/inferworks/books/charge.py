@@ -14,6 +14,11 @@ import msgspec
 
 ChargeId = NewType("ChargeId", str)
 
+STAFF_TIME = "Staff time"
+"""The service name of a time sheet line."""
+STAFF_ON_NODE, STAFF_ON_ACTIVITY = "Node", "Activity"
+"""The resource type of a time sheet line: what its minutes went to."""
+
 
 class NaturalClass(StrEnum):
     """What was bought (the expense categories of ASC 220-40)."""

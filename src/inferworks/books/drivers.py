@@ -158,7 +158,7 @@ class Drivers:
         return _positive(shares)
 
     def stored(self, bucket: str, span: Span) -> Shares:
-        """Bytes times nanoseconds held in `bucket` in `span`, by activity."""
+        """Byte-seconds held in `bucket` in `span`, by activity."""
         shares: Shares = defaultdict(int)
         for use in self._uses(bucket, Unit.BYTE_SECONDS, span):
             shares[ACTIVITY, use.source, use.id] += span.part_of(

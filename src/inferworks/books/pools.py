@@ -20,7 +20,7 @@ class DriverKind(StrEnum):
     """What divides a pool."""
 
     NODE_TIME = "node-time"
-    STORED_BYTE_TIME = "stored-byte-time"
+    STORED_BYTES = "stored-bytes"
     CALL_BYTES = "call-bytes"
     REPAIR_TIME = "repair-time"
     PROVIDER_TOKENS = "provider-tokens"

@@ -60,7 +60,7 @@ def once(workings: Workings) -> None:
     facts = workings.facts
     _no_repeats("call", (usage.call_id for usage in facts.usages))
     _no_repeats("activity", ((activity.source, activity.id) for activity in facts.activities))
-    _no_repeats("step", ((step.replica, step.seq) for step in facts.steps))
+    _no_repeats("step", ((s.replica, s.start_ns, s.seq) for s in facts.steps))
     _no_repeats("charge", (charge.id for charge in workings.charges))
 
 

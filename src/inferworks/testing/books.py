@@ -14,8 +14,14 @@ import msgspec
 from hypothesis import strategies as st
 
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.bills.timesheet import ACTIVITY, NODE, STAFF_TIME
-from inferworks.books.charge import Charge, NaturalClass, charge_id
+from inferworks.books.charge import (
+    STAFF_ON_ACTIVITY,
+    STAFF_ON_NODE,
+    STAFF_TIME,
+    Charge,
+    NaturalClass,
+    charge_id,
+)
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, OfferId, ProjectId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
 from inferworks.meter.facts import Facts
@@ -73,7 +79,7 @@ def a_shift(
     return msgspec.structs.replace(
         a_charge(name, amount, span, category="Other", resource=node or activity),
         service_name=STAFF_TIME,
-        resource_type=NODE if node else ACTIVITY,
+        resource_type=STAFF_ON_NODE if node else STAFF_ON_ACTIVITY,
         natural_class=NaturalClass.EMPLOYEE_COMPENSATION,
         quantity="10",
         unit="Minutes",
@@ -271,7 +277,7 @@ def _activities(draw: st.DrawFn) -> Activity:
     start_ns, end_ns = draw(spans())
     resource, unit = draw(
         st.sampled_from(
-            [("node-1", Unit.NODE_NS), ("node-2", Unit.NODE_NS), ("corpus", Unit.BYTE_NS)]
+            [("node-1", Unit.NODE_NS), ("node-2", Unit.NODE_NS), ("corpus", Unit.BYTE_SECONDS)]
         )
     )
     return an_activity(

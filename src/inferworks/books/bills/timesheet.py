@@ -23,14 +23,14 @@ from inferworks.books.bills.base import (
     refuse,
     require_columns,
 )
-from inferworks.books.charge import Charge, ChargeId, NaturalClass
-
-NODE = "Node"
-ACTIVITY = "Activity"
-"""What the resource of a time sheet line is."""
-
-STAFF_TIME = "Staff time"
-"""The service name of a time sheet line."""
+from inferworks.books.charge import (
+    STAFF_ON_ACTIVITY,
+    STAFF_ON_NODE,
+    STAFF_TIME,
+    Charge,
+    ChargeId,
+    NaturalClass,
+)
 
 _COLUMNS = ("person", "start", "end", "minutes", "node", "activity", "pay", "currency", "sheet")
 _ABOUT = ("person", "start", "end", "node", "activity")
@@ -91,7 +91,7 @@ def _resource(cells: Cells) -> tuple[str, str]:
         cells.note("activity", f"the line already names node {node!r}; name one of the two")
     if not node and not activity:
         cells.note("node", "name the node or the activity that the minutes went to")
-    return (NODE, node) if node else (ACTIVITY, activity or "")
+    return (STAFF_ON_NODE, node) if node else (STAFF_ON_ACTIVITY, activity or "")
 
 
 def _minutes(cells: Cells) -> str:
