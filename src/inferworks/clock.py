@@ -44,7 +44,7 @@ class SystemClock:
 
 
 class SimClock:
-    """Simulated time: `run` jumps from one wake-up to the next, earliest first, ties by arrival."""
+    """Simulated time: `advance` jumps from one wake-up to the next, earliest first, ties by arrival."""
 
     def __init__(self, start_ns: int = 0) -> None:
         self._now_ns = start_ns
@@ -59,7 +59,7 @@ class SimClock:
         """Sleep until the simulation has come `seconds` further."""
         wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._arrivals += 1
-        wake_ns = self._now_ns + round(seconds * 1e9)
+        wake_ns = self._now_ns + max(0, round(seconds * 1e9))  # a wait that is over moves no time
         heapq.heappush(self._sleepers, (wake_ns, self._arrivals, wake))
         await wake
 

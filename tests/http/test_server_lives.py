@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from inferworks.http.server import ClientGone, Exchange, Limits
+from inferworks.http.server import ClientGone, Exchange, HttpServer, Limits, bind
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
@@ -508,5 +508,24 @@ def test_many_clients_leaving_at_random(kit):
             await asyncio.gather(*visits)
             await world.alone()
             assert handler.entered == handler.cancelled == 200
+
+    kit.run(main())
+
+
+def test_port_is_held_before_it_is_listened_on(kit):
+    """A bound port serves when its server listens, and from then on is refused to others."""
+
+    async def main():
+        bound = bind("127.0.0.1", 0)
+        port = bound.getsockname()[1]
+        server = HttpServer(kit.echo)
+        assert await server.listen(bound) == port
+        with pytest.raises(OSError, match="in use"):
+            bind("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(LAST)
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        await kit.shut(writer)
+        await server.stop(1.0)
 
     kit.run(main())

@@ -496,9 +496,7 @@ class Connection(asyncio.Protocol):
         self._target = b""
         self._headers = {}
         self._header_bytes = 0
-        self._unread_bytes = (
-            0  # that brought no body: the parser tells of a header when it is whole
-        )
+        self._unread_bytes = 0  # brought no body yet: the parser hands on only whole headers
         self._body = bytearray()
 
     def _count_header(self, size: int) -> None:
@@ -529,7 +527,10 @@ class _Refused(Exception):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that holds `port` (0: a free one) but does not listen yet. OSError when taken."""
+    """A socket that holds `port` (0: a free one) but does not listen yet. OSError when taken.
+
+    Taken means that someone listens on it: of two that only hold it, the first to listen gets it.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -46,5 +46,5 @@ def event_data(event: bytes) -> bytes:
     """The data of `event`: its `data:` lines joined by newlines; empty for a comment."""
     if event.startswith(b"data: ") and event.find(b"\n") >= len(event) - 2:
         return event[6:].rstrip(b"\r\n")  # one line, as nearly all are
-    lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line[:5] == b"data:"]
-    return b"\n".join(lines)
+    lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line[:5] == b"data:"]
+    return b"\n".join([line.rstrip(b"\r") for line in lines])

@@ -1,0 +1,71 @@
+"""Keys: the secret is never kept, and a key always allows its own purpose."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import msgspec
+import pytest
+
+from inferworks.accounts.key import DEFAULT_PROJECT, fingerprint, mint
+from inferworks.ids import CustomerId, ProjectId
+from inferworks.purpose import Purpose
+
+ACME = CustomerId("acme")
+
+
+def test_secret_is_random_and_recognisable():
+    """A secret has its prefix and 256 random bits, so no two are alike."""
+    secrets = {mint(ACME, 1)[1] for _ in range(100)}
+    assert len(secrets) == 100
+    assert all(re.fullmatch(r"iw_[A-Za-z0-9_-]{43}", secret) for secret in secrets)
+
+
+def test_key_does_not_hold_its_secret():
+    """Nothing that is kept of a key gives its secret away; its last characters tell it apart."""
+    key, secret = mint(ACME, 1, name="ci")
+    kept = repr(key) + msgspec.json.encode(key).decode()
+    assert secret not in kept
+    assert secret.removeprefix("iw_") not in kept
+    assert key.hint == secret[-4:]
+    assert key.secret_sha256 == fingerprint(secret) == hashlib.sha256(secret.encode()).digest()
+
+
+def test_defaults():
+    """A key is for paid calls of the default project, and in force, unless it is said otherwise."""
+    key, _ = mint(ACME, 17)
+    assert (key.customer, key.project, key.created_ns) == (ACME, DEFAULT_PROJECT, 17)
+    assert (key.purpose, key.allowed) == (Purpose.SERVE_PAID, (Purpose.SERVE_PAID,))
+    assert key.revoked_ns is None
+    assert key.id.startswith("key_")
+
+
+def test_allowed_always_holds_the_purpose():
+    """The purposes a call may name hold the key's own, each once, in one order."""
+    key, _ = mint(
+        ACME,
+        1,
+        project=ProjectId("rollouts"),
+        purpose=Purpose.TRAIN_INFERENCE,
+        allowed=(Purpose.SERVE_INTERNAL, Purpose.EVALUATE, Purpose.EVALUATE),
+    )
+    assert key.allowed == (Purpose.EVALUATE, Purpose.SERVE_INTERNAL, Purpose.TRAIN_INFERENCE)
+
+
+def test_key_is_frozen():
+    """What a key allows cannot be changed in passing."""
+    key, _ = mint(ACME, 1)
+    with pytest.raises(AttributeError):
+        key.purpose = Purpose.SUPPORT
+
+
+@pytest.mark.parametrize("secret", ["", "iw_é", "\udcff", "x" * 100_000])
+def test_any_text_has_a_fingerprint(secret):
+    """Whatever a client sends as its key can be looked up, and is then merely unknown."""
+    assert len(fingerprint(secret)) == 32
+
+
+def test_different_secrets_have_different_fingerprints():
+    """Texts that differ only in what cannot be encoded are still told apart."""
+    assert len({fingerprint(secret) for secret in ["a", "A", "a ", "\udcff", "\udcfe", "é"]}) == 6
