@@ -1,0 +1,343 @@
+"""The journal: durable in groups, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from inferworks.errors import DataFolderError, JournalError, RecordError
+from inferworks.meter.journal import Journal
+from inferworks.meter.record import Record
+from inferworks.meter.stores.base import JournalStore
+from inferworks.meter.stores.sqlite import SqliteStore
+from inferworks.meter.stores.stub import MemoryStore
+from inferworks.testing.facts import make_opened, make_step, make_usage
+
+FOREVER = 2**63 - 1
+
+
+class GatedStore(MemoryStore):
+    """Holds every write until `gate` is opened; `writing` tells that one has begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.writing = threading.Event()
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write once the gate is open."""
+        self.writing.set()
+        self.gate.wait()
+        super().write(records)
+
+
+def started(store: JournalStore) -> Journal:
+    """A journal that has been started."""
+    journal = Journal(store)
+    journal.start()
+    return journal
+
+
+def usage_ids(store: JournalStore) -> list[str]:
+    """The calls that have a usage, in order."""
+    with store.reads() as reads:
+        return sorted(usage.call_id for usage in reads.usages(0, FOREVER))
+
+
+async def test_commit_is_durable(tmp_path: Path) -> None:
+    """When a commit's wait is over, another connection sees the record."""
+    store = SqliteStore(tmp_path / "journal.db")
+    journal = started(store)
+    await journal.commit(make_usage())
+    assert usage_ids(store) == ["call_1"]
+    journal.close()
+
+
+async def test_append_comes_before_what_is_queued_after_it() -> None:
+    """An appended record is durable once a later barrier is."""
+    store = MemoryStore()
+    journal = started(store)
+    journal.append(make_usage())
+    await journal.durable()
+    assert usage_ids(store) == ["call_1"]
+    journal.close()
+
+
+async def test_what_queues_up_becomes_one_transaction() -> None:
+    """While one group is being written, the next gathers and is written at once."""
+    store = GatedStore()
+    journal = started(store)
+    first = journal.commit(make_usage(call_id="first"))
+    store.writing.wait()
+    rest = [journal.commit(make_usage(call_id=f"{n}")) for n in range(200)]
+    store.gate.set()
+    await asyncio.gather(first, *rest)
+    assert store.writes == 2
+    journal.close()
+
+
+async def test_one_wake_up_for_each_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group's waiters are woken by one call into the event loop."""
+    loop = asyncio.get_running_loop()
+    calls: list[object] = []
+    wake = loop.call_soon_threadsafe
+
+    def counted(callback: object, *args: object) -> object:
+        calls.append(callback)
+        return wake(callback, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+    store = GatedStore()
+    journal = started(store)
+    first = journal.commit(make_usage(call_id="first"))
+    store.writing.wait()
+    rest = [journal.commit(make_usage(call_id=f"{n}")) for n in range(200)]
+    store.gate.set()
+    await asyncio.gather(first, *rest)
+    assert len(calls) == 2
+    journal.close()
+
+
+async def test_close_commits_everything_queued() -> None:
+    """Nothing that was appended before closing is lost."""
+    store = MemoryStore()
+    journal = started(store)
+    for n in range(10_000):
+        journal.append(make_opened(call_id=f"{n}"))
+    journal.close()
+    with store.reads() as reads:
+        assert reads.counts()["opened"] == 10_000
+
+
+async def test_all_or_none() -> None:
+    """Records committed together fail together, and take nobody else with them."""
+    store = GatedStore()
+    journal = started(store)
+    first = journal.commit(make_usage(call_id="a"))
+    store.writing.wait()
+    together = journal.commit_all([make_usage(call_id="b"), make_usage(call_id="a")])
+    other = journal.commit(make_usage(call_id="c"))
+    store.gate.set()
+    await asyncio.gather(first, other)
+    with pytest.raises(RecordError, match="refused"):
+        await together
+    assert usage_ids(store) == ["a", "c"]
+    journal.close()
+
+
+async def test_a_second_usage_of_a_call_is_refused(tmp_path: Path) -> None:
+    """A call's second usage is an error of its owner; the journal goes on."""
+    store = SqliteStore(tmp_path / "journal.db")
+    journal = started(store)
+    await journal.commit(make_usage())
+    with pytest.raises(RecordError, match="refused"):
+        await journal.commit(make_usage(customer="other"))
+    await journal.commit(make_usage(call_id="call_2"))
+    journal.close()
+    with store.reads() as reads:
+        assert [usage.customer for usage in reads.usages(0, FOREVER)] == ["acme", "acme"]
+
+
+@pytest.mark.parametrize("odd", [{"model": "\ud800"}, {"opened_ns": 2**63}, {"call_id": "call_1"}])
+async def test_a_refused_record_without_an_owner_is_quarantined(
+    odd: dict[str, object], tmp_path: Path
+) -> None:
+    """A record at fault that nobody waits for neither vanishes nor stops the journal."""
+    store = SqliteStore(tmp_path / "journal.db")
+    journal = started(store)
+    await journal.commit(make_usage())
+    journal.append(make_usage(**({"call_id": "odd"} | odd)))  # type: ignore[arg-type]
+    await journal.commit(make_usage(call_id="call_2"))
+    journal.close()
+    assert usage_ids(store) == ["call_1", "call_2"]
+    with store.reads() as reads:
+        [quarantined] = reads.quarantined()
+    assert quarantined.source == "Usage"
+    assert "acme" in quarantined.body
+
+
+async def test_a_failed_disk_fails_everybody() -> None:
+    """When a write fails, whoever waits and whoever comes later is told; nothing pretends."""
+    store = GatedStore()
+    journal = started(store)
+    store.broken = True
+    waiting = [journal.commit(make_usage(call_id=f"{n}")) for n in range(5)]
+    store.gate.set()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(result, JournalError) for result in results)
+    store.broken = False
+    with pytest.raises(JournalError, match="failed"):
+        await journal.commit(make_usage(call_id="later"))
+    with pytest.raises(JournalError, match="failed"):
+        await journal.durable()
+    with pytest.raises(JournalError, match="failed"):
+        journal.append(make_usage(call_id="later"))
+    with pytest.raises(JournalError, match="failed"):
+        journal.close()
+    assert usage_ids(store) == []
+
+
+async def test_what_was_queued_behind_a_failure_fails() -> None:
+    """A record queued while the failing write is under way is told as well."""
+    store = GatedStore()
+    journal = started(store)
+    store.broken = True
+    first = journal.commit(make_usage(call_id="first"))
+    store.writing.wait()
+    second = journal.commit(make_usage(call_id="second"))
+    store.gate.set()
+    for waiter in (first, second):
+        with pytest.raises(JournalError):
+            await waiter
+    with pytest.raises(JournalError):
+        journal.close()
+
+
+async def test_a_full_disk_is_a_failed_journal(tmp_path: Path) -> None:
+    """A database that cannot grow fails the journal, and what was durable before stays so."""
+    store = SqliteStore(tmp_path / "journal.db")
+    journal = started(store)
+    await journal.commit(make_usage())
+    database = store._open_database()
+    [pages] = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(JournalError, match="full"):
+        await journal.commit_all([make_opened(call_id=f"{n}") for n in range(5000)])
+    with pytest.raises(JournalError, match="full"):
+        await journal.commit(make_usage(call_id="later"))
+    with pytest.raises(JournalError):
+        journal.close()
+    assert usage_ids(store) == ["call_1"]
+
+
+async def test_cancelling_a_wait_does_not_take_the_record_back() -> None:
+    """A waiter that is gone hinders nobody, and its record is kept."""
+    store = GatedStore()
+    journal = started(store)
+    gone = journal.commit(make_usage(call_id="gone"))
+    stays = journal.commit(make_usage(call_id="stays"))
+    gone.cancel()
+    store.gate.set()
+    await stays
+    assert usage_ids(store) == ["gone", "stays"]
+    journal.close()
+
+
+def test_a_closed_event_loop_hinders_nobody() -> None:
+    """Waiters whose event loop is gone are passed over."""
+    store = GatedStore()
+    journal = started(store)
+
+    async def leave() -> None:
+        journal.commit(make_usage())
+
+    asyncio.run(leave())
+    store.gate.set()
+    journal.close()
+    assert usage_ids(store) == ["call_1"]
+
+
+async def test_before_start_and_after_close() -> None:
+    """A journal that does not run takes nothing; closing twice is harmless."""
+    journal = Journal(MemoryStore())
+    with pytest.raises(JournalError, match="not been started"):
+        journal.append(make_usage())
+    journal.start()
+    journal.close()
+    journal.close()
+    with pytest.raises(JournalError, match="closed"):
+        await journal.commit(make_usage())
+
+
+def test_start_says_what_is_wrong(tmp_path: Path) -> None:
+    """A store that cannot be opened is the starter's error, and no thread is left behind."""
+    journal = Journal(SqliteStore(tmp_path / "nowhere" / "journal.db"))
+    with pytest.raises(DataFolderError):
+        journal.start()
+    journal.close()
+
+
+async def test_another_process_can_read_and_write_meanwhile(tmp_path: Path) -> None:
+    """A second writer, such as an import, takes turns with the first."""
+    stores = [SqliteStore(tmp_path / "journal.db") for _ in range(2)]
+    journals = [started(store) for store in stores]
+    await asyncio.gather(*(
+        journal.commit(make_usage(call_id=f"{who}-{n}"))
+        for who, journal in enumerate(journals)
+        for n in range(50)
+    ))  # fmt: skip
+    for journal in journals:
+        journal.close()
+    assert len(usage_ids(stores[0])) == 100
+
+
+async def test_steps_of_a_replica_that_numbers_again(tmp_path: Path) -> None:
+    """A replica that is started again numbers its steps from the beginning, and none is refused."""
+    store = SqliteStore(tmp_path / "journal.db")
+    journal = started(store)
+    await journal.commit_all([make_step(seq=1, start_ns=10, duration_ns=1)])
+    await journal.commit_all([make_step(seq=1, start_ns=20, duration_ns=1)])
+    journal.close()
+    with store.reads() as reads:
+        assert [step.start_ns for step in reads.steps(None, 0, FOREVER)] == [10, 20]
+
+
+def test_killed_at_full_speed(tmp_path: Path) -> None:
+    """After SIGKILL every record that was told durable is there, and none twice."""
+    path = tmp_path / "journal.db"
+    writer = Path(__file__).with_name("journal_writer.py")
+    with subprocess.Popen([sys.executable, writer, path], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        told = [process.stdout.readline() for _ in range(2000)]
+        os.kill(process.pid, signal.SIGKILL)
+        told += process.stdout.read().splitlines(keepends=True)
+    durable = {line.strip().decode() for line in told if line.endswith(b"\n")}
+    store = SqliteStore(path)
+    store.open()
+    store.close()
+    kept = Counter(usage_ids(store))
+    assert durable <= kept.keys()
+    assert set(kept.values()) == {1}
+    with store.reads() as reads:
+        opened = reads._database.execute("SELECT call_id FROM opened").fetchall()
+    assert kept.keys() <= {call_id for (call_id,) in opened}
+
+
+def test_reading_while_another_process_writes(tmp_path: Path) -> None:
+    """A reader sees consistent, growing facts while a writer in another process runs."""
+    path = tmp_path / "journal.db"
+    writer = Path(__file__).with_name("journal_writer.py")
+    with subprocess.Popen([sys.executable, writer, path], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        store, before = SqliteStore(path), 0
+        for _ in range(20):
+            process.stdout.readline()
+            with store.reads() as reads:
+                counts = reads.counts()
+                assert len(reads.facts(0, FOREVER).usages) >= counts["usage"] >= before
+                before = counts["usage"]
+        process.kill()
+        process.stdout.read()
+
+
+def test_the_schema_is_checked_by_sqlite(tmp_path: Path) -> None:
+    """After some writing the file passes SQLite's own integrity check."""
+    store = SqliteStore(tmp_path / "journal.db")
+    journal = started(store)
+    for n in range(1000):
+        journal.append(make_usage(call_id=f"{n}"))
+    journal.close()
+    database = sqlite3.connect(tmp_path / "journal.db")
+    assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.close()

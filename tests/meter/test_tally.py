@@ -1,0 +1,345 @@
+"""A call ends in exactly one usage, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Generator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferworks.clock import SimClock
+from inferworks.errors import JournalError
+from inferworks.ids import OfferId, ReplicaId
+from inferworks.meter.journal import Journal
+from inferworks.meter.stores.stub import MemoryStore
+from inferworks.meter.tally import Meter, OpenCall
+from inferworks.meter.usage import NO_TOKENS, Checkpoint, Confidence, Outcome, Tokens, Usage
+from inferworks.testing.facts import A_TIME_NS, make_opened
+
+OWN, OTHER = OfferId("own"), OfferId("other")
+FOREVER = 2**63 - 1
+
+
+class World:
+    """A meter over a journal in memory, on a clock that stands still."""
+
+    def __init__(self, checkpoint_s: float = 1.0) -> None:
+        self.store = MemoryStore()
+        self.clock = SimClock(A_TIME_NS)
+        self.journal = Journal(self.store)
+        self.journal.start()
+        self.meter = Meter(self.journal, self.clock, checkpoint_s=checkpoint_s)
+
+    def usages(self) -> list[Usage]:
+        """Every usage, once all that is queued is durable and the journal closed."""
+        self.journal.close()
+        with self.store.reads() as reads:
+            return list(reads.usages(0, FOREVER))
+
+    def usage(self) -> Usage:
+        """The one usage there is."""
+        [usage] = self.usages()
+        return usage
+
+
+class CancelledAt(Awaitable[None]):
+    """Runs a coroutine and cancels it where it waits for the `n`th time."""
+
+    def __init__(self, n: int, work: Awaitable[None]) -> None:
+        self._n = n
+        self._work = work
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        steps = self._work.__await__()
+        waits = 0
+        advance = steps.__next__
+        while True:
+            try:
+                waited_for = advance()
+            except StopIteration:
+                return
+            advance = steps.__next__
+            if waits == self._n:
+                advance = _cancel(steps)
+                waits += 1
+                continue
+            waits += 1
+            yield waited_for
+
+
+def _cancel(steps: Generator[Any, Any, None]) -> Any:
+    return lambda: steps.throw(asyncio.CancelledError())
+
+
+def start_leg(call: OpenCall, offer: OfferId = OWN) -> None:
+    """Begin an attempt at an own replica."""
+    call.leg_started(offer, "openai", ReplicaId("r1"))
+
+
+async def break_off(world: World, error: BaseException) -> None:
+    """Serve a call in which `error` is raised after the first byte."""
+    async with world.meter.open(make_opened()) as call:
+        start_leg(call)
+        call.first_byte()
+        call.progress(Tokens(10, 5), Confidence.COUNTED)
+        raise error
+
+
+async def break_disk_and_close(world: World) -> None:
+    """Serve a call whose disk fails before its close."""
+    async with world.meter.open(make_opened()) as call:
+        world.store.broken = True
+        await call.close(Outcome.ANSWERED, 200)
+        pytest.fail("answered without a record")
+
+
+async def test_an_answered_call() -> None:
+    """Every field of the one usage says what happened."""
+    world = World()
+    opened = make_opened()
+    async with world.meter.open(opened) as call:
+        with world.store.reads() as reads:
+            assert list(reads.opened_unclosed()) == [opened], "durable before anything is served"
+        start_leg(call)
+        await world.clock.advance(0.1)
+        call.first_token()
+        call.first_byte()
+        call.sent(100)
+        call.progress(Tokens(10, 1), Confidence.COUNTED)
+        await world.clock.advance(0.1)
+        call.first_token()
+        call.first_byte()
+        call.sent(50)
+        call.leg_ended(Outcome.ANSWERED, 200, Tokens(10, 7), Confidence.REPORTED)
+        await call.close(Outcome.ANSWERED, 200)
+        with world.store.reads() as reads:
+            assert reads.counts()["usage"] == 1, "durable before the last byte is sent"
+    usage = world.usage()
+    assert usage.call_id == opened.call_id
+    assert usage.outcome is Outcome.ANSWERED
+    assert (usage.tokens, usage.confidence) == (Tokens(10, 7), Confidence.REPORTED)
+    assert usage.first_byte_ns == usage.legs[0].first_token_ns == A_TIME_NS + 100_000_000
+    assert usage.closed_ns == usage.legs[0].ended_ns == A_TIME_NS + 200_000_000
+    assert (usage.request_bytes, usage.response_bytes) == (200, 150)
+
+
+async def test_a_failover_is_charged_once() -> None:
+    """The client pays for the leg that served; the failed leg keeps what it used."""
+    world = World()
+    async with world.meter.open(make_opened()) as call:
+        start_leg(call, OTHER)
+        call.leg_ended(Outcome.FAILED, 503, Tokens(10, 0), Confidence.ESTIMATED)
+        start_leg(call)
+        call.leg_ended(Outcome.ANSWERED, 200, Tokens(10, 7), Confidence.REPORTED)
+        await call.close(Outcome.ANSWERED, 200)
+    usage = world.usage()
+    assert usage.tokens == Tokens(10, 7)
+    assert [leg.offer for leg in usage.legs] == [OTHER, OWN]
+    assert [leg.status for leg in usage.legs] == [503, 200]
+
+
+async def test_a_failed_call_is_charged_nothing() -> None:
+    """A call that nobody served has no tokens of its own."""
+    world = World()
+    async with world.meter.open(make_opened()) as call:
+        start_leg(call)
+        call.leg_ended(Outcome.FAILED, 500, Tokens(10, 3), Confidence.COUNTED)
+        await call.close(Outcome.FAILED, 502, "upstream_failed")
+    usage = world.usage()
+    assert (usage.outcome, usage.status, usage.error_code) == (
+        Outcome.FAILED,
+        502,
+        "upstream_failed",
+    )
+    assert usage.tokens == NO_TOKENS
+    assert usage.legs[0].tokens == Tokens(10, 3)
+
+
+async def test_a_refused_call() -> None:
+    """A call turned away is one durable usage without legs, and needs no opening."""
+    world = World()
+    await world.meter.refuse(make_opened(), 429, "rate_limit_exceeded")
+    with world.store.reads() as reads:
+        assert dict(reads.counts())["opened"] == 0
+    usage = world.usage()
+    assert (usage.outcome, usage.status, usage.legs) == (Outcome.REFUSED, 429, ())
+    assert usage.error_code == "rate_limit_exceeded"
+
+
+async def test_an_escaping_error_fails_the_call() -> None:
+    """An exception that leaves the block ends the call and its running leg as failed."""
+    world = World()
+    with pytest.raises(ZeroDivisionError):
+        await break_off(world, ZeroDivisionError())
+    usage = world.usage()
+    assert (usage.outcome, usage.error_code, usage.status) == (
+        Outcome.FAILED,
+        "ZeroDivisionError",
+        0,
+    )
+    assert usage.legs[0].outcome is Outcome.FAILED
+    assert usage.legs[0].tokens == Tokens(10, 5)
+
+
+async def test_leaving_without_closing_fails_the_call() -> None:
+    """A call that nobody closed did not succeed."""
+    world = World()
+    async with world.meter.open(make_opened()):
+        pass
+    assert world.usage().error_code == "not_closed"
+
+
+async def test_a_cancelled_stream_keeps_its_running_tally() -> None:
+    """A client that leaves is charged for what had been produced for it."""
+    world = World()
+    with pytest.raises(asyncio.CancelledError):
+        await break_off(world, asyncio.CancelledError())
+    usage = world.usage()
+    assert (usage.outcome, usage.status) == (Outcome.CANCELLED, 200)
+    assert (usage.tokens, usage.confidence) == (Tokens(10, 5), Confidence.COUNTED)
+
+
+async def test_checkpoints_come_at_most_so_often() -> None:
+    """A long stream leaves its newest tally about once per interval, without waiting."""
+    world = World(checkpoint_s=1.0)
+    async with world.meter.open(make_opened()) as call:
+        start_leg(call)
+        for n in range(1, 30):
+            await world.clock.advance(0.1)
+            call.sent(10)
+            call.progress(Tokens(10, n), Confidence.COUNTED)
+        await world.journal.durable()
+        with world.store.reads() as reads:
+            checkpoint = reads.checkpoint(call.opened.call_id)
+        await call.close(Outcome.ANSWERED, 200)
+    assert isinstance(checkpoint, Checkpoint)
+    assert checkpoint.leg.tokens == Tokens(10, 20)
+    assert checkpoint.response_bytes == 200
+    assert checkpoint.at_ns == A_TIME_NS + 2_000_000_000
+    assert world.usage().outcome is Outcome.ANSWERED
+
+
+async def test_using_a_closed_call_is_a_bug() -> None:
+    """A second close, or anything after the first, is refused and changes nothing."""
+    world = World()
+    async with world.meter.open(make_opened()) as call:
+        await call.close(Outcome.ANSWERED, 200)
+        with pytest.raises(RuntimeError, match="closed"):
+            await call.close(Outcome.FAILED, 500)
+        with pytest.raises(RuntimeError, match="closed"):
+            call.sent(1)
+        with pytest.raises(RuntimeError, match="closed"):
+            start_leg(call)
+    assert world.usage().outcome is Outcome.ANSWERED
+
+
+async def test_legs_are_bracketed() -> None:
+    """A leg cannot begin inside another, nor end without having begun."""
+    world = World()
+    async with world.meter.open(make_opened()) as call:
+        with pytest.raises(RuntimeError, match="no leg"):
+            call.progress(NO_TOKENS, Confidence.COUNTED)
+        start_leg(call)
+        with pytest.raises(RuntimeError, match="before the last"):
+            start_leg(call)
+        await call.close(Outcome.ANSWERED, 200)
+    assert len(world.usage().legs) == 1
+
+
+async def test_a_failed_journal_serves_nobody() -> None:
+    """When the opening cannot be made durable the block is not entered."""
+    world = World()
+    world.store.broken = True
+    with pytest.raises(JournalError):
+        async with world.meter.open(make_opened()):
+            pytest.fail("served without a record")
+    with pytest.raises(JournalError):
+        world.journal.close()
+
+
+async def test_a_failing_close_is_not_a_success() -> None:
+    """When the usage cannot be made durable the error reaches whoever wanted to answer."""
+    world = World()
+    with pytest.raises(JournalError):
+        await break_disk_and_close(world)
+    with pytest.raises(JournalError):
+        world.journal.close()
+
+
+class Story(NamedTuple):
+    """What happens to a call, and where it is cancelled."""
+
+    legs: list[tuple[bool, int]]
+    """Whether each attempt succeeds, and its tokens."""
+    closes: bool
+    breaks: bool
+    cancelled_at: int | None
+
+
+stories = st.builds(
+    Story,
+    legs=st.lists(st.tuples(st.booleans(), st.integers(0, 50)), max_size=3),
+    closes=st.booleans(),
+    breaks=st.booleans(),
+    cancelled_at=st.none() | st.integers(0, 12),
+)
+
+
+async def tell(world: World, story: Story, call_id: str) -> None:
+    """Serve a call as the story goes."""
+    async with world.meter.open(make_opened(call_id=call_id)) as call:
+        for answered, output in story.legs:
+            start_leg(call)
+            await asyncio.sleep(0)
+            call.progress(Tokens(1, output), Confidence.COUNTED)
+            await asyncio.sleep(0)
+            outcome = Outcome.ANSWERED if answered else Outcome.FAILED
+            call.leg_ended(outcome, 200, Tokens(1, output), Confidence.REPORTED)
+        if story.breaks:
+            raise ZeroDivisionError
+        if story.closes:
+            await call.close(Outcome.ANSWERED, 200)
+            await asyncio.sleep(0)
+
+
+async def survive(world: World, story: Story, call_id: str) -> None:
+    """Serve a call; what it raises is part of the story."""
+    work = tell(world, story, call_id)
+    with suppress(ZeroDivisionError, asyncio.CancelledError):
+        await (work if story.cancelled_at is None else CancelledAt(story.cancelled_at, work))
+
+
+@given(st.lists(stories, min_size=1, max_size=5))
+def test_exactly_one_usage_whatever_happens(told: list[Story]) -> None:
+    """Calls that fail, break, are cancelled at any wait or end well each leave one usage."""
+
+    async def main() -> list[Usage]:
+        world = World(checkpoint_s=0.0)
+        await asyncio.gather(*(survive(world, story, f"{n}") for n, story in enumerate(told)))
+        usages = world.usages()
+        with world.store.reads() as reads:
+            assert not list(reads.opened_unclosed())
+            assert not list(reads.quarantined())
+        return usages
+
+    usages = asyncio.run(main())
+    assert sorted(usage.call_id for usage in usages) == sorted(f"{n}" for n in range(len(told)))
+    for usage in usages:
+        charged = usage.legs and usage.outcome in {Outcome.ANSWERED, Outcome.CANCELLED}
+        assert usage.tokens == (usage.legs[-1].tokens if charged else NO_TOKENS)
+
+
+@pytest.mark.parametrize("n", range(9))
+async def test_cancelled_at_every_wait(n: int) -> None:
+    """Wherever a call is cancelled, its usage is there, and answered only from its close on."""
+    world = World()
+    story = Story([(False, 1), (True, 2)], closes=True, breaks=False, cancelled_at=n)
+    await survive(world, story, "call")
+    usage = world.usage()
+    waits_before_close = 5
+    expected = Outcome.CANCELLED if n < waits_before_close else Outcome.ANSWERED
+    assert usage.outcome is expected
