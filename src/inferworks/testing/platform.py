@@ -75,12 +75,20 @@ class RealPlatform:
             accounts.add_key(key)
         return secret
 
-    def _end(self, number: signal.Signals) -> int:
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None, "it is not running"
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait until it has ended; the exit status."""
         process, self._process = self._process, None
-        if process is None:
-            return 0
-        process.send_signal(number)
-        return process.wait(timeout=60)
+        return process.wait(timeout=60) if process else 0
+
+    def _end(self, number: signal.Signals) -> int:
+        if self._process is not None:
+            self.send(number)
+        return self.wait()
 
 
 @contextmanager

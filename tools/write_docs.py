@@ -1,0 +1,90 @@
+"""Writes into the documents what the code knows: settings, and the command line's help.
+
+    python tools/write_docs.py [--check]
+
+A block between `<!-- settings -->` or `<!-- help keys create -->` and `<!-- end -->` is made anew from
+the code. With `--check` nothing is written and the exit status tells whether anything would change.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import click
+from click.testing import CliRunner
+
+from inferworks.cli.main import cli
+from inferworks.config import Config, Setting, settings
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_BLOCK = re.compile(r"<!-- (settings|help)( [a-z ]+)? -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def rendered(text: str) -> str:
+    """`text` with every block made anew."""
+    return _BLOCK.sub(_render, text)
+
+
+def _render(block: re.Match[str]) -> str:
+    kind, words = block.group(1), (block.group(2) or "").split()
+    body = settings_tables() if kind == "settings" else help_text(words)
+    head = " ".join([kind, *words])
+    return f"<!-- {head} -->\n{body}<!-- end -->"
+
+
+def settings_tables() -> str:
+    """Every setting, a table for each section."""
+    tables = []
+    for section, rows in groupby(settings(), key=lambda setting: setting.name.partition(".")[0]):
+        head = "| setting | type | default | what it does |\n|---|---|---|---|\n"
+        tables.append(f"## {_title(section)}\n\n{head}{''.join(map(_row, rows))}\n")
+    return "\n" + "\n".join(tables)
+
+
+def _title(section: str) -> str:
+    kind = get_type_hints(Config)[section]
+    repeated = section == "upstream"
+    struct = get_args(kind)[0] if repeated else kind
+    name = f"[[{section}]]" if repeated else f"[{section}]"
+    return f"`{name}`\n\n{(struct.__doc__ or '').splitlines()[0]}"
+
+
+def _row(setting: Setting) -> str:
+    default = "" if setting.default is None else f"`{setting.default!r}`"
+    return f"| `{setting.name}` | {setting.type} | {default} | {setting.help} |\n"
+
+
+def help_text(words: list[str]) -> str:
+    """What `inferworks WORDS --help` prints."""
+    result = CliRunner().invoke(cli, [*words, "--help"], prog_name="inferworks", terminal_width=80)
+    if result.exit_code:
+        raise click.ClickException(f"no such command: {' '.join(words)}")
+    return f"```text\n$ {' '.join(['inferworks', *words])} --help\n{result.output}```\n"
+
+
+def stale() -> Iterator[Path]:
+    """The documents that the code has outgrown."""
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        if rendered(text) != text:
+            yield path
+
+
+def main() -> None:
+    """Write, or check."""
+    outdated = list(stale())
+    for path in outdated:
+        print(path.relative_to(ROOT))
+        if "--check" not in sys.argv:
+            path.write_text(rendered(path.read_text(encoding="utf-8")), encoding="utf-8")
+    sys.exit(bool(outdated) if "--check" in sys.argv else 0)
+
+
+if __name__ == "__main__":
+    main()
