@@ -23,6 +23,8 @@ class Call(msgspec.Struct, frozen=True):
     """The client asked for the usage event of a stream (`stream_options.include_usage`)."""
     body: bytes
     """The request as the client sent it."""
+    wants_running_usage: bool = False
+    """The client asked for usage in every event (`stream_options.continuous_usage_stats`, vLLM's)."""
 
 
 class Chunk(msgspec.Struct, frozen=True):

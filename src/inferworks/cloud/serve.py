@@ -8,6 +8,7 @@ is on record beside what succeeded.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
@@ -20,8 +21,11 @@ from inferworks.meter.tally import OpenCall
 from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome
 
 _PASSING_TROUBLE = frozenset({408, 429})
-_OUR_FAULT = frozenset({401, 403, 404, 407})
-"""Statuses of an upstream that are about our configuration, never about the caller's request."""
+_OUR_FAULT = frozenset({401, 402, 403, 404, 407})
+"""Statuses of an upstream that are about our configuration or our account there, never about the
+caller's request; a redirection is another."""
+
+_log = logging.getLogger("inferworks.serve")
 
 
 @asynccontextmanager
@@ -42,7 +46,8 @@ async def serve(
             if verdict is not Verdict.ELSEWHERE and isinstance(reply, Reply):
                 yield reply
                 return
-            failure = _failure(offer, reply)
+            failure = _failure(reply)
+            _log.warning("call %s: %s %s", call.id, offer.id, _told(reply))
             status = reply.status if isinstance(reply, Reply) else 0
             tally.leg_ended(Outcome.FAILED, status, NO_TOKENS, _confidence(reply))
         offer = _next(route, verdict)
@@ -62,22 +67,31 @@ def _judge(reply: Reply | UpstreamError) -> Verdict:
     """What an attempt's beginning means for the next."""
     if isinstance(reply, UpstreamError):
         return Verdict.ELSEWHERE
-    if reply.status < 400:
+    if reply.status < 300:
         return Verdict.SERVED
-    if reply.status >= 500 or reply.status in _PASSING_TROUBLE | _OUR_FAULT:
+    about_the_call = 400 <= reply.status < 500
+    if not about_the_call or reply.status in _PASSING_TROUBLE | _OUR_FAULT:
         return Verdict.ELSEWHERE
     return Verdict.FINAL
 
 
-def _failure(offer: Offer, reply: Reply | UpstreamError) -> CallError:
-    """A failed attempt in the caller's terms."""
+def _failure(reply: Reply | UpstreamError) -> CallError:
+    """A failed attempt in the caller's terms; where it ran and what it said is for our log alone."""
+    if isinstance(reply, UpstreamError):
+        return CallError(502, "The model's server could not be reached or broke off before it answered.",
+                         kind="server_error", code="upstream_unreachable")  # fmt: skip
+    if reply.status in _PASSING_TROUBLE:
+        return CallError(429, "The model's server is at its limit; try again later.",
+                         kind="rate_limit_error", code="upstream_busy")  # fmt: skip
+    return CallError(502, "The model's server failed before it answered.",
+                     kind="server_error", code="upstream_failed")  # fmt: skip
+
+
+def _told(reply: Reply | UpstreamError) -> str:
+    """A failed attempt in the log's terms."""
     if isinstance(reply, Reply):
-        if reply.status in _PASSING_TROUBLE:
-            return CallError(429, f"{offer.id} is at its limit; try again later",
-                             kind="rate_limit_error", code="upstream_busy")  # fmt: skip
-        return CallError(502, f"{offer.id} answered with status {reply.status}",
-                         kind="server_error", code="upstream_failed")  # fmt: skip
-    return CallError(502, str(reply), kind="server_error", code="upstream_unreachable")
+        return f"answered with status {reply.status}"
+    return f"failed: {reply}"
 
 
 def _confidence(reply: Reply | UpstreamError) -> Confidence:

@@ -18,6 +18,10 @@ from inferworks.errors import UpstreamError
 from inferworks.http.sse import DONE
 from inferworks.meter.usage import Tokens
 
+_REFUSAL = {
+    "error": {"message": "refused by the stub", "type": "stub", "code": None, "param": None}
+}
+
 
 class Script(msgspec.Struct, frozen=True):
     """What the stub does with one attempt."""
@@ -58,31 +62,16 @@ class StubProvider:
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
         if script.unreachable:
             raise UpstreamError(f"no connection to {offer.id}", sent=False)
-        chunks = self._chunks(script, call)
-        complete = False
+        told = _Told(self._chunks(script, call))
         try:
-            first = await anext(chunks)
-            complete = first.last
-            kind = (
-                b"text/event-stream" if call.stream and script.status < 400 else b"application/json"
-            )
-            yield Reply(script.status, kind, first, chunks)
-            complete = True
+            yield Reply(script.status, _content_type(script, call), await anext(told), told)
         finally:
-            await chunks.aclose()
-            self.left_early += not complete
+            self.left_early += not told.ended
+            await told.close()
 
     async def _chunks(self, script: Script, call: Call) -> AsyncGenerator[Chunk, None]:
         if script.status >= 400:
-            error = {
-                "error": {
-                    "message": "refused by the stub",
-                    "type": "stub",
-                    "code": None,
-                    "param": None,
-                }
-            }
-            yield Chunk(msgspec.json.encode(error), last=True)
+            yield Chunk(msgspec.json.encode(_REFUSAL), last=True)
         elif call.stream:
             async for chunk in self._stream(script, call):
                 yield chunk
@@ -117,6 +106,33 @@ class StubProvider:
         usage = _event(_envelope(call, "chat.completion.chunk", [], tokens))
         yield Chunk(usage if call.wants_usage else b"", tokens)
         yield Chunk(b"data: " + DONE + b"\n\n", tokens, last=True)
+
+
+class _Told:
+    """Chunks as they are told; `ended` once the last one was, or the telling broke off by itself."""
+
+    def __init__(self, chunks: AsyncGenerator[Chunk, None]) -> None:
+        self.ended = False
+        self._chunks = chunks
+
+    def __aiter__(self) -> _Told:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        try:
+            chunk = await anext(self._chunks)
+        except UpstreamError:
+            self.ended = True
+            raise
+        self.ended = chunk.last
+        return chunk
+
+    async def close(self) -> None:
+        await self._chunks.aclose()
+
+
+def _content_type(script: Script, call: Call) -> bytes:
+    return b"text/event-stream" if call.stream and script.status < 400 else b"application/json"
 
 
 def _envelope(
