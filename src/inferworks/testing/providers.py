@@ -1,0 +1,259 @@
+"""What every provider must do: the conformance suite of the provider seam.
+
+A driver's author supplies a *stage*: given a `Script`, an async context manager with the provider, an
+offer, and an upstream behind it that does what the script says. `stage_stub` stages the fake itself,
+`stage_openai` the OpenAI dialect over real HTTP; a stranger's driver needs an upstream of its own.
+
+    def test_my_provider() -> None:
+        asyncio.run(check_provider(stage_mine))
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
+from dataclasses import dataclass
+from itertools import product
+
+import msgspec
+import pytest
+
+from inferworks.cloud.call import Call, Chunk, Reply
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.providers.base import Provider
+from inferworks.cloud.providers.openai import OpenAIProvider
+from inferworks.cloud.providers.stub import Script, StubProvider
+from inferworks.errors import UpstreamError
+from inferworks.http.client import HttpClient, Origin, Timeouts
+from inferworks.ids import CallId, ModelId, OfferId
+from inferworks.meter.usage import Tokens
+from inferworks.testing.upstream import Answer, Fault, open_upstream
+
+A_MODEL = ModelId("inferworks-tiny")
+_WAIT_S = 5.0
+_FOREVER_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A provider with an upstream that follows a script."""
+
+    provider: Provider
+    offer: Offer
+    left_early: Callable[[], int]
+    """How many clients the upstream has seen leave before their answer was complete."""
+
+
+Staging = Callable[[Script], AbstractAsyncContextManager[Stage]]
+
+
+def make_offer(
+    *, offer_id: str = "offer-1", provider: str = "stub", origin: Origin | None = None
+) -> Offer:
+    """An offer of `A_MODEL`."""
+    nowhere = Origin("127.0.0.1", 9, tls=False, base_path="/v1")
+    return Offer(OfferId(offer_id), A_MODEL, provider, origin or nowhere)
+
+
+def make_call(*, stream: bool = True, wants_usage: bool = False, call_id: str = "call_1") -> Call:
+    """A chat with one message, its body in agreement with its fields."""
+    body: dict[str, object] = {
+        "model": A_MODEL,
+        "messages": [{"role": "user", "content": "Say hello."}],
+        "stream": stream,
+    }
+    if wants_usage:
+        body["stream_options"] = {"include_usage": True}
+    return Call(
+        id=CallId(call_id),
+        operation="chat.completions",
+        model=A_MODEL,
+        stream=stream,
+        wants_usage=wants_usage,
+        body=msgspec.json.encode(body),
+    )
+
+
+@asynccontextmanager
+async def stage_stub(script: Script) -> AsyncIterator[Stage]:
+    """The fake that ships with the seam."""
+    provider = StubProvider([script])
+    yield Stage(provider, make_offer(), lambda: provider.left_early)
+
+
+@asynccontextmanager
+async def stage_openai(script: Script) -> AsyncIterator[Stage]:
+    """The OpenAI dialect, over HTTP to a fake upstream that reports its usage as it goes."""
+    async with open_upstream(_answer(script)) as upstream:
+        origin = Origin("127.0.0.1", 1, tls=False, base_path="/v1")  # nothing listens there
+        offer = make_offer(origin=origin if script.unreachable else upstream.origin)
+        with closing(HttpClient(Timeouts(connect_s=1.0))) as client:
+            provider = OpenAIProvider(client, name="openai", running_usage=True)
+            yield Stage(provider, offer, lambda: upstream.left_early)
+
+
+def _answer(script: Script) -> Answer:
+    """`script` as a wire script; OpenAI's first event, which has a role and no text, is not a token."""
+    broken = script.breaks_after
+    return Answer(
+        words=script.words,
+        prompt_tokens=script.input_tokens,
+        status=script.status,
+        fault=Fault.NONE if broken is None else Fault.RESET,
+        fault_after=0 if not broken else 1 + broken,
+        event_s=script.token_s,
+    )
+
+
+async def check_provider(stage: Staging) -> None:
+    """Check a driver against the whole contract. AssertionError names what it breaks."""
+    for check in CHECKS:
+        await check(stage)
+
+
+async def check_stream(stage: Staging) -> None:
+    """A stream comes chunk by chunk, its last chunk once, its tokens exact at the end."""
+    async with _alone(), stage(Script(words=("a", "b", "c"), input_tokens=7)) as on:
+        async with on.provider.send(on.offer, make_call()) as reply:
+            assert (reply.status, reply.first.last) == (200, False)
+            assert reply.content_type.startswith(b"text/event-stream")
+            chunks = [reply.first, *[chunk async for chunk in reply.rest]]
+        assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+        assert _tokens(chunks) == Tokens(input=7, output=3)
+        assert b'"usage"' not in b"".join(chunk.data for chunk in chunks)
+        assert on.left_early() == 0
+
+
+async def check_usage_event(stage: Staging) -> None:
+    """The usage event of a stream reaches the client that asked for it, once."""
+    async with _alone(), stage(Script()) as on:
+        async with on.provider.send(on.offer, make_call(wants_usage=True)) as reply:
+            data = [reply.first.data, *[chunk.data async for chunk in reply.rest]]
+        assert sum(b'"usage":{' in event for event in data) == 1
+        assert sum(b"[DONE]" in event for event in data) == 1
+        assert b'"usage":{' in data[-2]
+        assert b"[DONE]" in data[-1]
+
+
+async def check_whole(stage: Staging) -> None:
+    """An answer that is not streamed is one chunk, the last, with its exact tokens."""
+    async with _alone(), stage(Script(words=("a", "b"), input_tokens=9)) as on:
+        async with on.provider.send(on.offer, make_call(stream=False)) as reply:
+            assert (reply.status, reply.first.last) == (200, True)
+            assert reply.first.tokens == Tokens(input=9, output=2)
+            assert [chunk async for chunk in reply.rest] == []
+            assert b'"content":"ab"' in reply.first.data
+        assert on.left_early() == 0
+
+
+async def check_refusal(stage: Staging) -> None:
+    """A refusal is a reply with its status and one last chunk, and tells of no tokens."""
+    for status, stream in product((400, 401, 404, 429, 500, 503), (True, False)):
+        async with _alone(), stage(Script(status=status)) as on:
+            async with on.provider.send(on.offer, make_call(stream=stream)) as reply:
+                assert (reply.status, reply.first.last) == (status, True)
+                assert reply.first.tokens is None
+                assert b'"error"' in reply.first.data
+                assert [chunk async for chunk in reply.rest] == []
+            assert on.left_early() == 0
+
+
+async def check_unreachable(stage: Staging) -> None:
+    """An upstream that cannot be reached did no work."""
+    async with _alone(), stage(Script(unreachable=True)) as on:
+        with pytest.raises(UpstreamError) as caught:
+            await _enter(on, make_call())
+        assert not caught.value.sent
+
+
+async def check_breaks_before_the_first(stage: Staging) -> None:
+    """Breaking off before the first chunk fails on entering; the work may have begun."""
+    for stream in (True, False):
+        async with _alone(), stage(Script(breaks_after=0)) as on:
+            with pytest.raises(UpstreamError) as caught:
+                await _enter(on, make_call(stream=stream))
+            assert caught.value.sent
+
+
+async def check_breaks_amid(stage: Staging) -> None:
+    """Breaking off amid a stream raises there, after what came, which tells of its tokens."""
+    async with _alone(), stage(Script(words=("a", "b", "c"), breaks_after=2, input_tokens=7)) as on:
+        async with on.provider.send(on.offer, make_call()) as reply:
+            chunks = [reply.first]
+            with pytest.raises(UpstreamError) as caught:
+                await _take_all(reply, chunks)
+        assert caught.value.sent
+        assert not any(chunk.last for chunk in chunks)
+        assert _tokens(chunks) == Tokens(input=7, output=2)
+
+
+async def check_leaving_amid(stage: Staging) -> None:
+    """Leaving a stream early, in order or by an exception, tells the upstream to stop."""
+    for error in (None, RuntimeError("we failed"), asyncio.CancelledError()):
+        async with _alone(), stage(Script(words=("a",) * 50, token_s=0.01)) as on:
+            with suppress(*() if error is None else (type(error),)):
+                async with on.provider.send(on.offer, make_call()) as reply:
+                    assert not reply.first.last
+                    if error is not None:
+                        raise error
+            await _until(lambda: on.left_early() == 1)
+
+
+async def check_cancelled_while_waiting(stage: Staging) -> None:
+    """A call cancelled before its answer has begun tells the upstream to stop."""
+    for stream in (True, False):
+        async with _alone(), stage(Script(token_s=_FOREVER_S)) as on:
+            entering = asyncio.ensure_future(_enter(on, make_call(stream=stream)))
+            await asyncio.sleep(0.05)
+            assert not entering.done(), "entering waits for the first chunk"
+            entering.cancel()
+            await asyncio.wait({entering})
+            assert entering.cancelled()
+            await _until(lambda: on.left_early() == 1)
+
+
+CHECKS: tuple[Callable[[Staging], Awaitable[None]], ...] = (
+    check_stream,
+    check_usage_event,
+    check_whole,
+    check_refusal,
+    check_unreachable,
+    check_breaks_before_the_first,
+    check_breaks_amid,
+    check_leaving_amid,
+    check_cancelled_while_waiting,
+)
+"""The contract, one promise each; `check_provider` runs them all."""
+
+
+async def _enter(on: Stage, call: Call) -> None:
+    async with on.provider.send(on.offer, call):
+        pass
+
+
+async def _take_all(reply: Reply, chunks: list[Chunk]) -> None:
+    """Add what follows to `chunks`; they are kept when it breaks off."""
+    async for chunk in reply.rest:
+        chunks.append(chunk)  # noqa: PERF401 a comprehension would lose them
+
+
+def _tokens(chunks: list[Chunk]) -> Tokens | None:
+    """What the chunks told last."""
+    told = [chunk.tokens for chunk in chunks if chunk.tokens is not None]
+    return told[-1] if told else None
+
+
+@asynccontextmanager
+async def _alone() -> AsyncIterator[None]:
+    """The block leaves no task behind."""
+    before = asyncio.all_tasks()
+    yield
+    await _until(lambda: asyncio.all_tasks() <= before)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    """Wait for `condition`, and fail when it does not come true."""
+    async with asyncio.timeout(_WAIT_S):
+        while not condition():  # noqa: ASYNC110 the other end of a socket sets no event
+            await asyncio.sleep(0.002)

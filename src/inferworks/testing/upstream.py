@@ -1,0 +1,318 @@
+"""An upstream that misbehaves on request: OpenAI's chat completions over real HTTP, on a loopback port.
+
+Each request is answered as the next `Answer` says (the last one is repeated): what to answer, how to
+write it to the wire, and where to break. What arrived is kept in `received`, and `left_early` counts the
+clients that were gone before their answer was complete.
+
+Source of the format: https://platform.openai.com/docs/api-reference/chat, streaming and error codes
+included; `continuous_usage_stats` is vLLM's extension of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+from typing import Any
+
+import msgspec
+
+from inferworks.http.client import Origin
+from inferworks.http.server import Exchange, HttpServer, Limits
+
+_ERRORS: Mapping[int, tuple[str, str | None, str]] = {
+    400: ("invalid_request_error", "invalid_value", "Invalid value for 'temperature'."),
+    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided: sk-***."),
+    404: ("invalid_request_error", "model_not_found", "The model `x` does not exist."),
+    429: ("requests", "rate_limit_exceeded", "Rate limit reached for requests."),
+    500: ("server_error", None, "The server had an error while processing your request."),
+    503: ("server_error", None, "The engine is currently overloaded, please try again later."),
+}
+"""Status -> type, code and message of OpenAI's error body."""
+
+Body = dict[str, Any]
+
+
+class Fault(Enum):
+    """How an answer goes wrong, after as many events as `Answer.fault_after` says."""
+
+    NONE = auto()
+    HANG_BEFORE_HEADERS = auto()
+    """Nothing comes, not even a status."""
+    HANG = auto()
+    """Nothing more comes."""
+    RESET = auto()
+    """The connection breaks."""
+    CLOSE = auto()
+    """The body ends in order, without `[DONE]`."""
+    GARBAGE = auto()
+    """An event that is no JSON, then `[DONE]`."""
+    ERROR_EVENT = auto()
+    """An error object as an event, and the end."""
+
+
+class Reports(Enum):
+    """What the upstream tells of its usage."""
+
+    AS_ASKED = auto()
+    """As documented: in a stream when asked, null in the events before; always in a whole body."""
+    NEVER = auto()
+    ZERO = auto()
+    """Explicit zeros."""
+    ALWAYS = auto()
+    """In a stream even when not asked, within the last event that has a choice."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the upstream does with one request."""
+
+    words: tuple[str, ...] = ("Hello", " there", ".")
+    """The answer, one token each; `max_tokens` of the request cuts it."""
+    prompt_tokens: int = 5
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    reports: Reports = Reports.AS_ASKED
+    status: int = 200
+    """A status of 400 or more is answered with OpenAI's error body."""
+    fault: Fault = Fault.NONE
+    fault_after: int = 0
+    """Events before the fault; of a whole body, any number above zero means half of it."""
+    comment_before_each: str | None = None
+    """A keep-alive comment before each event."""
+    line_end: bytes = b"\n"
+    piece_bytes: int | None = None
+    """The stream is written in pieces of this size, each by itself; None: event by event."""
+    spaced: bool = False
+    """JSON with a space after each comma and colon, as Python's `json` writes it."""
+    end_apart: bool = False
+    """The end of the HTTP body comes a moment after `[DONE]`."""
+    event_s: float = 0.0
+    """Seconds before each event."""
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A request as it came; header names in lower case."""
+
+    path: str
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
+class Broken(Exception):
+    """Raised in the handler to make the server cut its connection."""
+
+
+class FakeUpstream:
+    """The handler and its memory; `open_upstream` gives it a port."""
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self.received: list[Received] = []
+        self.left_early = 0
+        self.origin = Origin("127.0.0.1", 9, tls=False, base_path="/v1")
+        self._answers = list(answers)
+
+    def script(self, *answers: Answer) -> None:
+        """What to do with the requests from now on."""
+        self._answers = list(answers)
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request as the script says."""
+        self.received.append(Received(exchange.path, dict(exchange.headers), exchange.body))
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        try:
+            await _answer(exchange, answer)
+        except asyncio.CancelledError:
+            self.left_early += 1
+            raise
+
+
+@asynccontextmanager
+async def open_upstream(*answers: Answer) -> AsyncIterator[FakeUpstream]:
+    """A `FakeUpstream` on a free port while the block runs; with no answers it answers well."""
+    upstream = FakeUpstream(answers or (Answer(),))
+    escaped: list[BaseException] = []
+    server = HttpServer(upstream.handle, limits=Limits(), on_error=escaped.append)
+    port = await server.start("127.0.0.1", 0)
+    upstream.origin = Origin("127.0.0.1", port, tls=False, base_path="/v1")
+    try:
+        yield upstream
+    finally:
+        await server.stop(drain_s=0.0)
+    bugs = [error for error in escaped if not isinstance(error, Broken)]
+    assert not bugs, f"the fake upstream itself failed: {bugs}"
+
+
+async def _answer(exchange: Exchange, answer: Answer) -> None:
+    if answer.fault is Fault.HANG_BEFORE_HEADERS:
+        await _hang()
+    request: Body = json.loads(exchange.body)
+    if answer.status >= 400:
+        await exchange.respond(answer.status, error_of(answer.status))
+    elif request.get("stream"):
+        await _stream(exchange, answer, request)
+    else:
+        await _whole(exchange, answer, request)
+
+
+async def _whole(exchange: Exchange, answer: Answer, request: Body) -> None:
+    await asyncio.sleep(answer.event_s)
+    body = _json(_completion(answer, request), answer)
+    if answer.fault is Fault.NONE:
+        await exchange.respond(answer.status, body)
+        return
+    await exchange.start(answer.status, [(b"content-type", b"application/json")])
+    if answer.fault_after:
+        await exchange.send(body[: len(body) // 2])
+    await _go_wrong(exchange, answer)
+
+
+async def _stream(exchange: Exchange, answer: Answer, request: Body) -> None:
+    headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+    await exchange.start(answer.status, headers)
+    for number, event in enumerate(_events(answer, request)):
+        if answer.fault is not Fault.NONE and number == answer.fault_after:
+            await _go_wrong(exchange, answer)
+            return
+        await asyncio.sleep(answer.event_s)
+        await _write(exchange, answer, _framed(event, answer))
+    await _write(exchange, answer, _framed(b"[DONE]", answer))
+    if answer.end_apart:
+        await asyncio.sleep(0.02)
+    await exchange.end()
+
+
+async def _go_wrong(exchange: Exchange, answer: Answer) -> None:
+    """Break the answer here, as `answer.fault` says."""
+    match answer.fault:
+        case Fault.HANG:
+            await exchange.send(b": \n\n")  # so that the head leaves
+            await _hang()
+        case Fault.RESET:
+            raise Broken
+        case Fault.GARBAGE:
+            await exchange.send(_framed(b'{"id": "chatcmpl-1", "choices": [{"ind', answer))
+            await exchange.send(_framed(b"[DONE]", answer))
+        case Fault.ERROR_EVENT:
+            await exchange.send(_framed(error_of(500), answer))
+    await exchange.end()
+
+
+async def _hang() -> None:
+    await asyncio.Event().wait()
+
+
+async def _write(exchange: Exchange, answer: Answer, data: bytes) -> None:
+    size = answer.piece_bytes or len(data)
+    for start in range(0, len(data), size):
+        await exchange.send(data[start : start + size])
+        if answer.piece_bytes:
+            await asyncio.sleep(0)
+
+
+def _framed(data: bytes, answer: Answer) -> bytes:
+    """`data` as an event, with its comment and line ends."""
+    comment = answer.comment_before_each
+    before = b"" if comment is None else b": " + comment.encode() + answer.line_end * 2
+    return before + b"data: " + data + answer.line_end * 2
+
+
+def _events(answer: Answer, request: Body) -> Iterator[bytes]:
+    """The data of the events of a stream before `[DONE]`."""
+    options = request.get("stream_options") or {}
+    told = bool(options.get("include_usage")) and answer.reports is not Reports.NEVER
+    running = told and bool(options.get("continuous_usage_stats"))
+    choices = list(_choices(answer, request))
+    for number, (choice, count) in enumerate(choices):
+        event = _envelope(request, "chat.completion.chunk", [choice])
+        last = number == len(choices) - 1
+        if running or (last and answer.reports is Reports.ALWAYS):
+            event["usage"] = _usage(answer, count)
+        elif told:
+            event["usage"] = None
+        yield _json(event, answer)
+    if told and answer.reports is not Reports.ALWAYS:
+        event = _envelope(request, "chat.completion.chunk", [])
+        yield _json({**event, "usage": _usage(answer, choices[-1][1])}, answer)
+
+
+def _choices(answer: Answer, request: Body) -> Iterator[tuple[Body, int]]:
+    """The choices of a stream one by one, each with the completion tokens up to it."""
+    words, reason = _words(answer, request)
+    count = 0
+    for index in range(_n(request)):
+        yield _delta(index, {"role": "assistant", "content": ""}), count
+        for word in words:
+            count += 1
+            yield _delta(index, {"content": word}), count
+        yield _delta(index, {}, reason), count
+
+
+def _completion(answer: Answer, request: Body) -> Body:
+    """A whole answer."""
+    words, reason = _words(answer, request)
+    choices = [
+        {
+            "index": index,
+            "message": {"role": "assistant", "content": "".join(words), "refusal": None},
+            "logprobs": None,
+            "finish_reason": reason,
+        }
+        for index in range(_n(request))
+    ]
+    body = _envelope(request, "chat.completion", choices)
+    if answer.reports is not Reports.NEVER:
+        body["usage"] = _usage(answer, len(words) * _n(request))
+    return body
+
+
+def _delta(index: int, delta: Body, reason: str | None = None) -> Body:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+
+
+def _envelope(request: Body, kind: str, choices: list[Body]) -> Body:
+    return {
+        "id": "chatcmpl-123", "object": kind, "created": 1694268190, "model": request["model"],
+        "system_fingerprint": "fp_44709d6fcb", "choices": choices,
+    }  # fmt: skip
+
+
+def _usage(answer: Answer, completion: int) -> Body:
+    zero = answer.reports is Reports.ZERO
+    prompt, completion = (0, 0) if zero else (answer.prompt_tokens, completion)
+    usage: Body = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+    if answer.cached_tokens is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": answer.cached_tokens, "audio_tokens": 0}
+    if answer.reasoning_tokens is not None:
+        usage["completion_tokens_details"] = {"reasoning_tokens": answer.reasoning_tokens}
+    return usage
+
+
+def _words(answer: Answer, request: Body) -> tuple[tuple[str, ...], str]:
+    """The words of one choice and why it ends."""
+    limit = request.get("max_completion_tokens") or request.get("max_tokens")
+    if limit is not None and limit < len(answer.words):
+        return answer.words[:limit], "length"
+    return answer.words, "stop"
+
+
+def _n(request: Body) -> int:
+    return request.get("n") or 1
+
+
+def error_of(status: int) -> bytes:
+    """OpenAI's error body for `status`."""
+    kind, code, message = _ERRORS.get(status, ("server_error", None, f"status {status}"))
+    return json.dumps(
+        {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    ).encode()
+
+
+def _json(value: Body, answer: Answer) -> bytes:
+    separators = (", ", ": ") if answer.spaced else (",", ":")
+    return json.dumps(value, separators=separators, ensure_ascii=False).encode()
