@@ -1,0 +1,226 @@
+"""`inferworks books` as its user meets it: files in, a statement out, one clear line when it cannot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from inferworks.accounts.customer import Customer
+from inferworks.accounts.plan import PricePlan
+from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.cli.main import cli
+from inferworks.errors import UserError
+from inferworks.folder import DataFolder
+from inferworks.ids import CustomerId
+from inferworks.meter.capacity import State
+from inferworks.meter.stores.sqlite import SqliteStore
+from inferworks.meter.usage import Tokens
+from inferworks.testing.books import a_step, a_usage, an_interval
+
+DAY_NS = 1_795_219_200 * 10**9  # 2026-11-21
+SECOND_NS = 10**9
+BILL = """\
+BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,ServiceCategory,ResourceId
+10.00,USD,2026-11-21T00:00:00Z,2026-11-21T00:00:10Z,A Cloud,Compute,node-1
+1.00,USD,2026-11-21T00:00:00Z,2026-11-21T00:00:10Z,A Cloud,Networking,
+"""
+SHEET = """\
+person,start,end,minutes,node,activity,pay,currency,sheet
+ann,2026-11-21T00:00:00Z,2026-11-21T00:00:10Z,40,node-1,,5.00,USD,2026-47
+"""
+
+
+def inferworks(*arguments: str | Path) -> Result:
+    """Run the command line; an error the user can mend is in `exception`."""
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def refusal(*arguments: str | Path) -> str:
+    """The error of a command that must fail with one the user can mend."""
+    result = inferworks(*arguments)
+    assert isinstance(result.exception, UserError), result.output
+    return str(result.exception)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of our own, so that `./inferworks-data` is ours too."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def bills(tmp_path: Path) -> tuple[Path, Path]:
+    """A machine and a web server for ten seconds, and a repair."""
+    bill, sheet = tmp_path / "bill.csv", tmp_path / "sheet.csv"
+    bill.write_text(BILL)
+    sheet.write_text(SHEET)
+    return bill, sheet
+
+
+@pytest.fixture
+def served() -> DataFolder:
+    """A data folder in which acme was served for four of ten seconds, for 14.00."""
+    folder = DataFolder(Path("inferworks-data"))
+    folder.create()
+    acme = CustomerId("acme")
+    plan = PricePlan.per_million(acme, DAY_NS, "USD", "8.00", "12.00")
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        accounts.add_customer(Customer(acme, DAY_NS), plan)
+    tokens = Tokens(input=1_000_000, output=500_000)
+    with journal(folder) as store:
+        store.write(
+            [
+                a_usage("call-1", opened_ns=DAY_NS, tokens=tokens, sent_bytes=500),
+                a_step(0, DAY_NS, 4 * SECOND_NS, [("call-1", 10, 0, 0)]),
+                *an_interval(
+                    (DAY_NS, DAY_NS + 10 * SECOND_NS),
+                    {State.ACTIVE: 4 * SECOND_NS, State.IDLE: 6 * SECOND_NS},
+                ),
+            ]
+        )
+    return folder
+
+
+@contextmanager
+def journal(folder: DataFolder) -> Iterator[SqliteStore]:
+    """The journal of `folder`, open for writing."""
+    store = SqliteStore(folder.journal)
+    store.open()
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def test_bills_in_statement_out(bills: tuple[Path, Path], served: DataFolder) -> None:
+    """The whole way: two files, a journal, price plans, and the figures worked out by hand."""
+    assert inferworks("books", "import", *bills).exit_code == 0
+    result = inferworks("books", "statement", "--json")
+    assert result.exit_code == 0, result.output
+    drawn = json.loads(result.stdout)
+    assert drawn["billed"] == drawn["allocated"] == "16.00"
+    assert drawn["statement"] == {
+        "policy": "gaap",
+        "currency": "USD",
+        "revenue": "14.00",
+        "cost_of_revenue": "16.00",
+        "gross_margin": "-2.00",
+        "unused_capacity": "6.00",
+        "research_and_development": "0.00",
+        "sales_and_marketing": "0.00",
+        "general_and_administrative": "0.00",
+    }
+    [acme, unused] = drawn["customers"]
+    assert (acme["customer"], acme["cost_of_revenue"], acme["gross_margin"]) == (
+        "acme",
+        "10.00",
+        "4.00",
+    )
+    assert (unused["customer"], unused["cost_of_revenue"]) == ("(unused capacity)", "6.00")
+
+
+def test_an_import_counts_and_totals(bills: tuple[Path, Path]) -> None:
+    """New lines, duplicate lines, and what the new ones sum to."""
+    first = inferworks("books", "import", *bills).output.split()
+    assert first[6:] == [
+        "bill.csv",
+        "focus",
+        "2",
+        "0",
+        "11.00",
+        "USD",
+        "sheet.csv",
+        "timesheet",
+        "1",
+        "0",
+        "5.00",
+        "USD",
+    ]
+    again = inferworks("books", "import", bills[0]).output.split()
+    assert again[6:] == ["bill.csv", "focus", "0", "2", "0.00", "USD"]
+
+
+def test_a_bad_file_does_not_keep_a_good_one_out(bills: tuple[Path, Path], tmp_path: Path) -> None:
+    """Each file lands whole or not at all, and the bad one's lines are all named."""
+    bad = tmp_path / "bad.csv"
+    bad.write_text(BILL.replace("10.00", "ten").replace("1.00", "one"))
+    result = inferworks("books", "import", bad, bills[1])
+    assert "sheet.csv" in result.output
+    assert str(result.exception).splitlines() == [
+        "bad.csv, line 2, column BilledCost: 'ten': not a plain decimal number: 'ten'",
+        "bad.csv, line 3, column BilledCost: 'one': not a plain decimal number: 'one'",
+    ]
+    drawn = json.loads(inferworks("books", "statement", "--json").stdout)
+    assert drawn["billed"] == "5.00"
+
+
+@pytest.mark.parametrize("by", [None, "customer", "model", "purpose"])
+def test_tables_fit_80_columns_without_colour(
+    by: str | None, bills: tuple[Path, Path], served: DataFolder
+) -> None:
+    """Whatever the cut, outside a terminal."""
+    inferworks("books", "import", *bills)
+    result = inferworks("books", "statement", *(["--by", by] if by else []))
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.output.splitlines())) <= 80
+    assert "\x1b" not in result.output
+    assert "unused capacity: idle" in result.output
+
+
+def test_dates_bound_the_span(bills: tuple[Path, Path], served: DataFolder) -> None:
+    """Half of the ten seconds carries half of the bill, and says so."""
+    inferworks("books", "import", bills[0])
+    result = inferworks(
+        "books", "statement", "--json", "--from", "2026-11-21", "--to", "2026-11-21T00:00:05Z"
+    )
+    drawn = json.loads(result.stdout)
+    assert (drawn["billed"], drawn["statement"]["revenue"]) == ("5.50", "14.00")
+    assert drawn["notes"] == ["2 bill lines reach beyond this span; they are accrued by time."]
+    late = json.loads(inferworks("books", "statement", "--json", "--from", "2026-11-22").stdout)
+    assert (late["billed"], late["statement"]["revenue"]) == ("0.00", "0.00")
+
+
+@pytest.mark.parametrize(
+    ("dates", "reason"),
+    [
+        (["--from", "yesterday"], "not a moment"),
+        (["--from", "2026-11-22", "--to", "2026-11-21"], "must be after"),
+    ],
+)
+def test_dates_that_cannot_be_meant_are_refused(dates: list[str], reason: str) -> None:
+    """A usage error that names them."""
+    result = inferworks("books", "statement", *dates)
+    assert result.exit_code == 2
+    assert reason in result.output
+
+
+def test_there_must_be_something_to_state() -> None:
+    """No data folder: one line that says how to begin."""
+    assert "no data folder inferworks-data" in refusal("books", "statement")
+
+
+def test_unknown_rules_are_refused(bills: tuple[Path, Path], tmp_path: Path) -> None:
+    """A policy or pools file that is not there, or not meant."""
+    inferworks("books", "import", *bills)
+    assert "no policy 'ifrs'" in refusal("books", "statement", "--policy", "ifrs")
+    missing = tmp_path / "none.toml"
+    assert "cannot read the pools file" in refusal("books", "statement", "--pools", missing)
+    missing.write_text("pool = []")
+    assert "the last pool" in refusal("books", "statement", "--pools", missing)
+
+
+def test_damaged_facts_stop_the_statement_with_the_figures(
+    bills: tuple[Path, Path], served: DataFolder
+) -> None:
+    """A theorem that does not hold is said in one line, not shown as a number."""
+    with journal(served) as store:
+        store.write([a_step(1, DAY_NS + 5 * SECOND_NS, SECOND_NS, [])])
+    result = inferworks("books", "statement")
+    assert result.exit_code == 1
+    assert "theorem 5 (time)" in result.output
+    assert "5000000000 ns of steps in 4000000000 ns of active time" in result.output
