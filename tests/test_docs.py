@@ -1,0 +1,82 @@
+"""The documents are held to the same tests as the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inferworks.cli.main import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_the_code_knows_is_up_to_date() -> None:
+    """Settings and help texts in the documents are what the code says today."""
+    command = [sys.executable, str(ROOT / "tools" / "write_docs.py"), "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, f"run tools/write_docs.py for:\n{result.stdout}{result.stderr}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every relative link and picture of a document is there."""
+    for target in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_exist(path: Path) -> None:
+    """A source file that a document names in backticks exists."""
+    text = path.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|toml))`", text):
+        places = (ROOT / name, ROOT / "src" / "inferworks" / name)
+        assert any(place.exists() for place in places), f"{path.name} names {name}"
+
+
+def test_the_readme_uses_commands_that_exist() -> None:
+    """Each `inferworks NOUN VERB` in the README is one that there is."""
+    for line in re.findall(r"^(?:\.venv/bin/)?inferworks (.+)$", README, re.MULTILINE):
+        words = line.split()
+        assert words[0] in COMMANDS, line
+
+
+def test_every_command_is_documented() -> None:
+    """`docs/commands.md` shows the help of every command."""
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        assert f"$ inferworks {command}" in text, command
+
+
+def test_python_in_documents_parses() -> None:
+    """Python examples are Python."""
+    for path in DOCUMENTS:
+        for block in re.findall(
+            r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL
+        ):
+            ast.parse(block)
+
+
+def test_the_public_face_is_documented() -> None:
+    """Every public function and class of the package has a docstring."""
+    for path in (ROOT / "src" / "inferworks").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                public = not node.name.startswith("_")
+                assert not public or ast.get_docstring(node), f"{path}: {node.name}"
+
+
+def test_every_test_has_a_sentence() -> None:
+    """A test says in its docstring what holds."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                assert ast.get_docstring(node), f"{path}: {node.name}"
