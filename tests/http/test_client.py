@@ -89,7 +89,7 @@ def test_answers_split_at_every_offset(kit, answer):
         async with kit.upstream(script) as (client, origin):
             for _ in range(1, len(answer)):
                 assert await fetch(client, origin) == (200, b"hi")
-                client._idle.clear()
+                client._pool.idle.clear()
 
     kit.run(main())
 
@@ -133,7 +133,7 @@ def test_broken_answers(kit, answer):
             with pytest.raises(UpstreamError) as caught:
                 await fetch(client, origin)
             assert caught.value.sent
-            assert not any(client._idle.values())
+            assert not any(client._pool.idle.values())
 
     kit.run(main())
 
@@ -231,7 +231,7 @@ def test_early_answer_to_a_large_request(kit):
         async with kit.upstream(script) as (client, origin):
             async with client.stream("POST", origin, "/x", body=bytes(20_000_000)) as response:
                 assert await response.read(2.0, 100) == b"hi"
-            assert not any(client._idle.values())
+            assert not any(client._pool.idle.values())
             done.set()
 
     kit.run(main())
@@ -392,7 +392,7 @@ def test_kept_connection_that_the_upstream_closed(kit):
         async with kit.upstream(answering(OK)) as (client, origin):
             for _ in range(3):
                 assert await fetch(client, origin) == (200, b"hi")
-                (kept,) = client._idle[origin]
+                (kept,) = client._pool.idle[origin]
                 await kit.until(lambda connection=kept: not connection.usable)
 
     kit.run(main())
@@ -413,7 +413,7 @@ def test_unasked_answer_is_not_taken_for_the_next(kit):
     async def main():
         async with kit.upstream(script) as (client, origin):
             assert await fetch(client, origin) == (200, b"hi")
-            (kept,) = client._idle[origin]
+            (kept,) = client._pool.idle[origin]
             push.set()
             await kit.until(lambda: not kept.usable)
             assert await fetch(client, origin) == (200, b"hi")
@@ -430,10 +430,10 @@ def test_kept_connections_are_few_and_not_for_ever(kit):
             origin = Origin.parse(f"http://127.0.0.1:{world.port}")
             await asyncio.gather(*[fetch(client, origin) for _ in range(5)])
             await kit.until(lambda: len(world.server.connections) == 2)
-            (old, _) = client._idle[origin]
+            (old, _) = client._pool.idle[origin]
             await asyncio.sleep(0.06)
             await fetch(client, origin)
-            assert old not in client._idle[origin]
+            assert old not in client._pool.idle[origin]
             await kit.until(lambda: len(world.server.connections) == 1)
             client.close()
             await world.alone()
