@@ -176,11 +176,8 @@ async def test_an_escaping_error_fails_the_call() -> None:
     with pytest.raises(ZeroDivisionError):
         await break_off(world, ZeroDivisionError())
     usage = world.usage()
-    assert (usage.outcome, usage.error_code, usage.status) == (
-        Outcome.FAILED,
-        "ZeroDivisionError",
-        0,
-    )
+    assert (usage.outcome, usage.status) == (Outcome.FAILED, 200)
+    assert usage.error_code == "ZeroDivisionError"
     assert usage.legs[0].outcome is Outcome.FAILED
     assert usage.legs[0].tokens == Tokens(10, 5)
 

@@ -42,19 +42,18 @@ async def record_activities(journal: Journal, activities: Sequence[Activity]) ->
 
     RecordError when one of them cannot be stored, JournalError when the journal has failed.
     """
-    found: Sorted | None = None
+    before: Sorted | None = None
     while True:
-        before, found = (
-            found,
-            sort_out(await asyncio.to_thread(_known, journal, activities), activities),
-        )
+        known = await asyncio.to_thread(_known, journal, activities)
+        found = sort_out(known, activities)
         try:
             await journal.commit_all((*found.accepted, *found.conflicts))
         except RecordError:
             if found == before:
                 raise
-            continue  # somebody else journaled one of them meanwhile: look again
-        return Received(len(found.accepted), len(found.duplicates), len(found.conflicts))
+            before = found  # somebody else may have journaled one of them meanwhile: look again
+        else:
+            return Received(len(found.accepted), len(found.duplicates), len(found.conflicts))
 
 
 def sort_out(known: Mapping[tuple[str, str], Activity], activities: Sequence[Activity]) -> Sorted:
@@ -64,8 +63,9 @@ def sort_out(known: Mapping[tuple[str, str], Activity], activities: Sequence[Act
     duplicates: list[Activity] = []
     conflicts: list[Quarantined] = []
     for activity in activities:
-        existing = seen.setdefault((activity.source, activity.id), activity)
-        if existing is activity:
+        existing = seen.get((activity.source, activity.id))
+        if existing is None:
+            seen[activity.source, activity.id] = activity
             accepted.append(activity)
         elif existing == activity:
             duplicates.append(activity)

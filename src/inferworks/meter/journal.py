@@ -143,7 +143,7 @@ class Journal:
 
     def _store_all(self, records: Sequence[Record]) -> RecordError | None:
         """Write `records` unless the journal has failed; the refusal, if one of them is at fault."""
-        if self._failure is not None:
+        if self._failure is not None or not records:
             return None
         try:
             self._store.write(records)

@@ -61,8 +61,6 @@ class SqliteStore:
 
     def write(self, records: Sequence[Record]) -> None:
         """Commit `records` in one transaction; see `JournalStore.write`."""
-        if not records:
-            return
         database = self._open_database()
         try:
             database.execute("BEGIN IMMEDIATE")
