@@ -34,6 +34,11 @@ _HEALTHY_NS = 60 * 10**9
 _log = logging.getLogger("inferworks.fleet")
 
 
+async def _all(events: Sequence[asyncio.Event]) -> None:
+    for event in events:
+        await event.wait()
+
+
 class Fleet:
     """Keeps one replica running for each spec, and offers those that are ready."""
 
@@ -93,11 +98,12 @@ class Fleet:
             for spec, event in zip(self._specs, ready, strict=True)
         ]
         self._tasks.append(asyncio.create_task(self._collect()))
-        all_ready = asyncio.gather(*(event.wait() for event in ready))
+        all_ready = asyncio.create_task(_all(ready))
         either: set[asyncio.Future[Any]] = {all_ready, self._first_failure}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not all_ready.done():
             all_ready.cancel()
+            await asyncio.wait({all_ready})
             failure = self._first_failure.result()
             await self.stop(0.0)
             raise failure
