@@ -12,13 +12,14 @@ one prompt at a time is read, alone, in chunks cut by its own length only; when 
 and values are copied into as many rows as the call asked for choices.
 
 Why alone: a prompt's numbers then cannot depend on its neighbours. In a decode every row has its own
-length, and a row of a matrix product does not depend on how many other rows there are, provided the
-kernel sums in the same order for every number of rows. The kernels for one row do not, so a batch of
-one is padded with an idle row (`_SMALLEST`). Thus the logits of a call are bitwise the same alone
-and in any batch; `tests/hardware` checks that over random batches.
+length, and the kernels sum each element of a matrix product in one order, however many rows there
+are. Thus the logits of a call are bitwise the same alone and in any batch. That is a property of the
+runtime's kernels on a kind of processor and not a promise of theirs, so `tests/hardware` checks it
+over random batches wherever the tests run.
 
 Rejected. Paged attention (there is no such operator for processors here, and with 1024 positions a
-row is 2.6 MB: nothing to page); one batch for prompts and decodes (the lengths would mix).
+row is 2.6 MB: nothing to page); one batch for prompts and decodes (the lengths would mix); padding a
+batch with idle rows (an idle row writes too, and one day it overwrites somebody).
 """
 
 from __future__ import annotations
@@ -40,8 +41,6 @@ HOME = Path(__file__).parent
 
 PREFILL_CHUNK = 128
 """The most tokens of a prompt that are read in one step."""
-
-_SMALLEST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +87,12 @@ class Model:
         """Load the graph and set aside the cache of `slots` rows and the desk."""
         self.card = read_card(home / "model.json")
         self.slots = slots
-        card, self._desk_row = self.card, max(slots, _SMALLEST)
-        rows = self._desk_row + 1
-        shape = (2 * card.layers, rows, card.kv_heads, card.positions, card.head_width)
+        card = self.card
+        shape = (2 * card.layers, slots + 1, card.kv_heads, card.positions, card.head_width)
         self._cache = np.zeros(shape, np.float32)
         self._session = _open_session(home / "model.onnx", threads)
         self._decodes: dict[int, _Bound] = {}
-        self._desk = _Desk(self._cache[:, self._desk_row :], card)
+        self._desk = _Desk(self._cache[:, slots:], card)
 
     def warm(self) -> None:
         """Run the largest prefill and decode once, so that the first call finds memory set aside."""
@@ -111,7 +109,7 @@ class Model:
 
     def seat(self, row: int, length: int) -> None:
         """Copy the first `length` positions of the desk into `row`."""
-        self.move(self._desk_row, row, length)
+        self.move(self.slots, row, length)
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of row `source` into row `target`."""
@@ -126,12 +124,12 @@ class Model:
         rows = len(tokens)
         bound = self._decodes.get(rows)
         if bound is None:
-            bound = self._decodes[rows] = self._bind_decode(max(rows, _SMALLEST))
-        bound.tokens[:rows, 0] = tokens
-        bound.lengths[:rows] = lengths
+            bound = self._decodes[rows] = self._bind_decode(rows)
+        bound.tokens[:, 0] = tokens
+        bound.lengths[:] = lengths
         bound.total[0] = max(lengths) + 1
         self._session.run_with_iobinding(bound.binding)
-        return bound.logits[:rows, 0]
+        return bound.logits[:, 0]
 
     def _bind_decode(self, rows: int) -> _Bound:
         cache = self._cache[:, :rows]
