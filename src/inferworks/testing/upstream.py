@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from inferworks.http.client import Origin
-from inferworks.http.server import Exchange, HttpServer, Limits
+from inferworks.http.server import Connection, Exchange, HttpServer
 
 _ERRORS: Mapping[int, tuple[str, str | None, str]] = {
     400: ("invalid_request_error", "invalid_value", "Invalid value for 'temperature'."),
@@ -50,7 +50,7 @@ class Fault(Enum):
     GARBAGE = auto()
     """An event that is no JSON, then `[DONE]`."""
     ERROR_EVENT = auto()
-    """An error object as an event, and the end."""
+    """An error object as an event (or, where there is no stream, as the body), and the end."""
 
 
 class Reports(Enum):
@@ -88,6 +88,8 @@ class Answer(msgspec.Struct, frozen=True):
     """JSON with a space after each comma and colon, as Python's `json` writes it."""
     end_apart: bool = False
     """The end of the HTTP body comes a moment after `[DONE]`."""
+    never_streams: bool = False
+    """Answers with a whole body, whatever was asked."""
     event_s: float = 0.0
     """Seconds before each event."""
 
@@ -110,8 +112,16 @@ class FakeUpstream:
     def __init__(self, answers: Sequence[Answer]) -> None:
         self.received: list[Received] = []
         self.left_early = 0
+        self.server = HttpServer(self.handle, on_error=self._escaped)
         self.origin = Origin("127.0.0.1", 9, tls=False, base_path="/v1")
         self._answers = list(answers)
+        self._connections: set[Connection] = set()
+        self._bugs: list[BaseException] = []
+
+    @property
+    def connections(self) -> int:
+        """How many connections have ever asked something: fewer than requests when they are kept."""
+        return len(self._connections)
 
     def script(self, *answers: Answer) -> None:
         """What to do with the requests from now on."""
@@ -119,6 +129,7 @@ class FakeUpstream:
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request as the script says."""
+        self._connections |= self.server.connections
         self.received.append(Received(exchange.path, dict(exchange.headers), exchange.body))
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         try:
@@ -127,21 +138,26 @@ class FakeUpstream:
             self.left_early += 1
             raise
 
+    def _escaped(self, error: BaseException) -> None:
+        if not isinstance(error, Broken):
+            self._bugs.append(error)
+
+    async def stop(self) -> None:
+        """Drop every client; AssertionError when the fake itself had failed."""
+        await self.server.stop(drain_s=0.0)
+        assert not self._bugs, f"the fake upstream itself failed: {self._bugs}"
+
 
 @asynccontextmanager
 async def open_upstream(*answers: Answer) -> AsyncIterator[FakeUpstream]:
     """A `FakeUpstream` on a free port while the block runs; with no answers it answers well."""
     upstream = FakeUpstream(answers or (Answer(),))
-    escaped: list[BaseException] = []
-    server = HttpServer(upstream.handle, limits=Limits(), on_error=escaped.append)
-    port = await server.start("127.0.0.1", 0)
+    port = await upstream.server.start("127.0.0.1", 0)
     upstream.origin = Origin("127.0.0.1", port, tls=False, base_path="/v1")
     try:
         yield upstream
     finally:
-        await server.stop(drain_s=0.0)
-    bugs = [error for error in escaped if not isinstance(error, Broken)]
-    assert not bugs, f"the fake upstream itself failed: {bugs}"
+        await upstream.stop()
 
 
 async def _answer(exchange: Exchange, answer: Answer) -> None:
@@ -150,7 +166,7 @@ async def _answer(exchange: Exchange, answer: Answer) -> None:
     request: Body = json.loads(exchange.body)
     if answer.status >= 400:
         await exchange.respond(answer.status, error_of(answer.status))
-    elif request.get("stream"):
+    elif request.get("stream") and not answer.never_streams:
         await _stream(exchange, answer, request)
     else:
         await _whole(exchange, answer, request)
@@ -165,7 +181,10 @@ async def _whole(exchange: Exchange, answer: Answer, request: Body) -> None:
     await exchange.start(answer.status, [(b"content-type", b"application/json")])
     if answer.fault_after:
         await exchange.send(body[: len(body) // 2])
-    await _go_wrong(exchange, answer)
+    if answer.fault is Fault.ERROR_EVENT:
+        await exchange.end(error_of(500))
+    else:
+        await _go_wrong(exchange, answer)
 
 
 async def _stream(exchange: Exchange, answer: Answer, request: Body) -> None:

@@ -1,0 +1,246 @@
+"""The OpenAI dialect's two changes to the bytes that pass: asking for usage, and hiding it again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferworks.cloud.call import Chunk
+from inferworks.cloud.providers.openai import read_event, with_usage
+from inferworks.errors import UpstreamError
+from inferworks.meter.usage import Tokens
+
+_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+TRICKY = st.sampled_from(
+    [
+        '","usage":{}',
+        ',"usage":',
+        '{"error"',
+        '"usage"',
+        "}}",
+        "\\",
+        '\\"',
+        "\n\ndata: [DONE]",
+        "é",
+        "🙂",
+    ]
+)
+TEXT = st.one_of(TRICKY, st.text(st.characters(codec="utf-8"), max_size=8))
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False, allow_infinity=False),
+        TEXT,
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
+    max_leaves=8,
+)
+FIELDS = st.dictionaries(
+    st.one_of(TEXT, st.sampled_from(["id", "seed", "user", "x"])).filter(
+        lambda key: key not in {"stream_options", "usage", "choices", "error"}
+    ),
+    JSON,
+    max_size=4,
+)
+SEPARATORS = st.sampled_from([(",", ":"), (", ", ": "), (" ,\n ", "\t: ")])
+
+
+def dumps(value: object, separators: tuple[str, str], *, ascii_only: bool) -> bytes:
+    """`value` as JSON in one of the many ways to write it."""
+    return json.dumps(value, separators=separators, ensure_ascii=ascii_only).encode()
+
+
+def values(data: bytes) -> dict[str, bytes]:
+    """The top-level fields of a JSON object, each value as its bytes."""
+    return {key: bytes(value) for key, value in _raw(data).items()}
+
+
+def event_of(data: bytes) -> bytes:
+    """`data` framed as an event."""
+    return b"data: " + data + b"\n\n"
+
+
+def read(data: bytes, *, usage: bool = False, running: bool = False) -> Chunk:
+    """The chunk of the event of `data`."""
+    return read_event(event_of(data), wants_usage=usage, wants_running=running)
+
+
+# --- asking
+
+
+@given(FIELDS, SEPARATORS, st.booleans(), st.booleans())
+def test_asking_keeps_every_other_value(
+    fields: dict[str, Any], separators: tuple[str, str], ascii_only: bool, running: bool
+) -> None:
+    """Usage is asked for, and every other value keeps its bytes, in its order."""
+    body = dumps(fields, separators, ascii_only=ascii_only)
+    asked = values(with_usage(body, running=running))
+    options = json.loads(asked.pop("stream_options"))
+    assert options == {
+        "include_usage": True,
+        **({"continuous_usage_stats": True} if running else {}),
+    }
+    assert list(asked.items()) == list(values(body).items())
+
+
+@pytest.mark.parametrize(
+    ("given_options", "asked"),
+    [
+        (b"null", {"include_usage": True}),
+        (b" { } ", {"include_usage": True}),
+        (b'{"include_usage":false}', {"include_usage": True}),
+        (b'{"include_usage":null,"x":[1, 2]}', {"include_usage": True, "x": [1, 2]}),
+    ],
+)
+def test_asking_within_given_options(given_options: bytes, asked: dict[str, Any]) -> None:
+    """Options that the client gave stay, except that usage is asked for."""
+    body = b'{"model":"m","stream_options":' + given_options + b"}"
+    assert json.loads(with_usage(body, running=False))["stream_options"] == asked
+
+
+def test_asking_settles_a_field_given_twice() -> None:
+    """Of a field given twice the last one counts, and it alone is passed on."""
+    asked = with_usage(b'{"model":"a","model":"b","stream_options":{}}', running=False)
+    assert asked == b'{"model":"b","stream_options":{"include_usage":true}}'
+
+
+@pytest.mark.parametrize("number", [b"1.0", b"1e2", b"123456789012345678901234567890", b"-0.0"])
+def test_asking_keeps_numbers_as_they_were_written(number: bytes) -> None:
+    """No number is decoded and written anew."""
+    assert b'"seed":' + number in with_usage(b'{"seed":' + number + b"}", running=True)
+
+
+# --- hiding
+
+CHOICE = {"index": 0, "delta": {"content": 'a,"usage":{"prompt_tokens":1}}'}}
+USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+
+@given(FIELDS, SEPARATORS, st.booleans(), st.integers(0, 5))
+def test_running_usage_is_taken_out_alone(
+    fields: dict[str, Any], separators: tuple[str, str], ascii_only: bool, place: int
+) -> None:
+    """Wherever it stands and however it is written, only the usage goes; all other bytes stay."""
+    pairs = [*fields.items(), ("choices", [CHOICE])]
+    pairs.insert(place % (len(pairs) + 1), ("usage", USAGE))
+    data = dumps(dict(pairs), separators, ascii_only=ascii_only).replace(b"\n", b" ")
+    chunk = read(data)
+    assert chunk.tokens == Tokens(input=3, output=4)
+    left = values(chunk.data.removeprefix(b"data: "))
+    assert chunk.data.endswith(b"\n\n")
+    assert left == {key: value for key, value in values(data).items() if key != "usage"}
+
+
+@given(FIELDS, SEPARATORS)
+def test_an_event_without_usage_passes_byte_for_byte(
+    fields: dict[str, Any], separators: tuple[str, str]
+) -> None:
+    """Most events are handed on as the very bytes that came, whatever their text looks like."""
+    data = dumps({**fields, "choices": [CHOICE]}, separators, ascii_only=False)
+    data = data.replace(b"\n", b" ")
+    assert read(data) == Chunk(event_of(data))
+
+
+@pytest.mark.parametrize(
+    "spaced", [b'{"choices": [{}], "usage": %b}', b'{"usage":%b,"choices":[{}]}']
+)
+def test_running_usage_that_the_client_asked_for_stays(spaced: bytes) -> None:
+    """What we did not ask for ourselves, or the client did too, is not taken out."""
+    data = spaced % json.dumps(USAGE).encode()
+    assert read(data, running=True) == Chunk(event_of(data), Tokens(3, 4))
+
+
+@pytest.mark.parametrize(
+    "usage", [b'"usage": {"prompt_tokens": 0, "completion_tokens": 0}', b'"usage":{}']
+)
+def test_explicit_zero_is_a_report(usage: bytes) -> None:
+    """Zero tokens are told apart from no usage."""
+    assert read(b'{"choices":[],' + usage + b"}").tokens == Tokens()
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_the_usage_event_is_for_those_who_asked(running: bool) -> None:
+    """The event of usage alone is hidden unless asked for, and counted either way."""
+    data = b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}'
+    assert read(data, running=running) == Chunk(b"", Tokens(3, 4))
+    assert read(data, usage=True, running=running) == Chunk(event_of(data), Tokens(3, 4))
+
+
+def test_details_are_parts_of_the_totals() -> None:
+    """Cached and reasoning tokens are read; null details are none."""
+    usage = {
+        **USAGE,
+        "prompt_tokens_details": {"cached_tokens": 2, "audio_tokens": None},
+        "completion_tokens_details": {"reasoning_tokens": None},
+    }
+    data = json.dumps({"choices": [], "usage": usage}).encode()
+    assert read(data).tokens == Tokens(input=3, output=4, cache_read=2, reasoning=0)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b": keep-alive\n\n",
+        b": OPENROUTER PROCESSING\r\n\r\n",
+        b"\n\n",
+        b"event: ping\n\n",
+        b'data: {"choices":[],"prompt_filter_results":[]}\n\n',
+        b'data: {"choices":[{}],"usage":null,"error":null}\r\n\r\n',
+        b': note\nid: 7\ndata: {"choices":[{}]}\n\n',
+    ],
+)
+def test_other_events_pass(event: bytes) -> None:
+    """Comments, events of other kinds and null usage pass as they came and tell nothing."""
+    assert read_event(event, wants_usage=False, wants_running=False) == Chunk(event)
+
+
+@pytest.mark.parametrize(
+    "event", [b"data: [DONE]\n\n", b"data:[DONE]\r\n\r\n", b": x\ndata: [DONE]\n\n"]
+)
+def test_done_is_the_last(event: bytes) -> None:
+    """The end of a stream is known however it is framed."""
+    assert read_event(event, wants_usage=False, wants_running=False) == Chunk(event, last=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"error":{"message":"no"}}',
+        b'{ "id": 1, "error": "no" }',
+        b'{"choices":[],"error":{"message":"no"}}',
+        b'{"choices":[{"ind',
+        b"[1]",
+        b"hello",
+        b'{"choices":7}',
+        b'{"usage":{"prompt_tokens":-1}}',
+        b'{"usage":{"prompt_tokens":1e999}}',
+        b'{"usage":{"prompt_tokens":9223372036854775808}}',
+        b'{"usage":{"prompt_tokens":"5"}}',
+        b'{"usage":[]}',
+        b'{"choices":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b'{"usage":{"\xff":1,"prompt_tokens":NaN}}',
+    ],
+)
+def test_errors_and_nonsense_break_the_stream(data: bytes) -> None:
+    """An error within a stream, or what cannot be read, fails the attempt; work was done for it."""
+    with pytest.raises(UpstreamError) as caught:
+        read(data)
+    assert caught.value.sent
+
+
+@given(st.binary(max_size=80))
+def test_whatever_comes_is_read_or_refused(data: bytes) -> None:
+    """No bytes of an upstream raise anything but an UpstreamError."""
+    try:
+        read_event(data, wants_usage=False, wants_running=False)
+    except UpstreamError as error:
+        assert error.sent  # noqa: PT017 both ends are fine

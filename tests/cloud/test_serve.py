@@ -1,0 +1,269 @@
+"""Serving one call: what is tried again, what is not, and what is on record of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from inferworks.clock import SystemClock
+from inferworks.cloud.call import Reply
+from inferworks.cloud.offer import Load, Offer
+from inferworks.cloud.providers.base import Provider
+from inferworks.cloud.providers.stub import Script, StubProvider
+from inferworks.cloud.route import least_loaded
+from inferworks.cloud.serve import serve
+from inferworks.errors import CallError
+from inferworks.meter.journal import Journal
+from inferworks.meter.stores.stub import MemoryStore
+from inferworks.meter.tally import Meter, OpenCall
+from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Usage
+from inferworks.testing.facts import make_opened
+from inferworks.testing.providers import make_call, make_offer
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+GOOD = Script()
+UNREACHABLE = Script(unreachable=True)
+BREAKS = Script(breaks_after=0)
+
+
+def refuses(status: int) -> Script:
+    """An upstream that answers with `status`."""
+    return Script(status=status)
+
+
+@dataclass
+class World:
+    """Offers a, b, c with a provider each, a load and a meter."""
+
+    meter: Meter
+    store: MemoryStore
+    providers: dict[str, StubProvider]
+    offers: list[Offer]
+    load: Load = field(default_factory=Load)
+
+    @asynccontextmanager
+    async def served(self, call_id: str = "call_1") -> AsyncIterator[tuple[Reply, OpenCall]]:
+        """Serve one call and enter with its reply."""
+        providers: dict[str, Provider] = dict(self.providers)
+        async with self.meter.open(make_opened(call_id=call_id)) as tally:
+            route = least_loaded(self.offers, self.load.at)
+            call = make_call(call_id=call_id)
+            async with serve(call, route, providers, self.load, tally) as reply:
+                yield reply, tally
+
+    def tried(self) -> dict[str, int]:
+        """How many calls each offer was sent, where any."""
+        return {name: len(p.calls) for name, p in self.providers.items() if p.calls}
+
+    def idle(self) -> bool:
+        """Whether no call is counted at any offer."""
+        return not any(self.load.at(offer) for offer in self.offers)
+
+    async def usages(self, journal: Journal) -> list[Usage]:
+        """What is on record."""
+        await journal.durable()
+        with self.store.reads() as reads:
+            return list(reads.usages(0, 1 << 62))
+
+
+@asynccontextmanager
+async def world(*scripts: Script) -> AsyncIterator[tuple[World, Journal]]:
+    """A world in which offers a, b, c ... follow one script each."""
+    store = MemoryStore()
+    journal = Journal(store)
+    journal.start()
+    names = "abcdef"[: len(scripts)]
+    providers = {name: StubProvider([s]) for name, s in zip(names, scripts, strict=True)}
+    offers = [make_offer(offer_id=name, provider=name) for name in names]
+    try:
+        yield World(Meter(journal, SystemClock()), store, providers, offers), journal
+    finally:
+        journal.close()
+
+
+async def legs_of(*scripts: Script) -> tuple[list[Leg], int | None, CallError | None]:
+    """The legs that a call leaves behind, the status that was served, or how it failed."""
+    async with world(*scripts) as (here, journal):
+        status, failure = None, None
+        try:
+            async with here.served() as (reply, tally):
+                status = reply.status
+                tally.leg_ended(Outcome.ANSWERED, reply.status, NO_TOKENS, Confidence.REPORTED)
+        except CallError as error:
+            failure = error
+        assert here.idle()
+        (usage,) = await here.usages(journal)
+        return list(usage.legs), status, failure
+
+
+ELSEWHERE = [
+    UNREACHABLE,
+    BREAKS,
+    *map(refuses, (301, 401, 402, 403, 404, 407, 408, 429, 500, 502, 503)),
+]
+
+
+@pytest.mark.parametrize("first", ELSEWHERE, ids=str)
+def test_failing_before_the_first_byte_is_tried_elsewhere(run: Run, first: Script) -> None:
+    """A failure that another offer may not share leads there; each attempt is one leg."""
+
+    async def main() -> None:
+        legs, status, failure = await legs_of(first, GOOD)
+        assert (status, failure) == (200, None)
+        assert [(leg.offer, leg.outcome) for leg in legs] == [
+            ("a", Outcome.FAILED),
+            ("b", Outcome.ANSWERED),
+        ]
+        assert legs[0].status == (first.status if first.status >= 300 else 0)
+        assert legs[0].tokens == NO_TOKENS
+        certain = Confidence.COUNTED if first.unreachable else Confidence.ESTIMATED
+        assert legs[0].confidence is certain
+
+    run(main())
+
+
+@pytest.mark.parametrize("status", [400, 405, 409, 413, 415, 422])
+def test_what_any_offer_would_refuse_is_handed_on(run: Run, status: int) -> None:
+    """A refusal of the request itself is the caller's answer; nothing else is tried."""
+
+    async def main() -> None:
+        legs, served, failure = await legs_of(refuses(status), GOOD)
+        assert (served, failure, len(legs)) == (status, None, 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("scripts", "status", "code"),
+    [
+        ([], 503, "no_replica"),
+        ([UNREACHABLE], 502, "upstream_unreachable"),
+        ([BREAKS, BREAKS], 502, "upstream_unreachable"),
+        ([refuses(429)], 429, "upstream_busy"),
+        ([refuses(408)], 429, "upstream_busy"),
+        ([refuses(401)], 502, "upstream_failed"),
+        ([refuses(403)], 502, "upstream_failed"),
+        ([refuses(404)], 502, "upstream_failed"),
+        ([refuses(500), refuses(503)], 502, "upstream_failed"),
+        ([UNREACHABLE, refuses(429)], 429, "upstream_busy"),
+    ],
+)
+def test_when_nothing_serves(run: Run, scripts: list[Script], status: int, code: str) -> None:
+    """The last failure is told in the caller's terms, and names no offer, host or status of ours."""
+
+    async def main() -> None:
+        legs, served, failure = await legs_of(*scripts)
+        assert served is None
+        assert failure is not None
+        assert (failure.status, failure.code) == (status, code)
+        assert len(legs) == len(scripts)
+        assert all(word not in failure.message for word in ("127.0.0.1", "stub", "401", "offer"))
+
+    run(main())
+
+
+def test_three_offers_at_most(run: Run) -> None:
+    """A broken fleet is not tried from end to end."""
+
+    async def main() -> None:
+        legs, _, failure = await legs_of(*[UNREACHABLE] * 5)
+        assert failure is not None
+        assert [leg.offer for leg in legs] == ["a", "b", "c"]
+
+    run(main())
+
+
+def test_nothing_is_tried_after_it_began(run: Run) -> None:
+    """From the first byte on the answer is the client's: a later failure is not repeated elsewhere."""
+
+    async def main() -> None:
+        async with world(Script(breaks_after=1), GOOD) as (here, journal):
+            with pytest.raises(Exception, match="broke off"):
+                async with here.served() as (reply, _):
+                    [chunk async for chunk in reply.rest]
+            assert here.tried() == {"a": 1}
+            assert here.idle()
+            (usage,) = await here.usages(journal)
+            assert (usage.outcome, len(usage.legs)) == (Outcome.FAILED, 1)
+
+    run(main())
+
+
+def test_an_offer_counts_its_call_from_the_first_moment(run: Run) -> None:
+    """While a call waits for its answer to begin, the next one goes to the other offer."""
+
+    async def main() -> None:
+        slow = Script(token_s=0.05)
+        async with world(slow, slow) as (here, _):
+
+            async def one(call_id: str) -> None:
+                async with here.served(call_id) as (reply, _):
+                    assert reply.status == 200
+
+            await asyncio.gather(one("call_1"), one("call_2"))
+            assert here.tried() == {"a": 1, "b": 1}
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "scripts", [[GOOD], [BREAKS, UNREACHABLE, GOOD], [refuses(500), GOOD]], ids=repr
+)
+def test_cancelled_at_any_moment(run: Run, scripts: list[Script]) -> None:
+    """Wherever a call is cancelled, it leaves one Usage, no count at an offer and no open answer."""
+
+    async def main() -> None:
+        moments = 0
+        while await cancelled_after(moments, scripts):
+            moments += 1
+        assert moments > 5
+
+    run(main())
+
+
+async def cancelled_after(moments: int, scripts: list[Script]) -> bool:
+    """Cancel a call after it has run for so many turns of the loop; False when it was done by then."""
+    async with world(*scripts) as (here, journal):
+
+        async def one() -> None:
+            async with here.served() as (reply, tally):
+                async for _ in reply.rest:
+                    await asyncio.sleep(0)
+                await tally.close(Outcome.ANSWERED, reply.status)
+
+        task = asyncio.ensure_future(one())
+        for _ in range(moments):
+            await asyncio.sleep(0)
+        running = not task.done()
+        task.cancel()
+        await asyncio.wait({task})
+        assert here.idle()
+        assert task.cancelled() or not running
+        usages = await here.usages(journal)
+        assert len(usages) == (moments > 0), "a task cancelled before its first turn never ran"
+        assert (
+            not running
+            or usages == []
+            or usages[0].outcome in {Outcome.CANCELLED, Outcome.ANSWERED}
+        )
+        return running
+
+
+def test_what_failed_is_logged_for_us(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """Where an attempt ran and how it failed is in the log, with the call's id."""
+
+    async def main() -> None:
+        with caplog.at_level(logging.WARNING):
+            await legs_of(UNREACHABLE, refuses(401), GOOD)
+        assert [record.getMessage() for record in caplog.records] == [
+            "call call_1: a failed: no connection to a",
+            "call call_1: b answered with status 401",
+        ]
+
+    run(main())
