@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.books.span import Span, union_length_ns
+from inferworks.books.span import Span, merged
 from inferworks.books.timeline import Timeline
 from inferworks.testing.books import spans
 
@@ -18,7 +18,7 @@ def test_the_parts_of_a_quantity_in_adjoining_spans_sum_to_it(
 ) -> None:
     """However it is cut."""
     edges = sorted([-1, *cuts, 10_000])
-    pieces = [Span(*pair) for pair in itertools.pairwise(edges)]
+    pieces = [Span(*pair) for pair in pairwise(edges)]
     assert sum(piece.part_of(quantity, *interval) for piece in pieces) == quantity
 
 
@@ -33,7 +33,9 @@ def test_what_has_no_length_falls_where_it_starts(at_ns: int, start_ns: int, end
 def test_a_union_counts_each_nanosecond_once(intervals: list[tuple[int, int]]) -> None:
     """As a set of nanoseconds would."""
     covered = {at for start, end in intervals for at in range(start, end)}
-    assert union_length_ns(list(intervals)) == len(covered)
+    spans = merged(intervals)
+    assert sum(span.length_ns for span in spans) == len(covered)
+    assert all(one.end_ns < other.start_ns for one, other in pairwise(spans))
 
 
 @given(st.lists(spans(), max_size=12), spans())

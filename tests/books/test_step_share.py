@@ -122,3 +122,17 @@ def test_a_step_across_the_edge_of_a_charge_is_cut_there() -> None:
     for span in (Span(0, 50), Span(50, 100)):
         active = drivers.active(REPLICA, "node-1", span, Method.STEP_SHARE)
         assert active.shares == {("call", "call-0", INPUT): 10}
+
+
+def test_a_cut_interval_is_active_where_its_steps_are() -> None:
+    """Ten hours of which only the last worked: the first nine are idle, not a tenth active each."""
+    facts = Facts(
+        (a_usage("call-0"),),
+        (a_step(0, 900, 90, [("call-0", 1, 0, 0)]),),
+        an_interval((0, 1_000), {State.ACTIVE: 90, State.IDLE: 910}),
+        (),
+    )
+    drivers = Drivers(facts, model_catalog())
+    assert drivers.states(REPLICA, "node-1", Span(0, 900)) == {State.IDLE: 900}
+    assert drivers.states(REPLICA, "node-1", Span(900, 1_000)) == {State.ACTIVE: 90, State.IDLE: 10}
+    assert drivers.states(REPLICA, "node-1", Span(945, 1_000)) == {State.ACTIVE: 45, State.IDLE: 10}

@@ -23,7 +23,8 @@ from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from inferworks.books.pools import Method
-from inferworks.books.span import Span, union_length_ns
+from inferworks.books.span import Span, merged
+from inferworks.books.step_time import NO_STEPS, StepTime, state_inside_ns
 from inferworks.books.timeline import Timeline
 from inferworks.catalog.load import ANY_MODEL, ModelCatalog, StepWeights
 from inferworks.ids import CallId, ReplicaId
@@ -103,25 +104,29 @@ class Drivers:
         Occupants that overlap each weigh their own nanoseconds.
         """
         shares: Shares = defaultdict(int)
-        busy: list[tuple[int, int]] = []
-        for row in self._rows(node, span):
-            shares[REPLICA, row.replica] += span.part_of(row.duration_ns, row.start_ns, row.end_ns)
-            busy.append(span.meet(row.start_ns, row.end_ns))
+        busy = [span.meet(row.start_ns, row.end_ns) for row in self._rows(node, span)]
+        for replica in self._replicas(node, span):
+            shares[REPLICA, replica] = sum(self.states(replica, node, span).values())
         for activity in self._uses(node, Unit.NODE_NS, span):
             start_ns, end_ns = _busy_interval(activity)
             inside = span.part_of(activity.quantity, start_ns, end_ns)
             shares[ACTIVITY, activity.source, activity.id] += inside
             busy.append(span.meet(start_ns, end_ns))
-        shares[UNUSED, Unused.UNOCCUPIED] = span.length_ns - union_length_ns(busy)
+        shares[UNUSED, Unused.UNOCCUPIED] = span.length_ns - _length_ns(merged(busy))
         return _positive(shares)
 
     def states(self, replica: ReplicaId, node: str, span: Span) -> dict[State, int]:
-        """Nanoseconds of `replica` on `node` in `span` by state."""
+        """Nanoseconds of `replica` on `node` in `span` by state.
+
+        An interval that reaches beyond `span` is cut: its steps are where they are, and the rest of its
+        states is spread evenly over the time that no step fills.
+        """
         states: dict[State, int] = defaultdict(int)
+        steps = self._steps.get(replica, NO_STEPS)
         for row in self._rows(node, span):
             if row.replica == replica:
-                states[row.state] += span.part_of(row.duration_ns, row.start_ns, row.end_ns)
-        return {state: duration_ns for state, duration_ns in states.items() if duration_ns}
+                states[row.state] += state_inside_ns(row, span, steps)
+        return {state: duration_ns for state, duration_ns in states.items() if duration_ns > 0}
 
     def active(self, replica: ReplicaId, node: str, span: Span, method: Method) -> ActiveTime:
         """The active nanoseconds of `replica` in `span` by call, with what no call explains."""
@@ -130,26 +135,27 @@ class Drivers:
             self._active[question] = self._active_time(*question)
         return self._active[question]
 
+    def unprovisioned_ns(self) -> int:
+        """Nanoseconds of steps outside every interval of their replica."""
+        total_ns = 0
+        for replica, steps in self._steps.items():
+            intervals = {at for node in self._capacity for at in self._intervals(replica, node)}
+            inside_ns = sum(map(steps.inside_ns, merged(intervals)))
+            total_ns += steps.total_ns - inside_ns
+        return total_ns
+
     def answered(self) -> list[tuple[ActiveQuestion, ActiveTime]]:
         """The questions about active time asked so far, with their answers."""
         return list(self._active.items())
 
     def worked_ns(self, question: ActiveQuestion) -> int:
-        """The active nanoseconds that an answer to `question` must sum to.
-
-        They are those of the states; at a cut through an interval, where states are spread evenly and
-        steps are known exactly, the steps may have more, and then they count.
-        """
-        replica, node, span, method = question
-        active_ns = self.states(replica, node, span).get(State.ACTIVE, 0)
-        if method is not Method.STEP_SHARE:
-            return active_ns
-        return max(active_ns, sum(ns for _, ns in self._steps_inside(replica, span)))
+        """The active nanoseconds that an answer to `question` must sum to."""
+        return self.states(question.replica, question.node, question.span).get(State.ACTIVE, 0)
 
     def node_work(self, node: str, span: Span, method: Method) -> Shares:
         """Nanoseconds of work on `node` in `span`, by call and activity; unused time left out."""
         shares: Shares = defaultdict(int)
-        for replica in sorted({row.replica for row in self._rows(node, span)}):
+        for replica in self._replicas(node, span):
             for leaf, work_ns in self.active(replica, node, span, method).shares.items():
                 shares[leaf] += work_ns
         for leaf, busy_ns in self.occupants(node, span).items():
@@ -188,7 +194,7 @@ class Drivers:
     def _active_time(self, replica: ReplicaId, node: str, span: Span, method: Method) -> ActiveTime:
         active_ns = self.states(replica, node, span).get(State.ACTIVE, 0)
         if method is Method.STEP_SHARE:
-            shares = self._step_shares(replica, span)
+            shares = self._step_shares(replica, node, span)
             if shares:
                 return ActiveTime(method, _with_unexplained(shares, active_ns))
             method = Method.WEIGHTED
@@ -197,21 +203,28 @@ class Drivers:
             return ActiveTime(method, _with_unexplained({}, active_ns))
         return ActiveTime(method, _positive(split(active_ns, weights)))
 
-    def _step_shares(self, replica: ReplicaId, span: Span) -> Shares:
+    def _step_shares(self, replica: ReplicaId, node: str, span: Span) -> Shares:
         """Method M2: each step's nanoseconds inside `span`, divided among its calls."""
         shares: Shares = defaultdict(int)
-        for step, inside_ns in self._steps_inside(replica, span):
+        for step, inside_ns in self._steps_inside(replica, node, span):
             for leaf, share_ns in self.step_shares(step, inside_ns).items():
                 shares[leaf] += share_ns
         return _positive(shares)
 
-    def _steps_inside(self, replica: ReplicaId, span: Span) -> Iterator[tuple[Step, int]]:
-        """The steps of `replica` that meet `span`, each with its nanoseconds inside."""
-        timeline = self._steps.get(replica)
-        for step in timeline.meeting(span) if timeline else ():
-            inside_ns = span.meet(step.start_ns, step.start_ns + step.duration_ns).length_ns
-            if inside_ns:
-                yield step, inside_ns
+    def _steps_inside(
+        self, replica: ReplicaId, node: str, span: Span
+    ) -> Iterator[tuple[Step, int]]:
+        """The steps of `replica` in `span` while it was provisioned, each with its nanoseconds there.
+
+        After a crash there may be steps whose capacity interval was never written; they have no cost.
+        """
+        steps = self._steps.get(replica, NO_STEPS)
+        for provisioned in merged(self._intervals(replica, node)):
+            inside = span.meet(*provisioned)
+            for step in steps.timeline.meeting(inside):
+                inside_ns = inside.meet(step.start_ns, step.start_ns + step.duration_ns).length_ns
+                if inside_ns:
+                    yield step, inside_ns
 
     def step_shares(self, step: Step, duration_ns: int) -> Shares:
         """`duration_ns` of `step` by leaf, summing to it exactly (theorem 6)."""
@@ -250,6 +263,15 @@ class Drivers:
             )
         return _positive(shares)
 
+    def _replicas(self, node: str, span: Span) -> list[ReplicaId]:
+        """The replicas on `node` in `span`, by name."""
+        return sorted({row.replica for row in self._rows(node, span)})
+
+    def _intervals(self, replica: ReplicaId, node: str) -> set[tuple[int, int]]:
+        """Every interval of `replica` on `node`."""
+        rows = self._capacity[node].things if node in self._capacity else ()
+        return {(row.start_ns, row.end_ns) for row in rows if row.replica == replica}
+
     def _rows(self, node: str, span: Span) -> list[Capacity]:
         timeline = self._capacity.get(node)
         return timeline.meeting(span) if timeline else []
@@ -273,6 +295,10 @@ def _add_tokens(
     weighted = {INPUT: computed * input_weight, OUTPUT: leg.tokens.output * output_weight}
     for direction, weight in weighted.items():
         shares[CALL, call_id, direction] += span.part_of(weight, leg.started_ns, leg.ended_ns)
+
+
+def _length_ns(spans: Iterable[Span]) -> int:
+    return sum(span.length_ns for span in spans)
 
 
 def _with_unexplained(shares: Shares, active_ns: int) -> Shares:
@@ -313,16 +339,11 @@ def _by_node(rows: Iterable[Capacity]) -> dict[str, Timeline[Capacity]]:
     }
 
 
-def _by_replica(steps: Iterable[Step]) -> dict[ReplicaId, Timeline[Step]]:
+def _by_replica(steps: Iterable[Step]) -> dict[ReplicaId, StepTime]:
     grouped: dict[ReplicaId, list[Step]] = defaultdict(list)
     for step in steps:
         grouped[step.replica].append(step)
-    return {
-        replica: Timeline(
-            steps, lambda s: (s.start_ns, s.start_ns + s.duration_ns), lambda s: (f"{s.seq:020d}",)
-        )
-        for replica, steps in grouped.items()
-    }
+    return {replica: StepTime(steps) for replica, steps in grouped.items()}
 
 
 def _by_resource(activities: Iterable[Activity]) -> dict[tuple[str, Unit], Timeline[Activity]]:

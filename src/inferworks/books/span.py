@@ -9,6 +9,7 @@ up to its start. Whatever the rounding, the shares of adjoining spans telescope 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from inferworks.money import split
@@ -54,12 +55,12 @@ def _cumulative(quantity: int, start_ns: int, end_ns: int, at_ns: int) -> int:
     return split(quantity, {0: at_ns - start_ns, 1: end_ns - at_ns})[0]
 
 
-def union_length_ns(intervals: list[tuple[int, int]]) -> int:
-    """Nanoseconds covered by at least one of `intervals` (start, end)."""
-    covered_ns, reached_ns = 0, None
+def merged(intervals: Iterable[tuple[int, int]]) -> list[Span]:
+    """The time covered by at least one of `intervals` (start, end), as spans apart, in order."""
+    spans: list[Span] = []
     for start_ns, end_ns in sorted(intervals):
-        fresh_from = start_ns if reached_ns is None else max(start_ns, reached_ns)
-        if end_ns > fresh_from:
-            covered_ns += end_ns - fresh_from
-            reached_ns = end_ns
-    return covered_ns
+        if spans and start_ns <= spans[-1].end_ns:
+            spans[-1] = Span(spans[-1].start_ns, max(spans[-1].end_ns, end_ns))
+        elif end_ns > start_ns:
+            spans.append(Span(start_ns, end_ns))
+    return spans

@@ -273,8 +273,9 @@ def _notes(workings: Workings) -> Iterable[str]:
         yield f"{cut} bill lines reach beyond this span; they are accrued by time."
     for customer, calls in workings.revenue.unpriced:
         yield f"{calls} calls of customer {customer} had no price plan in force and earned nothing."
-    if not workings.facts.capacity and workings.facts.steps:
-        yield "There are engine steps but no capacity intervals; machine time cannot be placed."
+    lost_ns = workings.drivers.unprovisioned_ns()
+    if lost_ns:
+        yield f"{lost_ns} ns of engine steps lie outside provisioned time and carry no cost."
 
 
 def _caption(function: Function) -> str:

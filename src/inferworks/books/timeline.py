@@ -22,8 +22,8 @@ class Timeline(Generic[Thing]):
         order: Callable[[Thing], tuple[str, ...]],
     ) -> None:
         """Sort `things` by start, end and `order`, so that their order on arrival leaves no trace."""
-        self._things = sorted(things, key=lambda thing: (interval(thing), order(thing)))
-        intervals = [interval(thing) for thing in self._things]
+        self.things = sorted(things, key=lambda thing: (interval(thing), order(thing)))
+        intervals = [interval(thing) for thing in self.things]
         self._starts_ns = [start_ns for start_ns, _ in intervals]
         self._latest_ends_ns = list(accumulate((end_ns for _, end_ns in intervals), max))
 
@@ -31,4 +31,4 @@ class Timeline(Generic[Thing]):
         """What may meet `span`, in order: nothing that does is left out, little that does not is in."""
         first = bisect_left(self._latest_ends_ns, span.start_ns)
         last = bisect_right(self._starts_ns, span.end_ns)
-        return self._things[first:last]
+        return self.things[first:last]

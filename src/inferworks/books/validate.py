@@ -18,7 +18,7 @@ from inferworks.books.drivers import REPLICA
 from inferworks.books.entry import balances, trial_balance
 from inferworks.books.policy import USES
 from inferworks.books.rate import EARNING, PAYING
-from inferworks.books.span import Span
+from inferworks.books.span import Span, merged
 from inferworks.books.workings import Workings
 from inferworks.errors import BooksError
 from inferworks.ids import ReplicaId
@@ -239,18 +239,7 @@ def _check_partition(replica: ReplicaId, rows: list[Capacity]) -> list[Span]:
                 f"theorem 5 (time): replica {replica} has intervals that overlap: one ends at "
                 f"{before.end_ns}, the next starts at {after.start_ns}"
             )
-    return _merged(ordered)
-
-
-def _merged(ordered: list[Span]) -> list[Span]:
-    """Adjoining intervals made one."""
-    merged: list[Span] = []
-    for interval in ordered:
-        if merged and merged[-1].end_ns == interval.start_ns:
-            merged[-1] = Span(merged[-1].start_ns, interval.end_ns)
-        else:
-            merged.append(interval)
-    return merged
+    return merged(ordered)
 
 
 def _inside_ns(step: Step, covered: list[Span]) -> int:
