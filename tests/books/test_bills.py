@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Sequence
@@ -11,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.books.bills.base import BillFile, bill_file, no_progress, open_bill, parse_moment_ns
+from inferworks.books.bills.base import (
+    BillFile,
+    BillReader,
+    bill_file,
+    no_progress,
+    open_bill,
+    parse_moment_ns,
+)
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.bills.stub import StubBillReader
@@ -19,7 +27,7 @@ from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.charge import Charge, NaturalClass, charge_id
 from inferworks.errors import BillError
 from inferworks.money import format_pico, parse_pico
-from inferworks.testing.books import a_charge
+from inferworks.testing.books import a_charge, check_bill_reader
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "bills"
 shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no shared bills in {SHARED}")
@@ -261,11 +269,20 @@ def test_the_ways_to_write_a_moment(text: str, moment_ns: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2026-13-01", "2026-11-21T25:00:00Z", "21.11.2026", "2026-W47"]
+    "text",
+    [
+        "",
+        "0001-01-01",
+        "9999-01-01",
+        "2026-13-01",
+        "2026-11-21T25:00:00Z",
+        "21.11.2026",
+        "2026-W47",
+    ],
 )
 def test_what_is_no_moment_is_refused(text: str) -> None:
     """Never a guess at day and month."""
-    with pytest.raises(ValueError, match=r"moment|no such"):
+    with pytest.raises(ValueError, match=r"moment|no such|between"):
         parse_moment_ns(text)
 
 
@@ -285,3 +302,29 @@ def test_the_stub_reads_what_it_was_given() -> None:
     bill = bill_file("x.csv", b"stub\n")
     assert reader_for(bill, (*READERS, stub)) is stub
     assert stub.read(bill, "USD", no_progress) == charges
+
+
+@pytest.mark.parametrize(
+    ("reader", "rows"),
+    [
+        (FocusBillReader(), [LINE, LINE, {**LINE, "BilledCost": "-7"}]),
+        (TimesheetReader(), [SHIFT, SHIFT, {**SHIFT, "person": "bob"}]),
+    ],
+)
+def test_every_reader_keeps_the_promises_of_the_seam(
+    reader: BillReader, rows: list[dict[str, str]]
+) -> None:
+    """The conformance suite that a stranger's reader can run too."""
+    check_bill_reader(reader, csv_file(rows), "USD")
+
+
+garbage = st.text(alphabet=st.sampled_from(list('1.-eE,"\n NULLT:Z2026\x00é')), max_size=30)
+
+
+@given(st.dictionaries(st.sampled_from(sorted({*LINE, *SHIFT})), garbage, max_size=6), garbage)
+def test_no_file_makes_a_reader_stumble(cells: dict[str, str], tail: str) -> None:
+    """Whatever stands in a cell or after the last line: charges, or a BillError."""
+    for row in (LINE, SHIFT):
+        good = csv_file([{name: cells.get(name, text) for name, text in row.items()}])
+        with contextlib.suppress(BillError):
+            read(bill_file("bill.csv", (good.text + tail).encode()))

@@ -14,6 +14,13 @@ import msgspec
 from hypothesis import strategies as st
 
 from inferworks.accounts.plan import PricePlan
+from inferworks.books.bills.base import (
+    BillFile,
+    BillReader,
+    bill_file,
+    header_of,
+    no_progress,
+)
 from inferworks.books.charge import (
     STAFF_ON_ACTIVITY,
     STAFF_ON_NODE,
@@ -22,6 +29,7 @@ from inferworks.books.charge import (
     NaturalClass,
     charge_id,
 )
+from inferworks.errors import BillError
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, OfferId, ProjectId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
 from inferworks.meter.facts import Facts
@@ -180,6 +188,40 @@ def an_activity(
     """A use of `resource` that is no call."""
     who = None if customer is None else CustomerId(customer)
     return Activity("test", name, resource, purpose, who, *span, quantity, unit)
+
+
+def check_bill_reader(reader: BillReader, good: BillFile, currency: str) -> None:
+    """The promises of a bill reader, for any driver: AssertionError when one is broken.
+
+    `good` is a file that the reader must accept, with charges in `currency`.
+    """
+    header = header_of(good)
+    assert reader.recognises(header), f"{reader.kind} does not recognise its own header"
+    assert not reader.recognises(["a", "b"]), f"{reader.kind} recognises anything"
+    charges = reader.read(good, currency, no_progress)
+    assert charges == reader.read(good, currency, no_progress), "read twice, read differently"
+    assert len({charge.id for charge in charges}) == len(charges), "two charges share an id"
+    for charge in charges:
+        assert charge.id == charge_id(charge.issuer, charge.invoice, charge.line)
+        assert charge.currency == currency
+        assert (charge.file, charge.file_sha256) == (good.name, good.sha256)
+        assert charge.period_start_ns < charge.period_end_ns
+    _must_refuse(reader, good, "XXX")
+    _must_refuse(reader, bill_file(good.name, (good.text + "only,two\n").encode()), currency)
+
+
+def _must_refuse(reader: BillReader, bill: BillFile, currency: str) -> None:
+    refusal = _refusal(reader, bill, currency)
+    assert refusal is not None, f"{reader.kind} accepted {bill.name} in {currency}"
+    assert bill.name in refusal, "a refusal names its file"
+
+
+def _refusal(reader: BillReader, bill: BillFile, currency: str) -> str | None:
+    try:
+        reader.read(bill, currency, no_progress)
+    except BillError as error:
+        return str(error)
+    return None
 
 
 class World(NamedTuple):

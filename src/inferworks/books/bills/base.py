@@ -21,6 +21,7 @@ import msgspec
 from inferworks.books.charge import Charge, charge_id
 from inferworks.errors import BillError, MoneyError
 from inferworks.money import parse_pico
+from inferworks.units import NS_PER_SECOND
 
 _NOTHING = frozenset({"", "NULL", "null"})
 _MOMENT = re.compile(
@@ -265,8 +266,11 @@ def parse_moment_ns(text: str) -> int:
         moment = dt.datetime.fromisoformat(f"{date}T{time or '00:00'}{zone or 'Z'}")
     except ValueError:
         raise ValueError("no such date or time") from None
-    microseconds = (moment - _EPOCH) // dt.timedelta(microseconds=1)
-    return microseconds * 1000 + int((fraction or "0").ljust(9, "0"))
+    seconds = (moment - _EPOCH) // dt.timedelta(seconds=1)
+    moment_ns = seconds * NS_PER_SECOND + int((fraction or "0").ljust(9, "0"))
+    if abs(moment_ns) >= 2**63:
+        raise ValueError("must lie between the years 1678 and 2262")
+    return moment_ns
 
 
 def no_progress(rows: int) -> None:
