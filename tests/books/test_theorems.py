@@ -398,6 +398,7 @@ def test_an_entry_that_does_not_balance_cannot_be_made() -> None:
         Entry(0, "mixed", (Posting("Costs:x", 5, "USD"), Posting("Liabilities:x", -5, "EUR")))
 
 
+@settings(deadline=None)
 @given(spans(), spans(), st.integers(-(10**14), 10**14))
 def test_a_charge_inside_a_span_is_never_cut(
     inner: tuple[int, int], outer: tuple[int, int], pico: int

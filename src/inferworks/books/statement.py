@@ -143,6 +143,7 @@ class Statement(msgspec.Struct, frozen=True):
             "questions": [_question_json(question) for question in self.questions],
             "flows": [_flow_json(flow) for flow in self.flows()],
             "lines": [line_json(line) for line in self.lines],
+            "revenue_lines": [_rated_json(rated) for rated in self.revenue_rows],
             "notes": list(self.notes),
         }
 
@@ -303,6 +304,20 @@ def _question_json(question: Question) -> dict[str, object]:
         "cost_of_revenue": format_pico(question.cost_of_revenue_pico),
         "research_and_development": format_pico(question.research_and_development_pico),
         "lines": [line_json(line) for line in question.lines],
+    }
+
+
+def _rated_json(rated: Rated) -> dict[str, object]:
+    return {
+        "customer": rated.customer,
+        "project": rated.project,
+        "key": rated.key_id,
+        "model": rated.model,
+        "purpose": rated.purpose.value,
+        "direction": rated.direction,
+        "tokens": rated.tokens,
+        "price_per_million": format_pico(rated.pico_per_token * 10**6),
+        "amount": format_pico(rated.amount_pico),
     }
 
 

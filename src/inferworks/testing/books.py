@@ -34,7 +34,7 @@ from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, OfferId, 
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
-from inferworks.money import parse_pico
+from inferworks.money import format_pico, parse_pico
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
 
@@ -242,17 +242,18 @@ _HORIZON_NS = 2_000
 def worlds(draw: st.DrawFn) -> World:
     """A random world in the nanoseconds from 0 to about 2,000, with charges of every pool."""
     usages = tuple(draw(_usages(call)) for call in _CALLS if draw(st.integers(0, 7)))
-    replicas = [draw(_replica_life(f"replica-{n}")) for n in range(draw(st.integers(0, 3)))]
+    replicas = [draw(_replica_life(f"replica-{n}")) for n in range(draw(st.integers(1, 3)))]
     activities = draw(st.lists(_activities(), max_size=4, unique_by=lambda a: a.id))
-    charges = draw(st.lists(_charges(), min_size=1, max_size=6, unique_by=lambda c: c.id))
-    plans = tuple(draw(_plans(customer)) for customer in _CUSTOMERS if draw(st.booleans()))
+    charges = draw(st.lists(_charges(), max_size=6, unique_by=lambda c: c.id))
+    machine = a_charge("machine", draw(_amounts()), (0, _HORIZON_NS))
+    plans = tuple(draw(_plans(customer)) for customer in _CUSTOMERS if draw(st.integers(0, 3)))
     facts = Facts(
         usages=usages,
         steps=tuple(step for steps, _ in replicas for step in steps),
         capacity=tuple(row for _, rows in replicas for row in rows),
         activities=tuple(activities),
     )
-    return World(tuple(charges), facts, plans)
+    return World((machine, *charges), facts, plans)
 
 
 def spans() -> st.SearchStrategy[tuple[int, int]]:
@@ -267,8 +268,8 @@ def _replica_life(draw: st.DrawFn, name: str) -> tuple[list[Step], list[Capacity
     """A replica's intervals one after the other, each with steps inside it and its states."""
     steps: list[Step] = []
     rows: list[Capacity] = []
-    node, at_ns = draw(st.sampled_from(_NODES)), draw(st.integers(0, 500))
-    with_steps = draw(st.booleans())
+    node, at_ns = draw(st.sampled_from(["node-1", *_NODES])), draw(st.integers(0, 500))
+    with_steps = draw(st.integers(0, 3)) > 0
     for _ in range(draw(st.integers(1, 3))):
         start_ns, active_ns = at_ns, 0
         for _ in range(draw(st.integers(0, 3)) if with_steps else 0):
@@ -300,10 +301,10 @@ def _usages(draw: st.DrawFn, call_id: str) -> Usage:
     return a_usage(
         call_id,
         customer=draw(st.sampled_from(_CUSTOMERS)),
-        purpose=draw(st.sampled_from(list(Purpose))),
+        purpose=draw(st.sampled_from([Purpose.SERVE_PAID, Purpose.SERVE_PAID, *Purpose])),
         opened_ns=draw(st.integers(0, _HORIZON_NS)),
         tokens=tokens,
-        outcome=draw(st.sampled_from(list(Outcome))),
+        outcome=draw(st.sampled_from([Outcome.ANSWERED, Outcome.ANSWERED, *Outcome])),
         model=draw(st.sampled_from(["small", "large"])),
         sent_bytes=draw(st.integers(0, 1_000)),
         legs=legs,
@@ -335,11 +336,15 @@ def _activities(draw: st.DrawFn) -> Activity:
     )
 
 
+def _amounts() -> st.SearchStrategy[str]:
+    """Amounts to the last picounit, credits among them."""
+    return st.integers(-(10**14), 10**15).map(format_pico)
+
+
 @st.composite
 def _charges(draw: st.DrawFn) -> Charge:
     name, span = f"line-{draw(st.integers(0, 40))}", draw(spans())
-    pico = draw(st.integers(-(10**14), 10**15))
-    amount = f"{'-' if pico < 0 else ''}{abs(pico) // 10**12}.{abs(pico) % 10**12:012d}"
+    amount = draw(_amounts())
     if draw(st.integers(0, 3)) == 0:
         node = draw(st.sampled_from([None, *_NODES]))
         activity = draw(st.sampled_from(["support", "train-gradient", "lunch"]))
@@ -366,6 +371,6 @@ def _charges(draw: st.DrawFn) -> Charge:
 
 @st.composite
 def _plans(draw: st.DrawFn, customer: str) -> PricePlan:
-    since_ns = draw(st.integers(0, _HORIZON_NS))
-    prices = st.integers(0, 10**8).map(lambda n: f"{n // 10**6}.{n % 10**6:06d}")
+    since_ns = draw(st.sampled_from([0, 0, _HORIZON_NS // 2]))
+    prices = st.integers(1, 10**8).map(lambda n: f"{n // 10**6}.{n % 10**6:06d}")
     return PricePlan.per_million(CustomerId(customer), since_ns, "USD", draw(prices), draw(prices))
