@@ -54,6 +54,7 @@ _SINGLE = frozenset(
 _PARSE_BYTES = 16 * 1024  # parsed at a time, so that few pipelined requests are ever held parsed
 _BACKLOG_BYTES = 64 * 1024  # read ahead of a running exchange before the socket is left unread
 _WRITE_BYTES = 256 * 1024  # handed to the socket at a time: a slow reader has a timeout for each
+_UNACCEPTED = 1024  # connections that may wait to be accepted
 _LINGER_S = 2.0  # for a refused client to read why
 _NEVER = float("inf")
 
@@ -527,15 +528,17 @@ class _Refused(Exception):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that holds `port` (0: a free one) but does not listen yet. OSError when taken.
+    """A socket that holds `port` (0: a free one). OSError when it is taken.
 
-    Taken means that someone listens on it: of two that only hold it, the first to listen gets it.
+    It listens already, since a port that is only bound can still be taken by another; who connects
+    before `HttpServer.listen` accepts is kept waiting.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen(_UNACCEPTED)
     except OSError:
         bound.close()
         raise
@@ -579,7 +582,9 @@ class HttpServer:
         """Listen on a socket that `bind` made. Returns its port."""
         loop = asyncio.get_running_loop()
         self._stamp()
-        self._server = await loop.create_server(lambda: Connection(self), sock=bound, backlog=1024)
+        self._server = await loop.create_server(
+            lambda: Connection(self), sock=bound, backlog=_UNACCEPTED
+        )
         self._ticking = loop.create_task(self._tick())
         return int(bound.getsockname()[1])
 
