@@ -17,6 +17,7 @@ from msgspec import Meta
 from inferworks.accounts.key import Key
 from inferworks.api.auth import authenticate
 from inferworks.api.door import Door
+from inferworks.api.wire.invalid import invalid
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
 from inferworks.ids import CustomerId
@@ -68,8 +69,10 @@ async def events(exchange: Exchange, door: Door) -> None:
 def _decode(body: bytes) -> list[Event]:
     try:
         return _decode_many(body) if body.lstrip()[:1] == b"[" else [_decode_one(body)]
+    except msgspec.ValidationError as error:
+        raise invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CallError(400, f"Not a CloudEvents 1.0 event or batch: {error}.") from error
+        raise CallError(400, "The body is no JSON of a CloudEvents 1.0 event or batch.") from error
 
 
 def _activity(event: Event, key: Key) -> Activity:

@@ -1,38 +1,37 @@
 """OpenAI's dialect: what we read of a request, and the bodies we write ourselves.
 
 A request is decoded once, typed, to refuse what is wrong in OpenAI's words and statuses; what goes
-upstream are the client's own bytes. Parameters we do not know pass through untouched, for the upstream
-to take or refuse.
+upstream are the client's own bytes. Of a parameter given twice the last one counts. Parameters we do
+not know pass through untouched, for the upstream to take or refuse.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from inferworks.api.wire.invalid import NOT_JSON, invalid
 from inferworks.errors import CallError
 
-_INVALID_JSON = (
-    "We could not parse the JSON body of your request. "
-    "The API expects a JSON object and the content type application/json."
-)
+_HEADROOM_FRAMES = 32
 
 
 class Message(msgspec.Struct):
     """One message of a chat. Fields we do not name (tool calls, names) pass through unseen."""
 
     role: Annotated[str, Meta(min_length=1, max_length=64)]
-    content: str | list[dict[str, Any]] | None = None
+    content: str | list[dict[str, msgspec.Raw]] | None = None
 
 
 class StreamOptions(msgspec.Struct):
     """`stream_options` of a request."""
 
     include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+    """vLLM's extension: usage in every event."""
 
 
 class ChatRequest(msgspec.Struct):
@@ -61,11 +60,13 @@ _decode_chat = msgspec.json.Decoder(ChatRequest).decode
 def decode_chat(body: bytes) -> ChatRequest:
     """The request in `body`; CallError with OpenAI's status, code and parameter when it is wrong."""
     try:
-        request = _decode_chat(body)
+        if not body.isascii():
+            body.decode()  # in what we do not look at, too
+        request = _decode_with_headroom(body, _HEADROOM_FRAMES)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from error
+        raise invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CallError(400, _INVALID_JSON) from error
+        raise CallError(400, NOT_JSON) from error
     if request.stream_options is not None and not request.stream:
         raise CallError(
             400,
@@ -75,23 +76,13 @@ def decode_chat(body: bytes) -> ChatRequest:
     return request
 
 
-_MISSING = re.compile(r"Object missing required field `(.+?)`(?: - at `\$\.?(.*)`)?")
-_AT = re.compile(r"(.*?) - at `\$\.?(.*)`", re.DOTALL)
+def _decode_with_headroom(body: bytes, frames: int) -> ChatRequest:
+    """Decode as if `frames` calls further down.
 
-
-def _invalid(text: str) -> CallError:
-    """A decoding error in OpenAI's words."""
-    if missing := _MISSING.fullmatch(text):
-        field, where = missing.groups()
-        param = f"{where}.{field}" if where else field
-        message = f"Missing required parameter: '{param}'."
-        return CallError(400, message, code="missing_required_parameter", param=param)
-    if at := _AT.fullmatch(text):
-        what, param = at.groups()
-        message = f"Invalid value for '{param}': {what.replace('`', '').lower()}."
-        code = "invalid_type" if ", got" in what else "invalid_value"
-        return CallError(400, message, code=code, param=param)
-    return CallError(400, _INVALID_JSON)
+    How deep JSON may be nested depends on the stack above its decoder. What is let in here is taken apart
+    again further down, and must not turn out too deep there.
+    """
+    return _decode_with_headroom(body, frames - 1) if frames else _decode_chat(body)
 
 
 def error_body(error: CallError) -> bytes:

@@ -1,0 +1,112 @@
+"""What is wrong with a request's JSON, in OpenAI's words.
+
+The decoder says ``Expected `str | array`, got `int` - at `$.stop` ``; a caller of OpenAI's API knows
+"Invalid type for 'stop': expected a string or an array, but got an integer instead." with the code
+`invalid_type` and the parameter `stop`. This is the dictionary between the two.
+
+Source of the words and codes: answers of api.openai.com to requests with such faults.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from re import Match
+
+from inferworks.errors import CallError
+
+NOT_JSON = (
+    "We could not parse the JSON body of your request. "
+    "The API expects a JSON object and the content type application/json."
+)
+
+_NOUNS = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a decimal",
+    "bool": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+_KINDS = {"str": "string", "int": "integer", "float": "decimal", "array": "array"}
+_BOUNDS = {
+    ">=": ("below minimum value", "below_min_value"),
+    "<=": ("above maximum value", "above_max_value"),
+}
+
+_PLACE = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<where>.*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<field>.+?)`")
+_TYPE = re.compile(r"Expected `(?P<expected>[a-z |]+)`, got `(?P<got>[a-z]+)`")
+_BOUND = re.compile(r"Expected `(?P<kind>int|float)` (?P<sign>>=|<=) (?P<limit>-?[0-9.]+)")
+_LENGTH = re.compile(r"Expected `(?P<kind>str|array)` of length (?P<sign>>=|<=) (?P<limit>[0-9]+)")
+_RANGE = re.compile(r"(?P<kind>Integer|Number)(?: value)? out of range")
+_CHOICE = re.compile(r"Invalid enum value '(?P<given>.*)'", re.DOTALL)
+
+
+def invalid(text: str) -> CallError:
+    """The decoder's complaint `text` as a refusal with status 400; every text has one."""
+    place = _PLACE.fullmatch(text)
+    what, where = place.group("what", "where") if place else (text, None)
+    if missing := _MISSING.fullmatch(what):
+        return _missing(where, missing["field"])
+    if not where and _TYPE.fullmatch(what):
+        return CallError(400, NOT_JSON)
+    for pattern, words in _WORDS:
+        if match := pattern.fullmatch(what):
+            message, code = words(where or "body", match)
+            return CallError(400, message, code=code, param=where)
+    message = f"Invalid value for '{where or 'body'}'."
+    return CallError(400, message, code="invalid_value", param=where)
+
+
+def _missing(where: str | None, field: str) -> CallError:
+    param = f"{where}.{field}" if where else field
+    message = f"Missing required parameter: '{param}'."
+    return CallError(400, message, code="missing_required_parameter", param=param)
+
+
+def _type(where: str, match: Match[str]) -> tuple[str, str]:
+    kinds = [kind for kind in match["expected"].split(" | ") if kind != "null"]
+    expected = " or ".join(_NOUNS.get(kind, kind) for kind in kinds)
+    got = _NOUNS.get(match["got"], match["got"])
+    return (
+        f"Invalid type for '{where}': expected {expected}, but got {got} instead.",
+        "invalid_type",
+    )
+
+
+def _bound(where: str, match: Match[str]) -> tuple[str, str]:
+    kind = _KINDS[match["kind"]]
+    words, code = _BOUNDS[match["sign"]]
+    limit = match["limit"].removesuffix(".0")
+    message = f"Invalid '{where}': {kind} {words}. Expected a value {match['sign']} {limit}."
+    return message, f"{kind}_{code}"
+
+
+def _length(where: str, match: Match[str]) -> tuple[str, str]:
+    kind, limit = _KINDS[match["kind"]], match["limit"]
+    article = "an" if kind == "array" else "a"
+    if match["sign"] == "<=":
+        message = f"{kind} too long. Expected {article} {kind} with maximum length {limit}."
+        return f"Invalid '{where}': {message}", f"{kind}_above_max_length"
+    message = f"empty {kind}. Expected {article} {kind} with minimum length {limit}."
+    return f"Invalid '{where}': {message}", f"empty_{kind}"
+
+
+def _range(where: str, match: Match[str]) -> tuple[str, str]:
+    return f"Invalid value for '{where}': {match['kind'].lower()} out of range.", "invalid_value"
+
+
+def _choice(where: str, match: Match[str]) -> tuple[str, str]:
+    return f"Invalid value for '{where}': {match['given'][:80]!r} is not known.", "invalid_value"
+
+
+_WORDS: tuple[tuple[re.Pattern[str], Callable[[str, Match[str]], tuple[str, str]]], ...] = (
+    (_TYPE, _type),
+    (_BOUND, _bound),
+    (_LENGTH, _length),
+    (_RANGE, _range),
+    (_CHOICE, _choice),
+)
+"""The complaint -> its message and code."""
