@@ -47,12 +47,20 @@ def app(door: Door) -> Handler:
 
 
 def _endpoint(exchange: Exchange) -> Endpoint:
-    path = exchange.path
-    methods = ROUTES.get(path) or ROUTES.get(path[: path.rfind("/") + 1])
-    if methods is None or path == "/v1/models/":
-        raise CallError(404, f"Invalid URL ({exchange.method} {path[:200]})")
-    if exchange.method not in methods:
+    path, method = exchange.path[:200], exchange.method
+    methods = _methods(exchange.path)
+    if methods is None:
+        raise CallError(404, f"Invalid URL ({method} {path})")
+    if method not in methods:
         allowed = ", ".join(methods)
-        raise CallError(405, f"Not allowed to {exchange.method} on {path[:200]}; use {allowed}.",
+        raise CallError(405, f"Not allowed to {method} on {path}; use {allowed}.",
                         code="method_not_supported")  # fmt: skip
-    return methods[exchange.method]
+    return methods[method]
+
+
+def _methods(path: str) -> dict[str, Endpoint] | None:
+    """The methods of `path`; None when there is nothing at it."""
+    if path in ROUTES and not path.endswith("/"):
+        return ROUTES[path]
+    above = (route for route in ROUTES if route.endswith("/") and path.startswith(route))
+    return next((ROUTES[route] for route in above if path != route), None)

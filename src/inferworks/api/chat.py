@@ -98,8 +98,9 @@ async def _deliver_body(
     headers: list[tuple[bytes, bytes]],
 ) -> None:
     body = reply.first.data
-    tokens = reply.first.tokens or _estimate(call, len(body) // _BYTES_PER_TOKEN)
-    confidence = Confidence.REPORTED if reply.first.tokens else Confidence.ESTIMATED
+    told = reply.first.tokens
+    tokens = _estimate(call, len(body) // _BYTES_PER_TOKEN) if told is None else told
+    confidence = Confidence.ESTIMATED if told is None else Confidence.REPORTED
     tally.first_token()
     tally.leg_ended(Outcome.ANSWERED, reply.status, tokens, confidence)
     tally.first_byte()
@@ -123,9 +124,9 @@ async def _deliver_stream(
         while not chunk.last:
             counted.see(chunk)
             if chunk.data:
-                await exchange.send(chunk.data)
                 tally.first_byte()
                 tally.sent(len(chunk.data))
+                await exchange.send(chunk.data)
             chunk = await anext(reply.rest)
     except UpstreamError:
         tally.leg_ended(
@@ -152,7 +153,7 @@ class _StreamCount:
 
     def see(self, chunk: Chunk) -> None:
         """Take in one chunk."""
-        self._events += 1
+        self._events += chunk.data.startswith(b"data")  # comments are no tokens
         if chunk.tokens is not None:
             self._told = True
             self.tokens = chunk.tokens
@@ -171,13 +172,15 @@ class _StreamCount:
 
 def _call(opened: Opened, request: ChatRequest, body: bytes) -> Call:
     options = request.stream_options
+    wants_usage = bool(options and options.include_usage)
     return Call(
         id=opened.call_id,
         operation=OPERATION,
         model=opened.model,
         stream=opened.stream,
-        wants_usage=bool(options and options.include_usage),
+        wants_usage=wants_usage,
         body=body,
+        wants_running_usage=wants_usage and bool(options and options.continuous_usage_stats),
     )
 
 

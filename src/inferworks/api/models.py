@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import msgspec
 
 from inferworks.api.auth import authenticate
@@ -20,9 +22,9 @@ async def models(exchange: Exchange, door: Door) -> None:
 async def model(exchange: Exchange, door: Door) -> None:
     """Describe one model: `GET /v1/models/{model}`."""
     authenticate(exchange.headers, door.keyring)
-    name = exchange.path.removeprefix("/v1/models/")
+    name = unquote(exchange.path.removeprefix("/v1/models/"))
     if name not in door.catalogue.models():
         raise CallError(
-            404, f"The model '{name}' does not exist.", code="model_not_found", param="model"
+            404, f"The model '{name[:256]}' does not exist.", code="model_not_found", param="model"
         )
     await exchange.respond(200, msgspec.json.encode(model_body(name)))
