@@ -14,8 +14,8 @@ HOUSE = """
     __main__
     cli | console
     wiring
-    api | planner
     testing
+    api | planner
     cloud | books
     hardware | meter | accounts
     catalog

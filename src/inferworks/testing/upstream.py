@@ -163,13 +163,24 @@ async def open_upstream(*answers: Answer) -> AsyncIterator[FakeUpstream]:
 async def _answer(exchange: Exchange, answer: Answer) -> None:
     if answer.fault is Fault.HANG_BEFORE_HEADERS:
         await _hang()
-    request: Body = json.loads(exchange.body)
-    if answer.status >= 400:
+    request = _read(exchange.body)
+    if request is None:
+        await exchange.respond(400, error_of(400))
+    elif answer.status >= 400:
         await exchange.respond(answer.status, error_of(answer.status))
     elif request.get("stream") and not answer.never_streams:
         await _stream(exchange, answer, request)
     else:
         await _whole(exchange, answer, request)
+
+
+def _read(body: bytes) -> Body | None:
+    """The request, or None when it is no JSON object."""
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return request if isinstance(request, dict) else None
 
 
 async def _whole(exchange: Exchange, answer: Answer, request: Body) -> None:

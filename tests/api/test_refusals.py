@@ -1,0 +1,388 @@
+"""Calls that are turned away: the right status, OpenAI's error body, and one refused Usage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from inferworks.api.wire.openai import decode_chat
+from inferworks.cloud.providers.stub import Script, StubProvider
+from inferworks.errors import CallError
+from inferworks.http.server import Limits
+from inferworks.meter.usage import NO_TOKENS, Outcome
+from inferworks.purpose import Purpose
+from inferworks.testing.door import CHAT, Answered, open_door, open_gateway
+from inferworks.testing.providers import A_MODEL
+from inferworks.testing.upstream import Answer
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+GOOD: dict[str, Any] = {"model": A_MODEL, "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def error_of(answer: Answered) -> dict[str, Any]:
+    """The error in `answer`, which has exactly OpenAI's fields."""
+    assert answer.whole
+    assert answer.headers["content-type"] == "application/json"
+    assert set(answer.json) == {"error"}
+    error = answer.json["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["message"]
+    assert "Traceback" not in error["message"]
+    assert "`" not in error["message"] or error["code"] == "model_not_found"
+    return dict(error)
+
+
+def changed(**fields: Any) -> bytes:
+    """A good body with other fields."""
+    return json.dumps({**GOOD, **fields}).encode()
+
+
+def without(field: str) -> bytes:
+    """A good body less one field."""
+    return json.dumps({k: v for k, v in GOOD.items() if k != field}).encode()
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+NOT_JSON = [
+    b"", b"{", b"nul", b"[]", b'"text"', b"7", b"\xff\xfe{}", b"\xef\xbb\xbf{}", b"{'model': 'm'}",
+    changed()[:-1], changed() + b"x", changed()[:-1] + b', "x": NaN}', changed()[:-1] + b', "x": "\xff"}',
+    changed()[:-1] + b', "\xff": 1}', changed(stream=True)[:-1] + b', "\xff": 1}',
+    changed()[:-1] + b', "x": "\\ud800"}', changed()[:-1] + b', "x": ' + DEEP + b"}", DEEP,
+    changed()[:-1] + b', "x": "\x00"}', b'{"a":' * 5000 + b"1" + b"}" * 5000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", NOT_JSON, ids=lambda body: repr(body[-24:]))
+def test_what_is_no_json_object(run: Run, body: bytes) -> None:
+    """Bytes that are not one JSON object in UTF-8 get 400, in OpenAI's words."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            answer = await house.chat(body)
+            assert answer.status == 400
+            error = error_of(answer)
+            assert error["message"].startswith("We could not parse the JSON body of your request.")
+            assert (error["type"], error["code"]) == ("invalid_request_error", None)
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.status) == (Outcome.REFUSED, 400)
+            assert (usage.tokens, usage.legs) == (NO_TOKENS, ())
+            assert usage.request_bytes == len(body)
+
+    run(main())
+
+
+WRONG = [
+    (without("model"), "model", "missing_required_parameter"),
+    (without("messages"), "messages", "missing_required_parameter"),
+    (changed(messages=[{}]), "messages[0].role", "missing_required_parameter"),
+    (changed(messages=[]), "messages", "empty_array"),
+    (changed(messages=None), "messages", "invalid_type"),
+    (changed(messages="Hi"), "messages", "invalid_type"),
+    (changed(messages=[1]), "messages[0]", "invalid_type"),
+    (changed(messages=[{"role": 5}]), "messages[0].role", "invalid_type"),
+    (changed(messages=[{"role": "user", "content": 5}]), "messages[0].content", "invalid_type"),
+    (changed(messages=[{"role": "u", "content": ["x"]}]), "messages[0].content[0]", "invalid_type"),
+    (changed(model=7), "model", "invalid_type"),
+    (changed(model=None), "model", "invalid_type"),
+    (changed(model=""), "model", "empty_string"),
+    (changed(model="m" * 300), "model", "string_above_max_length"),
+    (changed(stream="yes"), "stream", "invalid_type"),
+    (changed(stream=1), "stream", "invalid_type"),
+    (changed(stream_options={}), "stream_options", None),
+    (changed(stream=False, stream_options={"include_usage": True}), "stream_options", None),
+    (changed(stream=True, stream_options=[]), "stream_options", "invalid_type"),
+    (changed(stream=True, stream_options={"include_usage": "x"}), "stream_options.include_usage",
+     "invalid_type"),
+    (changed(n=0), "n", "integer_below_min_value"),
+    (changed(n=129), "n", "integer_above_max_value"),
+    (changed(n=1.5), "n", "invalid_type"),
+    (changed(n="1"), "n", "invalid_type"),
+    (changed(n=True), "n", "invalid_type"),
+    (changed(temperature=3), "temperature", "decimal_above_max_value"),
+    (changed(temperature=-0.1), "temperature", "decimal_below_min_value"),
+    (changed(temperature="hot"), "temperature", "invalid_type"),
+    (changed(top_p=1.1), "top_p", "decimal_above_max_value"),
+    (changed(top_p=[]), "top_p", "invalid_type"),
+    (changed(max_tokens=0), "max_tokens", "integer_below_min_value"),
+    (changed(max_tokens=-5), "max_tokens", "integer_below_min_value"),
+    (changed(max_tokens=1.5), "max_tokens", "invalid_type"),
+    (changed(max_completion_tokens="9"), "max_completion_tokens", "invalid_type"),
+    (changed(seed="a"), "seed", "invalid_type"),
+    (changed()[:-1] + b', "seed": ' + b"9" * 5000 + b"}", "seed", "invalid_value"),
+    (changed()[:-1] + b', "temperature": 1e999}', "temperature", "invalid_value"),
+    (changed(stop=["a", "b", "c", "d", "e"]), "stop", "array_above_max_length"),
+    (changed(stop=[1]), "stop[0]", "invalid_type"),
+    (changed(stop=5), "stop", "invalid_type"),
+    (changed(stop="x" * 5000), "stop", "string_above_max_length"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "param", "code"), WRONG, ids=lambda value: str(value)[-40:])
+def test_a_wrong_parameter(run: Run, body: bytes, param: str, code: str | None) -> None:
+    """What is wrong is named: the parameter, the code, and a sentence without the decoder's jargon."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            answer = await house.chat(body)
+            assert answer.status == 400
+            error = error_of(answer)
+            assert (error["param"], error["code"]) == (param, code)
+            assert error["type"] == "invalid_request_error"
+            assert f"'{param}'" in error["message"]
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.status, usage.error_code) == (Outcome.REFUSED, 400, code)
+
+    run(main())
+
+
+def test_the_words_are_openais() -> None:
+    """A few sentences in full, since people search for them."""
+
+    def words(body: bytes) -> str:
+        with pytest.raises(CallError) as caught:
+            decode_chat(body)
+        return caught.value.message
+
+    assert words(without("messages")) == "Missing required parameter: 'messages'."
+    assert words(changed(temperature="hot")) == (
+        "Invalid type for 'temperature': expected a decimal, but got a string instead."
+    )
+    assert words(changed(stop=5)) == (
+        "Invalid type for 'stop': expected a string or an array, but got an integer instead."
+    )
+    assert words(changed(n=0)) == (
+        "Invalid 'n': integer below minimum value. Expected a value >= 1."
+    )
+    assert words(changed(stop=list("abcde"))) == (
+        "Invalid 'stop': array too long. Expected an array with maximum length 4."
+    )
+    assert words(changed(stream_options={})) == (
+        "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+    )
+
+
+def test_an_unknown_model(run: Run) -> None:
+    """A model that is not served gets 404 and OpenAI's code."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            for model in ("gpt-5", "a\0b", "m'\"`<x>", "é" * 200):
+                answer = await house.chat(changed(model=model))
+                error = error_of(answer)
+                assert (answer.status, error["code"], error["param"]) == (
+                    404,
+                    "model_not_found",
+                    "model",
+                )
+                assert f"`{model}` does not exist" in error["message"]
+            usages = await house.usages()
+            assert {(u.outcome, u.status, u.error_code) for u in usages} == {
+                (Outcome.REFUSED, 404, "model_not_found")
+            }
+            assert usages[0].model == "gpt-5"
+
+    run(main())
+
+
+def test_who_is_not_known_is_not_metered(run: Run) -> None:
+    """No key, a wrong one or a revoked one get 401 and leave no record: there is nobody to charge."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            key_id, revoked = house.new_key()
+            house.revoke(key_id)
+            codes = []
+            for secret, headers in (
+                ("", {}), ("iw_wrong", {}), (revoked, {}),
+                ("", {"authorization": f"Basic {house.secret}"}), ("", {"authorization": "Bearer"}),
+                ("", {"authorization": "Bearer  "}), ("", {"authorization": "Bearer \xff"}),
+                ("", {"x-api-key": house.secret}),
+            ):  # fmt: skip
+                answer = await house.chat(GOOD, secret=secret, headers=headers)
+                assert answer.status == 401
+                codes.append(error_of(answer)["code"])
+                assert house.secret not in answer.body.decode()
+            wrong = "invalid_api_key"
+            assert codes == [None, wrong, wrong, None, None, None, wrong, None]
+            assert "revoked" in (await house.chat(GOOD, secret=revoked)).json["error"]["message"]
+            assert await house.usages() == []
+
+    run(main())
+
+
+def test_the_scheme_of_a_key_has_no_case(run: Run) -> None:
+    """`bearer` is `Bearer`."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            headers = {"authorization": f"bearer {house.secret}"}
+            assert (await house.chat(GOOD, secret="", headers=headers)).status == 200
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("purpose", "status", "code"),
+    [
+        ("evaluate", 403, "purpose_not_allowed"),
+        ("world-domination", 400, "unknown_purpose"),
+        ("", 400, "unknown_purpose"),
+        ("SERVE-PAID", 400, "unknown_purpose"),
+    ],
+)
+def test_a_purpose_that_may_not_be_named(run: Run, purpose: str, status: int, code: str) -> None:
+    """A purpose outside what the key allows is refused, and on record under the key's own."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            answer = await house.chat(GOOD, headers={"x-inferworks-purpose": purpose})
+            error = error_of(answer)
+            assert (answer.status, error["code"]) == (status, code)
+            assert error["param"] == "x-inferworks-purpose"
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.status) == (Outcome.REFUSED, status)
+            assert usage.purpose is Purpose.SERVE_PAID
+
+    run(main())
+
+
+def test_too_many_calls_at_once(run: Run) -> None:
+    """Over the limit a call gets 429 at once; when one ends the next is let in."""
+
+    async def main() -> None:
+        provider = StubProvider([Script(token_s=0.1)])
+        async with open_door(provider, calls_at_once=2) as house:
+            running = [asyncio.ensure_future(house.chat(GOOD)) for _ in range(2)]
+            while len(provider.calls) < 2:
+                await asyncio.sleep(0.005)
+            answer = await house.chat(GOOD)
+            error = error_of(answer)
+            assert (answer.status, error["type"]) == (429, "rate_limit_error")
+            assert error["code"] == "too_many_calls"
+            assert answer.headers["retry-after"] == "1"
+            assert [(await call).status for call in running] == [200, 200]
+            assert (await house.chat(GOOD)).status == 200
+            outcomes = sorted(usage.outcome for usage in await house.usages())
+            assert outcomes == [Outcome.ANSWERED] * 3 + [Outcome.REFUSED]
+
+    run(main())
+
+
+def test_a_body_over_the_limit(run: Run) -> None:
+    """A body that is too large gets 413 with OpenAI's error body, however its length is told."""
+
+    async def main() -> None:
+        async with open_door(StubProvider(), limits=Limits(body_bytes=1000)) as house:
+            large = changed(user="x" * 2000)
+            answer = await house.chat(large)
+            assert answer.status == 413
+            assert "1000 bytes" in error_of(answer)["message"]
+            chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(large), large)
+            reader, writer = await house.connect()
+            head = house.request("POST", CHAT, b"", headers={"transfer-encoding": "chunked"})
+            writer.write(head.replace(b"content-length: 0\r\n", b"") + chunked)
+            assert (await reader.read()).startswith(b"HTTP/1.1 413")
+            writer.close()
+            assert (await house.chat(GOOD)).status == 200
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", CHAT, 405),
+        ("DELETE", CHAT, 405),
+        ("HEAD", CHAT, 405),
+        ("POST", "/v1/models", 405),
+        ("DELETE", "/v1/models/inferworks-tiny", 405),
+        ("POST", "/health", 405),
+        ("GET", "/v1/usage/events", 405),
+        ("POST", "/v1/chat/completion", 404),
+        ("POST", "/v1/chat/completions/", 404),
+        ("POST", "/v1/embeddings", 404),
+        ("GET", "/", 404),
+        ("GET", "/v1/models/", 404),
+        ("GET", "/health/x", 404),
+        ("GET", "//v1/models", 404),
+        ("GET", "/v1/%2e%2e/health", 404),
+        ("GET", "/" + "x" * 5000, 404),
+    ],
+)
+def test_wrong_paths_and_methods(run: Run, method: str, path: str, status: int) -> None:
+    """What is not there gets 404, a method that does not fit 405, each with an error body."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            answer = await house.ask(method, path, b"")
+            assert answer.status == status
+            if method != "HEAD":
+                error_of(answer)
+                assert len(answer.body) < 1000
+            assert await house.usages() == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("upstream_status", "status", "code", "outcome"),
+    [
+        (400, 400, "invalid_value", Outcome.REFUSED),
+        (401, 502, "upstream_failed", Outcome.FAILED),
+        (404, 502, "upstream_failed", Outcome.FAILED),
+        (429, 429, "upstream_busy", Outcome.FAILED),
+        (500, 502, "upstream_failed", Outcome.FAILED),
+        (503, 502, "upstream_failed", Outcome.FAILED),
+    ],
+)
+def test_an_upstream_that_refuses(
+    run: Run, stream: bool, upstream_status: int, status: int, code: str, outcome: Outcome
+) -> None:
+    """An upstream's refusal of the request is the answer; its other refusals are ours to explain."""
+
+    async def main() -> None:
+        async with open_gateway(Answer(status=upstream_status)) as (house, _):
+            answer = await house.chat(changed(stream=stream))
+            assert answer.status == status
+            assert error_of(answer)["code"] == code
+            assert "sk-" not in answer.body.decode()
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.status, usage.tokens) == (outcome, status, NO_TOKENS)
+            assert [leg.status for leg in usage.legs] == [upstream_status]
+
+    run(main())
+
+
+def test_a_model_without_a_ready_replica(run: Run) -> None:
+    """Until a replica is ready the model's calls get 503, are on record, and can be sent again."""
+
+    async def main() -> None:
+        async with open_door() as house:
+            answer = await house.chat(GOOD)
+            assert (answer.status, error_of(answer)["code"]) == (503, "no_replica")
+            assert answer.headers["retry-after"] == "1"
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.status, usage.legs) == (Outcome.FAILED, 503, ())
+
+    run(main())
+
+
+def test_a_bug_of_ours_is_no_stack_trace(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """An unforeseen error gets a plain 500 and one failed Usage; the trace is in our log alone."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            object.__setattr__(house.door, "providers", {})
+            answer = await house.chat(GOOD)
+            assert answer.status == 500
+            assert error_of(answer)["message"] == "The server had an error; it has been logged."
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.error_code) == (Outcome.FAILED, "KeyError")
+
+    run(main())
+    assert "KeyError" in caplog.text
