@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -46,6 +47,38 @@ def test_the_readme_uses_commands_that_exist() -> None:
     for line in re.findall(r"^(?:\.venv/bin/)?inferworks (.+)$", README, re.MULTILINE):
         words = line.split()
         assert words[0] in COMMANDS, line
+
+
+INVOICE = """\
+BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ChargeCategory,ServiceCategory,\
+ServiceName,InvoiceIssuerName,ChargeDescription,ResourceId
+12.50,USD,2026-11-01T00:00:00Z,2026-12-01T00:00:00Z,Usage,Compute,Machines,Example Cloud,One node,local
+"""
+SHEET = """\
+person,start,end,minutes,node,activity,pay,currency,sheet
+ann,2026-11-21T09:00Z,2026-11-21T17:00Z,40,local,,32.00,USD,2026-47
+"""
+
+
+def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
+    """The lines under "From calls to gross margin" run one after the other in an empty folder."""
+    (tmp_path / "invoices.csv").write_text(INVOICE)
+    (tmp_path / "timesheet.csv").write_text(SHEET)
+    section = README.split("## From calls to gross margin")[1].split("```")[1].removeprefix("sh\n")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for line in section.strip().splitlines():
+        result = subprocess.run(
+            ["bash", "-c", line],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, f"{line}\n{result.stderr}"
+        assert result.stdout.strip(), line
+    assert "Billed" in result.stdout
+    assert "44.500000" in result.stdout
 
 
 def test_every_command_is_documented() -> None:
