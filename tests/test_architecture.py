@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "inferworks"
 HOUSE = """
     __main__
     cli | console
+    demo
     wiring
     testing
     api | planner
@@ -20,7 +21,7 @@ HOUSE = """
     hardware | meter | accounts
     catalog
     config
-    http folder
+    http folder metered
     money units purpose clock ids errors
 """
 """A row may import the rows below it. Rooms joined by `|` do not import each other."""

@@ -1,0 +1,158 @@
+"""`inferworks demo`: the main job in one command, and what it shows at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.books.bills.base import no_progress, open_bill
+from inferworks.books.bills.detect import reader_for
+from inferworks.books.store import BookStore
+from inferworks.cli.books import READERS
+from inferworks.cli.show import console, print_json, print_table
+from inferworks.clock import SystemClock
+from inferworks.demo.run import Done, Plan, Settings, prepare, run
+from inferworks.demo.scenario import FEWEST_CALLS
+from inferworks.demo.show import as_json, page, sections
+from inferworks.errors import InferworksError, UserError
+from inferworks.folder import DataFolder
+
+
+@click.command()
+@click.option("--seconds", type=click.IntRange(2, 3600), default=20, show_default=True,
+              help="How long calls are sent.")  # fmt: skip
+@click.option("--calls", type=click.IntRange(FEWEST_CALLS, 100_000),
+              help="How many calls.  [default: 20 a second]")  # fmt: skip
+@click.option("--seed", type=int, default=1, show_default=True,
+              help="Fixes which calls are sent, and in which order.")  # fmt: skip
+@click.option("--trace", type=click.Path(path_type=Path, dir_okay=False),
+              help="Take arrivals and lengths from a request trace (Azure's CSV).")  # fmt: skip
+@click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
+              default=Path("inferworks-report.html"), show_default=True,
+              help="Where the HTML report goes.")  # fmt: skip
+@click.option("--keep", is_flag=True, help="Keep the data folder, to look into it afterwards.")
+@click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
+def demo(
+    seconds: int,
+    calls: int | None,
+    seed: int,
+    trace: Path | None,
+    report_path: Path,
+    keep: bool,
+    json_wanted: bool,
+) -> None:
+    """Run the whole house once: calls, training, bills, statement, report.
+
+    Starts the platform on a free port and a throw-away data folder. Calls, tokens, engine steps and
+    gradient descent are real; the bills and the prices are synthetic, and labelled so.
+
+    \b
+    Examples:
+      inferworks demo
+      inferworks demo --seconds 60 --keep
+      inferworks demo --trace AzureLLMInferenceTrace_conv.csv --json
+    """
+    settings = Settings(seconds, calls, seed, trace)
+    report_path = _writable(report_path)
+    plan = prepare(settings)
+    try:
+        with _data_folder(keep=keep) as folder:
+            done = _run(settings, plan, folder)
+    except UserError:
+        raise
+    except InferworksError as error:
+        raise UserError(f"demo: {error}") from error
+    report_path.write_text(page(done), encoding="utf-8")
+    if json_wanted:
+        print_json(as_json(done, report_path))
+    else:
+        _print(done, report_path)
+    if keep:
+        click.echo(f"Data kept in {folder.path}", err=True)
+
+
+def _run(settings: Settings, plan: Plan, folder: DataFolder) -> Done:
+    with closing(SqliteAccounts(folder.accounts)) as accounts, _watching() as watcher:
+        return run(settings, plan, folder, accounts, _take_in, watcher)
+
+
+def _take_in(path: Path, store: BookStore) -> None:
+    """Import a bill file, as `inferworks books import` does."""
+    bill = open_bill(path)
+    reader = reader_for(bill, READERS)
+    charges = reader.read(bill, store.currency, no_progress)
+    store.add(bill, reader.kind, charges, SystemClock().now_ns())
+
+
+def _writable(path: Path) -> Path:
+    """`path`, found to be writable before the work and not after it; nothing is written yet."""
+    path = path.resolve()
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UserError(f"{path}: cannot be written; choose another place with --report")
+    return path
+
+
+@contextmanager
+def _data_folder(*, keep: bool) -> Iterator[DataFolder]:
+    """A fresh data folder; removed afterwards, however the run ended, unless `keep`."""
+    folder = DataFolder(Path(tempfile.mkdtemp(prefix="inferworks-demo-")))
+    try:
+        folder.create()
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder.path)
+
+
+class _Watched:
+    """Tells how far the run has come, on standard error: a bar in a terminal, else a line a stage."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None)
+
+    def stage(self, text: str) -> None:
+        """Show what happens now."""
+        self._progress.update(self._task, description=text)
+        if self._progress.disable:
+            click.echo(f"{text} ...", err=True)
+
+    def expect(self, calls: int) -> None:
+        """Begin to count calls."""
+        self._progress.update(self._task, total=calls, completed=0)
+
+    def sent(self) -> None:
+        """Count one."""
+        self._progress.advance(self._task)
+
+
+@contextmanager
+def _watching() -> Iterator[_Watched]:
+    terminal = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TextColumn("calls"), TimeElapsedColumn())  # fmt: skip
+    with Progress(
+        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
+    ) as progress:
+        yield _Watched(progress)
+
+
+def _print(done: Done, report_path: Path) -> None:
+    out = console()
+    for section in sections(done):
+        out.print(f"[bold]{section.title}[/bold]")
+        if section.rows:
+            print_table(section.columns, section.rows, right=section.right)
+        for line in section.lines:
+            out.print(line, markup=False, highlight=False, soft_wrap=False)
+        out.print()
+    out.print(f"Report: {report_path}", soft_wrap=True, markup=False)

@@ -1,0 +1,370 @@
+"""The demo from end to end: plan, run, meter, bill, close.
+
+    prepare      the calls, decided before the first one              (scenario, planner)
+    open up      customers, price plans, keys                         (accounts)
+    live         platform, traffic and trainer, all of it real        (processes, traffic, training)
+    bill         bills for exactly that span, made up and labelled    (bills)
+    close        the same import and the same closing as anybody's    (books)
+    check        what was sent is what was metered; what was billed is what was allocated
+
+What must hold is checked here and not only in tests: a demo that prints a wrong figure is worse than one
+that stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import msgspec
+import uvloop
+
+from inferworks.accounts.customer import Customer
+from inferworks.accounts.key import mint
+from inferworks.accounts.plan import PricePlan
+from inferworks.accounts.stores.base import Accounts
+from inferworks.books.charge import Charge
+from inferworks.books.policy import load_policy
+from inferworks.books.span import Span
+from inferworks.books.statement import Statement, close_span
+from inferworks.books.store import BookStore
+from inferworks.clock import Clock, SystemClock
+from inferworks.demo.bills import CURRENCY, DATASETS, LOGS, NODE, write_bills
+from inferworks.demo.processes import run_trainer, running_platform
+from inferworks.demo.scenario import (
+    CALLS_PER_SECOND,
+    LAB,
+    PARTIES,
+    SAMPLE_QUESTION,
+    Ending,
+    PlannedCall,
+    planned,
+    planned_from,
+    price_of,
+)
+from inferworks.demo.stored import StoredBytes, watch
+from inferworks.demo.traffic import Answered, Caller
+from inferworks.demo.training import Trained
+from inferworks.errors import BooksError
+from inferworks.folder import DataFolder
+from inferworks.ids import CallId, CustomerId
+from inferworks.meter.facts import Facts
+from inferworks.meter.reader import JournalReader
+from inferworks.meter.usage import NO_TOKENS, Outcome, Tokens
+from inferworks.metered import report
+from inferworks.planner.workload import fit, read_trace, seconds_text, squeeze, thin
+from inferworks.purpose import Purpose
+from inferworks.units import NS_PER_SECOND
+
+MODEL = "inferworks-tiny"
+POLICY = "gaap"
+_CONTEXT_TOKENS = 1000
+"""What a prompt and its answer may have together; the model's context less the chat template."""
+_ROLLOUTS = 32
+_TRAINING_PERCENT = 30
+"""Of the seconds of traffic, how many the gradient descent may take."""
+_OPERATIONS = CustomerId("operations")
+"""Whose key reports what is stored to keep the service running; it calls nothing."""
+
+
+TakeIn: TypeAlias = Callable[[Path, BookStore], None]
+"""Imports one bill file; whatever kinds of bill the program knows."""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the command line asks for."""
+
+    seconds: int
+    """Of traffic."""
+    calls: int | None
+    seed: int
+    trace: Path | None
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """The calls to send, and where they come from, in words."""
+
+    calls: tuple[PlannedCall, ...]
+    about: str
+
+
+class Price(msgspec.Struct, frozen=True):
+    """What a customer pays, in picounits per token."""
+
+    customer: CustomerId
+    about: str
+    input_pico: int
+    output_pico: int
+
+
+class Lived(msgspec.Struct, frozen=True):
+    """What the run itself brought."""
+
+    span: Span
+    """Whole seconds that hold the platform's life."""
+    sample: Answered
+    answers: tuple[Answered, ...]
+    trained: Trained
+
+
+class Done(msgspec.Struct, frozen=True):
+    """Everything there is to show."""
+
+    settings: Settings
+    plan: Plan
+    prices: tuple[Price, ...]
+    lived: Lived
+    calls_sent: int
+    calls_answered: int
+    usage_records: int
+    outcomes: Mapping[str, int]
+    """Usage records by how their calls ended."""
+    tokens: Tokens
+    charges: tuple[Charge, ...]
+    statement: Statement
+
+
+class Watcher(Protocol):
+    """Whoever is told how far the demo has come."""
+
+    def stage(self, text: str) -> None:
+        """Something new begins."""
+        ...
+
+    def expect(self, calls: int) -> None:
+        """So many calls are to be sent."""
+        ...
+
+    def sent(self) -> None:
+        """One of them has ended."""
+        ...
+
+
+def prepare(settings: Settings) -> Plan:
+    """Decide every call. UserError when the trace cannot be read."""
+    count = settings.calls or settings.seconds * CALLS_PER_SECOND
+    if settings.trace is None:
+        about = f"{count} calls of a made-up mix, at random over {settings.seconds} seconds"
+        return Plan(planned(count, settings.seconds, settings.seed), about)
+    whole = read_trace(settings.trace)
+    sample = squeeze(thin(whole, count, settings.seed), settings.seconds * NS_PER_SECOND)
+    fitted, scale = fit(sample, _CONTEXT_TOKENS)
+    about = (
+        f"{len(sample.arrivals):,} of the {len(whole.arrivals):,} requests of {whole.name}, a uniform "
+        f"sample (seed {settings.seed}); {seconds_text(whole.length_ns)} squeezed into "
+        f"{settings.seconds}; every length times {float(scale):.3f} to fit the model's context"
+    )
+    return Plan(planned_from(fitted, settings.seed), about)
+
+
+def run(
+    settings: Settings,
+    plan: Plan,
+    folder: DataFolder,
+    accounts: Accounts,
+    take_in: TakeIn,
+    watcher: Watcher,
+) -> Done:
+    """Run the demo in `folder`, which is empty. InferworksError when anything is not as it must be."""
+    clock = SystemClock()
+    prices = tuple(
+        Price(party.id, party.about, *price_of(party, plan.calls, settings.seconds))
+        for party in PARTIES
+    )
+    secrets = open_accounts(accounts, prices, clock.now_ns())
+    lived = uvloop.run(_live(settings, plan, folder, secrets, watcher, clock))
+    watcher.stage("Importing the bills, closing the span")
+    charges = import_bills(folder, lived.span, take_in)
+    with JournalReader(folder.journal) as journal:
+        facts = journal.facts(*lived.span)
+    statement = close_span(
+        charges, facts, accounts.plans(), load_policy(POLICY), CURRENCY, *lived.span
+    )
+    done = _done(settings, plan, prices, lived, facts, charges, statement)
+    check(done, facts)
+    return done
+
+
+def open_accounts(
+    accounts: Accounts, prices: Sequence[Price], now_ns: int
+) -> Mapping[CustomerId, str]:
+    """Make the customers with their plans and keys; the secrets, by customer."""
+    secrets = {}
+    purposes = {party.id: (party.purpose, ()) for party in PARTIES} | {
+        LAB: (Purpose.TRAIN_INFERENCE, (Purpose.TRAIN_GRADIENT, Purpose.DATA_PREP)),
+        _OPERATIONS: (Purpose.SUPPORT, ()),
+    }
+    paid = {p.customer: (p.input_pico, p.output_pico) for p in prices if p.output_pico}
+    for customer, (purpose, allowed) in purposes.items():
+        price = paid.get(customer)
+        plan = None if price is None else PricePlan(customer, now_ns, CURRENCY, *price)
+        accounts.add_customer(Customer(customer, now_ns), plan)
+        key, secrets[customer] = mint(customer, now_ns, purpose=purpose, allowed=allowed)
+        accounts.add_key(key)
+    return secrets
+
+
+async def _live(
+    settings: Settings,
+    plan: Plan,
+    folder: DataFolder,
+    secrets: Mapping[CustomerId, str],
+    watcher: Watcher,
+    clock: Clock,
+) -> Lived:
+    """Run the platform, send the traffic, train beside it, report what was stored, stop."""
+    main = asyncio.current_task()
+    assert main is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
+    try:
+        start_ns = clock.now_ns()
+        watcher.stage("Starting the platform")
+        async with running_platform(folder) as url:
+            with closing(Caller(url, MODEL, secrets)) as caller:
+                sample, answers, trained = await _work(
+                    settings, plan, folder, secrets, watcher, clock, caller, url
+                )
+            watcher.stage("Stopping the platform")
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+    return Lived(_whole_seconds(start_ns, clock.now_ns()), sample, answers, trained)
+
+
+async def _work(
+    settings: Settings,
+    plan: Plan,
+    folder: DataFolder,
+    secrets: Mapping[CustomerId, str],
+    watcher: Watcher,
+    clock: Clock,
+    caller: Caller,
+    url: str,
+) -> tuple[Answered, tuple[Answered, ...], Trained]:
+    """What happens while the platform runs."""
+    dataset = folder.path / DATASETS / "rollouts.npy"
+    dataset.parent.mkdir()
+    options = {
+        "url": url,
+        "model": MODEL,
+        "dataset": str(dataset),
+        "node": NODE,
+        "seconds": str(max(1.0, settings.seconds * _TRAINING_PERCENT / 100)),
+        "rollouts": str(_ROLLOUTS),
+        "seed": str(settings.seed),
+    }
+    async with _watching_files(folder, dataset.parent, url, secrets, clock):
+        sample = await caller.send(_sample_call())
+        watcher.stage("Calling and training")
+        watcher.expect(len(plan.calls))
+        async with asyncio.TaskGroup() as group:
+            trainer = group.create_task(run_trainer(folder.path, secrets[LAB], options))
+            traffic = group.create_task(caller.send_all(plan.calls, watcher.sent))
+    return sample, traffic.result(), trainer.result()
+
+
+@asynccontextmanager
+async def _watching_files(
+    folder: DataFolder, datasets: Path, url: str, secrets: Mapping[CustomerId, str], clock: Clock
+) -> AsyncIterator[None]:
+    """Measure what is stored while the block runs, and report it when the block has ended well."""
+    held = {
+        LAB: StoredBytes(DATASETS, Purpose.DATA_PREP, lambda: list(datasets.iterdir())),
+        _OPERATIONS: StoredBytes(LOGS, Purpose.SUPPORT, lambda: _kept_to_serve(folder)),
+    }
+    watching = asyncio.create_task(watch(tuple(held.values()), clock))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+    for customer, store in held.items():
+        store.sample(clock.now_ns())
+        event = store.event(f"demo.{customer}")
+        await asyncio.to_thread(report, [event], url, secrets[customer])
+
+
+def _kept_to_serve(folder: DataFolder) -> list[Path]:
+    """The journal, the step traces and the logs."""
+    return [*folder.path.glob("*.db*"), *folder.spool.iterdir(), *folder.path.glob("*.log")]
+
+
+def _sample_call() -> PlannedCall:
+    """The call whose answer is shown."""
+    return PlannedCall(-1, PARTIES[0].id, 0, SAMPLE_QUESTION, False, 160, exact=False)
+
+
+def import_bills(folder: DataFolder, span: Span, take_in: TakeIn) -> tuple[Charge, ...]:
+    """Make the bills of `span`, import them as anybody's, and read the charges back."""
+    with BookStore(folder.books, currency=CURRENCY) as store:
+        for path in write_bills(folder.path, span):
+            take_in(path, store)
+        return tuple(store.charges(*span))
+
+
+def check(done: Done, facts: Facts) -> None:
+    """BooksError unless every call was metered once and every picounit billed was allocated."""
+    statement = done.statement
+    billed_pico = sum(charge.amount_pico for charge in done.charges)
+    answered = {usage.call_id for usage in facts.usages if usage.outcome is Outcome.ANSWERED}
+    seen = _seen_whole(done.lived)
+    _must(
+        done.usage_records == done.calls_sent,
+        f"{done.calls_sent} calls were sent, but {done.usage_records} usage records were written",
+    )
+    _must(seen <= answered, f"{len(seen - answered)} answered calls have no usage record")
+    _must(statement.allocated_pico == statement.billed_pico == billed_pico,
+          f"billed {billed_pico}, in the statement {statement.billed_pico}, allocated "
+          f"{statement.allocated_pico} picounits")  # fmt: skip
+
+
+def _must(true: bool, otherwise: str) -> None:
+    if not true:
+        raise BooksError(f"the demo does not add up: {otherwise}")
+
+
+def _seen_whole(lived: Lived) -> set[CallId]:
+    """The calls whose whole answer a caller has."""
+    return {answer.call_id for answer in (lived.sample, *lived.answers) if answer.whole}
+
+
+def _done(
+    settings: Settings,
+    plan: Plan,
+    prices: tuple[Price, ...],
+    lived: Lived,
+    facts: Facts,
+    charges: tuple[Charge, ...],
+    statement: Statement,
+) -> Done:
+    planned_whole = sum(call.ending is Ending.ANSWERED for call in plan.calls)
+    return Done(
+        settings=settings,
+        plan=plan,
+        prices=prices,
+        lived=lived,
+        calls_sent=1 + len(plan.calls) + lived.trained.rollouts,
+        calls_answered=1 + planned_whole + lived.trained.rollouts,
+        usage_records=len(facts.usages),
+        outcomes=dict(sorted(Counter(usage.outcome.value for usage in facts.usages).items())),
+        tokens=sum((usage.tokens for usage in facts.usages), NO_TOKENS),
+        charges=charges,
+        statement=statement,
+    )
+
+
+def _whole_seconds(start_ns: int, end_ns: int) -> Span:
+    """The smallest span of whole seconds that holds both: bills are written to the second."""
+    return Span(
+        start_ns // NS_PER_SECOND * NS_PER_SECOND, -(-end_ns // NS_PER_SECOND) * NS_PER_SECOND
+    )
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of those that came together; the others are mostly its consequences."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,168 @@
+"""Sends the planned calls over HTTP, each at its time, and says what came back.
+
+The open loop of the world is kept: a call is sent when it is due, not when an earlier one was answered,
+up to a number at once that a client machine bears. Nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import msgspec
+
+from inferworks.demo.scenario import UNKNOWN_MODEL, Ending, PlannedCall
+from inferworks.errors import UpstreamError
+from inferworks.http.client import HttpClient, Origin, Response, Timeouts
+from inferworks.http.sse import DONE, EventSplitter, event_data
+from inferworks.ids import CallId, CustomerId
+from inferworks.units import NS_PER_SECOND
+
+_AT_ONCE = 64
+_STALL_S = 60.0
+_LIMIT_BYTES = 1 << 24
+_PATH = "/chat/completions"
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What a caller got for one call."""
+
+    call_id: CallId
+    """As the gateway named it; empty where it told none, as with a refused call."""
+    whole: bool
+    """Whether the caller has the whole answer."""
+    text: str
+
+
+class Caller:
+    """Calls one platform as its customers do. Use it in a `with` statement."""
+
+    def __init__(self, url: str, model: str, secrets: Mapping[CustomerId, str]) -> None:
+        self._origin = Origin.parse(url)
+        self._model = model
+        self._secrets = secrets
+        self._client = HttpClient(Timeouts(first_byte_s=_STALL_S, between_bytes_s=_STALL_S))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    async def send_all(
+        self, plan: Sequence[PlannedCall], sent: Callable[[], None]
+    ) -> tuple[Answered, ...]:
+        """Send every call of `plan` at its time; `sent` is called as each one ends.
+
+        UpstreamError when the platform does not answer, or not as the plan expects.
+        """
+        begun = asyncio.get_running_loop().time()
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def send_one(call: PlannedCall) -> Answered:
+            due = begun + call.at_ns / NS_PER_SECOND
+            await asyncio.sleep(due - asyncio.get_running_loop().time())
+            async with places:
+                answered = await self.send(call)
+            sent()
+            return answered
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(send_one(call)) for call in plan]
+        return tuple(task.result() for task in tasks)
+
+    async def send(self, call: PlannedCall) -> Answered:
+        """Send one call and take its answer, as far as the plan wants it."""
+        body = msgspec.json.encode(_request(call, self._model))
+        secret = self._secrets[call.customer]
+        headers = [
+            (b"authorization", f"Bearer {secret}".encode()),
+            (b"content-type", b"application/json"),
+        ]
+        async with self._client.stream("POST", self._origin, _PATH, headers, body) as response:
+            call_id = CallId(response.headers.get(b"x-inferworks-call-id", b"").decode())
+            text, whole = await _taken(response, call)
+        expected = 404 if call.ending is Ending.REFUSED else 200
+        if response.status != expected:
+            raise UpstreamError(
+                f"call {call.number} was answered with {response.status}: {text[:200]}", sent=True
+            )
+        if call.ending is Ending.ANSWERED and not whole:
+            raise UpstreamError(f"the answer to call {call.number} broke off", sent=True)
+        return Answered(call_id, whole, text)
+
+
+async def send_all(
+    url: str,
+    model: str,
+    secrets: Mapping[CustomerId, str],
+    plan: Sequence[PlannedCall],
+    sent: Callable[[], None],
+) -> tuple[Answered, ...]:
+    """Send `plan` over connections of its own."""
+    with closing(Caller(url, model, secrets)) as caller:
+        return await caller.send_all(plan, sent)
+
+
+def _request(call: PlannedCall, model: str) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "model": UNKNOWN_MODEL if call.ending is Ending.REFUSED else model,
+        "messages": [{"role": "user", "content": call.question}],
+        "max_tokens": call.max_tokens,
+        "temperature": call.temperature,
+        "seed": call.number,
+    }
+    if call.exact:
+        request |= {"min_tokens": call.max_tokens, "ignore_eos": True}
+    if call.stream:
+        request |= {"stream": True, "stream_options": {"include_usage": True}}
+    return request
+
+
+async def _taken(response: Response, call: PlannedCall) -> tuple[str, bool]:
+    """The text of the answer, and whether all of it came."""
+    if call.ending is Ending.LEFT:
+        await response.next_piece(_STALL_S)
+        return "", False
+    if response.status != 200 or not call.stream:
+        body = await response.read(_STALL_S, _LIMIT_BYTES)
+        return (_text_of(body), True) if response.status == 200 else (body.decode(), False)
+    return await _streamed(response)
+
+
+async def _streamed(response: Response) -> tuple[str, bool]:
+    splitter, texts, whole = EventSplitter(), [], False
+    async for piece in response.pieces(_STALL_S):
+        for event in splitter.feed(piece):
+            data = event_data(event)
+            whole = whole or data == DONE
+            if data and data != DONE:
+                texts += [choice.delta.content or "" for choice in _chunk(data).choices]
+    return "".join(texts), whole
+
+
+class _Said(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Said = msgspec.field(default_factory=_Said)
+    delta: _Said = msgspec.field(default_factory=_Said)
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_Choice]
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+def _chunk(data: bytes) -> _Answer:
+    try:
+        return _decode(data)
+    except msgspec.DecodeError as error:
+        raise UpstreamError(f"an answer cannot be read: {data[:200]!r}", sent=True) from error
+
+
+def _text_of(body: bytes) -> str:
+    return "".join(choice.message.content or "" for choice in _chunk(body).choices)

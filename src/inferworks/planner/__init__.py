@@ -1,0 +1,1 @@
+"""What would happen: workloads, and later what it would take to serve them."""
