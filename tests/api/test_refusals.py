@@ -75,6 +75,22 @@ def test_what_is_no_json_object(run: Run, body: bytes) -> None:
     run(main())
 
 
+def test_nesting_is_never_too_deep_for_us_alone(run: Run) -> None:
+    """What is let in can be taken apart further down too: every depth is answered or refused."""
+
+    async def main() -> None:
+        async with open_gateway() as (house, _):
+            statuses = []
+            for depth in range(600, 1000):
+                nested = b"[" * depth + b"]" * depth
+                body = changed(stream=True)[:-1] + b', "x": ' + nested + b"}"
+                statuses.append((await house.chat(body)).status)
+            assert set(statuses) == {200, 400}
+            assert statuses == sorted(statuses)
+
+    run(main())
+
+
 WRONG = [
     (without("model"), "model", "missing_required_parameter"),
     (without("messages"), "messages", "missing_required_parameter"),

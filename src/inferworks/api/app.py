@@ -11,7 +11,7 @@ from inferworks.api.errors import answer_error, as_call_error
 from inferworks.api.events import events
 from inferworks.api.health import health
 from inferworks.api.models import model, models
-from inferworks.errors import CallError, JournalError, UpstreamError
+from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange, Handler
 
 Endpoint = Callable[[Exchange, Door], Awaitable[None]]
@@ -36,12 +36,11 @@ def app(door: Door) -> Handler:
             await _endpoint(exchange)(exchange, door)
         except ClientGone:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 whatever it is, the client gets an answer
             if not isinstance(error, CallError | UpstreamError):
                 _log.exception("%s %s failed", exchange.method, exchange.path)
+            # Where an answer has begun there is nothing to say: the server cuts what is not finished.
             await answer_error(exchange, as_call_error(error))
-            if exchange.started and not exchange.finished and isinstance(error, JournalError):
-                raise  # the connection is dropped: an uncounted answer must not look whole
 
     return handle
 

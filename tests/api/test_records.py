@@ -1,0 +1,462 @@
+"""Record and answer: what is delivered is recorded, whatever happens to disk, upstream or client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from inferworks.cloud.providers.stub import Script, StubProvider
+from inferworks.errors import JournalError
+from inferworks.http.server import ClientGone, Connection, Exchange
+from inferworks.meter.record import Record
+from inferworks.meter.stores.stub import MemoryStore
+from inferworks.meter.usage import Confidence, Opened, Outcome, Tokens, Usage
+from inferworks.testing.door import CHAT, Answered, House, open_door, open_gateway, parse_answer
+from inferworks.testing.providers import A_MODEL
+from inferworks.testing.upstream import Answer, FakeUpstream, Fault
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+PROMPT = "a very secret prompt"
+WHOLE = {"model": A_MODEL, "messages": [{"role": "user", "content": PROMPT}]}
+STREAM = {**WHOLE, "stream": True}
+BODIES = pytest.mark.parametrize("body", [WHOLE, STREAM], ids=["whole", "stream"])
+
+
+class Disk(MemoryStore):
+    """A store that can be told to wait or to fail before it writes a kind of record."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits_for: type[Record] | None = None
+        self.fails_at: type[Record] | None = None
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write, after waiting or failing as told."""
+        kinds = {type(record) for record in records}
+        if self.waits_for in kinds:
+            self.reached.set()
+            assert self.go_on.wait(10), "nobody let the disk go on"
+        if self.fails_at in kinds:
+            self.broken = True
+            raise JournalError("the disk is gone")
+        super().write(records)
+
+
+async def read_for(reader: asyncio.StreamReader, seconds: float) -> bytes:
+    """What comes within `seconds`."""
+    data = b""
+    try:
+        async with asyncio.timeout(seconds):
+            while piece := await reader.read(65536):
+                data += piece
+    except TimeoutError:
+        pass
+    return data
+
+
+async def ask_while_the_disk_waits(
+    house: House, disk: Disk, body: dict[str, Any]
+) -> tuple[bytes, bytes, list[Usage]]:
+    """What a client has while its record waits, what comes after, and the record at that moment."""
+    reader, writer = await house.connect()
+    writer.write(house.request("POST", CHAT, msgspec.json.encode(body)))
+    await asyncio.to_thread(disk.reached.wait, 5)
+    before = await read_for(reader, 0.05)
+    assert house.stored_usages() == []
+    disk.go_on.set()
+    after = await reader.read()
+    usages = house.stored_usages()
+    writer.close()
+    return before, after, usages
+
+
+@BODIES
+def test_the_end_waits_for_the_record(run: Run, body: dict[str, Any]) -> None:
+    """The last bytes of an answer leave only when its Usage is in the store."""
+
+    async def main() -> None:
+        disk = Disk()
+        disk.waits_for = Usage
+        async with open_gateway(store=disk) as (house, _):
+            before, after, usages = await ask_while_the_disk_waits(house, disk, body)
+            assert [usage.outcome for usage in usages] == [Outcome.ANSWERED]
+            if body is STREAM:
+                assert b"there" in before, "the stream itself does not wait"
+                assert b"[DONE]" not in before
+                assert after.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+            else:
+                assert before == b""
+                assert parse_answer(after).whole
+
+    run(main())
+
+
+def test_the_upstream_waits_for_the_opened_row(run: Run) -> None:
+    """No upstream is asked before the call's opened row is in the store."""
+
+    async def main() -> None:
+        disk = Disk()
+        disk.waits_for = Opened
+        provider = StubProvider()
+        async with open_door(provider, store=disk) as house:
+            asking = asyncio.ensure_future(house.chat(WHOLE))
+            await asyncio.to_thread(disk.reached.wait, 5)
+            await asyncio.sleep(0.02)
+            assert provider.calls == []
+            disk.go_on.set()
+            assert (await asking).status == 200
+
+    run(main())
+
+
+def test_a_refusal_waits_for_its_record(run: Run) -> None:
+    """A call that is turned away is told so when that is on record."""
+
+    async def main() -> None:
+        disk = Disk()
+        disk.waits_for = Usage
+        async with open_door(StubProvider(), store=disk) as house:
+            before, after, usages = await ask_while_the_disk_waits(house, disk, {"model": 1})
+            assert before == b""
+            assert parse_answer(after).status == 400
+            assert [usage.outcome for usage in usages] == [Outcome.REFUSED]
+
+    run(main())
+
+
+@BODIES
+@pytest.mark.parametrize("kind", [Opened, Usage], ids=["opened", "usage"])
+def test_a_failed_journal_gives_no_success(
+    run: Run, body: dict[str, Any], kind: type[Record], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be recorded is not answered: 503, or a stream that is cut before its end."""
+
+    async def main() -> None:
+        disk = Disk()
+        disk.fails_at = kind
+        provider = StubProvider()
+        async with open_door(provider, store=disk) as house:
+            answer = await house.chat(body)
+            if kind is Usage and body is STREAM:
+                assert answer.status == 200
+                assert not answer.whole
+                assert b"[DONE]" not in answer.body
+            else:
+                assert (answer.status, answer.json["error"]["code"]) == (503, "journal")
+                assert "disk" not in answer.json["error"]["message"]
+            assert len(provider.calls) == (kind is Usage)
+            assert (await house.chat(body)).status == 503, "and so are all calls after it"
+            assert house.stored_usages() == []
+
+    run(main())
+    assert "the disk is gone" in caplog.text
+
+
+def test_a_journal_that_fails_amid_a_stream(run: Run) -> None:
+    """A stream whose checkpoints cannot be written is cut."""
+
+    async def main() -> None:
+        async with open_door(StubProvider([Script(words=("a",) * 50, token_s=0.01)])) as house:
+            reader, writer = await house.connect()
+            writer.write(house.request("POST", CHAT, msgspec.json.encode(STREAM)))
+            await reader.readuntil(b"content")
+            house.store.broken = True
+            answer = await reader.read()
+            assert b"[DONE]" not in answer
+            assert answer.count(b"content") < 40
+            assert not answer.endswith(b"0\r\n\r\n")
+            writer.close()
+
+    run(main())
+
+
+# --- upstreams that break
+
+
+@pytest.mark.parametrize("fault", [Fault.RESET, Fault.CLOSE, Fault.GARBAGE, Fault.ERROR_EVENT])
+def test_an_upstream_that_breaks_amid(run: Run, fault: Fault) -> None:
+    """The stream ends with an error event and no `[DONE]`; the leg keeps the tokens that were made."""
+
+    async def main() -> None:
+        async with open_gateway(Answer(fault=fault, fault_after=3)) as (house, _):
+            answer = await house.chat(STREAM)
+            assert (answer.status, answer.whole) == (200, True)
+            assert b"[DONE]" not in answer.body
+            error = msgspec.json.decode(answer.events[-1])["error"]
+            assert (error["type"], error["code"]) == ("server_error", "upstream_failed")
+            assert b"Hello" in answer.body
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.status) == (Outcome.FAILED, 200)
+            assert usage.error_code == "upstream_failed"
+            assert usage.tokens == Tokens()
+            (leg,) = usage.legs
+            assert (leg.outcome, leg.status, leg.tokens) == (Outcome.FAILED, 200, Tokens(5, 2))
+            assert leg.confidence is Confidence.COUNTED
+
+    run(main())
+
+
+@BODIES
+@pytest.mark.parametrize("fault", [Fault.RESET, Fault.CLOSE, Fault.GARBAGE, Fault.ERROR_EVENT])
+def test_an_upstream_that_breaks_at_once(run: Run, body: dict[str, Any], fault: Fault) -> None:
+    """A failure before the first byte is an honest 502, and nothing of it reaches the client."""
+
+    async def main() -> None:
+        async with open_gateway(Answer(fault=fault)) as (house, upstream):
+            answer = await house.chat(body)
+            assert (answer.status, answer.json["error"]["code"]) == (502, "upstream_unreachable")
+            assert str(upstream.origin.port) not in answer.body.decode()
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.status, len(usage.legs)) == (Outcome.FAILED, 502, 1)
+
+    run(main())
+
+
+# --- clients that leave
+
+
+async def leave_after(house: House, size: int, body: dict[str, Any]) -> bytes:
+    """Ask, read `size` bytes of the answer and drop the connection."""
+    reader, writer = await house.connect()
+    writer.write(house.request("POST", CHAT, msgspec.json.encode(body)))
+    try:
+        return await reader.readexactly(size) if size else b""
+    finally:
+        writer.transport.abort()
+
+
+async def told_to_stop(upstream: FakeUpstream, times: int) -> None:
+    """Wait until the upstream has been left so many times, and not more often."""
+    async with asyncio.timeout(5):
+        while upstream.left_early < times:
+            await asyncio.sleep(0.005)
+    assert upstream.left_early == times
+
+
+def test_leaving_at_every_byte_of_a_stream(run: Run) -> None:
+    """Wherever a client leaves, its call has one Usage, its upstream knows, and nothing stays behind."""
+
+    async def main() -> None:
+        async with open_gateway(Answer(event_s=0.01)) as (house, upstream):
+            reader, writer = await house.connect()
+            writer.write(house.request("POST", CHAT, msgspec.json.encode(STREAM)))
+            length = len(await reader.read())
+            writer.close()
+            for start in range(0, length + 1, 200):
+                sizes = range(start, min(start + 200, length + 1))
+                seen = await asyncio.gather(*[leave_after(house, size, STREAM) for size in sizes])
+                await house.alone()
+                check_each(await house.usages(), seen)
+            usages = await house.usages()
+            assert len(usages) <= length + 2
+            cancelled = sum(usage.outcome is Outcome.CANCELLED for usage in usages)
+            assert cancelled > length // 2
+            reached = sum(bool(u.legs) for u in usages if u.outcome is Outcome.CANCELLED)
+            await left_by(upstream, reached)
+
+    run(main())
+
+
+def check_each(usages: list[Usage], seen: list[bytes]) -> None:
+    """Every client that saw a call's id has that call's one Usage, and no more bytes than it counts."""
+    by_id = {usage.call_id: usage for usage in usages}
+    assert len(by_id) == len(usages)
+    for data in seen:
+        if b"\r\n\r\n" not in data:
+            continue
+        answer = parse_answer(data)
+        usage = by_id.pop(answer.headers["x-inferworks-call-id"])
+        assert usage.outcome in {Outcome.ANSWERED, Outcome.CANCELLED}
+        assert usage.outcome is Outcome.ANSWERED or b"[DONE]" not in answer.body
+        assert usage.outcome is Outcome.ANSWERED or usage.status == 200
+        assert usage.response_bytes >= len(answer.body)
+
+
+async def left_by(upstream: FakeUpstream, most: int) -> None:
+    """The upstream has seen almost all cancelled clients leave: all but those it had answered."""
+    await asyncio.sleep(0.05)
+    assert 0.8 * most <= upstream.left_early <= most
+
+
+@BODIES
+def test_leaving_before_the_answer_begins(run: Run, body: dict[str, Any]) -> None:
+    """A client that leaves while its upstream thinks is a cancelled call of status 0."""
+
+    async def main() -> None:
+        async with open_gateway(Answer(fault=Fault.HANG_BEFORE_HEADERS)) as (house, upstream):
+            asking = asyncio.ensure_future(house.chat(body))
+            while not upstream.received:
+                await asyncio.sleep(0.005)
+            asking.cancel()
+            await asyncio.wait({asking})
+            await house.alone()
+            await told_to_stop(upstream, 1)
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.status) == (Outcome.CANCELLED, 0)
+            assert usage.first_byte_ns is None
+            assert [leg.outcome for leg in usage.legs] == [Outcome.CANCELLED]
+
+    run(main())
+
+
+class Deaf:
+    """A connection whose client is found gone when the `writes`-th piece is written."""
+
+    def __init__(self, writes: int) -> None:
+        self.left = writes
+
+    def head(self, *_: object, keep_alive: bool) -> bytes:
+        """The head of an answer."""
+        return b""
+
+    async def write(self, _: bytes) -> None:
+        """Take a piece, or notice that nobody is there."""
+        if self.left == 0:
+            raise ClientGone
+        self.left -= 1
+
+
+@pytest.mark.parametrize(
+    ("body", "writes", "outcome"),
+    [
+        (STREAM, 0, Outcome.CANCELLED),
+        (STREAM, 2, Outcome.CANCELLED),
+        (STREAM, 4, Outcome.ANSWERED),
+        (WHOLE, 0, Outcome.ANSWERED),
+    ],
+)
+def test_a_client_found_gone_when_written_to(
+    run: Run, body: dict[str, Any], writes: int, outcome: Outcome
+) -> None:
+    """However we hear that a client left, its call is cancelled, or answered if it was on record."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            fields = {b"authorization": f"Bearer {house.secret}".encode()}
+            line = cast(Connection, Deaf(writes))
+            exchange = Exchange(line, "POST", CHAT.encode(), fields, msgspec.json.encode(body))
+            answering = asyncio.ensure_future(house.server.handler(exchange))
+            await asyncio.wait({answering})
+            assert answering.cancelled() or isinstance(answering.exception(), ClientGone)
+            assert [usage.outcome for usage in await house.usages()] == [outcome]
+
+    run(main())
+
+
+def test_leaving_amid_keeps_the_count(run: Run) -> None:
+    """A client that leaves is charged for the tokens that were made until then."""
+
+    async def main() -> None:
+        async with open_gateway(Answer(fault=Fault.HANG, fault_after=3)) as (house, upstream):
+            reader, writer = await house.connect()
+            writer.write(house.request("POST", CHAT, msgspec.json.encode(STREAM)))
+            await reader.readuntil(b"there")
+            writer.close()
+            await house.alone()
+            await told_to_stop(upstream, 1)
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.status) == (Outcome.CANCELLED, 200)
+            assert (usage.tokens, usage.confidence) == (Tokens(5, 2), Confidence.COUNTED)
+
+    run(main())
+
+
+def test_leaving_while_the_record_is_written(run: Run) -> None:
+    """A client that vanishes as its Usage is committed leaves that one Usage: answered."""
+
+    async def main() -> None:
+        disk = Disk()
+        disk.waits_for = Usage
+        async with open_gateway(store=disk) as (house, _):
+            asking = asyncio.ensure_future(house.chat(STREAM))
+            await asyncio.to_thread(disk.reached.wait, 5)
+            asking.cancel()
+            await asyncio.wait({asking})
+            await house.alone()
+            disk.go_on.set()
+            assert [usage.outcome for usage in await house.usages()] == [Outcome.ANSWERED]
+
+    run(main())
+
+
+def test_leaving_as_the_call_is_opened(run: Run) -> None:
+    """A client that vanishes while its opened row is written leaves a cancelled Usage, and no attempt."""
+
+    async def main() -> None:
+        disk = Disk()
+        disk.waits_for = Opened
+        provider = StubProvider()
+        async with open_door(provider, store=disk) as house:
+            asking = asyncio.ensure_future(house.chat(STREAM))
+            await asyncio.to_thread(disk.reached.wait, 5)
+            asking.cancel()
+            await asyncio.wait({asking})
+            await house.alone()
+            disk.go_on.set()
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.legs, provider.calls) == (Outcome.CANCELLED, (), [])
+
+    run(main())
+
+
+def test_stopping_cuts_what_is_late_and_records_it(run: Run) -> None:
+    """A gateway that stops has recorded every call that it cut."""
+
+    async def main() -> None:
+        async with open_gateway(Answer(fault=Fault.HANG, fault_after=2)) as (house, upstream):
+            asking = asyncio.ensure_future(house.chat(STREAM))
+            while not upstream.received:
+                await asyncio.sleep(0.005)
+            assert await house.server.stop(drain_s=0.05) == 1
+            assert [usage.outcome for usage in await house.usages()] == [Outcome.CANCELLED]
+            answer = await asking
+            assert not answer.whole
+
+    run(main())
+
+
+# --- secrets
+
+
+def test_keys_and_prompts_are_kept_nowhere(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the log nor the journal holds a secret or a prompt, however a call goes."""
+
+    async def main() -> None:
+        answers = (
+            Answer(), Answer(fault=Fault.RESET), Answer(fault=Fault.RESET, fault_after=2),
+            Answer(fault=Fault.GARBAGE), Answer(status=400), Answer(status=401), Answer(),
+        )  # fmt: skip
+        async with open_gateway(*answers) as (house, _):
+            for body in (STREAM, WHOLE, STREAM, WHOLE, WHOLE, WHOLE, {**WHOLE, "n": PROMPT}, WHOLE):
+                await house.chat(body)
+            await house.chat(f'{{"model": "{PROMPT}'.encode())
+            object.__setattr__(house.door, "providers", {})
+            assert (await house.chat(WHOLE)).status == 500
+            assert len(await house.usages()) == 10
+            kept = repr(house.store._tables)
+            assert "acme" in kept
+            for secret in (PROMPT, house.secret, house.secret[3:20]):
+                assert secret not in kept
+                assert secret not in caplog.text
+
+    with caplog.at_level(logging.DEBUG):
+        run(main())
+    assert "KeyError" in caplog.text
+
+
+def test_an_answer_is_an_answer() -> None:
+    """The tests' own reader of answers tells whole bodies from cut ones."""
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert parse_answer(head + b"2\r\nab\r\n0\r\n\r\n") == Answered(
+        200, {"transfer-encoding": "chunked"}, b"ab", True
+    )
+    for cut in range(len(b"2\r\nab\r\n0\r\n\r\n")):
+        assert not parse_answer(head + b"2\r\nab\r\n0\r\n\r\n"[:cut]).whole
