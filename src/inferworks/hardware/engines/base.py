@@ -15,6 +15,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import msgspec
+
 from inferworks.errors import CallError
 from inferworks.ids import CallId
 
@@ -52,9 +54,8 @@ class Ask:
     ignore_eos: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """The next text of one choice, which may be empty.
+class Piece(msgspec.Struct, frozen=True, gc=False):
+    """The next text of one choice, which may be empty. One is made for every token.
 
     `tokens` is how many tokens the choice has produced so far, this piece included; a choice
     is over with the piece that has a `finish`.

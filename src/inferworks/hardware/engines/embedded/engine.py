@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -39,7 +39,7 @@ from inferworks.hardware.engines.base import (
 )
 from inferworks.hardware.engines.embedded.batch import Batch, Chunk, Entrant, Move, Seat, Ticket
 from inferworks.hardware.engines.embedded.model import PREFILL_CHUNK, Model
-from inferworks.hardware.engines.embedded.sampling import Logits, Sampler, candidates
+from inferworks.hardware.engines.embedded.sampling import Logits, Sampler, draw
 from inferworks.hardware.engines.embedded.tokenizer import BYTES, Detokenizer
 from inferworks.hardware.engines.stopping import StopScanner
 from inferworks.hardware.spool import CallTokens
@@ -130,16 +130,18 @@ class _Call:
             for index in range(ask.choices)
         )
 
-    def advance(self, choice: _Choice, logits: Logits) -> Piece:
-        """Draw the next token of `choice` from `logits` (vocabulary,) and say what it makes."""
-        early = choice.tokens < self._min_tokens
-        token = choice.sampler.draw(logits[: candidates(early or self.ignore_eos)])
+    def bars_end(self, choice: _Choice) -> bool:
+        """Say whether the next token of `choice` may not be the end of turn."""
+        return self.ignore_eos or choice.tokens < self._min_tokens
+
+    def advance(self, choice: _Choice, token: int) -> Piece:
+        """Append `token` to `choice` and say what text that makes."""
         choice.newest = token
         choice.tokens += 1
         if token == BYTES:
             return self._close(choice, "", "stop")
         text, stopped = choice.detokenizer.feed(token), False
-        if not choice.tokens < self._min_tokens:
+        if choice.tokens >= self._min_tokens:
             text, stopped = choice.scanner.feed(text)
         if stopped:
             return Piece(choice.index, text, choice.tokens, "stop")
@@ -264,23 +266,33 @@ class _Stepper:
     def _prefill(self, chunk: Chunk, news: _News, done: list[Seat]) -> None:
         call = self._calls[chunk.ticket]
         logits = self._model.prefill(call.prompt[chunk.start : chunk.stop], chunk.start)
-        for row, seat in self._batch.read(chunk):
+        seated = self._batch.read(chunk)
+        for row, seat in seated:
             self._model.seat(row, seat.length)
-            self._advance(seat, logits, news, done)
+        if seated:
+            rows = np.broadcast_to(logits, (len(seated), len(logits)))
+            self._advance([seat for _, seat in seated], rows, news, done)
 
     def _decode(self, seats: tuple[Seat, ...], news: _News, done: list[Seat]) -> None:
         tokens = [self._calls[seat.ticket].choices[seat.choice].newest for seat in seats]
         logits = self._model.decode(tokens, [seat.length for seat in seats])
-        for row, seat in enumerate(seats):
+        for seat in seats:
             seat.length += 1
-            self._advance(seat, logits[row], news, done)
+        self._advance(seats, logits, news, done)
 
-    def _advance(self, seat: Seat, logits: Logits, news: _News, done: list[Seat]) -> None:
-        call = self._calls[seat.ticket]
-        piece = call.advance(call.choices[seat.choice], logits)
-        if piece.finish is not None:
-            done.append(seat)
-        news.append((call.mailbox, piece))
+    def _advance(
+        self, seats: Sequence[Seat], logits: Logits, news: _News, done: list[Seat]
+    ) -> None:
+        """Draw a token for every seat from `logits` (seats, vocabulary)."""
+        calls = [self._calls[seat.ticket] for seat in seats]
+        choices = [call.choices[seat.choice] for call, seat in zip(calls, seats, strict=True)]
+        barred = [call.bars_end(choice) for call, choice in zip(calls, choices, strict=True)]
+        tokens = draw(logits, [choice.sampler for choice in choices], barred)
+        for seat, call, choice, token in zip(seats, calls, choices, tokens, strict=True):
+            piece = call.advance(choice, token)
+            if piece.finish is not None:
+                done.append(seat)
+            news.append((call.mailbox, piece))
 
     def _leave(self, seat: Seat) -> None:
         move = self._batch.leave(seat)

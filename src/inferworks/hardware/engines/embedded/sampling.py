@@ -1,13 +1,18 @@
-"""Choose the next token from its logits.
+"""Choose the next tokens of a batch from their logits.
 
-Each choice of each call has its own random numbers, one per token, so what is drawn for it does
-not depend on who else is in the batch. The marks that only a prompt may contain are never drawn:
-the candidates are the bytes and the end of turn, or the bytes alone where the end is barred.
+Each choice of each call has its own random numbers, one per token, so what is drawn for it does not
+depend on who else is in the batch. The marks that only a prompt may contain are never drawn: the
+candidates are the bytes and the end of turn, or the bytes alone where the end is barred.
+
+All rows are drawn at once: one by one, a token cost fifty microseconds in a dozen calls of numpy, half
+as much as the decoder itself. Every operation here works along a row, so a row's result does not
+depend on the others.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,21 +21,16 @@ from numpy.typing import NDArray
 from inferworks.hardware.engines.embedded.tokenizer import BYTES
 
 Logits = NDArray[np.float32]
+_Weights = NDArray[np.float64]
+_Indices = NDArray[np.intp]
+
+_END = BYTES
+"""The end of turn is the token after the bytes."""
 
 
-def candidates(end_barred: bool) -> int:
-    """Return how many tokens, counted from 0, may be drawn."""
-    return BYTES if end_barred else BYTES + 1
-
-
-def greedy(logits: Logits) -> int:
-    """Return the likeliest token of `logits` (candidates); the lowest of equals."""
-    return int(logits.argmax())
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Sampler:
-    """Draws for one choice of one call; `temperature` 0 takes the likeliest."""
+    """How one choice of one call is drawn; `temperature` 0 takes the likeliest token."""
 
     temperature: float
     top_p: float
@@ -42,32 +42,60 @@ class Sampler:
         own = random.Random(f"{seed}:{choice}")  # noqa: S311 - it draws words, it keeps no secret
         return cls(temperature, top_p, own)
 
-    def draw(self, logits: Logits) -> int:
-        """Return a token drawn from `logits` (candidates)."""
-        if self.temperature == 0.0:
-            return greedy(logits)
-        weights = _weights(logits, self.temperature)
-        point = self.random.random()
-        if self.top_p < 1.0:
-            return _draw_nucleus(weights, self.top_p, point)
-        return _at(weights.cumsum(), point)
+
+def draw(logits: Logits, samplers: Sequence[Sampler], barred: Sequence[bool]) -> list[int]:
+    """Draw a token for each row of `logits` (rows, vocabulary).
+
+    `samplers` and `barred` have an entry per row; a barred row cannot end.
+    """
+    allowed = logits[:, : _END + 1]
+    if any(barred):
+        allowed = allowed.copy()
+        allowed[np.asarray(barred), _END] = -np.inf
+    tokens: list[int] = allowed.argmax(axis=1).tolist()
+    plain = [row for row, s in enumerate(samplers) if s.temperature > 0 and s.top_p >= 1]
+    nucleus = [row for row, s in enumerate(samplers) if s.temperature > 0 and s.top_p < 1]
+    for rows, sample in ((plain, _draw_plain), (nucleus, _draw_nucleus)):
+        if rows:
+            chosen = sample(allowed[rows], [samplers[row] for row in rows])
+            for row, token in zip(rows, chosen.tolist(), strict=True):
+                tokens[row] = token
+    return tokens
 
 
-def _weights(logits: Logits, temperature: float) -> NDArray[np.float64]:
-    """Return unnormalised probabilities, the likeliest being 1."""
-    scaled = (logits.astype(np.float64) - float(logits.max())) / temperature
-    return np.exp(scaled)
+def _weights(logits: Logits, samplers: list[Sampler]) -> _Weights:
+    """Return unnormalised probabilities (rows, candidates), the likeliest of a row being 1."""
+    exact = logits.astype(np.float64)
+    exact -= exact.max(axis=1, keepdims=True)
+    exact /= np.array([[sampler.temperature] for sampler in samplers])
+    return np.exp(exact, out=exact)
 
 
-def _draw_nucleus(weights: NDArray[np.float64], top_p: float, point: float) -> int:
-    """Draw from the fewest tokens whose probabilities sum to at least `top_p`."""
-    order = np.argsort(-weights, kind="stable")
-    cumulative = weights[order].cumsum()
-    kept = int(np.searchsorted(cumulative, top_p * cumulative[-1])) + 1
-    return int(order[_at(cumulative[:kept], point)])
+def _points(samplers: list[Sampler]) -> _Weights:
+    return np.array([[sampler.random.random()] for sampler in samplers])
 
 
-def _at(cumulative: NDArray[np.float64], point: float) -> int:
-    """Return the index whose share of the cumulative sum contains `point`, in [0, 1)."""
-    index = int(np.searchsorted(cumulative, point * cumulative[-1], side="right"))
-    return min(index, len(cumulative) - 1)
+def _draw_plain(logits: Logits, samplers: list[Sampler]) -> _Indices:
+    """Draw from all candidates by their probability."""
+    cumulative = _weights(logits, samplers).cumsum(axis=1)
+    return _at(cumulative, _points(samplers) * cumulative[:, -1:])
+
+
+def _draw_nucleus(logits: Logits, samplers: list[Sampler]) -> _Indices:
+    """Draw from the fewest candidates whose probabilities sum to at least `top_p`."""
+    weights = _weights(logits, samplers)
+    order = np.argsort(-weights, axis=1, kind="stable")
+    cumulative = np.take_along_axis(weights, order, axis=1).cumsum(axis=1)
+    top_p = np.array([[sampler.top_p] for sampler in samplers])
+    last = (cumulative < top_p * cumulative[:, -1:]).sum(axis=1, keepdims=True)
+    kept = np.take_along_axis(cumulative, last, axis=1)
+    place = _at(cumulative, _points(samplers) * kept)[:, None]
+    drawn: _Indices = np.take_along_axis(order, np.minimum(place, last), axis=1)[:, 0]
+    return drawn
+
+
+def _at(cumulative: _Weights, targets: _Weights) -> _Indices:
+    """Return for each row the index whose share of the cumulative sum contains its target."""
+    index: _Indices = (cumulative <= targets).sum(axis=1)
+    bounded: _Indices = np.minimum(index, cumulative.shape[1] - 1)
+    return bounded

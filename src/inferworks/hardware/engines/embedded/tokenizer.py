@@ -14,6 +14,8 @@ from inferworks.hardware.engines.base import Message
 BYTES = 256
 """Tokens below this are bytes."""
 
+_ASCII = 128
+
 
 @dataclass(frozen=True, slots=True)
 class Tokenizer:
@@ -42,14 +44,19 @@ class Detokenizer:
     Bytes that are no UTF-8 become U+FFFD, as soon as it is certain that they are none.
     """
 
-    __slots__ = ("_decoder",)
+    __slots__ = ("_decoder", "_partial")
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._partial = False
 
     def feed(self, token: int) -> str:
         """Return the characters that `token`, a byte, completes."""
-        return self._decoder.decode(token.to_bytes(1, "little"))
+        if token < _ASCII and not self._partial:
+            return chr(token)
+        text = self._decoder.decode(token.to_bytes(1, "little"))
+        self._partial = bool(self._decoder.getstate()[0])
+        return text
 
     def rest(self) -> str:
         """Return U+FFFD for a character that was begun and not finished."""

@@ -1,0 +1,62 @@
+"""The file a replica writes about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from inferworks.hardware.spool import ReplicaState, Spool, StateLine, StepLine, read_spool
+from inferworks.ids import CallId, ModelId, NodeId, ReplicaId
+
+
+def spool_at(path: Path) -> Spool:
+    """A spool of replica r on node n."""
+    return Spool(path, ReplicaId("r"), NodeId("n"), ModelId("m"))
+
+
+def test_lines_come_back_as_they_were_written(tmp_path: Path) -> None:
+    """States and steps are read back in order, the steps numbered from one."""
+    spool = spool_at(tmp_path / "s")
+    spool.state(ReplicaState.IDLE, 7)
+    spool.step(8, 2, ((CallId("a"), 0, 1, 9),))
+    spool.step(10, 1, ())
+    spool.close()
+    assert read_spool(tmp_path / "s") == (
+        StateLine(ReplicaState.IDLE, 7, ReplicaId("r"), NodeId("n"), ModelId("m")),
+        StepLine(1, 8, 2, ((CallId("a"), 0, 1, 9),)),
+        StepLine(2, 10, 1, ()),
+    )
+
+
+def test_the_wire_form_is_the_documented_one(tmp_path: Path) -> None:
+    """Other programs read the file, so its bytes are fixed."""
+    spool = spool_at(tmp_path / "s")
+    spool.state(ReplicaState.IDLE, 7)
+    spool.step(8, 2, ((CallId("a"), 64, 0, 64),))
+    spool.close()
+    assert (tmp_path / "s").read_bytes() == (
+        b'{"t":"state","state":"idle","at_ns":7,"replica":"r","node":"n","model":"m"}\n'
+        b'{"t":"step","seq":1,"start_ns":8,"duration_ns":2,"calls":[["a",64,0,64]]}\n'
+    )
+
+
+def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    """Whatever byte a write stopped at, the whole lines before it are readable."""
+    spool = spool_at(tmp_path / "s")
+    spool.step(1, 1, ())
+    spool.step(2, 1, ())
+    spool.close()
+    whole = (tmp_path / "s").read_bytes()
+    first = whole.index(b"\n") + 1
+    for cut in range(first, len(whole)):
+        (tmp_path / "torn").write_bytes(whole[:cut])
+        assert [line.seq for line in read_spool(tmp_path / "torn")] == [1]  # type: ignore[union-attr]
+
+
+def test_damage_inside_is_not_passed_over(tmp_path: Path) -> None:
+    """A whole line that is not ours is an error, not a gap."""
+    (tmp_path / "s").write_bytes(b'{"t":"else"}\n')
+    with pytest.raises(msgspec.DecodeError):
+        read_spool(tmp_path / "s")
