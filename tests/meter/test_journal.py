@@ -108,6 +108,21 @@ async def test_one_wake_up_for_each_group(monkeypatch: pytest.MonkeyPatch) -> No
     journal.close()
 
 
+async def test_who_is_woken_joins_the_next_group() -> None:
+    """Callers that commit again as soon as they are woken share a transaction, not one each."""
+    store = MemoryStore()
+    journal = started(store)
+
+    async def client(who: int) -> None:
+        for n in range(10):
+            await journal.commit(make_usage(call_id=f"{who}-{n}"))
+
+    await asyncio.gather(*(client(who) for who in range(50)))
+    journal.close()
+    assert len(usage_ids(store)) == 500
+    assert store.writes <= 50
+
+
 async def test_close_commits_everything_queued() -> None:
     """Nothing that was appended before closing is lost."""
     store = MemoryStore()

@@ -31,7 +31,7 @@ class State(StrEnum):
     """Provisioned but not working: crashed, or being repaired."""
 
 
-class Capacity(msgspec.Struct, frozen=True):
+class Capacity(msgspec.Struct, frozen=True, gc=False):
     """One replica, one interval, one state: `duration_ns` of the interval was spent in `state`.
 
     The rows of one interval sum to its length; the intervals of a replica neither overlap nor leave gaps.
@@ -45,7 +45,7 @@ class Capacity(msgspec.Struct, frozen=True):
     duration_ns: int
 
 
-class StepCall(msgspec.Struct, frozen=True, array_like=True):
+class StepCall(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A call's part in one engine step."""
 
     call_id: CallId
@@ -54,7 +54,7 @@ class StepCall(msgspec.Struct, frozen=True, array_like=True):
     context_tokens: int
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One scheduler iteration of a replica's engine: the ground truth for attribution."""
 
     replica: ReplicaId
@@ -64,7 +64,7 @@ class Step(msgspec.Struct, frozen=True):
     calls: tuple[StepCall, ...]
 
 
-class Activity(msgspec.Struct, frozen=True):
+class Activity(msgspec.Struct, frozen=True, gc=False):
     """Use of a resource by something that is no call. Exactly once by (`source`, `id`)."""
 
     source: str

@@ -4,7 +4,8 @@ A call is one authenticated request for work. It ends in exactly one `Usage`, wh
 answered, refused, failed, cancelled by its client or cut off by a crash. What was tried for it are the
 `legs` of that Usage, one per attempt, so that a failover neither hides cost nor counts it twice.
 
-All values are frozen; times are integer nanoseconds since 1970-01-01 UTC.
+All values are frozen; times are integer nanoseconds since 1970-01-01 UTC. Facts hold no cycles, so they
+are kept from the garbage collector (`gc=False`): reading a million of them takes half the time.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Confidence(StrEnum):
     """Derived from what was seen; an interrupted stream of a silent upstream."""
 
 
-class Tokens(msgspec.Struct, frozen=True):
+class Tokens(msgspec.Struct, frozen=True, gc=False):
     """Token counts. `cache_read` is part of `input`, `reasoning` is part of `output`."""
 
     input: int = 0
@@ -63,7 +64,7 @@ class Tokens(msgspec.Struct, frozen=True):
 NO_TOKENS = Tokens()
 
 
-class Leg(msgspec.Struct, frozen=True):
+class Leg(msgspec.Struct, frozen=True, gc=False):
     """One attempt to serve a call at one offer."""
 
     offer: OfferId
@@ -81,7 +82,7 @@ class Leg(msgspec.Struct, frozen=True):
     confidence: Confidence
 
 
-class Opened(msgspec.Struct, frozen=True):
+class Opened(msgspec.Struct, frozen=True, gc=False):
     """A call was admitted and is about to be sent upstream. Durable before the upstream sees it."""
 
     call_id: CallId
@@ -98,7 +99,7 @@ class Opened(msgspec.Struct, frozen=True):
     request_bytes: int
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
+class Checkpoint(msgspec.Struct, frozen=True, gc=False):
     """How far a long stream has come; the newest one is what a crash leaves."""
 
     call_id: CallId
@@ -107,7 +108,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     response_bytes: int
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """How a call ended. Exactly one per call."""
 
     call_id: CallId

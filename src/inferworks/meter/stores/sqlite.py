@@ -33,6 +33,7 @@ _LOCK_TIMEOUT_S: Final = 30.0
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
+    "PRAGMA fullfsync = ON",  # on macOS a plain fsync stops short of the disk
     "PRAGMA wal_autocheckpoint = 4000",  # pages of 4 KiB: one pause per 16 MB written
     "PRAGMA cache_size = -16000",  # KiB
 )
