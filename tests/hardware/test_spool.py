@@ -7,19 +7,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from inferworks.clock import SimClock
 from inferworks.hardware.spool import ReplicaState, Spool, StateLine, StepLine, read_spool
 from inferworks.ids import CallId, ModelId, NodeId, ReplicaId
 
 
 def spool_at(path: Path) -> Spool:
     """A spool of replica r on node n."""
-    return Spool(path, ReplicaId("r"), NodeId("n"), ModelId("m"))
+    return Spool(path, SimClock(7), ReplicaId("r"), NodeId("n"), ModelId("m"))
 
 
 def test_lines_come_back_as_they_were_written(tmp_path: Path) -> None:
     """States and steps are read back in order, the steps numbered from one."""
     spool = spool_at(tmp_path / "s")
-    spool.state(ReplicaState.IDLE, 7)
+    spool.enter(ReplicaState.IDLE)
     spool.step(8, 2, ((CallId("a"), 0, 1, 9),))
     spool.step(10, 1, ())
     spool.close()
@@ -33,7 +34,7 @@ def test_lines_come_back_as_they_were_written(tmp_path: Path) -> None:
 def test_the_wire_form_is_the_documented_one(tmp_path: Path) -> None:
     """Other programs read the file, so its bytes are fixed."""
     spool = spool_at(tmp_path / "s")
-    spool.state(ReplicaState.IDLE, 7)
+    spool.enter(ReplicaState.IDLE)
     spool.step(8, 2, ((CallId("a"), 64, 0, 64),))
     spool.close()
     assert (tmp_path / "s").read_bytes() == (
@@ -60,3 +61,16 @@ def test_damage_inside_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "s").write_bytes(b'{"t":"else"}\n')
     with pytest.raises(msgspec.DecodeError):
         read_spool(tmp_path / "s")
+
+
+def test_a_beat_repeats_the_state(tmp_path: Path) -> None:
+    """While nothing runs, a beat says that the state, whatever it is, still holds."""
+    spool = spool_at(tmp_path / "s")
+    spool.start(3)
+    spool.beat()
+    spool.enter(ReplicaState.DRAINING)
+    spool.beat()
+    spool.close()
+    lines = read_spool(tmp_path / "s")
+    states = [(line.state, line.at_ns) for line in lines if isinstance(line, StateLine)]
+    assert states == [("starting", 3), ("starting", 7), ("draining", 7), ("draining", 7)]

@@ -11,6 +11,8 @@ Rejected. A socket to the parent (what is in it is lost with the parent); a line
     {"t":"state","state":"idle","at_ns":1,"replica":"r1","node":"n1","model":"m"}
     {"t":"step","seq":1,"start_ns":1,"duration_ns":2,"calls":[["call_1",64,0,64]]}
 
+A state is repeated now and then while nothing runs, which says that it still holds.
+
 Times are wall-clock nanoseconds carried on by the monotonic clock, so they never run backwards and
 steps never overlap. A step's calls are `[call, prefill_tokens, decode_tokens, context_tokens]`: tokens
 of the prompt read in this step, tokens fed back to make the next ones (over all choices of the call),
@@ -27,11 +29,13 @@ over all its steps, completed or not: the prefill tokens of a call that got an a
 from __future__ import annotations
 
 import os
+import threading
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
+from inferworks.clock import Clock
 from inferworks.ids import CallId, ModelId, NodeId, ReplicaId
 
 
@@ -79,26 +83,51 @@ _DECODER = msgspec.json.Decoder(Line)
 
 
 class Spool:
-    """A file that only grows. OSError when it cannot be opened or written."""
+    """A file that only grows. OSError when it cannot be opened or written.
 
-    def __init__(self, path: Path, replica: ReplicaId, node: NodeId, model: ModelId) -> None:
+    Two threads write to it: the event loop its states, the engine its steps and beats. The lock makes
+    reading the clock and writing the line one act, so that states stand in the order of their time.
+    """
+
+    def __init__(
+        self, path: Path, clock: Clock, replica: ReplicaId, node: NodeId, model: ModelId
+    ) -> None:
+        self._clock = clock
         self._replica, self._node, self._model = replica, node, model
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._encoder = msgspec.json.Encoder()
+        self._lock = threading.Lock()
+        self._state = ReplicaState.STARTING
         self._seq = 0
 
-    def state(self, state: ReplicaState, at_ns: int) -> None:
-        """Record that the replica is in `state` from `at_ns` on."""
-        self._append(StateLine(state, at_ns, self._replica, self._node, self._model))
+    def start(self, at_ns: int) -> None:
+        """Record that the replica has been starting since `at_ns`."""
+        with self._lock:
+            self._append_state(at_ns)
+
+    def enter(self, state: ReplicaState) -> None:
+        """Record that the replica is in `state` from now on."""
+        with self._lock:
+            self._state = state
+            self._append_state(self._clock.now_ns())
+
+    def beat(self) -> None:
+        """Record that nothing has changed: a reader knows the capacity up to the last line."""
+        with self._lock:
+            self._append_state(self._clock.now_ns())
 
     def step(self, start_ns: int, duration_ns: int, calls: tuple[CallTokens, ...]) -> None:
-        """Record a step."""
-        self._seq += 1
-        self._append(StepLine(self._seq, start_ns, duration_ns, calls))
+        """Record a step that is over."""
+        with self._lock:
+            self._seq += 1
+            self._append(StepLine(self._seq, start_ns, duration_ns, calls))
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+    def _append_state(self, at_ns: int) -> None:
+        self._append(StateLine(self._state, at_ns, self._replica, self._node, self._model))
 
     def _append(self, line: Line) -> None:
         data = self._encoder.encode(line) + b"\n"

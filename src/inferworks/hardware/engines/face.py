@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from inferworks.clock import Clock
@@ -101,13 +100,3 @@ class Face:
 def _call_id(exchange: Exchange) -> CallId:
     given = exchange.headers.get(CALL_ID_HEADER)
     return new_call_id() if not given else CallId(given.decode("latin-1"))
-
-
-async def first_of(*events: asyncio.Event) -> None:
-    """Wait until one of the events is set."""
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

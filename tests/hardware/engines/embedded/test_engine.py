@@ -244,3 +244,20 @@ def test_closing_answers_whoever_still_waits() -> None:
                 await bench.pieces(ask())
 
     asyncio.run(run())
+
+
+def test_it_says_now_and_then_that_it_is_idle() -> None:
+    """While nothing runs, the thread reports it at every beat."""
+
+    async def run() -> None:
+        loop, beats = asyncio.get_running_loop(), asyncio.Semaphore(0)
+
+        def beat() -> None:
+            loop.call_soon_threadsafe(beats.release)
+
+        engine = EmbeddedEngine(Model(1), "tiny", SystemClock(), on_idle=beat, beat_s=0.01)
+        for _ in range(3):
+            await asyncio.wait_for(beats.acquire(), timeout=30)
+        await engine.close()
+
+    asyncio.run(run())

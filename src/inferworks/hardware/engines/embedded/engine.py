@@ -47,6 +47,9 @@ from inferworks.hardware.spool import CallTokens
 OnStep = Callable[[int, int, tuple[CallTokens, ...]], None]
 """Hears of each step: start_ns, duration_ns, and what each call had of it."""
 
+OnIdle = Callable[[], None]
+"""Hears, between steps, that nothing has run for a while."""
+
 
 class _Mailbox:
     """The event loop's end of a call: pieces arrive, one reader takes them."""
@@ -185,6 +188,8 @@ class _Stepper:
         batch: Batch,
         clock: Clock,
         on_step: OnStep,
+        on_idle: OnIdle,
+        beat_s: float,
         tell: Callable[[_News], None],
         refuse: Callable[[_Mailbox, CallError], None],
     ) -> None:
@@ -193,6 +198,8 @@ class _Stepper:
         self._batch = batch
         self._clock = clock
         self._on_step = on_step
+        self._on_idle = on_idle
+        self._beat_s = beat_s
         self._tell = tell
         self._refuse = refuse
         self._calls: dict[Ticket, _Call] = {}
@@ -210,12 +217,20 @@ class _Stepper:
     def _take_orders(self) -> None:
         """Carry out every order there is; wait for one when there is nothing to step."""
         if self._batch.empty:
-            self._obey(self.orders.get())
+            self._obey(self._await_order())
         try:
             while self._open:
                 self._obey(self.orders.get_nowait())
         except Empty:
             return
+
+    def _await_order(self) -> _Order:
+        """Sleep until there is an order, saying now and then that there was none."""
+        while True:
+            try:
+                return self.orders.get(timeout=self._beat_s)
+            except Empty:
+                self._on_idle()
 
     def _obey(self, order: _Order) -> None:
         match order:
@@ -307,6 +322,10 @@ def ignore_step(start_ns: int, duration_ns: int, calls: tuple[CallTokens, ...]) 
     """Record nothing, for whoever does not count."""
 
 
+def ignore_idle() -> None:
+    """Record nothing."""
+
+
 class EmbeddedEngine:
     """The engine seam over a `Model`. Made inside a running event loop, whose callbacks it uses."""
 
@@ -317,9 +336,15 @@ class EmbeddedEngine:
         clock: Clock,
         *,
         on_step: OnStep = ignore_step,
+        on_idle: OnIdle = ignore_idle,
+        beat_s: float = 10.0,
         waiting_limit: int = 1024,
     ) -> None:
-        """Start the thread. `waiting_limit` bounds the calls that wait for a row."""
+        """Start the thread, in which `on_step` and `on_idle` are called.
+
+        `on_idle` is called every `beat_s` seconds in which nothing ran; `waiting_limit` bounds
+        the calls that wait for a row.
+        """
         self._loop = asyncio.get_running_loop()
         self._card = model.card
         self._slots = model.slots
@@ -329,7 +354,9 @@ class EmbeddedEngine:
         self.ended = asyncio.Event()
         """Set when the thread is no more, whether closed or failed."""
         batch = Batch(model.slots, waiting_limit, PREFILL_CHUNK)
-        self._stepper = _Stepper(model, batch, clock, on_step, self._tell, self._refuse)
+        self._stepper = _Stepper(
+            model, batch, clock, on_step, on_idle, beat_s, self._tell, self._refuse
+        )
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 

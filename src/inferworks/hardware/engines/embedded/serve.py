@@ -35,7 +35,7 @@ import uvloop  # noqa: E402
 
 from inferworks.hardware.engines.embedded.engine import EmbeddedEngine  # noqa: E402
 from inferworks.hardware.engines.embedded.model import Model  # noqa: E402
-from inferworks.hardware.engines.face import Face, first_of  # noqa: E402
+from inferworks.hardware.engines.face import Face  # noqa: E402
 from inferworks.hardware.spool import ReplicaState, Spool  # noqa: E402
 from inferworks.http.server import HttpServer  # noqa: E402
 from inferworks.ids import ModelId, NodeId, ReplicaId  # noqa: E402
@@ -87,35 +87,37 @@ class _Replica:
     async def run(self) -> int:
         """Load, serve, drain; return the exit status."""
         options = self._options
-        self._record(ReplicaState.LOADING)
+        self._spool.enter(ReplicaState.LOADING)
         self._watch()
         model = Model(options.slots, threads=options.threads)
         model.warm()
         engine = EmbeddedEngine(
-            model, options.model, _CLOCK, on_step=self._spool.step, waiting_limit=options.waiting
+            model,
+            options.model,
+            _CLOCK,
+            on_step=self._spool.step,
+            on_idle=self._spool.beat,
+            waiting_limit=options.waiting,
         )
         face = Face(engine, _CLOCK, lambda: not (engine.ended.is_set() or self._drain.is_set()))
         server = HttpServer(face.handle)
         port = await server.start(options.host, options.port)
-        self._record(ReplicaState.IDLE)
+        self._spool.enter(ReplicaState.IDLE)
         _announce(port)
-        await first_of(self._drain, self._orphaned, engine.ended)
+        await _first_of(self._drain, self._orphaned, engine.ended)
         failed = engine.ended.is_set()
         await self._stop(server, engine)
         return 1 if failed else 0
 
     async def _stop(self, server: HttpServer, engine: EmbeddedEngine) -> None:
-        self._record(ReplicaState.DRAINING)
+        self._spool.enter(ReplicaState.DRAINING)
         stopping = asyncio.ensure_future(server.stop(self._options.drain_s))
         orphaned = asyncio.ensure_future(self._orphaned.wait())
         await asyncio.wait({stopping, orphaned}, return_when=asyncio.FIRST_COMPLETED)
         orphaned.cancel()
         await engine.close()
         await stopping
-        self._record(ReplicaState.DOWN)
-
-    def _record(self, state: ReplicaState) -> None:
-        self._spool.state(state, _CLOCK.now_ns())
+        self._spool.enter(ReplicaState.DOWN)
 
     def _watch(self) -> None:
         """Listen for signals, and for the end of standard input."""
@@ -126,6 +128,16 @@ class _Replica:
             target=_wait_for_end_of_input, args=(loop, self._orphaned), name="parent", daemon=True
         )
         parent.start()
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    """Wait until one of the events is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, orphaned: asyncio.Event) -> None:
@@ -142,8 +154,8 @@ def _announce(port: int) -> None:
 
 
 async def _serve(options: Options) -> int:
-    spool = Spool(options.spool, options.replica, options.node, options.model)
-    spool.state(ReplicaState.STARTING, _STARTED_NS)
+    spool = Spool(options.spool, _CLOCK, options.replica, options.node, options.model)
+    spool.start(_STARTED_NS)
     try:
         return await _Replica(options, spool).run()
     finally:
