@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -67,6 +68,8 @@ def demo(
     try:
         with _data_folder(keep=keep) as folder:
             done = _run(settings, plan, folder)
+    except asyncio.CancelledError:  # SIGTERM; Ctrl-C arrives as KeyboardInterrupt
+        raise click.Abort from None
     except UserError:
         raise
     except InferworksError as error:

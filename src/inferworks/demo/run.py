@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 import uvloop
@@ -177,7 +177,7 @@ def run(
         for party in PARTIES
     )
     secrets = open_accounts(accounts, prices, clock.now_ns())
-    lived = uvloop.run(_live(settings, plan, folder, secrets, watcher, clock))
+    lived = uvloop.run(_live(_World(settings, plan, folder, secrets, watcher, clock)))
     watcher.stage("Importing the bills, closing the span")
     charges = import_bills(folder, lived.span, take_in)
     with JournalReader(folder.journal) as journal:
@@ -209,83 +209,81 @@ def open_accounts(
     return secrets
 
 
-async def _live(
-    settings: Settings,
-    plan: Plan,
-    folder: DataFolder,
-    secrets: Mapping[CustomerId, str],
-    watcher: Watcher,
-    clock: Clock,
-) -> Lived:
+class _World(NamedTuple):
+    """What the run has to do, and with what."""
+
+    settings: Settings
+    plan: Plan
+    folder: DataFolder
+    secrets: Mapping[CustomerId, str]
+    watcher: Watcher
+    clock: Clock
+
+
+async def _live(world: _World) -> Lived:
     """Run the platform, send the traffic, train beside it, report what was stored, stop."""
     main = asyncio.current_task()
     assert main is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
+    start_ns = world.clock.now_ns()
+    world.watcher.stage("Starting the platform")
     try:
-        start_ns = clock.now_ns()
-        watcher.stage("Starting the platform")
-        async with running_platform(folder) as url:
-            with closing(Caller(url, MODEL, secrets)) as caller:
-                sample, answers, trained = await _work(
-                    settings, plan, folder, secrets, watcher, clock, caller, url
-                )
-            watcher.stage("Stopping the platform")
+        async with running_platform(world.folder) as url:
+            sample, answers, trained = await _work(world, url)
+            world.watcher.stage("Stopping the platform")
     except BaseExceptionGroup as group:
         raise _first(group) from group
-    return Lived(_whole_seconds(start_ns, clock.now_ns()), sample, answers, trained)
+    return Lived(_whole_seconds(start_ns, world.clock.now_ns()), sample, answers, trained)
 
 
-async def _work(
-    settings: Settings,
-    plan: Plan,
-    folder: DataFolder,
-    secrets: Mapping[CustomerId, str],
-    watcher: Watcher,
-    clock: Clock,
-    caller: Caller,
-    url: str,
-) -> tuple[Answered, tuple[Answered, ...], Trained]:
+async def _work(world: _World, url: str) -> tuple[Answered, tuple[Answered, ...], Trained]:
     """What happens while the platform runs."""
-    dataset = folder.path / DATASETS / "rollouts.npy"
-    dataset.parent.mkdir()
-    options = {
+    datasets = world.folder.path / DATASETS
+    datasets.mkdir()
+    options = _trainer_options(world.settings, url, datasets / "rollouts.npy")
+    async with _watching_files(world, datasets, url):
+        with closing(Caller(url, MODEL, world.secrets)) as caller:
+            sample = await caller.send(_sample_call())
+            world.watcher.stage("Calling and training")
+            world.watcher.expect(len(world.plan.calls))
+            async with asyncio.TaskGroup() as group:
+                training = group.create_task(
+                    run_trainer(world.folder.path, world.secrets[LAB], options)
+                )
+                traffic = group.create_task(caller.send_all(world.plan.calls, world.watcher.sent))
+    return sample, traffic.result(), training.result()
+
+
+def _trainer_options(settings: Settings, url: str, dataset: Path) -> Mapping[str, str]:
+    seconds = max(1.0, settings.seconds * _TRAINING_PERCENT / 100)
+    return {
         "url": url,
         "model": MODEL,
         "dataset": str(dataset),
         "node": NODE,
-        "seconds": str(max(1.0, settings.seconds * _TRAINING_PERCENT / 100)),
+        "seconds": str(seconds),
         "rollouts": str(_ROLLOUTS),
         "seed": str(settings.seed),
     }
-    async with _watching_files(folder, dataset.parent, url, secrets, clock):
-        sample = await caller.send(_sample_call())
-        watcher.stage("Calling and training")
-        watcher.expect(len(plan.calls))
-        async with asyncio.TaskGroup() as group:
-            trainer = group.create_task(run_trainer(folder.path, secrets[LAB], options))
-            traffic = group.create_task(caller.send_all(plan.calls, watcher.sent))
-    return sample, traffic.result(), trainer.result()
 
 
 @asynccontextmanager
-async def _watching_files(
-    folder: DataFolder, datasets: Path, url: str, secrets: Mapping[CustomerId, str], clock: Clock
-) -> AsyncIterator[None]:
+async def _watching_files(world: _World, datasets: Path, url: str) -> AsyncIterator[None]:
     """Measure what is stored while the block runs, and report it when the block has ended well."""
     held = {
         LAB: StoredBytes(DATASETS, Purpose.DATA_PREP, lambda: list(datasets.iterdir())),
-        _OPERATIONS: StoredBytes(LOGS, Purpose.SUPPORT, lambda: _kept_to_serve(folder)),
+        _OPERATIONS: StoredBytes(LOGS, Purpose.SUPPORT, lambda: _kept_to_serve(world.folder)),
     }
-    watching = asyncio.create_task(watch(tuple(held.values()), clock))
+    watching = asyncio.create_task(watch(tuple(held.values()), world.clock))
     try:
         yield
     finally:
         watching.cancel()
         await asyncio.wait({watching})
     for customer, store in held.items():
-        store.sample(clock.now_ns())
+        store.sample(world.clock.now_ns())
         event = store.event(f"demo.{customer}")
-        await asyncio.to_thread(report, [event], url, secrets[customer])
+        await asyncio.to_thread(report, [event], url, world.secrets[customer])
 
 
 def _kept_to_serve(folder: DataFolder) -> list[Path]:

@@ -54,7 +54,7 @@ PARTIES = (ACME, BARGAIN, FREE_TIER)
 
 LAB = CustomerId("lab")
 """Trains the next model: its calls are rollouts, its machine time is gradient descent."""
-_ACME_PERCENT = 80
+_ACME_PERCENT = 100
 """What `acme` is priced to bring in, in percent of the bill expected for the span."""
 _BARGAIN_DISCOUNT = 200
 """How many times less `bargain` pays for a token than `acme`: far under its cost on any machine."""

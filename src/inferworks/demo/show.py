@@ -40,7 +40,9 @@ def sections(done: Done) -> list[Section]:
         Section(
             "A question and its answer", lines=(f"> {SAMPLE_QUESTION}", done.lived.sample.text)
         ),
-        Section("What happened", ("", ""), [(fact.name, fact.text) for fact in facts(done)]),
+        Section(
+            "What happened", ("WHAT", "MEASURED"), [(fact.name, fact.text) for fact in facts(done)]
+        ),
         _statement(done.statement),
         _customers(done.statement),
         _questions(done.statement),
@@ -71,7 +73,7 @@ def page(done: Done) -> str:
         "One run of the whole house: customers called a model, a trainer learned from it, bills came in, "
         "and the books say what each answer earned and what it cost."
     )
-    prices = [Fact("Synthetic price", f"{name}: {price}") for name, price in price_lines()]
+    prices = "; ".join(f"{name} {price}" for name, price in price_lines())
     return render(
         Report(
             title="What the answers earned, and what they cost",
@@ -79,7 +81,7 @@ def page(done: Done) -> str:
             label=SYNTHETIC,
             statement=done.statement,
             charges=done.charges,
-            facts=(*facts(done), *prices),
+            facts=(*facts(done), Fact("Synthetic prices", prices)),
             sample=(SAMPLE_QUESTION, done.lived.sample.text),
         )
     )

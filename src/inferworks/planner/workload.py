@@ -101,7 +101,7 @@ def fit(workload: Workload, context_tokens: int) -> tuple[Workload, Fraction]:
 
     The factor comes back too; it is 1 when everything fits. No length becomes less than one token.
     """
-    longest = max(a.input_tokens + a.output_tokens for a in workload.arrivals)
+    longest = max(1, *(a.input_tokens + a.output_tokens for a in workload.arrivals))
     scale = min(Fraction(1), Fraction(context_tokens - 2, longest))
     arrivals = tuple(
         Arrival(a.at_ns, _scaled(a.input_tokens, scale), _scaled(a.output_tokens, scale))

@@ -139,6 +139,8 @@ _FUNCTIONS = {
     Function.COST_OF_REVENUE: "Cost of revenue",
     Function.UNUSED_CAPACITY: "Unused capacity",
 }
+_ENDS = {Function.COST_OF_REVENUE: "unassigned cost of revenue"}
+"""In the picture a customer bears its own cost of revenue; this end is what no customer bears."""
 
 
 def _parts(statement: Statement, function: Function) -> list[tuple[str, Sequence[Cell]]]:
@@ -243,7 +245,7 @@ def _colour(node: str) -> str:
 def _node_text(node: str) -> str:
     kind, _, name = node.partition(":")
     if kind == "function":
-        return _FUNCTIONS[Function(name)].lower()
+        return _ENDS.get(Function(name)) or _FUNCTIONS[Function(name)].lower()
     return _use_text(name) if kind == "use" else name
 
 
@@ -270,7 +272,7 @@ def _customers(statement: Statement) -> str:
         '<table class="bars"><thead><tr><th scope="col">Customer</th>'
         '<th scope="col" class="n income">Revenue</th>'
         '<th scope="col" class="n cost">Cost of revenue</th><th scope="col" class="n">Gross margin</th>'
-        f'<th scope="col" class="bar"><span class="quiet">loss | gain</span></th></tr></thead>'
+        f'<th scope="col" class="bar">loss | gain</th></tr></thead>'
         f"<tbody>{body}{_customer_row(total, 0)}</tbody></table>"
     )
     return _section(
@@ -326,8 +328,9 @@ def _questions(statement: Statement) -> str:
     columns = ("Does it include …?", "Pool", "Amount", "Cost of revenue", "R&D")
     return _section(
         "The five questions",
-        "“Compute cost” means nothing until these are answered. Each is an amount on a line of its own.",
-        _table(columns, rows) + "".join(_question_lines(q) for q in statement.questions),
+        "What “compute cost” says depends on what it includes. Each answer is an amount on its own line.",
+        f'<div class="asked">{_table(columns, rows)}</div>'
+        + "".join(_question_lines(q) for q in statement.questions),
     )
 
 
@@ -338,8 +341,8 @@ def _question_lines(question: Question) -> str:
     ]
     table = _table(("Function", "Used for", "Customer", "Bought as", "Amount"), rows)
     return (
-        f"<details><summary>{question.number}. {escape(question.text)}: divided by "
-        f"{escape(question.driver)}</summary>{table}</details>"
+        f"<details><summary>{question.number}. {escape(question.text)}: {escape(question.pool)}, "
+        f"divided by {escape(question.driver)}</summary>{table}</details>"
     )
 
 
@@ -442,7 +445,8 @@ def _cell(cell: Cell) -> str:
 
 def _money(amount: Amount) -> str:
     """An amount rounded for reading, with the exact one in its title."""
-    kind = f' class="{"loss" if amount.pico < 0 else "gain"}"' if amount.signed else ""
+    tells = amount.signed and amount.pico != 0
+    kind = f' class="{"loss" if amount.pico < 0 else "gain"}"' if tells else ""
     shown = round_pico(amount.pico, places=2).replace("-", "−")
     return f'<span{kind} title="{format_pico(amount.pico)}">{shown}</span>'
 

@@ -38,7 +38,7 @@ p { margin: .5rem 0; max-width: 46rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem;
   margin: 1.25rem 0; padding: 0; list-style: none; }
 .tiles li { background: var(--sheet); border-radius: .5rem; padding: .7rem .9rem; }
-.tiles span { display: block; color: var(--quiet); font-size: .875rem; }
+.tiles li > span { display: block; color: var(--quiet); font-size: .875rem; }
 .tiles b { font-size: 1.5rem; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; margin: .75rem 0; font-size: .9375rem; }
@@ -64,7 +64,7 @@ svg.sankey { display: block; width: 100%; height: auto; }
 .unused { fill: var(--unused); } .unknown { fill: var(--unknown); } .support { fill: var(--support); }
 .other { fill: var(--people); }
 .narrow { display: none; }
-.bar { width: 42%; min-width: 6rem; }
+.bar { width: 42%; min-width: 6rem; } thead .bar { text-align: center; }
 .bar svg { display: block; width: 100%; height: 1.35rem; }
 .bar .gain { fill: var(--gain); } .bar .loss { fill: var(--loss); }
 .bar line { stroke: var(--quiet); stroke-width: 1; vector-effect: non-scaling-stroke; }
@@ -82,6 +82,7 @@ dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
   .tiles { grid-template-columns: 1fr 1fr; } .tiles b { font-size: 1.25rem; }
   table { font-size: .875rem; }
   .bars .cost, .bars .income { display: none; }
+  .asked tr > :nth-child(2) { display: none; } thead .n { white-space: normal; }
 }
 @media print {
   :root { color-scheme: light; --ground: #fff; --sheet: #fff; --ink: #000; --quiet: #444;
