@@ -20,11 +20,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import uvloop
+from msgspec.structs import replace
 
-from inferworks.ids import CallId, new_call_id
+from inferworks.ids import new_call_id
 from inferworks.meter.journal import Journal
 from inferworks.meter.record import Record
 from inferworks.meter.stores.base import JournalStore
@@ -120,22 +120,16 @@ async def _client(journal: Journal, calls: range) -> None:
     opened, usage = make_opened(), make_usage()
     for _ in calls:
         call_id = new_call_id()
-        await journal.commit(_copy(opened, call_id))
-        await journal.commit(_copy(usage, call_id))
-
-
-def _copy(record: Any, call_id: CallId) -> Any:
-    """`record` as a fresh value of another call."""
-    fields = {name: getattr(record, name) for name in record.__struct_fields__}
-    return type(record)(**(fields | {"call_id": call_id}))
+        await journal.commit(replace(opened, call_id=call_id))
+        await journal.commit(replace(usage, call_id=call_id))
 
 
 def _bare_sqlite(path: Path, rows: int) -> Figures:
     """The same rows through `executemany`, in groups, on one thread and with nobody waiting."""
     opened, usage = make_opened(), make_usage()
     ids = [new_call_id() for _ in range(rows // 2)]
-    opened_rows = [OPENED.to_row(_copy(opened, id_)) for id_ in ids]
-    usage_rows = [USAGE.to_row(_copy(usage, id_)) for id_ in ids]
+    opened_rows = [OPENED.to_row(replace(opened, call_id=id_)) for id_ in ids]
+    usage_rows = [USAGE.to_row(replace(usage, call_id=id_)) for id_ in ids]
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
