@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -15,6 +16,10 @@ import uvloop
 from inferworks.cli.options import config_option, data_option, read_config
 from inferworks.config import Config
 from inferworks.wiring import Platform, open_platform
+
+_SWITCH_INTERVAL_S = 0.001
+"""How long the event loop may keep the journal's writer waiting for the interpreter. At Python's 5 ms
+the slowest hundredth of the commits took 96 ms under a saturated loop; at 1 ms, 5 ms."""
 
 
 @click.command()
@@ -38,6 +43,7 @@ def up(
       inferworks up --port 9000 --data /var/lib/inferworks
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     config = read_config(config_path, data_path)
     gateway = msgspec.structs.replace(
         config.gateway,
