@@ -65,9 +65,9 @@ def render(report: Report) -> str:
     parts = (
         _head(report),
         _tiles(statement),
-        _statement_table(statement),
         _where_the_money_went(statement),
         _customers(statement),
+        _statement_table(statement),
         _questions(statement),
         _what_happened(report),
         _bills(report),

@@ -29,7 +29,7 @@ body {
 main { max-width: 60rem; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: .5rem 0 .25rem; }
 h2 { font-size: 1.25rem; line-height: 1.3; margin: 2.75rem 0 .5rem; }
-p { margin: .5rem 0; max-width: 46rem; }
+p { margin: .5rem 0; max-width: 52rem; }
 .quiet { color: var(--quiet); }
 .label {
   background: var(--warn-ground); color: var(--warn-ink); border: 1px solid var(--warn-line);
