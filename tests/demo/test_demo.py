@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from inferworks.demo.processes import running_platform
+from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.reader import JournalReader
 
@@ -194,3 +197,15 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_platform_that_cannot_start_is_shown(tmp_path: Path) -> None:
+    """What it said is in the error; here, that its folder is in use."""
+    folder = DataFolder(tmp_path)
+
+    async def start() -> None:
+        async with running_platform(folder):
+            pytest.fail("it must not start")
+
+    with folder.hold(), pytest.raises(UserError, match=r"did not start; it said:\n.*is in use by"):
+        asyncio.run(start())
