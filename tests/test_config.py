@@ -58,7 +58,7 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, text: str, words: str
 
 def test_a_missing_file_is_named() -> None:
     """A file that was asked for must be there."""
-    with pytest.raises(ConfigError, match="nowhere.toml: no such configuration file"):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: no such configuration file"):
         load(Path("nowhere.toml"), {})
 
 
@@ -66,5 +66,5 @@ def test_a_wrong_variable_is_named() -> None:
     """A variable that names no setting is refused with the nearest one."""
     with pytest.raises(ConfigError, match="did you mean INFERWORKS_GATEWAY_PORT"):
         load(None, {"INFERWORKS_GATEWAY_PROT": "1"})
-    with pytest.raises(ConfigError, match="environment: gateway.port"):
+    with pytest.raises(ConfigError, match=r"environment: gateway\.port"):
         load(None, {"INFERWORKS_GATEWAY_PORT": "many"})

@@ -62,7 +62,7 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for `condition`, and fail when it does not come true."""
     async with asyncio.timeout(WAIT_S):
-        while not condition():  # noqa: ASYNC110 (any fact, not only events)
+        while not condition():
             await asyncio.sleep(0.002)
 
 

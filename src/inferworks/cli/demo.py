@@ -18,7 +18,7 @@ from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.bills.base import no_progress, open_bill
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.store import BookStore
-from inferworks.cli.books import READERS
+from inferworks.cli.books.import_bills import READERS
 from inferworks.cli.show import console, print_json, print_table
 from inferworks.clock import SystemClock
 from inferworks.demo.run import Done, Plan, Settings, prepare, run

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
 from inferworks import __version__
+from inferworks.cli.lazy import LazyGroup
 from inferworks.errors import UserError
 
 COMMANDS = {
@@ -20,26 +20,13 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are used, so that `--help` stays quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, in the order a newcomer needs them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command called `cmd_name`."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-
-@click.group(cls=LazyGroup)
-@click.version_option(__version__, prog_name="inferworks")
-def cli() -> None:
-    """Run inference behind one door, and know what every answer cost and earned."""
+cli = click.version_option(__version__, prog_name="inferworks")(
+    LazyGroup(
+        "inferworks",
+        COMMANDS,
+        "Run inference behind one door, and know what every answer cost and earned.",
+    )
+)
 
 
 def main() -> None:

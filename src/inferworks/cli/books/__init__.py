@@ -1,0 +1,14 @@
+"""`inferworks books`: bills in, statements out. One command file per verb."""
+
+from __future__ import annotations
+
+from inferworks.cli.lazy import LazyGroup
+
+VERBS = {
+    "import": "inferworks.cli.books.import_bills:import_bills",
+    "statement": "inferworks.cli.books.statement:statement",
+}
+
+books = LazyGroup(
+    "books", VERBS, "Import bills and time sheets; print what was earned and what it cost."
+)

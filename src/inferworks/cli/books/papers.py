@@ -1,0 +1,110 @@
+"""What a statement is drawn from: charges, facts, plans and rules, opened for reading."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from inferworks.accounts.plan import PricePlan
+from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.books.bills.base import parse_moment_ns
+from inferworks.books.charge import Charge
+from inferworks.books.policy import load_policy
+from inferworks.books.pools import default_pools, read_pools
+from inferworks.books.span import Span
+from inferworks.books.statement import (
+    Statement,
+    close_span,
+    whole_span,
+)
+from inferworks.books.store import BookStore
+from inferworks.books.workings import Rules
+from inferworks.catalog.load import model_catalog
+from inferworks.config import Config
+from inferworks.errors import BooksError, DataFolderError, UserError
+from inferworks.folder import DataFolder
+from inferworks.meter.facts import Facts
+from inferworks.meter.reader import JournalReader
+from inferworks.units import NS_PER_SECOND
+
+_ALWAYS = Span(0, 2**63 - 1)
+_LONGEST_CALL_NS = 86_400 * NS_PER_SECOND
+"""How long before a span its calls may have been opened and still use machines in it."""
+
+
+def drawn_up(
+    config: Config, policy: str, pools_path: Path | None, start_ns: int | None, end_ns: int | None
+) -> Statement:
+    """The statement that the command line asks for."""
+    folder = DataFolder(Path(config.data.folder))
+    if not folder.path.is_dir():
+        raise DataFolderError(
+            f"no data folder {folder.path}; name it with --data, or begin with: "
+            "inferworks books import FILE"
+        )
+    wanted = Span(
+        _ALWAYS.start_ns if start_ns is None else start_ns,
+        _ALWAYS.end_ns if end_ns is None else end_ns,
+    )
+    charges, currency = _charges(folder, wanted, config.books.currency)
+    facts, plans = _facts(folder, wanted), _plans(folder)
+    span = wanted.meet(*whole_span(charges, facts)) if None in (start_ns, end_ns) else wanted
+    try:
+        return close_span(
+            charges, facts, plans, load_policy(policy), currency, *span, rules=_rules(pools_path)
+        )
+    except BooksError as error:
+        raise click.ClickException(f"no statement can be drawn up: {error}") from error
+
+
+def _charges(folder: DataFolder, span: Span, currency: str) -> tuple[list[Charge], str]:
+    """The charges that meet `span`, and their currency; none when nothing was imported yet."""
+    if not folder.books.exists():
+        return [], currency
+    with BookStore(folder.books, read_only=True) as store:
+        return store.charges(*span), store.currency
+
+
+def _facts(folder: DataFolder, span: Span) -> Facts:
+    """The meter's facts for `span`; none when nothing was ever served here."""
+    if not folder.journal.exists():
+        return Facts((), (), (), ())
+    with JournalReader(folder.journal) as reader:
+        return reader.facts(max(0, span.start_ns - _LONGEST_CALL_NS), span.end_ns)
+
+
+def _plans(folder: DataFolder) -> list[PricePlan]:
+    """Every price plan; none when there are no customers yet."""
+    if not folder.accounts.exists():
+        return []
+    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+        return accounts.plans()
+
+
+def _rules(pools_path: Path | None) -> Rules:
+    if pools_path is None:
+        return Rules(default_pools(), model_catalog())
+    try:
+        text = pools_path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the pools file {pools_path}: {error}") from error
+    return Rules(read_pools(text, pools_path.name), model_catalog())
+
+
+def moments(from_text: str | None, to_text: str | None) -> tuple[int | None, int | None]:
+    """The two ends of the span asked for."""
+    start_ns, end_ns = _moment(from_text), _moment(to_text)
+    if start_ns is not None and end_ns is not None and end_ns <= start_ns:
+        raise click.BadParameter(f"--to {to_text} must be after --from {from_text}")
+    return start_ns, end_ns
+
+
+def _moment(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_moment_ns(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}") from error
