@@ -1,6 +1,6 @@
 """How fast the embedded engine is, alone and behind HTTP, and what a step costs.
 
-    PYTHONPATH=src python benchmarks/engine.py [--json]
+    PYTHONPATH=src python benchmarks/engine.py [--json] [--tokens N]
 
 Three parts. *In process*: n endless streams at once, straight at the engine. *Over HTTP*: the same
 through a served process and sockets, read by this one. *Weights*: a mixed load is run, and the length
@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import subprocess
 import sys
@@ -42,7 +41,6 @@ from inferworks.hardware.spool import CallTokens, StepLine, read_spool
 from inferworks.ids import CallId
 
 STREAMS = (1, 2, 4, 8, 16)
-TOKENS = 128
 PROMPT = "Tell me a long story about Ada."
 TERMS = ("fixed", "prefill", "prefill_context", "decode", "decode_context")
 
@@ -91,23 +89,23 @@ async def read(engine: EmbeddedEngine, ask: Ask) -> None:
             pass
 
 
-def speed(streams: int, run: Callable[[], float], cpu: Callable[[], float],
+def speed(tokens: int, streams: int, run: Callable[[], float], cpu: Callable[[], float],
           steps_ns: Callable[[], list[int]]) -> Speed:  # fmt: skip
     """Measure one run; `run` returns its seconds, `cpu` and `steps_ns` read counters."""
     before, seen = cpu(), len(steps_ns())
     elapsed = run()
     used = cpu() - before
     durations = steps_ns()[seen:]
-    tokens = streams * TOKENS
+    written = streams * tokens
     return Speed(
         streams,
-        round(tokens / elapsed),
+        round(written / elapsed),
         round(sum(durations) / len(durations) / 1e6, 3),
-        round(used / tokens * 1e6, 1),
+        round(used / written * 1e6, 1),
     )
 
 
-def in_process(model: Model) -> list[Speed]:
+def in_process(model: Model, tokens: int) -> list[Speed]:
     """Measure the engine without HTTP."""
     trace = Trace()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -115,14 +113,14 @@ def in_process(model: Model) -> list[Speed]:
 
         def run(streams: int) -> float:
             begin = time.perf_counter()
-            runner.run(_read_all(engine, [endless("c", PROMPT, TOKENS)] * streams))
+            runner.run(_read_all(engine, [endless("c", PROMPT, tokens)] * streams))
             return time.perf_counter() - begin
 
         def steps_ns() -> list[int]:
             return [duration for duration, _ in trace.steps]
 
         run(2)
-        rows = [speed(n, partial(run, n), time.process_time, steps_ns) for n in STREAMS]
+        rows = [speed(tokens, n, partial(run, n), time.process_time, steps_ns) for n in STREAMS]
         runner.run(engine.close())
     return rows
 
@@ -135,13 +133,13 @@ async def _read_all(engine: EmbeddedEngine, asks: list[Ask]) -> None:
     await asyncio.gather(*(read(engine, ask) for ask in asks))
 
 
-async def stream_over_http(port: int) -> int:
+async def stream_over_http(port: int, tokens: int) -> int:
     """Read one streamed answer to its end; return its size in bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     fields = {
         "model": "inferworks-tiny",
         "messages": [{"role": "user", "content": PROMPT}],
-        "max_tokens": TOKENS,
+        "max_tokens": tokens,
         "temperature": 0,
         "ignore_eos": True,
         "stream": True,
@@ -159,12 +157,11 @@ async def stream_over_http(port: int) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of another process, from /proc."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """User and system time of another process, by the kernel's clock for it (Linux)."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
-def over_http() -> list[Speed]:
+def over_http(tokens: int) -> list[Speed]:
     """Measure a served process through sockets."""
     with tempfile.TemporaryDirectory() as folder:
         spool = Path(folder) / "spool"
@@ -173,16 +170,16 @@ def over_http() -> list[Speed]:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             port = json.loads(process.stdout.readline())["port"]
-            rows = _measure_http(process.pid, port, spool)
+            rows = _measure_http(process.pid, port, spool, tokens)
             process.terminate()
     return rows
 
 
-def _measure_http(pid: int, port: int, spool: Path) -> list[Speed]:
+def _measure_http(pid: int, port: int, spool: Path, tokens: int) -> list[Speed]:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
 
         async def together(streams: int) -> None:
-            await asyncio.gather(*(stream_over_http(port) for _ in range(streams)))
+            await asyncio.gather(*(stream_over_http(port, tokens) for _ in range(streams)))
 
         def run(streams: int) -> float:
             begin = time.perf_counter()
@@ -193,7 +190,9 @@ def _measure_http(pid: int, port: int, spool: Path) -> list[Speed]:
             return [line.duration_ns for line in read_spool(spool) if isinstance(line, StepLine)]
 
         run(2)
-        return [speed(n, partial(run, n), partial(cpu_seconds, pid), steps_ns) for n in STREAMS]
+        return [
+            speed(tokens, n, partial(run, n), partial(cpu_seconds, pid), steps_ns) for n in STREAMS
+        ]
 
 
 def mixed_load(model: Model) -> Trace:
@@ -262,12 +261,13 @@ def main(argv: list[str]) -> int:
     """Run all three parts and print them."""
     parser = argparse.ArgumentParser(description="Measure the embedded engine.")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--tokens", type=int, default=128, help="tokens of each answer")
     parser.add_argument("--threads", type=int, default=1, help="threads of a step, in process")
     options = parser.parse_args(argv)
     sys.setswitchinterval(0.0002)  # as the served process does
     model = Model(32, threads=options.threads)
     model.warm()
-    inside, http = in_process(model), over_http()
+    inside, http = in_process(model, options.tokens), over_http(options.tokens)
     weights = fit(mixed_load(model))
     if options.json:
         whole = {

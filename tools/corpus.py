@@ -238,7 +238,7 @@ _MULTIPLY = ("What is {a} x {b}?", "{a} x {b} =", "Multiply {a} by {b}.",
 
 
 def _operand(rng: random.Random) -> int:
-    return rng.randrange(100) if rng.random() < 0.65 else rng.randrange(1000)
+    return rng.randrange(100) if rng.random() < 0.8 else rng.randrange(1000)
 
 
 def add(rng: random.Random) -> Example:
