@@ -156,6 +156,22 @@ def test_ctrl_c_lets_running_streams_finish(tmp_path: Path, number: signal.Signa
         assert sum(p.decode_tokens for s in facts.steps for p in s.calls) == 399
 
 
+def test_the_platform_ends_with_whoever_holds_its_input(tmp_path: Path) -> None:
+    """With --until-eof a platform whose starter is gone stops by itself, in good order."""
+    command = [sys.executable, "-m", "inferworks", "up", "--until-eof", "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--data", str(tmp_path / "data")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert "ready at" in process.stdout.readline()
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+
+
 def test_a_revoked_key_stops_working(tmp_path: Path) -> None:
     """Keys made, listed and revoked by the command line take effect on the running platform."""
     data = ("--data", str(tmp_path / "data"))

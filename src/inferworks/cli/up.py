@@ -27,10 +27,17 @@ the slowest hundredth of the commits took 96 ms under a saturated loop; at 1 ms,
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8080]"
 )
+@click.option(
+    "--until-eof", is_flag=True, help="Stop when standard input ends: with whoever holds it."
+)
 @config_option
 @data_option
 def up(
-    host: str | None, port: int | None, config_path: Path | None, data_path: Path | None
+    host: str | None,
+    port: int | None,
+    until_eof: bool,
+    config_path: Path | None,
+    data_path: Path | None,
 ) -> None:
     """Run the platform: gateway, one replica of the embedded engine, meter.
 
@@ -50,12 +57,14 @@ def up(
         host=host or config.gateway.host,
         port=config.gateway.port if port is None else port,
     )
-    uvloop.run(_run(msgspec.structs.replace(config, gateway=gateway)))
+    uvloop.run(_run(msgspec.structs.replace(config, gateway=gateway), until_eof=until_eof))
 
 
-async def _run(config: Config) -> None:
+async def _run(config: Config, *, until_eof: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    if until_eof:
+        loop.add_reader(sys.stdin.fileno(), _stop_at_eof, stop)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, _stop_or_quit, stop)
     async with open_platform(config, os.environ) as platform:
@@ -63,6 +72,12 @@ async def _run(config: Config) -> None:
         await stop.wait()
         click.echo("Stopping: running answers are finished first. Ctrl-C again stops at once.")
     click.echo("Stopped.")
+
+
+def _stop_at_eof(stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stop.set()
 
 
 def _stop_or_quit(stop: asyncio.Event) -> None:

@@ -1,7 +1,7 @@
 """The platform and the trainer as processes of their own: started, waited for, always ended.
 
 Each process leads a session of its own, so that Ctrl-C is heard here alone and we decide in which order
-things stop. What they print goes to files and is shown only when they fail.
+things stop. The platform stops when we are gone, however we went: its standard input ends then. What they print goes to files and is shown only when they fail.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ async def _started(folder: Path, log: Path) -> asyncio.subprocess.Process:
     """Start the platform with a configuration of its own, whatever lies in the working directory."""
     config = folder / "inferworks.toml"
     config.write_text(f'[engine]\nnode = "{NODE}"\n', encoding="utf-8")
-    options = ["--port", "0", "--config", str(config), "--data", str(folder)]
+    options = ["--until-eof", "--port", "0", "--config", str(config), "--data", str(folder)]
     with log.open("wb") as output:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "inferworks", "up", *options, stdin=asyncio.subprocess.DEVNULL,
+            sys.executable, "-m", "inferworks", "up", *options, stdin=asyncio.subprocess.PIPE,
             stdout=output, stderr=output, env=_environment({}), start_new_session=True,
         )  # fmt: skip
 
