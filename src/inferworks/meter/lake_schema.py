@@ -1,0 +1,353 @@
+"""The lake's tables: what a sealed segment's Parquet columns are called, and how facts become columns.
+
+The contract between the meter, the books' engine and a stranger's DuckDB or Spark. Each table is a
+folder of the lake, cut by the UTC day of its `day_column`:
+
+    <lake>/usage/day=2026-11-21/<segment>.parquet
+
+Times are integer nanoseconds since 1970-01-01 UTC, enumerations are their text, counts are 64-bit
+integers: nothing is rounded on the way in or out, `records_of(batch_of(facts)) == facts`. A usage is
+flat, with the columns of the leg that served it beside the tokens it is charged for; every attempt is
+in `legs`. A column is added at the end and never changes its meaning or type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import pyarrow as pa
+
+from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, ProjectId, ReplicaId
+from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
+from inferworks.meter.usage import Confidence, Leg, Outcome, Tokens, Usage
+from inferworks.purpose import Purpose
+from inferworks.units import Unit
+
+Fact: TypeAlias = Usage | Step | Capacity | Activity
+
+DAY_NS: Final = 86_400 * 1_000_000_000
+"""A UTC day; leap seconds are not counted, as everywhere in Unix time."""
+
+
+def _text(name: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, pa.string(), nullable=nullable)
+
+
+def _count(name: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, pa.int64(), nullable=nullable)
+
+
+def _list(name: str, fields: Iterable[pa.Field]) -> pa.Field:
+    return pa.field(
+        name, pa.list_(pa.field("element", pa.struct(fields), nullable=False)), nullable=False
+    )
+
+
+_TOKENS: Final = (
+    _count("input_tokens"),
+    _count("output_tokens"),
+    _count("cache_read_tokens"),
+    _count("reasoning_tokens"),
+)
+_LEG: Final = (
+    _text("offer"),
+    _text("provider"),
+    _text("replica", nullable=True),
+    _count("started_ns"),
+    _count("first_token_ns", nullable=True),
+    _count("ended_ns"),
+    _text("outcome"),
+    _count("status"),
+    *_TOKENS,
+    _text("confidence"),
+    _text("region"),
+    _text("chip"),
+)
+_STEP_CALL: Final = (
+    _text("call_id"),
+    _count("prefill_tokens"),
+    _count("decode_tokens"),
+    _count("context_tokens"),
+)
+
+USAGE: Final = pa.schema([
+    _text("call_id"),
+    _text("customer"),
+    _text("project"),
+    _text("key_id"),
+    _text("purpose"),
+    _text("endpoint"),
+    _text("model"),
+    pa.field("stream", pa.bool_(), nullable=False),
+    _count("opened_ns"),
+    _count("first_byte_ns", nullable=True),
+    _count("closed_ns"),
+    _text("outcome"),
+    _count("status"),
+    _text("error_code", nullable=True),
+    *_TOKENS,
+    _text("confidence"),
+    _count("request_bytes"),
+    _count("response_bytes"),
+    # The last leg: the one that served the call, or failed it last. Empty when none was tried.
+    _text("provider"),
+    _text("offer"),
+    _text("replica", nullable=True),
+    _text("region"),
+    _text("chip"),
+    _list("legs", _LEG),
+])  # fmt: skip
+"""One row per call that ended."""
+
+STEP: Final = pa.schema([
+    _text("replica"),
+    _count("seq"),
+    _count("start_ns"),
+    _count("duration_ns"),
+    _list("calls", _STEP_CALL),
+])  # fmt: skip
+"""One row per engine step."""
+
+CAPACITY: Final = pa.schema([
+    _text("replica"),
+    _text("node"),
+    _text("state"),
+    _count("start_ns"),
+    _count("end_ns"),
+    _count("duration_ns"),
+])  # fmt: skip
+"""One row per replica, interval and state."""
+
+ACTIVITY: Final = pa.schema([
+    _text("source"),
+    _text("id"),
+    _text("resource"),
+    _text("purpose"),
+    _text("customer", nullable=True),
+    _count("start_ns"),
+    _count("end_ns"),
+    _count("quantity"),
+    _text("unit"),
+    _text("description"),
+])  # fmt: skip
+"""One row per use of a resource by something that is no call."""
+
+_Row: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LakeTable:
+    """One table of the lake, and how its facts become columns and facts again."""
+
+    name: str
+    """Its folder in the lake, and the journal's table it comes from."""
+    schema: pa.Schema
+    key: tuple[str, ...]
+    """The columns that name a row; the same as in the journal."""
+    day_column: str
+    """The column whose UTC day the row is filed under."""
+    to_row: Callable[[Any], _Row]
+    """A fact's values in the order of `schema`; a list of structs as a sequence of tuples."""
+    from_row: Callable[[_Row], Fact]
+    """The other way round."""
+
+
+def batch_of(table: LakeTable, facts: Sequence[Fact]) -> pa.RecordBatch:
+    """`facts` as columns of `table`, in their order."""
+    columns = zip(*map(table.to_row, facts), strict=True) if facts else [()] * len(table.schema)
+    arrays = [_array(field, values) for field, values in zip(table.schema, columns, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
+
+
+def records_of(table: LakeTable, batch: pa.RecordBatch) -> Iterator[Fact]:
+    """The facts in `batch`, whose columns are those of `table`, in their order."""
+    columns = [_values(batch.column(name)) for name in table.schema.names]
+    return map(table.from_row, zip(*columns, strict=True))
+
+
+def key_of(table: LakeTable, fact: Fact) -> tuple[str | int, ...]:
+    """The values that name `fact` in `table`."""
+    return tuple(getattr(fact, column) for column in table.key)
+
+
+def _array(field: pa.Field, values: Sequence[Any]) -> pa.Array:
+    """One column; a list of structs is put together from its children, which is ten times as fast."""
+    if not pa.types.is_list(field.type):
+        return pa.array(values, field.type)
+    element = field.type.value_type
+    rows = [row for value in values for row in value]
+    children = zip(*rows, strict=True) if rows else [()] * element.num_fields
+    arrays = [pa.array(column, child.type) for child, column in zip(element, children, strict=True)]
+    structs = pa.StructArray.from_arrays(arrays, fields=list(element))
+    offsets = pa.array([0, *accumulate(map(len, values))], pa.int32())
+    return pa.ListArray.from_arrays(offsets, structs, type=field.type)
+
+
+def _values(column: pa.Array) -> Sequence[Any]:
+    """A column as Python values; a list of structs as lists of tuples."""
+    if not pa.types.is_list(column.type):
+        values: list[Any] = column.to_pylist()
+        return values
+    structs = column.flatten()
+    children = [child.to_pylist() for child in structs.flatten()]
+    rows = list(zip(*children, strict=True))
+    ends = accumulate(column.value_lengths().to_pylist(), initial=0)
+    return [rows[begin:end] for begin, end in pairwise(ends)]
+
+
+def _tokens_row(tokens: Tokens) -> _Row:
+    return (tokens.input, tokens.output, tokens.cache_read, tokens.reasoning)
+
+
+def _leg_row(leg: Leg) -> _Row:
+    return (
+        leg.offer,
+        leg.provider,
+        leg.replica,
+        leg.started_ns,
+        leg.first_token_ns,
+        leg.ended_ns,
+        leg.outcome.value,
+        leg.status,
+        *_tokens_row(leg.tokens),
+        leg.confidence.value,
+        *_place(leg),
+    )
+
+
+def _place(leg: Leg) -> tuple[str, str]:
+    """The region and the chip, empty where a leg does not tell."""
+    return getattr(leg, "region", ""), getattr(leg, "chip", "")
+
+
+_LEG_NAMES: Final = tuple(field.name for field in _LEG)
+_LEG_TOKENS: Final = slice(8, 12)
+
+
+def _leg(row: _Row) -> Leg:
+    tokens = Tokens(*row[_LEG_TOKENS])
+    return msgspec.convert(dict(zip(_LEG_NAMES, row, strict=True)) | {"tokens": tokens}, Leg)
+
+
+def _usage_row(usage: Usage) -> _Row:
+    served = usage.legs[-1] if usage.legs else None
+    return (
+        usage.call_id,
+        usage.customer,
+        usage.project,
+        usage.key_id,
+        usage.purpose.value,
+        usage.endpoint,
+        usage.model,
+        usage.stream,
+        usage.opened_ns,
+        usage.first_byte_ns,
+        usage.closed_ns,
+        usage.outcome.value,
+        usage.status,
+        usage.error_code,
+        *_tokens_row(usage.tokens),
+        usage.confidence.value,
+        usage.request_bytes,
+        usage.response_bytes,
+        *(_served_row(served) if served else ("", "", None, "", "")),
+        [_leg_row(leg) for leg in usage.legs],
+    )
+
+
+def _served_row(leg: Leg) -> _Row:
+    return (leg.provider, leg.offer, leg.replica, *_place(leg))
+
+
+def _usage(row: _Row) -> Usage:
+    return Usage(
+        call_id=CallId(row[0]),
+        customer=CustomerId(row[1]),
+        project=ProjectId(row[2]),
+        key_id=KeyId(row[3]),
+        purpose=Purpose(row[4]),
+        endpoint=row[5],
+        model=ModelId(row[6]),
+        stream=row[7],
+        opened_ns=row[8],
+        first_byte_ns=row[9],
+        closed_ns=row[10],
+        outcome=Outcome(row[11]),
+        status=row[12],
+        error_code=row[13],
+        tokens=Tokens(*row[14:18]),
+        confidence=Confidence(row[18]),
+        request_bytes=row[19],
+        response_bytes=row[20],
+        legs=tuple(map(_leg, row[-1])),
+    )
+
+
+def _step_row(step: Step) -> _Row:
+    calls = [
+        (call.call_id, call.prefill_tokens, call.decode_tokens, call.context_tokens)
+        for call in step.calls
+    ]
+    return (step.replica, step.seq, step.start_ns, step.duration_ns, calls)
+
+
+def _step(row: _Row) -> Step:
+    replica, seq, start_ns, duration_ns, calls = row
+    parts = tuple(StepCall(CallId(call[0]), *call[1:]) for call in calls)
+    return Step(ReplicaId(replica), seq, start_ns, duration_ns, parts)
+
+
+def _capacity_row(row: Capacity) -> _Row:
+    return (row.replica, row.node, row.state.value, row.start_ns, row.end_ns, row.duration_ns)
+
+
+def _capacity(row: _Row) -> Capacity:
+    replica, node, state, start_ns, end_ns, duration_ns = row
+    return Capacity(ReplicaId(replica), NodeId(node), State(state), start_ns, end_ns, duration_ns)
+
+
+def _activity_row(activity: Activity) -> _Row:
+    return (
+        activity.source,
+        activity.id,
+        activity.resource,
+        activity.purpose.value,
+        activity.customer,
+        activity.start_ns,
+        activity.end_ns,
+        activity.quantity,
+        activity.unit.value,
+        activity.description,
+    )
+
+
+def _activity(row: _Row) -> Activity:
+    source, id_, resource, purpose, customer, start_ns, end_ns, quantity, unit, description = row
+    return Activity(
+        source=source,
+        id=id_,
+        resource=resource,
+        purpose=Purpose(purpose),
+        customer=None if customer is None else CustomerId(customer),
+        start_ns=start_ns,
+        end_ns=end_ns,
+        quantity=quantity,
+        unit=Unit(unit),
+        description=description,
+    )
+
+
+_TABLES: Final = (
+    LakeTable("usage", USAGE, ("call_id",), "opened_ns", _usage_row, _usage),
+    LakeTable("step", STEP, ("replica", "start_ns", "seq"), "start_ns", _step_row, _step),
+    LakeTable(
+        "capacity", CAPACITY, ("replica", "start_ns", "state"), "start_ns", _capacity_row, _capacity
+    ),
+    LakeTable("activity", ACTIVITY, ("source", "id"), "start_ns", _activity_row, _activity),
+)
+LAKE_TABLES: Final[Mapping[str, LakeTable]] = {table.name: table for table in _TABLES}
+"""The tables by name."""
