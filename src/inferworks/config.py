@@ -77,6 +77,8 @@ class Engine(Section, frozen=True):
     node: Annotated[
         str, Meta(min_length=1, description="Name of this machine, as its bills call it.")
     ] = "local"
+    region: Annotated[str, Meta(description="Where this machine stands, for statements.")] = "local"
+    chip: Annotated[str, Meta(description="What its replicas run on, for statements.")] = "cpu"
     start_timeout_s: Annotated[
         float, Meta(gt=0, description="Time a replica has to become ready.")
     ] = 60.0

@@ -160,6 +160,8 @@ async def _fleet(
             node=NodeId(config.engine.node),
             model=EMBEDDED_MODEL,
             slots=config.engine.slots,
+            region=config.engine.region,
+            chip=config.engine.chip,
         )
         for number in range(config.engine.replicas)
     ]

@@ -180,4 +180,6 @@ class Fleet:
             provider=self._provider,
             origin=Origin.parse(replica.url),
             replica=spec.replica,
+            region=spec.region,
+            chip=spec.chip,
         )

@@ -22,6 +22,10 @@ class Offer(msgspec.Struct, frozen=True):
     origin: Origin
     replica: ReplicaId | None = None
     """The replica behind it when it is our own."""
+    region: str = ""
+    """Where it runs; empty when unknown."""
+    chip: str = ""
+    """What it runs on; empty when unknown."""
 
 
 class Load:

@@ -125,13 +125,20 @@ class OpenCall:
         self._check_open()
         self._response_bytes += n_bytes
 
-    def leg_started(self, offer: OfferId, provider: str, replica: ReplicaId | None) -> None:
+    def leg_started(
+        self,
+        offer: OfferId,
+        provider: str,
+        replica: ReplicaId | None,
+        region: str = "",
+        chip: str = "",
+    ) -> None:
         """An attempt begins at `offer`; `replica` is None for somebody else's API."""
         self._check_open()
         if self._leg is not None:
             raise RuntimeError(f"call {self.opened.call_id}: a leg began before the last one ended")
         now_ns = self._clock.now_ns()
-        self._leg = _RunningLeg(offer, provider, replica, now_ns)
+        self._leg = _RunningLeg(offer, provider, replica, region, chip, now_ns)
         self._next_checkpoint_ns = now_ns + self._checkpoint_ns
 
     def first_token(self) -> None:
@@ -226,21 +233,31 @@ class _RunningLeg:
     """An attempt that has not ended, with its running tally."""
 
     __slots__ = (
+        "chip",
         "confidence",
         "first_token_ns",
         "offer",
         "provider",
+        "region",
         "replica",
         "started_ns",
         "tokens",
     )
 
     def __init__(
-        self, offer: OfferId, provider: str, replica: ReplicaId | None, started_ns: int
+        self,
+        offer: OfferId,
+        provider: str,
+        replica: ReplicaId | None,
+        region: str,
+        chip: str,
+        started_ns: int,
     ) -> None:
         self.offer = offer
         self.provider = provider
         self.replica = replica
+        self.region = region
+        self.chip = chip
         self.started_ns = started_ns
         self.first_token_ns: int | None = None
         self.tokens = NO_TOKENS
@@ -259,6 +276,8 @@ class _RunningLeg:
             status=status,
             tokens=self.tokens,
             confidence=self.confidence,
+            region=self.region,
+            chip=self.chip,
         )
 
 

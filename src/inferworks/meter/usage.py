@@ -80,6 +80,10 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
     """The upstream's HTTP status; 0 when it gave none."""
     tokens: Tokens
     confidence: Confidence
+    region: str = ""
+    """Where it ran, as the offer says; empty when unknown."""
+    chip: str = ""
+    """What it ran on, as the offer says; empty when unknown."""
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False):

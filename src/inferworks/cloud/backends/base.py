@@ -18,6 +18,8 @@ class ReplicaSpec(msgspec.Struct, frozen=True):
     model: ModelId
     slots: int
     """Sequences it runs at once."""
+    region: str = ""
+    chip: str = ""
 
 
 class RunningReplica(Protocol):
