@@ -28,7 +28,7 @@ from inferworks.errors import InferworksError, UserError
 from inferworks.folder import DataFolder
 
 
-@click.command()
+@click.command(short_help="Run the whole house once, with a report.")
 @click.option("--seconds", type=click.IntRange(2, 3600), default=20, show_default=True,
               help="How long calls are sent.")  # fmt: skip
 @click.option("--calls", type=click.IntRange(FEWEST_CALLS, 100_000),

@@ -21,7 +21,7 @@ from inferworks.meter.reader import JournalReader
 _TIMEOUTS = Timeouts(connect_s=2.0, first_byte_s=2.0, between_bytes_s=2.0)
 
 
-@click.command()
+@click.command(short_help="Show whether it runs, and what it metered.")
 @config_option
 @data_option
 @json_option

@@ -22,7 +22,7 @@ _SWITCH_INTERVAL_S = 0.001
 the slowest hundredth of the commits took 96 ms under a saturated loop; at 1 ms, 5 ms."""
 
 
-@click.command()
+@click.command(short_help="Run the platform until Ctrl-C.")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8080]"

@@ -9,6 +9,4 @@ VERBS = {
     "statement": "inferworks.cli.books.statement:statement",
 }
 
-books = LazyGroup(
-    "books", VERBS, "Import bills and time sheets; print what was earned and what it cost."
-)
+books = LazyGroup("books", VERBS, "Bills in; what was earned and what it cost out.")
