@@ -29,6 +29,7 @@ HOUSE = """
 DRIVERS = {
     "accounts.stores": "accounts.stores.base",
     "meter.stores": "meter.stores.base",
+    "meter.lakes": "meter.lakes.base",
     "cloud.providers": "cloud.providers.base",
     "cloud.backends": "cloud.backends.base",
     "books.bills": "books.bills.base",

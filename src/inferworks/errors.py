@@ -4,6 +4,7 @@
     ├── UserError               the user can mend it; its text is one line: what, where, what to do
     │   ├── ConfigError         a setting that is unknown, of the wrong type or impossible
     │   ├── DataFolderError     the data folder is in use, unreadable or of another version
+    │   ├── LakeError           the lake cannot be read or written, or is not what its manifest says
     │   ├── BillError           a bill line that cannot be accepted; carries file, line and column
     │   └── MoneyError          an amount that is not exact, or of the wrong currency
     ├── CallError               a call that is answered with an error body; carries its HTTP status
@@ -32,6 +33,10 @@ class ConfigError(UserError):
 
 class DataFolderError(UserError):
     """The data folder cannot be used."""
+
+
+class LakeError(UserError):
+    """The lake cannot be read or written, or is not what its manifest says."""
 
 
 class MoneyError(UserError):

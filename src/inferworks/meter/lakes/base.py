@@ -1,0 +1,45 @@
+"""The lake seam: named objects of bytes, in a folder or an object store.
+
+`stub.MemoryLake` is the fake that ships, `local.LocalLake` a folder, `object.ObjectLake` any object
+store. All pass `inferworks.testing.lakes.check_lake_store`, and so should yours.
+
+A name is made of parts joined by `/`, e.g. `usage/day=2026-11-21/0f3c.parquet`. Every LakeError names the
+object and the lake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class LakeStore(Protocol):
+    """Keeps objects. Any number of processes may use one lake at once."""
+
+    @property
+    def url(self) -> str:
+        """Where the lake is, for people."""
+        ...
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep `data` as `name`, durably: whole, or LakeError and what was there before."""
+        ...
+
+    def create(self, name: str, data: bytes) -> bool:
+        """As `put` if there is no `name` yet; False, and nothing changed, if there is.
+
+        Of several at once, one wins. After a LakeError the object is there whole or not at all.
+        """
+        ...
+
+    def get(self, name: str) -> bytes:
+        """The bytes of `name`; LakeError when there is none or it cannot be read."""
+        ...
+
+    def names(self, folder: str) -> Sequence[str]:
+        """The names of all objects below `folder`, in order; those that are whole, and no others."""
+        ...
+
+    def locate(self, name: str) -> str:
+        """The path or URL under which other tools find `name`."""
+        ...

@@ -1,0 +1,93 @@
+"""Where sealed segments are kept."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from obstore.store import LocalStore, MemoryStore
+
+from inferworks.errors import ConfigError, LakeError
+from inferworks.meter.lakes.base import LakeStore
+from inferworks.meter.lakes.detect import lake_at
+from inferworks.meter.lakes.local import Files, LocalLake
+from inferworks.meter.lakes.object import ObjectLake
+from inferworks.meter.lakes.stub import MemoryLake
+from inferworks.testing.lakes import check_lake_store
+
+LAKES: dict[str, Callable[[Path], LakeStore]] = {
+    "stub": lambda _: MemoryLake(),
+    "local": LocalLake,
+    "obstore memory": lambda _: ObjectLake(MemoryStore(), "memory://"),
+    "obstore local": lambda path: ObjectLake(LocalStore(path, mkdir=True), path.as_uri()),
+    "path": lambda path: lake_at(str(path)),
+    "file": lambda path: lake_at(path.as_uri()),
+    "memory": lambda _: lake_at("memory://"),
+}
+
+
+@pytest.mark.parametrize("make", LAKES.values(), ids=LAKES.keys())
+def test_conforms(make: Callable[[Path], LakeStore], tmp_path: Path) -> None:
+    """Every lake keeps the promises of the seam."""
+    check_lake_store(make(tmp_path / "a lake"))
+
+
+class FullDisk(Files):
+    """A disk with room for a part of a file."""
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write half of it."""
+        path.write_bytes(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_leaves_nothing_half(tmp_path: Path) -> None:
+    """When the disk is full, no object and no part of one is left, and what was there stays."""
+    LocalLake(tmp_path).put("a/b", b"before")
+    lake = LocalLake(tmp_path, FullDisk())
+    for write in (lake.put, lake.create):
+        with pytest.raises(LakeError, match=r"a/b: cannot be written .*: No space left on device"):
+            write("a/b", b"after that")
+    assert lake.get("a/b") == b"before"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["b"]
+
+
+def test_what_a_kill_left_is_swept_away(tmp_path: Path) -> None:
+    """An unnamed file of a process that died goes with the next put, once it is an hour old."""
+    lake = LocalLake(tmp_path)
+    lake.put("a/b", b"")
+    old, young = tmp_path / ".tmp" / "old", tmp_path / ".tmp" / "young"
+    old.write_bytes(b"half")
+    young.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    LocalLake(tmp_path).put("a/b", b"")
+    assert young.exists()
+    assert not old.exists()
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    """A lake in the place of a file is one clear line."""
+    (tmp_path / "lake").write_text("")
+    lake = LocalLake(tmp_path / "lake")
+    with pytest.raises(LakeError, match="cannot be written"):
+        lake.put("a/b", b"")
+    with pytest.raises(LakeError, match="cannot be read"):
+        lake.get("a/b")
+
+
+def test_without_obstore_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL that needs the extra names it."""
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    with pytest.raises(ConfigError, match=r"s3://bucket/x needs obstore; .*inferworks\[objects\]"):
+        lake_at("s3://bucket/x")
+
+
+@pytest.mark.parametrize("url", ["ftp://host/lake", "s3://", "nonsense://x"])
+def test_a_url_of_no_lake_is_refused(url: str) -> None:
+    """What is no object store is refused, by the setting's name."""
+    with pytest.raises(ConfigError, match=r"lake\.url: .* cannot be used"):
+        lake_at(url)
