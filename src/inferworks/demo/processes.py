@@ -1,7 +1,8 @@
 """The platform and the trainer as processes of their own: started, waited for, always ended.
 
 Each process leads a session of its own, so that Ctrl-C is heard here alone and we decide in which order
-things stop. The platform stops when we are gone, however we went: its standard input ends then. What they print goes to files and is shown only when they fail.
+things stop. The platform stops when we are gone, however we went: its standard input ends then. What they
+print goes to files and is shown only when they fail.
 """
 
 from __future__ import annotations
