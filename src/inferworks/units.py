@@ -13,6 +13,7 @@ class Unit(StrEnum):
 
     INPUT_TOKENS = "input_tokens"
     CACHE_READ_TOKENS = "cache_read_tokens"
+    CACHE_WRITE_TOKENS = "cache_write_tokens"
     OUTPUT_TOKENS = "output_tokens"
     REASONING_TOKENS = "reasoning_tokens"
     REQUESTS = "requests"

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from inferworks.accounts.plan import PricePlan, plan_at
 from inferworks.errors import MoneyError
-from inferworks.ids import CustomerId
+from inferworks.ids import CustomerId, ModelId
+from inferworks.units import Unit
 
+INPUT, OUTPUT = Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS
 ACME, OTHER = CustomerId("acme"), CustomerId("other")
 
 
@@ -21,7 +23,8 @@ def plan(effective_ns: int, customer: CustomerId = ACME, price: str = "1") -> Pr
 def test_price_per_million_is_exact():
     """Six decimals of a price per million are whole picounits per token."""
     made = PricePlan.per_million(ACME, 1, "USD", "0.000001", "12.5")
-    assert (made.input_pico_per_token, made.output_pico_per_token) == (1, 12_500_000)
+    rates = [made.terms.rate_of(unit, ModelId("any")) for unit in (INPUT, OUTPUT)]
+    assert rates == [1, 12_500_000]
 
 
 @pytest.mark.parametrize("price", ["0.0000001", "one", "", "NaN"])

@@ -6,7 +6,8 @@ Debits are positive, credits negative. Accounts are named by what they are:
     Costs:<pool>:<natural class>                          a pool; empty once it is allocated
     Expenses:<function>:<natural class>:<pool>            what it was for
     Assets:Receivable:<customer>                          what customers owe us
-    Income:Usage:<customer>                               what they paid for
+    Income:<item>:<customer>                              what they paid for: usage, subscription, ...
+    Liabilities:Credits:<customer>                        what they paid ahead and have not used
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import msgspec
 
 from inferworks.books.allocate import Allocated
 from inferworks.books.policy import Policy
-from inferworks.books.rate import Revenue
+from inferworks.books.rate import Item, Revenue
 from inferworks.errors import BooksError
 from inferworks.money import format_pico
 
@@ -95,20 +96,25 @@ def _allocation(item: Allocated, policy: Policy, currency: str, at_ns: int) -> E
 
 
 def _sales(revenue: Revenue, currency: str, at_ns: int) -> list[Entry]:
-    earned: dict[str, int] = defaultdict(int)
+    earned: dict[tuple[Item, str], int] = defaultdict(int)
     for row in revenue.rated:
-        earned[row.customer] += row.amount_pico
+        earned[row.item, row.customer] += row.amount_pico
     return [
         Entry(
             at_ns,
-            f"usage {customer}",
+            f"{item} {customer}",
             (
-                Posting(f"Assets:Receivable:{customer}", amount_pico, currency),
-                Posting(f"Income:Usage:{customer}", -amount_pico, currency),
+                Posting(f"{_DEBITED.get(item, _RECEIVABLE)}:{customer}", amount_pico, currency),
+                Posting(f"Income:{item.title()}:{customer}", -amount_pico, currency),
             ),
         )
-        for customer, amount_pico in sorted(earned.items())
+        for (item, customer), amount_pico in sorted(earned.items())
     ]
+
+
+_RECEIVABLE = "Assets:Receivable"
+_DEBITED = {Item.BREAKAGE: "Liabilities:Credits"}
+"""What an item of revenue is drawn from; the rest is owed by its customer."""
 
 
 def _cost_account(item: Allocated) -> str:

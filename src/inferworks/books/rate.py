@@ -1,51 +1,136 @@
-"""Rating: what a call earns. Tokens times the price in force; whole picounits; nothing rounds.
+"""Rating: what calls earn. Whole picounits; a price per unit never rounds.
 
 A call earns at the price in force when it was opened, and only if its purpose is one that customers pay
 for and it was answered, or cut short by its client or by a crash of ours after it had begun: then it
 pays for the tokens it was delivered. A refused or failed call pays nothing.
+
+Two steps, so that one machine and many do the same. *Sum*: each call's tokens fall into buckets, each
+into exactly one (theorem 4), and are added up by who, what and which day. *Rate*: `rate_sums` turns the
+sums of one customer, plan and period into amounts (`books/plans.py`) and hands them back down to the
+sums. An engine that has added up the calls itself begins at the second step. The period is the calendar
+month, cut to the plan's time in force and to the span: a statement of half a month counts tiers from the
+start of that half.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
-from inferworks.accounts.plan import PricePlan, plan_at
+from inferworks.accounts.plan import PerUnit, Price, PricePlan, Terms, plan_at
 from inferworks.books.drivers import INPUT, OUTPUT
+from inferworks.books.months import day_of, month_of, months
+from inferworks.books.plans import discount_pico, period_part, scheme_pico
 from inferworks.books.span import Span
 from inferworks.errors import BooksError, MoneyError
-from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
-from inferworks.meter.usage import Outcome, Usage
+from inferworks.ids import CallId, CustomerId, KeyId, ModelId, ProjectId
+from inferworks.meter.usage import Outcome, Tokens, Usage
+from inferworks.money import Key, split
 from inferworks.purpose import Purpose
+from inferworks.units import Unit
 
 EARNING = frozenset({Purpose.SERVE_PAID, Purpose.CUSTOMER_TRAINING})
 PAYING = frozenset({Outcome.ANSWERED, Outcome.CANCELLED, Outcome.CRASHED})
 
+NO_PROJECT, NO_KEY, NO_MODEL = ProjectId("(no project)"), KeyId("(no key)"), ModelId("(no model)")
+"""Whom a fee belongs to in a period in which nothing was used."""
 
-class Rated(msgspec.Struct, frozen=True):
-    """Tokens of one kind at one price, and what they earned: `tokens * pico_per_token`."""
+DIRECTIONS = {
+    Unit.INPUT_TOKENS: INPUT,
+    Unit.CACHE_READ_TOKENS: INPUT,
+    Unit.CACHE_WRITE_TOKENS: INPUT,
+    Unit.OUTPUT_TOKENS: OUTPUT,
+    Unit.REASONING_TOKENS: OUTPUT,
+}
+"""The side of a call that a bucket is part of. (FOCUS TokenDirection)"""
+
+
+class Item(StrEnum):
+    """What an amount of revenue is for."""
+
+    USAGE = "usage"
+    SUBSCRIPTION = "subscription"
+    DISCOUNT = "discount"
+    MINIMUM = "minimum"
+    BREAKAGE = "breakage"
+    """Prepaid credit that expired unused."""
+
+
+class Label(NamedTuple):
+    """Whose revenue it is, what for, and on which day (its midnight, UTC)."""
 
     customer: CustomerId
     project: ProjectId
     key_id: KeyId
     model: ModelId
     purpose: Purpose
-    direction: str
-    """FOCUS's TokenDirection."""
+    day_ns: int
+
+
+class UsageSum(NamedTuple):
+    """How much of one unit the calls of one label used."""
+
+    label: Label
+    unit: Unit
+    quantity: int
+
+
+class Rated(msgspec.Struct, frozen=True):
+    """An amount of revenue, and what it was computed from."""
+
+    customer: CustomerId
+    project: ProjectId
+    key_id: KeyId
+    model: ModelId
+    purpose: Purpose
+    day_ns: int
+    item: Item
+    unit: Unit | None
+    """The bucket that was used; None where the amount is for no unit."""
     effective_ns: int
-    """From when the price was in force."""
-    pico_per_token: int
-    tokens: int
+    """From when the plan was in force."""
+    plan_sha256: str
+    """The hash of the plan's terms (theorem 14)."""
+    pico_per_unit: int | None
+    """The price, where it does not depend on what else was used in the period."""
+    quantity: int
     amount_pico: int
+
+    @property
+    def direction(self) -> str | None:
+        """FOCUS's TokenDirection; None for what is no token."""
+        return None if self.unit is None else DIRECTIONS.get(self.unit)
+
+    @property
+    def label(self) -> Label:
+        """Whose it is, what for, and when."""
+        return Label(
+            self.customer, self.project, self.key_id, self.model, self.purpose, self.day_ns
+        )
+
+
+class Unpriced(NamedTuple):
+    """Units that a customer used and its plan gives no price."""
+
+    customer: CustomerId
+    model: ModelId
+    unit: Unit
+    quantity: int
 
 
 class Revenue(msgspec.Struct, frozen=True):
-    """What the calls of a span earned, and how many calls of each customer had no price."""
+    """What a span earned, and what in it had no price: reported, never silently zero."""
 
     rated: tuple[Rated, ...]
-    unpriced: tuple[tuple[CustomerId, int], ...]
+    unpriced: tuple[tuple[CustomerId, int], ...] = ()
+    """Calls without any plan in force, by customer."""
+    unpriced_units: tuple[Unpriced, ...] = ()
+    """What the plan in force had no price for."""
 
     @property
     def amount_pico(self) -> int:
@@ -53,69 +138,311 @@ class Revenue(msgspec.Struct, frozen=True):
         return sum(row.amount_pico for row in self.rated)
 
 
+class BillingPeriod(NamedTuple):
+    """A plan and the part of a month in which it is rated."""
+
+    plan: PricePlan
+    span: Span
+    terms_sha256: str
+
+    @property
+    def key(self) -> tuple[CustomerId, int]:
+        """Names the period: a customer's never overlap."""
+        return self.plan.customer, self.span.start_ns
+
+
 def rate(usages: Iterable[Usage], plans: Sequence[PricePlan], span: Span, currency: str) -> Revenue:
-    """What the calls opened in `span` earned, by price and kind of token.
+    """What the calls opened in `span` earned, and the fees and minimums of `plans` in it.
 
-    MoneyError when a plan in force is in another currency; BooksError when a count is negative.
+    Pure; the order of `usages` and `plans` leaves no trace. MoneyError when a plan that is used is in
+    another currency; BooksError when a call's counts contradict themselves.
     """
-    by_customer = _by_customer(plans)
-    tokens: dict[tuple[str, ...], int] = defaultdict(int)
-    plan_of: dict[tuple[str, ...], tuple[Usage, PricePlan]] = {}
-    unpriced: dict[CustomerId, int] = defaultdict(int)
+    book = PlanBook(plans, span)
+    sums: dict[tuple[CustomerId, int], dict[tuple[Label, Unit], int]] = defaultdict(
+        lambda: defaultdict(int)
+    )
+    periods = {period.key: period for period in book.standing()}
+    without_plan: dict[CustomerId, int] = defaultdict(int)
     for usage in usages:
-        if not _earns(usage, span):
+        if not earns(usage, span):
             continue
-        plan = plan_at(by_customer.get(usage.customer, ()), usage.customer, usage.opened_ns)
-        if plan is None:
-            unpriced[usage.customer] += 1
+        period = book.period(usage.customer, usage.opened_ns)
+        if period is None:
+            without_plan[usage.customer] += 1
             continue
-        for direction, count in _counts(usage):
-            key = _key(usage, plan, direction)
-            plan_of.setdefault(key, (usage, _in_currency(plan, currency)))
-            tokens[key] += count
-    rated = tuple(_rated(*plan_of[key], key[-1], tokens[key]) for key in sorted(tokens))
-    return Revenue(rated, tuple(sorted(unpriced.items())))
+        label, meter = label_of(usage), sums[period.key]
+        periods[period.key] = period
+        for unit, quantity in buckets_of(usage):
+            meter[label, unit] += quantity
+    parts = [
+        rate_sums(
+            _usage_sums(sums[key]), _in_currency(periods[key].plan, currency), periods[key].span
+        )
+        for key in sorted(periods)
+    ]
+    return _joined(parts, tuple(sorted(without_plan.items())))
 
 
-def _earns(usage: Usage, span: Span) -> bool:
+def rate_sums(sums: Iterable[UsageSum], plan: PricePlan, span: Span) -> Revenue:
+    """What the `sums` of one customer come to under `plan` in `span`, which lies within one month.
+
+    Pure, and independent of the order and of the grain of `sums` up to where a largest remainder falls:
+    rows of usage at a price per unit are the same at any grain. `sums` may repeat a label.
+    """
+    totals: dict[tuple[Label, Unit], int] = defaultdict(int)
+    for label, unit, quantity in sums:
+        if quantity < 0:
+            raise BooksError(f"customer {label.customer}: {quantity} {unit} is negative")
+        totals[label, unit] += quantity
+    meters, unpriced = _metered(totals, plan.terms)
+    maker = _Maker(plan, span, month_of(span.start_ns), plan.terms.sha256)
+    rows = [row for price, meter in meters.items() for row in maker.usage(price, meter)]
+    rows += maker.fee(Item.SUBSCRIPTION, maker.part(plan.terms.subscription_pico), rows)
+    subtotal_pico = sum(row.amount_pico for row in rows)
+    off_pico = discount_pico(plan.terms.discounts, subtotal_pico, maker.month, span)
+    rows += maker.fee(Item.DISCOUNT, -off_pico, rows)
+    short_pico = maker.part(plan.terms.minimum_pico) - (subtotal_pico - off_pico)
+    rows += maker.fee(Item.MINIMUM, max(0, short_pico), rows)
+    return Revenue(tuple(sorted(rows, key=_row_order)), unpriced_units=unpriced)
+
+
+def rate_again(revenue: Revenue, plans: Sequence[PricePlan], span: Span) -> Revenue:
+    """The amounts of `revenue` rated once more, from its quantities and the hash on each row.
+
+    Equal to `revenue.rated` when theorem 14 holds. BooksError when no plan has the hash of a row.
+    Breakage is not rated and is left out.
+    """
+    book = PlanBook(plans, span)
+    sums: dict[tuple[CustomerId, int], list[UsageSum]] = defaultdict(list)
+    periods: dict[tuple[CustomerId, int], BillingPeriod] = {}
+    for row in revenue.rated:
+        if row.item is Item.BREAKAGE:
+            continue
+        period = book.period(row.customer, max(row.day_ns, row.effective_ns, span.start_ns))
+        if period is None or period.terms_sha256 != row.plan_sha256:
+            raise BooksError(
+                f"theorem 14 (provenance): customer {row.customer} has no plan from "
+                f"{row.effective_ns} with hash {row.plan_sha256}"
+            )
+        periods[period.key] = period
+        if row.unit is not None:
+            sums[period.key].append(UsageSum(row.label, row.unit, row.quantity))
+    parts = [rate_sums(sums[key], periods[key].plan, periods[key].span) for key in sorted(periods)]
+    return _joined(parts, ())
+
+
+def by_call(rated: Rated, usages: Iterable[Usage], plans: Sequence[PricePlan]) -> dict[CallId, int]:
+    """The amount of one row given back to its calls, by what each used of the row's unit.
+
+    A fee goes by tokens. The parts sum to the row; nothing comes back when no call of it is given.
+    """
+    quantities: dict[CallId, int] = {}
+    for usage in usages:
+        if label_of(usage) != rated.label or usage.outcome not in PAYING:
+            continue
+        plan = plan_at(plans, usage.customer, usage.opened_ns)
+        if plan is not None and plan.effective_ns == rated.effective_ns:
+            counts = dict(buckets_of(usage))
+            tokens = usage.tokens.input + usage.tokens.output
+            quantities[usage.call_id] = tokens if rated.unit is None else counts[rated.unit]
+    return _spread(rated.amount_pico, quantities)
+
+
+def earns(usage: Usage, span: Span) -> bool:
+    """Whether `usage` was opened in `span` and is one that customers pay for."""
     return span.holds(usage.opened_ns) and usage.purpose in EARNING and usage.outcome in PAYING
 
 
-def _counts(usage: Usage) -> tuple[tuple[str, int], tuple[str, int]]:
-    tokens = usage.tokens
-    if tokens.input < 0 or tokens.output < 0:
-        raise BooksError(f"call {usage.call_id} has a negative token count: {tokens}")
-    return (INPUT, tokens.input), (OUTPUT, tokens.output)
-
-
-def _rated(usage: Usage, plan: PricePlan, direction: str, tokens: int) -> Rated:
-    price = plan.input_pico_per_token if direction == INPUT else plan.output_pico_per_token
-    return Rated(
-        customer=usage.customer,
-        project=usage.project,
-        key_id=usage.key_id,
-        model=usage.model,
-        purpose=usage.purpose,
-        direction=direction,
-        effective_ns=plan.effective_ns,
-        pico_per_token=price,
-        tokens=tokens,
-        amount_pico=tokens * price,
-    )
-
-
-def _key(usage: Usage, plan: PricePlan, direction: str) -> tuple[str, ...]:
-    """What calls must share to be rated together; text only, so that any two compare."""
-    since = f"{plan.effective_ns:020d}"
+def label_of(usage: Usage) -> Label:
+    """What the revenue of `usage` is known by."""
     who = (usage.customer, usage.project, usage.key_id)
-    return (*who, usage.model, usage.purpose.value, since, direction)
+    return Label(*who, usage.model, usage.purpose, day_of(usage.opened_ns))
 
 
-def _by_customer(plans: Iterable[PricePlan]) -> dict[CustomerId, list[PricePlan]]:
-    grouped: dict[CustomerId, list[PricePlan]] = defaultdict(list)
-    for plan in plans:
-        grouped[plan.customer].append(plan)
-    return {customer: sorted(plans, key=_plan_order) for customer, plans in grouped.items()}
+def buckets_of(usage: Usage) -> tuple[tuple[Unit, int], ...]:
+    """Every unit of `usage`, in exactly one bucket each, and the request itself (theorem 4)."""
+    try:
+        return (*buckets(usage.tokens), (Unit.REQUESTS, 1))
+    except BooksError as error:
+        raise BooksError(f"call {usage.call_id}: {error}") from None
+
+
+def buckets(tokens: Tokens) -> tuple[tuple[Unit, int], ...]:
+    """`tokens` by bucket: cached and reasoning tokens are taken out of the input and output they are in.
+
+    The input buckets sum to `tokens.input`, the output buckets to `tokens.output`. BooksError when a
+    part is negative or more than its whole.
+    """
+    fresh, plain = tokens.input - tokens.cache_read, tokens.output - tokens.reasoning
+    parts = (fresh, tokens.cache_read, plain, tokens.reasoning)
+    if min(parts) < 0:
+        raise BooksError(
+            f"theorem 4 (bucket): a negative token count, or a part above its whole: {tokens}"
+        )
+    return tuple(zip(_BUCKETS, parts, strict=True))
+
+
+_BUCKETS = (
+    Unit.INPUT_TOKENS,
+    Unit.CACHE_READ_TOKENS,
+    Unit.OUTPUT_TOKENS,
+    Unit.REASONING_TOKENS,
+)
+
+
+class PlanBook:
+    """Plans by customer and time, for one span."""
+
+    def __init__(self, plans: Iterable[PricePlan], span: Span) -> None:
+        """Keep `plans`; their order leaves no trace."""
+        self._span = span
+        self._plans: dict[CustomerId, list[PricePlan]] = defaultdict(list)
+        for plan in sorted(plans, key=_plan_order):
+            self._plans[plan.customer].append(plan)
+        self._starts = {
+            customer: [plan.effective_ns for plan in plans]
+            for customer, plans in self._plans.items()
+        }
+        self._hashes: dict[PricePlan, str] = {}
+        self._known: dict[tuple[CustomerId, int, int], BillingPeriod] = {}
+
+    def period(self, customer: CustomerId, at_ns: int) -> BillingPeriod | None:
+        """The plan of `customer` in force at `at_ns`, and the part of its month within the span."""
+        number = bisect_right(self._starts.get(customer, ()), at_ns) - 1
+        if number < 0:
+            return None
+        key = (customer, number, day_of(at_ns))
+        if key not in self._known:
+            inside = self._in_force(customer, number).meet(*self._span)
+            self._known[key] = self._period(customer, number, month_of(at_ns).meet(*inside))
+        return self._known[key]
+
+    def standing(self) -> Iterable[BillingPeriod]:
+        """The periods within the span that cost something even if nothing is used."""
+        for customer, plans in self._plans.items():
+            for number, plan in enumerate(plans):
+                if plan.terms.standing:
+                    inside = self._in_force(customer, number).meet(*self._span)
+                    for month in months(inside):
+                        yield self._period(customer, number, month.meet(*inside))
+
+    def _period(self, customer: CustomerId, number: int, span: Span) -> BillingPeriod:
+        plan = self._plans[customer][number]
+        if plan not in self._hashes:
+            self._hashes[plan] = plan.terms.sha256
+        return BillingPeriod(plan, span, self._hashes[plan])
+
+    def _in_force(self, customer: CustomerId, number: int) -> Span:
+        starts = self._starts[customer]
+        end_ns = starts[number + 1] if number + 1 < len(starts) else 2**63
+        return Span(starts[number], end_ns)
+
+
+class _Maker(NamedTuple):
+    """Makes the rows of one plan in one part of a month."""
+
+    plan: PricePlan
+    span: Span
+    month: Span
+    terms_sha256: str
+
+    def part(self, quantity: int) -> int:
+        """The part of a month's `quantity` that is in the span."""
+        return period_part(quantity, self.month, self.span)
+
+    def usage(self, price: Price, meter: Mapping[tuple[Label, Unit], int]) -> list[Rated]:
+        """One row for each label and unit that pays `price`."""
+        used = sum(meter.values())
+        counted = max(0, used - self.part(price.included))
+        parts = _spread(scheme_pico(price.scheme, counted), meter)
+        flat = price.scheme.pico_per_unit if isinstance(price.scheme, PerUnit) else None
+        pico_per_unit = None if price.included else flat
+        return [
+            self._row(Item.USAGE, label, parts[label, unit], unit, pico_per_unit, quantity)
+            for (label, unit), quantity in meter.items()
+        ]
+
+    def fee(self, item: Item, amount_pico: int, rows: Sequence[Rated]) -> list[Rated]:
+        """`amount_pico` spread over the labels of `rows` by amount, else by quantity, else on its own."""
+        if not amount_pico:
+            return []
+        amounts: dict[Label, int] = defaultdict(int)
+        quantities: dict[Label, int] = defaultdict(int)
+        for row in rows:
+            amounts[row.label] += row.amount_pico
+            quantities[row.label] += row.quantity
+        nobody = Label(
+            self.plan.customer, NO_PROJECT, NO_KEY, NO_MODEL, Purpose.SERVE_PAID,
+            day_of(self.span.start_ns),
+        )  # fmt: skip
+        weights = next((w for w in (amounts, quantities) if any(w.values())), {nobody: 1})
+        parts = split(amount_pico, weights)
+        return [self._row(item, label, pico) for label, pico in parts.items() if pico]
+
+    def _row(
+        self,
+        item: Item,
+        label: Label,
+        amount_pico: int,
+        unit: Unit | None = None,
+        pico_per_unit: int | None = None,
+        quantity: int = 0,
+    ) -> Rated:
+        plan = (self.plan.effective_ns, self.terms_sha256)
+        return Rated(*label, item, unit, *plan, pico_per_unit, quantity, amount_pico)
+
+
+def _metered(
+    totals: Mapping[tuple[Label, Unit], int], terms: Terms
+) -> tuple[dict[Price, dict[tuple[Label, Unit], int]], tuple[Unpriced, ...]]:
+    """`totals` by the price they pay, and what pays none. Requests may go without a price."""
+    meters: dict[Price, dict[tuple[Label, Unit], int]] = {}
+    unpriced: dict[tuple[CustomerId, ModelId, Unit], int] = defaultdict(int)
+    for (label, unit), quantity in sorted(totals.items()):
+        price = terms.price_of(unit, label.model)
+        if not quantity:
+            continue
+        if price is not None:
+            meters.setdefault(price, {})[label, unit] = quantity
+        elif unit is not Unit.REQUESTS:
+            unpriced[label.customer, label.model, unit] += quantity
+    return meters, tuple(Unpriced(*what, unpriced[what]) for what in sorted(unpriced))
+
+
+def _spread(amount_pico: int, weights: Mapping[Key, int]) -> dict[Key, int]:
+    """`split`, with nothing to split by taken as nothing to split."""
+    if not any(weights.values()):
+        return dict.fromkeys(weights, 0)
+    return split(amount_pico, weights)
+
+
+def _joined(parts: Iterable[Revenue], without_plan: tuple[tuple[CustomerId, int], ...]) -> Revenue:
+    rated: list[Rated] = []
+    unpriced: dict[tuple[CustomerId, ModelId, Unit], int] = defaultdict(int)
+    for part in parts:
+        rated += part.rated
+        for customer, model, unit, quantity in part.unpriced_units:
+            unpriced[customer, model, unit] += quantity
+    units = tuple(Unpriced(*what, unpriced[what]) for what in sorted(unpriced))
+    return Revenue(tuple(sorted(rated, key=_row_order)), without_plan, units)
+
+
+def _usage_sums(totals: Mapping[tuple[Label, Unit], int]) -> Iterable[UsageSum]:
+    return (UsageSum(label, unit, quantity) for (label, unit), quantity in totals.items())
+
+
+def _row_order(row: Rated) -> tuple[object, ...]:
+    """The same order whatever order the inputs came in."""
+    return (row.customer, row.effective_ns, *row.label[1:], row.item, row.unit or "")
+
+
+def _period_order(period: BillingPeriod) -> tuple[object, ...]:
+    return (period.plan.customer, *period.span, period.plan.terms.sha256)
+
+
+def _plan_order(plan: PricePlan) -> tuple[int, str]:
+    """Settles which of two plans stands first, whatever order they came in."""
+    return plan.effective_ns, plan.terms.sha256
 
 
 def _in_currency(plan: PricePlan, currency: str) -> PricePlan:
@@ -125,8 +452,3 @@ def _in_currency(plan: PricePlan, currency: str) -> PricePlan:
             f"in {currency}; give the customer a plan in {currency}"
         )
     return plan
-
-
-def _plan_order(plan: PricePlan) -> tuple[int, int, int]:
-    """Settles which of two plans stands first, whatever order they came in."""
-    return plan.effective_ns, plan.input_pico_per_token, plan.output_pico_per_token

@@ -274,6 +274,11 @@ def _notes(workings: Workings) -> Iterable[str]:
         yield f"{cut} bill lines reach beyond this span; they are accrued by time."
     for customer, calls in workings.revenue.unpriced:
         yield f"{calls} calls of customer {customer} had no price plan in force and earned nothing."
+    for unpriced in workings.revenue.unpriced_units:
+        yield (
+            f"{unpriced.quantity} {unpriced.unit} of model {unpriced.model} used by customer "
+            f"{unpriced.customer} have no price in its plan and earned nothing."
+        )
     lost_ns = workings.drivers.unprovisioned_ns()
     if lost_ns:
         yield f"{lost_ns} ns of engine steps lie outside provisioned time and carry no cost."
@@ -314,11 +319,20 @@ def _rated_json(rated: Rated) -> dict[str, object]:
         "key": rated.key_id,
         "model": rated.model,
         "purpose": rated.purpose.value,
+        "day_ns": rated.day_ns,
+        "item": rated.item.value,
         "direction": rated.direction,
-        "tokens": rated.tokens,
-        "price_per_million": format_pico(rated.pico_per_token * 10**6),
+        "unit": rated.unit,
+        "quantity": rated.quantity,
+        "price": _price_json(rated),
+        "plan_sha256": rated.plan_sha256,
         "amount": format_pico(rated.amount_pico),
     }
+
+
+def _price_json(rated: Rated) -> str | None:
+    """The price of one unit; None where it depends on the sum of the period."""
+    return None if rated.pico_per_unit is None else format_pico(rated.pico_per_unit)
 
 
 def _flow_json(flow: Flow) -> dict[str, str]:

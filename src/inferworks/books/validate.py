@@ -8,21 +8,22 @@ BooksError with the figures when it does not: a bug, or damaged data. It never r
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from itertools import pairwise, product
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise, product, zip_longest
 
-from inferworks.accounts.plan import plan_at
+from inferworks.accounts.plan import Terms
 from inferworks.books.allocate import Allocated, Apportionment
 from inferworks.books.charge import NaturalClass
-from inferworks.books.drivers import REPLICA
+from inferworks.books.drivers import INPUT, OUTPUT, REPLICA
 from inferworks.books.entry import balances, trial_balance
 from inferworks.books.policy import USES
-from inferworks.books.rate import EARNING, PAYING
+from inferworks.books.rate import DIRECTIONS, Item, PlanBook, buckets_of, earns, rate_again
 from inferworks.books.span import Span, merged
 from inferworks.books.workings import Workings
 from inferworks.errors import BooksError
 from inferworks.ids import ReplicaId
 from inferworks.meter.capacity import Capacity, State, Step
+from inferworks.meter.usage import Usage
 from inferworks.money import format_pico
 
 Validation = Callable[[Workings], None]
@@ -35,17 +36,15 @@ def validate(workings: Workings) -> None:
 
 
 def exact(workings: Workings) -> None:
-    """Theorem 1: every call rated on its own sums to the revenue; nothing was rounded."""
+    """Theorem 1: every call at a price per unit, rated on its own, sums to that revenue: no rounding."""
     alone_pico = 0
-    for usage in workings.facts.usages:
-        earns = usage.purpose in EARNING and usage.outcome in PAYING
-        if not (earns and workings.span.holds(usage.opened_ns)):
-            continue
-        plan = plan_at(workings.plans, usage.customer, usage.opened_ns)
-        if plan:
-            alone_pico += usage.tokens.input * plan.input_pico_per_token
-            alone_pico += usage.tokens.output * plan.output_pico_per_token
-    _must_equal("exact", "revenue", workings.revenue.amount_pico, "calls rated alone", alone_pico)
+    book = PlanBook(workings.plans, workings.span)
+    for usage, terms in _earning(workings, book):
+        for unit, quantity in buckets_of(usage):
+            alone_pico += (terms.rate_of(unit, usage.model) or 0) * quantity
+    at_a_price = (row for row in workings.revenue.rated if row.pico_per_unit is not None)
+    together_pico = sum(row.amount_pico for row in at_a_price)
+    _must_equal("exact", "revenue", together_pico, "calls rated alone", alone_pico)
 
 
 def divided(workings: Workings) -> None:
@@ -62,6 +61,24 @@ def once(workings: Workings) -> None:
     _no_repeats("activity", ((activity.source, activity.id) for activity in facts.activities))
     _no_repeats("step", ((s.replica, s.start_ns, s.seq) for s in facts.steps))
     _no_repeats("charge", (charge.id for charge in workings.charges))
+
+
+def bucket(workings: Workings) -> None:
+    """Theorem 4: the buckets that were rated, or had no price, sum to the tokens of the calls."""
+    calls: Counter[str | None] = Counter()
+    for usage, _ in _earning(workings, PlanBook(workings.plans, workings.span)):
+        calls.update({INPUT: usage.tokens.input, OUTPUT: usage.tokens.output})
+    parts: Counter[str | None] = Counter()
+    for row in workings.revenue.rated:
+        parts[row.direction] += row.quantity
+    for unpriced in workings.revenue.unpriced_units:
+        parts[DIRECTIONS[unpriced.unit]] += unpriced.quantity
+    for direction in (INPUT, OUTPUT):
+        if parts[direction] != calls[direction]:
+            raise BooksError(
+                f"theorem 4 (bucket): {direction}: {parts[direction]} tokens in buckets, "
+                f"{calls[direction]} in calls"
+            )
 
 
 def time(workings: Workings) -> None:
@@ -162,10 +179,20 @@ def views_agree(workings: Workings) -> None:
     _must_equal("views agree", "all functions", expenses_pico, "billed", billed_pico)
 
 
+def provenance(workings: Workings) -> None:
+    """Theorem 14: every amount, rated again by the plan whose hash it carries, is the same amount."""
+    again = rate_again(workings.revenue, workings.plans, workings.span)
+    kept = tuple(row for row in workings.revenue.rated if row.item is not Item.BREAKAGE)
+    for before, after in zip_longest(kept, again.rated):
+        if before != after:
+            raise BooksError(f"theorem 14 (provenance): {before} is rated again as {after}")
+
+
 VALIDATIONS: tuple[Validation, ...] = (
     exact,
     divided,
     once,
+    bucket,
     time,
     step,
     conservation,
@@ -173,8 +200,17 @@ VALIDATIONS: tuple[Validation, ...] = (
     two_labels,
     balance,
     views_agree,
+    provenance,
 )
-"""Theorems 1, 2, 3, 5, 6, 7, 8, 9, 10 and the first half of 11."""
+"""Theorems 1 to 10, the first half of 11, and 14."""
+
+
+def _earning(workings: Workings, book: PlanBook) -> Iterator[tuple[Usage, Terms]]:
+    """The calls that earn, and the terms they earn by."""
+    for usage in workings.facts.usages:
+        period = book.period(usage.customer, usage.opened_ns)
+        if earns(usage, workings.span) and period is not None:
+            yield usage, period.plan.terms
 
 
 def _must_equal(theorem: str, name: str, one: int, other_name: str, other: int) -> None:

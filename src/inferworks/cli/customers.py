@@ -1,41 +1,55 @@
-"""`inferworks customers`: who is charged, and at what price."""
+"""`inferworks customers`: who is charged, at what price, and what they paid ahead."""
 
 from __future__ import annotations
 
+import datetime as dt
 from contextlib import closing
 from pathlib import Path
 
 import click
 
+from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, customer_id
-from inferworks.accounts.plan import PricePlan, plan_at
+from inferworks.accounts.plan import PricePlan, Terms, plan_at
+from inferworks.accounts.plan_file import read_plan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.options import config_option, data_folder, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table
 from inferworks.clock import SystemClock
+from inferworks.errors import UserError
 from inferworks.folder import DataFolder
-from inferworks.money import Rate
+from inferworks.ids import ModelId, new_id
+from inferworks.money import Rate, format_pico, parse_pico
+from inferworks.units import NS_PER_SECOND, Unit
 
 
 @click.group()
 def customers() -> None:
-    """Create customers and set their prices."""
+    """Create customers, set their prices, sell them credit."""
 
 
 _input = click.option("--input-price", metavar="PRICE", help="Price per million input tokens.")
 _output = click.option("--output-price", metavar="PRICE", help="Price per million output tokens.")
+_plan_option = click.option(
+    "--plan",
+    "plan_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A price plan (TOML), instead of the two prices.",
+)
 
 
 @customers.command()
 @click.argument("name")
 @_input
 @_output
+@_plan_option
 @config_option
 @data_option
 def create(
     name: str,
     input_price: str | None,
     output_price: str | None,
+    plan_path: Path | None,
     config_path: Path | None,
     data_path: Path | None,
 ) -> None:
@@ -44,12 +58,12 @@ def create(
     \b
     Examples:
       inferworks customers create acme --input-price 0.50 --output-price 1.50
+      inferworks customers create burns --plan plan.toml
       inferworks customers create lab
     """
     config = read_config(config_path, data_path)
-    now_ns = SystemClock().now_ns()
-    customer = Customer(customer_id(name), now_ns)
-    plan = _plan(customer, now_ns, config.books.currency, input_price, output_price)
+    customer = Customer(customer_id(name), SystemClock().now_ns())
+    plan = _plan(customer, config.books.currency, input_price, output_price, plan_path)
     folder = DataFolder(Path(config.data.folder))
     folder.create()
     with closing(SqliteAccounts(folder.accounts)) as accounts:
@@ -61,30 +75,32 @@ def create(
 @click.argument("name")
 @_input
 @_output
+@_plan_option
 @config_option
 @data_option
 def price(
     name: str,
     input_price: str | None,
     output_price: str | None,
+    plan_path: Path | None,
     config_path: Path | None,
     data_path: Path | None,
 ) -> None:
-    """Set a customer's prices from now on; past calls keep theirs.
+    """Set a customer's prices, from now or from the plan's own date on; past calls keep theirs.
 
     \b
-    Example:
+    Examples:
       inferworks customers price acme --input-price 0.60 --output-price 1.80
+      inferworks customers price acme --plan plan.toml
     """
     config = read_config(config_path, data_path)
-    now_ns = SystemClock().now_ns()
-    customer = Customer(customer_id(name), now_ns)
-    plan = _plan(customer, now_ns, config.books.currency, input_price, output_price)
+    customer = Customer(customer_id(name), SystemClock().now_ns())
+    plan = _plan(customer, config.books.currency, input_price, output_price, plan_path)
     if plan is None:
-        raise click.UsageError("give --input-price and --output-price")
+        raise click.UsageError("give --input-price and --output-price, or --plan")
     with closing(SqliteAccounts(DataFolder(Path(config.data.folder)).accounts)) as accounts:
         accounts.add_plan(plan)
-    click.echo(f"New prices of {name} are in force from now.")
+    click.echo(f"New prices of {name} are in force from {_date(plan.effective_ns)}.")
 
 
 @customers.command("list")
@@ -93,7 +109,7 @@ def price(
 @json_option
 def list_customers(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
     """List the customers with their prices of today."""
-    folder = DataFolder(Path(read_config(config_path, data_path).data.folder))
+    folder = data_folder(config_path, data_path)
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
         found, plans = accounts.customers(), accounts.plans()
     now_ns = SystemClock().now_ns()
@@ -101,41 +117,139 @@ def list_customers(config_path: Path | None, data_path: Path | None, as_json: bo
     if as_json:
         print_json([_as_json(customer, plan) for customer, plan in rows])
         return
-    columns = ("CUSTOMER", "INPUT/M", "OUTPUT/M", "CURRENCY")
+    columns = ("CUSTOMER", "INPUT/M", "OUTPUT/M", "CURRENCY", "PLAN")
     print_table(columns, [_as_row(c, plan) for c, plan in rows], right="INPUT/M OUTPUT/M")
+
+
+@customers.command("plans")
+@click.argument("name")
+@config_option
+@data_option
+@json_option
+def list_plans(name: str, config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
+    """List every price plan a customer ever had, with the hash that its amounts carry."""
+    folder = data_folder(config_path, data_path)
+    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+        plans = [plan for plan in accounts.plans() if plan.customer == customer_id(name)]
+    if as_json:
+        print_json([_plan_json(plan) for plan in plans])
+        return
+    rows = [(_date(p.effective_ns), p.terms.name or "-", p.currency, p.terms.sha256) for p in plans]
+    print_table(("FROM", "NAME", "CURRENCY", "SHA-256"), rows)
+
+
+@customers.command()
+@click.argument("name")
+@click.option("--amount", required=True, metavar="AMOUNT", help="What was paid ahead.")
+@click.option(
+    "--expires",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The day (UTC) from which it can no longer be used.",
+)
+@config_option
+@data_option
+def credit(
+    name: str,
+    amount: str,
+    expires: dt.datetime | None,
+    config_path: Path | None,
+    data_path: Path | None,
+) -> None:
+    """Sell a customer credit. It is owed to the customer until it is used, or expires.
+
+    \b
+    Example:
+      inferworks customers credit acme --amount 100.00 --expires 2027-11-01
+    """
+    config = read_config(config_path, data_path)
+    bought = Credit(
+        id=new_id("credit"),
+        customer=customer_id(name),
+        bought_ns=SystemClock().now_ns(),
+        amount_pico=parse_pico(amount),
+        currency=config.books.currency,
+        expires_ns=None if expires is None else _midnight_ns(expires),
+    )
+    with closing(SqliteAccounts(DataFolder(Path(config.data.folder)).accounts)) as accounts:
+        accounts.add_credit(bought)
+    click.echo(f"{name} has {format_pico(bought.amount_pico)} {bought.currency} more credit.")
 
 
 def _plan(
     customer: Customer,
-    now_ns: int,
     currency: str,
     input_price: str | None,
     output_price: str | None,
+    plan_path: Path | None,
 ) -> PricePlan | None:
-    if input_price is None and output_price is None:
-        return None
-    if input_price is None or output_price is None:
-        raise click.UsageError("give both --input-price and --output-price, or neither")
-    return PricePlan.per_million(customer.id, now_ns, currency, input_price, output_price)
+    """The plan that the options give, in force from the customer's moment unless its file has one."""
+    match input_price, output_price, plan_path:
+        case None, None, None:
+            return None
+        case None, None, Path() as path:
+            return _plan_from(path, customer, currency)
+        case str(per_input), str(per_output), None:
+            now_ns = customer.created_ns
+            return PricePlan.per_million(customer.id, now_ns, currency, per_input, per_output)
+    raise click.UsageError("give both --input-price and --output-price, or --plan alone")
 
 
-def _prices(plan: PricePlan) -> tuple[str, str]:
-    rates = (plan.input_pico_per_token, plan.output_pico_per_token)
-    per_input, per_output = (Rate(pico, plan.currency).per_million_text() for pico in rates)
-    return per_input, per_output
+def _plan_from(path: Path, customer: Customer, currency: str) -> PricePlan:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the plan file {path}: {error}") from error
+    file = read_plan(text, path.name)
+    if file.terms.currency != currency:
+        raise UserError(
+            f"{path.name}: in {file.terms.currency}, the books are kept in {currency}; "
+            "state the prices in that"
+        )
+    begins_ns = customer.created_ns if file.effective_ns is None else file.effective_ns
+    return PricePlan(customer.id, begins_ns, file.terms)
 
 
 def _as_row(customer: Customer, plan: PricePlan | None) -> tuple[str, ...]:
     if plan is None:
-        return customer.id, "-", "-", "-"
-    return customer.id, *_prices(plan), plan.currency
+        return customer.id, "-", "-", "-", "-"
+    prices = (text or "see plan" for text in _per_million(plan.terms))
+    return customer.id, *prices, plan.currency, plan.terms.sha256[:12]
 
 
 def _as_json(customer: Customer, plan: PricePlan | None) -> dict[str, object]:
-    per_input, per_output = _prices(plan) if plan else (None, None)
+    per_input, per_output = _per_million(plan.terms) if plan else (None, None)
     return {
         "customer": customer.id,
         "input_price_per_million": per_input,
         "output_price_per_million": per_output,
         "currency": plan.currency if plan else None,
+        "plan_sha256": plan.terms.sha256 if plan else None,
     }
+
+
+def _per_million(terms: Terms) -> tuple[str | None, str | None]:
+    """What a million input and output tokens of any model cost, where that is one price."""
+    any_model = ModelId("")
+    rates = (terms.rate_of(unit, any_model) for unit in (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS))
+    per_input, per_output = (
+        None if pico is None else Rate(pico, terms.currency).per_million_text() for pico in rates
+    )
+    return per_input, per_output
+
+
+def _plan_json(plan: PricePlan) -> dict[str, object]:
+    return {
+        "customer": plan.customer,
+        "effective_ns": plan.effective_ns,
+        "sha256": plan.terms.sha256,
+        "terms": plan.terms,
+    }
+
+
+def _midnight_ns(day: dt.datetime) -> int:
+    return int(day.replace(tzinfo=dt.UTC).timestamp()) * NS_PER_SECOND
+
+
+def _date(at_ns: int) -> str:
+    moment = dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, dt.UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -202,7 +202,7 @@ def open_accounts(
     paid = {p.customer: (p.input_pico, p.output_pico) for p in prices if p.output_pico}
     for customer, (purpose, allowed) in purposes.items():
         price = paid.get(customer)
-        plan = None if price is None else PricePlan(customer, now_ns, CURRENCY, *price)
+        plan = None if price is None else PricePlan.per_token(customer, now_ns, CURRENCY, *price)
         accounts.add_customer(Customer(customer, now_ns), plan)
         key, secrets[customer] = mint(customer, now_ns, purpose=purpose, allowed=allowed)
         accounts.add_key(key)

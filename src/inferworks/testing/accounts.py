@@ -43,7 +43,10 @@ def _check_plans(accounts: Accounts) -> None:
     assert plan_at(accounts.plans(), ACME, 9) is None
     assert plan_at(accounts.plans(), ACME, 19) == first
     with pytest.raises(UserError, match="no customer nobody"):
-        accounts.add_plan(PricePlan(CustomerId("nobody"), 1, "USD", 1, 1))
+        accounts.add_plan(PricePlan.per_token(CustomerId("nobody"), 1, "USD", 1, 1))
+    with pytest.raises(UserError, match="has a plan from that moment"):
+        accounts.add_plan(PricePlan.per_token(ACME, 20, "USD", 1, 1))
+    assert accounts.plans() == [first, second]
 
 
 def _check_keys(accounts: Accounts) -> None:

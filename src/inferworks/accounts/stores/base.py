@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import Key
 from inferworks.accounts.plan import PricePlan
@@ -20,6 +21,10 @@ class Accounts(Protocol):
         """All price plans, by customer and effective date."""
         ...
 
+    def credits(self) -> list[Credit]:
+        """All purchases of credit, oldest first."""
+        ...
+
     def keys(self) -> list[Key]:
         """All keys, oldest first, revoked ones included."""
         ...
@@ -29,7 +34,11 @@ class Accounts(Protocol):
         ...
 
     def add_plan(self, plan: PricePlan) -> None:
-        """Keep a new plan; UserError when its customer is unknown."""
+        """Keep a new plan; UserError when its customer is unknown or has one from that moment."""
+        ...
+
+    def add_credit(self, credit: Credit) -> None:
+        """Keep a purchase of credit; UserError when its customer is unknown."""
         ...
 
     def add_key(self, key: Key) -> None:

@@ -9,29 +9,42 @@ from pathlib import Path
 
 import msgspec
 
+from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import Key
-from inferworks.accounts.plan import PricePlan
-from inferworks.accounts.stores.stub import no_customer, no_key, taken
+from inferworks.accounts.plan import PricePlan, Terms
+from inferworks.accounts.stores.stub import no_customer, no_key, plan_taken, taken
 from inferworks.errors import DataFolderError
 from inferworks.ids import CustomerId, KeyId, ProjectId
 from inferworks.purpose import Purpose
 
-_VERSION = 1
+_VERSION = 2
+_FLAT_PLANS = 1
+"""The version in which a plan was two prices."""
+
+_PLANS = """
+CREATE TABLE price_plan (
+    customer TEXT NOT NULL REFERENCES customer,
+    effective_ns INTEGER NOT NULL,
+    terms_sha256 TEXT NOT NULL,
+    terms TEXT NOT NULL,
+    PRIMARY KEY (customer, effective_ns)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE credit (
+    id TEXT PRIMARY KEY,
+    customer TEXT NOT NULL REFERENCES customer,
+    bought_ns INTEGER NOT NULL,
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+"""Terms and credits are JSON: amounts in picounits outgrow SQLite's 64-bit integers."""
 
 _SCHEMA = f"""
 CREATE TABLE customer (
     id TEXT PRIMARY KEY,
     created_ns INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE price_plan (
-    customer TEXT NOT NULL REFERENCES customer,
-    effective_ns INTEGER NOT NULL,
-    currency TEXT NOT NULL,
-    input_pico_per_token INTEGER NOT NULL,
-    output_pico_per_token INTEGER NOT NULL,
-    PRIMARY KEY (customer, effective_ns)
-) STRICT, WITHOUT ROWID;
+{_PLANS}
 CREATE TABLE key (
     id TEXT PRIMARY KEY,
     secret_sha256 BLOB NOT NULL UNIQUE,
@@ -76,8 +89,18 @@ class SqliteAccounts:
 
     def plans(self) -> list[PricePlan]:
         """All price plans, by customer and effective date."""
-        rows = self._database.execute("SELECT * FROM price_plan ORDER BY customer, effective_ns")
-        return [PricePlan(*row) for row in rows]
+        rows = self._database.execute(
+            "SELECT customer, effective_ns, terms FROM price_plan ORDER BY customer, effective_ns"
+        )
+        return [
+            PricePlan(customer, effective_ns, msgspec.json.decode(terms, type=Terms))
+            for customer, effective_ns, terms in rows
+        ]
+
+    def credits(self) -> list[Credit]:
+        """All purchases of credit, oldest first."""
+        rows = self._database.execute("SELECT body FROM credit ORDER BY bought_ns, id")
+        return [msgspec.json.decode(body, type=Credit) for (body,) in rows]
 
     def keys(self) -> list[Key]:
         """All keys, oldest first."""
@@ -92,13 +115,23 @@ class SqliteAccounts:
             except sqlite3.IntegrityError:
                 raise taken(customer.id) from None
             if plan is not None:
-                self._insert("price_plan", msgspec.structs.astuple(plan))
+                self._insert("price_plan", _plan_row(plan))
 
     def add_plan(self, plan: PricePlan) -> None:
         """Keep a new plan."""
         with self._change():
             self._known(plan.customer)
-            self._insert("price_plan", msgspec.structs.astuple(plan))
+            try:
+                self._insert("price_plan", _plan_row(plan))
+            except sqlite3.IntegrityError:
+                raise plan_taken(plan) from None
+
+    def add_credit(self, credit: Credit) -> None:
+        """Keep a purchase of credit."""
+        body = msgspec.json.encode(credit).decode()
+        with self._change():
+            self._known(credit.customer)
+            self._insert("credit", (credit.id, credit.customer, credit.bought_ns, body))
 
     def add_key(self, key: Key) -> None:
         """Keep a new key."""
@@ -153,6 +186,9 @@ class SqliteAccounts:
             if version == 0 and not read_only:
                 self._lay_out()
                 version = _VERSION
+            if version == _FLAT_PLANS and not read_only:
+                self._upgrade()
+                version = _VERSION
         except sqlite3.DatabaseError as error:
             self.close()
             raise DataFolderError(f"{path}: not a readable accounts file: {error}") from error
@@ -160,6 +196,7 @@ class SqliteAccounts:
             self.close()
             raise DataFolderError(
                 f"{path}: accounts of version {version}, this program reads version {_VERSION}"
+                + ("; bring it up to date with: inferworks up" if version == _FLAT_PLANS else "")
             )
 
     def _lay_out(self) -> None:
@@ -170,6 +207,25 @@ class SqliteAccounts:
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 self._database.execute(statement)
         self._database.execute("COMMIT")
+
+    def _upgrade(self) -> None:
+        """Bring a file with two prices per plan up to date: the same prices, as terms."""
+        self._database.execute("BEGIN IMMEDIATE")
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version == _FLAT_PLANS:
+            rows = self._database.execute("SELECT * FROM price_plan").fetchall()
+            self._database.execute("DROP TABLE price_plan")
+            for statement in filter(str.strip, _PLANS.split(";")):
+                self._database.execute(statement)
+            for row in rows:
+                self._insert("price_plan", _plan_row(PricePlan.per_token(*row)))
+            self._database.execute(f"PRAGMA user_version = {_VERSION}")
+        self._database.execute("COMMIT")
+
+
+def _plan_row(plan: PricePlan) -> tuple[object, ...]:
+    terms = msgspec.json.encode(plan.terms, order="sorted").decode()
+    return plan.customer, plan.effective_ns, plan.terms.sha256, terms
 
 
 def _key(row: tuple[object, ...]) -> Key:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import Key
 from inferworks.accounts.plan import PricePlan
@@ -16,6 +17,7 @@ class StubAccounts:
     def __init__(self) -> None:
         self._customers: dict[str, Customer] = {}
         self._plans: list[PricePlan] = []
+        self._credits: list[Credit] = []
         self._keys: dict[str, Key] = {}
         self._version = 0
 
@@ -26,6 +28,10 @@ class StubAccounts:
     def plans(self) -> list[PricePlan]:
         """All price plans, by customer and effective date."""
         return sorted(self._plans, key=lambda plan: (plan.customer, plan.effective_ns))
+
+    def credits(self) -> list[Credit]:
+        """All purchases of credit, oldest first."""
+        return sorted(self._credits, key=lambda credit: (credit.bought_ns, credit.id))
 
     def keys(self) -> list[Key]:
         """All keys, oldest first."""
@@ -40,9 +46,19 @@ class StubAccounts:
             self._plans.append(plan)
         self._version += 1
 
+    def add_credit(self, credit: Credit) -> None:
+        """Keep a purchase of credit."""
+        self._known(credit.customer)
+        self._credits.append(credit)
+        self._version += 1
+
     def add_plan(self, plan: PricePlan) -> None:
         """Keep a new plan."""
         self._known(plan.customer)
+        if any(
+            (p.customer, p.effective_ns) == (plan.customer, plan.effective_ns) for p in self._plans
+        ):
+            raise plan_taken(plan)
         self._plans.append(plan)
         self._version += 1
 
@@ -74,6 +90,14 @@ class StubAccounts:
 def taken(name: str) -> UserError:
     """The error of creating a customer twice."""
     return UserError(f"customer {name} exists already")
+
+
+def plan_taken(plan: PricePlan) -> UserError:
+    """The error of giving a customer a second plan from the same moment."""
+    return UserError(
+        f"customer {plan.customer} has a plan from that moment already; plans are never edited, so "
+        "let the new one begin later"
+    )
 
 
 def no_customer(name: str) -> UserError:

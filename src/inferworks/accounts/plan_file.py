@@ -1,0 +1,164 @@
+"""Price plans as TOML files that a person can read, write and sign. `docs/prices.md` shows each kind."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from math import gcd
+from typing import Any
+
+import msgspec
+
+from inferworks.accounts.plan import (
+    AmountOff,
+    Discount,
+    Graduated,
+    Package,
+    PercentOff,
+    PerUnit,
+    Price,
+    Scheme,
+    Terms,
+    Tier,
+    Volume,
+)
+from inferworks.errors import UserError
+from inferworks.ids import ModelId
+from inferworks.money import Rate, parse_pico
+from inferworks.units import NS_PER_SECOND, Unit
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something with a price: one unit, or a million of them."""
+
+    up_to: int | None = None
+    per_million: str | None = None
+    each: str | None = None
+
+
+class _Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    size: int
+    price: str
+
+
+class _Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    unit: Unit
+    models: tuple[ModelId, ...] = ()
+    included: int = 0
+    per_million: str | None = None
+    each: str | None = None
+    graduated: tuple[_Row, ...] | None = None
+    volume: tuple[_Row, ...] | None = None
+    package: _Package | None = None
+
+
+class _Discount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    percent: str | None = None
+    amount: str | None = None
+
+
+class _PlanFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    currency: str
+    name: str = ""
+    effective: Any = None
+    """A TOML date or date-time."""
+    subscription: str = "0"
+    minimum: str = "0"
+    price: tuple[_Price, ...] = ()
+    discount: tuple[_Discount, ...] = ()
+
+
+class PlanFile(msgspec.Struct, frozen=True):
+    """What a plan file says: terms, and from when on; None where it leaves that open."""
+
+    terms: Terms
+    effective_ns: int | None
+
+
+def read_plan(text: str, name: str) -> PlanFile:
+    """The plan in the TOML `text` of the file `name`.
+
+    UserError, one line that begins with `name`, when it does not parse, has a field we do not know, or
+    an amount that is no exact decimal number.
+    """
+    try:
+        file = msgspec.convert(tomllib.loads(text), _PlanFile)
+        return PlanFile(_terms(file), _moment_ns(file.effective))
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UserError) as error:
+        raise UserError(f"{name}: {error}") from error
+
+
+def _terms(file: _PlanFile) -> Terms:
+    return Terms(
+        currency=file.currency,
+        prices=tuple(_price(row, file.currency) for row in file.price),
+        subscription_pico=parse_pico(file.subscription),
+        minimum_pico=parse_pico(file.minimum),
+        discounts=tuple(map(_discount, file.discount)),
+        name=file.name,
+    )
+
+
+def _price(row: _Price, currency: str) -> Price:
+    return Price(row.unit, _scheme(row, currency), row.models, row.included)
+
+
+def _scheme(row: _Price, currency: str) -> Scheme:
+    """The one scheme that `row` names; UserError when it names none, or several."""
+    schemes: list[Scheme] = []
+    if row.per_million is not None or row.each is not None:
+        flat = _Row(per_million=row.per_million, each=row.each)
+        schemes.append(PerUnit(_pico(flat, row.unit, currency)))
+    if row.graduated is not None:
+        schemes.append(Graduated(_tiers(row.graduated, row.unit, currency)))
+    if row.volume is not None:
+        schemes.append(Volume(_tiers(row.volume, row.unit, currency)))
+    if row.package is not None:
+        schemes.append(Package(row.package.size, parse_pico(row.package.price)))
+    if len(schemes) != 1:
+        raise UserError(f"{row.unit}: give one of per_million, each, graduated, volume and package")
+    return schemes[0]
+
+
+def _tiers(rows: tuple[_Row, ...], unit: Unit, currency: str) -> tuple[Tier, ...]:
+    return tuple(Tier(row.up_to, _pico(row, unit, currency)) for row in rows)
+
+
+def _pico(row: _Row, unit: Unit, currency: str) -> int:
+    """Picounits per unit."""
+    match row.per_million, row.each:
+        case str(text), None:
+            return Rate.per_million(text, currency).pico_per_unit
+        case None, str(text):
+            return parse_pico(text)
+    raise UserError(f"{unit}: give either per_million or each")
+
+
+def _discount(row: _Discount) -> Discount:
+    match row.percent, row.amount:
+        case str(text), None:
+            return _percent_off(parse_pico(text), parse_pico("100"))
+        case None, str(text):
+            return AmountOff(parse_pico(text))
+    raise UserError("discount: give either percent or amount")
+
+
+def _percent_off(part: int, whole: int) -> PercentOff:
+    """`part` of `whole`, in lowest terms."""
+    common = gcd(part, whole)
+    return PercentOff(part // common, whole // common)
+
+
+def _moment_ns(moment: object) -> int | None:
+    """Nanoseconds since 1970-01-01 UTC; a date begins at midnight UTC, a time without zone is UTC."""
+    if moment is None:
+        return None
+    if not isinstance(moment, dt.date):
+        raise UserError(f"effective: {moment!r} is no date; write 2026-12-01 without quotes")
+    if not isinstance(moment, dt.datetime):
+        moment = dt.datetime.combine(moment, dt.time())
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return (moment - _EPOCH) // dt.timedelta(microseconds=1) * (NS_PER_SECOND // 10**6)
