@@ -29,6 +29,7 @@ class DataFolder:
         self.accounts = path / "accounts.db"
         self.journal = path / "journal.db"
         self.books = path / "books.db"
+        self.ledger = path / "ledger.db"
         self.spool = path / "spool"
         self._lock = path / "instance.json"
 

@@ -11,6 +11,7 @@ import msgspec
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import Target
 from inferworks.books.charge import Charge, Function
+from inferworks.books.correction import Correction
 from inferworks.books.entry import Entry
 from inferworks.books.policy import Policy
 from inferworks.books.questions import Question, answer
@@ -74,6 +75,8 @@ class Statement(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
     """What a reader should know: accruals, calls without a price, replicas with gaps."""
     entries: tuple[Entry, ...]
+    corrections: tuple[Correction, ...] = ()
+    """What is booked here for closed periods; their rows stand among the others (`correction.py`)."""
 
     @property
     def allocated_pico(self) -> int:
@@ -144,6 +147,7 @@ class Statement(msgspec.Struct, frozen=True):
             "flows": [_flow_json(flow) for flow in self.flows()],
             "lines": [line_json(line) for line in self.lines],
             "revenue_lines": [_rated_json(rated) for rated in self.revenue_rows],
+            "corrections": [_correction_json(correction) for correction in self.corrections],
             "notes": list(self.notes),
         }
 
@@ -333,6 +337,17 @@ def _rated_json(rated: Rated) -> dict[str, object]:
 def _price_json(rated: Rated) -> str | None:
     """The price of one unit; None where it depends on the sum of the period."""
     return None if rated.pico_per_unit is None else format_pico(rated.pico_per_unit)
+
+
+def _correction_json(correction: Correction) -> dict[str, object]:
+    return {
+        "period": correction.period.name,
+        "causes": list(correction.causes),
+        "billed": format_pico(correction.billed_pico),
+        "revenue": format_pico(correction.revenue_pico),
+        "lines": [line_json(line) for line in correction.lines],
+        "revenue_lines": [_rated_json(rated) for rated in correction.revenue_rows],
+    }
 
 
 def _flow_json(flow: Flow) -> dict[str, str]:

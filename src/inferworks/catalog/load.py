@@ -49,6 +49,11 @@ class ModelCatalog:
         if not any(row.id == ANY_MODEL for row in self._rows):
             raise ConfigError('models.toml: no row has id = "*", for models without a row')
 
+    @property
+    def rows(self) -> tuple[StepWeights, ...]:
+        """Every row, by model and date."""
+        return tuple(self._rows)
+
     def weights(self, model: ModelId, at_ns: int) -> StepWeights:
         """The row of `model` in force at `at_ns`, else that of any model, else the oldest of those."""
         day = dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, dt.UTC).date()

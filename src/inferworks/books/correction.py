@@ -1,0 +1,165 @@
+"""Corrections: how a figure of a closed period is put right without changing it.
+
+What was sealed stays. The period is worked out again with what came late, by the rules and the prices
+that were sealed with it, and set against what is booked. Every row that differs is *reversed* exactly,
+as it was booked, and booked *anew*; both rows stand in the open period and name the period they correct.
+So the sealed statement and its corrections always sum to what the period would have been, had everything
+been known in time. (Theorem 12; FOCUS: ChargeClass = Correction, the original ChargePeriod, a later
+BillingPeriod.)
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+
+from inferworks.books.charge import Charge, charge_id
+from inferworks.books.entry import Entry, Posting
+from inferworks.books.period import Period
+from inferworks.books.rate import Rated
+from inferworks.books.workings import Line, line_order
+
+CORRECTION: Final = "Correction"
+"""FOCUS's ChargeClass of what corrects a closed period."""
+
+R = TypeVar("R", Line, Rated)
+
+_QUANTITIES: Final = ("amount_pico", "quantity", "tokens")
+"""The fields of a row that a reversal negates."""
+
+
+class Figures(Protocol):
+    """What is booked for a period: a statement, or one that was restated."""
+
+    @property
+    def billed_pico(self) -> int:
+        """The sum of its charges."""
+        ...
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Its cost."""
+        ...
+
+    @property
+    def revenue_rows(self) -> tuple[Rated, ...]:
+        """Its revenue."""
+        ...
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Its double entry."""
+        ...
+
+
+class Correction(msgspec.Struct, frozen=True):
+    """What is booked in an open period for a closed one: reversals, and what replaces them."""
+
+    period: Period
+    """The original: FOCUS's ChargePeriod of every row here."""
+    causes: tuple[str, ...]
+    """What came late: `charge chg_...`, `call call_...`, `activity source/id`."""
+    billed_pico: int
+    """By how much what was billed for the period changed."""
+    lines: tuple[Line, ...]
+    revenue_rows: tuple[Rated, ...]
+    entries: tuple[Entry, ...]
+
+    @property
+    def revenue_pico(self) -> int:
+        """By how much what the period earned changed."""
+        return sum(row.amount_pico for row in self.revenue_rows)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no figure changed."""
+        return not (self.lines or self.revenue_rows or self.entries)
+
+
+def corrected(
+    period: Period, booked: Figures, restated: Figures, causes: Sequence[str], booked_ns: int
+) -> Correction:
+    """What takes the `booked` figures of `period` to the `restated` ones; its entries at `booked_ns`.
+
+    Pure. The rows sum to the difference, each kind to its own, exactly.
+    """
+    return Correction(
+        period=period,
+        causes=tuple(causes),
+        billed_pico=restated.billed_pico - booked.billed_pico,
+        lines=tuple(sorted(_replaced(booked.lines, restated.lines), key=line_order)),
+        revenue_rows=tuple(_replaced(booked.revenue_rows, restated.revenue_rows)),
+        entries=tuple(_entries(period, booked.entries, restated.entries, booked_ns)),
+    )
+
+
+def reversal(charge: Charge) -> Charge:
+    """The exact reversal of `charge`: a line of its own, with the same period and the amount negated."""
+    return _successor(charge, "reversal", -charge.amount_pico)
+
+
+def replacement(charge: Charge, amount_pico: int) -> Charge:
+    """What stands instead of `charge` after its reversal: the same line with another amount."""
+    return _successor(charge, "correction", amount_pico)
+
+
+def _successor(charge: Charge, kind: str, amount_pico: int) -> Charge:
+    line = f"{charge.line}/{kind}"
+    return msgspec.structs.replace(
+        charge,
+        id=charge_id(charge.issuer, charge.invoice, line),
+        line=line,
+        charge_class=CORRECTION,
+        description=f"{kind} of {charge.id}: {charge.description}",
+        amount_pico=amount_pico,
+        effective_pico=None,
+    )
+
+
+def _replaced(booked: Iterable[R], restated: Iterable[R]) -> list[R]:
+    """The rows of `booked` that do not stand in `restated`, reversed; then those that are new in it."""
+    before: Counter[R] = Counter(booked)
+    after: Counter[R] = Counter(restated)
+    rows: list[R] = list(map(reversed_row, _in_order(before - after)))
+    rows += _in_order(after - before)
+    return rows
+
+
+def _in_order(rows: Counter[R]) -> list[R]:
+    """The rows, each as often as it is counted, in an order that depends on nothing else."""
+    return sorted(rows.elements(), key=msgspec.json.encode)
+
+
+def reversed_row(row: R) -> R:
+    """`row` with its amount and its quantity negated."""
+    names = [name for name in _QUANTITIES if name in row.__struct_fields__]
+    return msgspec.structs.replace(row, **{name: -getattr(row, name) for name in names})
+
+
+def _entries(
+    period: Period, booked: Iterable[Entry], restated: Iterable[Entry], booked_ns: int
+) -> Iterable[Entry]:
+    """Reversals of the entries that changed, and the entries that replace them."""
+    before, after = _by_text(booked), _by_text(restated)
+    for text in sorted(before.keys() | after.keys()):
+        if before[text] == after[text]:
+            continue
+        for postings in before[text]:
+            negated = tuple(_negated(posting) for posting in postings)
+            yield Entry(booked_ns, f"reversal of {text} ({period.name})", negated)
+        for postings in after[text]:
+            yield Entry(booked_ns, f"correction of {text} ({period.name})", postings)
+
+
+def _by_text(entries: Iterable[Entry]) -> defaultdict[str, list[tuple[Posting, ...]]]:
+    grouped: defaultdict[str, list[tuple[Posting, ...]]] = defaultdict(list)
+    for entry in entries:
+        grouped[entry.text].append(entry.postings)
+    return grouped
+
+
+def _negated(posting: Posting) -> Posting:
+    return msgspec.structs.replace(posting, amount_pico=-posting.amount_pico)

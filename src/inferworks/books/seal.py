@@ -1,0 +1,252 @@
+"""What is sealed, and how: canonical bytes, parts with their hashes, and records in a chain.
+
+Problem. "Nothing was changed since" is worth something only if a stranger can check it, years later, on
+another machine, with another version of this program at hand.
+
+Decision. What a close used and what it gave is cut into *parts* (the charges, the calls, the policy, the
+statement, ...). A part is a list of rows, each a line of JSON; rows that have no order of their own are
+sorted as bytes, so the order in which things arrived leaves no trace (theorem 13). A part is known by
+the SHA-256 of its lines. The *record* of a close lists its parts with their hashes, and carries the hash
+of the record before it; its own hash is the SHA-256 of its JSON. Changing any byte of any part changes
+every hash from there on. One hash, written down elsewhere, therefore vouches for all the books before it.
+
+Rejected. Hashing database files (their bytes change without a figure changing); one hash over everything
+(it says that something is different, never what); pickles (only this program could read them).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+
+from inferworks import __version__
+from inferworks.books.period import Period
+from inferworks.catalog.load import ModelCatalog, StepWeights
+from inferworks.errors import BooksError
+
+T = TypeVar("T")
+
+FIRST: Final = "0" * 64
+"""What the first record of a chain has instead of the hash of one before it."""
+
+_PAIRS: Final = "(pairs)"
+"""Marks a mapping whose keys are no text, written as a list of key and value."""
+
+_MARK: Final = _PAIRS.encode()
+
+_CODE: Final = ("books", "accounts", "catalog", "meter")
+"""The rooms whose code decides what a statement says."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What stands in a record for a list of rows: its name, how many they are, and their hash."""
+
+    name: str
+    rows: int
+    sha256: str
+
+
+class Body(NamedTuple):
+    """A part with its canonical bytes: every row a line of JSON."""
+
+    part: Part
+    raw: bytes
+
+    def rows(self, kind: type[T]) -> tuple[T, ...]:
+        """The rows, read as values of `kind`."""
+        return tuple(rows_of(self.raw, kind))
+
+
+class Close(msgspec.Struct, frozen=True, tag="close", kw_only=True):
+    """A period was closed: what it was drawn from, by which rules, and what came out."""
+
+    number: int
+    previous: str
+    period: Period
+    at_ns: int
+    by: str
+    currency: str
+    policy: str
+    code: str
+    """The version of this program and the hash of the code that drew it up."""
+    reason: str = ""
+    """Why it was closed although something was in quarantine."""
+    accepted: tuple[str, ...] = ()
+    """What was in quarantine and was accepted to be left out."""
+    corrects: tuple[Period, ...] = ()
+    """Earlier periods for which something came late; the parts hold them as restated."""
+    parts: tuple[Part, ...]
+
+
+class Reopening(msgspec.Struct, frozen=True, tag="reopen", kw_only=True):
+    """The close numbered `supersedes` no longer counts. It stays in the chain, and verifiable."""
+
+    number: int
+    previous: str
+    period: Period
+    at_ns: int
+    by: str
+    reason: str
+    supersedes: int
+
+
+Record: TypeAlias = Close | Reopening
+
+
+def record_bytes(record: Record) -> bytes:
+    """The canonical bytes of a record: its JSON, fields in the order in which they are declared."""
+    return msgspec.json.encode(record)
+
+
+def read_record(raw: bytes) -> Record:
+    """The record whose bytes are `raw`. BooksError when they are none."""
+    try:
+        return msgspec.json.decode(raw, type=Close | Reopening)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BooksError(f"is no record of a close: {error}") from error
+
+
+def sha256_of(raw: bytes) -> str:
+    """The SHA-256 of `raw`, in hexadecimal."""
+    return hashlib.sha256(raw).hexdigest()
+
+
+def body_of_set(name: str, values: Iterable[object]) -> Body:
+    """The part of `values` whose order means nothing."""
+    return _body(name, sorted(map(msgspec.json.encode, values)))
+
+
+def body_of(name: str, value: object) -> Body:
+    """The part of one value; a rule, a statement."""
+    return _body(name, [msgspec.json.encode(plain(value))])
+
+
+def body_of_json(name: str, value: object) -> Body:
+    """The part of one JSON value, whose own order of keys stays."""
+    return _body(name, [msgspec.json.encode(value)])
+
+
+def rows_of(raw: bytes, kind: type[T]) -> Iterable[T]:
+    """The rows in a part's bytes, read as values of `kind`. BooksError when one cannot be."""
+    try:
+        for line in raw.split(b"\n")[:-1]:
+            if _MARK in line:
+                yield msgspec.convert(_restored(msgspec.json.decode(line)), kind, dec_hook=_foreign)
+            else:
+                yield msgspec.json.decode(line, type=kind, dec_hook=_foreign)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BooksError(
+            f"this version of the program ({__version__}) cannot read what was sealed: {error}"
+        ) from error
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it, whatever it is made of; the same for equal values."""
+    if isinstance(value, msgspec.Struct):
+        return _plain_struct(value)
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, ModelCatalog):
+        return plain(value.rows)
+    if isinstance(value, Mapping):
+        return _plain_mapping(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(plain(item) for item in value)
+    return value
+
+
+def difference(sealed: object, now: object, path: str = "") -> str | None:
+    """The first place where two plain values differ, in words; None when they are the same."""
+    if isinstance(sealed, dict) and isinstance(now, dict):
+        for key in [*sealed, *(key for key in now if key not in sealed)]:
+            found = difference(sealed.get(key), now.get(key), f"{path}.{key}" if path else str(key))
+            if found:
+                return found
+        return None
+    if isinstance(sealed, list) and isinstance(now, list):
+        for at, (one, other) in enumerate(zip(sealed, now, strict=False)):
+            found = difference(one, other, f"{path}[{at}]")
+            if found:
+                return found
+        if len(sealed) != len(now):
+            return f"{path} has {len(now)} entries, sealed with {len(sealed)}"
+        return None
+    if sealed != now:
+        return f"{path} is {_short(now)}, sealed as {_short(sealed)}"
+    return None
+
+
+@cache
+def code_version() -> str:
+    """The version of this program, and a hash of the code that the books rest on."""
+    digest = hashlib.sha256()
+    root = resources.files("inferworks")
+    files = [root / "money.py", *(path for room in _CODE for path in _sources(root / room))]
+    for file in files:
+        digest.update(file.read_bytes())
+    return f"{__version__}+{digest.hexdigest()[:16]}"
+
+
+def _body(name: str, lines: Sequence[bytes]) -> Body:
+    raw = b"".join(line + b"\n" for line in lines)
+    return Body(Part(name, len(lines), sha256_of(raw)), raw)
+
+
+def _plain_struct(value: msgspec.Struct) -> dict[str, Any]:
+    config = value.__struct_config__
+    tag = {config.tag_field: config.tag} if config.tag_field else {}
+    return {**tag, **{name: plain(getattr(value, name)) for name in value.__struct_fields__}}
+
+
+def _plain_mapping(mapping: Mapping[Any, Any]) -> Any:
+    if all(type(key) is str for key in mapping):
+        return {key: plain(mapping[key]) for key in sorted(mapping)}
+    pairs = [[plain(key), plain(value)] for key, value in mapping.items()]
+    return {_PAIRS: sorted(pairs, key=msgspec.json.encode)}
+
+
+def _restored(value: Any) -> Any:
+    """Undoes what `plain` does to mappings."""
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {_PAIRS}:
+        return {_key(key): _restored(item) for key, item in value[_PAIRS]}
+    return {key: _restored(item) for key, item in value.items()}
+
+
+def _key(value: Any) -> Any:
+    return tuple(map(_key, value)) if isinstance(value, list) else value
+
+
+def _foreign(kind: type, value: Any) -> Any:
+    """Reads a type of ours that is no struct."""
+    if kind is ModelCatalog:
+        return ModelCatalog(msgspec.convert(value, list[StepWeights]))
+    raise NotImplementedError(kind)
+
+
+def _sources(folder: Traversable) -> list[Traversable]:
+    """The Python files under `folder`, in a fixed order."""
+    found: list[Traversable] = []
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            found += _sources(entry)
+        elif entry.name.endswith(".py"):
+            found.append(entry)
+    return found
+
+
+def _short(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 80 else f"{text[:77]}..."
