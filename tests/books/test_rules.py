@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from importlib import resources
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from inferworks.books.charge import Function, NaturalClass
 from inferworks.books.policy import USES, load_policy, read_policy
-from inferworks.books.pools import Method, default_pools, pool_of, read_pools
+from inferworks.books.pools import Behaviour, Method, default_pools, pool_of, read_pools
 from inferworks.catalog.load import ANY_MODEL, ModelCatalog, model_catalog
 from inferworks.errors import ConfigError
 from inferworks.ids import ModelId
@@ -39,13 +40,14 @@ GAAP_TEXT = resources.files("inferworks.books").joinpath("policies/gaap.toml").r
 def test_gaap_decides_as_its_documentation_says(use: str, function: Function) -> None:
     """The table of the five questions, for whatever was bought."""
     policy = load_policy("gaap")
-    assert {policy.function(use, natural_class) for natural_class in NaturalClass} == {function}
+    decided = {policy.function(use, *pair) for pair in product(NaturalClass, Behaviour)}
+    assert decided == {function}
 
 
 def test_a_policy_is_total() -> None:
     """Theorem 9: every use and every natural class has exactly one function."""
     functions = load_policy("gaap").functions
-    assert set(functions) == {(use, natural) for use in USES for natural in NaturalClass}
+    assert set(functions) == set(product(USES, NaturalClass, Behaviour))
 
 
 def test_a_policy_that_misses_a_combination_lists_it() -> None:
@@ -81,7 +83,10 @@ def test_ones_own_policy_is_a_file(tmp_path: Path) -> None:
     text = GAAP_TEXT.replace(free.format("cost-of-revenue"), free.format("sales-and-marketing"))
     (tmp_path / "mine.toml").write_text(text)
     policy = load_policy(str(tmp_path / "mine.toml"))
-    assert policy.function("serve-free", NaturalClass.POWER) is Function.SALES_AND_MARKETING
+    assert (
+        policy.function("serve-free", NaturalClass.POWER, Behaviour.VARIABLE)
+        is Function.SALES_AND_MARKETING
+    )
 
 
 def test_a_policy_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from inferworks.testing.books import a_charge, a_leg, a_step, a_usage, an_interv
 HOUR_NS = 3_600 * 10**9
 BATCH = 32
 REPLICA = ReplicaId("replica-1")
+REPLICA_1 = "replica:replica-1"
+"""The same, as a leaf names an attempt."""
 
 
 def an_hour_of_prefill_then_decode() -> Facts:
@@ -59,9 +61,9 @@ def test_a_step_is_weighed_by_tokens_and_context() -> None:
     )
     shares = drivers.step_shares(step, step.duration_ns)
     first, second, third = (
-        shares["call", "call-0", INPUT],
-        shares["call", "call-1", OUTPUT],
-        shares["call", "call-2", OUTPUT],
+        shares["call", "call-0", INPUT, REPLICA_1],
+        shares["call", "call-1", OUTPUT, REPLICA_1],
+        shares["call", "call-2", OUTPUT, REPLICA_1],
     )
     assert first > third > second > 0
     assert first + second + third == step.duration_ns
@@ -77,7 +79,10 @@ def test_without_steps_active_time_goes_by_weighted_tokens() -> None:
         REPLICA, "node-1", Span(0, 100), Method.STEP_SHARE
     )
     assert active.method is Method.WEIGHTED
-    assert active.shares == {("call", "call-0", INPUT): 50, ("call", "call-0", OUTPUT): 50}
+    assert active.shares == {
+        ("call", "call-0", INPUT, REPLICA_1): 50,
+        ("call", "call-0", OUTPUT, REPLICA_1): 50,
+    }
 
 
 def test_flat_counts_every_token_the_same() -> None:
@@ -87,7 +92,10 @@ def test_flat_counts_every_token_the_same() -> None:
         (a_usage("call-0", legs=legs),), (), an_interval((0, 100), {State.ACTIVE: 100}), ()
     )
     active = Drivers(facts, model_catalog()).active(REPLICA, "node-1", Span(0, 100), Method.FLAT)
-    assert active.shares == {("call", "call-0", INPUT): 75, ("call", "call-0", OUTPUT): 25}
+    assert active.shares == {
+        ("call", "call-0", INPUT, REPLICA_1): 75,
+        ("call", "call-0", OUTPUT, REPLICA_1): 25,
+    }
 
 
 def test_active_time_that_nothing_explains_stays_in_sight() -> None:
@@ -121,7 +129,7 @@ def test_a_step_across_the_edge_of_a_charge_is_cut_there() -> None:
     drivers = Drivers(facts, model_catalog())
     for span in (Span(0, 50), Span(50, 100)):
         active = drivers.active(REPLICA, "node-1", span, Method.STEP_SHARE)
-        assert active.shares == {("call", "call-0", INPUT): 10}
+        assert active.shares == {("call", "call-0", INPUT, REPLICA_1): 10}
 
 
 def test_a_cut_interval_is_active_where_its_steps_are() -> None:

@@ -4,26 +4,34 @@ Problem. Cost tools lose money where a driver is missing: the idle of a machine 
 disappears, a negative remainder is clamped to zero, rounded leaves do not sum to their parents.
 
 Decision. From the top down, one split after the other, in whole picounits: a charge to a node's
-occupants, a replica's part to its states, the active part to calls. Each split is kept as an
-`Apportionment`, so that a figure can be explained down to the call. What no driver can place is a part
-like any other, named `Unallocated:<why>`. A credit is split by the same ratios as a charge.
+occupants, a replica's part to its states, the active part to *targets*. A target is everything a
+statement can be cut by (purpose, customer, model, region, ...); all that is alike in it is one weight. A
+split goes to purpose and customer first, and from there to targets (`tree.py`). So the amounts of a
+statement do not depend on how many calls stand behind a target, a million calls round as often as one,
+and an engine that only knows sums gives the same picounits. Only an explanation divides a target's part
+further, among its calls. Each split is kept as an `Apportionment`,
+and each part with the leaves behind it as a `Portion`. What no driver can place is a part like any other,
+named `Unallocated:<why>`. A credit is split by the same ratios as a charge.
 
-Rejected. Allocating to each dimension on its own (customers and models then disagree, theorem 8);
+Rejected. Dividing among calls first and summing up (each call rounds; only an engine that sees calls
+can repeat it); allocating to each dimension on its own (customers and models then disagree, theorem 8);
 spreading what cannot be placed over what can (it hides the hole in the metering).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from inferworks.books import drivers as d
 from inferworks.books.charge import STAFF_ON_ACTIVITY, Charge, ChargeId, NaturalClass
-from inferworks.books.drivers import Drivers, Leaf, Shares
-from inferworks.books.pools import CostPool, DriverKind, pool_of
-from inferworks.books.span import Span
+from inferworks.books.drivers import Drivers, Leaf, Place, Shares
+from inferworks.books.pools import Behaviour, CostPool, DriverKind, Idle, behaviour_of
+from inferworks.books.span import Span, utc_day
+from inferworks.books.tree import Path, split_down
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, ProjectId, ReplicaId
 from inferworks.meter.capacity import State
 from inferworks.money import split
@@ -35,7 +43,8 @@ UNKNOWN_CALL = "unknown-call"
 class Target(msgspec.Struct, frozen=True):
     """What a part was for: a purpose, a kind of unused capacity, or what could not be told.
 
-    Exactly one of `purpose`, `unused` and `unallocated` is set; the rest narrows a purpose.
+    Exactly one of `purpose`, `unused` and `unallocated` is set; the rest narrows it. A field that is not
+    known is None, never an empty text.
     """
 
     purpose: Purpose | None = None
@@ -48,6 +57,12 @@ class Target(msgspec.Struct, frozen=True):
     model: ModelId | None = None
     direction: str | None = None
     """FOCUS's TokenDirection, where the driver can tell: `Input` or `Output`."""
+    provider: str | None = None
+    """Who served: the leg's provider; our own replicas have one too."""
+    region: str | None = None
+    chip: str | None = None
+    day: str | None = None
+    """The UTC date on which the call was opened or the activity began."""
 
     @property
     def use(self) -> str:
@@ -61,9 +76,16 @@ class Target(msgspec.Struct, frozen=True):
         """The target as a statement names it: like `use`, with the reason of what is unallocated."""
         return self.use if self.unallocated is None else f"Unallocated:{self.unallocated}"
 
-    def order(self) -> tuple[str, ...]:
-        """A sort key: text only, so that every two targets compare."""
-        narrowing = (self.customer, self.project, self.key_id, self.model, self.direction)
+    def order(self) -> Leaf:
+        """A sort key that no two targets share; text only, so that every two compare.
+
+        It settles the ties of a split: label, customer, project, key, model, direction, provider, region,
+        chip, day; what is not known is the empty text.
+        """
+        narrowing = (
+            *(self.customer, self.project, self.key_id, self.model, self.direction),
+            *(self.provider, self.region, self.chip, self.day),
+        )
         return (self.label, *(text or "" for text in narrowing))
 
 
@@ -73,6 +95,7 @@ class Allocation(msgspec.Struct, frozen=True):
     charge_id: ChargeId
     pool: str
     natural_class: NaturalClass
+    behaviour: Behaviour
     target: Target
     method: str
     """FOCUS's AllocatedMethodId, e.g. `node-time/M2`."""
@@ -83,13 +106,29 @@ class Allocation(msgspec.Struct, frozen=True):
 
 
 class Apportionment(msgspec.Struct, frozen=True):
-    """One split: `amount_pico` divided by `weights` into `parts` (leaf -> picounits)."""
+    """One split: `amount_pico` divided by `weights` into `parts`, by key (`Target.order`, a replica...)."""
 
     charge_id: ChargeId
     stage: str
     amount_pico: int
     weights: Shares
     parts: Shares
+
+
+class Portion(msgspec.Struct, frozen=True):
+    """What one split gave one target, with the leaves behind it (calls, activities) and their weights."""
+
+    stage: str
+    target: Target
+    method: str
+    unit: str
+    quantity: int
+    amount_pico: int
+    leaves: Shares
+
+    def by_leaf(self) -> Shares:
+        """The amount among the leaves; sums to it exactly. Only an explanation asks."""
+        return split(self.amount_pico, self.leaves) if any(self.leaves.values()) else {}
 
 
 class Allocated(msgspec.Struct, frozen=True):
@@ -99,44 +138,71 @@ class Allocated(msgspec.Struct, frozen=True):
     pool: str
     rows: tuple[Allocation, ...]
     apportionments: tuple[Apportionment, ...]
+    portions: tuple[Portion, ...] = ()
 
 
-class _Part(msgspec.Struct, frozen=True):
-    """A leaf's amount before leaves of one target are summed."""
+class Grouped(NamedTuple):
+    """Shares by target: the sums that a split weighs, and the leaves behind each."""
 
-    leaf: Leaf
-    method: str
-    unit: str
-    quantity: int
-    amount_pico: int
+    targets: dict[Leaf, Target]
+    weights: Shares
+    leaves: dict[Leaf, Shares]
 
 
 def allocate(charge: Charge, pool: CostPool, drivers: Drivers) -> Allocated:
     """`charge` divided by the driver of `pool`. The rows sum to the charge (theorem 7)."""
     work = _Work(charge, pool, drivers)
     work.divide()
-    rows = _rows(charge, pool, drivers, work.parts)
-    return Allocated(charge, pool.name, rows, tuple(work.apportionments))
+    return allocated_of(charge, pool, work.portions, work.apportionments)
 
 
-def allocate_all(
-    charges: Iterable[Charge], pools: Sequence[CostPool], drivers: Drivers
-) -> tuple[Allocated, ...]:
-    """Every one of `charges`, in the order of their ids."""
-    return tuple(
-        allocate(charge, pool_of(charge, pools, drivers.nodes), drivers)
-        for charge in sorted(charges, key=lambda charge: charge.id)
+def allocated_of(
+    charge: Charge,
+    pool: CostPool,
+    portions: Iterable[Portion],
+    apportionments: Iterable[Apportionment],
+) -> Allocated:
+    """A charge of `pool` with the portions summed by target and method, in a fixed order."""
+    portions = tuple(portions)
+    behaviour = behaviour_of(charge, pool)
+    sums: dict[tuple[Target, str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for portion in portions:
+        sums_of = sums[portion.target, portion.method, portion.unit]
+        sums_of[0] += portion.quantity
+        sums_of[1] += portion.amount_pico
+    rows = tuple(
+        Allocation(
+            charge.id, pool.name, charge.natural_class, behaviour, target, method, unit, *sums[key]
+        )
+        for key in sorted(sums, key=lambda key: (key[0].order(), key[1], key[2]))
+        for target, method, unit in [key]
     )
+    return Allocated(charge, pool.name, rows, tuple(apportionments), portions)
+
+
+class _Unused(NamedTuple):
+    """Unused capacity of a charge, before the idle method says who bears it."""
+
+    stage: str
+    target: Target
+    quantity_ns: int
+    amount_pico: int
 
 
 class _Work:
-    """One charge being divided: what has been split so far, and the parts."""
+    """One charge being divided: what has been split so far, and the portions."""
 
     def __init__(self, charge: Charge, pool: CostPool, drivers: Drivers) -> None:
         self.charge, self.pool, self.drivers = charge, pool, drivers
         self.span = Span(charge.period_start_ns, charge.period_end_ns)
-        self.parts: list[_Part] = []
+        self.portions: list[Portion] = []
         self.apportionments: list[Apportionment] = []
+        self._unused: list[_Unused] = []
+
+    def _path_of(self, leaf: Leaf) -> Path:
+        """What stands above a call or activity: its purpose and customer, then its target."""
+        key = target_of(leaf, self.pool.name, self.drivers).order()
+        return (*path_of(key), key)
 
     def divide(self) -> None:
         """Split the whole charge by its pool's driver."""
@@ -160,105 +226,184 @@ class _Work:
         occupants = self.drivers.occupants(node, self.span)
         if not occupants:
             return self._keep_whole()
-        for leaf, amount in self._split("node", self.charge.amount_pico, occupants).items():
-            if leaf[0] == d.REPLICA:
-                self._divide_replica(ReplicaId(leaf[1]), node, amount)
+        replicas = {leaf: ns for leaf, ns in occupants.items() if leaf[0] == d.REPLICA}
+        others = self._grouped({leaf: ns for leaf, ns in occupants.items() if leaf not in replicas})
+        parts = self._split("node", self.charge.amount_pico, {**replicas, **others.weights})
+        for leaf in replicas:
+            self._divide_replica(ReplicaId(leaf[1]), node, parts[leaf])
+        for key, target in others.targets.items():
+            if target.unused is None:
+                self._portion("node", others, key, "occupancy", "node_ns", parts[key])
             else:
-                self._part(leaf, "occupancy", "node_ns", occupants[leaf], amount)
-        return None
+                self._unused.append(_Unused("node", target, others.weights[key], parts[key]))
+        return self._place_unused(node)
 
     def _divide_replica(self, replica: ReplicaId, node: str, amount_pico: int) -> None:
+        stage = f"replica {replica}"
         states = self.drivers.states(replica, node, self.span)
         weights: Shares = {(state.value,): duration_ns for state, duration_ns in states.items()}
-        parts = self._split(f"replica {replica}", amount_pico, weights)
+        parts = self._split(stage, amount_pico, weights)
         for state, duration_ns in states.items():
-            part_pico = parts[state.value,]
             if state is State.ACTIVE:
-                self._divide_active(replica, node, part_pico)
+                self._divide_active(replica, node, parts[state.value,])
             else:
-                leaf = (d.UNUSED, d.Unused(state.value).value)
-                self._part(leaf, "separate", "replica_ns", duration_ns, part_pico)
+                target = _unused_target(state, self.drivers.replica_place(replica))
+                self._unused.append(_Unused(stage, target, duration_ns, parts[state.value,]))
 
     def _divide_active(self, replica: ReplicaId, node: str, amount_pico: int) -> None:
-        active = self.drivers.active(replica, node, self.span, self.pool.method)
-        parts = self._split(f"active {replica}", amount_pico, active.shares)
-        for leaf, part_pico in parts.items():
-            method = active.method.value
-            self._part(leaf, method, "replica_ns", active.shares[leaf], part_pico)
+        active = self.drivers.active(replica, node, self.span, self.pool.method, self._path_of)
+        self._divide_among(
+            f"active {replica}", active.shares, active.method.value, "replica_ns", amount_pico
+        )
 
     def _divide_repair(self, resource: str) -> None:
         if self.charge.resource_type == STAFF_ON_ACTIVITY:
             minutes = int(self.charge.quantity or 0)
             known = resource in set(Purpose)
             leaf = (d.PURPOSE, resource) if known else (d.UNALLOCATED,)
-            self._part(leaf, "activity", "minutes", minutes, self.charge.amount_pico)
+            grouped = self._grouped({leaf: minutes})
+            [key] = grouped.targets
+            self._portion("activity", grouped, key, "activity", "minutes", self.charge.amount_pico)
         else:
-            work = self.drivers.node_work(resource, self.span, self.pool.method)
+            work = self.drivers.node_work(resource, self.span, self.pool.method, self._path_of)
             self._divide_by(work, "node_ns")
+
+    def _place_unused(self, node: str) -> None:
+        """Unused capacity to whoever the pool's idle method says; to nobody when it finds nobody."""
+        bearers = self._bearers(node)
+        if bearers and self._unused:
+            amount_pico = sum(item.amount_pico for item in self._unused)
+            method = f"idle-{self.pool.idle.value}"
+            return self._divide_among("idle", bearers, method, "node_ns", amount_pico)
+        for stage, target, quantity_ns, amount_pico in self._unused:
+            self.portions.append(
+                Portion(
+                    stage,
+                    target,
+                    f"{self.pool.driver}/separate",
+                    "node_ns" if stage == "node" else "replica_ns",
+                    quantity_ns,
+                    amount_pico,
+                    {(d.UNUSED, target.use): quantity_ns},
+                )
+            )
+        return None
+
+    def _bearers(self, node: str) -> Shares:
+        """Who bears the unused capacity of `node`, with weights; empty when nobody does."""
+        match self.pool.idle:
+            case Idle.SEPARATE:
+                return {}
+            case Idle.PROPORTIONAL:
+                return self.drivers.node_work(node, self.span, self.pool.method, self._path_of)
+            case Idle.DEDICATED:
+                customer = self.pool.reserver(node)
+                return {} if customer is None else {(d.RESERVER, customer): 1}
+            case Idle.PEAK:
+                return self.drivers.peak_work(self.span, self.pool.method, self._path_of)
 
     def _divide_by(self, shares: Shares, unit: str) -> None:
         """Split the whole charge in one stage."""
         if not shares:
             return self._keep_whole()
-        parts = self._split(self.pool.name, self.charge.amount_pico, shares)
-        for leaf, amount_pico in parts.items():
-            self._part(leaf, "share", unit, shares[leaf], amount_pico)
-        return None
+        amount_pico = self.charge.amount_pico
+        return self._divide_among(self.pool.name, shares, "share", unit, amount_pico)
+
+    def _divide_among(
+        self, stage: str, shares: Shares, method: str, unit: str, amount_pico: int
+    ) -> None:
+        grouped = self._grouped(shares)
+        parts = self._split(stage, amount_pico, grouped.weights)
+        for key, part_pico in parts.items():
+            self._portion(stage, grouped, key, method, unit, part_pico)
 
     def _keep_whole(self) -> None:
         """The driver is zero: the charge stays whole, in sight."""
-        self._part((d.UNALLOCATED,), "whole", "none", 0, self.charge.amount_pico)
+        grouped = self._grouped({(d.UNALLOCATED,): 0})
+        [key] = grouped.targets
+        self._portion(self.pool.name, grouped, key, "whole", "none", self.charge.amount_pico)
+
+    def _grouped(self, shares: Shares) -> Grouped:
+        return by_target(shares, self.pool.name, self.drivers)
 
     def _split(self, stage: str, amount_pico: int, weights: Shares) -> Shares:
-        parts = split(amount_pico, weights)
+        parts = split_down(amount_pico, weights, path_of)
         self.apportionments.append(
             Apportionment(self.charge.id, stage, amount_pico, weights, parts)
         )
         return parts
 
-    def _part(self, leaf: Leaf, method: str, unit: str, quantity: int, amount_pico: int) -> None:
-        method_id = f"{self.pool.driver}/{method}"
-        self.parts.append(_Part(leaf, method_id, unit, quantity, amount_pico))
+    def _portion(
+        self, stage: str, grouped: Grouped, key: Leaf, method: str, unit: str, amount_pico: int
+    ) -> None:
+        self.portions.append(
+            Portion(
+                stage,
+                grouped.targets[key],
+                f"{self.pool.driver}/{method}",
+                unit,
+                grouped.weights[key],
+                amount_pico,
+                grouped.leaves[key],
+            )
+        )
 
 
-def _rows(
-    charge: Charge, pool: CostPool, drivers: Drivers, parts: Iterable[_Part]
-) -> tuple[Allocation, ...]:
-    """The parts summed by target and method, in a fixed order."""
-    sums: dict[tuple[Target, str, str], list[int]] = defaultdict(lambda: [0, 0])
-    for part in parts:
-        sums_of = sums[target_of(part.leaf, pool.name, drivers), part.method, part.unit]
-        sums_of[0] += part.quantity
-        sums_of[1] += part.amount_pico
-    return tuple(
-        Allocation(charge.id, pool.name, charge.natural_class, target, method, unit, *sums[key])
-        for key in sorted(sums, key=lambda key: (key[0].order(), key[1], key[2]))
-        for target, method, unit in [key]
-    )
+def path_of(key: Leaf) -> Path:
+    """What stands above a target's key: its label and customer. A replica stands alone."""
+    return (key[:2],)
+
+
+def by_target(shares: Shares, pool: str, drivers: Drivers) -> Grouped:
+    """`shares` summed by target, under each target's `order`."""
+    grouped = Grouped({}, defaultdict(int), defaultdict(dict))
+    for leaf, quantity in shares.items():
+        target = target_of(leaf, pool, drivers)
+        key = target.order()
+        grouped.targets[key] = target
+        grouped.weights[key] += quantity
+        grouped.leaves[key][leaf] = quantity
+    return grouped
 
 
 def target_of(leaf: Leaf, pool: str, drivers: Drivers) -> Target:
     """What the share at `leaf` was for."""
     match leaf:
-        case (d.CALL, call_id, direction):
-            return _call_target(call_id, direction or None, drivers)
+        case (d.CALL, call_id, direction, attempt):
+            return _call_target(CallId(call_id), direction or None, attempt, drivers)
         case (d.ACTIVITY, source, activity_id):
             activity = drivers.activities[source, activity_id]
-            return Target(purpose=activity.purpose, customer=activity.customer)
+            return Target(
+                purpose=activity.purpose,
+                customer=activity.customer,
+                day=utc_day(activity.start_ns),
+            )
         case (d.PURPOSE, purpose):
             return Target(purpose=Purpose(purpose))
+        case (d.RESERVER, customer):
+            return Target(purpose=Purpose.SERVE_PAID, customer=CustomerId(customer))
         case (d.UNUSED, kind):
             return Target(unused=d.Unused(kind))
-        case (d.UNKNOWN_CALL, _, _):
+        case (d.UNKNOWN_CALL, _, _, _):
             return Target(unallocated=UNKNOWN_CALL)
         case _:
             return Target(unallocated=pool)
 
 
-def _call_target(call_id: str, direction: str | None, drivers: Drivers) -> Target:
-    usage = drivers.usages.get(CallId(call_id))
+def _unused_target(state: State, place: Place) -> Target:
+    return Target(
+        unused=d.Unused(state.value),
+        provider=place.provider or None,
+        region=place.region or None,
+        chip=place.chip or None,
+    )
+
+
+def _call_target(call_id: CallId, direction: str | None, attempt: str, drivers: Drivers) -> Target:
+    usage = drivers.usages.get(call_id)
     if usage is None:
         return Target(unallocated=UNKNOWN_CALL)
+    place = drivers.place(call_id, attempt)
     return Target(
         purpose=usage.purpose,
         customer=usage.customer,
@@ -266,4 +411,8 @@ def _call_target(call_id: str, direction: str | None, drivers: Drivers) -> Targe
         key_id=usage.key_id,
         model=usage.model,
         direction=direction,
+        provider=place.provider or None,
+        region=place.region or None,
+        chip=place.chip or None,
+        day=utc_day(usage.opened_ns),
     )

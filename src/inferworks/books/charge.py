@@ -37,6 +37,8 @@ class Function(StrEnum):
     """What it was for (the captions of Regulation S-X 5-03)."""
 
     COST_OF_REVENUE = "cost-of-revenue"
+    COMMITTED = "committed"
+    """Cost of revenue that would have come whoever left: a line of its own in a marginal view."""
     UNUSED_CAPACITY = "unused-capacity"
     """A line of its own under cost of revenue."""
     RESEARCH_AND_DEVELOPMENT = "research-and-development"
@@ -44,11 +46,28 @@ class Function(StrEnum):
     GENERAL_AND_ADMINISTRATIVE = "general-and-administrative"
 
 
+COST_OF_REVENUE = (Function.COST_OF_REVENUE, Function.COMMITTED, Function.UNUSED_CAPACITY)
+"""Committed cost and unused capacity are lines of cost of revenue."""
+
+
+class Foreign(msgspec.Struct, frozen=True):
+    """What a bill in another currency says, and the dated rate that it was converted by."""
+
+    currency: str
+    amount_pico: int
+    effective_pico: int | None
+    rate: str
+    """Units of the books' currency for one of `currency`, as it was quoted."""
+    rate_day: str
+    rate_source: str
+
+
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a bill, in FOCUS terms where FOCUS has one.
 
     The period is from `period_start_ns` up to, not including, `period_end_ns`. `amount_pico` is FOCUS's
-    BilledCost in picounits of `currency`; a credit is negative.
+    BilledCost in picounits of `currency`, the books'; a credit is negative. Where the bill itself is in
+    another currency, `foreign` says what it says.
     """
 
     id: ChargeId
@@ -80,6 +99,8 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     unit: str | None
     other: tuple[tuple[str, str], ...] = ()
     """Columns we have no field for, by name, as the bill writes them."""
+    region_id: str | None = None
+    foreign: Foreign | None = None
 
 
 def charge_id(issuer: str, invoice: str, line: str) -> ChargeId:

@@ -18,14 +18,16 @@ residual. Leaves are plain tuples of text, so that ties in a split are settled t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from inferworks.books.pools import Method
+from inferworks.books.shapley import Work, shapley_weights
 from inferworks.books.span import Span, merged
 from inferworks.books.step_time import NO_STEPS, StepTime, state_inside_ns
 from inferworks.books.timeline import Timeline
+from inferworks.books.tree import Path, split_down
 from inferworks.catalog.load import ANY_MODEL, ModelCatalog, StepWeights
 from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step
@@ -35,13 +37,15 @@ from inferworks.money import split
 from inferworks.units import Unit
 
 Leaf: TypeAlias = tuple[str, ...]
-"""What a share ends at: ("call", id, direction), ("activity", source, id), ("unused", kind), ..."""
+"""What a share ends at: ("call", id, direction, attempt), ("activity", source, id), ("unused", kind)..."""
 Shares: TypeAlias = dict[Leaf, int]
 """Quantities by leaf; none is negative."""
+PathOf: TypeAlias = Callable[[Leaf], Path]
+"""What stands above a leaf; shares are divided along it (`tree.py`)."""
 
 CALL, UNKNOWN_CALL, ACTIVITY, PURPOSE = "call", "unknown-call", "activity", "purpose"
-UNUSED, UNALLOCATED = "unused", "unallocated"
-REPLICA = "replica"
+UNUSED, UNALLOCATED, RESERVER = "unused", "unallocated", "reserver"
+REPLICA, LEG = "replica", "leg"
 
 INPUT, OUTPUT = "Input", "Output"
 """FOCUS's TokenDirection."""
@@ -59,11 +63,28 @@ class Unused(StrEnum):
     """Nothing was on the node at all."""
 
 
+class Place(NamedTuple):
+    """Where an attempt ran; empty texts where nobody said."""
+
+    provider: str = ""
+    region: str = ""
+    chip: str = ""
+
+
+NOWHERE = Place()
+
+
 class ServedLeg(NamedTuple):
-    """A leg and the call that it was an attempt to serve."""
+    """A leg, the call that it was an attempt to serve, and its number among the call's legs."""
 
     call_id: CallId
     leg: Leg
+    number: int
+
+    @property
+    def attempt(self) -> str:
+        """The attempt as a leaf names it."""
+        return attempt_of(self.leg, self.number)
 
 
 class ActiveTime(NamedTuple):
@@ -82,6 +103,11 @@ class ActiveQuestion(NamedTuple):
     method: Method
 
 
+def _straight(_: Leaf) -> Path:
+    """Nothing stands above a leaf."""
+    return ()
+
+
 class Drivers:
     """The facts of the meter, indexed for the questions that allocation asks."""
 
@@ -93,10 +119,25 @@ class Drivers:
         self._steps = _by_replica(facts.steps)
         self._used = _by_resource(facts.activities)
         self._legs, self._bought = _legs(facts.usages)
+        self._places = {name: _place_of(legs) for name, legs in self._legs.items()}
         self._calls = Timeline(facts.usages, _opened, lambda usage: (usage.call_id,))
         self._weights: dict[CallId, StepWeights] = {}
         self._active: dict[ActiveQuestion, ActiveTime] = {}
         self.nodes = frozenset(self._capacity) | _nodes_of(facts.activities)
+
+    def place(self, call_id: CallId, attempt: str) -> Place:
+        """Where `attempt` of a call ran, as a leaf names it: on a replica, or as one of its legs."""
+        kind, _, name = attempt.partition(":")
+        if kind == REPLICA:
+            return self.replica_place(ReplicaId(name))
+        if kind == LEG:
+            leg = self.usages[call_id].legs[int(name)]
+            return Place(leg.provider, leg.region, leg.chip)
+        return NOWHERE
+
+    def replica_place(self, replica: ReplicaId) -> Place:
+        """Where `replica` stands, as the last attempt on it said."""
+        return self._places.get(replica, NOWHERE)
 
     def occupants(self, node: str, span: Span) -> Shares:
         """Nanoseconds of `node` in `span` by what was on it: replicas, activities, nothing.
@@ -128,11 +169,18 @@ class Drivers:
                 states[row.state] += state_inside_ns(row, span, steps)
         return {state: duration_ns for state, duration_ns in states.items() if duration_ns > 0}
 
-    def active(self, replica: ReplicaId, node: str, span: Span, method: Method) -> ActiveTime:
+    def active(
+        self,
+        replica: ReplicaId,
+        node: str,
+        span: Span,
+        method: Method,
+        path_of: PathOf = _straight,
+    ) -> ActiveTime:
         """The active nanoseconds of `replica` in `span` by call, with what no call explains."""
         question = ActiveQuestion(replica, node, span, method)
         if question not in self._active:
-            self._active[question] = self._active_time(*question)
+            self._active[question] = self._active_time(question, path_of)
         return self._active[question]
 
     def unprovisioned_ns(self) -> int:
@@ -152,16 +200,42 @@ class Drivers:
         """The active nanoseconds that an answer to `question` must sum to."""
         return self.states(question.replica, question.node, question.span).get(State.ACTIVE, 0)
 
-    def node_work(self, node: str, span: Span, method: Method) -> Shares:
+    def node_work(
+        self, node: str, span: Span, method: Method, path_of: PathOf = _straight
+    ) -> Shares:
         """Nanoseconds of work on `node` in `span`, by call and activity; unused time left out."""
         shares: Shares = defaultdict(int)
         for replica in self._replicas(node, span):
-            for leaf, work_ns in self.active(replica, node, span, method).shares.items():
+            for leaf, work_ns in self.active(replica, node, span, method, path_of).shares.items():
                 shares[leaf] += work_ns
         for leaf, busy_ns in self.occupants(node, span).items():
             if leaf[0] == ACTIVITY:
                 shares[leaf] += busy_ns
         return _positive(shares)
+
+    def peak_work(self, span: Span, method: Method, path_of: PathOf = _straight) -> Shares:
+        """The work of all nodes in the busiest clock hour (UTC) of `span`; of equals, the first.
+
+        The demand of that hour is what the fleet was sized for.
+        """
+        busiest = max(
+            span.hours(), key=lambda hour: (self._busy_ns(hour), -hour.start_ns), default=span
+        )
+        shares: Shares = defaultdict(int)
+        for node in sorted(self.nodes):
+            for leaf, work_ns in self.node_work(node, busiest, method, path_of).items():
+                shares[leaf] += work_ns
+        return dict(shares)
+
+    def _busy_ns(self, span: Span) -> int:
+        """Nanoseconds of work on all nodes in `span`."""
+        busy_ns = 0
+        for node in self.nodes:
+            for replica in self._replicas(node, span):
+                busy_ns += self.states(replica, node, span).get(State.ACTIVE, 0)
+            for leaf, used_ns in self.occupants(node, span).items():
+                busy_ns += used_ns if leaf[0] == ACTIVITY else 0
+        return busy_ns
 
     def stored(self, bucket: str, span: Span) -> Shares:
         """Byte-seconds held in `bucket` in `span`, by activity."""
@@ -177,7 +251,8 @@ class Drivers:
         calls = (usage for usage in self._calls.meeting(span) if span.holds(usage.opened_ns))
         return _positive(
             {
-                (CALL, usage.call_id, ""): usage.request_bytes + usage.response_bytes
+                (CALL, usage.call_id, "", _last_attempt(usage)): usage.request_bytes
+                + usage.response_bytes
                 for usage in calls
             }
         )
@@ -186,28 +261,30 @@ class Drivers:
         """Tokens of the legs that a provider called one of `names` served in `span`, by call."""
         wanted = {short for name in names for short in _short_names(name)}
         shares: Shares = defaultdict(int)
-        for call_id, leg in self._bought.meeting(span):
-            if leg.provider.casefold() in wanted:
-                _add_tokens(shares, call_id, leg, span, input_weight=1, output_weight=1)
+        for served in self._bought.meeting(span):
+            if served.leg.provider.casefold() in wanted:
+                _add_tokens(shares, served, span, input_weight=1, output_weight=1)
         return _positive(shares)
 
-    def _active_time(self, replica: ReplicaId, node: str, span: Span, method: Method) -> ActiveTime:
+    def _active_time(self, question: ActiveQuestion, path_of: PathOf) -> ActiveTime:
+        replica, node, span, method = question
         active_ns = self.states(replica, node, span).get(State.ACTIVE, 0)
-        if method is Method.STEP_SHARE:
-            shares = self._step_shares(replica, node, span)
+        if method in (Method.STEP_SHARE, Method.SHAPLEY):
+            shares = self._shares_by_step(replica, node, span, method)
             if shares:
                 return ActiveTime(method, _with_unexplained(shares, active_ns))
             method = Method.WEIGHTED
         weights = self._token_weights(replica, span, flat=method is Method.FLAT)
         if not weights or not active_ns:
             return ActiveTime(method, _with_unexplained({}, active_ns))
-        return ActiveTime(method, _positive(split(active_ns, weights)))
+        return ActiveTime(method, _positive(split_down(active_ns, weights, path_of)))
 
-    def _step_shares(self, replica: ReplicaId, node: str, span: Span) -> Shares:
-        """Method M2: each step's nanoseconds inside `span`, divided among its calls."""
+    def _shares_by_step(self, replica: ReplicaId, node: str, span: Span, method: Method) -> Shares:
+        """Methods M2 and M3: each step's nanoseconds inside `span`, divided among its calls."""
+        divide = self.step_shares if method is Method.STEP_SHARE else self.shapley_shares
         shares: Shares = defaultdict(int)
         for step, inside_ns in self._steps_inside(replica, node, span):
-            for leaf, share_ns in self.step_shares(step, inside_ns).items():
+            for leaf, share_ns in divide(step, inside_ns).items():
                 shares[leaf] += share_ns
         return _positive(shares)
 
@@ -227,22 +304,38 @@ class Drivers:
                     yield step, inside_ns
 
     def step_shares(self, step: Step, duration_ns: int) -> Shares:
-        """`duration_ns` of `step` by leaf, summing to it exactly (theorem 6)."""
-        weights: Shares = {}
+        """Method M2: `duration_ns` of `step` by leaf, summing to it exactly (theorem 6)."""
+        weights: Shares = defaultdict(int)
+        for leaf, tokens, context_tokens, model in self._parts(step):
+            weigh = model.input_weight if leaf[2] == INPUT else model.output_weight
+            weights[leaf] += weigh(tokens, context_tokens)
+        return _divided(duration_ns, weights)
+
+    def shapley_shares(self, step: Step, duration_ns: int) -> Shares:
+        """Method M3: `duration_ns` of `step` by sampled Shapley values, summing to it exactly."""
+        works: dict[Leaf, Work] = defaultdict(Work)
+        fixed = 0
+        for leaf, tokens, context_tokens, model in self._parts(step):
+            linear, context = model.prefill, model.prefill_context
+            if leaf[2] == OUTPUT:
+                linear, context = model.decode, model.decode_context
+            works[leaf] += Work(tokens * linear, tokens * context * context_tokens)
+            fixed = max(fixed, model.step)
+        seed = f"{step.replica} {step.start_ns} {step.seq}"
+        return _divided(duration_ns, shapley_weights(works, fixed, seed))
+
+    def _parts(self, step: Step) -> Iterator[tuple[Leaf, int, int, StepWeights]]:
+        """The input and output sides of the calls of `step`: leaf, tokens, context tokens, weights."""
+        attempt = f"{REPLICA}:{step.replica}"
         for call in step.calls:
             model = self._weights_of(call.call_id, step.start_ns)
             kind = CALL if call.call_id in self.usages else UNKNOWN_CALL
             if call.prefill_tokens:
-                leaf = (kind, call.call_id, INPUT)
-                weight = model.input_weight(call.prefill_tokens, call.context_tokens)
-                weights[leaf] = weights.get(leaf, 0) + weight
+                leaf = (kind, call.call_id, INPUT, attempt)
+                yield leaf, call.prefill_tokens, call.context_tokens, model
             if call.decode_tokens:
-                leaf = (kind, call.call_id, OUTPUT)
-                weight = model.output_weight(call.decode_tokens, call.context_tokens)
-                weights[leaf] = weights.get(leaf, 0) + weight
-        if not any(weights.values()):
-            return {(UNALLOCATED,): duration_ns}
-        return split(duration_ns, weights)
+                leaf = (kind, call.call_id, OUTPUT, attempt)
+                yield leaf, call.decode_tokens, call.context_tokens, model
 
     def _weights_of(self, call_id: CallId, at_ns: int) -> StepWeights:
         if call_id not in self._weights:
@@ -255,11 +348,11 @@ class Drivers:
         """Methods M0 and M1: the tokens of the legs that `replica` served in `span`, weighted."""
         shares: Shares = defaultdict(int)
         timeline = self._legs.get(replica)
-        for call_id, leg in timeline.meeting(span) if timeline else ():
-            model = self._weights_of(call_id, leg.started_ns)
+        for served in timeline.meeting(span) if timeline else ():
+            model = self._weights_of(served.call_id, served.leg.started_ns)
             input_weight, output_weight = (1, 1) if flat else (model.input, model.output)
             _add_tokens(
-                shares, call_id, leg, span, input_weight=input_weight, output_weight=output_weight
+                shares, served, span, input_weight=input_weight, output_weight=output_weight
             )
         return _positive(shares)
 
@@ -282,19 +375,23 @@ class Drivers:
 
 
 def _add_tokens(
-    shares: Shares,
-    call_id: CallId,
-    leg: Leg,
-    span: Span,
-    *,
-    input_weight: int,
-    output_weight: int,
+    shares: Shares, served: ServedLeg, span: Span, *, input_weight: int, output_weight: int
 ) -> None:
-    """Add the weighted tokens of `leg` inside `span`, input without what came from the cache."""
+    """Add the weighted tokens of a leg inside `span`, input without what came from the cache."""
+    leg, attempt = served.leg, served.attempt
     computed = leg.tokens.input - leg.tokens.cache_read
     weighted = {INPUT: computed * input_weight, OUTPUT: leg.tokens.output * output_weight}
     for direction, weight in weighted.items():
-        shares[CALL, call_id, direction] += span.part_of(weight, leg.started_ns, leg.ended_ns)
+        shares[CALL, served.call_id, direction, attempt] += span.part_of(
+            weight, leg.started_ns, leg.ended_ns
+        )
+
+
+def _divided(duration_ns: int, weights: Shares) -> Shares:
+    """`duration_ns` by `weights`; unallocated when nothing weighs."""
+    if not any(weights.values()):
+        return {(UNALLOCATED,): duration_ns}
+    return split(duration_ns, weights)
 
 
 def _length_ns(spans: Iterable[Span]) -> int:
@@ -363,16 +460,34 @@ def _legs(
     own: dict[ReplicaId, list[ServedLeg]] = defaultdict(list)
     bought: list[ServedLeg] = []
     for usage in usages:
-        for leg in usage.legs:
-            served = ServedLeg(usage.call_id, leg)
+        for number, leg in enumerate(usage.legs):
+            served = ServedLeg(usage.call_id, leg, number)
             (bought if leg.replica is None else own[leg.replica]).append(served)
     return {replica: _leg_timeline(legs) for replica, legs in own.items()}, _leg_timeline(bought)
 
 
 def _leg_timeline(legs: Iterable[ServedLeg]) -> Timeline[ServedLeg]:
     return Timeline(
-        legs, lambda s: (s.leg.started_ns, s.leg.ended_ns), lambda s: (s.call_id, s.leg.offer)
+        legs,
+        lambda served: (served.leg.started_ns, served.leg.ended_ns),
+        lambda served: (served.call_id, f"{served.number:06d}"),
     )
+
+
+def attempt_of(leg: Leg, number: int) -> str:
+    """How a leaf names an attempt: by our own replica, else by the number of the leg."""
+    return f"{LEG}:{number}" if leg.replica is None else f"{REPLICA}:{leg.replica}"
+
+
+def _last_attempt(usage: Usage) -> str:
+    """The attempt that served `usage`, or failed it last; empty when nothing was tried."""
+    return attempt_of(usage.legs[-1], len(usage.legs) - 1) if usage.legs else ""
+
+
+def _place_of(legs: Timeline[ServedLeg]) -> Place:
+    """The place that the last of `legs` names."""
+    leg = legs.things[-1].leg
+    return Place(leg.provider, leg.region, leg.chip)
 
 
 def _nodes_of(activities: Iterable[Activity]) -> frozenset[str]:

@@ -88,7 +88,7 @@ def _bill(item: Allocated, currency: str) -> Entry:
 def _allocation(item: Allocated, policy: Policy, currency: str, at_ns: int) -> Entry:
     expenses: dict[str, int] = defaultdict(int)
     for row in item.rows:
-        function = policy.function(row.target.use, row.natural_class)
+        function = policy.function(row.target.use, row.natural_class, row.behaviour)
         expenses[f"Expenses:{function}:{row.natural_class}:{row.pool}"] += row.amount_pico
     debits = (Posting(account, expenses[account], currency) for account in sorted(expenses))
     credit = Posting(_cost_account(item), -sum(expenses.values()), currency)

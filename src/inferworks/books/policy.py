@@ -1,4 +1,4 @@
-"""Policy: from what a thing was used for, and what was bought, to an accounting function.
+"""Policy: from what a thing was used for, what was bought and how its cost behaves, to a function.
 
 Policies are TOML files one can read and copy. A policy is a *total* function with no default branch
 (theorem 9): loading one that leaves a combination out, or decides one twice, is an error that lists
@@ -17,13 +17,14 @@ from typing import TypeAlias
 import msgspec
 
 from inferworks.books.allocate import Target
-from inferworks.books.charge import Function, NaturalClass
+from inferworks.books.charge import COST_OF_REVENUE, Function, NaturalClass
 from inferworks.books.drivers import Unused
+from inferworks.books.pools import Behaviour
 from inferworks.errors import ConfigError
 from inferworks.purpose import Purpose
 
-Combination: TypeAlias = tuple[str, NaturalClass]
-"""A use (`serve-paid`, `unused:idle`, `unallocated`) and a natural class."""
+Combination: TypeAlias = tuple[str, NaturalClass, Behaviour]
+"""A use (`serve-paid`, `unused:idle`, `unallocated`), a natural class and how the cost behaves."""
 
 USES = (
     *(Target(purpose=purpose).use for purpose in Purpose),
@@ -34,15 +35,19 @@ USES = (
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """A named, total function from (use, natural class) to function. Made by `read_policy`."""
+    """A named, total function from `Combination` to function, and a view. Made by `read_policy`."""
 
     name: str
     title: str
     functions: Mapping[Combination, Function]
+    included: tuple[Function, ...] = COST_OF_REVENUE
+    """The functions whose sum the view sets against revenue."""
+    margin: str = "Gross margin"
+    """What the view calls revenue less what is included."""
 
-    def function(self, use: str, natural_class: NaturalClass) -> Function:
-        """The function of what was bought as `natural_class` and used for `use`."""
-        return self.functions[use, natural_class]
+    def function(self, use: str, natural_class: NaturalClass, behaviour: Behaviour) -> Function:
+        """The function of what was bought as `natural_class`, behaves so and was used for `use`."""
+        return self.functions[use, natural_class, behaviour]
 
 
 class _Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +55,7 @@ class _Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     function: Function
     reason: str
     natural_classes: tuple[NaturalClass, ...] = ()
+    behaviours: tuple[Behaviour, ...] = tuple(Behaviour)
 
 
 class _PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,6 +63,8 @@ class _PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str
     natural_classes: tuple[NaturalClass, ...]
     rule: tuple[_Rule, ...]
+    included: tuple[Function, ...] = COST_OF_REVENUE
+    margin: str = "Gross margin"
 
 
 def read_policy(text: str, name: str) -> Policy:
@@ -72,14 +80,15 @@ def read_policy(text: str, name: str) -> Policy:
     functions: dict[Combination, Function] = {}
     twice: list[Combination] = []
     for rule in file.rule:
-        for combination in product(rule.uses, rule.natural_classes or file.natural_classes):
+        classes = rule.natural_classes or file.natural_classes
+        for combination in product(rule.uses, classes, rule.behaviours):
             if combination in functions:
                 twice.append(combination)
             functions[combination] = rule.function
     _refuse("decides more than once", name, map(_combination_text, twice))
-    missing = [pair for pair in product(USES, NaturalClass) if pair not in functions]
+    missing = [key for key in product(USES, NaturalClass, Behaviour) if key not in functions]
     _refuse("does not decide", name, map(_combination_text, missing))
-    return Policy(file.name, file.title, functions)
+    return Policy(file.name, file.title, functions, file.included, file.margin)
 
 
 def load_policy(name: str) -> Policy:
@@ -105,8 +114,8 @@ def _unknown_uses(file: _PolicyFile) -> list[str]:
 
 
 def _combination_text(combination: Combination) -> str:
-    use, natural_class = combination
-    return f"{use} x {natural_class.value}"
+    use, natural_class, behaviour = combination
+    return f"{use} x {natural_class.value} x {behaviour.value}"
 
 
 def _refuse(fault: str, name: str, found: Iterable[str]) -> None:

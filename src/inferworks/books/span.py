@@ -9,10 +9,14 @@ up to its start. Whatever the rounding, the shares of adjoining spans telescope 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from inferworks.money import split
+from inferworks.units import NS_PER_SECOND
+
+NS_PER_HOUR = 3_600 * NS_PER_SECOND
 
 
 class Span(NamedTuple):
@@ -34,6 +38,12 @@ class Span(NamedTuple):
         """The part of this span from `start_ns` to `end_ns`; of length zero when there is none."""
         return Span(max(self.start_ns, start_ns), min(self.end_ns, end_ns))
 
+    def hours(self) -> list[Span]:
+        """The clock hours (UTC) that meet this span, cut to it, in order."""
+        first_ns = self.start_ns - self.start_ns % NS_PER_HOUR
+        starts_ns = range(first_ns, self.end_ns, NS_PER_HOUR)
+        return [self.meet(start_ns, start_ns + NS_PER_HOUR) for start_ns in starts_ns]
+
     def part_of(self, quantity: int, start_ns: int, end_ns: int) -> int:
         """How much of `quantity`, spread evenly from `start_ns` to `end_ns`, falls inside.
 
@@ -48,6 +58,11 @@ class Span(NamedTuple):
             return 0
         before_end = _cumulative(quantity, start_ns, end_ns, inside.end_ns)
         return before_end - _cumulative(quantity, start_ns, end_ns, inside.start_ns)
+
+
+def utc_day(at_ns: int) -> str:
+    """The UTC date of the moment `at_ns`, e.g. `2026-11-21`."""
+    return dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, dt.UTC).date().isoformat()
 
 
 def _cumulative(quantity: int, start_ns: int, end_ns: int, at_ns: int) -> int:

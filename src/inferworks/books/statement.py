@@ -10,7 +10,7 @@ import msgspec
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import Target
-from inferworks.books.charge import Charge, Function
+from inferworks.books.charge import COST_OF_REVENUE, Charge, Function
 from inferworks.books.correction import Correction
 from inferworks.books.entry import Entry
 from inferworks.books.policy import Policy
@@ -21,9 +21,6 @@ from inferworks.books.validate import validate
 from inferworks.books.workings import Line, Rules, Workings, shipped_rules, work_out
 from inferworks.meter.facts import Facts
 from inferworks.money import format_pico
-
-COST_OF_REVENUE = (Function.COST_OF_REVENUE, Function.UNUSED_CAPACITY)
-"""Unused capacity is a line of cost of revenue."""
 
 NO_CUSTOMER, NO_MODEL = "(no customer)", "(no model)"
 UNUSED, UNALLOCATED = "(unused capacity)", "(unallocated)"

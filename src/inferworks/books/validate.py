@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise, product, zip_longest
 
 from inferworks.accounts.plan import Terms
-from inferworks.books.allocate import Allocated, Apportionment
+from inferworks.books.allocate import Allocated, Apportionment, path_of
 from inferworks.books.charge import NaturalClass
-from inferworks.books.drivers import INPUT, OUTPUT, REPLICA
+from inferworks.books.drivers import INPUT, OUTPUT, REPLICA, Leaf
 from inferworks.books.entry import balances, trial_balance
 from inferworks.books.policy import USES
+from inferworks.books.pools import Behaviour
 from inferworks.books.rate import DIRECTIONS, Item, PlanBook, buckets_of, earns, rate_again
 from inferworks.books.span import Span, merged
 from inferworks.books.workings import Workings
@@ -48,7 +49,10 @@ def exact(workings: Workings) -> None:
 
 
 def divided(workings: Workings) -> None:
-    """Theorem 2: the parts of every split sum to its whole, each within one unit of its exact share."""
+    """Theorem 2: the parts of every split sum to its whole, each near its exact share.
+
+    Near is one unit for each step from the top: customer, then target (`tree.py`).
+    """
     for item in workings.allocated:
         for split in item.apportionments:
             _check_split(split)
@@ -134,8 +138,8 @@ def hierarchy(workings: Workings) -> None:
 
 def two_labels(workings: Workings) -> None:
     """Theorem 9: natural class is that of the charge; function is the policy's, which is total."""
-    for use, natural_class in product(USES, NaturalClass):
-        workings.policy.function(use, natural_class)
+    for combination in product(USES, NaturalClass, Behaviour):
+        workings.policy.function(*combination)
     for item in workings.allocated:
         for row in item.rows:
             if row.natural_class != item.charge.natural_class:
@@ -144,7 +148,7 @@ def two_labels(workings: Workings) -> None:
                     f"{item.charge.natural_class} and allocated as {row.natural_class}"
                 )
     for line in workings.lines:
-        function = workings.policy.function(line.target.use, line.natural_class)
+        function = workings.policy.function(line.target.use, line.natural_class, line.behaviour)
         if line.function != function:
             raise BooksError(
                 f"theorem 9 (two labels): {line.target.use} is {line.function}, not {function}"
@@ -231,11 +235,16 @@ def _check_split(split: Apportionment) -> None:
         sum(split.parts.values()),
     )
     for leaf, part in split.parts.items():
-        if abs(part * whole - split.amount_pico * split.weights[leaf]) >= whole:
+        if abs(part * whole - split.amount_pico * split.weights[leaf]) >= _steps_down(leaf) * whole:
             raise BooksError(
                 f"theorem 2 (split): {split.charge_id} {split.stage}: {leaf} got {part} of "
                 f"{split.amount_pico} for {split.weights[leaf]} of {whole}"
             )
+
+
+def _steps_down(key: Leaf) -> int:
+    """The steps from the top to `key`: two for a target, one for a replica, a state or a pool."""
+    return 1 + len(path_of(key)) if len(key) > len(path_of(key)[0]) else 1
 
 
 def _no_repeats(kind: str, keys: Iterable[object]) -> None:

@@ -12,14 +12,15 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.allocate import Allocated, Target, allocate_all
+from inferworks.books.allocate import Allocated, Target
 from inferworks.books.charge import Charge, Function, NaturalClass
 from inferworks.books.drivers import Drivers
 from inferworks.books.entry import Entry, journal
 from inferworks.books.policy import Policy
-from inferworks.books.pools import CostPool, default_pools
+from inferworks.books.pools import Behaviour, CostPool, default_pools
 from inferworks.books.rate import Revenue, rate
 from inferworks.books.span import Span
+from inferworks.books.step_down import allocate_all
 from inferworks.catalog.load import ModelCatalog, model_catalog
 from inferworks.errors import MoneyError
 from inferworks.meter.facts import Facts
@@ -40,6 +41,9 @@ class Line(msgspec.Struct, frozen=True):
     natural_class: NaturalClass
     target: Target
     amount_pico: int
+    behaviour: Behaviour = Behaviour.COMMITTED
+    method: str = ""
+    """FOCUS's AllocatedMethodId."""
 
 
 class Workings(msgspec.Struct, frozen=True):
@@ -124,15 +128,19 @@ def _refuse_foreign(charges: Iterable[Charge], currency: str) -> None:
 
 
 def _lines(allocated: Iterable[Allocated], policy: Policy) -> tuple[Line, ...]:
-    sums: dict[tuple[Function, str, NaturalClass, Target], int] = defaultdict(int)
+    sums: dict[tuple[Function, str, NaturalClass, Target, Behaviour, str], int] = defaultdict(int)
     for item in allocated:
         for row in item.rows:
-            function = policy.function(row.target.use, row.natural_class)
-            sums[function, row.pool, row.natural_class, row.target] += row.amount_pico
-    lines = (Line(*key, amount_pico) for key, amount_pico in sums.items())
+            function = policy.function(row.target.use, row.natural_class, row.behaviour)
+            what = (function, row.pool, row.natural_class, row.target, row.behaviour, row.method)
+            sums[what] += row.amount_pico
+    lines = (Line(*what[:4], amount_pico, *what[4:]) for what, amount_pico in sums.items())
     return tuple(sorted(lines, key=line_order))
 
 
 def line_order(line: Line) -> tuple[object, ...]:
     """A sort key for lines: the same order whatever order the inputs came in."""
-    return (line.function, line.pool, line.natural_class, line.target.order())
+    return (
+        *(line.function, line.pool, line.natural_class, line.target.order()),
+        *(line.behaviour, line.method),
+    )

@@ -28,6 +28,8 @@ class StepWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input: int
     output: int
     source: str
+    step: int = 0
+    """What a step weighs at least, whoever is in it (method M3): reading the model once."""
 
     def input_weight(self, prefill_tokens: int, context_tokens: int) -> int:
         """The weight of `prefill_tokens` of input at a context of `context_tokens`, in one step."""
@@ -79,6 +81,7 @@ def _refuse_negative(row: StepWeights) -> None:
         row.decode_context,
         row.input,
         row.output,
+        row.step,
     )
     if min(coefficients) < 0:
         raise ConfigError(f"models.toml: model {row.id!r} has a negative coefficient")

@@ -9,13 +9,8 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from inferworks.books.charge import Function
-from inferworks.books.statement import (
-    COST_OF_REVENUE,
-    Dimension,
-    Row,
-    Statement,
-)
+from inferworks.books.charge import COST_OF_REVENUE, Function
+from inferworks.books.statement import Dimension, Row, Statement
 from inferworks.books.workings import Line
 from inferworks.cli.books.papers import drawn_up, moments
 from inferworks.cli.options import config_option, data_option, json_option, read_config

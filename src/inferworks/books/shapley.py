@@ -1,0 +1,72 @@
+"""Method M3: what each call of a step adds to it, averaged over the orders in which they could join.
+
+Problem. A step costs less than its calls one by one: the model's weights are read once, whoever is in
+it, and a little prefill hides behind the reading. Any fixed weight per token (M0, M1, M2) is a guess at
+how that saving is shared.
+
+Decision. The Shapley value is the only sharing that is symmetric, additive, gives nothing to who adds
+nothing, and sums to the whole (Shapley 1953, "A Value for n-Person Games"). The time of a step with a
+set of calls is modelled as a roofline: the larger of reading the weights once and of the linear work of
+all tokens, plus what each token's context adds. Values are averaged over orders drawn from a seed that
+the step itself names, each with its reverse (Castro et al. 2009; antithetic pairs halve the variance),
+so the same step gives the same values on every machine. Marginals are whole numbers and every order's
+sum to the same total, so the weights are exact and the measured duration is split by them.
+
+Rejected as a default: it costs sixty-four times what M2 costs. It is the yardstick that M0, M1 and M2 are
+held against (`audit.py`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+ORDERS = 32
+"""Orders drawn per step; each is also walked backwards."""
+
+
+class Work(NamedTuple):
+    """What one side of a call brings into a step, in the weights of `catalog/models.toml`."""
+
+    linear: int = 0
+    """The linear layers: hidden, up to a point, behind the reading of the model."""
+    context: int = 0
+    """Attention to what came before: always on top."""
+
+    def __add__(self, other: Work) -> Work:  # type: ignore[override]
+        """Both together."""
+        return Work(self.linear + other.linear, self.context + other.context)
+
+
+Player: TypeAlias = tuple[str, ...]
+
+
+def shapley_weights(
+    works: Mapping[Player, Work], fixed: int, seed: str, orders: int = ORDERS
+) -> dict[Player, int]:
+    """Sums of marginals by key over `2 * orders` orders; they sum to `2 * orders` times the step.
+
+    Two players or fewer need no drawing: one order and its reverse are all there are.
+    """
+    keys = sorted(key for key, work in works.items() if work != Work())
+    weights = dict.fromkeys(keys, 0)
+    draw = random.Random(seed)  # noqa: S311 - a sample, not a secret
+    for _ in range(1 if len(keys) <= 2 else orders):
+        order = draw.sample(keys, len(keys))
+        for walked in (order, order[::-1]):
+            _add_marginals(weights, walked, works, fixed)
+    return weights
+
+
+def _add_marginals(
+    weights: dict[Player, int], order: Sequence[Player], works: Mapping[Player, Work], fixed: int
+) -> None:
+    """Add what each of `order` adds to the step when they join one after the other."""
+    linear, floor = 0, 0
+    for key in order:
+        work = works[key]
+        linear += work.linear
+        reached = max(fixed, linear)
+        weights[key] += reached - floor + work.context
+        floor = reached
