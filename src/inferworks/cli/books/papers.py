@@ -14,13 +14,10 @@ from inferworks.books.charge import Charge
 from inferworks.books.policy import load_policy
 from inferworks.books.pools import default_pools, read_pools
 from inferworks.books.span import Span
-from inferworks.books.statement import (
-    Statement,
-    close_span,
-    whole_span,
-)
+from inferworks.books.statement import Statement, draw_up, whole_span
 from inferworks.books.store import BookStore
-from inferworks.books.workings import Rules
+from inferworks.books.validate import validate
+from inferworks.books.workings import Rules, Workings, work_out
 from inferworks.catalog.load import model_catalog
 from inferworks.config import Config
 from inferworks.errors import BooksError, DataFolderError, UserError
@@ -38,6 +35,13 @@ def drawn_up(
     config: Config, policy: str, pools_path: Path | None, start_ns: int | None, end_ns: int | None
 ) -> Statement:
     """The statement that the command line asks for."""
+    return draw_up(worked_out(config, policy, pools_path, start_ns, end_ns))
+
+
+def worked_out(
+    config: Config, policy: str, pools_path: Path | None, start_ns: int | None, end_ns: int | None
+) -> Workings:
+    """The validated workings of the span that the command line asks for."""
     folder = DataFolder(Path(config.data.folder))
     if not folder.path.is_dir():
         raise DataFolderError(
@@ -52,9 +56,10 @@ def drawn_up(
     facts, plans = _facts(folder, wanted), _plans(folder)
     span = wanted.meet(*whole_span(charges, facts)) if None in (start_ns, end_ns) else wanted
     try:
-        return close_span(
-            charges, facts, plans, load_policy(policy), currency, *span, rules=_rules(pools_path)
-        )
+        rules = _rules(pools_path)
+        workings = work_out(charges, facts, plans, load_policy(policy), currency, span, rules)
+        validate(workings)
+        return workings
     except BooksError as error:
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
 
