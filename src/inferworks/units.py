@@ -28,3 +28,14 @@ class Unit(StrEnum):
 
 
 NS_PER_SECOND = 1_000_000_000
+
+PRICED_BY = {
+    Unit.INPUT_TOKENS: (Unit.INPUT_TOKENS,),
+    Unit.CACHE_READ_TOKENS: (Unit.CACHE_READ_TOKENS, Unit.INPUT_TOKENS),
+    Unit.CACHE_WRITE_TOKENS: (Unit.CACHE_WRITE_TOKENS, Unit.INPUT_TOKENS),
+    Unit.OUTPUT_TOKENS: (Unit.OUTPUT_TOKENS,),
+    Unit.REASONING_TOKENS: (Unit.REASONING_TOKENS, Unit.OUTPUT_TOKENS),
+    Unit.REQUESTS: (Unit.REQUESTS,),
+}
+"""What can be sold, and whose price each pays, the nearest first: cached input without a price of its
+own is input, reasoning is output."""

@@ -24,18 +24,7 @@ import msgspec
 from inferworks.errors import MoneyError, UserError
 from inferworks.ids import CustomerId, ModelId
 from inferworks.money import Rate
-from inferworks.units import Unit
-
-PRICED_BY = {
-    Unit.INPUT_TOKENS: (Unit.INPUT_TOKENS,),
-    Unit.CACHE_READ_TOKENS: (Unit.CACHE_READ_TOKENS, Unit.INPUT_TOKENS),
-    Unit.CACHE_WRITE_TOKENS: (Unit.CACHE_WRITE_TOKENS, Unit.INPUT_TOKENS),
-    Unit.OUTPUT_TOKENS: (Unit.OUTPUT_TOKENS,),
-    Unit.REASONING_TOKENS: (Unit.REASONING_TOKENS, Unit.OUTPUT_TOKENS),
-    Unit.REQUESTS: (Unit.REQUESTS,),
-}
-"""What can be sold, and whose price each pays, the nearest first: cached input without a price of its
-own is input, reasoning is output."""
+from inferworks.units import PRICED_BY, Unit
 
 
 class Tier(msgspec.Struct, frozen=True):

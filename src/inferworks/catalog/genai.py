@@ -1,0 +1,106 @@
+"""The package `genai-prices`, read as a price book. Its updater and its network code are not touched.
+
+What our meter cannot count (audio hours, searches, images) is left out of the book; it would be a price
+that nothing is multiplied by. So are prices for special request options (batch, priority): calls are
+listed at their standard price.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from decimal import Decimal
+from importlib.metadata import version
+
+from genai_prices import types
+from genai_prices.data import providers
+from genai_prices.data_units import unit_data
+
+from inferworks.catalog import prices
+from inferworks.units import NS_PER_SECOND, Unit
+
+UNITS = {
+    Unit.INPUT_TOKENS: "input_tokens",
+    Unit.CACHE_READ_TOKENS: "cache_read_tokens",
+    Unit.CACHE_WRITE_TOKENS: "cache_write_tokens",
+    Unit.OUTPUT_TOKENS: "output_tokens",
+    Unit.REASONING_TOKENS: "output_reasoning_tokens",
+    Unit.REQUESTS: "requests",
+}
+"""What the package calls the units that we count."""
+
+
+def installed_book() -> prices.PriceBook:
+    """The price book of the installed package."""
+    return prices.PriceBook(
+        f"genai-prices {version('genai-prices')}", tuple(map(_provider, providers))
+    )
+
+
+def _provider(provider: types.Provider) -> prices.ListedProvider:
+    return prices.ListedProvider(
+        id=provider.id,
+        models=tuple(map(_model, provider.models)),
+        match=None if provider.provider_match is None else _pattern(provider.provider_match),
+        sells_models_of=tuple(provider.fallback_model_providers or ()),
+    )
+
+
+def _model(model: types.ModelInfo) -> prices.ListedModel:
+    listed = model.prices
+    dated: Iterable[types.ConditionalPrice] = (
+        listed if isinstance(listed, list) else [types.ConditionalPrice(prices=listed)]
+    )
+    return prices.ListedModel(model.id, _pattern(model.match), tuple(map(_dated, dated)))
+
+
+def _dated(price: types.ConditionalPrice) -> prices.DatedRates:
+    rates = {
+        unit: _rate(value, unit_data[name]["per"])
+        for unit, name in UNITS.items()
+        if (value := getattr(price.prices, unit_data[name]["price_key"])) is not None
+    }
+    match price.constraint:
+        case None:
+            return prices.DatedRates(rates)
+        case types.StartDateConstraint(start_date=start_date):
+            return prices.DatedRates(rates, start_date=start_date)
+        case types.TimeOfDateConstraint(start_time=start_time, end_time=end_time):
+            return prices.DatedRates(rates, daily_ns=(_time_ns(start_time), _time_ns(end_time)))
+    raise TypeError(f"a price constraint of a new kind: {price.constraint!r}")
+
+
+def _rate(value: Decimal | types.TieredPrices, per: int) -> prices.ListRate:
+    if isinstance(value, Decimal):
+        return prices.ListRate(str(value), per)
+    tiers = tuple(prices.ListTier(tier.start, str(tier.price)) for tier in value.tiers)
+    return prices.ListRate(str(value.base), per, tiers)
+
+
+def _pattern(match: types.MatchLogic) -> prices.Pattern:
+    match match:
+        case types.ClauseEquals(equals=text):
+            return prices.Is(text)
+        case types.ClauseStartsWith(starts_with=text):
+            return prices.StartsWith(text)
+        case types.ClauseEndsWith(ends_with=text):
+            return prices.EndsWith(text)
+        case types.ClauseContains(contains=text):
+            return prices.Contains(text)
+        case types.ClauseRegex(regex=pattern):
+            return prices.Matches(pattern)
+        case types.ClauseOr(or_=parts):
+            return prices.AnyOf(tuple(map(_pattern, parts)))
+        case types.ClauseAnd(and_=parts):
+            return prices.AllOf(tuple(map(_pattern, parts)))
+    raise TypeError(f"a match of a new kind: {match!r}")
+
+
+def _time_ns(time: dt.time) -> int:
+    """Nanoseconds since midnight UTC; without a zone it is UTC."""
+    offset = time.utcoffset() or dt.timedelta()
+    since_midnight = dt.timedelta(
+        hours=time.hour, minutes=time.minute, seconds=time.second, microseconds=time.microsecond
+    )
+    micros = (since_midnight - offset) % dt.timedelta(days=1) // dt.timedelta(microseconds=1)
+    return micros * (NS_PER_SECOND // 10**6)

@@ -1,0 +1,225 @@
+"""List prices: our arithmetic is genai-prices' own, to the last digit, and the book does not move."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import random
+import socket
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from pathlib import Path
+
+import genai_prices
+import pytest
+from genai_prices.data import providers
+
+from inferworks.catalog.genai import UNITS, installed_book
+from inferworks.catalog.pins import list_prices, pin, pins, shipped_book
+from inferworks.catalog.prices import (
+    DatedRates,
+    Is,
+    ListedModel,
+    ListedProvider,
+    ListRate,
+    PriceBook,
+    PriceList,
+    book_json,
+    book_sha256,
+)
+from inferworks.errors import UserError
+from inferworks.units import Unit
+
+BOOK = PriceList(installed_book())
+MOMENTS = [
+    dt.datetime(2024, 3, 1, 12, tzinfo=dt.UTC),
+    dt.datetime(2025, 6, 5, 0, 30, tzinfo=dt.UTC),
+    dt.datetime(2025, 9, 30, 16, 29, 59, tzinfo=dt.UTC),
+    dt.datetime(2026, 5, 1, 3, 59, 59, 999999, tzinfo=dt.UTC),
+    dt.datetime(2026, 11, 21, 6, tzinfo=dt.UTC),
+]
+INPUT, OUTPUT = Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS
+
+
+def ns(moment: dt.datetime) -> int:
+    """`moment` in nanoseconds since 1970."""
+    since = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    return since // dt.timedelta(microseconds=1) * 1000
+
+
+def ours(provider: str, model: str, at: dt.datetime, tokens: dict[Unit, int]) -> Fraction | None:
+    """US dollars for one request of `tokens` (by bucket), by our book."""
+    price = BOOK.list_price(provider, model, ns(at))
+    if price is None:
+        return None
+    inputs = sum(n for unit, n in tokens.items() if unit not in (OUTPUT, Unit.REASONING_TOKENS))
+    total = price.pico_per_unit(Unit.REQUESTS, inputs) or Fraction(0)
+    for unit, quantity in tokens.items():
+        total += (price.pico_per_unit(unit, inputs) or 0) * quantity
+    return total / 10**12
+
+
+def theirs(provider: str, model: str, at: dt.datetime, tokens: dict[Unit, int]) -> Decimal:
+    """The same, by the package's own calculation."""
+    counts = {
+        "input_tokens": sum(tokens[u] for u in tokens if u.value.startswith(("input", "cache"))),
+        "output_tokens": tokens[OUTPUT] + tokens[Unit.REASONING_TOKENS],
+        **{UNITS[u]: n for u, n in tokens.items() if u not in (INPUT, OUTPUT)},
+    }
+    with localcontext(prec=60):
+        usage = genai_prices.Usage(**counts)
+        found = genai_prices.calc_price(
+            usage, model, provider_id=provider, genai_request_timestamp=at
+        )
+        return found.total_price
+
+
+def some_tokens(chance: random.Random) -> dict[Unit, int]:
+    """A request, now and then one larger than any tier begins."""
+    size = chance.choice([10, 5_000, 150_000, 250_000, 900_000])
+    return {
+        INPUT: chance.randrange(size),
+        Unit.CACHE_READ_TOKENS: chance.randrange(size),
+        Unit.CACHE_WRITE_TOKENS: chance.randrange(size),
+        OUTPUT: chance.randrange(size),
+        Unit.REASONING_TOKENS: chance.randrange(size),
+    }
+
+
+@pytest.mark.parametrize("provider", [p.id for p in providers])
+def test_amounts_are_those_of_the_package(provider: str) -> None:
+    """Every model of every provider costs what genai-prices says, at each of several moments."""
+    chance = random.Random(provider)
+    for model in next(p for p in providers if p.id == provider).models:
+        moment, tokens = chance.choice(MOMENTS), some_tokens(chance)
+        amount = ours(provider, model.id, moment, tokens)
+        if amount is not None:
+            assert amount == Fraction(theirs(provider, model.id, moment, tokens)), model.id
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=str)
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("deepseek", "deepseek-chat"),
+        ("deepseek", "deepseek-v4-pro"),
+        ("anthropic", "claude-sonnet-4-5"),
+        ("google", "gemini-2.5-pro"),
+        ("azure", "gpt-4o"),
+        ("Google Vertex", "claude-3-5-sonnet"),
+        ("openai", "gpt-4o-20240806"),
+    ],
+)
+def test_dates_times_tiers_and_other_names(moment: dt.datetime, provider: str, model: str) -> None:
+    """Prices by the hour and the date, tiers, models of other houses, and other spellings agree too."""
+    chance = random.Random(f"{provider}{model}{moment}")
+    for _ in range(5):
+        tokens = some_tokens(chance)
+        amount = ours(provider, model, moment, tokens)
+        assert amount == Fraction(theirs(provider, model, moment, tokens))
+
+
+def test_a_price_by_hand() -> None:
+    """GPT-5 mini: 0.25 a million in, 0.025 of that cached, 2 out."""
+    price = BOOK.list_price("openai", "gpt-5-mini", ns(MOMENTS[-1]))
+    assert price is not None
+    units = (INPUT, Unit.CACHE_READ_TOKENS, OUTPUT, Unit.REASONING_TOKENS)
+    assert [price.pico_per_unit(unit, 0) for unit in units] == [
+        250_000,
+        25_000,
+        2 * 10**6,
+        2 * 10**6,
+    ]
+    assert price.book_sha256 == BOOK.sha256
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"), [("nobody", "gpt-5-mini"), ("openai", "no-such-model"), ("", "")]
+)
+def test_an_unknown_price_is_none(provider: str, model: str) -> None:
+    """What the book does not know has no price; it is not free."""
+    assert BOOK.list_price(provider, model, ns(MOMENTS[0])) is None
+
+
+def test_a_unit_without_a_price_is_none() -> None:
+    """A model that lists a price for input alone has none for output."""
+    rates = DatedRates({INPUT: ListRate("1", 10**6)})
+    book = PriceBook("test", (ListedProvider("p", (ListedModel("m", Is("m"), (rates,)),)),))
+    price = PriceList(book).list_price("p", "m", 0)
+    assert price is not None
+    assert price.pico_per_unit(INPUT, 0) == 10**6
+    assert price.pico_per_unit(OUTPUT, 0) is None
+
+
+def test_the_shipped_book_is_the_one_we_know() -> None:
+    """The installed list has the hash that this version was released with."""
+    assert book_sha256(shipped_book()) == BOOK.sha256
+
+
+def test_reading_prices_uses_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No socket is opened to read a book or to price a call."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert PriceList(installed_book()).list_price("openai", "gpt-4o", ns(MOMENTS[0]))
+
+
+def test_a_newer_list_is_not_used_until_it_is_pinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upgrading the package changes no price by itself; a pin does, from its date on."""
+    pin(tmp_path, installed_book(), 100)
+    rates = DatedRates({INPUT: ListRate("7", 10**6)})
+    seller = ListedProvider("openai", (ListedModel("gpt-4o", Is("gpt-4o"), (rates,)),))
+    newer = PriceBook("genai-prices 9", (seller,))
+    monkeypatch.setattr("inferworks.catalog.pins.installed_book", lambda: newer)
+    at = [price_at(tmp_path, moment) for moment in (0, 100, 1000)]
+    assert at == [at[0]] * 3 != [7 * 10**6] * 3
+    pin(tmp_path, newer, 1000)
+    assert [price_at(tmp_path, moment) for moment in (0, 999, 1000)] == [at[0], at[0], 7 * 10**6]
+
+
+def price_at(folder: Path, at_ns: int) -> Fraction | None:
+    """Picounits of an input token of gpt-4o at `at_ns`."""
+    price = list_prices(folder).list_price("openai", "gpt-4o", at_ns)
+    return None if price is None else price.pico_per_unit(INPUT, 0)
+
+
+def test_an_unknown_list_without_a_pin_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An installed list that nobody pinned and we do not know is one clear error."""
+    monkeypatch.setattr("inferworks.catalog.pins.installed_book", lambda: PriceBook("x 2", ()))
+    with pytest.raises(UserError, match="inferworks prices pin"):
+        list_prices(tmp_path)
+
+
+def test_pins_are_only_added_after_the_last(tmp_path: Path) -> None:
+    """The same book twice is one pin; a pin in the past is refused; nothing half-written stays."""
+    first = pin(tmp_path, installed_book(), 100)
+    assert pin(tmp_path, installed_book(), 200) == first
+    with pytest.raises(UserError, match="only added"):
+        pin(tmp_path, PriceBook("x 2", ()), 100)
+    assert pins(tmp_path) == [first]
+    assert {path.name for path in tmp_path.iterdir()} == {"pins.json", f"{first.sha256}.json"}
+
+
+def test_an_altered_book_is_refused(tmp_path: Path) -> None:
+    """A pinned book must still have the hash it was pinned by, and must be there."""
+    made = pin(tmp_path, installed_book(), 1)
+    path = tmp_path / f"{made.sha256}.json"
+    path.write_bytes(path.read_bytes().replace(b'"price":"2"', b'"price":"1"', 1))
+    with pytest.raises(UserError, match="was altered"):
+        list_prices(tmp_path)
+    path.unlink()
+    with pytest.raises(UserError, match="cannot be read"):
+        list_prices(tmp_path)
+
+
+def test_a_book_is_plain_json() -> None:
+    """Anybody can check the hash: the JSON is sorted and without spaces."""
+    text = book_json(installed_book()).decode()
+    again = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert again == text
