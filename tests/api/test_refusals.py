@@ -52,7 +52,7 @@ NOT_JSON = [
     changed()[:-1], changed() + b"x", changed()[:-1] + b', "x": NaN}', changed()[:-1] + b', "x": "\xff"}',
     changed()[:-1] + b', "\xff": 1}', changed(stream=True)[:-1] + b', "\xff": 1}',
     changed()[:-1] + b', "x": "\\ud800"}', changed()[:-1] + b', "x": ' + DEEP + b"}", DEEP,
-    changed()[:-1] + b', "x": "\x00"}', b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    changed()[:-1] + b', "x": "\x00"}', b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
 ]  # fmt: skip
 
 
@@ -81,11 +81,11 @@ def test_nesting_is_never_too_deep_for_us_alone(run: Run) -> None:
     async def main() -> None:
         async with open_gateway() as (house, _):
             statuses = []
-            for depth in range(600, 1000):
+            for depth in (*range(600, 1000), *range(2000, 20_000, 500)):
                 nested = b"[" * depth + b"]" * depth
                 body = changed(stream=True)[:-1] + b', "x": ' + nested + b"}"
                 statuses.append((await house.chat(body)).status)
-            assert set(statuses) == {200, 400}
+            assert set(statuses) == {200, 400}, "where Python's limit is depends on its version"
             assert statuses == sorted(statuses)
 
     run(main())

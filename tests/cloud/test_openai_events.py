@@ -226,7 +226,7 @@ def test_done_is_the_last(event: bytes) -> None:
         b'{"usage":{"prompt_tokens":9223372036854775808}}',
         b'{"usage":{"prompt_tokens":"5"}}',
         b'{"usage":[]}',
-        b'{"choices":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b'{"choices":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"usage":{"\xff":1,"prompt_tokens":NaN}}',
     ],
 )
