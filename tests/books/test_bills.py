@@ -120,7 +120,7 @@ def test_a_focus_line_becomes_a_charge() -> None:
     assert charge.resource_id == "gpu-1"
     assert (charge.period_end_ns - charge.period_start_ns) == 86_400 * 10**9
     assert dict(charge.other)["x_Odd"] == "7"
-    assert "RegionId" not in dict(charge.other)
+    assert charge.region_id is None
 
 
 def test_the_order_of_columns_and_rows_does_not_name_a_line() -> None:
@@ -201,7 +201,8 @@ def test_another_currency_is_one_clear_line() -> None:
         read(csv_file([{**LINE, "BillingCurrency": "EUR"}] * 3))
     assert str(refused.value) == (
         "bill.csv, line 2, column BillingCurrency: 'EUR': "
-        "the books are kept in USD; convert the bill before importing"
+        "the books are kept in USD and there is no rate from EUR for 2026-11-01; "
+        "import one first (columns date, from, to, rate, source)"
     )
 
 

@@ -2,23 +2,26 @@
 
 A reader never stops at the first bad cell. It notes the problem, reads on, and at the end refuses the
 file with every problem in it, because a person mends a file in one go or gives up.
+
+A reader meets text by column name; whether the file was CSV, JSON Lines or Parquet is `tables`' business.
 """
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import hashlib
-import io
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from inferworks.books.bills.tables import EXACT_DIGITS, is_text, open_table
 from inferworks.books.charge import Charge, charge_id
+from inferworks.books.currency import NO_RATES, NoRateError, Rates, converted
 from inferworks.errors import BillError, MoneyError
 from inferworks.money import parse_pico
 from inferworks.units import NS_PER_SECOND
@@ -31,6 +34,8 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _SHOWN = 60
 _ABOUT = "about:"
 
+Choice = TypeVar("Choice", bound=StrEnum)
+
 Progress = Callable[[int], None]
 """Called now and then with the number of rows read so far."""
 
@@ -40,7 +45,12 @@ class BillFile(NamedTuple):
 
     name: str
     sha256: str
-    text: str
+    raw: bytes
+
+    @property
+    def text(self) -> str:
+        """The content of a file that is text."""
+        return self.raw.decode("utf-8-sig")
 
 
 class BillReader(Protocol):
@@ -53,8 +63,13 @@ class BillReader(Protocol):
         """Whether a file with these column names is of this kind."""
         ...
 
-    def read(self, bill: BillFile, currency: str, progress: Progress) -> tuple[Charge, ...]:
-        """The charges of `bill`, all in `currency`; BillError with every bad cell when there are any."""
+    def read(
+        self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
+    ) -> tuple[Charge, ...]:
+        """The charges of `bill`, all in `currency`, converted by `rates` where they are in another.
+
+        BillError with every bad cell when there are any. `finished` does what is common to all kinds.
+        """
         ...
 
 
@@ -66,9 +81,11 @@ class Problem(NamedTuple):
     column: str
     value: str
     reason: str
+    place: str = "line"
+    """What `line` counts: lines, or the rows of a Parquet file."""
 
     def __str__(self) -> str:
-        where = f"{self.file}, line {self.line}"
+        where = f"{self.file}, {self.place} {self.line}"
         if not self.column:
             return f"{where}: {self.reason}"
         return f"{where}, column {self.column}: {self.value[:_SHOWN]!r}: {self.reason}"
@@ -78,17 +95,27 @@ class Cells:
     """One row of a file, read cell by cell; what is wrong with a cell is noted in `problems`."""
 
     def __init__(
-        self, file: str, line: int, row: Mapping[str, str], problems: list[Problem]
+        self,
+        file: str,
+        line: int,
+        row: Mapping[str, str],
+        problems: list[Problem],
+        *,
+        place: str = "line",
+        floats: frozenset[str] = frozenset(),
     ) -> None:
         self.line = line
         self.row = row
         self._file = file
         self._problems = problems
+        self._place = place
+        self._floats = floats
 
     def note(self, column: str, reason: str) -> None:
         """Note that the cell in `column` cannot be accepted."""
         value = self.row.get(column, "")
-        self._problems.append(Problem(self._file, self.line, column, value, reason))
+        problem = Problem(self._file, self.line, column, value, reason, self._place)
+        self._problems.append(problem)
 
     def optional(self, column: str) -> str | None:
         """The text in `column`; None when it is empty, NULL or not there."""
@@ -135,22 +162,43 @@ class Cells:
             self.note(end_column, f"must be after {start_column} {self.row[start_column]!r}")
         return start_ns, end_ns
 
-    def currency(self, column: str, expected: str) -> str:
-        """The currency in `column`, which must be that of the books; noted once, not on every line."""
+    def whole(self, column: str) -> int:
+        """The whole number in `column`, zero or more, that 63 bits hold."""
         text = self.text(column)
-        noted = any((p.column, p.value) == (column, text) for p in self._problems)
-        if text and text != expected and not noted:
-            self.note(
-                column, f"the books are kept in {expected}; convert the bill before importing"
-            )
-        return text
+        if text and not (text.isascii() and text.isdigit() and int(text[:20]) < 2**63):
+            self.note(column, "must be a whole number, zero or more")
+            return 0
+        return int(text or "0")
+
+    def choice(self, column: str, known: type[Choice], default: Choice) -> Choice:
+        """The one of `known` that `column` names; `default` when it is empty."""
+        text = self.optional(column)
+        if text is None:
+            return default
+        if text not in set(known):
+            self.note(column, f"must be one of {', '.join(known)}")
+            return default
+        return known(text)
+
+    def unread(self, read: Collection[str]) -> tuple[tuple[str, str], ...]:
+        """The columns that are not in `read` and not empty, by name."""
+        names = sorted(name for name in self.row if name not in read)
+        return tuple((name, text) for name in names if (text := self.optional(name)))
 
     def _pico(self, column: str, text: str) -> int:
+        if column in self._floats and _digits(text) > EXACT_DIGITS:
+            self.note(column, "a binary float with no exact text; write the column as a decimal")
+            return 0
         try:
             return parse_pico(text)
         except MoneyError as error:
             self.note(column, str(error))
             return 0
+
+
+def _digits(text: str) -> int:
+    """The significant digits of the decimal number in `text`."""
+    return len(text.lower().partition("e")[0].replace(".", "").strip("+-0"))
 
 
 def open_bill(path: Path) -> BillFile:
@@ -165,21 +213,18 @@ def open_bill(path: Path) -> BillFile:
 def bill_file(name: str, raw: bytes) -> BillFile:
     """The bytes `raw` as a bill called `name`."""
     try:
-        text = raw.decode("utf-8-sig")
+        if is_text(raw):
+            raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BillError(
             f"{name}: not UTF-8 text at byte {error.start}; export it as UTF-8 CSV"
         ) from error
-    return BillFile(name, hashlib.sha256(raw).hexdigest(), text)
+    return BillFile(name, hashlib.sha256(raw).hexdigest(), raw)
 
 
 def header_of(bill: BillFile) -> list[str]:
     """The column names of `bill`; BillError when there are none or one stands twice."""
-    try:
-        header = next(csv.reader(io.StringIO(bill.text), strict=True), [])
-    except csv.Error as error:
-        raise BillError(f"{bill.name}, line 1: not CSV: {error}") from error
-    names = [name.strip() for name in header]
+    names = list(open_table(bill.name, bill.raw).header)
     if not any(names):
         raise BillError(f"{bill.name}: the file is empty; the first line must name the columns")
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -198,28 +243,49 @@ def require_columns(bill: BillFile, required: Sequence[str]) -> None:
 
 def read_rows(bill: BillFile, problems: list[Problem], progress: Progress) -> Iterator[Cells]:
     """The rows of `bill` under its header; blank lines are left out, misshapen rows are noted."""
-    header = header_of(bill)
-    reader = csv.reader(io.StringIO(bill.text, newline=""), strict=True)
-    try:
-        next(reader)
-        for count, values in enumerate(reader, start=1):
-            if count % 1000 == 0:
-                progress(count)
-            if len(values) == len(header):
-                yield Cells(
-                    bill.name, reader.line_num, dict(zip(header, values, strict=True)), problems
-                )
-            elif values:
-                reason = f"has {len(values)} cells where the header has {len(header)}"
-                problems.append(Problem(bill.name, reader.line_num, "", "", reason))
-    except csv.Error as error:
-        problems.append(Problem(bill.name, reader.line_num, "", "", f"not CSV: {error}"))
+    table = open_table(bill.name, bill.raw)
+    for count, (number, row, problem) in enumerate(table.rows, start=1):
+        if count % 1000 == 0:
+            progress(count)
+        if row is None:
+            problems.append(Problem(bill.name, number, "", "", problem, table.place))
+        else:
+            yield Cells(bill.name, number, row, problems, place=table.place, floats=table.floats)
 
 
 def refuse(problems: list[Problem]) -> None:
     """BillError with all `problems`, in the order of the file, when there are any."""
     if problems:
         raise BillError("\n".join(map(str, sorted(problems, key=lambda problem: problem.line))))
+
+
+def finished(
+    charges: Sequence[Charge],
+    problems: list[Problem],
+    currency_column: str,
+    currency: str,
+    rates: Rates,
+) -> tuple[Charge, ...]:
+    """`charges` as a reader hands them out: with their ids and in `currency`.
+
+    BillError with all `problems`. A currency without a rate is one of them, named with its first day
+    and not again on each of a thousand lines.
+    """
+    missing: set[str] = set()
+    done: list[Charge] = []
+    for charge in numbered(charges):
+        try:
+            done.append(converted(charge, currency, rates))
+        except NoRateError as error:
+            if charge.currency and charge.currency not in missing:
+                missing.add(charge.currency)
+                problems.append(
+                    Problem(charge.file, charge.row, currency_column, charge.currency, str(error))
+                )
+        except MoneyError as error:
+            problems.append(Problem(charge.file, charge.row, "", "", str(error)))
+    refuse(problems)
+    return tuple(done)
 
 
 def numbered(charges: Sequence[Charge]) -> tuple[Charge, ...]:

@@ -17,5 +17,7 @@ def reader_for(bill: BillFile, readers: Sequence[BillReader]) -> BillReader:
     seen = ", ".join(header)[:120]
     raise BillError(
         f"{bill.name}: neither a FOCUS bill (columns BilledCost, ChargePeriodStart, ...) nor a time "
-        f"sheet (columns person, start, end, minutes, ...); its columns are: {seen}"
+        "sheet (columns person, start, end, minutes, ...), payroll, depreciation schedule, voucher, "
+        "storage or rates file (see docs/costs-in.md); "
+        f"its columns are: {seen}"
     )

@@ -1,7 +1,17 @@
-"""Bills in FOCUS CSV, version 1.0 and later (https://focus.finops.org).
+"""Bills in FOCUS, CSV or Parquet, versions 1.0 to 1.4 (https://focus.finops.org).
 
 Columns are found by name, so a version that lacks one leaves its field empty, and a column we have no
-field for is kept under its own name. Neither the version nor the order of columns matters.
+field for is kept under its own name (the AllocatedMethod* columns of 1.3 among them). Neither the version
+nor the order of columns matters. Who issued the bill and who provided the service changed its name:
+InvoiceIssuerName stayed; ProviderName and PublisherName of 1.0 became ServiceProviderName and
+HostProviderName in 1.3.
+
+Which cost. The books take **BilledCost**: what the invoice says is owed. It counts a commitment once. The
+line that buys it (ChargeCategory Purchase) carries the money; the usage it covers and what it leaves
+unused are billed at zero. EffectiveCost spreads the same money over the usage instead; adding both, or
+taking one here and the other there, would count it twice. It is kept beside the amount for comparison. A
+purchase whose charge period is the whole term is spread over it, as any charge that is longer than a
+statement. Credits, refunds and corrections are negative lines like any other; nothing is clamped.
 
 FOCUS has no column that names a line. Where a bill adds one (`x_LineId`, or the `Id` of the published
 sample) it is used; else a line is named by what it is about: its account, period, service, price and
@@ -18,12 +28,12 @@ from inferworks.books.bills.base import (
     Problem,
     Progress,
     fingerprint,
-    numbered,
+    finished,
     read_rows,
-    refuse,
     require_columns,
 )
 from inferworks.books.charge import Charge, ChargeId, NaturalClass
+from inferworks.books.currency import NO_RATES, Rates
 
 _REQUIRED = (
     "BilledCost",
@@ -33,7 +43,13 @@ _REQUIRED = (
 )
 _LINE_NAMES = ("x_LineId", "Id")
 _ISSUERS = ("InvoiceIssuerName", "ServiceProviderName", "ProviderName")
-_PROVIDERS = ("ServiceProviderName", "ProviderName", "PublisherName", "InvoiceIssuerName")
+_PROVIDERS = (
+    "ServiceProviderName",
+    "ProviderName",
+    "PublisherName",
+    "HostProviderName",
+    "InvoiceIssuerName",
+)
 _ABOUT = (
     "BillingAccountId",
     "SubAccountId",
@@ -59,6 +75,8 @@ _ABOUT = (
     "PrincipalId",
     "CredentialId",
 )
+_ABOUT_SPLIT = ("AllocatedMethodId", "AllocatedResourceId")
+"""What tells the rows of one split resource apart, since 1.3."""
 _READ = frozenset(
     {
         *_REQUIRED,
@@ -68,6 +86,7 @@ _READ = frozenset(
         "ServiceName",
         "ResourceId",
         "ResourceType",
+        "RegionId",
         "ChargeDescription",
         "ChargeCategory",
         "ChargeClass",
@@ -82,7 +101,7 @@ _NATURAL_CLASS = {"Networking": NaturalClass.NETWORK, "Other": NaturalClass.OTHE
 
 
 class FocusBillReader:
-    """Reads FOCUS CSV."""
+    """Reads FOCUS."""
 
     kind = "focus"
 
@@ -90,16 +109,17 @@ class FocusBillReader:
         """Whether the header has what every FOCUS bill must have."""
         return {"BilledCost", "ChargePeriodStart"} <= set(header)
 
-    def read(self, bill: BillFile, currency: str, progress: Progress) -> tuple[Charge, ...]:
+    def read(
+        self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
+    ) -> tuple[Charge, ...]:
         """The charges of `bill`; BillError with every bad cell."""
         require_columns(bill, _REQUIRED)
         problems: list[Problem] = []
-        charges = [_charge(bill, cells, currency) for cells in read_rows(bill, problems, progress)]
-        refuse(problems)
-        return numbered(charges)
+        charges = [_charge(bill, cells) for cells in read_rows(bill, problems, progress)]
+        return finished(charges, problems, "BillingCurrency", currency, rates)
 
 
-def _charge(bill: BillFile, cells: Cells, currency: str) -> Charge:
+def _charge(bill: BillFile, cells: Cells) -> Charge:
     start_ns, end_ns = cells.period_ns("ChargePeriodStart", "ChargePeriodEnd")
     issuer = cells.first(*_ISSUERS)
     if issuer is None:
@@ -125,10 +145,11 @@ def _charge(bill: BillFile, cells: Cells, currency: str) -> Charge:
         period_end_ns=end_ns,
         amount_pico=cells.amount_pico("BilledCost"),
         effective_pico=cells.optional_pico("EffectiveCost"),
-        currency=cells.currency("BillingCurrency", currency),
+        currency=cells.text("BillingCurrency"),
         quantity=cells.optional("ConsumedQuantity"),
         unit=cells.optional("ConsumedUnit"),
-        other=_other(cells),
+        other=cells.unread(_READ),
+        region_id=cells.optional("RegionId"),
     )
 
 
@@ -143,20 +164,15 @@ def _invoice(cells: Cells) -> str:
 
 
 def _line(cells: Cells) -> str:
-    return cells.first(*_LINE_NAMES) or fingerprint([cells.optional(name) for name in _ABOUT])
+    name = cells.first(*_LINE_NAMES)
+    if name is not None:
+        return name
+    split = [cells.optional(column) for column in _ABOUT_SPLIT]
+    about = [cells.optional(column) for column in _ABOUT]
+    return fingerprint([*about, *split] if any(split) else about)
 
 
 def _natural_class(cells: Cells) -> NaturalClass:
-    stated = cells.optional("x_NaturalClass")
-    if stated is None:
-        category = cells.optional("ServiceCategory") or "Other"
-        return _NATURAL_CLASS.get(category, NaturalClass.PURCHASED_COMPUTE)
-    if stated not in set(NaturalClass):
-        cells.note("x_NaturalClass", f"must be one of {', '.join(NaturalClass)}")
-        return NaturalClass.OTHER
-    return NaturalClass(stated)
-
-
-def _other(cells: Cells) -> tuple[tuple[str, str], ...]:
-    unread = sorted(name for name in cells.row if name not in _READ)
-    return tuple((name, text) for name in unread if (text := cells.optional(name)))
+    category = cells.optional("ServiceCategory") or "Other"
+    usual = _NATURAL_CLASS.get(category, NaturalClass.PURCHASED_COMPUTE)
+    return cells.choice("x_NaturalClass", NaturalClass, usual)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from inferworks.books.bills.base import BillFile, Progress
 from inferworks.books.charge import Charge
+from inferworks.books.currency import NO_RATES, Rates
 
 
 class StubBillReader:
@@ -20,7 +21,9 @@ class StubBillReader:
         """Whether the file is ours."""
         return list(header[:1]) == ["stub"]
 
-    def read(self, bill: BillFile, currency: str, progress: Progress) -> tuple[Charge, ...]:
+    def read(
+        self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
+    ) -> tuple[Charge, ...]:
         """The charges given at the start."""
         progress(len(self._charges))
         return self._charges

@@ -18,9 +18,8 @@ from inferworks.books.bills.base import (
     Problem,
     Progress,
     fingerprint,
-    numbered,
+    finished,
     read_rows,
-    refuse,
     require_columns,
 )
 from inferworks.books.charge import (
@@ -31,6 +30,7 @@ from inferworks.books.charge import (
     ChargeId,
     NaturalClass,
 )
+from inferworks.books.currency import NO_RATES, Rates
 
 _COLUMNS = ("person", "start", "end", "minutes", "node", "activity", "pay", "currency", "sheet")
 _ABOUT = ("person", "start", "end", "node", "activity")
@@ -45,16 +45,17 @@ class TimesheetReader:
         """Whether the header is that of a time sheet."""
         return {"person", "minutes", "pay"} <= set(header)
 
-    def read(self, bill: BillFile, currency: str, progress: Progress) -> tuple[Charge, ...]:
+    def read(
+        self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
+    ) -> tuple[Charge, ...]:
         """The charges of `bill`; BillError with every bad cell."""
         require_columns(bill, _COLUMNS)
         problems: list[Problem] = []
-        charges = [_charge(bill, cells, currency) for cells in read_rows(bill, problems, progress)]
-        refuse(problems)
-        return numbered(charges)
+        charges = [_charge(bill, cells) for cells in read_rows(bill, problems, progress)]
+        return finished(charges, problems, "currency", currency, rates)
 
 
-def _charge(bill: BillFile, cells: Cells, currency: str) -> Charge:
+def _charge(bill: BillFile, cells: Cells) -> Charge:
     start_ns, end_ns = cells.period_ns("start", "end")
     resource_type, resource_id = _resource(cells)
     return Charge(
@@ -78,7 +79,7 @@ def _charge(bill: BillFile, cells: Cells, currency: str) -> Charge:
         period_end_ns=end_ns,
         amount_pico=cells.amount_pico("pay"),
         effective_pico=None,
-        currency=cells.currency("currency", currency),
+        currency=cells.text("currency"),
         quantity=_minutes(cells),
         unit="Minutes",
         other=_other(cells),
@@ -102,6 +103,4 @@ def _minutes(cells: Cells) -> str:
 
 
 def _other(cells: Cells) -> tuple[tuple[str, str], ...]:
-    unread = sorted(name for name in cells.row if name not in _COLUMNS)
-    person = ("person", cells.optional("person") or "")
-    return (person, *((name, text) for name in unread if (text := cells.optional(name))))
+    return (("person", cells.optional("person") or ""), *cells.unread(_COLUMNS))

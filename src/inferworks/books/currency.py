@@ -1,0 +1,153 @@
+"""Several currencies, one set of books: dated rates, and the one conversion a charge undergoes.
+
+Problem. A bill in euros must stand in dollar books beside a bill in dollars. A sum over both means
+nothing without a rate, and a rate that is looked up again later may be another one: the books of last
+month would then change by themselves.
+
+Decision. Rates are facts: rows of (day, from, to, rate, source) that are imported like bills and never
+changed. A charge is converted **once**, when it is imported, by the rate of the day on which its period
+begins (the newest row of at most seven days before, since nobody quotes rates on Sundays). The result is
+rounded half to even to a picounit and kept on the charge *beside* what the bill says (`Charge.foreign`:
+amount, currency, rate, its day and its source), so every converted amount can be worked out again. No
+rate, no import: one refusal that names the currency and the day (theorem 10).
+
+What is paid is often not what was booked: the rate moves between the charge and the payment, or a
+provisional rate becomes final. That difference is nobody's cost of compute. `difference_pico` is its
+amount, and it belongs to its own account, `FX`; the charge itself stays as it was booked.
+
+Rejected. Converting when a statement is drawn (not reproducible once another rate is known); the inverse
+of the opposite rate (1/x is not exact, and banks quote both); triangulation through a third currency.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+
+import msgspec
+
+from inferworks.books.charge import Charge, Foreign
+from inferworks.errors import BillError, MoneyError
+from inferworks.money import PICO, parse_pico
+from inferworks.units import NS_PER_SECOND
+
+FX = "FX"
+"""The account of exchange differences."""
+OLDEST_DAYS = 7
+"""How many days before the charge's day its rate may be from."""
+
+_EPOCH = dt.date(1970, 1, 1)
+_DAY_NS = 86_400 * NS_PER_SECOND
+_LIMIT = 10**38
+
+
+class NoRateError(BillError):
+    """There is no dated rate for a currency on a day."""
+
+
+class RateRow(msgspec.Struct, frozen=True):
+    """On `day` (ISO 8601), one unit of `from_currency` was worth `rate` units of `to_currency`."""
+
+    day: str
+    from_currency: str
+    to_currency: str
+    rate: str
+    """A decimal of at most twelve places, as it was quoted."""
+    source: str
+
+
+class Rates:
+    """Rates by currency and day. Frozen once made."""
+
+    def __init__(self, rows: Iterable[RateRow]) -> None:
+        self._by_pair: dict[tuple[str, str], list[RateRow]] = defaultdict(list)
+        for row in sorted(rows, key=lambda row: row.day):
+            self._by_pair[row.from_currency, row.to_currency].append(row)
+
+    def on(self, day: dt.date, from_currency: str, to_currency: str) -> RateRow | None:
+        """The newest rate of at most seven days up to `day`; None when there is none."""
+        rows = self._by_pair.get((from_currency, to_currency), [])
+        place = bisect_right(rows, day.isoformat(), key=lambda row: row.day)
+        oldest = (day - dt.timedelta(days=OLDEST_DAYS)).isoformat()
+        if place == 0 or rows[place - 1].day < oldest:
+            return None
+        return rows[place - 1]
+
+
+NO_RATES = Rates(())
+
+
+def converted(charge: Charge, currency: str, rates: Rates) -> Charge:
+    """`charge`, as it was billed, in `currency`; the bill's own amount stays on it as `foreign`.
+
+    NoRateError, naming currency and day, when there is no rate; MoneyError when it is too large.
+    """
+    if charge.currency == currency:
+        return charge
+    day = charge_day(charge)
+    row = rates.on(day, charge.currency, currency)
+    if row is None:
+        raise NoRateError(
+            f"the books are kept in {currency} and there is no rate from {charge.currency} for {day}; "
+            "import one first (columns date, from, to, rate, source)"
+        )
+    effective_pico = charge.effective_pico
+    return msgspec.structs.replace(
+        charge,
+        amount_pico=converted_pico(charge.amount_pico, row),
+        effective_pico=None if effective_pico is None else converted_pico(effective_pico, row),
+        currency=currency,
+        foreign=Foreign(
+            currency=charge.currency,
+            amount_pico=charge.amount_pico,
+            effective_pico=effective_pico,
+            rate=row.rate,
+            rate_day=row.day,
+            rate_source=row.source,
+        ),
+    )
+
+
+def as_billed(charge: Charge) -> Charge:
+    """`charge` in the currency of its bill: what `converted` was given."""
+    if charge.foreign is None:
+        return charge
+    return msgspec.structs.replace(
+        charge,
+        amount_pico=charge.foreign.amount_pico,
+        effective_pico=charge.foreign.effective_pico,
+        currency=charge.foreign.currency,
+        foreign=None,
+    )
+
+
+def converted_pico(amount_pico: int, row: RateRow) -> int:
+    """`amount_pico` of one currency in picounits of the other, rounded half to even, once."""
+    exact = amount_pico * parse_pico(row.rate)
+    whole, rest = divmod(exact, PICO)
+    up = rest * 2 > PICO or (rest * 2 == PICO and whole % 2 == 1)
+    if abs(whole) >= _LIMIT:
+        raise MoneyError(f"an amount is too large in {row.to_currency}")
+    return whole + up
+
+
+def difference_pico(charge: Charge, settled: RateRow) -> int:
+    """What account `FX` bears when `charge` is settled at the rate `settled`; negative is a gain.
+
+    Zero for a charge that was billed in the books' own currency.
+    """
+    if charge.foreign is None:
+        return 0
+    if (settled.from_currency, settled.to_currency) != (charge.foreign.currency, charge.currency):
+        raise MoneyError(
+            f"a charge in {charge.foreign.currency} is not settled by a rate from "
+            f"{settled.from_currency} to {settled.to_currency}"
+        )
+    return converted_pico(charge.foreign.amount_pico, settled) - charge.amount_pico
+
+
+def charge_day(charge: Charge) -> dt.date:
+    """The day (UTC) whose rate converts `charge`: the one on which its period begins."""
+    return _EPOCH + dt.timedelta(days=charge.period_start_ns // _DAY_NS)
