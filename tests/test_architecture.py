@@ -21,7 +21,7 @@ HOUSE = """
     hardware | meter | accounts
     catalog
     config
-    http folder metered
+    http folder metering
     money units purpose clock ids errors
 """
 """A row may import the rows below it. Rooms joined by `|` do not import each other."""

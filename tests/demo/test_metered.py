@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from inferworks.errors import UpstreamError, UserError
-from inferworks.metered import ActivityEvent, metered, report
+from inferworks.metering import ActivityEvent, metered, report
 
 EVENT = ActivityEvent("a-source", "an-id", "gpu-3", "train-gradient", 10, 30, 20, "node_ns")
 ACCEPTED = b'{"accepted":1,"duplicate":0,"conflict":0}'

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.errors import JournalError, RecordError
-from inferworks.meter.activity import Received, record_activities
+from inferworks.meter.activity import Received, record_reported
 from inferworks.meter.capacity import Activity
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.base import JournalStore
@@ -45,9 +45,9 @@ async def test_new_duplicate_and_conflict(
     journal = started(store)
     first, second = make_activity(id_="1"), make_activity(id_="2")
     other = make_activity(id_="1", quantity=7)
-    assert await record_activities(journal, [first, second, second]) == Received(2, 1, 0)
-    assert await record_activities(journal, [first, other]) == Received(0, 1, 1)
-    assert await record_activities(journal, [other, other]) == Received(0, 0, 2)
+    assert await record_reported(journal, [first, second, second]) == Received(3, 2, 1, 0)
+    assert await record_reported(journal, [first, other]) == Received(2, 0, 1, 1)
+    assert await record_reported(journal, [other, other]) == Received(2, 0, 0, 2)
     assert kept(store) == [first, second], "durable when it returns"
     with store.reads() as reads:
         [conflict] = reads.quarantined()
@@ -60,7 +60,7 @@ async def test_new_duplicate_and_conflict(
 async def test_nothing_is_nothing() -> None:
     """An empty list is received as such."""
     journal = started(MemoryStore())
-    assert await record_activities(journal, []) == Received(0, 0, 0)
+    assert await record_reported(journal, []) == Received(0, 0, 0, 0)
     journal.close()
 
 
@@ -70,7 +70,7 @@ async def test_two_senders_at_once(make: Callable[[Path], JournalStore], tmp_pat
     store = make(tmp_path / "journal.db")
     journal = started(store)
     activities = [make_activity(id_=f"{n}") for n in range(20)]
-    received = await asyncio.gather(*(record_activities(journal, activities) for _ in range(8)))
+    received = await asyncio.gather(*(record_reported(journal, activities) for _ in range(8)))
     assert sum(each.accepted for each in received) == 20
     assert sum(each.duplicate for each in received) == 7 * 20
     assert len(kept(store)) == 20
@@ -83,7 +83,7 @@ async def test_what_cannot_be_stored_is_refused_whole() -> None:
     journal = started(store)
     batch = [make_activity(id_="fine"), make_activity(id_="odd", quantity=2**63)]
     with pytest.raises(RecordError):
-        await record_activities(journal, batch)
+        await record_reported(journal, batch)
     assert kept(store) == []
     journal.close()
 
@@ -94,7 +94,7 @@ async def test_a_failed_journal_accepts_nothing() -> None:
     journal = started(store)
     store.broken = True
     with pytest.raises(JournalError):
-        await record_activities(journal, [make_activity()])
+        await record_reported(journal, [make_activity()])
     with pytest.raises(JournalError):
         journal.close()
 
@@ -113,7 +113,7 @@ def test_received_is_accepted_duplicate_and_conflict(batches: list[list[Activity
 
     async def main() -> list[Received]:
         journal = started(store)
-        received = [await record_activities(journal, batch) for batch in batches]
+        received = [await record_reported(journal, batch) for batch in batches]
         journal.close()
         return received
 
@@ -125,4 +125,4 @@ def test_received_is_accepted_duplicate_and_conflict(batches: list[list[Activity
     assert kept(store) == [first[name] for name in sorted(first)]
     assert sum(each.accepted for each in received) == len(first)
     for each, batch in zip(received, batches, strict=True):
-        assert each.accepted + each.duplicate + each.conflict == len(batch)
+        assert each.received == each.accepted + each.duplicate + each.conflict == len(batch)

@@ -34,6 +34,8 @@ class Key(msgspec.Struct, frozen=True):
     """The purposes a call may name in `x-inferworks-purpose`; always holds `purpose`."""
     created_ns: int
     revoked_ns: int | None = None
+    reporter: bool = False
+    """Whether it may report usage for every customer and purpose (`POST /v1/usage/events`)."""
 
 
 def mint(
@@ -44,6 +46,7 @@ def mint(
     project: ProjectId = DEFAULT_PROJECT,
     purpose: Purpose = Purpose.SERVE_PAID,
     allowed: tuple[Purpose, ...] = (),
+    reporter: bool = False,
 ) -> tuple[Key, str]:
     """A new key and its secret. The secret exists nowhere else: show it once."""
     secret = PREFIX + secrets.token_urlsafe(32)
@@ -57,6 +60,7 @@ def mint(
         purpose=purpose,
         allowed=tuple(sorted({purpose, *allowed})),
         created_ns=created_ns,
+        reporter=reporter,
     )
     return key, secret
 

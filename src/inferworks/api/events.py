@@ -1,15 +1,25 @@
-"""`POST /v1/usage/events`: what was used by something that is no call, as CloudEvents.
+"""`POST /v1/usage/events`: what was used elsewhere, as CloudEvents 1.0.
 
-A training job, a storage system or another gateway reports activities: nanoseconds on a node, bytes
-held times seconds. One event or a batch (a JSON array) of CloudEvents 1.0 in JSON; counted exactly
-once by (`source`, `id`) for ever: the same again is a duplicate, the same with another body is kept
-aside as a conflict. A batch with a malformed event is refused whole. The answer comes when everything
-is durable.
+A training job, a storage system or another gateway reports activities and calls (`meter.events` says
+what they hold). One event or a batch of them (a JSON array) in structured mode; or one in binary mode,
+its attributes in `ce-` headers and its data as the body. Counted exactly once by (`source`, `id`) for
+ever: the same again is a duplicate, the same with another body is kept aside as a conflict. A batch with
+a malformed event is refused whole. The answer comes when everything is durable, and says
+received = accepted + duplicate + conflict + rejected.
+
+Who may report what:
+
+- any key: what happened for its own customer, for the purposes it is allowed; and the use of a machine
+  or a bucket by ourselves (no customer), for those purposes;
+- a key made with `--reporter`: for any customer and purpose;
+- nobody: machine time of serving, which is metered by calls.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Meta
@@ -20,81 +30,130 @@ from inferworks.api.door import Door
 from inferworks.api.wire.invalid import invalid
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
-from inferworks.ids import CustomerId
-from inferworks.meter.activity import record_activities
+from inferworks.meter.activity import record_reported
 from inferworks.meter.capacity import Activity
-from inferworks.purpose import SERVING, Purpose
+from inferworks.meter.events import (
+    ACTIVITY_TYPE,
+    CALL_TYPE,
+    ActivityData,
+    CallData,
+    EventName,
+    Reported,
+    activity_of,
+    call_of,
+)
+from inferworks.meter.usage import Usage
+from inferworks.purpose import SERVING
 from inferworks.units import Unit
 
-EVENT_TYPE = "inferworks.activity"
-_Name = Annotated[str, Meta(min_length=1, max_length=256)]
-_Time = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
-
-
-class ActivityData(msgspec.Struct):
-    """The `data` of an event. Times are nanoseconds since 1970-01-01 UTC; `quantity` is in `unit`."""
-
-    resource: _Name
-    purpose: Purpose
-    start_ns: _Time
-    end_ns: _Time
-    quantity: _Time
-    unit: Unit
-    customer: _Name | None = None
-    description: Annotated[str, Meta(max_length=1024)] = ""
+_BINARY = b"ce-specversion"
+_WHERE = re.compile(r"`\$")
 
 
 class Event(msgspec.Struct):
-    """One CloudEvents 1.0 envelope in JSON. Attributes that we do not need are ignored."""
+    """One CloudEvents 1.0 envelope. Attributes that we do not need are ignored."""
 
     specversion: str
-    id: _Name
-    source: _Name
+    id: EventName
+    source: EventName
     type: str
-    data: ActivityData
+    data: msgspec.Raw
 
 
 _decode_one = msgspec.json.Decoder(Event).decode
 _decode_many = msgspec.json.Decoder(Annotated[list[Event], Meta(max_length=10_000)]).decode
+_decode_activity = msgspec.json.Decoder(ActivityData).decode
+_decode_call = msgspec.json.Decoder(CallData).decode
 
 
 async def events(exchange: Exchange, door: Door) -> None:
-    """Take in activities."""
+    """Take in reports."""
     key = authenticate(exchange.headers, door.keyring)
-    activities = [_activity(event, key) for event in _decode(exchange.body)]
-    received = await record_activities(door.journal, activities)
+    reports = [_report(event, place, key) for place, event in _decode(exchange)]
+    received = await record_reported(door.journal, reports)
     await exchange.respond(200, msgspec.json.encode(received))
 
 
-def _decode(body: bytes) -> list[Event]:
+def _decode(exchange: Exchange) -> list[tuple[str, Event]]:
+    """The events of a request, each with its place in the body for what may be wrong with it."""
+    body = exchange.body
+    if _BINARY in exchange.headers:
+        return [("", _binary(exchange))]
     try:
-        return _decode_many(body) if body.lstrip()[:1] == b"[" else [_decode_one(body)]
+        if body.lstrip()[:1] != b"[":
+            return [(".data", _decode_one(body))]
+        return [(f"[{n}].data", event) for n, event in enumerate(_decode_many(body))]
     except msgspec.ValidationError as error:
         raise invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CallError(400, "The body is no JSON of a CloudEvents 1.0 event or batch.") from error
+        raise _not_json() from error
 
 
-def _activity(event: Event, key: Key) -> Activity:
-    data = event.data
-    if event.specversion != "1.0" or event.type != EVENT_TYPE:
-        raise CallError(
-            400, f"Event {event.id!r}: only specversion 1.0 and type {EVENT_TYPE} are known."
-        )
-    if data.end_ns < data.start_ns:
-        raise CallError(400, f"Event {event.id!r}: it ends before it starts.", param="end_ns")
-    if data.purpose not in key.allowed or data.purpose in SERVING:
-        raise CallError(403, f"Event {event.id!r}: this key may not report {data.purpose}.",
-                        kind="permission_error", code="purpose_not_allowed")  # fmt: skip
-    return Activity(
-        source=event.source,
-        id=event.id,
-        resource=data.resource,
-        purpose=data.purpose,
-        customer=None if data.customer is None else CustomerId(data.customer),
-        start_ns=data.start_ns,
-        end_ns=data.end_ns,
-        quantity=data.quantity,
-        unit=data.unit,
-        description=data.description,
+def _binary(exchange: Exchange) -> Event:
+    """The event whose attributes stand in headers, percent-encoded (CloudEvents HTTP binding, 3.1)."""
+    attributes: dict[str, Any] = {
+        name: unquote(exchange.headers[header].decode("latin-1"))
+        for name in ("specversion", "id", "source", "type")
+        if (header := f"ce-{name}".encode()) in exchange.headers
+    }
+    try:
+        return msgspec.convert({**attributes, "data": msgspec.Raw(exchange.body)}, Event)
+    except msgspec.ValidationError as error:
+        raise invalid(str(error)) from error
+
+
+def _report(event: Event, place: str, key: Key) -> Reported:
+    if event.specversion != "1.0" or event.type not in (ACTIVITY_TYPE, CALL_TYPE):
+        known = f"{ACTIVITY_TYPE} and {CALL_TYPE}"
+        raise _refusal(event, f"only specversion 1.0 and the types {known} are known")
+    try:
+        if event.type == ACTIVITY_TYPE:
+            report: Reported = activity_of(event.source, event.id, _decode_activity(event.data))
+        else:
+            report = call_of(event.source, event.id, _of(key, _decode_call(event.data)))
+    except msgspec.ValidationError as error:
+        raise invalid(_placed(str(error), place)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _not_json() from error
+    except ValueError as error:
+        raise _refusal(event, str(error)) from error
+    _check_right(event, report, key)
+    return report
+
+
+def _of(key: Key, data: CallData) -> CallData:
+    """`data` with the key's own customer and purpose where it names none."""
+    return msgspec.structs.replace(
+        data, customer=data.customer or key.customer, purpose=data.purpose or key.purpose
     )
+
+
+def _placed(text: str, place: str) -> str:
+    """A decoder's complaint about `data`, with the place as seen from the whole body."""
+    if _WHERE.search(text):
+        return _WHERE.sub(f"`${place}", text, count=1)
+    return f"{text} - at `${place}`" if place else text
+
+
+def _check_right(event: Event, report: Reported, key: Key) -> None:
+    machine_time = isinstance(report, Activity) and report.unit != Unit.BYTE_SECONDS
+    serving_time = machine_time and report.purpose in SERVING
+    if serving_time or not (key.reporter or report.purpose in key.allowed):
+        raise _forbidden(event, f"this key may not report {report.purpose}", "purpose_not_allowed")
+    own = {key.customer} if isinstance(report, Usage) else {key.customer, None}
+    if not key.reporter and report.customer not in own:
+        raise _forbidden(event, "this key may report for its own customer only; make one with "
+                         "--reporter", "customer_not_allowed")  # fmt: skip
+
+
+def _refusal(event: Event, reason: str) -> CallError:
+    return CallError(400, f"Event {event.id!r}: {reason}.")
+
+
+def _forbidden(event: Event, reason: str, code: str) -> CallError:
+    message = f"Event {event.id!r}: {reason}."
+    return CallError(403, message, kind="permission_error", code=code)
+
+
+def _not_json() -> CallError:
+    return CallError(400, "The body is no JSON of a CloudEvents 1.0 event or batch.")

@@ -39,6 +39,10 @@ def keys() -> None:
     "--allow", multiple=True, type=_purpose,
     help="A further purpose that a call may name in x-inferworks-purpose; may be repeated.",
 )  # fmt: skip
+@click.option(
+    "--reporter", is_flag=True,
+    help="May report usage for every customer and purpose (POST /v1/usage/events).",
+)  # fmt: skip
 @config_option
 @data_option
 @json_option
@@ -48,6 +52,7 @@ def create(
     project: str,
     purpose: str,
     allow: tuple[str, ...],
+    reporter: bool,
     config_path: Path | None,
     data_path: Path | None,
     as_json: bool,
@@ -75,6 +80,7 @@ def create(
             project=ProjectId(project),
             purpose=Purpose(purpose),
             allowed=tuple(Purpose(text) for text in allow),
+            reporter=reporter,
         )
         accounts.add_key(key)
     if as_json:

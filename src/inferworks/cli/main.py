@@ -15,6 +15,7 @@ COMMANDS = {
     "status": "inferworks.cli.status:status",
     "keys": "inferworks.cli.keys:keys",
     "customers": "inferworks.cli.customers:customers",
+    "usage": "inferworks.cli.usage:usage",
     "books": "inferworks.cli.books:books",
     "demo": "inferworks.cli.demo:demo",
 }

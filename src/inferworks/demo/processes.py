@@ -21,7 +21,7 @@ from inferworks.demo.bills import NODE
 from inferworks.demo.training import Trained
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
-from inferworks.metered import KEY_VARIABLE
+from inferworks.metering import KEY_VARIABLE
 
 _READY_TIMEOUT_S = 90.0
 _LOOK_EVERY_S = 0.05

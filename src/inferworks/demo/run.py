@@ -56,7 +56,7 @@ from inferworks.ids import CallId, CustomerId
 from inferworks.meter.facts import Facts
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.usage import NO_TOKENS, Outcome, Tokens
-from inferworks.metered import report
+from inferworks.metering import report
 from inferworks.planner.workload import fit, read_trace, seconds_text, squeeze, thin
 from inferworks.purpose import Purpose
 from inferworks.units import NS_PER_SECOND

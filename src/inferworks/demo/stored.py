@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from inferworks.clock import Clock
-from inferworks.metered import ActivityEvent
+from inferworks.metering import ActivityEvent
 from inferworks.purpose import Purpose
 from inferworks.units import NS_PER_SECOND, Unit
 

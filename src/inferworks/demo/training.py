@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from inferworks.demo.scenario import LAB, rollouts
 from inferworks.demo.traffic import send_all
 from inferworks.errors import InferworksError
-from inferworks.metered import KEY_VARIABLE, metered
+from inferworks.metering import KEY_VARIABLE, metered
 from inferworks.purpose import Purpose
 
 Floats = NDArray[np.float32]

@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from inferworks.errors import DataFolderError
 from inferworks.ids import CallId, ReplicaId
@@ -78,7 +78,7 @@ class JournalReader:
                 f"cannot read the journal {path}: {error}; check the data folder's name"
             ) from error
 
-    def __enter__(self) -> JournalReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -144,6 +144,14 @@ class JournalReader:
             for known in self._select(
                 ACTIVITY, where, {"source": activity.source, "id": activity.id}
             )
+        }
+
+    def known_usages(self, calls: Iterable[CallId]) -> Mapping[CallId, Usage]:
+        """The usage of each of `calls`; absent where there is none."""
+        return {
+            known.call_id: known
+            for call_id in calls
+            for known in self._select(USAGE, "WHERE call_id = :id", {"id": call_id})
         }
 
     def cursor(self, file: str) -> SpoolCursor | None:

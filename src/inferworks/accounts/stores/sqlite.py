@@ -55,7 +55,8 @@ CREATE TABLE key (
     purpose TEXT NOT NULL,
     allowed TEXT NOT NULL,
     created_ns INTEGER NOT NULL,
-    revoked_ns INTEGER
+    revoked_ns INTEGER,
+    reporter INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE change (count INTEGER NOT NULL) STRICT;
 INSERT INTO change VALUES (0);
@@ -137,7 +138,8 @@ class SqliteAccounts:
         """Keep a new key."""
         allowed = " ".join(key.allowed)
         row = (key.id, key.secret_sha256, key.hint, key.name, key.customer, key.project,
-               key.purpose, allowed, key.created_ns, key.revoked_ns)  # fmt: skip
+               key.purpose, allowed, key.created_ns, key.revoked_ns,
+               int(key.reporter))  # fmt: skip
         with self._change():
             self._known(key.customer)
             self._insert("key", row)
@@ -219,6 +221,9 @@ class SqliteAccounts:
                 self._database.execute(statement)
             for row in rows:
                 self._insert("price_plan", _plan_row(PricePlan.per_token(*row)))
+            self._database.execute(
+                "ALTER TABLE key ADD COLUMN reporter INTEGER NOT NULL DEFAULT 0"
+            )
             self._database.execute(f"PRAGMA user_version = {_VERSION}")
         self._database.execute("COMMIT")
 
@@ -229,7 +234,8 @@ def _plan_row(plan: PricePlan) -> tuple[object, ...]:
 
 
 def _key(row: tuple[object, ...]) -> Key:
-    (key_id, secret, hint, name, customer, project, purpose, allowed, created_ns, revoked_ns) = row
+    (key_id, secret, hint, name, customer, project, purpose, allowed, created_ns, revoked_ns,
+     reporter) = row  # fmt: skip
     return Key(
         id=KeyId(str(key_id)),
         secret_sha256=secret if isinstance(secret, bytes) else b"",
@@ -241,4 +247,5 @@ def _key(row: tuple[object, ...]) -> Key:
         allowed=tuple(Purpose(text) for text in str(allowed).split()),
         created_ns=int(str(created_ns)),
         revoked_ns=None if revoked_ns is None else int(str(revoked_ns)),
+        reporter=bool(reporter),
     )

@@ -78,6 +78,10 @@ class JournalReads(Protocol):
         """What stands at the (source, id) of each of `activities`; absent where nothing does."""
         ...
 
+    def known_usages(self, calls: Iterable[CallId]) -> Mapping[CallId, Usage]:
+        """The usage of each of `calls`; absent where there is none."""
+        ...
+
     def cursor(self, file: str) -> SpoolCursor | None:
         """How far the spool called `file` has been taken in."""
         ...

@@ -119,6 +119,11 @@ class MemoryReads:
         wanted = {(activity.source, activity.id) for activity in activities}
         return {(a.source, a.id): a for a in self._all(Activity) if (a.source, a.id) in wanted}
 
+    def known_usages(self, calls: Iterable[CallId]) -> Mapping[CallId, Usage]:
+        """The usage of each of `calls`; absent where there is none."""
+        wanted = set(calls)
+        return {usage.call_id: usage for usage in self._all(Usage) if usage.call_id in wanted}
+
     def cursor(self, file: str) -> SpoolCursor | None:
         """How far the spool called `file` has been taken in."""
         return next((cursor for cursor in self._all(SpoolCursor) if cursor.file == file), None)
