@@ -76,8 +76,8 @@ class Source(Protocol):
         """What is in quarantine and may belong to `span`: a name for each, and what is wrong."""
         ...
 
-    def earliest_ns(self) -> int | None:
-        """The first moment for which anything is recorded; None when nothing is."""
+    def earliest_ns(self, before_ns: int) -> int | None:
+        """The first moment before `before_ns` for which anything is recorded; None when nothing is."""
         ...
 
 
@@ -119,17 +119,25 @@ OWN, STATEMENT, PAPER = "outputs/own", "outputs/statement", "outputs/paper"
 
 
 def close_period(
-    ledger: Ledger, source: Source, period: Period, *, by: str, at_ns: int, accept: str = ""
+    ledger: Ledger,
+    source: Source,
+    period: Period,
+    *,
+    by: str,
+    at_ns: int,
+    accept: str = "",
+    begin: bool = False,
 ) -> Closed:
     """Draw up the statement of `period`, check it, and seal it; all or nothing.
 
+    With `begin` the books begin with this period: what is recorded for earlier ones is left out.
     UserError when it is closed already, when an earlier period is open, or when something in quarantine
     may belong to it and `accept` gives no reason to leave that out. BooksError when a theorem does not
     hold of the statement.
     """
     closes = standing(ledger.records())
     periods = ledger.periods()
-    refuse_out_of_order(period, periods, source.earliest_ns())
+    refuse_out_of_order(period, periods, None if begin else source.earliest_ns(period.start_ns))
     conflicts = _conflicts(source, period, closes)
     if conflicts and not accept:
         raise UserError(_conflicts_text(period, conflicts))
@@ -150,6 +158,7 @@ def close_period(
         currency=papers.currency,
         policy=papers.policy.name,
         code=code_version(),
+        begin=begin,
         reason=accept if conflicts else "",
         accepted=tuple(sorted(conflicts)),
         corrects=tuple(original for original, _, _ in restated),
@@ -270,9 +279,10 @@ def refuse_out_of_order(period: Period, periods: Periods, earliest_ns: int | Non
     first_ns = _open_before(period, periods, earliest_ns)
     if first_ns is not None:
         earlier = periods.holding(first_ns)
+        begin = "" if periods.closed else f"; or begin the books with {period.name}, with --begin"
         raise UserError(
             f"period {period.name} cannot be closed yet: {earlier.name} is still open; periods are "
-            f"closed in order, so first: inferworks books close {earlier.name}"
+            f"closed in order, so first: inferworks books close {earlier.name}{begin}"
         )
 
 
@@ -386,7 +396,7 @@ def _conflicts_text(period: Period, conflicts: Mapping[str, str]) -> str:
     listed = "\n".join(f"  {name}: {text}" for name, text in sorted(conflicts.items()))
     return (
         f"period {period.name} cannot be closed: {len(conflicts)} in quarantine may belong to it\n"
-        f"{listed}\nclear them up, or leave them out with: inferworks books close {period.name} "
+        f"{listed}\nsettle them with whoever sent them, then: inferworks books close {period.name} "
         '--accept "REASON"'
     )
 

@@ -76,6 +76,8 @@ class Close(msgspec.Struct, frozen=True, tag="close", kw_only=True):
     policy: str
     code: str
     """The version of this program and the hash of the code that drew it up."""
+    begin: bool = False
+    """The books begin with this period, whatever was recorded for earlier ones."""
     reason: str = ""
     """Why it was closed although something was in quarantine."""
     accepted: tuple[str, ...] = ()

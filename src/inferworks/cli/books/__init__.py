@@ -7,6 +7,10 @@ from inferworks.cli.lazy import LazyGroup
 VERBS = {
     "import": "inferworks.cli.books.import_bills:import_bills",
     "statement": "inferworks.cli.books.statement:statement",
+    "close": "inferworks.cli.books.close:close",
+    "verify": "inferworks.cli.books.verify:verify",
+    "reopen": "inferworks.cli.books.reopen:reopen",
+    "periods": "inferworks.cli.books.periods:periods",
 }
 
 books = LazyGroup("books", VERBS, "Bills in; what was earned and what it cost out.")

@@ -11,6 +11,7 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.bills.base import parse_moment_ns
 from inferworks.books.charge import Charge
+from inferworks.books.close import Papers
 from inferworks.books.policy import load_policy
 from inferworks.books.pools import default_pools, read_pools
 from inferworks.books.span import Span
@@ -62,6 +63,21 @@ def worked_out(
         return workings
     except BooksError as error:
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
+
+
+def gathered(config: Config, policy: str, pools_path: Path | None, span: Span) -> Papers:
+    """Everything recorded for `span` and the rules in force: what a close seals."""
+    folder = DataFolder(Path(config.data.folder))
+    charges, currency = _charges(folder, span, config.books.currency)
+    return Papers(
+        span=span,
+        currency=currency,
+        charges=tuple(charges),
+        facts=_facts(folder, span),
+        plans=tuple(_plans(folder)),
+        policy=load_policy(policy),
+        rules=_rules(pools_path),
+    )
 
 
 def _charges(folder: DataFolder, span: Span, currency: str) -> tuple[list[Charge], str]:

@@ -1,0 +1,110 @@
+"""`inferworks books close`: seal a period."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from inferworks.books.close import Closed, close_period
+from inferworks.cli.books.sources import RecordedSource, open_ledger, who
+from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.show import print_json, print_table
+from inferworks.clock import SystemClock
+from inferworks.errors import BooksError
+from inferworks.money import format_pico
+
+
+@click.command()
+@click.argument("period")
+@click.option("--accept", metavar="REASON", default="", help="Leave out what is in quarantine.")
+@click.option("--begin", is_flag=True, help="Begin the books here; leave out what lies before.")
+@click.option("--policy", metavar="NAME", help="A shipped policy or a TOML file.  [default: gaap]")
+@click.option(
+    "--pools",
+    "pools_path",
+    type=click.Path(path_type=Path),
+    help="Rules for cost pools, instead of the shipped ones.",
+)
+@config_option
+@data_option
+@json_option
+def close(
+    period: str,
+    accept: str,
+    begin: bool,
+    policy: str | None,
+    pools_path: Path | None,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Close PERIOD: draw up its statement, check it, and seal it with all it was drawn from.
+
+    PERIOD is a month (2026-11), a span (2026-11-01..2026-11-16) or a declared name. Periods are closed
+    in order. What arrives afterwards is shown as a correction in the open period.
+
+    \b
+    Examples:
+      inferworks books close 2026-11
+      inferworks books close 2026-11 --accept "invoice 7 is disputed with the supplier"
+    """
+    config = read_config(config_path, data_path)
+    now_ns = SystemClock().now_ns()
+    with open_ledger(config, read_only=False) as ledger:
+        wanted = ledger.periods().named(period)
+        try:
+            closed = close_period(
+                ledger,
+                RecordedSource(config, policy, pools_path),
+                wanted,
+                by=who(),
+                at_ns=now_ns,
+                accept=accept.strip(),
+                begin=begin,
+            )
+        except BooksError as error:
+            raise click.ClickException(f"{period} cannot be closed: {error}") from error
+    if as_json:
+        print_json(_as_json(closed))
+    else:
+        _print(closed)
+    if now_ns < wanted.end_ns:
+        click.echo("Note: the period has not ended; what is still to come will be late.", err=True)
+
+
+def _as_json(closed: Closed) -> dict[str, object]:
+    record, statement = closed.record, closed.statement
+    return {
+        "period": record.period.name,
+        "start_ns": record.period.start_ns,
+        "end_ns": record.period.end_ns,
+        "number": record.number,
+        "previous": record.previous,
+        "sha256": closed.sha256,
+        "closed_ns": record.at_ns,
+        "by": record.by,
+        "accepted": list(record.accepted),
+        "corrects": [period.name for period in record.corrects],
+        "parts": {part.name: part.sha256 for part in record.parts},
+        "billed": format_pico(statement.billed_pico),
+        "revenue": format_pico(statement.revenue_pico),
+        "gross_margin": format_pico(statement.gross_margin_pico),
+    }
+
+
+def _print(closed: Closed) -> None:
+    record, statement = closed.record, closed.statement
+    click.echo(f"Closed {record.period.name} under policy {record.policy}, by {record.by}.")
+    amounts = [
+        ("Revenue", format_pico(statement.revenue_pico)),
+        ("Cost of revenue", format_pico(statement.cost_of_revenue_pico)),
+        ("Gross margin", format_pico(statement.gross_margin_pico)),
+        ("Billed", format_pico(statement.billed_pico)),
+        *((f"of it late for {c.period.name}", format_pico(c.billed_pico))
+          for c in statement.corrections),
+    ]  # fmt: skip
+    click.echo(f"Amounts in {statement.currency}.")
+    print_table(("", "AMOUNT"), amounts, right="AMOUNT")
+    click.echo(f"\nRecord {record.number}, SHA-256 {closed.sha256}")
+    click.echo("Write that hash down elsewhere: it vouches for this period and all before it.")

@@ -1,0 +1,39 @@
+"""`inferworks books reopen`: let a closed period be open again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from inferworks.books.close import reopen_period
+from inferworks.cli.books.sources import open_ledger, who
+from inferworks.cli.options import config_option, data_option, read_config
+from inferworks.clock import SystemClock
+
+
+@click.command()
+@click.argument("period")
+@click.option("--reason", required=True, help="Why; it stays in the ledger, with who and when.")
+@config_option
+@data_option
+def reopen(period: str, reason: str, config_path: Path | None, data_path: Path | None) -> None:
+    """Open PERIOD again, the last that was closed. Its seal stays, superseded and verifiable.
+
+    A late bill needs no reopening: it is shown as a correction in the open period by itself.
+
+    \b
+    Example:
+      inferworks books reopen 2026-11 --reason "the price plan of acme was entered wrong"
+    """
+    config = read_config(config_path, data_path)
+    with open_ledger(config, read_only=False) as ledger:
+        record, sha256 = reopen_period(
+            ledger,
+            ledger.periods().named(period),
+            reason=reason,
+            by=who(),
+            at_ns=SystemClock().now_ns(),
+        )
+    click.echo(f"Reopened {period}; record {record.supersedes} is superseded.")
+    click.echo(f"Record {record.number}, SHA-256 {sha256}")

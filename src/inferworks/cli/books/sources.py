@@ -1,0 +1,131 @@
+"""What the closing of periods reads from the data folder, and where its ledger lies."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from inferworks.books.charge import Charge
+from inferworks.books.close import Papers, drawn, sealed_papers, statement_of
+from inferworks.books.ledger import Ledger
+from inferworks.books.policy import load_policy
+from inferworks.books.span import Span
+from inferworks.books.statement import Statement, whole_span
+from inferworks.books.store import BookStore
+from inferworks.cli.books.papers import gathered
+from inferworks.config import Config
+from inferworks.errors import DataFolderError
+from inferworks.folder import DataFolder
+from inferworks.meter.reader import JournalReader
+from inferworks.meter.record import Quarantined
+
+
+class RecordedSource:
+    """What is recorded in the data folder of `config`; the `Source` of the command line."""
+
+    def __init__(
+        self, config: Config, policy: str | None = None, pools_path: Path | None = None
+    ) -> None:
+        self._config = config
+        self._policy = policy or config.books.policy
+        self._pools_path = pools_path
+        self._folder = DataFolder(Path(config.data.folder))
+
+    def papers(self, span: Span) -> Papers:
+        """Everything recorded for `span`, and the rules in force."""
+        return gathered(self._config, self._policy, self._pools_path, span)
+
+    def conflicts(self, span: Span) -> dict[str, str]:
+        """Bill lines and facts in quarantine that may belong to `span`."""
+        found: dict[str, str] = {}
+        if self._folder.books.exists():
+            with BookStore(self._folder.books, read_only=True) as store:
+                found.update(_refused_lines(store.quarantined(), span))
+        if self._folder.journal.exists():
+            with JournalReader(self._folder.journal) as reader:
+                found.update(_refused_facts(reader.quarantined(), span))
+        return found
+
+    def earliest_ns(self, before_ns: int) -> int | None:
+        """The first moment before `before_ns` for which anything is recorded."""
+        papers = self.papers(Span(0, before_ns))
+        span = whole_span(papers.charges, papers.facts)
+        return span.start_ns if span.length_ns else None
+
+
+def open_ledger(config: Config, *, read_only: bool) -> Ledger:
+    """The ledger of the data folder; an empty one when there is none yet and nothing is to be written.
+
+    DataFolderError when there is no data folder.
+    """
+    folder = DataFolder(Path(config.data.folder))
+    if not folder.path.is_dir():
+        raise DataFolderError(
+            f"no data folder {folder.path}; name it with --data, or begin with: "
+            "inferworks books import FILE"
+        )
+    if read_only and not folder.ledger.exists():
+        return Ledger(None)
+    return Ledger(folder.ledger, read_only=read_only)
+
+
+def statement_of_period(
+    config: Config, name: str, policy: str | None, pools_path: Path | None
+) -> Statement:
+    """The statement of the period called `name`: as sealed when it is closed, else as it stands now.
+
+    A closed period under another policy than it was closed under is drawn up from what was sealed.
+    """
+    source = RecordedSource(config, policy, pools_path)
+    with open_ledger(config, read_only=True) as ledger:
+        period = ledger.periods().named(name)
+        papers = sealed_papers(ledger, period) if policy is not None else None
+        if papers is None or papers.policy.name == policy:
+            return statement_of(ledger, source, period)
+        wanted = load_policy(policy or papers.policy.name)
+        return drawn(msgspec.structs.replace(papers, policy=wanted))
+
+
+def who() -> str:
+    """The user of this process as the operating system knows it, whatever the environment says."""
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _refused_lines(
+    quarantined: Iterable[tuple[Charge, Charge]], span: Span
+) -> Iterator[tuple[str, str]]:
+    for kept, refused in quarantined:
+        periods = [(c.period_start_ns, c.period_end_ns) for c in (kept, refused)]
+        if any(span.meet(*period).length_ns for period in periods):
+            name = f"charge {refused.id} in {refused.file_sha256[:12]}"
+            yield name, f"{refused.file}, line {refused.row} says otherwise than {kept.file}"
+
+
+def _refused_facts(quarantined: Iterable[Quarantined], span: Span) -> Iterator[tuple[str, str]]:
+    """What the meter did not count; what tells no time may belong to any period."""
+    for one in quarantined:
+        times = _times(one.body)
+        if times is None or span.meet(*times).length_ns:
+            yield f"{one.source} {one.key}", one.reason
+
+
+def _times(body: str) -> tuple[int, int] | None:
+    """When the thing quarantined as `body` was, if it says so."""
+    try:
+        said = msgspec.json.decode(body.encode(), type=_Timed)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    return said.start_ns, max(said.end_ns, said.start_ns + 1)
+
+
+class _Timed(msgspec.Struct):
+    start_ns: int
+    end_ns: int
