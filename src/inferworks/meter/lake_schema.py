@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as compute
 
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, ProjectId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
@@ -169,6 +170,21 @@ def records_of(table: LakeTable, batch: pa.RecordBatch) -> Iterator[Fact]:
     return map(table.from_row, zip(*columns, strict=True))
 
 
+def spans_of(table: LakeTable, batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+    """When each row of `batch` begins and ends, half-open, in nanoseconds.
+
+    A usage is the moment in which its call was opened; a moment is a nanosecond long.
+    """
+    start_ns = batch.column(table.day_column)
+    least_ns = compute.add(start_ns, 1)
+    if "end_ns" in table.schema.names:
+        return start_ns, compute.max_element_wise(batch.column("end_ns"), least_ns)
+    if "duration_ns" in table.schema.names:
+        end_ns = compute.add(start_ns, batch.column("duration_ns"))
+        return start_ns, compute.max_element_wise(end_ns, least_ns)
+    return start_ns, least_ns
+
+
 def key_of(table: LakeTable, fact: Fact) -> tuple[str | int, ...]:
     """The values that name `fact` in `table`."""
     return tuple(getattr(fact, column) for column in table.key)
@@ -211,10 +227,10 @@ def _leg_row(leg: Leg) -> _Row:
         leg.started_ns,
         leg.first_token_ns,
         leg.ended_ns,
-        leg.outcome.value,
+        leg.outcome,
         leg.status,
         *_tokens_row(leg.tokens),
-        leg.confidence.value,
+        leg.confidence,
         *_place(leg),
     )
 
@@ -240,18 +256,18 @@ def _usage_row(usage: Usage) -> _Row:
         usage.customer,
         usage.project,
         usage.key_id,
-        usage.purpose.value,
+        usage.purpose,
         usage.endpoint,
         usage.model,
         usage.stream,
         usage.opened_ns,
         usage.first_byte_ns,
         usage.closed_ns,
-        usage.outcome.value,
+        usage.outcome,
         usage.status,
         usage.error_code,
         *_tokens_row(usage.tokens),
-        usage.confidence.value,
+        usage.confidence,
         usage.request_bytes,
         usage.response_bytes,
         *(_served_row(served) if served else ("", "", None, "", "")),
@@ -302,7 +318,7 @@ def _step(row: _Row) -> Step:
 
 
 def _capacity_row(row: Capacity) -> _Row:
-    return (row.replica, row.node, row.state.value, row.start_ns, row.end_ns, row.duration_ns)
+    return (row.replica, row.node, row.state, row.start_ns, row.end_ns, row.duration_ns)
 
 
 def _capacity(row: _Row) -> Capacity:
@@ -315,12 +331,12 @@ def _activity_row(activity: Activity) -> _Row:
         activity.source,
         activity.id,
         activity.resource,
-        activity.purpose.value,
+        activity.purpose,
         activity.customer,
         activity.start_ns,
         activity.end_ns,
         activity.quantity,
-        activity.unit.value,
+        activity.unit,
         activity.description,
     )
 

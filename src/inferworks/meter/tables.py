@@ -458,12 +458,25 @@ CREATE VIEW step_call AS SELECT
 FROM step, json_each(step.calls) AS call
 """
 
+SEALING: Final = (
+    "CREATE TABLE IF NOT EXISTS sealed_segment (name TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS sealed_activity (
+  source TEXT NOT NULL,
+  id TEXT NOT NULL,
+  PRIMARY KEY (source, id)
+) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS sealed_usage (call_id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
+    "INSERT OR IGNORE INTO meta VALUES ('journal_id', lower(hex(randomblob(16))))",
+)
+"""What `lake_journal` keeps in a journal; may be run again on one that has it."""
+
 SCHEMA: Final = (
     _META,
     *(table.create() for table in TABLES.values()),
     _BY_OPENING,
     _LEG_VIEW,
     _STEP_CALL_VIEW,
+    *SEALING,
     _VERSION,
 )
 """The statements that make an empty journal."""

@@ -1,0 +1,190 @@
+"""Reading the lake: sealed and unsealed rows together, each exactly once.
+
+Problem. While a reader works, rows move from the journal into the lake. Whoever looks at one and then at
+the other may see a row in both, or in neither.
+
+Decision. The reader takes a snapshot of the journal first and the manifest second. A row that had left
+the journal by then had been committed to the manifest before, so it is found there. A row that has been
+committed but was still in the snapshot is in one of the few segments that the snapshot does not know to
+be done with; their keys are read, and the snapshot's rows with those keys are left out.
+
+What the books' engine needs is a `Moment`: files that it reads itself, and the unsealed rows. `facts`
+makes of it the same value that a journal alone would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from inferworks.meter.capacity import Activity, Capacity, Step
+from inferworks.meter.facts import Facts
+from inferworks.meter.lake_journal import Key, Seals, UnsealedReader
+from inferworks.meter.lake_manifest import Manifest, Segment, read_manifest
+from inferworks.meter.lake_schema import LAKE_TABLES, Fact, LakeTable, key_of, records_of, spans_of
+from inferworks.meter.lake_seal import (
+    ROW_GROUP_ROWS,
+    check_lake,
+    keys_of,
+    read_segment,
+    unsettled,
+)
+from inferworks.meter.lake_verify import Verified, verify
+from inferworks.meter.lakes.base import LakeStore
+from inferworks.meter.usage import Usage
+
+F = TypeVar("F", bound=Fact)
+_NO_FACTS = Facts((), (), (), ())
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """Everything recorded of an interval, as of one moment, each row once."""
+
+    segments: Mapping[str, tuple[Segment, ...]]
+    """By table, the segments that may hold rows of the interval, and of its surroundings."""
+    unsealed: Facts
+    """The rows of the interval that are in none of the segments."""
+
+
+class LakeReader:
+    """Reads `lake` together with the journal that is sealed into it, if there is one yet.
+
+    Any number may read while one seals. LakeError when the lake cannot be read, is damaged where it is
+    read, or lacks what the journal gave it; DataFolderError when the file at `journal` is no journal.
+    """
+
+    def __init__(self, lake: LakeStore, journal: Path | None = None) -> None:
+        self._lake = lake
+        self._journal = journal
+
+    def files(self, table: str, start_ns: int, end_ns: int) -> list[str]:
+        """Where the live segments of `table` are that may hold rows of the interval: paths or URLs.
+
+        Of rows that were sealed alone; for the others, and for both as of one moment, see `moment`.
+        """
+        segments = _meeting(read_manifest(self._lake), start_ns, end_ns)[table]
+        return [self.locate(segment) for segment in segments]
+
+    def locate(self, segment: Segment) -> str:
+        """The path or URL under which other tools find `segment`."""
+        return self._lake.locate(segment.name)
+
+    def moment(self, start_ns: int, end_ns: int) -> Moment:
+        """The interval `[start_ns, end_ns)`: the files of its sealed rows, and its unsealed rows."""
+        with ExitStack() as stack:
+            reader = stack.enter_context(self._reader())
+            seals = stack.enter_context(reader.moment()) if reader else Seals("", frozenset())
+            unsealed = _facts_of(reader, start_ns, end_ns) if reader else _NO_FACTS
+            manifest = read_manifest(self._lake)
+        check_lake(seals, manifest, self._lake.url)
+        between = [
+            s for s in unsettled(seals, manifest) if s.start_ns < end_ns and s.end_ns > start_ns
+        ]
+        return Moment(_meeting(manifest, start_ns, end_ns), self._without(unsealed, between))
+
+    def facts(self, start_ns: int, end_ns: int) -> Facts:
+        """The facts of the interval `[start_ns, end_ns)`, sealed or not, as `JournalReader.facts`.
+
+        Decodes one row group at a time; what it returns is held whole.
+        """
+        moment = self.moment(start_ns, end_ns)
+
+        def both(table: str, unsealed: Sequence[F], kind: type[F]) -> Iterator[F]:
+            yield from unsealed
+            for segment in moment.segments[table]:
+                for fact in self._sealed(segment, start_ns, end_ns):
+                    assert isinstance(fact, kind)
+                    yield fact
+
+        return Facts(
+            usages=_ordered(both("usage", moment.unsealed.usages, Usage), _by_opening),
+            steps=_ordered(both("step", moment.unsealed.steps, Step), _by_replica),
+            capacity=_ordered(both("capacity", moment.unsealed.capacity, Capacity), _by_state),
+            activities=_ordered(both("activity", moment.unsealed.activities, Activity), _by_id),
+        )
+
+    def verify(self) -> Verified:
+        """Recompute every hash and count of the lake, and name what differs; see `lake_verify`."""
+        return verify(self._lake)
+
+    def _reader(self) -> AbstractContextManager[UnsealedReader | None]:
+        if self._journal is None or not self._journal.exists():
+            return nullcontext(None)
+        return UnsealedReader(self._journal)
+
+    def _without(self, unsealed: Facts, between: Iterable[Segment]) -> Facts:
+        """`unsealed` less the rows that are in the segments `between` journal and lake."""
+        keys: dict[str, set[Key]] = {name: set() for name in LAKE_TABLES}
+        for segment in between:
+            keys[segment.table].update(keys_of(self._lake, segment))
+        return Facts(
+            usages=_less(unsealed.usages, LAKE_TABLES["usage"], keys),
+            steps=_less(unsealed.steps, LAKE_TABLES["step"], keys),
+            capacity=_less(unsealed.capacity, LAKE_TABLES["capacity"], keys),
+            activities=_less(unsealed.activities, LAKE_TABLES["activity"], keys),
+        )
+
+    def _sealed(self, segment: Segment, start_ns: int, end_ns: int) -> Iterator[Fact]:
+        """The facts of the interval in `segment`."""
+        table = LAKE_TABLES[segment.table]
+        for batch in read_segment(self._lake, segment).iter_batches(ROW_GROUP_ROWS):
+            yield from records_of(table, batch.filter(_within(table, batch, start_ns, end_ns)))
+
+
+def _facts_of(reader: UnsealedReader, start_ns: int, end_ns: int) -> Facts:
+    """The facts of the interval in the journal, within the reader's moment."""
+    return Facts(
+        usages=tuple(reader.usages(start_ns, end_ns)),
+        steps=tuple(reader.steps(None, start_ns, end_ns)),
+        capacity=tuple(reader.capacity(start_ns, end_ns)),
+        activities=tuple(reader.activities(start_ns, end_ns)),
+    )
+
+
+def _meeting(manifest: Manifest, start_ns: int, end_ns: int) -> Mapping[str, tuple[Segment, ...]]:
+    """The segments that meet the interval, by table."""
+    return {
+        name: tuple(
+            segment
+            for segment in manifest.segments
+            if segment.table == name and segment.start_ns < end_ns and segment.end_ns > start_ns
+        )
+        for name in LAKE_TABLES
+    }
+
+
+def _within(table: LakeTable, batch: pa.RecordBatch, start_ns: int, end_ns: int) -> pa.Array:
+    """Which rows of `batch` overlap the interval."""
+    starts, ends = spans_of(table, batch)
+    return compute.and_(compute.less(starts, end_ns), compute.greater(ends, start_ns))
+
+
+def _less(facts: tuple[F, ...], table: LakeTable, keys: Mapping[str, set[Key]]) -> tuple[F, ...]:
+    gone = keys[table.name]
+    return tuple(fact for fact in facts if key_of(table, fact) not in gone) if gone else facts
+
+
+def _ordered(facts: Iterable[F], key: Any) -> tuple[F, ...]:
+    return tuple(sorted(facts, key=key))
+
+
+def _by_opening(usage: Usage) -> tuple[int, str]:
+    return usage.opened_ns, usage.call_id
+
+
+def _by_replica(step: Step) -> tuple[str, int, int]:
+    return step.replica, step.start_ns, step.seq
+
+
+def _by_state(row: Capacity) -> tuple[str, int, str]:
+    return row.replica, row.start_ns, row.state
+
+
+def _by_id(activity: Activity) -> tuple[str, str]:
+    return activity.source, activity.id

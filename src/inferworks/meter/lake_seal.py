@@ -1,0 +1,258 @@
+"""Sealing: old rows move from the journal into the lake, each exactly once.
+
+Problem. A row must be in exactly one sealed segment or still only in the journal, whenever we are
+killed, and the journal and the lake share no transaction.
+
+Decision. The manifest alone says what is sealed (`lake_manifest.py`), and the journal only forgets. A
+pass does, in this order:
+
+1. read the manifest, version v;
+2. let the journal forget whatever v names and it has not yet forgotten;
+3. read the rows that are due, and put each day of a table into a Parquet file named after its content;
+4. commit them to the manifest as version v + 1, on condition that there is none;
+5. read the files back, compare their hashes, and only then let the journal forget their rows.
+
+Killed before 4, nothing has happened but files that nobody names. Killed after 4, the rows are sealed;
+the next pass begins with 2, and a reader leaves out of the journal what such a segment holds. Two at
+once: both take the same version in 1 *before* they read rows in 3, so that the one who is late in 4
+cannot have seen a journal newer than its version; it starts over. A store's error in 4 leaves open
+whether it was committed: the next pass looks.
+
+Rejected. Marking rows before they are sealed (one more write per row, and a mark to clean up after each
+kill); a cursor over time (a late row falls behind it); forgetting by key range (a late row falls into it).
+
+The same rows give the same bytes, and so the same name, with one version of pyarrow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, timedelta
+from itertools import islice
+from typing import Final, NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
+
+from inferworks.errors import LakeError
+from inferworks.meter.lake_journal import CHUNK, Due, Key, SealingJournal, Seals
+from inferworks.meter.lake_manifest import Manifest, Segment, add_segments, read_manifest
+from inferworks.meter.lake_schema import (
+    DAY_NS,
+    LAKE_TABLES,
+    Fact,
+    LakeTable,
+    batch_of,
+    key_of,
+    spans_of,
+)
+from inferworks.meter.lakes.base import LakeStore
+
+ROW_GROUP_ROWS: Final = 16_384
+"""What a writer or a reader holds of a table at once."""
+SEGMENT_ROWS: Final = 16 * ROW_GROUP_ROWS
+_EPOCH: Final = date(1970, 1, 1)
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """What a sealing has committed."""
+
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows have become sealed."""
+        return sum(segment.rows for segment in self.segments)
+
+    @property
+    def bytes(self) -> int:
+        """How large their files are."""
+        return sum(segment.bytes for segment in self.segments)
+
+
+def never() -> bool:
+    """Do not stop."""
+    return False
+
+
+def seal(
+    journal: SealingJournal,
+    lake: LakeStore,
+    before_ns: int,
+    *,
+    least_rows: int = 1,
+    segment_rows: int = SEGMENT_ROWS,
+    stopped: Callable[[], bool] = never,
+) -> Sealed:
+    """Move every row that lies before `before_ns` into `lake`; `Sealed` says which segments came about.
+
+    A day that is not over at `before_ns` waits until `least_rows` of a table are due in it, so that a lake
+    has few large files. Ends early, leaving the rest to the next sealing, once `stopped`. LakeError or
+    JournalError when one of the two fails; what was sealed until then stays sealed.
+    """
+    committed: list[Segment] = []
+    while not stopped():
+        manifest = read_manifest(lake)
+        settle(journal, lake, manifest, stopped)
+        ready = [due for due in journal.due(before_ns) if _worth(due, before_ns, least_rows)]
+        segments = []
+        for due in ready:
+            if not stopped():
+                segments += _write(journal, lake, due, before_ns, segment_rows)
+        if not segments:
+            break
+        if add_segments(lake, manifest, segments):
+            committed += segments
+            _forget(journal, lake, segments, stopped)
+    return Sealed(tuple(committed))
+
+
+def settle(
+    journal: SealingJournal,
+    lake: LakeStore,
+    manifest: Manifest,
+    stopped: Callable[[], bool] = never,
+) -> None:
+    """Let the journal forget what `manifest` says is sealed; LakeError when the lake is not its own."""
+    seals = journal.seals()
+    check_lake(seals, manifest, lake.url)
+    _forget(journal, lake, unsettled(seals, manifest), stopped)
+
+
+def unsettled(seals: Seals, manifest: Manifest) -> list[Segment]:
+    """The sealed segments of which the journal may still hold rows."""
+    return [
+        segment
+        for segment in manifest.segments
+        if segment.journal == seals.journal and segment.name not in seals.segments
+    ]
+
+
+def check_lake(seals: Seals, manifest: Manifest, url: str) -> None:
+    """LakeError when the journal has given rows to a segment that the manifest does not name."""
+    lost = seals.segments - {segment.name for segment in manifest.segments}
+    if lost:
+        raise LakeError(
+            f"the lake {url} lacks {len(lost)} segments that this journal was sealed into, for example "
+            f"{min(lost)}; set lake.url to where they are"
+        )
+
+
+def read_segment(lake: LakeStore, segment: Segment) -> pq.ParquetFile:
+    """The file of `segment`; LakeError when it is missing or not what was sealed."""
+    data = lake.get(segment.name)
+    found = hashlib.sha256(data).hexdigest()
+    if found != segment.sha256:
+        raise LakeError(
+            f"{segment.name}: {len(data)} bytes with SHA-256 {found[:12]}... are not the {segment.bytes} "
+            f"bytes with {segment.sha256[:12]}... that were sealed in the lake {lake.url}; "
+            "restore it from a backup"
+        )
+    return pq.ParquetFile(pa.BufferReader(data))
+
+
+def keys_of(lake: LakeStore, segment: Segment) -> Iterator[Key]:
+    """The keys of the rows in `segment`, in their order."""
+    columns = list(LAKE_TABLES[segment.table].key)
+    for batch in read_segment(lake, segment).iter_batches(ROW_GROUP_ROWS, columns=columns):
+        yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+
+
+def day_text(moment_ns: int) -> str:
+    """The UTC day of a moment, `YYYY-MM-DD`."""
+    return (_EPOCH + timedelta(days=moment_ns // DAY_NS)).isoformat()
+
+
+def _worth(due: Due, before_ns: int, least_rows: int) -> bool:
+    """Whether it is time to seal `due`: its day is over, or it has enough rows."""
+    return (due.day + 1) * DAY_NS <= before_ns or due.rows >= least_rows
+
+
+def _write(
+    journal: SealingJournal, lake: LakeStore, due: Due, before_ns: int, segment_rows: int
+) -> list[Segment]:
+    """Put a segment of what is `due` into the lake, unnamed as yet; none when there are no rows."""
+    table = LAKE_TABLES[due.table]
+    facts = journal.facts(table, due.day, before_ns, segment_rows)
+    made = make_segment(table, due.day, facts, journal.seals().journal)
+    if made is None:
+        return []
+    segment, data = made
+    lake.put(segment.name, data)
+    return [segment]
+
+
+def _forget(
+    journal: SealingJournal,
+    lake: LakeStore,
+    segments: Iterable[Segment],
+    stopped: Callable[[], bool],
+) -> None:
+    """Let the rows of `segments` leave the journal, once each file has been read back."""
+    for segment in segments:
+        table, keys = LAKE_TABLES[segment.table], keys_of(lake, segment)
+        while chunk := list(islice(keys, CHUNK)):
+            if stopped():
+                return
+            journal.forget(table, chunk)
+        journal.done_with(segment.name)
+
+
+class _Group(NamedTuple):
+    """What is to be said of one row group."""
+
+    rows: int
+    start_ns: int
+    end_ns: int
+    first_key: Key
+    last_key: Key
+
+
+def make_segment(
+    table: LakeTable, day: int, facts: Iterator[Fact], journal: str
+) -> tuple[Segment, bytes] | None:
+    """The Parquet file of `facts`, all of `day` (days since 1970), and what the manifest says of it.
+
+    None when there are no facts. Holds one row group of facts, and the compressed file.
+    """
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
+        groups = list(_write_groups(writer, table, facts))
+    if not groups:
+        return None
+    data = sink.getvalue().to_pybytes()
+    digest = hashlib.sha256(data).hexdigest()
+    text = day_text(day * DAY_NS)
+    segment = Segment(
+        name=f"{table.name}/day={text}/{digest[:32]}.parquet",
+        table=table.name,
+        day=text,
+        rows=sum(group.rows for group in groups),
+        bytes=len(data),
+        sha256=digest,
+        start_ns=min(group.start_ns for group in groups),
+        end_ns=max(group.end_ns for group in groups),
+        first_key=groups[0].first_key,
+        last_key=groups[-1].last_key,
+        journal=journal,
+    )
+    return segment, data
+
+
+def _write_groups(
+    writer: pq.ParquetWriter, table: LakeTable, facts: Iterator[Fact]
+) -> Iterator[_Group]:
+    while group := list(islice(facts, ROW_GROUP_ROWS)):
+        batch = batch_of(table, group)
+        writer.write_batch(batch)
+        starts, ends = spans_of(table, batch)
+        yield _Group(
+            rows=len(group),
+            start_ns=compute.min(starts).as_py(),
+            end_ns=compute.max(ends).as_py(),
+            first_key=key_of(table, group[0]),
+            last_key=key_of(table, group[-1]),
+        )
