@@ -7,6 +7,8 @@ from inferworks.cli.lazy import LazyGroup
 VERBS = {
     "import": "inferworks.cli.books.import_bills:import_bills",
     "statement": "inferworks.cli.books.statement:statement",
+    "report": "inferworks.cli.books.report:report",
+    "export": "inferworks.cli.books.export:export",
     "close": "inferworks.cli.books.close:close",
     "verify": "inferworks.cli.books.verify:verify",
     "reopen": "inferworks.cli.books.reopen:reopen",

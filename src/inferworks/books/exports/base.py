@@ -1,0 +1,136 @@
+"""The export seam: a span's books become files that strangers' tools can read and check.
+
+Problem. A statement that only its own program can read proves nothing. An export that stops half way,
+or differs from run to run, proves less.
+
+Decision. An exporter is a pure function from `Books` to named files; each file is a function that writes
+itself into an open sink, so that a large one is never held in memory. `write_files` puts them on disk:
+every file is written whole under another name first, and only when all of them are complete is the first
+one renamed. Nothing in a file depends on the clock, the machine or the order of the input, so the same
+books give the same bytes.
+
+Rejected. Writing in place (a full disk leaves half a ledger that looks like a whole one); one exporter
+that returns text (Parquet is not text, and a year of parts is not small).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+import msgspec
+
+from inferworks.books.allocate import Allocated, Allocation
+from inferworks.books.charge import Function
+from inferworks.books.policy import Policy
+from inferworks.books.statement import Statement, draw_up
+from inferworks.books.workings import Workings
+from inferworks.errors import UserError
+
+SUMS = "SHA256SUMS"
+"""Beside several files lies this one, as `sha256sum --check` reads it."""
+
+
+class Books(msgspec.Struct, frozen=True):
+    """A span's books, ready to be written out."""
+
+    statement: Statement
+    allocated: tuple[Allocated, ...]
+    """Every charge, cut to the span, and its parts."""
+    policy: Policy
+    seller: str
+    """Who we are: the issuer of our customers' bills."""
+
+    def function_of(self, part: Allocation) -> Function:
+        """The accounting function that the policy gives `part`."""
+        return self.policy.function(part.target.use, part.natural_class, part.behaviour)
+
+
+class ExportFile(NamedTuple):
+    """One file of an export: its name, and how it writes itself into a sink opened for bytes."""
+
+    name: str
+    write: Callable[[BinaryIO], None]
+
+
+class Exporter(Protocol):
+    """Turns books into files of one format."""
+
+    name: str
+    """What the format is called on the command line."""
+    about: str
+    """What it is for, in a few words."""
+
+    def files(self, books: Books) -> Sequence[ExportFile]:
+        """The files of the format. The same books give the same bytes."""
+        ...
+
+
+def books_of(workings: Workings, seller: str) -> Books:
+    """The books that `workings`, once validated, come to; `seller` is the name we bill under."""
+    return Books(draw_up(workings), workings.allocated, workings.policy, seller)
+
+
+def content(file: ExportFile) -> bytes:
+    """The bytes of `file`, in memory."""
+    sink = BytesIO()
+    file.write(sink)
+    return sink.getvalue()
+
+
+def write_files(files: Sequence[ExportFile], out: Path) -> tuple[Path, ...]:
+    """Write `files` and return their paths: one file to the path `out`, several into the folder `out`.
+
+    A single file also goes into `out` when that is a folder. Each file is there whole or not at all;
+    none is replaced before all are complete. UserError when something cannot be written.
+    """
+    try:
+        if len(files) == 1 and not out.is_dir():
+            return _write_all({out: files[0].write})
+        out.mkdir(parents=True, exist_ok=True)
+        writers = {out / file.name: file.write for file in files}
+        return _write_all(writers, out / SUMS if len(files) > 1 else None)
+    except OSError as error:
+        raise UserError(f"cannot write the export to {out}: {error.strerror or error}") from error
+
+
+def _write_all(
+    writers: dict[Path, Callable[[BinaryIO], None]], sums: Path | None = None
+) -> tuple[Path, ...]:
+    """Write every file beside its place, then move each into its place; the sums come last."""
+    pending = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in writers}
+    if sums is not None:
+        pending[sums] = sums.with_name(f".{sums.name}.{os.getpid()}.part")
+    try:
+        for path, write in writers.items():
+            _write_whole(pending[path], write)
+        if sums is not None:
+            text = "".join(f"{_sha256(pending[path])}  {path.name}\n" for path in writers)
+            _write_whole(pending[sums], lambda sink: _write_text(sink, text))
+        for path, part in pending.items():
+            part.replace(path)
+    finally:
+        for part in pending.values():
+            part.unlink(missing_ok=True)
+    return tuple(pending)
+
+
+def _write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file and wait until it is on the disk."""
+    with path.open("wb") as sink:
+        write(sink)
+        sink.flush()
+        os.fsync(sink.fileno())
+
+
+def _write_text(sink: BinaryIO, text: str) -> None:
+    sink.write(text.encode())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

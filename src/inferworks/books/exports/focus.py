@@ -1,0 +1,450 @@
+"""FOCUS out: the bills of our customers, and what became of our suppliers' bills.
+
+Problem. Whoever buys from us has cost tools of their own, and those read FOCUS (https://focus.finops.org).
+Whoever audits us wants our suppliers' charges divided in a form that is not ours.
+
+Decision. Two datasets of one shape, the columns of FOCUS 1.2 and 1.3 in alphabetical order, each as CSV
+and as Parquet. `customers`: we are the issuer; a row for each customer, project, key, SKU and price in
+each month. `suppliers`: a row for each part of a charge, as an allocated charge of FOCUS 1.3; a charge's
+rows sum to it and their ratios sum to 1. What FOCUS has no column for stands in columns with the prefix
+`x_`.
+
+    ListCost = ListUnitPrice x PricingQuantity, exactly, wherever a unit price is given
+
+A price that depends on what else was used in the month (a tier, a package) has no unit price; then the
+columns of it are empty and the amount stands alone. We have no list prices beside those agreed, so list,
+contracted, billed and effective cost of a customer's row are equal. Of a supplier's part we know what was
+billed, and no more: its list and contracted cost repeat that, without a unit price.
+
+Moments have no fraction of a second in FOCUS: a charge period is widened to whole seconds. `CredentialId`
+and the token properties of `SkuPriceDetails` are those of the working draft after FOCUS 1.4.
+
+Rejected. Rounding to cents (the rows would no longer sum to the bill); a unit price divided out of an
+amount (it would not multiply back).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from inferworks.books.allocate import Allocated, Allocation
+from inferworks.books.charge import Charge
+from inferworks.books.exports.base import Books, ExportFile
+from inferworks.books.exports.tables import Column, Kind, Row, Table, Value
+from inferworks.books.exports.tabular import csv_file, parquet_file
+from inferworks.books.exports.values import decimal_text, second_above, second_below
+from inferworks.books.months import month_of
+from inferworks.books.rate import Item, Rated
+from inferworks.books.span import Span
+from inferworks.money import PICO, split
+from inferworks.units import Unit
+
+_DECIMALS = (
+    "BilledCost",
+    "CommitmentDiscountQuantity",
+    "ConsumedQuantity",
+    "ContractedCost",
+    "ContractedUnitPrice",
+    "EffectiveCost",
+    "ListCost",
+    "ListUnitPrice",
+    "PricingCurrencyContractedUnitPrice",
+    "PricingCurrencyEffectiveCost",
+    "PricingCurrencyListUnitPrice",
+    "PricingQuantity",
+)
+_MOMENTS = ("BillingPeriodEnd", "BillingPeriodStart", "ChargePeriodEnd", "ChargePeriodStart")
+_TEXTS = (
+    # FOCUS 1.3 adds these
+    "AllocatedMethodDetails",
+    "AllocatedMethodId",
+    "AllocatedResourceId",
+    "AllocatedResourceName",
+    "AllocatedTags",
+    "ContractApplied",
+    "HostProviderName",
+    "ServiceProviderName",
+    # FOCUS 1.2
+    "AvailabilityZone",
+    "BillingAccountId",
+    "BillingAccountName",
+    "BillingAccountType",
+    "BillingCurrency",
+    "CapacityReservationId",
+    "CapacityReservationStatus",
+    "ChargeCategory",
+    "ChargeClass",
+    "ChargeDescription",
+    "ChargeFrequency",
+    "CommitmentDiscountCategory",
+    "CommitmentDiscountId",
+    "CommitmentDiscountName",
+    "CommitmentDiscountStatus",
+    "CommitmentDiscountType",
+    "CommitmentDiscountUnit",
+    "ConsumedUnit",
+    "InvoiceId",
+    "InvoiceIssuerName",
+    "PricingCategory",
+    "PricingCurrency",
+    "PricingUnit",
+    "ProviderName",
+    "PublisherName",
+    "RegionId",
+    "RegionName",
+    "ResourceId",
+    "ResourceName",
+    "ResourceType",
+    "ServiceCategory",
+    "ServiceName",
+    "ServiceSubcategory",
+    "SkuId",
+    "SkuMeter",
+    "SkuPriceDetails",
+    "SkuPriceId",
+    "SubAccountId",
+    "SubAccountName",
+    "SubAccountType",
+    "Tags",
+    # the working draft
+    "CredentialId",
+)
+COLUMNS = tuple(
+    sorted(
+        (
+            *(Column(name, Kind.DECIMAL) for name in _DECIMALS),
+            *(Column(name, Kind.SECOND) for name in _MOMENTS),
+            *map(Column, _TEXTS),
+        )
+    )
+)
+"""The columns that both datasets share."""
+
+_CUSTOMER_X = (Column("x_Purpose"), Column("x_RevenueItem"))
+_SUPPLIER_X = tuple(
+    Column(f"x_{name}")
+    for name in (
+        "ChargeId",
+        "Pool",
+        "NaturalClass",
+        "Function",
+        "Use",
+        "CustomerId",
+        "ProjectId",
+        "ModelId",
+        "TokenDirection",
+    )
+)
+
+
+class FocusExporter:
+    """Our customers' bills and our suppliers' charges, divided, as FOCUS 1.2 and 1.3 have them."""
+
+    name = "focus"
+    about = "customers' bills and allocated supplier charges as FOCUS CSV and Parquet"
+
+    def files(self, books: Books) -> Sequence[ExportFile]:
+        """Each dataset in both forms."""
+        tables = (customers(books), suppliers(books))
+        return [make(table) for table in tables for make in (csv_file, parquet_file)]
+
+
+def customers(books: Books) -> Table:
+    """The charges of our customers; their billed cost sums to the statement's revenue."""
+    statement = books.statement
+    span = Span(statement.start_ns, statement.end_ns)
+    sold = _sold(statement.revenue_rows)
+    rows = (_customer_row(item, books.seller, statement.currency, span) for item in sold)
+    return _table("customers", _CUSTOMER_X, rows)
+
+
+def suppliers(books: Books) -> Table:
+    """The parts of our suppliers' charges; their billed cost sums to what was allocated."""
+    rows = (row for item in books.allocated for row in _supplier_rows(item, books))
+    return _table("suppliers", _SUPPLIER_X, rows)
+
+
+def _table(name: str, more: tuple[Column, ...], rows: Iterable[dict[str, Value]]) -> Table:
+    columns = (*COLUMNS, *more)
+    return Table(name, columns, tuple(_row(columns, row) for row in rows))
+
+
+def _row(columns: Sequence[Column], cells: dict[str, Value]) -> Row:
+    """The cells in the order of `columns`; KeyError-like surprise when one has no column."""
+    row = tuple(cells.pop(column.name, None) for column in columns)
+    assert not cells, f"no such columns: {sorted(cells)}"
+    return row
+
+
+# --- customers
+
+
+class _Meter(NamedTuple):
+    """How a unit is sold: its FOCUS name, the block its price is for, and the name of that block."""
+
+    name: str
+    block: int
+    pricing_unit: str
+    consumed_unit: str
+    cache_action: str | None = None
+
+
+def _tokens(name: str, cache_action: str | None = None) -> _Meter:
+    return _Meter(name, 10**6, "1000000 Tokens", "Tokens", cache_action)
+
+
+_METERS = {
+    Unit.INPUT_TOKENS: _tokens("Input Tokens", "Uncached"),
+    Unit.CACHE_READ_TOKENS: _tokens("Cache Read Input Tokens", "Read"),
+    Unit.CACHE_WRITE_TOKENS: _tokens("Cache Write Input Tokens", "Write"),
+    Unit.OUTPUT_TOKENS: _tokens("Output Tokens"),
+    Unit.REASONING_TOKENS: _tokens("Reasoning Output Tokens"),
+    Unit.REQUESTS: _Meter("Requests", 1, "Requests", "Requests"),
+}
+
+
+class _Category(NamedTuple):
+    """What an amount is in FOCUS's terms."""
+
+    charge: str
+    pricing: str | None
+    frequency: str
+    text: str
+
+
+_CATEGORIES = {
+    Item.USAGE: _Category("Usage", "Standard", "Usage-Based", "usage"),
+    Item.SUBSCRIPTION: _Category("Purchase", "Standard", "Recurring", "Subscription"),
+    Item.DISCOUNT: _Category("Credit", None, "One-Time", "Discount"),
+    Item.MINIMUM: _Category("Adjustment", None, "One-Time", "Up to the minimum agreed"),
+    Item.BREAKAGE: _Category("Adjustment", None, "One-Time", "Prepaid credit that expired unused"),
+}
+
+
+def _sold(rated: Iterable[Rated]) -> list[Rated]:
+    """The amounts summed over the days of each month, in a fixed order; `day_ns` is the month's first."""
+    sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
+    alike: dict[tuple[str, ...], Rated] = {}
+    for row in rated:
+        key = _sold_key(row)
+        alike.setdefault(key, row)
+        sums[key][0] += row.quantity
+        sums[key][1] += row.amount_pico
+    return [
+        msgspec.structs.replace(
+            alike[key],
+            day_ns=month_of(alike[key].day_ns).start_ns,
+            quantity=sums[key][0],
+            amount_pico=sums[key][1],
+        )
+        for key in sorted(sums)
+    ]
+
+
+def _sold_key(row: Rated) -> tuple[str, ...]:
+    """What amounts must share to be one row; text only, so that any two compare."""
+    return (
+        row.customer,
+        f"{month_of(row.day_ns).start_ns:020d}",
+        row.project,
+        row.key_id,
+        row.model,
+        row.purpose.value,
+        row.item.value,
+        "" if row.unit is None else row.unit.value,
+        row.plan_sha256,
+        f"{row.effective_ns:020d}",
+        "" if row.pico_per_unit is None else str(row.pico_per_unit),
+    )
+
+
+def _customer_row(row: Rated, seller: str, currency: str, span: Span) -> dict[str, Value]:
+    category = _CATEGORIES[row.item]
+    return {
+        **_billing(currency, month_of(row.day_ns), span),
+        **_costs(row.amount_pico),
+        **_seller(seller),
+        **(_metered(row) if row.unit is not None and row.item is Item.USAGE else {}),
+        "BillingAccountId": row.customer,
+        "BillingAccountName": row.customer,
+        "BillingAccountType": "Customer",
+        "ChargeCategory": category.charge,
+        "ChargeDescription": _description(row, category),
+        "ChargeFrequency": category.frequency,
+        "CredentialId": row.key_id,
+        "PricingCategory": category.pricing,
+        "ServiceCategory": "AI and Machine Learning",
+        "ServiceName": "Inference",
+        "ServiceSubcategory": "Generative AI",
+        "SkuId": _sku(row),
+        "SkuPriceId": f"{row.plan_sha256}/{_sku(row)}",
+        "SubAccountId": row.project,
+        "SubAccountName": row.project,
+        "SubAccountType": "Project",
+        "Tags": "{}",
+        "x_Purpose": row.purpose.value,
+        "x_RevenueItem": row.item.value,
+    }
+
+
+def _billing(currency: str, month: Span, span: Span) -> dict[str, Value]:
+    """The month, and the part of it that the span covers."""
+    covered = span.meet(*month)
+    return {
+        "BillingCurrency": currency,
+        "PricingCurrency": currency,
+        "BillingPeriodStart": month.start_ns,
+        "BillingPeriodEnd": month.end_ns,
+        "ChargePeriodStart": second_below(covered.start_ns),
+        "ChargePeriodEnd": second_above(covered.end_ns),
+    }
+
+
+def _costs(pico: int) -> dict[str, Value]:
+    return dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), pico)
+
+
+def _seller(seller: str) -> dict[str, Value]:
+    names = ("InvoiceIssuerName", "ProviderName", "PublisherName", "ServiceProviderName")
+    return dict.fromkeys((*names, "HostProviderName"), seller)
+
+
+def _metered(row: Rated) -> dict[str, Value]:
+    """How much was used, and at which price for how many."""
+    assert row.unit is not None
+    meter = _METERS[row.unit]
+    price = None if row.pico_per_unit is None else row.pico_per_unit * meter.block
+    prices = ("ListUnitPrice", "ContractedUnitPrice", *_PRICING_CURRENCY)
+    return {
+        **dict.fromkeys(prices, price),
+        "ConsumedQuantity": row.quantity * PICO,
+        "ConsumedUnit": meter.consumed_unit,
+        "PricingQuantity": row.quantity * PICO // meter.block,
+        "PricingUnit": meter.pricing_unit,
+        "PricingCurrencyEffectiveCost": row.amount_pico,
+        "SkuMeter": meter.name,
+        "SkuPriceDetails": _price_details(row, meter),
+    }
+
+
+_PRICING_CURRENCY = ("PricingCurrencyListUnitPrice", "PricingCurrencyContractedUnitPrice")
+
+
+def _price_details(row: Rated, meter: _Meter) -> str:
+    details = {
+        "ModelId": str(row.model),
+        "TokenCacheAction": meter.cache_action,
+        "TokenDirection": row.direction,
+    }
+    return _json({name: text for name, text in details.items() if text is not None})
+
+
+def _sku(row: Rated) -> str:
+    return f"{row.model}/{row.item.value if row.unit is None else row.unit.value}"
+
+
+def _description(row: Rated, category: _Category) -> str:
+    if row.unit is None:
+        return category.text
+    name = _METERS[row.unit].name
+    return f"{name} of {row.model}" if row.item is Item.USAGE else f"{category.text} on {name}"
+
+
+# --- suppliers
+
+
+def _supplier_rows(item: Allocated, books: Books) -> Iterable[dict[str, Value]]:
+    charge = item.charge
+    weights = {number: abs(part.amount_pico) for number, part in enumerate(item.rows)}
+    ratios = split(PICO, weights if any(weights.values()) else dict.fromkeys(weights, 1))
+    for number, part in enumerate(item.rows):
+        yield {
+            **_charge_cells(charge),
+            **_costs(part.amount_pico),
+            **_part_cells(part, books),
+            "AllocatedMethodDetails": _method_details(part, ratios[number]),
+        }
+
+
+def _charge_cells(charge: Charge) -> dict[str, Value]:
+    """What every part takes over from the charge."""
+    return {
+        **_billing(charge.currency, _months(charge), Span(*_period(charge))),
+        "BillingAccountId": charge.issuer,
+        "BillingAccountName": charge.issuer,
+        "BillingAccountType": "Supplier",
+        "ChargeCategory": charge.charge_category,
+        "ChargeClass": charge.charge_class,
+        "ChargeDescription": charge.description or charge.service_name or charge.id,
+        "ChargeFrequency": "Usage-Based" if charge.charge_category == "Usage" else "One-Time",
+        "InvoiceId": charge.invoice,
+        "InvoiceIssuerName": charge.issuer,
+        "ProviderName": charge.issuer,
+        "PublisherName": charge.provider,
+        "ServiceProviderName": charge.provider,
+        "HostProviderName": charge.provider,
+        "ResourceId": charge.resource_id,
+        "ResourceType": charge.resource_type,
+        "ServiceCategory": charge.service_category,
+        "ServiceName": charge.service_name,
+        "Tags": "{}",
+    }
+
+
+def _period(charge: Charge) -> tuple[int, int]:
+    return charge.period_start_ns, charge.period_end_ns
+
+
+def _months(charge: Charge) -> Span:
+    """From the first day of the charge's first month to the last day of its last one."""
+    start_ns, end_ns = _period(charge)
+    return Span(month_of(start_ns).start_ns, month_of(max(start_ns, end_ns - 1)).end_ns)
+
+
+def _part_cells(part: Allocation, books: Books) -> dict[str, Value]:
+    """Whom the part is for, and what it is in the books."""
+    target = part.target
+    return {
+        "AllocatedMethodId": part.method,
+        "AllocatedResourceId": target.customer or target.label,
+        "AllocatedResourceName": target.customer or target.label,
+        "AllocatedTags": _json(_tags(part)),
+        "x_ChargeId": part.charge_id,
+        "x_Pool": part.pool,
+        "x_NaturalClass": part.natural_class.value,
+        "x_Function": books.function_of(part).value,
+        "x_Use": target.label,
+        "x_CustomerId": target.customer,
+        "x_ProjectId": target.project,
+        "x_ModelId": target.model,
+        "x_TokenDirection": target.direction,
+    }
+
+
+def _tags(part: Allocation) -> dict[str, str]:
+    target = part.target
+    tags = {
+        "customer": target.customer,
+        "key": target.key_id,
+        "model": target.model,
+        "project": target.project,
+        "use": target.label,
+    }
+    return {name: str(text) for name, text in tags.items() if text is not None}
+
+
+def _method_details(part: Allocation, ratio_pico: int) -> str:
+    """FOCUS 1.3: an object with the elements that the part was computed from."""
+    element = (
+        f'{{"AllocatedRatio":{decimal_text(ratio_pico)},"UsageQuantity":{part.driver_quantity},'
+        f'"UsageUnit":{_json(part.driver_unit)}}}'
+    )
+    return f'{{"Elements":[{element}]}}'
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value, order="sorted").decode()

@@ -1,0 +1,32 @@
+"""The HTML report as an export: `html.py` draws it, this says what stands around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import BinaryIO
+
+from inferworks.books.exports.base import Books, ExportFile
+from inferworks.books.exports.html import Report, render
+
+_TITLE = "What the answers earned, and what they cost"
+_LEAD = (
+    "Drawn from the meter's records and the bills that were imported. Every amount below is rounded for "
+    "reading and carries its exact value; the tables sum to the bills."
+)
+
+
+class HtmlExporter:
+    """One page without scripts or anything from elsewhere."""
+
+    name = "html"
+    about = "the report: statement, bridge, cost flow, gross margin by customer"
+
+    def files(self, books: Books) -> Sequence[ExportFile]:
+        """One file."""
+        return [ExportFile("report.html", partial(_write, books))]
+
+
+def _write(books: Books, sink: BinaryIO) -> None:
+    charges = tuple(item.charge for item in books.allocated)
+    sink.write(render(Report(_TITLE, _LEAD, "", books.statement, charges)).encode())

@@ -1,0 +1,27 @@
+"""An exporter that writes what it was given. For tests and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import BinaryIO
+
+from inferworks.books.exports.base import Books, ExportFile
+
+
+class StubExporter:
+    """Writes the same named `texts` for any books."""
+
+    name = "stub"
+    about = "fixed texts, for tests"
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self._texts = dict(texts)
+
+    def files(self, books: Books) -> Sequence[ExportFile]:
+        """One file for each text."""
+        return [ExportFile(name, partial(_write, text)) for name, text in self._texts.items()]
+
+
+def _write(text: str, sink: BinaryIO) -> None:
+    sink.write(text.encode())

@@ -1,0 +1,114 @@
+"""Tables as CSV and Parquet.
+
+CSV: UTF-8, comma, `\\n`, a quote only where one is needed, nothing for a missing value. Parquet: amounts
+are DECIMAL(38, 12) and whole numbers DECIMAL(38, 0), because neither a float nor 64 bits would hold them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Context, Decimal
+from functools import partial
+from itertools import islice
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inferworks.books.exports.base import Books, ExportFile
+from inferworks.books.exports.tables import Kind, Row, Table, Value, books_tables
+from inferworks.books.exports.values import decimal_text, moment_text
+
+_BATCH = 50_000
+_EXACT = Context(prec=60)
+_TYPES = {
+    Kind.TEXT: pa.string(),
+    Kind.WHOLE: pa.decimal128(38, 0),
+    Kind.DECIMAL: pa.decimal128(38, 12),
+    Kind.MOMENT: pa.timestamp("ns", tz="UTC"),
+    Kind.SECOND: pa.timestamp("ms", tz="UTC"),
+}
+
+
+class CsvExporter:
+    """The tables of the books as CSV."""
+
+    name = "csv"
+    about = "charges, parts, revenue, postings and totals as CSV"
+
+    def files(self, books: Books) -> Sequence[ExportFile]:
+        """One file a table."""
+        return [csv_file(table) for table in books_tables(books)]
+
+
+class ParquetExporter:
+    """The tables of the books as Parquet."""
+
+    name = "parquet"
+    about = "the same as Parquet"
+
+    def files(self, books: Books) -> Sequence[ExportFile]:
+        """One file a table."""
+        return [parquet_file(table) for table in books_tables(books)]
+
+
+def csv_file(table: Table) -> ExportFile:
+    """`table` as a CSV file."""
+    return ExportFile(f"{table.name}.csv", partial(_write_csv, table))
+
+
+def parquet_file(table: Table) -> ExportFile:
+    """`table` as a Parquet file."""
+    return ExportFile(f"{table.name}.parquet", partial(_write_parquet, table))
+
+
+def text_of(value: Value, kind: Kind) -> str | None:
+    """`value` as text, exactly; None when it is missing."""
+    if value is None or isinstance(value, str):
+        return value
+    if kind is Kind.DECIMAL:
+        return decimal_text(value)
+    return moment_text(value) if kind in (Kind.MOMENT, Kind.SECOND) else str(value)
+
+
+def _write_csv(table: Table, sink: BinaryIO) -> None:
+    kinds = [column.kind for column in table.columns]
+    writer = csv.writer(codecs.getwriter("utf-8")(sink), lineterminator="\n")
+    writer.writerow([column.name for column in table.columns])
+    for row in table.rows:
+        writer.writerow([text_of(value, kind) for value, kind in zip(row, kinds, strict=True)])
+
+
+def _write_parquet(table: Table, sink: BinaryIO) -> None:
+    schema = pa.schema([(column.name, _TYPES[column.kind]) for column in table.columns])
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for rows in _batches(table.rows):
+            columns = zip(*rows, strict=True)
+            arrays = [
+                pa.array([_plain(value, column.kind) for value in values], _TYPES[column.kind])
+                for values, column in zip(columns, table.columns, strict=True)
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch
+
+
+def _plain(value: Value, kind: Kind) -> Any:
+    """`value` as what Arrow makes a cell of."""
+    if not isinstance(value, int):
+        return value
+    match kind:
+        case Kind.DECIMAL:
+            return Decimal(value).scaleb(-12, _EXACT)
+        case Kind.WHOLE:
+            return Decimal(value)
+        case Kind.SECOND:
+            return value // 1_000_000
+        case _:
+            return value

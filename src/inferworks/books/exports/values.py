@@ -1,0 +1,37 @@
+"""How values are written: exact decimals with a point and no exponent, moments in UTC."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from inferworks.money import format_pico
+from inferworks.units import NS_PER_SECOND
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def decimal_text(pico: int) -> str:
+    """10^-12 as an exact decimal with a point: `8.40`, `0.000000000001`."""
+    return format_pico(pico)
+
+
+def moment_text(at_ns: int) -> str:
+    """The moment `at_ns` in UTC, with nanoseconds where it has a fraction of a second."""
+    seconds, fraction_ns = divmod(at_ns, NS_PER_SECOND)
+    text = (_EPOCH + dt.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{fraction_ns:09d}Z" if fraction_ns else f"{text}Z"
+
+
+def date_of(at_ns: int) -> dt.date:
+    """The day (UTC) of the moment `at_ns`."""
+    return (_EPOCH + dt.timedelta(seconds=at_ns // NS_PER_SECOND)).date()
+
+
+def second_below(at_ns: int) -> int:
+    """The last whole second up to `at_ns`, in nanoseconds."""
+    return at_ns // NS_PER_SECOND * NS_PER_SECOND
+
+
+def second_above(at_ns: int) -> int:
+    """The first whole second from `at_ns` on, in nanoseconds."""
+    return -(-at_ns // NS_PER_SECOND) * NS_PER_SECOND

@@ -1,0 +1,51 @@
+"""`inferworks books report`: the statement of any span as one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from inferworks.cli.books.export import put_out, read_books
+from inferworks.cli.books.formats import exporter
+from inferworks.cli.options import config_option, data_option, read_config
+
+_FORMAT = "html"
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("inferworks-report.html"),
+    show_default=True,
+    help="Where the report goes.",
+)
+@click.option("--period", metavar="PERIOD", help="A month, e.g. 2026-11.")
+@click.option("--from", "from_text", metavar="DATE", help="First day or moment (UTC).")
+@click.option("--to", "to_text", metavar="DATE", help="The day or moment to stop before (UTC).")
+@click.option("--policy", metavar="NAME", help="A shipped policy or a TOML file.  [default: gaap]")
+@config_option
+@data_option
+def report(
+    out: Path,
+    period: str | None,
+    from_text: str | None,
+    to_text: str | None,
+    policy: str | None,
+    config_path: Path | None,
+    data_path: Path | None,
+) -> None:
+    """Write the report: statement, bridge, where the money went, margin by customer.
+
+    One HTML file without scripts or anything from the network; it can be mailed and printed. Without
+    dates, it covers everything recorded.
+
+    \b
+    Examples:
+      inferworks books report
+      inferworks books report --period 2026-11 --out november.html
+    """
+    config = read_config(config_path, data_path)
+    books = read_books(config, policy, period, from_text, to_text)
+    put_out(exporter(_FORMAT).files(books), out, _FORMAT)
