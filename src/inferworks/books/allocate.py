@@ -151,7 +151,7 @@ class Grouped(NamedTuple):
 
 def allocate(charge: Charge, pool: CostPool, drivers: Drivers) -> Allocated:
     """`charge` divided by the driver of `pool`. The rows sum to the charge (theorem 7)."""
-    work = _Work(charge, pool, drivers)
+    work = Division(charge, pool, drivers)
     work.divide()
     return allocated_of(charge, pool, work.portions, work.apportionments)
 
@@ -189,7 +189,7 @@ class _Unused(NamedTuple):
     amount_pico: int
 
 
-class _Work:
+class Division:
     """One charge being divided: what has been split so far, and the portions."""
 
     def __init__(self, charge: Charge, pool: CostPool, drivers: Drivers) -> None:
@@ -252,7 +252,7 @@ class _Work:
 
     def _divide_active(self, replica: ReplicaId, node: str, amount_pico: int) -> None:
         active = self.drivers.active(replica, node, self.span, self.pool.method, self._path_of)
-        self._divide_among(
+        self.divide_among(
             f"active {replica}", active.shares, active.method.value, "replica_ns", amount_pico
         )
 
@@ -274,7 +274,7 @@ class _Work:
         if bearers and self._unused:
             amount_pico = sum(item.amount_pico for item in self._unused)
             method = f"idle-{self.pool.idle.value}"
-            return self._divide_among("idle", bearers, method, "node_ns", amount_pico)
+            return self.divide_among("idle", bearers, method, "node_ns", amount_pico)
         for stage, target, quantity_ns, amount_pico in self._unused:
             self.portions.append(
                 Portion(
@@ -307,9 +307,9 @@ class _Work:
         if not shares:
             return self._keep_whole()
         amount_pico = self.charge.amount_pico
-        return self._divide_among(self.pool.name, shares, "share", unit, amount_pico)
+        return self.divide_among(self.pool.name, shares, "share", unit, amount_pico)
 
-    def _divide_among(
+    def divide_among(
         self, stage: str, shares: Shares, method: str, unit: str, amount_pico: int
     ) -> None:
         grouped = self._grouped(shares)
