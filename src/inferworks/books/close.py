@@ -31,7 +31,7 @@ from inferworks.books.charge import Charge
 from inferworks.books.correction import Correction, corrected
 from inferworks.books.ledger import Ledger, standing
 from inferworks.books.period import Period, Periods, Status, refuse_overlap
-from inferworks.books.policy import Policy
+from inferworks.books.policy import MARGINAL, Policy, load_policy
 from inferworks.books.questions import answer
 from inferworks.books.seal import (
     Body,
@@ -257,7 +257,7 @@ def with_corrections(own: Statement, corrections: Iterable[Correction]) -> State
         lines=tuple(lines),
         revenue_rows=(*own.revenue_rows, *(row for c in kept for row in c.revenue_rows)),
         entries=(*own.entries, *(entry for c in kept for entry in c.entries)),
-        questions=answer(lines),
+        questions=answer(lines, load_policy(MARGINAL)),
         notes=(*own.notes, *map(_note, kept)),
         corrections=kept,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
+from importlib.resources.abc import Traversable
 from itertools import product
 from pathlib import Path
 from typing import TypeAlias
@@ -25,6 +26,9 @@ from inferworks.purpose import Purpose
 
 Combination: TypeAlias = tuple[str, NaturalClass, Behaviour]
 """A use (`serve-paid`, `unused:idle`, `unallocated`), a natural class and how the cost behaves."""
+
+GAAP, MARGINAL, FULL = "gaap", "marginal", "full"
+"""The policies that ship: three views of the same money."""
 
 USES = (
     *(Target(purpose=purpose).use for purpose in Purpose),
@@ -44,6 +48,8 @@ class Policy(msgspec.Struct, frozen=True):
     """The functions whose sum the view sets against revenue."""
     margin: str = "Gross margin"
     """What the view calls revenue less what is included."""
+    refines: str = ""
+    """The shipped policy whose cost of revenue this one only takes apart; empty for none."""
 
     def function(self, use: str, natural_class: NaturalClass, behaviour: Behaviour) -> Function:
         """The function of what was bought as `natural_class`, behaves so and was used for `use`."""
@@ -65,6 +71,7 @@ class _PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rule: tuple[_Rule, ...]
     included: tuple[Function, ...] = COST_OF_REVENUE
     margin: str = "Gross margin"
+    refines: str = ""
 
 
 def read_policy(text: str, name: str) -> Policy:
@@ -88,25 +95,72 @@ def read_policy(text: str, name: str) -> Policy:
     _refuse("decides more than once", name, map(_combination_text, twice))
     missing = [key for key in product(USES, NaturalClass, Behaviour) if key not in functions]
     _refuse("does not decide", name, map(_combination_text, missing))
-    return Policy(file.name, file.title, functions, file.included, file.margin)
+    return Policy(file.name, file.title, functions, file.included, file.margin, file.refines)
 
 
-def load_policy(name: str) -> Policy:
-    """The policy that ships as `name`, else the file at the path `name`; ConfigError when neither."""
-    shipped = resources.files("inferworks.books").joinpath("policies")
-    names = sorted(
-        entry.name.removesuffix(".toml")
-        for entry in shipped.iterdir()
-        if entry.name.endswith(".toml")
-    )
-    if name in names:
-        return read_policy(shipped.joinpath(f"{name}.toml").read_text("utf-8"), name)
+def load_policy(name: str, folder: Path | None = None) -> Policy:
+    """The policy that ships as `name`, else `name`.toml in `folder`, else the file at the path `name`.
+
+    ConfigError when there is none, when it is not total, or when it does not refine what it says.
+    """
+    if name in shipped_policies():
+        policy = read_policy(_shipped(name).read_text("utf-8"), name)
+    else:
+        policy = read_policy(_own_text(name, folder), name)
+    if policy.refines:
+        _refuse_unfaithful(policy, base_of(policy))
+    return policy
+
+
+def base_of(policy: Policy) -> Policy:
+    """The shipped policy that `policy` refines; ConfigError when it names none that ships."""
+    if policy.refines not in shipped_policies():
+        raise ConfigError(
+            f"policy {policy.name} refines {policy.refines!r}: name one of "
+            f"{', '.join(shipped_policies())}"
+        )
+    return read_policy(_shipped(policy.refines).read_text("utf-8"), policy.refines)
+
+
+def shipped_policies() -> list[str]:
+    """The names of the policies that ship, in order."""
+    entries = resources.files("inferworks.books").joinpath("policies").iterdir()
+    return sorted(e.name.removesuffix(".toml") for e in entries if e.name.endswith(".toml"))
+
+
+def unfaithful(policy: Policy, base: Policy) -> list[Combination]:
+    """Where `policy` does more than take the cost of revenue of `base` apart; empty when it refines it."""
+    return [
+        combination
+        for combination, function in policy.functions.items()
+        if _caption(function) != _caption(base.functions[combination])
+    ]
+
+
+def _caption(function: Function) -> Function:
+    """The function, with the lines of cost of revenue taken together."""
+    return Function.COST_OF_REVENUE if function in COST_OF_REVENUE else function
+
+
+def _shipped(name: str) -> Traversable:
+    return resources.files("inferworks.books").joinpath("policies", f"{name}.toml")
+
+
+def _own_text(name: str, folder: Path | None) -> str:
+    """The text of one's own policy `name`."""
+    beside = folder / f"{name}.toml" if folder is not None else None
+    path = beside if beside is not None and beside.is_file() else Path(name)
     try:
-        return read_policy(Path(name).read_text("utf-8"), name)
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"no policy {name!r}: name one of {', '.join(names)}, or a TOML file like them"
+            f"no policy {name!r}: name one of {', '.join(shipped_policies())}, or a TOML file like them"
         ) from error
+
+
+def _refuse_unfaithful(policy: Policy, base: Policy) -> None:
+    fault = f"refines {base.name} but decides otherwise"
+    _refuse(fault, policy.name, map(_combination_text, unfaithful(policy, base)))
 
 
 def _unknown_uses(file: _PolicyFile) -> list[str]:

@@ -11,13 +11,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from inferworks.books.charge import Function
+from inferworks.books.charge import COST_OF_REVENUE, Function
+from inferworks.books.policy import Policy
 from inferworks.books.workings import Line
 from inferworks.purpose import Purpose
 
 
 class Question(msgspec.Struct, frozen=True):
-    """A question and its answer. Amounts in picounits; other functions are in `amount_pico` alone."""
+    """A question and its answer in three views. Amounts in picounits.
+
+    Other functions are in `amount_pico` alone, which is the answer of the fully loaded view.
+    """
 
     number: int
     text: str
@@ -26,6 +30,8 @@ class Question(msgspec.Struct, frozen=True):
     amount_pico: int
     cost_of_revenue_pico: int
     research_and_development_pico: int
+    marginal_pico: int
+    """What would have been avoided within the period: the answer of the marginal view."""
     lines: tuple[Line, ...]
 
 
@@ -71,13 +77,13 @@ _QUESTIONS = (
 )
 
 
-def answer(lines: Iterable[Line]) -> tuple[Question, ...]:
-    """The five questions answered from `lines`."""
+def answer(lines: Iterable[Line], marginal: Policy) -> tuple[Question, ...]:
+    """The five questions answered from `lines`; `marginal` decides what was avoidable."""
     lines = tuple(lines)
-    return tuple(_answered(asked, lines) for asked in _QUESTIONS)
+    return tuple(_answered(asked, lines, marginal) for asked in _QUESTIONS)
 
 
-def _answered(asked: _Asked, lines: tuple[Line, ...]) -> Question:
+def _answered(asked: _Asked, lines: tuple[Line, ...], marginal: Policy) -> Question:
     behind = tuple(line for line in lines if _concerns(asked, line))
     return Question(
         number=asked.number,
@@ -85,8 +91,13 @@ def _answered(asked: _Asked, lines: tuple[Line, ...]) -> Question:
         pool=asked.pool,
         driver=asked.driver,
         amount_pico=_sum(behind, *Function),
-        cost_of_revenue_pico=_sum(behind, Function.COST_OF_REVENUE, Function.UNUSED_CAPACITY),
+        cost_of_revenue_pico=_sum(behind, *COST_OF_REVENUE),
         research_and_development_pico=_sum(behind, Function.RESEARCH_AND_DEVELOPMENT),
+        marginal_pico=sum(
+            line.amount_pico
+            for line in behind
+            if line.function_under(marginal) is Function.COST_OF_REVENUE
+        ),
         lines=behind,
     )
 

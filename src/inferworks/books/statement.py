@@ -5,33 +5,52 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.allocate import Target
-from inferworks.books.charge import COST_OF_REVENUE, Charge, Function
+from inferworks.books.charge import COST_OF_REVENUE, Charge, ChargeId, Function
 from inferworks.books.correction import Correction
 from inferworks.books.entry import Entry
-from inferworks.books.policy import Policy
+from inferworks.books.policy import MARGINAL, Policy, load_policy
 from inferworks.books.questions import Question, answer
-from inferworks.books.rate import Rated
-from inferworks.books.span import Span
+from inferworks.books.rate import Label, Rated, by_call, label_of
+from inferworks.books.span import Span, utc_day
 from inferworks.books.validate import validate
-from inferworks.books.workings import Line, Rules, Workings, shipped_rules, work_out
+from inferworks.books.workings import (
+    Line,
+    Rules,
+    Workings,
+    line_of,
+    line_order,
+    shipped_rules,
+    work_out,
+)
 from inferworks.meter.facts import Facts
+from inferworks.meter.usage import Usage
 from inferworks.money import format_pico
 
 NO_CUSTOMER, NO_MODEL = "(no customer)", "(no model)"
-UNUSED, UNALLOCATED = "(unused capacity)", "(unallocated)"
+UNUSED, UNALLOCATED, REVENUE = "(unused capacity)", "(unallocated)", "(revenue)"
 
 
 class Dimension(StrEnum):
     """What a statement can be cut by."""
 
     CUSTOMER = "customer"
+    PROJECT = "project"
+    KEY = "key"
     MODEL = "model"
+    PROVIDER = "provider"
+    """Who served: somebody else's API, or our own replicas."""
+    REGION = "region"
+    POOL = "pool"
+    """Cost only: revenue is no pool's."""
+    CHIP = "chip"
     PURPOSE = "purpose"
+    DAY = "day"
+    """The UTC date on which a call was opened or an activity began."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -48,6 +67,29 @@ class Row(msgspec.Struct, frozen=True):
     def gross_margin_pico(self) -> int:
         """Revenue less cost of revenue."""
         return self.revenue_pico - self.cost_of_revenue_pico
+
+
+class Part(NamedTuple):
+    """What one charge gave to a line."""
+
+    charge_id: ChargeId
+    amount_pico: int
+
+
+class Backed(msgspec.Struct, frozen=True):
+    """A line and what each charge gave to it; the parts sum to the line."""
+
+    line: Line
+    parts: tuple[Part, ...]
+
+
+class Placed(NamedTuple):
+    """Revenue of the calls that were served at one place; empty texts where nobody said."""
+
+    provider: str
+    region: str
+    chip: str
+    amount_pico: int
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -74,6 +116,16 @@ class Statement(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...]
     corrections: tuple[Correction, ...] = ()
     """What is booked here for closed periods; their rows stand among the others (`correction.py`)."""
+    title: str = ""
+    """What the policy calls itself."""
+    included: tuple[Function, ...] = COST_OF_REVENUE
+    """The functions that the policy's view sets against revenue."""
+    margin: str = "Gross margin"
+    """What the view calls revenue less what is included."""
+    backed: tuple[Backed, ...] = ()
+    """The charges behind each line; a correction's lines have none here."""
+    placed: tuple[Placed, ...] = ()
+    """Revenue by where its calls were served; what is not in it was served nowhere or is a fee."""
 
     @property
     def allocated_pico(self) -> int:
@@ -94,6 +146,16 @@ class Statement(msgspec.Struct, frozen=True):
     def gross_margin_pico(self) -> int:
         """Revenue less cost of revenue."""
         return self.revenue_pico - self.cost_of_revenue_pico
+
+    @property
+    def included_pico(self) -> int:
+        """What the view sets against revenue."""
+        return sum(map(self.function_pico, self.included))
+
+    @property
+    def margin_pico(self) -> int:
+        """Revenue less what the view includes: the figure it is about."""
+        return self.revenue_pico - self.included_pico
 
     @property
     def research_and_development_pico(self) -> int:
@@ -122,8 +184,12 @@ class Statement(msgspec.Struct, frozen=True):
         """Where the money went, in two steps: pool to use, use to customer or function."""
         return _flows(self.lines)
 
-    def to_json(self) -> dict[str, object]:
-        """The statement as JSON values; every amount an exact decimal string."""
+    def to_json(self, by: Dimension | None = None) -> dict[str, object]:
+        """The statement as JSON values; every amount an exact decimal string.
+
+        It is cut by customer, model and purpose, and by `by`.
+        """
+        parts = {backed.line: backed.parts for backed in self.backed}
         return {
             "billed": format_pico(self.billed_pico),
             "allocated": format_pico(self.allocated_pico),
@@ -139,10 +205,18 @@ class Statement(msgspec.Struct, frozen=True):
                 "unused_capacity": format_pico(self.unused_capacity_pico),
                 **{_caption(f): format_pico(self.function_pico(f)) for f in _BELOW_THE_MARGIN},
             },
-            **{f"{d.value}s": [_row_json(d, row) for row in self.by(d)] for d in Dimension},
+            "view": {
+                "title": self.title,
+                "included": [function.value for function in self.included],
+                "included_cost": format_pico(self.included_pico),
+                "margin_name": self.margin,
+                "margin": format_pico(self.margin_pico),
+            },
+            "functions": {f.value: format_pico(self.function_pico(f)) for f in Function},
+            **{f"{d.value}s": [_row_json(d, row) for row in self.by(d)] for d in _cuts(by)},
             "questions": [_question_json(question) for question in self.questions],
             "flows": [_flow_json(flow) for flow in self.flows()],
-            "lines": [line_json(line) for line in self.lines],
+            "lines": [line_json(line, parts.get(line, ())) for line in self.lines],
             "revenue_lines": [_rated_json(rated) for rated in self.revenue_rows],
             "corrections": [_correction_json(correction) for correction in self.corrections],
             "notes": list(self.notes),
@@ -178,17 +252,23 @@ def close_span(
 
 def draw_up(workings: Workings) -> Statement:
     """The statement of `workings` that have been validated."""
+    policy = workings.policy
     return Statement(
-        policy=workings.policy.name,
+        policy=policy.name,
         currency=workings.currency,
         start_ns=workings.span.start_ns,
         end_ns=workings.span.end_ns,
         billed_pico=sum(charge.amount_pico for charge in workings.charges),
         lines=workings.lines,
         revenue_rows=workings.revenue.rated,
-        questions=answer(workings.lines),
+        questions=answer(workings.lines, load_policy(MARGINAL)),
         notes=tuple(_notes(workings)),
         entries=workings.entries,
+        title=policy.title,
+        included=policy.included,
+        margin=policy.margin,
+        backed=_backed(workings),
+        placed=_placed(workings),
     )
 
 
@@ -204,8 +284,8 @@ def whole_span(charges: Iterable[Charge], facts: Facts) -> Span:
     return Span(start_ns, max((end_ns for _, end_ns in intervals), default=start_ns))
 
 
-def line_json(line: Line) -> dict[str, object]:
-    """One line as JSON values."""
+def line_json(line: Line, parts: Sequence[Part] = ()) -> dict[str, object]:
+    """One line as JSON values, with the charges behind it."""
     target = line.target
     return {
         "function": line.function.value,
@@ -217,16 +297,23 @@ def line_json(line: Line) -> dict[str, object]:
         "key": target.key_id,
         "model": target.model,
         "direction": target.direction,
+        "provider": target.provider,
+        "region": target.region,
+        "chip": target.chip,
+        "day": target.day,
+        "behaviour": line.behaviour.value,
+        "method": line.method,
         "amount": format_pico(line.amount_pico),
+        "parts": [{"charge": p.charge_id, "amount": format_pico(p.amount_pico)} for p in parts],
     }
 
 
 def _rows(statement: Statement, dimension: Dimension) -> tuple[Row, ...]:
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for rated in statement.revenue_rows:
-        sums[str(getattr(rated, dimension.value))][_REVENUE] += rated.amount_pico
+    for name, amount_pico in _revenue(statement, dimension):
+        sums[name][_REVENUE] += amount_pico
     for line in statement.lines:
-        sums[_name(line.target, dimension)][_column(line.function)] += line.amount_pico
+        sums[name_of(line, dimension)][_column(line.function)] += line.amount_pico
     return tuple(_row(name, sums[name]) for name in sorted(sums, key=_real_names_first))
 
 
@@ -242,15 +329,86 @@ def _column(function: Function) -> str:
     return _OTHER
 
 
-def _name(target: Target, dimension: Dimension) -> str:
-    """The row of `dimension` that `target` belongs to."""
+def name_of(line: Line, dimension: Dimension) -> str:
+    """The row of `dimension` that `line` belongs to."""
+    target = line.target
+    if dimension is Dimension.POOL:
+        return line.pool
     if dimension is Dimension.PURPOSE:
         return target.label
+    known: str | None = getattr(target, _FIELDS.get(dimension, dimension.value))
+    if known:
+        return known
     if target.purpose is None:
         return UNUSED if target.unallocated is None else UNALLOCATED
-    if dimension is Dimension.CUSTOMER:
-        return target.customer or NO_CUSTOMER
-    return target.model or NO_MODEL
+    return _nobody(dimension)
+
+
+_FIELDS = {Dimension.KEY: "key_id"}
+_PLACES = (Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP)
+
+
+def _nobody(dimension: Dimension) -> str:
+    return f"(no {dimension.value})"
+
+
+def _cuts(by: Dimension | None) -> tuple[Dimension, ...]:
+    """The cuts that every document has, and the one that was asked for."""
+    usual = (Dimension.CUSTOMER, Dimension.MODEL, Dimension.PURPOSE)
+    return usual if by is None or by in usual else (*usual, by)
+
+
+def _revenue(statement: Statement, dimension: Dimension) -> Iterable[tuple[str, int]]:
+    """Revenue by the rows of `dimension`; sums to the statement's."""
+    if dimension in _PLACES:
+        rest_pico = statement.revenue_pico - sum(place.amount_pico for place in statement.placed)
+        for place in statement.placed:
+            yield getattr(place, dimension.value) or _nobody(dimension), place.amount_pico
+        if rest_pico:
+            yield _nobody(dimension), rest_pico
+        return
+    for rated in statement.revenue_rows:
+        yield revenue_name(rated, dimension), rated.amount_pico
+
+
+def revenue_name(rated: Rated, dimension: Dimension) -> str:
+    """The row of `dimension` that an amount of revenue belongs to."""
+    if dimension is Dimension.POOL:
+        return REVENUE
+    if dimension is Dimension.DAY:
+        return utc_day(rated.day_ns)
+    return str(getattr(rated, _FIELDS.get(dimension, dimension.value))) or _nobody(dimension)
+
+
+def _backed(workings: Workings) -> tuple[Backed, ...]:
+    """The charges behind each line, by id."""
+    keyed = {line_order(line): line for line in workings.lines}
+    sums: dict[Line, dict[ChargeId, int]] = {line: defaultdict(int) for line in workings.lines}
+    for item in workings.allocated:
+        for row in item.rows:
+            line = keyed[line_order(line_of(row, workings.policy))]
+            sums[line][row.charge_id] += row.amount_pico
+    return tuple(
+        Backed(line, tuple(map(Part._make, sorted(parts.items())))) for line, parts in sums.items()
+    )
+
+
+def _placed(workings: Workings) -> tuple[Placed, ...]:
+    """Revenue by where its calls were served last."""
+    usages: dict[Label, list[Usage]] = defaultdict(list)
+    for usage in workings.facts.usages:
+        usages[label_of(usage)].append(usage)
+    sums: dict[tuple[str, str, str], int] = defaultdict(int)
+    for rated in workings.revenue.rated:
+        calls = by_call(rated, usages[rated.label], workings.plans)
+        for call_id, amount_pico in calls.items():
+            sums[_place(workings.drivers.usages[call_id])] += amount_pico
+    return tuple(Placed(*place, sums[place]) for place in sorted(sums))
+
+
+def _place(usage: Usage) -> tuple[str, str, str]:
+    leg = usage.legs[-1] if usage.legs else None
+    return (leg.provider, leg.region, leg.chip) if leg else ("", "", "")
 
 
 def _real_names_first(name: str) -> tuple[bool, str]:

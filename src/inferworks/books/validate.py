@@ -13,14 +13,14 @@ from itertools import pairwise, product, zip_longest
 
 from inferworks.accounts.plan import Terms
 from inferworks.books.allocate import Allocated, Apportionment, path_of
-from inferworks.books.charge import NaturalClass
+from inferworks.books.charge import COST_OF_REVENUE, Function, NaturalClass
 from inferworks.books.drivers import INPUT, OUTPUT, REPLICA, Leaf
 from inferworks.books.entry import balances, trial_balance
-from inferworks.books.policy import USES
+from inferworks.books.policy import MARGINAL, USES, Policy, base_of, load_policy
 from inferworks.books.pools import Behaviour
 from inferworks.books.rate import DIRECTIONS, Item, PlanBook, buckets_of, earns, rate_again
 from inferworks.books.span import Span, merged
-from inferworks.books.workings import Workings
+from inferworks.books.workings import Workings, lines_of
 from inferworks.errors import BooksError
 from inferworks.ids import ReplicaId
 from inferworks.meter.capacity import Capacity, State, Step
@@ -173,7 +173,7 @@ def balance(workings: Workings) -> None:
 
 
 def views_agree(workings: Workings) -> None:
-    """Theorem 11: the expenses of all functions in the ledger sum to what was billed."""
+    """Theorem 11: all functions sum to what was billed; the marginal view only takes apart."""
     expenses_pico = sum(
         amount_pico
         for account, amount_pico in balances(workings.entries).items()
@@ -181,6 +181,19 @@ def views_agree(workings: Workings) -> None:
     )
     billed_pico = sum(charge.amount_pico for charge in workings.charges)
     _must_equal("views agree", "all functions", expenses_pico, "billed", billed_pico)
+    for policy in (workings.policy, load_policy(MARGINAL)):
+        if policy.refines:
+            _check_refined(workings, policy)
+
+
+def _check_refined(workings: Workings, policy: Policy) -> None:
+    """Marginal + committed + unused is the cost of revenue of the policy that `policy` refines."""
+    apart, whole = (lines_of(workings.allocated, one) for one in (policy, base_of(policy)))
+    for captions in (COST_OF_REVENUE, *((f,) for f in Function if f not in COST_OF_REVENUE)):
+        apart_pico = sum(line.amount_pico for line in apart if line.function in captions)
+        whole_pico = sum(line.amount_pico for line in whole if line.function in captions)
+        what = f"{captions[0]} by {policy.name}"
+        _must_equal("views agree", what, apart_pico, f"by {policy.refines}", whole_pico)
 
 
 def provenance(workings: Workings) -> None:
@@ -206,7 +219,7 @@ VALIDATIONS: tuple[Validation, ...] = (
     views_agree,
     provenance,
 )
-"""Theorems 1 to 10, the first half of 11, and 14."""
+"""Theorems 1 to 11, and 14."""
 
 
 def _earning(workings: Workings, book: PlanBook) -> Iterator[tuple[Usage, Terms]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.allocate import Allocated, Target
+from inferworks.books.allocate import Allocated, Allocation, Target
 from inferworks.books.charge import Charge, Function, NaturalClass
 from inferworks.books.drivers import Drivers
 from inferworks.books.entry import Entry, journal
@@ -45,6 +45,10 @@ class Line(msgspec.Struct, frozen=True):
     method: str = ""
     """FOCUS's AllocatedMethodId."""
 
+    def function_under(self, policy: Policy) -> Function:
+        """The function that `policy` gives this line."""
+        return policy.function(self.target.use, self.natural_class, self.behaviour)
+
 
 class Workings(msgspec.Struct, frozen=True):
     """A span's inputs and every stage of their way to the statement."""
@@ -63,6 +67,17 @@ class Workings(msgspec.Struct, frozen=True):
     revenue: Revenue
     entries: tuple[Entry, ...]
     lines: tuple[Line, ...]
+    pools: tuple[CostPool, ...] = ()
+
+    def under(self, policy: Policy) -> Workings:
+        """The same money under another policy: who used what does not change, its function does."""
+        at_ns = self.span.end_ns
+        return msgspec.structs.replace(
+            self,
+            policy=policy,
+            entries=journal(self.allocated, self.revenue, policy, self.currency, at_ns),
+            lines=lines_of(self.allocated, policy),
+        )
 
 
 def shipped_rules() -> Rules:
@@ -98,7 +113,8 @@ def work_out(
         allocated=allocated,
         revenue=revenue,
         entries=journal(allocated, revenue, policy, currency, span.end_ns),
-        lines=_lines(allocated, policy),
+        lines=lines_of(allocated, policy),
+        pools=rules.pools,
     )
 
 
@@ -127,15 +143,32 @@ def _refuse_foreign(charges: Iterable[Charge], currency: str) -> None:
             )
 
 
-def _lines(allocated: Iterable[Allocated], policy: Policy) -> tuple[Line, ...]:
-    sums: dict[tuple[Function, str, NaturalClass, Target, Behaviour, str], int] = defaultdict(int)
+def lines_of(allocated: Iterable[Allocated], policy: Policy) -> tuple[Line, ...]:
+    """The rows of `allocated` under `policy`, summed where they are alike, in a fixed order."""
+    sums: dict[tuple[object, ...], int] = defaultdict(int)
+    lines: dict[tuple[object, ...], Line] = {}
     for item in allocated:
         for row in item.rows:
-            function = policy.function(row.target.use, row.natural_class, row.behaviour)
-            what = (function, row.pool, row.natural_class, row.target, row.behaviour, row.method)
-            sums[what] += row.amount_pico
-    lines = (Line(*what[:4], amount_pico, *what[4:]) for what, amount_pico in sums.items())
-    return tuple(sorted(lines, key=line_order))
+            line = line_of(row, policy)
+            key = line_order(line)
+            lines.setdefault(key, line)
+            sums[key] += row.amount_pico
+    return tuple(
+        msgspec.structs.replace(lines[key], amount_pico=sums[key]) for key in sorted(lines)
+    )
+
+
+def line_of(row: Allocation, policy: Policy) -> Line:
+    """One row of a charge as a line of its own."""
+    return Line(
+        function=policy.function(row.target.use, row.natural_class, row.behaviour),
+        pool=row.pool,
+        natural_class=row.natural_class,
+        target=row.target,
+        amount_pico=row.amount_pico,
+        behaviour=row.behaviour,
+        method=row.method,
+    )
 
 
 def line_order(line: Line) -> tuple[object, ...]:
