@@ -226,7 +226,10 @@ _CATEGORIES = {
 
 
 def _sold(rated: Iterable[Rated]) -> list[Rated]:
-    """The amounts summed over the days of each month, in a fixed order; `day_ns` is the month's first."""
+    """The amounts summed over the days of each month, in a fixed order; `day_ns` is the month's first.
+
+    A correction and what it reverses meet here; where nothing is left of them there is no row.
+    """
     sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
     alike: dict[tuple[str, ...], Rated] = {}
     for row in rated:
@@ -242,6 +245,7 @@ def _sold(rated: Iterable[Rated]) -> list[Rated]:
             amount_pico=sums[key][1],
         )
         for key in sorted(sums)
+        if any(sums[key])
     ]
 
 
@@ -292,15 +296,22 @@ def _customer_row(row: Rated, seller: str, currency: str, span: Span) -> dict[st
 
 
 def _billing(currency: str, month: Span, span: Span) -> dict[str, Value]:
-    """The month, and the part of it that the span covers."""
+    """The month, and the part of it that the span covers.
+
+    What was used before the span is booked in it as a correction: the charge period is the original's,
+    the billing period that of the span.
+    """
     covered = span.meet(*month)
+    late = covered.length_ns == 0 < span.length_ns
+    period, billed = (month, month_of(span.start_ns)) if late else (covered, month)
     return {
         "BillingCurrency": currency,
         "PricingCurrency": currency,
-        "BillingPeriodStart": month.start_ns,
-        "BillingPeriodEnd": month.end_ns,
-        "ChargePeriodStart": second_below(covered.start_ns),
-        "ChargePeriodEnd": second_above(covered.end_ns),
+        "BillingPeriodStart": billed.start_ns,
+        "BillingPeriodEnd": billed.end_ns,
+        "ChargeClass": "Correction" if late else None,
+        "ChargePeriodStart": second_below(period.start_ns),
+        "ChargePeriodEnd": second_above(period.end_ns),
     }
 
 

@@ -1,6 +1,6 @@
 """The books as flat tables: every charge, every part of it, every amount earned, every posting.
 
-Five tables, one grain each, so that a reviewer can check them against each other with sums alone (the
+Six tables, one grain each, so that a reviewer can check them against each other with sums alone (the
 queries are in `docs/exports.md`). Amounts are picounits here and exact decimals in the files.
 """
 
@@ -56,6 +56,7 @@ def books_tables(books: Books) -> tuple[Table, ...]:
         Table("parts", _PARTS, tuple(_part_rows(books))),
         Table("revenue", _REVENUE, tuple(_revenue_rows(books.statement))),
         Table("postings", _POSTINGS, tuple(_posting_rows(books.statement))),
+        Table("corrections", _CORRECTIONS, tuple(_correction_rows(books.statement))),
         Table("totals", _TOTALS, tuple(_total_rows(books.statement))),
     )
 
@@ -208,6 +209,44 @@ def _posting_rows(statement: Statement) -> Iterable[Row]:
                 posting.account,
                 posting.currency,
                 posting.amount_pico,
+            )
+
+
+_CORRECTIONS = (
+    Column("period"),
+    Column("pool"),
+    Column("natural_class"),
+    Column("behaviour"),
+    Column("function"),
+    Column("use"),
+    Column("customer"),
+    Column("project"),
+    Column("key"),
+    Column("model"),
+    Column("direction"),
+    *_AMOUNT,
+)
+
+
+def _correction_rows(statement: Statement) -> Iterable[Row]:
+    """The cost that is booked here for closed periods; it has been allocated there."""
+    for correction in statement.corrections:
+        for line in correction.lines:
+            target = line.target
+            yield (
+                correction.period.name,
+                line.pool,
+                line.natural_class.value,
+                line.behaviour.value,
+                line.function.value,
+                target.label,
+                target.customer,
+                target.project,
+                target.key_id,
+                target.model,
+                target.direction,
+                statement.currency,
+                line.amount_pico,
             )
 
 

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import msgspec
 
+from inferworks.books.close import sealed_papers
 from inferworks.books.exports.base import Books, ExportFile, books_of, write_files
-from inferworks.books.period import Periods
+from inferworks.books.policy import load_policy
 from inferworks.cli.books.formats import FORMATS, exporter
-from inferworks.cli.books.papers import moments, worked_out
+from inferworks.cli.books.papers import moments, parts_of, worked_out
+from inferworks.cli.books.sources import RecordedSource, open_ledger, statement_of_period
 from inferworks.cli.options import config_option, data_option, read_config
 from inferworks.config import Config
 from inferworks.errors import UserError
@@ -71,9 +74,25 @@ def read_books(
     seller: str = _SELLER,
 ) -> Books:
     """The books of the span that the command line asks for."""
-    span = _span(period, from_text, to_text)
-    workings = worked_out(config, policy or config.books.policy, None, *span)
-    return books_of(workings, seller)
+    if period is None:
+        span = moments(from_text, to_text)
+        return books_of(worked_out(config, policy or config.books.policy, None, *span), seller)
+    if from_text is not None or to_text is not None:
+        raise click.UsageError("give --period, or --from and --to")
+    return _books_of_period(config, policy, period, seller)
+
+
+def _books_of_period(config: Config, policy: str | None, name: str, seller: str) -> Books:
+    """The books of the period called `name`, as sealed when it is closed, with its corrections."""
+    with open_ledger(config, read_only=True) as ledger:
+        period = ledger.periods().named(name)
+        papers = sealed_papers(ledger, period)
+    if papers is None:
+        papers = RecordedSource(config, policy).papers(period.span)
+    elif policy is not None:
+        papers = msgspec.structs.replace(papers, policy=load_policy(policy))
+    statement = statement_of_period(config, name, policy, None)
+    return Books(statement, parts_of(papers), papers.policy, seller)
 
 
 def put_out(files: Sequence[ExportFile], out: Path | None, form: str) -> None:
@@ -86,15 +105,3 @@ def put_out(files: Sequence[ExportFile], out: Path | None, form: str) -> None:
         sys.stdout.buffer.flush()
     else:
         raise UserError(f"{form} is {len(files)} files; name a folder for them with --out")
-
-
-def _span(
-    period: str | None, from_text: str | None, to_text: str | None
-) -> tuple[int | None, int | None]:
-    """The two ends of the span asked for."""
-    if period is None:
-        return moments(from_text, to_text)
-    if from_text is not None or to_text is not None:
-        raise click.UsageError("give --period, or --from and --to")
-    named = Periods().named(period)
-    return named.start_ns, named.end_ns

@@ -9,22 +9,26 @@ import click
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.books.allocate import Allocated
 from inferworks.books.bills.base import parse_moment_ns
 from inferworks.books.charge import Charge
 from inferworks.books.close import Papers
 from inferworks.books.policy import load_policy
 from inferworks.books.pools import default_pools, read_pools
+from inferworks.books.provisional import Accuracy
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, draw_up, whole_span
 from inferworks.books.store import BookStore
 from inferworks.books.validate import validate
 from inferworks.books.workings import Rules, Workings, work_out
 from inferworks.catalog.load import model_catalog
+from inferworks.cli.books.estimating import estimated
 from inferworks.config import Config
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.facts import Facts
-from inferworks.meter.reader import JournalReader
+from inferworks.meter.lake import LakeReader
+from inferworks.meter.lakes.detect import lake_at
 from inferworks.units import NS_PER_SECOND
 
 _ALWAYS = Span(0, 2**63 - 1)
@@ -54,10 +58,11 @@ def worked_out(
         _ALWAYS.end_ns if end_ns is None else end_ns,
     )
     charges, currency = _charges(folder, wanted, config.books.currency)
-    facts, plans = _facts(folder, wanted), _plans(folder)
+    facts, plans = _facts(config, folder, wanted), _plans(folder)
     span = wanted.meet(*whole_span(charges, facts)) if None in (start_ns, end_ns) else wanted
     try:
         rules = _rules(pools_path)
+        charges += estimated(folder, charges, facts.usages, rules.pools, span, currency).booked
         workings = work_out(charges, facts, plans, load_policy(policy), currency, span, rules)
         validate(workings)
         return workings
@@ -73,11 +78,39 @@ def gathered(config: Config, policy: str, pools_path: Path | None, span: Span) -
         span=span,
         currency=currency,
         charges=tuple(charges),
-        facts=_facts(folder, span),
+        facts=_facts(config, folder, span),
         plans=tuple(_plans(folder)),
         policy=load_policy(policy),
         rules=_rules(pools_path),
     )
+
+
+def parts_of(papers: Papers) -> tuple[Allocated, ...]:
+    """The charges of `papers`, cut to their span, and the parts of each."""
+    return work_out(
+        papers.charges,
+        papers.facts,
+        papers.plans,
+        papers.policy,
+        papers.currency,
+        papers.span,
+        papers.rules,
+    ).allocated
+
+
+def estimates_of(
+    config: Config, start_ns: int | None, end_ns: int | None
+) -> tuple[Accuracy, ...]:
+    """How the estimates of the span that the command line asks for compare with the bills."""
+    folder = DataFolder(Path(config.data.folder))
+    wanted = Span(
+        _ALWAYS.start_ns if start_ns is None else start_ns,
+        _ALWAYS.end_ns if end_ns is None else end_ns,
+    )
+    charges, currency = _charges(folder, wanted, config.books.currency)
+    facts = _facts(folder, wanted)
+    span = wanted.meet(*whole_span(charges, facts)) if None in (start_ns, end_ns) else wanted
+    return estimated(folder, charges, facts.usages, default_pools(), span, currency).accuracy
 
 
 def _charges(folder: DataFolder, span: Span, currency: str) -> tuple[list[Charge], str]:
@@ -88,12 +121,10 @@ def _charges(folder: DataFolder, span: Span, currency: str) -> tuple[list[Charge
         return store.charges(*span), store.currency
 
 
-def _facts(folder: DataFolder, span: Span) -> Facts:
-    """The meter's facts for `span`; none when nothing was ever served here."""
-    if not folder.journal.exists():
-        return Facts((), (), (), ())
-    with JournalReader(folder.journal) as reader:
-        return reader.facts(max(0, span.start_ns - _LONGEST_CALL_NS), span.end_ns)
+def _facts(config: Config, folder: DataFolder, span: Span) -> Facts:
+    """The meter's facts for `span`, sealed or not; none when nothing was ever served here."""
+    reader = LakeReader(lake_at(config.lake.url or str(folder.lake)), folder.journal)
+    return reader.facts(max(0, span.start_ns - _LONGEST_CALL_NS), span.end_ns)
 
 
 def _plans(folder: DataFolder) -> list[PricePlan]:

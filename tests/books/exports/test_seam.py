@@ -1,0 +1,82 @@
+"""What every export format promises, and how exports reach the disk."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import pytest
+
+from inferworks.books.exports.base import SUMS, Books, ExportFile, content, write_files
+from inferworks.books.exports.stub import StubExporter
+from inferworks.cli.books.formats import FORMATS, exporter
+from inferworks.errors import UserError
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_same_books_give_the_same_bytes(form: str, books: Books) -> None:
+    """Twice the same."""
+    first = {file.name: content(file) for file in exporter(form).files(books)}
+    again = {file.name: content(file) for file in exporter(form).files(books)}
+    assert first == again
+    assert all(first.values())
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_format_says_what_it_is(form: str) -> None:
+    """It has the name it is called by, and a line about it."""
+    made = exporter(form)
+    assert made.name == form
+    assert 10 < len(made.about) < 90
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_empty_books_can_be_exported(form: str, books: Books) -> None:
+    """A span in which nothing happened is a file too."""
+    nothing = msgspec.structs.replace(
+        books.statement, billed_pico=0, lines=(), revenue_rows=(), entries=()
+    )
+    empty = msgspec.structs.replace(books, statement=nothing, allocated=())
+    assert all(content(file) for file in exporter(form).files(empty))
+
+
+def test_several_files_lie_in_a_folder_with_their_sums(books: Books, tmp_path: Path) -> None:
+    """`sha256sum --check` accepts the folder."""
+    out = tmp_path / "out"
+    paths = write_files(StubExporter({"a.txt": "one", "b.txt": "two"}).files(books), out)
+    assert [path.name for path in paths] == ["a.txt", "b.txt", SUMS]
+    for line in (out / SUMS).read_text().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
+    assert {path.name for path in out.iterdir()} == {"a.txt", "b.txt", SUMS}
+
+
+def test_one_file_goes_where_it_is_told(books: Books, tmp_path: Path) -> None:
+    """To the path, or into the folder when that is one."""
+    files = StubExporter({"a.txt": "one"}).files(books)
+    assert write_files(files, tmp_path / "mine") == (tmp_path / "mine",)
+    assert write_files(files, tmp_path) == (tmp_path / "a.txt",)
+
+
+def test_a_failed_export_leaves_what_was_there(tmp_path: Path) -> None:
+    """When the second of two files cannot be written, the first is not replaced, and nothing is left."""
+
+    def full(sink: BinaryIO) -> None:
+        sink.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "a.txt").write_text("old")
+    files = [ExportFile("a.txt", lambda sink: None), ExportFile("b.txt", full)]
+    with pytest.raises(UserError, match="No space left"):
+        write_files(files, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_a_place_that_cannot_be_written_is_named(books: Books, tmp_path: Path) -> None:
+    """The error is one line with the path in it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write the export to .*file"):
+        write_files(StubExporter({"a": "1", "b": "2"}).files(books), tmp_path / "file")
