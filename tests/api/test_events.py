@@ -1,4 +1,4 @@
-"""`/v1/usage/events`: what is no call is counted exactly once, or refused as a whole."""
+"""`/v1/usage/events`: what others report is counted exactly once, or refused as a whole."""
 
 from __future__ import annotations
 
@@ -8,9 +8,22 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from inferworks.accounts.key import mint
 from inferworks.cloud.providers.stub import StubProvider
+from inferworks.ids import CustomerId
 from inferworks.meter.capacity import Activity
+from inferworks.meter.events import (
+    ActivityData,
+    CallData,
+    activity_of,
+    call_of,
+    envelope,
+    name_of,
+)
+from inferworks.meter.usage import Outcome, Tokens
 from inferworks.purpose import Purpose
 from inferworks.testing.door import Answered, House, open_door
 from inferworks.units import Unit
@@ -194,3 +207,206 @@ def test_an_empty_batch(run: Run) -> None:
             assert answer.json == counts(0, 0, 0)
 
     run(main())
+
+
+CALL_DATA: dict[str, Any] = {
+    "provider": "openai",
+    "model": "gpt-5",
+    "start_ns": 1_000,
+    "end_ns": 3_000,
+    "input_tokens": 800,
+    "cache_read_tokens": 500,
+    "output_tokens": 90,
+    "reasoning_tokens": 60,
+}
+
+
+def call(id_: str = "req-1", **data: Any) -> dict[str, Any]:
+    """A call that another gateway reports."""
+    return {**EVENT, "id": id_, "type": "inferworks.call", "data": {**CALL_DATA, **data}}
+
+
+def test_a_reported_call_becomes_a_usage(run: Run) -> None:
+    """Under a name of its own, with its tokens by bucket; the key's customer and purpose unless named."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            answer = await send(house, call())
+            assert (answer.status, answer.json) == (200, counts(1, 0, 0))
+            [usage] = await house.usages()
+            assert (usage.call_id, usage.customer, usage.purpose) == (
+                "trainer/req-1", "acme", "serve-paid",
+            )  # fmt: skip
+            assert usage.tokens == Tokens(input=800, output=90, cache_read=500, reasoning=60)
+            [leg] = usage.legs
+            assert (leg.provider, leg.replica, leg.tokens) == ("openai", None, usage.tokens)
+            assert (usage.opened_ns, usage.closed_ns) == (1_000, 3_000)
+
+    run(main())
+
+
+def test_a_call_counts_exactly_once(run: Run) -> None:
+    """Calls and activities are told apart by (source, id) together, in one batch and over many."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            batch = [call("1"), call("1"), call("2"), event("3"), call("2", output_tokens=91)]
+            assert (await send(house, batch)).json == counts(3, 1, 1)
+            assert (await send(house, [call("1"), event("3")])).json == counts(0, 2, 0)
+            assert [usage.tokens.output for usage in await house.usages()] == [90, 90]
+            with house.store.reads() as reads:
+                (kept,) = reads.quarantined()
+            assert (kept.source, kept.key) == ("trainer", "2")
+            assert '"output":91' in kept.body
+            assert kept.existing is not None
+            assert '"output":90' in kept.existing
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("source", "id_"), [("a/b", "c"), ("a", "b/c"), ("a%2Fb", "c"), ("é ", "?&=")]
+)
+def test_any_source_and_id_make_one_name(run: Run, source: str, id_: str) -> None:
+    """However they are written, no two names run into one, and the name can be had back."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            sent = {**call(id_), "source": source}
+            assert (await send(house, [sent, call("b/c")])).json == counts(2, 0, 0)
+            assert (source, id_) in {name_of(usage) for usage in await house.usages()}
+
+    run(main())
+
+
+def test_a_key_reports_for_its_own_customer(run: Run) -> None:
+    """Another customer, or a purpose that it may not have, needs a key made to report."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            for other in (call(customer="burns"), event(customer="burns")):
+                answer = await send(house, [call("own"), other])
+                assert (answer.status, answer.json["error"]["code"]) == (
+                    403,
+                    "customer_not_allowed",
+                )
+            answer = await send(house, call(purpose="evaluate"))
+            assert (answer.status, answer.json["error"]["code"]) == (403, "purpose_not_allowed")
+            assert await house.usages() == []
+            key, reporter = mint(CustomerId("acme"), 1, reporter=True)
+            house.accounts.add_key(key)
+            house.door.keyring.refresh()
+            batch = [call("1", customer="burns", purpose="evaluate"), event("2", customer="burns")]
+            assert (await send(house, batch, reporter)).json == counts(2, 0, 0)
+            answer = await send(house, event("3", purpose="serve-paid"), reporter)
+            assert (answer.status, answer.json["error"]["code"]) == (403, "purpose_not_allowed")
+
+    run(main())
+
+
+def test_bytes_that_serve_may_be_reported(run: Run) -> None:
+    """A customer's files are held to serve it; no call meters that."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            held = event(unit="byte_seconds", purpose="serve-paid", customer="acme")
+            assert (await send(house, held)).json == counts(1, 0, 0)
+
+    run(main())
+
+
+def test_binary_mode(run: Run) -> None:
+    """Attributes in headers, percent-encoded, and the data as the body."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            headers = {
+                "ce-specversion": "1.0",
+                "ce-type": "inferworks.call",
+                "ce-source": "gateway%20b",
+                "ce-id": "req-1",
+                "content-type": "application/json",
+            }
+            body = msgspec.json.encode(CALL_DATA)
+            path = "/v1/usage/events"
+            answer = await house.ask("POST", path, body, headers=headers)
+            assert (answer.status, answer.json) == (200, counts(1, 0, 0))
+            [usage] = await house.usages()
+            assert name_of(usage) == ("gateway b", "req-1")
+            for wrong, param in (({"ce-id": ""}, "id"), ({"ce-type": "odd"}, None)):
+                answer = await house.ask("POST", path, body, headers={**headers, **wrong})
+                assert (answer.status, answer.json["error"]["param"]) == (400, param)
+            answer = await house.ask("POST", path, b'{"provider": 7}', headers=headers)
+            assert (answer.status, answer.json["error"]["param"]) == (400, "provider")
+            assert (await house.ask("POST", path, b"{", headers=headers)).status == 400
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (call(input_tokens=-1), "data.input_tokens"),
+        ([call("1"), call("2", output_tokens=1 << 60)], "[1].data.output_tokens"),
+        (call(model=""), "data.model"),
+        (call(provider=None), "data.provider"),
+        (call(purpose="fun"), "data.purpose"),
+        (call(end_ns=1), None),
+        (call(cache_read_tokens=801), None),
+        (call(reasoning_tokens=91), None),
+        ({**call(), "data": 7}, "data"),
+        ([{**call(), "data": None}], "[0].data"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_malformed_call_is_refused(run: Run, body: object, param: str | None) -> None:
+    """The error says which field of which event."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            answer = await send(house, body)
+            assert (answer.status, answer.json["error"]["param"]) == (400, param)
+            assert await house.usages() == []
+
+    run(main())
+
+
+reports = st.one_of(
+    st.builds(
+        ActivityData,
+        resource=st.text(min_size=1, max_size=5),
+        purpose=st.sampled_from(Purpose),
+        start_ns=st.integers(0, 10),
+        end_ns=st.integers(10, 20),
+        quantity=st.integers(0, 2**63 - 1),
+        unit=st.sampled_from(Unit),
+        customer=st.none() | st.text(min_size=1, max_size=5),
+        description=st.text(max_size=5),
+    ),
+    st.builds(
+        CallData,
+        provider=st.text(min_size=1, max_size=5),
+        model=st.text(min_size=1, max_size=5),
+        start_ns=st.integers(0, 10),
+        end_ns=st.integers(10, 20),
+        customer=st.text(min_size=1, max_size=5),
+        purpose=st.sampled_from(Purpose),
+        input_tokens=st.integers(5, 9),
+        cache_read_tokens=st.integers(0, 5),
+        outcome=st.sampled_from(Outcome),
+        region=st.text(max_size=3),
+    ),
+)
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
+
+
+@given(names, names, reports)
+def test_an_envelope_reads_back_as_what_was_reported(
+    source: str, id_: str, data: ActivityData | CallData
+) -> None:
+    """What a file import sends to a gateway is what it would have journaled itself."""
+    of = activity_of if isinstance(data, ActivityData) else call_of
+    report = of(source, id_, data)  # type: ignore[operator]
+    sent = envelope(report)
+    assert (sent["source"], sent["id"]) == (source, id_)
+    assert of(source, id_, msgspec.convert(sent["data"], type(data))) == report  # type: ignore[operator]

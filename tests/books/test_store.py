@@ -128,3 +128,22 @@ def test_what_is_no_books_db_is_refused(tmp_path: Path) -> None:
             BookStore(tmp_path / name)
     with pytest.raises(DataFolderError, match="unable to open"):
         BookStore(tmp_path / "none.db", read_only=True)
+
+
+def test_books_of_the_first_layout_are_brought_up_to_date(tmp_path: Path) -> None:
+    """The layout of version 1 knew no rates, and kept a line's region among its other columns."""
+    path = tmp_path / "books.db"
+    [line] = lines("1")
+    old = replace(line, other=(("RegionId", "eu-1"), ("Tags", "{}")))
+    with BookStore(path) as store:
+        store.add(a_file("a.csv"), "focus", [old], 1)
+    db = sqlite3.connect(path)
+    db.executescript("DROP TABLE rates; DROP TABLE rate_quarantine; PRAGMA user_version = 1")
+    db.close()
+    with pytest.raises(DataFolderError, match="layout version 1"):
+        BookStore(path, read_only=True)
+    with BookStore(path) as store:
+        new = replace(line, region_id="eu-1", other=(("Tags", "{}"),))
+        assert store.charges() == [new]
+        assert store.add(a_file("b.csv"), "focus", [new], 2).duplicate == 1
+        assert store.quarantined_rates() == []

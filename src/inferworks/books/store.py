@@ -208,9 +208,15 @@ class BookStore:
     def _check_version(self) -> None:
         version = self._version()
         if version != _VERSION:
+            older = 0 < version < _VERSION
+            advice = (
+                "the next import brings it up to date"
+                if older
+                else ("use the program version that wrote it, or another data folder")
+            )
             raise DataFolderError(
                 f"{self._path} has layout version {version}, this program reads version {_VERSION}; "
-                "use the program version that wrote it, or another data folder"
+                f"{advice}"
             )
 
     def _has_file(self, sha256: str) -> bool:

@@ -1,0 +1,99 @@
+"""An import that is killed or meets a full disk leaves nothing, and the next one takes in all."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from inferworks.books.store import BookStore
+
+LINES = 12_000
+HEADER = (
+    "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,x_LineId,"
+    "ChargeDescription"
+)
+_GIVE_UP_S = 60.0
+_STARTED_BYTES = 3_000_000
+"""A write-ahead log of this size holds lines of a transaction that is not done."""
+
+
+@pytest.fixture(scope="module")
+def bill(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bill whose lines are too many for SQLite to keep them all in memory."""
+    path = tmp_path_factory.mktemp("bills") / "large.csv"
+    span = "2026-11-01T00:00:00Z,2026-12-01T00:00:00Z"
+    with path.open("w") as file:
+        file.write(f"{HEADER}\n")
+        file.writelines(f"0.01,USD,{span},A Cloud,{n},{'x' * 900}\n" for n in range(LINES))
+    return path
+
+
+def command(bill: Path, data: Path) -> list[str]:
+    """How the bill is imported."""
+    return [
+        sys.executable, "-m", "inferworks", "books", "import", str(bill), "--data", str(data), "--json",
+    ]  # fmt: skip
+
+
+def in_the_books(data: Path) -> int:
+    """How many charges are there."""
+    with BookStore(data / "books.db", read_only=True) as store:
+        return len(store.charges())
+
+
+def import_whole(bill: Path, data: Path) -> None:
+    """Import without a fault, and find every line once."""
+    done = subprocess.run(command(bill, data), capture_output=True, check=True)
+    (file,) = json.loads(done.stdout)["files"]
+    assert (file["received"], file["accepted"], file["amount"]) == (LINES, LINES, "120.00")
+    assert in_the_books(data) == LINES
+
+
+def wait_for_log(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the transaction has begun to reach the disk."""
+    until = time.monotonic() + _GIVE_UP_S
+    while not (log.exists() and log.stat().st_size > _STARTED_BYTES):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_killed_in_the_middle(bill: Path, tmp_path: Path) -> None:
+    """SIGKILL while half of the lines are on the disk: none is in the books, and then all are."""
+    with subprocess.Popen(command(bill, tmp_path), stdout=subprocess.PIPE) as process:
+        wait_for_log(process, tmp_path / "books.db-wal")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert in_the_books(tmp_path) == 0
+    import_whole(bill, tmp_path)
+
+
+def test_a_full_disk(bill: Path, tmp_path: Path) -> None:
+    """One clear line and exit status 2; nothing is in the books, and with room everything is."""
+
+    def with_little_room() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_STARTED_BYTES, _STARTED_BYTES))
+
+    done = subprocess.run(
+        command(bill, tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=with_little_room,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(f"inferworks: cannot use {tmp_path / 'books.db'}")
+    assert done.stderr.count("\n") == 1
+    assert in_the_books(tmp_path) == 0
+    import_whole(bill, tmp_path)
