@@ -65,6 +65,26 @@ class Meter(Section, frozen=True):
     ] = 0.5
 
 
+class Lake(Section, frozen=True):
+    """Where old rows of the journal are sealed into Parquet files."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="A folder or `s3://`, `gs://`, `az://`; empty: `lake` in the data folder."
+        ),
+    ] = ""
+    seal_s: Annotated[
+        float, Meta(ge=0, description="How often a running platform seals; 0 for never.")
+    ] = 300.0
+    seal_after_s: Annotated[
+        float, Meta(ge=0, description="How old a row is at least when it is sealed.")
+    ] = 7200.0
+    least_rows: Annotated[
+        int, Meta(ge=1, description="Rows of a table for which a day is sealed before it is over.")
+    ] = 100_000
+
+
 class Engine(Section, frozen=True):
     """The embedded engine's replicas."""
 
@@ -112,6 +132,7 @@ class Config(Section, frozen=True):
     gateway: Gateway = Gateway()
     data: Data = Data()
     meter: Meter = Meter()
+    lake: Lake = Lake()
     engine: Engine = Engine()
     books: Books = Books()
     upstream: tuple[Upstream, ...] = ()

@@ -31,6 +31,7 @@ class DataFolder:
         self.books = path / "books.db"
         self.ledger = path / "ledger.db"
         self.spool = path / "spool"
+        self.lake = path / "lake"
         self.price_books = path / "price-books"
         self._lock = path / "instance.json"
 

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,17 +32,22 @@ from inferworks.cloud.fleet import Fleet
 from inferworks.cloud.offer import Load, Offer
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import OpenAIProvider
-from inferworks.config import Config, Upstream
+from inferworks.config import Config, Lake, Upstream
 from inferworks.errors import ConfigError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import HttpServer, Limits, bind
 from inferworks.ids import ModelId, NodeId, OfferId, ReplicaId
 from inferworks.meter.journal import Journal
+from inferworks.meter.lake_journal import SealingJournal
+from inferworks.meter.lake_seal import seal
+from inferworks.meter.lakes.base import LakeStore
+from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.recover import recover
 from inferworks.meter.spool import spools
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.tally import Meter
+from inferworks.units import NS_PER_SECOND
 
 EMBEDDED_MODEL = ModelId("inferworks-tiny")
 OWN = "inferworks"
@@ -69,6 +75,7 @@ async def open_platform(config: Config, environment: Mapping[str, str]) -> Async
     """Run the platform while the block runs. UserError when it cannot start; nothing is then left."""
     providers = _upstream_providers(config.upstream, environment)
     folder = DataFolder(Path(config.data.folder))
+    lake = lake_at(config.lake.url or str(folder.lake))
     clock = SystemClock()
     async with AsyncExitStack() as house:
         door_socket = house.enter_context(_port(config.gateway.host, config.gateway.port))
@@ -76,6 +83,7 @@ async def open_platform(config: Config, environment: Mapping[str, str]) -> Async
         accounts = house.enter_context(closing(SqliteAccounts(folder.accounts)))
         journal = house.enter_context(_journal(folder))
         await _recover(journal, folder, clock)
+        await house.enter_async_context(_sealing(config.lake, lake, folder, clock))
         client = house.enter_context(closing(HttpClient()))
         fleet = await house.enter_async_context(_fleet(config, folder, journal, clock))
         first_key = _first_key(accounts, clock)
@@ -148,6 +156,46 @@ async def _recover(journal: Journal, folder: DataFolder, clock: Clock) -> None:
     found = await recover(journal, clock, spools(folder.spool))
     if found.calls:
         _log.warning("closed %d calls that an earlier instance left open", found.calls)
+
+
+@asynccontextmanager
+async def _sealing(
+    settings: Lake, lake: LakeStore, folder: DataFolder, clock: Clock
+) -> AsyncIterator[None]:
+    """Seal old rows now and then while the block runs; leaving cuts a sealing short and waits for it."""
+    leaving, stopped = asyncio.Event(), threading.Event()
+
+    async def repeat() -> None:
+        while not leaving.is_set():
+            await asyncio.to_thread(_seal, settings, lake, folder, clock, stopped)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(leaving.wait(), settings.seal_s)
+
+    task = asyncio.create_task(repeat()) if settings.seal_s else None
+    try:
+        yield
+    finally:
+        leaving.set()
+        stopped.set()
+        if task:
+            await task
+
+
+def _seal(
+    settings: Lake, lake: LakeStore, folder: DataFolder, clock: Clock, stopped: threading.Event
+) -> None:
+    before_ns = clock.now_ns() - round(settings.seal_after_s * NS_PER_SECOND)
+    try:
+        with SealingJournal(folder.journal) as journal:
+            seal(
+                journal,
+                lake,
+                before_ns,
+                least_rows=settings.least_rows,
+                stopped=stopped.is_set,
+            )
+    except Exception as error:  # noqa: BLE001 whatever it is, calls go on and the next one tries again
+        _log.warning("could not seal old rows; they stay in the journal until it works: %s", error)
 
 
 @asynccontextmanager

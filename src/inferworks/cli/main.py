@@ -16,6 +16,7 @@ COMMANDS = {
     "keys": "inferworks.cli.keys:keys",
     "customers": "inferworks.cli.customers:customers",
     "usage": "inferworks.cli.usage:usage",
+    "lake": "inferworks.cli.lake:lake",
     "books": "inferworks.cli.books:books",
     "demo": "inferworks.cli.demo:demo",
 }

@@ -64,6 +64,8 @@ class LocalLake:
     def __init__(self, root: Path, files: Files | None = None) -> None:
         self._root = root
         self._files = files or Files()
+        self._instance = os.urandom(8).hex()
+        """Random, since one that was killed may have had the same process id."""
         self._numbers = itertools.count()
 
     @property
@@ -129,7 +131,7 @@ class LocalLake:
         number = next(self._numbers)
         if number == 0:
             self._sweep(folder)
-        path = folder / f"{os.getpid()}-{id(self):x}-{number}"
+        path = folder / f"{self._instance}-{number}"
         try:
             self._files.write(path, data)
             yield path

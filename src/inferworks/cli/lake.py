@@ -1,0 +1,183 @@
+"""`inferworks lake`: seal old rows, see what the lake holds, check it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inferworks.books.bills.base import parse_moment_ns
+from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.show import print_json, print_table
+from inferworks.clock import SystemClock
+from inferworks.config import Config
+from inferworks.errors import DataFolderError
+from inferworks.folder import DataFolder
+from inferworks.meter.lake import LakeReader
+from inferworks.meter.lake_journal import SealingJournal, UnsealedReader
+from inferworks.meter.lake_manifest import Segment, read_manifest
+from inferworks.meter.lake_schema import LAKE_TABLES
+from inferworks.meter.lake_seal import Sealed, seal
+from inferworks.meter.lakes.base import LakeStore
+from inferworks.meter.lakes.detect import lake_at
+from inferworks.units import NS_PER_SECOND
+
+
+@click.group()
+def lake() -> None:
+    """Keep old rows of the journal as Parquet files."""
+
+
+@lake.command("seal")
+@click.option("--before", metavar="DATE", help="Seal what ended before this day or moment (UTC).")
+@click.option("--all", "everything", is_flag=True, help="Seal everything that has ended.")
+@config_option
+@data_option
+@json_option
+def seal_now(
+    before: str | None,
+    everything: bool,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Move old rows from the journal into the lake, each exactly once.
+
+    Without options, what is older than lake.seal_after_s. A running platform seals by itself, every
+    lake.seal_s, and has the journal to itself: this is for one that is stopped.
+
+    \b
+    Examples:
+      inferworks lake seal
+      inferworks lake seal --before 2026-11-01
+    """
+    config = read_config(config_path, data_path)
+    folder = DataFolder(Path(config.data.folder))
+    before_ns = _bound(config, before, everything=everything)
+    if not folder.journal.exists():
+        raise DataFolderError(f"there is no journal {folder.journal}; name the folder with --data")
+    with _stopped(folder), SealingJournal(folder.journal) as journal:
+        sealed = seal(journal, _lake(config, folder), before_ns)
+    _print_sealed(sealed, as_json=as_json)
+
+
+@lake.command()
+@config_option
+@data_option
+@json_option
+def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
+    """Show what the lake holds, and what is not sealed yet."""
+    config = read_config(config_path, data_path)
+    folder = DataFolder(Path(config.data.folder))
+    store = _lake(config, folder)
+    segments = read_manifest(store).segments
+    unsealed = _unsealed(folder)
+    rows = {
+        name: _held([s for s in segments if s.table == name], unsealed.get(name, 0))
+        for name in LAKE_TABLES
+    }
+    if as_json:
+        print_json({"lake": store.url, "tables": rows})
+        return
+    click.echo(f"lake {store.url}")
+    columns = ("TABLE", "SEGMENTS", "ROWS", "BYTES", "FIRST DAY", "LAST DAY", "UNSEALED")
+    table = [(name, *map(_text, row.values())) for name, row in rows.items()]
+    print_table(columns, table, right="SEGMENTS ROWS BYTES UNSEALED")
+
+
+@lake.command()
+@config_option
+@data_option
+@json_option
+def verify(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
+    """Read every segment again, and name what is not as it was sealed.
+
+    The exit status is 1 when there is such a thing.
+    """
+    config = read_config(config_path, data_path)
+    folder = DataFolder(Path(config.data.folder))
+    store = _lake(config, folder)
+    found = LakeReader(store, folder.journal).verify()
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(f"{found.segments:,} segments, {found.rows:,} rows, {found.bytes:,} bytes read")
+        for finding in found.findings:
+            click.echo(f"WRONG {finding.what}")
+        if found.unnamed:
+            click.echo(f"{len(found.unnamed)} files that belong to nothing (harmless; see --json)")
+        if not found.findings:
+            click.echo("everything is as it was sealed")
+    if found.findings:
+        sys.exit(1)
+
+
+def _lake(config: Config, folder: DataFolder) -> LakeStore:
+    return lake_at(config.lake.url or str(folder.lake))
+
+
+def _bound(config: Config, before: str | None, *, everything: bool) -> int:
+    """The moment before which rows are sealed."""
+    now_ns = SystemClock().now_ns()
+    if everything and before:
+        raise click.UsageError("--all and --before exclude each other")
+    if everything:
+        return now_ns
+    if before is None:
+        return now_ns - round(config.lake.seal_after_s * NS_PER_SECOND)
+    try:
+        return min(parse_moment_ns(before), now_ns)
+    except ValueError as error:
+        raise click.BadParameter(f"--before {before!r}: {error}") from error
+
+
+def _stopped(folder: DataFolder) -> AbstractContextManager[None]:
+    """Hold the folder; DataFolderError when the platform runs."""
+    instance = folder.instance()
+    if instance is not None:
+        raise DataFolderError(
+            f"the platform is running (process {instance.pid}) and seals by itself, every lake.seal_s; "
+            "stop it to seal by hand"
+        )
+    return folder.hold()
+
+
+def _print_sealed(sealed: Sealed, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"rows": sealed.rows, "bytes": sealed.bytes, "segments": sealed.segments})
+    elif not sealed.segments:
+        click.echo("nothing to seal")
+    else:
+        columns = ("TABLE", "DAY", "ROWS", "BYTES")
+        rows = [(s.table, s.day, f"{s.rows:,}", f"{s.bytes:,}") for s in sealed.segments]
+        print_table(columns, rows, right="ROWS BYTES")
+
+
+def _unsealed(folder: DataFolder) -> dict[str, int]:
+    if not folder.journal.exists():
+        return {}
+    with UnsealedReader(folder.journal) as reader:
+        return reader.unsealed_counts()
+
+
+def _held(segments: Sequence[Segment], unsealed: int) -> dict[str, Any]:
+    """What a table's line says."""
+    days = sorted(segment.day for segment in segments)
+    return {
+        "segments": len(segments),
+        "rows": sum(segment.rows for segment in segments),
+        "bytes": sum(segment.bytes for segment in segments),
+        "first_day": days[0] if days else None,
+        "last_day": days[-1] if days else None,
+        "unsealed_rows": unsealed,
+    }
+
+
+def _text(value: str | int | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else value

@@ -1,0 +1,184 @@
+"""`inferworks lake` as its user meets it, and a running platform that seals by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from inferworks import wiring
+from inferworks.cli.main import cli
+from inferworks.config import Config, Data, Engine, Gateway, Lake
+from inferworks.errors import UserError
+from inferworks.folder import DataFolder
+from inferworks.meter.lake_journal import UnsealedReader
+from inferworks.meter.lake_manifest import read_manifest
+from inferworks.meter.lake_schema import Fact
+from inferworks.meter.lakes.local import LocalLake
+from inferworks.testing.facts import make_opened, make_usage
+from inferworks.testing.lake_world import DAY_1_NS, check_each_row_once, facts_of_days, write
+
+
+def inferworks(*arguments: str | Path) -> Result:
+    """Run the command line; an error the user can mend is in `exception`."""
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def refusal(*arguments: str | Path) -> str:
+    """The error of a command that must fail with one the user can mend."""
+    result = inferworks(*arguments)
+    assert isinstance(result.exception, UserError), result.output
+    return str(result.exception)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with two days of facts."""
+    folder = tmp_path / "data"
+    DataFolder(folder).create()
+    write(folder / "journal.db", FACTS)
+    return folder
+
+
+FACTS: list[Fact] = facts_of_days(1, rows=10)
+
+
+def test_seal_status_verify(data: Path) -> None:
+    """Rows are sealed up to a day, then all; status shows what is where, and verify agrees."""
+    first = json.loads(
+        inferworks("lake", "seal", "--data", data, "--before", "2024-10-05", "--json").output
+    )
+    assert {segment["day"] for segment in first["segments"]} == {"2024-10-04"}
+    status = json.loads(inferworks("lake", "status", "--data", data, "--json").output)
+    tables = status["tables"]
+    assert sum(table["rows"] for table in tables.values()) == first["rows"]
+    assert sum(table["rows"] + table["unsealed_rows"] for table in tables.values()) == len(FACTS)
+    assert "2024-10-05" in inferworks("lake", "seal", "--data", data).output
+    assert inferworks("lake", "seal", "--data", data, "--all").output == "nothing to seal\n"
+    assert "everything is as it was sealed" in inferworks("lake", "verify", "--data", data).output
+    table = inferworks("lake", "status", "--data", data).output
+    assert all(len(line) <= 80 for line in table.splitlines()[1:]), table
+    check_each_row_once(LocalLake(data / "lake"), data / "journal.db", FACTS)
+
+
+def test_verify_fails_when_a_file_was_cut(data: Path) -> None:
+    """A truncated Parquet file is named, and the exit status says so."""
+    inferworks("lake", "seal", "--data", data)
+    path = next((data / "lake" / "usage").rglob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:-50])
+    result = inferworks("lake", "verify", "--data", data)
+    assert result.exit_code == 1
+    assert f"WRONG usage/{path.parent.name}/{path.name}: " in result.output
+    found = json.loads(inferworks("lake", "verify", "--data", data, "--json").output)
+    assert [finding["name"] for finding in found["findings"]] == [
+        f"usage/{path.parent.name}/{path.name}"
+    ]
+
+
+def test_what_cannot_be_is_one_clear_line(data: Path, tmp_path: Path) -> None:
+    """A running platform, no journal, a wrong day: each is told, and what to do."""
+    with DataFolder(data).hold():
+        assert "seals by itself" in refusal("lake", "seal", "--data", data)
+    assert "there is no journal" in refusal("lake", "seal", "--data", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    assert (
+        "--before 'soon'" in inferworks("lake", "seal", "--data", data, "--before", "soon").output
+    )
+    both = inferworks("lake", "seal", "--data", data, "--before", "2026-01-01", "--all")
+    assert "exclude each other" in both.output
+
+
+def test_a_statement_is_the_same_after_sealing(data: Path, tmp_path: Path) -> None:
+    """The books read sealed and unsealed rows alike."""
+    bill = tmp_path / "bill.csv"
+    bill.write_text(
+        "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,ServiceCategory,"
+        "ResourceId\n9.00,USD,2024-10-04T00:00:00Z,2024-10-06T00:00:00Z,A Cloud,Networking,\n"
+    )
+    assert inferworks("books", "import", bill, "--data", data).exit_code == 0
+    statement = ("books", "statement", "--json", "--data", data, "--by", "customer")
+    write(data / "journal.db", [make_usage(call_id="x", opened_ns=DAY_1_NS, customer="other")])
+    before = inferworks(*statement)
+    assert before.exit_code == 0, before.output
+    inferworks("lake", "seal", "--data", data)
+    assert inferworks(*statement).output == before.output
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for the platform to have done something that shows only by looking."""
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.02)
+
+
+def config_of(data: Path, lake: Lake) -> Config:
+    """A platform without replicas."""
+    return Config(
+        data=Data(folder=str(data)), engine=Engine(replicas=0), gateway=Gateway(port=0), lake=lake
+    )
+
+
+def unsealed_rows(data: Path) -> int:
+    """How many rows are still in the journal alone."""
+    with UnsealedReader(data / "journal.db") as reader:
+        return sum(reader.unsealed_counts().values())
+
+
+def test_a_running_platform_seals(data: Path) -> None:
+    """What is old enough goes into the lake while calls may come; leaving waits for the sealing."""
+
+    async def run() -> None:
+        config = config_of(data, Lake(seal_s=0.05))
+        async with wiring.open_platform(config, {}):
+            await until(lambda: unsealed_rows(data) == 0)
+            write(data / "journal.db", [make_opened(call_id="new"), make_usage(call_id="new")])
+            await until(lambda: unsealed_rows(data) == 0)
+
+    asyncio.run(run())
+    new = make_usage(call_id="new")
+    check_each_row_once(LocalLake(data / "lake"), data / "journal.db", [*FACTS, new])
+
+
+def test_a_lake_that_fails_does_not_stop_the_platform(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the lake cannot be written the platform says so and goes on; nothing is lost."""
+    (data / "lake").write_text("in the way")
+
+    async def run() -> None:
+        async with wiring.open_platform(config_of(data, Lake(seal_s=0.05)), {}):
+            await until(lambda: caplog.text.count("could not seal old rows") >= 2)
+
+    asyncio.run(run())
+    (data / "lake").unlink()
+    check_each_row_once(LocalLake(data / "lake"), data / "journal.db", FACTS)
+
+
+def test_sealing_can_be_switched_off(data: Path) -> None:
+    """With `lake.seal_s` of zero, nothing is sealed."""
+
+    async def run() -> None:
+        async with wiring.open_platform(config_of(data, Lake(seal_s=0)), {}):
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert not read_manifest(LocalLake(data / "lake")).segments
+
+
+def test_the_lake_may_be_elsewhere(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`lake.url` names it, for every command; rows that were sealed elsewhere are missed."""
+    monkeypatch.setenv("INFERWORKS_LAKE_URL", (tmp_path / "elsewhere").as_uri())
+    sealed = msgspec.json.decode(inferworks("lake", "seal", "--data", data, "--json").output)
+    assert sealed["rows"] == len(FACTS)
+    assert (tmp_path / "elsewhere" / "manifest").is_dir()
+    monkeypatch.delenv("INFERWORKS_LAKE_URL")
+    assert "set lake.url to where they are" in refusal("books", "statement", "--data", data)
