@@ -259,7 +259,7 @@ class Drivers:
 
     def provider_tokens(self, names: Iterable[str], span: Span) -> Shares:
         """Tokens of the legs that a provider called one of `names` served in `span`, by call."""
-        wanted = {short for name in names for short in _short_names(name)}
+        wanted = {short for name in names for short in short_names(name)}
         shares: Shares = defaultdict(int)
         for served in self._bought.meeting(span):
             if served.leg.provider.casefold() in wanted:
@@ -416,7 +416,7 @@ def _busy_interval(activity: Activity) -> tuple[int, int]:
     return activity.start_ns, activity.start_ns + min(activity.quantity, length_ns)
 
 
-def _short_names(name: str) -> tuple[str, str]:
+def short_names(name: str) -> tuple[str, str]:
     """A provider's name as drivers spell it: all of it, and its first word."""
     folded = name.casefold()
     return folded, folded.partition(" ")[0]

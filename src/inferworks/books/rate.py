@@ -151,28 +151,44 @@ class BillingPeriod(NamedTuple):
         return self.plan.customer, self.span.start_ns
 
 
+class CallSum(NamedTuple):
+    """Calls of one label under one plan in one month: when one of them was opened, and what they used."""
+
+    label: Label
+    opened_ns: int
+    calls: int
+    used: Iterable[tuple[Unit, int]]
+
+
 def rate(usages: Iterable[Usage], plans: Sequence[PricePlan], span: Span, currency: str) -> Revenue:
     """What the calls opened in `span` earned, and the fees and minimums of `plans` in it.
 
     Pure; the order of `usages` and `plans` leaves no trace. MoneyError when a plan that is used is in
     another currency; BooksError when a call's counts contradict themselves.
     """
+    earning = (usage for usage in usages if earns(usage, span))
+    sums = (CallSum(label_of(u), u.opened_ns, 1, buckets_of(u)) for u in earning)
+    return rate_calls(sums, plans, span, currency)
+
+
+def rate_calls(
+    calls: Iterable[CallSum], plans: Sequence[PricePlan], span: Span, currency: str
+) -> Revenue:
+    """`rate`, for calls that earn and have been added up already."""
     book = PlanBook(plans, span)
     sums: dict[tuple[CustomerId, int], dict[tuple[Label, Unit], int]] = defaultdict(
         lambda: defaultdict(int)
     )
     periods = {period.key: period for period in book.standing()}
     without_plan: dict[CustomerId, int] = defaultdict(int)
-    for usage in usages:
-        if not earns(usage, span):
-            continue
-        period = book.period(usage.customer, usage.opened_ns)
+    for label, opened_ns, count, used in calls:
+        period = book.period(label.customer, opened_ns)
         if period is None:
-            without_plan[usage.customer] += 1
+            without_plan[label.customer] += count
             continue
-        label, meter = label_of(usage), sums[period.key]
+        meter = sums[period.key]
         periods[period.key] = period
-        for unit, quantity in buckets_of(usage):
+        for unit, quantity in used:
             meter[label, unit] += quantity
     parts = [
         rate_sums(

@@ -145,6 +145,7 @@ def _refuse_foreign(charges: Iterable[Charge], currency: str) -> None:
 
 def lines_of(allocated: Iterable[Allocated], policy: Policy) -> tuple[Line, ...]:
     """The rows of `allocated` under `policy`, summed where they are alike, in a fixed order."""
+    """The rows of `allocated` by everything a statement can be cut by, in a fixed order."""
     sums: dict[tuple[object, ...], int] = defaultdict(int)
     lines: dict[tuple[object, ...], Line] = {}
     for item in allocated:
