@@ -14,6 +14,7 @@ from inferworks.books.charge import COST_OF_REVENUE, Charge, ChargeId, Function
 from inferworks.books.correction import Correction
 from inferworks.books.entry import Entry
 from inferworks.books.policy import MARGINAL, Policy, load_policy
+from inferworks.books.provisional import is_provisional, is_unpriced
 from inferworks.books.questions import Question, answer
 from inferworks.books.rate import Label, Rated, by_call, label_of
 from inferworks.books.span import Span, utc_day
@@ -431,6 +432,7 @@ def _notes(workings: Workings) -> Iterable[str]:
     cut = sum(one != other for one, other in zip(workings.given, workings.charges, strict=True))
     if cut:
         yield f"{cut} bill lines reach beyond this span; they are accrued by time."
+    yield from _provisional_notes(workings.charges)
     for customer, calls in workings.revenue.unpriced:
         yield f"{calls} calls of customer {customer} had no price plan in force and earned nothing."
     for unpriced in workings.revenue.unpriced_units:
@@ -441,6 +443,26 @@ def _notes(workings: Workings) -> Iterable[str]:
     lost_ns = workings.drivers.unprovisioned_ns()
     if lost_ns:
         yield f"{lost_ns} ns of engine steps lie outside provisioned time and carry no cost."
+
+
+def _provisional_notes(charges: Iterable[Charge]) -> Iterable[str]:
+    """What is estimated, and what could not be, by provider."""
+    estimated: dict[str, int] = defaultdict(int)
+    unpriced: dict[str, int] = defaultdict(int)
+    for charge in filter(is_provisional, charges):
+        estimated[charge.provider] += charge.amount_pico
+        unpriced[charge.provider] += int(charge.quantity or 0) if is_unpriced(charge) else 0
+    for provider in sorted(estimated):
+        if estimated[provider]:
+            yield (
+                f"{format_pico(estimated[provider])} of {provider} is estimated from list prices until "
+                "its bill is imported."
+            )
+        if unpriced[provider]:
+            yield (
+                f"{unpriced[provider]} tokens of {provider} have no list price and no bill yet; their "
+                "cost is missing here."
+            )
 
 
 def _caption(function: Function) -> str:

@@ -7,6 +7,7 @@ from inferworks.cli.lazy import LazyGroup
 VERBS = {
     "import": "inferworks.cli.books.import_bills:import_bills",
     "statement": "inferworks.cli.books.statement:statement",
+    "estimates": "inferworks.cli.books.estimates:estimates",
     "report": "inferworks.cli.books.report:report",
     "export": "inferworks.cli.books.export:export",
     "close": "inferworks.cli.books.close:close",

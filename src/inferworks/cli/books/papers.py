@@ -74,14 +74,16 @@ def gathered(config: Config, policy: str, pools_path: Path | None, span: Span) -
     """Everything recorded for `span` and the rules in force: what a close seals."""
     folder = DataFolder(Path(config.data.folder))
     charges, currency = _charges(folder, span, config.books.currency)
+    facts, rules = _facts(config, folder, span), _rules(pools_path)
+    charges += estimated(folder, charges, facts.usages, rules.pools, span, currency).booked
     return Papers(
         span=span,
         currency=currency,
         charges=tuple(charges),
-        facts=_facts(config, folder, span),
+        facts=facts,
         plans=tuple(_plans(folder)),
         policy=load_policy(policy),
-        rules=_rules(pools_path),
+        rules=rules,
     )
 
 
@@ -98,9 +100,7 @@ def parts_of(papers: Papers) -> tuple[Allocated, ...]:
     ).allocated
 
 
-def estimates_of(
-    config: Config, start_ns: int | None, end_ns: int | None
-) -> tuple[Accuracy, ...]:
+def estimates_of(config: Config, start_ns: int | None, end_ns: int | None) -> tuple[Accuracy, ...]:
     """How the estimates of the span that the command line asks for compare with the bills."""
     folder = DataFolder(Path(config.data.folder))
     wanted = Span(
@@ -108,7 +108,7 @@ def estimates_of(
         _ALWAYS.end_ns if end_ns is None else end_ns,
     )
     charges, currency = _charges(folder, wanted, config.books.currency)
-    facts = _facts(folder, wanted)
+    facts = _facts(config, folder, wanted)
     span = wanted.meet(*whole_span(charges, facts)) if None in (start_ns, end_ns) else wanted
     return estimated(folder, charges, facts.usages, default_pools(), span, currency).accuracy
 
