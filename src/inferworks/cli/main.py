@@ -15,6 +15,7 @@ COMMANDS = {
     "status": "inferworks.cli.status:status",
     "keys": "inferworks.cli.keys:keys",
     "customers": "inferworks.cli.customers:customers",
+    "prices": "inferworks.cli.prices:prices",
     "usage": "inferworks.cli.usage:usage",
     "lake": "inferworks.cli.lake:lake",
     "books": "inferworks.cli.books:books",

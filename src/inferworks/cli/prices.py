@@ -1,0 +1,129 @@
+"""`inferworks prices`: what other people's APIs cost by their lists, and which list holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+
+import click
+
+from inferworks.books.bills.base import parse_moment_ns
+from inferworks.catalog.genai import installed_book
+from inferworks.catalog.pins import list_prices
+from inferworks.catalog.pins import pin as keep_pin
+from inferworks.catalog.prices import ListPrice, ListRate
+from inferworks.cli.options import config_option, data_folder, data_option, json_option
+from inferworks.cli.show import print_json, print_table
+from inferworks.clock import SystemClock
+from inferworks.errors import UserError
+
+
+@click.group()
+def prices() -> None:
+    """List prices of providers: show them, pin them."""
+
+
+@prices.command()
+@click.argument("model")
+@click.option("--provider", metavar="NAME", help="One provider.  [default: all that list it]")
+@click.option("--at", "at_text", metavar="DATE", help="A day or moment (UTC).  [default: now]")
+@config_option
+@data_option
+@json_option
+def show(
+    model: str,
+    provider: str | None,
+    at_text: str | None,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what a model costs at its providers, in US dollars per million tokens.
+
+    \b
+    Examples:
+      inferworks prices show gpt-5-mini
+      inferworks prices show claude-sonnet-4-5 --provider anthropic --at 2026-01-01 --json
+    """
+    at_ns = _moment_ns(at_text)
+    book = list_prices(data_folder(config_path, data_path).price_books).at(at_ns)
+    sellers = [provider] if provider else book.sellers(model)
+    found = [price for name in sellers if (price := book.list_price(name, model, at_ns))]
+    if not found:
+        where = f" at {provider}" if provider else ""
+        raise UserError(f"no list price of {model!r}{where} in {book.book.source}")
+    rows = [row for price in found for row in _rows(price)]
+    if as_json:
+        print_json([_as_json(price) for price in found])
+        return
+    print_table(("PROVIDER", "MODEL", "UNIT", "PRICE/M", "FROM INPUT"), rows, right="PRICE/M")
+    click.echo(f"\n{book.book.source}, {book.sha256[:12]}")
+
+
+@prices.command()
+@click.option("--from", "from_text", metavar="DATE", help="From when it holds.  [default: now]")
+@config_option
+@data_option
+@json_option
+def pin(
+    from_text: str | None, config_path: Path | None, data_path: Path | None, as_json: bool
+) -> None:
+    """Let the installed price list hold from now on, and keep it whole in the data folder.
+
+    Prices never change by themselves: after an upgrade of the package genai-prices the old list holds
+    until the new one is pinned. What a closed period was estimated at stays.
+
+    \b
+    Examples:
+      inferworks prices pin
+      inferworks prices pin --from 2026-12-01
+    """
+    folder = data_folder(config_path, data_path)
+    folder.create()
+    made = keep_pin(folder.price_books, installed_book(), _moment_ns(from_text))
+    if as_json:
+        print_json(made)
+    else:
+        click.echo(f"{made.source} is pinned: {made.sha256}")
+
+
+def _moment_ns(text: str | None) -> int:
+    if text is None:
+        return SystemClock().now_ns()
+    try:
+        return parse_moment_ns(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}") from error
+
+
+def _rows(price: ListPrice) -> Iterable[tuple[str, ...]]:
+    for unit, rate in price.rates.items():
+        for above, text in _steps(rate):
+            start = "-" if above is None else f"{above + 1:,}"
+            yield price.provider, price.model, unit.value, text, start
+
+
+def _as_json(price: ListPrice) -> dict[str, object]:
+    return {
+        "provider": price.provider,
+        "model": price.model,
+        "currency": "USD",
+        "book_sha256": price.book_sha256,
+        "rates": [
+            {"unit": unit, "price_per_million": text, "above_input_tokens": above}
+            for unit, rate in price.rates.items()
+            for above, text in _steps(rate)
+        ],
+    }
+
+
+def _steps(rate: ListRate) -> list[tuple[int | None, str]]:
+    """The prices per million units, each with the input tokens above which it applies."""
+    steps = [(None, rate.price), *((tier.above, tier.price) for tier in rate.tiers)]
+    return [(above, _per_million(text, rate.per)) for above, text in steps]
+
+
+def _per_million(text: str, per: int) -> str:
+    """`text` for `per` units as the price of a million; exact, for `per` divides a million."""
+    return text if per == 10**6 else f"{Decimal(text) * (10**6 // per):f}"
