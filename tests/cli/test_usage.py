@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -13,14 +14,22 @@ import pytest
 from click.testing import CliRunner, Result
 from pyarrow import parquet
 
+from inferworks.accounts.key import mint
+from inferworks.books.bills.base import no_progress, open_bill
+from inferworks.books.bills.reports import read_reports
 from inferworks.cli import usage as usage_command
 from inferworks.cli.main import cli
+from inferworks.cli.usage import take_in
+from inferworks.cloud.providers.stub import StubProvider
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
+from inferworks.ids import CustomerId
+from inferworks.meter.activity import Received
 from inferworks.meter.capacity import Activity
 from inferworks.meter.facts import Facts
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Quarantined
+from inferworks.testing.door import open_door
 from inferworks.units import Unit
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "costs-in.md"
@@ -231,6 +240,29 @@ def test_while_the_platform_runs_the_rows_go_to_it(monkeypatch: pytest.MonkeyPat
         ("http://127.0.0.1:9/v1", "iw_x", "2"),
     ]
     assert not folder.journal.exists()
+
+
+def test_a_real_gateway_takes_the_rows_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over its own door, with a key that may report: the same facts, each once."""
+    folder = DataFolder(Path("inferworks-data"))
+    Path("calls.csv").write_text(CALLS)
+    reports, problems = read_reports(open_bill(Path("calls.csv")), "b", no_progress)
+    assert problems == []
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            key, secret = mint(CustomerId("acme"), 1, reporter=True)
+            house.accounts.add_key(key)
+            house.door.keyring.refresh()
+            monkeypatch.setenv("INFERWORKS_API_KEY", secret)
+            with folder.hold():
+                folder.tell(house.url)
+                first = await asyncio.to_thread(take_in, reports, folder)
+                again = await asyncio.to_thread(take_in, reports, folder)
+            assert (first, again) == (Received(2, 2, 0, 0), Received(2, 0, 2, 0))
+            assert await house.usages() == reports
+
+    asyncio.run(main())
 
 
 def test_what_an_activity_says_is_what_was_reported() -> None:

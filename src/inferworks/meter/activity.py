@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -26,6 +26,7 @@ from inferworks.meter.usage import Usage
 _CONFLICT: Final = "this source used this id before, for something else"
 
 Name: TypeAlias = tuple[str, str]
+Report = TypeVar("Report", bound=Reported)
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -56,11 +57,11 @@ class Received(msgspec.Struct, frozen=True):
         )
 
 
-class Sorted(NamedTuple):
+class Sorted(NamedTuple, Generic[Report]):
     """Reports by what is to become of them."""
 
-    accepted: tuple[Reported, ...]
-    duplicates: tuple[Reported, ...]
+    accepted: tuple[Report, ...]
+    duplicates: tuple[Report, ...]
     conflicts: tuple[Quarantined, ...]
 
 
@@ -69,7 +70,7 @@ async def record_reported(journal: Journal, reports: Sequence[Reported]) -> Rece
 
     RecordError when one of them cannot be stored, JournalError when the journal has failed.
     """
-    before: Sorted | None = None
+    before: Sorted[Reported] | None = None
     while True:
         known = await asyncio.to_thread(_known, journal, reports)
         found = sort_out(known, reports)
@@ -88,11 +89,11 @@ async def record_reported(journal: Journal, reports: Sequence[Reported]) -> Rece
             )
 
 
-def sort_out(known: Mapping[Name, Reported], reports: Sequence[Reported]) -> Sorted:
+def sort_out(known: Mapping[Name, Report], reports: Sequence[Report]) -> Sorted[Report]:
     """`reports` against what is `known` by (source, id), and against each other."""
     seen = dict(known)
-    accepted: list[Reported] = []
-    duplicates: list[Reported] = []
+    accepted: list[Report] = []
+    duplicates: list[Report] = []
     conflicts: list[Quarantined] = []
     for report in reports:
         existing = seen.get(name_of(report))
