@@ -22,6 +22,7 @@ restating every closed period under today's prices or policy (a new price would 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -310,9 +311,15 @@ def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Papers:
             activities=inputs["inputs/activities"],
         ),
         plans=inputs["inputs/plans"],
-        policy=ledger.body(close, prefix + POLICY).rows(Policy)[0],
+        policy=_policy_in(ledger.body(close, prefix + POLICY)),
         rules=ledger.body(close, prefix + RULES).rows(Rules)[0],
     )
+
+
+@lru_cache(maxsize=8)
+def _policy_in(body: Body) -> Policy:
+    """The policy in a part; nearly always that of the close before, so it is read once."""
+    return body.rows(Policy)[0]
 
 
 def booked(ledger: Ledger, closes: Iterable[Close], period: Period) -> Booked:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import resources
-from importlib.resources.abc import Traversable
 from itertools import product
 from pathlib import Path
 from typing import TypeAlias
@@ -104,12 +104,8 @@ def load_policy(name: str, folder: Path | None = None) -> Policy:
     ConfigError when there is none, when it is not total, or when it does not refine what it says.
     """
     if name in shipped_policies():
-        policy = read_policy(_shipped(name).read_text("utf-8"), name)
-    else:
-        policy = read_policy(_own_text(name, folder), name)
-    if policy.refines:
-        _refuse_unfaithful(policy, base_of(policy))
-    return policy
+        return _shipped_policy(name)
+    return _faithful(read_policy(_own_text(name, folder), name))
 
 
 def base_of(policy: Policy) -> Policy:
@@ -119,13 +115,15 @@ def base_of(policy: Policy) -> Policy:
             f"policy {policy.name} refines {policy.refines!r}: name one of "
             f"{', '.join(shipped_policies())}"
         )
-    return read_policy(_shipped(policy.refines).read_text("utf-8"), policy.refines)
+    return _shipped_policy(policy.refines)
 
 
-def shipped_policies() -> list[str]:
+@cache
+def shipped_policies() -> tuple[str, ...]:
     """The names of the policies that ship, in order."""
     entries = resources.files("inferworks.books").joinpath("policies").iterdir()
-    return sorted(e.name.removesuffix(".toml") for e in entries if e.name.endswith(".toml"))
+    names = (e.name.removesuffix(".toml") for e in entries if e.name.endswith(".toml"))
+    return tuple(sorted(names))
 
 
 def unfaithful(policy: Policy, base: Policy) -> list[Combination]:
@@ -142,8 +140,11 @@ def _caption(function: Function) -> Function:
     return Function.COST_OF_REVENUE if function in COST_OF_REVENUE else function
 
 
-def _shipped(name: str) -> Traversable:
-    return resources.files("inferworks.books").joinpath("policies", f"{name}.toml")
+@cache
+def _shipped_policy(name: str) -> Policy:
+    """The policy that ships as `name`; read once, for every statement is checked against two of them."""
+    file = resources.files("inferworks.books").joinpath("policies", f"{name}.toml")
+    return _faithful(read_policy(file.read_text("utf-8"), name))
 
 
 def _own_text(name: str, folder: Path | None) -> str:
@@ -158,9 +159,13 @@ def _own_text(name: str, folder: Path | None) -> str:
         ) from error
 
 
-def _refuse_unfaithful(policy: Policy, base: Policy) -> None:
-    fault = f"refines {base.name} but decides otherwise"
-    _refuse(fault, policy.name, map(_combination_text, unfaithful(policy, base)))
+def _faithful(policy: Policy) -> Policy:
+    """`policy`; ConfigError when it does not refine what it says."""
+    if policy.refines:
+        base = base_of(policy)
+        fault = f"refines {base.name} but decides otherwise"
+        _refuse(fault, policy.name, map(_combination_text, unfaithful(policy, base)))
+    return policy
 
 
 def _unknown_uses(file: _PolicyFile) -> list[str]:

@@ -1,0 +1,822 @@
+"""A seeded world: whatever happens to the books in a year, in a few milliseconds, and checked all along.
+
+    python -m inferworks.testing.worlds --seed 123 [--steps N]
+    python -m inferworks.testing.worlds --seeds 1000
+
+Problem. Each part of the books is tested on its own. What breaks books are the meetings: a bill that
+comes after the close, in a file that was cut off half way, about a period that is open again.
+
+Decision. One random generator, seeded, picks one event after the other: calls (answered, cancelled, cut
+off by crashes), machine time, activities that arrive late, twice or contradicting themselves, bills with
+credits, bills sent twice, restated, late, corrections, new prices, other rules, closes, reopenings, a disk
+that fails, and kills in the middle of an import, a close or a reopening. After every event all theorems of
+`docs/books.md` that can be seen are checked (`CHECKS`). Everything that is tested is the real thing: the
+stores write SQLite files, and a kill abandons them at a statement picked by the seed and goes on with a
+copy of the files, as they lay on the disk at that moment. The journal is the fake that ships.
+
+What the world knows independently of the books is what it was told: which lines of which file landed,
+which calls and activities were accepted. From that, and nothing else, it knows what must be there.
+
+A world that fails names its seed, its events and the command that replays it, exactly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import os
+import random
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
+from unittest import mock
+
+import msgspec
+from msgspec.structs import replace
+
+from inferworks.accounts.plan import PricePlan, plan_at
+from inferworks.books.audit import audit, audit_chain
+from inferworks.books.bills.base import bill_file
+from inferworks.books.charge import Charge, NaturalClass
+from inferworks.books.close import (
+    Papers,
+    booked,
+    close_period,
+    drawn,
+    reopen_period,
+    sealed_paper,
+    statement_of,
+    with_late,
+)
+from inferworks.books.correction import replacement, reversal
+from inferworks.books.drivers import Drivers
+from inferworks.books.ledger import Ledger, standing
+from inferworks.books.period import Period, corrects, posting_period
+from inferworks.books.policy import Policy, load_policy
+from inferworks.books.pools import Method
+from inferworks.books.rate import EARNING, PAYING
+from inferworks.books.seal import FIRST
+from inferworks.books.span import Span
+from inferworks.books.statement import Statement
+from inferworks.books.store import BookStore
+from inferworks.books.workings import Rules, shipped_rules
+from inferworks.errors import BillError, InferworksError, JournalError, RecordError, UserError
+from inferworks.ids import CustomerId
+from inferworks.meter.activity import sort_out
+from inferworks.meter.capacity import Activity, State
+from inferworks.meter.facts import Facts
+from inferworks.meter.record import Record
+from inferworks.meter.stores.stub import MemoryStore
+from inferworks.meter.usage import Outcome, Tokens, Usage
+from inferworks.purpose import Purpose
+from inferworks.testing.books import a_charge, a_leg, a_step, a_usage, an_activity, an_interval
+from inferworks.units import Unit
+
+STEPS: Final = 14
+"""Events in one world, unless told otherwise."""
+
+_PERIOD_NS: Final = 1_000
+_LEAD_NS: Final = 500
+"""How long before a span its calls may have been opened; the command line reads a day."""
+_CUSTOMERS: Final = ("acme", "burns", "cyberdyne")
+_RESOURCES: Final = (
+    ("Compute", "node-0"),
+    ("Compute", "node-1"),
+    ("Storage", "corpus"),
+    ("Networking", None),
+    ("Databases", "db-1"),
+)
+
+
+class Kill(BaseException):
+    """The process is gone, in the middle of what it did."""
+
+
+class WorldFailedError(InferworksError):
+    """A world in which a theorem does not hold; the text says which world, and how to see it again."""
+
+
+class Fuse:
+    """Kills the process after a number of statements of the database; never, unless it is lit."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def burn(self) -> None:
+        """Count one statement."""
+        if self.left is None:
+            return
+        if self.left <= 0:
+            raise Kill
+        self.left -= 1
+
+
+class Disk:
+    """The books and the ledger as files in `folder`, and a way to lose the process that writes them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.fuse = Fuse()
+        self._folders = (folder / str(number) for number in itertools.count())
+        self.folder = next(self._folders)
+        self.folder.mkdir(parents=True)
+        self._open()
+
+    def kill(self) -> None:
+        """Lose the process: go on with a copy of its files as they are now."""
+        old, self.folder = self.folder, next(self._folders)
+        shutil.copytree(old, self.folder)
+        self.fuse.left = None
+        self.close()
+        self._open()
+
+    def close(self) -> None:
+        """Close both files."""
+        self.books.close()
+        self.ledger.close()
+
+    def _open(self) -> None:
+        connect = functools.partial(sqlite3.connect, factory=_fused(self.fuse))
+        with mock.patch.object(sqlite3, "connect", connect):
+            self.books = BookStore(self.folder / "books.db")
+            self.ledger = Ledger(self.folder / "ledger.db")
+
+
+def _fused(fuse: Fuse) -> type[sqlite3.Connection]:
+    """A connection that burns `fuse` before and after each statement."""
+
+    class Fused(sqlite3.Connection):
+        def execute(self, *arguments: Any) -> sqlite3.Cursor:
+            fuse.burn()
+            done = super().execute(*arguments)
+            fuse.burn()
+            return done
+
+        def executemany(self, sql: str, rows: Any) -> sqlite3.Cursor:
+            fuse.burn()
+            return super().executemany(sql, (_burning(fuse, row) for row in rows))
+
+    return Fused
+
+
+def _burning(fuse: Fuse, row: Any) -> Any:
+    fuse.burn()
+    return row
+
+
+class World:
+    """Everything there is, and everything that was told; it is also the `Source` of its closes."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.random = random.Random(seed)  # noqa: S311 a seed must reproduce the world
+        self.disk = Disk(folder)
+        self.journal = MemoryStore()
+        self.plans: list[PricePlan] = []
+        self.rules: Rules = _rules(Method.STEP_SHARE)
+        self.told_charges: dict[str, Charge] = {}
+        self.told_usages: dict[str, Usage] = {}
+        self.told_activities: dict[tuple[str, str], Activity] = {}
+        self.received: Counter[str] = Counter()
+        self.files: list[tuple[str, tuple[Charge, ...]]] = []
+        self.held_back: list[tuple[Record, ...]] = []
+        self.papers_kept: dict[Period, bytes] = {}
+        """The statement of every closed period as it read when it was closed."""
+        self.cursors = {"replica-0": 0, "replica-1": 0}
+        self.numbers = itertools.count()
+
+    def papers(self, span: Span) -> Papers:
+        """Everything recorded for `span`, and the rules in force."""
+        with self.journal.reads() as reads:
+            facts = reads.facts(max(0, span.start_ns - _LEAD_NS), span.end_ns)
+        charges = tuple(self.disk.books.charges(*span))
+        return Papers(span, "USD", charges, facts, tuple(self.plans), _gaap(), self.rules)
+
+    def conflicts(self, span: Span) -> Mapping[str, str]:
+        """The bill lines in quarantine that may belong to `span`."""
+        return {
+            f"charge {refused.id} in {refused.file}": "says otherwise"
+            for _, refused in self.disk.books.quarantined()
+            if span.meet(refused.period_start_ns, refused.period_end_ns).length_ns
+        }
+
+    def earliest_ns(self, before_ns: int) -> int | None:
+        """Nothing: the first period begins at zero, before everything."""
+        return None if before_ns == 0 else 0
+
+    @property
+    def now_ns(self) -> int:
+        """How far the machines have come."""
+        return max(self.cursors.values())
+
+    @property
+    def open_period(self) -> Period:
+        """The first open period."""
+        start_ns = self.disk.ledger.periods().closed_until_ns or 0
+        return Period(start_ns, start_ns + _PERIOD_NS, f"p{start_ns // _PERIOD_NS:02d}")
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Journal `records`, and note what is on record from now on."""
+        self.journal.write(records)
+        for record in records:
+            if isinstance(record, Usage):
+                self.told_usages[record.call_id] = record
+
+    def name(self, kind: str) -> str:
+        """A name that nothing else has."""
+        return f"{kind}-{next(self.numbers):03d}"
+
+
+Event: TypeAlias = Callable[[World], str | None]
+"""Something that happens: what it did, in words; None when it could not happen now."""
+
+
+def serve(world: World) -> str:
+    """A replica serves calls for a while; the facts may be held back and arrive later."""
+    dice = world.random
+    replica = dice.choice(sorted(world.cursors))
+    start_ns = world.cursors[replica]
+    calls = [_a_call(world, replica, start_ns) for _ in range(dice.randint(0, 3))]
+    at_ns, active_ns, records = start_ns, 0, list[Record](calls)
+    for seq in range(dice.randint(0, 2)):
+        at_ns += dice.randint(0, 40)
+        duration_ns = dice.randint(0, 120)
+        parts = [(u.call_id, dice.randint(0, 30), dice.randint(0, 1), 5) for u in calls]
+        number = start_ns * 10 + seq
+        records.append(a_step(number, at_ns, duration_ns, parts, replica=replica))
+        at_ns, active_ns = at_ns + duration_ns, active_ns + duration_ns
+    end_ns = at_ns + dice.randint(1, 200)
+    rest = dice.choice([State.IDLE, State.LOADING, State.DRAINING, State.DOWN])
+    states = {State.ACTIVE: active_ns, rest: end_ns - start_ns - active_ns}
+    if dice.random() < 0.9:  # else we crashed: the interval was never written, its steps were
+        node = replica.replace("replica", "node")
+        records += an_interval((start_ns, end_ns), states, replica=replica, node=node)
+    world.cursors[replica] = end_ns
+    if dice.random() < 0.3:
+        world.held_back.append(tuple(records))
+        return f"{len(calls)} calls on {replica} at {start_ns}, held back"
+    world.write(records)
+    return f"{len(calls)} calls on {replica} at {start_ns}"
+
+
+def arrive_late(world: World) -> str | None:
+    """Facts that were held back arrive."""
+    if not world.held_back:
+        return None
+    at = world.random.randrange(len(world.held_back))
+    world.write(world.held_back.pop(at))
+    return "facts arrive late"
+
+
+def send_twice(world: World) -> str | None:
+    """A usage is written a second time: refused, and nothing beside it lands."""
+    if not world.told_usages:
+        return None
+    again = world.told_usages[world.random.choice(sorted(world.told_usages))]
+    try:
+        world.journal.write([a_usage(world.name("beside")), again])
+    except RecordError:
+        return f"{again.call_id} sent twice"
+    raise AssertionError("a second usage of a call was taken")
+
+
+def report_activity(world: World) -> str:
+    """Somebody reports activities: new ones, the same again, or the same name for something else."""
+    dice = world.random
+    sent = tuple(_an_activity(world) for _ in range(dice.randint(1, 2)))
+    if world.told_activities and dice.random() < 0.4:
+        sent += (world.told_activities[dice.choice(sorted(world.told_activities))],)
+    with world.journal.reads() as reads:
+        found = sort_out(reads.known_activities(sent), sent)
+    world.write((*found.accepted, *found.conflicts))
+    accepted = [one for one in found.accepted if isinstance(one, Activity)]
+    world.told_activities.update({(a.source, a.id): a for a in accepted})
+    world.received.update(
+        received=len(sent),
+        accepted=len(found.accepted),
+        duplicate=len(found.duplicates),
+        conflict=len(found.conflicts),
+    )
+    return f"activities: {len(found.accepted)} new, {len(found.conflicts)} conflicts"
+
+
+def break_disk(world: World) -> str:
+    """The journal's disk fails during a write: nothing of it lands."""
+    world.journal.broken = True
+    try:
+        world.journal.write([a_usage(world.name("unheard"))])
+    except JournalError:
+        return "the journal's disk failed"
+    finally:
+        world.journal.broken = False
+    raise AssertionError("a broken journal took a record")
+
+
+def bill(world: World) -> str:
+    """A bill arrives, of any time so far, credits among its lines."""
+    lines = tuple(_a_line(world) for _ in range(world.random.randint(1, 3)))
+    return _deliver(world, world.name("bill"), lines)
+
+
+def bill_again(world: World) -> str | None:
+    """A bill that is here already arrives again, whole or with one more line."""
+    if not world.files:
+        return None
+    name, lines = world.random.choice(world.files)
+    if world.random.random() < 0.5:
+        return _deliver(world, name, lines)
+    return _deliver(world, world.name("bill"), (*lines, _a_line(world)))
+
+
+def bill_restated(world: World) -> str | None:
+    """A line that is here arrives with another amount: refused whole, and quarantined."""
+    if not world.told_charges:
+        return None
+    known = world.told_charges[world.random.choice(sorted(world.told_charges))]
+    other = replace(known, amount_pico=known.amount_pico + world.random.choice([-1, 1, 10**12]))
+    name = world.name("restated")
+    lines = (_a_line(world), replace(other, file=name))
+    try:
+        world.disk.books.add(bill_file(name, name.encode()), "focus", lines, 1)
+    except BillError:
+        return f"{known.id} restated"
+    raise AssertionError("a line was taken with two amounts")
+
+
+def correct(world: World) -> str | None:
+    """The supplier reverses a line and sends it anew."""
+    if not world.told_charges:
+        return None
+    known = world.told_charges[world.random.choice(sorted(world.told_charges))]
+    pair = (reversal(known), replacement(known, world.random.randint(0, 10**13)))
+    if pair[0].id in world.told_charges:
+        return None
+    return _deliver(world, world.name("correction"), pair)
+
+
+def price(world: World) -> str:
+    """A customer gets a price, from now on or from earlier."""
+    dice = world.random
+    customer = CustomerId(dice.choice(_CUSTOMERS))
+    since_ns = dice.choice([0, world.now_ns, world.now_ns // 2])
+    taken = {(plan.customer, plan.effective_ns) for plan in world.plans}
+    while (customer, since_ns) in taken:
+        since_ns += 1
+    prices = (f"{dice.randint(1, 99)}.{dice.randint(0, 999_999):06d}" for _ in range(2))
+    world.plans.append(PricePlan.per_million(customer, since_ns, "USD", *prices))
+    return f"a price for {customer} from {since_ns}"
+
+
+def other_rules(world: World) -> str:
+    """From now on replicas are divided by another method."""
+    method = world.random.choice([Method.FLAT, Method.WEIGHTED, Method.STEP_SHARE])
+    world.rules = _rules(method)
+    return f"method {method}"
+
+
+def close(world: World) -> str:
+    """The first open period is closed, perhaps before its time is over."""
+    return _close(world)
+
+
+def reopen(world: World) -> str | None:
+    """The last closed period is reopened."""
+    closed = world.disk.ledger.periods().closed
+    if not closed or world.random.random() < 0.5:
+        return None
+    reopen_period(world.disk.ledger, closed[-1], reason="found wrong", by="ann", at_ns=2)
+    world.papers_kept.pop(closed[-1])
+    return f"{closed[-1].name} reopened"
+
+
+def kill_import(world: World) -> str:
+    """We are killed while a bill is imported; its sender sends it again."""
+    name, lines = world.name("bill"), tuple(_a_line(world) for _ in range(2))
+    survived = _killed(world, lambda: _deliver(world, name, lines))
+    known = {charge.id for charge in world.disk.books.charges()}
+    landed = [line for line in lines if line.id in known]
+    if len(landed) not in (0, len(lines)):
+        raise AssertionError(f"half a bill landed: {len(landed)} lines of {len(lines)}")
+    if survived is None:
+        _deliver(world, name, lines)
+    return f"{name} imported, killed {'after' if landed else 'before'} it landed"
+
+
+def kill_close(world: World) -> str:
+    """We are killed while a period is closed."""
+    period, before = world.open_period, world.disk.ledger.head()
+    _killed(world, lambda: _close(world))
+    after = world.disk.ledger.head()
+    if after == before:
+        return f"{period.name} not closed, killed before"
+    world.papers_kept[period] = sealed_paper(world.disk.ledger, period) or b""
+    return f"{period.name} closed, killed after"
+
+
+EVENTS: Final[tuple[tuple[int, Event], ...]] = (
+    (8, serve),
+    (3, arrive_late),
+    (1, send_twice),
+    (3, report_activity),
+    (1, break_disk),
+    (5, bill),
+    (2, bill_again),
+    (1, bill_restated),
+    (2, correct),
+    (3, price),
+    (1, other_rules),
+    (5, close),
+    (2, reopen),
+    (2, kill_import),
+    (2, kill_close),
+)
+"""What can happen, and how often beside the others."""
+
+
+class View(NamedTuple):
+    """A world and what its books say now: of each closed period, the first open one, and the rest."""
+
+    world: World
+    closed: tuple[tuple[Period, Statement], ...]
+    open: Statement
+    rest: Statement
+
+
+Check: TypeAlias = Callable[[View], None]
+
+
+def nothing_lost_or_doubled(view: View) -> None:
+    """Theorem 3: what is recorded is what was accepted, once; received = the sum of its fates."""
+    _same("charges", {c.id: c for c in view.world.disk.books.charges()}, view.world.told_charges)
+    with view.world.journal.reads() as reads:
+        facts = reads.facts(0, _horizon_ns(view.world))
+    _same("usages", {u.call_id: u for u in facts.usages}, view.world.told_usages)
+    _same("activities", {(a.source, a.id): a for a in facts.activities}, view.world.told_activities)
+    fates = view.world.received
+    _same("received", fates["received"], fates["accepted"] + fates["duplicate"] + fates["conflict"])
+
+
+def every_charge_is_billed_once(view: View) -> None:
+    """Theorems 7 and 12: over all periods, closed and open, billed = allocated = all charges."""
+    statements = [statement for _, statement in view.closed] + [view.open, view.rest]
+    charged_pico = sum(charge.amount_pico for charge in view.world.told_charges.values())
+    _same("billed", sum(s.billed_pico for s in statements), charged_pico)
+    _same("allocated", sum(s.allocated_pico for s in statements), charged_pico)
+
+
+def every_call_earns_once(view: View) -> None:
+    """Theorems 1 and 14: each call earned what its tokens cost under the plans of its own period."""
+    sealed = {
+        close.period: booked(view.world.disk.ledger, [close], close.period).papers.plans
+        for close in standing(view.world.disk.ledger.records())
+    }
+    earned_pico = 0
+    for usage in view.world.told_usages.values():
+        plans = next(
+            (p for q, p in sealed.items() if q.span.holds(usage.opened_ns)), view.world.plans
+        )
+        earned_pico += _earned_pico(usage, plans)
+    statements = [statement for _, statement in view.closed] + [view.open, view.rest]
+    _same("revenue", sum(s.revenue_pico for s in statements), earned_pico)
+
+
+def closed_stays_closed(view: View) -> None:
+    """Theorem 12: what was sealed reads as it did; the chain holds."""
+    findings = tuple(audit_chain(view.world.disk.ledger))
+    _same("findings in the chain", findings, ())
+    for period, paper in view.world.papers_kept.items():
+        _same(
+            f"the statement of {period.name}", sealed_paper(view.world.disk.ledger, period), paper
+        )
+    closed = view.world.disk.ledger.periods().closed
+    _same("closed periods", set(closed), set(view.world.papers_kept))
+
+
+def corrections_make_it_right(view: View) -> None:
+    """Theorem 12: the sealed figures and their corrections are what would be sealed today."""
+    closes = standing(view.world.disk.ledger.records())
+    for period, _ in view.closed:
+        before = booked(view.world.disk.ledger, [c for c in closes if c.period == period], period)
+        papers, _ = with_late(before.papers, view.world.papers(period.span))
+        now = drawn(papers)
+        corrections = [
+            correction
+            for statement in (*(s for _, s in view.closed), view.open)
+            for correction in statement.corrections
+            if correction.period == period
+        ]
+        lines = [before.statement.lines, *(c.lines for c in corrections)]
+        _same(f"lines of {period.name}", _summed(lines), _summed([now.lines]))
+        entries = [before.statement.entries, *(c.entries for c in corrections)]
+        _same(f"accounts of {period.name}", _accounts(entries), _accounts([now.entries]))
+
+
+def late_is_posted_in_the_open(view: View) -> None:
+    """Theorem 12: nothing is posted in a closed period; what corrects one says which."""
+    periods = view.world.disk.ledger.periods()
+    for charge in view.world.told_charges.values():
+        posted = posting_period(charge, periods)
+        assert posted not in periods.closed, f"{charge.id} would be posted in {posted.name}"
+        touched = {p for p in periods.closed if p.end_ns > charge.period_start_ns} & {
+            p for p in periods.closed if p.start_ns < charge.period_end_ns
+        }
+        _same("corrected periods", set(corrects(charge, periods)), touched)
+
+
+def in_any_order(view: View) -> None:
+    """Theorem 13: the same papers in another order give the same bytes."""
+    papers = view.world.papers(Span(view.rest.start_ns, view.rest.end_ns))
+    again = drawn(_shuffled(papers, view.world.random.random()))
+    _same("the bytes of a statement", msgspec.json.encode(again), msgspec.json.encode(view.rest))
+
+
+def alike_costs_alike(view: View) -> None:
+    """Theorem 15: equal work in a step weighs the same to the nanosecond; no work, nothing."""
+    with view.world.journal.reads() as reads:
+        facts = reads.facts(0, _horizon_ns(view.world))
+    drivers = Drivers(facts, view.world.rules.catalog)
+    for step in facts.steps[-3:]:
+        shares = drivers.step_shares(step, step.duration_ns)
+        work = {
+            c.call_id: (c.prefill_tokens, c.decode_tokens, c.context_tokens) for c in step.calls
+        }
+        for one, other in itertools.combinations(work, 2):
+            if work[one] == work[other]:
+                ours, theirs = (_of_call(shares, call) for call in (one, other))
+                assert abs(ours - theirs) <= 2, f"{one} weighs {ours}, {other} {theirs}"
+        for call, (prefill, decode, _) in work.items():
+            if not prefill and not decode:
+                _same(f"the share of {call}", _of_call(shares, call), 0)
+
+
+CHECKS: Final[tuple[tuple[tuple[int, ...], Check], ...]] = (
+    ((3,), nothing_lost_or_doubled),
+    ((7, 12), every_charge_is_billed_once),
+    ((1, 14), every_call_earns_once),
+    ((12,), closed_stays_closed),
+    ((12,), late_is_posted_in_the_open),
+    ((13,), in_any_order),
+    ((15,), alike_costs_alike),
+)
+"""Checked after every event, by theorem. Drawing up the statements of a `View` checks `VALIDATIONS` too:
+theorems 1 to 11 and 14."""
+
+FINAL_CHECKS: Final[tuple[tuple[tuple[int, ...], Check], ...]] = (
+    ((12,), corrections_make_it_right),
+)
+"""Checked after every close and at the end, with a whole audit."""
+
+
+def run_world(seed: int, steps: int = STEPS) -> list[str]:
+    """Let the world of `seed` live for `steps` events; what happened, event by event.
+
+    WorldFailedError when a theorem does not hold.
+    """
+    happened: list[str] = []
+    with _folder() as folder:
+        world = World(seed, folder)
+        try:
+            for _ in range(steps):
+                happened.append(_next(world))
+                _check(world, last=len(happened) == steps)
+        except (AssertionError, InferworksError) as error:
+            listed = "\n".join(f"  {number:3}  {text}" for number, text in enumerate(happened))
+            raise WorldFailedError(
+                f"seed {seed}, after event {len(happened) - 1}: {error}\n{listed}\nreplay: python -m "
+                f"inferworks.testing.worlds --seed {seed} --steps {steps}"
+            ) from error
+        finally:
+            world.disk.close()
+    return happened
+
+
+def _next(world: World) -> str:
+    """Pick events until one can happen."""
+    weights, events = zip(*EVENTS, strict=True)
+    while True:
+        [event] = world.random.choices(events, weights)
+        done = event(world)
+        if done is not None:
+            return f"{event.__name__}: {done}"
+
+
+def _check(world: World, *, last: bool) -> None:
+    view = _view(world)
+    for _, check in CHECKS:
+        check(view)
+    if last:
+        for _, check in FINAL_CHECKS:
+            check(view)
+        _same("findings", audit(world.disk.ledger, world), ())
+
+
+def _view(world: World) -> View:
+    ledger, period = world.disk.ledger, world.open_period
+    closed = tuple((p, statement_of(ledger, world, p)) for p in ledger.periods().closed)
+    rest = Span(period.end_ns, max(_horizon_ns(world), period.end_ns + 1))
+    return View(world, closed, statement_of(ledger, world, period), drawn(world.papers(rest)))
+
+
+def _a_call(world: World, replica: str, start_ns: int) -> Usage:
+    dice = world.random
+    tokens = Tokens(input=dice.randint(0, 500), output=dice.randint(0, 200))
+    opened_ns = max(0, start_ns - dice.randint(0, 20))
+    return a_usage(
+        world.name("call"),
+        customer=dice.choice(_CUSTOMERS),
+        purpose=dice.choice([Purpose.SERVE_PAID, Purpose.SERVE_PAID, *Purpose]),
+        opened_ns=opened_ns,
+        tokens=tokens,
+        outcome=dice.choice([Outcome.ANSWERED, Outcome.ANSWERED, *Outcome]),
+        sent_bytes=dice.randint(0, 1_000),
+        legs=[a_leg(replica, (opened_ns, start_ns + 30), tokens)],
+    )
+
+
+def _an_activity(world: World) -> Activity:
+    dice = world.random
+    start_ns = dice.randint(0, world.now_ns)
+    length_ns = dice.randint(1, 400)
+    return an_activity(
+        f"run-{dice.randint(0, 30)}",
+        dice.choice(["node-0", "node-1"]),
+        (start_ns, start_ns + length_ns),
+        dice.randint(0, length_ns),
+        purpose=dice.choice(list(Purpose)),
+    )
+
+
+def _a_line(world: World) -> Charge:
+    dice = world.random
+    start_ns = dice.randint(0, world.now_ns + 300)
+    category, resource = dice.choice(_RESOURCES)
+    amount_pico = dice.randint(-(10**12), 10**13)
+    line = a_charge(
+        world.name("line"),
+        "0",
+        (start_ns, start_ns + dice.randint(1, 1_500)),
+        category=category,
+        resource=resource,
+        natural_class=dice.choice(list(NaturalClass)),
+    )
+    return replace(line, amount_pico=amount_pico)
+
+
+def _deliver(world: World, name: str, lines: tuple[Charge, ...]) -> str:
+    """Import a file, and note what is in the books from now on."""
+    done = world.disk.books.add(bill_file(name, name.encode()), "focus", lines, 1)
+    fresh: dict[str, Charge] = {
+        line.id: line for line in lines if line.id not in world.told_charges
+    }
+    if done.accepted + done.duplicate != len(lines):
+        raise AssertionError(f"{name}: {done} of {len(lines)} lines")
+    world.told_charges.update(fresh)
+    world.files.append((name, lines))
+    return f"{name} with {len(lines)} lines, {done.accepted} of them new"
+
+
+def _close(world: World) -> str:
+    period = world.open_period
+    try:
+        closed = close_period(world.disk.ledger, world, period, by="ann", at_ns=1)
+    except UserError as error:
+        if "quarantine" not in str(error):
+            raise
+        closed = close_period(
+            world.disk.ledger, world, period, by="ann", at_ns=1, accept="disputed"
+        )
+    if closed.record.number == 0:
+        _same("what the first record follows", closed.record.previous, FIRST)
+    world.papers_kept[period] = sealed_paper(world.disk.ledger, period) or b""
+    return f"{period.name} closed, correcting {[p.name for p in closed.record.corrects]}"
+
+
+def _killed(world: World, work: Callable[[], str]) -> str | None:
+    """Do `work` with a lit fuse; None when we were killed, else what it did."""
+    world.disk.fuse.left = world.random.randint(0, 40)
+    try:
+        done = work()
+    except Kill:
+        world.disk.kill()
+        return None
+    world.disk.fuse.left = None
+    return done
+
+
+def _earned_pico(usage: Usage, plans: Sequence[PricePlan]) -> int:
+    """What a call earned, worked out by itself from its tokens and the price in force."""
+    plan = plan_at(plans, usage.customer, usage.opened_ns)
+    if plan is None or usage.purpose not in EARNING or usage.outcome not in PAYING:
+        return 0
+    terms = plan.terms
+    input_pico = terms.rate_of(Unit.INPUT_TOKENS, usage.model) or 0
+    output_pico = terms.rate_of(Unit.OUTPUT_TOKENS, usage.model) or 0
+    return usage.tokens.input * input_pico + usage.tokens.output * output_pico
+
+
+def _horizon_ns(world: World) -> int:
+    """After everything that anything is about."""
+    ends = [charge.period_end_ns for charge in world.told_charges.values()]
+    ends += [activity.end_ns for activity in world.told_activities.values()]
+    return max(world.now_ns, *ends, 0) + 1 if ends else world.now_ns + 1
+
+
+def _summed(rows: Sequence[Sequence[Any]]) -> dict[Any, int]:
+    """Amounts by everything else that a row says, those of zero left out."""
+    sums: Counter[Any] = Counter()
+    for row in itertools.chain(*rows):
+        sums[replace(row, amount_pico=0)] += row.amount_pico
+    return {key: amount_pico for key, amount_pico in sums.items() if amount_pico}
+
+
+def _accounts(entries: Sequence[Sequence[Any]]) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    for entry in itertools.chain(*entries):
+        for posting in entry.postings:
+            sums[posting.account] += posting.amount_pico
+    return {account: amount_pico for account, amount_pico in sums.items() if amount_pico}
+
+
+def _of_call(shares: Mapping[tuple[str, ...], int], call: str) -> int:
+    return sum(share for leaf, share in shares.items() if call in leaf)
+
+
+def _shuffled(papers: Papers, seed: float) -> Papers:
+    order = random.Random(seed)  # noqa: S311 as above
+
+    def mixed(things: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(order.sample(things, len(things)))
+
+    facts = papers.facts
+    return replace(
+        papers,
+        charges=mixed(papers.charges),
+        plans=mixed(papers.plans),
+        facts=Facts(
+            usages=mixed(facts.usages),
+            steps=mixed(facts.steps),
+            capacity=mixed(facts.capacity),
+            activities=mixed(facts.activities),
+        ),
+    )
+
+
+def _same(what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise AssertionError(f"{what}: {_short(found)}, must be {_short(expected)}")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+@functools.cache
+def _gaap() -> Policy:
+    return load_policy("gaap")
+
+
+@functools.cache
+def _rules(method: Method) -> Rules:
+    shipped = shipped_rules()
+    return replace(shipped, pools=tuple(replace(pool, method=method) for pool in shipped.pools))
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder in memory where the system has one, so that a world costs no disk."""
+    memory = Path("/dev/shm")  # noqa: S108 a fresh folder is made in it
+    where = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="inferworks-world-", dir=where) as name:
+        yield Path(name)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one world and tell what happened in it, or many; 1 when one of them fails."""
+    parser = argparse.ArgumentParser(prog="python -m inferworks.testing.worlds")
+    parser.add_argument("--seed", type=int, default=1, help="the world, or the first of them")
+    parser.add_argument("--seeds", type=int, default=1, help="how many worlds")
+    parser.add_argument("--steps", type=int, default=STEPS, help="events in each")
+    wanted = parser.parse_args(arguments)
+    started = time.perf_counter()
+    try:
+        for seed in range(wanted.seed, wanted.seed + wanted.seeds):
+            happened = run_world(seed, wanted.steps)
+    except WorldFailedError as failure:
+        print(failure)  # noqa: T201 this is a command
+        return 1
+    if wanted.seeds == 1:
+        print("\n".join(happened))  # noqa: T201
+    took = time.perf_counter() - started
+    print(f"{wanted.seeds} worlds hold, {wanted.seeds / took:.1f} a second")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
