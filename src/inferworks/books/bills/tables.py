@@ -36,6 +36,8 @@ EXACT_DIGITS = 15
 
 _PARQUET_MAGIC = b"PAR1"
 _BATCH_ROWS = 8192
+_SHARED_CELLS = 100_000
+"""Cells of one text are one string, among this many: most of a bill repeats itself."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -83,10 +85,14 @@ def _csv(name: str, raw: bytes) -> Table:
 
 
 def _csv_rows(reader: Any, header: tuple[str, ...]) -> Iterator[RawRow]:
+    seen: dict[str, str] = {}
     try:
         for values in reader:
             if len(values) == len(header):
-                yield RawRow(reader.line_num, dict(zip(header, values, strict=True)))
+                cells = [seen.setdefault(value, value) for value in values]
+                yield RawRow(reader.line_num, dict(zip(header, cells, strict=True)))
+                if len(seen) > _SHARED_CELLS:
+                    seen.clear()
             elif values:
                 reason = f"has {len(values)} cells where the header has {len(header)}"
                 yield RawRow(reader.line_num, None, reason)
