@@ -95,9 +95,7 @@ def work_out(
     rules: Rules,
 ) -> Workings:
     """Every stage from charges and facts to lines and entries. MoneyError on a foreign currency."""
-    given = tuple(sorted((c for c in charges if _meets(c, span)), key=lambda charge: charge.id))
-    _refuse_foreign(given, currency)
-    accrued = tuple(accrue(charge, span) for charge in given)
+    given, accrued = accrued_charges(charges, span, currency)
     drivers = Drivers(facts, rules.catalog)
     allocated = allocate_all(accrued, rules.pools, drivers)
     revenue = rate(facts.usages, plans, span, currency)
@@ -116,6 +114,15 @@ def work_out(
         lines=lines_of(allocated, policy),
         pools=rules.pools,
     )
+
+
+def accrued_charges(
+    charges: Iterable[Charge], span: Span, currency: str
+) -> tuple[tuple[Charge, ...], tuple[Charge, ...]]:
+    """The charges that meet `span`, by id, whole and cut to it. MoneyError on a foreign currency."""
+    given = tuple(sorted((c for c in charges if _meets(c, span)), key=lambda charge: charge.id))
+    _refuse_foreign(given, currency)
+    return given, tuple(accrue(charge, span) for charge in given)
 
 
 def accrue(charge: Charge, span: Span) -> Charge:
