@@ -1,0 +1,125 @@
+"""Prepaid credit: owed until it is used or expires, and never below zero."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inferworks.accounts.credit import Credit
+from inferworks.books.entry import balances, trial_balance
+from inferworks.books.months import DAY_NS
+from inferworks.books.rate import Item, Revenue
+from inferworks.books.span import Span
+from inferworks.books.wallet import breakage, days_of, wallet, wallet_entries
+from inferworks.errors import BooksError, MoneyError, UserError
+from inferworks.ids import CustomerId
+
+ACME = CustomerId("acme")
+
+
+def a_credit(name: str, day: int, amount: int, expires: int | None = None) -> Credit:
+    """Credit bought in the middle of a day; `expires` is a day as well."""
+    expires_ns = None if expires is None else expires * DAY_NS
+    return Credit(name, ACME, day * DAY_NS + DAY_NS // 2, amount, "USD", expires_ns)
+
+
+def days(**amounts: int) -> dict[int, int]:
+    """`d3=5`: the fourth day earned 5 picounits."""
+    return {int(name[1:]) * DAY_NS: amount for name, amount in amounts.items()}
+
+
+def span_of(first: int, last: int) -> Span:
+    """From the start of one day to the start of another."""
+    return Span(first * DAY_NS, last * DAY_NS)
+
+
+def test_a_wallet_by_hand() -> None:
+    """100 bought, 30 and 50 used, 20 expire; then nothing is left and the rest is owed by the customer."""
+    credit = a_credit("c1", 0, 100, expires=5)
+    first = wallet(ACME, [credit], {}, days(d0=30), span_of(0, 2))
+    assert (first.opening_pico, first.bought_pico, first.used_pico) == (0, 100, 30)
+    assert (first.expired_pico, first.closing_pico) == (0, 70)
+    second = wallet(ACME, [credit], days(d0=30), days(d3=50, d7=40), span_of(2, 10))
+    assert (second.opening_pico, second.bought_pico, second.used_pico) == (70, 0, 50)
+    assert (second.expired_pico, second.closing_pico) == (20, 0)
+
+
+def test_what_expires_soonest_is_used_first() -> None:
+    """Of three credits the one with the nearest date goes first, the one without a date last."""
+    bought = [a_credit("never", 0, 10), a_credit("late", 0, 10, 9), a_credit("soon", 0, 10, 4)]
+    uses = wallet(ACME, bought, {}, days(d1=25), span_of(0, 2)).uses
+    assert [(use.credit, use.amount_pico) for use in uses] == [
+        ("soon", 10),
+        ("late", 10),
+        ("never", 5),
+    ]
+
+
+def test_credit_is_used_on_its_day_and_not_before() -> None:
+    """The day it was bought on can use it; the day before cannot, nor the day it has expired."""
+    credit = a_credit("c", 3, 10, expires=5)
+    drawn = wallet(ACME, [credit], {}, days(d2=1, d3=2, d4=3, d5=4), span_of(0, 8))
+    assert [(use.day_ns // DAY_NS, use.amount_pico) for use in drawn.uses] == [(3, 2), (4, 3)]
+    assert drawn.expired_pico == 5
+
+
+def test_the_books_of_a_wallet_balance() -> None:
+    """Credit bought, used and expired leaves the liability at what is left, breakage in its account."""
+    bought = [a_credit("a", 0, 100, expires=5), a_credit("b", 1, 40)]
+    one = wallet(ACME, bought, {}, days(d0=30, d6=15), span_of(0, 10))
+    entries = wallet_entries([one], bought, "USD", span_of(0, 10))
+    assert trial_balance(entries) == {"USD": 0}
+    owed = balances(entries)["Liabilities:Credits:acme"]
+    (row,) = breakage([one])
+    assert (row.item, row.amount_pico) == (Item.BREAKAGE, 70)
+    assert -owed - row.amount_pico == one.closing_pico == 25
+    assert days_of(Revenue((row,)).rated, ACME) == {}
+
+
+def test_foreign_credit_is_refused() -> None:
+    """Credit in another currency than the books' is never added to them."""
+    with pytest.raises(MoneyError, match="kept in EUR"):
+        wallet_entries([], [a_credit("a", 0, 1)], "EUR", span_of(0, 1))
+
+
+def test_impossible_credit_is_refused() -> None:
+    """Credit is more than nothing, outlives its purchase, and a day never earns less than nothing."""
+    with pytest.raises(MoneyError):
+        a_credit("a", 0, 0)
+    with pytest.raises(UserError):
+        a_credit("a", 3, 1, expires=2)
+    with pytest.raises(BooksError):
+        wallet(ACME, [], {}, days(d0=-1), span_of(0, 1))
+
+
+_credits = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(1, 50), st.one_of(st.none(), st.integers(1, 6))),
+    max_size=5,
+).map(
+    lambda rows: [
+        a_credit(f"c{n}", day, amount, None if lasts is None else day + lasts)
+        for n, (day, amount, lasts) in enumerate(rows)
+    ]
+)
+_days = st.dictionaries(st.integers(0, 15).map(lambda day: day * DAY_NS), st.integers(0, 40))
+
+
+@settings(deadline=None)
+@given(bought=_credits, earned=_days, cut=st.integers(0, 16), seed=st.randoms())
+def test_nothing_is_lost_and_nothing_is_negative(bought, earned, cut, seed) -> None:
+    """At any cut: bought = used + expired + left, left is never negative, and the halves join up."""
+    before = {day: amount for day, amount in earned.items() if day < cut * DAY_NS}
+    after = {day: amount for day, amount in earned.items() if day >= cut * DAY_NS}
+    first = wallet(ACME, bought, {}, before, span_of(0, cut))
+    second = wallet(ACME, bought, before, after, span_of(cut, 20))
+    whole = wallet(ACME, bought, {}, earned, span_of(0, 20))
+    assert first.closing_pico == second.opening_pico >= 0
+    assert second.closing_pico == whole.closing_pico >= 0
+    assert whole.bought_pico == whole.used_pico + whole.expired_pico + whole.closing_pico
+    assert first.uses + second.uses == whole.uses
+    for day, amount in earned.items():
+        assert sum(use.amount_pico for use in whole.uses if use.day_ns == day) <= amount
+    shuffled = list(bought)
+    seed.shuffle(shuffled)
+    assert wallet(ACME, shuffled, {}, earned, span_of(0, 20)) == whole
