@@ -32,8 +32,8 @@ FOCUS_1_2 = (
     "ContractedCost ContractedUnitPrice EffectiveCost InvoiceId InvoiceIssuerName ListCost ListUnitPrice "
     "PricingCategory PricingCurrency PricingCurrencyContractedUnitPrice PricingCurrencyEffectiveCost "
     "PricingCurrencyListUnitPrice PricingQuantity PricingUnit ProviderName PublisherName RegionId "
-    "RegionName ResourceId ResourceName ResourceType ServiceCategory ServiceName ServiceSubcategory SkuId SkuMeter "
-    "SkuPriceDetails SkuPriceId SubAccountId SubAccountName SubAccountType Tags "
+    "RegionName ResourceId ResourceName ResourceType ServiceCategory ServiceName ServiceSubcategory SkuId "
+    "SkuMeter SkuPriceDetails SkuPriceId SubAccountId SubAccountName SubAccountType Tags "
 )
 FOCUS_1_3 = (
     "AllocatedMethodDetails AllocatedMethodId AllocatedResourceId AllocatedResourceName AllocatedTags "

@@ -1,0 +1,99 @@
+"""`inferworks books export` and `inferworks books report`, as somebody types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from inferworks.cli.books import books
+from inferworks.cli.books.formats import FORMATS
+
+BILL = """\
+BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ChargeCategory,ServiceCategory,\
+ServiceName,InvoiceIssuerName,ChargeDescription,ResourceId
+12.50,USD,2026-11-01T00:00:00Z,2026-12-01T00:00:00Z,Usage,Compute,Machines,Example Cloud,A node,local
+"""
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    """The exit status and everything that was printed."""
+    result = CliRunner().invoke(books, [str(argument) for argument in arguments])
+    text = str(result.exception) if result.exception and not result.output else result.output
+    return result.exit_code, text
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with one bill of one line."""
+    (tmp_path / "bill.csv").write_text(BILL)
+    code, text = run("import", tmp_path / "bill.csv", "--data", tmp_path / "data")
+    assert code == 0, text
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_is_written(form: str, data: Path, tmp_path: Path) -> None:
+    """The paths that are printed are the files that are there."""
+    out = tmp_path / "out"
+    out.mkdir()
+    code, text = run("export", form, "--data", data, "--out", out)
+    assert code == 0, text
+    assert sorted(map(Path, text.split())) == sorted(out.iterdir())
+
+
+def test_one_file_is_printed(data: Path) -> None:
+    """Without --out, so that it can be piped into its checker."""
+    code, text = run("export", "json", "--data", data, "--period", "2026-11")
+    assert code == 0, text
+    assert json.loads(text)["statement"]["billed"] == "12.50"
+
+
+def test_half_a_month_is_half_the_bill(data: Path) -> None:
+    """The span cuts what is exported as it cuts a statement."""
+    code, text = run("export", "json", "--data", data, "--from", "2026-11-01", "--to", "2026-11-16")
+    assert code == 0, text
+    assert json.loads(text)["charges"][0]["amount"] == "6.25"
+
+
+def test_a_closed_period_is_exported_as_it_was_sealed(data: Path, tmp_path: Path) -> None:
+    """A late bill does not change the closed month; it is a correction of the open one."""
+    assert run("close", "2026-11", "--data", data, "--begin")[0] == 0
+    late = tmp_path / "late.csv"
+    late.write_text(BILL.replace("12.50", "3.00").replace("A node", "A late line"))
+    assert run("import", late, "--data", data)[0] == 0
+    november = json.loads(run("export", "json", "--data", data, "--period", "2026-11")[1])
+    assert november["statement"]["billed"] == "12.50"
+    assert [charge["amount"] for charge in november["charges"]] == ["12.50"]
+    december = json.loads(run("export", "json", "--data", data, "--period", "2026-12")[1])
+    assert december["statement"]["billed"] == "3.00"
+    assert {row["period"] for row in december["corrections"]} == {"2026-11"}
+
+
+def test_several_files_need_a_folder(data: Path) -> None:
+    """The error says what to do."""
+    code, text = run("export", "csv", "--data", data)
+    assert code != 0
+    assert "name a folder for them with --out" in text
+
+
+def test_a_period_and_dates_contradict(data: Path) -> None:
+    """Only one of them can be meant."""
+    code, text = run(
+        "export", "json", "--data", data, "--period", "2026-11", "--from", "2026-11-02"
+    )
+    assert code == 2
+    assert "give --period, or --from and --to" in text
+
+
+def test_the_report_is_one_page(data: Path, tmp_path: Path) -> None:
+    """Without scripts or anything from elsewhere."""
+    out = tmp_path / "report.html"
+    code, text = run("report", "--data", data, "--out", out)
+    assert code == 0, text
+    page = out.read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "<script" not in page
+    assert "12.50" in page
