@@ -1,0 +1,402 @@
+"""Price plans of every kind: tables by hand, exact sums, nothing lost on the way down."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from inferworks.accounts.plan import (
+    AmountOff,
+    Graduated,
+    Package,
+    PercentOff,
+    PerUnit,
+    Price,
+    PricePlan,
+    Terms,
+    Tier,
+    Volume,
+)
+from inferworks.books.months import DAY_NS, month_of
+from inferworks.books.plans import discount_pico, scheme_pico
+from inferworks.books.rate import (
+    Item,
+    Label,
+    Rated,
+    Revenue,
+    Unpriced,
+    UsageSum,
+    buckets,
+    by_call,
+    rate,
+    rate_again,
+    rate_sums,
+)
+from inferworks.books.span import Span
+from inferworks.errors import BooksError
+from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
+from inferworks.meter.usage import Outcome, Tokens
+from inferworks.purpose import Purpose
+from inferworks.testing.books import a_usage
+from inferworks.units import PRICED_BY, Unit
+
+ACME, SMALL = CustomerId("acme"), ModelId("small")
+INPUT, CACHED = Unit.INPUT_TOKENS, Unit.CACHE_READ_TOKENS
+OUTPUT, REASONING = Unit.OUTPUT_TOKENS, Unit.REASONING_TOKENS
+NOVEMBER = month_of(20_410 * DAY_NS)
+TIERS = (Tier(100, 10), Tier(200, 6), Tier(None, 3))
+
+
+def label(day: int = 0, model: str = SMALL) -> Label:
+    """A label of a day of November."""
+    at_ns = NOVEMBER.start_ns + day * DAY_NS
+    who = (ACME, ProjectId("default"), KeyId("key-acme"))
+    return Label(*who, ModelId(model), Purpose.SERVE_PAID, at_ns)
+
+
+def a_plan(*prices: Price, since_ns: int = 0, **terms: object) -> PricePlan:
+    """A plan of ACME."""
+    return PricePlan(ACME, since_ns, Terms("USD", prices, **terms))
+
+
+def rated(plan: PricePlan, *used: tuple[Unit, int], span: Span = NOVEMBER) -> Revenue:
+    """What the first day's use comes to."""
+    return rate_sums([UsageSum(label(), *one) for one in used], plan, span)
+
+
+def items(revenue: Revenue) -> dict[str, int]:
+    """The amounts by item."""
+    sums: dict[str, int] = {}
+    for row in revenue.rated:
+        sums[row.item] = sums.get(row.item, 0) + row.amount_pico
+    return sums
+
+
+@pytest.mark.parametrize(
+    ("scheme", "amounts"),
+    [
+        (PerUnit(7), {0: 0, 1: 7, 100: 700, 10**12: 7 * 10**12}),
+        (Graduated(TIERS), {0: 0, 1: 10, 100: 1000, 101: 1006, 200: 1600, 201: 1603, 300: 1900}),
+        (Volume(TIERS), {0: 0, 1: 10, 100: 1000, 101: 606, 200: 1200, 201: 603, 300: 900}),
+        (Package(1000, 20), {0: 0, 1: 20, 1000: 20, 1001: 40, 2500: 60}),
+    ],
+    ids=["per unit", "graduated", "volume", "package"],
+)
+def test_schemes_by_hand(scheme, amounts) -> None:
+    """Each kind of price at its edges, as a person would reckon it."""
+    assert {quantity: scheme_pico(scheme, quantity) for quantity in amounts} == amounts
+
+
+def test_a_token_is_priced_by_the_nearest_price() -> None:
+    """Cached input without a price is input, reasoning is output; a model's own price comes first."""
+    terms = Terms(
+        "USD",
+        (
+            Price(INPUT, PerUnit(10)),
+            Price(OUTPUT, PerUnit(20)),
+            Price(REASONING, PerUnit(25)),
+            Price(INPUT, PerUnit(100), models=(ModelId("large"),)),
+        ),
+    )
+    large = ModelId("large")
+    units = (INPUT, CACHED, Unit.CACHE_WRITE_TOKENS, OUTPUT, REASONING)
+    assert [terms.rate_of(unit, SMALL) for unit in units] == [10, 10, 10, 20, 25]
+    assert [terms.rate_of(unit, large) for unit in units] == [100, 100, 100, 20, 25]
+    assert terms.price_of(Unit.REQUESTS, SMALL) is None
+
+
+def test_tiers_count_over_models_and_days() -> None:
+    """150 output tokens of two models on two days are 100 at 10 and 50 at 6, shared by their tokens."""
+    plan = a_plan(Price(OUTPUT, Graduated(TIERS)))
+    sums = [UsageSum(label(0), OUTPUT, 60), UsageSum(label(3, "large"), OUTPUT, 90)]
+    revenue = rate_sums(sums, plan, NOVEMBER)
+    assert revenue.amount_pico == 1300
+    assert [row.amount_pico for row in revenue.rated] == [780, 520]
+    assert {row.pico_per_unit for row in revenue.rated} == {None}
+
+
+def test_a_new_month_begins_at_the_first_tier() -> None:
+    """The sum of a month does not reach into the next."""
+    plan = a_plan(Price(OUTPUT, Graduated(TIERS)), Price(INPUT, PerUnit(0)))
+    days = (NOVEMBER.start_ns, NOVEMBER.end_ns)
+    usages = [a_usage(str(at), opened_ns=at, tokens=Tokens(output=150)) for at in days]
+    revenue = rate(usages, [plan], Span(NOVEMBER.start_ns, NOVEMBER.end_ns + DAY_NS), "USD")
+    assert revenue.amount_pico == 2 * 1300
+
+
+def test_a_subscription_with_included_units_by_hand() -> None:
+    """3000 a month, 1000 tokens included: 1500 tokens cost 500 of them more; a tenth a tenth of it."""
+    plan = a_plan(Price(OUTPUT, PerUnit(2), included=1000), subscription_pico=3000)
+    assert items(rated(plan, (OUTPUT, 1500))) == {Item.USAGE: 1000, Item.SUBSCRIPTION: 3000}
+    assert items(rated(plan, (OUTPUT, 400))) == {Item.USAGE: 0, Item.SUBSCRIPTION: 3000}
+    tenth = Span(NOVEMBER.start_ns, NOVEMBER.start_ns + 3 * DAY_NS)
+    assert items(rated(plan, (OUTPUT, 150), span=tenth)) == {
+        Item.USAGE: 100,
+        Item.SUBSCRIPTION: 300,
+    }
+
+
+def test_a_subscription_without_use_still_earns() -> None:
+    """Nobody called: the fee stands on a row of its own, for the time the plan was in force."""
+    plan = a_plan(since_ns=NOVEMBER.start_ns + 15 * DAY_NS, subscription_pico=3000)
+    (row,) = rate([], [plan], NOVEMBER, "USD").rated
+    assert (row.item, row.amount_pico, row.model) == (Item.SUBSCRIPTION, 1500, "(no model)")
+
+
+def test_discounts_and_minimum_by_hand() -> None:
+    """1000 of usage and 500 of fee, less a fifth, less 100, is 1100; the minimum of 1250 adds 150."""
+    plan = a_plan(
+        Price(OUTPUT, PerUnit(10)),
+        subscription_pico=500,
+        discounts=(PercentOff(1, 5), AmountOff(100)),
+        minimum_pico=1250,
+    )
+    assert items(rated(plan, (OUTPUT, 100))) == {
+        Item.USAGE: 1000,
+        Item.SUBSCRIPTION: 500,
+        Item.DISCOUNT: -400,
+        Item.MINIMUM: 150,
+    }
+    assert rated(plan).amount_pico == 1250
+
+
+def test_a_discount_is_never_more_than_there_is() -> None:
+    """An amount off stops at nothing; all off is all off; a third of 100 is 33."""
+    assert discount_pico([AmountOff(70), AmountOff(70)], 100, NOVEMBER, NOVEMBER) == 100
+    assert discount_pico([PercentOff(1, 1)], 100, NOVEMBER, NOVEMBER) == 100
+    assert discount_pico([PercentOff(1, 3)], 100, NOVEMBER, NOVEMBER) == 33
+
+
+def test_requests_can_be_sold() -> None:
+    """A price per request counts calls; requests without a price are not missed, tokens are."""
+    plan = a_plan(Price(Unit.REQUESTS, PerUnit(1000)))
+    calls = [a_usage(str(n), opened_ns=NOVEMBER.start_ns, tokens=Tokens(3, 2)) for n in range(4)]
+    revenue = rate(calls, [plan], NOVEMBER, "USD")
+    assert revenue.amount_pico == 4000
+    assert revenue.unpriced_units == (
+        Unpriced(ACME, SMALL, INPUT, 12),
+        Unpriced(ACME, SMALL, OUTPUT, 8),
+    )
+
+
+def test_a_new_plan_in_the_middle_of_a_month() -> None:
+    """Each plan rates its own part: fees by time, tiers from the start of that part."""
+    middle_ns = NOVEMBER.start_ns + 15 * DAY_NS
+    old = a_plan(Price(OUTPUT, Graduated(TIERS)), Price(INPUT, PerUnit(0)), subscription_pico=3000)
+    new = a_plan(Price(OUTPUT, PerUnit(1)), Price(INPUT, PerUnit(0)), since_ns=middle_ns)
+    days = (middle_ns - 1, middle_ns)
+    usages = [a_usage(str(at), opened_ns=at, tokens=Tokens(output=150)) for at in days]
+    revenue = rate(usages, [new, old], NOVEMBER, "USD")
+    assert items(revenue) == {Item.USAGE: 1300 + 150, Item.SUBSCRIPTION: 1500}
+    assert {row.plan_sha256 for row in revenue.rated} == {old.terms.sha256, new.terms.sha256}
+
+
+def test_revenue_goes_back_to_calls() -> None:
+    """The calls of a row share its amount by their tokens, to the last picounit."""
+    plan = a_plan(Price(OUTPUT, Package(100, 1000)), Price(INPUT, PerUnit(1)), subscription_pico=7)
+    tokens = {"a": Tokens(5, 10), "b": Tokens(5, 20), "failed": Tokens(9, 99)}
+    usages = [
+        a_usage(
+            name,
+            opened_ns=NOVEMBER.start_ns + n,
+            tokens=used,
+            outcome=Outcome.FAILED if name == "failed" else Outcome.ANSWERED,
+        )
+        for n, (name, used) in enumerate(tokens.items())
+    ]
+    revenue = rate(usages, [plan], NOVEMBER, "USD")
+    shares = {(row.item, row.unit): by_call(row, usages, [plan]) for row in revenue.rated}
+    assert shares[Item.USAGE, OUTPUT] == {"a": 333, "b": 667}
+    assert shares[Item.USAGE, INPUT] == {"a": 5, "b": 5}
+    assert sum(shares[Item.SUBSCRIPTION, None].values()) == 7
+
+
+@pytest.mark.parametrize(
+    "tokens", [Tokens(1, 1, 2, 0), Tokens(1, 1, 0, 2), Tokens(-1, 0), Tokens(5, 5, -1, 0)]
+)
+def test_a_part_is_never_more_than_its_whole(tokens) -> None:
+    """Counts that contradict themselves stop the books, by the name of the call."""
+    usage = a_usage("odd", tokens=tokens, opened_ns=NOVEMBER.start_ns)
+    with pytest.raises(BooksError, match=r"call odd: theorem 4"):
+        rate([usage], [a_plan(Price(INPUT, PerUnit(1)))], NOVEMBER, "USD")
+
+
+def test_an_amount_without_its_plan_is_noticed() -> None:
+    """Theorem 14: a row whose hash no plan has cannot be rated again."""
+    revenue = rated(a_plan(Price(INPUT, PerUnit(1))), (INPUT, 5))
+    with pytest.raises(BooksError, match="theorem 14"):
+        rate_again(revenue, [a_plan(Price(INPUT, PerUnit(2)))], NOVEMBER)
+
+
+def test_the_hash_of_terms_is_for_ever() -> None:
+    """The hash of known terms is what it always was: stored amounts must stay verifiable."""
+    terms = a_plan(Price(INPUT, PerUnit(500_000)), Price(OUTPUT, PerUnit(1_500_000))).terms
+    assert terms.sha256 == KNOWN_SHA256
+
+
+KNOWN_SHA256 = "3c7263651926b30df00555dc942c9f708a11417d496b4ec9862924727c733eb8"
+
+_rates = st.integers(0, 10**7)
+_steps = st.lists(st.tuples(st.integers(1, 400), _rates), max_size=3)
+
+
+def _tiers(steps: list[tuple[int, int]], last: int) -> tuple[Tier, ...]:
+    bound, tiers = 0, []
+    for width, pico in steps:
+        bound += width
+        tiers.append(Tier(bound, pico))
+    return (*tiers, Tier(None, last))
+
+
+_tiered = st.builds(_tiers, _steps, _rates)
+_schemes = st.one_of(
+    st.builds(PerUnit, _rates),
+    st.builds(Graduated, _tiered),
+    st.builds(Volume, _tiered),
+    st.builds(Package, st.integers(1, 500), _rates),
+)
+_discounts = st.one_of(
+    st.builds(AmountOff, st.integers(0, 10**9)),
+    st.tuples(st.integers(0, 97), st.integers(0, 97)).filter(lambda p: sum(p) > 0).map(
+        lambda p: PercentOff(p[0], sum(p))
+    ),
+)  # fmt: skip
+
+
+@st.composite
+def _terms(draw: st.DrawFn) -> Terms:
+    units = draw(st.lists(st.sampled_from(list(PRICED_BY)), unique=True))
+    prices = [
+        Price(unit, draw(_schemes), included=draw(st.sampled_from([0, 0, 150]))) for unit in units
+    ]
+    if INPUT in units and draw(st.booleans()):
+        prices.append(Price(INPUT, draw(_schemes), models=(SMALL,)))
+    return Terms(
+        "USD",
+        tuple(prices),
+        subscription_pico=draw(st.sampled_from([0, 10**9 + 7])),
+        minimum_pico=draw(st.sampled_from([0, 10**10 + 1])),
+        discounts=tuple(draw(st.lists(_discounts, max_size=2))),
+    )
+
+
+_sums = st.lists(
+    st.builds(
+        UsageSum,
+        st.builds(label, st.integers(0, 29), st.sampled_from(["small", "large"])),
+        st.sampled_from(list(PRICED_BY)),
+        st.integers(0, 500),
+    ),
+    max_size=8,
+)
+
+
+@settings(deadline=None)
+@given(terms=_terms(), sums=_sums, seed=st.randoms())
+def test_every_plan_keeps_the_theorems(terms, sums, seed) -> None:
+    """Any terms: independent of order, every unit in one bucket, the rows are the sums of the terms."""
+    plan = PricePlan(ACME, 0, terms)
+    revenue = rate_sums(sums, plan, NOVEMBER)
+    shuffled = list(sums)
+    seed.shuffle(shuffled)
+    assert rate_sums(shuffled, plan, NOVEMBER) == revenue
+    for unit in PRICED_BY:
+        given_units = sum(one.quantity for one in sums if one.unit is unit)
+        priced = sum(row.quantity for row in revenue.rated if row.unit is unit)
+        unpriced = sum(one.quantity for one in revenue.unpriced_units if one.unit is unit)
+        if unit is not Unit.REQUESTS:
+            assert priced + unpriced == given_units
+    assert revenue.amount_pico >= terms.minimum_pico
+    assert all(sum(r.amount_pico for r in rows) >= 0 for rows in _by_label(revenue).values())
+    for row in revenue.rated:
+        if row.pico_per_unit is not None:
+            assert row.amount_pico == row.quantity * row.pico_per_unit
+    assert rate_again(revenue, [plan], NOVEMBER).rated == revenue.rated
+
+
+def _by_label(revenue: Revenue) -> dict[Label, list[Rated]]:
+    rows: dict[Label, list[Rated]] = {}
+    for row in revenue.rated:
+        rows.setdefault(row.label, []).append(row)
+    return rows
+
+
+@settings(deadline=None)
+@given(tiers=_tiered, less=st.integers(0, 2000), more=st.integers(0, 2000))
+def test_more_never_costs_less_when_graduated(tiers, less, more) -> None:
+    """Graduated tiers and packages never fall; volume tiers may, which is what they are for."""
+    assert scheme_pico(Graduated(tiers), less) <= scheme_pico(Graduated(tiers), less + more)
+    package = Package(max(1, less), tiers[-1].pico_per_unit)
+    assert scheme_pico(package, less) <= scheme_pico(package, less + more)
+
+
+@settings(deadline=None)
+@given(scheme=_schemes, sums=_sums, included=st.sampled_from([0, 150]))
+def test_a_row_is_the_scheme_of_its_sum(scheme, sums, included) -> None:
+    """What comes back to models and days is exactly what the scheme makes of the month's sum."""
+    plan = a_plan(Price(OUTPUT, scheme, included=included))
+    used = [one for one in sums if one.unit is OUTPUT]
+    quantity = sum(one.quantity for one in used)
+    assert rate_sums(used, plan, NOVEMBER).amount_pico == scheme_pico(
+        scheme, max(0, quantity - included)
+    )
+
+
+@settings(deadline=None)
+@given(terms=_terms(), cut=st.integers(1, 29))
+def test_fees_of_adjoining_spans_add_up(terms, cut) -> None:
+    """A fee cut at any day, in two statements, is the fee."""
+    assume(not terms.discounts)
+    at_ns = NOVEMBER.start_ns + cut * DAY_NS
+    plan = PricePlan(ACME, 0, terms)
+    halves = [Span(NOVEMBER.start_ns, at_ns), Span(at_ns, NOVEMBER.end_ns)]
+    parts = [rate([], [plan], half, "USD").amount_pico for half in halves]
+    assert sum(parts) == rate([], [plan], NOVEMBER, "USD").amount_pico
+
+
+@settings(deadline=None)
+@given(
+    whole=st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)),
+    parts=st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)),
+)
+def test_buckets_sum_to_the_providers_totals(whole, parts) -> None:
+    """Theorem 4: input and output come apart into buckets and go together again."""
+    tokens = Tokens(*whole, min(parts[0], whole[0]), min(parts[1], whole[1]))
+    found = dict(buckets(tokens))
+    assert min(found.values()) >= 0
+    assert found[INPUT] + found[CACHED] == tokens.input
+    assert found[OUTPUT] + found[REASONING] == tokens.output
+
+
+@settings(deadline=None)
+@given(
+    terms=_terms(),
+    calls=st.lists(
+        st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, 29), st.booleans()),
+        max_size=8,
+    ),
+)
+def test_calls_and_their_sums_are_rated_alike(terms, calls) -> None:
+    """Whoever adds up the calls first gets the same rows; every row's calls sum to it."""
+    plan = PricePlan(ACME, 0, terms)
+    usages = [
+        a_usage(
+            str(n),
+            opened_ns=NOVEMBER.start_ns + day * DAY_NS,
+            tokens=Tokens(i, o, i // 2, o // 3),
+            model="small" if small else "large",
+        )
+        for n, (i, o, day, small) in enumerate(calls)
+    ]
+    revenue = rate(usages, [plan], NOVEMBER, "USD")
+    sums = [
+        UsageSum(label(day, "small" if small else "large"), unit, quantity)
+        for i, o, day, small in calls
+        for unit, quantity in (*buckets(Tokens(i, o, i // 2, o // 3)), (Unit.REQUESTS, 1))
+    ]
+    added = rate_sums(sums, plan, NOVEMBER)
+    assert added.rated == revenue.rated
+    for row in revenue.rated:
+        if row.unit is not None:
+            assert sum(by_call(row, usages, [plan]).values()) == row.amount_pico
