@@ -1,0 +1,131 @@
+"""Seeded worlds: whatever happens to the books, every theorem holds after every event."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from inferworks.books import close, correction
+from inferworks.books.ledger import Ledger
+from inferworks.testing import worlds
+from inferworks.testing.worlds import CHECKS, EVENTS, SEAL_CHECKS, WorldFailedError, run_world
+
+SEEDS = 1_000
+BATCH = 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
+def test_a_thousand_worlds_hold(first: int) -> None:
+    """No seed of a thousand finds a theorem broken; one that did would say how to replay it."""
+    for seed in range(first, first + BATCH):
+        run_world(seed)
+
+
+def test_some_worlds_hold_at_every_commit() -> None:
+    """A few worlds run with the quick tests, too, and a long one."""
+    for seed in range(SEEDS, SEEDS + 25):
+        run_world(seed)
+    run_world(1, steps=60)
+
+
+def test_a_seed_is_a_world() -> None:
+    """The same seed gives the same events, another seed others."""
+    assert run_world(7) == run_world(7)
+    assert run_world(7) != run_world(8)
+
+
+def test_every_kind_of_event_happens() -> None:
+    """Within a hundred worlds there is nothing in the list that never came about."""
+    happened = {text.partition(":")[0] for seed in range(100) for text in run_world(seed, 10)}
+    assert happened == {event.__name__ for _, event in EVENTS}
+
+
+def run_worlds(count: int) -> None:
+    """The worlds of the first `count` seeds."""
+    for seed in range(count):
+        run_world(seed)
+
+
+def a_late_record_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A close forgets that it took something late in, so the next one takes it in again."""
+    monkeypatch.setattr(close, "prefix_of", lambda period: f"lost/{period.name}/")
+    seal = Ledger.append
+
+    def forgetful(self: Ledger, record: Any, bodies: Any = ()) -> str:
+        if isinstance(record, close.Close):
+            record = replace(record, corrects=())
+        return seal(self, record, bodies)
+
+    monkeypatch.setattr(Ledger, "append", forgetful)
+
+
+def nothing_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes after the close is not looked for."""
+    monkeypatch.setattr(close, "with_late", lambda sealed, recorded: (sealed, ()))
+
+
+def reversals_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A correction books the new rows and forgets to reverse the old ones."""
+    monkeypatch.setattr(correction, "reversed_row", lambda row: replace(row, amount_pico=0))
+
+
+def closed_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statement of a closed period is drawn from what is recorded now."""
+
+    def today(ledger: Any, source: Any, period: Any) -> Any:
+        return close.drawn(source.papers(period.span))
+
+    monkeypatch.setattr(worlds, "statement_of", today)
+
+
+def a_close_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A close commits its record before its parts."""
+
+    def in_pieces(self: Ledger, record: Any, bodies: Any = ()) -> str:
+        sha256 = seal(self, record, ())
+        for body in bodies:
+            self._keep(body)
+        return sha256
+
+    seal = Ledger.append
+    monkeypatch.setattr(Ledger, "append", in_pieces)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        a_late_record_twice,
+        nothing_is_late,
+        reversals_lost,
+        closed_is_drawn_again,
+        a_close_in_pieces,
+    ],
+    ids=lambda fault: fault.__name__,
+)
+def test_a_planted_fault_is_found(
+    fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the fault in the books some world of two hundred fails, and prints its replay."""
+    fault(monkeypatch)
+    with pytest.raises(WorldFailedError, match=r"--seed \d+ --steps 14"):
+        run_worlds(200)
+
+
+def test_a_world_is_replayed_from_the_command_line() -> None:
+    """`--seed` prints the events of that world."""
+    command = [sys.executable, "-m", "inferworks.testing.worlds", "--seed", "7", "--steps", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[:5] == run_world(7, 5)
+
+
+def test_the_checks_say_which_theorems_they_check() -> None:
+    """Each check names in its docstring the theorems it is listed under."""
+    for numbers, check in (*CHECKS, *SEAL_CHECKS):
+        said = (check.__doc__ or "").partition(":")[0]
+        assert [str(n) for n in numbers] == [w.strip(",") for w in said.split() if w[0].isdigit()]
