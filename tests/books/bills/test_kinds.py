@@ -122,6 +122,7 @@ def test_depreciation_sums_to_cost_less_salvage(one: int, other: int, months: in
         (("100000.00", "-1"), "salvage"),
         ((",36,", ",0,"), "life_months"),
         ((",36,", ",1e3,"), "life_months"),
+        ((",36,", f",{'0' * 5000}36,"), "life_months"),
         (("straight-line", "sum-of-digits"), "method"),
         (("2026-01-31", "2026-01-31T09:00Z"), "in_service"),
         (("2026-01-31", "9999-01-31"), "in_service"),
@@ -171,6 +172,13 @@ def test_rates_are_rows_of_text() -> None:
     ):
         with pytest.raises(BillError, match="line 2, column"):
             read_rates(file(text.replace(before, after)), no_progress)
+
+
+@pytest.mark.parametrize("day", ["1970-01-01", "2026-11-01"])
+def test_a_span_without_length_is_refused(day: str) -> None:
+    """Nothing can be spread over no time, not even at the beginning of all times."""
+    text = PAYROLL.replace("2026-11-01", day).replace("2026-12-01", day)
+    assert "line 2, column end" in problems(text)[0]
 
 
 garbage = st.text(alphabet=st.sampled_from(list('1.-eE,"\n NULLT:Z2026=\x00é')), max_size=20)

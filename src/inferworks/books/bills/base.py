@@ -32,6 +32,7 @@ _MOMENT = re.compile(
 )
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _SHOWN = 60
+_WHOLE_DIGITS = 18
 _ABOUT = "about:"
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -146,26 +147,19 @@ class Cells:
 
     def moment_ns(self, column: str) -> int:
         """The moment in `column`, in nanoseconds since 1970-01-01 UTC."""
-        text = self.text(column)
-        if not text:
-            return 0
-        try:
-            return parse_moment_ns(text)
-        except ValueError as error:
-            self.note(column, str(error))
-            return 0
+        return self._moment_ns(column) or 0
 
     def period_ns(self, start_column: str, end_column: str) -> tuple[int, int]:
         """The period between the moments in two columns; it must have a length."""
-        start_ns, end_ns = self.moment_ns(start_column), self.moment_ns(end_column)
-        if start_ns and end_ns and end_ns <= start_ns:
+        start_ns, end_ns = self._moment_ns(start_column), self._moment_ns(end_column)
+        if start_ns is not None and end_ns is not None and end_ns <= start_ns:
             self.note(end_column, f"must be after {start_column} {self.row[start_column]!r}")
-        return start_ns, end_ns
+        return start_ns or 0, end_ns or 0
 
     def whole(self, column: str) -> int:
-        """The whole number in `column`, zero or more, that 63 bits hold."""
+        """The whole number in `column`, zero or more, of at most 18 digits."""
         text = self.text(column)
-        if text and not (text.isascii() and text.isdigit() and int(text[:20]) < 2**63):
+        if text and not (text.isascii() and text.isdigit() and len(text) <= _WHOLE_DIGITS):
             self.note(column, "must be a whole number, zero or more")
             return 0
         return int(text or "0")
@@ -184,6 +178,17 @@ class Cells:
         """The columns that are not in `read` and not empty, by name."""
         names = sorted(name for name in self.row if name not in read)
         return tuple((name, text) for name in names if (text := self.optional(name)))
+
+    def _moment_ns(self, column: str) -> int | None:
+        """The moment in `column`; None, and noted why, when there is none."""
+        text = self.text(column)
+        if not text:
+            return None
+        try:
+            return parse_moment_ns(text)
+        except ValueError as error:
+            self.note(column, str(error))
+            return None
 
     def _pico(self, column: str, text: str) -> int:
         if column in self._floats and _digits(text) > EXACT_DIGITS:

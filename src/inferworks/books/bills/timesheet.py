@@ -80,7 +80,7 @@ def _charge(bill: BillFile, cells: Cells) -> Charge:
         amount_pico=cells.amount_pico("pay"),
         effective_pico=None,
         currency=cells.text("currency"),
-        quantity=_minutes(cells),
+        quantity=str(cells.whole("minutes")),
         unit="Minutes",
         other=_other(cells),
     )
@@ -93,13 +93,6 @@ def _resource(cells: Cells) -> tuple[str, str]:
     if not node and not activity:
         cells.note("node", "name the node or the activity that the minutes went to")
     return (STAFF_ON_NODE, node) if node else (STAFF_ON_ACTIVITY, activity or "")
-
-
-def _minutes(cells: Cells) -> str:
-    text = cells.text("minutes")
-    if text and not (text.isascii() and text.isdigit()):
-        cells.note("minutes", "must be a whole number of minutes, zero or more")
-    return text
 
 
 def _other(cells: Cells) -> tuple[tuple[str, str], ...]:
