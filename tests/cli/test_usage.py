@@ -271,3 +271,11 @@ def test_what_an_activity_says_is_what_was_reported() -> None:
     (job,) = facts().activities
     assert isinstance(job, Activity)
     assert (job.source, job.quantity) == ("slurm", 3600 * 10**9)
+
+
+def test_a_key_may_be_made_to_report() -> None:
+    """`--reporter` is kept with the key; no other key has the right."""
+    assert inferworks("keys", "create", "--reporter", "--name", "gateway-b").exit_code == 0
+    assert inferworks("keys", "create").exit_code == 0
+    listed = json.loads(inferworks("keys", "list", "--json").stdout)
+    assert sorted(key["reporter"] for key in listed) == [False, True]

@@ -136,6 +136,7 @@ def _as_json(key: Key) -> dict[str, object]:
         "customer": key.customer,
         "project": key.project,
         "purpose": key.purpose,
+        "reporter": key.reporter,
         "allowed": key.allowed,
         "created": _iso(key.created_ns),
         "revoked": None if key.revoked_ns is None else _iso(key.revoked_ns),
