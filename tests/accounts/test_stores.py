@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, customer_id
+from inferworks.accounts.plan import PricePlan, Terms
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.errors import DataFolderError, UserError
@@ -62,3 +64,50 @@ def test_a_customer_name_is_short_and_plain(name: str) -> None:
     """Names that would be awkward in statements and paths are refused."""
     with pytest.raises(UserError, match="customer name"):
         customer_id(name)
+
+
+OLD_LAYOUT = """
+CREATE TABLE customer (id TEXT PRIMARY KEY, created_ns INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE price_plan (
+    customer TEXT NOT NULL REFERENCES customer, effective_ns INTEGER NOT NULL,
+    currency TEXT NOT NULL, input_pico_per_token INTEGER NOT NULL,
+    output_pico_per_token INTEGER NOT NULL, PRIMARY KEY (customer, effective_ns)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE key (
+    id TEXT PRIMARY KEY, secret_sha256 BLOB NOT NULL UNIQUE, hint TEXT NOT NULL, name TEXT NOT NULL,
+    customer TEXT NOT NULL REFERENCES customer, project TEXT NOT NULL, purpose TEXT NOT NULL,
+    allowed TEXT NOT NULL, created_ns INTEGER NOT NULL, revoked_ns INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE change (count INTEGER NOT NULL) STRICT;
+INSERT INTO change VALUES (3);
+INSERT INTO customer VALUES ('acme', 1);
+INSERT INTO price_plan VALUES ('acme', 7, 'USD', 500000, 1500000);
+PRAGMA user_version = 1;
+"""
+
+
+def test_older_accounts_are_brought_up_to_date(tmp_path: Path) -> None:
+    """A file with two prices per plan is read as the same prices, once it is opened for writing."""
+    path = tmp_path / "accounts.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(OLD_LAYOUT)
+    with pytest.raises(DataFolderError, match="inferworks up"):
+        SqliteAccounts(path, read_only=True)
+    wanted = [PricePlan.per_million(CustomerId("acme"), 7, "USD", "0.50", "1.50")]
+    for read_only in (False, True):
+        with closing(SqliteAccounts(path, read_only=read_only)) as accounts:
+            assert accounts.plans() == wanted
+            assert accounts.credits() == accounts.keys() == []
+
+
+def test_amounts_beyond_64_bits_are_kept(tmp_path: Path) -> None:
+    """Ten billion in picounits is more than SQLite's integers hold, and comes back exactly."""
+    huge = 10**22 + 1
+    acme = CustomerId("acme")
+    with closing(SqliteAccounts(tmp_path / "accounts.db")) as accounts:
+        accounts.add_customer(
+            Customer(acme, 1), PricePlan(acme, 1, Terms("USD", minimum_pico=huge))
+        )
+        accounts.add_credit(Credit("c", acme, 1, huge, "USD"))
+        assert accounts.plans()[0].terms.minimum_pico == huge
+        assert accounts.credits()[0].amount_pico == huge

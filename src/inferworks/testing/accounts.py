@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import fingerprint, mint
 from inferworks.accounts.keyring import KeyRing
@@ -20,6 +21,7 @@ def check_accounts(accounts: Accounts) -> None:
     """Check a new, empty `accounts` against the contract of the seam."""
     _check_customers(accounts)
     _check_plans(accounts)
+    _check_credits(accounts)
     _check_keys(accounts)
 
 
@@ -47,6 +49,17 @@ def _check_plans(accounts: Accounts) -> None:
     with pytest.raises(UserError, match="has a plan from that moment"):
         accounts.add_plan(PricePlan.per_token(ACME, 20, "USD", 1, 1))
     assert accounts.plans() == [first, second]
+
+
+def _check_credits(accounts: Accounts) -> None:
+    first, second = (Credit(name, ACME, ns, 10**30, "USD", 99) for name, ns in (("b", 5), ("a", 6)))
+    before = accounts.version()
+    accounts.add_credit(second)
+    accounts.add_credit(first)
+    assert accounts.credits() == [first, second]
+    assert accounts.version() != before
+    with pytest.raises(UserError, match="no customer nobody"):
+        accounts.add_credit(Credit("c", CustomerId("nobody"), 1, 1, "USD"))
 
 
 def _check_keys(accounts: Accounts) -> None:
