@@ -489,6 +489,8 @@ def _question_json(question: Question) -> dict[str, object]:
         "amount": format_pico(question.amount_pico),
         "cost_of_revenue": format_pico(question.cost_of_revenue_pico),
         "research_and_development": format_pico(question.research_and_development_pico),
+        "marginal": format_pico(question.marginal_pico),
+        "fully_loaded": format_pico(question.amount_pico),
         "lines": [line_json(line) for line in question.lines],
     }
 

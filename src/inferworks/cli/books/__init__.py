@@ -7,6 +7,11 @@ from inferworks.cli.lazy import LazyGroup
 VERBS = {
     "import": "inferworks.cli.books.import_bills:import_bills",
     "statement": "inferworks.cli.books.statement:statement",
+    "bridge": "inferworks.cli.books.bridge:show_bridge",
+    "economics": "inferworks.cli.books.economics:show_economics",
+    "compare": "inferworks.cli.books.compare:show_comparison",
+    "explain": "inferworks.cli.books.explain:show_explanation",
+    "methods": "inferworks.cli.books.methods:show_methods",
     "estimates": "inferworks.cli.books.estimates:estimates",
     "report": "inferworks.cli.books.report:report",
     "export": "inferworks.cli.books.export:export",

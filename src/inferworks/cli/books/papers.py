@@ -13,7 +13,7 @@ from inferworks.books.allocate import Allocated
 from inferworks.books.bills.base import parse_moment_ns
 from inferworks.books.charge import Charge
 from inferworks.books.close import Papers
-from inferworks.books.policy import load_policy
+from inferworks.books.policy import Policy, load_policy
 from inferworks.books.pools import default_pools, read_pools
 from inferworks.books.provisional import Accuracy
 from inferworks.books.span import Span
@@ -63,11 +63,16 @@ def worked_out(
     try:
         rules = _rules(pools_path)
         charges += estimated(folder, charges, facts.usages, rules.pools, span, currency).booked
-        workings = work_out(charges, facts, plans, load_policy(policy), currency, span, rules)
+        workings = work_out(charges, facts, plans, policy_of(config, policy), currency, span, rules)
         validate(workings)
         return workings
     except BooksError as error:
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
+
+
+def policy_of(config: Config, name: str) -> Policy:
+    """The policy called `name`: one that ships, one in `policies/` of the data folder, or a path."""
+    return load_policy(name, Path(config.data.folder) / "policies")
 
 
 def gathered(config: Config, policy: str, pools_path: Path | None, span: Span) -> Papers:
@@ -82,7 +87,7 @@ def gathered(config: Config, policy: str, pools_path: Path | None, span: Span) -
         charges=tuple(charges),
         facts=facts,
         plans=tuple(_plans(folder)),
-        policy=load_policy(policy),
+        policy=policy_of(config, policy),
         rules=rules,
     )
 

@@ -12,11 +12,10 @@ import msgspec
 from inferworks.books.charge import Charge
 from inferworks.books.close import Papers, drawn, sealed_papers, statement_of
 from inferworks.books.ledger import Ledger
-from inferworks.books.policy import load_policy
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, whole_span
 from inferworks.books.store import BookStore
-from inferworks.cli.books.papers import gathered
+from inferworks.cli.books.papers import gathered, policy_of
 from inferworks.config import Config
 from inferworks.errors import DataFolderError
 from inferworks.folder import DataFolder
@@ -86,7 +85,7 @@ def statement_of_period(
         papers = sealed_papers(ledger, period) if policy is not None else None
         if papers is None or papers.policy.name == policy:
             return statement_of(ledger, source, period)
-        wanted = load_policy(policy or papers.policy.name)
+        wanted = policy_of(config, policy or papers.policy.name)
         return drawn(msgspec.structs.replace(papers, policy=wanted))
 
 

@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.statement import Dimension, Row, Statement
 from inferworks.books.workings import Line
-from inferworks.cli.books.papers import drawn_up, moments
-from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import console, print_json
-from inferworks.money import round_pico
-from inferworks.units import NS_PER_SECOND
+from inferworks.cli.books.asked import asked, asking
+from inferworks.cli.books.figures import amount, places_of, print_figures, span_text
+from inferworks.cli.show import print_json
 
 _CAPTIONS = {
     Function.RESEARCH_AND_DEVELOPMENT: "Research and development",
     Function.SALES_AND_MARKETING: "Sales and marketing",
     Function.GENERAL_AND_ADMINISTRATIVE: "General and administrative",
 }
+_GROSS_MARGIN = "Gross margin"
 
 
 @click.command()
 @click.option("--by", type=click.Choice([d.value for d in Dimension]), help="Cut the statement.")
-@click.option("--from", "from_text", metavar="DATE", help="First day or moment (UTC).")
-@click.option("--to", "to_text", metavar="DATE", help="The day or moment to stop before (UTC).")
-@click.option("--policy", metavar="NAME", help="A shipped policy or a TOML file.  [default: gaap]")
-@click.option(
-    "--pools",
-    "pools_path",
-    type=click.Path(path_type=Path),
-    help="Rules for cost pools, instead of the shipped ones.",
-)
-@config_option
-@data_option
-@json_option
+@asking
 def statement(
     by: str | None,
+    period: str | None,
     from_text: str | None,
     to_text: str | None,
     policy: str | None,
@@ -52,23 +39,25 @@ def statement(
     """Print revenue, cost of revenue, gross margin and what else was spent.
 
     Without dates, it covers everything recorded. Amounts in tables are rounded for reading; --json has
-    every one exactly.
+    every one exactly, and beside each line the charges it is made of.
 
     \b
     Examples:
       inferworks books statement
       inferworks books statement --by customer
+      inferworks books statement --period 2026-11 --policy marginal
       inferworks books statement --from 2026-11-01 --to 2026-12-01 --json
     """
-    config = read_config(config_path, data_path)
-    start_ns, end_ns = moments(from_text, to_text)
-    drawn = drawn_up(config, policy or config.books.policy, pools_path, start_ns, end_ns)
+    drawn = asked(
+        period, from_text, to_text, policy, pools_path, config_path, data_path
+    ).statement()
+    cut = Dimension(by) if by else None
     if as_json:
-        print_json(drawn.to_json())
+        print_json(drawn.to_json(cut))
         return
     _print_statement(drawn)
-    if by:
-        _print_cut(drawn, Dimension(by))
+    if cut:
+        _print_cut(drawn, cut)
     else:
         _print_questions(drawn)
     for note in drawn.notes:
@@ -76,18 +65,19 @@ def statement(
 
 
 def _print_statement(drawn: Statement) -> None:
-    places = _places(drawn)
-    span = f"{_date(drawn.start_ns)} to {_date(drawn.end_ns)}"
-    click.echo(f"Statement in {drawn.currency}, policy {drawn.policy}, {span}\n")
+    places = places_of(drawn)
+    click.echo(f"Statement in {drawn.currency}, policy {drawn.policy}, {span_text(drawn)}\n")
     rows = [("Revenue", drawn.revenue_pico), ("Cost of revenue", drawn.cost_of_revenue_pico)]
     rows += _of_which(drawn, COST_OF_REVENUE)
-    rows += [("Gross margin", drawn.gross_margin_pico)]
+    rows += [(_GROSS_MARGIN, drawn.gross_margin_pico)]
     for function, caption in _CAPTIONS.items():
         if drawn.function_pico(function):
             rows += [(caption, drawn.function_pico(function)), *_of_which(drawn, (function,))]
+    if drawn.margin != _GROSS_MARGIN:
+        rows += [(drawn.margin, drawn.margin_pico)]
     rows += [("Billed", drawn.billed_pico), ("Allocated", drawn.allocated_pico)]
-    table = [(name, round_pico(pico, places=places)) for name, pico in rows]
-    _print_figures(("", f"AMOUNT {drawn.currency}"), table)
+    table = [(name, amount(pico, places)) for name, pico in rows]
+    print_figures(("", f"AMOUNT {drawn.currency}"), table)
 
 
 def _of_which(drawn: Statement, functions: Sequence[Function]) -> list[tuple[str, int]]:
@@ -101,11 +91,12 @@ def _of_which(drawn: Statement, functions: Sequence[Function]) -> list[tuple[str
 
 def _use(line: Line) -> str:
     unused = line.target.unused
-    return line.target.label if unused is None else f"unused capacity: {unused}"
+    use = line.target.label if unused is None else f"unused capacity: {unused}"
+    return f"committed: {use}" if line.function is Function.COMMITTED else use
 
 
 def _print_cut(drawn: Statement, dimension: Dimension) -> None:
-    places = _places(drawn)
+    places = places_of(drawn)
     columns = (
         dimension.value.upper(),
         "REVENUE",
@@ -122,7 +113,7 @@ def _print_cut(drawn: Statement, dimension: Dimension) -> None:
         drawn.research_and_development_pico,
         drawn.allocated_pico - drawn.cost_of_revenue_pico - drawn.research_and_development_pico,
     )
-    _print_figures(columns, [*rows, _cut_row(total, places)])
+    print_figures(columns, [*rows, _cut_row(total, places)])
 
 
 def _cut_row(row: Row, places: int) -> tuple[str, ...]:
@@ -133,43 +124,21 @@ def _cut_row(row: Row, places: int) -> tuple[str, ...]:
         row.research_and_development_pico,
         row.other_pico,
     )
-    return (row.name, *(round_pico(pico, places=places) for pico in amounts))
+    return (row.name, *(amount(pico, places) for pico in amounts))
 
 
 def _print_questions(drawn: Statement) -> None:
-    places = _places(drawn)
-    columns = ("THE FIVE QUESTIONS", "POOL", "AMOUNT", "COST OF REVENUE", "R&D")
+    """The five questions in three views: gross margin (two columns), marginal, fully loaded."""
+    places = places_of(drawn)
+    columns = ("THE FIVE QUESTIONS", "COST OF REVENUE", "R&D", "MARGINAL", "FULLY LOADED")
     rows = [
         (
             f"{question.number} {question.text}",
-            question.pool,
-            round_pico(question.amount_pico, places=places),
-            round_pico(question.cost_of_revenue_pico, places=places),
-            round_pico(question.research_and_development_pico, places=places),
+            amount(question.cost_of_revenue_pico, places),
+            amount(question.research_and_development_pico, places),
+            amount(question.marginal_pico, places),
+            amount(question.amount_pico, places),
         )
         for question in drawn.questions
     ]
-    _print_figures(columns, rows)
-
-
-def _print_figures(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table of amounts, which stand on the right; only the first column and POOL are words."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, name in enumerate(columns):
-        words = place == 0 or name == "POOL"
-        table.add_column(name, justify="left" if words else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
-    click.echo()
-
-
-def _places(drawn: Statement) -> int:
-    """Decimals to show: cents for a company, millionths for an afternoon."""
-    largest = max(abs(drawn.billed_pico), abs(drawn.revenue_pico))
-    return 2 if largest >= 1000 * 10**12 else 6
-
-
-def _date(at_ns: int) -> str:
-    moment = dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, dt.UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
+    print_figures(columns, rows)

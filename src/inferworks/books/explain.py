@@ -1,0 +1,454 @@
+"""Explain: the way down from a figure to the bill lines and the calls under it.
+
+A subject is written `kind:name`: a row of any cut (`customer:acme`, `model:...`, `purpose:serve-free`), a
+pool, one charge, or one call. Its cost is taken apart level by level (function, pool, bill line, the split
+that gave it this part, the calls behind it), and its revenue likewise (what was priced, then calls). The
+parts of every node sum to it, to the picounit; that is checked while the tree is built, and a node with
+too many parts ends in one that says how many more there are and what they sum to.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum, StrEnum, auto
+from typing import NamedTuple
+
+import msgspec
+
+from inferworks.books import drivers as d
+from inferworks.books.allocate import Allocated, Portion, Target
+from inferworks.books.charge import Charge
+from inferworks.books.drivers import Drivers, Leaf, Shares
+from inferworks.books.rate import Rated, by_call, label_of
+from inferworks.books.statement import Dimension, name_of, revenue_name
+from inferworks.books.workings import Line, Workings, line_of
+from inferworks.errors import BooksError, UserError
+from inferworks.ids import CallId
+from inferworks.meter.capacity import State
+from inferworks.meter.usage import Usage
+from inferworks.money import format_pico
+
+
+class Kind(StrEnum):
+    """What can be explained besides the rows of a cut."""
+
+    CALL = "call"
+    CHARGE = "charge"
+
+
+KINDS = (*(dimension.value for dimension in Dimension), *(kind.value for kind in Kind))
+
+
+class Subject(NamedTuple):
+    """What is to be explained: one of `KINDS`, and the name of one of it."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+class Ratio(msgspec.Struct, frozen=True):
+    """One split on the way: `quantity` of `whole` `unit` (a driver's unit)."""
+
+    stage: str
+    quantity: int
+    whole: int
+    unit: str
+
+    @property
+    def text(self) -> str:
+        """As people read it."""
+        return f"{self.stage}: {self.quantity} of {self.whole} {self.unit}"
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A figure and its parts. `amount_pico` is in picounits; the parts, if any are shown, sum to it."""
+
+    label: str
+    amount_pico: int
+    detail: str = ""
+    ratios: tuple[Ratio, ...] = ()
+    parts: tuple[Node, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON values; every amount an exact decimal string."""
+        return {
+            "label": self.label,
+            "amount": format_pico(self.amount_pico),
+            "detail": self.detail,
+            "ratios": [
+                {"stage": r.stage, "quantity": r.quantity, "whole": r.whole, "unit": r.unit}
+                for r in self.ratios
+            ],
+            "parts": [part.to_json() for part in self.parts],
+        }
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What a subject earned and cost, taken apart."""
+
+    subject: Subject
+    currency: str
+    policy: str
+    revenue: Node
+    cost: Node
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON values."""
+        return {
+            "subject": str(self.subject),
+            "currency": self.currency,
+            "policy": self.policy,
+            "revenue": self.revenue.to_json(),
+            "cost": self.cost.to_json(),
+        }
+
+
+class Bounds(NamedTuple):
+    """How much of a tree is shown: levels below the root, and parts of one node."""
+
+    depth: int = 6
+    width: int = 10
+
+
+USUAL_BOUNDS = Bounds()
+
+
+def parse_subject(text: str) -> Subject:
+    """The subject written as `kind:name`; UserError when it is none."""
+    kind, colon, name = text.partition(":")
+    if not (colon and name and kind in KINDS):
+        raise UserError(
+            f"cannot explain {text!r}: write KIND:NAME, where KIND is one of {', '.join(KINDS)}"
+        )
+    return Subject(kind, name)
+
+
+def explain(workings: Workings, subject: Subject, bounds: Bounds = USUAL_BOUNDS) -> Explanation:
+    """The way down from the figures of `subject`. UserError when nothing of that name is there."""
+    pieces = _cost(workings, subject)
+    shares = _revenue(workings, subject)
+    if not pieces and not shares:
+        raise UserError(
+            f"there is no {subject.kind} {subject.name!r} in this statement; "
+            f"{_known(workings, subject)}"
+        )
+    work = _Tree(workings, bounds)
+    return Explanation(
+        subject,
+        workings.currency,
+        workings.policy.name,
+        work.revenue(f"revenue of {subject}", shares),
+        work.cost(f"cost of {subject}", pieces, subject),
+    )
+
+
+class _Piece(NamedTuple):
+    """Part of a charge: what one split gave one target, or one call of it."""
+
+    item: Allocated
+    portion: Portion
+    line: Line
+    leaf: Leaf | None
+    amount_pico: int
+
+
+class _Share(NamedTuple):
+    """Part of the revenue: a row that was rated, or what one call has of it."""
+
+    rated: Rated
+    call_id: CallId | None
+    amount_pico: int
+
+
+def _cost(workings: Workings, subject: Subject) -> list[_Piece]:
+    """The pieces of cost that are the subject's."""
+    pieces = (
+        _Piece(item, portion, line, None, portion.amount_pico)
+        for item in workings.allocated
+        for portion, line in _portions(item, workings)
+    )
+    if subject.kind == Kind.CALL:
+        return [part for piece in pieces for part in _of_call(piece, subject.name)]
+    if subject.kind == Kind.CHARGE:
+        return [piece for piece in pieces if piece.item.charge.id == subject.name]
+    dimension = Dimension(subject.kind)
+    return [piece for piece in pieces if name_of(piece.line, dimension) == subject.name]
+
+
+def _portions(item: Allocated, workings: Workings) -> Iterable[tuple[Portion, Line]]:
+    """Each portion of a charge, and the line that it is part of."""
+    lines = {(row.target, row.method): line_of(row, workings.policy) for row in item.rows}
+    for portion in item.portions:
+        yield portion, lines[portion.target, portion.method]
+
+
+def _of_call(piece: _Piece, call_id: str) -> Iterable[_Piece]:
+    leaves = [leaf for leaf in piece.portion.leaves if leaf[0] in _CALLS and leaf[1] == call_id]
+    amounts = piece.portion.by_leaf() if leaves else {}
+    for leaf in leaves:
+        yield piece._replace(leaf=leaf, amount_pico=amounts[leaf])
+
+
+_CALLS = frozenset({d.CALL, d.UNKNOWN_CALL})
+
+
+def _revenue(workings: Workings, subject: Subject) -> list[_Share]:
+    """The revenue that is the subject's."""
+    rated = workings.revenue.rated
+    if subject.kind == Kind.CHARGE or subject.kind == Dimension.POOL:
+        return []
+    if subject.kind in _BY_CALL:
+        wanted = _calls_of(workings, subject)
+        return [
+            _Share(row, call_id, amount_pico)
+            for row, calls in _by_call(workings)
+            for call_id, amount_pico in calls.items()
+            if call_id in wanted
+        ]
+    dimension = Dimension(subject.kind)
+    return [
+        _Share(row, None, row.amount_pico)
+        for row in rated
+        if revenue_name(row, dimension) == subject.name
+    ]
+
+
+_BY_CALL = frozenset({Kind.CALL, Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP})
+"""What only calls tell of revenue."""
+
+
+def _calls_of(workings: Workings, subject: Subject) -> set[CallId]:
+    """The calls that were served at the subject's place, or the one that it is."""
+    if subject.kind == Kind.CALL:
+        return {CallId(subject.name)}
+    nobody = f"(no {subject.kind})"
+    return {
+        usage.call_id
+        for usage in workings.facts.usages
+        if (_served(usage, subject.kind) or nobody) == subject.name
+    }
+
+
+def _served(usage: Usage, kind: str) -> str:
+    return str(getattr(usage.legs[-1], kind)) if usage.legs else ""
+
+
+def _by_call(workings: Workings) -> Iterable[tuple[Rated, dict[CallId, int]]]:
+    """Every rated row, given back to its calls."""
+    usages: dict[object, list[Usage]] = defaultdict(list)
+    for usage in workings.facts.usages:
+        usages[label_of(usage)].append(usage)
+    for row in workings.revenue.rated:
+        yield row, by_call(row, usages[row.label], workings.plans)
+
+
+def _known(workings: Workings, subject: Subject) -> str:
+    """Names that could have been meant."""
+    if subject.kind == Kind.CALL:
+        return "its calls are listed by explaining a customer"
+    if subject.kind == Kind.CHARGE:
+        names = [str(item.charge.id) for item in workings.allocated]
+    else:
+        dimension = Dimension(subject.kind)
+        names = sorted({name_of(line, dimension) for line in workings.lines})
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"there are: {', '.join(names[:5]) or 'none'}{more}"
+
+
+class _Level(Enum):
+    """What cost is taken apart by, from the top."""
+
+    FUNCTION = auto()
+    POOL = auto()
+    CHARGE = auto()
+    SPLIT = auto()
+
+    def of(self, piece: _Piece) -> str:
+        """The part of this level that `piece` belongs to."""
+        match self:
+            case _Level.FUNCTION:
+                return piece.line.function.value
+            case _Level.POOL:
+                return f"pool {piece.line.pool}"
+            case _Level.CHARGE:
+                return f"charge {piece.item.charge.id}"
+            case _Level.SPLIT:
+                portion = piece.portion
+                return f"{portion.method} {portion.stage} -> {target_text(portion.target)}"
+
+
+_LEVELS = {
+    Dimension.POOL.value: (_Level.CHARGE, _Level.FUNCTION, _Level.SPLIT),
+    Kind.CHARGE.value: (_Level.FUNCTION, _Level.SPLIT),
+}
+"""The levels of subjects that fix one of them; the others have all."""
+
+
+class _Tree:
+    """Builds nodes whose parts sum to them, within bounds."""
+
+    def __init__(self, workings: Workings, bounds: Bounds) -> None:
+        self._workings, self._bounds = workings, bounds
+
+    def cost(self, label: str, pieces: Sequence[_Piece], subject: Subject) -> Node:
+        """The tree of cost: function, pool, bill line, split, call; without what the subject fixes."""
+        levels = _LEVELS.get(subject.kind, tuple(_Level))
+        depth = self._bounds.depth
+        above = _Level.CHARGE if subject.kind == Kind.CHARGE else None
+        return self._costs(label, pieces, levels, depth, above)
+
+    def revenue(self, label: str, shares: Sequence[_Share]) -> Node:
+        """The tree of revenue: what was priced, then calls."""
+        grouped: dict[str, list[_Share]] = defaultdict(list)
+        for share in shares:
+            grouped[_priced(share.rated)].append(share)
+        depth = self._bounds.depth
+        parts = [self._priced_node(name, grouped[name], depth - 1) for name in grouped]
+        return self._node(label, sum(s.amount_pico for s in shares), parts if depth else [])
+
+    def _costs(
+        self,
+        label: str,
+        pieces: Sequence[_Piece],
+        levels: Sequence[_Level],
+        depth: int,
+        above: _Level | None,
+    ) -> Node:
+        """The node of `pieces`, which are one part of the level `above`."""
+        bill = _bill_text(pieces[0].item.charge) if pieces and above is _Level.CHARGE else ""
+        if depth <= 0 or not pieces:
+            return Node(label, sum(piece.amount_pico for piece in pieces), bill)
+        if not levels:
+            return self._split_node(label, pieces)
+        grouped: dict[str, list[_Piece]] = defaultdict(list)
+        for piece in pieces:
+            grouped[levels[0].of(piece)].append(piece)
+        parts = [
+            self._costs(name, grouped[name], levels[1:], depth - 1, levels[0]) for name in grouped
+        ]
+        return self._node(label, sum(piece.amount_pico for piece in pieces), parts, bill)
+
+    def _split_node(self, label: str, pieces: Sequence[_Piece]) -> Node:
+        """What one split gave: its ratios from the top, and the calls behind it."""
+        drivers, first = self._workings.drivers, pieces[0]
+        amounts: dict[Leaf, int] = defaultdict(int)
+        for piece in pieces:
+            behind = (
+                piece.portion.by_leaf() if piece.leaf is None else {piece.leaf: piece.amount_pico}
+            )
+            for leaf, amount_pico in behind.items():
+                amounts[leaf] += amount_pico
+        parts = [Node(leaf_text(leaf, drivers), pico) for leaf, pico in amounts.items()]
+        whole_pico = sum(piece.amount_pico for piece in pieces)
+        return self._node(label, whole_pico, parts, "", ratios(first.item, first.portion))
+
+    def _priced_node(self, name: str, shares: Sequence[_Share], depth: int) -> Node:
+        amounts: dict[str, int] = defaultdict(int)
+        for share in shares:
+            if share.call_id is not None:
+                amounts[f"call {share.call_id}"] += share.amount_pico
+        if not amounts and depth > 0:
+            amounts = self._calls_behind(shares)
+        parts = [Node(call, amount_pico) for call, amount_pico in amounts.items()]
+        return self._node(name, sum(s.amount_pico for s in shares), parts if depth > 0 else [])
+
+    def _calls_behind(self, shares: Sequence[_Share]) -> dict[str, int]:
+        """What each call has of whole rows; a row that no call stands behind stays whole."""
+        amounts: dict[str, int] = defaultdict(int)
+        wanted = {share.rated.label for share in shares}
+        usages = [u for u in self._workings.facts.usages if label_of(u) in wanted]
+        for share in shares:
+            calls = by_call(share.rated, usages, self._workings.plans)
+            for call_id, amount_pico in calls.items():
+                amounts[f"call {call_id}"] += amount_pico
+            if not calls:
+                amounts["no call: a fee or a discount"] += share.amount_pico
+        return amounts
+
+    def _node(
+        self,
+        label: str,
+        amount_pico: int,
+        parts: Sequence[Node],
+        detail: str = "",
+        way: tuple[Ratio, ...] = (),
+    ) -> Node:
+        """A node whose parts sum to it, the largest first; BooksError when they do not."""
+        parts_pico = sum(part.amount_pico for part in parts)
+        if parts and parts_pico != amount_pico:
+            raise BooksError(
+                f"the parts of {label!r} sum to {format_pico(parts_pico)}, not {format_pico(amount_pico)}"
+            )
+        ordered = sorted(parts, key=lambda part: (-abs(part.amount_pico), part.label))
+        shown, rest = ordered[: self._bounds.width], ordered[self._bounds.width :]
+        if rest:
+            rest_pico = sum(part.amount_pico for part in rest)
+            shown.append(Node(f"and {len(rest)} more", rest_pico))
+        return Node(label, amount_pico, detail, way, tuple(shown))
+
+
+def ratios(item: Allocated, portion: Portion) -> tuple[Ratio, ...]:
+    """The splits on the way from a charge to a portion, from the top."""
+    stages = {split.stage: split.weights for split in item.apportionments}
+    kind, _, name = portion.stage.partition(" ")
+    way: list[Ratio] = []
+    if kind in ("active", "replica"):
+        way += _ratio("node", (d.REPLICA, name), stages, "node_ns")
+        state = State.ACTIVE.value if kind == "active" else str(portion.target.unused)
+        way += _ratio(f"replica {name}", (state,), stages, "replica_ns")
+    if kind == "pool":
+        for stage, weights in stages.items():
+            if stage.startswith("pools "):
+                way += _ratio(stage, ("pool", name), {stage: weights}, "weight")
+    if kind != "replica":
+        way += _ratio(portion.stage, portion.target.order(), stages, portion.unit)
+    return tuple(way)
+
+
+def _ratio(stage: str, key: Leaf, stages: Mapping[str, Shares], unit: str) -> list[Ratio]:
+    weights = stages.get(stage, {})
+    return [Ratio(stage, weights[key], sum(weights.values()), unit)] if key in weights else []
+
+
+def leaf_text(leaf: Leaf, drivers: Drivers) -> str:
+    """What a share ends at, in words."""
+    match leaf:
+        case (d.CALL, call_id, direction, _):
+            return f"call {call_id} {direction}".strip()
+        case (d.UNKNOWN_CALL, call_id, direction, _):
+            return f"call {call_id} {direction} (no record of it)"
+        case (d.ACTIVITY, source, activity_id):
+            description = drivers.activities[source, activity_id].description
+            return f"activity {source}/{activity_id} {description}".strip()
+        case (d.UNUSED, use):
+            return f"{use}: nobody"
+        case ("pool", name, *key):
+            return f"what pool {name} cost: {' '.join(filter(None, key))}"
+        case _:
+            return " ".join(leaf)
+
+
+def target_text(target: Target) -> str:
+    """A target in words."""
+    return " ".join(filter(None, target.order()))
+
+
+def _bill_text(charge: Charge) -> str:
+    """Where a charge stands on its bill, and what it comes to in this span."""
+    return (
+        f"{charge.issuer}, {charge.file} line {charge.row}: {charge.description} "
+        f"({format_pico(charge.amount_pico)} in this span)"
+    )
+
+
+def _priced(rated: Rated) -> str:
+    """What an amount of revenue is for, and its price where there is one."""
+    unit = rated.unit.value if rated.unit is not None else rated.item.value
+    price = ""
+    if rated.pico_per_unit is not None:
+        price = f" at {format_pico(rated.pico_per_unit * 10**6)} per million"
+    return f"{rated.model} {unit}{price}".strip()

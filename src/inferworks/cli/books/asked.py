@@ -1,0 +1,121 @@
+"""The span and the rules that a command of the books is asked for, and what is drawn up from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import click
+import msgspec
+
+from inferworks.books.close import Papers, sealed_papers
+from inferworks.books.statement import Statement
+from inferworks.books.validate import validate
+from inferworks.books.workings import Workings, work_out
+from inferworks.cli.books.papers import drawn_up, moments, policy_of, worked_out
+from inferworks.cli.books.sources import RecordedSource, open_ledger, statement_of_period
+from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.config import Config
+from inferworks.errors import BooksError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Asked(NamedTuple):
+    """What the command line asks for; the fields are those of its options."""
+
+    config: Config
+    period: str | None
+    from_text: str | None
+    to_text: str | None
+    policy: str | None
+    pools_path: Path | None
+
+    def statement(self) -> Statement:
+        """The statement: of a closed period as it was sealed, else as everything stands now."""
+        if self.period is not None:
+            return statement_of_period(self.config, self.period, self.policy, self.pools_path)
+        span = moments(self.from_text, self.to_text)
+        return drawn_up(self.config, self._policy, self.pools_path, *span)
+
+    def workings(self) -> Workings:
+        """The validated workings: of a closed period from what was sealed, corrections left out."""
+        if self.period is None:
+            span = moments(self.from_text, self.to_text)
+            return worked_out(self.config, self._policy, self.pools_path, *span)
+        papers = self._papers(self.period)
+        workings = work_out(
+            papers.charges,
+            papers.facts,
+            papers.plans,
+            papers.policy,
+            papers.currency,
+            papers.span,
+            papers.rules,
+        )
+        try:
+            validate(workings)
+        except BooksError as error:
+            raise click.ClickException(f"no statement can be drawn up: {error}") from error
+        return workings
+
+    def _papers(self, name: str) -> Papers:
+        with open_ledger(self.config, read_only=True) as ledger:
+            period = ledger.periods().named(name)
+            sealed = sealed_papers(ledger, period)
+        source = RecordedSource(self.config, self.policy, self.pools_path)
+        papers = sealed or source.papers(period.span)
+        if self.policy is None:
+            return papers
+        return msgspec.structs.replace(papers, policy=policy_of(self.config, self.policy))
+
+    @property
+    def _policy(self) -> str:
+        return self.policy or self.config.books.policy
+
+
+def asking(command: Command) -> Command:
+    """The options `--period`, `--from`, `--to`, `--policy`, `--pools`, `--config`, `--data`, `--json`."""
+    for option in reversed((*_SPAN, _POLICY, _POOLS, config_option, data_option, json_option)):
+        command = option(command)
+    return command
+
+
+def asking_without_policy(command: Command) -> Command:
+    """The same options without `--policy`."""
+    for option in reversed((*_SPAN, _POOLS, config_option, data_option, json_option)):
+        command = option(command)
+    return command
+
+
+def asked(
+    period: str | None,
+    from_text: str | None,
+    to_text: str | None,
+    policy: str | None,
+    pools_path: Path | None,
+    config_path: Path | None,
+    data_path: Path | None,
+) -> Asked:
+    """What the options say; BadParameter when a period is named beside dates."""
+    if period is not None and (from_text is not None or to_text is not None):
+        raise click.BadParameter("name a period or dates, not both", param_hint="--period")
+    config = read_config(config_path, data_path)
+    return Asked(config, period, from_text, to_text, policy, pools_path)
+
+
+_SPAN = (
+    click.option("--period", metavar="PERIOD", help="A month (2026-11), or START..END."),
+    click.option("--from", "from_text", metavar="DATE", help="First day or moment (UTC)."),
+    click.option("--to", "to_text", metavar="DATE", help="Day or moment to stop before (UTC)."),
+)
+_POLICY = click.option(
+    "--policy", metavar="NAME", help="gaap, marginal, full, or a TOML file.  [default: gaap]"
+)
+_POOLS = click.option(
+    "--pools",
+    "pools_path",
+    type=click.Path(path_type=Path),
+    help="Rules for cost pools, instead of the shipped ones.",
+)

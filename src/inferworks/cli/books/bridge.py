@@ -1,0 +1,52 @@
+"""`inferworks books bridge`: from the contribution to the fully loaded margin, pool by pool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from inferworks.books.bridge import Bridge, bridge
+from inferworks.cli.books.asked import asked, asking_without_policy
+from inferworks.cli.books.figures import amount, places_of, print_figures, span_text
+from inferworks.cli.show import print_json
+
+
+@click.command("bridge")
+@asking_without_policy
+def show_bridge(
+    period: str | None,
+    from_text: str | None,
+    to_text: str | None,
+    pools_path: Path | None,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Walk from revenue to the fully loaded margin, one line per pool.
+
+    Four margins on the way: the short run contribution, the same with used capacity, the gross margin,
+    and what is left after research, sales and administration. Every charge is taken off exactly once.
+
+    \b
+    Examples:
+      inferworks books bridge
+      inferworks books bridge --period 2026-11 --json
+    """
+    drawn = asked(period, from_text, to_text, None, pools_path, config_path, data_path).statement()
+    built = bridge(drawn)
+    if as_json:
+        print_json(built.to_json())
+        return
+    click.echo(f"Bridge in {built.currency}, {span_text(drawn)}\n")
+    print_figures(("", f"AMOUNT {built.currency}"), _rows(built, places_of(drawn)))
+
+
+def _rows(built: Bridge, places: int) -> list[tuple[str, str]]:
+    rows = [("Revenue", amount(built.revenue_pico, places))]
+    for step in built.steps:
+        for line in step.lines:
+            name = f"  - {step.step.value}: {line.pool} ({line.function.value})"
+            rows.append((name, amount(-line.cost_pico, places)))
+        rows.append((step.margin, amount(step.margin_pico, places)))
+    return rows

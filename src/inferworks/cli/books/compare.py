@@ -1,0 +1,74 @@
+"""`inferworks books compare`: two policies beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from inferworks.books.compare import Compared, Comparison, compare
+from inferworks.cli.books.asked import asked, asking_without_policy
+from inferworks.cli.books.figures import amount, places_of, print_figures, span_text
+from inferworks.cli.books.papers import policy_of
+from inferworks.cli.show import print_json
+
+_MOST_MOVED = 20
+
+
+@click.command("compare")
+@click.argument("one")
+@click.argument("other")
+@asking_without_policy
+def show_comparison(
+    one: str,
+    other: str,
+    period: str | None,
+    from_text: str | None,
+    to_text: str | None,
+    pools_path: Path | None,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare the policies ONE and OTHER: gaap, marginal, full, or one's own.
+
+    One's own is a TOML file: by its path, or by its name when it lies in policies/ of the data folder.
+    The money and who used what are the same under both; what differs is listed use by use.
+
+    \b
+    Examples:
+      inferworks books compare gaap marginal
+      inferworks books compare gaap ./ours.toml --period 2026-11 --json
+    """
+    question = asked(period, from_text, to_text, None, pools_path, config_path, data_path)
+    policies = [policy_of(question.config, name) for name in (one, other)]
+    found = compare(question.workings(), *policies)
+    if as_json:
+        print_json(found.to_json())
+        return
+    _print(found)
+
+
+def _print(found: Comparison) -> None:
+    places = places_of(found.one)
+    names = (found.one.policy.upper(), found.other.policy.upper())
+    click.echo(f"Two policies in {found.one.currency}, {span_text(found.one)}\n")
+    rows = [_row(row, places) for row in found.functions if row.one_pico or row.other_pico]
+    rows += [_row(row, places) for row in found.view]
+    print_figures(("", *names, "DIFFERENCE"), rows)
+    click.echo(f"Margin: {found.one.margin} / {found.other.margin}\n")
+    moved = [
+        (item.use, item.pool, f"{item.one} -> {item.other}", amount(item.amount_pico, places))
+        for item in found.moved[:_MOST_MOVED]
+    ]
+    rest = found.moved[_MOST_MOVED:]
+    if rest:
+        rest_pico = sum(item.amount_pico for item in rest)
+        moved.append((f"and {len(rest)} more", "", "", amount(rest_pico, places)))
+    if moved:
+        print_figures(("USE", "POOL", "MOVES", "AMOUNT"), moved, words=("POOL", "MOVES"))
+
+
+def _row(row: Compared, places: int) -> tuple[str, ...]:
+    amounts = (row.one_pico, row.other_pico, row.difference_pico)
+    return (row.name, *(amount(pico, places) for pico in amounts))

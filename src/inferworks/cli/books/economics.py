@@ -1,0 +1,91 @@
+"""`inferworks books economics`: what one more customer costs, and how many keep us going."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import click
+
+from inferworks.books.economics import CustomerEconomics, Economics, economics
+from inferworks.cli.books.asked import asked, asking_without_policy
+from inferworks.cli.books.figures import amount, places_of, print_figures, span_text
+from inferworks.cli.show import print_json
+
+_MOST_CUSTOMERS = 20
+
+
+@click.command("economics")
+@asking_without_policy
+def show_economics(
+    period: str | None,
+    from_text: str | None,
+    to_text: str | None,
+    pools_path: Path | None,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Print what one more customer costs, what one contributes, and where the break-even lies.
+
+    What one more customer costs is an interval: from what it makes us buy within the period, to that and
+    the capacity it uses. Means are over the customers who paid.
+
+    \b
+    Examples:
+      inferworks books economics
+      inferworks books economics --period 2026-11 --json
+    """
+    drawn = asked(period, from_text, to_text, None, pools_path, config_path, data_path).statement()
+    found = economics(drawn)
+    if as_json:
+        print_json(found.to_json())
+        return
+    places = places_of(drawn)
+    click.echo(f"Unit economics in {found.currency}, {span_text(drawn)}\n")
+    print_figures(("", f"AMOUNT {found.currency}"), _rows(found, places))
+    _print_customers(found, places)
+    click.echo(f"Break-even: {found.break_even}.")
+
+
+def _rows(found: Economics, places: int) -> list[tuple[str, str]]:
+    return [
+        ("Paying customers", str(len(found.customers))),
+        ("One more customer costs, at least", _mean(found.least_cost_per_customer_pico, places)),
+        ("One more customer costs, at most", _mean(found.most_cost_per_customer_pico, places)),
+        ("Contribution per customer", _mean(found.contribution_per_customer_pico, places)),
+        ("Free users, per paying customer", _mean(found.free_cost_per_customer_pico, places)),
+        ("To cover: fixed cost of revenue", amount(found.fixed_pico, places)),
+        ("To cover: R&D", amount(found.research_and_development_pico, places)),
+        ("To cover: other", amount(found.other_pico, places)),
+    ]
+
+
+def _mean(mean: Fraction | None, places: int) -> str:
+    return "no paying customer" if mean is None else amount(round(mean), places)
+
+
+def _print_customers(found: Economics, places: int) -> None:
+    """The paying customers with the largest revenue, and what the others sum to."""
+    if not found.customers:
+        return
+    ordered = sorted(found.customers, key=lambda one: (-one.revenue_pico, one.customer))
+    rows = [_customer(one, places) for one in ordered[:_MOST_CUSTOMERS]]
+    rest = ordered[_MOST_CUSTOMERS:]
+    if rest:
+        rows.append(_customer(_together(rest), places))
+    print_figures(("CUSTOMER", "REVENUE", "COST, LEAST", "COST, MOST", "CONTRIBUTION"), rows)
+
+
+def _together(rest: list[CustomerEconomics]) -> CustomerEconomics:
+    return CustomerEconomics(
+        f"and {len(rest)} more",
+        sum(one.revenue_pico for one in rest),
+        sum(one.least_cost_pico for one in rest),
+        sum(one.most_cost_pico for one in rest),
+    )
+
+
+def _customer(one: CustomerEconomics, places: int) -> tuple[str, ...]:
+    amounts = (one.revenue_pico, one.least_cost_pico, one.most_cost_pico, one.contribution_pico)
+    return (one.customer, *(amount(pico, places) for pico in amounts))

@@ -1,0 +1,94 @@
+"""`inferworks books explain`: from a figure down to bill lines and calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from inferworks.books.explain import Bounds, Node, explain, parse_subject
+from inferworks.cli.books.asked import asked, asking
+from inferworks.cli.show import print_json
+from inferworks.money import format_pico
+
+_WIDTH = 80
+
+
+@click.command("explain")
+@click.argument("subject", metavar="KIND:NAME")
+@click.option(
+    "--depth", type=click.IntRange(0, 9), default=6, show_default=True, help="Levels to go down."
+)
+@click.option(
+    "--width",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Parts to show of each figure; the rest are summed.",
+)
+@asking
+def show_explanation(
+    subject: str,
+    depth: int,
+    width: int,
+    period: str | None,
+    from_text: str | None,
+    to_text: str | None,
+    policy: str | None,
+    pools_path: Path | None,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Take a figure apart, down to the bill lines and the calls under it.
+
+    KIND is customer, project, key, model, provider, region, pool, chip, purpose, day, charge or call.
+    Amounts are exact; the parts of every figure sum to it.
+
+    \b
+    Examples:
+      inferworks books explain customer:acme
+      inferworks books explain pool:machines --depth 2
+      inferworks books explain purpose:unused:idle --json
+    """
+    wanted = parse_subject(subject)
+    question = asked(period, from_text, to_text, policy, pools_path, config_path, data_path)
+    found = explain(question.workings(), wanted, Bounds(depth, width))
+    if as_json:
+        print_json(found.to_json())
+        return
+    click.echo(f"{found.subject} in {found.currency}, policy {found.policy}\n")
+    for root in (found.revenue, found.cost):
+        for line in _lines(root, 0):
+            click.echo(line)
+        click.echo()
+
+
+def _lines(node: Node, level: int) -> Iterator[str]:
+    """`node` and its parts: the amount on the right, what it is on the left, within 80 columns."""
+    indent = "  " * level
+    yield from _two_columns(indent + node.label, format_pico(node.amount_pico))
+    for text in (node.detail, *(ratio.text for ratio in node.ratios)):
+        if text:
+            yield from _folded(f"{indent}  . {text}", _WIDTH)
+    for part in node.parts:
+        yield from _lines(part, level + 1)
+
+
+def _two_columns(text: str, amount: str) -> Iterator[str]:
+    room = _WIDTH - len(amount) - 1
+    first, *rest = list(_folded(text, room)) or [""]
+    yield f"{first:<{room}} {amount}"
+    yield from rest
+
+
+def _folded(text: str, width: int) -> Iterator[str]:
+    """`text` cut into lines of `width`, those after the first indented like it; nothing is lost."""
+    indent = " " * (len(text) - len(text.lstrip()) + 4)
+    while len(text) > width:
+        space = text.rfind(" ", len(indent) + 1, width + 1)
+        at = space if space > 0 else width
+        yield text[:at]
+        text = indent + text[at:].lstrip()
+    yield text

@@ -1,0 +1,82 @@
+"""`inferworks books methods`: how much the choice of a method matters, in this span."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from inferworks.books.distance import Distances, distances
+from inferworks.books.step_down import Received, received
+from inferworks.cli.books.asked import asked, asking_without_policy
+from inferworks.cli.books.figures import amount, print_figures
+from inferworks.cli.show import print_json
+from inferworks.money import PICO, format_pico, round_pico
+
+
+@click.command("methods")
+@asking_without_policy
+def show_methods(
+    period: str | None,
+    from_text: str | None,
+    to_text: str | None,
+    pools_path: Path | None,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Check the methods: M0, M1, M2 against M3, and the step-down against simultaneous equations.
+
+    M3 (sampled Shapley values of every engine step) is the yardstick; 0 is the same, 2 nothing in common.
+
+    \b
+    Examples:
+      inferworks books methods --period 2026-11
+    """
+    workings = asked(
+        period, from_text, to_text, None, pools_path, config_path, data_path
+    ).workings()
+    found, pools = distances(workings), received(workings.allocated, workings.pools)
+    if as_json:
+        print_json(_json(found, pools))
+        return
+    rows = [(d.method.value, round_pico(round(d.ratio * PICO), places=6)) for d in found.distances]
+    print_figures(("METHOD", "DISTANCE TO M3"), rows)
+    if found.without_steps:
+        click.echo(f"{found.without_steps} replicas report no steps and are left out.\n")
+    if pools:
+        _print_pools(pools)
+
+
+def _print_pools(pools: Sequence[Received]) -> None:
+    rows = [
+        (
+            row.pool,
+            amount(row.step_down_pico, 6),
+            amount(round(row.reciprocal_pico), 6),
+            amount(round(row.difference_pico), 6),
+        )
+        for row in pools
+    ]
+    print_figures(("RECEIVED BY POOL", "STEP-DOWN", "RECIPROCAL", "DIFFERENCE"), rows)
+    largest = max(row.difference_pico for row in pools)
+    click.echo(f"Largest difference: {amount(round(largest), 6)}")
+
+
+def _json(found: Distances, pools: Sequence[Received]) -> dict[str, object]:
+    largest = max((row.difference_pico for row in pools), default=0)
+    return {
+        "distances": [distance.to_json() for distance in found.distances],
+        "replicas_without_steps": found.without_steps,
+        "step_down": [
+            {
+                "pool": row.pool,
+                "step_down": format_pico(row.step_down_pico),
+                "reciprocal": format_pico(round(row.reciprocal_pico)),
+                "difference": format_pico(round(row.difference_pico)),
+            }
+            for row in pools
+        ],
+        "largest_difference": format_pico(round(largest)),
+    }
