@@ -158,7 +158,8 @@ def test_labels_do_not_overlap() -> None:
     """However thin its neighbours, a label has a line to itself."""
     statement, charges = the_statement()
     page = render(a_report(statement, charges))
-    svg = page[page.index("<svg class") : page.index("</svg>")]
+    start = page.index('<svg class="sankey"')
+    svg = page[start : page.index("</svg>", start)]
     lines: dict[str, list[float]] = {}
     for x, y in re.findall(r'<text x="([\d.]+)" y="([\d.]+)"', svg):
         lines.setdefault(x, []).append(float(y))

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from functools import partial
 from html import escape
 from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
 
+from inferworks.books.bridge import Bridge, BridgeLine, BridgeStep, Step, bridge
 from inferworks.books.charge import Charge, Function
 from inferworks.books.exports.sankey import sankey
 from inferworks.books.exports.style import STYLE
+from inferworks.books.exports.waterfall import Bar, Kind, waterfall
 from inferworks.books.questions import Question
 from inferworks.books.statement import Dimension, Flow, Row, Statement
 from inferworks.books.workings import Line
@@ -65,6 +68,7 @@ def render(report: Report) -> str:
     parts = (
         _head(report),
         _tiles(statement),
+        _bridge(statement),
         _where_the_money_went(statement),
         _customers(statement),
         _statement_table(statement),
@@ -128,6 +132,54 @@ def _statement_table(statement: Statement) -> str:
         _table(("", statement.currency), rows),
     )
 
+
+# --- the bridge
+
+
+def _bridge(statement: Statement) -> str:
+    built = bridge(statement)
+    return _section(
+        "The bridge",
+        "What does compute cost? The same money, four answers: each margin in bold leaves out less than "
+        "the one above it. What one more customer would cost lies between the first two.",
+        f'<div class="wide">{waterfall(bridge_bars(built), statement.currency)}</div>',
+    )
+
+
+def bridge_bars(built: Bridge) -> list[Bar]:
+    """Revenue, what each pool takes off in each step, and the margin that each step leads to."""
+    bars = [Bar("Revenue", built.revenue_pico, Kind.REACHED, "paid")]
+    for step in built.steps:
+        lines = [line for line in step.lines if line.cost_pico]
+        for heading, group in groupby(sorted(lines, key=_by_function), partial(_heading, step)):
+            bars.append(Bar(f"less {heading}", kind=Kind.HEADING))
+            bars += [
+                Bar(line.pool, -line.cost_pico, colour=_STEP_COLOURS[step.step]) for line in group
+            ]
+        bars.append(Bar(step.margin, step.margin_pico, Kind.REACHED))
+    return bars
+
+
+def _heading(step: BridgeStep, line: BridgeLine) -> str:
+    """What the lines of a step are called; below the gross margin, by their function."""
+    return _STEP_HEADINGS.get(step.step) or _FUNCTIONS[line.function].lower()
+
+
+def _by_function(line: BridgeLine) -> tuple[str, str]:
+    return line.function.value, line.pool
+
+
+_STEP_HEADINGS = {
+    Step.AVOIDABLE: "avoidable cost",
+    Step.USED: "committed capacity, as far as used",
+    Step.UNUSED: "capacity not used, cost not traced",
+}
+_STEP_COLOURS = {
+    Step.AVOIDABLE: "free",
+    Step.USED: "support",
+    Step.UNUSED: "unused",
+    Step.BELOW: "research",
+}
 
 _BELOW = {
     Function.RESEARCH_AND_DEVELOPMENT: "Research and development",

@@ -68,6 +68,10 @@ svg.sankey { display: block; width: 100%; height: auto; }
 .bar svg { display: block; width: 100%; height: 1.35rem; }
 .bar .gain { fill: var(--gain); } .bar .loss { fill: var(--loss); }
 .bar line { stroke: var(--quiet); stroke-width: 1; vector-effect: non-scaling-stroke; }
+.bridge .bar { width: 50%; padding: 0 0 0 .75rem; vertical-align: middle; }
+.bridge .bar svg { height: 2rem; } .bridge th, .bridge td { border-bottom: 0; }
+.bridge tr.sum th, .bridge tr.sum td { border-top: 1px solid var(--line); }
+.bridge .heading th { font-weight: 400; font-size: .875rem; color: var(--quiet); padding-bottom: 0; }
 details { margin: .35rem 0; } summary { cursor: pointer; color: var(--accent); padding: .25rem 0; }
 blockquote { margin: .75rem 0; padding: .5rem 1rem; border-left: 4px solid var(--line);
   background: var(--sheet); }

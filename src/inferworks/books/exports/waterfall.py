@@ -1,0 +1,113 @@
+"""Steps down from one amount to another, as a picture: a waterfall, drawn sideways.
+
+Problem. Upright columns need room for as many labels as there are steps, side by side; a phone has none,
+and labels on end cannot be read.
+
+Decision. A table with a bar in each row: the label and the exact amount are text beside their bar, so the
+picture is its own table, wraps as text does, and prints. All bars share one scale; each begins where the
+last one ended, and a thin line shows where. Pure: bars in, HTML out. Widths are floats, because a picture
+is not a ledger; the exact amount stands in `data-pico`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from html import escape
+from typing import NamedTuple
+
+from inferworks.money import format_pico, round_pico
+
+
+class Kind(StrEnum):
+    """What a row is."""
+
+    REACHED = "reached"
+    """An amount where the steps stand now."""
+    CHANGE = "change"
+    """What is added on the way to the next one; mostly less than nothing."""
+    HEADING = "heading"
+    """A few words above the changes that follow."""
+
+
+class Bar(NamedTuple):
+    """A row of the picture; amounts in picounits."""
+
+    label: str
+    pico: int = 0
+    kind: Kind = Kind.CHANGE
+    colour: str = ""
+    """A CSS class; without one, the colour tells gain from loss."""
+
+
+class Placed(NamedTuple):
+    """A bar and the two levels it spans, in picounits."""
+
+    bar: Bar
+    from_pico: int
+    to_pico: int
+
+
+def waterfall(bars: Sequence[Bar], currency: str) -> str:
+    """The table of `bars`, from top to bottom; a bar that is reached begins at zero."""
+    placed = place(bars)
+    levels = [0, *(level for item in placed for level in (item.from_pico, item.to_pico))]
+    lowest, highest = min(levels), max(levels)
+    rows = "".join(_row(item, lowest, max(1, highest - lowest)) for item in placed)
+    return (
+        '<table class="bars bridge"><thead><tr><th scope="col"></th>'
+        f'<th scope="col" class="n">{escape(currency)}</th><td class="bar"></td></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def place(bars: Iterable[Bar]) -> list[Placed]:
+    """Each bar with the levels it spans: a change begins where the bar before it ended."""
+    placed, level_pico = [], 0
+    for bar in bars:
+        start_pico = 0 if bar.kind is Kind.REACHED else level_pico
+        level_pico = start_pico + bar.pico
+        placed.append(Placed(bar, start_pico, level_pico))
+    return placed
+
+
+def _row(item: Placed, lowest: int, whole: int) -> str:
+    bar = item.bar
+    if bar.kind is Kind.HEADING:
+        return f'<tr class="heading"><th colspan="3">{escape(bar.label)}</th></tr>'
+    reached = bar.kind is Kind.REACHED
+    tells = f' class="{_sign(bar.pico)}"' if reached and bar.pico and not bar.colour else ""
+    shown = round_pico(bar.pico, places=2).replace("-", "−")
+    return (
+        f'<tr class="{"sum" if reached else "part"}"><th scope="row">{escape(bar.label)}</th>'
+        f'<td class="n"><span{tells} title="{format_pico(bar.pico)}">{shown}</span></td>'
+        f'<td class="bar">{_svg(item, lowest, whole)}</td></tr>'
+    )
+
+
+def _svg(item: Placed, lowest: int, whole: int) -> str:
+    """The bar of one row; a line marks zero, ticks where it came from and where it leads."""
+    bar = item.bar
+    zero, came, leads = (_x(level, lowest, whole) for level in (0, item.from_pico, item.to_pico))
+    left, width = min(came, leads), max(0.4, abs(leads - came))
+    above = "" if bar.kind is Kind.REACHED else _line(came, 0.0, 1.5)
+    return (
+        '<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(f"{bar.label}: {round_pico(bar.pico, places=2)}")}">'
+        f"{_line(zero, 0.0, 10.0)}{above}{_line(leads, 8.5, 10.0)}"
+        f'<rect class="{bar.colour or _sign(bar.pico)}" data-pico="{bar.pico}" '
+        f'x="{left:.2f}" y="1.5" width="{width:.2f}" height="7"/></svg>'
+    )
+
+
+def _line(x: float, top: float, bottom: float) -> str:
+    return f'<line x1="{x:.2f}" y1="{top:g}" x2="{x:.2f}" y2="{bottom:g}"/>'
+
+
+def _x(level_pico: int, lowest: int, whole: int) -> float:
+    """Where a level stands from the left, between 0.5 and 99.5."""
+    return 0.5 + 99.0 * (level_pico - lowest) / whole
+
+
+def _sign(pico: int) -> str:
+    return "gain" if pico >= 0 else "loss"
