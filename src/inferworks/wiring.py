@@ -81,9 +81,10 @@ async def open_platform(config: Config, environment: Mapping[str, str]) -> Async
         door_socket = house.enter_context(_port(config.gateway.host, config.gateway.port))
         house.enter_context(folder.hold())
         accounts = house.enter_context(closing(SqliteAccounts(folder.accounts)))
-        journal = house.enter_context(_journal(folder))
+        turn = threading.Lock()
+        journal = house.enter_context(_journal(folder, turn))
         await _recover(journal, folder, clock)
-        await house.enter_async_context(_sealing(config.lake, lake, folder, clock))
+        await house.enter_async_context(_sealing(config.lake, lake, folder, clock, turn))
         client = house.enter_context(closing(HttpClient()))
         fleet = await house.enter_async_context(_fleet(config, folder, journal, clock))
         first_key = _first_key(accounts, clock)
@@ -144,8 +145,8 @@ def _port(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _journal(folder: DataFolder) -> Iterator[Journal]:
-    journal = Journal(SqliteStore(folder.journal))
+def _journal(folder: DataFolder, turn: threading.Lock) -> Iterator[Journal]:
+    journal = Journal(SqliteStore(folder.journal, turn))
     journal.start()
     with closing(journal):
         yield journal
@@ -160,14 +161,26 @@ async def _recover(journal: Journal, folder: DataFolder, clock: Clock) -> None:
 
 @asynccontextmanager
 async def _sealing(
-    settings: Lake, lake: LakeStore, folder: DataFolder, clock: Clock
+    settings: Lake, lake: LakeStore, folder: DataFolder, clock: Clock, turn: threading.Lock
 ) -> AsyncIterator[None]:
-    """Seal old rows now and then while the block runs; leaving cuts a sealing short and waits for it."""
+    """Seal old rows now and then while the block runs; leaving cuts a sealing short and waits for it.
+
+    `turn` is the lock that the journal's own writer takes for each write.
+    """
     leaving, stopped = asyncio.Event(), threading.Event()
+
+    def act() -> None:
+        before_ns = clock.now_ns() - round(settings.seal_after_s * NS_PER_SECOND)
+        try:
+            with SealingJournal(folder.journal, turn) as journal:
+                least_rows, is_set = settings.least_rows, stopped.is_set
+                seal(journal, lake, before_ns, least_rows=least_rows, stopped=is_set)
+        except Exception as error:  # noqa: BLE001 whatever it is, calls go on; the next one tries again
+            _log.warning("could not seal old rows, which stay in the journal for now: %s", error)
 
     async def repeat() -> None:
         while not leaving.is_set():
-            await asyncio.to_thread(_seal, settings, lake, folder, clock, stopped)
+            await asyncio.to_thread(act)
             with suppress(TimeoutError):
                 await asyncio.wait_for(leaving.wait(), settings.seal_s)
 
@@ -179,23 +192,6 @@ async def _sealing(
         stopped.set()
         if task:
             await task
-
-
-def _seal(
-    settings: Lake, lake: LakeStore, folder: DataFolder, clock: Clock, stopped: threading.Event
-) -> None:
-    before_ns = clock.now_ns() - round(settings.seal_after_s * NS_PER_SECOND)
-    try:
-        with SealingJournal(folder.journal) as journal:
-            seal(
-                journal,
-                lake,
-                before_ns,
-                least_rows=settings.least_rows,
-                stopped=stopped.is_set,
-            )
-    except Exception as error:  # noqa: BLE001 whatever it is, calls go on and the next one tries again
-        _log.warning("could not seal old rows; they stay in the journal until it works: %s", error)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ table does not may still have rows here; whoever reads both leaves those out by 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from inferworks.meter.usage import Usage
 Key: TypeAlias = tuple[str | int, ...]
 
 _LOCK_TIMEOUT_S: Final = 30.0
-CHUNK: Final = 1024
+CHUNK: Final = 512
 """Rows that leave the journal in one transaction: a few milliseconds."""
 _TURN_S: Final = 0.002
 """How long the journal's own writer then has the file to itself."""
@@ -92,12 +93,14 @@ class Seals(msgspec.Struct, frozen=True):
 class SealingJournal:
     """The journal at `path`, for the one who seals it. Use it in a `with` statement.
 
-    Beside the journal's own writer it is a second connection that writes, in short transactions.
-    JournalError when the file cannot be read or written, DataFolderError when it is no journal.
+    Beside the journal's own writer it is a second connection that writes, in short transactions; within
+    one process, both take the same `turn` (`SqliteStore`). JournalError when the file cannot be read or
+    written, DataFolderError when it is no journal.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
         self._path = path
+        self._turn = turn or threading.Lock()
         if not path.exists():
             raise DataFolderError(f"there is no journal {path}; check the data folder's name")
         with self._told():
@@ -161,7 +164,7 @@ class SealingJournal:
 
     def done_with(self, segment: str) -> None:
         """Remember that all rows of `segment` have left."""
-        with self._told():
+        with self._told(), self._transaction():
             self._database.execute("INSERT OR IGNORE INTO sealed_segment VALUES (?)", (segment,))
 
     def _due(self, table: str, before_ns: int) -> Iterator[Due]:
@@ -182,13 +185,14 @@ class SealingJournal:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        finally:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
+        with self._turn:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -46,13 +46,13 @@ from inferworks.meter.lake_schema import (
     Fact,
     LakeTable,
     batch_of,
-    key_of,
     spans_of,
 )
 from inferworks.meter.lakes.base import LakeStore
 
 ROW_GROUP_ROWS: Final = 16_384
 """What a writer or a reader holds of a table at once."""
+_BATCH_ROWS: Final = 512
 SEGMENT_ROWS: Final = 16 * ROW_GROUP_ROWS
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -245,14 +245,27 @@ def make_segment(
 def _write_groups(
     writer: pq.ParquetWriter, table: LakeTable, facts: Iterator[Fact]
 ) -> Iterator[_Group]:
-    while group := list(islice(facts, ROW_GROUP_ROWS)):
-        batch = batch_of(table, group)
-        writer.write_batch(batch)
-        starts, ends = spans_of(table, batch)
+    while batches := list(_batches(table, islice(facts, ROW_GROUP_ROWS))):
+        rows = pa.Table.from_batches(batches)
+        writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        spans = [spans_of(table, batch) for batch in batches]
         yield _Group(
-            rows=len(group),
-            start_ns=compute.min(starts).as_py(),
-            end_ns=compute.max(ends).as_py(),
-            first_key=key_of(table, group[0]),
-            last_key=key_of(table, group[-1]),
+            rows=rows.num_rows,
+            start_ns=min(compute.min(starts).as_py() for starts, _ in spans),
+            end_ns=max(compute.max(ends).as_py() for _, ends in spans),
+            first_key=_key_at(table, batches[0], 0),
+            last_key=_key_at(table, batches[-1], -1),
         )
+
+
+def _batches(table: LakeTable, facts: Iterator[Fact]) -> Iterator[pa.RecordBatch]:
+    """`facts` as columns, a few at a time.
+
+    So the objects die young, and no long collection of garbage holds up the calls of this process.
+    """
+    while some := list(islice(facts, _BATCH_ROWS)):
+        yield batch_of(table, some)
+
+
+def _key_at(table: LakeTable, batch: pa.RecordBatch, place: int) -> Key:
+    return tuple(batch.column(name)[place].as_py() for name in table.key)

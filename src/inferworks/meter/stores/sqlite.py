@@ -12,6 +12,7 @@ are powers of two, so that few distinct statements serve every group and all sta
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -40,10 +41,15 @@ _PRAGMAS: Final = (
 
 
 class SqliteStore:
-    """Keeps a journal in the file at `path`, which is made when it does not exist."""
+    """Keeps a journal in the file at `path`, which is made when it does not exist.
 
-    def __init__(self, path: Path) -> None:
+    `turn` is held during each write. Whoever else in this process writes to the file (the one who seals
+    it) takes the same lock: SQLite's own has no queue, and who finds it taken looks again ever later.
+    """
+
+    def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
         self._path = path
+        self._turn = turn or threading.Lock()
         self._database: sqlite3.Connection | None = None
         self._inserts = {
             type_: tuple((size, table.insert(size)) for size in _SIZES)
@@ -64,13 +70,8 @@ class SqliteStore:
         """Commit `records` in one transaction; see `JournalStore.write`."""
         database = self._open_database()
         try:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                self._insert_all(database, records)
-                database.execute("COMMIT")
-            finally:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
+            with self._turn:
+                self._write(database, records)
         except (sqlite3.IntegrityError, OverflowError, UnicodeError) as error:
             raise RecordError(f"a record was refused: {error}") from error
         except sqlite3.Error as error:
@@ -85,6 +86,15 @@ class SqliteStore:
         if self._database is not None:
             self._database.close()
             self._database = None
+
+    def _write(self, database: sqlite3.Connection, records: Sequence[Record]) -> None:
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            self._insert_all(database, records)
+            database.execute("COMMIT")
+        finally:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
 
     def _open_database(self) -> sqlite3.Connection:
         if self._database is None:
