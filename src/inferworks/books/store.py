@@ -286,7 +286,7 @@ class BookStore:
             "INSERT INTO charges VALUES (?, ?, ?, ?, ?)",
             (
                 (c.id, bill.sha256, c.period_start_ns, c.period_end_ns, msgspec.json.encode(c))
-                for c in sorted(fresh, key=lambda charge: charge.id)  # pages in order
+                for c in sorted(fresh, key=lambda charge: str(charge.id))  # pages in order
             ),
         )
 

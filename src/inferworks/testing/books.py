@@ -29,6 +29,7 @@ from inferworks.books.charge import (
     NaturalClass,
     charge_id,
 )
+from inferworks.books.currency import RateRow, Rates, as_billed, charge_day
 from inferworks.errors import BillError
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, OfferId, ProjectId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
@@ -207,6 +208,7 @@ def check_bill_reader(reader: BillReader, good: BillFile, currency: str) -> None
         assert (charge.file, charge.file_sha256) == (good.name, good.sha256)
         assert charge.period_start_ns < charge.period_end_ns
     _must_refuse(reader, good, "XXX")
+    _must_convert(reader, good, charges)
     _must_refuse(reader, bill_file(good.name, (good.text + "only,two\n").encode()), currency)
 
 
@@ -214,6 +216,16 @@ def _must_refuse(reader: BillReader, bill: BillFile, currency: str) -> None:
     refusal = _refusal(reader, bill, currency)
     assert refusal is not None, f"{reader.kind} accepted {bill.name} in {currency}"
     assert bill.name in refusal, "a refusal names its file"
+
+
+def _must_convert(reader: BillReader, bill: BillFile, charges: Sequence[Charge]) -> None:
+    """With a rate for each day, books in another currency take the same lines at twice the amount."""
+    days = {(charge_day(charge).isoformat(), charge.currency) for charge in charges}
+    rates = Rates(RateRow(day, currency, "XXX", "2", "a test") for day, currency in days)
+    found = reader.read(bill, "XXX", no_progress, rates)
+    assert [as_billed(charge) for charge in found] == list(charges), "a bill's own words were lost"
+    for charge, before in zip(found, charges, strict=True):
+        assert (charge.currency, charge.amount_pico) == ("XXX", 2 * before.amount_pico)
 
 
 def _refusal(reader: BillReader, bill: BillFile, currency: str) -> str | None:
