@@ -7,13 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferworks.accounts.credit import Credit
+from inferworks.accounts.plan import PricePlan
 from inferworks.books.entry import balances, trial_balance
 from inferworks.books.months import DAY_NS
+from inferworks.books.policy import load_policy
 from inferworks.books.rate import Item, Revenue
 from inferworks.books.span import Span
-from inferworks.books.wallet import breakage, days_of, wallet, wallet_entries
+from inferworks.books.validate import validate
+from inferworks.books.wallet import Prepaid, settled, wallet
+from inferworks.books.workings import shipped_rules, work_out
 from inferworks.errors import BooksError, MoneyError, UserError
 from inferworks.ids import CustomerId
+from inferworks.meter.facts import Facts
+from inferworks.meter.usage import Tokens
+from inferworks.testing.books import a_usage
 
 ACME = CustomerId("acme")
 
@@ -67,20 +74,33 @@ def test_credit_is_used_on_its_day_and_not_before() -> None:
 def test_the_books_of_a_wallet_balance() -> None:
     """Credit bought, used and expired leaves the liability at what is left, breakage in its account."""
     bought = [a_credit("a", 0, 100, expires=5), a_credit("b", 1, 40)]
-    one = wallet(ACME, bought, {}, days(d0=30, d6=15), span_of(0, 10))
-    entries = wallet_entries([one], bought, "USD", span_of(0, 10))
-    assert trial_balance(entries) == {"USD": 0}
-    owed = balances(entries)["Liabilities:Credits:acme"]
-    (row,) = breakage([one])
-    assert (row.item, row.amount_pico) == (Item.BREAKAGE, 70)
-    assert -owed - row.amount_pico == one.closing_pico == 25
-    assert days_of(Revenue((row,)).rated, ACME) == {}
+    calls = tuple(
+        a_usage(f"c{day}", opened_ns=day * DAY_NS, tokens=Tokens(output=tokens))
+        for day, tokens in ((0, 30), (6, 55))
+    )
+    plan = PricePlan.per_token(ACME, 0, "USD", 1, 1)
+    rules, policy, span = shipped_rules(), load_policy("gaap"), span_of(0, 10)
+    done = work_out(
+        (), Facts(calls, (), (), ()), (plan,), policy, "USD", span, rules, Prepaid(tuple(bought))
+    )
+    validate(done)
+    assert trial_balance(done.entries) == {"USD": 0}
+    found = {name: pico for name, pico in balances(done.entries).items() if "acme" in name}
+    assert found == {
+        "Assets:Receivable:acme": 30 + 55 + 140 - 30 - 40,
+        "Income:Usage:acme": -85,
+        "Income:Breakage:acme": -70,
+        "Liabilities:Credits:acme": 0,
+    }
+    assert done.revenue.amount_pico == 85 + 70
+    assert done.under(policy).entries == done.entries
+    assert [row.amount_pico for row in done.revenue.rated if row.item is Item.BREAKAGE] == [70]
 
 
 def test_foreign_credit_is_refused() -> None:
     """Credit in another currency than the books' is never added to them."""
     with pytest.raises(MoneyError, match="kept in EUR"):
-        wallet_entries([], [a_credit("a", 0, 1)], "EUR", span_of(0, 1))
+        settled(Revenue(()), Prepaid((a_credit("a", 0, 1),)), span_of(0, 1), "EUR")
 
 
 def test_impossible_credit_is_refused() -> None:

@@ -19,7 +19,7 @@ import msgspec
 
 from inferworks.books.allocate import Allocated
 from inferworks.books.policy import Policy
-from inferworks.books.rate import Item, Revenue
+from inferworks.books.rate import Item, Prepayment, Revenue
 from inferworks.errors import BooksError
 from inferworks.money import format_pico
 
@@ -109,11 +109,23 @@ def _sales(revenue: Revenue, currency: str, at_ns: int) -> list[Entry]:
             ),
         )
         for (item, customer), amount_pico in sorted(earned.items())
-    ]
+    ] + [_prepayment(one, currency) for one in revenue.prepayments]
+
+
+def _prepayment(one: Prepayment, currency: str) -> Entry:
+    return Entry(
+        one.at_ns,
+        one.text,
+        (
+            Posting(f"{_RECEIVABLE}:{one.customer}", one.amount_pico, currency),
+            Posting(f"{_CREDITS}:{one.customer}", -one.amount_pico, currency),
+        ),
+    )
 
 
 _RECEIVABLE = "Assets:Receivable"
-_DEBITED = {Item.BREAKAGE: "Liabilities:Credits"}
+_CREDITS = "Liabilities:Credits"
+_DEBITED = {Item.BREAKAGE: _CREDITS}
 """What an item of revenue is drawn from; the rest is owed by its customer."""
 
 

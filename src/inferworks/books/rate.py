@@ -123,6 +123,15 @@ class Unpriced(NamedTuple):
     quantity: int
 
 
+class Prepayment(msgspec.Struct, frozen=True):
+    """Credit that a customer bought, or (when `amount_pico` is negative) used. No revenue itself."""
+
+    at_ns: int
+    customer: CustomerId
+    text: str
+    amount_pico: int
+
+
 class Revenue(msgspec.Struct, frozen=True):
     """What a span earned, and what in it had no price: reported, never silently zero."""
 
@@ -131,6 +140,8 @@ class Revenue(msgspec.Struct, frozen=True):
     """Calls without any plan in force, by customer."""
     unpriced_units: tuple[Unpriced, ...] = ()
     """What the plan in force had no price for."""
+    prepayments: tuple[Prepayment, ...] = ()
+    """How credit moved (`wallet.py`)."""
 
     @property
     def amount_pico(self) -> int:

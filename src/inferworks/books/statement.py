@@ -19,6 +19,7 @@ from inferworks.books.questions import Question, answer
 from inferworks.books.rate import Label, Rated, by_call, label_of
 from inferworks.books.span import Span, utc_day
 from inferworks.books.validate import validate
+from inferworks.books.wallet import NOTHING_PREPAID, Prepaid
 from inferworks.books.workings import (
     Line,
     Rules,
@@ -237,6 +238,7 @@ def close_span(
     start_ns: int,
     end_ns: int,
     rules: Rules | None = None,
+    prepaid: Prepaid = NOTHING_PREPAID,
 ) -> Statement:
     """The statement of the span from `start_ns` up to, not including, `end_ns`.
 
@@ -246,7 +248,7 @@ def close_span(
     """
     span = Span(start_ns, end_ns)
     rules = rules or shipped_rules()
-    workings = work_out(charges, facts, plans, policy, currency, span, rules)
+    workings = work_out(charges, facts, plans, policy, currency, span, rules, prepaid)
     validate(workings)
     return draw_up(workings)
 

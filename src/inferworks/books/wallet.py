@@ -23,9 +23,16 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from inferworks.accounts.credit import Credit
-from inferworks.books.entry import Entry, Posting
 from inferworks.books.months import DAY_NS, day_of
-from inferworks.books.rate import NO_KEY, NO_MODEL, NO_PROJECT, Item, Rated
+from inferworks.books.rate import (
+    NO_KEY,
+    NO_MODEL,
+    NO_PROJECT,
+    Item,
+    Prepayment,
+    Rated,
+    Revenue,
+)
 from inferworks.books.span import Span
 from inferworks.errors import BooksError, MoneyError
 from inferworks.ids import CustomerId
@@ -35,6 +42,17 @@ Days: TypeAlias = Mapping[int, int]
 """What a customer's calls earned, in picounits, by day (its midnight)."""
 
 _NEVER = 2**63
+
+
+class Prepaid(msgspec.Struct, frozen=True):
+    """What a span must know of credit: all that was ever bought, and what was earned before the span."""
+
+    credits: tuple[Credit, ...] = ()
+    earned_before: tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...] = ()
+    """Picounits by day, by customer, for those who bought credit before the span."""
+
+
+NOTHING_PREPAID = Prepaid()
 
 
 class Use(NamedTuple):
@@ -136,30 +154,52 @@ def _expired(customer: CustomerId, expiry: Expiry) -> Rated:
     )
 
 
-def wallet_entries(
-    wallets: Iterable[Wallet], bought: Sequence[Credit], currency: str, span: Span
-) -> list[Entry]:
-    """The entries of what was bought and used in `span`. What expired is booked with the revenue.
+def settled(revenue: Revenue, prepaid: Prepaid, span: Span, currency: str) -> Revenue:
+    """`revenue` of `span` with what expired as breakage, and with how credit moved.
 
     MoneyError when a credit is in another currency.
     """
-    entries = []
-    for credit in sorted(bought, key=lambda credit: (credit.bought_ns, credit.id)):
+    for credit in prepaid.credits:
         if credit.currency != currency:
             raise MoneyError(
                 f"credit {credit.id} of customer {credit.customer} is in {credit.currency}, the books "
                 f"are kept in {currency}"
             )
-        if span.holds(credit.bought_ns):
-            text = f"credit {credit.id}"
-            accounts = (_receivable(credit.customer), _owed(credit.customer))
-            entries.append(_entry(credit.bought_ns, text, *accounts, credit.amount_pico, currency))
-    for one in wallets:
-        if one.used_pico:
-            text = f"credit used {one.customer}"
-            accounts = (_owed(one.customer), _receivable(one.customer))
-            entries.append(_entry(span.end_ns, text, *accounts, one.used_pico, currency))
-    return entries
+    found = wallets(revenue, prepaid, span)
+    return msgspec.structs.replace(
+        revenue,
+        rated=(*revenue.rated, *breakage(found)),
+        prepayments=(*_purchases(prepaid.credits, span), *_uses(found, span)),
+    )
+
+
+def wallets(revenue: Revenue, prepaid: Prepaid, span: Span) -> tuple[Wallet, ...]:
+    """The wallets of all who ever bought credit before the end of `span`, by customer."""
+    before = {customer: dict(days) for customer, days in prepaid.earned_before}
+    known = {credit.customer for credit in prepaid.credits if credit.bought_ns < span.end_ns}
+    return tuple(
+        wallet(
+            customer,
+            prepaid.credits,
+            before.get(customer, {}),
+            days_of(revenue.rated, customer),
+            span,
+        )
+        for customer in sorted(known)
+    )
+
+
+def _purchases(bought: Iterable[Credit], span: Span) -> list[Prepayment]:
+    inside = sorted((c for c in bought if span.holds(c.bought_ns)), key=_oldest)
+    return [Prepayment(c.bought_ns, c.customer, f"credit {c.id}", c.amount_pico) for c in inside]
+
+
+def _uses(found: Iterable[Wallet], span: Span) -> list[Prepayment]:
+    return [
+        Prepayment(span.end_ns, one.customer, f"credit used {one.customer}", -one.used_pico)
+        for one in found
+        if one.used_pico
+    ]
 
 
 def _use(
@@ -192,22 +232,9 @@ def _soonest_to_expire(credit: Credit) -> tuple[int, int, str]:
     return _expires_ns(credit), credit.bought_ns, credit.id
 
 
+def _oldest(credit: Credit) -> tuple[int, str]:
+    return credit.bought_ns, credit.id
+
+
 def _expires_ns(credit: Credit) -> int:
     return _NEVER if credit.expires_ns is None else credit.expires_ns
-
-
-def _entry(
-    at_ns: int, text: str, debit: str, credit: str, amount_pico: int, currency: str
-) -> Entry:
-    return Entry(
-        at_ns, text,
-        (Posting(debit, amount_pico, currency), Posting(credit, -amount_pico, currency)),
-    )  # fmt: skip
-
-
-def _receivable(customer: str) -> str:
-    return f"Assets:Receivable:{customer}"
-
-
-def _owed(customer: str) -> str:
-    return f"Liabilities:Credits:{customer}"

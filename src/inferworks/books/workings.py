@@ -21,6 +21,7 @@ from inferworks.books.pools import Behaviour, CostPool, default_pools
 from inferworks.books.rate import Revenue, rate
 from inferworks.books.span import Span
 from inferworks.books.step_down import allocate_all
+from inferworks.books.wallet import NOTHING_PREPAID, Prepaid, settled
 from inferworks.catalog.load import ModelCatalog, model_catalog
 from inferworks.errors import MoneyError
 from inferworks.meter.facts import Facts
@@ -93,12 +94,13 @@ def work_out(
     currency: str,
     span: Span,
     rules: Rules,
+    prepaid: Prepaid = NOTHING_PREPAID,
 ) -> Workings:
     """Every stage from charges and facts to lines and entries. MoneyError on a foreign currency."""
     given, accrued = accrued_charges(charges, span, currency)
     drivers = Drivers(facts, rules.catalog)
     allocated = allocate_all(accrued, rules.pools, drivers)
-    revenue = rate(facts.usages, plans, span, currency)
+    revenue = settled(rate(facts.usages, plans, span, currency), prepaid, span, currency)
     return Workings(
         span=span,
         currency=currency,
