@@ -15,7 +15,7 @@ from inferworks.books.bills.base import Problem, no_progress, open_bill, refuse
 from inferworks.books.bills.reports import read_reports
 from inferworks.cli.options import config_option, data_folder, data_option, json_option
 from inferworks.cli.show import print_json, print_table
-from inferworks.errors import BillError, UserError
+from inferworks.errors import BillError, JournalError, UpstreamError, UserError
 from inferworks.folder import DataFolder, Instance
 from inferworks.meter.activity import Received, record_reported
 from inferworks.meter.events import Reported, envelope
@@ -86,14 +86,17 @@ def import_usage(
 def take_in(reports: Sequence[Reported], folder: DataFolder) -> Received:
     """Have `reports` journaled, by the running gateway or, when none runs, right here.
 
-    UserError when a gateway runs and there is no key for it, or it refuses; UpstreamError when it does
-    not answer.
+    UserError when a gateway runs and there is no key for it, it refuses or does not answer, or when the
+    journal cannot be written. Whatever was taken in before that is a duplicate the next time.
     """
     instance = folder.instance()
-    if instance is None:
+    try:
+        if instance is not None:
+            return _sent(reports, instance, os.environ)
         with folder.hold():
             return asyncio.run(_journaled(reports, folder))
-    return _sent(reports, instance, os.environ)
+    except (JournalError, UpstreamError) as error:
+        raise UserError(f"{error}; mend that and import again: nothing counts twice") from error
 
 
 def conflict_text(conflicts: int) -> str:

@@ -17,6 +17,7 @@ from inferworks.books.store import BookStore
 from inferworks.meter.reader import JournalReader
 
 LINES = 12_000
+JOBS = 8_000
 HEADER = (
     "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,x_LineId,"
     "ChargeDescription"
@@ -82,21 +83,27 @@ def test_killed_in_the_middle(bill: Path, tmp_path: Path) -> None:
     import_whole(bill, tmp_path)
 
 
-def test_a_full_disk(bill: Path, tmp_path: Path) -> None:
-    """One clear line and exit status 2; nothing is in the books, and with room everything is."""
+def with_little_room() -> None:
+    """Let no file of this process grow beyond a few megabytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_STARTED_BYTES, _STARTED_BYTES))
 
-    def with_little_room() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (_STARTED_BYTES, _STARTED_BYTES))
 
-    done = subprocess.run(
-        command(bill, tmp_path),
+def run_out_of_room(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command on a disk that becomes full."""
+    return subprocess.run(
+        arguments,
         capture_output=True,
         text=True,
         check=False,
         preexec_fn=with_little_room,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )
+
+
+def test_a_full_disk(bill: Path, tmp_path: Path) -> None:
+    """One clear line and exit status 2; nothing is in the books, and with room everything is."""
+    done = run_out_of_room(command(bill, tmp_path))
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(f"inferworks: cannot use {tmp_path / 'books.db'}")
     assert done.stderr.count("\n") == 1
@@ -104,24 +111,48 @@ def test_a_full_disk(bill: Path, tmp_path: Path) -> None:
     import_whole(bill, tmp_path)
 
 
-def test_a_killed_import_of_usage(tmp_path: Path) -> None:
-    """A file of usage is one transaction too: nothing is counted, and then each row once."""
-    jobs = tmp_path / "jobs.csv"
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of machine time, larger than what the journal keeps in memory."""
+    path = tmp_path_factory.mktemp("jobs") / "jobs.csv"
     span = "2026-11-01T00:00:00Z,2026-11-01T01:00:00Z"
-    with jobs.open("w") as file:
+    with path.open("w") as file:
         file.write("id,node,purpose,start,end,description\n")
-        file.writelines(f"{n},gpu-3,evaluate,{span},{'x' * 1000}\n" for n in range(20_000))
-    usage = [
-        sys.executable, "-m", "inferworks", "usage", "import", str(jobs), "--data", str(tmp_path), "--json",
+        file.writelines(f"{n},gpu-3,evaluate,{span},{'x' * 1000}\n" for n in range(JOBS))
+    return path
+
+
+def usage_command(jobs: Path, data: Path) -> list[str]:
+    """How the machine time is imported."""
+    return [
+        sys.executable, "-m", "inferworks", "usage", "import", str(jobs), "--data", str(data), "--json",
     ]  # fmt: skip
-    with subprocess.Popen(usage, stdout=subprocess.PIPE) as process:
+
+
+def import_jobs(jobs: Path, data: Path) -> None:
+    """Import without a fault what is not there yet, and then once more: each row is counted once."""
+    with JournalReader(data / "journal.db") as reader:
+        there = reader.counts()["activity"]
+    assert there in {0, JOBS}
+    for accepted, duplicate in ((JOBS - there, there), (0, JOBS)):
+        done = subprocess.run(usage_command(jobs, data), capture_output=True, check=True)
+        (counts,) = json.loads(done.stdout)["files"]
+        assert (counts["accepted"], counts["duplicate"]) == (accepted, duplicate)
+
+
+def test_a_killed_import_of_usage(jobs: Path, tmp_path: Path) -> None:
+    """A file of usage is one transaction too: nothing is counted, and then each row once."""
+    with subprocess.Popen(usage_command(jobs, tmp_path), stdout=subprocess.PIPE) as process:
         wait_for_log(process, tmp_path / "journal.db-wal")
         process.send_signal(signal.SIGKILL)
         process.wait()
-    with JournalReader(tmp_path / "journal.db") as reader:
-        there = reader.counts()["activity"]
-    assert there in {0, 20_000}
-    for accepted, duplicate in ((20_000 - there, there), (0, 20_000)):
-        done = subprocess.run(usage, capture_output=True, check=True)
-        (counts,) = json.loads(done.stdout)["files"]
-        assert (counts["accepted"], counts["duplicate"]) == (accepted, duplicate)
+    import_jobs(jobs, tmp_path)
+
+
+def test_a_full_disk_for_usage(jobs: Path, tmp_path: Path) -> None:
+    """One clear line; nothing is counted, and with room each row is, once."""
+    done = run_out_of_room(usage_command(jobs, tmp_path))
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("inferworks: the journal has failed: cannot write")
+    assert done.stderr.count("\n") == 1
+    import_jobs(jobs, tmp_path)
