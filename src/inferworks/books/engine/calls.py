@@ -1,0 +1,463 @@
+"""What calls weigh, by customer or by target: the drivers of `drivers.py` as relations.
+
+Each function answers a set of numbered questions at once and gives rows of `question`, the columns of a
+grain, and `weight`. A grain begins with `label` (what it was for) and `customer`; at the grain of targets
+the rest of a target follows. What is not known is the empty text, or -1 for a day.
+
+Two things keep this fast where calls are many. Calls are summed once, by slot (`slots.py`), and only the
+few that reach over an edge are kept apart. And the weight of a model's tokens is applied to sums, for a
+product of a sum is the sum of products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from inferworks.books.drivers import INPUT, OUTPUT
+from inferworks.books.engine.apportion import split
+from inferworks.books.engine.base import Engine, total, whole, whole_divide
+from inferworks.books.engine.slots import NO_SLOT, Slots, part_of
+from inferworks.books.span import Span
+from inferworks.catalog.load import ANY_MODEL, ModelCatalog, StepWeights
+from inferworks.ids import ModelId
+from inferworks.meter.lake_schema import DAY_NS
+from inferworks.units import NS_PER_SECOND
+
+FIRST = ("label", "customer")
+REST = ("project", "key_id", "model", "direction", "provider", "region", "chip", "day")
+NO_DAY = -1
+UNPLACED = "?"
+"""The label of what no call explains, until a charge's pool gives it a name."""
+_PLACE = ("provider", "region", "chip")
+
+
+class Grain(NamedTuple):
+    """How finely calls are told apart."""
+
+    name: str
+    rest: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns of the grain."""
+        return (*FIRST, *self.rest)
+
+
+CUSTOMERS = Grain("customers", ())
+TARGETS = Grain("targets", REST)
+
+
+class Lake(NamedTuple):
+    """The facts of the meter as tables, with the columns of `meter.lake_schema`."""
+
+    usage: ir.Table
+    step: ir.Table
+    capacity: ir.Table
+    activity: ir.Table
+
+
+class Stay(NamedTuple):
+    """Question `number`: what `replica` did from `start_ns` to `end_ns`."""
+
+    number: int
+    replica: str
+    start_ns: int
+    end_ns: int
+    flat: bool = False
+    """Whether every token weighs the same (method M0)."""
+
+
+class Purchase(NamedTuple):
+    """Question `number`: what was bought of the providers in `names` in a span."""
+
+    number: int
+    names: tuple[str, ...]
+    span: Span
+
+
+class Eras:
+    """The times between two changes of the catalog, and what a model's tokens weigh in each."""
+
+    def __init__(self, catalog: ModelCatalog) -> None:
+        self._catalog = catalog
+        days = sorted({row.effective for row in catalog.rows})
+        starts = [(day.toordinal() - _EPOCH_DAY) * DAY_NS for day in days]
+        self._slots = Slots([Span(at, _FOR_EVER_NS) for at in starts])
+        self._starts = starts
+
+    def number(self, at_ns: ir.IntegerValue) -> ir.IntegerValue:
+        """The era of the moment `at_ns`."""
+        return self._slots.number(at_ns)
+
+    def weights(self, models: Iterable[str]) -> list[tuple[str, int, StepWeights]]:
+        """The row of each of `models`, and of a model that is not known, in each era."""
+        eras = [(NO_SLOT, self._starts[0] - NS_PER_SECOND), *enumerate(self._starts)]
+        return [
+            (model, era, self._catalog.weights(ModelId(model), max(0, at_ns)))
+            for model in sorted({*models, ANY_MODEL})
+            for era, at_ns in eras
+        ]
+
+
+_EPOCH_DAY = 719_163
+"""1970-01-01 as a proleptic ordinal."""
+_FOR_EVER_NS = 2**63 - 1
+
+
+class Calls:
+    """The calls of a lake, and what they weigh."""
+
+    def __init__(self, engine: Engine, lake: Lake, catalog: ModelCatalog, grain: Grain) -> None:
+        self._engine, self._lake, self.grain = engine, lake, grain
+        self._eras = Eras(catalog)
+        self._weights: ir.Table | None = None
+        self._places: ir.Table | None = None
+
+    # --- bytes ---------------------------------------------------------------------------------------
+
+    def bytes_moved(self, spans: Sequence[tuple[int, Span]]) -> ir.Table:
+        """Bytes of the calls opened in each of `spans` (question, span)."""
+        slots = Slots(span for _, span in spans)
+        calls = self._who(self._lake.usage, "replica")
+        calls = calls.mutate(slot=slots.number(calls.opened_ns), direction=ibis.literal(""))
+        calls = calls.filter(calls.slot != NO_SLOT)
+        sums = calls.group_by(["slot", *self.grain.columns]).agg(
+            weight=total(calls.request_bytes + calls.response_bytes)
+        )
+        sums = self._engine.keep(sums)
+        asked = self._pairs(("question", "slot"), _slots_of(spans, slots))
+        return self._by_question(sums.join(asked, "slot"))
+
+    # --- tokens --------------------------------------------------------------------------------------
+
+    def tokens(self, stays: Sequence[Stay], bought: Sequence[Purchase]) -> ir.Table:
+        """Weighted tokens of the legs of each stay, and flat tokens of what was bought."""
+        slots = Slots([*(Span(s.start_ns, s.end_ns) for s in stays), *(one.span for one in bought)])
+        sums = self._engine.keep(self._token_sums(slots))
+        kept = self._of_stays(sums, slots, stays), self._of_purchases(sums, slots, bought)
+        return self._by_question(ibis.union(*kept))
+
+    def _token_sums(self, slots: Slots) -> ir.Table:
+        """The legs' tokens by server, slot, era and grain; what reaches over an edge by itself."""
+        legs = self._who(self._legs(), "server").mutate(era=self._eras.number(ibis._.opened_ns))
+        legs = legs.mutate(slot=slots.number(legs.started_ns))
+        ends_ns = slots.end_ns(legs.slot)
+        cut = (legs.ended_ns > legs.started_ns) & (
+            (legs.slot == NO_SLOT) | (legs.ended_ns > ends_ns)
+        )
+        legs = legs.mutate(
+            cut_start_ns=ibis.ifelse(cut, legs.started_ns, -1),
+            cut_end_ns=ibis.ifelse(cut, legs.ended_ns, -1),
+            cut_computed=ibis.ifelse(cut, legs.computed, -1),
+            cut_produced=ibis.ifelse(cut, legs.produced, -1),
+        )
+        keys = ("server", "seller", "slot", "era", "served", *_CUT, *self._without_direction())
+        legs = legs.filter((legs.slot != NO_SLOT) | (legs.cut_start_ns >= 0))
+        return legs.group_by(list(keys)).agg(
+            computed=total(legs.computed), produced=total(legs.produced), legs=legs.count()
+        )
+
+    def _legs(self) -> ir.Table:
+        """One row for each attempt of each call."""
+        usage = self._lake.usage
+        calls = ("customer", "project", "key_id", "purpose", "model", "opened_ns")
+        legs = usage.select(*calls, leg=usage.legs.unnest())
+        leg = legs.leg
+        return legs.select(
+            *calls,
+            served=legs.model,
+            server=leg.replica,
+            seller=ibis.ifelse(leg.replica.isnull(), leg.provider, ""),
+            started_ns=leg.started_ns,
+            ended_ns=leg.ended_ns,
+            computed=leg.input_tokens - leg.cache_read_tokens,
+            produced=leg.output_tokens,
+            **{name: leg[name] for name in _PLACE},
+        )
+
+    def _of_stays(self, sums: ir.Table, slots: Slots, stays: Sequence[Stay]) -> ir.Table:
+        """The rows of `sums` that each stay served, weighed by model."""
+        weighed = sums.filter(sums.server.notnull()).join(
+            self._model_weights(), [("served", "of_model"), ("era", "of_era")]
+        )
+        asked = self._engine.table(
+            pa.table(
+                {
+                    "question": _ints(stay.number for stay in stays),
+                    "asked_server": pa.array([stay.replica for stay in stays], pa.string()),
+                    "from_ns": _ints(stay.start_ns for stay in stays),
+                    "until_ns": _ints(stay.end_ns for stay in stays),
+                    "flat": pa.array([stay.flat for stay in stays], pa.bool_()),
+                }
+            )
+        )
+        spans = [(stay.number, Span(stay.start_ns, stay.end_ns)) for stay in stays]
+        weighed = weighed.join(asked, [("server", "asked_server")])
+        weighed = weighed.mutate(
+            of_input=ibis.ifelse(weighed.flat, 1, weighed.input),
+            of_output=ibis.ifelse(weighed.flat, 1, weighed.output),
+        )
+        return self._inside(weighed, slots, spans)
+
+    def _of_purchases(self, sums: ir.Table, slots: Slots, bought: Sequence[Purchase]) -> ir.Table:
+        pairs = [(one.number, name, *one.span) for one in bought for name in one.names]
+        asked = self._engine.table(
+            pa.table(
+                {
+                    "question": _ints(pair[0] for pair in pairs),
+                    "asked_seller": pa.array([pair[1] for pair in pairs], pa.string()),
+                    "from_ns": _ints(pair[2] for pair in pairs),
+                    "until_ns": _ints(pair[3] for pair in pairs),
+                }
+            )
+        )
+        found = sums.filter(sums.server.isnull()).join(asked, [("seller", "asked_seller")])
+        found = found.mutate(of_input=ibis.literal(1, "int64"), of_output=ibis.literal(1, "int64"))
+        return self._inside(found, slots, [(one.number, one.span) for one in bought])
+
+    def _inside(self, rows: ir.Table, slots: Slots, spans: Sequence[tuple[int, Span]]) -> ir.Table:
+        """Weights of `rows` within the span of their question, by direction."""
+        pairs = self._pairs(("asked_question", "asked_slot"), _slots_of(spans, slots))
+        uncut = rows.filter(rows.cut_start_ns < 0).join(
+            pairs, [("question", "asked_question"), ("slot", "asked_slot")]
+        )
+        uncut = uncut.mutate(
+            for_input=whole(uncut.computed * uncut.of_input),
+            for_output=whole(uncut.produced * uncut.of_output),
+        )
+        cut = rows.filter(
+            (rows.cut_start_ns >= 0)
+            & (rows.cut_start_ns < rows.until_ns)
+            & (rows.cut_end_ns > rows.from_ns)
+        )
+        span, interval = (cut.from_ns, cut.until_ns), (cut.cut_start_ns, cut.cut_end_ns)
+        cut = cut.mutate(
+            for_input=whole(part_of(cut.cut_computed * cut.of_input, *interval, span) * cut.legs),
+            for_output=whole(part_of(cut.cut_produced * cut.of_output, *interval, span) * cut.legs),
+        )
+        columns = ("question", *self._without_direction(), "for_input", "for_output")
+        both = ibis.union(uncut.select(*columns), cut.select(*columns))
+        return self._both_directions(both)
+
+    def _both_directions(self, rows: ir.Table) -> ir.Table:
+        """`for_input` and `for_output` as rows of one `weight`."""
+        columns = ("question", *self.grain.columns, "weight")
+        if "direction" not in self.grain.rest:
+            return rows.mutate(weight=whole(rows.for_input + rows.for_output)).select(*columns)
+        return ibis.union(
+            rows.mutate(direction=ibis.literal(INPUT), weight=rows.for_input).select(*columns),
+            rows.mutate(direction=ibis.literal(OUTPUT), weight=rows.for_output).select(*columns),
+        )
+
+    # --- steps ---------------------------------------------------------------------------------------
+
+    def step_pieces(self, stays: Sequence[Stay]) -> ir.Table:
+        """Each step's nanoseconds `inside_ns` within each of `stays`; a stay may have several spans."""
+        asked = self._engine.table(
+            pa.table(
+                {
+                    "question": _ints(stay.number for stay in stays),
+                    "asked_server": pa.array([stay.replica for stay in stays], pa.string()),
+                    "from_ns": _ints(stay.start_ns for stay in stays),
+                    "until_ns": _ints(stay.end_ns for stay in stays),
+                }
+            )
+        )
+        step = self._lake.step
+        pieces = step.mutate(stop_ns=step.start_ns + step.duration_ns).join(
+            asked, [("replica", "asked_server")]
+        )
+        pieces = pieces.mutate(
+            inside_ns=ibis.least(pieces.stop_ns, pieces.until_ns)
+            - ibis.greatest(pieces.start_ns, pieces.from_ns)
+        )
+        return pieces.filter(pieces.inside_ns > 0)
+
+    def step_shares(self, stays: Sequence[Stay]) -> ir.Table:
+        """Nanoseconds of each of `stays` by the calls in its steps: method M2 (theorem 6)."""
+        piece = ("question", "from_ns", "replica", "start_ns", "seq")
+        pieces = self.step_pieces(stays).filter(lambda rows: rows.calls.length() > 0)
+        parts = pieces.mutate(part=pieces.calls.unnest())
+        parts = parts.mutate(
+            call_id=parts.part.call_id,
+            prefill=parts.part.prefill_tokens,
+            decode=parts.part.decode_tokens,
+            context=parts.part.context_tokens,
+        ).select(*piece, "inside_ns", "call_id", "prefill", "decode", "context")
+        usage = self._who(self._lake.usage, None)
+        usage = usage.mutate(known=True, of=usage.call_id, named=self._lake.usage.model)
+        known = ("known", "of", "named", "opened_ns", *self._columns_of_call())
+        parts = parts.left_join(usage.select(*known), [("call_id", "of")])
+        parts = parts.mutate(
+            named=ibis.coalesce(parts.named, ANY_MODEL),
+            era=self._eras.number(ibis.coalesce(parts.opened_ns, parts.start_ns)),
+        )
+        parts = parts.join(self._model_weights(), [("named", "of_model"), ("era", "of_era")])
+        leaves = self._sides(parts, (*piece, "inside_ns", "call_id", "known"))
+        shared = self._divided(leaves, piece)
+        shared = self._at_replica(shared)
+        label = ibis.ifelse(shared.known.isnull(), UNKNOWN, shared.label)
+        known_only = {
+            name: ibis.ifelse(shared.known.isnull(), _nothing(name), shared[name])
+            for name in (*FIRST[1:], *self.grain.rest)
+        }
+        shared = shared.mutate(label=label, **known_only, weight=shared.part)
+        return self._by_question(shared)
+
+    def _sides(self, parts: ir.Table, keys: tuple[str, ...]) -> ir.Table:
+        """The input and output sides of the calls of a step, each with its weight, merged by call."""
+        sides = []
+        for side, tokens, linear, context in (
+            (INPUT, parts.prefill, parts.prefill_weight, parts.prefill_context),
+            (OUTPUT, parts.decode, parts.decode_weight, parts.decode_context),
+        ):
+            weight = whole(tokens) * (linear + context * parts.context)
+            rows = parts.filter(tokens > 0).mutate(side=ibis.literal(side), by=whole(weight))
+            sides.append(rows.select(*keys, *self._columns_of_call(), "side", "by"))
+        both = ibis.union(*sides)
+        return both.group_by([*keys, *self._columns_of_call(), "side"]).agg(by=total(both.by))
+
+    def _divided(self, leaves: ir.Table, piece: tuple[str, ...]) -> ir.Table:
+        """Each step's nanoseconds among its leaves, by largest remainder."""
+        weighty = leaves.mutate(all_=whole(leaves.by.sum().over(group_by=list(piece))))
+        weighty = weighty.filter(weighty.all_ > 0).drop("all_")
+        weighty = weighty.mutate(
+            amount=whole(weighty.inside_ns), kind=ibis.ifelse(weighty.known.isnull(), 1, 0)
+        )
+        return split(weighty, piece, ("kind", "call_id", "side"), by="by")
+
+    def _at_replica(self, rows: ir.Table) -> ir.Table:
+        """`rows` with the direction and the place of their replica, where the grain has them."""
+        if not self.grain.rest:
+            return rows
+        rows = rows.mutate(direction=rows.side)
+        places = self.places().rename(of_replica="replica")
+        return rows.left_join(places, [("replica", "of_replica")]).mutate(
+            **{name: ibis.coalesce(ibis._[name], "") for name in _PLACE}
+        )
+
+    def unplaced(self, weights: Mapping[int, int]) -> ir.Table:
+        """What no call explains of each question, those with nothing left out."""
+        left = {number: weight for number, weight in weights.items() if weight > 0}
+        rows = self._engine.table(
+            pa.table({"question": _ints(left), "weight": _ints(left.values())})
+        )
+        nothing = {name: _nothing(name) for name in (*FIRST[1:], *self.grain.rest)}
+        rows = rows.mutate(label=ibis.literal(UNPLACED), **nothing, weight=whole(rows.weight))
+        return rows.select("question", *self.grain.columns, "weight")
+
+    def sellers(self) -> list[str]:
+        """The providers that calls were bought from."""
+        legs = self._legs()
+        rows = self._engine.fetch(legs.filter(legs.server.isnull()).select("seller").distinct())
+        return sorted(rows["seller"].to_pylist())
+
+    # --- who, where, how heavy -----------------------------------------------------------------------
+
+    def places(self) -> ir.Table:
+        """Where each replica stands, as the last attempt on it said."""
+        if self._places is None:
+            usage = self._lake.usage
+            legs = usage.select(
+                "call_id", legs="legs", number=ibis.range(0, usage.legs.length()).unnest()
+            )
+            legs = legs.mutate(leg=legs.legs[legs.number])
+            leg = legs.leg
+            legs = legs.select(
+                "call_id", "number", replica=leg.replica, started_ns=leg.started_ns,
+                ended_ns=leg.ended_ns, provider=leg.provider, region=leg.region, chip=leg.chip,
+            )  # fmt: skip
+            legs = legs.filter(legs.replica.notnull())
+            last = ibis.row_number().over(
+                group_by="replica",
+                order_by=[
+                    legs.started_ns.desc(), legs.ended_ns.desc(), legs.call_id.desc(), legs.number.desc(),
+                ],
+            )  # fmt: skip
+            legs = legs.mutate(last=last)
+            self._places = self._engine.keep(legs.filter(legs.last == 0).select("replica", *_PLACE))
+        return self._places
+
+    def _who(self, calls: ir.Table, replica: str | None) -> ir.Table:
+        """`calls` with the columns of the grain that a call has.
+
+        Where it ran is where the replica in the column `replica` stands, else what the row itself says.
+        """
+        calls = calls.mutate(label=calls.purpose)
+        if not self.grain.rest:
+            return calls
+        calls = calls.mutate(day=whole_divide(calls.opened_ns, ibis.literal(DAY_NS, "int64")))
+        if replica is None:
+            return calls
+        places = self.places().rename({"of_replica": "replica", **{f"at_{n}": n for n in _PLACE}})
+        calls = calls.left_join(places, [(replica, "of_replica")])
+        return calls.mutate(
+            **{
+                name: ibis.ifelse(
+                    calls[replica].isnull(), calls[name], ibis.coalesce(calls[f"at_{name}"], "")
+                )
+                for name in _PLACE
+            }
+        )
+
+    def _model_weights(self) -> ir.Table:
+        """The step weights of every model that was called, by era."""
+        if self._weights is None:
+            usage = self._lake.usage
+            models = self._engine.fetch(usage.select("model").distinct())["model"].to_pylist()
+            rows = self._eras.weights(models)
+            self._weights = self._engine.table(
+                pa.table(
+                    {
+                        "of_model": pa.array([row[0] for row in rows], pa.string()),
+                        "of_era": _ints(row[1] for row in rows),
+                        "input": _ints(row[2].input for row in rows),
+                        "output": _ints(row[2].output for row in rows),
+                        "prefill_weight": _ints(row[2].prefill for row in rows),
+                        "prefill_context": _ints(row[2].prefill_context for row in rows),
+                        "decode_weight": _ints(row[2].decode for row in rows),
+                        "decode_context": _ints(row[2].decode_context for row in rows),
+                    }
+                )
+            )
+        return self._weights
+
+    def _columns_of_call(self) -> tuple[str, ...]:
+        """The columns of the grain that a call has wherever it ran."""
+        return tuple(n for n in self.grain.columns if n not in ("direction", *_PLACE))
+
+    def _without_direction(self) -> tuple[str, ...]:
+        return tuple(name for name in self.grain.columns if name != "direction")
+
+    def _by_question(self, rows: ir.Table) -> ir.Table:
+        """`rows` summed by question and grain, what weighs nothing left out."""
+        sums = rows.group_by(["question", *self.grain.columns]).agg(weight=total(rows.weight))
+        return self._engine.keep(sums.filter(sums.weight > 0))
+
+    def _pairs(self, names: tuple[str, str], pairs: Iterable[tuple[int, int]]) -> ir.Table:
+        rows = list(pairs)
+        return self._engine.table(
+            pa.table({name: _ints(row[n] for row in rows) for n, name in enumerate(names)})
+        )
+
+
+UNKNOWN = "Unallocated:unknown-call"
+_CUT = ("cut_start_ns", "cut_end_ns", "cut_computed", "cut_produced")
+
+
+def _slots_of(spans: Iterable[tuple[int, Span]], slots: Slots) -> Iterable[tuple[int, int]]:
+    return ((number, slot) for number, span in spans for slot in slots.within(span))
+
+
+def _nothing(column: str) -> ir.Value:
+    """What stands in `column` where nothing is known."""
+    return ibis.literal(NO_DAY, "int64") if column == "day" else ibis.literal("")
+
+
+def _ints(values: Iterable[int]) -> pa.Array:
+    return pa.array(list(values), pa.int64())

@@ -1,0 +1,302 @@
+"""The statement of a span by customer, for more calls than anybody would list.
+
+Everything is the same as in `draw.py` up to the grain: charges are divided among customers and no further,
+which is final (`tree.py`), and revenue is rated on each customer's sums. What comes back is one row for
+each customer, and the lines without customers, small whatever the number of calls. Conservation, balance
+and the counts are checked on the way (`_verify`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import msgspec
+import pyarrow as pa
+
+from inferworks.accounts.plan import PricePlan
+from inferworks.books.allocate import Portion, Target, allocated_of
+from inferworks.books.charge import COST_OF_REVENUE, Charge, Function
+from inferworks.books.engine.base import Engine, total
+from inferworks.books.engine.calls import CUSTOMERS, Lake
+from inferworks.books.engine.divide import Divided, divide, label_target, machine_drivers
+from inferworks.books.engine.revenue import Earned, earned
+from inferworks.books.policy import Policy
+from inferworks.books.pools import CostPool, DriverKind, behaviour_of, pool_of
+from inferworks.books.span import Span
+from inferworks.books.statement import NO_CUSTOMER, UNALLOCATED, UNUSED, Row
+from inferworks.books.workings import Line, Rules, accrued_charges, line_order, lines_of
+from inferworks.errors import BooksError
+from inferworks.money import format_pico
+
+
+class CustomerStatement(msgspec.Struct, frozen=True):
+    """A span's figures by customer. All amounts in picounits of `currency`."""
+
+    policy: str
+    currency: str
+    start_ns: int
+    end_ns: int
+    calls: int
+    """The calls that were opened in the span."""
+    billed_pico: int
+    revenue_pico: int
+    lines: tuple[Line, ...]
+    """What it cost, whoever the customer: their sum is what was billed."""
+    rows: tuple[Row, ...]
+    """By customer, real names first; their sums are the totals."""
+    notes: tuple[str, ...]
+
+    @property
+    def cost_of_revenue_pico(self) -> int:
+        """Cost of revenue, its unused capacity included."""
+        return sum(line.amount_pico for line in self.lines if line.function in COST_OF_REVENUE)
+
+    def to_json(self) -> dict[str, object]:
+        """The statement as JSON values; every amount an exact decimal string."""
+        return {
+            "policy": self.policy,
+            "currency": self.currency,
+            "start_ns": self.start_ns,
+            "end_ns": self.end_ns,
+            "calls": self.calls,
+            "billed": format_pico(self.billed_pico),
+            "revenue": format_pico(self.revenue_pico),
+            "cost_of_revenue": format_pico(self.cost_of_revenue_pico),
+            "lines": [_line_json(line) for line in self.lines],
+            "customers": [_row_json(row) for row in self.rows],
+            "notes": list(self.notes),
+        }
+
+
+def canonical(statement: CustomerStatement) -> bytes:
+    """The bytes of `statement`: the same on every engine, in any order of the inputs (theorem 13)."""
+    return msgspec.json.encode(statement.to_json(), order="sorted")
+
+
+def close_by_customer(
+    engine: Engine,
+    lake: Lake,
+    charges: Iterable[Charge],
+    plans: Sequence[PricePlan],
+    policy: Policy,
+    currency: str,
+    span: Span,
+    rules: Rules,
+) -> CustomerStatement:
+    """The statement of `span` by customer, verified.
+
+    MoneyError on a foreign currency; BooksError when a theorem does not hold, or when the rules have
+    support pools, whose step-down needs every target: draw up a whole statement then.
+    """
+    given, accrued = accrued_charges(charges, span, currency)
+    drivers = machine_drivers(engine, lake, accrued, rules.pools, rules.catalog, CUSTOMERS)
+    placed = [(charge, pool_of(charge, rules.pools, drivers.nodes)) for charge in accrued]
+    _refuse_support(placed)
+    done = divide(engine, lake, placed, rules.catalog, CUSTOMERS, drivers)
+    lines = _lines(engine, done, placed, policy)
+    income = earned(engine, lake.usage, plans, span, currency)
+    rows = _rows(engine, done, policy, income)
+    statement = CustomerStatement(
+        policy=policy.name,
+        currency=currency,
+        start_ns=span.start_ns,
+        end_ns=span.end_ns,
+        calls=income.opened,
+        billed_pico=sum(charge.amount_pico for charge in accrued),
+        revenue_pico=income.total_pico,
+        lines=lines,
+        rows=rows,
+        notes=(
+            *_accrual_note(given, accrued),
+            *income.notes,
+            *_lost_note(drivers.unprovisioned_ns()),
+        ),
+    )
+    _verify(statement)
+    return statement
+
+
+def _refuse_support(placed: Iterable[tuple[Charge, CostPool]]) -> None:
+    for _, pool in placed:
+        if pool.driver is DriverKind.POOLS:
+            raise BooksError(
+                f"pool {pool.name} supports other pools; a statement by customer alone cannot step it "
+                "down: draw up the whole statement"
+            )
+
+
+def _lines(
+    engine: Engine,
+    done: Divided,
+    placed: Sequence[tuple[Charge, CostPool]],
+    policy: Policy,
+) -> tuple[Line, ...]:
+    """The lines without customers; every charge is checked to be its parts (theorem 7)."""
+    portions: dict[str, list[Portion]] = {
+        division.charge.id: [_anonymous(portion) for portion in division.portions]
+        for division in done.divisions
+    }
+    for row in _sums_by_label(engine, done):
+        ask = done.asks[row["ask"]]
+        portions[ask.charge.id].append(
+            Portion(
+                ask.stage,
+                label_target(row["label"]),
+                ask.method,
+                ask.unit,
+                int(row["weight"]),
+                int(row["part"]),
+                {},
+            )
+        )
+    allocated = [
+        allocated_of(charge, pool, portions[charge.id], division.apportionments)
+        for (charge, pool), division in zip(placed, done.divisions, strict=True)
+    ]
+    for item in allocated:
+        parts_pico = sum(row.amount_pico for row in item.rows)
+        _must_equal(f"charge {item.charge.id}", item.charge.amount_pico, "its parts", parts_pico)
+    return tuple(sorted(lines_of(allocated, policy), key=line_order))
+
+
+def _sums_by_label(engine: Engine, done: Divided) -> list[dict[str, Any]]:
+    if done.parts is None:
+        return []
+    parts = done.parts
+    sums = parts.group_by(["ask", "label"]).agg(weight=total(parts.weight), part=total(parts.part))
+    rows: list[dict[str, Any]] = engine.fetch(sums.order_by(["ask", "label"])).to_pylist()
+    return rows
+
+
+def _anonymous(portion: Portion) -> Portion:
+    """`portion` for its use alone."""
+    target = portion.target
+    use = Target(purpose=target.purpose, unused=target.unused, unallocated=target.unallocated)
+    return msgspec.structs.replace(portion, target=use)
+
+
+def _rows(engine: Engine, done: Divided, policy: Policy, income: Earned) -> tuple[Row, ...]:
+    """Revenue and cost by customer."""
+    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for customer, amount_pico in income.by_customer.items():
+        sums[customer][_REVENUE] += amount_pico
+    for division in done.divisions:
+        for portion in division.portions:
+            column = _column_of(portion.target, division.charge, division.pool, policy)
+            sums[_name(portion.target)][column] += portion.amount_pico
+    for customer, column, amount_pico in _sums_by_customer(engine, done, policy):
+        sums[customer][column] += amount_pico
+    names = sorted(sums, key=lambda name: (name.startswith("("), name))
+    return tuple(Row(name, *sums[name]) for name in names)
+
+
+def _sums_by_customer(
+    engine: Engine, done: Divided, policy: Policy
+) -> Iterable[tuple[str, int, int]]:
+    """The parts of all asks by customer and column of a row."""
+    if done.parts is None:
+        return
+    parts = done.parts.join(_columns(engine, done, policy), ["ask", "label"])
+    named = ibis.ifelse(parts.customer == "", NO_CUSTOMER, parts.customer)
+    unallocated = parts.label.startswith("Unallocated:")
+    parts = parts.mutate(name=ibis.ifelse(unallocated, UNALLOCATED, named))
+    sums = engine.fetch(parts.group_by(["name", "column"]).agg(part=total(parts.part)))
+    names, columns, amounts = (sums[name].to_pylist() for name in ("name", "column", "part"))
+    for name, column, amount in zip(names, columns, amounts, strict=True):
+        yield name, column, int(amount)
+
+
+def _columns(engine: Engine, done: Divided, policy: Policy) -> ir.Table:
+    """In which column of a row the parts of each ask belong, by label."""
+    assert done.parts is not None
+    labels = engine.fetch(done.parts.select("ask", "label").distinct()).to_pylist()
+    columns = [
+        _column_of(label_target(row["label"]), ask.charge, ask.pool, policy)
+        for row in labels
+        for ask in [done.asks[row["ask"]]]
+    ]
+    return engine.table(
+        pa.table(
+            {
+                "ask": pa.array([row["ask"] for row in labels], pa.int64()),
+                "label": pa.array([row["label"] for row in labels], pa.string()),
+                "column": pa.array(columns, pa.int64()),
+            }
+        )
+    )
+
+
+_REVENUE, _COST, _RESEARCH, _OTHER = range(4)
+
+
+def _column_of(target: Target, charge: Charge, pool: CostPool, policy: Policy) -> int:
+    function = policy.function(target.use, charge.natural_class, behaviour_of(charge, pool))
+    if function in COST_OF_REVENUE:
+        return _COST
+    return _RESEARCH if function is Function.RESEARCH_AND_DEVELOPMENT else _OTHER
+
+
+def _name(target: Target) -> str:
+    if target.customer is not None:
+        return target.customer
+    if target.purpose is not None:
+        return NO_CUSTOMER
+    return UNUSED if target.unallocated is None else UNALLOCATED
+
+
+def _verify(statement: CustomerStatement) -> None:
+    """Theorems 7 and 8: lines sum to what was billed, and customers to the lines and to revenue."""
+    lines_pico = sum(line.amount_pico for line in statement.lines)
+    _must_equal("billed", statement.billed_pico, "lines", lines_pico)
+    revenue_pico = sum(row.revenue_pico for row in statement.rows)
+    _must_equal("revenue", statement.revenue_pico, "by customer", revenue_pico)
+    cost_pico = sum(row.cost_of_revenue_pico for row in statement.rows)
+    _must_equal("cost of revenue", statement.cost_of_revenue_pico, "by customer", cost_pico)
+    rest_pico = sum(row.research_and_development_pico + row.other_pico for row in statement.rows)
+    _must_equal("all other cost", lines_pico - cost_pico, "by customer", rest_pico)
+
+
+def _must_equal(name: str, one: int, other_name: str, other: int) -> None:
+    if one != other:
+        raise BooksError(
+            f"{name} {format_pico(one)} is not {other_name} {format_pico(other)}: "
+            f"difference {format_pico(one - other)}"
+        )
+
+
+def _accrual_note(given: Sequence[Charge], accrued: Sequence[Charge]) -> Iterable[str]:
+    cut = sum(one != other for one, other in zip(given, accrued, strict=True))
+    if cut:
+        yield f"{cut} bill lines reach beyond this span; they are accrued by time."
+
+
+def _lost_note(lost_ns: int) -> Iterable[str]:
+    if lost_ns:
+        yield f"{lost_ns} ns of engine steps lie outside provisioned time and carry no cost."
+
+
+def _line_json(line: Line) -> dict[str, object]:
+    return {
+        "function": line.function.value,
+        "pool": line.pool,
+        "natural_class": line.natural_class.value,
+        "use": line.target.label,
+        "behaviour": line.behaviour.value,
+        "method": line.method,
+        "amount": format_pico(line.amount_pico),
+    }
+
+
+def _row_json(row: Row) -> dict[str, str]:
+    return {
+        "customer": row.name,
+        "revenue": format_pico(row.revenue_pico),
+        "cost_of_revenue": format_pico(row.cost_of_revenue_pico),
+        "gross_margin": format_pico(row.gross_margin_pico),
+        "research_and_development": format_pico(row.research_and_development_pico),
+        "other": format_pico(row.other_pico),
+    }

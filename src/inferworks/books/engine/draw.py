@@ -1,0 +1,80 @@
+"""A span's workings from an engine: the same values that `workings.work_out` gives, from a lake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from inferworks.accounts.plan import PricePlan
+from inferworks.books.allocate import allocated_of
+from inferworks.books.charge import Charge
+from inferworks.books.engine.base import Engine
+from inferworks.books.engine.calls import TARGETS, Lake
+from inferworks.books.engine.divide import divide, machine_drivers, portions_of
+from inferworks.books.engine.revenue import call_sums, sums_of_calls
+from inferworks.books.entry import journal
+from inferworks.books.policy import Policy
+from inferworks.books.pools import DriverKind, pool_of
+from inferworks.books.rate import rate_calls
+from inferworks.books.span import Span
+from inferworks.books.step_down import step_down
+from inferworks.books.validate import (
+    balance,
+    conservation,
+    divided,
+    two_labels,
+    views_agree,
+)
+from inferworks.books.workings import Rules, Workings, accrued_charges, lines_of
+
+CHECKS = (divided, conservation, two_labels, balance, views_agree)
+"""The theorems of `validate.py` that are about money; those about facts are checked by relations."""
+
+
+def work_out_on(
+    engine: Engine,
+    lake: Lake,
+    charges: Iterable[Charge],
+    plans: Sequence[PricePlan],
+    policy: Policy,
+    currency: str,
+    span: Span,
+    rules: Rules,
+) -> Workings:
+    """The workings of `span`, by target, checked.
+
+    Equal to those of `work_out` in charges, allocations, lines, revenue and entries. The drivers know no
+    calls. MoneyError on a foreign currency, BooksError when a theorem does not hold.
+    """
+    given, accrued = accrued_charges(charges, span, currency)
+    drivers = machine_drivers(engine, lake, accrued, rules.pools, rules.catalog, TARGETS)
+    placed = [(charge, pool_of(charge, rules.pools, drivers.nodes)) for charge in accrued]
+    final = [pair for pair in placed if pair[1].driver is not DriverKind.POOLS]
+    supporting = [pair for pair in placed if pair[1].driver is DriverKind.POOLS]
+    done = divide(engine, lake, final, rules.catalog, TARGETS, drivers)
+    portions = portions_of(done, engine)
+    allocated = [
+        allocated_of(charge, pool, portions[charge.id], division.apportionments)
+        for (charge, pool), division in zip(final, done.divisions, strict=True)
+    ]
+    allocated += step_down(supporting, rules.pools, allocated)
+    ordered = tuple(sorted(allocated, key=lambda item: item.charge.id))
+    sums = engine.fetch(sums_of_calls(engine, lake.usage, plans, span, TARGETS))
+    revenue = rate_calls(call_sums(sums), plans, span, currency)
+    workings = Workings(
+        span=span,
+        currency=currency,
+        policy=policy,
+        plans=tuple(plans),
+        facts=done.drivers.facts,
+        given=given,
+        charges=accrued,
+        drivers=done.drivers,
+        allocated=ordered,
+        revenue=revenue,
+        entries=journal(ordered, revenue, policy, currency, span.end_ns),
+        lines=lines_of(ordered, policy),
+        pools=rules.pools,
+    )
+    for check in CHECKS:
+        check(workings)
+    return workings
