@@ -11,10 +11,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from inferworks.books.bills.base import Problem, no_progress, open_bill, refuse
+from inferworks.books.bills.base import Problem, open_bill, refuse
 from inferworks.books.bills.reports import read_reports
 from inferworks.cli.options import config_option, data_folder, data_option, json_option
 from inferworks.cli.show import print_json, print_table
+from inferworks.cli.watch import watched
 from inferworks.errors import BillError, JournalError, UpstreamError, UserError
 from inferworks.folder import DataFolder, Instance
 from inferworks.meter.activity import Received, record_reported
@@ -111,7 +112,9 @@ def _import_file(
     path: Path, source: str, folder: DataFolder, refused: list[str], *, skip_bad: bool
 ) -> Received:
     """Take in one file; what could not be read of it is refused, or with `skip_bad` noted."""
-    reports, problems = read_reports(open_bill(path), source, no_progress)
+    bill = open_bill(path)
+    with watched(bill) as rows_read:
+        reports, problems = read_reports(bill, source, rows_read)
     if not skip_bad:
         refuse(problems)
     received = take_in(reports, folder)

@@ -53,6 +53,7 @@ class Asked(NamedTuple):
             papers.currency,
             papers.span,
             papers.rules,
+            papers.prepaid,
         )
         try:
             validate(workings)

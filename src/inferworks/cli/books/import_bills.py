@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inferworks.books.bills import rates
 from inferworks.books.bills.base import (
@@ -26,13 +22,13 @@ from inferworks.books.bills.detect import reader_for
 from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.bills.payroll import PayrollReader
 from inferworks.books.bills.reports import STORAGE, kind_of, read_reports
-from inferworks.books.bills.tables import is_text
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
 from inferworks.books.store import BookStore, Imported
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table
 from inferworks.cli.usage import conflict_text, take_in
+from inferworks.cli.watch import watched
 from inferworks.clock import SystemClock
 from inferworks.errors import BillError
 from inferworks.folder import DataFolder
@@ -129,7 +125,7 @@ def _import_file(path: Path, store: BookStore, folder: DataFolder) -> Landed:
     bill = open_bill(path)
     header = header_of(bill)
     report = kind_of(header)
-    with _watched(bill) as rows_read:
+    with watched(bill) as rows_read:
         if rates.recognises(header):
             return _import_rates(bill, store, rows_read)
         if report is not None and report.name == STORAGE:
@@ -180,21 +176,3 @@ def _landed(bill: BillFile, kind: str, done: Imported, currency: str) -> Landed:
 def _row(file: Landed) -> tuple[str, ...]:
     counts = str(file.accepted), str(file.duplicate)
     return file.file, file.kind, *counts, file.amount, file.currency
-
-
-@contextmanager
-def _watched(bill: BillFile) -> Iterator[RowsRead]:
-    """A progress bar on standard error, when that is a terminal."""
-    terminal = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    rows = bill.raw.count(b"\n") if is_text(bill.raw) else None
-    with Progress(
-        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
-    ) as progress:
-        task = progress.add_task(bill.name, total=rows)
-        yield lambda done: progress.update(task, completed=done)

@@ -20,9 +20,11 @@ from inferworks.books.span import Span
 from inferworks.books.statement import Statement, draw_up, whole_span
 from inferworks.books.store import BookStore
 from inferworks.books.validate import validate
+from inferworks.books.wallet import Prepaid
 from inferworks.books.workings import Rules, Workings, work_out
 from inferworks.catalog.load import model_catalog
 from inferworks.cli.books.estimating import estimated
+from inferworks.cli.books.prepaid import prepaid_of
 from inferworks.config import Config
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.folder import DataFolder
@@ -63,7 +65,9 @@ def worked_out(
     try:
         rules = _rules(pools_path)
         charges += estimated(folder, charges, facts.usages, rules.pools, span, currency).booked
-        workings = work_out(charges, facts, plans, policy_of(config, policy), currency, span, rules)
+        prepaid = _prepaid(config, folder, plans, span, currency)
+        drawn_under = policy_of(config, policy)
+        workings = work_out(charges, facts, plans, drawn_under, currency, span, rules, prepaid)
         validate(workings)
         return workings
     except BooksError as error:
@@ -81,14 +85,16 @@ def gathered(config: Config, policy: str, pools_path: Path | None, span: Span) -
     charges, currency = _charges(folder, span, config.books.currency)
     facts, rules = _facts(config, folder, span), _rules(pools_path)
     charges += estimated(folder, charges, facts.usages, rules.pools, span, currency).booked
+    plans = _plans(folder)
     return Papers(
         span=span,
         currency=currency,
         charges=tuple(charges),
         facts=facts,
-        plans=tuple(_plans(folder)),
+        plans=tuple(plans),
         policy=policy_of(config, policy),
         rules=rules,
+        prepaid=_prepaid(config, folder, plans, span, currency),
     )
 
 
@@ -138,6 +144,13 @@ def _plans(folder: DataFolder) -> list[PricePlan]:
         return []
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
         return accounts.plans()
+
+
+def _prepaid(
+    config: Config, folder: DataFolder, plans: list[PricePlan], span: Span, currency: str
+) -> Prepaid:
+    """What is known of prepaid credit."""
+    return prepaid_of(folder, lambda past: _facts(config, folder, past), plans, span, currency)
 
 
 def _rules(pools_path: Path | None) -> Rules:
