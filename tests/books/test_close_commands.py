@@ -1,0 +1,143 @@
+"""The commands that close, verify and reopen, as somebody types them; and the auditor's own script."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from inferworks.cli.main import cli
+from inferworks.errors import UserError
+
+ROOT = Path(__file__).parent.parent.parent
+HEADER = (
+    "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ChargeCategory,ServiceCategory,"
+    "ServiceName,InvoiceIssuerName,ChargeDescription,ResourceId,InvoiceId,x_LineId\n"
+)
+
+
+def run(*arguments: str) -> Result:
+    """`inferworks books ...`, which must work."""
+    result = CliRunner().invoke(cli, ["books", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def run_json(*arguments: str) -> Any:
+    """The JSON on standard output of a command that must work."""
+    return json.loads(run(*arguments, "--json").stdout)
+
+
+def refused(*arguments: str) -> str:
+    """What a command says when it refuses."""
+    try:
+        result = CliRunner().invoke(
+            cli, ["books", *arguments], standalone_mode=False, catch_exceptions=False
+        )
+    except (UserError, click.ClickException) as error:
+        return str(error)
+    raise AssertionError(f"not refused: {result.output}")
+
+
+@pytest.fixture(autouse=True)
+def november(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a bill of November imported."""
+    monkeypatch.chdir(tmp_path)
+    a_bill("november", "12.50", "2026-11-01", "2026-12-01")
+
+
+def a_bill(name: str, amount: str, start: str, end: str, line: str = "") -> None:
+    """Import a bill of one line."""
+    row = (
+        f"{amount},USD,{start}T00:00:00Z,{end}T00:00:00Z,Usage,Compute,Machines,Example Cloud,"
+        f"One node,node-1,{name},{line or name}\n"
+    )
+    Path(f"{name}.csv").write_text(HEADER + row)
+    run("import", f"{name}.csv")
+
+
+def test_from_close_to_correction_to_close(tmp_path: Path) -> None:
+    """Close, a late bill, the sealed statement as it was, the correction in December, close again."""
+    sealed = run_json("close", "2026-11")
+    assert (sealed["billed"], sealed["number"]) == ("12.50", 0)
+    before = run("statement", "--period", "2026-11", "--json").stdout
+    a_bill("late", "3.25", "2026-11-10", "2026-11-11")
+    assert run("statement", "--period", "2026-11", "--json").stdout == before
+    december = run_json("statement", "--period", "2026-12")
+    assert (december["billed"], december["corrections"][0]["period"]) == ("3.25", "2026-11")
+    assert run_json("close", "2026-12")["corrects"] == ["2026-11"]
+    assert run_json("verify", "--head", sealed["sha256"]) == {
+        "sound": True, "closes": 2, "findings": [],
+    }  # fmt: skip
+    rows = run_json("periods")
+    assert [row["status"] for row in rows] == ["Closed", "Closed", "Open"]
+    assert rows[0]["sha256"] == sealed["sha256"][:12]
+
+
+def test_order_and_reasons() -> None:
+    """A gap, a second close, a reopening out of order or without a reason: one line each."""
+    assert "2026-11 is still open" in refused("close", "2026-12")
+    run("close", "2026-11")
+    assert "is closed" in refused("close", "2026-11")
+    run("close", "2026-12")
+    assert "rests on it" in refused("reopen", "2026-11", "--reason", "x")
+    assert "say why" in refused("reopen", "2026-12", "--reason", " ")
+    run("reopen", "2026-12", "--reason", "a price was wrong")
+    assert [row["status"] for row in run_json("periods")] == ["Closed", "Open"]
+    assert "never closed" in refused("verify", "2027-01")
+
+
+def test_a_restated_line_stops_the_close_until_it_is_accepted(tmp_path: Path) -> None:
+    """It is named, and the reason given stands in the record."""
+    text = Path("november.csv").read_text().replace("12.50", "13.50")
+    Path("again.csv").write_text(text)
+    refused("import", "again.csv")
+    assert "again.csv, line 2" in refused("close", "2026-11")
+    done = run_json("close", "2026-11", "--accept", "disputed with the supplier")
+    assert len(done["accepted"]) == 1
+
+
+def test_a_changed_charge_is_found_and_the_exit_status_tells(tmp_path: Path) -> None:
+    """One digit in books.db; the first difference is named in words."""
+    run("close", "2026-11")
+    database = sqlite3.connect("inferworks-data/books.db", isolation_level=None)
+    database.execute("UPDATE charges SET body = replace(body, '12500000000000', '12500000000001')")
+    database.close()
+    found = CliRunner().invoke(cli, ["books", "verify", "2026-11"])
+    assert found.exit_code == 1
+    assert "amount_pico is 12500000000001, sealed as 12500000000000" in found.output
+    assert "no record with the hash abc" in refused("verify", "--head", "abc")
+
+
+def test_declared_periods(tmp_path: Path) -> None:
+    """A fiscal period is declared once and closed by its name."""
+    run("periods", "fy27-p02", "--from", "2026-11-01", "--to", "2026-11-29")
+    assert "overlaps" in refused("close", "2026-11")
+    assert run_json("close", "fy27-p02")["period"] == "fy27-p02"
+    names = [row["period"] for row in run_json("periods")]
+    assert names[:2] == ["fy27-p02", "2026-11-29..2026-12-01"]
+
+
+def test_the_auditors_script_works(tmp_path: Path) -> None:
+    """The script of docs/closing.md checks the chain without this program, and finds a forgery."""
+    sealed = run_json("close", "2026-11")
+    text = (ROOT / "docs" / "closing.md").read_text(encoding="utf-8")
+    [script] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"the chain holds up to {sealed['sha256']}"
+    database = sqlite3.connect("inferworks-data/ledger.db", isolation_level=None)
+    database.execute("DROP TRIGGER record_is_not_updated")
+    database.execute('UPDATE record SET body = replace(body, \'"by":"\', \'"by":"not \')')
+    database.close()
+    forged = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert forged.returncode == 1

@@ -1,0 +1,134 @@
+"""Each of the fifteen theorems of docs/books.md has a test that names it, and a check at run time.
+
+| theorem | property tests, beside others | at run time |
+|---|---|---|
+| 1 Exact | test_money, test_rate_plans | `validate.exact`; worlds: every_call_earns_once |
+| 2 Split | test_money, test_theorems | `validate.divided` |
+| 3 Once | here, test_store, meter/test_activity | `validate.once`; worlds: nothing_lost_or_doubled |
+| 4 Bucket | test_rate_plans | `validate.bucket` |
+| 5 Time | test_theorems | `validate.time` |
+| 6 Step | test_theorems, test_step_share | `validate.step` |
+| 7 Conservation | test_theorems | `validate.conservation`; worlds: every_charge_is_billed_once |
+| 8 Hierarchy | test_theorems | `validate.hierarchy` |
+| 9 Two labels | test_theorems | `validate.two_labels` |
+| 10 Balance | test_theorems | `validate.balance` |
+| 11 Views agree | here, test_views | `validate.views_agree` |
+| 12 Closed is closed | test_close, test_period | worlds: closed_stays_closed and more; `audit` |
+| 13 Again | test_theorems, test_close | worlds: in_any_order; `audit` draws every close up again |
+| 14 Provenance | test_rate_plans | `validate.provenance`; worlds: every_call_earns_once |
+| 15 Fair | test_theorems | worlds: alike_costs_alike |
+
+The worlds (`inferworks.testing.worlds`) run all of `VALIDATIONS` after every event, too.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inferworks.books.charge import COST_OF_REVENUE, Function
+from inferworks.books.policy import load_policy
+from inferworks.books.statement import close_span, whole_span
+from inferworks.books.validate import VALIDATIONS
+from inferworks.meter.activity import sort_out
+from inferworks.meter.capacity import Activity
+from inferworks.meter.stores.stub import MemoryStore
+from inferworks.testing.books import World, an_activity, worlds
+from inferworks.testing.worlds import CHECKS, SEAL_CHECKS
+
+TESTS = Path(__file__).parent.parent
+NAMED = re.compile(r"[Tt]heorems? ((?:\d+(?:, | and )?)+)")
+
+
+def theorems_in(text: str | None) -> set[int]:
+    """The numbers of the theorems that `text` names."""
+    return {int(n) for numbers in NAMED.findall(text or "") for n in re.findall(r"\d+", numbers)}
+
+
+def named_by_tests() -> dict[int, set[str]]:
+    """For each theorem the tests whose docstrings name it."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                for number in theorems_in(ast.get_docstring(node)):
+                    found[number].add(f"{path.name}: {node.name}")
+    return found
+
+
+@pytest.mark.parametrize("number", range(1, 16))
+def test_every_theorem_has_a_test(number: int) -> None:
+    """At least one test says in its docstring that it is about this theorem."""
+    assert named_by_tests()[number], f"no test names theorem {number}"
+
+
+def test_every_theorem_has_a_check_at_run_time() -> None:
+    """`VALIDATIONS` on every statement, the worlds after every event; together all fifteen."""
+    checked = set().union(*(theorems_in(check.__doc__) for check in VALIDATIONS))
+    for numbers, _ in (*CHECKS, *SEAL_CHECKS):
+        checked |= set(numbers)
+    assert checked == set(range(1, 16))
+
+
+def test_the_table_names_every_theorem() -> None:
+    """The table above has a row for each, in order."""
+    rows = re.findall(r"^\| (\d+) ", __doc__ or "", re.MULTILINE)
+    assert [int(row) for row in rows] == list(range(1, 16))
+
+
+def an_event(name: int, quantity: int) -> Activity:
+    """The activity called `name`, saying `quantity`."""
+    return an_activity(f"run-{name}", "node-1", (0, 10), quantity)
+
+
+events = st.builds(an_event, st.integers(0, 6), st.integers(0, 1))
+
+
+@given(st.lists(st.lists(events, max_size=6), max_size=6))
+@settings(deadline=None)
+def test_an_event_counts_once_however_often_it_is_sent(batches: list[list[Activity]]) -> None:
+    """Theorem 3: the first body of a name is kept for ever, every other one quarantined with it."""
+    store, first, fates = MemoryStore(), dict[str, Activity](), [0, 0, 0]
+    for batch in batches:
+        for event in batch:
+            first.setdefault(event.id, event)
+        with store.reads() as reads:
+            found = sort_out(reads.known_activities(batch), batch)
+        store.write((*found.accepted, *found.conflicts))
+        fates = [fate + len(kind) for fate, kind in zip(fates, found, strict=True)]
+        for conflict in found.conflicts:
+            assert (
+                msgspec.json.decode(conflict.existing or "", type=Activity) == first[conflict.key]
+            )
+            assert msgspec.json.decode(conflict.body, type=Activity) != first[conflict.key]
+    with store.reads() as reads:
+        assert {a.id: a for a in reads.activities(0, 100)} == first
+    assert sum(fates) == sum(map(len, batches))
+    assert fates[0] == len(first)
+
+
+@given(worlds())
+@settings(
+    max_examples=40, deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)  # fmt: skip
+def test_the_views_take_one_amount_apart(world: World) -> None:
+    """Theorem 11: fully loaded is the sum of all functions; marginal + committed + unused is gaap's."""
+    span = whole_span(world.charges, world.facts)
+    gaap, marginal, full = (
+        close_span(world.charges, world.facts, world.plans, load_policy(name), "USD", *span)
+        for name in ("gaap", "marginal", "full")
+    )
+    billed_pico = sum(charge.amount_pico for charge in world.charges)
+    for view in (gaap, marginal, full):
+        assert sum(map(view.function_pico, Function)) == view.allocated_pico == billed_pico
+    assert gaap.cost_of_revenue_pico == sum(map(marginal.function_pico, COST_OF_REVENUE))
+    for function in set(Function) - set(COST_OF_REVENUE):
+        assert gaap.function_pico(function) == marginal.function_pico(function)
