@@ -386,3 +386,61 @@ def _plans(draw: st.DrawFn, customer: str) -> PricePlan:
     since_ns = draw(st.sampled_from([0, 0, _HORIZON_NS // 2]))
     prices = st.integers(1, 10**8).map(lambda n: f"{n // 10**6}.{n % 10**6:06d}")
     return PricePlan.per_million(CustomerId(customer), since_ns, "USD", draw(prices), draw(prices))
+
+
+def a_company() -> World:
+    """A company small enough to work out by hand, in the nanoseconds from 0 to 1,000; in USD.
+
+    One machine for 10: a replica is on it for 800 ns (loading 100, idle 300, steps of acme 300 and of the
+    lab's rollouts 100), then gradient descent for 100, then nothing. A disk for 4 holds 3 parts corpus to
+    1 part files of acme. A web server for 1 moved bytes of acme, freda and the lab, 6 : 2 : 2. A repair of
+    the machine for 5. A provider's tokens for 2, all of burns. Acme pays 14, burns pays 3, freda nothing.
+    """
+    second = (0, 1_000)
+    charges = (
+        a_charge("machine", "10.00", second),
+        a_charge("disk", "4.00", second, category="Storage", resource="disk"),
+        a_charge("web", "1.00", second, category="Web", resource="web-1"),
+        a_shift("repair", "5.00", second, node="node-1"),
+        a_charge(
+            "tokens",
+            "2.00",
+            second,
+            category="AI and Machine Learning",
+            resource=None,
+            provider="Solora AI",
+        ),
+    )
+    plans = (
+        PricePlan.per_million(CustomerId("acme"), 0, "USD", "8.00", "12.00"),
+        PricePlan.per_million(CustomerId("burns"), 0, "USD", "3.00", "0"),
+    )
+    return World(charges, _company_facts(second), plans)
+
+
+def _company_facts(second: tuple[int, int]) -> Facts:
+    here = msgspec.structs.replace(
+        a_leg("replica-1", (100, 400), Tokens(1_000_000, 500_000)), region="eu", chip="gpu-a"
+    )
+    there = msgspec.structs.replace(
+        a_leg(None, (0, 9), Tokens(1_000_000, 0), provider="solora"), region="us"
+    )
+    sold, bought = Tokens(1_000_000, 500_000), Tokens(1_000_000, 0)
+    usages = (
+        a_usage("call-a", tokens=sold, sent_bytes=30, legs=[here]),
+        a_usage("call-b", customer="burns", model="large", tokens=bought, legs=[there]),
+        a_usage("call-f", customer="freda", purpose=Purpose.SERVE_FREE, sent_bytes=10),
+        a_usage("call-t", customer="lab", purpose=Purpose.TRAIN_INFERENCE, sent_bytes=10),
+    )
+    steps = (
+        a_step(0, 100, 300, [("call-a", 10, 0, 0)]),
+        a_step(1, 500, 100, [("call-t", 10, 0, 0)]),
+    )
+    states = {State.LOADING: 100, State.ACTIVE: 400, State.IDLE: 300}
+    held = Unit.BYTE_SECONDS
+    corpus = an_activity("corpus", "disk", second, 3_000, purpose=Purpose.DATA_PREP, unit=held)
+    files = an_activity(
+        "files", "disk", second, 1_000, purpose=Purpose.SERVE_PAID, unit=held, customer="acme"
+    )
+    descent = an_activity("descent", "node-1", (800, 900), 100)
+    return Facts(usages, steps, an_interval((0, 800), states), (descent, corpus, files))
