@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from inferworks.books.bills.base import BillFile, BillReader, bill_file, no_progress
 from inferworks.books.bills.depreciation import DepreciationReader, declining, straight_line
 from inferworks.books.bills.detect import reader_for
-from inferworks.books.bills.payroll import PayrollReader
+from inferworks.books.bills.payroll import PayrollReader, paid_twice
 from inferworks.books.bills.rates import read_rates
+from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
 from inferworks.books.charge import STAFF_TIME, Charge, NaturalClass
 from inferworks.errors import BillError
@@ -73,6 +74,19 @@ def test_payroll_is_gross_and_what_the_employer_adds() -> None:
     assert (whole.resource_id, format_pico(whole.amount_pico)) == (None, "6100.00")
     assert {c.service_name for c in (node, support, whole)} == {STAFF_TIME}
     assert {c.natural_class for c in (node, whole)} == {NaturalClass.EMPLOYEE_COMPENSATION}
+
+
+def test_who_is_paid_twice_is_noticed() -> None:
+    """By a time sheet and a payroll for the same time; not for other times, and not for no pay."""
+    sheet = (
+        "person,start,end,minutes,node,activity,pay,currency,sheet\n"
+        "ann,2026-11-02,2026-11-03,40,gpu-3,,32.00,USD,2026-45\n"
+        "bob,2026-12-02,2026-12-03,40,gpu-3,,32.00,USD,2026-49\n"
+        "bob,2026-11-02,2026-11-03,40,gpu-3,,0.00,USD,2026-45\n"
+    )
+    shifts = TimesheetReader().read(file(sheet), "USD", no_progress)
+    assert paid_twice((*shifts, *read(PAYROLL))) == ["ann"]
+    assert paid_twice(shifts) == []
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,16 @@ The cost of a line is `gross` (before what is withheld from the person) plus `em
 employer pays on top: social security, insurance, pension). `split` divides it among nodes and activities
 by whole weights, exactly. Without a split the line stands in the pool `people` and is allocated to nobody.
 
-A time sheet that carries pay and a payroll line of the same person and time are the same money twice.
-Use one of the two for a person: time sheets with their pay, or payroll with a split.
+A time sheet that carries pay and a payroll line of the same person and time are most likely the same
+money twice. Use one of the two for a person: time sheets with their pay, or payroll with a split.
+`paid_twice` finds those who have both; it may be meant (overtime), so it is a note and no refusal.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -67,6 +69,24 @@ class PayrollReader:
             for charge in _parts(_charge(bill, cells), _weights(cells))
         ]
         return finished(charges, problems, "currency", currency, rates)
+
+
+def paid_twice(charges: Iterable[Charge]) -> list[str]:
+    """The people whom both a time sheet and a payroll among `charges` pay for the same time."""
+    pay: dict[str, tuple[list[Charge], list[Charge]]] = defaultdict(lambda: ([], []))
+    for charge in charges:
+        if charge.service_name == STAFF_TIME and charge.amount_pico:
+            on_payroll = charge.quantity is None
+            pay[dict(charge.other).get("person", "")][on_payroll].append(charge)
+    return sorted(
+        person
+        for person, (shifts, wages) in pay.items()
+        if any(_meet(shift, wage) for shift in shifts for wage in wages)
+    )
+
+
+def _meet(one: Charge, other: Charge) -> bool:
+    return one.period_start_ns < other.period_end_ns and other.period_start_ns < one.period_end_ns
 
 
 def _charge(bill: BillFile, cells: Cells) -> Charge:

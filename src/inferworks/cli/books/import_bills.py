@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -20,7 +21,7 @@ from inferworks.books.bills.base import Progress as RowsRead
 from inferworks.books.bills.depreciation import DepreciationReader
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.bills.focus import FocusBillReader
-from inferworks.books.bills.payroll import PayrollReader
+from inferworks.books.bills.payroll import PayrollReader, paid_twice
 from inferworks.books.bills.reports import STORAGE, kind_of, read_reports
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
@@ -99,16 +100,30 @@ def import_bills(
                 landed.append(_import_file(path, store, folder))
             except BillError as error:
                 refused.append(str(error))
+        notes = _notes(landed, store)
     if as_json:
-        print_json({"files": landed, "refused": refused})
+        print_json({"files": landed, "refused": refused, "notes": notes})
     elif landed:
         columns = ("FILE", "KIND", "NEW", "DUPLICATE", "AMOUNT", "CURRENCY")
         print_table(columns, map(_row, landed), right="NEW DUPLICATE AMOUNT")
+    for note in notes:
+        click.echo(f"Note: {note}", err=True)
     conflicts = sum(file.conflict for file in landed)
     if conflicts:
         refused.append(conflict_text(conflicts))
     if refused:
         raise BillError("\n".join(refused))
+
+
+def _notes(landed: Sequence[Landed], store: BookStore) -> list[str]:
+    """What is no error and still worth a look."""
+    if not {file.kind for file in landed} & {PayrollReader.kind, TimesheetReader.kind}:
+        return []
+    return [
+        f"{person} is paid by a time sheet and by the payroll for the same time; "
+        "if that is the same money, one of the two is too much"
+        for person in paid_twice(store.charges())
+    ]
 
 
 def _turn(path: Path) -> int:
