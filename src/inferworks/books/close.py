@@ -45,6 +45,7 @@ from inferworks.books.seal import (
 )
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, close_span
+from inferworks.books.wallet import NOTHING_PREPAID, Prepaid
 from inferworks.books.workings import Rules, line_order
 from inferworks.errors import BooksError, UserError
 from inferworks.meter.capacity import Activity, Capacity, Step
@@ -64,6 +65,7 @@ class Papers(msgspec.Struct, frozen=True):
     plans: tuple[PricePlan, ...]
     policy: Policy
     rules: Rules
+    prepaid: Prepaid = NOTHING_PREPAID
 
 
 class Source(Protocol):
@@ -115,6 +117,7 @@ INPUTS: Final = (
     _Input("inputs/plans", PricePlan, "price plan", lambda p: (p.customer, p.effective_ns)),
 )
 POLICY, RULES = "rules/policy", "rules/rules"
+PREPAID = "inputs/prepaid"
 OWN, STATEMENT, PAPER = "outputs/own", "outputs/statement", "outputs/paper"
 """The statement without corrections of earlier periods; with them; and as it was printed."""
 
@@ -243,6 +246,7 @@ def drawn(papers: Papers) -> Statement:
         papers.currency,
         *papers.span,
         rules=papers.rules,
+        prepaid=papers.prepaid,
     )
 
 
@@ -313,6 +317,7 @@ def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Papers:
         plans=inputs["inputs/plans"],
         policy=_policy_in(ledger.body(close, prefix + POLICY)),
         rules=ledger.body(close, prefix + RULES).rows(Rules)[0],
+        prepaid=ledger.body(close, prefix + PREPAID).rows(Prepaid)[0],
     )
 
 
@@ -341,6 +346,7 @@ def sealed_bodies(prefix: str, papers: Papers, own: Statement) -> list[Body]:
     """Inputs, rules and the statement of a period, as they are sealed."""
     bodies = [body_of_set(prefix + i.part, inputs_of(papers, i.part)) for i in INPUTS]
     bodies += [body_of(prefix + POLICY, papers.policy), body_of(prefix + RULES, papers.rules)]
+    bodies.append(body_of(prefix + PREPAID, papers.prepaid))
     return [*bodies, body_of(prefix + OWN, own)]
 
 
