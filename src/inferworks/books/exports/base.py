@@ -4,7 +4,7 @@ Problem. A statement that only its own program can read proves nothing. An expor
 or differs from run to run, proves less.
 
 Decision. An exporter is a pure function from `Books` to named files; each file is a function that writes
-itself into an open sink, so that a large one is never held in memory. `write_files` puts them on disk:
+itself into an open sink, so that its bytes are never all in memory. `write_files` puts them on disk:
 every file is written whole under another name first, and only when all of them are complete is the first
 one renamed. Nothing in a file depends on the clock, the machine or the order of the input, so the same
 books give the same bytes.
