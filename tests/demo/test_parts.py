@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from inferworks.books.bills.base import no_progress, open_bill
+from inferworks.books.bills.detect import reader_for
 from inferworks.books.span import Span
 from inferworks.cli.books.import_bills import READERS
 from inferworks.demo.bills import (
@@ -75,8 +76,8 @@ def test_bills_are_for_the_span_and_labelled(tmp_path: Path) -> None:
     """The importers read them; every line covers the span exactly and says what it is."""
     span = Span(1_750_000_000 * NS_PER_SECOND, 1_750_000_030 * NS_PER_SECOND)
     charges = []
-    for path, reader in zip(write_bills(tmp_path, span), READERS, strict=True):
-        charges += reader.read(open_bill(path), CURRENCY, no_progress)
+    for bill in map(open_bill, write_bills(tmp_path, span)):
+        charges += reader_for(bill, READERS).read(bill, CURRENCY, no_progress)
     assert {(c.period_start_ns, c.period_end_ns) for c in charges} == {span}
     assert all("SYNTHETIC" in charge.description + charge.invoice for charge in charges)
     billed = {charge.resource_id: charge.amount_pico / 10**12 for charge in charges}
