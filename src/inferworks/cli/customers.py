@@ -134,7 +134,9 @@ def list_plans(name: str, config_path: Path | None, data_path: Path | None, as_j
     if as_json:
         print_json([_plan_json(plan) for plan in plans])
         return
-    rows = [(_date(p.effective_ns), p.terms.name or "-", p.currency, p.terms.sha256) for p in plans]
+    rows = [
+        (_date(p.effective_ns), p.terms.name or "-", p.currency, p.terms.sha256[:12]) for p in plans
+    ]
     print_table(("FROM", "NAME", "CURRENCY", "SHA-256"), rows)
 
 

@@ -1,0 +1,235 @@
+"""Prices as their user meets them: plans from files, credit, list prices, estimates and their bills."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from inferworks.accounts.credit import Credit
+from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.catalog.genai import installed_book
+from inferworks.catalog.prices import book_sha256
+from inferworks.cli.main import cli
+from inferworks.errors import UserError
+from inferworks.folder import DataFolder
+from inferworks.ids import CustomerId
+from inferworks.meter.stores.sqlite import SqliteStore
+from inferworks.meter.usage import Tokens, Usage
+from inferworks.testing.books import a_leg, a_usage
+
+DAY_NS = 86_400 * 10**9
+NOVEMBER_NS = 1_793_491_200 * 10**9  # 2026-11-01
+DECEMBER_NS = NOVEMBER_NS + 30 * DAY_NS
+PLAN = """\
+name = "Team"
+currency = "USD"
+effective = 2026-11-01
+subscription = "30.00"
+
+[[price]]
+unit = "input_tokens"
+per_million = "1.00"
+
+[[price]]
+unit = "output_tokens"
+graduated = [{ up_to = 1_000_000, per_million = "10.00" }, { per_million = "5.00" }]
+"""
+BILL = """\
+BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ServiceCategory,ServiceName,\
+InvoiceIssuerName,InvoiceId,x_LineId
+2.20,USD,2026-11-01T00:00:00Z,2026-12-01T00:00:00Z,AI and Machine Learning,API,OpenAI LLC,inv-1,1
+"""
+
+
+def inferworks(*arguments: str | Path) -> Result:
+    """Run a command that must work."""
+    result = CliRunner().invoke(cli, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def as_json(*arguments: str | Path) -> Any:
+    """What a command says with --json."""
+    return json.loads(inferworks(*arguments, "--json").stdout)
+
+
+def refusal(*arguments: str | Path) -> str:
+    """The one line of a command that cannot do what it was asked."""
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    assert isinstance(result.exception, UserError), result.output
+    return str(result.exception)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of our own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def folder() -> DataFolder:
+    """A data folder with the customer acme on the plan above."""
+    Path("plan.toml").write_text(PLAN)
+    inferworks("customers", "create", "acme", "--plan", "plan.toml")
+    return DataFolder(Path("inferworks-data"))
+
+
+def served(folder: DataFolder, calls: Sequence[Usage]) -> None:
+    """Write `calls` to the journal."""
+    store = SqliteStore(folder.journal)
+    store.open()
+    try:
+        store.write(calls)
+    finally:
+        store.close()
+
+
+def a_call(name: str, at_ns: int, output: int, *, model: str = "gpt-5-mini") -> Usage:
+    """A call of acme's that OpenAI served."""
+    tokens = Tokens(output=output)
+    leg = a_leg(None, (at_ns, at_ns + 1), tokens, provider="openai")
+    return a_usage(name, opened_ns=at_ns, tokens=tokens, model=model, legs=[leg])
+
+
+def test_a_plan_from_a_file(folder: DataFolder) -> None:
+    """A plan in TOML is in force from its date, listed with its hash, and never replaced."""
+    (plan,) = as_json("customers", "plans", "acme")
+    assert plan["effective_ns"] == NOVEMBER_NS
+    assert plan["terms"]["name"] == "Team"
+    (row,) = as_json("customers", "list")
+    assert row["plan_sha256"] == plan["sha256"]
+    assert (row["input_price_per_million"], row["output_price_per_million"]) == ("1.00", None)
+    assert plan["sha256"][:12] in inferworks("customers", "plans", "acme").stdout
+    assert "never edited" in refusal("customers", "price", "acme", "--plan", "plan.toml")
+
+
+def test_a_plan_in_another_currency_is_refused(folder: DataFolder) -> None:
+    """A plan must be in the currency of the books; a file that is not there is one line."""
+    Path("euro.toml").write_text('currency = "EUR"')
+    assert "kept in USD" in refusal("customers", "price", "acme", "--plan", "euro.toml")
+    assert "cannot read" in refusal("customers", "price", "acme", "--plan", "nowhere.toml")
+    both = ["--plan", "plan.toml", "--input-price", "1", "--output-price", "1"]
+    assert CliRunner().invoke(cli, ["customers", "price", "acme", *both]).exit_code == 2
+
+
+def test_a_month_by_the_plan(folder: DataFolder) -> None:
+    """1.5 million output tokens: 10.00 and 2.50, and 30.00 for the month; every row has its hash."""
+    served(folder, [a_call("a", NOVEMBER_NS, 1_500_000)])
+    drawn = as_json("books", "statement", "--from", "2026-11-01", "--to", "2026-12-01")
+    assert drawn["statement"]["revenue"] == "42.50"
+    items = {row["item"]: row["amount"] for row in drawn["revenue_lines"]}
+    assert items == {"usage": "12.50", "subscription": "30.00"}
+    (plan,) = as_json("customers", "plans", "acme")
+    assert {row["plan_sha256"] for row in drawn["revenue_lines"]} == {plan["sha256"]}
+
+
+def test_an_estimate_until_the_bill_comes(folder: DataFolder) -> None:
+    """A million output tokens at 2.00 are estimated, then billed at 2.20; the error is 9.0909 percent."""
+    served(folder, [a_call("a", NOVEMBER_NS + 5, 1_000_000)])
+    span = ("--from", "2026-11-01", "--to", "2026-12-01")
+    before = as_json("books", "statement", *span)
+    assert before["billed"] == "2.00"
+    assert any("2.00 of openai is estimated" in note for note in before["notes"])
+    Path("bill.csv").write_text(BILL)
+    inferworks("books", "import", "bill.csv")
+    after = as_json("books", "statement", *span)
+    assert after["billed"] == "2.20"
+    assert not any("estimated" in note for note in after["notes"])
+    assert as_json("books", "estimates", *span) == [
+        {
+            "provider": "openai",
+            "month": "2026-11",
+            "estimated": "2.00",
+            "billed": "2.20",
+            "difference": "-0.20",
+            "percent": "-9.0909",
+            "waiting": "0.00",
+            "unpriced_tokens": 0,
+        }
+    ]
+    assert "-9.0909" in inferworks("books", "estimates", *span).stdout
+
+
+def test_a_closed_estimate_is_trued_up_in_the_open_month(folder: DataFolder) -> None:
+    """November closed at 2.00 stays; the bill of 2.20 makes December 0.20 dearer, and it all verifies."""
+    served(folder, [a_call("a", NOVEMBER_NS + 5, 1_000_000)])
+    assert as_json("books", "close", "2026-11")["billed"] == "2.00"
+    Path("bill.csv").write_text(BILL)
+    inferworks("books", "import", "bill.csv")
+    assert as_json("books", "statement", "--period", "2026-11")["billed"] == "2.00"
+    december = as_json("books", "statement", "--period", "2026-12")
+    assert december["billed"] == "0.20"
+    assert as_json("books", "close", "2026-12")["billed"] == "0.20"
+    assert as_json("books", "verify")["sound"]
+    january = as_json("books", "statement", "--period", "2027-01")
+    assert january["billed"] == "0.00"
+    (row,) = as_json("books", "estimates", "--from", "2026-11-01", "--to", "2026-12-01")
+    assert (row["estimated"], row["billed"], row["difference"]) == ("2.00", "2.20", "-0.20")
+
+
+def test_a_model_without_a_list_price_is_said_to_be_missing(folder: DataFolder) -> None:
+    """What nobody lists is counted, not taken as free."""
+    served(folder, [a_call("a", NOVEMBER_NS, 1000, model="secret-model")])
+    drawn = as_json("books", "statement")
+    assert any("1000 tokens of openai have no list price" in note for note in drawn["notes"])
+    (row,) = as_json("books", "estimates")
+    assert (row["unpriced_tokens"], row["billed"], row["percent"]) == (1000, None, None)
+
+
+def test_credit_over_two_months(folder: DataFolder) -> None:
+    """70 bought in November, when 40 are used; of December's 45, 22.50 are; 7.50 expire."""
+    acme = CustomerId("acme")
+    bought = Credit("credit-1", acme, NOVEMBER_NS, 70 * 10**12, "USD", DECEMBER_NS + 2 * DAY_NS)
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        accounts.add_credit(bought)
+    times = {"a": NOVEMBER_NS, "b": DECEMBER_NS + DAY_NS, "c": DECEMBER_NS + 9 * DAY_NS}
+    served(folder, [a_call(name, at_ns, 1_000_000) for name, at_ns in times.items()])
+    november = {"usage": 10, "subscription": 30}
+    assert incomes("2026-11-01", "2026-12-01") == november
+    december = {"usage": 15, "subscription": 30, "breakage": Decimal("7.50")}
+    assert incomes("2026-12-01", "2027-01-01") == december
+    assert incomes("2026-11-01", "2027-01-01") == {
+        "usage": 25,
+        "subscription": 60,
+        "breakage": Decimal("7.50"),
+    }
+    assert as_json("books", "close", "2026-11")["number"] == 0
+    assert as_json("books", "verify")["sound"]
+
+
+def incomes(start: str, end: str) -> dict[str, Decimal]:
+    """The revenue of a span by item."""
+    drawn = as_json("books", "statement", "--from", start, "--to", end)
+    sums: dict[str, Decimal] = {}
+    for row in drawn["revenue_lines"]:
+        sums[row["item"]] = sums.get(row["item"], Decimal(0)) + Decimal(row["amount"])
+    return sums
+
+
+def test_credit_is_sold_from_the_command_line(folder: DataFolder) -> None:
+    """An amount and a day; anything else is one clear line."""
+    said = inferworks("customers", "credit", "acme", "--amount", "100", "--expires", "2099-01-01")
+    assert said.stdout == "acme has 100.00 USD more credit.\n"
+    assert "no customer burns" in refusal("customers", "credit", "burns", "--amount", "1")
+    assert "more than nothing" in refusal("customers", "credit", "acme", "--amount", "0")
+    old = refusal("customers", "credit", "acme", "--amount", "1", "--expires", "2020-01-01")
+    assert "expire before" in old
+
+
+def test_prices_are_shown_and_pinned() -> None:
+    """The list price of a model, exactly; a pin keeps the whole book."""
+    (price,) = as_json("prices", "show", "gpt-5-mini", "--provider", "openai")
+    rates = {rate["unit"]: rate["price_per_million"] for rate in price["rates"]}
+    assert rates == {"input_tokens": "0.25", "cache_read_tokens": "0.025", "output_tokens": "2"}
+    assert "gpt-5-mini" in inferworks("prices", "show", "gpt-5-mini").stdout
+    assert "no list price" in refusal("prices", "show", "gpt-5-mini", "--provider", "nobody")
+    pinned = as_json("prices", "pin", "--from", "2026-12-01")
+    assert pinned["sha256"] == price["book_sha256"] == book_sha256(installed_book())
+    assert "is pinned" in inferworks("prices", "pin").stdout
