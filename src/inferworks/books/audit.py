@@ -41,7 +41,7 @@ from inferworks.books.seal import (
     Record,
     code_version,
     difference,
-    plain,
+    line_of,
     read_record,
     sha256_of,
 )
@@ -158,8 +158,10 @@ def _outputs(ledger: Ledger, records: list[Record], close: Close) -> Iterator[Fi
 
 def _compared(ledger: Ledger, close: Close, part: str, now: Statement) -> Iterator[Finding]:
     """The first difference between a statement that was sealed and the same drawn up now."""
-    sealed = msgspec.json.decode(ledger.body(close, part).raw)
-    found = difference(sealed, msgspec.json.decode(msgspec.json.encode(plain(now))))
+    sealed, again = ledger.body(close, part).raw, line_of(now)
+    if sealed == again + b"\n":
+        return
+    found = difference(msgspec.json.decode(sealed), msgspec.json.decode(again))
     if found:
         yield Finding(close.period.name, f"{_named(part)}: {found}{_code(close)}")
 
@@ -181,7 +183,7 @@ def _recorded(
 
 
 def _tree(value: object) -> object:
-    return msgspec.json.decode(msgspec.json.encode(plain(value)))
+    return msgspec.json.decode(line_of(value))
 
 
 def _named(part: str) -> str:

@@ -122,12 +122,20 @@ def sha256_of(raw: bytes) -> str:
 
 def body_of_set(name: str, values: Iterable[object]) -> Body:
     """The part of `values` whose order means nothing."""
-    return _body(name, sorted(map(msgspec.json.encode, values)))
+    return _body(name, sorted(map(line_of, values)))
 
 
 def body_of(name: str, value: object) -> Body:
     """The part of one value; a rule, a statement."""
-    return _body(name, [msgspec.json.encode(plain(value))])
+    return _body(name, [line_of(value)])
+
+
+def line_of(value: object) -> bytes:
+    """The canonical bytes of one value: its JSON, mappings in the order of their keys."""
+    try:
+        return msgspec.json.encode(value, order="deterministic")
+    except TypeError:  # a mapping whose keys are no text, or a type of ours
+        return msgspec.json.encode(plain(value))
 
 
 def body_of_json(name: str, value: object) -> Body:
