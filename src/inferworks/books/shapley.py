@@ -9,8 +9,9 @@ nothing, and sums to the whole (Shapley 1953, "A Value for n-Person Games"). The
 set of calls is modelled as a roofline: the larger of reading the weights once and of the linear work of
 all tokens, plus what each token's context adds. Values are averaged over orders drawn from a seed that
 the step itself names, each with its reverse (Castro et al. 2009; antithetic pairs halve the variance),
-so the same step gives the same values on every machine. Marginals are whole numbers and every order's
-sum to the same total, so the weights are exact and the measured duration is split by them.
+so the same step gives the same values on every machine. A draw is not symmetric, the value is: calls that
+bring the same work get the mean of theirs. Marginals are whole numbers and every order's sum to the same
+total, so the weights are exact and the measured duration is split by them.
 
 Rejected as a default: it costs sixty-four times what M2 costs. It is the yardstick that M0, M1 and M2 are
 held against (`audit.py`).
@@ -18,6 +19,7 @@ held against (`audit.py`).
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
@@ -45,9 +47,10 @@ Player: TypeAlias = tuple[str, ...]
 def shapley_weights(
     works: Mapping[Player, Work], fixed: int, seed: str, orders: int = ORDERS
 ) -> dict[Player, int]:
-    """Sums of marginals by key over `2 * orders` orders; they sum to `2 * orders` times the step.
+    """What each key adds to the step on average, as whole weights that sum to a multiple of the step.
 
-    Two players or fewer need no drawing: one order and its reverse are all there are.
+    `2 * orders` orders are walked. Two players or fewer need no drawing: one order and its reverse are
+    all there are.
     """
     keys = sorted(key for key, work in works.items() if work != Work())
     weights = dict.fromkeys(keys, 0)
@@ -56,7 +59,18 @@ def shapley_weights(
         order = draw.sample(keys, len(keys))
         for walked in (order, order[::-1]):
             _add_marginals(weights, walked, works, fixed)
-    return weights
+    return _evened(weights, works)
+
+
+def _evened(weights: Mapping[Player, int], works: Mapping[Player, Work]) -> dict[Player, int]:
+    """`weights` with those of equal work made equal, all scaled alike so that they stay whole."""
+    sums: dict[Work, int] = {}
+    counts: dict[Work, int] = {}
+    for key, weight in weights.items():
+        sums[works[key]] = sums.get(works[key], 0) + weight
+        counts[works[key]] = counts.get(works[key], 0) + 1
+    scale = math.lcm(*counts.values())
+    return {key: sums[works[key]] * scale // counts[works[key]] for key in weights}
 
 
 def _add_marginals(
