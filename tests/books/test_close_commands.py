@@ -14,6 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from inferworks.books.statement import Statement
 from inferworks.cli.main import cli
 from inferworks.errors import UserError
 
@@ -80,6 +81,17 @@ def test_from_close_to_correction_to_close(tmp_path: Path) -> None:
     rows = run_json("periods")
     assert [row["status"] for row in rows] == ["Closed", "Closed", "Open"]
     assert rows[0]["sha256"] == sealed["sha256"][:12]
+
+
+def test_a_newer_program_prints_the_statement_as_it_was_sealed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Theorem 12: with --json to the byte, whatever this version would print instead."""
+    run("close", "2026-11")
+    before = run("statement", "--period", "2026-11", "--json").stdout
+    monkeypatch.setattr(Statement, "to_json", lambda self, by=None: {"another": "layout"})
+    assert run("statement", "--period", "2026-11", "--json").stdout == before
+    assert "another" in run("statement", "--period", "2026-12", "--json").stdout
 
 
 def test_order_and_reasons() -> None:

@@ -180,6 +180,7 @@ class World:
         self.journal = MemoryStore()
         self.plans: list[PricePlan] = []
         self.rules: Rules = _rules(Method.STEP_SHARE)
+        self.policy: Policy = load_policy("gaap")
         self.told_charges: dict[str, Charge] = {}
         self.told_usages: dict[str, Usage] = {}
         self.told_activities: dict[tuple[str, str], Activity] = {}
@@ -196,7 +197,7 @@ class World:
         with self.journal.reads() as reads:
             facts = reads.facts(max(0, span.start_ns - _LEAD_NS), span.end_ns)
         charges = tuple(self.disk.books.charges(*span))
-        return Papers(span, "USD", charges, facts, tuple(self.plans), _gaap(), self.rules)
+        return Papers(span, "USD", charges, facts, tuple(self.plans), self.policy, self.rules)
 
     def conflicts(self, span: Span) -> Mapping[str, str]:
         """The bill lines in quarantine that may belong to `span`."""
@@ -374,10 +375,11 @@ def price(world: World) -> str:
 
 
 def other_rules(world: World) -> str:
-    """From now on replicas are divided by another method."""
+    """From now on replicas are divided by another method, under another policy."""
     method = world.random.choice([Method.FLAT, Method.WEIGHTED, Method.STEP_SHARE])
     world.rules = _rules(method)
-    return f"method {method}"
+    world.policy = load_policy(world.random.choice(["gaap", "marginal", "full"]))
+    return f"method {method}, policy {world.policy.name}"
 
 
 def close(world: World) -> str:
@@ -775,11 +777,6 @@ def _same(what: str, found: object, expected: object) -> None:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 300 else f"{text[:297]}..."
-
-
-@functools.cache
-def _gaap() -> Policy:
-    return load_policy("gaap")
 
 
 @functools.cache

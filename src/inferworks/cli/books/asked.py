@@ -14,7 +14,12 @@ from inferworks.books.statement import Statement
 from inferworks.books.validate import validate
 from inferworks.books.workings import Workings, work_out
 from inferworks.cli.books.papers import drawn_up, moments, policy_of, worked_out
-from inferworks.cli.books.sources import RecordedSource, open_ledger, statement_of_period
+from inferworks.cli.books.sources import (
+    RecordedSource,
+    open_ledger,
+    paper_of_period,
+    statement_of_period,
+)
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.config import Config
 from inferworks.errors import BooksError
@@ -38,6 +43,12 @@ class Asked(NamedTuple):
             return statement_of_period(self.config, self.period, self.policy, self.pools_path)
         span = moments(self.from_text, self.to_text)
         return drawn_up(self.config, self._policy, self.pools_path, *span)
+
+    def paper(self) -> bytes | None:
+        """The JSON of the statement as it was sealed; None unless it is of a closed period."""
+        if self.period is None:
+            return None
+        return paper_of_period(self.config, self.period, self.policy)
 
     def workings(self) -> Workings:
         """The validated workings: of a closed period from what was sealed, corrections left out."""

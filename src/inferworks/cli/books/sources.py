@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from inferworks.books.charge import Charge
-from inferworks.books.close import Papers, drawn, sealed_papers, statement_of
-from inferworks.books.ledger import Ledger
+from inferworks.books.close import Papers, drawn, sealed_paper, sealed_papers, statement_of
+from inferworks.books.ledger import Ledger, standing
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, whole_span
 from inferworks.books.store import BookStore
@@ -87,6 +87,19 @@ def statement_of_period(
             return statement_of(ledger, source, period)
         wanted = policy_of(config, policy or papers.policy.name)
         return drawn(msgspec.structs.replace(papers, policy=wanted))
+
+
+def paper_of_period(config: Config, name: str, policy: str | None) -> bytes | None:
+    """The statement of a closed period as JSON, byte for byte as it was sealed, whatever program reads it.
+
+    None while it is open, and where it is asked for under another policy than it was closed under.
+    """
+    with open_ledger(config, read_only=True) as ledger:
+        period = ledger.periods().named(name)
+        for close in standing(ledger.records()):
+            if close.period == period and policy in (None, close.policy):
+                return sealed_paper(ledger, period)
+    return None
 
 
 def who() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import msgspec
 
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.statement import Dimension, Row, Statement
@@ -48,10 +49,13 @@ def statement(
       inferworks books statement --period 2026-11 --policy marginal
       inferworks books statement --from 2026-11-01 --to 2026-12-01 --json
     """
-    drawn = asked(
-        period, from_text, to_text, policy, pools_path, config_path, data_path
-    ).statement()
+    question = asked(period, from_text, to_text, policy, pools_path, config_path, data_path)
     cut = Dimension(by) if by else None
+    paper = question.paper() if as_json and cut is None else None
+    if paper is not None:
+        print_json(msgspec.Raw(paper))
+        return
+    drawn = question.statement()
     if as_json:
         print_json(drawn.to_json(cut))
         return
