@@ -80,7 +80,7 @@ class UsageSum(NamedTuple):
     quantity: int
 
 
-class Rated(msgspec.Struct, frozen=True):
+class Rated(msgspec.Struct, frozen=True, gc=False):
     """An amount of revenue, and what it was computed from."""
 
     customer: CustomerId
@@ -379,13 +379,16 @@ class _Maker(NamedTuple):
 
     def usage(self, price: Price, meter: Mapping[tuple[Label, Unit], int]) -> list[Rated]:
         """One row for each label and unit that pays `price`."""
-        used = sum(meter.values())
-        counted = max(0, used - self.part(price.included))
+        if isinstance(price.scheme, PerUnit) and not price.included:
+            pico = price.scheme.pico_per_unit
+            return [
+                self._row(Item.USAGE, label, quantity * pico, unit, pico, quantity)
+                for (label, unit), quantity in meter.items()
+            ]
+        counted = max(0, sum(meter.values()) - self.part(price.included))
         parts = _spread(scheme_pico(price.scheme, counted), meter)
-        flat = price.scheme.pico_per_unit if isinstance(price.scheme, PerUnit) else None
-        pico_per_unit = None if price.included else flat
         return [
-            self._row(Item.USAGE, label, parts[label, unit], unit, pico_per_unit, quantity)
+            self._row(Item.USAGE, label, parts[label, unit], unit, None, quantity)
             for (label, unit), quantity in meter.items()
         ]
 
@@ -424,13 +427,18 @@ def _metered(
 ) -> tuple[dict[Price, dict[tuple[Label, Unit], int]], tuple[Unpriced, ...]]:
     """`totals` by the price they pay, and what pays none. Requests may go without a price."""
     meters: dict[Price, dict[tuple[Label, Unit], int]] = {}
+    meter_of: dict[tuple[Unit, ModelId], dict[tuple[Label, Unit], int] | None] = {}
     unpriced: dict[tuple[CustomerId, ModelId, Unit], int] = defaultdict(int)
-    for (label, unit), quantity in sorted(totals.items()):
-        price = terms.price_of(unit, label.model)
+    for (label, unit), quantity in totals.items():
         if not quantity:
             continue
-        if price is not None:
-            meters.setdefault(price, {})[label, unit] = quantity
+        what = (unit, label.model)
+        if what not in meter_of:
+            price = terms.price_of(*what)
+            meter_of[what] = None if price is None else meters.setdefault(price, {})
+        meter = meter_of[what]
+        if meter is not None:
+            meter[label, unit] = quantity
         elif unit is not Unit.REQUESTS:
             unpriced[label.customer, label.model, unit] += quantity
     return meters, tuple(Unpriced(*what, unpriced[what]) for what in sorted(unpriced))
@@ -444,6 +452,7 @@ def _spread(amount_pico: int, weights: Mapping[Key, int]) -> dict[Key, int]:
 
 
 def _joined(parts: Iterable[Revenue], without_plan: tuple[tuple[CustomerId, int], ...]) -> Revenue:
+    """One revenue of many, in the order of `parts`."""
     rated: list[Rated] = []
     unpriced: dict[tuple[CustomerId, ModelId, Unit], int] = defaultdict(int)
     for part in parts:
@@ -451,7 +460,7 @@ def _joined(parts: Iterable[Revenue], without_plan: tuple[tuple[CustomerId, int]
         for customer, model, unit, quantity in part.unpriced_units:
             unpriced[customer, model, unit] += quantity
     units = tuple(Unpriced(*what, unpriced[what]) for what in sorted(unpriced))
-    return Revenue(tuple(sorted(rated, key=_row_order)), without_plan, units)
+    return Revenue(tuple(rated), without_plan, units)
 
 
 def _usage_sums(totals: Mapping[tuple[Label, Unit], int]) -> Iterable[UsageSum]:
@@ -459,12 +468,9 @@ def _usage_sums(totals: Mapping[tuple[Label, Unit], int]) -> Iterable[UsageSum]:
 
 
 def _row_order(row: Rated) -> tuple[object, ...]:
-    """The same order whatever order the inputs came in."""
-    return (row.customer, row.effective_ns, *row.label[1:], row.item, row.unit or "")
-
-
-def _period_order(period: BillingPeriod) -> tuple[object, ...]:
-    return (period.plan.customer, *period.span, period.plan.terms.sha256)
+    """The same order within a period, whatever order the inputs came in."""
+    who = (row.project, row.key_id, row.model, row.purpose, row.day_ns)
+    return (*who, row.item, row.unit or "")
 
 
 def _plan_order(plan: PricePlan) -> tuple[int, str]:
