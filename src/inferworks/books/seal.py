@@ -220,8 +220,8 @@ def _plain_struct(value: msgspec.Struct) -> dict[str, Any]:
 def _plain_mapping(mapping: Mapping[Any, Any]) -> Any:
     if all(type(key) is str for key in mapping):
         return {key: plain(mapping[key]) for key in sorted(mapping)}
-    pairs = [[plain(key), plain(value)] for key, value in mapping.items()]
-    return {_PAIRS: sorted(pairs, key=msgspec.json.encode)}
+    pairs = sorted(line_of(pair) for pair in mapping.items())
+    return {_PAIRS: [msgspec.Raw(pair) for pair in pairs]}
 
 
 def _restored(value: Any) -> Any:
