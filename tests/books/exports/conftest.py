@@ -11,7 +11,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inferworks.accounts.plan import PricePlan
+from inferworks.accounts.plan import (
+    Graduated,
+    PercentOff,
+    PerUnit,
+    Price,
+    PricePlan,
+    Terms,
+    Tier,
+)
 from inferworks.books.exports.base import Books, books_of
 from inferworks.books.policy import load_policy
 from inferworks.books.span import Span
@@ -30,7 +38,7 @@ from inferworks.testing.books import (
     an_activity,
     an_interval,
 )
-from inferworks.units import NS_PER_SECOND
+from inferworks.units import NS_PER_SECOND, Unit
 
 ROOT = Path(__file__).parents[3]
 START_NS = int(dt.datetime(2026, 11, 1, tzinfo=dt.UTC).timestamp()) * NS_PER_SECOND
@@ -74,7 +82,26 @@ def some_facts(customers: Sequence[str]) -> Facts:
     )
 
 
-def some_books(customers: Sequence[str] = ("acme", "freda", "Zed-9")) -> Books:
+def many_terms(name: str) -> PricePlan:
+    """A plan with a tier, a fee, a discount and a minimum."""
+    tiers = (Tier(1_000_000, 9_000_000), Tier(None, 7_000_000))
+    terms = Terms(
+        currency="USD",
+        prices=(
+            Price(Unit.INPUT_TOKENS, Graduated(tiers), included=1_000),
+            Price(Unit.OUTPUT_TOKENS, PerUnit(11_000_001)),
+            Price(Unit.REQUESTS, PerUnit(1)),
+        ),
+        subscription_pico=25 * 10**12,
+        minimum_pico=500 * 10**12,
+        discounts=(PercentOff(1, 7),),
+    )
+    return PricePlan(CustomerId(name), 0, terms)
+
+
+def some_books(
+    customers: Sequence[str] = ("acme", "freda", "Zed-9"), more: Sequence[PricePlan] = ()
+) -> Books:
     """A month with a machine, a web server, a person, a credit, an odd issuer and what nobody drives."""
     span = Span(*MONTH)
     charges = [
@@ -90,6 +117,8 @@ def some_books(customers: Sequence[str] = ("acme", "freda", "Zed-9")) -> Books:
         for n, name in enumerate(customers)
         if name != "freda"
     ]
+    customers = (*customers, *(plan.customer for plan in more))
+    plans = [*plans, *more]
     workings = work_out(
         charges, some_facts(customers), plans, load_policy("gaap"), "USD", span, shipped_rules()
     )

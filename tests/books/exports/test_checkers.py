@@ -15,7 +15,7 @@ from inferworks.books.exports.beancount import BeancountExporter
 from inferworks.books.exports.chart import account_name
 from inferworks.books.exports.hledger import HledgerExporter
 
-from .conftest import ODD_ISSUER, ROOT, Check, some_books
+from .conftest import ODD_ISSUER, ROOT, Check, many_terms, some_books
 
 SAMPLE = ROOT.parent / "shared" / "data" / "bills" / "focus_1_0_sample.csv"
 HOSTILE = ("a:b", "=1+1", "two\nlines", "日本", "9", "-", "Acme", "acme", "a;b  c", '"')
@@ -60,13 +60,13 @@ def test_beancount_accepts_the_books(books: Books, bean_check: Check, tmp_path: 
 
 
 def test_hledger_accepts_any_name(hledger: Check, tmp_path: Path) -> None:
-    """Customers may be called anything."""
-    accepts(hledger, journal(some_books(HOSTILE), tmp_path))
+    """Customers may be called anything, and pay by any kind of plan."""
+    accepts(hledger, journal(some_books(HOSTILE, [many_terms("fees")]), tmp_path))
 
 
 def test_beancount_accepts_any_name(bean_check: Check, tmp_path: Path) -> None:
-    """Customers may be called anything."""
-    accepts(bean_check, ledger(some_books(HOSTILE), tmp_path))
+    """Customers may be called anything, and pay by any kind of plan."""
+    accepts(bean_check, ledger(some_books(HOSTILE, [many_terms("fees")]), tmp_path))
 
 
 @pytest.mark.parametrize("checker", ["hledger", "bean_check"])

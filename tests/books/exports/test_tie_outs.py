@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import msgspec
 import pytest
 
-from inferworks.books.exports.base import Books
+from inferworks.books.exports.base import Books, write_files
+from inferworks.books.exports.tabular import ParquetExporter
+from inferworks.books.rate import Item
 from inferworks.money import format_pico
 
+from .conftest import many_terms, some_books
 from .tie_outs import TieOuts, queries, write_tables
 
 
@@ -59,6 +63,17 @@ def test_a_fault_is_found_where_it_is(
     assert tie_outs.wrong(query)
 
 
+def test_every_kind_of_price_ties_out(tmp_path: Path) -> None:
+    """Tiers, a fee, a percentage off, a minimum, a price per request of a picounit."""
+    books = some_books(more=[many_terms("col:on"), many_terms("plain")])
+    items = {row.item for row in books.statement.revenue_rows}
+    assert {Item.USAGE, Item.SUBSCRIPTION, Item.DISCOUNT, Item.MINIMUM} <= items
+    write_tables(books, tmp_path)
+    opened = TieOuts(tmp_path)
+    assert [opened.wrong(query) for query in range(7)] == [[]] * 7
+    opened.close()
+
+
 def test_books_with_nothing_in_them_tie_out(books: Books, tmp_path: Path) -> None:
     """Headers without rows are sound."""
     nothing = msgspec.structs.replace(
@@ -72,11 +87,6 @@ def test_books_with_nothing_in_them_tie_out(books: Books, tmp_path: Path) -> Non
 
 def test_amounts_are_exact_in_parquet(books: Books, tmp_path: Path) -> None:
     """The tables as Parquet hold the same amounts, as decimals of twelve places."""
-    import duckdb
-
-    from inferworks.books.exports.base import write_files
-    from inferworks.books.exports.tabular import ParquetExporter
-
     write_files(ParquetExporter().files(books), tmp_path)
     with duckdb.connect() as db:
         found = db.sql(f"SELECT sum(amount) FROM '{tmp_path}/parts.parquet'").fetchall()
