@@ -11,7 +11,6 @@ import pytest
 
 from inferworks.books.bills.base import no_progress, open_bill
 from inferworks.books.bills.detect import reader_for
-from inferworks.books.bills.detect import reader_for
 from inferworks.books.span import Span
 from inferworks.cli.books.import_bills import READERS
 from inferworks.demo.bills import (
