@@ -27,6 +27,7 @@ from inferworks.errors import BooksError, ConfigError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens
+from inferworks.money import round_pico
 from inferworks.testing.books import NO_FACTS, World, a_charge, a_company, a_usage, worlds
 
 RULES = shipped_rules()
@@ -286,3 +287,18 @@ def test_the_five_questions_in_three_views() -> None:
     tenths = [(number, *(pico * 10 // USD for pico in amounts)) for number, *amounts in answers]
     assert tenths == [(1, 0, 10, 0), (2, 0, 10, 0), (3, 10, 30, 10), (4, 8, 2, 0), (5, 30, 20, 0)]
     assert Function.COMMITTED in COST_OF_REVENUE
+
+
+def test_the_worked_example_of_the_docs_is_what_the_code_says() -> None:
+    """The bridge in docs/books.md, line by line."""
+    page = Path(__file__).parents[2].joinpath("docs", "books.md").read_text("utf-8")
+    block = page.split("<!-- the bridge of a_company -->")[1].split("```")[1]
+    told = [tuple(line.strip().rsplit(maxsplit=1)) for line in block.strip().splitlines()]
+    built = bridge(drawn())
+    said = [("Revenue", built.revenue_pico)]
+    for step in built.steps:
+        for line in step.lines:
+            said.append((f"- {step.step}: {line.pool} ({line.function})", -line.cost_pico))
+        said.append((step.margin, step.margin_pico))
+    rounded = [(name, round_pico(pico, places=2)) for name, pico in said]
+    assert [(name.strip(), amount) for name, amount in told] == rounded
