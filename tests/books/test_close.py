@@ -484,6 +484,20 @@ def test_of_two_closers_one_is_refused(tmp_path: Path) -> None:
         assert len(ledger.chain()) == 1
 
 
+def test_a_full_disk_leaves_the_period_open(ledger: Ledger) -> None:
+    """One clear line, nothing half kept; with room again the same close works."""
+    source = Recorded()
+    used = ledger._db.execute("PRAGMA page_count").fetchone()[0]
+    ledger._db.execute(f"PRAGMA max_page_count = {used + 1}")
+    with pytest.raises(DataFolderError, match="full"):
+        closed(ledger, source, FIRST_PERIOD)
+    assert ledger.chain() == []
+    assert ledger._db.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+    ledger._db.execute("PRAGMA max_page_count = 1000000")
+    closed(ledger, source, FIRST_PERIOD)
+    assert audit(ledger, source) == ()
+
+
 def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
     """With both versions; and one that is no ledger."""
     database = sqlite3.connect(tmp_path / "newer.db")
