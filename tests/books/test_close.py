@@ -154,7 +154,7 @@ def test_a_late_bill_is_a_correction_in_the_open_period(ledger: Ledger) -> None:
     for function in {line.function for line in truth.lines}:
         summed = before.function_pico(function) + after.function_pico(function)
         assert summed == truth.function_pico(function)
-    assert "came late" in after.notes[-1]
+    assert after.notes[-1].startswith("Late for the closed period p0, corrected here: 1 record: ")
     assert after.to_json()["corrections"][0]["billed"] == "0.50"  # type: ignore[index]
 
 

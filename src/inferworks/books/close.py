@@ -417,7 +417,7 @@ def _conflicts_text(period: Period, conflicts: Mapping[str, str]) -> str:
 def _note(correction: Correction) -> str:
     count = len(correction.causes)
     listed = ", ".join(correction.causes[:3]) + (", ..." if count > 3 else "")
+    records = "1 record" if count == 1 else f"{count} records"
     return (
-        f"{count} records of the closed period {correction.period.name} came late and are corrected "
-        f"here: {listed}."
+        f"Late for the closed period {correction.period.name}, corrected here: {records}: {listed}."
     )

@@ -44,8 +44,10 @@ def verify(
     if as_json:
         print_json({"sound": not found, "closes": checked, "findings": found})
     elif not found:
-        click.echo(f"Sound: {checked} closes, each follows the one before, comes out the same, and")
-        click.echo("everything that was sealed still stands in the books.")
+        click.echo(
+            f"Sound. Closes checked: {checked}. Each follows the one before and comes out the"
+        )
+        click.echo("same, and everything that was sealed still stands in the books.")
     if found:
         listed = "\n".join(found[:_SHOWN])
         more = f"\nand {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
