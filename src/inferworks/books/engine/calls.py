@@ -18,7 +18,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from inferworks.books.drivers import INPUT, OUTPUT
+from inferworks.books.drivers import INPUT, OUTPUT, short_names
 from inferworks.books.engine.apportion import split
 from inferworks.books.engine.base import Engine, total, whole, whole_divide
 from inferworks.books.engine.slots import NO_SLOT, Slots, part_of
@@ -73,11 +73,16 @@ class Stay(NamedTuple):
 
 
 class Purchase(NamedTuple):
-    """Question `number`: what was bought of the providers in `names` in a span."""
+    """Question `number`: what was bought in a span, of providers called one of `names`."""
 
     number: int
     names: tuple[str, ...]
     span: Span
+
+    def of(self, sellers: Iterable[str]) -> list[str]:
+        """Those of `sellers` that are meant."""
+        wanted = {short for name in self.names for short in short_names(name)}
+        return [seller for seller in sellers if seller.casefold() in wanted]
 
 
 class Eras:
@@ -205,7 +210,9 @@ class Calls:
         return self._inside(weighed, slots, spans)
 
     def _of_purchases(self, sums: ir.Table, slots: Slots, bought: Sequence[Purchase]) -> ir.Table:
-        pairs = [(one.number, name, *one.span) for one in bought for name in one.names]
+        found = self._engine.fetch(sums.filter(sums.server.isnull()).select("seller").distinct())
+        sellers = sorted(found["seller"].to_pylist())
+        pairs = [(one.number, seller, *one.span) for one in bought for seller in one.of(sellers)]
         asked = self._engine.table(
             pa.table(
                 {
@@ -216,9 +223,9 @@ class Calls:
                 }
             )
         )
-        found = sums.filter(sums.server.isnull()).join(asked, [("seller", "asked_seller")])
-        found = found.mutate(of_input=ibis.literal(1, "int64"), of_output=ibis.literal(1, "int64"))
-        return self._inside(found, slots, [(one.number, one.span) for one in bought])
+        rows = sums.filter(sums.server.isnull()).join(asked, [("seller", "asked_seller")])
+        rows = rows.mutate(of_input=ibis.literal(1, "int64"), of_output=ibis.literal(1, "int64"))
+        return self._inside(rows, slots, [(one.number, one.span) for one in bought])
 
     def _inside(self, rows: ir.Table, slots: Slots, spans: Sequence[tuple[int, Span]]) -> ir.Table:
         """Weights of `rows` within the span of their question, by direction."""
@@ -351,12 +358,6 @@ class Calls:
         rows = rows.mutate(label=ibis.literal(UNPLACED), **nothing, weight=whole(rows.weight))
         return rows.select("question", *self.grain.columns, "weight")
 
-    def sellers(self) -> list[str]:
-        """The providers that calls were bought from."""
-        legs = self._legs()
-        rows = self._engine.fetch(legs.filter(legs.server.isnull()).select("seller").distinct())
-        return sorted(rows["seller"].to_pylist())
-
     # --- who, where, how heavy -----------------------------------------------------------------------
 
     def places(self) -> ir.Table:
@@ -391,7 +392,7 @@ class Calls:
         calls = calls.mutate(label=calls.purpose)
         if not self.grain.rest:
             return calls
-        calls = calls.mutate(day=whole_divide(calls.opened_ns, ibis.literal(DAY_NS, "int64")))
+        calls = calls.mutate(day=whole_divide(calls.opened_ns, DAY_NS))
         if replica is None:
             return calls
         places = self.places().rename({"of_replica": "replica", **{f"at_{n}": n for n in _PLACE}})

@@ -28,7 +28,6 @@ import ibis.expr.types as ir
 import msgspec
 import pyarrow as pa
 
-from inferworks.books import drivers as d
 from inferworks.books.allocate import Portion, Target
 from inferworks.books.charge import Charge
 from inferworks.books.engine.apportion import is_wide, split, split_down
@@ -88,7 +87,11 @@ def divide(
     nodes_of.answers = answers
     divisions = tuple(_divisions(placed, nodes_of))
     asks = tuple(ask for division in divisions for ask in division.asks)
-    parts = _parts(engine, asks, weights, grain) if asks and weights is not None else None
+    parts = (
+        _parts(engine, asks, weights, answers.weights, grain)
+        if asks and weights is not None
+        else None
+    )
     return Divided(divisions, asks, nodes_of, parts)
 
 
@@ -228,8 +231,7 @@ def _by_tokens(
         for n, q in active
         if worked[n]
     ]
-    sellers = calls.sellers() if bought else []
-    purchases = [Purchase(n, _sellers_named(q, sellers), q.span) for n, q in bought]
+    purchases = [Purchase(number, question.names, question.span) for number, question in bought]
     weights = calls.tokens(stays, purchases)
     if not stays:
         return weights
@@ -247,15 +249,16 @@ def _by_tokens(
     return engine.keep(everything)
 
 
-def _sellers_named(question: Bought, sellers: Iterable[str]) -> tuple[str, ...]:
-    wanted = {short for name in question.names for short in d.short_names(name)}
-    return tuple(seller for seller in sellers if seller.casefold() in wanted)
-
-
 # --- the split ----------------------------------------------------------------------------------------
 
 
-def _parts(engine: Engine, asks: Sequence[Ask], weights: ir.Table, grain: Grain) -> ir.Table:
+def _parts(
+    engine: Engine,
+    asks: Sequence[Ask],
+    weights: ir.Table,
+    totals: Mapping[int, int],
+    grain: Grain,
+) -> ir.Table:
     """Every ask's amount among what its questions weigh together: `weight` and `part` by grain."""
     pairs = [(number, source) for number, ask in enumerate(asks) for source in ask.sources]
     links = engine.table(
@@ -285,9 +288,8 @@ def _parts(engine: Engine, asks: Sequence[Ask], weights: ir.Table, grain: Grain)
     rows = rows.join(amounts, "ask")
     placed = ibis.literal(_UNALLOCATED) + rows.pool
     rows = rows.mutate(label=ibis.ifelse(rows.label == UNPLACED, placed, rows.label)).drop("pool")
-    heaviest = engine.fetch(rows.group_by("ask").agg(w=total(rows.weight)).agg(w=ibis._.w.max()))
     largest = max(abs(ask.amount_pico) for ask in asks)
-    wide = is_wide(largest, int(heaviest["w"][0].as_py() or 0))
+    wide = is_wide(largest, max(_weight_of(ask, totals) for ask in asks))
     parts = _split_down(rows, ["ask"], grain, by="weight", wide=wide)
     return engine.keep(parts.select("ask", *grain.columns, "weight", "part"))
 
@@ -298,6 +300,11 @@ def _split_down(
     if not grain.rest:
         return split(rows, group, FIRST, by=by, wide=wide)
     return split_down(rows, group, FIRST, grain.rest, by=by, wide=wide)
+
+
+def _weight_of(ask: Ask, totals: Mapping[int, int]) -> int:
+    """What everything that `ask` is divided by weighs."""
+    return sum(totals[source] for source in ask.sources) + sum(weight for _, weight in ask.known)
 
 
 def _known_rows(asks: Sequence[Ask], grain: Grain) -> pa.Table:

@@ -16,24 +16,6 @@ import pyarrow as pa
 
 from inferworks.errors import BooksError
 
-_FUNCTIONS = (
-    """CREATE OR REPLACE TEMP MACRO whole_divide(whole, divisor) AS whole // divisor""",
-    # A quotient of 128 bits costs DuckDB a microsecond. A double estimates it to 52 bits; what the
-    # estimate leaves is estimated again, and what that leaves is off by one at most and put right. All
-    # products and differences are exact, so the result is the integer quotient, ten times as fast.
-    """CREATE OR REPLACE TEMP MACRO _estimate(whole, divisor) AS
-       CAST(floor(CAST(whole AS DOUBLE) / CAST(divisor AS DOUBLE)) AS HUGEINT)""",
-    """CREATE OR REPLACE TEMP MACRO _refined(whole, divisor, quotient) AS
-       quotient + _estimate(whole - quotient * divisor, divisor)""",
-    """CREATE OR REPLACE TEMP MACRO _put_right(whole, divisor, quotient) AS
-       quotient + CASE WHEN whole < quotient * divisor THEN -1
-                       WHEN whole - quotient * divisor >= divisor THEN 1 ELSE 0 END""",
-    """CREATE OR REPLACE TEMP MACRO _huge_divide(whole, divisor) AS
-       _put_right(whole, divisor, _refined(whole, divisor, _estimate(whole, divisor)))""",
-    """CREATE OR REPLACE TEMP MACRO floor_divide(whole, divisor) AS
-       CAST(_huge_divide(CAST(whole AS HUGEINT), CAST(divisor AS HUGEINT)) AS DECIMAL(38, 0))""",
-)
-
 
 class DuckEngine:
     """DuckDB in this process, within `memory_bytes`, on `threads`, spilling under `folder`."""
@@ -51,8 +33,6 @@ class DuckEngine:
             temp_directory=self._spill.name,
             preserve_insertion_order=False,
         )
-        for function in _FUNCTIONS:
-            self._backend.con.execute(function)
 
     def parquet(self, files: Iterable[str]) -> ir.Table:
         """The rows of Parquet `files`."""

@@ -8,8 +8,9 @@ is kept as it is, with the times of the steps in it, for there a cut must know w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import ibis
 import ibis.expr.types as ir
@@ -19,14 +20,12 @@ from inferworks.books.drivers import Place
 from inferworks.books.engine.base import Engine, total, whole
 from inferworks.books.engine.calls import Lake
 from inferworks.books.engine.slots import Slots
-from inferworks.books.span import merged
+from inferworks.books.span import Span, merged
 from inferworks.errors import BooksError
 from inferworks.ids import NodeId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step
 from inferworks.meter.facts import Facts
 from inferworks.meter.lake_schema import LAKE_TABLES, records_of
-
-_INTERVAL = ("replica", "node", "start_ns", "end_ns")
 
 
 class Machines(NamedTuple):
@@ -41,11 +40,12 @@ def machines(engine: Engine, lake: Lake, slots: Slots) -> Machines:
 
     BooksError when the states of an interval do not fill it, or intervals overlap (theorem 5).
     """
-    _check(engine, lake)
-    marked = _marked(lake.capacity, slots)
-    capacity = _capacity(engine.fetch(_joined(marked)))
-    cut = engine.fetch(marked.filter(marked.cut)).select(lake.capacity.columns)
-    capacity += _capacity(cut)
+    intervals = _intervals(lake.capacity, slots)
+    stretches = engine.fetch(_stretches(intervals)).to_pylist()
+    _refuse(engine, intervals, stretches)
+    capacity = [row for s in stretches if s["runs"] == 1 for row in _capacity(s, _span_of(s))]
+    capacity += _broken(engine, intervals, [s for s in stretches if s["runs"] > 1])
+    cut = [row for row in stretches if row["cut_start_ns"] >= 0]
     facts = Facts(
         usages=(),
         steps=tuple(_step_times(engine, lake, cut)),
@@ -64,50 +64,97 @@ def places(engine: Engine, of_replicas: ir.Table) -> Mapping[ReplicaId, Place]:
     }
 
 
-def _marked(capacity: ir.Table, slots: Slots) -> ir.Table:
-    """`capacity` with the slot of each interval, and whether an edge cuts it."""
-    last_ns = ibis.greatest(capacity.start_ns, capacity.end_ns - 1)
-    slot, last_slot = slots.passed(capacity.start_ns), slots.passed(last_ns)
-    return capacity.mutate(slot=slot, cut=slot != last_slot)
+def _intervals(capacity: ir.Table, slots: Slots) -> ir.Table:
+    """One row for each interval of a replica: its states side by side, its slot, what was before it.
+
+    `wrong` is 1 where theorem 5 does not hold. What an edge cuts is told apart by `cut_start_ns` and
+    `cut_end_ns`, which are -1 elsewhere.
+    """
+    of_state = {
+        state.name: ibis.ifelse(capacity.state == state.value, capacity.duration_ns, 0).sum()
+        for state in State
+    }
+    rows = capacity.group_by(["replica", "node", "start_ns", "end_ns"]).agg(
+        filled_ns=capacity.duration_ns.sum().cast("int64"),
+        least_ns=capacity.duration_ns.min(),
+        **{name: value.cast("int64") for name, value in of_state.items()},
+    )
+    order = ibis.window(group_by="replica", order_by=["start_ns", "end_ns"])
+    rows = rows.mutate(
+        before_ns=rows.end_ns.lag().over(order),
+        slot=slots.passed(rows.start_ns),
+        last_slot=slots.passed(ibis.greatest(rows.start_ns, rows.end_ns - 1)),
+    )
+    cut = rows.slot != rows.last_slot
+    wrong = (
+        (rows.filled_ns != rows.end_ns - rows.start_ns)
+        | (rows.least_ns < 0)
+        | (ibis.coalesce(rows.before_ns, rows.start_ns) > rows.start_ns)
+    )
+    return rows.mutate(
+        wrong=ibis.ifelse(wrong, 1, 0),
+        opens=ibis.ifelse(ibis.coalesce(rows.before_ns, -1) == rows.start_ns, 0, 1),
+        cut_start_ns=ibis.ifelse(cut, rows.start_ns, -1),
+        cut_end_ns=ibis.ifelse(cut, rows.end_ns, -1),
+    )
 
 
-def _joined(marked: ir.Table) -> ir.Table:
-    """The uncut intervals, those that follow each other in a slot as one, by state."""
-    uncut = marked.filter(~marked.cut)
-    intervals = uncut.select(*_INTERVAL, "slot").distinct()
-    order = ibis.window(group_by=["replica", "node", "slot"], order_by=["start_ns", "end_ns"])
-    intervals = intervals.mutate(before_ns=intervals.end_ns.lag().over(order))
-    intervals = intervals.mutate(
-        opens=ibis.ifelse(ibis.coalesce(intervals.before_ns, -1) == intervals.start_ns, 0, 1)
-    )
-    until_here = ibis.cumulative_window(
-        group_by=["replica", "node", "slot"], order_by=["start_ns", "end_ns"]
-    )
-    intervals = intervals.mutate(run=intervals.opens.sum().over(until_here))
-    runs = intervals.group_by(["replica", "node", "slot", "run"]).agg(
-        run_start_ns=intervals.start_ns.min(), run_end_ns=intervals.end_ns.max()
-    )
-    of_interval = intervals.select(*_INTERVAL, "slot", "run").join(
-        runs, ["replica", "node", "slot", "run"]
-    )
-    rows = uncut.select(*_INTERVAL, "state", "duration_ns").join(of_interval, _INTERVAL)
-    return rows.group_by(
-        ["replica", "node", "state"], start_ns=rows.run_start_ns, end_ns=rows.run_end_ns
-    ).agg(duration_ns=rows.duration_ns.sum().cast("int64"))
-
-
-def _capacity(rows: pa.Table) -> list[Capacity]:
-    return [
-        Capacity(
-            ReplicaId(row["replica"]),
-            NodeId(row["node"]),
-            State(row["state"]),
-            row["start_ns"],
-            row["end_ns"],
-            row["duration_ns"],
+def _stretches(intervals: ir.Table) -> ir.Table:
+    """The intervals of a replica in one slot, summed; what is cut stands by itself."""
+    keys = ["replica", "node", "slot", "cut_start_ns", "cut_end_ns"]
+    return (
+        intervals.group_by(keys)
+        .agg(
+            start_ns=intervals.start_ns.min(),
+            end_ns=intervals.end_ns.max(),
+            covered_ns=total(intervals.end_ns - intervals.start_ns),
+            wrong=intervals.wrong.max(),
+            **{state.name: total(intervals[state.name]) for state in State},
         )
-        for row in rows.to_pylist()
-    ]
+        .mutate(
+            runs=lambda rows: ibis.ifelse(
+                whole(rows.end_ns - rows.start_ns) == rows.covered_ns, 1, 2
+            )
+        )
+    )
+
+
+def _capacity(stretch: Mapping[str, Any], span: Span) -> Iterable[Capacity]:
+    """The states of a stretch, over `span`."""
+    who = ReplicaId(stretch["replica"]), NodeId(stretch["node"])
+    for state in State:
+        if stretch[state.name]:
+            yield Capacity(*who, state, *span, int(stretch[state.name]))
+
+
+def _span_of(stretch: Mapping[str, Any]) -> Span:
+    return Span(stretch["start_ns"], stretch["end_ns"])
+
+
+def _broken(
+    engine: Engine, intervals: ir.Table, stretches: Sequence[Mapping[str, Any]]
+) -> Iterable[Capacity]:
+    """Stretches with gaps: the states of each stand on its first run, the others only say when."""
+    if not stretches:
+        return
+    key = ("replica", "node", "slot")
+    types = intervals.schema()
+    asked = pa.table(
+        {
+            name: pa.array([stretch[name] for stretch in stretches], types[name].to_pyarrow())
+            for name in key
+        }
+    )
+    found = intervals.filter(intervals.cut_start_ns < 0).semi_join(engine.table(asked), key)
+    times: dict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
+    for row in engine.fetch(found.select(*key, "start_ns", "end_ns")).to_pylist():
+        times[tuple(row[name] for name in key)].append((row["start_ns"], row["end_ns"]))
+    for stretch in stretches:
+        first, *others = merged(times[tuple(stretch[name] for name in key)])
+        yield from _capacity(stretch, first)
+        who = ReplicaId(stretch["replica"]), NodeId(stretch["node"])
+        for span in others:
+            yield Capacity(*who, State.IDLE, *span, 0)
 
 
 def _activities(engine: Engine, lake: Lake) -> Iterable[Activity]:
@@ -119,13 +166,13 @@ def _activities(engine: Engine, lake: Lake) -> Iterable[Activity]:
             yield fact
 
 
-def _step_times(engine: Engine, lake: Lake, cut: pa.Table) -> Iterable[Step]:
+def _step_times(engine: Engine, lake: Lake, cut: Sequence[Mapping[str, Any]]) -> Iterable[Step]:
     """When the steps were that overlap an interval that is cut; whose they were is left out."""
-    if not cut.num_rows:
+    if not cut:
         return
-    spans: dict[str, list[tuple[int, int]]] = {}
-    for row in cut.to_pylist():
-        spans.setdefault(row["replica"], []).append((row["start_ns"], row["end_ns"]))
+    spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for row in cut:
+        spans[row["replica"]].append((row["start_ns"], row["end_ns"]))
     asked = [(name, *span) for name, pairs in sorted(spans.items()) for span in merged(pairs)]
     ranges = engine.table(
         pa.table(
@@ -174,19 +221,11 @@ def _unprovisioned_ns(engine: Engine, lake: Lake, capacity: Iterable[Capacity]) 
     return whole_ns - inside_total_ns
 
 
-def _check(engine: Engine, lake: Lake) -> None:
-    """Theorem 5: states partition provisioned time; nothing is negative."""
-    capacity = lake.capacity
-    intervals = capacity.group_by(["replica", "start_ns", "end_ns"]).agg(
-        filled_ns=total(capacity.duration_ns), least_ns=capacity.duration_ns.min()
-    )
-    order = ibis.window(group_by="replica", order_by=["start_ns", "end_ns"])
-    intervals = intervals.mutate(before_ns=intervals.end_ns.lag().over(order))
-    wrong = intervals.filter(
-        (intervals.filled_ns != whole(intervals.end_ns - intervals.start_ns))
-        | (intervals.least_ns < 0)
-        | (ibis.coalesce(intervals.before_ns, intervals.start_ns) > intervals.start_ns)
-    )
+def _refuse(engine: Engine, intervals: ir.Table, stretches: Iterable[Mapping[str, Any]]) -> None:
+    """Theorem 5: states partition provisioned time; nothing is negative, nothing overlaps."""
+    if not any(stretch["wrong"] for stretch in stretches):
+        return
+    wrong = intervals.filter(intervals.wrong == 1).order_by(["replica", "start_ns", "end_ns"])
     for row in engine.fetch(wrong.limit(1)).to_pylist():
         raise BooksError(
             f"theorem 5 (time): replica {row['replica']} from {row['start_ns']} to {row['end_ns']}: "

@@ -52,7 +52,7 @@ def sums_of_calls(
     rows = _with_era(engine, earning, plans, span)
     who: tuple[str, ...] = ("customer", "model", "purpose", "era")
     if grain is not CUSTOMERS:
-        day = whole_divide(rows.opened_ns, ibis.literal(DAY_NS, "int64"))
+        day = whole_divide(rows.opened_ns, DAY_NS)
         rows = rows.mutate(day=day)
         who = (*who, "project", "key_id", "day")
     sums = rows.group_by(list(who)).agg(
