@@ -20,8 +20,8 @@ from inferworks.books import drivers as d
 from inferworks.books.allocate import Allocated, Portion, Target
 from inferworks.books.charge import Charge
 from inferworks.books.drivers import Drivers, Leaf, Shares
-from inferworks.books.rate import Rated, by_call, label_of
-from inferworks.books.statement import Dimension, name_of, revenue_name
+from inferworks.books.rate import Rated
+from inferworks.books.statement import Dimension, name_of, revenue_by_call, revenue_name
 from inferworks.books.workings import Line, Workings, line_of
 from inferworks.errors import BooksError, UserError
 from inferworks.ids import CallId
@@ -205,7 +205,7 @@ def _revenue(workings: Workings, subject: Subject) -> list[_Share]:
         wanted = _calls_of(workings, subject)
         return [
             _Share(row, call_id, amount_pico)
-            for row, calls in _by_call(workings)
+            for row, calls in revenue_by_call(workings)
             for call_id, amount_pico in calls.items()
             if call_id in wanted
         ]
@@ -235,15 +235,6 @@ def _calls_of(workings: Workings, subject: Subject) -> set[CallId]:
 
 def _served(usage: Usage, kind: str) -> str:
     return str(getattr(usage.legs[-1], kind)) if usage.legs else ""
-
-
-def _by_call(workings: Workings) -> Iterable[tuple[Rated, dict[CallId, int]]]:
-    """Every rated row, given back to its calls."""
-    usages: dict[object, list[Usage]] = defaultdict(list)
-    for usage in workings.facts.usages:
-        usages[label_of(usage)].append(usage)
-    for row in workings.revenue.rated:
-        yield row, by_call(row, usages[row.label], workings.plans)
 
 
 def _known(workings: Workings, subject: Subject) -> str:
@@ -359,14 +350,14 @@ class _Tree:
     def _calls_behind(self, shares: Sequence[_Share]) -> dict[str, int]:
         """What each call has of whole rows; a row that no call stands behind stays whole."""
         amounts: dict[str, int] = defaultdict(int)
-        wanted = {share.rated.label for share in shares}
-        usages = [u for u in self._workings.facts.usages if label_of(u) in wanted]
-        for share in shares:
-            calls = by_call(share.rated, usages, self._workings.plans)
+        wanted = {share.rated for share in shares}
+        for row, calls in revenue_by_call(self._workings):
+            if row not in wanted:
+                continue
             for call_id, amount_pico in calls.items():
                 amounts[f"call {call_id}"] += amount_pico
             if not calls:
-                amounts["no call: a fee or a discount"] += share.amount_pico
+                amounts["no call: a fee or a discount"] += row.amount_pico
         return amounts
 
     def _node(

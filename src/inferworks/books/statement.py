@@ -29,6 +29,7 @@ from inferworks.books.workings import (
     shipped_rules,
     work_out,
 )
+from inferworks.ids import CallId, CustomerId
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Usage
 from inferworks.money import format_pico
@@ -398,15 +399,23 @@ def _backed(workings: Workings) -> tuple[Backed, ...]:
 
 def _placed(workings: Workings) -> tuple[Placed, ...]:
     """Revenue by where its calls were served last."""
-    usages: dict[Label, list[Usage]] = defaultdict(list)
-    for usage in workings.facts.usages:
-        usages[label_of(usage)].append(usage)
     sums: dict[tuple[str, str, str], int] = defaultdict(int)
-    for rated in workings.revenue.rated:
-        calls = by_call(rated, usages[rated.label], workings.plans)
+    for _, calls in revenue_by_call(workings):
         for call_id, amount_pico in calls.items():
             sums[_place(workings.drivers.usages[call_id])] += amount_pico
     return tuple(Placed(*place, sums[place]) for place in sorted(sums))
+
+
+def revenue_by_call(workings: Workings) -> Iterable[tuple[Rated, dict[CallId, int]]]:
+    """Every amount of revenue, given back to its calls; an empty one where no call stands behind it."""
+    usages: dict[Label, list[Usage]] = defaultdict(list)
+    for usage in workings.facts.usages:
+        usages[label_of(usage)].append(usage)
+    plans: dict[CustomerId, list[PricePlan]] = defaultdict(list)
+    for plan in workings.plans:
+        plans[plan.customer].append(plan)
+    for row in workings.revenue.rated:
+        yield row, by_call(row, usages[row.label], plans[row.customer])
 
 
 def _place(usage: Usage) -> tuple[str, str, str]:
