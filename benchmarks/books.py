@@ -33,9 +33,9 @@ import duckdb
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.charge import Charge, NaturalClass, charge_id
-from inferworks.books.engine.calls import Lake
 from inferworks.books.engine.cut import canonical, close_by_customer
 from inferworks.books.engine.duckdb import DuckEngine
+from inferworks.books.engine.lake import lake_of
 from inferworks.books.policy import load_policy
 from inferworks.books.span import Span
 from inferworks.books.workings import shipped_rules
@@ -139,7 +139,7 @@ def _books(month: Path, options: argparse.Namespace) -> dict[str, object]:
     begin = time.perf_counter()
     with DuckEngine(memory_bytes=memory, threads=options.threads, folder=month) as engine:
         files = {name: map(str, month.glob(f"{name}/*/*.parquet")) for name in TABLES}
-        lake = Lake(**{name: engine.parquet(files[name]) for name in TABLES})
+        lake = lake_of(engine, files)
         statement = close_by_customer(engine, lake, charges, plans, policy, "USD", MONTH, rules)
         digest = hashlib.sha256(canonical(statement)).hexdigest()
     seconds = time.perf_counter() - begin

@@ -21,6 +21,7 @@ import pyarrow as pa
 from inferworks.books.drivers import INPUT, OUTPUT, short_names
 from inferworks.books.engine.apportion import split
 from inferworks.books.engine.base import Engine, total, whole, whole_divide
+from inferworks.books.engine.lake import Lake
 from inferworks.books.engine.slots import NO_SLOT, Slots, part_of
 from inferworks.books.span import Span
 from inferworks.catalog.load import ANY_MODEL, ModelCatalog, StepWeights
@@ -50,15 +51,6 @@ class Grain(NamedTuple):
 
 CUSTOMERS = Grain("customers", ())
 TARGETS = Grain("targets", REST)
-
-
-class Lake(NamedTuple):
-    """The facts of the meter as tables, with the columns of `meter.lake_schema`."""
-
-    usage: ir.Table
-    step: ir.Table
-    capacity: ir.Table
-    activity: ir.Table
 
 
 class Stay(NamedTuple):

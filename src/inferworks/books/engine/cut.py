@@ -21,8 +21,9 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import Portion, Target, allocated_of
 from inferworks.books.charge import COST_OF_REVENUE, Charge, Function
 from inferworks.books.engine.base import Engine, total
-from inferworks.books.engine.calls import CUSTOMERS, Lake
+from inferworks.books.engine.calls import CUSTOMERS
 from inferworks.books.engine.divide import Divided, divide, label_target, machine_drivers
+from inferworks.books.engine.lake import Lake
 from inferworks.books.engine.revenue import Earned, earned
 from inferworks.books.policy import Policy
 from inferworks.books.pools import CostPool, DriverKind, behaviour_of, pool_of

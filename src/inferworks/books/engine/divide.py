@@ -48,10 +48,10 @@ from inferworks.books.engine.calls import (
     UNPLACED,
     Calls,
     Grain,
-    Lake,
     Purchase,
     Stay,
 )
+from inferworks.books.engine.lake import Lake
 from inferworks.books.engine.machines import machines, places
 from inferworks.books.engine.slots import Slots
 from inferworks.books.pools import CostPool, Idle, Method

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from inferworks.books.drivers import Place
 from inferworks.books.engine.base import Engine, total, whole
-from inferworks.books.engine.calls import Lake
+from inferworks.books.engine.lake import Lake
 from inferworks.books.engine.slots import Slots
 from inferworks.books.span import Span, merged
 from inferworks.errors import BooksError

@@ -1,0 +1,16 @@
+"""Engines for the tests of the books' relational engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from inferworks.books.engine.duckdb import DuckEngine
+
+
+@pytest.fixture(scope="module")
+def duck() -> Iterator[DuckEngine]:
+    """One DuckDB for the tests of a module."""
+    with DuckEngine(memory_bytes=2**30) as engine:
+        yield engine

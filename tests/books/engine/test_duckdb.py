@@ -1,0 +1,218 @@
+"""DuckDB against the definition: the same lines, entries and revenue on random worlds."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from inferworks.books.engine.cut import CustomerStatement, canonical, close_by_customer
+from inferworks.books.engine.draw import work_out_on
+from inferworks.books.engine.duckdb import DuckEngine
+from inferworks.books.engine.lake import lake_of
+from inferworks.books.policy import load_policy
+from inferworks.books.pools import Idle, Method
+from inferworks.books.span import Span
+from inferworks.books.statement import whole_span
+from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.errors import BooksError
+from inferworks.meter.capacity import State
+from inferworks.meter.facts import Facts
+from inferworks.meter.lake_schema import LAKE_TABLES, batch_of
+from inferworks.meter.usage import Tokens
+from inferworks.testing.books import (
+    World,
+    a_charge,
+    a_leg,
+    a_step,
+    a_usage,
+    an_interval,
+    spans,
+    worlds,
+)
+
+GAAP, RULES = load_policy("gaap"), shipped_rules()
+differential = settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def defined(world: World, span: Span, rules: Rules = RULES) -> Workings:
+    """The workings by definition."""
+    return work_out(world.charges, world.facts, world.plans, GAAP, "USD", span, rules)
+
+
+def related(world: World, span: Span, rules: Rules = RULES) -> Workings:
+    """The workings by relations."""
+    with DuckEngine() as engine:
+        lake = lake_of(engine, {}, world.facts)
+        return work_out_on(engine, lake, world.charges, world.plans, GAAP, "USD", span, rules)
+
+
+def by_customer(world: World, span: Span) -> CustomerStatement:
+    """The statement by customer, by relations."""
+    with DuckEngine() as engine:
+        lake = lake_of(engine, {}, world.facts)
+        return close_by_customer(engine, lake, world.charges, world.plans, GAAP, "USD", span, RULES)
+
+
+def must_agree(world: World, span: Span, rules: Rules = RULES) -> None:
+    """Every row of every allocation, every line, entry and amount of revenue is the same."""
+    one, other = defined(world, span, rules), related(world, span, rules)
+    assert [item.rows for item in one.allocated] == [item.rows for item in other.allocated]
+    assert one.lines == other.lines
+    assert one.entries == other.entries
+    assert one.revenue == other.revenue
+    assert one.drivers.unprovisioned_ns() == other.drivers.unprovisioned_ns()
+
+
+@differential
+@given(worlds())
+def test_relations_agree_with_the_definition(world: World) -> None:
+    """Over the whole of a random world."""
+    must_agree(world, Span(*whole_span(world.charges, world.facts)))
+
+
+@differential
+@given(worlds(), spans(), st.sampled_from([Method.FLAT, Method.WEIGHTED]))
+def test_relations_agree_in_any_span_by_any_method(
+    world: World, span: tuple[int, int], method: Method
+) -> None:
+    """Where charges, calls and intervals are cut by the span, and M0 and M1 are asked for."""
+    pools = tuple(replace(pool, method=method) for pool in RULES.pools)
+    must_agree(world, Span(*span), Rules(pools, RULES.catalog))
+
+
+@differential
+@given(worlds(), st.sampled_from([Idle.PROPORTIONAL, Idle.PEAK]))
+def test_relations_agree_on_who_bears_idle_time(world: World, idle: Idle) -> None:
+    """Where unused capacity is shared by work, which mixes calls and activities in one split."""
+    pools = tuple(replace(pool, idle=idle) for pool in RULES.pools)
+    must_agree(world, Span(*whole_span(world.charges, world.facts)), Rules(pools, RULES.catalog))
+
+
+@differential
+@given(worlds())
+def test_a_statement_by_customer_is_the_cut_of_the_whole(world: World) -> None:
+    """Stopping at customers gives the figures of going down to targets (theorem 8)."""
+    span = Span(*whole_span(world.charges, world.facts))
+    whole, cut = defined(world, span), by_customer(world, span)
+    revenue: dict[str, int] = {}
+    for rated in whole.revenue.rated:
+        revenue[rated.customer] = revenue.get(rated.customer, 0) + rated.amount_pico
+    cost: dict[str, int] = {}
+    for line in whole.lines:
+        if line.target.customer:
+            name = line.target.customer
+            cost[name] = cost.get(name, 0) + line.amount_pico
+    for row in cut.rows:
+        if not row.name.startswith("("):
+            columns = (row.cost_of_revenue_pico, row.research_and_development_pico, row.other_pico)
+            assert row.revenue_pico == revenue.pop(row.name, 0)
+            assert sum(columns) == cost.pop(row.name, 0)
+    assert not any(revenue.values())
+    assert not any(cost.values())
+    assert cut.billed_pico == sum(line.amount_pico for line in cut.lines)
+
+
+@settings(differential, max_examples=5)
+@given(worlds(), st.integers(0, 99))
+def test_the_order_of_rows_leaves_no_trace(world: World, seed: int) -> None:
+    """Theorem 13, through the engine: shuffled inputs give the same bytes."""
+    span, dice = Span(*whole_span(world.charges, world.facts)), random.Random(seed)
+    facts = Facts(*(tuple(dice.sample(rows, len(rows))) for rows in list_of(world.facts)))
+    shuffled = World(tuple(dice.sample(world.charges, len(world.charges))), facts, world.plans)
+    assert canonical(by_customer(world, span)) == canonical(by_customer(shuffled, span))
+
+
+def list_of(facts: Facts) -> list[tuple[object, ...]]:
+    """The four kinds of facts."""
+    return [facts.usages, facts.steps, facts.capacity, facts.activities]
+
+
+def test_a_replica_that_was_away_for_a_while_is_away_in_relations_too() -> None:
+    """Gaps between intervals survive their being joined, at the edges of charges and within."""
+    facts = Facts(
+        (a_usage("call-0"), a_usage("call-1", customer="burns", opened_ns=70)),
+        (a_step(0, 10, 20, [("call-0", 5, 0, 0)]), a_step(1, 75, 10, [("call-1", 0, 1, 9)])),
+        (
+            *an_interval((0, 40), {State.ACTIVE: 20, State.IDLE: 20}),
+            *an_interval((50, 60), {State.DOWN: 10}),
+            *an_interval((70, 90), {State.ACTIVE: 10, State.LOADING: 10}),
+            *an_interval((100, 130), {State.IDLE: 30}),
+        ),
+        (),
+    )
+    charges = (
+        a_charge("one", "1.000000000007", (0, 100)),
+        a_charge("two", "3.000000000001", (50, 120)),
+        a_charge("three", "-2.000000000003", (0, 50)),
+    )
+    must_agree(World(charges, facts, ()), Span(0, 120))
+
+
+def test_states_that_do_not_fill_their_interval_are_refused() -> None:
+    """Theorem 5 is checked by relations, with the figures."""
+    facts = Facts((), (), an_interval((0, 100), {State.ACTIVE: 40, State.IDLE: 59}), ())
+    with pytest.raises(BooksError, match="99 ns"):
+        related(World((a_charge("one", "1", (0, 100)),), facts, ()), Span(0, 100))
+
+
+def test_intervals_that_overlap_are_refused() -> None:
+    """A replica is not provisioned twice at once."""
+    rows = (*an_interval((0, 100), {State.IDLE: 100}), *an_interval((99, 120), {State.IDLE: 21}))
+    with pytest.raises(BooksError, match="the interval before ends at 100"):
+        related(World((a_charge("one", "1", (0, 100)),), Facts((), (), rows, ()), ()), Span(0, 100))
+
+
+def test_negative_counts_are_refused() -> None:
+    """Theorem 4: a part above its whole is an error, not a negative bucket."""
+    usage = a_usage("call-0", tokens=Tokens(input=5, cache_read=6))
+    with pytest.raises(BooksError, match="theorem 4"):
+        related(World((), Facts((usage,), (), (), ()), ()), Span(0, 100))
+    with pytest.raises(BooksError, match="theorem 4"):
+        by_customer(World((), Facts((usage,), (), (), ()), ()), Span(0, 100))
+
+
+def test_the_audit_method_is_left_to_the_definition() -> None:
+    """M3 samples orders of calls; the engine says so instead of guessing."""
+    facts = Facts((), (), an_interval((0, 100), {State.ACTIVE: 100}), ())
+    rules = Rules(
+        tuple(replace(pool, method=Method.SHAPLEY) for pool in RULES.pools), RULES.catalog
+    )
+    with pytest.raises(BooksError, match="--engine reference"):
+        related(World((a_charge("one", "1", (0, 100)),), facts, ()), Span(0, 100), rules)
+
+
+def test_files_and_recent_facts_are_one_lake(tmp_path: Path) -> None:
+    """What is sealed and what is not yet make the figures of both together."""
+    legs = [a_leg("replica-1", (0, 9), Tokens(input=60, output=20))]
+    usages = tuple(
+        a_usage(f"call-{n}", customer=name, tokens=Tokens(input=60, output=20), legs=legs)
+        for n, name in enumerate(["acme", "burns", "acme"])
+    )
+    capacity = an_interval((0, 100), {State.ACTIVE: 60, State.IDLE: 40})
+    world = World((a_charge("one", "1.00", (0, 100)),), Facts(usages, (), capacity, ()), ())
+    path = tmp_path / "usage.parquet"
+    pq.write_table(pa.Table.from_batches([batch_of(LAKE_TABLES["usage"], usages[:2])]), path)
+    with DuckEngine(folder=tmp_path) as engine:
+        lake = lake_of(engine, {"usage": [str(path)]}, Facts(usages[2:], (), capacity, ()))
+        found = work_out_on(engine, lake, world.charges, (), GAAP, "USD", Span(0, 100), RULES)
+    assert found.lines == defined(world, Span(0, 100)).lines
+
+
+def test_a_file_that_is_cut_short_is_an_error(tmp_path: Path) -> None:
+    """A truncated Parquet names itself; nothing is drawn up."""
+    path = tmp_path / "usage.parquet"
+    pq.write_table(pa.Table.from_batches([batch_of(LAKE_TABLES["usage"], [])]), path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with DuckEngine() as engine, pytest.raises(BooksError, match=r"usage\.parquet"):
+        lake_of(engine, {"usage": [str(path)]})
