@@ -220,7 +220,7 @@ def test_shapley_weights_sum_to_the_step_and_say_the_same_again(
     assert weights == shapley_weights(works, fixed, str(seed))
     players = [work for work in works.values() if work != Work()]
     assert set(weights) == {key for key, work in works.items() if work != Work()}
-    orders = 2 * (1 if len(players) <= 2 else ORDERS)
+    orders = math.factorial(len(players)) if len(players) <= 4 else 2 * ORDERS
     scale = math.lcm(*(players.count(player) for player in players))
     step = max(fixed, sum(work.linear for work in players)) if players else 0
     whole = step + sum(work.context for work in players)
@@ -230,14 +230,23 @@ def test_shapley_weights_sum_to_the_step_and_say_the_same_again(
 
 
 def test_shapley_by_hand() -> None:
-    """Reading the model takes 10; a adds 4 and b 12: alone 10 and 12, together 16. So 7 and 9."""
+    """Reading the model takes 10; a adds 4 and b 12: alone 10 and 12, together 16. So 7 and 9.
+
+    With c, which only attends (5), in the orders abc, acb, bac, bca, cab, cba.
+    """
     weights = shapley_weights({("a",): Work(4), ("b",): Work(12)}, 10, "seed")
     assert weights == {("a",): 2 * 7, ("b",): 2 * 9}
+    three = shapley_weights({("a",): Work(4), ("b",): Work(12), ("c",): Work(0, 5)}, 10, "seed")
+    assert {key: Fraction(weight, 6) for key, weight in three.items()} == {
+        ("a",): Fraction(10 + 10 + 4 + 4 + 0 + 4, 6),
+        ("b",): Fraction(6 + 6 + 12 + 12 + 6 + 2, 6),
+        ("c",): 5 + Fraction(0 + 0 + 0 + 0 + 10 + 10, 6),
+    }
 
 
 def test_who_adds_nothing_gets_nothing() -> None:
     """The null player of the theory."""
-    assert shapley_weights({("a",): Work(4), ("b",): Work()}, 10, "seed") == {("a",): 20}
+    assert shapley_weights({("a",): Work(4), ("b",): Work()}, 10, "seed") == {("a",): 10}
 
 
 def test_a_batch_shares_the_reading_of_the_model_equally() -> None:
@@ -262,7 +271,7 @@ def test_distances_are_fractions_from_nothing_to_two(world: World) -> None:
     """Each method sums to the same active time as the yardstick, so it cannot be further than 2."""
     found = distances(worked_out(world))
     for distance in found.distances:
-        assert 0 <= distance.ratio <= 2
+        assert 0 <= distance.customers_ratio <= distance.ratio <= 2
     assert [distance.method for distance in found.distances] == ["M0", "M1", "M2"]
 
 
@@ -274,6 +283,21 @@ def test_distances_by_hand() -> None:
     assert found.distances[2].active_ns == 400
     assert ratios["M0"] > 0
     assert found.without_steps == 0
+
+
+def test_sides_that_even_out_within_a_customer_are_no_distance_between_customers() -> None:
+    """Two calls in a step that only reads the model: M2 weighs a prompt of 10 tenfold, M3 equally.
+
+    Of 110 ns M2 gives 10 : 1 to the sides of either call and M3 1 : 1; each customer has half of both.
+    """
+    calls = [("call-a", 10, 1, 0), ("call-b", 10, 1, 0)]
+    usages = (a_usage("call-a"), a_usage("call-b", customer="burns"))
+    steps = (a_step(0, 0, 220, calls),)
+    facts = Facts(usages, steps, an_interval((0, 220), {State.ACTIVE: 220}), ())
+    found = distances(worked_out(World((a_charge("gpu", "1", (0, 220)),), facts, ())))
+    [step_share] = [d for d in found.distances if d.method is Method.STEP_SHARE]
+    assert step_share.ratio == Fraction(4 * (100 - 55), 220)
+    assert step_share.customers_ratio == 0
 
 
 def test_a_replica_without_steps_is_left_out_of_the_distances() -> None:

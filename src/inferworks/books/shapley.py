@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import permutations
 from typing import NamedTuple, TypeAlias
 
 ORDERS = 32
@@ -49,17 +50,25 @@ def shapley_weights(
 ) -> dict[Player, int]:
     """What each key adds to the step on average, as whole weights that sum to a multiple of the step.
 
-    `2 * orders` orders are walked. Two players or fewer need no drawing: one order and its reverse are
-    all there are.
+    `2 * orders` orders are walked; of four players or fewer, all there are.
     """
     keys = sorted(key for key, work in works.items() if work != Work())
     weights = dict.fromkeys(keys, 0)
-    draw = random.Random(seed)  # noqa: S311 - a sample, not a secret
-    for _ in range(1 if len(keys) <= 2 else orders):
-        order = draw.sample(keys, len(keys))
-        for walked in (order, order[::-1]):
-            _add_marginals(weights, walked, works, fixed)
+    for order in permutations(keys) if len(keys) <= _FEW else _drawn(keys, seed, orders):
+        _add_marginals(weights, order, works, fixed)
     return _evened(weights, works)
+
+
+_FEW = 4
+
+
+def _drawn(keys: Sequence[Player], seed: str, orders: int) -> Iterator[Sequence[Player]]:
+    """Orders drawn from `seed`, each followed by its reverse."""
+    draw = random.Random(seed)  # noqa: S311 - a sample, not a secret
+    for _ in range(orders):
+        order = draw.sample(keys, len(keys))
+        yield order
+        yield order[::-1]
 
 
 def _evened(weights: Mapping[Player, int], works: Mapping[Player, Work]) -> dict[Player, int]:

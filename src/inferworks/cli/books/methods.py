@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import click
@@ -41,12 +42,16 @@ def show_methods(
     if as_json:
         print_json(_json(found, pools))
         return
-    rows = [(d.method.value, round_pico(round(d.ratio * PICO), places=6)) for d in found.distances]
-    print_figures(("METHOD", "DISTANCE TO M3"), rows)
+    rows = [(d.method.value, _ratio(d.ratio), _ratio(d.customers_ratio)) for d in found.distances]
+    print_figures(("DISTANCE TO M3", "BY SIDE OF CALL", "BY CUSTOMER"), rows)
     if found.without_steps:
         click.echo(f"{found.without_steps} replicas report no steps and are left out.\n")
     if pools:
         _print_pools(pools)
+
+
+def _ratio(ratio: Fraction) -> str:
+    return round_pico(round(ratio * PICO), places=6)
 
 
 def _print_pools(pools: Sequence[Received]) -> None:
