@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,10 @@ _SETTINGS = {
 
 
 class SparkEngine:
-    """A Spark session at `master`: `local[2]` is this machine, `spark://...` a cluster."""
+    """A Spark session at `master`: `local[2]` is this machine, `spark://...` a cluster.
+
+    `settings` are Spark's own, by name, over ours.
+    """
 
     name = "spark"
 
@@ -39,7 +42,9 @@ class SparkEngine:
         memory_bytes: int = 2 * 2**30,
         partitions: int = 4,
         folder: Path | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
+        self._settings = settings or {}
         self._scratch = tempfile.TemporaryDirectory(prefix="inferworks-books-", dir=folder)
         self._numbers = count()
         self._session = self._started(master, memory_bytes, partitions)
@@ -105,6 +110,7 @@ class SparkEngine:
             "spark.sql.shuffle.partitions": str(partitions),
             "spark.local.dir": self._scratch.name,
             "spark.sql.warehouse.dir": self._scratch.name,
+            **self._settings,
         }
         for name, value in settings.items():
             builder = builder.config(name, value)

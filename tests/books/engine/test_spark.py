@@ -1,0 +1,112 @@
+"""Spark against DuckDB: the same bytes, from the same expressions."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from hypothesis import Phase, given, seed, settings
+
+from inferworks.books.engine.base import Engine
+from inferworks.books.engine.cut import canonical, close_by_customer
+from inferworks.books.engine.draw import work_out_on
+from inferworks.books.engine.duckdb import DuckEngine
+from inferworks.books.engine.lake import lake_of
+from inferworks.books.engine.spark import SparkEngine
+from inferworks.books.policy import load_policy
+from inferworks.books.span import Span
+from inferworks.books.statement import draw_up, whole_span
+from inferworks.books.workings import shipped_rules
+from inferworks.testing.books import World, worlds
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+"""Py4J leaves it to the garbage collector to close its sockets."""
+
+FOR_TINY_DATA = {"spark.sql.codegen.wholeStage": "false", "spark.sql.adaptive.enabled": "false"}
+GAAP, RULES = load_policy("gaap"), shipped_rules()
+
+
+def reason_to_skip() -> str | None:
+    """Why Spark cannot run here, if it cannot."""
+    if importlib.util.find_spec("pyspark") is None:
+        return "PySpark is not installed (pip install 'inferworks[spark]')"
+    if shutil.which("java") is None:
+        return "Spark needs Java 17, and there is no java here"
+    told = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False)
+    if told.returncode:
+        return f"java does not run: {told.stderr.strip()[:80]}"
+    return None
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
+    """One session for the tests of this module."""
+    reason = reason_to_skip()
+    if reason:
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("spark")
+    with SparkEngine(folder=folder, partitions=1, settings=FOR_TINY_DATA) as engine:
+        yield engine
+    gc.collect()  # here, where the warnings of Py4J's sockets are not errors
+
+
+def some_worlds(number: int) -> list[World]:
+    """The last and so largest of a seeded row of random worlds."""
+    drawn: list[World] = []
+
+    @seed(20)
+    @settings(max_examples=12, database=None, deadline=None, phases=[Phase.generate])
+    @given(worlds())
+    def draw(world: World) -> None:
+        drawn.append(world)
+
+    draw()
+    return sorted(drawn, key=lambda world: len(world.facts.steps) * len(world.charges))[-number:]
+
+
+def statement_bytes(engine: Engine, world: World) -> bytes:
+    """The whole statement and its entries, as bytes."""
+    span = Span(*whole_span(world.charges, world.facts))
+    lake = lake_of(engine, {}, world.facts)
+    drawn = draw_up(work_out_on(engine, lake, world.charges, world.plans, GAAP, "USD", span, RULES))
+    return msgspec.json.encode([drawn.to_json(), msgspec.to_builtins(drawn.entries)])
+
+
+def customer_bytes(engine: Engine, world: World) -> bytes:
+    """The statement by customer, as bytes."""
+    span = Span(*whole_span(world.charges, world.facts))
+    lake = lake_of(engine, {}, world.facts)
+    return canonical(
+        close_by_customer(engine, lake, world.charges, world.plans, GAAP, "USD", span, RULES)
+    )
+
+
+def test_statements_are_the_same_bytes(spark: SparkEngine) -> None:
+    """A random world's statement and entries, by target, on both engines."""
+    for world in some_worlds(1):
+        with DuckEngine() as duck:
+            expected = statement_bytes(duck, world)
+        assert statement_bytes(spark, world) == expected
+
+
+def test_statements_by_customer_are_the_same_bytes(spark: SparkEngine) -> None:
+    """A random world's statement by customer, its inputs in another order on Spark."""
+    for world in some_worlds(1):
+        with DuckEngine() as duck:
+            expected = customer_bytes(duck, world)
+        turned = World(
+            world.charges[::-1],
+            msgspec.structs.replace(
+                world.facts, usages=world.facts.usages[::-1], steps=world.facts.steps[::-1]
+            ),
+            world.plans[::-1],
+        )
+        assert customer_bytes(spark, turned) == expected
