@@ -312,6 +312,7 @@ class Division:
     def divide_among(
         self, stage: str, shares: Shares, method: str, unit: str, amount_pico: int
     ) -> None:
+        """Split `amount_pico` among the targets of `shares`, and keep a portion for each."""
         grouped = self._grouped(shares)
         parts = self._split(stage, amount_pico, grouped.weights)
         for key, part_pico in parts.items():
