@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -111,6 +111,17 @@ class Books(Section, frozen=True):
         str, Meta(pattern="^[A-Z]{3}$", description="Currency of prices, bills and statements.")
     ] = "USD"
     policy: Annotated[str, Meta(description="Accounting policy of a statement.")] = "gaap"
+    engine: Annotated[
+        Literal["reference", "duckdb", "spark"],
+        Meta(description="What draws up statements of dates: Python, DuckDB, or Spark."),
+    ] = "reference"
+    memory_gb: Annotated[
+        float, Meta(gt=0, description="Memory the engine may take; beyond, it uses the disk.")
+    ] = 2.5
+    threads: Annotated[int, Meta(ge=1, description="Threads of the engine `duckdb`.")] = 2
+    spark_master: Annotated[
+        str, Meta(description="Where the engine `spark` runs: `local[2]`, `spark://host:7077`.")
+    ] = "local[2]"
 
 
 class Upstream(Section, frozen=True):

@@ -25,6 +25,7 @@ from inferworks.books.validate import (
     two_labels,
     views_agree,
 )
+from inferworks.books.wallet import NOTHING_PREPAID, Prepaid, settled
 from inferworks.books.workings import Rules, Workings, accrued_charges, lines_of
 
 CHECKS = (divided, conservation, two_labels, balance, views_agree)
@@ -40,6 +41,7 @@ def work_out_on(
     currency: str,
     span: Span,
     rules: Rules,
+    prepaid: Prepaid = NOTHING_PREPAID,
 ) -> Workings:
     """The workings of `span`, by target, checked.
 
@@ -60,7 +62,8 @@ def work_out_on(
     allocated += step_down(supporting, rules.pools, allocated)
     ordered = tuple(sorted(allocated, key=lambda item: item.charge.id))
     sums = engine.fetch(sums_of_calls(engine, lake.usage, plans, span, TARGETS))
-    revenue = rate_calls(call_sums(sums), plans, span, currency)
+    rated = rate_calls(call_sums(sums), plans, span, currency)
+    revenue = settled(rated, prepaid, span, currency)
     workings = Workings(
         span=span,
         currency=currency,

@@ -10,8 +10,10 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from inferworks.books.engine.base import Engine
+from inferworks.books.span import Span
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_schema import LAKE_TABLES, Fact, batch_of
+from inferworks.meter.lake_schema import LAKE_TABLES, Fact, batch_of, records_of
+from inferworks.meter.usage import Usage
 
 
 class Lake(NamedTuple):
@@ -21,6 +23,42 @@ class Lake(NamedTuple):
     step: ir.Table
     capacity: ir.Table
     activity: ir.Table
+
+    def within(self, start_ns: int, end_ns: int) -> Lake:
+        """The calls opened in the interval, and what else overlaps it: as `Facts` of it would have."""
+        opened = self.usage.opened_ns
+        step, capacity, activity = self.step, self.capacity, self.activity
+        return Lake(
+            self.usage.filter((opened >= start_ns) & (opened < end_ns)),
+            _overlapping(step, step.start_ns + step.duration_ns, start_ns, end_ns),
+            _overlapping(capacity, capacity.end_ns, start_ns, end_ns),
+            _overlapping(activity, activity.end_ns, start_ns, end_ns),
+        )
+
+    def whole_span(self, engine: Engine) -> Span:
+        """The smallest span that holds every call, machine interval and activity; empty for none."""
+        spans = (
+            (self.usage.opened_ns, self.usage.opened_ns + 1),
+            (self.capacity.start_ns, self.capacity.end_ns),
+            (self.activity.start_ns, self.activity.end_ns),
+        )
+        rows = [
+            table.agg(start_ns=start.min(), end_ns=end.max())
+            for table, (start, end) in zip(
+                (self.usage, self.capacity, self.activity), spans, strict=True
+            )
+        ]
+        found = [row for row in engine.fetch(ibis.union(*rows)).to_pylist() if row["end_ns"]]
+        start_ns = min((row["start_ns"] for row in found), default=0)
+        return Span(start_ns, max((row["end_ns"] for row in found), default=start_ns))
+
+    def bought(self, engine: Engine) -> tuple[Usage, ...]:
+        """The calls of which somebody else's API served an attempt."""
+        table = LAKE_TABLES["usage"]
+        legs = self.usage.legs.filter(lambda leg: leg.replica.isnull())
+        rows = engine.fetch(self.usage.filter(legs.length() > 0).select(table.schema.names))
+        facts = (fact for batch in rows.to_batches() for fact in records_of(table, batch))
+        return tuple(sorted((f for f in facts if isinstance(f, Usage)), key=_by_opening))
 
 
 def lake_of(
@@ -46,3 +84,12 @@ def lake_of(
             parts.append(engine.table(held).select(table.schema.names))
         tables[name] = ibis.union(*parts) if len(parts) > 1 else parts[0]
     return Lake(**tables)
+
+
+def _overlapping(table: ir.Table, stop_ns: ir.Value, start_ns: int, end_ns: int) -> ir.Table:
+    inside = (table.start_ns >= start_ns) | (stop_ns > start_ns)
+    return table.filter((table.start_ns < end_ns) & inside)
+
+
+def _by_opening(usage: Usage) -> tuple[int, str]:
+    return usage.opened_ns, usage.call_id

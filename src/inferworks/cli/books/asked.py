@@ -13,6 +13,7 @@ from inferworks.books.close import Papers, sealed_papers
 from inferworks.books.statement import Statement
 from inferworks.books.validate import validate
 from inferworks.books.workings import Workings, work_out
+from inferworks.cli.books.engines import EngineName
 from inferworks.cli.books.papers import drawn_up, moments, policy_of, worked_out
 from inferworks.cli.books.sources import (
     RecordedSource,
@@ -37,12 +38,26 @@ class Asked(NamedTuple):
     policy: str | None
     pools_path: Path | None
 
-    def statement(self) -> Statement:
-        """The statement: of a closed period as it was sealed, else as everything stands now."""
+    def statement(self, engine: str | None = None) -> Statement:
+        """The statement: of a closed period as it was sealed, else as everything stands now.
+
+        `engine` draws it up, or the configured one; a period, which may carry corrections, is drawn up
+        by the definition. BadParameter when another is asked for.
+        """
         if self.period is not None:
+            if engine not in (None, EngineName.REFERENCE.value):
+                raise click.BadParameter(
+                    f"{engine} draws up dates, not periods: give --from and --to",
+                    param_hint="--engine",
+                )
             return statement_of_period(self.config, self.period, self.policy, self.pools_path)
         span = moments(self.from_text, self.to_text)
-        return drawn_up(self.config, self._policy, self.pools_path, *span)
+        name = EngineName(engine or self.config.books.engine)
+        if name is EngineName.REFERENCE:
+            return drawn_up(self.config, self._policy, self.pools_path, *span)
+        from inferworks.cli.books.on_engine import drawn_on
+
+        return drawn_on(name, self.config, self._policy, self.pools_path, *span)
 
     def paper(self) -> bytes | None:
         """The JSON of the statement as it was sealed; None unless it is of a closed period."""

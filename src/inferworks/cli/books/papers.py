@@ -34,7 +34,7 @@ from inferworks.meter.lakes.detect import lake_at
 from inferworks.units import NS_PER_SECOND
 
 _ALWAYS = Span(0, 2**63 - 1)
-_LONGEST_CALL_NS = 86_400 * NS_PER_SECOND
+LONGEST_CALL_NS = 86_400 * NS_PER_SECOND
 """How long before a span its calls may have been opened and still use machines in it."""
 
 
@@ -51,27 +51,37 @@ def worked_out(
     """The validated workings of the span that the command line asks for."""
     folder = DataFolder(Path(config.data.folder))
     if not folder.path.is_dir():
-        raise DataFolderError(
-            f"no data folder {folder.path}; name it with --data, or begin with: "
-            "inferworks books import FILE"
-        )
-    wanted = Span(
-        _ALWAYS.start_ns if start_ns is None else start_ns,
-        _ALWAYS.end_ns if end_ns is None else end_ns,
-    )
-    charges, currency = _charges(folder, wanted, config.books.currency)
-    facts, plans = _facts(config, folder, wanted), _plans(folder)
+        raise no_folder(folder)
+    wanted = wanted_span(start_ns, end_ns)
+    charges, currency = charges_of(folder, wanted, config.books.currency)
+    facts, plans = _facts(config, folder, wanted), plans_of(folder)
     span = wanted.meet(*whole_span(charges, facts)) if None in (start_ns, end_ns) else wanted
     try:
-        rules = _rules(pools_path)
+        rules = rules_of(pools_path)
         charges += estimated(folder, charges, facts.usages, rules.pools, span, currency).booked
-        prepaid = _prepaid(config, folder, plans, span, currency)
+        prepaid = prepaid_for(config, folder, plans, span, currency)
         drawn_under = policy_of(config, policy)
         workings = work_out(charges, facts, plans, drawn_under, currency, span, rules, prepaid)
         validate(workings)
         return workings
     except BooksError as error:
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
+
+
+def wanted_span(start_ns: int | None, end_ns: int | None) -> Span:
+    """The span asked for; an end that was not given is that of all time."""
+    return Span(
+        _ALWAYS.start_ns if start_ns is None else start_ns,
+        _ALWAYS.end_ns if end_ns is None else end_ns,
+    )
+
+
+def no_folder(folder: DataFolder) -> DataFolderError:
+    """The refusal when there is no data folder yet."""
+    return DataFolderError(
+        f"no data folder {folder.path}; name it with --data, or begin with: "
+        "inferworks books import FILE"
+    )
 
 
 def policy_of(config: Config, name: str) -> Policy:
@@ -82,10 +92,10 @@ def policy_of(config: Config, name: str) -> Policy:
 def gathered(config: Config, policy: str, pools_path: Path | None, span: Span) -> Papers:
     """Everything recorded for `span` and the rules in force: what a close seals."""
     folder = DataFolder(Path(config.data.folder))
-    charges, currency = _charges(folder, span, config.books.currency)
-    facts, rules = _facts(config, folder, span), _rules(pools_path)
+    charges, currency = charges_of(folder, span, config.books.currency)
+    facts, rules = _facts(config, folder, span), rules_of(pools_path)
     charges += estimated(folder, charges, facts.usages, rules.pools, span, currency).booked
-    plans = _plans(folder)
+    plans = plans_of(folder)
     return Papers(
         span=span,
         currency=currency,
@@ -94,7 +104,7 @@ def gathered(config: Config, policy: str, pools_path: Path | None, span: Span) -
         plans=tuple(plans),
         policy=policy_of(config, policy),
         rules=rules,
-        prepaid=_prepaid(config, folder, plans, span, currency),
+        prepaid=prepaid_for(config, folder, plans, span, currency),
     )
 
 
@@ -114,17 +124,14 @@ def parts_of(papers: Papers) -> tuple[Allocated, ...]:
 def estimates_of(config: Config, start_ns: int | None, end_ns: int | None) -> tuple[Accuracy, ...]:
     """How the estimates of the span that the command line asks for compare with the bills."""
     folder = DataFolder(Path(config.data.folder))
-    wanted = Span(
-        _ALWAYS.start_ns if start_ns is None else start_ns,
-        _ALWAYS.end_ns if end_ns is None else end_ns,
-    )
-    charges, currency = _charges(folder, wanted, config.books.currency)
+    wanted = wanted_span(start_ns, end_ns)
+    charges, currency = charges_of(folder, wanted, config.books.currency)
     facts = _facts(config, folder, wanted)
     span = wanted.meet(*whole_span(charges, facts)) if None in (start_ns, end_ns) else wanted
     return estimated(folder, charges, facts.usages, default_pools(), span, currency).accuracy
 
 
-def _charges(folder: DataFolder, span: Span, currency: str) -> tuple[list[Charge], str]:
+def charges_of(folder: DataFolder, span: Span, currency: str) -> tuple[list[Charge], str]:
     """The charges that meet `span`, and their currency; none when nothing was imported yet."""
     if not folder.books.exists():
         return [], currency
@@ -135,10 +142,10 @@ def _charges(folder: DataFolder, span: Span, currency: str) -> tuple[list[Charge
 def _facts(config: Config, folder: DataFolder, span: Span) -> Facts:
     """The meter's facts for `span`, sealed or not; none when nothing was ever served here."""
     reader = LakeReader(lake_at(config.lake.url or str(folder.lake)), folder.journal)
-    return reader.facts(max(0, span.start_ns - _LONGEST_CALL_NS), span.end_ns)
+    return reader.facts(max(0, span.start_ns - LONGEST_CALL_NS), span.end_ns)
 
 
-def _plans(folder: DataFolder) -> list[PricePlan]:
+def plans_of(folder: DataFolder) -> list[PricePlan]:
     """Every price plan; none when there are no customers yet."""
     if not folder.accounts.exists():
         return []
@@ -146,14 +153,15 @@ def _plans(folder: DataFolder) -> list[PricePlan]:
         return accounts.plans()
 
 
-def _prepaid(
+def prepaid_for(
     config: Config, folder: DataFolder, plans: list[PricePlan], span: Span, currency: str
 ) -> Prepaid:
     """What is known of prepaid credit."""
     return prepaid_of(folder, lambda past: _facts(config, folder, past), plans, span, currency)
 
 
-def _rules(pools_path: Path | None) -> Rules:
+def rules_of(pools_path: Path | None) -> Rules:
+    """The rules in the file at `pools_path`, else the shipped ones."""
     if pools_path is None:
         return Rules(default_pools(), model_catalog())
     try:

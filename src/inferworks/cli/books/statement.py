@@ -12,6 +12,7 @@ from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.statement import Dimension, Row, Statement
 from inferworks.books.workings import Line
 from inferworks.cli.books.asked import asked, asking
+from inferworks.cli.books.engines import EngineName
 from inferworks.cli.books.figures import amount, places_of, print_figures, span_text
 from inferworks.cli.show import print_json
 
@@ -25,9 +26,15 @@ _GROSS_MARGIN = "Gross margin"
 
 @click.command()
 @click.option("--by", type=click.Choice([d.value for d in Dimension]), help="Cut the statement.")
+@click.option(
+    "--engine",
+    type=click.Choice([name.value for name in EngineName]),
+    help="What draws it up; all give the same figures.  [default: reference]",
+)
 @asking
 def statement(
     by: str | None,
+    engine: str | None,
     period: str | None,
     from_text: str | None,
     to_text: str | None,
@@ -55,7 +62,7 @@ def statement(
     if paper is not None:
         print_json(msgspec.Raw(paper))
         return
-    drawn = question.statement()
+    drawn = question.statement(engine)
     if as_json:
         print_json(drawn.to_json(cut))
         return
