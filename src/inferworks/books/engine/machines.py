@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import ibis
 import ibis.expr.types as ir
@@ -27,6 +27,11 @@ from inferworks.meter.capacity import Activity, Capacity, State, Step
 from inferworks.meter.facts import Facts
 from inferworks.meter.lake_schema import LAKE_TABLES, records_of
 
+_STRETCH = ("replica", "node", "slot", "cut_start_ns", "cut_end_ns")
+Key: TypeAlias = tuple[Any, ...]
+"""Names a stretch: its values in the columns of `_STRETCH`."""
+States: TypeAlias = dict[Key, dict[State, int]]
+
 
 class Machines(NamedTuple):
     """The facts of machines, and how many nanoseconds of steps were outside provisioned time."""
@@ -40,19 +45,21 @@ def machines(engine: Engine, lake: Lake, slots: Slots) -> Machines:
 
     BooksError when the states of an interval do not fill it, or intervals overlap (theorem 5).
     """
-    intervals = _intervals(lake.capacity, slots)
+    capacity = _marked(lake.capacity, slots)
+    intervals = _intervals(capacity)
     stretches = engine.fetch(_stretches(intervals)).to_pylist()
     _refuse(engine, intervals, stretches)
-    capacity = [row for s in stretches if s["runs"] == 1 for row in _capacity(s, _span_of(s))]
-    capacity += _broken(engine, intervals, [s for s in stretches if s["runs"] > 1])
+    states = _states(engine, capacity)
+    rows = [row for s in stretches if s["runs"] == 1 for row in _capacity(s, _span_of(s), states)]
+    rows += _broken(engine, intervals, [s for s in stretches if s["runs"] > 1], states)
     cut = [row for row in stretches if row["cut_start_ns"] >= 0]
     facts = Facts(
         usages=(),
         steps=tuple(_step_times(engine, lake, cut)),
-        capacity=tuple(capacity),
+        capacity=tuple(rows),
         activities=tuple(_activities(engine, lake)),
     )
-    return Machines(facts, _unprovisioned_ns(engine, lake, capacity))
+    return Machines(facts, _unprovisioned_ns(engine, lake, rows))
 
 
 def places(engine: Engine, of_replicas: ir.Table) -> Mapping[ReplicaId, Place]:
@@ -64,52 +71,48 @@ def places(engine: Engine, of_replicas: ir.Table) -> Mapping[ReplicaId, Place]:
     }
 
 
-def _intervals(capacity: ir.Table, slots: Slots) -> ir.Table:
-    """One row for each interval of a replica: its states side by side, its slot, what was before it.
+def _marked(capacity: ir.Table, slots: Slots) -> ir.Table:
+    """`capacity` with its slot; what an edge cuts is told apart by `cut_start_ns` and `cut_end_ns`.
 
-    `wrong` is 1 where theorem 5 does not hold. What an edge cuts is told apart by `cut_start_ns` and
-    `cut_end_ns`, which are -1 elsewhere.
+    Those two are -1 elsewhere.
     """
-    of_state = {
-        state.name: ibis.ifelse(capacity.state == state.value, capacity.duration_ns, 0).sum()
-        for state in State
-    }
-    rows = capacity.group_by(["replica", "node", "start_ns", "end_ns"]).agg(
-        filled_ns=capacity.duration_ns.sum().cast("int64"),
-        least_ns=capacity.duration_ns.min(),
-        **{name: value.cast("int64") for name, value in of_state.items()},
+    last_ns = ibis.greatest(capacity.start_ns, capacity.end_ns - 1)
+    slot = slots.passed(capacity.start_ns)
+    cut = slot != slots.passed(last_ns)
+    return capacity.mutate(
+        slot=slot,
+        cut_start_ns=ibis.ifelse(cut, capacity.start_ns, -1),
+        cut_end_ns=ibis.ifelse(cut, capacity.end_ns, -1),
+    )
+
+
+def _intervals(capacity: ir.Table) -> ir.Table:
+    """One row for each interval of a replica; `wrong` is 1 where theorem 5 does not hold."""
+    rows = capacity.group_by([*_STRETCH, "start_ns", "end_ns"]).agg(
+        filled_ns=total(capacity.duration_ns), least_ns=capacity.duration_ns.min()
     )
     order = ibis.window(group_by="replica", order_by=["start_ns", "end_ns"])
-    rows = rows.mutate(
-        before_ns=rows.end_ns.lag().over(order),
-        slot=slots.passed(rows.start_ns),
-        last_slot=slots.passed(ibis.greatest(rows.start_ns, rows.end_ns - 1)),
-    )
-    cut = rows.slot != rows.last_slot
+    rows = rows.mutate(before_ns=rows.end_ns.lag().over(order))
     wrong = (
-        (rows.filled_ns != rows.end_ns - rows.start_ns)
+        (rows.filled_ns != whole(rows.end_ns - rows.start_ns))
         | (rows.least_ns < 0)
         | (ibis.coalesce(rows.before_ns, rows.start_ns) > rows.start_ns)
     )
-    return rows.mutate(
-        wrong=ibis.ifelse(wrong, 1, 0),
-        opens=ibis.ifelse(ibis.coalesce(rows.before_ns, -1) == rows.start_ns, 0, 1),
-        cut_start_ns=ibis.ifelse(cut, rows.start_ns, -1),
-        cut_end_ns=ibis.ifelse(cut, rows.end_ns, -1),
-    )
+    return rows.mutate(wrong=ibis.ifelse(wrong, 1, 0))
 
 
 def _stretches(intervals: ir.Table) -> ir.Table:
-    """The intervals of a replica in one slot, summed; what is cut stands by itself."""
-    keys = ["replica", "node", "slot", "cut_start_ns", "cut_end_ns"]
+    """The intervals of a replica in one slot taken together; what is cut stands by itself.
+
+    `runs` is 1 where each follows the one before without a gap.
+    """
     return (
-        intervals.group_by(keys)
+        intervals.group_by(list(_STRETCH))
         .agg(
             start_ns=intervals.start_ns.min(),
             end_ns=intervals.end_ns.max(),
             covered_ns=total(intervals.end_ns - intervals.start_ns),
             wrong=intervals.wrong.max(),
-            **{state.name: total(intervals[state.name]) for state in State},
         )
         .mutate(
             runs=lambda rows: ibis.ifelse(
@@ -119,12 +122,24 @@ def _stretches(intervals: ir.Table) -> ir.Table:
     )
 
 
-def _capacity(stretch: Mapping[str, Any], span: Span) -> Iterable[Capacity]:
+def _states(engine: Engine, capacity: ir.Table) -> States:
+    """The nanoseconds of each stretch by state."""
+    sums = capacity.group_by([*_STRETCH, "state"]).agg(ns=total(capacity.duration_ns))
+    states: States = defaultdict(dict)
+    for row in engine.fetch(sums).to_pylist():
+        states[_key(row)][State(row["state"])] = int(row["ns"])
+    return states
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return tuple(row[name] for name in _STRETCH)
+
+
+def _capacity(stretch: Mapping[str, Any], span: Span, states: States) -> Iterable[Capacity]:
     """The states of a stretch, over `span`."""
     who = ReplicaId(stretch["replica"]), NodeId(stretch["node"])
-    for state in State:
-        if stretch[state.name]:
-            yield Capacity(*who, state, *span, int(stretch[state.name]))
+    for state, duration_ns in states[_key(stretch)].items():
+        yield Capacity(*who, state, *span, duration_ns)
 
 
 def _span_of(stretch: Mapping[str, Any]) -> Span:
@@ -132,26 +147,25 @@ def _span_of(stretch: Mapping[str, Any]) -> Span:
 
 
 def _broken(
-    engine: Engine, intervals: ir.Table, stretches: Sequence[Mapping[str, Any]]
+    engine: Engine, intervals: ir.Table, stretches: Sequence[Mapping[str, Any]], states: States
 ) -> Iterable[Capacity]:
     """Stretches with gaps: the states of each stand on its first run, the others only say when."""
     if not stretches:
         return
-    key = ("replica", "node", "slot")
     types = intervals.schema()
     asked = pa.table(
         {
             name: pa.array([stretch[name] for stretch in stretches], types[name].to_pyarrow())
-            for name in key
+            for name in _STRETCH
         }
     )
-    found = intervals.filter(intervals.cut_start_ns < 0).semi_join(engine.table(asked), key)
-    times: dict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
-    for row in engine.fetch(found.select(*key, "start_ns", "end_ns")).to_pylist():
-        times[tuple(row[name] for name in key)].append((row["start_ns"], row["end_ns"]))
+    found = intervals.semi_join(engine.table(asked), _STRETCH)
+    times: dict[Key, list[tuple[int, int]]] = defaultdict(list)
+    for row in engine.fetch(found.select(*_STRETCH, "start_ns", "end_ns")).to_pylist():
+        times[_key(row)].append((row["start_ns"], row["end_ns"]))
     for stretch in stretches:
-        first, *others = merged(times[tuple(stretch[name] for name in key)])
-        yield from _capacity(stretch, first)
+        first, *others = merged(times[_key(stretch)])
+        yield from _capacity(stretch, first, states)
         who = ReplicaId(stretch["replica"]), NodeId(stretch["node"])
         for span in others:
             yield Capacity(*who, State.IDLE, *span, 0)

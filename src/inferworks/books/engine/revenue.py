@@ -166,7 +166,10 @@ def earned(
     sums = sums_of_calls(engine, usage, plans, span, CUSTOMERS)
     _refuse_negative(engine, sums)
     opened = _opened(engine, usage, span)
-    special = {plan.customer for plan in plans if not _is_plain(plan.terms)}
+    lists = _lists(plans)
+    plain_lists = {number for terms, number in lists.items() if _is_plain(terms)}
+    listed = [(plan, lists[plan.terms]) for plan in plans]
+    special = {plan.customer for plan, number in listed if number not in plain_lists}
     named = engine.table(pa.table({"of_customer": pa.array(sorted(special), pa.string())}))
     of_special = sums.semi_join(named, [("customer", "of_customer")])
     rated = rate_calls(
@@ -179,7 +182,8 @@ def earned(
     for row in rated.rated:
         by_customer[row.customer] += row.amount_pico
     plain = sums.anti_join(named, [("customer", "of_customer")])
-    priced = _priced(engine, plain, [p for p in plans if p.customer not in special])
+    usual = [(plan, number) for plan, number in listed if plan.customer not in special]
+    priced = _priced(engine, plain, usual, lists)
     _refuse_foreign(engine, priced, currency)
     amounts = engine.fetch(priced.group_by("customer").agg(pico=total(priced.pico)))
     for customer, pico in zip(*(amounts[n].to_pylist() for n in ("customer", "pico")), strict=True):
@@ -194,11 +198,23 @@ def _is_plain(terms: Terms) -> bool:
     return prices and not terms.standing and not terms.discounts
 
 
-def _priced(engine: Engine, sums: ir.Table, plans: Sequence[PricePlan]) -> ir.Table:
-    """`sums` with `pico`, what they earn, and `unpriced`, the units that have no price; kept."""
+def _lists(plans: Iterable[PricePlan]) -> dict[Terms, int]:
+    """The price lists of `plans`, each once, by number: many customers share one."""
+    lists: dict[Terms, int] = {}
+    for plan in plans:
+        lists.setdefault(plan.terms, len(lists))
+    return lists
+
+
+def _priced(
+    engine: Engine,
+    sums: ir.Table,
+    plans: Sequence[tuple[PricePlan, int]],
+    lists: Mapping[Terms, int],
+) -> ir.Table:
+    """`sums` with `list`, the price list in force, its prices, and `pico`, what they earn; kept."""
     models = engine.fetch(sums.select("model").distinct())["model"].to_pylist()
-    lists = {terms: number for number, terms in enumerate(dict.fromkeys(p.terms for p in plans))}
-    in_force = engine.table(_in_force(plans, lists))
+    in_force = engine.table(_in_force(plans, _hashes(lists)))
     prices = engine.table(_price_lists(lists, models))
     rows = sums.left_join(
         in_force,
@@ -216,11 +232,18 @@ def _priced(engine: Engine, sums: ir.Table, plans: Sequence[PricePlan]) -> ir.Ta
     return engine.keep(rows)
 
 
-def _in_force(plans: Sequence[PricePlan], lists: Mapping[Terms, int]) -> pa.Table:
-    """From when until when each customer pays by which price list."""
+def _hashes(lists: Mapping[Terms, int]) -> list[str]:
+    """The hash of each price list, by its number."""
+    return [terms.sha256 for terms in sorted(lists, key=lists.__getitem__)]
+
+
+def _in_force(plans: Iterable[tuple[PricePlan, int]], hashes: Sequence[str]) -> pa.Table:
+    """From when until when each customer pays by which price list; of two at once, as `PlanBook`."""
     by_customer: dict[str, dict[int, int]] = defaultdict(dict)
-    for plan in sorted(plans, key=lambda plan: (plan.effective_ns, plan.terms.sha256)):
-        by_customer[plan.customer][plan.effective_ns] = lists[plan.terms]
+    for plan, number in plans:
+        starts = by_customer[plan.customer]
+        known = starts.get(plan.effective_ns, number)
+        starts[plan.effective_ns] = max(number, known, key=hashes.__getitem__)
     rows = [
         (customer, start_ns, until_ns, starts[start_ns])
         for customer, starts in sorted(by_customer.items())
