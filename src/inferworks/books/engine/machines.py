@@ -208,6 +208,10 @@ def _step_times(engine: Engine, lake: Lake, cut: Sequence[Mapping[str, Any]]) ->
 
 def _unprovisioned_ns(engine: Engine, lake: Lake, capacity: Iterable[Capacity]) -> int:
     """Nanoseconds of steps outside every interval of their replica."""
+    step = lake.step.select("replica", "start_ns", "duration_ns")
+    whole_ns = int(engine.fetch(step.agg(ns=total(step.duration_ns)))["ns"][0].as_py())
+    if not whole_ns:
+        return 0
     spans: dict[str, set[tuple[int, int]]] = {}
     for row in capacity:
         spans.setdefault(row.replica, set()).add((row.start_ns, row.end_ns))
@@ -221,18 +225,13 @@ def _unprovisioned_ns(engine: Engine, lake: Lake, capacity: Iterable[Capacity]) 
             }
         )
     )
-    step = lake.step.select("replica", "start_ns", "duration_ns")
     inside = step.join(provisioned, [("replica", "of_replica")])
     inside_ns = ibis.least(inside.start_ns + inside.duration_ns, inside.until_ns) - ibis.greatest(
         inside.start_ns, inside.from_ns
     )
     inside = inside.mutate(inside_ns=ibis.greatest(inside_ns, 0))
-    both = (
-        engine.fetch(step.agg(ns=total(step.duration_ns))),
-        engine.fetch(inside.agg(ns=total(inside.inside_ns))),
-    )
-    whole_ns, inside_total_ns = (int(rows["ns"][0].as_py()) for rows in both)
-    return whole_ns - inside_total_ns
+    found = engine.fetch(inside.agg(ns=total(inside.inside_ns)))
+    return whole_ns - int(found["ns"][0].as_py())
 
 
 def _refuse(engine: Engine, intervals: ir.Table, stretches: Iterable[Mapping[str, Any]]) -> None:
