@@ -166,9 +166,9 @@ def earned(
     sums = sums_of_calls(engine, usage, plans, span, CUSTOMERS)
     _refuse_negative(engine, sums)
     opened = _opened(engine, usage, span)
-    lists = _lists(plans)
+    lists: dict[Terms, int] = {}  # many customers share one
+    listed = [(plan, lists.setdefault(plan.terms, len(lists))) for plan in plans]
     plain_lists = {number for terms, number in lists.items() if _is_plain(terms)}
-    listed = [(plan, lists[plan.terms]) for plan in plans]
     special = {plan.customer for plan, number in listed if number not in plain_lists}
     named = engine.table(pa.table({"of_customer": pa.array(sorted(special), pa.string())}))
     of_special = sums.semi_join(named, [("customer", "of_customer")])
@@ -196,14 +196,6 @@ def _is_plain(terms: Terms) -> bool:
     """Whether `terms` are prices per unit and nothing else."""
     prices = all(isinstance(p.scheme, PerUnit) and not p.included for p in terms.prices)
     return prices and not terms.standing and not terms.discounts
-
-
-def _lists(plans: Iterable[PricePlan]) -> dict[Terms, int]:
-    """The price lists of `plans`, each once, by number: many customers share one."""
-    lists: dict[Terms, int] = {}
-    for plan in plans:
-        lists.setdefault(plan.terms, len(lists))
-    return lists
 
 
 def _priced(
@@ -244,17 +236,22 @@ def _in_force(plans: Iterable[tuple[PricePlan, int]], hashes: Sequence[str]) -> 
         starts = by_customer[plan.customer]
         known = starts.get(plan.effective_ns, number)
         starts[plan.effective_ns] = max(number, known, key=hashes.__getitem__)
-    rows = [
-        (customer, start_ns, until_ns, starts[start_ns])
-        for customer, starts in sorted(by_customer.items())
-        for start_ns, until_ns in pairwise([*sorted(starts), 2**63 - 1])
-    ]
+    customers: list[str] = []
+    starts_ns: list[int] = []
+    ends_ns: list[int] = []
+    numbers: list[int] = []
+    for customer, starts in by_customer.items():
+        edges = sorted(starts)
+        customers += [customer] * len(edges)
+        starts_ns += edges
+        ends_ns += [*edges[1:], 2**63 - 1]
+        numbers += [starts[edge] for edge in edges]
     return pa.table(
         {
-            "of_customer": pa.array([row[0] for row in rows], pa.string()),
-            "from_ns": pa.array([row[1] for row in rows], pa.int64()),
-            "until_ns": pa.array([row[2] for row in rows], pa.int64()),
-            "list": pa.array([row[3] for row in rows], pa.int64()),
+            "of_customer": pa.array(customers, pa.string()),
+            "from_ns": pa.array(starts_ns, pa.int64()),
+            "until_ns": pa.array(ends_ns, pa.int64()),
+            "list": pa.array(numbers, pa.int64()),
         }
     )
 
