@@ -88,7 +88,7 @@ def close_by_customer(
     span: Span,
     rules: Rules,
 ) -> CustomerStatement:
-    """The statement of `span` by customer, verified.
+    """The statement of `span` by customer, verified; its revenue is that before prepaid credit expires.
 
     MoneyError on a foreign currency; BooksError when a theorem does not hold, or when the rules have
     support pools, whose step-down needs every target: draw up a whole statement then.
