@@ -281,7 +281,10 @@ def test_a_call_is_rated_at_the_price_in_force_when_it_was_opened() -> None:
         for at in (5, 499, 500, 1_000)
     )
     statement = closed([], Facts(usages, (), (), ()), plans)
-    assert [row.amount_pico for row in statement.revenue_rows if row.quantity] == [10**12, 2 * 10**12]
+    assert [row.amount_pico for row in statement.revenue_rows if row.quantity] == [
+        10**12,
+        2 * 10**12,
+    ]
     assert statement.notes == (
         "1 calls of customer acme had no price plan in force and earned nothing.",
     )

@@ -221,9 +221,7 @@ class SqliteAccounts:
                 self._database.execute(statement)
             for row in rows:
                 self._insert("price_plan", _plan_row(PricePlan.per_token(*row)))
-            self._database.execute(
-                "ALTER TABLE key ADD COLUMN reporter INTEGER NOT NULL DEFAULT 0"
-            )
+            self._database.execute("ALTER TABLE key ADD COLUMN reporter INTEGER NOT NULL DEFAULT 0")
             self._database.execute(f"PRAGMA user_version = {_VERSION}")
         self._database.execute("COMMIT")
 
