@@ -41,13 +41,14 @@ from inferworks.books.policy import load_policy
 from inferworks.books.pools import Method
 from inferworks.books.seal import FIRST, Close, body_of, body_of_set, difference
 from inferworks.books.span import Span
+from inferworks.books.statement import Dimension
 from inferworks.books.workings import Rules, shipped_rules
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens, Usage
-from inferworks.testing.books import World, a_charge, a_step, a_usage, an_interval, worlds
+from inferworks.testing.books import World, a_charge, a_leg, a_step, a_usage, an_interval, worlds
 
 FIRST_PERIOD, SECOND, THIRD = (Period(n * 100, n * 100 + 100, f"p{n}") for n in range(3))
 DOLLAR = 10**12
@@ -180,6 +181,27 @@ def test_a_late_call_earns_at_the_sealed_price(ledger: Ledger) -> None:
     assert statement.corrections[0].causes == ("call call-9",)
     again = closed(ledger, source, SECOND)
     assert again.record.corrects == (FIRST_PERIOD,)
+    assert audit(ledger, source) == ()
+
+
+def test_a_late_call_is_shown_where_it_was_served(ledger: Ledger) -> None:
+    """Its revenue stands in the open period under its region, chip and provider; the cuts still sum."""
+    source = Recorded()
+    closed(ledger, source, FIRST_PERIOD)
+    tokens = Tokens(input=100)
+    leg = replace(a_leg("replica-1", (20, 21), tokens), region="eu-west", chip="H100")
+    late = a_usage("call-9", tokens=tokens, opened_ns=20, legs=[leg])
+    source.facts = replace(source.facts, usages=(*source.facts.usages, late))
+    statement = statement_of(ledger, source, SECOND)
+    for dimension, name in (
+        (Dimension.PROVIDER, leg.provider),
+        (Dimension.REGION, leg.region),
+        (Dimension.CHIP, leg.chip),
+    ):
+        rows = {row.name: row.revenue_pico for row in statement.by(dimension)}
+        assert rows[name] == 100 * 10**6
+        assert sum(rows.values()) == statement.revenue_pico
+    assert closed(ledger, source, SECOND).statement == statement
     assert audit(ledger, source) == ()
 
 

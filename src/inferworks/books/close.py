@@ -32,6 +32,7 @@ from inferworks.books.charge import Charge
 from inferworks.books.correction import Correction, corrected
 from inferworks.books.ledger import Ledger, standing
 from inferworks.books.period import Period, Periods, Status, refuse_overlap
+from inferworks.books.placed import placed_sum
 from inferworks.books.policy import MARGINAL, Policy, load_policy
 from inferworks.books.questions import answer
 from inferworks.books.seal import (
@@ -265,6 +266,7 @@ def with_corrections(own: Statement, corrections: Iterable[Correction]) -> State
         questions=answer(lines, load_policy(MARGINAL)),
         notes=(*own.notes, *map(_note, kept)),
         corrections=kept,
+        placed=placed_sum((*own.placed, *(place for c in kept for place in c.placed))),
     )
     if statement.billed_pico != statement.allocated_pico:
         raise BooksError(

@@ -19,6 +19,7 @@ import msgspec
 from inferworks.books.charge import Charge, charge_id
 from inferworks.books.entry import Entry, Posting
 from inferworks.books.period import Period
+from inferworks.books.placed import Placed, placed_change
 from inferworks.books.rate import Rated
 from inferworks.books.workings import Line, line_order
 
@@ -54,6 +55,11 @@ class Figures(Protocol):
         """Its double entry."""
         ...
 
+    @property
+    def placed(self) -> tuple[Placed, ...]:
+        """Its revenue by where the calls were served."""
+        ...
+
 
 class Correction(msgspec.Struct, frozen=True):
     """What is booked in an open period for a closed one: reversals, and what replaces them."""
@@ -67,6 +73,8 @@ class Correction(msgspec.Struct, frozen=True):
     lines: tuple[Line, ...]
     revenue_rows: tuple[Rated, ...]
     entries: tuple[Entry, ...]
+    placed: tuple[Placed, ...] = ()
+    """By how much the revenue of each place changed; what is not in it was served nowhere or is a fee."""
 
     @property
     def revenue_pico(self) -> int:
@@ -93,6 +101,7 @@ def corrected(
         lines=tuple(sorted(_replaced(booked.lines, restated.lines), key=line_order)),
         revenue_rows=tuple(_replaced(booked.revenue_rows, restated.revenue_rows)),
         entries=tuple(_entries(period, booked.entries, restated.entries, booked_ns)),
+        placed=placed_change(booked.placed, restated.placed),
     )
 
 

@@ -13,6 +13,7 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.charge import COST_OF_REVENUE, Charge, ChargeId, Function
 from inferworks.books.correction import Correction
 from inferworks.books.entry import Entry
+from inferworks.books.placed import Placed
 from inferworks.books.policy import MARGINAL, Policy, load_policy
 from inferworks.books.provisional import is_provisional, is_unpriced
 from inferworks.books.questions import Question, answer
@@ -84,15 +85,6 @@ class Backed(msgspec.Struct, frozen=True):
 
     line: Line
     parts: tuple[Part, ...]
-
-
-class Placed(NamedTuple):
-    """Revenue of the calls that were served at one place; empty texts where nobody said."""
-
-    provider: str
-    region: str
-    chip: str
-    amount_pico: int
 
 
 class Flow(msgspec.Struct, frozen=True):

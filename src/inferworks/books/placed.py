@@ -1,0 +1,30 @@
+"""Revenue by where its calls were served: what a statement's cut by provider, region and chip shows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Placed(NamedTuple):
+    """Revenue of the calls that were served at one place; empty texts where nobody said."""
+
+    provider: str
+    region: str
+    chip: str
+    amount_pico: int
+
+
+def placed_sum(rows: Iterable[Placed]) -> tuple[Placed, ...]:
+    """One row for each place of `rows`, in a fixed order; none where nothing is left."""
+    sums: dict[tuple[str, str, str], int] = defaultdict(int)
+    for row in rows:
+        sums[row.provider, row.region, row.chip] += row.amount_pico
+    return tuple(Placed(*place, sums[place]) for place in sorted(sums) if sums[place])
+
+
+def placed_change(booked: Iterable[Placed], restated: Iterable[Placed]) -> tuple[Placed, ...]:
+    """What takes the `booked` revenue of each place to the `restated` one."""
+    reversed_rows = (row._replace(amount_pico=-row.amount_pico) for row in booked)
+    return placed_sum((*reversed_rows, *restated))
