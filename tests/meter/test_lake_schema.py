@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
-from inferworks.meter.lake_schema import LAKE_TABLES, Fact, batch_of, key_of, records_of
-from inferworks.meter.usage import Outcome, Tokens
+from inferworks.books.engine.duckdb import DuckEngine
+from inferworks.books.engine.lake import lake_of
+from inferworks.meter.lake_schema import (
+    LAKE_TABLES,
+    Fact,
+    batch_of,
+    is_version_of,
+    key_of,
+    records_of,
+)
+from inferworks.meter.usage import Items, Outcome, Tokens
 from inferworks.testing.facts import (
     make_activity,
     make_capacity,
@@ -20,11 +31,25 @@ from inferworks.testing.facts import (
     make_usage,
 )
 
+A_FULL_LEG = replace(
+    make_leg(tokens=Tokens(*range(1, 11))),
+    items=Items(images=1, audio_ms=2, characters=3, searches=4),
+    service_tier="priority",
+    told_cost_pico=5,
+    told_currency="EUR",
+    ended_by="drain",
+)
+
 FACTS: dict[str, list[Fact]] = {
     "usage": [
         make_usage(legs=[make_leg(replica=None, outcome=Outcome.FAILED), make_leg()]),
         make_usage(call_id="untried", legs=[], tokens=Tokens(1, 2, 3, 4)),
         make_usage(call_id="largest", opened_ns=2**62, model="größe-🦥"),
+        replace(
+            make_usage(legs=[A_FULL_LEG], tokens=A_FULL_LEG.tokens),
+            items=A_FULL_LEG.items,
+            end_user="ann",
+        ),
     ],
     "step": [
         make_step(("a", 1, 2, 3), ("b", 0, 1, 7)),
@@ -54,6 +79,47 @@ def test_a_part_of_a_batch_can_be_read(name: str) -> None:
     """A slice of a batch gives the facts of that slice."""
     table, facts = LAKE_TABLES[name], FACTS[name]
     assert list(records_of(table, batch_of(table, facts).slice(1, 1))) == facts[1:2]
+
+
+def test_a_file_of_before_can_be_read() -> None:
+    """What a file lacks that was written before a column was added is zero or empty."""
+    table = LAKE_TABLES["usage"]
+    usages = [make_usage(), make_usage(call_id="failed over", legs=[make_leg(), make_leg()])]
+    before = first_version(batch_of(table, usages))
+    assert is_version_of(table, before.schema)
+    assert not is_version_of(table, before.schema.remove(3))
+    assert not is_version_of(table, table.schema.append(pa.field("more", pa.int64())))
+    assert list(records_of(table, before)) == usages
+
+
+@pytest.mark.parametrize("others", [[], [make_usage(call_id="new", tokens=A_FULL_LEG.tokens)]])
+def test_an_engine_reads_files_of_before(tmp_path: Path, others: Sequence[Fact]) -> None:
+    """Files of two versions are one table, and so are old ones alone."""
+    table, old = LAKE_TABLES["usage"], [make_usage(legs=[make_leg(replica=None)])]
+    pq.write_table(pa.Table.from_batches([first_version(batch_of(table, old))]), tmp_path / "old")
+    files = [str(tmp_path / "old")]
+    if others:
+        files.append(str(tmp_path / "new"))
+        pq.write_table(pa.Table.from_batches([batch_of(table, others)]), files[-1])
+    with DuckEngine(folder=tmp_path) as engine:
+        lake = lake_of(engine, {"usage": files})
+        assert lake.bought(engine) == tuple(old)
+        assert engine.fetch(lake.usage.images.sum().as_table()).column(0).to_pylist() == [0]
+
+
+def first_version(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """`batch` of usages as the first version would have written it."""
+    legs = batch.schema.get_field_index("legs")
+    element = batch.schema.field(legs).type.value_type
+    first = pa.struct(list(element)[: element.get_field_index("chip") + 1])
+    lists = batch.column(legs)
+    values = pa.array(
+        [{f.name: leg[f.name] for f in first} for leg in lists.flatten().to_pylist()], first
+    )
+    type_ = pa.list_(pa.field("element", first, nullable=False))
+    column = pa.ListArray.from_arrays(lists.offsets, values, type=type_)
+    fields = [*list(batch.schema)[:legs], pa.field("legs", type_, nullable=False)]
+    return pa.RecordBatch.from_arrays([*batch.columns[:legs], column], schema=pa.schema(fields))
 
 
 def test_every_table_has_its_key_and_its_day() -> None:

@@ -8,13 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from inferworks.errors import DataFolderError, JournalError
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.stores.base import JournalStore
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.stores.stub import MemoryStore
-from inferworks.meter.usage import Confidence, Leg, Outcome, Tokens
+from inferworks.meter.usage import Confidence, Items, Leg, Outcome, Tokens
 from inferworks.testing.facts import A_TIME_NS, make_leg, make_opened, make_step, make_usage
 from inferworks.testing.stores import check_journal_store
 
@@ -82,10 +83,52 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
-    with pytest.raises(DataFolderError, match=r"version 99, this program writes 1"):
+    with pytest.raises(DataFolderError, match=r"version 99, this program writes 2"):
         store.open()
     with pytest.raises(DataFolderError, match=r"version 99"):
         store.reads()
+
+
+def test_a_journal_of_before_is_read_and_brought_up(tmp_path: Path) -> None:
+    """A journal of the first version is read as it is, and a writer adds to it without losing a row."""
+    path = tmp_path / "journal.db"
+    store = SqliteStore(path)
+    store.open()
+    store.write([make_opened(), make_usage()])
+    store.close()
+    _make_first_version(path)
+    with store.reads() as reads:
+        assert list(reads.usages(0, 2**63 - 1)) == [make_usage()]
+    _remove_usage(path)
+    with store.reads() as reads:
+        assert list(reads.opened_unclosed()) == [make_opened()]
+    newer = replace(make_usage(), items=Items(images=1), end_user="ann")
+    store.open()
+    store.write([newer])
+    store.close()
+    with store.reads() as reads:
+        assert list(reads.usages(0, 2**63 - 1)) == [newer]
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT images, ended_by FROM leg").fetchall() == [(0, "")]
+
+
+def _make_first_version(path: Path) -> None:
+    """Take from a journal what the second version added."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("DROP VIEW leg")
+        database.execute("CREATE VIEW leg AS SELECT call_id FROM usage")
+        for table, column in (
+            ("opened", "end_user"),
+            ("usage", "end_user"),
+            ("usage", "other_units"),
+        ):
+            database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+
+
+def _remove_usage(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("DELETE FROM usage")
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -141,8 +184,17 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
 
 def test_legs_keep_every_field(tmp_path: Path) -> None:
     """A failover's legs come back in order, with nothing lost."""
-    failed: Leg = make_leg(outcome=Outcome.FAILED, replica=None, tokens=Tokens(1, 2, 3, 4))
-    usage = make_usage(legs=[failed, make_leg()], tokens=Tokens(9, 8, 7, 6))
+    failed: Leg = replace(
+        make_leg(outcome=Outcome.FAILED, replica=None, tokens=Tokens(1, 2, 3, 4)),
+        items=Items(images=1, audio_ms=2, characters=3, searches=4),
+        service_tier="priority",
+        told_cost_pico=5,
+        told_currency="EUR",
+        ended_by="drain",
+    )
+    tokens = Tokens(*range(9, -1, -1))
+    usage = make_usage(legs=[failed, make_leg()], tokens=tokens)
+    usage = replace(usage, items=Items(searches=7), end_user="ann")
     store = SqliteStore(tmp_path / "journal.db")
     store.open()
     store.write([usage])

@@ -8,7 +8,8 @@ folder of the lake, cut by the UTC day of its `day_column`:
 Times are integer nanoseconds since 1970-01-01 UTC, enumerations are their text, counts are 64-bit
 integers: nothing is rounded on the way in or out, `records_of(batch_of(facts)) == facts`. A usage is
 flat, with the columns of the leg that served it beside the tokens it is charged for; every attempt is
-in `legs`. A column is added at the end and never changes its meaning or type.
+in `legs`. A column is added at the end, also within `legs`, and never changes its meaning or type; in a
+file of before, a column that was added since is taken for zero, or for the empty text.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, Final, TypeAlias
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, ProjectId, ReplicaId
+from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, OfferId, ProjectId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
-from inferworks.meter.usage import Confidence, Leg, Outcome, Tokens, Usage
+from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Leg, Outcome, Tokens, Usage
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
 
@@ -54,6 +54,15 @@ _TOKENS: Final = (
     _count("cache_read_tokens"),
     _count("reasoning_tokens"),
 )
+_MORE_TOKENS: Final = (
+    _count("cache_write_tokens"),
+    _count("cache_write_1h_tokens"),
+    _count("input_audio_tokens"),
+    _count("output_audio_tokens"),
+    _count("input_image_tokens"),
+    _count("output_image_tokens"),
+)
+_ITEMS: Final = (_count("images"), _count("audio_ms"), _count("characters"), _count("searches"))
 _LEG: Final = (
     _text("offer"),
     _text("provider"),
@@ -67,6 +76,12 @@ _LEG: Final = (
     _text("confidence"),
     _text("region"),
     _text("chip"),
+    *_MORE_TOKENS,
+    *_ITEMS,
+    _text("service_tier"),
+    _count("told_cost_pico", nullable=True),
+    _text("told_currency"),
+    _text("ended_by"),
 )
 _STEP_CALL: Final = (
     _text("call_id"),
@@ -74,6 +89,7 @@ _STEP_CALL: Final = (
     _count("decode_tokens"),
     _count("context_tokens"),
 )
+_ADDED_TO_USAGE: Final = (*_MORE_TOKENS, *_ITEMS, _text("end_user"))
 
 USAGE: Final = pa.schema([
     _text("call_id"),
@@ -101,6 +117,7 @@ USAGE: Final = pa.schema([
     _text("region"),
     _text("chip"),
     _list("legs", _LEG),
+    *_ADDED_TO_USAGE,
 ])  # fmt: skip
 """One row per call that ended."""
 
@@ -155,6 +172,8 @@ class LakeTable:
     """A fact's values in the order of `schema`; a list of structs as a sequence of tuples."""
     from_row: Callable[[_Row], Fact]
     """The other way round."""
+    added: tuple[pa.Field, ...] = ()
+    """The last columns of `schema`, which files of a former version lack."""
 
 
 def batch_of(table: LakeTable, facts: Sequence[Fact]) -> pa.RecordBatch:
@@ -165,9 +184,34 @@ def batch_of(table: LakeTable, facts: Sequence[Fact]) -> pa.RecordBatch:
 
 
 def records_of(table: LakeTable, batch: pa.RecordBatch) -> Iterator[Fact]:
-    """The facts in `batch`, whose columns are those of `table`, in their order."""
-    columns = [_values(batch.column(name)) for name in table.schema.names]
+    """The facts in `batch`, whose columns are those of `table` or of a former version, in their order."""
+    columns = [
+        [missing(field)] * batch.num_rows
+        if field in table.added and field.name not in batch.schema.names
+        else _values(batch.column(field.name))
+        for field in table.schema
+    ]
     return map(table.from_row, zip(*columns, strict=True))
+
+
+def missing(field: pa.Field) -> int | str:
+    """What a column that a file of a former version lacks is taken for."""
+    return 0 if pa.types.is_integer(field.type) else ""
+
+
+def is_version_of(table: LakeTable, schema: pa.Schema) -> bool:
+    """Whether `schema` is that of `table`, or was: the same but for columns added at the end."""
+    return len(schema) <= len(table.schema) and all(
+        field.name == known.name and _is_version(field.type, known.type)
+        for field, known in zip(schema, table.schema, strict=False)
+    )
+
+
+def _is_version(type_: pa.DataType, known: pa.DataType) -> bool:
+    if not (pa.types.is_list(type_) and pa.types.is_list(known)):
+        return bool(type_.equals(known))
+    fields, known_fields = list(type_.value_type), list(known.value_type)
+    return fields == known_fields[: len(fields)]
 
 
 def spans_of(table: LakeTable, batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
@@ -219,6 +263,22 @@ def _tokens_row(tokens: Tokens) -> _Row:
     return (tokens.input, tokens.output, tokens.cache_read, tokens.reasoning)
 
 
+def _more_row(tokens: Tokens, items: Items) -> _Row:
+    """The columns that were added since."""
+    return (
+        tokens.cache_write,
+        tokens.cache_write_1h,
+        tokens.input_audio,
+        tokens.output_audio,
+        tokens.input_image,
+        tokens.output_image,
+        items.images,
+        items.audio_ms,
+        items.characters,
+        items.searches,
+    )
+
+
 def _leg_row(leg: Leg) -> _Row:
     return (
         leg.offer,
@@ -231,22 +291,48 @@ def _leg_row(leg: Leg) -> _Row:
         leg.status,
         *_tokens_row(leg.tokens),
         leg.confidence,
-        *_place(leg),
+        leg.region,
+        leg.chip,
+        *_more_row(leg.tokens, leg.items),
+        leg.service_tier,
+        leg.told_cost_pico,
+        leg.told_currency,
+        leg.ended_by,
     )
 
 
-def _place(leg: Leg) -> tuple[str, str]:
-    """The region and the chip, empty where a leg does not tell."""
-    return getattr(leg, "region", ""), getattr(leg, "chip", "")
-
-
-_LEG_NAMES: Final = tuple(field.name for field in _LEG)
-_LEG_TOKENS: Final = slice(8, 12)
+_NEW_IN_LEG: Final = (*(0,) * 10, "", None, "USD", "")
+"""The columns of a leg that were added since, as a file of before is read."""
+_FIRST_LEG_COLUMNS: Final = len(_LEG) - len(_NEW_IN_LEG)
 
 
 def _leg(row: _Row) -> Leg:
-    tokens = Tokens(*row[_LEG_TOKENS])
-    return msgspec.convert(dict(zip(_LEG_NAMES, row, strict=True)) | {"tokens": tokens}, Leg)
+    first, new = row[:_FIRST_LEG_COLUMNS], row[_FIRST_LEG_COLUMNS:]
+    if not new or new[0] is None:  # a file of before, read by itself or beside newer ones
+        new = _NEW_IN_LEG
+    return Leg(
+        offer=OfferId(first[0]),
+        provider=first[1],
+        replica=None if first[2] is None else ReplicaId(first[2]),
+        started_ns=first[3],
+        first_token_ns=first[4],
+        ended_ns=first[5],
+        outcome=Outcome(first[6]),
+        status=first[7],
+        tokens=Tokens(*first[8:12], *new[:6]),
+        confidence=Confidence(first[12]),
+        region=first[13],
+        chip=first[14],
+        items=_items(new[6:10]),
+        service_tier=new[10],
+        told_cost_pico=new[11],
+        told_currency=new[12],
+        ended_by=new[13],
+    )
+
+
+def _items(counts: _Row) -> Items:
+    return Items(*counts) if any(counts) else NO_ITEMS
 
 
 def _usage_row(usage: Usage) -> _Row:
@@ -272,11 +358,13 @@ def _usage_row(usage: Usage) -> _Row:
         usage.response_bytes,
         *(_served_row(served) if served else ("", "", None, "", "")),
         [_leg_row(leg) for leg in usage.legs],
+        *_more_row(usage.tokens, usage.items),
+        usage.end_user,
     )
 
 
 def _served_row(leg: Leg) -> _Row:
-    return (leg.provider, leg.offer, leg.replica, *_place(leg))
+    return (leg.provider, leg.offer, leg.replica, leg.region, leg.chip)
 
 
 def _usage(row: _Row) -> Usage:
@@ -295,11 +383,13 @@ def _usage(row: _Row) -> Usage:
         outcome=Outcome(row[11]),
         status=row[12],
         error_code=row[13],
-        tokens=Tokens(*row[14:18]),
+        tokens=Tokens(*row[14:18], *row[27:33]),
         confidence=Confidence(row[18]),
         request_bytes=row[19],
         response_bytes=row[20],
-        legs=tuple(map(_leg, row[-1])),
+        legs=tuple(map(_leg, row[26])),
+        items=_items(row[33:37]),
+        end_user=row[37],
     )
 
 
@@ -358,7 +448,7 @@ def _activity(row: _Row) -> Activity:
 
 
 _TABLES: Final = (
-    LakeTable("usage", USAGE, ("call_id",), "opened_ns", _usage_row, _usage),
+    LakeTable("usage", USAGE, ("call_id",), "opened_ns", _usage_row, _usage, _ADDED_TO_USAGE),
     LakeTable("step", STEP, ("replica", "start_ns", "seq"), "start_ns", _step_row, _step),
     LakeTable(
         "capacity", CAPACITY, ("replica", "start_ns", "state"), "start_ns", _capacity_row, _capacity

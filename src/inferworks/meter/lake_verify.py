@@ -10,7 +10,7 @@ import pyarrow.compute as compute
 
 from inferworks.errors import LakeError
 from inferworks.meter.lake_manifest import Segment, read_manifest
-from inferworks.meter.lake_schema import LAKE_TABLES, spans_of
+from inferworks.meter.lake_schema import LAKE_TABLES, is_version_of, spans_of
 from inferworks.meter.lake_seal import ROW_GROUP_ROWS, day_text, read_segment
 from inferworks.meter.lakes.base import LakeStore
 
@@ -85,7 +85,7 @@ def _checked_keys(lake: LakeStore, segment: Segment) -> pa.Table:
     """The keys in `segment`; LakeError when it is not as the manifest says."""
     table = LAKE_TABLES[segment.table]
     file = read_segment(lake, segment)
-    if not file.schema_arrow.equals(table.schema):
+    if not is_version_of(table, file.schema_arrow):
         raise LakeError(f"{segment.name}: its columns are not those of {segment.table}")
     keys, days = [], set()
     for batch in file.iter_batches(ROW_GROUP_ROWS):

@@ -30,6 +30,7 @@ from inferworks.meter.tables import (
     CURSOR,
     OPENED,
     QUARANTINE,
+    READABLE,
     SCHEMA_VERSION,
     STEP,
     TABLES,
@@ -67,7 +68,7 @@ those that began before the interval only the last can reach into it."""
 class JournalReader:
     """A read-only view of the journal at `path`. Use it in a `with` statement, or close it.
 
-    DataFolderError when there is no journal there, or one of another version.
+    DataFolderError when there is no journal there, or one of a newer version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -189,7 +190,7 @@ class JournalReader:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """A read-only connection to a journal of this version."""
+    """A read-only connection to a journal of a version that can be read."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
     database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
     try:
@@ -200,14 +201,19 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def check_version(database: sqlite3.Connection, path: Path) -> None:
-    """Raise DataFolderError unless `database` holds a journal of this version."""
+def check_version(database: sqlite3.Connection, path: Path) -> int:
+    """The schema version of the journal in `database`.
+
+    DataFolderError when it is no journal, or one that this program cannot read.
+    """
     query = "SELECT count(*) FROM sqlite_master WHERE name = 'meta'"
     if database.execute(query).fetchone() == (0,):
         raise DataFolderError(f"{path} is not a journal; name another data folder")
     found = database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-    if found != (str(SCHEMA_VERSION),):
+    version = found and found[0]
+    if version not in map(str, READABLE):
         raise DataFolderError(
-            f"the journal {path} is of schema version {found and found[0]}, this program writes "
+            f"the journal {path} is of schema version {version}, this program writes "
             f"{SCHEMA_VERSION}; use the version of inferworks that made it, or a new data folder"
         )
+    return int(version)

@@ -164,4 +164,5 @@ def _from_checkpoint(
         confidence=leg.confidence,
         response_bytes=checkpoint.response_bytes,
         legs=(leg,),
+        items=leg.items,
     )

@@ -2,10 +2,15 @@
 
 Anybody with `sqlite3` can read a journal: one column per field, times in integer nanoseconds since
 1970-01-01 UTC, enumerations as their text, and JSON where a record holds a list (`usage.legs`,
-`step.calls`). The views `leg` and `step_call` unfold those lists into rows.
+`step.calls`). The views `leg` and `step_call` unfold those lists into rows. What few calls have, such as
+images or tokens of sound, stands by its unit in the JSON of `usage.other_units`, null where there is none:
+a plain call pays for none of it.
 
 A call's records are keyed by `call_id`, so that a second Usage of a call cannot exist. Steps are keyed
 by time within a replica, since a replica that is started again numbers its steps from the beginning.
+
+A version adds columns at the end of tables, and nothing else changes: so a row of any version that can be
+read is a row of this one with its last columns missing, and `MIGRATIONS` are short.
 """
 
 from __future__ import annotations
@@ -19,12 +24,25 @@ import msgspec
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, ProjectId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
 from inferworks.meter.record import Quarantined, Record, SpoolCursor
-from inferworks.meter.usage import Checkpoint, Confidence, Leg, Opened, Outcome, Tokens, Usage
+from inferworks.meter.usage import (
+    NO_ITEMS,
+    Checkpoint,
+    Confidence,
+    Items,
+    Leg,
+    Opened,
+    Outcome,
+    Tokens,
+    Usage,
+)
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
 
-SCHEMA_VERSION: Final = 1
-"""Raised by one whenever a table changes; a journal of another version is refused."""
+SCHEMA_VERSION: Final = 2
+"""Raised by one whenever a table changes. A writer brings an older journal up to it (`MIGRATIONS`); a
+newer one is refused."""
+READABLE: Final = range(1, SCHEMA_VERSION + 1)
+"""The versions that a reader reads as they are."""
 
 Value: TypeAlias = str | int | None
 Row: TypeAlias = tuple[Value, ...]
@@ -34,6 +52,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_leg = msgspec.json.Decoder(Leg).decode
 _decode_legs = msgspec.json.Decoder(tuple[Leg, ...]).decode
 _decode_calls = msgspec.json.Decoder(tuple[StepCall, ...]).decode
+_decode_counts = msgspec.json.Decoder(dict[str, int]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +99,12 @@ def _opened_row(opened: Opened) -> Row:
         opened.model,
         int(opened.stream),
         opened.request_bytes,
+        opened.end_user,
     )
 
 
 def _opened(row: Any) -> Opened:
-    call_id, opened_ns, customer, project, key_id, purpose, endpoint, model, stream, size = row
+    call_id, opened_ns, customer, project, key_id, purpose, endpoint, model, stream, size = row[:10]
     return Opened(
         call_id=CallId(call_id),
         opened_ns=opened_ns,
@@ -96,6 +116,7 @@ def _opened(row: Any) -> Opened:
         model=ModelId(model),
         stream=bool(stream),
         request_bytes=size,
+        end_user=row[10] if len(row) > 10 else "",
     )
 
 
@@ -112,11 +133,42 @@ OPENED: Final = Table(
   model TEXT NOT NULL,
   stream INTEGER NOT NULL,
   request_bytes INTEGER NOT NULL,
+  end_user TEXT NOT NULL DEFAULT '',
 """,
     "call_id",
     _opened_row,
     _opened,
 )
+
+
+_TOKEN_COLUMNS: Final = 4
+"""The first fields of `Tokens` have columns of their own; the others are in `other_units`."""
+_OTHER_TOKENS: Final = tuple(f"{name}_tokens" for name in Tokens.__struct_fields__[_TOKEN_COLUMNS:])
+
+
+def _other_units(tokens: Tokens, items: Items) -> str | None:
+    """The JSON of what was counted and has no column, by unit; None when nothing was."""
+    if items is NO_ITEMS and not (
+        tokens.cache_write
+        or tokens.cache_write_1h
+        or tokens.input_audio
+        or tokens.output_audio
+        or tokens.input_image
+        or tokens.output_image
+    ):
+        return None
+    others = msgspec.structs.astuple(tokens)[_TOKEN_COLUMNS:]
+    counts = dict(zip(_OTHER_TOKENS, others, strict=True)) | msgspec.structs.asdict(items)
+    return _encode({unit: count for unit, count in counts.items() if count}).decode()
+
+
+def _with_other_units(columns: Any, other_units: str | None) -> tuple[Tokens, Items]:
+    """The tokens and items of a row, the other way round."""
+    if other_units is None:
+        return Tokens(*columns), NO_ITEMS
+    counts = _decode_counts(other_units)
+    tokens = Tokens(*columns, *(counts.get(unit, 0) for unit in _OTHER_TOKENS))
+    return tokens, Items(*(counts.get(unit, 0) for unit in Items.__struct_fields__))
 
 
 def _usage_row(usage: Usage) -> Row:
@@ -144,10 +196,14 @@ def _usage_row(usage: Usage) -> Row:
         usage.request_bytes,
         usage.response_bytes,
         _encode(usage.legs).decode(),
+        usage.end_user,
+        _other_units(tokens, usage.items),
     )
 
 
 def _usage(row: Any) -> Usage:
+    end_user, other_units = row[22:] or ("", None)
+    tokens, items = _with_other_units(row[14:18], other_units)
     return Usage(
         call_id=CallId(row[0]),
         customer=CustomerId(row[1]),
@@ -163,11 +219,13 @@ def _usage(row: Any) -> Usage:
         outcome=Outcome(row[11]),
         status=row[12],
         error_code=row[13],
-        tokens=Tokens(*row[14:18]),
+        tokens=tokens,
         confidence=Confidence(row[18]),
         request_bytes=row[19],
         response_bytes=row[20],
         legs=_decode_legs(row[21]),
+        items=items,
+        end_user=end_user,
     )
 
 
@@ -196,6 +254,8 @@ USAGE: Final = Table(
   request_bytes INTEGER NOT NULL,
   response_bytes INTEGER NOT NULL,
   legs TEXT NOT NULL,
+  end_user TEXT NOT NULL DEFAULT '',
+  other_units TEXT,
 """,
     "call_id",
     _usage_row,
@@ -426,7 +486,12 @@ _META = "CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) 
 _VERSION = f"INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}')"
 _BY_OPENING = "CREATE INDEX usage_by_opening ON usage (opened_ns, call_id)"
 
-_LEG_VIEW = """
+
+def _leg_count(group: str, field: str, column: str) -> str:
+    return f"coalesce(json_extract(leg.value, '$.{group}.{field}'), 0) AS {column}"
+
+
+_LEG_VIEW = f"""
 CREATE VIEW leg AS SELECT
   call_id,
   leg.key AS attempt,
@@ -438,11 +503,15 @@ CREATE VIEW leg AS SELECT
   json_extract(leg.value, '$.ended_ns') AS ended_ns,
   json_extract(leg.value, '$.outcome') AS outcome,
   json_extract(leg.value, '$.status') AS status,
-  json_extract(leg.value, '$.tokens.input') AS input_tokens,
-  json_extract(leg.value, '$.tokens.output') AS output_tokens,
-  json_extract(leg.value, '$.tokens.cache_read') AS cache_read_tokens,
-  json_extract(leg.value, '$.tokens.reasoning') AS reasoning_tokens,
-  json_extract(leg.value, '$.confidence') AS confidence
+  {",".join(_leg_count("tokens", name, f"{name}_tokens") for name in Tokens.__struct_fields__)},
+  json_extract(leg.value, '$.confidence') AS confidence,
+  coalesce(json_extract(leg.value, '$.region'), '') AS region,
+  coalesce(json_extract(leg.value, '$.chip'), '') AS chip,
+  coalesce(json_extract(leg.value, '$.service_tier'), '') AS service_tier,
+  json_extract(leg.value, '$.told_cost_pico') AS told_cost_pico,
+  coalesce(json_extract(leg.value, '$.told_currency'), 'USD') AS told_currency,
+  coalesce(json_extract(leg.value, '$.ended_by'), '') AS ended_by,
+  {",".join(_leg_count("items", name, name) for name in Items.__struct_fields__)}
 FROM usage, json_each(usage.legs) AS leg
 """
 
@@ -480,3 +549,14 @@ SCHEMA: Final = (
     _VERSION,
 )
 """The statements that make an empty journal."""
+
+MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
+    1: (
+        "ALTER TABLE opened ADD COLUMN end_user TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE usage ADD COLUMN end_user TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE usage ADD COLUMN other_units TEXT",
+        "DROP VIEW leg",
+        _LEG_VIEW,
+    ),
+}
+"""The statements that take a journal of each older version to the next one."""

@@ -25,9 +25,11 @@ from inferworks.clock import Clock
 from inferworks.ids import OfferId, ReplicaId
 from inferworks.meter.journal import Journal
 from inferworks.meter.usage import (
+    NO_ITEMS,
     NO_TOKENS,
     Checkpoint,
     Confidence,
+    Items,
     Leg,
     Opened,
     Outcome,
@@ -163,12 +165,30 @@ class OpenCall:
             self._journal.append(checkpoint)
 
     def leg_ended(
-        self, outcome: Outcome, status: int, tokens: Tokens, confidence: Confidence
+        self,
+        outcome: Outcome,
+        status: int,
+        tokens: Tokens,
+        confidence: Confidence,
+        *,
+        items: Items = NO_ITEMS,
+        service_tier: str = "",
+        told_cost_pico: int | None = None,
+        told_currency: str = "USD",
+        ended_by: str = "",
     ) -> None:
-        """The attempt is over, having used `tokens` in total; `status` is the upstream's, 0 if none."""
+        """The attempt is over, having used `tokens` and `items` in total.
+
+        `status` is the upstream's, 0 if none; the rest is as in `Leg`.
+        """
         leg = self._running_leg()
         leg.tokens = tokens
         leg.confidence = confidence
+        leg.items = items
+        leg.service_tier = service_tier
+        leg.told_cost_pico = told_cost_pico
+        leg.told_currency = told_currency
+        leg.ended_by = ended_by
         self._end_leg(outcome, status, self._clock.now_ns())
 
     async def close(self, outcome: Outcome, status: int, error_code: str | None = None) -> None:
@@ -197,7 +217,7 @@ class OpenCall:
         now_ns = self._clock.now_ns()
         if self._leg is not None:
             self._end_leg(outcome, 0, now_ns)
-        tokens, confidence = charged(outcome, self._legs)
+        tokens, items, confidence = charged(outcome, self._legs)
         return usage_of(
             self.opened,
             now_ns,
@@ -209,6 +229,7 @@ class OpenCall:
             confidence=confidence,
             response_bytes=self._response_bytes,
             legs=tuple(self._legs),
+            items=items,
         )
 
     def _end_leg(self, outcome: Outcome, status: int, now_ns: int) -> None:
@@ -235,13 +256,18 @@ class _RunningLeg:
     __slots__ = (
         "chip",
         "confidence",
+        "ended_by",
         "first_token_ns",
+        "items",
         "offer",
         "provider",
         "region",
         "replica",
+        "service_tier",
         "started_ns",
         "tokens",
+        "told_cost_pico",
+        "told_currency",
     )
 
     def __init__(
@@ -262,6 +288,11 @@ class _RunningLeg:
         self.first_token_ns: int | None = None
         self.tokens = NO_TOKENS
         self.confidence = Confidence.ESTIMATED
+        self.items = NO_ITEMS
+        self.service_tier = ""
+        self.told_cost_pico: int | None = None
+        self.told_currency = "USD"
+        self.ended_by = ""
 
     def ended(self, ended_ns: int, outcome: Outcome, status: int) -> Leg:
         """The attempt as a fact."""
@@ -278,15 +309,20 @@ class _RunningLeg:
             confidence=self.confidence,
             region=self.region,
             chip=self.chip,
+            items=self.items,
+            service_tier=self.service_tier,
+            told_cost_pico=self.told_cost_pico,
+            told_currency=self.told_currency,
+            ended_by=self.ended_by,
         )
 
 
-def charged(outcome: Outcome, legs: list[Leg]) -> tuple[Tokens, Confidence]:
-    """What a client is charged for and how surely it is known: the tokens of the leg that served.
+def charged(outcome: Outcome, legs: list[Leg]) -> tuple[Tokens, Items, Confidence]:
+    """What a client is charged for and how surely it is known: what the leg that served has used.
 
-    An answered or cancelled call was served by its last leg. A refused or failed call served nobody:
-    its tokens are zero, while its legs keep what the attempts used. Zero of itself is counted exactly.
+    An answered or cancelled call was served by its last leg. A refused or failed call served nobody: it
+    is charged nothing, while its legs keep what the attempts used. Nothing of itself is counted exactly.
     """
     if legs and outcome in (Outcome.ANSWERED, Outcome.CANCELLED):
-        return legs[-1].tokens, legs[-1].confidence
-    return NO_TOKENS, Confidence.COUNTED
+        return legs[-1].tokens, legs[-1].items, legs[-1].confidence
+    return NO_TOKENS, NO_ITEMS, Confidence.COUNTED

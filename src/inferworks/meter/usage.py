@@ -5,12 +5,15 @@ answered, refused, failed, cancelled by its client or cut off by a crash. What w
 `legs` of that Usage, one per attempt, so that a failover neither hides cost nor counts it twice.
 
 All values are frozen; times are integer nanoseconds since 1970-01-01 UTC. Facts hold no cycles, so they
-are kept from the garbage collector (`gc=False`): reading a million of them takes half the time.
+are kept from the garbage collector (`gc=False`): reading a million of them takes half the time. In JSON a
+field that has its default is left out: rows stay short, and what was written before a field existed reads
+the same as what is written now.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -44,27 +47,84 @@ class Confidence(StrEnum):
     """Derived from what was seen; an interrupted stream of a silent upstream."""
 
 
-class Tokens(msgspec.Struct, frozen=True, gc=False):
-    """Token counts. `cache_read` is part of `input`, `reasoning` is part of `output`."""
+class Tokens(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Token counts; everything is part of `input` or of `output`, whatever a provider's convention.
+
+    A modality may overlap with the cache or with reasoning, where an API counts both ways; `flaw` says
+    what may not be.
+    """
 
     input: int = 0
     output: int = 0
     cache_read: int = 0
+    """Part of `input`: read from a cache."""
     reasoning: int = 0
+    """Part of `output`: thought and not said."""
+    cache_write: int = 0
+    """Part of `input`: written to a cache, for however long."""
+    cache_write_1h: int = 0
+    """Part of `cache_write`: to be kept for an hour."""
+    input_audio: int = 0
+    """Part of `input`: heard."""
+    output_audio: int = 0
+    """Part of `output`: spoken."""
+    input_image: int = 0
+    """Part of `input`: seen."""
+    output_image: int = 0
+    """Part of `output`: drawn."""
 
     def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(
-            self.input + other.input,
-            self.output + other.output,
-            self.cache_read + other.cache_read,
-            self.reasoning + other.reasoning,
-        )
+        return Tokens(*(getattr(self, n) + getattr(other, n) for n in self.__struct_fields__))
+
+    def flaw(self) -> str | None:
+        """What contradicts itself in these counts, naming the fields; None when nothing does."""
+        counts = {name: getattr(self, name) for name in self.__struct_fields__}
+        for name, count in counts.items():
+            if count < 0:
+                return f"{name} is negative: {count}"
+        for parts, whole in _PARTS:
+            if sum(counts[part] for part in parts) > counts[whole]:
+                told = " + ".join(f"{part} {counts[part]}" for part in parts if counts[part])
+                return f"{told} is more than {whole} {counts[whole]}"
+        return None
 
 
-NO_TOKENS = Tokens()
+_PARTS: Final = (
+    (("cache_read", "cache_write"), "input"),
+    (("cache_write_1h",), "cache_write"),
+    (("input_audio", "input_image"), "input"),
+    (("reasoning",), "output"),
+    (("output_audio", "output_image"), "output"),
+)
+"""Which counts of `Tokens` are parts of which, and cannot be more together."""
+
+NO_TOKENS: Final = Tokens()
 
 
-class Leg(msgspec.Struct, frozen=True, gc=False):
+class Items(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What is counted and is no token."""
+
+    images: int = 0
+    """Images made."""
+    audio_ms: int = 0
+    """Milliseconds of sound heard or spoken."""
+    characters: int = 0
+    """Characters spoken."""
+    searches: int = 0
+    """Searches of the web, or a reranker's search units."""
+
+    def __add__(self, other: Items) -> Items:
+        return Items(*(getattr(self, n) + getattr(other, n) for n in self.__struct_fields__))
+
+
+NO_ITEMS: Final = Items()
+"""The one to use where nothing is counted: it is told by identity when a record is written."""
+
+LONGEST_END_USER: Final = 256
+"""Characters of an `end_user`; whoever takes one in cuts it."""
+
+
+class Leg(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One attempt to serve a call at one offer."""
 
     offer: OfferId
@@ -84,9 +144,17 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
     """Where it ran, as the offer says; empty when unknown."""
     chip: str = ""
     """What it ran on, as the offer says; empty when unknown."""
+    items: Items = NO_ITEMS
+    service_tier: str = ""
+    """What the upstream says it served the attempt as, e.g. `priority`; empty when it does not say."""
+    told_cost_pico: int | None = None
+    """What the provider itself says the attempt cost, in picounits; kept beside what we compute."""
+    told_currency: str = "USD"
+    ended_by: str = ""
+    """What was done as the client had left: `cancel`, `drain` or `estimate`; empty when it stayed."""
 
 
-class Opened(msgspec.Struct, frozen=True, gc=False):
+class Opened(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A call was admitted and is about to be sent upstream. Durable before the upstream sees it."""
 
     call_id: CallId
@@ -101,9 +169,11 @@ class Opened(msgspec.Struct, frozen=True, gc=False):
     """The model as the caller named it."""
     stream: bool
     request_bytes: int
+    end_user: str = ""
+    """The caller's own label of its end user or session, at most `LONGEST_END_USER` characters."""
 
 
-class Checkpoint(msgspec.Struct, frozen=True, gc=False):
+class Checkpoint(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """How far a long stream has come; the newest one is what a crash leaves."""
 
     call_id: CallId
@@ -112,7 +182,7 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False):
     response_bytes: int
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
+class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """How a call ended. Exactly one per call."""
 
     call_id: CallId
@@ -137,6 +207,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     request_bytes: int
     response_bytes: int
     legs: tuple[Leg, ...]
+    items: Items = NO_ITEMS
+    """What the client is charged for beside tokens: the items of the leg that served it."""
+    end_user: str = ""
 
 
 def usage_of(
@@ -151,6 +224,7 @@ def usage_of(
     confidence: Confidence = Confidence.COUNTED,
     response_bytes: int = 0,
     legs: tuple[Leg, ...] = (),
+    items: Items = NO_ITEMS,
 ) -> Usage:
     """The Usage in which the call `opened` ended at `closed_ns`; no tokens are a count of zero."""
     return Usage(
@@ -173,4 +247,6 @@ def usage_of(
         request_bytes=opened.request_bytes,
         response_bytes=response_bytes,
         legs=legs,
+        items=items,
+        end_user=opened.end_user,
     )

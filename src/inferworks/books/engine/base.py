@@ -17,6 +17,7 @@ function in Python (a thousand times slower); HUGEINT (only DuckDB has it, and i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -24,6 +25,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 WHOLE = dt.Decimal(38, 0)
 """A whole number of up to 38 digits: picounits, weights, and their products."""
@@ -39,8 +41,11 @@ class Engine(Protocol):
         """`duckdb` or `spark`."""
         ...
 
-    def parquet(self, files: Iterable[str]) -> ir.Table:
-        """The rows of Parquet `files`, all of one schema. BooksError when one cannot be read."""
+    def parquet(self, files: Iterable[str], schema: pa.Schema | None = None) -> ir.Table:
+        """The rows of Parquet `files`. BooksError when one cannot be read.
+
+        All have one schema; or they have `schema`, or its beginning, and what one lacks is null.
+        """
         ...
 
     def table(self, rows: pa.Table) -> ir.Table:
@@ -67,6 +72,16 @@ class Engine(Protocol):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
+
+
+def no_rows(folder: Path, name: str, schema: pa.Schema) -> str:
+    """The path of a Parquet file in `folder` that has `schema` and no rows.
+
+    Read beside older files, whose columns are merged by name, it gives them the columns that they lack.
+    """
+    path = folder / f"{name}.parquet"
+    pq.write_table(schema.empty_table(), path)
+    return str(path)
 
 
 def whole(value: ir.Value) -> ir.Value:

@@ -14,6 +14,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from inferworks.books.engine.base import no_rows
 from inferworks.errors import BooksError
 
 
@@ -34,10 +35,13 @@ class DuckEngine:
             preserve_insertion_order=False,
         )
 
-    def parquet(self, files: Iterable[str]) -> ir.Table:
-        """The rows of Parquet `files`."""
+    def parquet(self, files: Iterable[str], schema: pa.Schema | None = None) -> ir.Table:
+        """The rows of Parquet `files`, with the columns of `schema` where it is given."""
+        name, paths, by_name = self._fresh(), sorted(files), schema is not None
+        if schema is not None:
+            paths.append(no_rows(Path(self._spill.name), name, schema))
         try:
-            return self._backend.read_parquet(sorted(files), table_name=self._fresh())
+            return self._backend.read_parquet(paths, table_name=name, union_by_name=by_name)
         except duckdb.Error as error:
             raise _refusal(error) from error
 

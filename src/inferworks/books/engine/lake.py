@@ -12,7 +12,7 @@ import pyarrow as pa
 from inferworks.books.engine.base import Engine
 from inferworks.books.span import Span
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_schema import LAKE_TABLES, Fact, batch_of, records_of
+from inferworks.meter.lake_schema import LAKE_TABLES, Fact, LakeTable, batch_of, missing, records_of
 from inferworks.meter.usage import Usage
 
 
@@ -78,12 +78,19 @@ def lake_of(
     tables: dict[str, ir.Table] = {}
     for name, rows in in_memory.items():
         table, sealed = LAKE_TABLES[name], sorted(files.get(name, ()))
-        parts = [engine.parquet(sealed).select(table.schema.names)] if sealed else []
+        parts = [_sealed(engine, table, sealed)] if sealed else []
         if rows or not parts:
             held = pa.Table.from_batches([batch_of(table, rows)])
             parts.append(engine.table(held).select(table.schema.names))
         tables[name] = ibis.union(*parts) if len(parts) > 1 else parts[0]
     return Lake(**tables)
+
+
+def _sealed(engine: Engine, table: LakeTable, files: Sequence[str]) -> ir.Table:
+    """The rows in `files`; what those of a former version lack is zero, or empty."""
+    rows = engine.parquet(files, table.schema if table.added else None)
+    given = {field.name: ibis.coalesce(rows[field.name], missing(field)) for field in table.added}
+    return rows.mutate(given).select(table.schema.names)
 
 
 def _overlapping(table: ir.Table, stop_ns: ir.Value, start_ns: int, end_ns: int) -> ir.Table:

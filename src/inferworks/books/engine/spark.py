@@ -14,6 +14,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from inferworks.books.engine.base import no_rows
 from inferworks.errors import BooksError, ConfigError
 
 _SETTINGS = {
@@ -50,9 +51,13 @@ class SparkEngine:
         self._session = self._started(master, memory_bytes, partitions)
         self._backend = ibis.pyspark.connect(self._session)
 
-    def parquet(self, files: Iterable[str]) -> ir.Table:
-        """The rows of Parquet `files`."""
-        return self._named(self._session.read.parquet(*sorted(files)))
+    def parquet(self, files: Iterable[str], schema: pa.Schema | None = None) -> ir.Table:
+        """The rows of Parquet `files`, with the columns of `schema` where it is given."""
+        paths = sorted(files)
+        if schema is None:
+            return self._named(self._session.read.parquet(*paths))
+        paths.append(no_rows(Path(self._scratch.name), self._fresh(), schema))
+        return self._named(self._session.read.option("mergeSchema", "true").parquet(*paths))
 
     def table(self, rows: pa.Table) -> ir.Table:
         """`rows` as a table, handed over as a file: every worker can read one."""

@@ -21,7 +21,7 @@ from typing import Final
 from inferworks.errors import DataFolderError, JournalError, RecordError
 from inferworks.meter.reader import JournalReader, check_version
 from inferworks.meter.record import Record
-from inferworks.meter.tables import SCHEMA, TABLES, Row
+from inferworks.meter.tables import MIGRATIONS, SCHEMA, SCHEMA_VERSION, TABLES, Row
 
 _SIZES: Final = (32, 16, 8, 4, 2, 1)
 """Rows per statement, largest first; 32 rows of the widest table stay under SQLite's old limit of 999
@@ -57,7 +57,7 @@ class SqliteStore:
         }
 
     def open(self) -> None:
-        """Open the file, or make it; DataFolderError when it is no journal of this version."""
+        """Open the file, or make it; DataFolderError when it is no journal, or a newer one."""
         try:
             self._database = _connect(self._path)
         except sqlite3.Error as error:
@@ -134,7 +134,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
     try:
         _create(database)
-        check_version(database, path)
+        _migrate(database, path)
         for pragma in _PRAGMAS:
             database.execute(pragma)
     except BaseException:
@@ -150,3 +150,22 @@ def _create(database: sqlite3.Connection) -> None:
         for statement in SCHEMA:
             database.execute(statement)
     database.execute("COMMIT")
+
+
+def _migrate(database: sqlite3.Connection, path: Path) -> None:
+    """Bring the journal in `database` to this version, whole or not at all.
+
+    DataFolderError when it is no journal, or one of a newer version.
+    """
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        for version in range(check_version(database, path), SCHEMA_VERSION):
+            for statement in MIGRATIONS[version]:
+                database.execute(statement)
+        database.execute(
+            "UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(SCHEMA_VERSION),)
+        )
+        database.execute("COMMIT")
+    finally:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
