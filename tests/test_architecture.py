@@ -32,6 +32,7 @@ DRIVERS = {
     "meter.lakes": "meter.lakes.base",
     "cloud.providers": "cloud.providers.base",
     "cloud.backends": "cloud.backends.base",
+    "cloud.credentials": "cloud.credentials.base",
     "books.bills": "books.bills.base",
     "hardware.engines": "hardware.engines.base",
 }

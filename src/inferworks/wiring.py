@@ -28,10 +28,11 @@ from inferworks.api.errors import refusal
 from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.backends.base import ReplicaSpec
 from inferworks.cloud.backends.process import ProcessBackend
+from inferworks.cloud.credentials.key import KeyCredential, NoCredential
 from inferworks.cloud.fleet import Fleet
 from inferworks.cloud.offer import Load, Offer
 from inferworks.cloud.providers.base import Provider
-from inferworks.cloud.providers.openai import OpenAIProvider
+from inferworks.cloud.providers.openai import openai_provider
 from inferworks.config import Config, Lake, Upstream
 from inferworks.errors import ConfigError
 from inferworks.folder import DataFolder
@@ -244,7 +245,7 @@ def _upstream_providers(
 ) -> dict[str, Callable[[HttpClient], Provider]]:
     """What makes the provider of each upstream, and of our own replicas."""
     makers: dict[str, Callable[[HttpClient], Provider]] = {
-        OWN: lambda client: OpenAIProvider(client, name=OWN, running_usage=True)
+        OWN: lambda client: openai_provider(client, NoCredential(), name=OWN, running_usage=True)
     }
     for upstream in upstreams:
         if upstream.name in makers:
@@ -259,7 +260,8 @@ def _upstream_providers(
 
 
 def _maker(name: str, key: str) -> Callable[[HttpClient], Provider]:
-    return lambda client: OpenAIProvider(client, name=name, key=key)
+    credential = KeyCredential.bearer(key) if key else NoCredential()
+    return lambda client: openai_provider(client, credential, name=name)
 
 
 def _upstream_offers(upstreams: Sequence[Upstream]) -> list[Offer]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from inferworks.api.wire.openai import decode_chat
+from inferworks.api.wire.openai_chat import decode_chat
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.errors import CallError
 from inferworks.http.server import Limits
@@ -393,12 +394,12 @@ def test_a_bug_of_ours_is_no_stack_trace(run: Run, caplog: pytest.LogCaptureFixt
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:
-            object.__setattr__(house.door, "providers", {})
+            object.__setattr__(house.door, "load", SimpleNamespace(at=lambda _: 0))
             answer = await house.chat(GOOD)
             assert answer.status == 500
             assert error_of(answer)["message"] == "The server had an error; it has been logged."
             (usage,) = await house.usages()
-            assert (usage.outcome, usage.error_code) == (Outcome.FAILED, "KeyError")
+            assert (usage.outcome, usage.error_code) == (Outcome.FAILED, "AttributeError")
 
     run(main())
-    assert "KeyError" in caplog.text
+    assert "AttributeError" in caplog.text

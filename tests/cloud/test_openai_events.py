@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.call import Chunk
-from inferworks.cloud.providers.openai import read_event, with_usage
+from inferworks.cloud.call import Chunk, Told
+from inferworks.cloud.providers.openai import with_usage
+from inferworks.cloud.readers.openai import ChatReader
 from inferworks.errors import UpstreamError
 from inferworks.meter.usage import Tokens
+from inferworks.testing.providers import make_call, told_tokens
 
 _raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -67,6 +69,13 @@ def values(data: bytes) -> dict[str, bytes]:
 def event_of(data: bytes) -> bytes:
     """`data` framed as an event."""
     return b"data: " + data + b"\n\n"
+
+
+def read_event(event: bytes, *, wants_usage: bool, wants_running: bool) -> Chunk:
+    """The chunk of `event` for a client with these wishes; the upstream was asked for running usage."""
+    call = make_call(wants_usage=wants_usage)
+    call = msgspec.structs.replace(call, wants_running_usage=wants_running)
+    return ChatReader(call, running_usage=True).event(event)
 
 
 def read(data: bytes, *, usage: bool = False, running: bool = False) -> Chunk:
@@ -134,7 +143,7 @@ def test_running_usage_is_taken_out_alone(
     pairs.insert(place % (len(pairs) + 1), ("usage", USAGE))
     data = dumps(dict(pairs), separators, ascii_only=ascii_only).replace(b"\n", b" ")
     chunk = read(data)
-    assert chunk.tokens == Tokens(input=3, output=4)
+    assert told_tokens([chunk]) == Tokens(input=3, output=4)
     left = values(chunk.data.removeprefix(b"data: "))
     assert chunk.data.endswith(b"\n\n")
     assert left == {key: value for key, value in values(data).items() if key != "usage"}
@@ -156,7 +165,7 @@ def test_an_event_without_usage_passes_byte_for_byte(
 def test_running_usage_that_the_client_asked_for_stays(spaced: bytes) -> None:
     """What we did not ask for ourselves, or the client did too, is not taken out."""
     data = spaced % json.dumps(USAGE).encode()
-    assert read(data, running=True) == Chunk(event_of(data), Tokens(3, 4))
+    assert read(data, running=True) == Chunk(event_of(data), Told(Tokens(3, 4)))
 
 
 @pytest.mark.parametrize(
@@ -164,15 +173,15 @@ def test_running_usage_that_the_client_asked_for_stays(spaced: bytes) -> None:
 )
 def test_explicit_zero_is_a_report(usage: bytes) -> None:
     """Zero tokens are told apart from no usage."""
-    assert read(b'{"choices":[],' + usage + b"}").tokens == Tokens()
+    assert read(b'{"choices":[],' + usage + b"}") == Chunk(b"", Told(Tokens()))
 
 
 @pytest.mark.parametrize("running", [False, True])
 def test_the_usage_event_is_for_those_who_asked(running: bool) -> None:
     """The event of usage alone is hidden unless asked for, and counted either way."""
     data = b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}'
-    assert read(data, running=running) == Chunk(b"", Tokens(3, 4))
-    assert read(data, usage=True, running=running) == Chunk(event_of(data), Tokens(3, 4))
+    assert read(data, running=running) == Chunk(b"", Told(Tokens(3, 4)))
+    assert read(data, usage=True, running=running) == Chunk(event_of(data), Told(Tokens(3, 4)))
 
 
 def test_details_are_parts_of_the_totals() -> None:
@@ -183,7 +192,7 @@ def test_details_are_parts_of_the_totals() -> None:
         "completion_tokens_details": {"reasoning_tokens": None},
     }
     data = json.dumps({"choices": [], "usage": usage}).encode()
-    assert read(data).tokens == Tokens(input=3, output=4, cache_read=2, reasoning=0)
+    assert told_tokens([read(data)]) == Tokens(input=3, output=4, cache_read=2, reasoning=0)
 
 
 @pytest.mark.parametrize(

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 
-from inferworks.api.chat import chat
-from inferworks.api.door import Door
+from inferworks.api.door import Door, Endpoint
 from inferworks.api.errors import answer_error, as_call_error
 from inferworks.api.events import events
 from inferworks.api.health import health
+from inferworks.api.metered import metered
 from inferworks.api.models import model, models
+from inferworks.api.wire.base import ErrorStyle, Form
+from inferworks.api.wire.openai_chat import CHAT
+from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange, Handler
 
-Endpoint = Callable[[Exchange, Door], Awaitable[None]]
+FORMS: dict[str, Form] = {
+    "/v1/chat/completions": CHAT,
+}
+"""Path -> the form of the calls that are made there, with POST."""
 
 ROUTES: dict[str, dict[str, Endpoint]] = {
-    "/v1/chat/completions": {"POST": chat},
+    **{path: {"POST": metered(form)} for path, form in FORMS.items()},
     "/v1/models": {"GET": models},
     "/v1/models/": {"GET": model},
     "/v1/usage/events": {"POST": events},
@@ -40,7 +45,7 @@ def app(door: Door) -> Handler:
             if not isinstance(error, CallError | UpstreamError):
                 _log.exception("%s %s failed", exchange.method, exchange.path)
             # Where an answer has begun there is nothing to say: the server cuts what is not finished.
-            await answer_error(exchange, as_call_error(error))
+            await answer_error(exchange, as_call_error(error), _errors(exchange.path))
 
     return handle
 
@@ -55,6 +60,12 @@ def _endpoint(exchange: Exchange) -> Endpoint:
         raise CallError(405, f"Not allowed to {method} on {path}; use {allowed}.",
                         code="method_not_supported")  # fmt: skip
     return methods[method]
+
+
+def _errors(path: str) -> ErrorStyle:
+    """How clients of `path` want to be told of errors."""
+    form = FORMS.get(path)
+    return OPENAI_ERRORS if form is None else form.errors
 
 
 def _methods(path: str) -> dict[str, Endpoint] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from inferworks.api.admit import Gate
 from inferworks.clock import Clock
 from inferworks.cloud.offer import Load, Offer
 from inferworks.cloud.providers.base import Provider
+from inferworks.http.server import Exchange
 from inferworks.ids import ModelId
 from inferworks.meter.journal import Journal
 from inferworks.meter.tally import Meter
@@ -44,3 +45,7 @@ class Door:
     providers: Mapping[str, Provider]
     load: Load
     clock: Clock
+
+
+Endpoint = Callable[[Exchange, Door], Awaitable[None]]
+"""Answers one kind of request."""

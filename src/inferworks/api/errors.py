@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from inferworks.api.wire.openai import error_body
+from inferworks.api.wire.base import ErrorStyle
+from inferworks.api.wire.openai_errors import error_body
 from inferworks.errors import CallError, JournalError, UpstreamError
 from inferworks.http.server import Exchange
 
@@ -38,8 +39,8 @@ def refusal(status: int, message: str) -> tuple[bytes, bytes]:
     return b"application/json", error_body(CallError(status, f"{message}.", kind=kind))
 
 
-async def answer_error(exchange: Exchange, error: CallError) -> None:
+async def answer_error(exchange: Exchange, error: CallError, style: ErrorStyle) -> None:
     """Answer with `error`, unless an answer has begun."""
     if not exchange.started:
         headers = [(b"retry-after", b"1")] if error.status in {429, 503} else []
-        await exchange.respond(error.status, error_body(error), headers=headers)
+        await exchange.respond(error.status, style.body(error), headers=headers)

@@ -8,7 +8,7 @@ import msgspec
 
 from inferworks.api.auth import authenticate
 from inferworks.api.door import Door
-from inferworks.api.wire.openai import model_body, models_body
+from inferworks.api.wire.openai_models import model_body, models_body
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
 

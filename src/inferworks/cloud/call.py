@@ -1,4 +1,4 @@
-"""What goes down to a provider and what comes up: Call, Chunk, Reply."""
+"""What goes down to a provider and what comes up: Call, Chunk with what it told, Reply."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import msgspec
 
+from inferworks.cloud.operation import Operation
 from inferworks.ids import CallId, ModelId
-from inferworks.meter.usage import Tokens
+from inferworks.meter.usage import NO_ITEMS, Items, Tokens
 
 
 class Call(msgspec.Struct, frozen=True):
     """One decoded request, on its way to whoever serves it."""
 
     id: CallId
-    operation: str
-    """The API operation, e.g. `chat.completions`."""
+    operation: Operation
     model: ModelId
     stream: bool
     wants_usage: bool
@@ -25,6 +25,25 @@ class Call(msgspec.Struct, frozen=True):
     """The request as the client sent it."""
     wants_running_usage: bool = False
     """The client asked for usage in every event (`stream_options.continuous_usage_stats`, vLLM's)."""
+    content_type: bytes = b"application/json"
+    """What `body` is."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """The caller's headers that are part of its dialect (`anthropic-version`, `openai-beta`, ...)."""
+    tail: str = ""
+    """The end of the path where the dialect has one (`core` of `stable-image/generate/core`)."""
+    session: bytes = b""
+    """What calls of one conversation share, for routes that keep them together; empty for none."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What an upstream says that an answer has used, up to here."""
+
+    tokens: Tokens
+    items: Items = NO_ITEMS
+    service_tier: str = ""
+    cost_pico: int | None = None
+    """What the upstream itself says the answer costs, in picounits of `currency`."""
+    currency: str = "USD"
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -32,8 +51,8 @@ class Chunk(msgspec.Struct, frozen=True):
 
     data: bytes
     """The bytes for the client; empty for an event that only we asked for."""
-    tokens: Tokens | None = None
-    """The tokens of the answer up to here, where the upstream says."""
+    told: Told | None = None
+    """What the answer has used up to here, where the upstream says. An explicit zero is not silence."""
     last: bool = False
     """Nothing follows. A client that has it has the whole answer."""
 

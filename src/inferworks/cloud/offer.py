@@ -26,6 +26,8 @@ class Offer(msgspec.Struct, frozen=True):
     """Where it runs; empty when unknown."""
     chip: str = ""
     """What it runs on; empty when unknown."""
+    upstream_model: str = ""
+    """What the upstream calls the model; empty when it is the caller's name for it."""
 
 
 class Load:

@@ -60,6 +60,11 @@ class Origin:
         return cls(host, port or (443 if tls else 80), tls, parts.path.rstrip("/"))
 
     @property
+    def url(self) -> str:
+        """The address it was parsed from, without a slash at its end."""
+        return f"{'https' if self.tls else 'http'}://{self.authority}{self.base_path}"
+
+    @property
     def authority(self) -> str:
         """Host and port as the `host` header wants them: without the port that its scheme implies."""
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -28,9 +28,10 @@ from inferworks.api.app import app
 from inferworks.api.door import Door
 from inferworks.api.errors import refusal
 from inferworks.clock import SystemClock
+from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.offer import Load, Offer
 from inferworks.cloud.providers.base import Provider
-from inferworks.cloud.providers.openai import OpenAIProvider
+from inferworks.cloud.providers.openai import openai_provider
 from inferworks.errors import JournalError
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import HttpServer, Limits
@@ -235,7 +236,9 @@ async def open_gateway(
     """A gateway before an upstream that speaks OpenAI's dialect over HTTP and follows `answers`."""
     async with open_upstream(*answers) as upstream:
         with closing(HttpClient()) as client:
-            provider = OpenAIProvider(client, name="openai", running_usage=running_usage)
+            provider = openai_provider(
+                client, NoCredential(), name="openai", running_usage=running_usage
+            )
             async with open_door(provider, origin=upstream.origin, **settings) as house:
                 yield house, upstream
 

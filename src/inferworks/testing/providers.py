@@ -11,7 +11,7 @@ offer, and an upstream behind it that does what the script says. `stage_stub` st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from itertools import product
@@ -20,9 +20,11 @@ import msgspec
 import pytest
 
 from inferworks.cloud.call import Call, Chunk, Reply
+from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.offer import Offer
+from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.base import Provider
-from inferworks.cloud.providers.openai import OpenAIProvider
+from inferworks.cloud.providers.openai import openai_provider
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient, Origin, Timeouts
@@ -67,7 +69,7 @@ def make_call(*, stream: bool = True, wants_usage: bool = False, call_id: str = 
         body["stream_options"] = {"include_usage": True}
     return Call(
         id=CallId(call_id),
-        operation="chat.completions",
+        operation=Operation.CHAT,
         model=A_MODEL,
         stream=stream,
         wants_usage=wants_usage,
@@ -89,7 +91,7 @@ async def stage_openai(script: Script) -> AsyncIterator[Stage]:
         origin = Origin("127.0.0.1", 1, tls=False, base_path="/v1")  # nothing listens there
         offer = make_offer(origin=origin if script.unreachable else upstream.origin)
         with closing(HttpClient(Timeouts(connect_s=1.0))) as client:
-            provider = OpenAIProvider(client, name="openai", running_usage=True)
+            provider = openai_provider(client, NoCredential(), name="openai", running_usage=True)
             yield Stage(provider, offer, lambda: upstream.left_early)
 
 
@@ -120,7 +122,7 @@ async def check_stream(stage: Staging) -> None:
             assert reply.content_type.startswith(b"text/event-stream")
             chunks = [reply.first, *[chunk async for chunk in reply.rest]]
         assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
-        assert _tokens(chunks) == Tokens(input=7, output=3)
+        assert told_tokens(chunks) == Tokens(input=7, output=3)
         assert b'"usage"' not in b"".join(chunk.data for chunk in chunks)
         assert on.left_early() == 0
 
@@ -141,7 +143,7 @@ async def check_whole(stage: Staging) -> None:
     async with _alone(), stage(Script(words=("a", "b"), input_tokens=9)) as on:
         async with on.provider.send(on.offer, make_call(stream=False)) as reply:
             assert (reply.status, reply.first.last) == (200, True)
-            assert reply.first.tokens == Tokens(input=9, output=2)
+            assert told_tokens([reply.first]) == Tokens(input=9, output=2)
             assert [chunk async for chunk in reply.rest] == []
             assert b'"content":"ab"' in reply.first.data
         assert on.left_early() == 0
@@ -153,7 +155,7 @@ async def check_refusal(stage: Staging) -> None:
         async with _alone(), stage(Script(status=status)) as on:
             async with on.provider.send(on.offer, make_call(stream=stream)) as reply:
                 assert (reply.status, reply.first.last) == (status, True)
-                assert reply.first.tokens is None
+                assert reply.first.told is None
                 assert b'"error"' in reply.first.data
                 assert [chunk async for chunk in reply.rest] == []
             assert on.left_early() == 0
@@ -185,7 +187,7 @@ async def check_breaks_amid(stage: Staging) -> None:
                 await _take_all(reply, chunks)
         assert caught.value.sent
         assert not any(chunk.last for chunk in chunks)
-        assert _tokens(chunks) == Tokens(input=7, output=2)
+        assert told_tokens(chunks) == Tokens(input=7, output=2)
 
 
 async def check_leaving_amid(stage: Staging) -> None:
@@ -238,9 +240,9 @@ async def _take_all(reply: Reply, chunks: list[Chunk]) -> None:
         chunks.append(chunk)  # noqa: PERF401 a comprehension would lose them
 
 
-def _tokens(chunks: list[Chunk]) -> Tokens | None:
-    """What the chunks told last."""
-    told = [chunk.tokens for chunk in chunks if chunk.tokens is not None]
+def told_tokens(chunks: Sequence[Chunk]) -> Tokens | None:
+    """The tokens that `chunks` told last."""
+    told = [chunk.told.tokens for chunk in chunks if chunk.told is not None]
     return told[-1] if told else None
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from inferworks.cloud.call import Call, Reply
 from inferworks.cloud.offer import Offer
+from inferworks.cloud.operation import Operation
 
 
 class Provider(Protocol):
-    """Speaks one upstream dialect. `inferworks.testing.providers.check_provider` is its contract."""
+    """Speaks to one upstream. `inferworks.testing.providers.check_provider` is its contract."""
 
     @property
     def name(self) -> str:
         """Its name in records, e.g. `openai`."""
+        ...
+
+    @property
+    def operations(self) -> Set[Operation]:
+        """What it can be sent."""
         ...
 
     def send(self, offer: Offer, call: Call) -> AbstractAsyncContextManager[Reply]:

@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from inferworks.clock import Clock, SystemClock
-from inferworks.cloud.call import Call, Chunk, Reply
+from inferworks.cloud.call import Call, Chunk, Reply, Told
 from inferworks.cloud.offer import Offer
+from inferworks.cloud.operation import Operation
 from inferworks.errors import UpstreamError
 from inferworks.http.sse import DONE
 from inferworks.meter.usage import Tokens
@@ -50,6 +51,7 @@ class StubProvider:
         clock: Clock | None = None,
     ) -> None:
         self.name = name
+        self.operations = frozenset({Operation.CHAT, Operation.COMPLETIONS})
         self.calls: list[Call] = []
         self.left_early = 0
         self._scripts = list(scripts)
@@ -62,7 +64,7 @@ class StubProvider:
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
         if script.unreachable:
             raise UpstreamError(f"no connection to {offer.id}", sent=False)
-        told = _Told(self._chunks(script, call))
+        told = _Telling(self._chunks(script, call))
         try:
             yield Reply(script.status, _content_type(script, call), await anext(told), told)
         finally:
@@ -86,7 +88,7 @@ class StubProvider:
         choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
         tokens = Tokens(script.input_tokens, len(script.words))
         body = _envelope(call, "chat.completion", [choice], tokens)
-        return Chunk(msgspec.json.encode(body), tokens, last=True)
+        return Chunk(msgspec.json.encode(body), Told(tokens), last=True)
 
     async def _stream(self, script: Script, call: Call) -> AsyncGenerator[Chunk, None]:
         tokens = Tokens(script.input_tokens, 0)
@@ -100,22 +102,22 @@ class StubProvider:
                 "delta": {"role": "assistant", "content": word},
                 "finish_reason": None,
             }
-            yield Chunk(_event(_envelope(call, "chat.completion.chunk", [choice])), tokens)
+            yield Chunk(_event(_envelope(call, "chat.completion.chunk", [choice])), Told(tokens))
         final = {"index": 0, "delta": {}, "finish_reason": "stop"}
-        yield Chunk(_event(_envelope(call, "chat.completion.chunk", [final])), tokens)
+        yield Chunk(_event(_envelope(call, "chat.completion.chunk", [final])), Told(tokens))
         usage = _event(_envelope(call, "chat.completion.chunk", [], tokens))
-        yield Chunk(usage if call.wants_usage else b"", tokens)
-        yield Chunk(b"data: " + DONE + b"\n\n", tokens, last=True)
+        yield Chunk(usage if call.wants_usage else b"", Told(tokens))
+        yield Chunk(b"data: " + DONE + b"\n\n", Told(tokens), last=True)
 
 
-class _Told:
+class _Telling:
     """Chunks as they are told; `ended` once the last one was, or the telling broke off by itself."""
 
     def __init__(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         self.ended = False
         self._chunks = chunks
 
-    def __aiter__(self) -> _Told:
+    def __aiter__(self) -> _Telling:
         return self
 
     async def __anext__(self) -> Chunk:

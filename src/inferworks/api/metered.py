@@ -1,0 +1,267 @@
+"""Every operation that is charged for: one call, from its bytes to its one Usage.
+
+    authenticate -> decode -> admit -> opened -> serve -> deliver
+
+Each step adds one thing. What is turned away before `opened` leaves one refused Usage; from `opened` on
+there is one way out, the tally's block, which writes exactly one Usage whatever happens inside. The
+last bytes of an answer (its body, or the last event) are held until that Usage is durable: whoever has
+a whole answer has been counted.
+
+The dialects differ in how a request is read and an error is written (their `Form`) and in nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from inferworks.accounts.key import Key
+from inferworks.api.auth import authenticate, purpose_of
+from inferworks.api.door import Door, Endpoint
+from inferworks.api.wire.base import Asked, Form
+from inferworks.cloud.call import Call, Chunk, Reply, Told
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.route import least_loaded
+from inferworks.cloud.serve import serve
+from inferworks.errors import CallError, UpstreamError
+from inferworks.http.server import ClientGone, Exchange
+from inferworks.ids import ModelId, new_call_id
+from inferworks.meter.tally import OpenCall
+from inferworks.meter.usage import LONGEST_END_USER, NO_TOKENS, Confidence, Opened, Outcome, Tokens
+
+_BYTES_PER_TOKEN = 4
+"""For estimates of silent upstreams only: what a token of English text weighs, by rule of thumb."""
+_NOTHING = Told(NO_TOKENS)
+
+_BROKE_OFF = CallError(
+    502, "The model's server broke off its answer.", kind="server_error", code="upstream_failed"
+)
+
+
+def metered(form: Form) -> Endpoint:
+    """The endpoint that serves calls of `form`."""
+
+    async def endpoint(exchange: Exchange, door: Door) -> None:
+        key = authenticate(exchange.headers, door.keyring)
+        opened = _opened(form, exchange, door, key)
+        try:
+            asked = form.decode(exchange.body, _content_type(exchange))
+            opened = _named(opened, asked)
+            opened = msgspec.structs.replace(opened, purpose=purpose_of(exchange.headers, key))
+            call = _call(form, opened, asked, exchange)
+            offers = _offers(door, call)
+            place = door.gate.admit()
+        except CallError as error:
+            await door.meter.refuse(opened, error.status, error.code)
+            raise
+        with place:
+            async with door.meter.open(opened) as tally:
+                await _Serving(form, exchange, door, call, tally).run(offers)
+
+    return endpoint
+
+
+class _Serving:
+    """One call that is open, on its way to its client."""
+
+    def __init__(
+        self, form: Form, exchange: Exchange, door: Door, call: Call, tally: OpenCall
+    ) -> None:
+        self._form = form
+        self._exchange = exchange
+        self._door = door
+        self._call = call
+        self._tally = tally
+        self._headers = [(b"x-inferworks-call-id", call.id.encode())]
+
+    async def run(self, offers: list[Offer]) -> None:
+        """Have one of `offers` answer, and deliver it."""
+        door, tally = self._door, self._tally
+        route = least_loaded(offers, door.load.at)
+        try:
+            async with serve(self._call, route, door.providers, door.load, tally) as reply:
+                await self._deliver(reply)
+        except CallError as error:
+            await tally.close(Outcome.FAILED, error.status, error.code)
+            raise
+        except ClientGone:
+            raise asyncio.CancelledError from None  # however we hear of it, the call is cancelled
+
+    async def _deliver(self, reply: Reply) -> None:
+        if reply.status >= 400:
+            await self._deliver_refusal(reply)
+        elif self._call.stream and not reply.first.last:
+            await self._deliver_stream(reply)
+        else:
+            await self._deliver_body(reply)
+
+    async def _deliver_refusal(self, reply: Reply) -> None:
+        self._tally.leg_ended(Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED)
+        await self._tally.close(Outcome.REFUSED, reply.status, "upstream_refused")
+        await self._respond(reply)
+
+    async def _deliver_body(self, reply: Reply) -> None:
+        body, told = reply.first.data, reply.first.told
+        confidence = Confidence.ESTIMATED if told is None else Confidence.REPORTED
+        tally = self._tally
+        tally.first_token()
+        self._leg_ended(Outcome.ANSWERED, reply, told or self._guess(len(body)), confidence)
+        tally.first_byte()
+        tally.sent(len(body))
+        await tally.close(Outcome.ANSWERED, reply.status)
+        await self._respond(reply)
+
+    async def _deliver_stream(self, reply: Reply) -> None:
+        exchange, tally = self._exchange, self._tally
+        fields = [(b"content-type", reply.content_type), (b"cache-control", b"no-cache")]
+        await exchange.start(reply.status, [*fields, *self._headers])
+        count = _StreamCount(self._call, tally)
+        try:
+            chunk = reply.first
+            while not chunk.last:
+                count.see(chunk)
+                if chunk.data:
+                    tally.first_byte()
+                    tally.sent(len(chunk.data))
+                    await exchange.send(chunk.data)
+                chunk = await anext(reply.rest)
+        except UpstreamError:
+            self._leg_ended(Outcome.FAILED, reply, count.told, count.confidence(whole=False))
+            await tally.close(Outcome.FAILED, reply.status, _BROKE_OFF.code)
+            await exchange.end(self._form.errors.event(_BROKE_OFF))
+            return
+        count.see_last(chunk)
+        tally.sent(len(chunk.data))
+        self._leg_ended(Outcome.ANSWERED, reply, count.told, count.confidence(whole=True))
+        await tally.close(Outcome.ANSWERED, reply.status)
+        await exchange.end(chunk.data)
+
+    async def _respond(self, reply: Reply) -> None:
+        """Send a whole answer."""
+        await self._exchange.respond(
+            reply.status, reply.first.data, reply.content_type, self._headers
+        )
+
+    def _leg_ended(
+        self, outcome: Outcome, reply: Reply, told: Told, confidence: Confidence
+    ) -> None:
+        self._tally.leg_ended(
+            outcome,
+            reply.status,
+            told.tokens,
+            confidence,
+            items=told.items,
+            service_tier=told.service_tier,
+            told_cost_pico=told.cost_pico,
+            told_currency=told.currency,
+        )
+
+    def _guess(self, answer_bytes: int) -> Told:
+        return Told(_estimate(self._call, answer_bytes // _BYTES_PER_TOKEN))
+
+
+class _StreamCount:
+    """The running token count of a stream: what the upstream says, or an estimate if it says nothing."""
+
+    def __init__(self, call: Call, tally: OpenCall) -> None:
+        self.told = _NOTHING
+        self._call = call
+        self._tally = tally
+        self._events = 0
+        self._is_told = False
+
+    def see(self, chunk: Chunk) -> None:
+        """Take in one chunk."""
+        if chunk.told is not None:
+            self._is_told = True
+            self.told = chunk.told
+        elif not self._is_told:
+            self._events += b"data:" in chunk.data[:64]  # comments are no tokens
+            self.told = Told(_estimate(self._call, self._events))
+        if self.told.tokens.output:
+            self._tally.first_token()
+        self._tally.progress(self.told.tokens, self.confidence(whole=False))
+
+    def see_last(self, chunk: Chunk) -> None:
+        """Take in the last chunk, which in some dialects tells the total."""
+        if chunk.told is not None:
+            self._is_told = True
+            self.told = chunk.told
+
+    def confidence(self, *, whole: bool) -> Confidence:
+        """How far the count may be trusted; `whole` when the stream has come to its end."""
+        if not self._is_told:
+            return Confidence.ESTIMATED
+        return Confidence.REPORTED if whole else Confidence.COUNTED
+
+
+def _opened(form: Form, exchange: Exchange, door: Door, key: Key) -> Opened:
+    """What is known of a call before its body is read."""
+    return Opened(
+        call_id=new_call_id(),
+        opened_ns=door.clock.now_ns(),
+        customer=key.customer,
+        project=key.project,
+        key_id=key.id,
+        purpose=key.purpose,
+        endpoint=form.operation,
+        model=ModelId(""),
+        stream=False,
+        request_bytes=len(exchange.body),
+    )
+
+
+def _named(opened: Opened, asked: Asked) -> Opened:
+    return msgspec.structs.replace(
+        opened,
+        model=ModelId(asked.model),
+        stream=asked.stream,
+        end_user=asked.end_user[:LONGEST_END_USER],
+    )
+
+
+def _call(form: Form, opened: Opened, asked: Asked, exchange: Exchange) -> Call:
+    headers = exchange.headers
+    return Call(
+        id=opened.call_id,
+        operation=form.operation,
+        model=opened.model,
+        stream=asked.stream,
+        wants_usage=asked.wants_usage,
+        body=exchange.body,
+        wants_running_usage=asked.wants_running_usage,
+        content_type=_content_type(exchange),
+        headers=tuple((name, headers[name]) for name in form.forwarded if name in headers),
+        session=asked.session.encode(),
+    )
+
+
+def _content_type(exchange: Exchange) -> bytes:
+    return exchange.headers.get(b"content-type", b"application/json")
+
+
+def _offers(door: Door, call: Call) -> list[Offer]:
+    """Who could serve `call` now; CallError when nobody ever could."""
+    if call.model not in door.catalogue.models():
+        raise CallError(
+            404,
+            f"The model `{call.model}` does not exist or you do not have access to it.",
+            code="model_not_found",
+            param="model",
+        )
+    offers = door.catalogue.offers(call.model)
+    able = [o for o in offers if call.operation in door.providers[o.provider].operations]
+    if offers and not able:
+        raise CallError(
+            400,
+            f"The model `{call.model}` cannot be used for {call.operation}.",
+            code="unsupported_operation",
+            param="model",
+        )
+    return able
+
+
+def _estimate(call: Call, output: int) -> Tokens:
+    """A guess for an upstream that tells nothing."""
+    return Tokens(input=len(call.body) // _BYTES_PER_TOKEN, output=output)

@@ -1,0 +1,47 @@
+"""What every dialect at the door must supply, one `Form` per operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from inferworks.cloud.operation import Operation
+from inferworks.errors import CallError
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a request says, as far as the house needs to know it."""
+
+    model: str
+    stream: bool = False
+    wants_usage: bool = False
+    """The client asked to see the usage of a stream (where the dialect has it only on request)."""
+    wants_running_usage: bool = False
+    end_user: str = ""
+    """Who it is for, in the caller's own words (OpenAI's `user`, Anthropic's `metadata.user_id`)."""
+    session: str = ""
+    """What requests of one conversation share (`prompt_cache_key`, ...); empty when they do not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorStyle:
+    """How a dialect writes an error."""
+
+    body: Callable[[CallError], bytes]
+    """The whole body of a refusal."""
+    event: Callable[[CallError], bytes]
+    """The last event of a stream that broke off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How clients of one dialect write one operation."""
+
+    operation: Operation
+    decode: Callable[[bytes, bytes], Asked]
+    """A body and its content type. CallError in the dialect's own statuses when it is wrong."""
+    errors: ErrorStyle
+    forwarded: frozenset[bytes] = frozenset()
+    """The client's headers that are part of the dialect and go upstream; no other header does."""

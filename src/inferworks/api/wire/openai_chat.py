@@ -1,0 +1,88 @@
+"""OpenAI's chat completions: what we read of a request.
+
+A request is decoded once, typed, to refuse what is wrong in OpenAI's words and statuses; what goes
+upstream are the client's own bytes. Of a parameter given twice the last one counts. Parameters we do
+not know pass through untouched, for the upstream to take or refuse.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from inferworks.api.wire.base import Asked, Form
+from inferworks.api.wire.decoding import decode_json
+from inferworks.api.wire.openai_errors import OPENAI_ERRORS
+from inferworks.cloud.operation import Operation
+from inferworks.errors import CallError
+
+
+class Message(msgspec.Struct):
+    """One message of a chat. Fields we do not name (tool calls, names) pass through unseen."""
+
+    role: Annotated[str, Meta(min_length=1, max_length=64)]
+    content: str | list[dict[str, msgspec.Raw]] | None = None
+
+
+class StreamOptions(msgspec.Struct):
+    """`stream_options` of a request."""
+
+    include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+    """vLLM's extension: usage in every event."""
+
+
+class ChatRequest(msgspec.Struct, gc=False):
+    """The parameters of `chat.completions` that we check, with OpenAI's bounds."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    messages: Annotated[list[Message], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    seed: int | None = None
+    stop: (
+        Annotated[str, Meta(max_length=4096)]
+        | Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=4)]
+        | None
+    ) = None
+    user: Annotated[str, Meta(max_length=4096)] | None = None
+    prompt_cache_key: Annotated[str, Meta(max_length=4096)] | None = None
+
+
+_decode = msgspec.json.Decoder(ChatRequest).decode
+
+
+def decode_chat(body: bytes, _content_type: bytes = b"") -> Asked:
+    """The request in `body`; CallError with OpenAI's status, code and parameter when it is wrong."""
+    request = decode_json(body, _decode)
+    options = request.stream_options
+    if options is not None and not request.stream:
+        raise CallError(
+            400,
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            param="stream_options",
+        )
+    wants_usage = bool(options and options.include_usage)
+    return Asked(
+        request.model,
+        stream=bool(request.stream),
+        wants_usage=wants_usage,
+        wants_running_usage=wants_usage and bool(options and options.continuous_usage_stats),
+        end_user=request.user or "",
+        session=request.prompt_cache_key or "",
+    )
+
+
+CHAT = Form(
+    Operation.CHAT,
+    decode_chat,
+    OPENAI_ERRORS,
+    frozenset({b"openai-beta"}),
+)

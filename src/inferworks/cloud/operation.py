@@ -1,0 +1,52 @@
+"""What can be asked for: one operation of one dialect.
+
+A dialect is how a vendor writes its requests and answers. The same wish has several: a chat is
+`chat.completions` to OpenAI's clients, `messages` to Anthropic's, `converse` to Bedrock. A call keeps the
+operation it came in as; where it is served by an upstream that speaks another, `translate` puts it over.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Dialect(StrEnum):
+    """How requests and answers are written."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    BEDROCK = "bedrock"
+    STABILITY = "stability"
+
+
+class Operation(StrEnum):
+    """What is asked for; the value is the `endpoint` of its Usage."""
+
+    CHAT = "chat.completions"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+    RESPONSES = "responses"
+    IMAGES = "images.generations"
+    IMAGE_EDITS = "images.edits"
+    SPEECH = "audio.speech"
+    TRANSCRIPTIONS = "audio.transcriptions"
+    MODERATIONS = "moderations"
+    RERANK = "rerank"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "messages.count_tokens"
+    STABLE_IMAGE = "stable-image"
+    CONVERSE = "converse"
+    """Bedrock's; only ever an upstream's."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """Whose words it is put in."""
+        return _DIALECTS.get(self, Dialect.OPENAI)
+
+
+_DIALECTS = {
+    Operation.MESSAGES: Dialect.ANTHROPIC,
+    Operation.COUNT_TOKENS: Dialect.ANTHROPIC,
+    Operation.STABLE_IMAGE: Dialect.STABILITY,
+    Operation.CONVERSE: Dialect.BEDROCK,
+}

@@ -1,0 +1,160 @@
+"""The provider that passes bytes: every upstream that speaks a dialect its callers speak too.
+
+What goes down is what the caller wrote, what comes up is what the upstream wrote. A prompt is never
+decoded and encoded again: a request is changed at its top level only, where it must be (the model's name
+at this upstream, the wish for usage), and its other values stay the bytes that came. What differs from
+one API to the next is data: a `Profile` (its paths, its readers, its fixed headers) and a `Credential`.
+Our own replicas are spoken to in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Set
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from inferworks.cloud.call import Call, Chunk, Reply
+from inferworks.cloud.credentials.base import Credential
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.operation import Operation
+from inferworks.cloud.readers.base import Reader, ReaderOf
+from inferworks.errors import UpstreamError
+from inferworks.http.client import HttpClient, Response
+from inferworks.http.sse import EventSplitter
+
+_STREAM = b"text/event-stream"
+_END_S = 1.0
+"""How long the end of a body may take after its last event before its connection is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """How an API is asked for one operation."""
+
+    path: str
+    """After the base path of the offer."""
+    reader: ReaderOf
+    write: Callable[[Call, Offer], bytes]
+    """The body that is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How one API is spoken to."""
+
+    name: str
+    spoken: Mapping[Operation, Spoken]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Sent with every request, unless the caller sends another value of its own."""
+    between_bytes_s: float = 120.0
+    max_answer_bytes: int = 64 * 1024 * 1024
+
+
+class PassingProvider:
+    """A `Provider` for an upstream that a profile describes."""
+
+    def __init__(self, client: HttpClient, profile: Profile, credential: Credential) -> None:
+        self.name = profile.name
+        self._client = client
+        self._profile = profile
+        self._credential = credential
+
+    @property
+    def operations(self) -> Set[Operation]:
+        """What its profile knows a path for."""
+        return self._profile.spoken.keys()
+
+    @asynccontextmanager
+    async def send(self, offer: Offer, call: Call) -> AsyncIterator[Reply]:
+        """Send `call` to `offer` and enter with its answer."""
+        spoken = self._profile.spoken[call.operation]
+        path = spoken.path + call.tail
+        body = spoken.write(call, offer)
+        url = f"{offer.origin.url}{path}"
+        headers = await self._credential.headers("POST", url, self._headers(call), body)
+        async with self._client.stream("POST", offer.origin, path, headers, body) as response:
+            content_type = response.headers.get(b"content-type", b"application/json")
+            reader = spoken.reader(call)
+            if response.status >= 300 or not call.stream:
+                whole = await self._whole(response, reader)
+                yield Reply(response.status, content_type, whole, Nothing())
+                return
+            if not content_type.lower().startswith(_STREAM):
+                raise UpstreamError("it was asked for a stream and sent something else", sent=True)
+            events = _Events(response, self._profile.between_bytes_s, reader)
+            yield Reply(response.status, content_type, await anext(events), events)
+            if events.ended:
+                await _finish(response)
+
+    def _headers(self, call: Call) -> list[tuple[bytes, bytes]]:
+        """The request's headers but for its credential."""
+        own = [(b"content-type", call.content_type), (b"x-inferworks-call-id", call.id.encode())]
+        named = {name for name, _ in call.headers}
+        fixed = [pair for pair in self._profile.headers if pair[0] not in named]
+        return [*own, *fixed, *call.headers]
+
+    async def _whole(self, response: Response, reader: Reader) -> Chunk:
+        """The answer as one chunk, or a refusal as it came."""
+        profile = self._profile
+        data = await response.read(profile.between_bytes_s, profile.max_answer_bytes)
+        return Chunk(data, last=True) if response.status >= 300 else reader.whole(data)
+
+
+class _Events:
+    """The events of a stream as chunks.
+
+    Not an async generator: what it holds is its reader's, so there is nothing to close when it is left.
+    """
+
+    def __init__(self, response: Response, between_bytes_s: float, reader: Reader) -> None:
+        self.ended = False
+        self._response = response
+        self._between_bytes_s = between_bytes_s
+        self._read = reader.event
+        self._splitter = EventSplitter()
+        self._ready: deque[bytes] = deque()
+
+    def __aiter__(self) -> _Events:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self.ended:
+            raise StopAsyncIteration
+        while not self._ready:
+            piece = await self._response.next_piece(self._between_bytes_s)
+            if not piece:
+                raise UpstreamError("the stream ended before its last event", sent=True)
+            self._ready.extend(_split(self._splitter, piece))
+        chunk = self._read(self._ready.popleft())
+        self.ended = chunk.last
+        return chunk
+
+
+class Nothing:
+    """What follows a whole answer."""
+
+    def __aiter__(self) -> Nothing:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        raise StopAsyncIteration
+
+
+async def _finish(response: Response) -> None:
+    """Read the end of a body whose answer is whole, so that the connection can be kept.
+
+    An end that does not come, or comes badly, costs the connection and nothing else.
+    """
+    with suppress(TimeoutError, UpstreamError):
+        async with asyncio.timeout(_END_S):
+            while await response.next_piece(_END_S):
+                pass
+
+
+def _split(splitter: EventSplitter, piece: bytes) -> list[bytes]:
+    try:
+        return splitter.feed(piece)
+    except ValueError as error:
+        raise UpstreamError(str(error), sent=True) from error

@@ -1,0 +1,125 @@
+"""What OpenAI's chat completions and completions tell, and everybody's who speaks like it.
+
+Two things are taken out unless the client asked for them: the usage event of a stream, and the running
+usage in its other events (`continuous_usage_stats`, an extension of vLLM). Cached tokens are part of the
+prompt's in this dialect, reasoning and audio part of their side's.
+
+Every event is read, though only as far as its usage and its errors (0.3 microseconds each). Rejected:
+looking for `"usage":` in the bytes, which misses an upstream that writes a space after its colons, and
+then a whole stream is billed by estimate.
+
+Source: https://platform.openai.com/docs/api-reference/chat/object
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.errors import UpstreamError
+from inferworks.http.sse import DONE, event_data
+from inferworks.meter.usage import Tokens
+
+Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+"""A number of tokens, as any dialect writes it."""
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: Count | None = 0
+    cache_write_tokens: Count | None = 0
+    audio_tokens: Count | None = 0
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: Count | None = 0
+    audio_tokens: Count | None = 0
+
+
+class Usage(msgspec.Struct):
+    """The `usage` object of a chat completion."""
+
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+
+class _Body(msgspec.Struct):
+    """What we read of an answer or an event; the rest passes unseen."""
+
+    usage: Usage | None = None
+    choices: list[msgspec.Raw] | None = None
+    error: dict[str, msgspec.Raw] | str | None = None
+    service_tier: str | None = None
+
+
+_read_body = msgspec.json.Decoder(_Body).decode
+_read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class ChatReader:
+    """Reads a chat completion, or a completion of the older kind."""
+
+    def __init__(self, call: Call, *, running_usage: bool = False) -> None:
+        """`running_usage` says that the upstream was asked for `continuous_usage_stats`."""
+        self._wants_usage = call.wants_usage
+        self._wants_running = call.wants_running_usage or not running_usage
+
+    def whole(self, data: bytes) -> Chunk:
+        """A whole completion."""
+        body = _read(data)
+        return Chunk(data, _told(body), last=True)
+
+    def event(self, event: bytes) -> Chunk:
+        """One event; the usage event and the running usage stay out unless the client asked."""
+        data = event_data(event)
+        if data == DONE:
+            return Chunk(event, last=True)
+        if not data:
+            return Chunk(event)  # a comment
+        body = _read(data)
+        if body.usage is None:
+            return Chunk(event)
+        told = _told(body)
+        if not body.choices:
+            return Chunk(event if self._wants_usage else b"", told)
+        return Chunk(event if self._wants_running else _without_usage(data), told)
+
+
+def _without_usage(data: bytes) -> bytes:
+    """The event of `data` less its running usage, which only we asked for."""
+    fields = _read_fields(data)
+    del fields["usage"]
+    return b"data: " + msgspec.json.encode(fields) + b"\n\n"
+
+
+def _read(data: bytes) -> _Body:
+    """What an answer or an event tells. UpstreamError when it tells of an error, or nothing readable."""
+    try:
+        body = _read_body(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UpstreamError(f"the answer cannot be read: {error}", sent=True) from error
+    if body.error and not body.choices:
+        raise UpstreamError("the answer broke off with an error", sent=True)
+    return body
+
+
+def _told(body: _Body) -> Told | None:
+    if body.usage is None:
+        return None
+    return Told(tokens_of(body.usage), service_tier=body.service_tier or "")
+
+
+def tokens_of(usage: Usage) -> Tokens:
+    """OpenAI's counts as ours: the details are parts of the totals in both."""
+    prompt = usage.prompt_tokens_details
+    completion = usage.completion_tokens_details
+    return Tokens(
+        input=usage.prompt_tokens,
+        output=usage.completion_tokens,
+        cache_read=(prompt.cached_tokens or 0) if prompt else 0,
+        reasoning=(completion.reasoning_tokens or 0) if completion else 0,
+    )
