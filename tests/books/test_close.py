@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,10 +24,7 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.audit import audit, audit_chain, contains
 from inferworks.books.charge import Charge
 from inferworks.books.close import (
-    Papers,
     close_period,
-    drawn,
-    papers_of,
     reopen_period,
     sealed_paper,
     sealed_papers,
@@ -36,17 +33,19 @@ from inferworks.books.close import (
 from inferworks.books.correction import corrected, replacement, reversal
 from inferworks.books.entry import balances
 from inferworks.books.ledger import Ledger
+from inferworks.books.papers import Arrived, Papers, drawn, papers_of, without_a_lake
 from inferworks.books.period import Period, Status
 from inferworks.books.policy import load_policy
 from inferworks.books.pools import Method
 from inferworks.books.seal import FIRST, Close, body_of, body_of_set, difference
 from inferworks.books.span import Span
-from inferworks.books.statement import Dimension
+from inferworks.books.statement import Dimension, Statement
 from inferworks.books.workings import Rules, shipped_rules
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
 from inferworks.meter.facts import Facts
+from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.testing.books import World, a_charge, a_leg, a_step, a_usage, an_interval, worlds
 
@@ -77,6 +76,19 @@ class Recorded:
         usages = tuple(u for u in self.facts.usages if u.opened_ns < span.end_ns)
         facts = replace(self.facts, usages=usages)
         return Papers(span, "USD", charges, facts, tuple(self.plans), self.policy, self.rules)
+
+    def arrived(self, span: Span, known: Collection[str]) -> Arrived:
+        """The same without rules."""
+        papers = self.papers(span)
+        return Arrived(papers.charges, papers.facts)
+
+    def sealed_facts(self, segments: Sequence[Segment], span: Span) -> Facts:
+        """None: there is no lake."""
+        return without_a_lake(segments, span)
+
+    def drawn(self, papers: Papers) -> Statement:
+        """By the definition."""
+        return drawn(papers)
 
     def conflicts(self, span: Span) -> Mapping[str, str]:
         """What the test put into quarantine."""

@@ -3,8 +3,8 @@
 Three questions, each answered on its own, so that a finding says where to look:
 
 1. *The chain.* Is every record what its hash says, and does each follow the one before?
-2. *What was kept.* Is every part what its hash says, and do the kept inputs under the kept rules give
-   the kept statement, to the last byte?
+2. *What was kept.* Is every part what its hash says, and every segment of the lake that one names, and
+   do the kept inputs under the kept rules give the kept statement, to the last byte?
 3. *What is recorded.* Does everything that was sealed still stand in the books and in the journal, as
    it was? (What is there and was not sealed is late; the open period corrects it.)
 
@@ -18,22 +18,21 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from inferworks.books.close import (
+from inferworks.books.close import with_corrections
+from inferworks.books.correction import corrected
+from inferworks.books.late import booked, with_late
+from inferworks.books.ledger import Ledger, standing
+from inferworks.books.papers import (
     INPUTS,
     OWN,
     PAPER,
     STATEMENT,
     Source,
-    booked,
-    drawn,
+    all_facts,
     inputs_of,
     papers_of,
     prefix_of,
-    with_corrections,
-    with_late,
 )
-from inferworks.books.correction import corrected
-from inferworks.books.ledger import Ledger, standing
 from inferworks.books.period import Period
 from inferworks.books.seal import (
     FIRST,
@@ -46,7 +45,7 @@ from inferworks.books.seal import (
     sha256_of,
 )
 from inferworks.books.statement import Statement
-from inferworks.errors import BooksError, MoneyError
+from inferworks.errors import BooksError, LakeError, MoneyError
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -76,7 +75,7 @@ def audit(ledger: Ledger, source: Source, period: Period | None = None) -> tuple
         before = len(findings)
         findings += _parts(ledger, close)
         if len(findings) == before:
-            findings += _outputs(ledger, records, close)
+            findings += _outputs(ledger, source, records, close)
     if not findings:
         for close in counted:
             if period in (None, close.period):
@@ -130,17 +129,19 @@ def _parts(ledger: Ledger, close: Close) -> Iterator[Finding]:
                 )
 
 
-def _outputs(ledger: Ledger, records: list[Record], close: Close) -> Iterator[Finding]:
-    """Figures that do not come out again from what was kept."""
+def _outputs(
+    ledger: Ledger, source: Source, records: list[Record], close: Close
+) -> Iterator[Finding]:
+    """Figures that do not come out again from what was kept; segments that cannot be read again."""
     name = close.period.name
     try:
-        own = drawn(papers_of(ledger, close))
+        own = source.drawn(papers_of(ledger, close))
         yield from _compared(ledger, close, OWN, own)
         earlier = standing(records[: close.number])
         corrections = []
         for original in close.corrects:
             restated = papers_of(ledger, close, prefix_of(original))
-            now = drawn(restated)
+            now = source.drawn(restated)
             yield from _compared(ledger, close, prefix_of(original) + OWN, now)
             before = booked(ledger, earlier, original)
             _, causes = with_late(before.papers, restated)
@@ -148,7 +149,7 @@ def _outputs(ledger: Ledger, records: list[Record], close: Close) -> Iterator[Fi
                 corrected(original, before.statement, now, causes, close.period.end_ns)
             )
         statement = with_corrections(own, corrections)
-    except (BooksError, MoneyError) as error:
+    except (BooksError, LakeError, MoneyError) as error:
         yield Finding(name, f"cannot be drawn up again: {error}")
         return
     yield from _compared(ledger, close, STATEMENT, statement)
@@ -169,8 +170,15 @@ def _compared(ledger: Ledger, close: Close, part: str, now: Statement) -> Iterat
 def _recorded(
     ledger: Ledger, source: Source, closes: list[Close], period: Period
 ) -> Iterator[Finding]:
-    """Sealed inputs that do not stand in the books, or not as they were."""
+    """Sealed inputs that do not stand in the books, or not as they were.
+
+    Those in segments have been compared already, when the figures were drawn up from them.
+    """
     sealed, recorded = booked(ledger, closes, period).papers, source.papers(period.span)
+    known = {segment.name for segment in sealed.segments}
+    new = tuple(segment for segment in recorded.segments if segment.name not in known)
+    facts = all_facts(msgspec.structs.replace(recorded, segments=new), source.sealed_facts)
+    recorded = msgspec.structs.replace(recorded, facts=facts)
     for one in INPUTS:
         now = {one.key(item): item for item in inputs_of(recorded, one.part)}
         for item in inputs_of(sealed, one.part):

@@ -3,13 +3,13 @@
 Problem. Bills come weeks late, prices and policies change, programs get better. A figure that was
 reported must still never move, and whatever was learned afterwards must still be counted, once.
 
-Decision. A close keeps what the statement was drawn from (`Papers`), the rules, and the statement
+Decision. A close keeps what the statement was drawn from (`papers.py`), the rules, and the statement
 itself, and seals all three (`seal.py`, `ledger.py`). The statement of a closed period is read from its
 seal, for ever. Nothing needs to be told to the close when something late arrives: every open statement
 compares what is recorded for each closed period with what was sealed for it, and what is there and was
-not sealed is *late*. The period is restated with it and the difference is a correction in the open
-period (`correction.py`); the next close seals the restatement, so that it is corrected from there on.
-A bill that arrives between the reading and the sealing is simply late. No lock spans two files.
+not sealed is *late* (`late.py`). The period is restated with it and the difference is a correction in
+the open period (`correction.py`); the next close seals the restatement, so that it is corrected from
+there on. A bill that arrives between the reading and the sealing is simply late. No lock spans two files.
 
 What arrives under a name that is sealed is never late: it would be a change, and `audit.py` finds it.
 
@@ -21,75 +21,31 @@ restating every closed period under today's prices or policy (a new price would 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
-from inferworks.accounts.plan import PricePlan
-from inferworks.books.charge import Charge
-from inferworks.books.correction import Correction, corrected
+from inferworks.books.correction import Correction
+from inferworks.books.late import booked_for, restated, seen_under
 from inferworks.books.ledger import Ledger, standing
+from inferworks.books.papers import (
+    PAPER,
+    STATEMENT,
+    Papers,
+    Source,
+    papers_of,
+    prefix_of,
+    sealed_bodies,
+)
 from inferworks.books.period import Period, Periods, Status, refuse_overlap
 from inferworks.books.placed import placed_sum
 from inferworks.books.policy import MARGINAL, Policy, load_policy
 from inferworks.books.questions import answer
-from inferworks.books.seal import (
-    Body,
-    Close,
-    Reopening,
-    body_of,
-    body_of_json,
-    body_of_set,
-    code_version,
-)
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement, close_span
-from inferworks.books.wallet import NOTHING_PREPAID, Prepaid
-from inferworks.books.workings import Rules, line_order
+from inferworks.books.seal import Body, Close, Reopening, body_of, body_of_json, code_version
+from inferworks.books.statement import Statement
+from inferworks.books.workings import line_order
 from inferworks.errors import BooksError, UserError
-from inferworks.meter.capacity import Activity, Capacity, Step
-from inferworks.meter.facts import Facts
-from inferworks.meter.usage import Usage
-
-Key = Callable[[Any], tuple[object, ...]]
-
-
-class Papers(msgspec.Struct, frozen=True):
-    """Everything that the statement of `span` is drawn from: inputs and rules."""
-
-    span: Span
-    currency: str
-    charges: tuple[Charge, ...]
-    facts: Facts
-    plans: tuple[PricePlan, ...]
-    policy: Policy
-    rules: Rules
-    prepaid: Prepaid = NOTHING_PREPAID
-
-
-class Source(Protocol):
-    """Where papers come from: whatever is recorded now. Implemented by the command line and by tests."""
-
-    def papers(self, span: Span) -> Papers:
-        """Everything recorded for `span`, and the rules in force."""
-        ...
-
-    def conflicts(self, span: Span) -> Mapping[str, str]:
-        """What is in quarantine and may belong to `span`: a name for each, and what is wrong."""
-        ...
-
-    def earliest_ns(self, before_ns: int) -> int | None:
-        """The first moment before `before_ns` for which anything is recorded; None when nothing is."""
-        ...
-
-
-class Booked(NamedTuple):
-    """How a closed period stands: as it was sealed, or as a later close restated it."""
-
-    papers: Papers
-    statement: Statement
 
 
 class Closed(NamedTuple):
@@ -98,29 +54,6 @@ class Closed(NamedTuple):
     record: Close
     sha256: str
     statement: Statement
-
-
-class _Input(NamedTuple):
-    """A kind of input: the part it is sealed as, its type, and what names one of it for ever."""
-
-    part: str
-    kind: type[Any]
-    word: str
-    key: Key
-
-
-INPUTS: Final = (
-    _Input("inputs/charges", Charge, "charge", lambda c: (c.id,)),
-    _Input("inputs/usages", Usage, "call", lambda u: (u.call_id,)),
-    _Input("inputs/steps", Step, "step", lambda s: (s.replica, s.start_ns, s.seq)),
-    _Input("inputs/capacity", Capacity, "capacity", lambda c: (c.replica, c.start_ns, c.state)),
-    _Input("inputs/activities", Activity, "activity", lambda a: (a.source, a.id)),
-    _Input("inputs/plans", PricePlan, "price plan", lambda p: (p.customer, p.effective_ns)),
-)
-POLICY, RULES = "rules/policy", "rules/rules"
-PREPAID = "inputs/prepaid"
-OWN, STATEMENT, PAPER = "outputs/own", "outputs/statement", "outputs/paper"
-"""The statement without corrections of earlier periods; with them; and as it was printed."""
 
 
 def close_period(
@@ -142,17 +75,18 @@ def close_period(
     """
     closes = standing(ledger.records())
     periods = ledger.periods()
-    refuse_out_of_order(period, periods, None if begin else source.earliest_ns(period.start_ns))
+    first = begin or periods.closed  # then nothing lies before that was not closed or left out
+    refuse_out_of_order(period, periods, None if first else source.earliest_ns(period.start_ns))
     conflicts = _conflicts(source, period, closes)
     if conflicts and not accept:
         raise UserError(_conflicts_text(period, conflicts))
     papers = source.papers(period.span)
-    own = drawn(papers)
-    restated = list(_restated(ledger, source, closes, period.end_ns))
-    statement = with_corrections(own, [correction for _, _, correction in restated])
+    own = source.drawn(papers)
+    late = list(restated(ledger, source, closes, period.end_ns))
+    statement = with_corrections(own, [one.correction for one in late])
     bodies = [*sealed_bodies("", papers, own), *_statement_bodies(statement)]
-    for original, booked, _ in restated:
-        bodies += sealed_bodies(prefix_of(original), booked.papers, booked.statement)
+    for one in late:
+        bodies += sealed_bodies(prefix_of(one.period), one.now.papers, one.now.statement)
     number, previous = ledger.head()
     record = Close(
         number=number,
@@ -166,7 +100,7 @@ def close_period(
         begin=begin,
         reason=accept if conflicts else "",
         accepted=tuple(sorted(conflicts)),
-        corrects=tuple(original for original, _, _ in restated),
+        corrects=tuple(one.period for one in late),
         parts=tuple(body.part for body in bodies),
     )
     return Closed(record, ledger.append(record, bodies), statement)
@@ -204,51 +138,43 @@ def reopen_period(
     return record, ledger.append(record)
 
 
-def statement_of(ledger: Ledger, source: Source, period: Period) -> Statement:
+def statement_of(
+    ledger: Ledger, source: Source, period: Period, view: Policy | None = None
+) -> Statement:
     """The statement of `period`: as it was sealed when it is closed, else as it stands now.
 
-    The first open period also carries the corrections of the closed ones. BooksError when a theorem does
-    not hold, or what was sealed is damaged.
+    The first open period also carries the corrections of the closed ones. Under another policy, the
+    `view`, it is drawn up anew from the same papers. BooksError when a theorem does not hold, or what was
+    sealed is damaged; LakeError when a segment is missing or was altered.
     """
-    closes = standing(ledger.records())
-    for close in closes:
-        if close.period == period:
-            return ledger.body(close, STATEMENT).rows(Statement)[0]
-    own = drawn(source.papers(period.span))
-    if closes and period.start_ns == max(close.period.end_ns for close in closes):
-        restated = _restated(ledger, source, closes, period.end_ns)
-        return with_corrections(own, [correction for _, _, correction in restated])
-    return own
+    close = _close_of(ledger, period)
+    if close is not None and (view is None or view.name == close.policy):
+        return ledger.body(close, STATEMENT).rows(Statement)[0]
+    papers = papers_of(ledger, close) if close else source.papers(period.span)
+    if view is not None:
+        papers = msgspec.structs.replace(papers, policy=view)
+    corrections: Iterable[Correction] = booked_for(ledger, source, period)
+    if view is not None:
+        corrections = [seen_under(correction, view) for correction in corrections]
+    return with_corrections(source.drawn(papers), corrections)
 
 
 def sealed_paper(ledger: Ledger, period: Period) -> bytes | None:
     """The statement of a closed period as JSON, byte for byte as it was sealed; None while it is open."""
-    for close in standing(ledger.records()):
-        if close.period == period:
-            return ledger.body(close, PAPER).raw.rstrip(b"\n")
-    return None
+    close = _close_of(ledger, period)
+    return None if close is None else ledger.body(close, PAPER).raw.rstrip(b"\n")
 
 
 def sealed_papers(ledger: Ledger, period: Period) -> Papers | None:
     """What a closed period was drawn from, to draw it up under another policy; None while it is open."""
-    for close in standing(ledger.records()):
-        if close.period == period:
-            return papers_of(ledger, close)
-    return None
+    close = _close_of(ledger, period)
+    return None if close is None else papers_of(ledger, close)
 
 
-def drawn(papers: Papers) -> Statement:
-    """The statement of `papers`, every theorem checked. BooksError when one does not hold."""
-    return close_span(
-        papers.charges,
-        papers.facts,
-        papers.plans,
-        papers.policy,
-        papers.currency,
-        *papers.span,
-        rules=papers.rules,
-        prepaid=papers.prepaid,
-    )
+def _close_of(ledger: Ledger, period: Period) -> Close | None:
+    """The close of `period` that counts; None while it is open."""
+    closes = standing(ledger.records())
+    return next((close for close in closes if close.period == period), None)
 
 
 def with_corrections(own: Statement, corrections: Iterable[Correction]) -> Statement:
@@ -302,102 +228,8 @@ def _open_before(period: Period, periods: Periods, earliest_ns: int | None) -> i
     return None if until_ns == period.start_ns else until_ns
 
 
-def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Papers:
-    """The papers that `close` keeps under `prefix`. BooksError when they are damaged."""
-    inputs = {i.part: ledger.body(close, prefix + i.part).rows(i.kind) for i in INPUTS}
-    period = close.period if not prefix else _corrected_period(close, prefix)
-    return Papers(
-        span=period.span,
-        currency=close.currency,
-        charges=inputs["inputs/charges"],
-        facts=Facts(
-            usages=inputs["inputs/usages"],
-            steps=inputs["inputs/steps"],
-            capacity=inputs["inputs/capacity"],
-            activities=inputs["inputs/activities"],
-        ),
-        plans=inputs["inputs/plans"],
-        policy=_policy_in(ledger.body(close, prefix + POLICY)),
-        rules=ledger.body(close, prefix + RULES).rows(Rules)[0],
-        prepaid=ledger.body(close, prefix + PREPAID).rows(Prepaid)[0],
-    )
-
-
-@lru_cache(maxsize=8)
-def _policy_in(body: Body) -> Policy:
-    """The policy in a part; nearly always that of the close before, so it is read once."""
-    return body.rows(Policy)[0]
-
-
-def booked(ledger: Ledger, closes: Iterable[Close], period: Period) -> Booked:
-    """How the closed `period` stands after all of `closes`."""
-    close, prefix = next(iter(close for close in closes if close.period == period)), ""
-    for later in closes:
-        if period in later.corrects:
-            close, prefix = later, prefix_of(period)
-    statement = ledger.body(close, prefix + OWN).rows(Statement)[0]
-    return Booked(papers_of(ledger, close, prefix), statement)
-
-
-def prefix_of(period: Period) -> str:
-    """Where a later close keeps `period` as it restated it."""
-    return f"corrects/{period.name}/"
-
-
-def sealed_bodies(prefix: str, papers: Papers, own: Statement) -> list[Body]:
-    """Inputs, rules and the statement of a period, as they are sealed."""
-    bodies = [body_of_set(prefix + i.part, inputs_of(papers, i.part)) for i in INPUTS]
-    bodies += [body_of(prefix + POLICY, papers.policy), body_of(prefix + RULES, papers.rules)]
-    bodies.append(body_of(prefix + PREPAID, papers.prepaid))
-    return [*bodies, body_of(prefix + OWN, own)]
-
-
-def inputs_of(papers: Papers, part: str) -> tuple[Any, ...]:
-    """The inputs in `papers` that are sealed as `part`."""
-    name = part.removeprefix("inputs/")
-    inputs: tuple[Any, ...] = getattr(
-        papers if name in ("charges", "plans") else papers.facts, name
-    )
-    return inputs
-
-
-def with_late(sealed: Papers, recorded: Papers) -> tuple[Papers, tuple[str, ...]]:
-    """`sealed` with what is recorded and was not known then, and the names of that, sorted.
-
-    Prices and rules stay those that were sealed.
-    """
-    merged: dict[str, tuple[Any, ...]] = {}
-    names: list[str] = []
-    for one in INPUTS[:-1]:
-        known = inputs_of(sealed, one.part)
-        keys = {one.key(item) for item in known}
-        late = [item for item in inputs_of(recorded, one.part) if one.key(item) not in keys]
-        merged[one.part.removeprefix("inputs/")] = (*known, *late)
-        names += [f"{one.word} {'/'.join(map(str, one.key(item)))}" for item in late]
-    charges = merged.pop("charges")
-    papers = msgspec.structs.replace(sealed, charges=charges, facts=Facts(**merged))
-    return papers, tuple(sorted(names))
-
-
-def _restated(
-    ledger: Ledger, source: Source, closes: list[Close], booked_ns: int
-) -> Iterator[tuple[Period, Booked, Correction]]:
-    """The closed periods for which something came late: restated, and what that corrects."""
-    for period in sorted(close.period for close in closes):
-        before = booked(ledger, closes, period)
-        papers, causes = with_late(before.papers, source.papers(period.span))
-        if causes:
-            now = drawn(papers)
-            correction = corrected(period, before.statement, now, causes, booked_ns)
-            yield period, Booked(papers, now), correction
-
-
 def _statement_bodies(statement: Statement) -> list[Body]:
     return [body_of(STATEMENT, statement), body_of_json(PAPER, statement.to_json())]
-
-
-def _corrected_period(close: Close, prefix: str) -> Period:
-    return next(period for period in close.corrects if prefix_of(period) == prefix)
 
 
 def _conflicts(source: Source, period: Period, closes: Iterable[Close]) -> dict[str, str]:

@@ -14,7 +14,7 @@ makes of it the same value that a journal alone would give.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,19 +94,21 @@ class LakeReader:
         Decodes one row group at a time; what it returns is held whole.
         """
         moment = self.moment(start_ns, end_ns)
+        return joined(moment.unsealed, self.sealed(segments_of(moment), start_ns, end_ns))
 
-        def both(table: str, unsealed: Sequence[F], kind: type[F]) -> Iterator[F]:
-            yield from unsealed
-            for segment in moment.segments[table]:
-                for fact in self._sealed(segment, start_ns, end_ns):
-                    assert isinstance(fact, kind)
-                    yield fact
+    def sealed(self, segments: Iterable[Segment], start_ns: int, end_ns: int) -> Facts:
+        """The facts of the interval in `segments`, whether or not the manifest still names them.
 
+        LakeError when one is missing or is not what was sealed.
+        """
+        found: dict[str, list[Any]] = {name: [] for name in LAKE_TABLES}
+        for segment in segments:
+            found[segment.table] += self._sealed(segment, start_ns, end_ns)
         return Facts(
-            usages=_ordered(both("usage", moment.unsealed.usages, Usage), _by_opening),
-            steps=_ordered(both("step", moment.unsealed.steps, Step), _by_replica),
-            capacity=_ordered(both("capacity", moment.unsealed.capacity, Capacity), _by_state),
-            activities=_ordered(both("activity", moment.unsealed.activities, Activity), _by_id),
+            usages=_ordered(found["usage"], _by_opening),
+            steps=_ordered(found["step"], _by_replica),
+            capacity=_ordered(found["capacity"], _by_state),
+            activities=_ordered(found["activity"], _by_id),
         )
 
     def verify(self) -> Verified:
@@ -135,6 +137,21 @@ class LakeReader:
         table = LAKE_TABLES[segment.table]
         for batch in read_segment(self._lake, segment).iter_batches(ROW_GROUP_ROWS):
             yield from records_of(table, batch.filter(_within(table, batch, start_ns, end_ns)))
+
+
+def segments_of(moment: Moment) -> tuple[Segment, ...]:
+    """The segments of every table of `moment`."""
+    return tuple(segment for segments in moment.segments.values() for segment in segments)
+
+
+def joined(one: Facts, other: Facts) -> Facts:
+    """The facts of both, in order."""
+    return Facts(
+        usages=_ordered((*one.usages, *other.usages), _by_opening),
+        steps=_ordered((*one.steps, *other.steps), _by_replica),
+        capacity=_ordered((*one.capacity, *other.capacity), _by_state),
+        activities=_ordered((*one.activities, *other.activities), _by_id),
+    )
 
 
 def _facts_of(reader: UnsealedReader, start_ns: int, end_ns: int) -> Facts:

@@ -33,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -46,19 +46,12 @@ from inferworks.accounts.plan import PricePlan, plan_at
 from inferworks.books.audit import audit, audit_chain
 from inferworks.books.bills.base import bill_file
 from inferworks.books.charge import Charge, NaturalClass
-from inferworks.books.close import (
-    Papers,
-    booked,
-    close_period,
-    drawn,
-    reopen_period,
-    sealed_paper,
-    statement_of,
-    with_late,
-)
+from inferworks.books.close import close_period, reopen_period, sealed_paper, statement_of
 from inferworks.books.correction import replacement, reversal
 from inferworks.books.drivers import Drivers
+from inferworks.books.late import booked, with_late
 from inferworks.books.ledger import Ledger, standing
+from inferworks.books.papers import Arrived, Papers, drawn, without_a_lake
 from inferworks.books.period import Period, corrects, posting_period
 from inferworks.books.policy import Policy, load_policy
 from inferworks.books.pools import Method
@@ -73,6 +66,7 @@ from inferworks.ids import CustomerId
 from inferworks.meter.activity import sort_out
 from inferworks.meter.capacity import Activity, State
 from inferworks.meter.facts import Facts
+from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.record import Record
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import Outcome, Tokens, Usage
@@ -198,6 +192,19 @@ class World:
             facts = reads.facts(max(0, span.start_ns - _LEAD_NS), span.end_ns)
         charges = tuple(self.disk.books.charges(*span))
         return Papers(span, "USD", charges, facts, tuple(self.plans), self.policy, self.rules)
+
+    def arrived(self, span: Span, known: Collection[str]) -> Arrived:
+        """The same without rules; a world has no lake."""
+        papers = self.papers(span)
+        return Arrived(papers.charges, papers.facts)
+
+    def sealed_facts(self, segments: Sequence[Segment], span: Span) -> Facts:
+        """None: a world has no lake."""
+        return without_a_lake(segments, span)
+
+    def drawn(self, papers: Papers) -> Statement:
+        """By the definition."""
+        return drawn(papers)
 
     def conflicts(self, span: Span) -> Mapping[str, str]:
         """The bill lines in quarantine that may belong to `span`."""

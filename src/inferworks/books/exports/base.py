@@ -26,6 +26,7 @@ import msgspec
 
 from inferworks.books.allocate import Allocated, Allocation
 from inferworks.books.charge import Function
+from inferworks.books.late import Later
 from inferworks.books.policy import Policy
 from inferworks.books.statement import Statement, draw_up
 from inferworks.books.workings import Workings
@@ -44,6 +45,8 @@ class Books(msgspec.Struct, frozen=True):
     policy: Policy
     seller: str
     """Who we are: the issuer of our customers' bills."""
+    later: tuple[Later, ...] = ()
+    """What later periods book for a closed one: told beside its figures, and never part of them."""
 
     def function_of(self, part: Allocation) -> Function:
         """The accounting function that the policy gives `part`."""

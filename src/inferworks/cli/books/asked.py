@@ -7,23 +7,20 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
-import msgspec
 
-from inferworks.books.close import Papers, sealed_papers
+from inferworks.books.late import Later
 from inferworks.books.statement import Statement
-from inferworks.books.validate import validate
-from inferworks.books.workings import Workings, work_out
+from inferworks.books.workings import Workings
 from inferworks.cli.books.engines import EngineName
-from inferworks.cli.books.papers import drawn_up, moments, policy_of, worked_out
+from inferworks.cli.books.papers import drawn_up, moments, worked_out, worked_out_of
 from inferworks.cli.books.sources import (
-    RecordedSource,
-    open_ledger,
+    later_corrections,
     paper_of_period,
+    papers_of_period,
     statement_of_period,
 )
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.config import Config
-from inferworks.errors import BooksError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -70,32 +67,12 @@ class Asked(NamedTuple):
         if self.period is None:
             span = moments(self.from_text, self.to_text)
             return worked_out(self.config, self._policy, self.pools_path, *span)
-        papers = self._papers(self.period)
-        workings = work_out(
-            papers.charges,
-            papers.facts,
-            papers.plans,
-            papers.policy,
-            papers.currency,
-            papers.span,
-            papers.rules,
-            papers.prepaid,
-        )
-        try:
-            validate(workings)
-        except BooksError as error:
-            raise click.ClickException(f"no statement can be drawn up: {error}") from error
-        return workings
+        papers = papers_of_period(self.config, self.period, self.policy, self.pools_path)
+        return worked_out_of(papers)
 
-    def _papers(self, name: str) -> Papers:
-        with open_ledger(self.config, read_only=True) as ledger:
-            period = ledger.periods().named(name)
-            sealed = sealed_papers(ledger, period)
-        source = RecordedSource(self.config, self.policy, self.pools_path)
-        papers = sealed or source.papers(period.span)
-        if self.policy is None:
-            return papers
-        return msgspec.structs.replace(papers, policy=policy_of(self.config, self.policy))
+    def later(self) -> tuple[Later, ...]:
+        """What later periods book for the one asked for; nothing unless that is closed."""
+        return () if self.period is None else later_corrections(self.config, self.period)
 
     @property
     def _policy(self) -> str:

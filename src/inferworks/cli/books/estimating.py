@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from inferworks.books.charge import Charge
-from inferworks.books.close import INPUTS
 from inferworks.books.ledger import Ledger, standing
+from inferworks.books.papers import INPUTS
 from inferworks.books.pools import CostPool, DriverKind, pool_of
 from inferworks.books.provisional import (
     Accuracy,

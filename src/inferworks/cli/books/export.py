@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import msgspec
 
-from inferworks.books.close import sealed_papers
 from inferworks.books.exports.base import Books, ExportFile, books_of, write_files
-from inferworks.books.policy import load_policy
 from inferworks.cli.books.formats import FORMATS, exporter
-from inferworks.cli.books.papers import moments, parts_of, worked_out
-from inferworks.cli.books.sources import RecordedSource, open_ledger, statement_of_period
+from inferworks.cli.books.papers import moments, worked_out, worked_out_of
+from inferworks.cli.books.sources import (
+    later_corrections,
+    papers_of_period,
+    statement_of_period,
+)
 from inferworks.cli.options import config_option, data_option, read_config
 from inferworks.config import Config
 from inferworks.errors import UserError
@@ -84,15 +85,10 @@ def read_books(
 
 def _books_of_period(config: Config, policy: str | None, name: str, seller: str) -> Books:
     """The books of the period called `name`, as sealed when it is closed, with its corrections."""
-    with open_ledger(config, read_only=True) as ledger:
-        period = ledger.periods().named(name)
-        papers = sealed_papers(ledger, period)
-    if papers is None:
-        papers = RecordedSource(config, policy).papers(period.span)
-    elif policy is not None:
-        papers = msgspec.structs.replace(papers, policy=load_policy(policy))
+    papers = papers_of_period(config, name, policy, None)
     statement = statement_of_period(config, name, policy, None)
-    return Books(statement, parts_of(papers), papers.policy, seller)
+    later = later_corrections(config, name)
+    return Books(statement, worked_out_of(papers).allocated, papers.policy, seller, later)
 
 
 def put_out(files: Sequence[ExportFile], out: Path | None, form: str) -> None:

@@ -9,10 +9,9 @@ import click
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.allocate import Allocated
 from inferworks.books.bills.base import parse_moment_ns
 from inferworks.books.charge import Charge
-from inferworks.books.close import Papers
+from inferworks.books.papers import Papers, SealedFacts
 from inferworks.books.policy import Policy, load_policy
 from inferworks.books.pools import default_pools, read_pools
 from inferworks.books.provisional import Accuracy
@@ -29,7 +28,7 @@ from inferworks.config import Config
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake import LakeReader
+from inferworks.meter.lake import LakeReader, segments_of
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.units import NS_PER_SECOND
 
@@ -68,6 +67,25 @@ def worked_out(
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
 
 
+def worked_out_of(papers: Papers) -> Workings:
+    """The validated workings of `papers` that have all their facts at hand."""
+    workings = work_out(
+        papers.charges,
+        papers.facts,
+        papers.plans,
+        papers.policy,
+        papers.currency,
+        papers.span,
+        papers.rules,
+        papers.prepaid,
+    )
+    try:
+        validate(workings)
+    except BooksError as error:
+        raise click.ClickException(f"no statement can be drawn up: {error}") from error
+    return workings
+
+
 def wanted_span(start_ns: int | None, end_ns: int | None) -> Span:
     """The span asked for; an end that was not given is that of all time."""
     return Span(
@@ -89,36 +107,41 @@ def policy_of(config: Config, name: str) -> Policy:
     return load_policy(name, Path(config.data.folder) / "policies")
 
 
-def gathered(config: Config, policy: str, pools_path: Path | None, span: Span) -> Papers:
-    """Everything recorded for `span` and the rules in force: what a close seals."""
+def gathered(
+    config: Config, policy: str, pools_path: Path | None, span: Span, read: SealedFacts
+) -> Papers:
+    """Everything recorded for `span` and the rules in force: what a close seals.
+
+    The facts that the lake has sealed are named by their segments, which `read` reads.
+    """
     folder = DataFolder(Path(config.data.folder))
     charges, currency = charges_of(folder, span, config.books.currency)
-    facts, rules = _facts(config, folder, span), rules_of(pools_path)
-    charges += estimated(folder, charges, facts.usages, rules.pools, span, currency).booked
+    moment, rules = lake_reader(config, folder).moment(*around(span)), rules_of(pools_path)
+    segments = tuple(sorted(segments_of(moment), key=lambda segment: segment.name))
+    usages = (*moment.unsealed.usages, *read(segments, span).usages)
+    charges += estimated(folder, charges, usages, rules.pools, span, currency).booked
     plans = plans_of(folder)
     return Papers(
         span=span,
         currency=currency,
         charges=tuple(charges),
-        facts=facts,
+        facts=moment.unsealed,
         plans=tuple(plans),
         policy=policy_of(config, policy),
         rules=rules,
         prepaid=prepaid_for(config, folder, plans, span, currency),
+        segments=segments,
     )
 
 
-def parts_of(papers: Papers) -> tuple[Allocated, ...]:
-    """The charges of `papers`, cut to their span, and the parts of each."""
-    return work_out(
-        papers.charges,
-        papers.facts,
-        papers.plans,
-        papers.policy,
-        papers.currency,
-        papers.span,
-        papers.rules,
-    ).allocated
+def around(span: Span) -> Span:
+    """`span` and the time before it in which a call that uses it may have been opened."""
+    return Span(max(0, span.start_ns - LONGEST_CALL_NS), span.end_ns)
+
+
+def lake_reader(config: Config, folder: DataFolder) -> LakeReader:
+    """The lake of `folder` together with its journal."""
+    return LakeReader(lake_at(config.lake.url or str(folder.lake)), folder.journal)
 
 
 def estimates_of(config: Config, start_ns: int | None, end_ns: int | None) -> tuple[Accuracy, ...]:
@@ -141,8 +164,7 @@ def charges_of(folder: DataFolder, span: Span, currency: str) -> tuple[list[Char
 
 def _facts(config: Config, folder: DataFolder, span: Span) -> Facts:
     """The meter's facts for `span`, sealed or not; none when nothing was ever served here."""
-    reader = LakeReader(lake_at(config.lake.url or str(folder.lake)), folder.journal)
-    return reader.facts(max(0, span.start_ns - LONGEST_CALL_NS), span.end_ns)
+    return lake_reader(config, folder).facts(*around(span))
 
 
 def plans_of(folder: DataFolder) -> list[PricePlan]:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from inferworks.books.charge import Charge
-from inferworks.books.close import Papers, drawn, sealed_paper, sealed_papers, statement_of
+from inferworks.books.close import sealed_paper, sealed_papers, statement_of
+from inferworks.books.late import Later, corrected_later
 from inferworks.books.ledger import Ledger, standing
+from inferworks.books.papers import Arrived, Papers, all_facts, drawn
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, whole_span
 from inferworks.books.store import BookStore
-from inferworks.cli.books.papers import gathered, policy_of
+from inferworks.cli.books.papers import (
+    around,
+    charges_of,
+    gathered,
+    lake_reader,
+    policy_of,
+)
 from inferworks.config import Config
 from inferworks.errors import DataFolderError
 from inferworks.folder import DataFolder
+from inferworks.meter.facts import Facts
+from inferworks.meter.lake import LakeReader, joined, segments_of
+from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Quarantined
 
@@ -33,10 +44,34 @@ class RecordedSource:
         self._policy = policy or config.books.policy
         self._pools_path = pools_path
         self._folder = DataFolder(Path(config.data.folder))
+        self._read: tuple[tuple[tuple[str, ...], Span], Facts] | None = None
 
     def papers(self, span: Span) -> Papers:
         """Everything recorded for `span`, and the rules in force."""
-        return gathered(self._config, self._policy, self._pools_path, span)
+        return gathered(self._config, self._policy, self._pools_path, span, self.sealed_facts)
+
+    def arrived(self, span: Span, known: Collection[str]) -> Arrived:
+        """What is recorded for `span`, without the facts in the segments called `known`."""
+        charges, _ = charges_of(self._folder, span, self._config.books.currency)
+        moment = self._lake.moment(*around(span))
+        new = [segment for segment in segments_of(moment) if segment.name not in known]
+        sealed = self._lake.sealed(new, *around(span))
+        return Arrived(tuple(charges), joined(moment.unsealed, sealed))
+
+    def sealed_facts(self, segments: Sequence[Segment], span: Span) -> Facts:
+        """The facts of `span` in `segments`; LakeError when one is missing or was altered.
+
+        Keeps what it read last: the estimates and the statement of a period read the same.
+        """
+        asked = (tuple(segment.name for segment in segments), span)
+        if self._read is None or self._read[0] != asked:
+            self._read = None  # let the last ones go first
+            self._read = asked, self._lake.sealed(segments, *around(span))
+        return self._read[1]
+
+    def drawn(self, papers: Papers) -> Statement:
+        """The statement of `papers`."""
+        return drawn(papers, self.sealed_facts)
 
     def conflicts(self, span: Span) -> dict[str, str]:
         """Bill lines and facts in quarantine that may belong to `span`."""
@@ -51,9 +86,18 @@ class RecordedSource:
 
     def earliest_ns(self, before_ns: int) -> int | None:
         """The first moment before `before_ns` for which anything is recorded."""
-        papers = self.papers(Span(0, before_ns))
-        span = whole_span(papers.charges, papers.facts)
+        arrived = self.arrived(Span(0, before_ns), ())
+        span = whole_span(arrived.charges, arrived.facts)
         return span.start_ns if span.length_ns else None
+
+    def whole(self, papers: Papers) -> Papers:
+        """`papers` with the facts of their segments among the others."""
+        facts = all_facts(papers, self.sealed_facts)
+        return msgspec.structs.replace(papers, facts=facts, segments=())
+
+    @property
+    def _lake(self) -> LakeReader:
+        return lake_reader(self._config, self._folder)
 
 
 def open_ledger(config: Config, *, read_only: bool) -> Ledger:
@@ -80,13 +124,29 @@ def statement_of_period(
     A closed period under another policy than it was closed under is drawn up from what was sealed.
     """
     source = RecordedSource(config, policy, pools_path)
+    view = None if policy is None else policy_of(config, policy)
+    with open_ledger(config, read_only=True) as ledger:
+        return statement_of(ledger, source, ledger.periods().named(name), view)
+
+
+def papers_of_period(
+    config: Config, name: str, policy: str | None, pools_path: Path | None
+) -> Papers:
+    """What the period called `name` is drawn from, all its facts at hand: as sealed, or as recorded."""
+    source = RecordedSource(config, policy, pools_path)
     with open_ledger(config, read_only=True) as ledger:
         period = ledger.periods().named(name)
-        papers = sealed_papers(ledger, period) if policy is not None else None
-        if papers is None or papers.policy.name == policy:
-            return statement_of(ledger, source, period)
-        wanted = policy_of(config, policy or papers.policy.name)
-        return drawn(msgspec.structs.replace(papers, policy=wanted))
+        papers = sealed_papers(ledger, period) or source.papers(period.span)
+    if policy is not None:
+        papers = msgspec.structs.replace(papers, policy=policy_of(config, policy))
+    return source.whole(papers)
+
+
+def later_corrections(config: Config, name: str) -> tuple[Later, ...]:
+    """What later periods book for the closed period called `name`; none while it is open."""
+    with open_ledger(config, read_only=True) as ledger:
+        period = ledger.periods().named(name)
+        return corrected_later(ledger, RecordedSource(config), period)
 
 
 def paper_of_period(config: Config, name: str, policy: str | None) -> bytes | None:
