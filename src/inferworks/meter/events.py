@@ -25,7 +25,16 @@ from msgspec import Meta
 
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, OfferId, ProjectId
 from inferworks.meter.capacity import Activity
-from inferworks.meter.usage import Confidence, Leg, Outcome, Tokens, Usage
+from inferworks.meter.usage import (
+    LONGEST_END_USER,
+    NO_ITEMS,
+    Confidence,
+    Items,
+    Leg,
+    Outcome,
+    Tokens,
+    Usage,
+)
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
 
@@ -40,6 +49,14 @@ EventName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 _Natural: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
 """Few enough that millions of them sum to what 64 bits hold."""
+_Short: TypeAlias = Annotated[str, Meta(max_length=64)]
+Currency: TypeAlias = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+"""An ISO 4217 code."""
+
+_TOKEN_FIELDS: Final = tuple(f"{name}_tokens" for name in Tokens.__struct_fields__)
+_ITEM_FIELDS: Final = Items.__struct_fields__
+_LEG_FIELDS: Final = ("service_tier", "told_cost_pico", "told_currency", "ended_by")
+"""What the data of a call has of its leg under the same names."""
 
 
 class ActivityData(msgspec.Struct, frozen=True):
@@ -55,8 +72,8 @@ class ActivityData(msgspec.Struct, frozen=True):
     description: Annotated[str, Meta(max_length=1024)] = ""
 
 
-class CallData(msgspec.Struct, frozen=True):
-    """The `data` of a call. `cache_read_tokens` are part of the input, `reasoning_tokens` of the output."""
+class CallData(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The `data` of a call: counts as in `Tokens` and `Items`, where every part is in its whole."""
 
     provider: EventName
     model: EventName
@@ -77,6 +94,22 @@ class CallData(msgspec.Struct, frozen=True):
     region: Annotated[str, Meta(max_length=256)] = ""
     outcome: Outcome = Outcome.ANSWERED
     status: Annotated[int, Meta(ge=0, le=999)] = 200
+    cache_write_tokens: _Count = 0
+    cache_write_1h_tokens: _Count = 0
+    input_audio_tokens: _Count = 0
+    output_audio_tokens: _Count = 0
+    input_image_tokens: _Count = 0
+    output_image_tokens: _Count = 0
+    images: _Count = 0
+    audio_ms: _Count = 0
+    characters: _Count = 0
+    searches: _Count = 0
+    service_tier: _Short = ""
+    told_cost_pico: _Natural | None = None
+    """What the provider itself says the call cost, in picounits of `told_currency`."""
+    told_currency: Currency = "USD"
+    ended_by: _Short = ""
+    end_user: Annotated[str, Meta(max_length=LONGEST_END_USER)] = ""
 
 
 def name_of(report: Reported) -> tuple[str, str]:
@@ -117,9 +150,10 @@ def call_of(source: str, id_: str, data: CallData) -> Usage:
     _check_times(data)
     if data.customer is None or data.purpose is None:
         raise ValueError("it names no customer or no purpose")
-    if data.cache_read_tokens > data.input_tokens or data.reasoning_tokens > data.output_tokens:
-        raise ValueError("it has more cached or reasoning tokens than tokens of that direction")
     leg = _leg(data)
+    flaw = leg.tokens.flaw()
+    if flaw is not None:
+        raise ValueError(f"its tokens contradict themselves: {flaw}")
     return Usage(
         call_id=reported_call_id(source, id_),
         customer=CustomerId(data.customer),
@@ -140,6 +174,8 @@ def call_of(source: str, id_: str, data: CallData) -> Usage:
         request_bytes=data.request_bytes,
         response_bytes=data.response_bytes,
         legs=(leg,),
+        items=leg.items,
+        end_user=data.end_user,
     )
 
 
@@ -167,15 +203,20 @@ def _leg(data: CallData) -> Leg:
         ended_ns=data.end_ns,
         outcome=data.outcome,
         status=data.status,
-        tokens=Tokens(
-            input=data.input_tokens,
-            output=data.output_tokens,
-            cache_read=data.cache_read_tokens,
-            reasoning=data.reasoning_tokens,
-        ),
+        tokens=Tokens(*(getattr(data, name) for name in _TOKEN_FIELDS)),
         confidence=Confidence.REPORTED,
         region=data.region,
+        items=_items(data),
+        service_tier=data.service_tier,
+        told_cost_pico=data.told_cost_pico,
+        told_currency=data.told_currency,
+        ended_by=data.ended_by,
     )
+
+
+def _items(data: CallData) -> Items:
+    counts = [getattr(data, name) for name in _ITEM_FIELDS]
+    return Items(*counts) if any(counts) else NO_ITEMS
 
 
 def _activity_data(activity: Activity) -> ActivityData:
@@ -201,16 +242,16 @@ def _call_data(usage: Usage) -> CallData:
         customer=usage.customer,
         purpose=usage.purpose,
         project=usage.project,
-        input_tokens=usage.tokens.input,
-        output_tokens=usage.tokens.output,
-        cache_read_tokens=usage.tokens.cache_read,
-        reasoning_tokens=usage.tokens.reasoning,
         request_bytes=usage.request_bytes,
         response_bytes=usage.response_bytes,
         endpoint=usage.endpoint,
         region=leg.region,
         outcome=usage.outcome,
         status=usage.status,
+        end_user=usage.end_user,
+        **dict(zip(_TOKEN_FIELDS, msgspec.structs.astuple(usage.tokens), strict=True)),
+        **msgspec.structs.asdict(usage.items),
+        **{name: getattr(leg, name) for name in _LEG_FIELDS},
     )
 
 

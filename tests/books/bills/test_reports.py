@@ -14,6 +14,7 @@ from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.reports import read_reports
 from inferworks.errors import BillError
 from inferworks.meter.events import Reported
+from inferworks.meter.usage import Items, Tokens, Usage
 
 CALL = "id,provider,model,customer,purpose,start,end,input_tokens,cache_read_tokens,outcome\n"
 ROW = "1,openai,gpt-5,acme,serve-paid,2026-11-21T09:00:00Z,2026-11-21T09:00:04Z,812,12,answered\n"
@@ -49,7 +50,7 @@ def read(text: str) -> tuple[list[Reported], list[str]]:
         (("812", "8.5"), "column input_tokens: '8.5': must be a whole number, zero or more"),
         (("812", "-1"), "column input_tokens: '-1': must be a whole number, zero or more"),
         (("812", "9" * 17), "column input_tokens"),
-        ((",812,12,", ",812,813,"), "more cached or reasoning tokens"),
+        ((",812,12,", ",812,813,"), "cache_read 813 is more than input 812"),
         (("answered", "lost"), "column outcome"),
         (("serve-paid", "fun"), "column purpose"),
         (("acme", ""), "names no customer"),
@@ -65,6 +66,22 @@ def test_what_is_wrong_with_a_call_is_said(change: tuple[Any, ...], reason: str)
     assert any(reason in problem and problem.startswith("f, line 2") for problem in problems), (
         problems
     )
+
+
+def test_a_call_may_have_whatever_a_bill_is_made_of() -> None:
+    """Columns of a call file become tokens by kind, items, and the cost that the provider told."""
+    header = CALL.replace("outcome", "cache_write_tokens,images,told_cost,ended_by,end_user")
+    reports, problems = read(header + ROW.replace("answered", "300,2,0.0125,drain,ann"))
+    assert problems == []
+    [usage] = reports
+    assert isinstance(usage, Usage)
+    [leg] = usage.legs
+    assert usage.tokens == leg.tokens == Tokens(input=812, cache_read=12, cache_write=300)
+    assert usage.items == leg.items == Items(images=2)
+    assert (leg.told_cost_pico, leg.told_currency) == (12_500_000_000, "USD")
+    assert (leg.ended_by, usage.end_user) == ("drain", "ann")
+    _, problems = read(header + ROW.replace("answered", "300,2,-1,drain,ann"))
+    assert problems == ["f, line 2, column told_cost: '-1': must be at least 0"]
 
 
 def test_a_quantity_beyond_63_bits_is_said() -> None:

@@ -52,12 +52,15 @@ STORAGE: Final = "storage"
 _PICO_PER_NS: Final = 1000
 _COUNTS: Final = (
     "input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens", "request_bytes",
-    "response_bytes", "status",
+    "response_bytes", "status", "cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens",
+    "output_audio_tokens", "input_image_tokens", "output_image_tokens", "images", "audio_ms",
+    "characters", "searches",
 )  # fmt: skip
 _WORDS: Final = (
     "provider", "model", "customer", "purpose", "project", "endpoint", "region", "outcome",
+    "service_tier", "told_currency", "ended_by", "end_user",
 )  # fmt: skip
-_COLUMN_OF: Final = {"start_ns": "start", "end_ns": "end"}
+_COLUMN_OF: Final = {"start_ns": "start", "end_ns": "end", "told_cost_pico": "told_cost"}
 
 
 class Event(NamedTuple):
@@ -144,7 +147,8 @@ def _call(cells: Cells) -> Event:
     start_ns, end_ns = _span(cells)
     counts = {name: _count(cells, name) for name in _COUNTS if cells.optional(name)}
     words = {name: cells.optional(name) for name in _WORDS}
-    data = {**words, **counts, "start_ns": start_ns, "end_ns": end_ns}
+    told = {"told_cost_pico": cells.amount_pico("told_cost")} if cells.optional("told_cost") else {}
+    data = {**words, **counts, **told, "start_ns": start_ns, "end_ns": end_ns}
     return Event(CALL_TYPE, cells.optional("source") or "", cells.text("id"), data)
 
 
@@ -230,7 +234,7 @@ def _seconds_ns(cells: Cells) -> int:
     return duration_ns
 
 
-_NUMBERS = frozenset({*_COUNTS, "start_ns", "end_ns", "quantity"})
+_NUMBERS = frozenset({*_COUNTS, "start_ns", "end_ns", "quantity", "told_cost_pico"})
 
 KINDS: Final = (
     Kind(
