@@ -14,7 +14,7 @@ import pytest
 
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.errors import JournalError
-from inferworks.http.server import ClientGone, Connection, Exchange
+from inferworks.http.server import ClientGone, Connection, Exchange, RequestHead
 from inferworks.meter.record import Record
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import Confidence, Opened, Outcome, Tokens, Usage
@@ -345,7 +345,9 @@ def test_a_client_found_gone_when_written_to(
         async with open_door(StubProvider()) as house:
             fields = {b"authorization": f"Bearer {house.secret}".encode()}
             line = cast(Connection, Deaf(writes))
-            exchange = Exchange(line, "POST", CHAT.encode(), fields, msgspec.json.encode(body))
+            exchange = Exchange(
+                line, RequestHead("POST", CHAT, "", fields), msgspec.json.encode(body)
+            )
             answering = asyncio.ensure_future(house.server.handler(exchange))
             await asyncio.wait({answering})
             assert answering.cancelled() or isinstance(answering.exception(), ClientGone)

@@ -1,0 +1,505 @@
+"""One client's connection: bytes in, exchanges run one after the other, bytes out.
+
+Requests are answered one at a time per connection, so pipelining cannot multiply work: what comes while
+one runs is kept unparsed up to `_BACKLOG_BYTES`, and only beyond that is the socket left unread (unread,
+it could not tell of a client that leaves).
+
+Handlers run in one task per connection, made with its first request and ended with the connection.
+When the client leaves, that task is cancelled, at once and once: leaving its `async with` blocks is where
+records are written. A client that closes only its sending half has left too, since nothing tells the two
+apart. What a handler sets in a context variable stays set for the next request of its connection.
+
+A handler that fails before it answered is answered for with 500; one that fails in the middle of its
+answer has its connection cut, so that half an answer never looks like a whole one.
+
+Rejected. A task per exchange: a task is entered into asyncio's list of all tasks by a weak reference in
+Python, which costs 2 microseconds a call; waking one that waits costs 0.4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import cast
+
+import httptools
+
+from inferworks.http.exchange import ClientGone, Exchange, Handler, RequestHead
+from inferworks.http.heads import Headers, KnownHead, field_lines, learn
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_SINGLE = frozenset(
+    {
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"transfer-encoding",
+        b"x-api-key",
+    }
+)
+_UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade"})  # never recognised
+_PARSE_BYTES = 16 * 1024  # parsed at a time, so that few pipelined requests are ever held parsed
+_BACKLOG_BYTES = 64 * 1024  # read ahead of a running exchange before the socket is left unread
+_WRITE_BYTES = 256 * 1024  # handed to the socket at a time: a slow reader has a timeout for each
+_LENGTH_BYTES = 20  # by how much a content length may be longer than the one of a known head
+_LINGER_S = 2.0  # for a refused client to read why
+_NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may ask of the server."""
+
+    body_bytes: int = 20 * 1024 * 1024
+    header_bytes: int = 64 * 1024
+    connections: int = 10_000
+    request_timeout_s: float = 30.0
+    keep_alive_s: float = 75.0
+    write_timeout_s: float = 30.0
+
+
+def plain_refusal(status: int, message: str) -> tuple[bytes, bytes]:
+    """The content type and body of a refusal by the server itself."""
+    return b"text/plain; charset=utf-8", f"{status} {message}\n".encode()
+
+
+Refusal = Callable[[int, str], tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the connections of one server share."""
+
+    handler: Handler
+    limits: Limits
+    refusal: Refusal
+    report: Callable[[BaseException], None]
+    """Hears of every exception that a handler let escape."""
+    something_ended: Callable[[], None]
+    """Hears when a connection or a handler has ended."""
+    connections: set[Connection] = field(default_factory=set)
+    running: set[Connection] = field(default_factory=set)
+    """Where a handler runs; for a while that may be one whose client has left."""
+    closing: bool = False
+    _starts: dict[int, bytes] = field(default_factory=dict)
+
+    def stamp(self) -> None:
+        """Answers carry the present second from now on."""
+        self._starts.clear()
+
+    def start_of(self, status: int) -> bytes:
+        """The first lines of an answer: its status and the date."""
+        start = self._starts.get(status)
+        if start is None:
+            reason = _REASONS.get(status, b"Unknown")
+            date = formatdate(usegmt=True).encode()
+            start = b"HTTP/1.1 %d %b\r\ndate: %b\r\n" % (status, reason, date)
+            self._starts[status] = start
+        return start
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection. The event loop calls the first five methods, the parser the `on_` ones."""
+
+    _asked: RequestHead
+    """What the last request said before its body."""
+    _target: bytes
+    _headers: dict[bytes, bytes]
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._loop = asyncio.get_running_loop()
+        self._limits = shared.limits
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._known: KnownHead[RequestHead] | None = None
+        """The head of the last request that came in one segment, if it can be recognised."""
+        self._backlog = bytearray()
+        self._waiting: deque[Exchange] = deque()
+        self._exchange: Exchange | None = None
+        """What is being answered; nothing else is read meanwhile."""
+        self._task: asyncio.Task[None] | None = None
+        self._turn: asyncio.Future[None] | None = None
+        """What the task waits for when there is nothing to answer."""
+        self._writable: asyncio.Future[None] | None = None
+        self._deaf = False
+        """Whether what else this client sends is ignored: its last request was read, or refused."""
+        self._refusal: tuple[int, str] | None = None
+        """A refusal whose turn comes after the exchanges before it."""
+        self._reset()
+        self._receiving = False
+        self.deadline: float = self._loop.time() + self._limits.keep_alive_s
+
+    # --- what the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accept the connection, or turn it away when there are too many."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._shared.connections.add(self)
+        if self._shared.closing:
+            self._close()
+        elif len(self._shared.connections) > self._limits.connections:
+            self._refuse(503, "too many connections; try again later")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client left: whatever runs for it is cancelled now."""
+        self._transport = None
+        self._waiting.clear()
+        self._backlog.clear()
+        if self._task is not None:
+            self._task.cancel()
+        self._shared.connections.discard(self)
+        self._shared.something_ended()
+
+    def eof_received(self) -> None:
+        """The client will send no more: it leaves, and waits for no running answer."""
+        if self._exchange is not None:
+            self.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, or keep it until the running exchange is answered."""
+        if self._deaf:
+            return
+        if self._exchange is not None:
+            self._keep(data)
+        elif self._receiving or not self._recognise(data):
+            self._parse(data)
+
+    def pause_writing(self) -> None:
+        """The client's socket is full."""
+        self._writable = self._loop.create_future()
+        self.deadline = self._loop.time() + self._limits.write_timeout_s
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+        if self._exchange is not None:
+            self.deadline = _NEVER
+
+    # --- reading requests
+
+    def _recognise(self, data: bytes) -> bool:
+        """Run the request in `data` if its head is the one before's; the parser need not see it."""
+        known = self._known
+        if known is None:
+            return False
+        body = known.body_in(data)
+        if body is None or len(body) > self._limits.body_bytes:
+            return False
+        self._run(Exchange(self, known.said, body))
+        return True
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser, but no further than the request that is to run next."""
+        parser = None if self._receiving else self._parser
+        for start in range(0, len(data), _PARSE_BYTES):
+            if self._deaf:
+                return
+            if self._exchange is not None:
+                self._keep(data[start:])
+                return
+            self._feed(data[start : start + _PARSE_BYTES])
+        if parser is self._parser:
+            self._known = self._learned(data)
+
+    def _learned(self, data: bytes) -> KnownHead[RequestHead] | None:
+        """The head of the request that runs, if that is all that `data` holds."""
+        if self._receiving or self._waiting or self._deaf or self._exchange is None:
+            return None
+        if self._headers.keys() & _UNUSUAL:
+            return None
+        if self._header_bytes + _LENGTH_BYTES > self._limits.header_bytes:
+            return None
+        return learn(data, self._headers.get(b"content-length"), self._asked)
+
+    def _keep(self, data: bytes) -> None:
+        """Keep what was sent ahead; when it is much, read no more for now."""
+        self._backlog += data
+        if len(self._backlog) > _BACKLOG_BYTES and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _feed(self, data: bytes) -> None:
+        """Feed the parser; a message it cannot read is answered with 400 and the end."""
+        self._unread_bytes += len(data)
+        declined_at = -1
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            declined_at = offer.args[0]
+        except httptools.HttpParserError as error:
+            match error.__context__:
+                case _Refused(status=status, message=message):
+                    self._refuse(status, message)
+                case _:
+                    self._refuse(400, "this is not a well-formed HTTP/1.1 request")
+        if declined_at >= 0:
+            self._read_without_upgrade(data[declined_at:])
+        elif self._receiving and self._unread_bytes > self._limits.header_bytes:
+            self._refuse(431, f"the headers are larger than {self._limits.header_bytes} bytes")
+
+    def _read_without_upgrade(self, rest: bytes) -> None:
+        """Decline an offer of another protocol: read the request again as if it had not been made.
+
+        The parser takes all that follows such an offer for the other protocol, the body included; Java's
+        HTTP client makes one (`upgrade: h2c`) with every first POST.
+        """
+        method = self._parser.get_method()
+        version = self._parser.get_http_version().encode()
+        kept = [pair for pair in self._headers.items() if pair[0] not in {b"upgrade", b"expect"}]
+        head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self._target, version, field_lines(kept))
+        self._parser = httptools.HttpRequestParser(self)
+        self._feed(head + rest)
+
+    # --- what the parser calls
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request starts its clock."""
+        self._reset()
+        if self._exchange is None:
+            self.deadline = self._loop.time() + self._limits.request_timeout_s
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request target."""
+        self._target += url
+        self._count_header(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header field. Trailers, which come after the body, are counted and otherwise ignored."""
+        self._count_header(len(name) + len(value) + 4)
+        if self._head_read:
+            return
+        name = name.lower()
+        if (given := self._headers.get(name)) is None:
+            self._headers[name] = value
+        elif name in _SINGLE:
+            raise _Refused(400, f"the header {name.decode('latin-1')} may be given only once")
+        else:
+            self._headers[name] = given + b", " + value
+
+    def on_headers_complete(self) -> None:
+        """Refuse what is too large before its body is read."""
+        self._head_read = True
+        if not self._target.startswith(b"/") and self._target != b"*":
+            raise _Refused(400, "the request target must be a path")
+        if self._headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+            raise _Refused(501, "the only transfer encoding understood is chunked")
+        length = self._headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._limits.body_bytes:
+            raise _Refused(413, f"the body is larger than {self._limits.body_bytes} bytes")
+        if self._headers.get(b"expect", b"").lower() == b"100-continue":
+            self._owes_continue = True
+            if self._exchange is None:
+                self._pay_continue()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._unread_bytes = 0
+        self._body += body
+        if len(self._body) > self._limits.body_bytes:
+            raise _Refused(413, f"the body is larger than {self._limits.body_bytes} bytes")
+
+    def on_message_complete(self) -> None:
+        """The request is whole: run it, or let it wait for the one before."""
+        if self._parser.should_upgrade():
+            return  # to be read again
+        self._receiving = False
+        self._asked = self._head_said()
+        exchange = Exchange(self, self._asked, bytes(self._body))
+        self._deaf = not exchange.keep_alive
+        if self._exchange is None:
+            self._run(exchange)
+        else:
+            self._waiting.append(exchange)
+
+    def _head_said(self) -> RequestHead:
+        """What the parser has read of the head of this request."""
+        path, _, query = self._target.partition(b"?")
+        return RequestHead(
+            method=self._parser.get_method().decode("latin-1"),
+            path=path.decode("latin-1"),
+            query=query.decode("latin-1"),
+            headers=self._headers,
+            keep_alive=self._parser.should_keep_alive(),
+            chunked=self._parser.get_http_version() != "1.0",
+        )
+
+    # --- running and answering
+
+    def head(self, status: int, headers: Headers, *, keep_alive: bool) -> bytes:
+        """The head of an answer. ValueError when a header holds a line break."""
+        close = b"\r\n" if keep_alive and not self._shared.closing else b"connection: close\r\n\r\n"
+        return self._shared.start_of(status) + field_lines(headers) + close
+
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """Hand `data` to the socket; while that is full there is something to wait for.
+
+        ClientGone when there is no client.
+        """
+        if self._transport is None or self._transport.is_closing():
+            raise ClientGone
+        if len(data) > _WRITE_BYTES:
+            return self._write_slowly(data)
+        self._transport.write(data)
+        return self._writable
+
+    def shut(self) -> None:
+        """End the connection now if nothing runs on it, else after the running exchange."""
+        self._deaf = True
+        if self._exchange is None:
+            self._close()
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def owing(self) -> bool:
+        """Whether some of an answer is still to be made or sent."""
+        unsent = self._transport is not None and self._transport.get_write_buffer_size() > 0
+        return unsent or self._exchange is not None
+
+    async def _write_slowly(self, data: bytes) -> None:
+        for start in range(0, len(data), _WRITE_BYTES):
+            full = self.write(data[start : start + _WRITE_BYTES])
+            if full is not None:
+                await full
+
+    def _run(self, exchange: Exchange) -> None:
+        """Have the task answer `exchange`: the one there is, or a first one."""
+        self.deadline = _NEVER
+        self._exchange = exchange
+        self._shared.running.add(self)
+        if self._turn is not None:
+            self._turn.set_result(None)
+            self._turn = None
+        elif self._task is None:
+            self._task = self._loop.create_task(self._answer_all())
+
+    async def _answer_all(self) -> None:
+        """The life of this connection's task: answer, then wait for the next request."""
+        try:
+            while True:
+                while self._exchange is not None:
+                    await self._answer(self._exchange)
+                    self._answered()
+                if self._transport is None:
+                    return  # it was cancelled and went on to its end
+                self._turn = turn = self._loop.create_future()
+                await turn
+        except BaseException:
+            self._task = self._turn = None
+            if self._exchange is not None:
+                self._answered()  # not by us if its client is still there
+            raise
+
+    async def _answer(self, exchange: Exchange) -> None:
+        try:
+            await self._shared.handler(exchange)
+        except ClientGone:
+            self.abort()
+        except Exception as error:  # noqa: BLE001 whatever it is, this client has to be told
+            self._shared.report(error)
+
+    def _answered(self) -> None:
+        """The handler is done: see to it that its client has an answer, then go on to the next."""
+        exchange, self._exchange = self._exchange, None
+        self._shared.running.discard(self)
+        if self._shared.closing or self._transport is None:
+            self._shared.something_ended()
+        if self._transport is None or self._transport.is_closing() or exchange is None:
+            return
+        if not exchange.started:
+            self._send_refusal(500, "the server failed to answer; the failure has been reported")
+        elif not exchange.finished:
+            self.abort()  # a half-sent answer must not look like a whole one
+        elif not exchange.keep_alive or self._shared.closing:
+            self._close()
+        else:
+            self._next()
+
+    def _next(self) -> None:
+        """Run the request that waits, or refuse the one that came badly, or wait for another."""
+        if self._waiting:
+            self._run(self._waiting.popleft())
+        elif self._refusal is not None:
+            self._send_refusal(*self._refusal)
+        else:
+            limit_s = (
+                self._limits.request_timeout_s if self._receiving else self._limits.keep_alive_s
+            )
+            self.deadline = self._loop.time() + limit_s
+            self._pay_continue()
+            self._parse_backlog()
+
+    def _parse_backlog(self) -> None:
+        if self._backlog and self._transport is not None:
+            data = bytes(self._backlog)
+            self._backlog.clear()
+            self._transport.resume_reading()
+            self._parse(data)
+
+    def _pay_continue(self) -> None:
+        """Tell a client that asked first to send its body; not amid the answer to another request."""
+        if self._owes_continue and self._receiving and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._owes_continue = False
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer without a handler when the turn comes, and close; what else comes is ignored."""
+        if self._deaf:
+            return
+        self._deaf = True
+        if self._exchange is None:
+            self._send_refusal(status, message)
+        else:
+            self._refusal = (status, message)
+
+    def _send_refusal(self, status: int, message: str) -> None:
+        if self._transport is None:
+            return
+        self._deaf = True
+        content_type, body = self._shared.refusal(status, message)
+        fields = ((b"content-length", b"%d" % len(body)), (b"content-type", content_type))
+        self._transport.write(self.head(status, fields, keep_alive=False) + body)
+        self.deadline = self._loop.time() + _LINGER_S
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _close(self) -> None:
+        """Close once everything is sent, or has been refused by the client for too long."""
+        if self._transport is not None:
+            self._transport.close()
+            self.deadline = self._loop.time() + self._limits.write_timeout_s
+
+    def _reset(self) -> None:
+        """Ready for the next message."""
+        self._receiving = True
+        self._head_read = False
+        self._owes_continue = False
+        self._target = b""
+        self._headers = {}
+        self._header_bytes = 0
+        self._unread_bytes = 0  # brought no body yet: the parser hands on only whole headers
+        self._body = bytearray()
+
+    def _count_header(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > self._limits.header_bytes:
+            raise _Refused(431, f"the headers are larger than {self._limits.header_bytes} bytes")
+
+
+class _Refused(Exception):
+    """Raised inside a parser callback; httptools hands it on."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message

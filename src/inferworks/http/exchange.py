@@ -1,0 +1,131 @@
+"""One request and its answer: all that a handler sees of a connection.
+
+A handler is one plain coroutine with an `Exchange` in hand. `respond` sends a whole answer; `start`,
+`send` and `end` send a stream, whose head travels with its first piece in one segment. Each waits while
+the client's socket is full, so back-pressure reaches whoever makes the answer; where it is not, which is
+nearly always, nothing is waited for and no coroutine is made for the waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from inferworks.http.heads import Headers
+
+
+class ClientGone(ConnectionError):
+    """The client left before its answer was complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """What a request says before its body. One may serve many exchanges, so nothing of it is changed."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[bytes, bytes]
+    """Values by lower-case name."""
+    keep_alive: bool = True
+    """Whether another request may follow on the connection."""
+    chunked: bool = True
+    """Whether the client understands an answer in chunks."""
+
+
+class Carrier(Protocol):
+    """What carries an answer to the client: a connection, or a fake of one."""
+
+    def head(self, status: int, headers: Headers, *, keep_alive: bool) -> bytes:
+        """The head of an answer. ValueError when a header holds a line break."""
+        ...
+
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """Hand `data` on; what is returned has to be awaited. ClientGone when there is no client."""
+        ...
+
+
+class Exchange:
+    """One request and its answer. `headers` has lower-case names; `body` is complete."""
+
+    __slots__ = ("_carrier", "_chunked", "_head", "body", "finished", "headers", "keep_alive",
+                 "method", "path", "query", "started", "status")  # fmt: skip
+
+    def __init__(self, carrier: Carrier, asked: RequestHead, body: bytes) -> None:
+        self.method = asked.method
+        self.path = asked.path
+        self.query = asked.query
+        self.headers = asked.headers
+        self.body = body
+        self.keep_alive = asked.keep_alive
+        self.started = False
+        self.finished = False
+        self.status = 0
+        self._chunked = asked.chunked
+        self._head = b""
+        self._carrier = carrier
+
+    async def respond(
+        self,
+        status: int,
+        body: bytes,
+        content_type: bytes = b"application/json",
+        headers: Headers = (),
+    ) -> None:
+        """Send a whole answer. ValueError when a header holds a line break."""
+        fields = ((b"content-length", b"%d" % len(body)), (b"content-type", content_type), *headers)
+        head = self._begin(status, fields)
+        full = self._carrier.write(head if self.method == "HEAD" else head + body)
+        if full is not None:
+            await full
+        self.finished = True
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Begin a stream. The head is held until the first `send`, so both leave in one segment."""
+        if self._chunked:
+            self._head = self._begin(status, ((b"transfer-encoding", b"chunked"), *headers))
+        else:
+            self.keep_alive = False  # for HTTP/1.0 the end of a stream is the end of the connection
+            self._head = self._begin(status, headers)
+
+    async def send(self, data: bytes) -> None:
+        """Send one piece of a stream; waits while the client's socket is full."""
+        assert self.started, "send comes after start"
+        assert not self.finished, "send comes before end"
+        if data:
+            full = self._carrier.write(self._take_head() + self._framed(data))
+            if full is not None:
+                await full
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last piece (which may be empty) and end the stream."""
+        assert self.started, "end comes after start"
+        assert not self.finished, "a stream is ended once"
+        piece = self._framed(data) if data else b""
+        last = b"0\r\n\r\n" if self._chunked and self.method != "HEAD" else b""
+        full = self._carrier.write(self._take_head() + piece + last)
+        if full is not None:
+            await full
+        self.finished = True
+
+    def _begin(self, status: int, headers: Headers) -> bytes:
+        assert not self.started, "an exchange is answered once"
+        head = self._carrier.head(status, headers, keep_alive=self.keep_alive)
+        self.started = True
+        self.status = status
+        return head
+
+    def _take_head(self) -> bytes:
+        """The head of a stream, for its first piece; nothing for those after it."""
+        head, self._head = self._head, b""
+        return head
+
+    def _framed(self, data: bytes) -> bytes:
+        """`data` as this request's method and version want a piece of the body."""
+        if self.method == "HEAD":
+            return b""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+
+Handler = Callable[[Exchange], Awaitable[None]]
