@@ -112,9 +112,9 @@ class Books(Section, frozen=True):
     ] = "USD"
     policy: Annotated[str, Meta(description="Accounting policy of a statement.")] = "gaap"
     engine: Annotated[
-        Literal["reference", "duckdb", "spark"],
-        Meta(description="What draws up statements of dates: Python, DuckDB, or Spark."),
-    ] = "reference"
+        Literal["auto", "reference", "duckdb", "spark"],
+        Meta(description="What draws up statements; `auto`: Python, or DuckDB for 100,000 facts."),
+    ] = "auto"
     memory_gb: Annotated[
         float, Meta(gt=0, description="Memory the engine may take; beyond, it uses the disk.")
     ] = 2.5

@@ -224,20 +224,3 @@ def test_damaged_facts_stop_the_statement_with_the_figures(
     assert result.exit_code == 1
     assert "theorem 5 (time)" in result.output
     assert "5000000000 ns of steps in 4000000000 ns of active time" in result.output
-
-
-def test_an_engine_prints_the_same_statement(served: DataFolder, bills: tuple[Path, Path]) -> None:
-    """`--engine duckdb` reads the lake and the journal itself, and gives the same JSON."""
-    for bill in bills:
-        assert inferworks("books", "import", bill).exit_code == 0
-    defined = inferworks("books", "statement", "--json")
-    related = inferworks("books", "statement", "--json", "--engine", "duckdb")
-    assert related.exit_code == 0, related.output
-    assert json.loads(related.output) == json.loads(defined.output)
-
-
-def test_an_engine_draws_up_dates_alone(served: DataFolder) -> None:
-    """A period may carry corrections, which are the definition's."""
-    result = inferworks("books", "statement", "--period", "2026-11", "--engine", "duckdb")
-    assert result.exit_code == 2
-    assert "--from and --to" in result.output

@@ -17,7 +17,7 @@ from inferworks.books.placed import Placed
 from inferworks.books.policy import MARGINAL, Policy, load_policy
 from inferworks.books.provisional import is_provisional, is_unpriced
 from inferworks.books.questions import Question, answer
-from inferworks.books.rate import Label, Rated, by_call, label_of
+from inferworks.books.rate import Label, Rated, Revenue, by_call, label_of
 from inferworks.books.span import Span, utc_day
 from inferworks.books.validate import validate
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid
@@ -258,7 +258,14 @@ def draw_up(workings: Workings) -> Statement:
         lines=workings.lines,
         revenue_rows=workings.revenue.rated,
         questions=answer(workings.lines, load_policy(MARGINAL)),
-        notes=tuple(_notes(workings)),
+        notes=tuple(
+            notes_of(
+                workings.given,
+                workings.charges,
+                workings.revenue,
+                workings.drivers.unprovisioned_ns(),
+            )
+        ),
         entries=workings.entries,
         title=policy.title,
         included=policy.included,
@@ -431,21 +438,25 @@ def _flows(lines: Iterable[Line]) -> tuple[Flow, ...]:
     return tuple(Flow(*ends, sums[ends]) for ends in sorted(sums))
 
 
-def _notes(workings: Workings) -> Iterable[str]:
-    cut = sum(one != other for one, other in zip(workings.given, workings.charges, strict=True))
+def notes_of(
+    given: Sequence[Charge], charges: Sequence[Charge], revenue: Revenue, unprovisioned_ns: int
+) -> Iterable[str]:
+    """What a reader should know of `given` charges accrued to `charges`, of revenue, and of lost steps."""
+    cut = sum(one != other for one, other in zip(given, charges, strict=True))
     if cut:
         yield f"{cut} bill lines reach beyond this span; they are accrued by time."
-    yield from _provisional_notes(workings.charges)
-    for customer, calls in workings.revenue.unpriced:
+    yield from _provisional_notes(charges)
+    for customer, calls in revenue.unpriced:
         yield f"{calls} calls of customer {customer} had no price plan in force and earned nothing."
-    for unpriced in workings.revenue.unpriced_units:
+    for unpriced in revenue.unpriced_units:
         yield (
             f"{unpriced.quantity} {unpriced.unit} of model {unpriced.model} used by customer "
             f"{unpriced.customer} have no price in its plan and earned nothing."
         )
-    lost_ns = workings.drivers.unprovisioned_ns()
-    if lost_ns:
-        yield f"{lost_ns} ns of engine steps lie outside provisioned time and carry no cost."
+    if unprovisioned_ns:
+        yield (
+            f"{unprovisioned_ns} ns of engine steps lie outside provisioned time and carry no cost."
+        )
 
 
 def _provisional_notes(charges: Iterable[Charge]) -> Iterable[str]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from inferworks.accounts.credit import Credit
+from inferworks.accounts.plan import PricePlan
 from inferworks.books.engine.cut import CustomerStatement, canonical, close_by_customer
 from inferworks.books.engine.draw import work_out_on
 from inferworks.books.engine.duckdb import DuckEngine
@@ -21,13 +21,16 @@ from inferworks.books.engine.lake import lake_of
 from inferworks.books.policy import load_policy
 from inferworks.books.pools import Idle, Method
 from inferworks.books.span import Span
-from inferworks.books.statement import Dimension, Row, draw_up, whole_span
+from inferworks.books.statement import Dimension, draw_up, whole_span
+from inferworks.books.wallet import Prepaid
 from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
 from inferworks.errors import BooksError
+from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_schema import LAKE_TABLES, batch_of
+from inferworks.meter.lake_schema import DAY_NS, LAKE_TABLES, batch_of
 from inferworks.meter.usage import Tokens
+from inferworks.money import PICO
 from inferworks.testing.books import (
     World,
     a_charge,
@@ -107,7 +110,8 @@ def test_a_statement_by_customer_is_the_cut_of_the_whole(world: World) -> None:
     """Stopping at customers gives the figures of going down to targets (theorem 8)."""
     span = Span(*whole_span(world.charges, world.facts))
     whole, cut = draw_up(defined(world, span)), by_customer(world, span)
-    assert _but_zeros(cut.rows) == _but_zeros(whole.by(Dimension.CUSTOMER))
+    assert cut.rows == whole.by(Dimension.CUSTOMER)
+    assert cut.notes == whole.notes
     assert (cut.billed_pico, cut.revenue_pico) == (whole.billed_pico, whole.revenue_pico)
     assert cut.cost_of_revenue_pico == whole.cost_of_revenue_pico
     lines: dict[tuple[str, ...], int] = {}
@@ -120,9 +124,29 @@ def test_a_statement_by_customer_is_the_cut_of_the_whole(world: World) -> None:
     } == lines
 
 
-def _but_zeros(rows: Iterable[Row]) -> list[Row]:
-    """The rows in which something stands."""
-    return [row for row in rows if any(msgspec.structs.astuple(row)[1:])]
+def test_credit_expires_by_customer_too() -> None:
+    """What is left of prepaid credit is revenue on the day it expires, after the calls before it."""
+    tokens = Tokens(input=1_000_000)
+    usages = tuple(
+        a_usage(f"call-{n}", customer=name, tokens=tokens, opened_ns=n * DAY_NS)
+        for n, name in enumerate(["acme", "burns", "acme", "acme"])
+    )
+    plans = tuple(
+        PricePlan.per_million(CustomerId(name), 0, "USD", "2.00", "6.00")
+        for name in ("acme", "burns")
+    )
+    credit = Credit("credit-1", CustomerId("acme"), 0, 7 * PICO, "USD", 3 * DAY_NS)
+    world, span = World((), Facts(usages, (), (), ()), plans), Span(0, 5 * DAY_NS)
+    prepaid = Prepaid((credit,))
+    whole = draw_up(work_out((), world.facts, plans, GAAP, "USD", span, RULES, prepaid))
+    with DuckEngine() as engine:
+        lake = lake_of(engine, {}, world.facts)
+        cut = close_by_customer(engine, lake, (), plans, GAAP, "USD", span, RULES, prepaid)
+    assert cut.rows == whole.by(Dimension.CUSTOMER)
+    assert {row.name: row.revenue_pico for row in cut.rows} == {
+        "acme": (2 + 2 + 2 + 3) * PICO,
+        "burns": 2 * PICO,
+    }
 
 
 @settings(differential, max_examples=5)

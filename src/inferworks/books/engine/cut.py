@@ -28,7 +28,15 @@ from inferworks.books.engine.revenue import Earned, earned
 from inferworks.books.policy import Policy
 from inferworks.books.pools import CostPool, DriverKind, behaviour_of, pool_of
 from inferworks.books.span import Span
-from inferworks.books.statement import NO_CUSTOMER, UNALLOCATED, UNUSED, Row
+from inferworks.books.statement import (
+    NO_CUSTOMER,
+    UNALLOCATED,
+    UNUSED,
+    Dimension,
+    Row,
+    notes_of,
+)
+from inferworks.books.wallet import NOTHING_PREPAID, Prepaid
 from inferworks.books.workings import Line, Rules, accrued_charges, line_order, lines_of
 from inferworks.errors import BooksError
 from inferworks.money import format_pico
@@ -50,11 +58,45 @@ class CustomerStatement(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
     """By customer, real names first; their sums are the totals."""
     notes: tuple[str, ...]
+    included: tuple[Function, ...] = COST_OF_REVENUE
+    """The functions that the policy's view sets against revenue."""
+    margin: str = "Gross margin"
+    """What the view calls revenue less what is included."""
+
+    @property
+    def allocated_pico(self) -> int:
+        """The sum of all lines; equals `billed_pico` (theorem 7)."""
+        return sum(line.amount_pico for line in self.lines)
 
     @property
     def cost_of_revenue_pico(self) -> int:
         """Cost of revenue, its unused capacity included."""
-        return sum(line.amount_pico for line in self.lines if line.function in COST_OF_REVENUE)
+        return sum(map(self.function_pico, COST_OF_REVENUE))
+
+    @property
+    def research_and_development_pico(self) -> int:
+        """What making the next model cost."""
+        return self.function_pico(Function.RESEARCH_AND_DEVELOPMENT)
+
+    @property
+    def gross_margin_pico(self) -> int:
+        """Revenue less cost of revenue."""
+        return self.revenue_pico - self.cost_of_revenue_pico
+
+    @property
+    def margin_pico(self) -> int:
+        """Revenue less what the view includes: the figure it is about."""
+        return self.revenue_pico - sum(map(self.function_pico, self.included))
+
+    def function_pico(self, function: Function) -> int:
+        """The cost of one function."""
+        return sum(line.amount_pico for line in self.lines if line.function is function)
+
+    def by(self, dimension: Dimension) -> tuple[Row, ...]:
+        """The rows by customer; ValueError for any other cut, which was not drawn up."""
+        if dimension is not Dimension.CUSTOMER:
+            raise ValueError(f"a statement by customer alone is not cut by {dimension}")
+        return self.rows
 
     def to_json(self) -> dict[str, object]:
         """The statement as JSON values; every amount an exact decimal string."""
@@ -87,8 +129,9 @@ def close_by_customer(
     currency: str,
     span: Span,
     rules: Rules,
+    prepaid: Prepaid = NOTHING_PREPAID,
 ) -> CustomerStatement:
-    """The statement of `span` by customer, verified; its revenue is that before prepaid credit expires.
+    """The statement of `span` by customer, verified.
 
     MoneyError on a foreign currency; BooksError when a theorem does not hold, or when the rules have
     support pools, whose step-down needs every target: draw up a whole statement then.
@@ -99,7 +142,7 @@ def close_by_customer(
     _refuse_support(placed)
     done = divide(engine, lake, placed, rules.catalog, CUSTOMERS, drivers)
     lines = _lines(engine, done, placed, policy)
-    income = earned(engine, lake.usage, plans, span, currency)
+    income = earned(engine, lake.usage, plans, span, currency, prepaid)
     rows = _rows(engine, done, policy, income)
     statement = CustomerStatement(
         policy=policy.name,
@@ -111,11 +154,9 @@ def close_by_customer(
         revenue_pico=income.total_pico,
         lines=lines,
         rows=rows,
-        notes=(
-            *_accrual_note(given, accrued),
-            *income.notes,
-            *_lost_note(drivers.unprovisioned_ns()),
-        ),
+        notes=tuple(notes_of(given, accrued, income.unrated, drivers.unprovisioned_ns())),
+        included=policy.included,
+        margin=policy.margin,
     )
     _verify(statement)
     return statement
@@ -267,17 +308,6 @@ def _must_equal(name: str, one: int, other_name: str, other: int) -> None:
             f"{name} {format_pico(one)} is not {other_name} {format_pico(other)}: "
             f"difference {format_pico(one - other)}"
         )
-
-
-def _accrual_note(given: Sequence[Charge], accrued: Sequence[Charge]) -> Iterable[str]:
-    cut = sum(one != other for one, other in zip(given, accrued, strict=True))
-    if cut:
-        yield f"{cut} bill lines reach beyond this span; they are accrued by time."
-
-
-def _lost_note(lost_ns: int) -> Iterable[str]:
-    if lost_ns:
-        yield f"{lost_ns} ns of engine steps lie outside provisioned time and carry no cost."
 
 
 def _line_json(line: Line) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,11 +13,20 @@ import pyarrow as pa
 
 from inferworks.accounts.plan import PerUnit, PricePlan, Terms
 from inferworks.books.engine.base import Engine, total, whole, whole_divide
-from inferworks.books.engine.calls import CUSTOMERS, Grain
+from inferworks.books.engine.calls import CUSTOMERS, TARGETS, Grain
 from inferworks.books.engine.slots import NO_SLOT, Slots
 from inferworks.books.months import months
-from inferworks.books.rate import EARNING, PAYING, CallSum, Label, Revenue, rate_calls
+from inferworks.books.rate import (
+    EARNING,
+    PAYING,
+    CallSum,
+    Label,
+    Revenue,
+    Unpriced,
+    rate_calls,
+)
 from inferworks.books.span import Span
+from inferworks.books.wallet import NOTHING_PREPAID, Prepaid, settled
 from inferworks.errors import BooksError, MoneyError
 from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
 from inferworks.meter.lake_schema import DAY_NS
@@ -27,10 +36,26 @@ from inferworks.units import Unit
 _UNITS = {
     "fresh": Unit.INPUT_TOKENS,
     "cached": Unit.CACHE_READ_TOKENS,
+    "kept": Unit.CACHE_WRITE_TOKENS,
+    "kept_1h": Unit.CACHE_WRITE_1H_TOKENS,
+    "heard": Unit.INPUT_AUDIO_TOKENS,
+    "seen": Unit.INPUT_IMAGE_TOKENS,
     "plain": Unit.OUTPUT_TOKENS,
     "reasoned": Unit.REASONING_TOKENS,
+    "spoken": Unit.OUTPUT_AUDIO_TOKENS,
+    "drawn": Unit.OUTPUT_IMAGE_TOKENS,
+    "images": Unit.IMAGES,
+    "audio_ms": Unit.AUDIO_MS,
+    "characters": Unit.CHARACTERS,
+    "searches": Unit.SEARCHES,
     "calls": Unit.REQUESTS,
 }
+_PARTS = (
+    "cache_read_tokens", "cache_write_1h_tokens", "input_audio_tokens", "input_image_tokens",
+    "reasoning_tokens", "output_audio_tokens", "output_image_tokens", "images", "audio_ms",
+    "characters", "searches",
+)  # fmt: skip
+"""Counts of a call that are part of no difference and must not be negative either."""
 _MOST_EDGES = 128
 """Up to here the plans' dates are compared one by one; beyond, each call looks up its own plan."""
 
@@ -55,21 +80,48 @@ def sums_of_calls(
         day = whole_divide(rows.opened_ns, DAY_NS)
         rows = rows.mutate(day=day)
         who = (*who, "project", "key_id", "day")
+    rows = rows.mutate(**_buckets(rows), least=_least(rows))
     sums = rows.group_by(list(who)).agg(
         opened_ns=rows.opened_ns.min(),
-        fresh=total(rows.input_tokens - rows.cache_read_tokens),
-        cached=total(rows.cache_read_tokens),
-        plain=total(rows.output_tokens - rows.reasoning_tokens),
-        reasoned=total(rows.reasoning_tokens),
-        calls=total(ibis.literal(1, "int64") + rows.status * 0),
-        least=ibis.least(
-            (rows.input_tokens - rows.cache_read_tokens).min(),
-            rows.cache_read_tokens.min(),
-            (rows.output_tokens - rows.reasoning_tokens).min(),
-            rows.reasoning_tokens.min(),
-        ),
+        least=rows.least.min(),
+        **{name: total(rows[name]) for name in _UNITS},
     )
     return engine.keep(sums)
+
+
+def _buckets(rows: ir.Table) -> dict[str, ir.Value]:
+    """Every unit of a call, in exactly one bucket each: `rate.buckets_of` as columns."""
+    uncached = rows.input_tokens - rows.cache_read_tokens - rows.cache_write_tokens
+    heard = ibis.least(rows.input_audio_tokens, uncached)
+    seen = ibis.least(rows.input_image_tokens, uncached - heard)
+    said = rows.output_tokens - rows.reasoning_tokens
+    spoken = ibis.least(rows.output_audio_tokens, said)
+    drawn = ibis.least(rows.output_image_tokens, said - spoken)
+    return {
+        "fresh": uncached - heard - seen,
+        "cached": rows.cache_read_tokens,
+        "kept": rows.cache_write_tokens - rows.cache_write_1h_tokens,
+        "kept_1h": rows.cache_write_1h_tokens,
+        "heard": heard,
+        "seen": seen,
+        "plain": said - spoken - drawn,
+        "reasoned": rows.reasoning_tokens,
+        "spoken": spoken,
+        "drawn": drawn,
+        "calls": ibis.literal(1, "int64") + rows.status * 0,
+    }
+
+
+def _least(rows: ir.Table) -> ir.Value:
+    """Below zero when the counts of a call contradict themselves, as `Tokens.flaw` has it."""
+    return ibis.least(
+        rows.input_tokens - rows.cache_read_tokens - rows.cache_write_tokens,
+        rows.cache_write_tokens - rows.cache_write_1h_tokens,
+        rows.input_tokens - rows.input_audio_tokens - rows.input_image_tokens,
+        rows.output_tokens - rows.reasoning_tokens,
+        rows.output_tokens - rows.output_audio_tokens - rows.output_image_tokens,
+        *(rows[name] for name in _PARTS),
+    )
 
 
 def call_sums(rows: pa.Table) -> Iterable[CallSum]:
@@ -143,10 +195,11 @@ def _own_edges(plans: Sequence[PricePlan], span: Span) -> pa.Table:
 
 
 class Earned(NamedTuple):
-    """What each customer's calls earned, what a reader should know, and how many calls were opened."""
+    """What each customer's calls earned, what of them had no price, and how many calls were opened."""
 
     by_customer: Mapping[str, int]
-    notes: tuple[str, ...]
+    unrated: Revenue
+    """The calls without a plan and the units without a price; no amounts."""
     opened: int
 
     @property
@@ -156,40 +209,70 @@ class Earned(NamedTuple):
 
 
 def earned(
-    engine: Engine, usage: ir.Table, plans: Sequence[PricePlan], span: Span, currency: str
+    engine: Engine,
+    usage: ir.Table,
+    plans: Sequence[PricePlan],
+    span: Span,
+    currency: str,
+    prepaid: Prepaid = NOTHING_PREPAID,
 ) -> Earned:
-    """What the calls opened in `span` earned, by customer.
+    """What the calls opened in `span` earned, by customer, and what expired of their credit.
 
     Customers who pay so much a unit, and nothing else, are rated by a product in the engine; those with
-    tiers, fees or discounts by `rate_calls`, on their sums.
+    tiers, fees or discounts by `rate_calls`, on their sums; those who bought credit too, by day, for
+    credit is used up in order of time.
     """
     sums = sums_of_calls(engine, usage, plans, span, CUSTOMERS)
     _refuse_negative(engine, sums)
-    opened = _opened(engine, usage, span)
     lists: dict[Terms, int] = {}  # many customers share one
     listed = [(plan, lists.setdefault(plan.terms, len(lists))) for plan in plans]
     plain_lists = {number for terms, number in lists.items() if _is_plain(terms)}
-    special = {plan.customer for plan, number in listed if number not in plain_lists}
-    named = engine.table(pa.table({"of_customer": pa.array(sorted(special), pa.string())}))
-    of_special = sums.semi_join(named, [("customer", "of_customer")])
-    rated = rate_calls(
-        call_sums(engine.fetch(of_special)),
-        [p for p in plans if p.customer in special],
-        span,
-        currency,
-    )
+    buyers = {credit.customer for credit in prepaid.credits}
+    special = {plan.customer for plan, number in listed if number not in plain_lists} - buyers
+    rated = [_rated_apart(engine, _of(engine, sums, special), plans, special, span, currency)]
+    if buyers:
+        daily = sums_of_calls(engine, _of(engine, usage, buyers), plans, span, TARGETS)
+        apart = _rated_apart(engine, daily, plans, buyers, span, currency)
+        rated.append(settled(apart, prepaid, span, currency))
     by_customer: dict[str, int] = defaultdict(int)
-    for row in rated.rated:
+    for row in (row for revenue in rated for row in revenue.rated):
         by_customer[row.customer] += row.amount_pico
-    plain = sums.anti_join(named, [("customer", "of_customer")])
-    usual = [(plan, number) for plan, number in listed if plan.customer not in special]
+    apart_names = special | buyers
+    plain = sums.anti_join(_names(engine, apart_names), [("customer", "of_customer")])
+    usual = [(plan, number) for plan, number in listed if plan.customer not in apart_names]
     priced = _priced(engine, plain, usual, lists)
     _refuse_foreign(engine, priced, currency)
-    amounts = engine.fetch(priced.group_by("customer").agg(pico=total(priced.pico)))
-    for customer, pico in zip(*(amounts[n].to_pylist() for n in ("customer", "pico")), strict=True):
-        by_customer[customer] += int(pico)
-    notes = _notes(engine, priced, rated)
-    return Earned(dict(by_customer), notes, opened)
+    by_customer.update(_amounts(engine, priced))
+    return Earned(dict(by_customer), _unrated(engine, priced, rated), _opened(engine, usage, span))
+
+
+def _rated_apart(
+    engine: Engine,
+    sums: ir.Table,
+    plans: Iterable[PricePlan],
+    customers: Container[str],
+    span: Span,
+    currency: str,
+) -> Revenue:
+    """What `customers`, whose calls came to `sums`, are to pay by the plans that are their own."""
+    own = [plan for plan in plans if plan.customer in customers]
+    return rate_calls(call_sums(engine.fetch(sums)), own, span, currency)
+
+
+def _amounts(engine: Engine, priced: ir.Table) -> Iterable[tuple[str, int]]:
+    """What each customer's calls earned, of those for which there was a price at all."""
+    sums = priced.filter(priced.has_price > 0).group_by("customer").agg(pico=total(priced.pico))
+    columns = (engine.fetch(sums)[name].to_pylist() for name in ("customer", "pico"))
+    return ((customer, int(pico)) for customer, pico in zip(*columns, strict=True))
+
+
+def _of(engine: Engine, rows: ir.Table, customers: Iterable[str]) -> ir.Table:
+    """The `rows` of `customers`."""
+    return rows.semi_join(_names(engine, customers), [("customer", "of_customer")])
+
+
+def _names(engine: Engine, customers: Iterable[str]) -> ir.Table:
+    return engine.table(pa.table({"of_customer": pa.array(sorted(customers), pa.string())}))
 
 
 def _is_plain(terms: Terms) -> bool:
@@ -204,7 +287,10 @@ def _priced(
     plans: Sequence[tuple[PricePlan, int]],
     lists: Mapping[Terms, int],
 ) -> ir.Table:
-    """`sums` with `list`, the price list in force, its prices, and `pico`, what they earn; kept."""
+    """`sums` with `list`, the price list in force, its prices, and `pico`, what they earn; kept.
+
+    `has_price` counts the units that were used and have one.
+    """
     models = engine.fetch(sums.select("model").distinct())["model"].to_pylist()
     in_force = engine.table(_in_force(plans, _hashes(lists)))
     prices = engine.table(_price_lists(lists, models))
@@ -217,10 +303,14 @@ def _priced(
         ],
     ).drop("of_customer", "from_ns", "until_ns")
     rows = rows.left_join(prices, [("list", "of_list"), ("model", "of_model")])
-    rows = rows.mutate(pico=whole(ibis.literal(0)))
+    rows = rows.mutate(pico=whole(ibis.literal(0)), has_price=ibis.literal(0, "int64"))
     for name in _UNITS:
-        amount = whole(rows[name] * ibis.coalesce(rows[f"price_of_{name}"], 0))
-        rows = rows.mutate(pico=whole(rows.pico + amount))
+        price = rows[f"price_of_{name}"]
+        amount = whole(rows[name] * ibis.coalesce(price, 0))
+        used = (rows[name] > 0) & price.notnull()
+        rows = rows.mutate(
+            pico=whole(rows.pico + amount), has_price=rows.has_price + used.cast("int64")
+        )
     return engine.keep(rows)
 
 
@@ -295,29 +385,27 @@ def _refuse_foreign(engine: Engine, priced: ir.Table, currency: str) -> None:
         )
 
 
-def _notes(engine: Engine, priced: ir.Table, rated: Revenue) -> tuple[str, ...]:
-    """What earned nothing for want of a plan or a price, by unit: there may be many customers."""
+def _unrated(engine: Engine, priced: ir.Table, rated: Sequence[Revenue]) -> Revenue:
+    """What earned nothing for want of a plan or a price, in the order of `rate`."""
     nobody = priced.filter(priced.list.isnull())
-    [row] = engine.fetch(
-        nobody.agg(calls=total(nobody.calls), customers=nobody.customer.nunique())
-    ).to_pylist()
-    calls = int(row["calls"]) + sum(count for _, count in rated.unpriced)
-    customers = int(row["customers"]) + len(rated.unpriced)
-    notes = [
-        f"{calls} calls of {customers} customers had no price plan in force and earned nothing."
+    nobody = nobody.group_by("customer").agg(calls=total(nobody.calls))
+    calls = [
+        (CustomerId(row["customer"]), int(row["calls"])) for row in engine.fetch(nobody).to_pylist()
     ]
-    left: dict[Unit, int] = defaultdict(int)
-    for _, _, unit, quantity in rated.unpriced_units:
-        left[unit] += quantity
-    for name, unit in _UNITS.items():
-        if unit is not Unit.REQUESTS:
-            without = priced.filter(priced.list.notnull() & priced[f"price_of_{name}"].isnull())
-            found = engine.fetch(without.agg(n=total(without[name])))
-            left[unit] += int(found["n"][0].as_py())
-    notes = notes if calls else []
-    notes += [
-        f"{n} {unit} had no price in their plan and earned nothing."
-        for unit, n in left.items()
-        if n
+    units = [
+        Unpriced(CustomerId(row["customer"]), ModelId(row["model"]), unit, int(row["quantity"]))
+        for name, unit in _UNITS.items()
+        if unit is not Unit.REQUESTS
+        for row in engine.fetch(_without_price(priced, name)).to_pylist()
     ]
-    return tuple(notes)
+    calls += [pair for revenue in rated for pair in revenue.unpriced]
+    units += [one for revenue in rated for one in revenue.unpriced_units]
+    return Revenue((), tuple(sorted(calls)), tuple(sorted(units)))
+
+
+def _without_price(priced: ir.Table, name: str) -> ir.Table:
+    """The quantities of the unit called `name` that no price was listed for, by customer and model."""
+    rows = priced.filter(
+        priced.list.notnull() & priced[f"price_of_{name}"].isnull() & (priced[name] > 0)
+    )
+    return rows.group_by(["customer", "model"]).agg(quantity=total(rows[name]))

@@ -1,16 +1,110 @@
-"""What can draw up a statement: the definition in Python, DuckDB, or Spark."""
+"""What can draw up a statement, and which of them does.
+
+All give the same figures. The definition in Python starts at once, but holds every fact in memory; an
+engine takes a second and a half to load, and then reads files as large as they come. So small books go to
+the definition and large ones to DuckDB, unless somebody says which. Where an engine cannot yet do what is
+asked, the definition does it, and says so.
+
+Nothing here imports an engine: that is what takes the second.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from inferworks.books.ledger import standing
+from inferworks.books.pools import Method
+from inferworks.books.span import Span
+from inferworks.books.statement import Dimension
+from inferworks.books.workings import Rules
+from inferworks.cli.books.sources import open_ledger
+from inferworks.config import Config
+from inferworks.folder import DataFolder
+from inferworks.meter.lake_journal import UnsealedReader
+from inferworks.meter.lake_manifest import read_manifest
+from inferworks.meter.lakes.detect import lake_at
 
 
 class EngineName(StrEnum):
     """What can draw up a statement. All give the same figures."""
 
+    AUTO = "auto"
+    """The definition for few facts, DuckDB for many."""
     REFERENCE = "reference"
     """The definition: every call in memory; what explains figures."""
     DUCKDB = "duckdb"
     """Relations on this machine, within the memory that is set."""
     SPARK = "spark"
     """The same relations on a Spark session or cluster."""
+
+
+MANY_FACTS = 100_000
+"""From here on `auto` is DuckDB: about where its time and the definition's meet (docs/books.md)."""
+WHY_NOT_SEALED = "closed periods are read from their seals, and what is late is set against those"
+_BY_CALL = (Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP)
+"""Cuts for which revenue is given back to single calls."""
+
+
+class Choice(NamedTuple):
+    """Who draws up a statement, and what the reader should know about that."""
+
+    engine: EngineName
+    note: str = ""
+
+
+def chosen(wanted: EngineName, facts: Callable[[], int], unable: str) -> Choice:
+    """Who draws up what, when `wanted` is asked for and `unable` says why relations cannot, if so.
+
+    `facts` counts what is recorded of the span; it is asked only where that matters.
+    """
+    if wanted is EngineName.REFERENCE:
+        return Choice(wanted)
+    if wanted is EngineName.AUTO:
+        if facts() < MANY_FACTS:
+            return Choice(EngineName.REFERENCE)
+        wanted = EngineName.DUCKDB
+    if unable:
+        return Choice(
+            EngineName.REFERENCE,
+            f"drawn up by the definition in Python, not by {wanted}: {unable}.",
+        )
+    return Choice(wanted)
+
+
+def why_unable(rules: Rules, by: Dimension | None) -> str:
+    """Why relations cannot draw up a statement under `rules`, cut by `by`; nothing when they can."""
+    sampled = [pool.name for pool in rules.pools if pool.method is Method.SHAPLEY]
+    if sampled:
+        return f"method M3 of pool {sampled[0]} samples orders of calls and is no relation"
+    if by in _BY_CALL:
+        return f"a cut by {by} gives revenue back to single calls"
+    return ""
+
+
+def open_span(config: Config, period: str) -> Span | None:
+    """The span of the open period called `period`; None where a closed one may have to be corrected in it.
+
+    What is closed is read from its seal, and corrections are drawn up from what was sealed: both are the
+    definition's.
+    """
+    with open_ledger(config, read_only=True) as ledger:
+        wanted = ledger.periods().named(period)
+        return None if standing(ledger.records()) else wanted.span
+
+
+def facts_recorded(config: Config, span: Span) -> int:
+    """How many facts are recorded of `span`: at most, for files and the journal are counted whole."""
+    folder = DataFolder(Path(config.data.folder))
+    lake = lake_at(config.lake.url or str(folder.lake))
+    meeting = (
+        segment.rows
+        for segment in read_manifest(lake).segments
+        if segment.start_ns < span.end_ns and segment.end_ns > span.start_ns
+    )
+    if not folder.journal.exists():
+        return sum(meeting)
+    with UnsealedReader(folder.journal) as reader:
+        return sum(meeting) + sum(reader.unsealed_counts().values())

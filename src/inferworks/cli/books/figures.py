@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
@@ -12,6 +13,9 @@ from inferworks.books.statement import Statement
 from inferworks.cli.show import console
 from inferworks.money import PICO, round_pico
 from inferworks.units import NS_PER_SECOND
+
+if TYPE_CHECKING:  # Ibis takes its time to load
+    from inferworks.books.engine.cut import CustomerStatement
 
 
 def print_figures(
@@ -28,7 +32,7 @@ def print_figures(
     click.echo()
 
 
-def places_of(drawn: Statement) -> int:
+def places_of(drawn: Statement | CustomerStatement) -> int:
     """Decimals to show: cents for a company, millionths for an afternoon."""
     return places_for(drawn.billed_pico, drawn.revenue_pico)
 
@@ -43,7 +47,7 @@ def amount(pico: int, places: int) -> str:
     return round_pico(pico, places=places)
 
 
-def span_text(drawn: Statement) -> str:
+def span_text(drawn: Statement | CustomerStatement) -> str:
     """The span of a statement, in words."""
     return f"{_date(drawn.start_ns)} to {_date(drawn.end_ns)}"
 

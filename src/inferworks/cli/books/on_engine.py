@@ -5,22 +5,32 @@ Imported only when an engine is asked for, for Ibis takes its time to load.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
+from inferworks.accounts.plan import PricePlan
+from inferworks.books.charge import Charge
 from inferworks.books.engine.base import Engine
+from inferworks.books.engine.cut import CustomerStatement, close_by_customer
 from inferworks.books.engine.draw import work_out_on
 from inferworks.books.engine.duckdb import DuckEngine
 from inferworks.books.engine.lake import Lake, lake_of
 from inferworks.books.engine.spark import SparkEngine
+from inferworks.books.policy import Policy
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, draw_up, whole_span
+from inferworks.books.wallet import Prepaid
+from inferworks.books.workings import Rules
 from inferworks.cli.books.engines import EngineName
 from inferworks.cli.books.estimating import estimated
 from inferworks.cli.books.papers import (
-    LONGEST_CALL_NS,
+    around,
     charges_of,
+    lake_reader,
     no_folder,
     plans_of,
     policy_of,
@@ -32,10 +42,20 @@ from inferworks.config import Books, Config
 from inferworks.errors import BooksError
 from inferworks.folder import DataFolder
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake import LakeReader
-from inferworks.meter.lakes.detect import lake_at
 
 NO_FACTS = Facts((), (), (), ())
+
+
+class Given(NamedTuple):
+    """What a statement is drawn from, beside the facts; the arguments of `work_out_on` in their order."""
+
+    charges: list[Charge]
+    plans: list[PricePlan]
+    policy: Policy
+    currency: str
+    span: Span
+    rules: Rules
+    prepaid: Prepaid
 
 
 def drawn_on(
@@ -47,35 +67,63 @@ def drawn_on(
     end_ns: int | None,
 ) -> Statement:
     """`papers.drawn_up` by the engine `name`, which is not the definition."""
+    with _refusals(), opened(name, config.books) as engine:
+        lake, given = _gathered(engine, config, policy, pools_path, start_ns, end_ns)
+        return draw_up(work_out_on(engine, lake, *given))
+
+
+def customers_on(
+    name: EngineName,
+    config: Config,
+    policy: str,
+    pools_path: Path | None,
+    start_ns: int | None,
+    end_ns: int | None,
+) -> CustomerStatement:
+    """The same by customer alone: no call and no target is held in memory."""
+    with _refusals(), opened(name, config.books) as engine:
+        lake, given = _gathered(engine, config, policy, pools_path, start_ns, end_ns)
+        return close_by_customer(engine, lake, *given)
+
+
+def _gathered(
+    engine: Engine,
+    config: Config,
+    policy: str,
+    pools_path: Path | None,
+    start_ns: int | None,
+    end_ns: int | None,
+) -> tuple[Lake, Given]:
+    """Everything recorded from `start_ns` up to `end_ns`; what is not given is that of all time."""
     folder = DataFolder(Path(config.data.folder))
     if not folder.path.is_dir():
         raise no_folder(folder)
     wanted = wanted_span(start_ns, end_ns)
     charges, currency = charges_of(folder, wanted, config.books.currency)
     plans, rules = plans_of(folder), rules_of(pools_path)
-    around = Span(max(0, wanted.start_ns - LONGEST_CALL_NS), wanted.end_ns)
+    lake = _lake(engine, config, folder, around(wanted))
+    span = wanted
+    if None in (start_ns, end_ns):
+        span = wanted.meet(*_both(whole_span(charges, NO_FACTS), lake.whole_span(engine)))
+    bought = lake.bought(engine)
+    charges += estimated(folder, charges, bought, rules.pools, span, currency).booked
+    prepaid = prepaid_for(config, folder, plans, span, currency)
+    drawn_under = policy_of(config, policy)
+    return lake, Given(charges, plans, drawn_under, currency, span, rules, prepaid)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """A refusal of the books as one of the command line."""
     try:
-        with opened(name, config.books) as engine:
-            lake = _lake(engine, config, folder, around)
-            span = wanted
-            if None in (start_ns, end_ns):
-                span = wanted.meet(*_both(whole_span(charges, NO_FACTS), lake.whole_span(engine)))
-            bought = lake.bought(engine)
-            charges += estimated(folder, charges, bought, rules.pools, span, currency).booked
-            prepaid = prepaid_for(config, folder, plans, span, currency)
-            drawn_under = policy_of(config, policy)
-            return draw_up(
-                work_out_on(
-                    engine, lake, charges, plans, drawn_under, currency, span, rules, prepaid
-                )
-            )
+        yield
     except BooksError as error:
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
 
 
 def _lake(engine: Engine, config: Config, folder: DataFolder, span: Span) -> Lake:
     """The facts of `span` as tables: the sealed ones in their files, the others from the journal."""
-    reader = LakeReader(lake_at(config.lake.url or str(folder.lake)), folder.journal)
+    reader = lake_reader(config, folder)
     moment = reader.moment(*span)
     files = {name: map(reader.locate, found) for name, found in moment.segments.items()}
     return lake_of(engine, files, moment.unsealed).within(*span)
