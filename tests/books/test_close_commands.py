@@ -83,6 +83,84 @@ def test_from_close_to_correction_to_close(tmp_path: Path) -> None:
     assert rows[0]["sha256"] == sealed["sha256"][:12]
 
 
+def corrected_november() -> None:
+    """November closed at 12.50, corrected by 3.25 in December, which is closed too, and by 1.00 since."""
+    run("close", "2026-11")
+    a_bill("late", "3.25", "2026-11-10", "2026-11-11")
+    run("close", "2026-12")
+    a_bill("later", "1.00", "2026-11-20", "2026-11-21")
+
+
+def test_a_closed_period_shows_what_was_booked_for_it_later() -> None:
+    """The bridge: as sealed, each correction under the period that books it, and all of it, adding up."""
+    corrected_november()
+    november = run_json("bridge", "--period", "2026-11")
+    costs = [(row["name"], row["cost_of_revenue"]) for row in november["corrected_since"]]
+    assert costs == [
+        ("as sealed", "12.50"),
+        ("booked in 2026-12", "3.25"),
+        ("booked in 2027-01", "1.00"),
+        ("as corrected", "16.75"),
+    ]
+    december = run_json("bridge", "--period", "2026-12")
+    costs = [(row["name"], row["cost_of_revenue"]) for row in december["late_for_earlier_periods"]]
+    assert costs == [("its own", "0.00"), ("for 2026-11", "3.25"), ("together", "3.25")]
+    assert december["corrected_since"] == []
+    for verb in (("statement",), ("bridge",), ("economics",), ("compare", "gaap", "full")):
+        text = run(*verb, "--period", "2026-11").stdout
+        assert "booked in 2026-12" in text
+        assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_closed_period_is_explained_with_its_corrections() -> None:
+    """Named lines beside the sealed figures; a bill that came late is explained by its dates."""
+    corrected_november()
+    found = run_json("explain", "pool:other", "--period", "2026-11")
+    assert found["cost"]["amount"] == "12.50"
+    assert [(c["name"], c["cost"]["amount"]) for c in found["corrections"]] == [
+        ("booked in 2026-12", "3.25"),
+        ("booked in 2027-01", "1.00"),
+    ]
+    assert found["together"]["cost"] == "16.75"
+    assert run_json("explain", "pool:other", "--period", "2026-12")["together"]["cost"] == "3.25"
+    cause = found["corrections"][0]["causes"][0].replace("charge ", "charge:")
+    hint = refused("explain", cause, "--period", "2026-11")
+    assert "--from 2026-11-01 --to 2026-12-01" in hint
+    dates = ("--from", "2026-11-01", "--to", "2026-12-01")
+    assert run_json("explain", cause, *dates)["cost"]["amount"] == "3.25"
+
+
+def test_policies_are_compared_with_the_corrections_beside() -> None:
+    """The period's own view, each correction under both policies, and the view of all together."""
+    corrected_november()
+    found = run_json("compare", "gaap", "marginal", "--period", "2026-11")
+    assert found["view"][1]["amounts"][0] == "12.50"
+    assert [one["view"][1]["amounts"][0] for one in found["corrections"]] == ["3.25", "1.00"]
+    assert found["together"][1]["amounts"][0] == "16.75"
+
+
+def test_a_closed_period_under_another_policy_keeps_the_corrections_it_books() -> None:
+    """December under `full` bills the same as under the policy it was closed under."""
+    corrected_november()
+    for policy in ("gaap", "full", "marginal"):
+        arguments = ("statement", "--period", "2026-12", "--policy", policy)
+        assert run_json(*arguments)["billed"] == "3.25"
+
+
+def test_exports_stay_as_sealed_and_say_where_the_corrections_are(tmp_path: Path) -> None:
+    """The journal of November has no line of them; the report tells of them beside its figures."""
+    before = run("export", "hledger", "--period", "2026-11").stdout
+    corrected_november()
+    result = run("export", "hledger", "--period", "2026-11")
+    assert result.stdout == before
+    assert "its corrections are in 2026-12, 2027-01" in result.stderr
+    assert "its corrections are in 2026-12" in run("methods", "--period", "2026-11").stderr
+    run("report", "--period", "2026-11", "--out", "report.html")
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert "Corrected since" in page
+    assert "booked in 2027-01" in page
+
+
 def test_a_newer_program_prints_the_statement_as_it_was_sealed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from inferworks.books.explain import Bounds, Explanation, Node, explain, parse_subject
+from inferworks.books.explain import Explanation, explain, parse_subject
+from inferworks.books.nodes import Bounds, Node
 from inferworks.books.policy import load_policy
 from inferworks.books.span import Span
 from inferworks.books.statement import Dimension, Statement, draw_up, whole_span

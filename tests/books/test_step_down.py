@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from inferworks.books.charge import Charge
-from inferworks.books.explain import Bounds, explain, parse_subject
+from inferworks.books.explain import explain, parse_subject
+from inferworks.books.nodes import Bounds
 from inferworks.books.policy import load_policy
 from inferworks.books.pools import CostPool, DriverKind, When, read_pools, step_down_order
 from inferworks.books.span import Span

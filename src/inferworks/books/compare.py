@@ -3,6 +3,9 @@
 The charges, what they were used for and every ratio are the same under both. What differs is the
 function that a line is given, and what the view sets against revenue; both are listed line by line, and
 the differences sum to nothing (functions) or to the difference of the margins (views).
+
+Corrections that a period books for earlier ones, or that later ones book for it, are compared in the same
+way, each by itself: the period's own figures stay those of its own papers.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Iterable
 import msgspec
 
 from inferworks.books.charge import Function
+from inferworks.books.late import Adjustment
 from inferworks.books.policy import Policy
 from inferworks.books.statement import Statement, draw_up
 from inferworks.books.workings import Workings
@@ -43,6 +47,23 @@ class Moved(msgspec.Struct, frozen=True):
     amount_pico: int
 
 
+class Adjusted(msgspec.Struct, frozen=True):
+    """A correction under both policies."""
+
+    name: str
+    """`for 2026-11`, or `booked in 2026-12`."""
+    functions: tuple[Compared, ...]
+    view: tuple[Compared, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON values; every amount an exact decimal string."""
+        return {
+            "name": self.name,
+            "functions": [_compared_json(row) for row in self.functions],
+            "view": [_compared_json(row) for row in self.view],
+        }
+
+
 class Comparison(msgspec.Struct, frozen=True):
     """Two statements of one span. Amounts in picounits of `currency`."""
 
@@ -52,6 +73,16 @@ class Comparison(msgspec.Struct, frozen=True):
     view: tuple[Compared, ...]
     """Revenue, what each view includes, and the margin that it leads to."""
     moved: tuple[Moved, ...]
+    corrections: tuple[Adjusted, ...] = ()
+    """What came late, not part of the figures above."""
+
+    @property
+    def together(self) -> tuple[Compared, ...]:
+        """The view, the corrections included."""
+        return tuple(
+            Compared(rows[0].name, sum(r.one_pico for r in rows), sum(r.other_pico for r in rows))
+            for rows in zip(self.view, *(one.view for one in self.corrections), strict=True)
+        )
 
     def to_json(self) -> dict[str, object]:
         """As JSON values; every amount an exact decimal string."""
@@ -62,11 +93,15 @@ class Comparison(msgspec.Struct, frozen=True):
             "functions": [_compared_json(row) for row in self.functions],
             "view": [_compared_json(row) for row in self.view],
             "moved": [_moved_json(row) for row in self.moved],
+            "corrections": [one.to_json() for one in self.corrections],
+            "together": [_compared_json(row) for row in self.together],
         }
 
 
-def compare(workings: Workings, one: Policy, other: Policy) -> Comparison:
-    """`workings` under both policies. BooksError when money is lost between them."""
+def compare(
+    workings: Workings, one: Policy, other: Policy, adjustments: Iterable[Adjustment] = ()
+) -> Comparison:
+    """`workings` and `adjustments` under both policies. BooksError when money is lost between them."""
     first, second = (draw_up(workings.under(policy)) for policy in (one, other))
     functions = tuple(
         Compared(f.value, first.function_pico(f), second.function_pico(f)) for f in Function
@@ -81,7 +116,31 @@ def compare(workings: Workings, one: Policy, other: Policy) -> Comparison:
         Compared("included cost", first.included_pico, second.included_pico),
         Compared("margin", first.margin_pico, second.margin_pico),
     )
-    return Comparison(first, second, functions, view, tuple(_moved(workings, one, other)))
+    moved = tuple(_moved(workings, one, other))
+    corrections = tuple(_adjusted(adjustment, one, other) for adjustment in adjustments)
+    return Comparison(first, second, functions, view, moved, corrections)
+
+
+def _adjusted(adjustment: Adjustment, one: Policy, other: Policy) -> Adjusted:
+    """A correction's cost by function, and its part in both views."""
+    sums: list[dict[Function, int]] = [defaultdict(int), defaultdict(int)]
+    for line in adjustment.correction.lines:
+        for functions, policy in zip(sums, (one, other), strict=True):
+            functions[line.function_under(policy)] += line.amount_pico
+    included = [
+        sum(functions[f] for f in policy.included)
+        for functions, policy in zip(sums, (one, other), strict=True)
+    ]
+    revenue_pico = adjustment.correction.revenue_pico
+    return Adjusted(
+        adjustment.name,
+        tuple(Compared(f.value, *(functions[f] for functions in sums)) for f in Function),
+        (
+            Compared("revenue", revenue_pico, revenue_pico),
+            Compared("included cost", *included),
+            Compared("margin", *(revenue_pico - pico for pico in included)),
+        ),
+    )
 
 
 def _moved(workings: Workings, one: Policy, other: Policy) -> Iterable[Moved]:

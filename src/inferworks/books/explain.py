@@ -3,8 +3,11 @@
 A subject is written `kind:name`: a row of any cut (`customer:acme`, `model:...`, `purpose:serve-free`), a
 pool, one charge, or one call. Its cost is taken apart level by level (function, pool, bill line, the split
 that gave it this part, the calls behind it), and its revenue likewise (what was priced, then calls). The
-parts of every node sum to it, to the picounit; that is checked while the tree is built, and a node with
-too many parts ends in one that says how many more there are and what they sum to.
+parts of every node sum to it, to the picounit; that is checked while the tree is built (`nodes.py`), and a
+node with too many parts ends in one that says how many more there are and what they sum to.
+
+A period that books corrections for earlier ones, or that was corrected later, has those beside its own
+figures as named lines (`explain_late.py`), and says what all come to together.
 """
 
 from __future__ import annotations
@@ -20,10 +23,14 @@ from inferworks.books import drivers as d
 from inferworks.books.allocate import Allocated, Portion, Target
 from inferworks.books.charge import Charge
 from inferworks.books.drivers import Drivers, Leaf, Shares
+from inferworks.books.explain_late import Corrected, corrected_for
+from inferworks.books.late import Adjustment
+from inferworks.books.nodes import USUAL_BOUNDS, Bounds, Node, Ratio, node_of
 from inferworks.books.rate import Rated
+from inferworks.books.span import utc_day
 from inferworks.books.statement import Dimension, name_of, revenue_by_call, revenue_name
 from inferworks.books.workings import Line, Workings, line_of
-from inferworks.errors import BooksError, UserError
+from inferworks.errors import UserError
 from inferworks.ids import CallId
 from inferworks.meter.capacity import State
 from inferworks.meter.usage import Usage
@@ -50,43 +57,6 @@ class Subject(NamedTuple):
         return f"{self.kind}:{self.name}"
 
 
-class Ratio(msgspec.Struct, frozen=True):
-    """One split on the way: `quantity` of `whole` `unit` (a driver's unit)."""
-
-    stage: str
-    quantity: int
-    whole: int
-    unit: str
-
-    @property
-    def text(self) -> str:
-        """As people read it."""
-        return f"{self.stage}: {self.quantity} of {self.whole} {self.unit}"
-
-
-class Node(msgspec.Struct, frozen=True):
-    """A figure and its parts. `amount_pico` is in picounits; the parts, if any are shown, sum to it."""
-
-    label: str
-    amount_pico: int
-    detail: str = ""
-    ratios: tuple[Ratio, ...] = ()
-    parts: tuple[Node, ...] = ()
-
-    def to_json(self) -> dict[str, object]:
-        """As JSON values; every amount an exact decimal string."""
-        return {
-            "label": self.label,
-            "amount": format_pico(self.amount_pico),
-            "detail": self.detail,
-            "ratios": [
-                {"stage": r.stage, "quantity": r.quantity, "whole": r.whole, "unit": r.unit}
-                for r in self.ratios
-            ],
-            "parts": [part.to_json() for part in self.parts],
-        }
-
-
 class Explanation(msgspec.Struct, frozen=True):
     """What a subject earned and cost, taken apart."""
 
@@ -95,6 +65,18 @@ class Explanation(msgspec.Struct, frozen=True):
     policy: str
     revenue: Node
     cost: Node
+    corrections: tuple[Corrected, ...] = ()
+    """What came late, not part of the two figures above."""
+
+    @property
+    def revenue_together_pico(self) -> int:
+        """What it earned, the corrections included."""
+        return sum(n.amount_pico for n in (self.revenue, *(c.revenue for c in self.corrections)))
+
+    @property
+    def cost_together_pico(self) -> int:
+        """What it cost, the corrections included."""
+        return sum(n.amount_pico for n in (self.cost, *(c.cost for c in self.corrections)))
 
     def to_json(self) -> dict[str, object]:
         """As JSON values."""
@@ -104,17 +86,12 @@ class Explanation(msgspec.Struct, frozen=True):
             "policy": self.policy,
             "revenue": self.revenue.to_json(),
             "cost": self.cost.to_json(),
+            "corrections": [one.to_json() for one in self.corrections],
+            "together": {
+                "revenue": format_pico(self.revenue_together_pico),
+                "cost": format_pico(self.cost_together_pico),
+            },
         }
-
-
-class Bounds(NamedTuple):
-    """How much of a tree is shown: levels below the root, and parts of one node."""
-
-    depth: int = 6
-    width: int = 10
-
-
-USUAL_BOUNDS = Bounds()
 
 
 def parse_subject(text: str) -> Subject:
@@ -127,11 +104,21 @@ def parse_subject(text: str) -> Subject:
     return Subject(kind, name)
 
 
-def explain(workings: Workings, subject: Subject, bounds: Bounds = USUAL_BOUNDS) -> Explanation:
-    """The way down from the figures of `subject`. UserError when nothing of that name is there."""
+def explain(
+    workings: Workings,
+    subject: Subject,
+    bounds: Bounds = USUAL_BOUNDS,
+    adjustments: Sequence[Adjustment] = (),
+) -> Explanation:
+    """The way down from the figures of `subject`, and what `adjustments` changed of them.
+
+    UserError when nothing of that name is there.
+    """
     pieces = _cost(workings, subject)
     shares = _revenue(workings, subject)
-    if not pieces and not shares:
+    corrections = corrected_for(adjustments, *subject, bounds)
+    if not pieces and not shares and not corrections:
+        _refuse_late(subject, adjustments)
         raise UserError(
             f"there is no {subject.kind} {subject.name!r} in this statement; "
             f"{_known(workings, subject)}"
@@ -143,7 +130,19 @@ def explain(workings: Workings, subject: Subject, bounds: Bounds = USUAL_BOUNDS)
         workings.policy.name,
         work.revenue(f"revenue of {subject}", shares),
         work.cost(f"cost of {subject}", pieces, subject),
+        corrections,
     )
+
+
+def _refuse_late(subject: Subject, adjustments: Iterable[Adjustment]) -> None:
+    """UserError when the subject is a call or a charge that came late."""
+    for one in adjustments:
+        if f"{subject.kind} {subject.name}" in one.correction.causes:
+            start, end = map(utc_day, one.correction.period.span)
+            raise UserError(
+                f"{subject} came late for {one.correction.period.name} and is in the correction "
+                f"{one.name}; explain it with: --from {start} --to {end}"
+            )
 
 
 class _Piece(NamedTuple):
@@ -368,18 +367,7 @@ class _Tree:
         detail: str = "",
         way: tuple[Ratio, ...] = (),
     ) -> Node:
-        """A node whose parts sum to it, the largest first; BooksError when they do not."""
-        parts_pico = sum(part.amount_pico for part in parts)
-        if parts and parts_pico != amount_pico:
-            raise BooksError(
-                f"the parts of {label!r} sum to {format_pico(parts_pico)}, not {format_pico(amount_pico)}"
-            )
-        ordered = sorted(parts, key=lambda part: (-abs(part.amount_pico), part.label))
-        shown, rest = ordered[: self._bounds.width], ordered[self._bounds.width :]
-        if rest:
-            rest_pico = sum(part.amount_pico for part in rest)
-            shown.append(Node(f"and {len(rest)} more", rest_pico))
-        return Node(label, amount_pico, detail, way, tuple(shown))
+        return node_of(self._bounds, label, amount_pico, parts, detail, way)
 
 
 def ratios(item: Allocated, portion: Portion) -> tuple[Ratio, ...]:

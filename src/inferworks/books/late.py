@@ -69,6 +69,14 @@ class Later(NamedTuple):
         return f"booked in {self.booked_in.name}"
 
 
+class Adjustment(NamedTuple):
+    """A correction beside the figures of a period that was asked for."""
+
+    name: str
+    """`for 2026-11` where the period books it, `booked in 2026-12` where a later one does."""
+    correction: Correction
+
+
 def booked(ledger: Ledger, closes: Iterable[Close], period: Period) -> Booked:
     """How the closed `period` stands after all of `closes`."""
     close, prefix = _stands_in(list(closes), period)
@@ -134,6 +142,15 @@ def corrected_later(ledger: Ledger, source: Source, period: Period) -> tuple[Lat
     if pending is not None and not pending.correction.empty:
         later.append(Later(open_period, False, pending.correction))
     return tuple(later)
+
+
+def adjustments(
+    ledger: Ledger, source: Source, period: Period, policy: Policy
+) -> tuple[Adjustment, ...]:
+    """The corrections that `period` books and those that later ones book for it, seen under `policy`."""
+    found = [(f"for {one.period.name}", one) for one in booked_for(ledger, source, period)]
+    found += [(one.name, one.correction) for one in corrected_later(ledger, source, period)]
+    return tuple(Adjustment(name, seen_under(one, policy)) for name, one in found)
 
 
 def carries_corrections(period: Period, closes: Sequence[Close]) -> bool:

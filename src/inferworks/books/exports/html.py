@@ -22,6 +22,7 @@ from inferworks.books.charge import Charge, Function
 from inferworks.books.exports.sankey import sankey
 from inferworks.books.exports.style import STYLE
 from inferworks.books.exports.waterfall import Bar, Kind, waterfall
+from inferworks.books.late import Later, amended, made_up
 from inferworks.books.questions import Question
 from inferworks.books.statement import Dimension, Flow, Row, Statement
 from inferworks.books.workings import Line
@@ -49,6 +50,8 @@ class Report(msgspec.Struct, frozen=True):
     """What happened, in words."""
     sample: tuple[str, str] | None = None
     """A question and its answer, to see what was sold."""
+    later: tuple[Later, ...] = ()
+    """What later periods book for this one: told beside its figures, and never part of them."""
 
 
 class Amount(NamedTuple):
@@ -72,6 +75,7 @@ def render(report: Report) -> str:
         _where_the_money_went(statement),
         _customers(statement),
         _statement_table(statement),
+        _corrections(statement, report.later),
         _questions(statement),
         _what_happened(report),
         _bills(report),
@@ -130,6 +134,43 @@ def _statement_table(statement: Statement) -> str:
         "Statement",
         "Revenue less what it cost to earn it; then what was spent beside it.",
         _table(("", statement.currency), rows),
+    )
+
+
+def _corrections(statement: Statement, later: Sequence[Later]) -> str:
+    """What the statement books for earlier periods, and what later ones book for it; each adds up."""
+    tables = [
+        _table((title, "Revenue", "Cost of revenue", "Gross margin", "R&D", "Other"), rows)
+        for title, rows in (
+            (
+                "Late for earlier periods",
+                _corrected_rows(made_up(statement), statement.corrections),
+            ),
+            ("Corrected since", _corrected_rows(amended(statement, later), later)),
+        )
+        if rows
+    ]
+    lead = "What came late is booked in the open period; the figures of a closed one never change."
+    return _section("Corrections", lead, "\n".join(tables)) if tables else ""
+
+
+def _corrected_rows(
+    rows: Sequence[Row], corrections: Sequence[object]
+) -> list[tuple[str, Sequence[Cell]]]:
+    """`rows` as cells, the last of them a sum; none where there is nothing to correct."""
+    if not corrections:
+        return []
+    kinds = [*([""] * (len(rows) - 1)), "sum"]
+    return [(kind, (row.name, *_row_amounts(row))) for kind, row in zip(kinds, rows, strict=True)]
+
+
+def _row_amounts(row: Row) -> tuple[Amount, ...]:
+    return (
+        Amount(row.revenue_pico),
+        Amount(row.cost_of_revenue_pico),
+        Amount(row.gross_margin_pico, signed=True),
+        Amount(row.research_and_development_pico),
+        Amount(row.other_pico),
     )
 
 

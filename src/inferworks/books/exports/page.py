@@ -29,4 +29,5 @@ class HtmlExporter:
 
 def _write(books: Books, sink: BinaryIO) -> None:
     charges = tuple(item.charge for item in books.allocated)
-    sink.write(render(Report(_TITLE, _LEAD, "", books.statement, charges)).encode())
+    report = Report(_TITLE, _LEAD, "", books.statement, charges, later=books.later)
+    sink.write(render(report).encode())

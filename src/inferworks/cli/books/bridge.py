@@ -9,6 +9,7 @@ import click
 from inferworks.books.bridge import Bridge, bridge
 from inferworks.cli.books.asked import asked, asking_without_policy
 from inferworks.cli.books.figures import amount, places_of, print_figures, span_text
+from inferworks.cli.books.later import corrections_json, print_corrections
 from inferworks.cli.show import print_json
 
 
@@ -33,13 +34,15 @@ def show_bridge(
       inferworks books bridge
       inferworks books bridge --period 2026-11 --json
     """
-    drawn = asked(period, from_text, to_text, None, pools_path, config_path, data_path).statement()
+    question = asked(period, from_text, to_text, None, pools_path, config_path, data_path)
+    drawn, later = question.statement(), question.later()
     built = bridge(drawn)
     if as_json:
-        print_json(built.to_json())
+        print_json(built.to_json() | corrections_json(drawn, later))
         return
     click.echo(f"Bridge in {built.currency}, {span_text(drawn)}\n")
     print_figures(("", f"AMOUNT {built.currency}"), _rows(built, places_of(drawn)))
+    print_corrections(drawn, later)
 
 
 def _rows(built: Bridge, places: int) -> list[tuple[str, str]]:

@@ -41,8 +41,9 @@ def show_comparison(
       inferworks books compare gaap ./ours.toml --period 2026-11 --json
     """
     question = asked(period, from_text, to_text, None, pools_path, config_path, data_path)
-    policies = [policy_of(question.config, name) for name in (one, other)]
-    found = compare(question.workings(), *policies)
+    first, second = (policy_of(question.config, name) for name in (one, other))
+    workings = question.workings()
+    found = compare(workings, first, second, question.adjustments(workings.policy))
     if as_json:
         print_json(found.to_json())
         return
@@ -56,6 +57,7 @@ def _print(found: Comparison) -> None:
     rows = [_row(row, places) for row in found.functions if row.one_pico or row.other_pico]
     rows += [_row(row, places) for row in found.view]
     print_figures(("", *names, "DIFFERENCE"), rows)
+    _print_corrections(found, names, places)
     click.echo(f"Margin: {found.one.margin} / {found.other.margin}\n")
     moved = [
         (item.use, item.pool, f"{item.one} -> {item.other}", amount(item.amount_pico, places))
@@ -69,6 +71,23 @@ def _print(found: Comparison) -> None:
         print_figures(("USE", "POOL", "MOVES", "AMOUNT"), moved, words=("POOL", "MOVES"))
 
 
-def _row(row: Compared, places: int) -> tuple[str, ...]:
+def _print_corrections(found: Comparison, names: tuple[str, str], places: int) -> None:
+    """What came late, correction by correction, and the margin with all of it."""
+    if not found.corrections:
+        return
+    rows = []
+    for one in found.corrections:
+        rows += [
+            _row(row, places, one.name) for row in one.functions if row.one_pico or row.other_pico
+        ]
+        rows.append(_row(one.view[-1], places, one.name))
+    rows.append(_row(found.together[-1], places, "all together"))
+    print_figures(("CORRECTIONS", *names, "DIFFERENCE"), rows)
+
+
+def _row(row: Compared, places: int, prefix: str = "") -> tuple[str, ...]:
     amounts = (row.one_pico, row.other_pico, row.difference_pico)
-    return (row.name, *(amount(pico, places) for pico in amounts))
+    return (
+        f"{prefix}: {row.name}" if prefix else row.name,
+        *(amount(pico, places) for pico in amounts),
+    )

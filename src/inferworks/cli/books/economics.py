@@ -10,6 +10,7 @@ import click
 from inferworks.books.economics import CustomerEconomics, Economics, economics
 from inferworks.cli.books.asked import asked, asking_without_policy
 from inferworks.cli.books.figures import amount, places_of, print_figures, span_text
+from inferworks.cli.books.later import corrections_json, print_corrections
 from inferworks.cli.show import print_json
 
 _MOST_CUSTOMERS = 20
@@ -36,16 +37,18 @@ def show_economics(
       inferworks books economics
       inferworks books economics --period 2026-11 --json
     """
-    drawn = asked(period, from_text, to_text, None, pools_path, config_path, data_path).statement()
+    question = asked(period, from_text, to_text, None, pools_path, config_path, data_path)
+    drawn, later = question.statement(), question.later()
     found = economics(drawn)
     if as_json:
-        print_json(found.to_json())
+        print_json(found.to_json() | corrections_json(drawn, later))
         return
     places = places_of(drawn)
     click.echo(f"Unit economics in {found.currency}, {span_text(drawn)}\n")
     print_figures(("", f"AMOUNT {found.currency}"), _rows(found, places))
     _print_customers(found, places)
-    click.echo(f"Break-even: {found.break_even}.")
+    click.echo(f"Break-even: {found.break_even}.\n")
+    print_corrections(drawn, later)
 
 
 def _rows(found: Economics, places: int) -> list[tuple[str, str]]:

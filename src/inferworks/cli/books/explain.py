@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.explain import Bounds, Node, explain, parse_subject
+from inferworks.books.explain import explain, parse_subject
+from inferworks.books.nodes import Bounds, Node
 from inferworks.cli.books.asked import asked, asking
 from inferworks.cli.show import print_json
 from inferworks.money import format_pico
@@ -54,15 +55,24 @@ def show_explanation(
     """
     wanted = parse_subject(subject)
     question = asked(period, from_text, to_text, policy, pools_path, config_path, data_path)
-    found = explain(question.workings(), wanted, Bounds(depth, width))
+    workings = question.workings()
+    adjustments = question.adjustments(workings.policy)
+    found = explain(workings, wanted, Bounds(depth, width), adjustments)
     if as_json:
         print_json(found.to_json())
         return
     click.echo(f"{found.subject} in {found.currency}, policy {found.policy}\n")
-    for root in (found.revenue, found.cost):
+    corrections = [root for one in found.corrections for root in (one.revenue, one.cost)]
+    for root in (found.revenue, found.cost, *corrections):
         for line in _lines(root, 0):
             click.echo(line)
         click.echo()
+    if corrections:
+        for name, pico in (
+            ("revenue, all together", found.revenue_together_pico),
+            ("cost, all together", found.cost_together_pico),
+        ):
+            click.echo(next(_two_columns(name, format_pico(pico))))
 
 
 def _lines(node: Node, level: int) -> Iterator[str]:

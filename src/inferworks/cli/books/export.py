@@ -10,6 +10,7 @@ import click
 
 from inferworks.books.exports.base import Books, ExportFile, books_of, write_files
 from inferworks.cli.books.formats import FORMATS, exporter
+from inferworks.cli.books.later import note_corrections
 from inferworks.cli.books.papers import moments, worked_out, worked_out_of
 from inferworks.cli.books.sources import (
     later_corrections,
@@ -63,6 +64,7 @@ def export(
     """
     config = read_config(config_path, data_path)
     books = read_books(config, policy, period, from_text, to_text, seller)
+    note_corrections(period, books.later)
     put_out(exporter(form).files(books), out, form)
 
 

@@ -12,6 +12,7 @@ from inferworks.books.distance import Distances, distances
 from inferworks.books.step_down import Received, received
 from inferworks.cli.books.asked import asked, asking_without_policy
 from inferworks.cli.books.figures import amount, print_figures
+from inferworks.cli.books.later import note_corrections
 from inferworks.cli.show import print_json
 from inferworks.money import PICO, format_pico, round_pico
 
@@ -35,9 +36,9 @@ def show_methods(
     Examples:
       inferworks books methods --period 2026-11
     """
-    workings = asked(
-        period, from_text, to_text, None, pools_path, config_path, data_path
-    ).workings()
+    question = asked(period, from_text, to_text, None, pools_path, config_path, data_path)
+    workings = question.workings()
+    note_corrections(period, question.later())
     found, pools = distances(workings), received(workings.allocated, workings.pools)
     if as_json:
         print_json(_json(found, pools))

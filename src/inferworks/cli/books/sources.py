@@ -11,9 +11,10 @@ import msgspec
 
 from inferworks.books.charge import Charge
 from inferworks.books.close import sealed_paper, sealed_papers, statement_of
-from inferworks.books.late import Later, corrected_later
+from inferworks.books.late import Adjustment, Later, adjustments, corrected_later
 from inferworks.books.ledger import Ledger, standing
 from inferworks.books.papers import Arrived, Papers, all_facts, drawn
+from inferworks.books.policy import Policy
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, whole_span
 from inferworks.books.store import BookStore
@@ -147,6 +148,13 @@ def later_corrections(config: Config, name: str) -> tuple[Later, ...]:
     with open_ledger(config, read_only=True) as ledger:
         period = ledger.periods().named(name)
         return corrected_later(ledger, RecordedSource(config), period)
+
+
+def adjustments_of_period(config: Config, name: str, policy: Policy) -> tuple[Adjustment, ...]:
+    """The corrections beside the figures of the period called `name`, seen under `policy`."""
+    with open_ledger(config, read_only=True) as ledger:
+        period = ledger.periods().named(name)
+        return adjustments(ledger, RecordedSource(config), period, policy)
 
 
 def paper_of_period(config: Config, name: str, policy: str | None) -> bytes | None:

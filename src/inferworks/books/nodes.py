@@ -1,0 +1,83 @@
+"""Figures and their parts: a tree in which the parts of every node sum to it, or it is not built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from inferworks.errors import BooksError
+from inferworks.money import format_pico
+
+
+class Ratio(msgspec.Struct, frozen=True):
+    """One split on the way: `quantity` of `whole` `unit` (a driver's unit)."""
+
+    stage: str
+    quantity: int
+    whole: int
+    unit: str
+
+    @property
+    def text(self) -> str:
+        """As people read it."""
+        return f"{self.stage}: {self.quantity} of {self.whole} {self.unit}"
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A figure and its parts. `amount_pico` is in picounits; the parts, if any are shown, sum to it."""
+
+    label: str
+    amount_pico: int
+    detail: str = ""
+    ratios: tuple[Ratio, ...] = ()
+    parts: tuple[Node, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON values; every amount an exact decimal string."""
+        return {
+            "label": self.label,
+            "amount": format_pico(self.amount_pico),
+            "detail": self.detail,
+            "ratios": [
+                {"stage": r.stage, "quantity": r.quantity, "whole": r.whole, "unit": r.unit}
+                for r in self.ratios
+            ],
+            "parts": [part.to_json() for part in self.parts],
+        }
+
+
+class Bounds(NamedTuple):
+    """How much of a tree is shown: levels below the root, and parts of one node."""
+
+    depth: int = 6
+    width: int = 10
+
+
+USUAL_BOUNDS = Bounds()
+
+
+def node_of(
+    bounds: Bounds,
+    label: str,
+    amount_pico: int,
+    parts: Sequence[Node],
+    detail: str = "",
+    ratios: tuple[Ratio, ...] = (),
+) -> Node:
+    """A node whose parts sum to it, the largest first; those out of sight are counted and summed.
+
+    BooksError when the parts do not sum to it.
+    """
+    parts_pico = sum(part.amount_pico for part in parts)
+    if parts and parts_pico != amount_pico:
+        raise BooksError(
+            f"the parts of {label!r} sum to {format_pico(parts_pico)}, not {format_pico(amount_pico)}"
+        )
+    ordered = sorted(parts, key=lambda part: (-abs(part.amount_pico), part.label))
+    shown, rest = ordered[: bounds.width], ordered[bounds.width :]
+    if rest:
+        rest_pico = sum(part.amount_pico for part in rest)
+        shown.append(Node(f"and {len(rest)} more", rest_pico))
+    return Node(label, amount_pico, detail, ratios, tuple(shown))

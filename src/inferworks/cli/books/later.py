@@ -1,0 +1,64 @@
+"""Beside the figures of a period: what it books for earlier ones, and what later ones book for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from inferworks.books.late import Later, amended, made_up
+from inferworks.books.statement import Row, Statement
+from inferworks.cli.books.figures import amount, places_of, print_figures
+from inferworks.money import format_pico
+
+_COLUMNS = ("REVENUE", "COST OF REVENUE", "GROSS MARGIN", "R&D", "OTHER")
+
+
+def print_corrections(drawn: Statement, later: Sequence[Later]) -> None:
+    """Tables of both, where there are any; each adds up to its last line."""
+    places = places_of(drawn)
+    if drawn.corrections:
+        _print("LATE FOR EARLIER PERIODS", made_up(drawn), places)
+    if later:
+        _print("CORRECTED SINCE", amended(drawn, later), places)
+
+
+def corrections_json(drawn: Statement, later: Sequence[Later]) -> dict[str, object]:
+    """The same as JSON values; every amount an exact decimal string."""
+    return {
+        "late_for_earlier_periods": _json(made_up(drawn)) if drawn.corrections else [],
+        "corrected_since": _json(amended(drawn, later)) if later else [],
+    }
+
+
+def note_corrections(period: str | None, later: Sequence[Later]) -> None:
+    """Say on the standard error where a closed period was corrected: what is printed leaves that out."""
+    if later:
+        where = ", ".join(sorted({one.booked_in.name for one in later}))
+        click.echo(f"Note: {period} is as it was sealed; its corrections are in {where}.", err=True)
+
+
+def _print(title: str, rows: Sequence[Row], places: int) -> None:
+    print_figures((title, *_COLUMNS), [(row.name, *_amounts(row, places)) for row in rows])
+
+
+def _amounts(row: Row, places: int) -> list[str]:
+    return [amount(pico, places) for pico in _figures(row)]
+
+
+def _json(rows: Sequence[Row]) -> list[dict[str, str]]:
+    names = ("revenue", "cost_of_revenue", "gross_margin", "research_and_development", "other")
+    return [
+        {"name": row.name, **dict(zip(names, map(format_pico, _figures(row)), strict=True))}
+        for row in rows
+    ]
+
+
+def _figures(row: Row) -> tuple[int, ...]:
+    return (
+        row.revenue_pico,
+        row.cost_of_revenue_pico,
+        row.gross_margin_pico,
+        row.research_and_development_pico,
+        row.other_pico,
+    )
