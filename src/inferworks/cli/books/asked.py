@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from inferworks.books.late import Adjustment, Later
 from inferworks.books.policy import Policy
-from inferworks.books.statement import Statement
+from inferworks.books.pools import DriverKind
+from inferworks.books.statement import Dimension, Statement
 from inferworks.books.workings import Workings
-from inferworks.cli.books.engines import EngineName
-from inferworks.cli.books.papers import drawn_up, moments, worked_out, worked_out_of
+from inferworks.cli.books.engines import (
+    WHY_NOT_SEALED,
+    EngineName,
+    chosen,
+    facts_recorded,
+    open_span,
+    why_unable,
+)
+from inferworks.cli.books.papers import (
+    drawn_up,
+    moments,
+    rules_of,
+    wanted_span,
+    worked_out,
+    worked_out_of,
+)
 from inferworks.cli.books.sources import (
     adjustments_of_period,
     later_corrections,
@@ -23,6 +38,9 @@ from inferworks.cli.books.sources import (
 )
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.config import Config
+
+if TYPE_CHECKING:  # Ibis takes its time to load
+    from inferworks.books.engine.cut import CustomerStatement
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -37,26 +55,63 @@ class Asked(NamedTuple):
     policy: str | None
     pools_path: Path | None
 
-    def statement(self, engine: str | None = None) -> Statement:
+    def statement(self, engine: str | None = None, by: Dimension | None = None) -> Statement:
         """The statement: of a closed period as it was sealed, else as everything stands now.
 
-        `engine` draws it up, or the configured one; a period, which may carry corrections, is drawn up
-        by the definition. BadParameter when another is asked for.
+        `engine` draws it up, or the configured one; where that cannot yet do what is asked, or cut it
+        `by` that, the definition does, and a note on the standard error says why.
         """
+        ends = self._open_ends()
+        name = self._engine(engine, by, ends)
+        if name is not EngineName.REFERENCE and ends is not None:
+            from inferworks.cli.books.on_engine import drawn_on
+
+            return drawn_on(name, self.config, self._policy, self.pools_path, *ends)
+        return self._defined()
+
+    def by_customer(self, engine: str | None = None) -> Statement | CustomerStatement:
+        """The same figures for a cut by customer, of which an engine draws up nothing else.
+
+        Where support pools step down to every target, it draws up the whole.
+        """
+        ends = self._open_ends()
+        stepped = any(pool.driver is DriverKind.POOLS for pool in rules_of(self.pools_path).pools)
+        if ends is None or stepped:
+            return self.statement(engine, Dimension.CUSTOMER)
+        name = self._engine(engine, Dimension.CUSTOMER, ends)
+        if name is EngineName.REFERENCE:
+            return self._defined()
+        from inferworks.cli.books.on_engine import customers_on
+
+        return customers_on(name, self.config, self._policy, self.pools_path, *ends)
+
+    def _open_ends(self) -> tuple[int | None, int | None] | None:
+        """From when until when facts are asked for; None where a seal may have a say in it."""
         if self.period is not None:
-            if engine not in (None, EngineName.REFERENCE.value):
-                raise click.BadParameter(
-                    f"{engine} draws up dates, not periods: give --from and --to",
-                    param_hint="--engine",
-                )
+            return open_span(self.config, self.period)
+        return moments(self.from_text, self.to_text)
+
+    def _defined(self) -> Statement:
+        """The statement by definition, or from the seal of a closed period."""
+        if self.period is not None:
             return statement_of_period(self.config, self.period, self.policy, self.pools_path)
         span = moments(self.from_text, self.to_text)
-        name = EngineName(engine or self.config.books.engine)
-        if name is EngineName.REFERENCE:
-            return drawn_up(self.config, self._policy, self.pools_path, *span)
-        from inferworks.cli.books.on_engine import drawn_on
+        return drawn_up(self.config, self._policy, self.pools_path, *span)
 
-        return drawn_on(name, self.config, self._policy, self.pools_path, *span)
+    def _engine(
+        self,
+        asked_for: str | None,
+        by: Dimension | None,
+        ends: tuple[int | None, int | None] | None,
+    ) -> EngineName:
+        """Who draws it up; a note is printed where that is not who was asked for."""
+        unable = why_unable(rules_of(self.pools_path), by) if ends else WHY_NOT_SEALED
+        span = wanted_span(*(ends or (None, None)))
+        wanted = EngineName(asked_for or self.config.books.engine)
+        choice = chosen(wanted, lambda: facts_recorded(self.config, span) if ends else 0, unable)
+        if choice.note:
+            click.echo(f"Note: {choice.note}", err=True)
+        return choice.engine
 
     def paper(self) -> bytes | None:
         """The JSON of the statement as it was sealed; None unless it is of a closed period."""
