@@ -12,6 +12,20 @@ from inferworks.http.client import Origin
 from inferworks.ids import ModelId, OfferId, ReplicaId
 
 
+class Rates(msgspec.Struct, frozen=True):
+    """What tokens cost at an offer, or what a customer pays for them: picounits (10^-12) per token.
+
+    Rates that are compared are in one currency; whoever makes them converts.
+    """
+
+    input_pico: int
+    output_pico: int
+
+    def of(self, input_tokens: int, output_tokens: int) -> int:
+        """What so many tokens come to, in picounits."""
+        return input_tokens * self.input_pico + output_tokens * self.output_pico
+
+
 class Offer(msgspec.Struct, frozen=True):
     """A model at an address. Our own replicas and other people's APIs look the same from here."""
 
@@ -28,6 +42,14 @@ class Offer(msgspec.Struct, frozen=True):
     """What it runs on; empty when unknown."""
     upstream_model: str = ""
     """What the upstream calls the model; empty when it is the caller's name for it."""
+    priority: int = 0
+    """Offers of a higher number are tried only after every offer of a lower one."""
+    weight: float = 1.0
+    """Its share of the calls beside other offers of its priority; 0 when it is for emergencies only."""
+    capacity: int | None = None
+    """Calls it may run at once; None for no limit of ours."""
+    rates: Rates | None = None
+    """What its tokens cost us: a list price, or our own replica's rate. None when unknown."""
 
 
 class Load:
