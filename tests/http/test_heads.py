@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import httptools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferworks.http.connection import Connection, Limits, Shared, plain_refusal
+from inferworks.http.deadlines import Deadlines
 from inferworks.http.exchange import Exchange
 from inferworks.http.heads import KnownHead, field_lines, learn
+from inferworks.http.upstream import UpstreamConnection
 
 FIRST = b"POST /v1/x?y=1 HTTP/1.1\r\nhost: a\r\nContent-Length: 3\r\nx-a:  b \r\n\r\n"
 
@@ -134,6 +137,53 @@ def test_recognising_changes_nothing(
     """Whatever comes, repeated or with another body, handlers and clients see what they saw before."""
     repeats = [first[which % len(first)] + more for which, more in again]
     same([*first, *first, *repeats], limits)
+
+
+STATUS = st.sampled_from([b"HTTP/1.1 200 OK", b"HTTP/1.1 204 No", b"HTTP/1.1 304 Old", b"HTTP/1.1 429 ",
+                          b"HTTP/1.0 200 OK", b"HTTP/1.1 100 Go", b"ICY 200"])  # fmt: skip
+OWN = st.sampled_from([b"", b"x-a: 1\r\n", b"connection: close\r\n", b"Content-Length: 3\r\n",
+                       b"transfer-encoding: chunked\r\n", b"date:  x \r\n", b"x: a\r\n b\r\n"])  # fmt: skip
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> bytes:
+    """An answer, more or less."""
+    body = draw(st.sampled_from([b"", b"abc", b"a\r\n\r\nb", b"3\r\nabc\r\n0\r\n\r\n"]))
+    length = b"content-length: %d\r\n" % len(body) if draw(st.integers(0, 4)) else b""
+    return draw(STATUS) + b"\r\n" + draw(OWN) + length + draw(OWN) + b"\r\n" + body
+
+
+async def read(segments: Sequence[bytes], *, recognise: bool) -> list[object]:
+    """What an upstream's connection makes of `segments`, each the answer to a question."""
+    seen: list[object] = []
+    connection = UpstreamConnection("here", Deadlines())
+    connection.connection_made(Wire())
+    for segment in segments:
+        if not recognise:
+            connection._known = None
+            connection._parser = httptools.HttpResponseParser(connection)
+        connection.ask(b"")
+        connection.data_received(segment)
+        answer = connection.answer()
+        body = connection.take()
+        seen.append((answer.status, answer.headers, body, connection.complete, connection.usable,
+                     connection._error))  # fmt: skip
+        if not connection.usable:
+            break
+    connection.connection_lost(None)
+    return seen
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(answers(), min_size=1, max_size=2), st.binary(max_size=3))
+def test_recognising_answers_changes_nothing(first: list[bytes], more: bytes) -> None:
+    """Whatever an upstream sends, repeated or with more, reads as a new parser would read it."""
+
+    async def both() -> None:
+        segments = [answer for answer in first for _ in range(2)] + [first[0] + more]
+        assert await read(segments, recognise=True) == await read(segments, recognise=False)
+
+    asyncio.run(both())
 
 
 def test_a_known_head_is_not_parsed() -> None:

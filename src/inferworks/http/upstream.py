@@ -1,0 +1,280 @@
+"""One connection to an upstream, and the answer that comes over it.
+
+A response is read piece by piece as it comes from the socket; when its reader is slow the socket is not
+read further, so back-pressure reaches the upstream. An answer is believed only when it is whole: one
+without a length ends with the connection, and then only when the upstream closed it in order. A second
+answer to one question, or bytes that nobody asked for, end the connection, so that they can never be
+taken for the answer to the next.
+
+Whoever reads takes what is there (`take`), and only when nothing is there awaits `news`, a bare future:
+an answer that came in one segment, as small ones do, is read without a coroutine for each layer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from typing import cast
+
+import httptools
+
+from inferworks.errors import UpstreamError
+from inferworks.http.deadlines import NEVER, Deadlines
+from inferworks.http.heads import KnownHead, learn
+
+_HIGH_WATER_BYTES = 256 * 1024
+_HEAD_BYTES = 256 * 1024
+_BODILESS = frozenset({204, 304})
+
+
+class Response:
+    """An upstream's answer: `status`, `headers` (lower-case names) and its body as it comes."""
+
+    __slots__ = ("_connection", "headers", "status")
+
+    def __init__(
+        self, connection: UpstreamConnection, status: int, headers: Mapping[bytes, bytes]
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self._connection = connection
+
+    async def pieces(self, timeout_s: float) -> AsyncIterator[bytes]:
+        """The body, piece by piece; UpstreamError when it breaks off or stalls for `timeout_s`."""
+        while piece := await self.next_piece(timeout_s):
+            yield piece
+
+    async def next_piece(self, timeout_s: float) -> bytes:
+        """The next piece of the body: all that has come; empty at its end."""
+        connection = self._connection
+        while not (piece := connection.take()) and not connection.complete:
+            await connection.news(timeout_s)
+        return piece
+
+    async def read(self, timeout_s: float, limit_bytes: int) -> bytes:
+        """The whole body; UpstreamError when larger than `limit_bytes`."""
+        connection = self._connection
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            if piece := connection.take():
+                size += len(piece)
+                if size > limit_bytes:
+                    raise UpstreamError(f"answer larger than {limit_bytes} bytes", sent=True)
+                pieces.append(piece)
+            if connection.complete:
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            await connection.news(timeout_s)
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to an upstream: one request at a time."""
+
+    status: int
+    """The status of the answer; 0 until its head has come."""
+    complete: bool
+    """Whether all of the answer has come."""
+    free_since: float
+    _headers: dict[bytes, bytes]
+    _pieces: deque[bytes]
+    _buffered: int
+    _head_bytes: int
+    _error: str | None
+    _until_close: bool
+    _reusable: bool
+    _untouched: bool
+
+    def __init__(self, where: str, deadlines: Deadlines) -> None:
+        self.deadline = NEVER
+        self.free_since = 0.0
+        self._where = where
+        self._deadlines = deadlines
+        self._timeout_s = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._known: KnownHead[tuple[int, dict[bytes, bytes]]] | None = None
+        """The head of the last answer that came in one segment, if it can be recognised."""
+        self._begin()
+
+    # --- what the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ready to be asked."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._deadlines.members.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end, which may be that of the answer too."""
+        self._transport = None
+        self._deadlines.members.discard(self)
+        if not self.complete and self._error is None:
+            if self.status and self._until_close and exc is None:
+                self.complete = True
+            else:
+                when = "mid-answer" if self.status else "before it answered"
+                self._error = f"{self._where} closed the connection {when}"
+        self._wake()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and wake whoever waits."""
+        if not self._recognise(data):
+            self._parse(data)
+        self._wake()
+
+    def late(self) -> None:
+        """Nothing has come in time."""
+        self._fail(f"{self._where} sent nothing for {self._timeout_s:g} s")
+        self._wake()
+
+    # --- reading an answer
+
+    def _recognise(self, data: bytes) -> bool:
+        """Take `data` for the answer if its head is the one before's; the parser need not see it."""
+        known = self._known
+        if known is None or not self._untouched:
+            return False
+        body = known.body_in(data)
+        if body is None:
+            return False
+        self.status, self._headers = known.said
+        if body:
+            self.on_body(body)
+        self._untouched = False
+        self.complete = self._reusable = True
+        return True
+
+    def _parse(self, data: bytes) -> None:
+        untouched, self._untouched = self._untouched, False
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail(f"{self._where} sent something that is not HTTP/1.1")
+        if not self.status:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_BYTES:
+                self._fail(f"{self._where} sent headers larger than {_HEAD_BYTES} bytes")
+        if self._buffered > _HIGH_WATER_BYTES and self._transport is not None:
+            self._transport.pause_reading()
+        if untouched:
+            self._known = self._learned(data)
+
+    def _learned(self, data: bytes) -> KnownHead[tuple[int, dict[bytes, bytes]]] | None:
+        """The head of the answer, if that is all that `data` holds."""
+        length = self._headers.get(b"content-length")
+        if self._error or not self.complete or not self._reusable or length is None:
+            return None
+        if b"transfer-encoding" in self._headers or self.status in _BODILESS:
+            return None
+        return learn(data, length, (self.status, self._headers))
+
+    def on_message_begin(self) -> None:
+        """The parser has found the first byte of an answer."""
+        if self.complete:
+            raise ValueError(
+                "a second answer to one request"
+            )  # the parser makes it an error of its own
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """The parser has read a header field."""
+        if not self.status:  # what comes after the body are trailers
+            self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """The parser has read a head; that of an interim answer is forgotten."""
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._headers = {}
+            return
+        self.status = status
+        self._until_close = not ({b"content-length", b"transfer-encoding"} & self._headers.keys())
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body has come."""
+        self._pieces.append(body)
+        self._buffered += len(body)
+
+    def on_message_complete(self) -> None:
+        """The parser has found the end of an answer."""
+        if self._parser.get_status_code() < 200:
+            return
+        self.complete = True
+        self._reusable = self._parser.should_keep_alive()
+
+    # --- what the client calls
+
+    def ask(self, request: bytes) -> None:
+        """Send one request. Not waited for: the answer may come before all of it has left."""
+        self._begin()
+        if self._transport is None or self._transport.is_closing():
+            raise UpstreamError(f"{self._where} closed the connection", sent=False)
+        self._transport.write(request)
+
+    def answer(self) -> Response:
+        """The answer, once it has a `status`."""
+        return Response(self, self.status, self._headers)
+
+    def news(self, timeout_s: float) -> asyncio.Future[None]:
+        """To be awaited: done when more has come. UpstreamError when nothing more will."""
+        if self._error is None and self._transport is None:
+            self._error = f"{self._where} closed the connection"
+        if self._error is not None:
+            raise UpstreamError(self._error, sent=True)
+        self._waiter = self._loop.create_future()
+        self._timeout_s = timeout_s
+        self.deadline = self._loop.time() + timeout_s
+        self._deadlines.heed(self.deadline)
+        return self._waiter
+
+    def take(self) -> bytes:
+        """All of the body that has come and was not taken."""
+        if not self._pieces:
+            return b""
+        pieces = self._pieces.popleft() if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        if self._buffered > _HIGH_WATER_BYTES and self._transport is not None:
+            self._transport.resume_reading()
+        self._buffered = 0
+        return pieces
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request may be sent on it."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        answered = self.complete and self._reusable and not self._pieces
+        return answered and transport.get_write_buffer_size() == 0
+
+    def drop(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _begin(self) -> None:
+        """Forget the exchange before; ready for the next."""
+        self._headers = {}
+        self._pieces = deque()
+        self._buffered = 0
+        self._head_bytes = 0
+        self._error = None
+        self._until_close = False
+        self._reusable = False
+        self._untouched = True
+        self.status = 0
+        self.complete = False
+
+    def _fail(self, error: str) -> None:
+        """Believe nothing more that comes; the first failure is the one told."""
+        self._error = self._error or error
+        self.drop()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            self.deadline = NEVER
+            if not waiter.done():
+                waiter.set_result(None)
