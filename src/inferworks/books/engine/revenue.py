@@ -262,7 +262,8 @@ def _rated_apart(
 def _amounts(engine: Engine, priced: ir.Table) -> Iterable[tuple[str, int]]:
     """What each customer's calls earned, of those for which there was a price at all."""
     sums = priced.filter(priced.has_price > 0).group_by("customer").agg(pico=total(priced.pico))
-    columns = (engine.fetch(sums)[name].to_pylist() for name in ("customer", "pico"))
+    rows = engine.fetch(sums)  # once: two fetches may come in two orders
+    columns = (rows[name].to_pylist() for name in ("customer", "pico"))
     return ((customer, int(pico)) for customer, pico in zip(*columns, strict=True))
 
 
