@@ -49,9 +49,9 @@ class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
     backoff_ms: float = 200.0
     """Wait before an offer is tried again; it doubles each time, and chance takes up to all of it off. An
     upstream's own `retry-after` is the least that is waited."""
-    deadline_s: float = 300.0
+    deadline_s: float | None = None
     """Seconds after a call's arrival in which its answer must have begun. Nothing is tried later, and
-    what has not begun by then is given up."""
+    what has not begun by then is given up. None: each attempt has the HTTP client's own time."""
     hedge_after_ms: float | None = None
     """A call that has not begun to be answered after so long is sent to a second offer as well, and the
     first to begin serves it. None: never."""
@@ -71,16 +71,21 @@ class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How long an answer is taken to be when its request sets no limit."""
 
     def __post_init__(self) -> None:
-        for name in ("attempts", "tries_per_offer", "deadline_s", "prefix_bytes", "spill_factor"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"route: {name} must be above 0, not {getattr(self, name)}")
+        for name in _ABOVE_ZERO:
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"route: {name} must be above 0, not {value}")
         for name in ("backoff_ms", "hedge_prompt_bytes", "spill_above", "expected_output_tokens"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"route: {name} must not be negative, not {getattr(self, name)}")
-        if self.hedge_after_ms is not None and self.hedge_after_ms <= 0:
-            raise ConfigError(f"route: hedge_after_ms must be above 0, not {self.hedge_after_ms}")
         if not 0 <= self.hedge_share <= 1:
             raise ConfigError(f"route: hedge_share must be from 0 to 1, not {self.hedge_share}")
+
+
+_ABOVE_ZERO = (
+    "attempts", "tries_per_offer", "deadline_s", "hedge_after_ms", "prefix_bytes", "spill_factor",
+    "latency_bound_ms",
+)  # fmt: skip
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
