@@ -14,8 +14,22 @@ class Unit(StrEnum):
     INPUT_TOKENS = "input_tokens"
     CACHE_READ_TOKENS = "cache_read_tokens"
     CACHE_WRITE_TOKENS = "cache_write_tokens"
+    CACHE_WRITE_1H_TOKENS = "cache_write_1h_tokens"
+    """Tokens written to a cache that keeps them for an hour."""
+    INPUT_AUDIO_TOKENS = "input_audio_tokens"
+    INPUT_IMAGE_TOKENS = "input_image_tokens"
     OUTPUT_TOKENS = "output_tokens"
     REASONING_TOKENS = "reasoning_tokens"
+    OUTPUT_AUDIO_TOKENS = "output_audio_tokens"
+    OUTPUT_IMAGE_TOKENS = "output_image_tokens"
+    IMAGES = "images"
+    """Images made."""
+    AUDIO_MS = "audio_ms"
+    """Milliseconds of sound heard or spoken."""
+    CHARACTERS = "characters"
+    """Characters spoken."""
+    SEARCHES = "searches"
+    """Searches of the web, or a reranker's search units."""
     REQUESTS = "requests"
     NODE_NS = "node_ns"
     """Nanoseconds that a node was occupied."""
@@ -33,8 +47,21 @@ PRICED_BY = {
     Unit.INPUT_TOKENS: (Unit.INPUT_TOKENS,),
     Unit.CACHE_READ_TOKENS: (Unit.CACHE_READ_TOKENS, Unit.INPUT_TOKENS),
     Unit.CACHE_WRITE_TOKENS: (Unit.CACHE_WRITE_TOKENS, Unit.INPUT_TOKENS),
+    Unit.CACHE_WRITE_1H_TOKENS: (
+        Unit.CACHE_WRITE_1H_TOKENS,
+        Unit.CACHE_WRITE_TOKENS,
+        Unit.INPUT_TOKENS,
+    ),
+    Unit.INPUT_AUDIO_TOKENS: (Unit.INPUT_AUDIO_TOKENS, Unit.INPUT_TOKENS),
+    Unit.INPUT_IMAGE_TOKENS: (Unit.INPUT_IMAGE_TOKENS, Unit.INPUT_TOKENS),
     Unit.OUTPUT_TOKENS: (Unit.OUTPUT_TOKENS,),
     Unit.REASONING_TOKENS: (Unit.REASONING_TOKENS, Unit.OUTPUT_TOKENS),
+    Unit.OUTPUT_AUDIO_TOKENS: (Unit.OUTPUT_AUDIO_TOKENS, Unit.OUTPUT_TOKENS),
+    Unit.OUTPUT_IMAGE_TOKENS: (Unit.OUTPUT_IMAGE_TOKENS, Unit.OUTPUT_TOKENS),
+    Unit.IMAGES: (Unit.IMAGES,),
+    Unit.AUDIO_MS: (Unit.AUDIO_MS,),
+    Unit.CHARACTERS: (Unit.CHARACTERS,),
+    Unit.SEARCHES: (Unit.SEARCHES,),
     Unit.REQUESTS: (Unit.REQUESTS,),
 }
 """What can be sold, and whose price each pays, the nearest first: cached input without a price of its

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from inferworks.accounts.plan import (
     AmountOff,
@@ -18,9 +19,12 @@ from inferworks.accounts.plan import (
     Tier,
     Volume,
 )
+from inferworks.books.drivers import INPUT as INPUT_SIDE
+from inferworks.books.drivers import OUTPUT as OUTPUT_SIDE
 from inferworks.books.months import DAY_NS, month_of
 from inferworks.books.plans import discount_pico, scheme_pico
 from inferworks.books.rate import (
+    DIRECTIONS,
     Item,
     Label,
     Rated,
@@ -36,7 +40,7 @@ from inferworks.books.rate import (
 from inferworks.books.span import Span
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
-from inferworks.meter.usage import Outcome, Tokens
+from inferworks.meter.usage import Items, Outcome, Tokens
 from inferworks.purpose import Purpose
 from inferworks.testing.books import a_usage
 from inferworks.units import PRICED_BY, Unit
@@ -355,18 +359,69 @@ def test_fees_of_adjoining_spans_add_up(terms, cut) -> None:
     assert sum(parts) == rate([], [plan], NOVEMBER, "USD").amount_pico
 
 
-@settings(deadline=None)
-@given(
-    whole=st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)),
-    parts=st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)),
-)
-def test_buckets_sum_to_the_providers_totals(whole, parts) -> None:
+_tokens = st.builds(Tokens, *[st.integers(0, 12)] * len(Tokens.__struct_fields__))
+
+
+@settings(deadline=None, max_examples=300)
+@given(_tokens)
+def test_buckets_sum_to_the_providers_totals(tokens: Tokens) -> None:
     """Theorem 4: input and output come apart into buckets and go together again."""
-    tokens = Tokens(*whole, min(parts[0], whole[0]), min(parts[1], whole[1]))
+    if tokens.flaw() is not None:
+        with pytest.raises(BooksError, match="theorem 4"):
+            buckets(tokens)
+        return
     found = dict(buckets(tokens))
+    assert len(found) == len(buckets(tokens))
+    assert set(found) == set(DIRECTIONS)
     assert min(found.values()) >= 0
-    assert found[INPUT] + found[CACHED] == tokens.input
-    assert found[OUTPUT] + found[REASONING] == tokens.output
+    for direction, whole in ((INPUT_SIDE, tokens.input), (OUTPUT_SIDE, tokens.output)):
+        assert sum(n for unit, n in found.items() if DIRECTIONS[unit] == direction) == whole
+    assert found[CACHED] == tokens.cache_read
+    assert found[Unit.CACHE_WRITE_TOKENS] + found[Unit.CACHE_WRITE_1H_TOKENS] == tokens.cache_write
+    assert found[Unit.INPUT_AUDIO_TOKENS] <= tokens.input_audio
+    assert found[Unit.OUTPUT_IMAGE_TOKENS] <= tokens.output_image
+    assert found[REASONING] == tokens.reasoning
+
+
+@pytest.mark.parametrize(
+    ("tokens", "found"),
+    [
+        (
+            Tokens(input=100, cache_read=10, cache_write=30, cache_write_1h=20, input_audio=5),
+            {INPUT: 55, CACHED: 10, Unit.CACHE_WRITE_TOKENS: 10, Unit.CACHE_WRITE_1H_TOKENS: 20}
+            | {Unit.INPUT_AUDIO_TOKENS: 5},
+        ),
+        (
+            Tokens(input=100, cache_read=90, input_audio=60, input_image=40),
+            {CACHED: 90, Unit.INPUT_AUDIO_TOKENS: 10},
+        ),
+        (
+            Tokens(output=50, reasoning=30, output_audio=5, output_image=10),
+            {OUTPUT: 5, REASONING: 30, Unit.OUTPUT_AUDIO_TOKENS: 5, Unit.OUTPUT_IMAGE_TOKENS: 10},
+        ),
+    ],
+)
+def test_buckets_by_hand(tokens: Tokens, found: dict[Unit, int]) -> None:
+    """An hour's cache write is no other write, and what the cache held is in no modality's bucket."""
+    assert {unit: n for unit, n in buckets(tokens) if n} == found
+
+
+def test_what_is_no_token_is_sold_by_its_own_unit() -> None:
+    """Images and searches pay their prices; what has none is reported, never silently free."""
+    items = Items(images=2, audio_ms=1500, characters=80, searches=3)
+    usage = replace(a_usage("c", opened_ns=NOVEMBER.start_ns, tokens=Tokens()), items=items)
+    prices = (Price(Unit.IMAGES, PerUnit(40)), Price(Unit.SEARCHES, PerUnit(7)))
+    revenue = rate([usage], [PricePlan(ACME, 0, Terms("USD", prices))], NOVEMBER, "USD")
+    assert [(row.unit, row.quantity, row.amount_pico) for row in revenue.rated] == [
+        (Unit.IMAGES, 2, 80),
+        (Unit.SEARCHES, 3, 21),
+    ]
+    assert [(row.unit, row.quantity) for row in revenue.unpriced_units] == [
+        (Unit.AUDIO_MS, 1500),
+        (Unit.CHARACTERS, 80),
+    ]
+    with pytest.raises(BooksError, match="call c: theorem 4"):
+        rate([replace(usage, items=Items(images=-1))], [], NOVEMBER, "USD")
 
 
 @settings(deadline=None)

@@ -13,8 +13,10 @@ from pathlib import Path
 import genai_prices
 import pytest
 from genai_prices.data import providers
+from msgspec.structs import replace
 
-from inferworks.catalog.genai import UNITS, installed_book
+from inferworks.books.rate import buckets, counted
+from inferworks.catalog.genai import installed_book
 from inferworks.catalog.pins import list_prices, pin, pins, shipped_book
 from inferworks.catalog.prices import (
     DatedRates,
@@ -28,6 +30,8 @@ from inferworks.catalog.prices import (
     book_sha256,
 )
 from inferworks.errors import UserError
+from inferworks.meter.usage import Items, Leg, Tokens
+from inferworks.testing.facts import make_leg
 from inferworks.units import Unit
 
 BOOK = PriceList(installed_book())
@@ -47,43 +51,62 @@ def ns(moment: dt.datetime) -> int:
     return since // dt.timedelta(microseconds=1) * 1000
 
 
-def ours(provider: str, model: str, at: dt.datetime, tokens: dict[Unit, int]) -> Fraction | None:
-    """US dollars for one request of `tokens` (by bucket), by our book."""
+def ours(provider: str, model: str, at: dt.datetime, leg: Leg) -> Fraction | None:
+    """US dollars for one request, by our book; what has no price is left out, as the package does."""
     price = BOOK.list_price(provider, model, ns(at))
     if price is None:
         return None
-    inputs = sum(n for unit, n in tokens.items() if unit not in (OUTPUT, Unit.REASONING_TOKENS))
-    total = price.pico_per_unit(Unit.REQUESTS, inputs) or Fraction(0)
-    for unit, quantity in tokens.items():
-        total += (price.pico_per_unit(unit, inputs) or 0) * quantity
+    total = price.pico_per_unit(Unit.REQUESTS, leg.tokens.input) or Fraction(0)
+    for unit, quantity in (*buckets(leg.tokens), *counted(leg.items)):
+        total += (price.pico_per_unit(unit, leg.tokens.input) or 0) * quantity
     return total / 10**12
 
 
-def theirs(provider: str, model: str, at: dt.datetime, tokens: dict[Unit, int]) -> Decimal:
+def theirs(provider: str, model: str, at: dt.datetime, leg: Leg) -> Decimal:
     """The same, by the package's own calculation."""
-    counts = {
-        "input_tokens": sum(tokens[u] for u in tokens if u.value.startswith(("input", "cache"))),
-        "output_tokens": tokens[OUTPUT] + tokens[Unit.REASONING_TOKENS],
-        **{UNITS[u]: n for u, n in tokens.items() if u not in (INPUT, OUTPUT)},
-    }
+    tokens, items = leg.tokens, leg.items
     with localcontext(prec=60):
-        usage = genai_prices.Usage(**counts)
+        usage = genai_prices.Usage(
+            input_tokens=tokens.input,
+            cache_read_tokens=tokens.cache_read,
+            cache_write_tokens=tokens.cache_write,
+            cache_write_1h_tokens=tokens.cache_write_1h,
+            input_audio_tokens=tokens.input_audio,
+            input_image_tokens=tokens.input_image,
+            output_tokens=tokens.output,
+            output_reasoning_tokens=tokens.reasoning,
+            output_audio_tokens=tokens.output_audio,
+            output_image_tokens=tokens.output_image,
+            input_characters=items.characters,
+            web_searches=items.searches,
+            cache_audio_read_tokens=0,
+            cache_image_read_tokens=0,
+        )
         found = genai_prices.calc_price(
             usage, model, provider_id=provider, genai_request_timestamp=at
         )
         return found.total_price
 
 
-def some_tokens(chance: random.Random) -> dict[Unit, int]:
-    """A request, now and then one larger than any tier begins."""
+def some_leg(chance: random.Random) -> Leg:
+    """A request, now and then one larger than any tier begins; its parts do not overlap."""
     size = chance.choice([10, 5_000, 150_000, 250_000, 900_000])
-    return {
-        INPUT: chance.randrange(size),
-        Unit.CACHE_READ_TOKENS: chance.randrange(size),
-        Unit.CACHE_WRITE_TOKENS: chance.randrange(size),
-        OUTPUT: chance.randrange(size),
-        Unit.REASONING_TOKENS: chance.randrange(size),
-    }
+    text, read, write, hour, heard, seen = (chance.randrange(size) for _ in range(6))
+    said, thought, spoken, drawn = (chance.randrange(size) for _ in range(4))
+    tokens = Tokens(
+        input=text + read + write + hour + heard + seen,
+        cache_read=read,
+        cache_write=write + hour,
+        cache_write_1h=hour,
+        input_audio=heard,
+        input_image=seen,
+        output=said + thought + spoken + drawn,
+        reasoning=thought,
+        output_audio=spoken,
+        output_image=drawn,
+    )
+    items = Items(characters=chance.randrange(size), searches=chance.randrange(5))
+    return replace(make_leg(tokens=tokens), items=items)
 
 
 @pytest.mark.parametrize("provider", [p.id for p in providers])
@@ -91,10 +114,10 @@ def test_amounts_are_those_of_the_package(provider: str) -> None:
     """Every model of every provider costs what genai-prices says, at each of several moments."""
     chance = random.Random(provider)
     for model in next(p for p in providers if p.id == provider).models:
-        moment, tokens = chance.choice(MOMENTS), some_tokens(chance)
-        amount = ours(provider, model.id, moment, tokens)
+        moment, leg = chance.choice(MOMENTS), some_leg(chance)
+        amount = ours(provider, model.id, moment, leg)
         if amount is not None:
-            assert amount == Fraction(theirs(provider, model.id, moment, tokens)), model.id
+            assert amount == Fraction(theirs(provider, model.id, moment, leg)), model.id
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=str)
@@ -114,9 +137,9 @@ def test_dates_times_tiers_and_other_names(moment: dt.datetime, provider: str, m
     """Prices by the hour and the date, tiers, models of other houses, and other spellings agree too."""
     chance = random.Random(f"{provider}{model}{moment}")
     for _ in range(5):
-        tokens = some_tokens(chance)
-        amount = ours(provider, model, moment, tokens)
-        assert amount == Fraction(theirs(provider, model, moment, tokens))
+        leg = some_leg(chance)
+        amount = ours(provider, model, moment, leg)
+        assert amount == Fraction(theirs(provider, model, moment, leg))
 
 
 def test_a_price_by_hand() -> None:

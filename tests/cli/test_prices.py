@@ -227,7 +227,8 @@ def test_prices_are_shown_and_pinned() -> None:
     """The list price of a model, exactly; a pin keeps the whole book."""
     (price,) = as_json("prices", "show", "gpt-5-mini", "--provider", "openai")
     rates = {rate["unit"]: rate["price_per_million"] for rate in price["rates"]}
-    assert rates == {"input_tokens": "0.25", "cache_read_tokens": "0.025", "output_tokens": "2"}
+    tokens = {"input_tokens": "0.25", "cache_read_tokens": "0.025", "output_tokens": "2"}
+    assert rates == {**tokens, "searches": "10000"}
     assert "gpt-5-mini" in inferworks("prices", "show", "gpt-5-mini").stdout
     assert "no list price" in refusal("prices", "show", "gpt-5-mini", "--provider", "nobody")
     pinned = as_json("prices", "pin", "--from", "2026-12-01")

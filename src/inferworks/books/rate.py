@@ -29,7 +29,7 @@ from inferworks.books.plans import discount_pico, period_part, scheme_pico
 from inferworks.books.span import Span
 from inferworks.errors import BooksError, MoneyError
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, ProjectId
-from inferworks.meter.usage import Outcome, Tokens, Usage
+from inferworks.meter.usage import Items, Outcome, Tokens, Usage
 from inferworks.money import Key, split
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
@@ -44,10 +44,15 @@ DIRECTIONS = {
     Unit.INPUT_TOKENS: INPUT,
     Unit.CACHE_READ_TOKENS: INPUT,
     Unit.CACHE_WRITE_TOKENS: INPUT,
+    Unit.CACHE_WRITE_1H_TOKENS: INPUT,
+    Unit.INPUT_AUDIO_TOKENS: INPUT,
+    Unit.INPUT_IMAGE_TOKENS: INPUT,
     Unit.OUTPUT_TOKENS: OUTPUT,
     Unit.REASONING_TOKENS: OUTPUT,
+    Unit.OUTPUT_AUDIO_TOKENS: OUTPUT,
+    Unit.OUTPUT_IMAGE_TOKENS: OUTPUT,
 }
-"""The side of a call that a bucket is part of. (FOCUS TokenDirection)"""
+"""The side of a call that a bucket is part of. (FOCUS TokenDirection) What is not in it is no token."""
 
 
 class Item(StrEnum):
@@ -200,7 +205,8 @@ def rate_calls(
         meter = sums[period.key]
         periods[period.key] = period
         for unit, quantity in used:
-            meter[label, unit] += quantity
+            if quantity:
+                meter[label, unit] += quantity
     parts = [
         rate_sums(
             _usage_sums(sums[key]), _in_currency(periods[key].plan, currency), periods[key].span
@@ -289,32 +295,61 @@ def label_of(usage: Usage) -> Label:
 def buckets_of(usage: Usage) -> tuple[tuple[Unit, int], ...]:
     """Every unit of `usage`, in exactly one bucket each, and the request itself (theorem 4)."""
     try:
-        return (*buckets(usage.tokens), (Unit.REQUESTS, 1))
+        return (*buckets(usage.tokens), *counted(usage.items), (Unit.REQUESTS, 1))
     except BooksError as error:
         raise BooksError(f"call {usage.call_id}: {error}") from None
 
 
 def buckets(tokens: Tokens) -> tuple[tuple[Unit, int], ...]:
-    """`tokens` by bucket: cached and reasoning tokens are taken out of the input and output they are in.
+    """`tokens` by bucket: parts are taken out of the input and output they are in.
 
-    The input buckets sum to `tokens.input`, the output buckets to `tokens.output`. BooksError when a
-    part is negative or more than its whole.
+    The input buckets sum to `tokens.input`, the output buckets to `tokens.output`. A token read from a
+    cache is that whatever its modality was, for so it is priced: where providers count it both ways, a
+    modality has what the cache and, for output, reasoning leave. BooksError when a part is negative or
+    parts are more than their whole.
     """
-    fresh, plain = tokens.input - tokens.cache_read, tokens.output - tokens.reasoning
-    parts = (fresh, tokens.cache_read, plain, tokens.reasoning)
-    if min(parts) < 0:
-        raise BooksError(
-            f"theorem 4 (bucket): a negative token count, or a part above its whole: {tokens}"
-        )
-    return tuple(zip(_BUCKETS, parts, strict=True))
+    flaw = tokens.flaw()
+    if flaw is not None:
+        raise BooksError(f"theorem 4 (bucket): {flaw}")
+    read, heard, seen = _apart(
+        tokens.input - tokens.cache_read - tokens.cache_write,
+        tokens.input_audio,
+        tokens.input_image,
+    )
+    said, spoken, drawn = _apart(
+        tokens.output - tokens.reasoning, tokens.output_audio, tokens.output_image
+    )
+    return (
+        (Unit.INPUT_TOKENS, read),
+        (Unit.CACHE_READ_TOKENS, tokens.cache_read),
+        (Unit.CACHE_WRITE_TOKENS, tokens.cache_write - tokens.cache_write_1h),
+        (Unit.CACHE_WRITE_1H_TOKENS, tokens.cache_write_1h),
+        (Unit.INPUT_AUDIO_TOKENS, heard),
+        (Unit.INPUT_IMAGE_TOKENS, seen),
+        (Unit.OUTPUT_TOKENS, said),
+        (Unit.REASONING_TOKENS, tokens.reasoning),
+        (Unit.OUTPUT_AUDIO_TOKENS, spoken),
+        (Unit.OUTPUT_IMAGE_TOKENS, drawn),
+    )
 
 
-_BUCKETS = (
-    Unit.INPUT_TOKENS,
-    Unit.CACHE_READ_TOKENS,
-    Unit.OUTPUT_TOKENS,
-    Unit.REASONING_TOKENS,
-)
+def counted(items: Items) -> tuple[tuple[Unit, int], ...]:
+    """`items` by unit. BooksError when one is negative."""
+    if min(items.images, items.audio_ms, items.characters, items.searches) < 0:
+        raise BooksError(f"theorem 4 (bucket): a negative count: {items}")
+    return (
+        (Unit.IMAGES, items.images),
+        (Unit.AUDIO_MS, items.audio_ms),
+        (Unit.CHARACTERS, items.characters),
+        (Unit.SEARCHES, items.searches),
+    )
+
+
+def _apart(whole: int, audio: int, image: int) -> tuple[int, int, int]:
+    """`whole` as text, audio and image, of which there are no more than is left."""
+    audio = min(audio, whole)
+    image = min(image, whole - audio)
+    return whole - audio - image, audio, image
 
 
 class PlanBook:

@@ -76,7 +76,7 @@ def bucket(workings: Workings) -> None:
     for row in workings.revenue.rated:
         parts[row.direction] += row.quantity
     for unpriced in workings.revenue.unpriced_units:
-        parts[DIRECTIONS[unpriced.unit]] += unpriced.quantity
+        parts[DIRECTIONS.get(unpriced.unit)] += unpriced.quantity
     for direction in (INPUT, OUTPUT):
         if parts[direction] != calls[direction]:
             raise BooksError(

@@ -1,8 +1,8 @@
 """The package `genai-prices`, read as a price book. Its updater and its network code are not touched.
 
-What our meter cannot count (audio hours, searches, images) is left out of the book; it would be a price
-that nothing is multiplied by. So are prices for special request options (batch, priority): calls are
-listed at their standard price.
+What our meter cannot count (video, pages, pixels) is left out of the book; it would be a price that
+nothing is multiplied by. So are prices of a modality's cached tokens, which we count with all that is
+cached, and prices for special request options (batch, priority): calls are listed at their standard price.
 """
 
 from __future__ import annotations
@@ -20,14 +20,25 @@ from inferworks.catalog import prices
 from inferworks.units import NS_PER_SECOND, Unit
 
 UNITS = {
-    Unit.INPUT_TOKENS: "input_tokens",
-    Unit.CACHE_READ_TOKENS: "cache_read_tokens",
-    Unit.CACHE_WRITE_TOKENS: "cache_write_tokens",
-    Unit.OUTPUT_TOKENS: "output_tokens",
-    Unit.REASONING_TOKENS: "output_reasoning_tokens",
-    Unit.REQUESTS: "requests",
+    Unit.INPUT_TOKENS: ("input_tokens",),
+    Unit.CACHE_READ_TOKENS: ("cache_read_tokens",),
+    Unit.CACHE_WRITE_TOKENS: ("cache_write_tokens",),
+    Unit.CACHE_WRITE_1H_TOKENS: ("cache_write_1h_tokens",),
+    Unit.INPUT_AUDIO_TOKENS: ("input_audio_tokens",),
+    Unit.INPUT_IMAGE_TOKENS: ("input_image_tokens",),
+    Unit.OUTPUT_TOKENS: ("output_tokens",),
+    Unit.REASONING_TOKENS: ("output_reasoning_tokens",),
+    Unit.OUTPUT_AUDIO_TOKENS: ("output_audio_tokens",),
+    Unit.OUTPUT_IMAGE_TOKENS: ("output_image_tokens",),
+    Unit.AUDIO_MS: ("audio_seconds", "input_audio_seconds", "output_audio_seconds"),
+    Unit.CHARACTERS: ("input_characters",),
+    Unit.SEARCHES: ("web_searches", "rerank_searches"),
+    Unit.REQUESTS: ("requests",),
 }
-"""What the package calls the units that we count."""
+"""What the package calls the units that we count; a model has at most one of several."""
+
+_FINER = {Unit.AUDIO_MS: 1000}
+"""How many of ours are in one of theirs, where it is not one."""
 
 
 def installed_book() -> prices.PriceBook:
@@ -55,11 +66,7 @@ def _model(model: types.ModelInfo) -> prices.ListedModel:
 
 
 def _dated(price: types.ConditionalPrice) -> prices.DatedRates:
-    rates = {
-        unit: _rate(value, unit_data[name]["per"])
-        for unit, name in UNITS.items()
-        if (value := getattr(price.prices, unit_data[name]["price_key"])) is not None
-    }
+    rates = {unit: rate for unit in UNITS if (rate := _rate_of(unit, price.prices)) is not None}
     match price.constraint:
         case None:
             return prices.DatedRates(rates)
@@ -68,6 +75,15 @@ def _dated(price: types.ConditionalPrice) -> prices.DatedRates:
         case types.TimeOfDateConstraint(start_time=start_time, end_time=end_time):
             return prices.DatedRates(rates, daily_ns=(_time_ns(start_time), _time_ns(end_time)))
     raise TypeError(f"a price constraint of a new kind: {price.constraint!r}")
+
+
+def _rate_of(unit: Unit, listed: types.ModelPrice) -> prices.ListRate | None:
+    """What is `listed` for `unit`, by the first of its names that has a price."""
+    for name in UNITS[unit]:
+        value = getattr(listed, unit_data[name]["price_key"])
+        if value is not None:
+            return _rate(value, unit_data[name]["per"] * _FINER.get(unit, 1))
+    return None
 
 
 def _rate(value: Decimal | types.TieredPrices, per: int) -> prices.ListRate:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 from hypothesis import strategies as st
 
-from inferworks.accounts.plan import PricePlan
+from inferworks.accounts.plan import PerUnit, Price, PricePlan
 from inferworks.books.bills.base import (
     BillFile,
     BillReader,
@@ -34,10 +34,19 @@ from inferworks.errors import BillError
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, OfferId, ProjectId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
 from inferworks.meter.facts import Facts
-from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
+from inferworks.meter.usage import (
+    NO_ITEMS,
+    NO_TOKENS,
+    Confidence,
+    Items,
+    Leg,
+    Outcome,
+    Tokens,
+    Usage,
+)
 from inferworks.money import format_pico, parse_pico
 from inferworks.purpose import Purpose
-from inferworks.units import Unit
+from inferworks.units import PRICED_BY, Unit
 
 NO_FACTS = Facts((), (), (), ())
 
@@ -308,9 +317,9 @@ def _step_calls() -> st.SearchStrategy[tuple[str, int, int, int]]:
 
 @st.composite
 def _usages(draw: st.DrawFn, call_id: str) -> Usage:
-    tokens = Tokens(input=draw(st.integers(0, 500)), output=draw(st.integers(0, 500)))
+    tokens = draw(_plain_tokens | token_counts())
     legs = draw(st.lists(_legs(tokens), max_size=2))
-    return a_usage(
+    usage = a_usage(
         call_id,
         customer=draw(st.sampled_from(_CUSTOMERS)),
         purpose=draw(st.sampled_from([Purpose.SERVE_PAID, Purpose.SERVE_PAID, *Purpose])),
@@ -320,6 +329,36 @@ def _usages(draw: st.DrawFn, call_id: str) -> Usage:
         model=draw(st.sampled_from(["small", "large"])),
         sent_bytes=draw(st.integers(0, 1_000)),
         legs=legs,
+    )
+    return msgspec.structs.replace(usage, items=draw(_items))
+
+
+_plain_tokens = st.builds(Tokens, input=st.integers(0, 500), output=st.integers(0, 500))
+_few = st.integers(0, 3)
+_items = st.just(NO_ITEMS) | st.builds(Items, _few, _few, _few, _few)
+
+
+@st.composite
+def token_counts(draw: st.DrawFn) -> Tokens:
+    """Counts of every kind, up to 500 each way, that do not contradict themselves."""
+
+    def at_most(whole: int) -> int:
+        return draw(st.integers(0, whole))
+
+    read, written, output = at_most(200), at_most(200), at_most(500)
+    whole = read + written + at_most(100)
+    heard, spoken = at_most(whole), at_most(output)
+    return Tokens(
+        input=whole,
+        output=output,
+        cache_read=read,
+        reasoning=at_most(output),
+        cache_write=written,
+        cache_write_1h=at_most(written),
+        input_audio=heard,
+        input_image=at_most(whole - heard),
+        output_audio=spoken,
+        output_image=at_most(output - spoken),
     )
 
 
@@ -381,11 +420,18 @@ def _charges(draw: st.DrawFn) -> Charge:
     )
 
 
+_SOLD_BESIDE = [u for u in PRICED_BY if u not in (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)]
+
+
 @st.composite
 def _plans(draw: st.DrawFn, customer: str) -> PricePlan:
     since_ns = draw(st.sampled_from([0, 0, _HORIZON_NS // 2]))
     prices = st.integers(1, 10**8).map(lambda n: f"{n // 10**6}.{n % 10**6:06d}")
-    return PricePlan.per_million(CustomerId(customer), since_ns, "USD", draw(prices), draw(prices))
+    plan = PricePlan.per_million(CustomerId(customer), since_ns, "USD", draw(prices), draw(prices))
+    units = draw(st.lists(st.sampled_from(_SOLD_BESIDE), unique=True, max_size=3))
+    beside = (Price(unit, PerUnit(draw(st.integers(0, 10**6)))) for unit in units)
+    terms = msgspec.structs.replace(plan.terms, prices=(*plan.terms.prices, *beside))
+    return msgspec.structs.replace(plan, terms=terms)
 
 
 def a_company() -> World:

@@ -201,8 +201,17 @@ _METERS = {
     Unit.INPUT_TOKENS: _tokens("Input Tokens", "Uncached"),
     Unit.CACHE_READ_TOKENS: _tokens("Cache Read Input Tokens", "Read"),
     Unit.CACHE_WRITE_TOKENS: _tokens("Cache Write Input Tokens", "Write"),
+    Unit.CACHE_WRITE_1H_TOKENS: _tokens("Cache Write 1 Hour Input Tokens", "Write"),
+    Unit.INPUT_AUDIO_TOKENS: _tokens("Audio Input Tokens", "Uncached"),
+    Unit.INPUT_IMAGE_TOKENS: _tokens("Image Input Tokens", "Uncached"),
     Unit.OUTPUT_TOKENS: _tokens("Output Tokens"),
     Unit.REASONING_TOKENS: _tokens("Reasoning Output Tokens"),
+    Unit.OUTPUT_AUDIO_TOKENS: _tokens("Audio Output Tokens"),
+    Unit.OUTPUT_IMAGE_TOKENS: _tokens("Image Output Tokens"),
+    Unit.IMAGES: _Meter("Images", 1, "Images", "Images"),
+    Unit.AUDIO_MS: _Meter("Audio", 1, "Milliseconds", "Milliseconds"),
+    Unit.CHARACTERS: _Meter("Characters", 10**6, "1000000 Characters", "Characters"),
+    Unit.SEARCHES: _Meter("Searches", 1, "Searches", "Searches"),
     Unit.REQUESTS: _Meter("Requests", 1, "Requests", "Requests"),
 }
 
