@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 from gateways.figures import Figures, as_json, as_table
+from gateways.instructions import are_countable
 from gateways.measure import PARTS, Options, install, measure
 from gateways.peers import PEERS
 
@@ -29,12 +30,14 @@ def main() -> None:
     """Measure, and print."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` is run
     arguments = _arguments()
+    if arguments.instructions and not are_countable():
+        sys.exit("instructions cannot be counted on this machine; leave --instructions out")
     names = arguments.only.split(",") if arguments.only else list(PEERS)
     parts = frozenset(part for part in PARTS if getattr(arguments, part)) or frozenset(PARTS)
     options = Options(parts, arguments.seconds, arguments.home, arguments.instructions)
     rows: list[Figures] = []
     for name in names:
-        note = install(PEERS[name], options) if arguments.install else ""
+        note = install(PEERS[name], options.home) if arguments.install else ""
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         rows.append(measure(PEERS[name], options, note))
     print(as_json(rows) if arguments.json else as_table(rows))
@@ -51,8 +54,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--instructions", action="store_true", help="count them, with perf")
     home = Path.home() / ".cache" / "inferworks-benchmarks"
     parser.add_argument("--home", type=Path, default=home, help="where the others are installed")
-    for part, meaning in PARTS.items():
-        parser.add_argument(f"--{part}", action="store_true", help=f"only {meaning}")
+    for name, part in PARTS.items():
+        parser.add_argument(f"--{name}", action="store_true", help=f"only {part.meaning}")
     arguments = parser.parse_args()
     if unknown := set(arguments.only.split(",") if arguments.only else ()) - set(PEERS):
         parser.error(f"no such gateway: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")

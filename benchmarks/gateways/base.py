@@ -32,6 +32,8 @@ class Started:
     command: Sequence[str]
     target: Target
     environment: Mapping[str, str] = field(default_factory=dict)
+    port_said: str | None = None
+    """For one that takes a port of its own choice: the pattern by which it tells it, a group in it."""
     journal: Path | None = None
     """The journal it meters into, of ours only."""
 
@@ -43,7 +45,8 @@ class Peer:
     name: str
     version: Callable[[Path], str | None]
     install: Callable[[Path], None]
-    start: Callable[[Place], Started]
+    start: Callable[[Place], Started] | None
+    """None for the mock upstream itself."""
 
 
 class CannotInstall(Exception):

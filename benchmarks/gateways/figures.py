@@ -35,7 +35,7 @@ class Figures:
     added_first_byte_p50_ms: float | None = None
     added_first_byte_p99_ms: float | None = None
     rss_mb: float | None = None
-    """Resident memory after the calls."""
+    """Resident memory after the calls of a part, the most of all parts."""
     calls: int | None = None
     """Calls that were answered whole, in all parts together."""
     calls_broken_off: int | None = None
@@ -75,11 +75,7 @@ def as_table(gateways: Sequence[Figures]) -> str:
     """Two tables of at most 80 columns, and the notes below them."""
     parts = [
         *(_table(gateways, columns) for columns in (_COLUMNS, _STREAM_COLUMNS)),
-        *(
-            f"{row.name}: {row.records} records of {row.calls} calls"
-            for row in gateways
-            if row.records
-        ),
+        *map(_records, gateways),
         *(f"{row.name}: {note}" for row in gateways for note in row.notes),
         f"{machine()}, {_today()}",
     ]

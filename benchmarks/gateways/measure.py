@@ -1,30 +1,38 @@
-"""What is done to one gateway, and in which order.
+"""What is measured of a gateway, part by part.
 
-Each part starts the gateway anew over a mock upstream of its own: nginx, where it is there, answers whole
-calls, because it costs the machine least; our own mock streams. A part that fails leaves a note in place
-of its figures, and the others go on.
+Each part starts the gateway anew, warms it, and fills in its figures. A part that fails leaves a note in
+place of them, and the others go on.
 """
 
 from __future__ import annotations
 
-import http.client
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateways import nginx
-from gateways.base import CannotInstall, Peer, Place, Started
+import uvloop
+
+from gateways.base import CannotInstall, Peer
+from gateways.bench import Bench, bench
 from gateways.calls import LARGE_PROMPT, SMALL_PROMPT, Target, is_whole
+from gateways.client import Answer
 from gateways.figures import Figures
-from gateways.processes import NotRunning, Process, free_port, running
+from gateways.instructions import counted
+from gateways.processes import NotRunning
 from gateways.saturate import CONNECTIONS, Saturation, saturate
-from inferworks.meter.reader import JournalReader
+from gateways.steady import Added, added
+from gateways.streams import Held, hold, is_whole_stream, most_held, prompt
 
 _ROUNDS = 3
 _WARM_S = 2.0
+_LOW_RATE_PER_S = 50.0
+_STREAM_RATE_PER_S = 20.0
+_SHORT_CHUNKS = 5
+"""Of the streams whose first byte is timed."""
+_STREAMS = 100
+"""At once, where the CPU time per chunk is taken: 5,000 chunks a second."""
+_HALVINGS = 2
 
 
 @dataclass(frozen=True)
@@ -34,166 +42,190 @@ class Options:
     parts: frozenset[str]
     seconds: float
     home: Path
+    """Below which the gateways are installed, and run."""
     instructions: bool
 
 
-@dataclass
-class Bench:
-    """A gateway that runs, and what has been seen of it."""
-
-    process: Process
-    target: Target
-    direct: Target
-    """Straight to the mock."""
-    started: Started
-    scratch: Path
-    options: Options
-    calls: int = 0
-    """Answered whole, as far as we know."""
-    loose: int = 0
-    """Calls that were under way when a load was broken off: they may have been answered or not."""
-    notes: list[str] = field(default_factory=list)
-
-
-def install(peer: Peer, options: Options) -> str:
+def install(peer: Peer, home: Path) -> str:
     """Install `peer` unless it is; why it could not be, or nothing."""
     try:
-        if peer.version(options.home / peer.name) is None:
-            peer.install(options.home / peer.name)
+        if peer.version(home / peer.name) is None:
+            peer.install(home / peer.name)
     except CannotInstall as error:
         return f"cannot be installed: {error}"
     return ""
 
 
 def measure(peer: Peer, options: Options, note: str = "") -> Figures:
-    """The figures of `peer`; of one that is not installed or does not run, the reason."""
-    home = options.home / peer.name
-    version = peer.version(home)
+    """The figures of `peer`; of one that is not installed or does not run, `note` or the reason."""
+    version = peer.version(options.home / peer.name)
     figures = Figures(peer.name, version)
     if version is None:
         return replace(figures, notes=(note or "not installed; try --install",))
-    for take in _takes(options):
-        try:
-            figures = _taken(peer, take, options, figures)
-        except (NotRunning, OSError) as error:
-            figures = replace(figures, notes=(*figures.notes, f"{take.__name__}: {error}"))
+    for name, part in PARTS.items():
+        if name in options.parts:
+            figures = _with(part, peer, options, figures)
     return figures
 
 
-def _taken(peer: Peer, take: Part, options: Options, figures: Figures) -> Figures:
-    with _bench(peer, options, streams=take in _STREAM_PARTS) as bench:
-        figures = take(bench, figures)
-        figures = _audited(bench, figures)
-        return replace(figures, rss_mb=bench.process.rss_mb())
-
-
-@contextmanager
-def _bench(peer: Peer, options: Options, *, streams: bool) -> Iterator[Bench]:
-    """`peer`, running and ready in front of a mock."""
-    options.home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.home, prefix="run-") as folder:
-        scratch = Path(folder)
-        with _mock(scratch, streams=streams) as direct:
-            place = Place(options.home / peer.name, scratch, free_port(), direct.port)
-            started = peer.start(place)
-            log = scratch / "gateway.log"
-            with running(started.command, log, started.environment) as process:
-                bench = Bench(process, started.target, direct, started, scratch, options)
-                process.wait_until(lambda: _answers(bench.target))
-                bench.calls += 1
-                yield bench
-
-
-@contextmanager
-def _mock(scratch: Path, *, streams: bool) -> Iterator[Target]:
-    """A mock upstream, running and ready."""
-    target = Target(free_port())
-    command = [sys.executable, "-m", "gateways.mock", str(target.port)]
-    if nginx.is_there() and not streams:
-        command = nginx.mock_command(target.port, scratch)
-    environment = {"PYTHONPATH": str(Path(__file__).parent.parent)}
-    with running(command, scratch / "mock.log", environment) as process:
-        process.wait_until(lambda: _answers(target))
-        yield target
-
-
-def _answers(target: Target) -> bool:
-    """Whether a small call is answered whole."""
-    connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=10)
+def _with(part: Part, peer: Peer, options: Options, figures: Figures) -> Figures:
+    """`figures` and those of `part`."""
     try:
-        body = target.body(SMALL_PROMPT)
-        connection.request("POST", target.path, body, dict(target.fields()))
-        response = connection.getresponse()
-        return is_whole(response.status, response.read())
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+        with bench(peer, options.home, streams=part.streams) as running:
+            return _audited(running, part.take(running, options, figures))
+    except (NotRunning, OSError) as error:
+        return replace(figures, notes=(*figures.notes, f"{part.meaning}: {error}"))
 
 
-def _audited(bench: Bench, figures: Figures) -> Figures:
-    """`figures` with the records of the calls, which must agree, where a gateway keeps any."""
-    if bench.started.journal is None:
-        return replace(figures, notes=(*figures.notes, *bench.notes))
-    with JournalReader(bench.started.journal) as journal:
-        records = journal.counts()["usage"]
-    if not bench.calls <= records <= bench.calls + bench.loose:
-        bench.notes.append(
-            f"{records} records of {bench.calls} to {bench.calls + bench.loose} calls"
-        )
+def _audited(running: Bench, figures: Figures) -> Figures:
+    """`figures` with memory, and the records beside the calls where a gateway keeps any."""
+    records = running.records()
+    figures = replace(
+        figures,
+        rss_mb=max(figures.rss_mb or 0.0, running.process.rss_mb()),
+        notes=(*figures.notes, *running.notes),
+    )
+    if records is None:
+        return figures
     return replace(
         figures,
-        calls=(figures.calls or 0) + bench.calls,
-        calls_broken_off=(figures.calls_broken_off or 0) + bench.loose,
+        calls=(figures.calls or 0) + running.calls,
+        calls_broken_off=(figures.calls_broken_off or 0) + running.broken_off,
         records=(figures.records or 0) + records,
-        notes=(*figures.notes, *bench.notes),
     )
 
 
 # --- the parts
 
 
-def small(bench: Bench, figures: Figures) -> Figures:
-    """Small calls at saturation."""
-    cpu_us, load = _saturated(bench, SMALL_PROMPT)
+def _small(running: Bench, options: Options, figures: Figures) -> Figures:
+    cpu_us, load, instructions = _saturated(running, options, SMALL_PROMPT)
     return replace(
         figures,
         cpu_us_per_request=cpu_us,
         requests_per_s=load.calls / load.duration_s,
         p50_ms=load.p50_ms,
         p99_ms=load.p99_ms,
+        instructions_per_request=instructions,
     )
 
 
-def large(bench: Bench, figures: Figures) -> Figures:
-    """Prompts of 100 kB."""
-    cpu_us, _ = _saturated(bench, LARGE_PROMPT)
+def _large(running: Bench, options: Options, figures: Figures) -> Figures:
+    cpu_us, _, _ = _saturated(running, options, LARGE_PROMPT)
     return replace(figures, large_cpu_us_per_request=cpu_us)
 
 
-def _saturated(bench: Bench, prompt: str) -> tuple[float, Saturation]:
-    """CPU microseconds per call, and the load: the median of the rounds by CPU time, after a warm one."""
-    _load(bench, prompt, _WARM_S)
-    rounds = [_load(bench, prompt, bench.options.seconds) for _ in range(_ROUNDS)]
+_Round = tuple[float, Saturation, float | None]
+"""CPU microseconds per call, what came of the load, and instructions per call."""
+
+
+def _saturated(running: Bench, options: Options, text: str) -> _Round:
+    """The median of the rounds by CPU time, after a warm one."""
+    _round(running, text, _WARM_S, instructions=False)
+    rounds = [
+        _round(running, text, options.seconds, instructions=options.instructions)
+        for _ in range(_ROUNDS)
+    ]
     rounds.sort(key=lambda one: one[0])
     return rounds[_ROUNDS // 2]
 
 
-def _load(bench: Bench, prompt: str, seconds: float) -> tuple[float, Saturation]:
-    before_s = bench.process.cpu_s()
-    load = saturate(bench.target, prompt, seconds, bench.scratch)
-    cpu_s = bench.process.cpu_s() - before_s
-    if load.failed or not load.calls:
-        bench.notes.append(f"{load.failed} calls failed of {load.calls + load.failed}")
-    bench.calls += load.calls
-    bench.loose += CONNECTIONS
-    return cpu_s / max(1, load.calls) * 1e6, load
+def _round(running: Bench, text: str, seconds: float, *, instructions: bool) -> _Round:
+    before_s = running.process.cpu_s()
+    with counted(running.process.pids()) if instructions else nullcontext() as count:
+        load = saturate(running.target, text, seconds, running.scratch)
+    cpu_s = running.process.cpu_s() - before_s
+    running.count(load.calls, load.failed, CONNECTIONS)
+    if not load.calls:
+        raise NotRunning("no call was answered")
+    executed = count.instructions if count else None
+    return cpu_s / load.calls * 1e6, load, executed and executed / load.calls
 
 
-Part = Callable[[Bench, Figures], Figures]
-PARTS: Mapping[str, str] = {"small": "small calls at saturation", "large": "prompts of 100 kB"}
-_STREAM_PARTS: frozenset[Part] = frozenset()
+def _low(running: Bench, options: Options, figures: Figures) -> Figures:
+    whole = _added(
+        running,
+        options.seconds,
+        _LOW_RATE_PER_S,
+        request=lambda target: target.request(SMALL_PROMPT),
+        is_good=lambda answer: is_whole(answer.status, answer.body),
+        took_ms=lambda answer: answer.took_ms,
+    )
+    return replace(figures, added_p50_ms=whole.p50_ms, added_p99_ms=whole.p99_ms)
 
 
-def _takes(options: Options) -> list[Part]:
-    return [part for part in (small, large) if part.__name__ in options.parts]
+def _first_byte(running: Bench, options: Options, figures: Figures) -> Figures:
+    text = prompt(_SHORT_CHUNKS, 20_000)
+    first = _added(
+        running,
+        options.seconds,
+        _STREAM_RATE_PER_S,
+        request=lambda target: target.request(text, stream=True),
+        is_good=lambda answer: is_whole_stream(answer, _SHORT_CHUNKS),
+        took_ms=lambda answer: answer.first_byte_ms,
+    )
+    return replace(
+        figures, added_first_byte_p50_ms=first.p50_ms, added_first_byte_p99_ms=first.p99_ms
+    )
+
+
+def _added(
+    running: Bench,
+    seconds: float,
+    rate_per_s: float,
+    *,
+    request: Callable[[Target], bytes],
+    is_good: Callable[[Answer], bool],
+    took_ms: Callable[[Answer], float],
+) -> Added:
+    """What the gateway adds, after a warm second."""
+    for duration_s in (1.0, seconds):
+        load = added(
+            running.direct,
+            running.target,
+            request,
+            rate_per_s=rate_per_s,
+            seconds=duration_s,
+            is_good=is_good,
+            took_ms=took_ms,
+        )
+        outcome = uvloop.run(load)
+        running.count(outcome.whole, outcome.failed)
+    return outcome
+
+
+def _streams(running: Bench, options: Options, figures: Figures) -> Figures:
+    """The time to the first byte, the CPU time of a chunk, and the most streams held."""
+    figures = _first_byte(running, options, figures)
+    rounds = sorted(_held(running, _STREAMS) for _ in range(_ROUNDS))
+    cpu_us, is_held = rounds[_ROUNDS // 2]
+    first = _STREAMS * 4 if is_held else _STREAMS // 4
+    held = most_held(lambda streams: _held(running, streams)[1], first, _HALVINGS)
+    return replace(figures, cpu_us_per_chunk=cpu_us, streams_held=held)
+
+
+def _held(running: Bench, streams: int) -> tuple[float, bool]:
+    """CPU microseconds per chunk of so many streams, and whether they were held."""
+    before_s = running.process.cpu_s()
+    outcome: Held = uvloop.run(hold(running.target, streams))
+    cpu_s = running.process.cpu_s() - before_s
+    running.count(outcome.whole, 0, streams - outcome.whole)
+    running.settle()
+    return cpu_s / max(1, outcome.chunks) * 1e6, outcome.is_held
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the benchmark."""
+
+    meaning: str
+    take: Callable[[Bench, Options, Figures], Figures]
+    streams: bool = False
+
+
+PARTS: Mapping[str, Part] = {
+    "small": Part("small calls at saturation", _small),
+    "low": Part("small calls at a low rate", _low),
+    "large": Part("prompts of 100 kB", _large),
+    "streams": Part("streams", _streams, streams=True),
+}

@@ -4,8 +4,8 @@
 
 How a stream is to be is asked for in the prompt, which every gateway passes on: `chunks=200
 pause_us=20000`. The first chunk leaves at once and each next one a pause later. Every chunk carries the
-time it was written, in nanoseconds of the machine's monotonic clock, so that who receives it knows how
-long it was on its way. A pause of 0 is for all at once.
+time at which it was due, in nanoseconds of the machine's monotonic clock, so that who receives it knows
+how late it is, be it the gateway's doing or the mock's own. A pause of 0 is for all at once.
 
 Streams are paced by one timer for all and not by one each: the mock must not be what is measured.
 """
@@ -97,11 +97,11 @@ class _Pacer:
             return
         chunks = stream.left if not stream.pause_ns else 1
         stream.left -= chunks
-        events = b"".join(_framed(_EVENT % time.monotonic_ns()) for _ in range(chunks))
+        events = b"".join(_framed(_EVENT % stream.due_ns) for _ in range(chunks))
         stream.transport.write(head + events + (b"" if stream.left else stream.end))
         if stream.left:
             stream.due_ns += stream.pause_ns
-            tick = max(stream.due_ns // _TICK_NS, self._tick + 1)
+            tick = max(-(-stream.due_ns // _TICK_NS), self._tick + 1)
             self._buckets.setdefault(tick, []).append(stream)
 
 

@@ -82,3 +82,6 @@ def _version(_home: Path) -> str | None:
 
 
 PEER = Peer("nginx", _version, lambda _home: apt_install("nginx-light"), _start)
+
+MOCK = Peer("mock", _version, PEER.install, None)
+"""The mock upstreams with no gateway before them: the most that can be measured here."""

@@ -103,8 +103,12 @@ class Process:
                 raise NotRunning(f"it was not ready within {timeout_s:g} s; {self._said()}")
             time.sleep(_LOOK_EVERY_S)
 
+    def log(self) -> str:
+        """What it has printed."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
     def _said(self) -> str:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = self.log().splitlines()
         return "it said:\n" + "\n".join(lines[-_TAIL_LINES:]) if lines else "it said nothing"
 
 

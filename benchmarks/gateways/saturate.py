@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from gateways.calls import Target, is_whole
+from gateways.calls import CONTENT, Target, is_whole
 from gateways.client import Connection, open_connection, quantile
 
 CONNECTIONS = 32
@@ -24,14 +24,26 @@ _SCRIPT = """
 wrk.method = "POST"
 wrk.body = [==[{body}]==]
 {headers}
+local content = [==[{content}]==]
+local main = nil
+bad = 0
+function setup(thread)
+  main = thread
+end
+function response(status, headers, body)
+  if status ~= 200 or not string.find(body, content, 1, true) or string.sub(body, -1) ~= "}}" then
+    bad = bad + 1
+  end
+end
 function done(summary, latency, requests)
   local e = summary.errors
   io.write(string.format(
-    '{{"calls":%d,"duration_us":%d,"p50_us":%d,"p99_us":%d,"failed":%d}}\\n',
+    '{{"answers":%d,"duration_us":%d,"p50_us":%d,"p99_us":%d,"bad":%d,"lost":%d}}\\n',
     summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
-    e.connect + e.read + e.write + e.status + e.timeout))
+    main:get("bad"), e.connect + e.read + e.write + e.timeout))
 end
 """
+"""What wrk runs: the call, and a look at every answer."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +51,12 @@ class Saturation:
     """What came of it."""
 
     calls: int
-    """Answered to the end."""
+    """Answered whole."""
     duration_s: float
     p50_ms: float
     p99_ms: float
     failed: int
-    """Calls that were refused, broke off, or took more than two seconds of which nothing was heard."""
+    """Calls that were refused, answered with something else, broken off, or not answered."""
 
 
 def saturate(target: Target, prompt: str, seconds: float, scratch: Path) -> Saturation:
@@ -58,7 +70,8 @@ def _wrk(target: Target, prompt: str, seconds: float, scratch: Path) -> Saturati
     script = scratch / "calls.lua"
     fields = (field for field in target.fields() if field[0] != "host")  # wrk sends one itself
     headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in fields)
-    script.write_text(_SCRIPT.format(body=target.body(prompt), headers=headers), encoding="utf-8")
+    text = _SCRIPT.format(body=target.body(prompt), headers=headers, content=CONTENT)
+    script.write_text(text, encoding="utf-8")
     options = ["-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
     command = ["wrk", *options, "-s", str(script), target.url]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -69,11 +82,11 @@ def read_wrk(text: str) -> Saturation:
     """What wrk printed, with the line of our script at its end."""
     told = json.loads(text.strip().splitlines()[-1])
     return Saturation(
-        calls=told["calls"],
+        calls=told["answers"] - told["bad"],
         duration_s=told["duration_us"] / 1e6,
         p50_ms=told["p50_us"] / 1000,
         p99_ms=told["p99_us"] / 1000,
-        failed=told["failed"],
+        failed=told["bad"] + told["lost"],
     )
 
 
