@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferworks.books.span import Span, merged
+from inferworks.books.statement import elapsed_span
 from inferworks.books.timeline import Timeline
-from inferworks.testing.books import spans
+from inferworks.testing.books import a_charge, spans
 
 
 @settings(deadline=None)
@@ -52,3 +54,22 @@ def test_a_timeline_finds_everything_that_meets_a_span(
     found = timeline.meeting(Span(*wanted))
     assert all(found.count(pair) == intervals.count(pair) for pair in meeting)
     assert found == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("lines", "used", "now_ns", "expected"),
+    [
+        ([(0, 10), (0, 100)], (5, 20), 50, (0, 20)),
+        ([(0, 30), (0, 100)], (5, 20), 50, (0, 30)),
+        ([(0, 40), (40, 60), (60, 100)], (0, 0), 50, (0, 60)),
+        ([(60, 100)], (0, 0), 50, (60, 100)),
+        ([], (60, 70), 50, (60, 70)),
+        ([], (0, 0), 50, (0, 0)),
+    ],
+)
+def test_without_dates_a_statement_ends_with_what_happened(
+    lines: list[tuple[int, int]], used: tuple[int, int], now_ns: int, expected: tuple[int, int]
+) -> None:
+    """At the last use or the last bill line over; without use, lines that have begun stand whole."""
+    charges = [a_charge(f"line-{place}", "1", line) for place, line in enumerate(lines)]
+    assert elapsed_span(charges, Span(*used), now_ns) == Span(*expected)

@@ -287,6 +287,24 @@ def whole_span(charges: Iterable[Charge], facts: Facts) -> Span:
     return Span(start_ns, max((end_ns for _, end_ns in intervals), default=start_ns))
 
 
+def elapsed_span(charges: Iterable[Charge], used: Span, now_ns: int) -> Span:
+    """What a statement without dates covers: from the first thing recorded to the last that happened.
+
+    Where something was `used` (calls, machines), that is its end, or that of the last bill line over at
+    `now_ns`: a line that reaches further is accrued up to there. Where nothing was, the bill lines that
+    have begun are shown whole, and what a schedule holds for later is not. Moving `now_ns` on by a moment
+    changes nothing, so the same books give the same figures all day.
+    """
+    lines = [(charge.period_start_ns, charge.period_end_ns) for charge in charges]
+    over = [end_ns for _, end_ns in lines if end_ns <= now_ns]
+    if used.length_ns:
+        start_ns = min((start_ns for start_ns, _ in lines), default=used.start_ns)
+        return Span(min(start_ns, used.start_ns), max((used.end_ns, *over)))
+    begun = [line for line in lines if line[0] < now_ns] or lines
+    start_ns = min((start_ns for start_ns, _ in begun), default=0)
+    return Span(start_ns, max((end_ns for _, end_ns in begun), default=start_ns))
+
+
 def line_json(line: Line, parts: Sequence[Part] = ()) -> dict[str, object]:
     """One line as JSON values, with the charges behind it."""
     target = line.target

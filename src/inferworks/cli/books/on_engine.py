@@ -22,13 +22,14 @@ from inferworks.books.engine.lake import Lake, lake_of
 from inferworks.books.engine.spark import SparkEngine
 from inferworks.books.policy import Policy
 from inferworks.books.span import Span
-from inferworks.books.statement import Statement, draw_up, whole_span
+from inferworks.books.statement import Statement, draw_up
 from inferworks.books.wallet import Prepaid
 from inferworks.books.workings import Rules
 from inferworks.cli.books.engines import EngineName
 from inferworks.cli.books.estimating import estimated
 from inferworks.cli.books.papers import (
     around,
+    asked_span,
     charges_of,
     lake_reader,
     no_folder,
@@ -41,9 +42,6 @@ from inferworks.cli.books.papers import (
 from inferworks.config import Books, Config
 from inferworks.errors import BooksError
 from inferworks.folder import DataFolder
-from inferworks.meter.facts import Facts
-
-NO_FACTS = Facts((), (), (), ())
 
 
 class Given(NamedTuple):
@@ -102,9 +100,7 @@ def _gathered(
     charges, currency = charges_of(folder, wanted, config.books.currency)
     plans, rules = plans_of(folder), rules_of(pools_path)
     lake = _lake(engine, config, folder, around(wanted))
-    span = wanted
-    if None in (start_ns, end_ns):
-        span = wanted.meet(*_both(whole_span(charges, NO_FACTS), lake.whole_span(engine)))
+    span = asked_span(start_ns, end_ns, charges, lake.whole_span(engine))
     bought = lake.bought(engine)
     charges += estimated(folder, charges, bought, rules.pools, span, currency).booked
     prepaid = prepaid_for(config, folder, plans, span, currency)
@@ -127,13 +123,6 @@ def _lake(engine: Engine, config: Config, folder: DataFolder, span: Span) -> Lak
     moment = reader.moment(*span)
     files = {name: map(reader.locate, found) for name, found in moment.segments.items()}
     return lake_of(engine, files, moment.unsealed).within(*span)
-
-
-def _both(one: Span, other: Span) -> Span:
-    """The smallest span that holds two, of which either may be empty."""
-    spans = [span for span in (one, other) if span.length_ns]
-    start_ns = min((span.start_ns for span in spans), default=0)
-    return Span(start_ns, max((span.end_ns for span in spans), default=start_ns))
 
 
 def opened(name: EngineName, settings: Books) -> Engine:

@@ -16,7 +16,7 @@ from inferworks.books.policy import Policy, load_policy
 from inferworks.books.pools import default_pools, read_pools
 from inferworks.books.provisional import Accuracy
 from inferworks.books.span import Span
-from inferworks.books.statement import Statement, draw_up, whole_span
+from inferworks.books.statement import Statement, draw_up, elapsed_span, whole_span
 from inferworks.books.store import BookStore
 from inferworks.books.validate import validate
 from inferworks.books.wallet import Prepaid
@@ -24,6 +24,7 @@ from inferworks.books.workings import Rules, Workings, work_out
 from inferworks.catalog.load import model_catalog
 from inferworks.cli.books.estimating import estimated
 from inferworks.cli.books.prepaid import prepaid_of
+from inferworks.clock import SystemClock
 from inferworks.config import Config
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.folder import DataFolder
@@ -54,7 +55,7 @@ def worked_out(
     wanted = wanted_span(start_ns, end_ns)
     charges, currency = charges_of(folder, wanted, config.books.currency)
     facts, plans = _facts(config, folder, wanted), plans_of(folder)
-    span = wanted.meet(*whole_span(charges, facts)) if None in (start_ns, end_ns) else wanted
+    span = asked_span(start_ns, end_ns, charges, whole_span((), facts))
     try:
         rules = rules_of(pools_path)
         charges += estimated(folder, charges, facts.usages, rules.pools, span, currency).booked
@@ -92,6 +93,14 @@ def wanted_span(start_ns: int | None, end_ns: int | None) -> Span:
         _ALWAYS.start_ns if start_ns is None else start_ns,
         _ALWAYS.end_ns if end_ns is None else end_ns,
     )
+
+
+def asked_span(start_ns: int | None, end_ns: int | None, charges: list[Charge], used: Span) -> Span:
+    """The span asked for; an end that was not given is that of what has happened so far."""
+    wanted = wanted_span(start_ns, end_ns)
+    if None not in (start_ns, end_ns):
+        return wanted
+    return wanted.meet(*elapsed_span(charges, used, SystemClock().now_ns()))
 
 
 def no_folder(folder: DataFolder) -> DataFolderError:
@@ -150,7 +159,7 @@ def estimates_of(config: Config, start_ns: int | None, end_ns: int | None) -> tu
     wanted = wanted_span(start_ns, end_ns)
     charges, currency = charges_of(folder, wanted, config.books.currency)
     facts = _facts(config, folder, wanted)
-    span = wanted.meet(*whole_span(charges, facts)) if None in (start_ns, end_ns) else wanted
+    span = asked_span(start_ns, end_ns, charges, whole_span((), facts))
     return estimated(folder, charges, facts.usages, default_pools(), span, currency).accuracy
 
 

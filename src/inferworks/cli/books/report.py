@@ -39,7 +39,7 @@ def report(
     """Write the report: statement, bridge, where the money went, margin by customer.
 
     One HTML file without scripts or anything from the network; it can be mailed and printed. Without
-    dates, it covers everything recorded.
+    dates, it ends with what was last used or billed.
 
     \b
     Examples:

@@ -53,9 +53,9 @@ def statement(
 ) -> None:
     """Print revenue, cost of revenue, gross margin and what else was spent.
 
-    Without dates, it covers everything recorded. Few facts are drawn up in Python, from 100,000 on by
-    DuckDB; see books.engine. Amounts in tables are rounded for reading; --json has
-    every one exactly, and beside each line the charges it is made of.
+    Without dates, it ends with what was last used or billed; what schedules hold for later is left out.
+    Few facts are drawn up in Python, from 100,000 on by DuckDB; see books.engine. Amounts in tables are
+    rounded for reading; --json has every one exactly, and beside each line the charges it is made of.
 
     \b
     Examples:
