@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 
 import httptools
@@ -83,7 +84,7 @@ async def heard(
             await asyncio.sleep(0)
     connection.connection_lost(None)
     await asyncio.sleep(0)
-    return requests, wire.written, wire.closing
+    return requests, re.sub(rb"date: [^\r]*", b"", wire.written), wire.closing
 
 
 def same(segments: Sequence[bytes], limits: Limits) -> None:
@@ -125,7 +126,7 @@ def messages(draw: st.DrawFn) -> bytes:
     return end.join([*lines, b"", body])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(messages(), min_size=1, max_size=3),
     st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=12)), max_size=4),
@@ -174,7 +175,7 @@ async def read(segments: Sequence[bytes], *, recognise: bool) -> list[object]:
     return seen
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(answers(), min_size=1, max_size=2), st.binary(max_size=3))
 def test_recognising_answers_changes_nothing(first: list[bytes], more: bytes) -> None:
     """Whatever an upstream sends, repeated or with more, reads as a new parser would read it."""
@@ -221,6 +222,7 @@ BODY_OF = {
     "too much": (FIRST + b"abcd", None),
     "two requests": ((FIRST + b"abc") * 2, None),
     "no digits": (FIRST.replace(b": 3", b": ") + b"abc", None),
+    "a zero before": (FIRST.replace(b": 3", b": 03") + b"abc", None),
     "a sign": (FIRST.replace(b": 3", b": +3") + b"abc", None),
     "two lengths": (FIRST.replace(b": 3", b": 3, 3") + b"abc", None),
     "too many digits": (FIRST.replace(b": 3", b": " + b"0" * 20 + b"3") + b"abc", None),
@@ -258,7 +260,7 @@ def test_what_is_not_learned(data: bytes, length: bytes | None) -> None:
 
 def test_a_head_without_a_body() -> None:
     """A request without a body is recognised as a whole or not at all."""
-    known = KnownHead(b"GET / HTTP/1.1\r\n\r\n", b"", None)
+    known = KnownHead(b"GET / HTTP/1.1\r\n\r\n", b"", 0, None)
     assert known.body_in(b"GET / HTTP/1.1\r\n\r\n") == b""
     assert known.body_in(b"GET / HTTP/1.1\r\n\r\nG") is None
     assert known.body_in(b"GET / HTTP/1.1\r\n") is None

@@ -29,7 +29,7 @@ from typing import cast
 import httptools
 
 from inferworks.http.exchange import ClientGone, Exchange, Handler, RequestHead
-from inferworks.http.heads import Headers, KnownHead, field_lines, learn
+from inferworks.http.heads import Headers, KnownHead, field_lines, learn, with_length
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _SINGLE = frozenset(
@@ -193,7 +193,10 @@ class Connection(asyncio.Protocol):
         body = known.body_in(data)
         if body is None or len(body) > self._limits.body_bytes:
             return False
-        self._run(Exchange(self, known.said, body))
+        exchange = Exchange(self, known.said, body)
+        if len(body) != known.body_bytes:
+            exchange.headers = with_length(exchange.headers, len(body))
+        self._run(exchange)
         return True
 
     def _parse(self, data: bytes) -> None:

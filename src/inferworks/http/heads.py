@@ -27,7 +27,7 @@ client to slow down the others).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Generic, TypeVar
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -42,11 +42,13 @@ _breaks = re.compile(rb"[\r\n\0]").search
 class KnownHead(Generic[T]):
     """A head that the parser has read, and what it said, so that it can be recognised."""
 
-    __slots__ = ("_after", "_after_bytes", "_before", "_before_bytes", "said")
+    __slots__ = ("_after", "_after_bytes", "_before", "_before_bytes", "body_bytes", "said")
 
-    def __init__(self, before: bytes, after: bytes, said: T) -> None:
+    def __init__(self, before: bytes, after: bytes, body_bytes: int, said: T) -> None:
         """`before` and `after` the digits of the content length; `after` empty: no body at all."""
         self.said = said
+        self.body_bytes = body_bytes
+        """The size of the body that came with it; of what was said, only this may differ."""
         self._before = before
         self._before_bytes = len(before)
         self._after = after
@@ -62,9 +64,8 @@ class KnownHead(Generic[T]):
         digits_end = data.find(b"\r", before_bytes, before_bytes + _MOST_DIGITS)
         if digits_end < 0 or not data.startswith(self._after, digits_end):
             return None
-        digits = data[before_bytes:digits_end]
         begin = digits_end + self._after_bytes
-        if digits.isdigit() and int(digits) == len(data) - begin:
+        if data[before_bytes:digits_end] == b"%d" % (len(data) - begin):
             return data[begin:]
         return None
 
@@ -78,14 +79,20 @@ def learn(data: bytes, content_length: bytes | None, said: T) -> KnownHead[T] | 
     """
     head_bytes = data.find(_END) + len(_END)
     if content_length is None:
-        return KnownHead(data, b"", said) if head_bytes == len(data) else None
+        return KnownHead(data, b"", 0, said) if head_bytes == len(data) else None
     head = data[:head_bytes]
     found = _LENGTH.search(head)
     if found is None or found[1] != content_length:
         return None
-    if len(data) - head_bytes != int(content_length):
+    body_bytes = len(data) - head_bytes
+    if body_bytes != int(content_length):
         return None
-    return KnownHead(head[: found.start(1)], head[found.end(1) :], said)
+    return KnownHead(head[: found.start(1)], head[found.end(1) :], body_bytes, said)
+
+
+def with_length(headers: Mapping[bytes, bytes], body_bytes: int) -> dict[bytes, bytes]:
+    """`headers` as they would have come with a body of `body_bytes`."""
+    return {**headers, b"content-length": b"%d" % body_bytes}
 
 
 def field_lines(headers: Headers) -> bytes:

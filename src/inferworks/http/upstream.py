@@ -21,7 +21,7 @@ import httptools
 
 from inferworks.errors import UpstreamError
 from inferworks.http.deadlines import NEVER, Deadlines
-from inferworks.http.heads import KnownHead, learn
+from inferworks.http.heads import KnownHead, learn, with_length
 
 _HIGH_WATER_BYTES = 256 * 1024
 _HEAD_BYTES = 256 * 1024
@@ -140,6 +140,8 @@ class UpstreamConnection(asyncio.Protocol):
         if body is None:
             return False
         self.status, self._headers = known.said
+        if len(body) != known.body_bytes:
+            self._headers = with_length(self._headers, len(body))
         if body:
             self.on_body(body)
         self._untouched = False
