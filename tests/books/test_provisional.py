@@ -32,7 +32,7 @@ from inferworks.catalog.prices import (
     PriceList,
 )
 from inferworks.meter.facts import Facts
-from inferworks.meter.usage import Tokens, Usage
+from inferworks.meter.usage import Items, Tokens, Usage
 from inferworks.testing.books import NO_FACTS, a_charge, a_leg, a_usage
 from inferworks.units import Unit
 
@@ -43,6 +43,7 @@ RATES = DatedRates(
         Unit.INPUT_TOKENS: ListRate("2.00", 10**6, (ListTier(1000, "4.00"),)),
         Unit.CACHE_READ_TOKENS: ListRate("0.333333333", 10**6),
         Unit.OUTPUT_TOKENS: ListRate("8.00", 10**6),
+        Unit.SEARCHES: ListRate("10", 10**3),
     }
 )
 BOOK = PriceList(
@@ -117,6 +118,57 @@ def test_no_price_is_reported_and_costs_nothing_yet() -> None:
     assert (foreign.amount_pico, foreign.quantity, is_unpriced(foreign)) == (0, "10", True)
     (row,) = accuracy([unknown], [], is_api_bill, SPAN)
     assert (row.unpriced_tokens, row.billed_pico, row.percent) == (10, None, None)
+
+
+def told(usage: Usage, pico: int, currency: str = "USD") -> Usage:
+    """`usage` with a cost that its provider told."""
+    (leg,) = usage.legs
+    leg = msgspec.structs.replace(leg, told_cost_pico=pico, told_currency=currency)
+    return msgspec.structs.replace(usage, legs=(leg,))
+
+
+def test_what_the_provider_told_is_taken_and_the_list_kept_beside_it() -> None:
+    """One charge for calls with a told cost, one for the others; a foreign cost does not count."""
+    calls = [
+        told(a_call("a", Tokens(100)), 170 * 10**6),
+        told(a_call("b", Tokens(10)), 0),
+        told(a_call("c", Tokens(5)), 99, "EUR"),
+        told(a_call("d", Tokens(7), model="unheard-of"), 3),
+    ]
+    listed, taken, unheard = sorted(
+        estimates(calls, BOOK, SPAN, "USD"), key=lambda c: (c.resource_id, c.file)
+    )
+    assert (listed.amount_pico, listed.quantity, listed.other) == (5 * 2 * 10**6, "5", ())
+    assert (taken.amount_pico, taken.quantity) == (170 * 10**6, "110")
+    assert taken.other == (("ListCost", "0.00022"),)
+    assert (unheard.amount_pico, unheard.quantity, unheard.other) == (3, "7", ())
+    assert all(is_provisional(c) and not is_unpriced(c) for c in (listed, taken, unheard))
+    (row,) = accuracy((listed, taken, unheard), [a_bill("0.00018")], is_api_bill, SPAN)
+    assert row.estimated_pico == 180 * 10**6 + 3
+    assert row.unpriced_tokens == 0
+    assert true_up((listed, taken, unheard), [a_bill("1")], is_api_bill) == ()
+    kept = true_up((), [a_bill("1")], is_api_bill, (listed, taken, unheard))
+    assert (len(kept), sum(amounts(kept))) == (6, 0)
+
+
+def test_items_cost_by_their_list_price_or_are_reported() -> None:
+    """Searches are listed; an image without a price is missing only where no tokens stand for it."""
+    searching = with_items(a_call("a", Tokens(1)), Items(searches=3, images=1))
+    drawing = with_items(a_call("b", Tokens(), model="pictures"), Items(images=2))
+    paid, missing = sorted(
+        estimates([searching, drawing], BOOK, SPAN, "USD"), key=lambda c: c.resource_id
+    )
+    assert paid.amount_pico == 2 * 10**6 + 3 * 10**10
+    assert (missing.amount_pico, missing.quantity, missing.unit) == (0, "2", "Items")
+    assert is_unpriced(missing)
+    (row,) = accuracy([paid, missing], [], is_api_bill, SPAN)
+    assert row.unpriced_tokens == 0
+
+
+def with_items(usage: Usage, items: Items) -> Usage:
+    """`usage` whose leg used `items` as well."""
+    (leg,) = usage.legs
+    return msgspec.structs.replace(usage, legs=(msgspec.structs.replace(leg, items=items),))
 
 
 def test_a_bill_replaces_the_estimates_up_to_its_end() -> None:

@@ -11,6 +11,9 @@ period drops the estimate; a closed one keeps it, as it was sealed, and gets an 
 bill lines, so that the bill alone counts (theorem 12). Every step is a pure function of what is
 recorded: nothing is flagged, nothing can be forgotten half way.
 
+Where a provider itself says what an attempt cost, that is taken, in a charge of its own beside those from
+list prices; what the list says of the same attempts stands beside it as its FOCUS ListCost.
+
 What has no list price becomes a charge of nothing that says so: a statement can then tell its reader
 that a cost is missing. Amounts are exact fractions, rounded once for each charge, half to even.
 
@@ -30,16 +33,20 @@ import msgspec
 from inferworks.books.charge import Charge, NaturalClass, charge_id
 from inferworks.books.drivers import short_names
 from inferworks.books.months import DAY_NS, day_of, month_name, month_of
-from inferworks.books.rate import buckets
+from inferworks.books.rate import buckets, counted
 from inferworks.books.span import Span
 from inferworks.catalog.prices import ListPrice
 from inferworks.ids import ModelId
-from inferworks.meter.usage import Leg, Usage
-from inferworks.money import ten_to
+from inferworks.meter.usage import NO_ITEMS, Leg, Usage
+from inferworks.money import format_pico, ten_to
 from inferworks.units import Unit
 
 LIST_PRICES = "(list prices)"
 """The file that a provisional charge names in place of a bill; its hash is the price book's."""
+TOLD_COSTS = "(told by the provider)"
+"""The same, where the provider told the cost of each call."""
+TOKENS, ITEMS = "Tokens", "Items"
+"""What the quantity of a provisional charge counts."""
 REVERSED = "reversed"
 API_CATEGORY = "AI and Machine Learning"
 """The FOCUS ServiceCategory of API calls."""
@@ -88,6 +95,8 @@ class _Key(NamedTuple):
     provider: str
     model: ModelId
     day_ns: int
+    told: bool
+    """Whether the provider told the cost of each."""
 
 
 class _Sum:
@@ -95,21 +104,34 @@ class _Sum:
 
     def __init__(self) -> None:
         self.pico = Fraction(0)
-        self.priced_tokens = self.unpriced_tokens = 0
+        self.told_pico = 0
+        self.priced_tokens = self.unpriced_tokens = self.unpriced_items = 0
         self.book_sha256 = ""
 
     def add(self, leg: Leg, price: ListPrice | None) -> None:
-        """Count one leg."""
+        """Count one leg. An item without a price is missing from it only where there are no tokens."""
+        self.told_pico += leg.told_cost_pico or 0
         for unit, quantity in buckets(leg.tokens):
-            rate = None if price is None else price.pico_per_unit(unit, leg.tokens.input)
-            if rate is None:
-                self.unpriced_tokens += quantity
-            else:
-                self.pico += rate * quantity
+            if self._cost(price, unit, leg, quantity):
                 self.priced_tokens += quantity
+            else:
+                self.unpriced_tokens += quantity
+        for unit, quantity in counted(leg.items):
+            if not self._cost(price, unit, leg, quantity) and not _has_tokens(leg):
+                self.unpriced_items += quantity
         if price is not None:
-            self.pico += price.pico_per_unit(Unit.REQUESTS, leg.tokens.input) or 0
+            self._cost(price, Unit.REQUESTS, leg, 1)
             self.book_sha256 = price.book_sha256
+
+    def _cost(self, price: ListPrice | None, unit: Unit, leg: Leg, quantity: int) -> bool:
+        """Add what `quantity` of `unit` costs; whether it has a price."""
+        rate = None if price is None else price.pico_per_unit(unit, leg.tokens.input)
+        self.pico += 0 if rate is None else rate * quantity
+        return rate is not None
+
+
+def _has_tokens(leg: Leg) -> bool:
+    return bool(leg.tokens.input or leg.tokens.output)
 
 
 def estimates(
@@ -117,28 +139,34 @@ def estimates(
 ) -> tuple[Charge, ...]:
     """Provisional charges for every leg at somebody else's API that began in `span`, bill or no bill.
 
-    List prices are in US dollars; in books of another currency everything is without a price. The order
-    of `usages` leaves no trace. BooksError when token counts contradict themselves.
+    List prices are in US dollars; in books of another currency what has no told cost in that currency is
+    without a price. The order of `usages` leaves no trace. BooksError when counts contradict themselves.
     """
     sums: dict[_Key, _Sum] = defaultdict(_Sum)
     for usage in usages:
         for leg in usage.legs:
-            bought = leg.replica is None and (leg.tokens.input or leg.tokens.output)
-            if bought and span.holds(leg.started_ns):
+            if _is_bought(leg) and span.holds(leg.started_ns):
                 price = prices.list_price(leg.provider, usage.model, leg.started_ns)
-                key = _Key(leg.provider, usage.model, day_of(leg.started_ns))
+                told = leg.told_cost_pico is not None and leg.told_currency == currency
+                key = _Key(leg.provider, usage.model, day_of(leg.started_ns), told)
                 sums[key].add(leg, price if currency == LIST_CURRENCY else None)
     return tuple(c for key in sorted(sums) for c in _charges(key, sums[key], span, currency))
 
 
+def _is_bought(leg: Leg) -> bool:
+    """Whether somebody else will bill `leg`: it used something, or has a cost that was told."""
+    used = _has_tokens(leg) or leg.items != NO_ITEMS or leg.told_cost_pico is not None
+    return leg.replica is None and used
+
+
 def is_provisional(charge: Charge) -> bool:
     """Whether `charge` is an estimate, or the reversal of one, and no line of a bill."""
-    return charge.file == LIST_PRICES
+    return charge.file in (LIST_PRICES, TOLD_COSTS)
 
 
 def is_unpriced(charge: Charge) -> bool:
-    """Whether `charge` stands for tokens that no list price is known for."""
-    return is_provisional(charge) and not charge.file_sha256
+    """Whether `charge` stands for tokens or items that no price is known for."""
+    return charge.file == LIST_PRICES and not charge.file_sha256
 
 
 def true_up(
@@ -194,25 +222,53 @@ def accuracy(
 
 def _charges(key: _Key, total: _Sum, span: Span, currency: str) -> Iterable[Charge]:
     day = Span(key.day_ns, key.day_ns + DAY_NS).meet(*span)
+    amount_pico, tokens = round(total.pico), total.priced_tokens
+    if key.told:
+        listed = (("ListCost", format_pico(amount_pico)),) if total.book_sha256 else ()
+        tokens += total.unpriced_tokens
+        yield _charge(key, day, currency, _TOLD, total.told_pico, tokens, total.book_sha256, listed)
+        return
     if total.priced_tokens or total.pico:
-        amount_pico, tokens = round(total.pico), total.priced_tokens
-        yield _charge(key, day, currency, amount_pico, tokens, total.book_sha256)
+        yield _charge(key, day, currency, _LISTED, amount_pico, tokens, total.book_sha256)
     if total.unpriced_tokens:
-        yield _charge(key, day, currency, 0, total.unpriced_tokens, "")
+        yield _charge(key, day, currency, _UNPRICED, 0, total.unpriced_tokens)
+    if total.unpriced_items:
+        yield _charge(key, day, currency, _UNPRICED_ITEMS, 0, total.unpriced_items)
+
+
+class _Kind(NamedTuple):
+    """A kind of provisional charge: the end of its line's name, its file, its text, what it counts."""
+
+    name: str
+    file: str
+    description: str
+    unit: str = TOKENS
+
+
+_TOLD = _Kind("told", TOLD_COSTS, "as the provider told, call by call")
+_LISTED = _Kind("priced", LIST_PRICES, "estimated from list prices")
+_UNPRICED = _Kind("unpriced", LIST_PRICES, "no list price is known")
+_UNPRICED_ITEMS = _Kind("unpriced-items", LIST_PRICES, "no list price is known", ITEMS)
 
 
 def _charge(
-    key: _Key, day: Span, currency: str, amount_pico: int, tokens: int, book_sha256: str
+    key: _Key,
+    day: Span,
+    currency: str,
+    kind: _Kind,
+    amount_pico: int,
+    quantity: int,
+    book_sha256: str = "",
+    other: tuple[tuple[str, str], ...] = (),
 ) -> Charge:
-    priced = bool(book_sha256)
     invoice = f"provisional {month_name(month_of(day.start_ns))}"
-    line = f"{key.model}/{day.start_ns}/{day.end_ns}/{'priced' if priced else 'unpriced'}"
+    line = f"{key.model}/{day.start_ns}/{day.end_ns}/{kind.name}"
     return Charge(
         id=charge_id(key.provider, invoice, line),
         issuer=key.provider,
         invoice=invoice,
         line=line,
-        file=LIST_PRICES,
+        file=kind.file,
         file_sha256=book_sha256,
         row=0,
         provider=key.provider,
@@ -220,7 +276,7 @@ def _charge(
         service_name="API calls (estimate)",
         resource_id=key.model,
         resource_type="Model",
-        description="estimated from list prices" if priced else "no list price is known",
+        description=kind.description,
         natural_class=NaturalClass.PURCHASED_COMPUTE,
         charge_category="Usage",
         charge_class=None,
@@ -229,8 +285,9 @@ def _charge(
         amount_pico=amount_pico,
         effective_pico=None,
         currency=currency,
-        quantity=str(tokens),
-        unit="Tokens",
+        quantity=str(quantity),
+        unit=kind.unit,
+        other=other,
     )
 
 
@@ -287,7 +344,9 @@ def _accuracy(
         estimated_pico=replaced,
         billed_pico=billed_pico,
         waiting_pico=sum(c.amount_pico for c in estimated) - replaced,
-        unpriced_tokens=sum(int(c.quantity or 0) for c in estimated if is_unpriced(c)),
+        unpriced_tokens=sum(
+            int(c.quantity or 0) for c in estimated if is_unpriced(c) and c.unit == TOKENS
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -480,21 +480,23 @@ def notes_of(
 def _provisional_notes(charges: Iterable[Charge]) -> Iterable[str]:
     """What is estimated, and what could not be, by provider."""
     estimated: dict[str, int] = defaultdict(int)
-    unpriced: dict[str, int] = defaultdict(int)
+    unpriced: dict[str, Counter[str]] = defaultdict(Counter)
     for charge in filter(is_provisional, charges):
         estimated[charge.provider] += charge.amount_pico
-        unpriced[charge.provider] += int(charge.quantity or 0) if is_unpriced(charge) else 0
+        if is_unpriced(charge):
+            unpriced[charge.provider][charge.unit or ""] += int(charge.quantity or 0)
     for provider in sorted(estimated):
         if estimated[provider]:
             yield (
-                f"{format_pico(estimated[provider])} of {provider} is estimated from list prices until "
-                "its bill is imported."
+                f"{format_pico(estimated[provider])} of {provider} is estimated, from list prices or as "
+                "told with each call, until its bill is imported."
             )
-        if unpriced[provider]:
-            yield (
-                f"{unpriced[provider]} tokens of {provider} have no list price and no bill yet; their "
-                "cost is missing here."
-            )
+        for unit, quantity in sorted(unpriced[provider].items()):
+            if quantity:
+                yield (
+                    f"{quantity} {unit.casefold()} of {provider} have no list price and no bill yet; "
+                    "their cost is missing here."
+                )
 
 
 def _caption(function: Function) -> str:
