@@ -83,6 +83,25 @@ def test_from_close_to_correction_to_close(tmp_path: Path) -> None:
     assert rows[0]["sha256"] == sealed["sha256"][:12]
 
 
+def test_an_import_says_which_open_period_a_late_line_corrects() -> None:
+    """Lines of a bill and rows of usage that are new; not those that are here already."""
+    run("close", "2026-11")
+    a_bill("ordinary", "1.00", "2026-12-01", "2026-12-02")
+    row = "3.25,USD,2026-11-10,2026-11-11,Usage,Compute,M,Example Cloud,A line,node-1,late,{}\n"
+    Path("late.csv").write_text(HEADER + row.format(1) + row.format(2))
+    result = run("import", "late.csv")
+    assert (
+        "late.csv: 2 lines are for 2026-11, which is closed: they correct 2026-12" in result.stderr
+    )
+    assert run("import", "late.csv").stderr == ""
+    jobs = "source,id,node,purpose,start,end,seconds\n"
+    jobs += "slurm,1,gpu-3,train-gradient,2026-11-21T00:00:00Z,2026-11-21T01:00:00Z,60\n"
+    Path("jobs.csv").write_text(jobs)
+    for note in (["jobs.csv: 1 line is for 2026-11, which is closed: it corrects 2026-12"], []):
+        result = CliRunner().invoke(cli, ["usage", "import", "jobs.csv", "--json"])
+        assert json.loads(result.stdout)["notes"] == note
+
+
 def corrected_november() -> None:
     """November closed at 12.50, corrected by 3.25 in December, which is closed too, and by 1.00 since."""
     run("close", "2026-11")

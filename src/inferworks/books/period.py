@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -119,6 +120,18 @@ def corrects(recorded: Recorded, periods: Periods) -> tuple[Period, ...]:
     """The closed periods that what has just been recorded reaches into: it corrects each of them."""
     extent = _extent(recorded)
     return tuple(p for p in periods.closed if p.span.meet(*extent).length_ns > 0)
+
+
+def late_texts(recorded: Iterable[Recorded], periods: Periods) -> list[str]:
+    """A sentence for each closed period that something of `recorded` belongs to, in order of time."""
+    counts = Counter(period for one in recorded for period in corrects(one, periods))
+    shown_in = periods.first_open(0).name
+    return [
+        f"1 line is for {period.name}, which is closed: it corrects {shown_in}"
+        if counts[period] == 1
+        else f"{counts[period]} lines are for {period.name}, which is closed: they correct {shown_in}"
+        for period in sorted(counts)
+    ]
 
 
 def declared(name: str, start_ns: int, end_ns: int, periods: Periods) -> Period:

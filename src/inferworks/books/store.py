@@ -70,6 +70,8 @@ class Imported(NamedTuple):
     accepted: int
     duplicate: int
     accepted_pico: int
+    charges: tuple[Charge, ...] = ()
+    """The lines that were accepted, where they are charges."""
 
 
 class BookStore:
@@ -123,7 +125,8 @@ class BookStore:
         if conflicts:
             self._quarantine(bill, conflicts, imported_ns)
             raise BillError("\n".join(_conflict_text(bill, *pair) for pair in conflicts))
-        return Imported(len(fresh), len(charges) - len(fresh), sum(c.amount_pico for c in fresh))
+        amount_pico = sum(charge.amount_pico for charge in fresh)
+        return Imported(len(fresh), len(charges) - len(fresh), amount_pico, tuple(fresh))
 
     def add_rates(self, bill: BillFile, rows: Sequence[RateRow], imported_ns: int) -> Imported:
         """Take in the rates of `bill`, all or none; rates already here are counted, not added.

@@ -13,6 +13,7 @@ import msgspec
 
 from inferworks.books.bills.base import Problem, open_bill, refuse
 from inferworks.books.bills.reports import read_reports
+from inferworks.cli.books.late_lines import late_reports
 from inferworks.cli.options import config_option, data_folder, data_option, json_option
 from inferworks.cli.show import print_json, print_table
 from inferworks.cli.watch import watched
@@ -58,7 +59,8 @@ def import_usage(
     JSON Lines, CSV or Parquet. The kind is told by the header; docs/costs-in.md shows the columns.
     Each row counts exactly once by source and id, however often it is imported or sent: the same
     again is a duplicate, with another body a conflict, which is kept in quarantine and not counted.
-    received = accepted + duplicate + conflict + rejected.
+    received = accepted + duplicate + conflict + rejected. A row for a closed period is taken in and
+    corrects the open one; a note says which.
 
     While the platform runs, the rows go to it, with the key in INFERWORKS_API_KEY (made with:
     inferworks keys create --reporter).
@@ -71,12 +73,15 @@ def import_usage(
     folder = data_folder(config_path, data_path)
     taken: dict[str, Received] = {}
     refused: list[str] = []
+    late: list[str] = []
     for path in files:
         try:
-            taken[path.name] = _import_file(path, source, folder, refused, skip_bad=skip_bad)
+            taken[path.name] = _import_file(path, source, folder, refused, late, skip_bad=skip_bad)
         except BillError as error:
             refused.append(str(error))
-    _print(taken, refused, as_json=as_json)
+    _print(taken, refused, late, as_json=as_json)
+    for note in late:
+        click.echo(f"Note: {note}", err=True)
     conflicts = sum(received.conflict for received in taken.values())
     if conflicts:
         refused.append(conflict_text(conflicts))
@@ -109,15 +114,26 @@ def conflict_text(conflicts: int) -> str:
 
 
 def _import_file(
-    path: Path, source: str, folder: DataFolder, refused: list[str], *, skip_bad: bool
+    path: Path,
+    source: str,
+    folder: DataFolder,
+    refused: list[str],
+    late: list[str],
+    *,
+    skip_bad: bool,
 ) -> Received:
-    """Take in one file; what could not be read of it is refused, or with `skip_bad` noted."""
+    """Take in one file; what could not be read of it is refused, or with `skip_bad` noted.
+
+    What is new and for a closed period is noted in `late`.
+    """
     bill = open_bill(path)
     with watched(bill) as rows_read:
         reports, problems = read_reports(bill, source, rows_read)
     if not skip_bad:
         refuse(problems)
+    texts = late_reports(reports, folder)
     received = take_in(reports, folder)
+    late.extend(f"{path.name}: {text}" for text in texts)
     rejected = len(_rows_of(problems))
     refused.extend(map(str, problems))
     return received + Received(rejected, 0, 0, 0, rejected)
@@ -155,10 +171,12 @@ def _sent(
     return total
 
 
-def _print(taken: Mapping[str, Received], refused: Sequence[str], *, as_json: bool) -> None:
+def _print(
+    taken: Mapping[str, Received], refused: Sequence[str], notes: Sequence[str], *, as_json: bool
+) -> None:
     if as_json:
         files = [{"file": name, **msgspec.to_builtins(counts)} for name, counts in taken.items()]
-        print_json({"files": files, "refused": list(refused)})
+        print_json({"files": files, "refused": list(refused), "notes": list(notes)})
     elif taken:
         names = Received.__struct_fields__
         columns = ("FILE", *map(str.upper, names))

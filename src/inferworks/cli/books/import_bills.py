@@ -26,6 +26,7 @@ from inferworks.books.bills.reports import STORAGE, kind_of, read_reports
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
 from inferworks.books.store import BookStore, Imported
+from inferworks.cli.books.late_lines import late_lines, late_reports
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table
 from inferworks.cli.usage import conflict_text, take_in
@@ -58,6 +59,8 @@ class Landed(msgspec.Struct, frozen=True):
     currency: str
     conflict: int = 0
     rejected: int = 0
+    late: tuple[str, ...] = ()
+    """Which closed periods the new lines are for, and which open one they correct."""
 
 
 @click.command("import")
@@ -77,7 +80,8 @@ def import_bills(
     the rest. docs/costs-in.md shows the columns of each.
 
     A file lands whole or not at all, and the same file or line twice lands once. A line that is here
-    already with another amount is refused and kept in quarantine.
+    already with another amount is refused and kept in quarantine. A line for a closed period lands and
+    corrects the open one; a note says which.
 
     \b
     Examples:
@@ -117,6 +121,11 @@ def import_bills(
 
 def _notes(landed: Sequence[Landed], store: BookStore) -> list[str]:
     """What is no error and still worth a look."""
+    late = [f"{file.file}: {text}" for file in landed for text in file.late]
+    return [*late, *_paid_twice(landed, store)]
+
+
+def _paid_twice(landed: Sequence[Landed], store: BookStore) -> list[str]:
     if not {file.kind for file in landed} & {PayrollReader.kind, TimesheetReader.kind}:
         return []
     return [
@@ -148,7 +157,8 @@ def _import_file(path: Path, store: BookStore, folder: DataFolder) -> Landed:
         reader = reader_for(bill, READERS)
         charges = reader.read(bill, store.currency, rows_read, store.rates())
     done = store.add(bill, reader.kind, charges, SystemClock().now_ns())
-    return _landed(bill, reader.kind, done, store.currency)
+    late = late_lines(done.charges, folder)
+    return _landed(bill, reader.kind, done, store.currency, late)
 
 
 def _import_rates(bill: BillFile, store: BookStore, rows_read: RowsRead) -> Landed:
@@ -163,6 +173,7 @@ def _import_storage(
     """What was held is no cost but what divides one: it goes to the meter, as if it were reported."""
     reports, problems = read_reports(bill, STORAGE, rows_read)
     refuse(problems)
+    late = late_reports(reports, folder)
     received = take_in(reports, folder)
     return Landed(
         file=bill.name,
@@ -173,10 +184,13 @@ def _import_storage(
         conflict=received.conflict,
         amount=format_pico(0),
         currency=store.currency,
+        late=tuple(late),
     )
 
 
-def _landed(bill: BillFile, kind: str, done: Imported, currency: str) -> Landed:
+def _landed(
+    bill: BillFile, kind: str, done: Imported, currency: str, late: Sequence[str] = ()
+) -> Landed:
     return Landed(
         file=bill.name,
         kind=kind,
@@ -185,6 +199,7 @@ def _landed(bill: BillFile, kind: str, done: Imported, currency: str) -> Landed:
         duplicate=done.duplicate,
         amount=format_pico(done.accepted_pico),
         currency=currency,
+        late=tuple(late),
     )
 
 

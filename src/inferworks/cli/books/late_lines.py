@@ -1,0 +1,47 @@
+"""Which open period a late line corrects: said when it is imported, and not found out weeks later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from inferworks.books.ledger import Ledger
+from inferworks.books.period import Periods, Recorded, late_texts
+from inferworks.folder import DataFolder
+from inferworks.meter.capacity import Activity
+from inferworks.meter.events import Reported
+from inferworks.meter.reader import JournalReader
+from inferworks.meter.usage import Usage
+
+
+def calendar_of(folder: DataFolder) -> Periods:
+    """The periods of `folder`; none are closed where nothing was ever closed."""
+    if not folder.ledger.exists():
+        return Periods()
+    with Ledger(folder.ledger, read_only=True) as ledger:
+        return ledger.periods()
+
+
+def late_lines(recorded: Iterable[Recorded], folder: DataFolder) -> list[str]:
+    """A sentence for each closed period that something of `recorded` corrects."""
+    return late_texts(recorded, calendar_of(folder))
+
+
+def late_reports(reports: Sequence[Reported], folder: DataFolder) -> list[str]:
+    """The same of what of `reports` is not on record yet; ask before they are taken in."""
+    calendar = calendar_of(folder)
+    if not calendar.closed:
+        return []
+    return late_texts(_unknown(reports, folder), calendar)
+
+
+def _unknown(reports: Sequence[Reported], folder: DataFolder) -> list[Reported]:
+    """The reports under whose (source, id) nothing stands in the journal, each once."""
+    activities = {(r.source, r.id): r for r in reports if isinstance(r, Activity)}
+    usages = {r.call_id: r for r in reports if isinstance(r, Usage)}
+    if folder.journal.exists():
+        with JournalReader(folder.journal) as reader:
+            known = reader.known_activities(activities.values())
+            served = reader.known_usages(usages)
+        activities = {key: r for key, r in activities.items() if key not in known}
+        usages = {key: r for key, r in usages.items() if key not in served}
+    return [*activities.values(), *usages.values()]
