@@ -22,7 +22,7 @@ HOUSE = """
     catalog
     config
     http folder metering
-    money units purpose clock ids errors
+    money units purpose clock ids secrets errors
 """
 """A row may import the rows below it. Rooms joined by `|` do not import each other."""
 
