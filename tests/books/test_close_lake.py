@@ -84,6 +84,16 @@ def segments(table: str) -> list[Path]:
     return sorted(Path(f"inferworks-data/lake/{table}").rglob("*.parquet"))
 
 
+def test_status_counts_what_is_sealed_too() -> None:
+    """Three calls in the lake and one in the journal; a platform that does not run exits with 1."""
+    record([a_usage("call-7", opened_ns=OCTOBER_NS + 7)])
+    result = CliRunner().invoke(cli, ["status", "--json"])
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert (found["journal"]["usage"], found["lake"]["usage"]) == (1, 3)
+    assert found["lake"]["step"] == 1
+
+
 def test_a_close_keeps_segments_by_reference() -> None:
     """No call and no step is copied into the ledger; the statement is that of the same facts inline."""
     before = document("books", "statement", "--from", "2026-10-01", "--to", "2026-11-01")

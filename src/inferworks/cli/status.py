@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import click
 import msgspec
 
-from inferworks.cli.options import config_option, data_folder, data_option, json_option
+from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table
 from inferworks.errors import UpstreamError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient, Origin, Timeouts
-from inferworks.meter.reader import JournalReader
+from inferworks.meter.lake_journal import UnsealedReader
+from inferworks.meter.lake_manifest import read_manifest
+from inferworks.meter.lakes.detect import lake_at
 
 _TIMEOUTS = Timeouts(connect_s=2.0, first_byte_s=2.0, between_bytes_s=2.0)
 
@@ -28,10 +31,12 @@ _TIMEOUTS = Timeouts(connect_s=2.0, first_byte_s=2.0, between_bytes_s=2.0)
 def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
     """Show whether the platform runs, its replicas, and what it has metered.
 
-    The exit status is 0 when it is running and ready, 1 otherwise.
+    What was metered is in the journal until it is sealed into the lake; both are counted. The exit status
+    is 0 when it is running and ready, 1 otherwise.
     """
-    folder = data_folder(config_path, data_path)
-    report = _report(folder)
+    config = read_config(config_path, data_path)
+    folder = DataFolder(Path(config.data.folder))
+    report = _report(folder, config.lake.url or str(folder.lake))
     if as_json:
         print_json(report)
     else:
@@ -40,7 +45,7 @@ def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> N
         sys.exit(1)
 
 
-def _report(folder: DataFolder) -> dict[str, Any]:
+def _report(folder: DataFolder, lake_url: str) -> dict[str, Any]:
     instance = folder.instance()
     health: Mapping[str, Any] = (
         asyncio.run(_health(instance.url)) if instance and instance.url else {}
@@ -52,7 +57,8 @@ def _report(folder: DataFolder) -> dict[str, Any]:
         "data": str(folder.path),
         "replicas": health.get("replicas", {}),
         "running_calls": health.get("running_calls", 0),
-        "journal": _counts(folder),
+        "journal": _unsealed(folder),
+        "lake": _sealed(lake_url),
     }
 
 
@@ -69,11 +75,20 @@ async def _health(url: str) -> Mapping[str, Any]:
         client.close()
 
 
-def _counts(folder: DataFolder) -> Mapping[str, int]:
+def _unsealed(folder: DataFolder) -> Mapping[str, int]:
+    """Rows by table that are in the journal alone."""
     if not folder.journal.exists():
         return {}
-    with JournalReader(folder.journal) as reader:
-        return reader.counts()
+    with UnsealedReader(folder.journal) as reader:
+        return {**reader.counts(), **reader.unsealed_counts()}
+
+
+def _sealed(lake_url: str) -> Mapping[str, int]:
+    """Rows by table that are in the lake."""
+    rows: Counter[str] = Counter()
+    for segment in read_manifest(lake_at(lake_url)).segments:
+        rows[segment.table] += segment.rows
+    return dict(sorted(rows.items()))
 
 
 def _text(value: Any) -> str:
