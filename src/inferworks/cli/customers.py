@@ -13,8 +13,10 @@ from inferworks.accounts.customer import Customer, customer_id
 from inferworks.accounts.plan import PricePlan, Terms, plan_at
 from inferworks.accounts.plan_file import read_plan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.cli.books.late_lines import calendar_of
 from inferworks.cli.options import config_option, data_folder, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table
+from inferworks.cli.wallets import list_wallets
 from inferworks.clock import SystemClock
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
@@ -69,6 +71,8 @@ def create(
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         accounts.add_customer(customer, plan)
     click.echo(f"Customer {name} created.")
+    if plan is not None:
+        _note_closed(plan, folder)
 
 
 @customers.command()
@@ -101,6 +105,7 @@ def price(
     with closing(SqliteAccounts(DataFolder(Path(config.data.folder)).accounts)) as accounts:
         accounts.add_plan(plan)
     click.echo(f"New prices of {name} are in force from {_date(plan.effective_ns)}.")
+    _note_closed(plan, DataFolder(Path(config.data.folder)))
 
 
 @customers.command("list")
@@ -177,6 +182,9 @@ def credit(
     click.echo(f"{name} has {format_pico(bought.amount_pico)} {bought.currency} more credit.")
 
 
+customers.add_command(list_wallets)
+
+
 def _plan(
     customer: Customer,
     currency: str,
@@ -209,6 +217,18 @@ def _plan_from(path: Path, customer: Customer, currency: str) -> PricePlan:
         )
     begins_ns = customer.created_ns if file.effective_ns is None else file.effective_ns
     return PricePlan(customer.id, begins_ns, file.terms)
+
+
+def _note_closed(plan: PricePlan, folder: DataFolder) -> None:
+    """Say so when `plan` begins inside a closed period, which keeps the prices that were sealed."""
+    calendar = calendar_of(folder)
+    until_ns = calendar.closed_until_ns
+    if until_ns is not None and plan.effective_ns < until_ns:
+        click.echo(
+            f"Note: {calendar.holding(plan.effective_ns).name} is closed and keeps its prices; the new "
+            f"ones count from {_date(until_ns)} on. To charge it anew, reopen it: inferworks books reopen",
+            err=True,
+        )
 
 
 def _as_row(customer: Customer, plan: PricePlan | None) -> tuple[str, ...]:

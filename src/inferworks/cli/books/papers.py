@@ -54,7 +54,7 @@ def worked_out(
         raise no_folder(folder)
     wanted = wanted_span(start_ns, end_ns)
     charges, currency = charges_of(folder, wanted, config.books.currency)
-    facts, plans = _facts(config, folder, wanted), plans_of(folder)
+    facts, plans = facts_of(config, folder, wanted), plans_of(folder)
     span = asked_span(start_ns, end_ns, charges, whole_span((), facts))
     try:
         rules = rules_of(pools_path)
@@ -158,7 +158,7 @@ def estimates_of(config: Config, start_ns: int | None, end_ns: int | None) -> tu
     folder = DataFolder(Path(config.data.folder))
     wanted = wanted_span(start_ns, end_ns)
     charges, currency = charges_of(folder, wanted, config.books.currency)
-    facts = _facts(config, folder, wanted)
+    facts = facts_of(config, folder, wanted)
     span = asked_span(start_ns, end_ns, charges, whole_span((), facts))
     return estimated(folder, charges, facts.usages, default_pools(), span, currency).accuracy
 
@@ -171,7 +171,7 @@ def charges_of(folder: DataFolder, span: Span, currency: str) -> tuple[list[Char
         return store.charges(*span), store.currency
 
 
-def _facts(config: Config, folder: DataFolder, span: Span) -> Facts:
+def facts_of(config: Config, folder: DataFolder, span: Span) -> Facts:
     """The meter's facts for `span`, sealed or not; none when nothing was ever served here."""
     return lake_reader(config, folder).facts(*around(span))
 
@@ -188,7 +188,7 @@ def prepaid_for(
     config: Config, folder: DataFolder, plans: list[PricePlan], span: Span, currency: str
 ) -> Prepaid:
     """What is known of prepaid credit."""
-    return prepaid_of(folder, lambda past: _facts(config, folder, past), plans, span, currency)
+    return prepaid_of(folder, lambda past: facts_of(config, folder, past), plans, span, currency)
 
 
 def rules_of(pools_path: Path | None) -> Rules:
