@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from inferworks.accounts.plan import PricePlan
@@ -255,6 +256,35 @@ def test_a_providers_bill_follows_the_tokens_it_served() -> None:
         "acme": "3.0",
         "burns": "1.0",
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "shares"),
+    [
+        ({"resource_type": "Model", "resource_id": "Large"}, {"burns": "4.0"}),
+        ({"other": (("ResourceName", "small"),)}, {"acme": "4.0"}),
+        ({"resource_type": "Model", "resource_id": "unheard-of"}, {"acme": "3.0", "burns": "1.0"}),
+        ({"resource_type": "Deployment", "resource_id": "small"}, {"acme": "3.0", "burns": "1.0"}),
+    ],
+)
+def test_a_line_for_a_model_follows_the_tokens_of_that_model(
+    line: dict[str, object], shares: dict[str, str]
+) -> None:
+    """Who used another model of the same provider has no part of it; an unknown model is for all."""
+    usages = tuple(
+        a_usage(
+            model,
+            customer=customer,
+            model=model,
+            legs=[a_leg(None, (0, 9), Tokens(n), provider="x")],
+        )
+        for customer, model, n in (("acme", "small", 60), ("burns", "large", 20))
+    )
+    bill = a_charge(
+        "m", "4.00", SPAN, category="AI and Machine Learning", resource=None, provider="X"
+    )
+    bill = msgspec.structs.replace(bill, **line)
+    assert costs(closed([bill], Facts(usages, (), (), ())), "customer") == shares
 
 
 def test_what_a_call_earns() -> None:

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import msgspec
 
 from inferworks.books import drivers as d
-from inferworks.books.charge import STAFF_ON_ACTIVITY, Charge, ChargeId, NaturalClass
+from inferworks.books.charge import STAFF_ON_ACTIVITY, Charge, ChargeId, NaturalClass, models_of
 from inferworks.books.drivers import Drivers, Leaf, Place, Shares
 from inferworks.books.pools import Behaviour, CostPool, DriverKind, Idle, behaviour_of
 from inferworks.books.span import Span, utc_day
@@ -216,7 +216,8 @@ class Division:
                 self._divide_by(self.drivers.call_bytes(span), "bytes")
             case DriverKind.PROVIDER_TOKENS:
                 names = (charge.provider, charge.issuer, charge.service_name)
-                self._divide_by(self.drivers.provider_tokens(names, span), "tokens")
+                bought = self.drivers.provider_tokens(names, models_of(charge), span)
+                self._divide_by(bought, "tokens")
             case DriverKind.REPAIR_TIME:
                 self._divide_repair(resource)
             case DriverKind.NONE:

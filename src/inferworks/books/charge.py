@@ -113,3 +113,13 @@ def charge_id(issuer: str, invoice: str, line: str) -> ChargeId:
         raw = part.encode()
         digest.update(f"{len(raw)}:".encode() + raw)
     return ChargeId(f"chg_{digest.hexdigest()[:24]}")
+
+
+def models_of(charge: Charge) -> tuple[str, ...]:
+    """What a line for API calls may call the model it is for, casefolded and in order.
+
+    Its ResourceId, where the ResourceType is `Model`, and its FOCUS ResourceName.
+    """
+    is_model = (charge.resource_type or "").casefold() == "model"
+    names = (charge.resource_id if is_model else "", dict(charge.other).get("ResourceName"))
+    return tuple(sorted({name.casefold() for name in names if name}))

@@ -257,14 +257,15 @@ class Drivers:
             }
         )
 
-    def provider_tokens(self, names: Iterable[str], span: Span) -> Shares:
-        """Tokens of the legs that a provider called one of `names` served in `span`, by call."""
+    def provider_tokens(self, names: Iterable[str], models: Iterable[str], span: Span) -> Shares:
+        """Tokens of the legs that a provider called one of `names` served in `span`, by call.
+
+        Of calls of one of `models` (casefolded) alone, where those have any.
+        """
         wanted = {short for name in names for short in short_names(name)}
-        shares: Shares = defaultdict(int)
-        for served in self._bought.meeting(span):
-            if served.leg.provider.casefold() in wanted:
-                _add_tokens(shares, served, span, input_weight=1, output_weight=1)
-        return _positive(shares)
+        legs = [s for s in self._bought.meeting(span) if s.leg.provider.casefold() in wanted]
+        of_models = [s for s in legs if self.usages[s.call_id].model.casefold() in models]
+        return _flat_tokens(of_models, span) or _flat_tokens(legs, span)
 
     def _active_time(self, question: ActiveQuestion, path_of: PathOf) -> ActiveTime:
         replica, node, span, method = question
@@ -385,6 +386,14 @@ def _add_tokens(
         shares[CALL, served.call_id, direction, attempt] += span.part_of(
             weight, leg.started_ns, leg.ended_ns
         )
+
+
+def _flat_tokens(legs: Iterable[ServedLeg], span: Span) -> Shares:
+    """The tokens of `legs` inside `span`, by call, each counting the same."""
+    shares: Shares = defaultdict(int)
+    for served in legs:
+        _add_tokens(shares, served, span, input_weight=1, output_weight=1)
+    return _positive(shares)
 
 
 def _divided(duration_ns: int, weights: Shares) -> Shares:

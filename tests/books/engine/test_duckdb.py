@@ -105,6 +105,22 @@ def test_relations_agree_on_who_bears_idle_time(world: World, idle: Idle) -> Non
 
 
 @differential
+@given(worlds(), spans(), st.lists(st.sampled_from(["Small", "large", "unheard-of", ""])))
+def test_relations_agree_on_lines_that_name_a_model(
+    world: World, span: tuple[int, int], models: list[str]
+) -> None:
+    """Where a provider's line is for one model, which was or was not called."""
+    names = iter(models)
+    charges = tuple(
+        replace(charge, resource_id=next(names, None), resource_type="Model")
+        if charge.service_category == "AI and Machine Learning"
+        else charge
+        for charge in world.charges
+    )
+    must_agree(world._replace(charges=charges), Span(*span))
+
+
+@differential
 @given(worlds())
 def test_a_statement_by_customer_is_the_cut_of_the_whole(world: World) -> None:
     """Stopping at customers gives the figures of going down to targets (theorem 8)."""

@@ -50,9 +50,10 @@ class Moved(NamedTuple):
 
 
 class Bought(NamedTuple):
-    """The question whom the providers `names` served in `span`."""
+    """The question whom the providers `names` served in `span`: with `models`, where they did."""
 
     names: tuple[str, ...]
+    models: tuple[str, ...]
     span: Span
 
 
@@ -126,9 +127,9 @@ class MachineDrivers(Drivers):
         """The bytes of all calls as one share."""
         return self._whole(Moved(span))
 
-    def provider_tokens(self, names: Iterable[str], span: Span) -> Shares:
+    def provider_tokens(self, names: Iterable[str], models: Iterable[str], span: Span) -> Shares:
         """The tokens of all calls that were bought, as one share."""
-        return self._whole(Bought(tuple(sorted(set(names))), span))
+        return self._whole(Bought(tuple(sorted(set(names))), tuple(models), span))
 
     def provisioned(self, replica: ReplicaId, node: str) -> list[Span]:
         """When `replica` was provisioned on `node`."""

@@ -65,11 +65,20 @@ class Stay(NamedTuple):
 
 
 class Purchase(NamedTuple):
-    """Question `number`: what was bought in a span, of providers called one of `names`."""
+    """Question `number`: what was bought in a span, of providers called one of `names`.
+
+    Of calls of one of `models` (casefolded) alone, where those weigh anything.
+    """
 
     number: int
     names: tuple[str, ...]
+    models: tuple[str, ...]
     span: Span
+
+    @property
+    def of_models(self) -> Purchase:
+        """The same question of `models` alone, with a number of its own, below zero."""
+        return self._replace(number=-1 - self.number)
 
     def of(self, sellers: Iterable[str]) -> list[str]:
         """Those of `sellers` that are meant."""
@@ -202,22 +211,42 @@ class Calls:
         return self._inside(weighed, slots, spans)
 
     def _of_purchases(self, sums: ir.Table, slots: Slots, bought: Sequence[Purchase]) -> ir.Table:
-        found = self._engine.fetch(sums.filter(sums.server.isnull()).select("seller").distinct())
-        sellers = sorted(found["seller"].to_pylist())
-        pairs = [(one.number, seller, *one.span) for one in bought for seller in one.of(sellers)]
-        asked = self._engine.table(
+        others = sums.filter(sums.server.isnull())
+        found = self._engine.fetch(others.select("seller", "served").distinct())
+        sold: dict[str, list[str]] = {}
+        for row in found.to_pylist():
+            sold.setdefault(row["seller"], []).append(row["served"])
+        asked = [*bought, *(one.of_models for one in bought if one.models)]
+        pairs = [
+            (one, seller, served)
+            for one in asked
+            for seller in one.of(sold)
+            for served in sold[seller]
+            if one.number >= 0 or served.casefold() in one.models
+        ]
+        wanted = self._engine.table(
             pa.table(
                 {
-                    "question": _ints(pair[0] for pair in pairs),
-                    "asked_seller": pa.array([pair[1] for pair in pairs], pa.string()),
-                    "from_ns": _ints(pair[2] for pair in pairs),
-                    "until_ns": _ints(pair[3] for pair in pairs),
+                    "question": _ints(one.number for one, _, _ in pairs),
+                    "asked_seller": pa.array([seller for _, seller, _ in pairs], pa.string()),
+                    "asked_model": pa.array([served for _, _, served in pairs], pa.string()),
+                    "from_ns": _ints(one.span.start_ns for one, _, _ in pairs),
+                    "until_ns": _ints(one.span.end_ns for one, _, _ in pairs),
                 }
             )
         )
-        rows = sums.filter(sums.server.isnull()).join(asked, [("seller", "asked_seller")])
+        rows = others.join(wanted, [("seller", "asked_seller"), ("served", "asked_model")])
         rows = rows.mutate(of_input=ibis.literal(1, "int64"), of_output=ibis.literal(1, "int64"))
-        return self._inside(rows, slots, [(one.number, one.span) for one in bought])
+        weighed = self._inside(rows, slots, [(one.number, one.span) for one in asked])
+        return weighed if len(asked) == len(bought) else self._preferring_models(weighed)
+
+    def _preferring_models(self, rows: ir.Table) -> ir.Table:
+        """`rows` with each question answered by its twin about models where that weighs anything."""
+        rows = self._by_question(rows)
+        named = rows.filter(rows.question < 0).mutate(question=-1 - rows.question)
+        others = rows.filter(rows.question >= 0)
+        others = others.anti_join(named.select("question").distinct(), "question")
+        return ibis.union(others, named)
 
     def _inside(self, rows: ir.Table, slots: Slots, spans: Sequence[tuple[int, Span]]) -> ir.Table:
         """Weights of `rows` within the span of their question, by direction."""

@@ -231,7 +231,7 @@ def _by_tokens(
         for n, q in active
         if worked[n]
     ]
-    purchases = [Purchase(number, question.names, question.span) for number, question in bought]
+    purchases = [Purchase(number, *question) for number, question in bought]
     weights = calls.tokens(stays, purchases)
     if not stays:
         return weights
