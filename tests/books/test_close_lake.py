@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +28,7 @@ from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.usage import Tokens
 from inferworks.testing.books import a_step, a_usage, an_interval
 
+ROOT = Path(__file__).parent.parent.parent
 OCTOBER_NS = (
     1_791_417_600 * 10**9
 )  # 2026-10-08, so that all of it lies in the past of any machine's clock
@@ -180,3 +184,18 @@ def test_looking_for_what_is_late_reads_no_segment_that_was_sealed(
     assert read == []
     run("books", "verify")
     assert len(read) == 3
+
+
+def test_the_auditors_script_reads_segments_too() -> None:
+    """The script of docs/closing.md needs no program of ours, and names a segment that was altered."""
+    sealed = document("books", "close", "2026-10")
+    text = (ROOT / "docs" / "closing.md").read_text(encoding="utf-8")
+    [script] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"the chain holds up to {sealed['sha256']}"
+    [file] = segments("usage")
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes() + b"x")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert file.name in done.stderr
