@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inferworks.config import Config, load
+from inferworks.config import Config, Renamed, load
 from inferworks.errors import ConfigError
 
 
@@ -43,7 +43,28 @@ def test_the_environment_wins(tmp_path: Path) -> None:
         ("[engine]\nreplicas = 1.5", "engine.replicas: expected int, got float"),
         ("gateway = 3", "gateway: expected object, got int"),
         ("port 3", "not valid TOML"),
-        ("[[upstream]]\nname = 'x'", r"upstream\[0\]: object missing required field url"),
+        ("[[upstream]]\nname = 'x'", r"upstream\[0\]: object missing required field models"),
+        (
+            "[[upstream]]\nnmae = 'x'",
+            r"unknown setting upstream\[0\]\.nmae; did you mean upstream.name\?",
+        ),
+        (
+            "[[model]]\nname = 'm'\nofers = []",
+            r"unknown setting model\[0\]\.ofers; did you mean model.offers",
+        ),
+        (
+            "[[upstream]]\nname = 'x'\nmodels = ['m']\nkey = 'sk-1'",
+            "upstream x: key: .* only where it is kept",
+        ),
+        ("[[upstream]]\nname = 'x'\nmodels = [3]", r"upstream\[0\]\.models\[0\]: expected"),
+        (
+            "[[upstream]]\nname = 'x'\nmodels = ['m']\ninput_price = 0.1",
+            "input_price: expected str",
+        ),
+        (
+            "[[upstream]]\nname = 'x'\nmodels = ['m']\ninput_price = '1e9'",
+            "input_price: expected str",
+        ),
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, text: str, words: str) -> None:
@@ -68,3 +89,27 @@ def test_a_wrong_variable_is_named() -> None:
         load(None, {"INFERWORKS_GATEWAY_PROT": "1"})
     with pytest.raises(ConfigError, match=r"environment: gateway\.port"):
         load(None, {"INFERWORKS_GATEWAY_PORT": "many"})
+
+
+def test_a_key_in_the_file_is_refused_unread(tmp_path: Path) -> None:
+    """A literal key is refused with what to write instead, and appears in no message."""
+    path = tmp_path / "mine.toml"
+    path.write_text("[[upstream]]\nname = 'x'\nmodels = ['m']\nkey = 'sk-secret-1'\n")
+    with pytest.raises(ConfigError, match="env:VARIABLE") as caught:
+        load(path, {})
+    assert "sk-secret-1" not in str(caught.value)
+    path.write_text("[[upstream]]\nname = 'x'\nmodels = ['m']\nkey_variable = 'sk-secret-1'\n")
+    with pytest.raises(ConfigError, match="not the name of a variable") as caught:
+        load(path, {})
+    assert "sk-secret-1" not in str(caught.value)
+
+
+def test_renamed_models_are_read(tmp_path: Path) -> None:
+    """A model is a name, or a name and what its upstream calls it."""
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "[[upstream]]\nname = 'x'\nkey = 'env:X'\n"
+        "models = ['a', { name = 'b', upstream = 'vendor/b-2026' }]\n"
+    )
+    (upstream,) = load(path, {}).upstream
+    assert upstream.models == ("a", Renamed(name="b", upstream="vendor/b-2026"))

@@ -1,13 +1,15 @@
-"""Writes into the documents what the code knows: settings, and the command line's help.
+"""Writes into the documents what the code knows: settings, providers, and the command line's help.
 
     python tools/write_docs.py [--check]
 
-A block between `<!-- settings -->` or `<!-- help keys create -->` and `<!-- end -->` is made anew from
-the code. With `--check` nothing is written and the exit status tells whether anything would change.
+A block between `<!-- settings -->`, `<!-- providers -->` or `<!-- help keys create -->` and
+`<!-- end -->` is made anew from the code. With `--check` nothing is written and the exit status tells
+whether anything would change.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import sys
 from collections.abc import Iterator
@@ -18,12 +20,13 @@ from typing import get_args, get_type_hints
 import click
 from click.testing import CliRunner
 
+from inferworks.catalog.providers import ProviderRow, provider_catalog
 from inferworks.cli.main import cli
-from inferworks.config import Config, Setting, settings
+from inferworks.config import REPEATED, Config, Setting, settings
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-_BLOCK = re.compile(r"<!-- (settings|help)( [a-z ]+)? -->\n.*?<!-- end -->", re.DOTALL)
+_BLOCK = re.compile(r"<!-- (settings|providers|help)( [a-z ]+)? -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def rendered(text: str) -> str:
@@ -33,7 +36,7 @@ def rendered(text: str) -> str:
 
 def _render(block: re.Match[str]) -> str:
     kind, words = block.group(1), (block.group(2) or "").split()
-    body = settings_tables() if kind == "settings" else help_text(words)
+    body = help_text(words) if kind == "help" else _TABLES[kind]()
     head = " ".join([kind, *words])
     return f"<!-- {head} -->\n{body}<!-- end -->"
 
@@ -49,7 +52,7 @@ def settings_tables() -> str:
 
 def _title(section: str) -> str:
     kind = get_type_hints(Config)[section]
-    repeated = section == "upstream"
+    repeated = section in REPEATED
     struct = get_args(kind)[0] if repeated else kind
     name = f"[[{section}]]" if repeated else f"[{section}]"
     return f"`{name}`\n\n{(struct.__doc__ or '').splitlines()[0]}"
@@ -58,6 +61,32 @@ def _title(section: str) -> str:
 def _row(setting: Setting) -> str:
     default = "" if setting.default is None else f"`{setting.default!r}`"
     return f"| `{setting.name}` | {setting.type} | {default} | {setting.help} |\n"
+
+
+def providers_table() -> str:
+    """The row of each provider that holds for good: the newest."""
+    head = (
+        "| id | name | address | key in | cached tokens | its own cost | when a client leaves | chip |\n"
+        "|---|---|---|---|---|---|---|---|\n"
+    )
+    return f"\n{head}{''.join(map(_provider, provider_catalog().rows(dt.date.max)))}\n"
+
+
+def _provider(row: ProviderRow) -> str:
+    leave = row.on_leave_source
+    why = f"[{row.on_leave}]({leave})" if leave.startswith("https:") else row.on_leave
+    cells = (
+        f"[`{row.id}`]({row.source})", row.name, f"`{row.url}`" if row.url else "", _code(row.key_variable),
+        row.cache, _code(row.cost_field), why, row.chip,
+    )  # fmt: skip
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+_TABLES = {"settings": settings_tables, "providers": providers_table}
 
 
 def help_text(words: list[str]) -> str:

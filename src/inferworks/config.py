@@ -12,12 +12,13 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from inferworks.errors import ConfigError
+from inferworks.secrets import parse_reference
 
 FILE_NAME = "inferworks.toml"
 ENVIRONMENT_PREFIX = "INFERWORKS_"
@@ -46,6 +47,10 @@ class Gateway(Section, frozen=True):
     drain_s: Annotated[
         float, Meta(ge=0, description="Time that running calls get to finish at a stop.")
     ] = 20.0
+    discover: Annotated[
+        bool,
+        Meta(description="Offer the engines found on this machine's usual ports at the start."),
+    ] = False
 
 
 class Data(Section, frozen=True):
@@ -124,17 +129,159 @@ class Books(Section, frozen=True):
     ] = "local[2]"
 
 
-class Upstream(Section, frozen=True):
-    """One `[[upstream]]` table: an OpenAI-compatible API that serves models besides our own."""
+class Renamed(Section, frozen=True):
+    """A model that an upstream knows by another name: `{ name = "small", upstream = "gpt-5-mini" }`."""
 
-    name: Annotated[str, Meta(pattern="^[a-z0-9-]{1,40}$", description="Its name in records.")]
-    url: Annotated[str, Meta(pattern="^https?://", description="Where its API begins.")]
-    models: Annotated[
-        tuple[str, ...], Meta(min_length=1, description="The models it serves, by its names.")
+    name: Annotated[str, Meta(min_length=1)]
+    upstream: Annotated[str, Meta(min_length=1)]
+
+
+Price = Annotated[str, Meta(pattern=r"^(\d+(\.\d{1,6})?)?$")]
+"""A price for a million tokens in US dollars, as exact text; empty for the list price."""
+
+
+class Upstream(Section, frozen=True):
+    """One `[[upstream]]` table: an account at a provider, or an engine somewhere."""
+
+    name: Annotated[
+        str, Meta(pattern="^[a-z0-9-]{1,40}$", description="Its name in offers and logs.")
     ]
-    key_variable: Annotated[
-        str, Meta(description="Environment variable that holds its API key; empty for none.")
+    models: Annotated[
+        tuple[str | Renamed, ...],
+        Meta(
+            min_length=1,
+            description="The models it serves: names, or `{ name, upstream }` where callers use another.",
+        ),
+    ]
+    provider: Annotated[
+        str,
+        Meta(min_length=1, description="A row of docs/providers.md: `openai`, `groq`, `vllm`, ..."),
+    ] = "openai-compatible"
+    url: Annotated[
+        str,
+        Meta(
+            pattern="^(https?://.*)?$", description="Where its API begins; empty: as its row says."
+        ),
     ] = ""
+    key: Annotated[
+        str,
+        Meta(
+            description="Where its API key is kept: `env:VARIABLE`, `file:PATH` or "
+            "`keyring:SERVICE/NAME`; empty: the variable that its row names."
+        ),
+    ] = ""
+    key_variable: Annotated[
+        str, Meta(description='The same as `key = "env:..."`: the variable\'s name alone.')
+    ] = ""
+    region: Annotated[str, Meta(description="Where it runs; also `{region}` of its address.")] = ""
+    resource: Annotated[
+        str, Meta(description="`{resource}` of its address, on Azure its name.")
+    ] = ""
+    project: Annotated[str, Meta(description="`{project}` of its address.")] = ""
+    chip: Annotated[str, Meta(description="What it runs on; empty: as its row says.")] = ""
+    priority: Annotated[
+        int, Meta(ge=0, description="Tried only after everything of a lower number has failed.")
+    ] = 0
+    weight: Annotated[
+        float, Meta(ge=0, description="Its share of a model's calls; 0: for emergencies only.")
+    ] = 1.0
+    max_calls: Annotated[
+        int, Meta(ge=0, description="Calls of one model at once; 0 for no limit of ours.")
+    ] = 0
+    input_price: Annotated[
+        Price, Meta(description="US dollars for a million input tokens; empty: the list price.")
+    ] = ""
+    output_price: Annotated[
+        Price, Meta(description="US dollars for a million output tokens; empty: the list price.")
+    ] = ""
+    connect_s: Annotated[float, Meta(gt=0, description="Time for a connection to open.")] = 5.0
+    first_byte_s: Annotated[float, Meta(gt=0, description="Time for its answer to begin.")] = 300.0
+    between_bytes_s: Annotated[
+        float, Meta(gt=0, description="Silence after which its answer is given up.")
+    ] = 120.0
+    on_leave: Annotated[
+        Literal["", "cancel", "drain", "estimate"],
+        Meta(description="What to do when a client leaves its stream; empty: as its row says."),
+    ] = ""
+
+
+class Model(Section, frozen=True):
+    """One `[[model]]` table: a name that customers call, and how its calls are routed."""
+
+    name: Annotated[str, Meta(min_length=1, description="The model as customers name it.")]
+    offers: Annotated[
+        tuple[str, ...],
+        Meta(description="`UPSTREAM/MODEL`, in order; empty: every upstream that serves the name."),
+    ] = ()
+    fallbacks: Annotated[
+        tuple[str, ...],
+        Meta(description="Models whose offers are tried after all of these failed."),
+    ] = ()
+    strategy: Annotated[
+        str,
+        Meta(
+            description="`fallback`, `weighted`, `cheapest`, `fastest`, `least_loaded`, "
+            "`prefix_affinity`, `session_affinity` or `highest_margin`."
+        ),
+    ] = "least_loaded"
+    regions: Annotated[
+        tuple[str, ...], Meta(description="Where its calls may run: beginnings of regions, `eu-`.")
+    ] = ()
+    attempts: Annotated[int, Meta(ge=1, le=100, description="Attempts for one call at most.")] = 3
+    tries_per_offer: Annotated[
+        int, Meta(ge=1, le=100, description="How often one offer may be tried for one call.")
+    ] = 1
+    backoff_ms: Annotated[
+        float, Meta(ge=0, description="Wait before an offer is tried again; it doubles each time.")
+    ] = 200.0
+    deadline_s: Annotated[
+        float, Meta(ge=0, description="Time in which an answer must have begun; 0 for no limit.")
+    ] = 0.0
+    hedge_after_ms: Annotated[
+        float,
+        Meta(ge=0, description="Ask a second offer after so long without an answer; 0: never."),
+    ] = 0.0
+    hedge_share: Annotated[
+        float, Meta(ge=0, le=1, description="Share of the calls that may be asked twice so.")
+    ] = 0.05
+    hedge_prompt_bytes: Annotated[
+        int, Meta(ge=0, description="Larger requests are never asked twice.")
+    ] = 16_384
+    prefix_bytes: Annotated[
+        int, Meta(ge=1, description="Bytes of a prompt that `prefix_affinity` goes by.")
+    ] = 2048
+    spill_above: Annotated[
+        int, Meta(ge=0, description="Calls at an offer before a hot prefix may spill to the next.")
+    ] = 8
+    spill_factor: Annotated[
+        float, Meta(gt=0, description="Times the mean load before a hot prefix spills to the next.")
+    ] = 1.5
+    latency_bound_ms: Annotated[
+        float,
+        Meta(gt=0, description="First byte within which `highest_margin` finds an offer fit."),
+    ] = 2000.0
+    expected_output_tokens: Annotated[
+        int, Meta(ge=0, description="Length of an answer whose request sets none, for its cost.")
+    ] = 500
+
+
+class Breaker(Section, frozen=True):
+    """When an offer that fails is left alone, and for how long."""
+
+    failures_in_row: Annotated[
+        int, Meta(ge=1, description="Failures one after another after which it is left alone.")
+    ] = 5
+    failure_share: Annotated[
+        float, Meta(gt=0, le=1, description="Share of failures in a window after which it is.")
+    ] = 0.5
+    least_calls: Annotated[
+        int, Meta(ge=1, description="Calls in a window before their share of failures counts.")
+    ] = 20
+    window_s: Annotated[float, Meta(gt=0, description="Length of the window.")] = 30.0
+    cool_down_s: Annotated[
+        float, Meta(gt=0, description="How long it is left alone the first time; then it doubles.")
+    ] = 1.0
+    longest_cool_down_s: Annotated[float, Meta(gt=0, description="How long at most.")] = 60.0
 
 
 class Config(Section, frozen=True):
@@ -146,7 +293,13 @@ class Config(Section, frozen=True):
     lake: Lake = Lake()
     engine: Engine = Engine()
     books: Books = Books()
+    breaker: Breaker = Breaker()
     upstream: tuple[Upstream, ...] = ()
+    model: tuple[Model, ...] = ()
+
+
+REPEATED = ("upstream", "model")
+"""Sections that are tables of which there may be many."""
 
 
 _OWN_VARIABLES = tuple(f"{ENVIRONMENT_PREFIX}{s.upper()}_" for s in Config.__struct_fields__)
@@ -164,13 +317,20 @@ class Setting(msgspec.Struct, frozen=True):
 def settings() -> Iterator[Setting]:
     """Every setting, in the order of the file."""
     for section, kind in get_type_hints(Config).items():
-        repeated = section == "upstream"
-        struct = get_args(kind)[0] if repeated else kind
+        struct = get_args(kind)[0] if section in REPEATED else kind
         for field in msgspec.structs.fields(struct):
-            base, meta = get_args(get_type_hints(struct, include_extras=True)[field.name])
+            base, *_, meta = get_args(get_type_hints(struct, include_extras=True)[field.name])
             default = None if field.required else field.default
-            label = "list of texts" if base == tuple[str, ...] else base.__name__
-            yield Setting(f"{section}.{field.name}", label, default, meta.description)
+            yield Setting(f"{section}.{field.name}", _label(base), default, meta.description)
+
+
+def _label(kind: Any) -> str:
+    """A type in the words of the documentation."""
+    if get_origin(kind) is tuple:
+        return "list of texts" if get_args(kind)[0] is str else "list of texts or tables"
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(f"`{choice}`" for choice in get_args(kind) if choice)
+    return str(kind.__name__)
 
 
 def load(path: Path | None, environment: Mapping[str, str]) -> Config:
@@ -186,9 +346,29 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {_explain(str(error))}") from error
     try:
-        return msgspec.convert(overlaid, Config, strict=False)
+        whole = msgspec.convert(overlaid, Config, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"environment: {_explain(str(error))}") from error
+    for upstream in whole.upstream:
+        _check_key(upstream, source)
+    return whole
+
+
+def _check_key(upstream: Upstream, source: str) -> None:
+    """Refuse a key that stands in the file itself, without showing it."""
+    where = f"{source}: upstream {upstream.name}: key"
+    if upstream.key and upstream.key_variable:
+        raise ConfigError(f"{where} and key_variable are both set; keep key")
+    if upstream.key:
+        try:
+            parse_reference(upstream.key)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+    elif upstream.key_variable:
+        try:
+            parse_reference(f"env:{upstream.key_variable}")
+        except ConfigError:
+            raise ConfigError(f"{where}_variable: not the name of a variable") from None
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
@@ -212,7 +392,7 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> dict[str
             continue
         name = names.get(variable.removeprefix(ENVIRONMENT_PREFIX), "")
         section, _, field = name.partition(".")
-        if not name or section == "upstream":
+        if not name or section in REPEATED:
             raise ConfigError(
                 f"environment: {variable} names no setting{_suggest(variable, names)}"
             )
@@ -226,6 +406,8 @@ def _suggest(variable: str, names: Mapping[str, str]) -> str:
 
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(.+?)`(?: - at `\$\.?(.*)`)?")
+_PLACE = re.compile(r"\[\d*\.*\]")
+"""Which of several tables: `[0]` of `upstream[0].name`."""
 _WRONG = re.compile(r"(.*) - at `\$\.?(.*)`")
 
 
@@ -235,7 +417,7 @@ def _explain(text: str) -> str:
         field, where = unknown.group(1), unknown.group(2) or ""
         name = f"{where}.{field}" if where else field
         known = [s.name for s in settings()] + list(Config.__struct_fields__)
-        close = difflib.get_close_matches(name, known, 1)
+        close = difflib.get_close_matches(_PLACE.sub("", name), known, 1)
         hint = f"; did you mean {close[0]}?" if close else "; see docs/configuration.md"
         return f"unknown setting {name}{hint}"
     if wrong := _WRONG.fullmatch(text):
