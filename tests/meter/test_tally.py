@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from inferworks.clock import SimClock
 from inferworks.errors import JournalError
@@ -17,7 +18,7 @@ from inferworks.ids import OfferId, ReplicaId
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.tally import Meter, OpenCall
-from inferworks.meter.usage import NO_TOKENS, Checkpoint, Confidence, Outcome, Tokens, Usage
+from inferworks.meter.usage import NO_TOKENS, Checkpoint, Confidence, Items, Outcome, Tokens, Usage
 from inferworks.testing.facts import A_TIME_NS, make_opened
 
 OWN, OTHER = OfferId("own"), OfferId("other")
@@ -140,6 +141,33 @@ async def test_a_failover_is_charged_once() -> None:
     assert usage.tokens == Tokens(10, 7)
     assert [leg.offer for leg in usage.legs] == [OTHER, OWN]
     assert [leg.status for leg in usage.legs] == [503, 200]
+
+
+async def test_a_leg_keeps_what_its_bill_is_made_of() -> None:
+    """Items, tier and the cost that the provider told; the items of the leg that served are charged."""
+    world = World()
+    async with world.meter.open(replace(make_opened(), end_user="ann")) as call:
+        start_leg(call, OTHER)
+        call.leg_ended(Outcome.FAILED, 500, NO_TOKENS, Confidence.REPORTED, items=Items(images=9))
+        start_leg(call)
+        call.leg_ended(
+            Outcome.CANCELLED,
+            200,
+            Tokens(1),
+            Confidence.ESTIMATED,
+            items=Items(images=2),
+            service_tier="flex",
+            told_cost_pico=17,
+            told_currency="EUR",
+            ended_by="drain",
+        )
+        await call.close(Outcome.CANCELLED, 200)
+    usage = world.usage()
+    _, leg = usage.legs
+    assert (leg.service_tier, leg.ended_by) == ("flex", "drain")
+    assert (leg.told_cost_pico, leg.told_currency) == (17, "EUR")
+    assert usage.items == leg.items == Items(images=2)
+    assert usage.end_user == "ann"
 
 
 async def test_a_failed_call_is_charged_nothing() -> None:

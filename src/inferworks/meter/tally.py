@@ -184,12 +184,12 @@ class OpenCall:
         leg = self._running_leg()
         leg.tokens = tokens
         leg.confidence = confidence
-        leg.items = items
-        leg.service_tier = service_tier
-        leg.told_cost_pico = told_cost_pico
-        leg.told_currency = told_currency
-        leg.ended_by = ended_by
-        self._end_leg(outcome, status, self._clock.now_ns())
+        ended = leg.ended(
+            self._clock.now_ns(), outcome, status,
+            items, service_tier, told_cost_pico, told_currency, ended_by,
+        )  # fmt: skip
+        self._legs.append(ended)
+        self._leg = None
 
     async def close(self, outcome: Outcome, status: int, error_code: str | None = None) -> None:
         """Commit the call's one Usage; when this returns it cannot be lost.
@@ -216,7 +216,8 @@ class OpenCall:
         self._closed = True
         now_ns = self._clock.now_ns()
         if self._leg is not None:
-            self._end_leg(outcome, 0, now_ns)
+            self._legs.append(self._leg.ended(now_ns, outcome, 0))
+            self._leg = None
         tokens, items, confidence = charged(outcome, self._legs)
         return usage_of(
             self.opened,
@@ -232,15 +233,8 @@ class OpenCall:
             items=items,
         )
 
-    def _end_leg(self, outcome: Outcome, status: int, now_ns: int) -> None:
-        self._legs.append(self._running_leg_unchecked().ended(now_ns, outcome, status))
-        self._leg = None
-
     def _running_leg(self) -> _RunningLeg:
         self._check_open()
-        return self._running_leg_unchecked()
-
-    def _running_leg_unchecked(self) -> _RunningLeg:
         if self._leg is None:
             raise RuntimeError(f"call {self.opened.call_id}: no leg has started")
         return self._leg
@@ -256,18 +250,13 @@ class _RunningLeg:
     __slots__ = (
         "chip",
         "confidence",
-        "ended_by",
         "first_token_ns",
-        "items",
         "offer",
         "provider",
         "region",
         "replica",
-        "service_tier",
         "started_ns",
         "tokens",
-        "told_cost_pico",
-        "told_currency",
     )
 
     def __init__(
@@ -288,33 +277,25 @@ class _RunningLeg:
         self.first_token_ns: int | None = None
         self.tokens = NO_TOKENS
         self.confidence = Confidence.ESTIMATED
-        self.items = NO_ITEMS
-        self.service_tier = ""
-        self.told_cost_pico: int | None = None
-        self.told_currency = "USD"
-        self.ended_by = ""
 
-    def ended(self, ended_ns: int, outcome: Outcome, status: int) -> Leg:
-        """The attempt as a fact."""
+    def ended(
+        self,
+        ended_ns: int,
+        outcome: Outcome,
+        status: int,
+        items: Items = NO_ITEMS,
+        service_tier: str = "",
+        told_cost_pico: int | None = None,
+        told_currency: str = "USD",
+        ended_by: str = "",
+    ) -> Leg:
+        """The attempt as a fact. By place and not by name: it is made for every call."""
         return Leg(
-            offer=self.offer,
-            provider=self.provider,
-            replica=self.replica,
-            started_ns=self.started_ns,
-            first_token_ns=self.first_token_ns,
-            ended_ns=ended_ns,
-            outcome=outcome,
-            status=status,
-            tokens=self.tokens,
-            confidence=self.confidence,
-            region=self.region,
-            chip=self.chip,
-            items=self.items,
-            service_tier=self.service_tier,
-            told_cost_pico=self.told_cost_pico,
-            told_currency=self.told_currency,
-            ended_by=self.ended_by,
-        )
+            self.offer, self.provider, self.replica,
+            self.started_ns, self.first_token_ns, ended_ns,
+            outcome, status, self.tokens, self.confidence, self.region, self.chip,
+            items, service_tier, told_cost_pico, told_currency, ended_by,
+        )  # fmt: skip
 
 
 def charged(outcome: Outcome, legs: list[Leg]) -> tuple[Tokens, Items, Confidence]:
