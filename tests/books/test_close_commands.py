@@ -122,7 +122,7 @@ def test_a_closed_period_shows_what_was_booked_for_it_later() -> None:
         ("as corrected", "16.75"),
     ]
     december = run_json("bridge", "--period", "2026-12")
-    costs = [(row["name"], row["cost_of_revenue"]) for row in december["late_for_earlier_periods"]]
+    costs = [(row["name"], row["cost_of_revenue"]) for row in december["corrections_booked"]]
     assert costs == [("its own", "0.00"), ("for 2026-11", "3.25"), ("together", "3.25")]
     assert december["corrected_since"] == []
     for verb in (("statement",), ("bridge",), ("economics",), ("compare", "gaap", "full")):
@@ -136,6 +136,8 @@ def test_a_closed_period_is_explained_with_its_corrections() -> None:
     corrected_november()
     found = run_json("explain", "pool:other", "--period", "2026-11")
     assert found["cost"]["amount"] == "12.50"
+    text = run("explain", "pool:other", "--period", "2026-11").stdout
+    assert "Correction booked in 2026-12. Late: charge chg_" in text
     assert [(c["name"], c["cost"]["amount"]) for c in found["corrections"]] == [
         ("booked in 2026-12", "3.25"),
         ("booked in 2027-01", "1.00"),
@@ -199,7 +201,8 @@ def test_order_and_reasons() -> None:
     run("close", "2026-12")
     assert "rests on it" in refused("reopen", "2026-11", "--reason", "x")
     assert "say why" in refused("reopen", "2026-12", "--reason", " ")
-    run("reopen", "2026-12", "--reason", "a price was wrong")
+    reopened = run_json("reopen", "2026-12", "--reason", "a price was wrong")
+    assert reopened["record"]["reason"] == "a price was wrong"
     assert [row["status"] for row in run_json("periods")] == ["Closed", "Open"]
     assert "never closed" in refused("verify", "2027-01")
 

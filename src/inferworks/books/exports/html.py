@@ -143,7 +143,7 @@ def _corrections(statement: Statement, later: Sequence[Later]) -> str:
         _table((title, "Revenue", "Cost of revenue", "Gross margin", "R&D", "Other"), rows)
         for title, rows in (
             (
-                "Late for earlier periods",
+                "Corrections booked here",
                 _corrected_rows(made_up(statement), statement.corrections),
             ),
             ("Corrected since", _corrected_rows(amended(statement, later), later)),

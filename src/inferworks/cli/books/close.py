@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from inferworks.books.close import Closed, close_period
+from inferworks.cli.books.figures import amount, places_of, print_figures
 from inferworks.cli.books.sources import RecordedSource, open_ledger, who
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import print_json
 from inferworks.clock import SystemClock
 from inferworks.errors import BooksError
 from inferworks.money import format_pico
@@ -96,15 +97,15 @@ def _as_json(closed: Closed) -> dict[str, object]:
 def _print(closed: Closed) -> None:
     record, statement = closed.record, closed.statement
     click.echo(f"Closed {record.period.name} under policy {record.policy}, by {record.by}.")
-    amounts = [
-        ("Revenue", format_pico(statement.revenue_pico)),
-        ("Cost of revenue", format_pico(statement.cost_of_revenue_pico)),
-        ("Gross margin", format_pico(statement.gross_margin_pico)),
-        ("Billed", format_pico(statement.billed_pico)),
-        *((f"of it late for {c.period.name}", format_pico(c.billed_pico))
-          for c in statement.corrections),
-    ]  # fmt: skip
-    click.echo(f"Amounts in {statement.currency}.")
-    print_table(("", "AMOUNT"), amounts, right="AMOUNT")
-    click.echo(f"\nRecord {record.number}, SHA-256 {closed.sha256}")
+    figures = [
+        ("Revenue", statement.revenue_pico),
+        ("Cost of revenue", statement.cost_of_revenue_pico),
+        ("Gross margin", statement.gross_margin_pico),
+        ("Billed", statement.billed_pico),
+        *((f"  of it late for {c.period.name}", c.billed_pico) for c in statement.corrections),
+    ]
+    places = places_of(statement)
+    rows = [(name, amount(pico, places)) for name, pico in figures]
+    print_figures(("", f"AMOUNT {statement.currency}"), rows)
+    click.echo(f"Record {record.number}, SHA-256 {closed.sha256}")
     click.echo("Write that hash down elsewhere: it vouches for this period and all before it.")

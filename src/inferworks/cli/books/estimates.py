@@ -40,6 +40,9 @@ def estimates(
     if as_json:
         print_json([_as_json(row) for row in rows])
         return
+    if not rows:
+        click.echo("No call went to another provider's API, so nothing is estimated.")
+        return
     columns = (
         "PROVIDER", "MONTH", "ESTIMATED", "BILLED", "DIFFERENCE", "%", "WAITING", "NO PRICE"
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -14,6 +14,8 @@ from inferworks.cli.show import print_json
 from inferworks.money import format_pico
 
 _WIDTH = 80
+_CAUSES = 3
+"""How many of the records that came late are named."""
 
 
 @click.command("explain")
@@ -62,17 +64,29 @@ def show_explanation(
         print_json(found.to_json())
         return
     click.echo(f"{found.subject} in {found.currency}, policy {found.policy}\n")
-    corrections = [root for one in found.corrections for root in (one.revenue, one.cost)]
-    for root in (found.revenue, found.cost, *corrections):
-        for line in _lines(root, 0):
+    _print_roots(found.revenue, found.cost)
+    for one in found.corrections:
+        for line in _folded(f"Correction {one.name}. Late: {_listed(one.causes)}.", _WIDTH):
             click.echo(line)
-        click.echo()
-    if corrections:
+        _print_roots(one.revenue, one.cost)
+    if found.corrections:
         for name, pico in (
             ("revenue, all together", found.revenue_together_pico),
             ("cost, all together", found.cost_together_pico),
         ):
             click.echo(next(_two_columns(name, format_pico(pico))))
+
+
+def _print_roots(*roots: Node) -> None:
+    for root in roots:
+        for line in _lines(root, 0):
+            click.echo(line)
+        click.echo()
+
+
+def _listed(causes: Sequence[str]) -> str:
+    more = f" and {len(causes) - _CAUSES} more" if len(causes) > _CAUSES else ""
+    return ", ".join(causes[:_CAUSES]) + more
 
 
 def _lines(node: Node, level: int) -> Iterator[str]:

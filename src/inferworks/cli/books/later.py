@@ -18,7 +18,7 @@ def print_corrections(drawn: Statement, later: Sequence[Later]) -> None:
     """Tables of both, where there are any; each adds up to its last line."""
     places = places_of(drawn)
     if drawn.corrections:
-        _print("LATE FOR EARLIER PERIODS", made_up(drawn), places)
+        _print("CORRECTIONS BOOKED", made_up(drawn), places)
     if later:
         _print("CORRECTED SINCE", amended(drawn, later), places)
 
@@ -26,7 +26,7 @@ def print_corrections(drawn: Statement, later: Sequence[Later]) -> None:
 def corrections_json(drawn: Statement, later: Sequence[Later]) -> dict[str, object]:
     """The same as JSON values; every amount an exact decimal string."""
     return {
-        "late_for_earlier_periods": _json(made_up(drawn)) if drawn.corrections else [],
+        "corrections_booked": _json(made_up(drawn)) if drawn.corrections else [],
         "corrected_since": _json(amended(drawn, later)) if later else [],
     }
 

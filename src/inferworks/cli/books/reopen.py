@@ -8,7 +8,8 @@ import click
 
 from inferworks.books.close import reopen_period
 from inferworks.cli.books.sources import open_ledger, who
-from inferworks.cli.options import config_option, data_option, read_config
+from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.show import print_json
 from inferworks.clock import SystemClock
 
 
@@ -17,7 +18,14 @@ from inferworks.clock import SystemClock
 @click.option("--reason", required=True, help="Why; it stays in the ledger, with who and when.")
 @config_option
 @data_option
-def reopen(period: str, reason: str, config_path: Path | None, data_path: Path | None) -> None:
+@json_option
+def reopen(
+    period: str,
+    reason: str,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
     """Open PERIOD again, the last that was closed. Its seal stays, superseded and verifiable.
 
     A late bill needs no reopening: it is shown as a correction in the open period by itself.
@@ -35,5 +43,8 @@ def reopen(period: str, reason: str, config_path: Path | None, data_path: Path |
             by=who(),
             at_ns=SystemClock().now_ns(),
         )
+    if as_json:
+        print_json({"sha256": sha256, "record": record})
+        return
     click.echo(f"Reopened {period}; record {record.supersedes} is superseded.")
     click.echo(f"Record {record.number}, SHA-256 {sha256}")
