@@ -113,9 +113,6 @@ class Items(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     searches: int = 0
     """Searches of the web, or a reranker's search units."""
 
-    def __add__(self, other: Items) -> Items:
-        return Items(*(getattr(self, n) + getattr(other, n) for n in self.__struct_fields__))
-
 
 NO_ITEMS: Final = Items()
 """The one to use where nothing is counted: it is told by identity when a record is written."""
