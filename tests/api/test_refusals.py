@@ -217,16 +217,28 @@ def test_who_is_not_known_is_not_metered(run: Run) -> None:
                 ("", {}), ("iw_wrong", {}), (revoked, {}),
                 ("", {"authorization": f"Basic {house.secret}"}), ("", {"authorization": "Bearer"}),
                 ("", {"authorization": "Bearer  "}), ("", {"authorization": "Bearer \xff"}),
-                ("", {"x-api-key": house.secret}),
+                ("", {"x-api-key": "iw_wrong"}), (None, {"x-api-key": "iw_other"}),
             ):  # fmt: skip
                 answer = await house.chat(GOOD, secret=secret, headers=headers)
                 assert answer.status == 401
                 codes.append(error_of(answer)["code"])
                 assert house.secret not in answer.body.decode()
             wrong = "invalid_api_key"
-            assert codes == [None, wrong, wrong, None, None, None, wrong, None]
+            assert codes == [None, wrong, wrong, None, None, None, wrong, wrong, None]
             assert "revoked" in (await house.chat(GOOD, secret=revoked)).json["error"]["message"]
             assert await house.usages() == []
+
+    run(main())
+
+
+def test_a_key_may_come_as_anthropics_clients_send_it(run: Run) -> None:
+    """`x-api-key` names a key as well as a bearer token does, and beside the same one."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            headers = {"x-api-key": house.secret}
+            assert (await house.chat(GOOD, secret="", headers=headers)).status == 200
+            assert (await house.chat(GOOD, headers=headers)).status == 200
 
     run(main())
 

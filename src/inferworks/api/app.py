@@ -10,6 +10,7 @@ from inferworks.api.events import events
 from inferworks.api.health import health
 from inferworks.api.metered import metered
 from inferworks.api.models import model, models
+from inferworks.api.wire.anthropic import COUNT_TOKENS, MESSAGES
 from inferworks.api.wire.base import ErrorStyle, Form
 from inferworks.api.wire.openai_chat import CHAT
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
@@ -18,6 +19,8 @@ from inferworks.http.server import ClientGone, Exchange, Handler
 
 FORMS: dict[str, Form] = {
     "/v1/chat/completions": CHAT,
+    "/v1/messages": MESSAGES,
+    "/v1/messages/count_tokens": COUNT_TOKENS,
 }
 """Path -> the form of the calls that are made there, with POST."""
 

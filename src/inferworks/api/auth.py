@@ -13,19 +13,29 @@ _NO_KEY = (
     "You didn't provide an API key. Provide it in an Authorization header as a bearer token: "
     "'Authorization: Bearer iw_...'. Keys are made with: inferworks keys create"
 )
+_TWO_KEYS = "The Authorization and x-api-key headers name two different API keys; send one of them."
 
 
 def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing) -> Key:
     """The key of a request; CallError 401 when there is none, it is unknown or revoked."""
-    scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() != b"bearer" or not secret.strip():
-        raise CallError(401, _NO_KEY)
-    key = keyring.find(secret.strip().decode("latin-1"))
+    key = keyring.find(_secret(headers).decode("latin-1"))
     if key is None:
         raise CallError(401, "Incorrect API key provided.", code="invalid_api_key")
     if key.revoked_ns is not None:
         raise CallError(401, "This API key has been revoked.", code="invalid_api_key")
     return key
+
+
+def _secret(headers: Mapping[bytes, bytes]) -> bytes:
+    """The secret that a request names, as OpenAI's clients do or as Anthropic's do (`x-api-key`)."""
+    scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
+    secret = bearer.strip() if scheme.lower() == b"bearer" else b""
+    other = headers.get(b"x-api-key", b"").strip()
+    if secret and other and secret != other:
+        raise CallError(401, _TWO_KEYS)
+    if not secret and not other:
+        raise CallError(401, _NO_KEY)
+    return secret or other
 
 
 def purpose_of(headers: Mapping[bytes, bytes], key: Key) -> Purpose:

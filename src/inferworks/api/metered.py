@@ -191,7 +191,7 @@ class _StreamCount:
 
     def confidence(self, *, whole: bool) -> Confidence:
         """How far the count may be trusted; `whole` when the stream has come to its end."""
-        if not self._is_told:
+        if not self._is_told or self.told.is_estimate:
             return Confidence.ESTIMATED
         return Confidence.REPORTED if whole else Confidence.COUNTED
 

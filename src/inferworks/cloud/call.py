@@ -44,6 +44,8 @@ class Told(msgspec.Struct, frozen=True):
     cost_pico: int | None = None
     """What the upstream itself says the answer costs, in picounits of `currency`."""
     currency: str = "USD"
+    is_estimate: bool = False
+    """The output is our own count of what passed: the upstream tells its own only at the end."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
