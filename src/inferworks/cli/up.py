@@ -14,8 +14,8 @@ import msgspec
 import uvloop
 
 from inferworks.cli.options import config_option, data_option, read_config
-from inferworks.config import Config
-from inferworks.wiring import Platform, open_platform
+from inferworks.config import FILE_NAME, Config
+from inferworks.wiring import ConfigSource, Platform, open_platform
 
 _SWITCH_INTERVAL_S = 0.001
 """How long the event loop may keep the journal's writer waiting for the interpreter. At Python's 5 ms
@@ -41,8 +41,9 @@ def up(
 ) -> None:
     """Run the platform: gateway, one replica of the embedded engine, meter.
 
-    The first start makes an API key and shows it once. Ctrl-C lets running answers finish
-    (gateway.drain_s at most), then stops; a second Ctrl-C stops at once.
+    The first start makes an API key and shows it once. Changes of upstreams and models in the
+    configuration file are taken up within a second, or at SIGHUP, while calls run. Ctrl-C lets
+    running answers finish (gateway.drain_s at most), then stops; a second Ctrl-C stops at once.
 
     \b
     Examples:
@@ -51,23 +52,29 @@ def up(
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    config = read_config(config_path, data_path)
-    gateway = msgspec.structs.replace(
-        config.gateway,
-        host=host or config.gateway.host,
-        port=config.gateway.port if port is None else port,
-    )
-    uvloop.run(_run(msgspec.structs.replace(config, gateway=gateway), until_eof=until_eof))
+
+    def read() -> Config:
+        config = read_config(config_path, data_path)
+        gateway = msgspec.structs.replace(
+            config.gateway,
+            host=host or config.gateway.host,
+            port=config.gateway.port if port is None else port,
+        )
+        return msgspec.structs.replace(config, gateway=gateway)
+
+    source = ConfigSource(config_path or Path(FILE_NAME), read)
+    uvloop.run(_run(read(), source, until_eof=until_eof))
 
 
-async def _run(config: Config, *, until_eof: bool) -> None:
+async def _run(config: Config, source: ConfigSource, *, until_eof: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     if until_eof:
         loop.add_reader(sys.stdin.fileno(), _stop_at_eof, stop)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, _stop_or_quit, stop)
-    async with open_platform(config, os.environ) as platform:
+    async with open_platform(config, os.environ, source) as platform:
+        loop.add_signal_handler(signal.SIGHUP, platform.reload)
         click.echo(_greeting(platform))
         await stop.wait()
         click.echo("Stopping: running answers are finished first. Ctrl-C again stops at once.")

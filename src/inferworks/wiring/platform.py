@@ -1,4 +1,4 @@
-"""The composition root: a Config becomes running parts. The only file that names concrete drivers.
+"""A Config becomes running parts, and they come to their end.
 
 `open_platform` reads from top to bottom as the start does; leaving it stops everything in the opposite
 order: first the door, so that running answers finish, then the fleet, the journal and the folder's lock.
@@ -7,6 +7,7 @@ order: first the door, so that running answers finish, then the fleet, the journ
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import socket
 import sys
@@ -16,29 +17,32 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmana
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from inferworks.accounts.customer import Customer, customer_id
 from inferworks.accounts.key import mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.stores.base import Accounts
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.api.admit import Gate
-from inferworks.api.app import app
 from inferworks.api.door import Door
 from inferworks.api.errors import refusal
+from inferworks.catalog.pins import list_prices
+from inferworks.catalog.providers import provider_catalog
 from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.backends.base import ReplicaSpec
 from inferworks.cloud.backends.process import ProcessBackend
-from inferworks.cloud.credentials.key import KeyCredential, NoCredential
+from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.fleet import Fleet
-from inferworks.cloud.offer import Load, Offer
+from inferworks.cloud.offer import Load, Rates
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.config import Config, Lake, Upstream
-from inferworks.errors import ConfigError
+from inferworks.config import Config, Lake
+from inferworks.errors import ConfigError, UserError
 from inferworks.folder import DataFolder
-from inferworks.http.client import HttpClient, Origin
+from inferworks.http.client import HttpClient
 from inferworks.http.server import HttpServer, Limits, bind
-from inferworks.ids import ModelId, NodeId, OfferId, ReplicaId
+from inferworks.ids import ModelId, NodeId, ReplicaId
 from inferworks.meter.journal import Journal
 from inferworks.meter.lake_journal import SealingJournal
 from inferworks.meter.lake_seal import seal
@@ -48,11 +52,14 @@ from inferworks.meter.recover import recover
 from inferworks.meter.spool import spools
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.tally import Meter
-from inferworks.units import NS_PER_SECOND
+from inferworks.units import NS_PER_SECOND, Unit
+from inferworks.wiring.catalogue import Catalogue
+from inferworks.wiring.discover import discover, unknown_to
+from inferworks.wiring.plan import OWN, Plan, RatesOf, make_plan
+from inferworks.wiring.reload import ConfigSource, reloading
+from inferworks.wiring.service import Service
 
 EMBEDDED_MODEL = ModelId("inferworks-tiny")
-OWN = "inferworks"
-"""The provider that speaks to our own replicas."""
 FIRST_CUSTOMER = "default"
 _KEYRING_REFRESH_S = 1.0
 
@@ -69,13 +76,21 @@ class Platform:
     folder: DataFolder
     first_key: str | None
     """The secret of the key that the very first start made; kept nowhere else."""
+    reload: Callable[[], None]
+    """Look at the configuration now, changed or not."""
 
 
 @asynccontextmanager
-async def open_platform(config: Config, environment: Mapping[str, str]) -> AsyncIterator[Platform]:
-    """Run the platform while the block runs. UserError when it cannot start; nothing is then left."""
-    providers = _upstream_providers(config.upstream, environment)
+async def open_platform(
+    config: Config, environment: Mapping[str, str], source: ConfigSource | None = None
+) -> AsyncIterator[Platform]:
+    """Run the platform while the block runs. UserError when it cannot start; nothing is then left.
+
+    With `source` its changes are taken up while it runs.
+    """
     folder = DataFolder(Path(config.data.folder))
+    planned = Planner(environment, folder)
+    plan = await planned.plan(config)
     lake = lake_at(config.lake.url or str(folder.lake))
     clock = SystemClock()
     async with AsyncExitStack() as house:
@@ -90,45 +105,83 @@ async def open_platform(config: Config, environment: Mapping[str, str]) -> Async
         fleet = await house.enter_async_context(_fleet(config, folder, journal, clock))
         first_key = _first_key(accounts, clock)
         keyring = KeyRing(accounts)
-        door = Door(
-            keyring=keyring,
-            gate=Gate(config.gateway.max_calls),
-            meter=Meter(journal, clock, checkpoint_s=config.meter.checkpoint_s),
-            journal=journal,
-            catalogue=Catalogue(fleet, _upstream_offers(config.upstream)),
-            providers={name: make(client) for name, make in providers.items()},
-            load=Load(),
-            clock=clock,
-        )
-        port = await house.enter_async_context(_listening(config, door, door_socket))
+        gate = Gate(config.gateway.max_calls)
+        meter = Meter(journal, clock, checkpoint_s=config.meter.checkpoint_s)
+        load = Load()
+
+        def door(catalogue: Catalogue, providers: Mapping[str, Provider]) -> Door:
+            return Door(keyring, gate, meter, journal, catalogue, providers, load, clock)
+
+        service = house.enter_context(Service(plan, fleet, _own_provider(client), door))
+        port = await house.enter_async_context(_listening(config, service, door_socket))
         await house.enter_async_context(_every(_KEYRING_REFRESH_S, keyring.refresh))
+
+        async def apply(changed: Config) -> None:
+            service.put(_said(await planned.plan(changed)))
+
+        _said(plan)
+        reload = await house.enter_async_context(reloading(source, config, apply))
         url = f"http://{_authority(config.gateway.host, port)}/v1"
         folder.tell(url)
-        yield Platform(url, door.catalogue.models(), folder, first_key)
+        yield Platform(url, service.door.catalogue.models(), folder, first_key, reload)
 
 
-class Catalogue:
-    """What is served here: the fleet's replicas and the configured upstreams."""
+class Planner:
+    """Makes plans of configurations, for this machine and this data folder."""
 
-    def __init__(self, fleet: Fleet, upstreams: Sequence[Offer]) -> None:
-        self._fleet = fleet
-        self._upstreams = {
-            model: [offer for offer in upstreams if offer.model == model]
-            for model in {offer.model for offer in upstreams}
-        }
-        self._models = sorted({*fleet.models(), *self._upstreams})
+    def __init__(self, environment: Mapping[str, str], folder: DataFolder) -> None:
+        self._environment = environment
+        self._folder = folder
+        self._catalog = provider_catalog()
 
-    def models(self) -> Sequence[ModelId]:
-        """Every model, ready or not."""
-        return self._models
+    async def plan(self, config: Config) -> Plan:
+        """The plan of `config`, with the engines found here if it wants them; ConfigError if wrong."""
+        day = dt.datetime.now(dt.UTC).date()
+        if config.gateway.discover:
+            found = await discover(self._catalog.rows(day), skip=[config.gateway.port])
+            upstreams = (*config.upstream, *unknown_to(config.upstream, found))
+            config = msgspec.structs.replace(config, upstream=upstreams)
+        return await asyncio.to_thread(self._make, config, day)
 
-    def offers(self, model: ModelId) -> Sequence[Offer]:
-        """The offers of `model` that are ready."""
-        return [*self._fleet.offers(model), *self._upstreams.get(model, ())]
+    def _make(self, config: Config, day: dt.date) -> Plan:
+        """In a thread of its own: a price list takes a tenth of a second to read."""
+        own = [EMBEDDED_MODEL] if config.engine.replicas else []
+        rates_of = _list_rates(self._folder)
+        return make_plan(config, self._environment, self._catalog, rates_of, own=own, day=day)
 
-    def status(self) -> Mapping[str, str]:
-        """The state of each of our own replicas."""
-        return self._fleet.status()
+
+def _list_rates(folder: DataFolder) -> RatesOf:
+    """List prices as they are now; none where the installed price list was not pinned."""
+    now_ns = SystemClock().now_ns()
+    try:
+        prices = list_prices(folder.price_books)
+    except UserError as error:
+        _log.warning("routes know no prices: %s", error)
+        return lambda _seller, _model: None
+
+    def rates(seller: str, model: str) -> Rates | None:
+        price = prices.list_price(seller, model, now_ns)
+        if price is None:
+            return None
+        input_pico = price.pico_per_unit(Unit.INPUT_TOKENS, 0)
+        output_pico = price.pico_per_unit(Unit.OUTPUT_TOKENS, 0)
+        if input_pico is None or output_pico is None:
+            return None
+        return Rates(round(input_pico), round(output_pico))
+
+    return rates
+
+
+def _said(plan: Plan) -> Plan:
+    """`plan`, with its warnings in the log."""
+    for warning in plan.warnings:
+        _log.warning("%s", warning)
+    return plan
+
+
+def _own_provider(client: HttpClient) -> Provider:
+    """What speaks to our own replicas."""
+    return openai_provider(client, NoCredential(), name=OWN, running_usage=True)
 
 
 @contextmanager
@@ -240,43 +293,6 @@ def _embedded_command(spec: ReplicaSpec, spool: Path) -> Sequence[str]:
     return [sys.executable, "-m", module, *(part for pair in options.items() for part in pair)]
 
 
-def _upstream_providers(
-    upstreams: Sequence[Upstream], environment: Mapping[str, str]
-) -> dict[str, Callable[[HttpClient], Provider]]:
-    """What makes the provider of each upstream, and of our own replicas."""
-    makers: dict[str, Callable[[HttpClient], Provider]] = {
-        OWN: lambda client: openai_provider(client, NoCredential(), name=OWN, running_usage=True)
-    }
-    for upstream in upstreams:
-        if upstream.name in makers:
-            raise ConfigError(f"upstream.name: {upstream.name!r} is taken; choose another")
-        key = environment.get(upstream.key_variable, "") if upstream.key_variable else ""
-        if upstream.key_variable and not key:
-            raise ConfigError(
-                f"upstream {upstream.name}: the environment variable {upstream.key_variable} is not set"
-            )
-        makers[upstream.name] = _maker(upstream.name, key)
-    return makers
-
-
-def _maker(name: str, key: str) -> Callable[[HttpClient], Provider]:
-    credential = KeyCredential.bearer(key) if key else NoCredential()
-    return lambda client: openai_provider(client, credential, name=name)
-
-
-def _upstream_offers(upstreams: Sequence[Upstream]) -> list[Offer]:
-    return [
-        Offer(
-            id=OfferId(f"{upstream.name}/{model}"),
-            model=ModelId(model),
-            provider=upstream.name,
-            origin=Origin.parse(upstream.url),
-        )
-        for upstream in upstreams
-        for model in upstream.models
-    ]
-
-
 def _first_key(accounts: Accounts, clock: Clock) -> str | None:
     """The secret of a first key, if there was none yet."""
     if accounts.keys():
@@ -291,13 +307,13 @@ def _first_key(accounts: Accounts, clock: Clock) -> str | None:
 
 
 @asynccontextmanager
-async def _listening(config: Config, door: Door, bound: socket.socket) -> AsyncIterator[int]:
+async def _listening(config: Config, service: Service, bound: socket.socket) -> AsyncIterator[int]:
     """The HTTP server; leaving lets running answers finish."""
     limits = Limits(
         body_bytes=config.gateway.max_body_bytes,
         request_timeout_s=config.gateway.request_timeout_s,
     )
-    server = HttpServer(app(door), limits=limits, refusal=refusal, on_error=_report)
+    server = HttpServer(service, limits=limits, refusal=refusal, on_error=_report)
     port = await server.listen(bound)
     try:
         yield port

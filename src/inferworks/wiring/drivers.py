@@ -1,0 +1,56 @@
+"""Which driver speaks to which provider: the table, and what each needs of an account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from inferworks.cloud.credentials.base import Credential
+from inferworks.cloud.credentials.key import KeyCredential, NoCredential
+from inferworks.cloud.providers.base import Provider
+from inferworks.cloud.providers.openai import openai_operations
+from inferworks.cloud.providers.passing import PassingProvider, Profile
+from inferworks.errors import ConfigError
+from inferworks.http.client import HttpClient
+from inferworks.wiring.upstreams import Account
+
+Factory = Callable[[HttpClient, Account], Provider]
+
+
+def check_driver(account: Account) -> None:
+    """ConfigError when nobody here speaks to `account`."""
+    if account.row.driver not in DRIVERS:
+        known = ", ".join(DRIVERS)
+        raise ConfigError(
+            f"upstream {account.name}: provider {account.row.id} needs the driver {account.row.driver}, "
+            f"which is not there yet; there are: {known}"
+        )
+
+
+def open_provider(client: HttpClient, account: Account) -> Provider:
+    """What speaks to `account` over `client`."""
+    return DRIVERS[account.row.driver](client, account)
+
+
+def _openai(client: HttpClient, account: Account) -> Provider:
+    row = account.row
+    spoken = openai_operations(running_usage=row.running_usage)
+    profile = Profile(
+        account.name,
+        {operation: how for operation, how in spoken.items() if operation in row.operations},
+        between_bytes_s=account.timeouts.between_bytes_s,
+    )
+    return PassingProvider(client, profile, _credential(account))
+
+
+def _credential(account: Account) -> Credential:
+    """The key in the header that its row names."""
+    if account.secret is None:
+        return NoCredential()
+    key = account.secret.reveal()
+    header = account.row.header
+    return KeyCredential(header.encode(), key) if header else KeyCredential.bearer(key)
+
+
+DRIVERS: Mapping[str, Factory] = MappingProxyType({"openai": _openai})
+"""Driver of a row -> what makes its provider."""

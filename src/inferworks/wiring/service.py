@@ -1,0 +1,75 @@
+"""The plan in force, and how the next one takes its place while calls run.
+
+A request is handled from its first byte to its last by the door that stood when it came. A new plan is
+therefore a new door: the next request sees all of it, a running one nothing. What a door needs of the
+house (journal, keys, gate, load) is the same for all; what differs is its catalogue and its providers.
+
+Connections belong to accounts. An account that is in both plans, with the same address, secret and time
+limits, keeps its provider and its connections. That of one which is gone drops those that are idle at
+once and each of the others when the call on it ends: that is what closing an `HttpClient` means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from inferworks.api.app import app
+from inferworks.api.door import Door
+from inferworks.cloud.providers.base import Provider
+from inferworks.http.client import HttpClient
+from inferworks.http.server import Exchange
+from inferworks.wiring.catalogue import Catalogue, OwnReplicas
+from inferworks.wiring.drivers import open_provider
+from inferworks.wiring.plan import OWN, Plan
+from inferworks.wiring.upstreams import Account
+
+MakeDoor = Callable[[Catalogue, Mapping[str, Provider]], Door]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """An account that is open: its connections, and what speaks over them."""
+
+    client: HttpClient
+    provider: Provider
+
+
+class Service(AbstractContextManager["Service"]):
+    """The handler of every request; closing it drops all connections to upstreams."""
+
+    def __init__(
+        self, plan: Plan, replicas: OwnReplicas, own: Provider, make_door: MakeDoor
+    ) -> None:
+        """`own` speaks to `replicas`, whatever the plan."""
+        self._replicas = replicas
+        self._own = own
+        self._make_door = make_door
+        self._lines: dict[Account, _Line] = {}
+        self.put(plan)
+
+    def put(self, plan: Plan) -> None:
+        """Serve by `plan` from now on. Nothing here waits, so no request comes in between."""
+        lines = {account: self._lines.get(account) or _open(account) for account in plan.accounts}
+        gone = [line for account, line in self._lines.items() if account not in lines]
+        providers = {OWN: self._own} | {a.name: line.provider for a, line in lines.items()}
+        self.door = self._make_door(Catalogue(plan, self._replicas), providers)
+        self.plan = plan
+        self._handle = app(self.door)
+        self._lines = lines
+        for line in gone:
+            line.client.close()
+
+    def __call__(self, exchange: Exchange) -> Awaitable[None]:
+        """Answer one request, all of it by the plan in force now."""
+        return self._handle(exchange)
+
+    def __exit__(self, *_: object) -> None:
+        for line in self._lines.values():
+            line.client.close()
+
+
+def _open(account: Account) -> _Line:
+    client = HttpClient(account.timeouts)
+    return _Line(client, open_provider(client, account))

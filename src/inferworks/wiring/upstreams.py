@@ -1,0 +1,99 @@
+"""One `[[upstream]]` table becomes an account: where it is, what proves who asks, how long to wait.
+
+Two equal accounts may share their connections: that is how a reload keeps those of upstreams that did
+not change. Addresses come from here alone; no request can name one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from inferworks.catalog.providers import OPENAI_COMPATIBLE, ProviderRow
+from inferworks.config import Upstream
+from inferworks.errors import ConfigError
+from inferworks.http.client import Origin, Timeouts
+from inferworks.secrets import Secret, parse_reference, resolve
+
+_PRIVATE_ENDINGS = (".local", ".internal", ".lan", ".home.arpa", ".localhost", ".svc")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What it takes to speak to one upstream."""
+
+    name: str
+    row: ProviderRow
+    origin: Origin
+    secret: Secret | None
+    """None where there is none, or the driver finds its own (`aws`, `google`)."""
+    timeouts: Timeouts
+    region: str = ""
+    resource: str = ""
+    project: str = ""
+
+    @property
+    def seller(self) -> str:
+        """Who is paid, by the name of our records and of price lists."""
+        return self.name if self.row.id == OPENAI_COMPATIBLE else self.row.seller
+
+
+def account_of(upstream: Upstream, row: ProviderRow, environment: Mapping[str, str]) -> Account:
+    """The account that `upstream` describes; ConfigError, naming it, for what it lacks."""
+    try:
+        return Account(
+            name=upstream.name,
+            row=row,
+            origin=Origin.parse(_url(upstream, row)),
+            secret=_secret(upstream, row, environment),
+            timeouts=Timeouts(
+                connect_s=upstream.connect_s,
+                first_byte_s=upstream.first_byte_s,
+                between_bytes_s=upstream.between_bytes_s,
+            ),
+            region=upstream.region,
+            resource=upstream.resource,
+            project=upstream.project,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"upstream {upstream.name}: {error}") from None
+
+
+def is_exposed(origin: Origin) -> bool:
+    """Whether what is sent to `origin` can be read on its way: no TLS, and beyond this network."""
+    return not origin.tls and not _is_private(origin.host)
+
+
+def _url(upstream: Upstream, row: ProviderRow) -> str:
+    if upstream.url:
+        return upstream.url
+    if not row.url:
+        raise ConfigError("set url, or name a provider (inferworks providers list)")
+    places = {name: getattr(upstream, name) for name in row.placeholders}
+    missing = [name for name, value in places.items() if not value]
+    if missing:
+        raise ConfigError(f"set {' and '.join(missing)}: its address is {row.url}")
+    return row.url.format(**places)
+
+
+def _secret(upstream: Upstream, row: ProviderRow, environment: Mapping[str, str]) -> Secret | None:
+    if upstream.key:
+        return resolve(parse_reference(upstream.key), environment)
+    if upstream.key_variable:
+        return resolve(parse_reference(f"env:{upstream.key_variable}"), environment)
+    if not row.key_variable:
+        return None
+    if row.key_variable in environment:
+        return resolve(parse_reference(f"env:{row.key_variable}"), environment)
+    if row.auth in {"bearer", "header"}:
+        raise ConfigError(f"the environment variable {row.key_variable} is not set; set it, or key")
+    return None
+
+
+def _is_private(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return "." not in host or host.endswith(_PRIVATE_ENDINGS)
+    return address.is_private or address.is_loopback or address.is_link_local
