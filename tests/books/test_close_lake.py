@@ -18,6 +18,7 @@ from inferworks.accounts.customer import Customer
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.ledger import Ledger, standing
+from inferworks.cli.books import engines, sources
 from inferworks.cli.main import cli
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
@@ -199,3 +200,26 @@ def test_the_auditors_script_reads_segments_too() -> None:
     file.write_bytes(file.read_bytes() + b"x")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert file.name in done.stderr
+
+
+def test_large_papers_are_drawn_up_by_duckdb_to_the_same_amounts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Close, verify and a late correction: every line and every row of revenue as the definition has it."""
+    dates = ("--from", "2026-10-01", "--to", "2026-11-01", "--engine", "reference")
+    before = document("books", "statement", *dates)
+    monkeypatch.setattr(engines, "MANY_FACTS", 0)
+    monkeypatch.setattr(sources, "drawn", lambda *_: pytest.fail("drawn up by the definition"))
+    assert document("books", "close", "2026-10")["revenue"] == "24.00"
+    after = document("books", "statement", "--period", "2026-10")
+    for name in ("lines", "revenue_lines", "billed", "statement", "customers", "questions"):
+        assert after[name] == before[name]
+    assert document("books", "verify")["sound"]
+    record([a_usage("call-9", opened_ns=OCTOBER_NS + 9, tokens=Tokens(input=2_000_000))])
+    [correction] = document("books", "statement", "--period", "2026-11")["corrections"]
+    assert (correction["causes"], correction["revenue"]) == (["call call-9"], "16.00")
+    [file] = segments("step")
+    file.unlink()
+    result = CliRunner().invoke(cli, ["books", "verify"])
+    assert result.exit_code == 1
+    assert file.name in result.output

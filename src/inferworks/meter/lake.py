@@ -111,6 +111,10 @@ class LakeReader:
             activities=_ordered(found["activity"], _by_id),
         )
 
+    def check(self, segment: Segment) -> None:
+        """LakeError when the file of `segment` is missing or is not what was sealed."""
+        read_segment(self._lake, segment)
+
     def verify(self) -> Verified:
         """Recompute every hash and count of the lake, and name what differs; see `lake_verify`."""
         return verify(self._lake)

@@ -8,7 +8,8 @@ import click
 
 from inferworks.books.close import Closed, close_period
 from inferworks.cli.books.figures import amount, places_of, print_figures
-from inferworks.cli.books.sources import RecordedSource, open_ledger, who
+from inferworks.cli.books.ledgers import open_ledger
+from inferworks.cli.books.sources import RecordedSource, who
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json
 from inferworks.clock import SystemClock

@@ -20,7 +20,7 @@ from inferworks.books.pools import Method
 from inferworks.books.span import Span
 from inferworks.books.statement import Dimension
 from inferworks.books.workings import Rules
-from inferworks.cli.books.sources import open_ledger
+from inferworks.cli.books.ledgers import open_ledger
 from inferworks.config import Config
 from inferworks.folder import DataFolder
 from inferworks.meter.lake_journal import UnsealedReader

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
@@ -11,7 +13,7 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.bills.base import parse_moment_ns
 from inferworks.books.charge import Charge
-from inferworks.books.papers import Papers, SealedFacts
+from inferworks.books.papers import Papers
 from inferworks.books.policy import Policy, load_policy
 from inferworks.books.pools import default_pools, read_pools
 from inferworks.books.provisional import Accuracy
@@ -30,7 +32,9 @@ from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.facts import Facts
 from inferworks.meter.lake import LakeReader, segments_of
+from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.lakes.detect import lake_at
+from inferworks.meter.usage import Usage
 from inferworks.units import NS_PER_SECOND
 
 _ALWAYS = Span(0, 2**63 - 1)
@@ -116,18 +120,23 @@ def policy_of(config: Config, name: str) -> Policy:
     return load_policy(name, Path(config.data.folder) / "policies")
 
 
+Bought: TypeAlias = Callable[[Sequence[Segment], Facts, Span], Iterable[Usage]]
+"""The calls in segments, and beside them, that may have been served by somebody else's API."""
+
+
 def gathered(
-    config: Config, policy: str, pools_path: Path | None, span: Span, read: SealedFacts
+    config: Config, policy: str, pools_path: Path | None, span: Span, bought: Bought
 ) -> Papers:
     """Everything recorded for `span` and the rules in force: what a close seals.
 
-    The facts that the lake has sealed are named by their segments, which `read` reads.
+    The facts that the lake has sealed are named by their segments. `bought` finds the calls whose cost
+    is estimated.
     """
     folder = DataFolder(Path(config.data.folder))
     charges, currency = charges_of(folder, span, config.books.currency)
     moment, rules = lake_reader(config, folder).moment(*around(span)), rules_of(pools_path)
     segments = tuple(sorted(segments_of(moment), key=lambda segment: segment.name))
-    usages = (*moment.unsealed.usages, *read(segments, span).usages)
+    usages = tuple(bought(segments, moment.unsealed, span))
     charges += estimated(folder, charges, usages, rules.pools, span, currency).booked
     plans = plans_of(folder)
     return Papers(

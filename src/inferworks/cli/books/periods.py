@@ -10,8 +10,8 @@ import click
 from inferworks.books.ledger import Ledger, standing
 from inferworks.books.period import Period, Status, declared
 from inferworks.books.seal import Close, sha256_of
+from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.papers import moments
-from inferworks.cli.books.sources import open_ledger
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table
 from inferworks.clock import SystemClock

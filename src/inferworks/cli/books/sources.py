@@ -12,12 +12,14 @@ import msgspec
 from inferworks.books.charge import Charge
 from inferworks.books.close import sealed_paper, sealed_papers, statement_of
 from inferworks.books.late import Adjustment, Later, adjustments, corrected_later
-from inferworks.books.ledger import Ledger, standing
+from inferworks.books.ledger import standing
 from inferworks.books.papers import Arrived, Papers, all_facts, drawn
 from inferworks.books.policy import Policy
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, whole_span
 from inferworks.books.store import BookStore
+from inferworks.cli.books.large import bought_large, drawn_large, is_large, many
+from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.papers import (
     around,
     charges_of,
@@ -26,13 +28,13 @@ from inferworks.cli.books.papers import (
     policy_of,
 )
 from inferworks.config import Config
-from inferworks.errors import DataFolderError
 from inferworks.folder import DataFolder
 from inferworks.meter.facts import Facts
 from inferworks.meter.lake import LakeReader, joined, segments_of
 from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Quarantined
+from inferworks.meter.usage import Usage
 
 
 class RecordedSource:
@@ -49,7 +51,7 @@ class RecordedSource:
 
     def papers(self, span: Span) -> Papers:
         """Everything recorded for `span`, and the rules in force."""
-        return gathered(self._config, self._policy, self._pools_path, span, self.sealed_facts)
+        return gathered(self._config, self._policy, self._pools_path, span, self._bought)
 
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
         """What is recorded for `span`, without the facts in the segments called `known`."""
@@ -71,8 +73,16 @@ class RecordedSource:
         return self._read[1]
 
     def drawn(self, papers: Papers) -> Statement:
-        """The statement of `papers`."""
+        """The statement of `papers`: by the definition, or by DuckDB where they are large."""
+        if is_large(papers):
+            return drawn_large(papers, self._lake, self._config.books)
         return drawn(papers, self.sealed_facts)
+
+    def _bought(self, segments: Sequence[Segment], unsealed: Facts, span: Span) -> Iterable[Usage]:
+        """The calls whose cost may be estimated; the others may be among them."""
+        if many(segments, unsealed):
+            return bought_large(segments, unsealed, span, self._lake, self._config.books)
+        return (*unsealed.usages, *self.sealed_facts(segments, span).usages)
 
     def conflicts(self, span: Span) -> dict[str, str]:
         """Bill lines and facts in quarantine that may belong to `span`."""
@@ -87,9 +97,12 @@ class RecordedSource:
 
     def earliest_ns(self, before_ns: int) -> int | None:
         """The first moment before `before_ns` for which anything is recorded."""
-        arrived = self.arrived(Span(0, before_ns), ())
-        span = whole_span(arrived.charges, arrived.facts)
-        return span.start_ns if span.length_ns else None
+        charges, _ = charges_of(self._folder, Span(0, before_ns), self._config.books.currency)
+        moment = self._lake.moment(0, before_ns)
+        span = whole_span(charges, moment.unsealed)
+        starts = [segment.start_ns for segment in segments_of(moment)]
+        starts += [span.start_ns] if span.length_ns else []
+        return min(starts, default=None)
 
     def whole(self, papers: Papers) -> Papers:
         """`papers` with the facts of their segments among the others."""
@@ -99,22 +112,6 @@ class RecordedSource:
     @property
     def _lake(self) -> LakeReader:
         return lake_reader(self._config, self._folder)
-
-
-def open_ledger(config: Config, *, read_only: bool) -> Ledger:
-    """The ledger of the data folder; an empty one when there is none yet and nothing is to be written.
-
-    DataFolderError when there is no data folder.
-    """
-    folder = DataFolder(Path(config.data.folder))
-    if not folder.path.is_dir():
-        raise DataFolderError(
-            f"no data folder {folder.path}; name it with --data, or begin with: "
-            "inferworks books import FILE"
-        )
-    if read_only and not folder.ledger.exists():
-        return Ledger(None)
-    return Ledger(folder.ledger, read_only=read_only)
 
 
 def statement_of_period(

@@ -1,0 +1,93 @@
+"""Papers too large for the definition: DuckDB reads the segments where they lie, and holds no call.
+
+Who draws papers up follows from the papers alone, never from a setting: they are drawn up again whenever
+they are verified, perhaps years later, and must find the same one at work. So from `MANY_FACTS` on it is
+DuckDB, below it the definition. All amounts are the same; but only the definition gives revenue back to
+single calls, so that of large papers is not shown by provider, region and chip.
+
+A segment is read twice: its bytes are hashed first, for an engine opens a file without asking whether it
+is the one that was sealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from inferworks.books.papers import Papers
+from inferworks.books.span import Span
+from inferworks.books.statement import Statement, draw_up
+from inferworks.cli.books import engines
+from inferworks.cli.books.engines import EngineName, why_unable
+from inferworks.cli.books.papers import around
+from inferworks.config import Books
+from inferworks.meter.facts import Facts
+from inferworks.meter.lake import LakeReader
+from inferworks.meter.lake_manifest import Segment
+from inferworks.meter.lake_schema import LAKE_TABLES
+from inferworks.meter.usage import Usage
+
+if TYPE_CHECKING:  # Ibis takes its time to load
+    from inferworks.books.engine.base import Engine
+    from inferworks.books.engine.lake import Lake
+
+
+def many(segments: Sequence[Segment], facts: Facts) -> bool:
+    """Whether there are too many for the definition, those of other spans in `segments` counted too."""
+    loose = (facts.usages, facts.steps, facts.capacity, facts.activities)
+    rows = sum(segment.rows for segment in segments) + sum(map(len, loose))
+    return rows >= engines.MANY_FACTS
+
+
+def is_large(papers: Papers) -> bool:
+    """Whether DuckDB draws up `papers`."""
+    return many(papers.segments, papers.facts) and not why_unable(papers.rules, None)
+
+
+def drawn_large(papers: Papers, reader: LakeReader, settings: Books) -> Statement:
+    """The statement of `papers`, every theorem about money checked.
+
+    BooksError when one does not hold. LakeError when a segment is missing or was altered.
+    """
+    from inferworks.books.engine.draw import work_out_on
+
+    for segment in papers.segments:
+        reader.check(segment)
+    with _tables(papers.segments, papers.facts, papers.span, reader, settings) as (engine, lake):
+        workings = work_out_on(
+            engine,
+            lake,
+            papers.charges,
+            papers.plans,
+            papers.policy,
+            papers.currency,
+            papers.span,
+            papers.rules,
+            papers.prepaid,
+        )
+        return draw_up(workings)
+
+
+def bought_large(
+    segments: Sequence[Segment], facts: Facts, span: Span, reader: LakeReader, settings: Books
+) -> tuple[Usage, ...]:
+    """The calls around `span` of which somebody else's API served an attempt."""
+    with _tables(segments, facts, span, reader, settings) as (engine, lake):
+        return lake.bought(engine)
+
+
+@contextmanager
+def _tables(
+    segments: Sequence[Segment], facts: Facts, span: Span, reader: LakeReader, settings: Books
+) -> Iterator[tuple[Engine, Lake]]:
+    """The facts around `span` as tables of an engine, while the block runs."""
+    from inferworks.books.engine.lake import lake_of
+    from inferworks.cli.books.on_engine import opened
+
+    files = {
+        name: [reader.locate(segment) for segment in segments if segment.table == name]
+        for name in LAKE_TABLES
+    }
+    with opened(EngineName.DUCKDB, settings) as engine:
+        yield engine, lake_of(engine, files, facts).within(*around(span))

@@ -1,0 +1,26 @@
+"""The ledger of a data folder, opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inferworks.books.ledger import Ledger
+from inferworks.config import Config
+from inferworks.errors import DataFolderError
+from inferworks.folder import DataFolder
+
+
+def open_ledger(config: Config, *, read_only: bool) -> Ledger:
+    """The ledger of the data folder; an empty one when there is none yet and nothing is to be written.
+
+    DataFolderError when there is no data folder.
+    """
+    folder = DataFolder(Path(config.data.folder))
+    if not folder.path.is_dir():
+        raise DataFolderError(
+            f"no data folder {folder.path}; name it with --data, or begin with: "
+            "inferworks books import FILE"
+        )
+    if read_only and not folder.ledger.exists():
+        return Ledger(None)
+    return Ledger(folder.ledger, read_only=read_only)
