@@ -16,6 +16,7 @@ mean.
 from __future__ import annotations
 
 import argparse
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -29,6 +30,8 @@ from gateways.peers import PEERS
 def main() -> None:
     """Measure, and print."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` is run
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a stream is a connection
     arguments = _arguments()
     if arguments.instructions and not are_countable():
         sys.exit("instructions cannot be counted on this machine; leave --instructions out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -60,10 +61,11 @@ def pip_install(home: Path, requirement: str) -> None:
     _install([*pip, "install", requirement])
 
 
-def npm_install(home: Path, package: str) -> None:
-    """Install an npm package below `home`. CannotInstall when that fails."""
+def npm_install(home: Path, package: Mapping[str, object]) -> None:
+    """Install what the `package.json` in `package` asks for at `home`. CannotInstall when that fails."""
     home.mkdir(parents=True, exist_ok=True)
-    _install(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(home), package])
+    (home / "package.json").write_text(json.dumps(package), encoding="utf-8")
+    _install(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(home)])
 
 
 def apt_install(package: str) -> None:

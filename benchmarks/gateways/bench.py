@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -76,6 +77,7 @@ def bench(peer: Peer, home: Path, *, streams: bool) -> Iterator[Bench]:
             log = scratch / "gateway.log"
             with running(started.command, log, started.environment) as process:
                 target = _target(started, process)
+                process.wait_until(lambda: _listens(target))
                 ready = Bench(process, target, direct, started.journal, scratch)
                 ready.settle()
                 yield ready
@@ -103,6 +105,15 @@ def _target(started: Started, process: Process) -> Target:
     said = pattern.search(process.log())
     assert said, "we have just found it"
     return replace(started.target, port=int(said[1]))
+
+
+def _listens(target: Target) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        with socket.create_connection(("127.0.0.1", target.port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def _answers(target: Target) -> bool:

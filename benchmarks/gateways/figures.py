@@ -65,6 +65,10 @@ _STREAM_COLUMNS: Sequence[tuple[str, str, int]] = (
 )
 
 
+_WHOLE_FROM = 100
+"""From here on decimals say nothing, and take room."""
+
+
 def as_json(gateways: Iterable[Figures]) -> str:
     """`{"gateways": [...], "machine": ..., "date": ...}`."""
     rows = [asdict(row) for row in gateways]
@@ -97,7 +101,9 @@ def _table(gateways: Sequence[Figures], columns: Sequence[tuple[str, str, int]])
 
 
 def _cell(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:,.{decimals}f}"
+    if value is None:
+        return "-"
+    return f"{value:,.{decimals if abs(value) < _WHOLE_FROM else 0}f}"
 
 
 def _records(row: Figures) -> str:

@@ -136,8 +136,7 @@ def _round(running: Bench, text: str, seconds: float, *, instructions: bool) -> 
         load = saturate(running.target, text, seconds, running.scratch)
     cpu_s = running.process.cpu_s() - before_s
     running.count(load.calls, load.failed, CONNECTIONS)
-    if not load.calls:
-        raise NotRunning("no call was answered")
+    _require(load.calls)
     executed = count.instructions if count else None
     return cpu_s / load.calls * 1e6, load, executed and executed / load.calls
 
@@ -191,6 +190,7 @@ def _added(
         )
         outcome = uvloop.run(load)
         running.count(outcome.whole, outcome.failed)
+        _require(outcome.whole)
     return outcome
 
 
@@ -212,6 +212,11 @@ def _held(running: Bench, streams: int) -> tuple[float, bool]:
     running.count(outcome.whole, 0, streams - outcome.whole)
     running.settle()
     return cpu_s / max(1, outcome.chunks) * 1e6, outcome.is_held
+
+
+def _require(whole: int) -> None:
+    if not whole:
+        raise NotRunning("no call was answered whole")
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,16 @@ from pathlib import Path
 from gateways.base import Peer, Place, Started, npm_install
 from gateways.calls import Target
 
-_PACKAGE = "@portkey-ai/gateway"
-_VERSION = "1.15.2"
+_NAME = "@portkey-ai/gateway"
+_PACKAGE = {
+    "dependencies": {_NAME: "1.15.2"},
+    "overrides": {"@hono/node-server": "1.13.7"},
+}
+"""With a newer server of Hono's it answers streams with 500 (Portkey-AI/gateway issue 1389)."""
 
 
 def _folder(home: Path) -> Path:
-    return home / "node_modules" / _PACKAGE
+    return home / "node_modules" / _NAME
 
 
 def _start(place: Place) -> Started:
@@ -33,4 +37,4 @@ def _version(home: Path) -> str | None:
     return json.loads(told.read_text(encoding="utf-8"))["version"] if told.exists() else None
 
 
-PEER = Peer("portkey", _version, lambda home: npm_install(home, f"{_PACKAGE}@{_VERSION}"), _start)
+PEER = Peer("portkey", _version, lambda home: npm_install(home, _PACKAGE), _start)

@@ -21,7 +21,6 @@ from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_STOP_S = 10.0
 _LOOK_EVERY_S = 0.05
 _TAIL_LINES = 12
 
@@ -114,9 +113,16 @@ class Process:
 
 @contextmanager
 def running(
-    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    stop_s: float = 10.0,
 ) -> Iterator[Process]:
-    """Run `command` while the block runs, its output in `log`, with `environment` over ours."""
+    """Run `command` while the block runs, its output in `log`, with `environment` over ours.
+
+    Then it is asked to stop, and killed with all it started when `stop_s` have passed.
+    """
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("INFERWORKS_")}
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -130,14 +136,14 @@ def running(
     try:
         yield Process(child, log)
     finally:
-        _end(child)
+        _end(child, stop_s)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[bytes], stop_s: float) -> None:
     """Ask the whole session to end; insist after a while."""
     _signal(child.pid, signal.SIGTERM)
     try:
-        child.wait(_STOP_S)
+        child.wait(stop_s)
     except subprocess.TimeoutExpired:
         pass  # what follows does not ask
     finally:
