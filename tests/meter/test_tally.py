@@ -368,3 +368,71 @@ async def test_cancelled_at_every_wait(n: int) -> None:
     waits_before_close = 5
     expected = Outcome.CANCELLED if n < waits_before_close else Outcome.ANSWERED
     assert usage.outcome is expected
+
+
+async def test_a_race_is_two_legs_and_one_charge() -> None:
+    """The loser's leg keeps what it has cost; the client is charged for the winner's alone."""
+    world = World()
+    async with world.meter.open(make_opened()) as call:
+        first = call.leg_started(OWN, "inferworks", ReplicaId("r1"))
+        call.leg_started(OTHER, "openai", None, beside=True)
+        estimated = Confidence.ESTIMATED
+        call.leg_ended(Outcome.CANCELLED, 0, Tokens(input=9), estimated, leg=first)
+        call.first_token()
+        call.leg_ended(Outcome.ANSWERED, 200, Tokens(10, 7), Confidence.REPORTED)
+        await call.close(Outcome.ANSWERED, 200)
+    usage = world.usage()
+    assert [(leg.offer, leg.outcome, leg.tokens) for leg in usage.legs] == [
+        (OWN, Outcome.CANCELLED, Tokens(input=9)),
+        (OTHER, Outcome.ANSWERED, Tokens(10, 7)),
+    ]
+    assert (usage.tokens, usage.confidence) == (Tokens(10, 7), Confidence.REPORTED)
+    assert usage.legs[1].first_token_ns is not None
+
+
+async def test_leaving_amid_a_race_ends_both_legs() -> None:
+    """A client that leaves while two attempts run leaves both on record, the first one last."""
+    world = World()
+    with suppress(asyncio.CancelledError):
+        async with world.meter.open(make_opened()) as call:
+            start_leg(call)
+            start = call.leg_started(OTHER, "openai", None, beside=True)
+            assert start.offer == OTHER
+            raise asyncio.CancelledError
+    usage = world.usage()
+    assert [(leg.offer, leg.outcome) for leg in usage.legs] == [
+        (OTHER, Outcome.CANCELLED),
+        (OWN, Outcome.CANCELLED),
+    ]
+    assert usage.outcome is Outcome.CANCELLED
+
+
+async def test_a_checkpoint_is_about_the_main_leg() -> None:
+    """Once the loser has ended, progress and checkpoints are the winner's."""
+    world = World(checkpoint_s=0.1)
+    async with world.meter.open(make_opened()) as call:
+        first = call.leg_started(OWN, "inferworks", None)
+        call.leg_started(OTHER, "openai", None, beside=True)
+        call.leg_ended(Outcome.CANCELLED, 0, NO_TOKENS, Confidence.ESTIMATED, leg=first)
+        await world.clock.advance(0.2)
+        call.progress(Tokens(10, 3), Confidence.COUNTED)
+        await world.journal.durable()
+        with world.store.reads() as reads:
+            checkpoint = reads.checkpoint(call.opened.call_id)
+        assert checkpoint is not None
+        assert (checkpoint.leg.offer, checkpoint.leg.tokens) == (OTHER, Tokens(10, 3))
+    assert len(world.usage().legs) == 2
+
+
+async def test_a_leg_ends_once() -> None:
+    """A handle that was used cannot be used again, and a leg does not begin beside one unasked."""
+    world = World()
+    async with world.meter.open(make_opened()) as call:
+        first = call.leg_started(OWN, "inferworks", None)
+        with pytest.raises(RuntimeError, match="before the last one ended"):
+            start_leg(call)
+        call.leg_started(OTHER, "openai", None, beside=True)
+        call.leg_ended(Outcome.FAILED, 500, NO_TOKENS, Confidence.ESTIMATED, leg=first)
+        with pytest.raises(RuntimeError, match="has ended already"):
+            call.leg_ended(Outcome.FAILED, 500, NO_TOKENS, Confidence.ESTIMATED, leg=first)
+    assert len(world.usage().legs) == 2

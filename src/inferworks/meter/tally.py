@@ -74,7 +74,12 @@ class OpenCall:
     """One call from its opening to its one Usage. Made by `Meter.open`, used by one task.
 
     An attempt is bracketed by `leg_started` and `leg_ended`; `progress` in between keeps its running
-    tally. Using a call that is closed, or a leg that is not open, is a bug and raises RuntimeError.
+    tally. Where two attempts race, the second begins `beside` the first, and each is ended by its handle.
+    The main leg is the one that has run longest: it is what `first_token`, `progress` and checkpoints are
+    about, and whatever is still open at the end is closed before it, so that the last leg of a Usage is
+    always the one that served. Ending the loser thus makes the winner the main one.
+
+    Using a call that is closed, or a leg that is not open, is a bug and raises RuntimeError.
     """
 
     def __init__(self, opened: Opened, journal: Journal, clock: Clock, checkpoint_ns: int) -> None:
@@ -86,7 +91,7 @@ class OpenCall:
         self._first_byte_ns: int | None = None
         self._response_bytes = 0
         self._legs: list[Leg] = []
-        self._leg: _RunningLeg | None = None
+        self._open: list[RunningLeg] = []
         self._closed = False
 
     async def __aenter__(self) -> OpenCall:
@@ -134,14 +139,21 @@ class OpenCall:
         replica: ReplicaId | None,
         region: str = "",
         chip: str = "",
-    ) -> None:
-        """An attempt begins at `offer`; `replica` is None for somebody else's API."""
+        *,
+        beside: bool = False,
+    ) -> RunningLeg:
+        """An attempt begins at `offer`; `replica` is None for somebody else's API.
+
+        `beside` says that it races one that still runs. The handle is for `leg_ended`.
+        """
         self._check_open()
-        if self._leg is not None:
+        if self._open and not beside:
             raise RuntimeError(f"call {self.opened.call_id}: a leg began before the last one ended")
         now_ns = self._clock.now_ns()
-        self._leg = _RunningLeg(offer, provider, replica, region, chip, now_ns)
+        leg = RunningLeg(offer, provider, replica, region, chip, now_ns)
+        self._open.append(leg)
         self._next_checkpoint_ns = now_ns + self._checkpoint_ns
+        return leg
 
     def first_token(self) -> None:
         """The attempt's first token has come; later calls change nothing."""
@@ -176,12 +188,17 @@ class OpenCall:
         told_cost_pico: int | None = None,
         told_currency: str = "USD",
         ended_by: str = "",
+        leg: RunningLeg | None = None,
     ) -> None:
         """The attempt is over, having used `tokens` and `items` in total.
 
-        `status` is the upstream's, 0 if none; the rest is as in `Leg`.
+        `leg` says which, where several run; without it the main one. `status` is the upstream's, 0 if
+        none; the rest is as in `Leg`.
         """
-        leg = self._running_leg()
+        main = self._running_leg()
+        leg = leg or main
+        if leg not in self._open:
+            raise RuntimeError(f"call {self.opened.call_id}: this leg has ended already")
         leg.tokens = tokens
         leg.confidence = confidence
         ended = leg.ended(
@@ -189,7 +206,7 @@ class OpenCall:
             items, service_tier, told_cost_pico, told_currency, ended_by,
         )  # fmt: skip
         self._legs.append(ended)
-        self._leg = None
+        self._open.remove(leg)
 
     async def close(self, outcome: Outcome, status: int, error_code: str | None = None) -> None:
         """Commit the call's one Usage; when this returns it cannot be lost.
@@ -215,9 +232,8 @@ class OpenCall:
         """The call's one Usage; from here on the call is closed."""
         self._closed = True
         now_ns = self._clock.now_ns()
-        if self._leg is not None:
-            self._legs.append(self._leg.ended(now_ns, outcome, 0))
-            self._leg = None
+        while self._open:  # the main one last: it is what the client is charged for
+            self._legs.append(self._open.pop().ended(now_ns, outcome, 0))
         tokens, items, confidence = charged(outcome, self._legs)
         return usage_of(
             self.opened,
@@ -233,18 +249,18 @@ class OpenCall:
             items=items,
         )
 
-    def _running_leg(self) -> _RunningLeg:
+    def _running_leg(self) -> RunningLeg:
         self._check_open()
-        if self._leg is None:
+        if not self._open:
             raise RuntimeError(f"call {self.opened.call_id}: no leg has started")
-        return self._leg
+        return self._open[0]
 
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError(f"call {self.opened.call_id} is closed already")
 
 
-class _RunningLeg:
+class RunningLeg:
     """An attempt that has not ended, with its running tally."""
 
     __slots__ = (
