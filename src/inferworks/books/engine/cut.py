@@ -20,7 +20,7 @@ import pyarrow as pa
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import Portion, Target, allocated_of
 from inferworks.books.charge import COST_OF_REVENUE, Charge, Function
-from inferworks.books.engine.base import Engine, total
+from inferworks.books.engine.base import Engine, total, uncollected
 from inferworks.books.engine.calls import CUSTOMERS
 from inferworks.books.engine.divide import Divided, divide, label_target, machine_drivers
 from inferworks.books.engine.lake import Lake
@@ -115,11 +115,13 @@ class CustomerStatement(msgspec.Struct, frozen=True):
         }
 
 
+@uncollected()
 def canonical(statement: CustomerStatement) -> bytes:
     """The bytes of `statement`: the same on every engine, in any order of the inputs (theorem 13)."""
     return msgspec.json.encode(statement.to_json(), order="sorted")
 
 
+@uncollected()
 def close_by_customer(
     engine: Engine,
     lake: Lake,

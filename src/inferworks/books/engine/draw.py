@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import allocated_of
 from inferworks.books.charge import Charge
-from inferworks.books.engine.base import Engine
+from inferworks.books.engine.base import Engine, uncollected
 from inferworks.books.engine.calls import TARGETS
 from inferworks.books.engine.divide import divide, machine_drivers, portions_of
 from inferworks.books.engine.lake import Lake
@@ -32,6 +32,7 @@ CHECKS = (divided, conservation, two_labels, balance, views_agree)
 """The theorems of `validate.py` that are about money; those about facts are checked by relations."""
 
 
+@uncollected()
 def work_out_on(
     engine: Engine,
     lake: Lake,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -56,6 +56,19 @@ _PARTS = (
     "characters", "searches",
 )  # fmt: skip
 """Counts of a call that are part of no difference and must not be negative either."""
+_RARE = {
+    "cache_write_tokens": "kept",
+    "cache_write_1h_tokens": "kept_1h",
+    "input_audio_tokens": "heard",
+    "input_image_tokens": "seen",
+    "output_audio_tokens": "spoken",
+    "output_image_tokens": "drawn",
+    "images": "images",
+    "audio_ms": "audio_ms",
+    "characters": "characters",
+    "searches": "searches",
+}
+"""Counts that are zero throughout most books, and the bucket of `_UNITS` that each is for."""
 _MOST_EDGES = 128
 """Up to here the plans' dates are compared one by one; beyond, each call looks up its own plan."""
 
@@ -68,6 +81,8 @@ def sums_of_calls(
     Columns: customer, project, key_id, model, purpose, day, era, opened_ns (the first), and a column of
     each unit. At the grain of customers the project, the key and the day are left out.
     """
+    zeros = _zeros(engine, usage)
+    usage = usage.mutate(**{name: ibis.literal(0, "int64") for name in zeros})
     earning = usage.filter(
         (usage.opened_ns >= span.start_ns)
         & (usage.opened_ns < span.end_ns)
@@ -80,23 +95,37 @@ def sums_of_calls(
         day = whole_divide(rows.opened_ns, DAY_NS)
         rows = rows.mutate(day=day)
         who = (*who, "project", "key_id", "day")
-    rows = rows.mutate(**_buckets(rows), least=_least(rows))
+    empty = [_RARE[name] for name in zeros]
+    rows = rows.mutate(**_buckets(rows, zeros), least=_least(rows, zeros))
     sums = rows.group_by(list(who)).agg(
         opened_ns=rows.opened_ns.min(),
         least=rows.least.min(),
-        **{name: total(rows[name]) for name in _UNITS},
+        **{name: total(rows[name]) for name in _UNITS if name not in empty},
     )
-    return engine.keep(sums)
+    return engine.keep(sums.mutate(**{name: whole(ibis.literal(0)) for name in empty}))
 
 
-def _buckets(rows: ir.Table) -> dict[str, ir.Value]:
+def _zeros(engine: Engine, usage: ir.Table) -> frozenset[str]:
+    """The rare counts that are zero throughout `usage`.
+
+    A column of zeros is quickly looked through; the sums of ten of them are a third of the pass.
+    """
+    looked = engine.fetch(usage.agg(**{name: (usage[name] != 0).any() for name in _RARE}))
+    return frozenset(name for name in _RARE if not looked[name][0].as_py())
+
+
+def _buckets(rows: ir.Table, zeros: Collection[str]) -> dict[str, ir.Value]:
     """Every unit of a call, in exactly one bucket each: `rate.buckets_of` as columns."""
+
+    def part(name: str, of: ir.Value) -> ir.Value:
+        return rows[name] if name in zeros else ibis.least(rows[name], of)
+
     uncached = rows.input_tokens - rows.cache_read_tokens - rows.cache_write_tokens
-    heard = ibis.least(rows.input_audio_tokens, uncached)
-    seen = ibis.least(rows.input_image_tokens, uncached - heard)
+    heard = part("input_audio_tokens", uncached)
+    seen = part("input_image_tokens", uncached - heard)
     said = rows.output_tokens - rows.reasoning_tokens
-    spoken = ibis.least(rows.output_audio_tokens, said)
-    drawn = ibis.least(rows.output_image_tokens, said - spoken)
+    spoken = part("output_audio_tokens", said)
+    drawn = part("output_image_tokens", said - spoken)
     return {
         "fresh": uncached - heard - seen,
         "cached": rows.cache_read_tokens,
@@ -108,11 +137,11 @@ def _buckets(rows: ir.Table) -> dict[str, ir.Value]:
         "reasoned": rows.reasoning_tokens,
         "spoken": spoken,
         "drawn": drawn,
-        "calls": ibis.literal(1, "int64") + rows.status * 0,
+        "calls": ibis.literal(1, "int64"),
     }
 
 
-def _least(rows: ir.Table) -> ir.Value:
+def _least(rows: ir.Table, zeros: Collection[str]) -> ir.Value:
     """Below zero when the counts of a call contradict themselves, as `Tokens.flaw` has it."""
     return ibis.least(
         rows.input_tokens - rows.cache_read_tokens - rows.cache_write_tokens,
@@ -120,7 +149,7 @@ def _least(rows: ir.Table) -> ir.Value:
         rows.input_tokens - rows.input_audio_tokens - rows.input_image_tokens,
         rows.output_tokens - rows.reasoning_tokens,
         rows.output_tokens - rows.output_audio_tokens - rows.output_image_tokens,
-        *(rows[name] for name in _PARTS),
+        *(rows[name] for name in _PARTS if name not in zeros),
     )
 
 
@@ -240,10 +269,13 @@ def earned(
     apart_names = special | buyers
     plain = sums.anti_join(_names(engine, apart_names), [("customer", "of_customer")])
     usual = [(plan, number) for plan, number in listed if plan.customer not in apart_names]
-    priced = _priced(engine, plain, usual, lists)
+    units = _used(engine, sums)
+    priced = _priced(engine, plain, usual, lists, units)
     _refuse_foreign(engine, priced, currency)
     by_customer.update(_amounts(engine, priced))
-    return Earned(dict(by_customer), _unrated(engine, priced, rated), _opened(engine, usage, span))
+    return Earned(
+        dict(by_customer), _unrated(engine, priced, rated, units), _opened(engine, usage, span)
+    )
 
 
 def _rated_apart(
@@ -276,6 +308,12 @@ def _names(engine: Engine, customers: Iterable[str]) -> ir.Table:
     return engine.table(pa.table({"of_customer": pa.array(sorted(customers), pa.string())}))
 
 
+def _used(engine: Engine, sums: ir.Table) -> tuple[str, ...]:
+    """The columns of the units that were used at all."""
+    [most] = engine.fetch(sums.agg(**{name: sums[name].max() for name in _UNITS})).to_pylist()
+    return tuple(name for name in _UNITS if most[name])
+
+
 def _is_plain(terms: Terms) -> bool:
     """Whether `terms` are prices per unit and nothing else."""
     prices = all(isinstance(p.scheme, PerUnit) and not p.included for p in terms.prices)
@@ -287,8 +325,9 @@ def _priced(
     sums: ir.Table,
     plans: Sequence[tuple[PricePlan, int]],
     lists: Mapping[Terms, int],
+    units: Iterable[str],
 ) -> ir.Table:
-    """`sums` with `list`, the price list in force, its prices, and `pico`, what they earn; kept.
+    """`sums` with `list`, the price list in force, its prices, and `pico`, what `units` earn; kept.
 
     `has_price` counts the units that were used and have one.
     """
@@ -305,7 +344,7 @@ def _priced(
     ).drop("of_customer", "from_ns", "until_ns")
     rows = rows.left_join(prices, [("list", "of_list"), ("model", "of_model")])
     rows = rows.mutate(pico=whole(ibis.literal(0)), has_price=ibis.literal(0, "int64"))
-    for name in _UNITS:
+    for name in units:
         price = rows[f"price_of_{name}"]
         amount = whole(rows[name] * ibis.coalesce(price, 0))
         used = (rows[name] > 0) & price.notnull()
@@ -386,7 +425,9 @@ def _refuse_foreign(engine: Engine, priced: ir.Table, currency: str) -> None:
         )
 
 
-def _unrated(engine: Engine, priced: ir.Table, rated: Sequence[Revenue]) -> Revenue:
+def _unrated(
+    engine: Engine, priced: ir.Table, rated: Sequence[Revenue], units_used: Iterable[str]
+) -> Revenue:
     """What earned nothing for want of a plan or a price, in the order of `rate`."""
     nobody = priced.filter(priced.list.isnull())
     nobody = nobody.group_by("customer").agg(calls=total(nobody.calls))
@@ -395,8 +436,8 @@ def _unrated(engine: Engine, priced: ir.Table, rated: Sequence[Revenue]) -> Reve
     ]
     units = [
         Unpriced(CustomerId(row["customer"]), ModelId(row["model"]), unit, int(row["quantity"]))
-        for name, unit in _UNITS.items()
-        if unit is not Unit.REQUESTS
+        for name in units_used
+        if (unit := _UNITS[name]) is not Unit.REQUESTS
         for row in engine.fetch(_without_price(priced, name)).to_pylist()
     ]
     calls += [pair for revenue in rated for pair in revenue.unpriced]

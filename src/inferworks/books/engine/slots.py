@@ -37,22 +37,24 @@ class Slots:
 
     def number(self, at_ns: ir.IntegerValue) -> ir.IntegerValue:
         """The slot that holds the moment `at_ns`."""
-        passed = self.passed(at_ns)
-        return ibis.ifelse(passed == len(self.edges_ns), NO_SLOT, passed - 1)
+        slots = (NO_SLOT, *range(len(self.edges_ns) - 1), NO_SLOT)
+        return self._search(at_ns, range(len(self.edges_ns) + 1), slots)
 
     def end_ns(self, slot: ir.IntegerValue) -> ir.IntegerValue:
         """Where `slot` ends; 0 for none."""
         return _chosen(slot, [(n, end) for n, end in enumerate(self.edges_ns[1:])])
 
-    def _search(self, at_ns: ir.IntegerValue, reached: range) -> ir.IntegerValue:
-        """The slot of `at_ns`, of which a number of edges in `reached` is known to lie at or before."""
+    def _search(
+        self, at_ns: ir.IntegerValue, reached: range, named: Sequence[int] | None = None
+    ) -> ir.IntegerValue:
+        """How many edges lie at or before `at_ns`, a number in `reached`; or what that is `named`."""
         if len(reached) == 1:
-            return ibis.literal(reached[0], "int64")
+            return ibis.literal(named[reached[0]] if named else reached[0], "int64")
         middle = len(reached) // 2
         return ibis.ifelse(
             at_ns < ibis.literal(self.edges_ns[reached[middle] - 1], "int64"),
-            self._search(at_ns, reached[:middle]),
-            self._search(at_ns, reached[middle:]),
+            self._search(at_ns, reached[:middle], named),
+            self._search(at_ns, reached[middle:], named),
         )
 
 
