@@ -48,6 +48,10 @@ class Offer(msgspec.Struct, frozen=True):
     """Its share of the calls beside other offers of its priority; 0 when it is for emergencies only."""
     capacity: int | None = None
     """Calls it may run at once; None for no limit of ours."""
+    seller: str = ""
+    """Who is paid, as records and price lists name it; empty when it is the provider."""
+    on_leave: str = "cancel"
+    """What to do here when a client leaves its stream: `cancel`, `drain` or `estimate`."""
     rates: Rates | None = None
     """What its tokens cost us: a list price, or our own replica's rate. None when unknown."""
 

@@ -40,7 +40,8 @@ async def serve(
     while offer is not None:
         async with AsyncExitStack() as attempt:
             attempt.enter_context(load.one_more(offer))
-            tally.leg_started(offer.id, offer.provider, offer.replica, offer.region, offer.chip)
+            seller = offer.seller or offer.provider
+            tally.leg_started(offer.id, seller, offer.replica, offer.region, offer.chip)
             reply = await _begin(attempt, providers[offer.provider].send(offer, call))
             verdict = _judge(reply)
             if verdict is not Verdict.ELSEWHERE and isinstance(reply, Reply):

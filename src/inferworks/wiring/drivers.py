@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.credentials.key import KeyCredential, NoCredential
+from inferworks.cloud.providers.anthropic import anthropic_provider
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.providers.passing import PassingProvider, Profile
@@ -34,13 +35,22 @@ def open_provider(client: HttpClient, account: Account) -> Provider:
 
 def _openai(client: HttpClient, account: Account) -> Provider:
     row = account.row
-    spoken = openai_operations(running_usage=row.running_usage)
+    spoken = openai_operations(running_usage=row.running_usage, stream_usage=row.stream_usage)
     profile = Profile(
         account.name,
         {operation: how for operation, how in spoken.items() if operation in row.operations},
         between_bytes_s=account.timeouts.between_bytes_s,
     )
     return PassingProvider(client, profile, _credential(account))
+
+
+def _anthropic(client: HttpClient, account: Account) -> Provider:
+    return anthropic_provider(
+        client,
+        _credential(account),
+        name=account.name,
+        between_bytes_s=account.timeouts.between_bytes_s,
+    )
 
 
 def _credential(account: Account) -> Credential:
@@ -52,5 +62,5 @@ def _credential(account: Account) -> Credential:
     return KeyCredential(header.encode(), key) if header else KeyCredential.bearer(key)
 
 
-DRIVERS: Mapping[str, Factory] = MappingProxyType({"openai": _openai})
+DRIVERS: Mapping[str, Factory] = MappingProxyType({"openai": _openai, "anthropic": _anthropic})
 """Driver of a row -> what makes its provider."""

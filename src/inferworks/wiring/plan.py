@@ -147,6 +147,8 @@ def _offers(upstream: Upstream, account: Account, rates_of: RatesOf) -> Iterable
             priority=upstream.priority,
             weight=upstream.weight,
             capacity=upstream.max_calls or None,
+            seller=account.seller,
+            on_leave=upstream.on_leave or account.row.on_leave,
             rates=own_rates or rates_of(account.seller, upstream_name),
         )
 

@@ -44,13 +44,18 @@ def openai_provider(
     return PassingProvider(client, profile, credential)
 
 
-def openai_operations(*, running_usage: bool = False) -> Mapping[Operation, Spoken]:
-    """How OpenAI's API is asked for each of its operations."""
+def openai_operations(
+    *, running_usage: bool = False, stream_usage: bool = True
+) -> Mapping[Operation, Spoken]:
+    """How OpenAI's API is asked for each of its operations.
+
+    Without `stream_usage` the upstream refuses `stream_options`, and tells its usage unasked.
+    """
 
     def chat_reader(call: Call) -> ChatReader:
         return ChatReader(call, running_usage=running_usage)
 
-    write = _writer(running_usage)
+    write = _writer(running_usage) if stream_usage else _write_without_options
     return {
         Operation.CHAT: Spoken("/chat/completions", chat_reader, write),
         Operation.COMPLETIONS: Spoken("/completions", chat_reader, write),
@@ -65,6 +70,18 @@ def _writer(running_usage: bool) -> Callable[[Call, Offer], bytes]:
         return with_model(call.body, name) if name else call.body
 
     return write
+
+
+def _write_without_options(call: Call, offer: Offer) -> bytes:
+    """The request for an upstream that knows no `stream_options`; untouched where nothing must change."""
+    name = offer.upstream_model
+    if b'"stream_options"' not in call.body:
+        return with_model(call.body, name) if name else call.body
+    fields = _read_fields(call.body)
+    fields.pop("stream_options", None)
+    if name:
+        fields["model"] = msgspec.Raw(msgspec.json.encode(name))
+    return msgspec.json.encode(fields)
 
 
 def with_model(body: bytes, model: str) -> bytes:
