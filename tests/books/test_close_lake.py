@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.plan import PricePlan
@@ -26,8 +27,8 @@ from inferworks.meter.capacity import State
 from inferworks.meter.lake import LakeReader
 from inferworks.meter.record import Record
 from inferworks.meter.stores.sqlite import SqliteStore
-from inferworks.meter.usage import Tokens
-from inferworks.testing.books import a_step, a_usage, an_interval
+from inferworks.meter.usage import Tokens, Usage
+from inferworks.testing.books import a_leg, a_step, a_usage, an_interval
 
 ROOT = Path(__file__).parent.parent.parent
 OCTOBER_NS = (
@@ -223,3 +224,31 @@ def test_large_papers_are_drawn_up_by_duckdb_to_the_same_amounts(
     result = CliRunner().invoke(cli, ["books", "verify"])
     assert result.exit_code == 1
     assert file.name in result.output
+
+
+def test_a_period_that_becomes_large_keeps_its_revenue_in_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Closed by the definition, restated by DuckDB: the correction takes nothing away from a region."""
+    record([in_europe("call-5", 5)])
+    run("books", "close", "2026-10")
+    record([in_europe("call-9", 9)])
+    assert revenue_by_region("2026-10") == {"(no region)": "24.00", "eu-west": "8.00"}
+    assert revenue_by_region("2026-11") == {"eu-west": "8.00"}
+    monkeypatch.setattr(engines, "MANY_FACTS", 8)
+    assert revenue_by_region("2026-11") == {"(no region)": "8.00"}
+
+
+def in_europe(call_id: str, at_ns: int) -> Usage:
+    """A call of a million input tokens, served in a region that is known."""
+    tokens = Tokens(input=1_000_000)
+    opened_ns = OCTOBER_NS + at_ns
+    leg = replace(a_leg("replica-1", (opened_ns, opened_ns + 1), tokens), region="eu-west")
+    return a_usage(call_id, opened_ns=opened_ns, tokens=tokens, legs=[leg])
+
+
+def revenue_by_region(period: str) -> dict[str, str]:
+    """What each region earned, where it earned something."""
+    arguments = ("statement", "--period", period, "--by", "region")
+    rows = document("books", *arguments)["regions"]
+    return {row["region"]: row["revenue"] for row in rows if row["revenue"] != "0.00"}

@@ -25,6 +25,13 @@ def placed_sum(rows: Iterable[Placed]) -> tuple[Placed, ...]:
 
 
 def placed_change(booked: Iterable[Placed], restated: Iterable[Placed]) -> tuple[Placed, ...]:
-    """What takes the `booked` revenue of each place to the `restated` one."""
+    """What takes the `booked` revenue of each place to the `restated` one.
+
+    Nothing where the restated one is not known by place, as that of very many calls: what was booked for
+    a place then stays there, and the change is shown without one.
+    """
+    restated = tuple(restated)
+    if not restated:
+        return ()
     reversed_rows = (row._replace(amount_pico=-row.amount_pico) for row in booked)
     return placed_sum((*reversed_rows, *restated))
