@@ -27,18 +27,17 @@ from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.api.admit import Gate
 from inferworks.api.door import Door
 from inferworks.api.errors import refusal
-from inferworks.catalog.pins import list_prices
 from inferworks.catalog.providers import provider_catalog
 from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.backends.base import ReplicaSpec
 from inferworks.cloud.backends.process import ProcessBackend
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.fleet import Fleet
-from inferworks.cloud.offer import Load, Rates
+from inferworks.cloud.offer import Load
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
 from inferworks.config import Config, Lake
-from inferworks.errors import ConfigError, UserError
+from inferworks.errors import ConfigError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient
 from inferworks.http.server import HttpServer, Limits, bind
@@ -52,10 +51,11 @@ from inferworks.meter.recover import recover
 from inferworks.meter.spool import spools
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.tally import Meter
-from inferworks.units import NS_PER_SECOND, Unit
+from inferworks.units import NS_PER_SECOND
 from inferworks.wiring.catalogue import Catalogue
 from inferworks.wiring.discover import discover, unknown_to
-from inferworks.wiring.plan import OWN, Plan, RatesOf, make_plan
+from inferworks.wiring.plan import OWN, Plan, make_plan
+from inferworks.wiring.rates import ListRates
 from inferworks.wiring.reload import ConfigSource, reloading
 from inferworks.wiring.service import Service
 
@@ -131,8 +131,8 @@ class Planner:
 
     def __init__(self, environment: Mapping[str, str], folder: DataFolder) -> None:
         self._environment = environment
-        self._folder = folder
         self._catalog = provider_catalog()
+        self._rates = ListRates(folder.price_books)
 
     async def plan(self, config: Config) -> Plan:
         """The plan of `config`, with the engines found here if it wants them; ConfigError if wrong."""
@@ -141,35 +141,13 @@ class Planner:
             found = await discover(self._catalog.rows(day), skip=[config.gateway.port])
             upstreams = (*config.upstream, *unknown_to(config.upstream, found))
             config = msgspec.structs.replace(config, upstream=upstreams)
-        return await asyncio.to_thread(self._make, config, day)
+        return await asyncio.to_thread(self.plan_offline, config, day)
 
-    def _make(self, config: Config, day: dt.date) -> Plan:
-        """In a thread of its own: a price list takes a tenth of a second to read."""
+    def plan_offline(self, config: Config, day: dt.date) -> Plan:
+        """The plan of `config` as it stands."""
         own = [EMBEDDED_MODEL] if config.engine.replicas else []
-        rates_of = _list_rates(self._folder)
+        rates_of = self._rates.now()
         return make_plan(config, self._environment, self._catalog, rates_of, own=own, day=day)
-
-
-def _list_rates(folder: DataFolder) -> RatesOf:
-    """List prices as they are now; none where the installed price list was not pinned."""
-    now_ns = SystemClock().now_ns()
-    try:
-        prices = list_prices(folder.price_books)
-    except UserError as error:
-        _log.warning("routes know no prices: %s", error)
-        return lambda _seller, _model: None
-
-    def rates(seller: str, model: str) -> Rates | None:
-        price = prices.list_price(seller, model, now_ns)
-        if price is None:
-            return None
-        input_pico = price.pico_per_unit(Unit.INPUT_TOKENS, 0)
-        output_pico = price.pico_per_unit(Unit.OUTPUT_TOKENS, 0)
-        if input_pico is None or output_pico is None:
-            return None
-        return Rates(round(input_pico), round(output_pico))
-
-    return rates
 
 
 def _said(plan: Plan) -> Plan:

@@ -74,7 +74,7 @@ class Reloader:
         self._seen = seen
         try:
             if not self._source.path.exists():
-                raise ConfigError(f"{self._source.path}: the file is gone")
+                raise ConfigError(f"{self._source.path}: no such file")
             config = self._source.read()
             await self._apply(config)
         except UserError as error:
