@@ -1,0 +1,116 @@
+"""A request of OpenAI's chat completions, as far as a translation reads it."""
+
+from __future__ import annotations
+
+import msgspec
+
+_NO_RAW = msgspec.Raw()
+_NO_ARGUMENTS = msgspec.Raw(b'{"type":"object","properties":{}}')
+
+
+class ImageUrl(msgspec.Struct):
+    """Where an image is."""
+
+    url: str
+
+
+class File(msgspec.Struct):
+    """A file, in the request or stored."""
+
+    filename: str | None = None
+    file_data: str = ""
+
+
+class Part(msgspec.Struct):
+    """A part of content; which fields count depends on its type."""
+
+    type: str
+    text: str = ""
+    refusal: str = ""
+    image_url: ImageUrl | None = None
+    file: File | None = None
+    cache_control: msgspec.Raw = _NO_RAW
+
+
+class Function(msgspec.Struct):
+    """What is called."""
+
+    name: str
+    arguments: str = ""
+
+
+class ToolCall(msgspec.Struct):
+    """One of `tool_calls`."""
+
+    id: str
+    function: Function | None = None
+
+
+class Message(msgspec.Struct):
+    """One of `messages`."""
+
+    role: str
+    content: str | list[Part] | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str = ""
+    thinking_blocks: list[dict[str, msgspec.Raw]] | None = None
+
+    @property
+    def parts(self) -> list[Part]:
+        """The content in parts."""
+        if isinstance(self.content, str):
+            return [Part("text", text=self.content)] if self.content else []
+        return self.content or []
+
+
+class ToolFunction(msgspec.Struct):
+    """What may be called, or what must be."""
+
+    name: str
+    description: str | None = None
+    parameters: msgspec.Raw = _NO_ARGUMENTS
+    strict: bool | None = None
+
+
+class Tool(msgspec.Struct):
+    """One of `tools`, or a `tool_choice` that names one."""
+
+    type: str
+    function: ToolFunction | None = None
+    cache_control: msgspec.Raw = _NO_RAW
+
+
+class JsonSchema(msgspec.Struct):
+    """`response_format.json_schema`."""
+
+    schema: msgspec.Raw = _NO_ARGUMENTS
+
+
+class ResponseFormat(msgspec.Struct):
+    """`response_format`."""
+
+    type: str
+    json_schema: JsonSchema | None = None
+
+
+class Request(msgspec.Struct):
+    """What is translated of a request."""
+
+    model: str
+    messages: list[Message]
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stop: str | list[str] | None = None
+    temperature: float | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | Tool | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    response_format: ResponseFormat | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+
+
+read_chat = msgspec.json.Decoder(Request).decode

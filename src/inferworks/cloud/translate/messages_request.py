@@ -1,0 +1,116 @@
+"""A request of Anthropic's messages, as far as a translation reads it."""
+
+from __future__ import annotations
+
+import msgspec
+
+_EMPTY = msgspec.Raw(b"{}")
+
+
+class Source(msgspec.Struct):
+    """Where an image or a document is."""
+
+    type: str
+    media_type: str = ""
+    data: str = ""
+    url: str = ""
+
+
+class Block(msgspec.Struct):
+    """A block of content; which fields count depends on its type."""
+
+    type: str
+    text: str = ""
+    source: Source | None = None
+    title: str | None = None
+    id: str = ""
+    name: str = ""
+    input: msgspec.Raw = _EMPTY
+    tool_use_id: str = ""
+    content: str | list[Block] | None = None
+    is_error: bool | None = None
+    thinking: str = ""
+    signature: str = ""
+
+
+class Turn(msgspec.Struct):
+    """One of `messages`."""
+
+    role: str
+    content: str | list[Block]
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The content as blocks."""
+        return as_blocks(self.content)
+
+
+class Tool(msgspec.Struct):
+    """One of `tools`."""
+
+    name: str
+    type: str | None = None
+    description: str | None = None
+    input_schema: msgspec.Raw = _EMPTY
+    strict: bool | None = None
+
+
+class ToolChoice(msgspec.Struct):
+    """`tool_choice`."""
+
+    type: str
+    name: str = ""
+    disable_parallel_tool_use: bool | None = None
+
+
+class Thinking(msgspec.Struct):
+    """`thinking`."""
+
+    type: str
+    budget_tokens: int = 0
+
+
+class OutputFormat(msgspec.Struct):
+    """`output_config.format`."""
+
+    type: str
+    schema: msgspec.Raw = _EMPTY
+
+
+class OutputConfig(msgspec.Struct):
+    """`output_config`."""
+
+    effort: str | None = None
+    format: OutputFormat | None = None
+
+
+class Metadata(msgspec.Struct):
+    """`metadata`."""
+
+    user_id: str | None = None
+
+
+class Request(msgspec.Struct):
+    """What is translated of a request."""
+
+    model: str
+    messages: list[Turn]
+    max_tokens: int
+    system: str | list[Block] | None = None
+    stop_sequences: list[str] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    metadata: Metadata | None = None
+    service_tier: str | None = None
+
+
+def as_blocks(content: str | list[Block] | None) -> list[Block]:
+    """Content as blocks; no text is none."""
+    if isinstance(content, str):
+        return [Block("text", text=content)] if content else []
+    return content or []
+
+
+read_messages = msgspec.json.Decoder(Request).decode

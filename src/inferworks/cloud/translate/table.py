@@ -1,0 +1,13 @@
+"""Every translation there is; a provider is wrapped with the ones that lead to what it speaks."""
+
+from __future__ import annotations
+
+from inferworks.cloud.translate.base import Translation
+from inferworks.cloud.translate.chat_to_messages import ChatToMessages
+from inferworks.cloud.translate.messages_to_chat import MessagesToChat
+
+TRANSLATIONS: tuple[Translation, ...] = (
+    MessagesToChat(),
+    ChatToMessages(),
+)
+"""In the order in which ways of the same length are preferred."""
