@@ -175,6 +175,15 @@ def test_exports_stay_as_sealed_and_say_where_the_corrections_are(tmp_path: Path
     result = run("export", "hledger", "--period", "2026-11")
     assert result.stdout == before
     assert "its corrections are in 2026-12, 2027-01" in result.stderr
+    exported = json.loads(run("export", "json", "--period", "2026-11").stdout)
+    assert [charge["amount"] for charge in exported["charges"]] == ["12.50"]
+    costs = [r for r in exported["corrected_since"] if r["figure"] == "cost-of-revenue"]
+    assert [(row["line"], row["amount"]) for row in costs] == [
+        ("as sealed", "12.50"),
+        ("booked in 2026-12", "3.25"),
+        ("booked in 2027-01", "1.00"),
+        ("as corrected", "16.75"),
+    ]
     assert "its corrections are in 2026-12" in run("methods", "--period", "2026-11").stderr
     run("report", "--period", "2026-11", "--out", "report.html")
     page = Path("report.html").read_text(encoding="utf-8")

@@ -1,7 +1,8 @@
 """The books as flat tables: every charge, every part of it, every amount earned, every posting.
 
 Six tables, one grain each, so that a reviewer can check them against each other with sums alone (the
-queries are in `docs/exports.md`). Amounts are picounits here and exact decimals in the files.
+queries are in `docs/exports.md`). Amounts are picounits here and exact decimals in the files. A closed
+period that was corrected since has a seventh: what later periods book for it. The six stay as they were.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 from inferworks.books.allocate import Allocated
 from inferworks.books.charge import Function
 from inferworks.books.exports.base import Books
+from inferworks.books.late import amended
 from inferworks.books.statement import Statement
 
 
@@ -58,6 +60,7 @@ def books_tables(books: Books) -> tuple[Table, ...]:
         Table("postings", _POSTINGS, tuple(_posting_rows(books.statement))),
         Table("corrections", _CORRECTIONS, tuple(_correction_rows(books.statement))),
         Table("totals", _TOTALS, tuple(_total_rows(books.statement))),
+        *_corrected_since(books),
     )
 
 
@@ -248,6 +251,26 @@ def _correction_rows(statement: Statement) -> Iterable[Row]:
                 statement.currency,
                 line.amount_pico,
             )
+
+
+def _corrected_since(books: Books) -> Iterable[Table]:
+    """The figures of a closed period as sealed, each later correction, and all together; they add up."""
+    if books.later:
+        rows = [
+            (row.name, figure, books.statement.currency, pico)
+            for row in amended(books.statement, books.later)
+            for figure, pico in (
+                ("revenue", row.revenue_pico),
+                (Function.COST_OF_REVENUE.value, row.cost_of_revenue_pico),
+                ("gross-margin", row.gross_margin_pico),
+                (Function.RESEARCH_AND_DEVELOPMENT.value, row.research_and_development_pico),
+                ("other", row.other_pico),
+            )
+        ]
+        yield Table("corrected_since", _CORRECTED_SINCE, tuple(rows))
+
+
+_CORRECTED_SINCE = (Column("line"), Column("figure"), *_AMOUNT)
 
 
 _TOTALS = (Column("total"), *_AMOUNT)
