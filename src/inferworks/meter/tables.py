@@ -69,7 +69,8 @@ class Table(Generic[R]):
     verb: str = "INSERT"
     """What happens when the key is taken: `INSERT` refuses, `... OR REPLACE` and `... OR IGNORE`."""
     rowid: bool = False
-    """Whether SQLite numbers the rows; small rows do better without."""
+    """Whether SQLite numbers the rows. Large ones are then appended and only their key is sorted in, which
+    takes half the time; small ones do better without."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -138,6 +139,7 @@ OPENED: Final = Table(
     "call_id",
     _opened_row,
     _opened,
+    rowid=True,
 )
 
 
@@ -260,6 +262,7 @@ USAGE: Final = Table(
     "call_id",
     _usage_row,
     _usage,
+    rowid=True,
 )
 
 

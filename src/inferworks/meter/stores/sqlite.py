@@ -5,15 +5,15 @@ commit wait for its fsync, which is what durable means.
 
 Rows go in through multi-row `VALUES` statements and not through `executemany`: Python's sqlite3 gives up
 the interpreter lock at each step of a statement, so a thread that inserts row by row beside a busy event
-loop queues for the lock once per row, and with many rows per statement once per statement. The sizes
-are powers of two, so that few distinct statements serve every group and all stay prepared.
+loop queues for the lock once per row, and with many rows per statement once per statement. A group of any
+size up to `_LARGEST` is one statement per table; each size is prepared once.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -23,11 +23,10 @@ from inferworks.meter.reader import JournalReader, check_version
 from inferworks.meter.record import Record
 from inferworks.meter.tables import MIGRATIONS, SCHEMA, SCHEMA_VERSION, TABLES, Row
 
-_SIZES: Final = (32, 16, 8, 4, 2, 1)
-"""Rows per statement, largest first; 32 rows of the widest table stay under SQLite's old limit of 999
-variables."""
+_LARGEST: Final = 64
+"""Rows per statement at most."""
 
-_PREPARED: Final = 2 * len(_SIZES) * len(TABLES)
+_PREPARED: Final = 3 * _LARGEST
 _LOCK_TIMEOUT_S: Final = 30.0
 """How long to wait while another process writes, for instance an import."""
 
@@ -51,10 +50,7 @@ class SqliteStore:
         self._path = path
         self._turn = turn or threading.Lock()
         self._database: sqlite3.Connection | None = None
-        self._inserts = {
-            type_: tuple((size, table.insert(size)) for size in _SIZES)
-            for type_, table in TABLES.items()
-        }
+        self._statements: dict[tuple[type[Record], int], str] = {}
 
     def open(self) -> None:
         """Open the file, or make it; DataFolderError when it is no journal, or a newer one."""
@@ -107,20 +103,19 @@ class SqliteStore:
         for record in records:
             type_ = type(record)
             by_type.setdefault(type_, []).append(TABLES[type_].to_row(record))
+        variables = database.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         for type_, rows in by_type.items():
-            for statement, chunk in _chunks(self._inserts[type_], rows):
-                database.execute(statement, tuple(chain.from_iterable(chunk)))
+            at_once = min(_LARGEST, variables // len(rows[0]))
+            for begin in range(0, len(rows), at_once):
+                some = rows[begin : begin + at_once]
+                database.execute(self._insert(type_, len(some)), tuple(chain.from_iterable(some)))
 
-
-def _chunks(
-    statements: Sequence[tuple[int, str]], rows: Sequence[Row]
-) -> Iterator[tuple[str, Sequence[Row]]]:
-    """`rows` cut into the largest pieces there is a statement for."""
-    begin = 0
-    for size, statement in statements:
-        while len(rows) - begin >= size:
-            yield statement, rows[begin : begin + size]
-            begin += size
+    def _insert(self, type_: type[Record], rows: int) -> str:
+        """The statement for so many rows, the same string each time, so that it stays prepared."""
+        statement = self._statements.get((type_, rows))
+        if statement is None:
+            statement = self._statements[type_, rows] = TABLES[type_].insert(rows)
+        return statement
 
 
 def _connect(path: Path) -> sqlite3.Connection:
