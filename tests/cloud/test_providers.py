@@ -7,12 +7,19 @@ from typing import Any
 
 import pytest
 
-from inferworks.testing.providers import CHECKS, Staging, check_provider, stage_openai, stage_stub
+from inferworks.testing.providers import (
+    CHECKS,
+    Staging,
+    check_provider,
+    stage_anthropic,
+    stage_openai,
+    stage_stub,
+)
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
-@pytest.mark.parametrize("stage", [stage_stub, stage_openai])
+@pytest.mark.parametrize("stage", [stage_stub, stage_openai, stage_anthropic])
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_contract(run: Run, stage: Staging, check: Callable[[Staging], Awaitable[None]]) -> None:
     """Each promise is kept by the stub and over real HTTP."""

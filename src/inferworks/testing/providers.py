@@ -2,7 +2,8 @@
 
 A driver's author supplies a *stage*: given a `Script`, an async context manager with the provider, an
 offer, and an upstream behind it that does what the script says. `stage_stub` stages the fake itself,
-`stage_openai` the OpenAI dialect over real HTTP; a stranger's driver needs an upstream of its own.
+`stage_openai` OpenAI's dialect and `stage_anthropic` Anthropic's over real HTTP; a stranger's driver needs
+an upstream of its own.
 
     def test_my_provider() -> None:
         asyncio.run(check_provider(stage_mine))
@@ -23,14 +24,18 @@ from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
+from inferworks.cloud.providers.anthropic import anthropic_provider
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
 from inferworks.cloud.providers.stub import Script, StubProvider
+from inferworks.cloud.translate.table import TRANSLATIONS
+from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.ids import CallId, ModelId, OfferId
 from inferworks.meter.usage import Tokens
 from inferworks.testing.upstream import Answer, Fault, open_upstream
+from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
 
 A_MODEL = ModelId("inferworks-tiny")
 _WAIT_S = 5.0
@@ -104,6 +109,31 @@ def _answer(script: Script) -> Answer:
         status=script.status,
         fault=Fault.NONE if broken is None else Fault.RESET,
         fault_after=0 if not broken else 1 + broken,
+        event_s=script.token_s,
+    )
+
+
+@asynccontextmanager
+async def stage_anthropic(script: Script) -> AsyncIterator[Stage]:
+    """Anthropic's dialect, over HTTP to a fake upstream, and chats translated to it and back."""
+    async with open_anthropic(_message_answer(script)) as upstream:
+        origin = Origin("127.0.0.1", 1, tls=False, base_path="/v1")  # nothing listens there
+        offer = make_offer(origin=origin if script.unreachable else upstream.origin)
+        with closing(HttpClient(Timeouts(connect_s=1.0))) as client:
+            provider = anthropic_provider(client, NoCredential(), name="anthropic")
+            translating = TranslatingProvider(provider, TRANSLATIONS)
+            yield Stage(translating, offer, lambda: upstream.left_early)
+
+
+def _message_answer(script: Script) -> MessageAnswer:
+    """`script` as a wire script; a message's first three events are no tokens."""
+    broken = script.breaks_after
+    return MessageAnswer(
+        words=script.words,
+        input_tokens=script.input_tokens,
+        status=script.status,
+        fault=Fault.NONE if broken is None else Fault.RESET,
+        fault_after=0 if not broken else 3 + broken,
         event_s=script.token_s,
     )
 

@@ -1,0 +1,1 @@
+"""Upstreams that misbehave on request, one per dialect, over real HTTP."""
