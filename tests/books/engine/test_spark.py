@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from hypothesis import Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from inferworks.books.engine.base import Engine
 from inferworks.books.engine.cut import canonical, close_by_customer
@@ -59,11 +59,17 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
 
 
 def some_worlds(number: int) -> list[World]:
-    """The last and so largest of a seeded row of random worlds."""
+    """The last and so largest of a seeded row of random worlds, however long a busy machine takes."""
     drawn: list[World] = []
 
     @seed(20)
-    @settings(max_examples=12, database=None, deadline=None, phases=[Phase.generate])
+    @settings(
+        max_examples=12,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
     @given(worlds())
     def draw(world: World) -> None:
         drawn.append(world)

@@ -26,6 +26,10 @@ _SETTINGS = {
     "spark.log.level": "ERROR",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
+_ON_THIS_MACHINE = {
+    "spark.driver.host": "127.0.0.1",  # whatever the name of this machine resolves to
+    "spark.driver.bindAddress": "127.0.0.1",
+}
 
 
 class SparkEngine:
@@ -111,6 +115,7 @@ class SparkEngine:
         builder = SparkSession.builder.master(master).appName("inferworks-books")
         settings = {
             **_SETTINGS,
+            **(_ON_THIS_MACHINE if master.startswith("local") else {}),
             "spark.driver.memory": f"{memory_bytes // 2**20}m",
             "spark.sql.shuffle.partitions": str(partitions),
             "spark.local.dir": self._scratch.name,
