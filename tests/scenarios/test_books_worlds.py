@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from inferworks.books import close, correction
+from inferworks.books import close, correction, late, papers
 from inferworks.books.ledger import Ledger
 from inferworks.testing import worlds
 from inferworks.testing.worlds import CHECKS, EVENTS, SEAL_CHECKS, WorldFailedError, run_world
@@ -67,7 +67,7 @@ def a_late_record_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def nothing_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes after the close is not looked for."""
-    monkeypatch.setattr(close, "with_late", lambda sealed, recorded: (sealed, ()))
+    monkeypatch.setattr(late, "with_late", lambda sealed, recorded: (sealed, ()))
 
 
 def reversals_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def closed_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The statement of a closed period is drawn from what is recorded now."""
 
     def today(ledger: Any, source: Any, period: Any) -> Any:
-        return close.drawn(source.papers(period.span))
+        return papers.drawn(source.papers(period.span))
 
     monkeypatch.setattr(worlds, "statement_of", today)
 
