@@ -162,10 +162,10 @@ def test_rates_are_kept_once_and_never_change(tmp_path: Path) -> None:
     """The same again is a duplicate; another rate for the day is refused by name and quarantined."""
     rows = [rate("2026-11-01", "1.10"), rate("2026-11-02", "1.11")]
     with BookStore(tmp_path / "books.db") as store:
-        assert store.add_rates(bill_file("r.csv", b"1"), rows, 1) == (2, 0, 0)
-        assert store.add_rates(bill_file("r.csv", b"1"), rows, 2) == (0, 2, 0)
+        assert store.add_rates(bill_file("r.csv", b"1"), rows, 1)[:3] == (2, 0, 0)
+        assert store.add_rates(bill_file("r.csv", b"1"), rows, 2)[:3] == (0, 2, 0)
         more = [rows[0], rate("2026-11-03", "1.12"), rate("2026-11-03", "1.12")]
-        assert store.add_rates(bill_file("s.csv", b"2"), more, 3) == (1, 2, 0)
+        assert store.add_rates(bill_file("s.csv", b"2"), more, 3)[:3] == (1, 2, 0)
         other = [rate("2026-11-02", "9"), rate("2026-11-04", "1.13")]
         with pytest.raises(
             BillError, match=r"EUR to USD of 2026-11-02 is here already as 1\.11 \(a bank\), not 9"
