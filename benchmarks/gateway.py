@@ -41,8 +41,8 @@ def main() -> None:
     rows: list[Figures] = []
     for name in names:
         note = install(PEERS[name], options.home) if arguments.install else ""
-        print(f"measuring {name} ...", file=sys.stderr, flush=True)
         rows.append(measure(PEERS[name], options, note))
+        print(as_table(rows[-1:]), file=sys.stderr, flush=True)
     print(as_json(rows) if arguments.json else as_table(rows))
 
 

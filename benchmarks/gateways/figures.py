@@ -18,7 +18,10 @@ class Figures:
     name: str
     version: str | None = None
     cpu_us_per_request: float | None = None
-    """CPU time of all its processes over the small calls they served, warm and at saturation."""
+    """CPU time of all its processes over the small calls they served, warm and at saturation.
+
+    It, and the next three, are of the one of three rounds that took the least CPU time.
+    """
     requests_per_s: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
