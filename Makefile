@@ -38,7 +38,8 @@ format: .venv/.installed-dev  ## Lay the code out
 
 lock:  ## Choose the versions anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --upgrade --quiet pyproject.toml requirements/build.in -o requirements/run.txt
+	  --upgrade --quiet -c requirements/limits.in pyproject.toml requirements/build.in \
+	  -o requirements/run.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --upgrade --quiet --extra dev -c requirements/run.txt pyproject.toml requirements/build.in \
 	  -o requirements/dev.txt
