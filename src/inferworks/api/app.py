@@ -10,15 +10,27 @@ from inferworks.api.events import events
 from inferworks.api.health import health
 from inferworks.api.metered import metered
 from inferworks.api.models import model, models
+from inferworks.api.responses import not_kept
 from inferworks.api.wire.anthropic import COUNT_TOKENS, MESSAGES
 from inferworks.api.wire.base import ErrorStyle, Form
 from inferworks.api.wire.openai_chat import CHAT
+from inferworks.api.wire.openai_completions import COMPLETIONS
+from inferworks.api.wire.openai_embeddings import EMBEDDINGS
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
+from inferworks.api.wire.openai_moderations import MODERATIONS
+from inferworks.api.wire.openai_responses import RESPONSES
+from inferworks.api.wire.rerank import RERANK
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange, Handler
 
 FORMS: dict[str, Form] = {
     "/v1/chat/completions": CHAT,
+    "/v1/completions": COMPLETIONS,
+    "/v1/responses": RESPONSES,
+    "/v1/embeddings": EMBEDDINGS,
+    "/v1/moderations": MODERATIONS,
+    "/v1/rerank": RERANK,
+    "/v2/rerank": RERANK,
     "/v1/messages": MESSAGES,
     "/v1/messages/count_tokens": COUNT_TOKENS,
 }
@@ -28,6 +40,7 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     **{path: {"POST": metered(form)} for path, form in FORMS.items()},
     "/v1/models": {"GET": models},
     "/v1/models/": {"GET": model},
+    "/v1/responses/": {"GET": not_kept, "POST": not_kept, "DELETE": not_kept},
     "/v1/usage/events": {"POST": events},
     "/health": {"GET": health, "HEAD": health},
 }

@@ -1,4 +1,4 @@
-"""An upstream that misbehaves on request: OpenAI's chat completions over real HTTP, on a loopback port.
+"""An upstream that misbehaves on request: OpenAI's API over real HTTP, on a loopback port.
 
 Each request is answered as the next `Answer` says (the last one is repeated): what to answer, how to
 write it to the wire, and where to break. What arrived is kept in `received`, and `left_early` counts the
@@ -14,13 +14,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from enum import Enum, auto
-from typing import Any
 
 import msgspec
 
 from inferworks.http.client import Origin
 from inferworks.http.server import Connection, Exchange, HttpServer
+from inferworks.testing.upstreams.completions import COMPLETIONS
+from inferworks.testing.upstreams.responses import RESPONSES
+from inferworks.testing.upstreams.script import Answer, Body, Fault, Reports, Wire, words_of
+from inferworks.testing.upstreams.wholes import EMBEDDINGS, MODERATIONS, RERANK
+
+__all__ = ["Answer", "Body", "FakeUpstream", "Fault", "Reports", "error_of", "open_upstream"]
 
 _ERRORS: Mapping[int, tuple[str, str | None, str]] = {
     400: ("invalid_request_error", "invalid_value", "Invalid value for 'temperature'."),
@@ -31,67 +35,6 @@ _ERRORS: Mapping[int, tuple[str, str | None, str]] = {
     503: ("server_error", None, "The engine is currently overloaded, please try again later."),
 }
 """Status -> type, code and message of OpenAI's error body."""
-
-Body = dict[str, Any]
-
-
-class Fault(Enum):
-    """How an answer goes wrong, after as many events as `Answer.fault_after` says."""
-
-    NONE = auto()
-    HANG_BEFORE_HEADERS = auto()
-    """Nothing comes, not even a status."""
-    HANG = auto()
-    """Nothing more comes."""
-    RESET = auto()
-    """The connection breaks."""
-    CLOSE = auto()
-    """The body ends in order, without `[DONE]`."""
-    GARBAGE = auto()
-    """An event that is no JSON, then `[DONE]`."""
-    ERROR_EVENT = auto()
-    """An error object as an event (or, where there is no stream, as the body), and the end."""
-
-
-class Reports(Enum):
-    """What the upstream tells of its usage."""
-
-    AS_ASKED = auto()
-    """As documented: in a stream when asked, null in the events before; always in a whole body."""
-    NEVER = auto()
-    ZERO = auto()
-    """Explicit zeros."""
-    ALWAYS = auto()
-    """In a stream even when not asked, within the last event that has a choice."""
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What the upstream does with one request."""
-
-    words: tuple[str, ...] = ("Hello", " there", ".")
-    """The answer, one token each; `max_tokens` of the request cuts it."""
-    prompt_tokens: int = 5
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    reports: Reports = Reports.AS_ASKED
-    status: int = 200
-    """A status of 400 or more is answered with OpenAI's error body."""
-    fault: Fault = Fault.NONE
-    fault_after: int = 0
-    """Events before the fault; of a whole body, any number above zero means half of it."""
-    comment_before_each: str | None = None
-    """A keep-alive comment before each event."""
-    line_end: bytes = b"\n"
-    piece_bytes: int | None = None
-    """The stream is written in pieces of this size, each by itself; None: event by event."""
-    spaced: bool = False
-    """JSON with a space after each comma and colon, as Python's `json` writes it."""
-    end_apart: bool = False
-    """The end of the HTTP body comes a moment after `[DONE]`."""
-    never_streams: bool = False
-    """Answers with a whole body, whatever was asked."""
-    event_s: float = 0.0
-    """Seconds before each event."""
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -164,14 +107,15 @@ async def _answer(exchange: Exchange, answer: Answer) -> None:
     if answer.fault is Fault.HANG_BEFORE_HEADERS:
         await _hang()
     request = _read(exchange.body)
+    wire = _WIRES.get(exchange.path.removeprefix("/v1"), _CHAT)
     if request is None:
         await exchange.respond(400, error_of(400))
     elif answer.status >= 400:
         await exchange.respond(answer.status, error_of(answer.status))
-    elif request.get("stream") and not answer.never_streams:
-        await _stream(exchange, answer, request)
+    elif request.get("stream") and not answer.never_streams and wire.events:
+        await _stream(exchange, answer, wire, wire.events(answer, request))
     else:
-        await _whole(exchange, answer, request)
+        await _whole(exchange, answer, wire.whole(answer, request))
 
 
 def _read(body: bytes) -> Body | None:
@@ -183,9 +127,9 @@ def _read(body: bytes) -> Body | None:
     return request if isinstance(request, dict) else None
 
 
-async def _whole(exchange: Exchange, answer: Answer, request: Body) -> None:
+async def _whole(exchange: Exchange, answer: Answer, whole: Body) -> None:
     await asyncio.sleep(answer.event_s)
-    body = _json(_completion(answer, request), answer)
+    body = _json(whole, answer)
     if answer.fault is Fault.NONE:
         await exchange.respond(answer.status, body)
         return
@@ -198,16 +142,18 @@ async def _whole(exchange: Exchange, answer: Answer, request: Body) -> None:
         await _go_wrong(exchange, answer)
 
 
-async def _stream(exchange: Exchange, answer: Answer, request: Body) -> None:
+async def _stream(exchange: Exchange, answer: Answer, wire: Wire, events: Iterator[Body]) -> None:
     headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
     await exchange.start(answer.status, headers)
-    for number, event in enumerate(_events(answer, request)):
+    for number, event in enumerate(events):
         if answer.fault is not Fault.NONE and number == answer.fault_after:
             await _go_wrong(exchange, answer)
             return
         await asyncio.sleep(answer.event_s)
-        await _write(exchange, answer, _framed(event, answer))
-    await _write(exchange, answer, _framed(b"[DONE]", answer))
+        name = event["type"] if wire.named else ""
+        await _write(exchange, answer, _framed(_json(event, answer), answer, name))
+    if not wire.named:
+        await _write(exchange, answer, _framed(b"[DONE]", answer))
     if answer.end_apart:
         await asyncio.sleep(0.02)
     await exchange.end()
@@ -241,15 +187,17 @@ async def _write(exchange: Exchange, answer: Answer, data: bytes) -> None:
             await asyncio.sleep(0)
 
 
-def _framed(data: bytes, answer: Answer) -> bytes:
-    """`data` as an event, with its comment and line ends."""
+def _framed(data: bytes, answer: Answer, name: str = "") -> bytes:
+    """`data` as an event, with its comment, its name and line ends."""
     comment = answer.comment_before_each
     before = b"" if comment is None else b": " + comment.encode() + answer.line_end * 2
+    if name:
+        before += b"event: " + name.encode() + answer.line_end
     return before + b"data: " + data + answer.line_end * 2
 
 
-def _events(answer: Answer, request: Body) -> Iterator[bytes]:
-    """The data of the events of a stream before `[DONE]`."""
+def _events(answer: Answer, request: Body) -> Iterator[Body]:
+    """The events of a stream of a chat before `[DONE]`."""
     options = request.get("stream_options") or {}
     told = bool(options.get("include_usage")) and answer.reports is not Reports.NEVER
     running = told and bool(options.get("continuous_usage_stats"))
@@ -261,10 +209,10 @@ def _events(answer: Answer, request: Body) -> Iterator[bytes]:
             event["usage"] = _usage(answer, count)
         elif told:
             event["usage"] = None
-        yield _json(event, answer)
+        yield event
     if told and answer.reports is not Reports.ALWAYS:
         event = _envelope(request, "chat.completion.chunk", [])
-        yield _json({**event, "usage": _usage(answer, choices[-1][1])}, answer)
+        yield {**event, "usage": _usage(answer, choices[-1][1])}
 
 
 def _choices(answer: Answer, request: Body) -> Iterator[tuple[Body, int]]:
@@ -325,10 +273,7 @@ def _usage(answer: Answer, completion: int) -> Body:
 
 def _words(answer: Answer, request: Body) -> tuple[tuple[str, ...], str]:
     """The words of one choice and why it ends."""
-    limit = request.get("max_completion_tokens") or request.get("max_tokens")
-    if limit is not None and limit < len(answer.words):
-        return answer.words[:limit], "length"
-    return answer.words, "stop"
+    return words_of(answer, request.get("max_completion_tokens") or request.get("max_tokens"))
 
 
 def _n(request: Body) -> int:
@@ -346,3 +291,14 @@ def error_of(status: int) -> bytes:
 def _json(value: Body, answer: Answer) -> bytes:
     separators = (", ", ": ") if answer.spaced else (",", ":")
     return json.dumps(value, separators=separators, ensure_ascii=False).encode()
+
+
+_CHAT = Wire(_completion, _events)
+_WIRES: Mapping[str, Wire] = {
+    "/completions": COMPLETIONS,
+    "/responses": RESPONSES,
+    "/embeddings": EMBEDDINGS,
+    "/moderations": MODERATIONS,
+    "/rerank": RERANK,
+}
+"""Path -> how it is answered; any other path is a chat."""

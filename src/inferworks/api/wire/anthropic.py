@@ -76,5 +76,9 @@ def decode_count(body: bytes, _content_type: bytes = b"") -> Asked:
 
 _FORWARDED = frozenset({b"anthropic-version", b"anthropic-beta"})
 
-MESSAGES = Form(Operation.MESSAGES, decode_messages, ANTHROPIC_ERRORS, _FORWARDED)
-COUNT_TOKENS = Form(Operation.COUNT_TOKENS, decode_count, ANTHROPIC_ERRORS, _FORWARDED)
+MESSAGES = Form(
+    Operation.MESSAGES, decode_messages, ANTHROPIC_ERRORS, _FORWARDED, request=MessagesRequest
+)
+COUNT_TOKENS = Form(
+    Operation.COUNT_TOKENS, decode_count, ANTHROPIC_ERRORS, _FORWARDED, request=CountRequest
+)

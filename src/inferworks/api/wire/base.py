@@ -45,3 +45,5 @@ class Form:
     errors: ErrorStyle
     forwarded: frozenset[bytes] = frozenset()
     """The client's headers that are part of the dialect and go upstream; no other header does."""
+    request: type[msgspec.Struct] | None = None
+    """What a JSON body is checked against, for the OpenAPI document; None where it is no JSON."""

@@ -33,6 +33,19 @@ class StreamOptions(msgspec.Struct):
     continuous_usage_stats: bool | None = None
     """vLLM's extension: usage in every event."""
 
+    @property
+    def wants_usage(self) -> bool:
+        """The client asked to see the usage at the end of the stream."""
+        return bool(self.include_usage)
+
+    @property
+    def wants_running_usage(self) -> bool:
+        """The client asked to see it in every event."""
+        return self.wants_usage and bool(self.continuous_usage_stats)
+
+
+_NO_OPTIONS = StreamOptions()
+
 
 class ChatRequest(msgspec.Struct, gc=False):
     """The parameters of `chat.completions` that we check, with OpenAI's bounds."""
@@ -62,22 +75,28 @@ _decode = msgspec.json.Decoder(ChatRequest).decode
 def decode_chat(body: bytes, _content_type: bytes = b"") -> Asked:
     """The request in `body`; CallError with OpenAI's status, code and parameter when it is wrong."""
     request = decode_json(body, _decode)
-    options = request.stream_options
-    if options is not None and not request.stream:
+    options = stream_options(request.stream, request.stream_options)
+    return Asked(
+        request.model,
+        stream=bool(request.stream),
+        wants_usage=options.wants_usage,
+        wants_running_usage=options.wants_running_usage,
+        end_user=request.user or "",
+        session=request.prompt_cache_key or "",
+    )
+
+
+def stream_options(stream: bool | None, options: StreamOptions | None) -> StreamOptions:
+    """The options of a stream; CallError 400 when there are any and no stream."""
+    if options is None:
+        return _NO_OPTIONS
+    if not stream:
         raise CallError(
             400,
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
             param="stream_options",
         )
-    wants_usage = bool(options and options.include_usage)
-    return Asked(
-        request.model,
-        stream=bool(request.stream),
-        wants_usage=wants_usage,
-        wants_running_usage=wants_usage and bool(options and options.continuous_usage_stats),
-        end_user=request.user or "",
-        session=request.prompt_cache_key or "",
-    )
+    return options
 
 
 CHAT = Form(
@@ -85,4 +104,5 @@ CHAT = Form(
     decode_chat,
     OPENAI_ERRORS,
     frozenset({b"openai-beta"}),
+    request=ChatRequest,
 )

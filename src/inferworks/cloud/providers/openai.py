@@ -20,6 +20,8 @@ from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
 from inferworks.cloud.readers.openai import ChatReader
+from inferworks.cloud.readers.responses import ResponsesReader
+from inferworks.cloud.readers.wholes import ModerationsReader, RerankReader, WholeReader
 from inferworks.http.client import HttpClient
 
 _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -59,6 +61,10 @@ def openai_operations(
     return {
         Operation.CHAT: Spoken("/chat/completions", chat_reader, write),
         Operation.COMPLETIONS: Spoken("/completions", chat_reader, write),
+        Operation.RESPONSES: Spoken("/responses", ResponsesReader, renamed),
+        Operation.EMBEDDINGS: Spoken("/embeddings", WholeReader, renamed),
+        Operation.MODERATIONS: Spoken("/moderations", ModerationsReader, renamed),
+        Operation.RERANK: Spoken("/rerank", RerankReader, renamed),
     }
 
 
@@ -67,7 +73,7 @@ def _writer(running_usage: bool) -> Callable[[Call, Offer], bytes]:
         name = offer.upstream_model
         if call.stream:
             return with_usage(call.body, running=running_usage, model=name)
-        return with_model(call.body, name) if name else call.body
+        return renamed(call, offer)
 
     return write
 
@@ -76,12 +82,18 @@ def _write_without_options(call: Call, offer: Offer) -> bytes:
     """The request for an upstream that knows no `stream_options`; untouched where nothing must change."""
     name = offer.upstream_model
     if b'"stream_options"' not in call.body:
-        return with_model(call.body, name) if name else call.body
+        return renamed(call, offer)
     fields = _read_fields(call.body)
     fields.pop("stream_options", None)
     if name:
         fields["model"] = msgspec.Raw(msgspec.json.encode(name))
     return msgspec.json.encode(fields)
+
+
+def renamed(call: Call, offer: Offer) -> bytes:
+    """The request with the name that the upstream has for the model; else the bytes that came."""
+    name = offer.upstream_model
+    return with_model(call.body, name) if name else call.body
 
 
 def with_model(body: bytes, model: str) -> bytes:

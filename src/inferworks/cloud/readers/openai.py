@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.readers.fitted import fitted
 from inferworks.errors import UpstreamError
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.usage import Tokens
@@ -31,11 +32,17 @@ class _PromptDetails(msgspec.Struct):
     cached_tokens: Count | None = 0
     cache_write_tokens: Count | None = 0
     audio_tokens: Count | None = 0
+    image_tokens: Count | None = 0
 
 
 class _CompletionDetails(msgspec.Struct):
     reasoning_tokens: Count | None = 0
     audio_tokens: Count | None = 0
+    image_tokens: Count | None = 0
+
+
+_NO_PROMPT_DETAILS = _PromptDetails()
+_NO_COMPLETION_DETAILS = _CompletionDetails()
 
 
 class Usage(msgspec.Struct):
@@ -115,11 +122,18 @@ def _told(body: _Body) -> Told | None:
 
 def tokens_of(usage: Usage) -> Tokens:
     """OpenAI's counts as ours: the details are parts of the totals in both."""
-    prompt = usage.prompt_tokens_details
-    completion = usage.completion_tokens_details
-    return Tokens(
-        input=usage.prompt_tokens,
-        output=usage.completion_tokens,
-        cache_read=(prompt.cached_tokens or 0) if prompt else 0,
-        reasoning=(completion.reasoning_tokens or 0) if completion else 0,
+    if usage.prompt_tokens_details is None and usage.completion_tokens_details is None:
+        return Tokens(usage.prompt_tokens, usage.completion_tokens)
+    prompt = usage.prompt_tokens_details or _NO_PROMPT_DETAILS
+    completion = usage.completion_tokens_details or _NO_COMPLETION_DETAILS
+    return fitted(
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        cache_read=prompt.cached_tokens or 0,
+        cache_write=prompt.cache_write_tokens or 0,
+        reasoning=completion.reasoning_tokens or 0,
+        input_audio=prompt.audio_tokens or 0,
+        output_audio=completion.audio_tokens or 0,
+        input_image=prompt.image_tokens or 0,
+        output_image=completion.image_tokens or 0,
     )

@@ -1,0 +1,81 @@
+"""OpenAI's completions, the older kind: what we read of a request.
+
+A prompt is a text, a list of texts, a list of tokens, or a list of such lists. As with chats, what goes
+upstream are the client's own bytes.
+
+Source: https://platform.openai.com/docs/api-reference/completions/create
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from inferworks.api.wire.base import Asked, Form
+from inferworks.api.wire.decoding import decode_json
+from inferworks.api.wire.openai_chat import StreamOptions, stream_options
+from inferworks.api.wire.openai_errors import OPENAI_ERRORS
+from inferworks.cloud.operation import Operation
+from inferworks.errors import CallError
+
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+
+
+class CompletionsRequest(msgspec.Struct, gc=False):
+    """The parameters of `completions` that we check, with OpenAI's bounds."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Meta(ge=0)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    best_of: Annotated[int, Meta(ge=1, le=20)] | None = None
+    echo: bool | None = None
+    logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None
+    suffix: str | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    seed: int | None = None
+    stop: (
+        Annotated[str, Meta(max_length=4096)]
+        | Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=4)]
+        | None
+    ) = None
+    user: Annotated[str, Meta(max_length=4096)] | None = None
+
+
+_decode = msgspec.json.Decoder(CompletionsRequest).decode
+
+
+def decode_completions(body: bytes, _content_type: bytes = b"") -> Asked:
+    """The request in `body`; CallError 400 when it is wrong."""
+    request = decode_json(body, _decode)
+    options = stream_options(request.stream, request.stream_options)
+    if request.best_of is not None:
+        _check_best_of(request, request.best_of)
+    return Asked(
+        request.model,
+        stream=bool(request.stream),
+        wants_usage=options.wants_usage,
+        wants_running_usage=options.wants_running_usage,
+        end_user=request.user or "",
+    )
+
+
+def _check_best_of(request: CompletionsRequest, best_of: int) -> None:
+    if best_of < (request.n or 1):
+        message = "Invalid 'best_of': it must be at least 'n'."
+        raise CallError(400, message, code="invalid_value", param="best_of")
+    if request.stream and best_of > 1:
+        message = "Invalid 'best_of': a stream has no best of several."
+        raise CallError(400, message, code="invalid_value", param="best_of")
+
+
+COMPLETIONS = Form(
+    Operation.COMPLETIONS, decode_completions, OPENAI_ERRORS, request=CompletionsRequest
+)

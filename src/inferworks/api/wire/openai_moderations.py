@@ -1,0 +1,37 @@
+"""OpenAI's moderations: what we read of a request.
+
+Source: https://platform.openai.com/docs/api-reference/moderations/create
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from inferworks.api.wire.base import Asked, Form
+from inferworks.api.wire.decoding import decode_json
+from inferworks.api.wire.openai_errors import OPENAI_ERRORS
+from inferworks.cloud.operation import Operation
+
+
+class ModerationsRequest(msgspec.Struct, gc=False):
+    """The parameters of `moderations` that we check."""
+
+    input: str | Annotated[list[str | dict[str, msgspec.Raw]], Meta(min_length=1)]
+    """A text, texts, or parts that are texts and images."""
+    model: Annotated[str, Meta(min_length=1, max_length=256)] = "omni-moderation-latest"
+
+
+_decode = msgspec.json.Decoder(ModerationsRequest).decode
+
+
+def decode_moderations(body: bytes, _content_type: bytes = b"") -> Asked:
+    """The request in `body`; CallError 400 when it is wrong."""
+    return Asked(decode_json(body, _decode).model)
+
+
+MODERATIONS = Form(
+    Operation.MODERATIONS, decode_moderations, OPENAI_ERRORS, request=ModerationsRequest
+)

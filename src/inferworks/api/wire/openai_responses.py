@@ -1,0 +1,101 @@
+"""OpenAI's responses: what we read of a request, and how a stream of theirs breaks off.
+
+Input items and tools pass unseen; there are dozens of kinds, and more every month. What is refused here is
+what cannot be metered: an answer made in the background is fetched later by its id, so its usage would
+never pass through the call that caused it.
+
+Sources: https://platform.openai.com/docs/api-reference/responses/create, https://www.openresponses.org
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from inferworks.api.wire.base import Asked, ErrorStyle, Form
+from inferworks.api.wire.decoding import decode_json
+from inferworks.api.wire.openai_errors import error_body
+from inferworks.cloud.operation import Operation
+from inferworks.errors import CallError
+
+Objects = list[dict[str, msgspec.Raw]]
+
+
+class ResponsesRequest(msgspec.Struct, gc=False):
+    """The parameters of `responses` that we check, with OpenAI's bounds."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    input: str | Objects | None = None
+    """A text or items; a stored prompt may do without."""
+    instructions: str | None = None
+    stream: bool | None = None
+    background: bool | None = None
+    store: bool | None = None
+    previous_response_id: str | None = None
+    max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    tools: Objects | None = None
+    parallel_tool_calls: bool | None = None
+    user: Annotated[str, Meta(max_length=4096)] | None = None
+    safety_identifier: Annotated[str, Meta(max_length=4096)] | None = None
+    prompt_cache_key: Annotated[str, Meta(max_length=4096)] | None = None
+
+
+_decode = msgspec.json.Decoder(ResponsesRequest).decode
+
+
+def decode_responses(body: bytes, _content_type: bytes = b"") -> Asked:
+    """The request in `body`; CallError 400 when it is wrong or cannot be metered."""
+    request = decode_json(body, _decode)
+    if request.background:
+        raise CallError(
+            400,
+            "'background' is not supported: what is fetched later cannot be metered. "
+            "Use 'stream' for long answers.",
+            code="unsupported_parameter",
+            param="background",
+        )
+    return Asked(
+        request.model,
+        stream=bool(request.stream),
+        wants_usage=True,  # it is in every stream of this dialect
+        end_user=request.safety_identifier or request.user or "",
+        session=request.prompt_cache_key or request.previous_response_id or "",
+    )
+
+
+def error_event(error: CallError) -> bytes:
+    """An error inside a stream that has begun; how many events came before it is not known here.
+
+    The fields are said twice: at the top, where the reference has them, and in `error`, where OpenAI's own
+    clients look to raise an exception.
+    """
+    fields = {
+        "type": "error",
+        "code": error.code,
+        "message": error.message,
+        "param": error.param,
+        "sequence_number": 0,
+        "error": {
+            "type": error.kind,
+            "code": error.code,
+            "message": error.message,
+            "param": error.param,
+        },
+    }
+    return b"event: error\ndata: " + msgspec.json.encode(fields) + b"\n\n"
+
+
+RESPONSES_ERRORS = ErrorStyle(error_body, error_event)
+
+RESPONSES = Form(
+    Operation.RESPONSES,
+    decode_responses,
+    RESPONSES_ERRORS,
+    frozenset({b"openai-beta"}),
+    request=ResponsesRequest,
+)

@@ -1,0 +1,39 @@
+"""Counts that an upstream told, made fit for the books: no part is more than what its whole leaves.
+
+The books divide a call into its parts and refuse one whose parts are more than the whole (theorem 4). An
+upstream that contradicts itself must not stop a period from being closed, so the total is believed, it
+being what everybody charges by, and a part gives way. What is a contradiction `Tokens.flaw` says.
+"""
+
+from __future__ import annotations
+
+from inferworks.meter.usage import Tokens
+
+
+def fitted(
+    input_tokens: int,
+    output_tokens: int,
+    *,
+    cache_read: int = 0,
+    cache_write: int = 0,
+    reasoning: int = 0,
+    input_audio: int = 0,
+    output_audio: int = 0,
+    input_image: int = 0,
+    output_image: int = 0,
+) -> Tokens:
+    """The counts as `Tokens`; parts are parts of `input_tokens` or `output_tokens`, none is negative."""
+    cache_read = min(cache_read, input_tokens)
+    input_audio = min(input_audio, input_tokens)
+    output_audio = min(output_audio, output_tokens)
+    return Tokens(
+        input_tokens,
+        output_tokens,
+        cache_read=cache_read,
+        reasoning=min(reasoning, output_tokens),
+        cache_write=min(cache_write, input_tokens - cache_read),
+        input_audio=input_audio,
+        output_audio=output_audio,
+        input_image=min(input_image, input_tokens - input_audio),
+        output_image=min(output_image, output_tokens - output_audio),
+    )

@@ -1,0 +1,186 @@
+"""What OpenAI's responses tell, whole or in typed events.
+
+A stream ends with `response.completed`, `response.incomplete` or `response.failed`; there is no `[DONE]`,
+and only that last event tells the usage, all of it. Cached tokens are part of the input in this dialect,
+reasoning of the output. A failed response is an answer too: it was worked on, says why, and is charged for.
+
+In between a stream tells nothing, yet what breaks off there has been paid for. So the output is counted
+along from what passes: a delta is a token at least, and a long one a token for every four bytes. Such a
+count is marked (`Told.is_estimate`) and gives way to the upstream's own.
+
+Tools that run at the upstream are charged by use: searches of the web as `tool_usage` counts them, or else
+as the output lists them (a page that is opened is no search), and images that were made.
+
+Source: https://platform.openai.com/docs/api-reference/responses-streaming
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.readers.fitted import fitted
+from inferworks.cloud.readers.openai import Count
+from inferworks.errors import UpstreamError
+from inferworks.http.sse import DONE, event_data
+from inferworks.meter.usage import NO_ITEMS, Items, Tokens
+
+_BYTES_PER_TOKEN = 4
+"""What a token of English text weighs, by rule of thumb."""
+_LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: Count | None = None
+
+
+_NO_INPUT_DETAILS = _InputDetails()
+_NO_OUTPUT_DETAILS = _OutputDetails()
+
+
+class Usage(msgspec.Struct):
+    """The `usage` object of a response."""
+
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+
+class _Searches(msgspec.Struct):
+    num_requests: Count | None = None
+
+
+class _ToolUsage(msgspec.Struct):
+    web_search: _Searches | None = None
+
+
+class _Item(msgspec.Struct):
+    type: str = ""
+    status: str | None = None
+    action: Any = None
+    """An object, or with some types a word."""
+
+    @property
+    def is_search(self) -> bool:
+        other = isinstance(self.action, dict) and self.action.get("type", "search") != "search"
+        return self.type == "web_search_call" and not other
+
+    @property
+    def is_image(self) -> bool:
+        return self.type == "image_generation_call" and self.status != "failed"
+
+
+class _Response(msgspec.Struct):
+    """What we read of a response; the rest passes unseen."""
+
+    object: str = ""
+    usage: Usage | None = None
+    service_tier: str | None = None
+    output: list[_Item] | None = None
+    tool_usage: _ToolUsage | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Event(msgspec.Struct):
+    """What we read of an event."""
+
+    type: str = ""
+    delta: Any = None
+    """Text in every event that is known today."""
+    response: _Response | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_read_response = msgspec.json.Decoder(_Response).decode
+_read_event = msgspec.json.Decoder(_Event).decode
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class ResponsesReader:
+    """Reads a response, whole or in events."""
+
+    def __init__(self, call: Call) -> None:
+        self._input = len(call.body) // _BYTES_PER_TOKEN
+        """Our own guess at the input, until it is told."""
+        self._seen = 0
+        """Tokens of output, by our own count."""
+
+    def whole(self, data: bytes) -> Chunk:
+        """A whole response, a failed one too."""
+        try:
+            response = _read_response(data)
+        except _UNREADABLE as error:
+            raise _unreadable(error) from error
+        if response.object != "response" and bytes(response.error) != b"null":
+            raise UpstreamError("the answer is an error", sent=True)
+        return Chunk(data, told(response), last=True)
+
+    def event(self, event: bytes) -> Chunk:
+        """One event; all of them pass."""
+        data = event_data(event)
+        if not data:
+            return Chunk(event)  # a comment
+        if data == DONE:
+            return Chunk(event, last=True)  # some upstreams end as a chat does
+        try:
+            body = _read_event(data)
+        except _UNREADABLE as error:
+            raise _unreadable(error) from error
+        if body.type == "error" or (not body.type and bytes(body.error) != b"null"):
+            raise UpstreamError("the answer broke off with an error", sent=True)
+        if body.type in _LAST:
+            used = None if body.response is None else told(body.response)
+            return Chunk(event, used, last=True)
+        return Chunk(event, self._counted_along(body.delta))
+
+    def _counted_along(self, delta: object) -> Told | None:
+        if not isinstance(delta, str) or not delta:
+            return None
+        self._seen += max(1, len(delta) // _BYTES_PER_TOKEN)
+        return Told(Tokens(self._input, self._seen), is_estimate=True)
+
+
+def _unreadable(error: Exception) -> UpstreamError:
+    return UpstreamError(f"the answer cannot be read: {error}", sent=True)
+
+
+def told(response: _Response) -> Told | None:
+    """OpenAI's counts as ours; None when there are none."""
+    if response.usage is None:
+        return None
+    return Told(tokens_of(response.usage), _items(response), response.service_tier or "")
+
+
+def tokens_of(usage: Usage) -> Tokens:
+    """OpenAI's counts as ours: the details are parts of the totals in both."""
+    read = usage.input_tokens_details or _NO_INPUT_DETAILS
+    written = usage.output_tokens_details or _NO_OUTPUT_DETAILS
+    return fitted(
+        usage.input_tokens,
+        usage.output_tokens,
+        cache_read=read.cached_tokens or 0,
+        cache_write=read.cache_write_tokens or 0,
+        reasoning=written.reasoning_tokens or 0,
+    )
+
+
+def _items(response: _Response) -> Items:
+    """Searches and images that were made on the way."""
+    output = response.output or []
+    images = sum(item.is_image for item in output)
+    searches = _told_searches(response.tool_usage)
+    if searches is None:
+        searches = sum(item.is_search for item in output)
+    return Items(images=images, searches=searches) if images or searches else NO_ITEMS
+
+
+def _told_searches(usage: _ToolUsage | None) -> int | None:
+    return usage.web_search.num_requests if usage and usage.web_search else None

@@ -1,0 +1,90 @@
+"""What a fake upstream is told to do with a request, and how an operation is written to the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import msgspec
+
+Body = dict[str, Any]
+
+
+class Fault(Enum):
+    """How an answer goes wrong, after as many events as `Answer.fault_after` says."""
+
+    NONE = auto()
+    HANG_BEFORE_HEADERS = auto()
+    """Nothing comes, not even a status."""
+    HANG = auto()
+    """Nothing more comes."""
+    RESET = auto()
+    """The connection breaks."""
+    CLOSE = auto()
+    """The body ends in order, without `[DONE]`."""
+    GARBAGE = auto()
+    """An event that is no JSON, then `[DONE]`."""
+    ERROR_EVENT = auto()
+    """An error object as an event (or, where there is no stream, as the body), and the end."""
+
+
+class Reports(Enum):
+    """What the upstream tells of its usage."""
+
+    AS_ASKED = auto()
+    """As documented: in a stream when asked, null in the events before; always in a whole body."""
+    NEVER = auto()
+    ZERO = auto()
+    """Explicit zeros."""
+    ALWAYS = auto()
+    """In a stream even when not asked, within the last event that has a choice."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the upstream does with one request."""
+
+    words: tuple[str, ...] = ("Hello", " there", ".")
+    """The answer, one token each; `max_tokens` of the request cuts it."""
+    prompt_tokens: int = 5
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    reports: Reports = Reports.AS_ASKED
+    status: int = 200
+    """A status of 400 or more is answered with OpenAI's error body."""
+    fault: Fault = Fault.NONE
+    fault_after: int = 0
+    """Events before the fault; of a whole body, any number above zero means half of it."""
+    comment_before_each: str | None = None
+    """A keep-alive comment before each event."""
+    line_end: bytes = b"\n"
+    piece_bytes: int | None = None
+    """The stream is written in pieces of this size, each by itself; None: event by event."""
+    spaced: bool = False
+    """JSON with a space after each comma and colon, as Python's `json` writes it."""
+    end_apart: bool = False
+    """The end of the HTTP body comes a moment after `[DONE]`."""
+    never_streams: bool = False
+    """Answers with a whole body, whatever was asked."""
+    event_s: float = 0.0
+    """Seconds before each event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How one operation is answered."""
+
+    whole: Callable[[Answer, Body], Body]
+    """The body of a whole answer to a request."""
+    events: Callable[[Answer, Body], Iterator[Body]] | None = None
+    """The events of a stream, each the JSON of its data; None where nothing is streamed."""
+    named: bool = False
+    """Each event has a line with its type, and there is no `[DONE]`."""
+
+
+def words_of(answer: Answer, limit: int | None) -> tuple[tuple[str, ...], str]:
+    """The words of one answer of at most `limit` tokens, and why it ends: `stop` or `length`."""
+    if limit is not None and limit < len(answer.words):
+        return answer.words[:limit], "length"
+    return answer.words, "stop"

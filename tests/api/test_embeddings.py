@@ -1,0 +1,107 @@
+"""`POST /v1/embeddings`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from inferworks.meter.usage import Confidence, Outcome, Tokens
+from inferworks.testing.door import open_gateway
+from inferworks.testing.providers import A_MODEL
+from inferworks.testing.upstream import Answer, Fault, Reports
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+PATH = "/v1/embeddings"
+
+
+@pytest.mark.parametrize(
+    ("given", "texts"),
+    [("one", 1), (["one", "two"], 2), ([9906, 1917], 1), ([[9906], [1917], [0]], 3)],
+)
+@pytest.mark.parametrize("encoding", ["float", "base64", None])
+def test_the_client_reads_embeddings(run: Run, given: Any, texts: int, encoding: Any) -> None:
+    """Each kind of input is embedded, in either encoding, and its tokens are input."""
+
+    async def main() -> None:
+        async with open_gateway() as (house, _):
+            async with AsyncOpenAI(base_url=house.url, api_key=house.secret) as client:
+                got = await client.embeddings.create(
+                    model=A_MODEL, input=given, encoding_format=encoding or openai.omit, user="u"
+                )
+            vectors = [row.embedding for row in got.data]
+            if encoding == "base64":
+                assert vectors == ["AACAPgAAAL8AAAA+"] * texts
+            else:
+                assert vectors == [[0.25, -0.5, 0.125]] * texts
+            (usage,) = await house.usages()
+            assert (usage.endpoint, usage.tokens) == ("embeddings", Tokens(5 * texts, 0))
+            assert (usage.confidence, usage.end_user) == (Confidence.REPORTED, "u")
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("change", "param", "code"),
+    [
+        ({"input": ""}, "input", "empty_string"),
+        ({"input": []}, "input", "empty_array"),
+        ({"input": {"text": "a"}}, "input", "invalid_type"),
+        ({"input": ["a"] * 2049}, "input", "array_above_max_length"),
+        ({"dimensions": 0}, "dimensions", "integer_below_min_value"),
+        ({"encoding_format": "hex"}, "encoding_format", "invalid_value"),
+    ],
+)
+def test_what_is_wrong_is_refused(run: Run, change: dict[str, Any], param: str, code: str) -> None:
+    """A mistake is told in OpenAI's words, before any upstream hears of it."""
+
+    async def main() -> None:
+        async with open_gateway() as (house, upstream):
+            async with AsyncOpenAI(base_url=house.url, api_key=house.secret) as client:
+                body = {"model": A_MODEL, "input": "a", **change}
+                with pytest.raises(openai.BadRequestError) as caught:
+                    await client.post("/embeddings", body=body, cast_to=object)
+            assert (caught.value.param, caught.value.code) == (param, code)
+            assert upstream.received == []
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("reports", "tokens", "confidence"),
+    [
+        (Reports.ZERO, Tokens(), Confidence.REPORTED),
+        (Reports.NEVER, Tokens(11, 16), Confidence.ESTIMATED),
+    ],
+)
+def test_zero_is_not_silence(
+    run: Run, reports: Reports, tokens: Tokens, confidence: Confidence
+) -> None:
+    """An explicit zero is taken as it is; silence is estimated, and says so."""
+
+    async def main() -> None:
+        body = b'{"model":"inferworks-tiny","input":"text"}  '
+        async with open_gateway(Answer(reports=reports)) as (house, _):
+            await house.ask("POST", PATH, body)
+            (usage,) = await house.usages()
+            assert usage.confidence is confidence
+            assert usage.tokens.input == tokens.input
+
+    run(main())
+
+
+@pytest.mark.parametrize("answer", [Answer(status=500), Answer(fault=Fault.ERROR_EVENT)])
+def test_an_upstream_that_fails(run: Run, answer: Answer) -> None:
+    """A failure is a 502 with one record and no charge."""
+
+    async def main() -> None:
+        async with open_gateway(answer) as (house, _):
+            got = await house.ask("POST", PATH, b'{"model":"inferworks-tiny","input":"a"}')
+            assert got.status == 502
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.tokens) == (Outcome.FAILED, Tokens())
+
+    run(main())
