@@ -1,0 +1,304 @@
+"""What goes over and comes back is what it was, and a stream makes sense wherever it is cut."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inferworks.cloud.call import Call
+from inferworks.cloud.operation import Operation
+from inferworks.cloud.translate.chat_to_messages import ChatToMessages
+from inferworks.cloud.translate.messages_to_chat import MessagesToChat
+from inferworks.errors import UpstreamError
+from inferworks.http.sse import event_data
+from inferworks.ids import CallId, ModelId
+
+TEXT = st.text(min_size=1, max_size=9)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=4,
+)
+OBJECTS = st.dictionaries(TEXT, VALUES, max_size=3)
+TEXT_BLOCK = TEXT.map(lambda text: {"type": "text", "text": text})
+CONTENT = TEXT | st.lists(TEXT_BLOCK, min_size=2, max_size=3)
+TOOL_USE = st.builds(
+    lambda key, name, given: {"type": "tool_use", "id": key, "name": name, "input": given},
+    TEXT, TEXT, OBJECTS,
+)  # fmt: skip
+TOOL_RESULT = st.builds(
+    lambda key, content: {"type": "tool_result", "tool_use_id": key, "content": content},
+    TEXT,
+    CONTENT,
+)
+SPOKEN = CONTENT.map(lambda content: [{"role": "user", "content": content}])
+CALLED = st.builds(
+    lambda text, uses, results: [
+        {"role": "assistant", "content": [text, *uses]},
+        {"role": "user", "content": results},
+    ],
+    TEXT_BLOCK, st.lists(TOOL_USE, min_size=1, max_size=3), st.lists(TOOL_RESULT, min_size=1, max_size=3),
+)  # fmt: skip
+ANSWERED = TEXT.map(lambda text: [{"role": "assistant", "content": text}])
+TURNS = st.lists(SPOKEN | CALLED | ANSWERED, max_size=4).map(
+    lambda runs: [t for run in runs for t in run]
+)
+TOOLS = st.lists(
+    st.builds(lambda name, words, schema: {"name": name, "description": words, "input_schema": schema},
+              TEXT, TEXT, OBJECTS), min_size=1, max_size=2)  # fmt: skip
+REQUESTS = st.fixed_dictionaries(
+    {
+        "model": TEXT,
+        "max_tokens": st.integers(1, 1 << 40),
+        "messages": st.builds(lambda turns, last: [*turns, *last], TURNS, SPOKEN),
+    },
+    optional={
+        "system": CONTENT,
+        "tools": TOOLS,
+        "stop_sequences": st.lists(TEXT, min_size=1, max_size=2),
+        "temperature": st.floats(0, 1),
+        "top_k": st.integers(0, 100),
+        "metadata": TEXT.map(lambda user: {"user_id": user}),
+    },
+)
+
+
+def messages_call(body: object, *, stream: bool = False) -> Call:
+    """A call of messages."""
+    data = json.dumps(body).encode()
+    return Call(CallId("c"), Operation.MESSAGES, ModelId("m"), stream, wants_usage=True, body=data)
+
+
+def without_results_joined(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results of tools that follow one another in one turn, as they come back."""
+    joined: list[dict[str, Any]] = []
+    for turn in turns:
+        if joined and is_results(turn) and is_results(joined[-1]):
+            joined[-1] = {**turn, "content": [*joined[-1]["content"], *turn["content"]]}
+        else:
+            joined.append(turn)
+    return joined
+
+
+def is_results(turn: dict[str, Any]) -> bool:
+    """Whether a turn is results of tools."""
+    return isinstance(turn["content"], list) and turn["content"][0]["type"] == "tool_result"
+
+
+@settings(deadline=None)
+@given(REQUESTS)
+def test_a_request_survives(request: dict[str, Any]) -> None:
+    """A message that goes by way of a chat to Anthropic asks for the same."""
+    chat = MessagesToChat().ask(messages_call(request))
+    back = json.loads(ChatToMessages().ask(chat).body)
+    wanted = {**request, "messages": without_results_joined(request["messages"])}
+    assert back == json.loads(json.dumps(wanted))
+
+
+ANSWER_BLOCKS = st.builds(
+    lambda texts, uses: [*texts, *uses],
+    st.lists(TEXT_BLOCK, max_size=1),
+    st.lists(TOOL_USE, max_size=3),
+)
+
+
+@settings(deadline=None)
+@given(
+    ANSWER_BLOCKS, st.integers(0, 99), st.integers(0, 99), st.integers(0, 99), st.integers(0, 99)
+)
+def test_an_answer_survives(
+    blocks: list[Any], fresh: int, read: int, written: int, output: int
+) -> None:
+    """A message that a chat client was given is the same to a client of messages, usage included."""
+    calls_tools = any(block["type"] == "tool_use" for block in blocks)
+    message = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": blocks,
+        "stop_reason": "tool_use" if calls_tools else "end_turn", "stop_sequence": None,
+        "usage": {
+            "input_tokens": fresh, "cache_read_input_tokens": read,
+            "cache_creation_input_tokens": written, "output_tokens": output,
+        },
+    }  # fmt: skip
+    call = messages_call({})
+    chat = ChatToMessages().answer(call, json.dumps(message).encode())
+    back = json.loads(MessagesToChat().answer(call, chat))
+    usage = json.loads(chat)["usage"]
+    assert usage["prompt_tokens"] == fresh + read + written
+    assert usage["prompt_tokens_details"]["cached_tokens"] == read
+    kept = ("id", "model", "content", "stop_reason")
+    assert {name: back[name] for name in kept} == {name: message[name] for name in kept}
+    assert back["usage"]["output_tokens"] == output
+    assert back["usage"]["cache_read_input_tokens"] == read
+
+
+# --- streams
+
+PIECES = st.lists(
+    st.tuples(st.just("text"), TEXT)
+    | st.tuples(st.just("thinking"), TEXT)
+    | st.tuples(st.just("tool"), OBJECTS.map(json.dumps)),
+    max_size=6,
+)
+
+
+def chat_events(pieces: list[tuple[str, str]], cut: int) -> list[bytes]:
+    """A chat's stream that says `pieces`, arguments of tools in chunks of `cut` characters."""
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    tools = 0
+    for kind, text in pieces:
+        if kind == "tool":
+            head = {
+                "id": f"t{tools}",
+                "type": "function",
+                "function": {"name": "f", "arguments": ""},
+            }
+            deltas.append({"tool_calls": [{"index": tools, **head}]})
+            for start in range(0, len(text), cut):
+                piece = {"index": tools, "function": {"arguments": text[start : start + cut]}}
+                deltas.append({"tool_calls": [piece]})
+            tools += 1
+        else:
+            deltas.append({"content" if kind == "text" else "reasoning_content": text})
+    events = [
+        {"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta}]} for delta in deltas
+    ]
+    end = [{"index": 0, "delta": {}, "finish_reason": "tool_calls" if tools else "stop"}]
+    events.append({"id": "c", "model": "m", "choices": end})
+    usage = {"prompt_tokens": 9, "completion_tokens": 5}
+    events.append({"id": "c", "model": "m", "choices": [], "usage": usage})
+    return [b"data: %b\n\n" % json.dumps(event).encode() for event in events] + [
+        b"data: [DONE]\n\n"
+    ]
+
+
+def split(data: bytes) -> list[bytes]:
+    """The events in `data`, with their endings."""
+    return [event + b"\n\n" for event in data.split(b"\n\n") if event]
+
+
+def accumulated(events: list[bytes]) -> tuple[list[dict[str, Any]], str | None, bool]:
+    """What a client makes of a message's events: blocks, stop reason, whole or not.
+
+    AssertionError where they break the grammar of a stream, at the first event that does: every beginning
+    of what it accepts is a beginning of a stream.
+    """
+    blocks: list[dict[str, Any]] = []
+    is_open, reason, whole = False, None, False
+    for number, event in enumerate(events):
+        data = msgspec.json.decode(event_data(event))
+        assert event.startswith(b"event: " + data["type"].encode() + b"\n")
+        assert not whole, "nothing follows the end"
+        assert (number == 0) == (data["type"] == "message_start")
+        match data["type"]:
+            case "content_block_start":
+                assert not is_open
+                assert data["index"] == len(blocks)
+                is_open = True
+                blocks.append({**data["content_block"], "said": ""})
+            case "content_block_delta":
+                assert is_open
+                assert data["index"] == len(blocks) - 1
+                blocks[-1]["said"] += next(v for k, v in data["delta"].items() if k != "type")
+            case "content_block_stop":
+                assert is_open
+                is_open = False
+            case "message_delta":
+                assert not is_open
+                reason = data["delta"]["stop_reason"]
+                assert data["usage"]["input_tokens"] == 9
+            case "message_stop":
+                assert reason
+                whole = True
+    return blocks, reason, whole
+
+
+@settings(deadline=None)
+@given(PIECES, st.integers(1, 9))
+def test_a_chats_stream_as_a_messages(pieces: list[tuple[str, str]], cut: int) -> None:
+    """However a stream is cut it is a beginning of a message's; whole, it says what the chat said."""
+    stream = MessagesToChat().stream(messages_call({}, stream=True))
+    *events, end = [stream.event(event) for event in chat_events(pieces, cut)]
+    assert not accumulated(split(b"".join(events)))[2]
+    blocks, reason, whole = accumulated(split(b"".join([*events, end])))
+    assert whole
+    tools = [text for kind, text in pieces if kind == "tool"]
+    assert [block["said"] for block in blocks if block["type"] == "tool_use"] == tools
+    for kind in ("text", "thinking"):
+        said = "".join(block["said"] for block in blocks if block["type"] == kind)
+        assert said == "".join(text for key, text in pieces if key == kind)
+    assert reason == ("tool_use" if tools else "end_turn")
+
+
+@settings(deadline=None)
+@given(PIECES, st.integers(1, 9))
+def test_a_stream_survives(pieces: list[tuple[str, str]], cut: int) -> None:
+    """A chat's stream that went by way of a message's says the same to a client of chats."""
+    call = messages_call({}, stream=True)
+    there, back = MessagesToChat().stream(call), ChatToMessages().stream(call)
+    chunks: list[dict[str, Any]] = []
+    for event in chat_events(pieces, cut):
+        for event_there in split(there.event(event)):
+            for event_back in split(back.event(event_there)):
+                assert not chunks or chunks[-1] != {"done": True}, "nothing follows the end"
+                data = event_data(event_back)
+                chunks.append({"done": True} if data == b"[DONE]" else msgspec.json.decode(data))
+    *chunks, usage, done = chunks
+    assert done == {"done": True}
+    assert (usage["choices"], usage["usage"]["prompt_tokens"]) == ([], 9)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    for kind, field in (("text", "content"), ("thinking", "reasoning_content")):
+        said = "".join(delta.get(field) or "" for delta in deltas)
+        assert said == "".join(text for key, text in pieces if key == kind)
+    calls: dict[int, str] = {}
+    for call_piece in (piece for delta in deltas for piece in delta.get("tool_calls", ())):
+        index = call_piece["index"]
+        calls[index] = calls.get(index, "") + call_piece["function"]["arguments"]
+    assert list(calls.values()) == [text for kind, text in pieces if kind == "tool"]
+
+
+def test_calls_of_tools_that_are_not_numbered() -> None:
+    """Some upstreams leave `index` out; a new id is a new call."""
+    stream = MessagesToChat().stream(messages_call({}, stream=True))
+    events: list[bytes] = []
+    for call in (
+        {"id": "a", "function": {"name": "f", "arguments": "{}"}},
+        {"id": "b", "function": {"name": "g", "arguments": "{"}},
+        {"function": {"arguments": "}"}},
+    ):
+        body = {"id": "c", "choices": [{"delta": {"tool_calls": [call]}}]}
+        events += split(stream.event(b"data: %b\n\n" % json.dumps(body).encode()))
+    blocks, _, _ = accumulated(events)
+    assert [(block["id"], block["said"]) for block in blocks] == [("a", "{}"), ("b", "{}")]
+
+
+def test_calls_of_tools_that_are_mixed_up() -> None:
+    """What a message's stream cannot say is the upstream's failure, not a wrong answer."""
+    stream = MessagesToChat().stream(messages_call({}, stream=True))
+    for index in (0, 1):
+        call = {"index": index, "id": str(index), "function": {"name": "f", "arguments": ""}}
+        body = {"id": "c", "choices": [{"delta": {"tool_calls": [call]}}]}
+        stream.event(b"data: %b\n\n" % json.dumps(body).encode())
+    late = b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"x"}}]}}]}\n\n'
+    with pytest.raises(UpstreamError, match="mixed up"):
+        stream.event(late)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60))
+def test_whatever_comes_is_translated_or_refused(data: bytes) -> None:
+    """No bytes of an upstream raise anything but an UpstreamError."""
+    call = messages_call({}, stream=True)
+    for stream in (MessagesToChat().stream(call), ChatToMessages().stream(call)):
+        try:
+            stream.event(b"data: %b\n\n" % data)
+        except UpstreamError as error:
+            assert error.sent  # noqa: PT017 both ends are fine
