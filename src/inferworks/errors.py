@@ -51,6 +51,7 @@ class CallError(InferworksError):
     """A call is refused or failed, in the caller's terms.
 
     `status` is the HTTP status; `kind`, `code` and `param` are the fields of OpenAI's error body.
+    `retry_after_s` is when to try again, where that is known.
     """
 
     def __init__(
@@ -61,9 +62,11 @@ class CallError(InferworksError):
         kind: str = "invalid_request_error",
         code: str | None = None,
         param: str | None = None,
+        retry_after_s: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after_s = retry_after_s
         self.message = message
         self.kind = kind
         self.code = code

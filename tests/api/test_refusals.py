@@ -406,7 +406,9 @@ def test_a_bug_of_ours_is_no_stack_trace(run: Run, caplog: pytest.LogCaptureFixt
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:
-            object.__setattr__(house.door, "load", SimpleNamespace(at=lambda _: 0))
+            object.__setattr__(
+                house.door, "router", SimpleNamespace(health=house.door.router.health)
+            )
             answer = await house.chat(GOOD)
             assert answer.status == 500
             assert error_of(answer)["message"] == "The server had an error; it has been logged."

@@ -1,104 +1,271 @@
-"""Routes, driven by hand: a list of verdicts in, the offers that were tried out."""
+"""Routes, driven by hand: a list of verdicts in, the steps that were asked for out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.offer import Load, Offer
-from inferworks.cloud.route import Route, Verdict, least_loaded
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.policy import RoutePolicy
+from inferworks.cloud.route import (
+    ELSEWHERE,
+    FINAL,
+    SERVED,
+    SLOW,
+    How,
+    Route,
+    Step,
+    Verdict,
+    attempts,
+)
 from inferworks.testing.providers import make_offer
 
-SERVED, FINAL, ELSEWHERE = Verdict.SERVED, Verdict.FINAL, Verdict.ELSEWHERE
+MS = 1_000_000
 
 
-def drive(route: Route, verdicts: Sequence[Verdict]) -> list[str]:
-    """The ids of the offers that `route` tries, told one verdict after another."""
-    tried: list[str] = []
-    try:
-        tried.append(next(route).id)
-        for verdict in verdicts:
-            tried.append(route.send(verdict).id)
-    except StopIteration:
-        pass
-    return tried
+@dataclass
+class Seen:
+    """A `Sight` that is a table: whatever is not in it is 0."""
+
+    now: int = 0
+    retry: dict[str, int] = field(default_factory=dict)
+    chance: float = 0.0
+
+    def now_ns(self) -> int:
+        """The clock."""
+        return self.now
+
+    def running(self, offer: Offer) -> int:
+        """Nothing runs."""
+        return 0
+
+    def first_byte_ns(self, offer: Offer) -> int:
+        """Nothing is known."""
+        return 0
+
+    def passes(self, offer: Offer) -> bool:
+        """Whether its breaker passes a call."""
+        return self.now >= self.retry_ns(offer)
+
+    def retry_ns(self, offer: Offer) -> int:
+        """When its breaker passes a call."""
+        return self.retry.get(offer.id, 0)
+
+    def random(self) -> float:
+        """The same number each time."""
+        return self.chance
 
 
-def offers(*names: str) -> list[Offer]:
+def offers(names: str) -> list[Offer]:
     """Offers of these ids."""
     return [make_offer(offer_id=name) for name in names]
 
 
+def drive(route: Route, verdicts: Sequence[Verdict]) -> list[Step]:
+    """The steps that `route` asks for, told one verdict after another."""
+    steps: list[Step] = []
+    try:
+        steps.append(next(route))
+        for verdict in verdicts:
+            steps.append(route.send(verdict))
+    except StopIteration:
+        pass
+    return steps
+
+
+def tried(steps: Sequence[Step]) -> str:
+    """The ids of the offers in `steps`, `.` for waiting on."""
+    return "".join("." if step.offer is None else step.offer.id for step in steps)
+
+
+def allowed() -> bool:
+    """A budget without end."""
+    return True
+
+
 @pytest.mark.parametrize(
-    ("running", "verdicts", "tried"),
+    ("verdicts", "expected"),
     [
-        ({}, [], "a"),
-        ({}, [SERVED, SERVED], "a"),
-        ({}, [FINAL, FINAL], "a"),
-        ({}, [ELSEWHERE], "ab"),
-        ({}, [ELSEWHERE, SERVED, SERVED], "ab"),
-        ({}, [ELSEWHERE, FINAL, FINAL], "ab"),
-        ({}, [ELSEWHERE, ELSEWHERE], "abc"),
-        ({}, [ELSEWHERE, ELSEWHERE, ELSEWHERE], "abc"),
-        ({"a": 1}, [ELSEWHERE, ELSEWHERE, ELSEWHERE], "bcd"),
-        ({"a": 2, "b": 1, "c": 3}, [ELSEWHERE, ELSEWHERE], "dba"),
-        ({"a": 1, "b": 1, "c": 1, "d": 1}, [ELSEWHERE], "ab"),
+        ([], "a"),
+        ([SERVED, SERVED], "a"),
+        ([FINAL, FINAL], "a"),
+        ([ELSEWHERE], "ab"),
+        ([ELSEWHERE, SERVED, SERVED], "ab"),
+        ([ELSEWHERE, FINAL, FINAL], "ab"),
+        ([ELSEWHERE, ELSEWHERE], "abc"),
+        ([ELSEWHERE, ELSEWHERE, ELSEWHERE], "abc"),
     ],
 )
-def test_what_is_tried(running: dict[str, int], verdicts: list[Verdict], tried: str) -> None:
-    """The least loaded comes first, ties by id; only a failure leads elsewhere, three times at most."""
-    route = least_loaded(offers("d", "b", "c", "a"), lambda offer: running.get(offer.id, 0))
-    assert drive(route, verdicts) == list(tried)
+@pytest.mark.parametrize("deadline_s", [None, 60.0])
+def test_what_is_tried(verdicts: list[Verdict], expected: str, deadline_s: float | None) -> None:
+    """Only a failure leads to the next offer, in their order, three times at most."""
+    policy = RoutePolicy(deadline_s=deadline_s)
+    assert tried(drive(attempts(offers("abcd"), policy, Seen(), 0), verdicts)) == expected
 
 
-def test_without_offers_nothing_is_tried() -> None:
-    """A model without a ready replica has an empty route."""
-    assert drive(least_loaded([], lambda offer: 0), [ELSEWHERE]) == []
+@pytest.mark.parametrize("deadline_s", [None, 60.0])
+def test_without_offers_nothing_is_tried(deadline_s: float | None) -> None:
+    """Without an offer a route is empty."""
+    policy = RoutePolicy(deadline_s=deadline_s)
+    assert drive(attempts([], policy, Seen(), 0), [ELSEWHERE]) == []
+
+
+def test_an_offer_that_opened_meanwhile_is_passed_over() -> None:
+    """Between two attempts of one call other calls may have found the next offer broken."""
+    sight = Seen(retry={"b": 1})
+    assert tried(drive(attempts(offers("abc"), RoutePolicy(), sight, 0), [ELSEWHERE])) == "ac"
+
+
+@pytest.mark.parametrize(
+    ("chance", "waits_ms"),
+    [(0.0, [0, 200, 400, 800]), (0.5, [0, 100, 200, 400]), (0.75, [0, 50, 100, 200])],
+)
+def test_the_same_offer_again_after_a_wait(chance: float, waits_ms: list[int]) -> None:
+    """Each further try waits twice as long, less what chance takes off."""
+    policy = RoutePolicy(attempts=4, tries_per_offer=4)
+    steps = drive(attempts(offers("a"), policy, Seen(chance=chance), 0), [ELSEWHERE] * 9)
+    assert [step.wait_ns for step in steps] == [wait * MS for wait in waits_ms]
+
+
+def test_all_others_come_before_an_offer_is_tried_again() -> None:
+    """A second round begins when every offer has failed once."""
+    policy = RoutePolicy(attempts=5, tries_per_offer=2)
+    steps = drive(attempts(offers("abc"), policy, Seen(), 0), [ELSEWHERE] * 9)
+    assert tried(steps) == "abcab"
+    assert [step.wait_ns > 0 for step in steps] == [False, False, False, True, True]
+
+
+def test_an_upstream_that_says_when_is_waited_for() -> None:
+    """`retry-after` is the least wait before the offer that said so; another's wait stays its own."""
+    policy = RoutePolicy(attempts=4, tries_per_offer=2)
+    later = Verdict(How.ELSEWHERE, 3000 * MS)
+    steps = drive(attempts(offers("ab"), policy, Seen(), 0), [later, ELSEWHERE, ELSEWHERE])
+    assert [(step.wait_ns // MS) for step in steps] == [0, 0, 3000, 200]
+
+
+@pytest.mark.parametrize(
+    ("policy", "retry_after_s", "expected"),
+    [
+        (RoutePolicy(tries_per_offer=2), 9, "aa"),
+        (RoutePolicy(tries_per_offer=2), 11, "a"),
+        (RoutePolicy(tries_per_offer=2, deadline_s=5.0), 4, "aa"),
+        (RoutePolicy(tries_per_offer=2, deadline_s=5.0), 6, "a"),
+    ],
+)
+def test_a_wait_that_is_too_long_is_not_made(
+    policy: RoutePolicy, retry_after_s: int, expected: str
+) -> None:
+    """Beyond ten seconds, or the deadline, a client is told rather than kept."""
+    verdict = Verdict(How.ELSEWHERE, retry_after_s * 1000 * MS)
+    assert tried(drive(attempts(offers("a"), policy, Seen(), 0), [verdict])) == expected
+
+
+def test_nothing_is_tried_after_the_deadline() -> None:
+    """The deadline counts from the call's arrival; each attempt is given what is left of it."""
+    sight = Seen(now=1000 * MS)
+    route = attempts(offers("abc"), RoutePolicy(deadline_s=2.0), sight, 0)
+    assert next(route).slow_after_ns == 1000 * MS
+    sight.now = 1800 * MS
+    assert route.send(ELSEWHERE).slow_after_ns == 200 * MS
+    sight.now = 2000 * MS
+    with pytest.raises(StopIteration):
+        route.send(ELSEWHERE)
+
+
+def test_a_slow_call_ends_at_its_deadline() -> None:
+    """Silence until the deadline ends the route, with the attempt still running."""
+    sight = Seen()
+    route = attempts(offers("ab"), RoutePolicy(deadline_s=2.0), sight, 0)
+    next(route)
+    sight.now = 2000 * MS
+    with pytest.raises(StopIteration):
+        route.send(SLOW)
+
+
+def hedging(
+    names: str = "abc", may_hedge: Callable[[], bool] = allowed, *, n: int = 3, tries: int = 1
+) -> Route:
+    """A route that hedges after 100 ms."""
+    policy = RoutePolicy(hedge_after_ms=100.0, attempts=n, tries_per_offer=tries)
+    return attempts(offers(names), policy, Seen(), 0, may_hedge)
+
+
+FAILED = {name: Verdict(How.ELSEWHERE, None, make_offer(offer_id=name)) for name in "abc"}
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([SERVED], "a"),
+        ([SLOW], "ab"),
+        ([SLOW, SERVED], "ab"),
+        ([SLOW, SLOW, SLOW], "ab.."),
+        ([SLOW, FAILED["a"], SERVED], "ab."),
+        ([SLOW, FAILED["b"], SERVED], "ab."),
+        ([SLOW, FAILED["b"], FAILED["a"]], "ab.c"),
+        ([SLOW, FAILED["a"], FAILED["b"], SLOW], "ab.c."),
+        ([ELSEWHERE, SLOW], "abc"),
+        ([ELSEWHERE, ELSEWHERE, SLOW], "abc."),
+    ],
+)
+def test_a_slow_call_is_hedged_once(verdicts: list[Verdict], expected: str) -> None:
+    """A second offer races the first; nobody else is tried while either of them runs."""
+    assert tried(drive(hedging(), verdicts)) == expected
+
+
+def test_a_hedge_needs_an_offer_a_budget_and_an_attempt() -> None:
+    """Without any of them a slow call is waited for, and a budget that is not needed is not spent."""
+    asked: list[str] = []
+
+    def refuse() -> bool:
+        asked.append("")
+        return False
+
+    assert tried(drive(hedging("a", refuse, tries=3), [SLOW])) == "a."
+    assert tried(drive(hedging("ab", refuse, n=1), [SLOW])) == "a."
+    assert asked == []
+    assert tried(drive(hedging("ab", refuse), [SLOW, SLOW])) == "a.."
+    assert len(asked) == 1
+
+
+def test_the_hedging_delay_is_given_to_the_driver() -> None:
+    """Before the hedge the delay, after it only what a deadline leaves."""
+    steps = drive(hedging(), [SLOW, SLOW])
+    assert [step.slow_after_ns for step in steps] == [100 * MS, None, None]
 
 
 @given(
-    st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(0, 3), max_size=6),
-    st.lists(st.sampled_from(Verdict), max_size=8),
+    st.lists(st.sampled_from([SERVED, FINAL, ELSEWHERE, SLOW]), max_size=12),
+    st.integers(0, 4),
     st.integers(1, 5),
+    st.integers(1, 3),
+    st.booleans(),
 )
-def test_a_route_is_short_and_never_repeats(
-    running: dict[str, int], verdicts: list[Verdict], attempts: int
+def test_every_route_keeps_its_bounds(
+    verdicts: list[Verdict], n_offers: int, n_attempts: int, tries: int, hedges: bool
 ) -> None:
-    """No offer is tried twice, nothing follows a served or final attempt, the bound holds."""
-    route = least_loaded(offers(*running), lambda offer: running[offer.id], attempts=attempts)
-    tried = drive(route, verdicts)
-    stopped = next((i for i, v in enumerate(verdicts) if v is not ELSEWHERE), len(verdicts))
-    assert len(tried) == len(set(tried))
-    assert len(tried) == min(len(running), attempts, stopped + 1)
-    assert [running[name] for name in tried] == sorted(running[name] for name in tried)
-
-
-def test_load_counts_what_is_running() -> None:
-    """Calls at an offer are counted while they run, and forgotten after an exception too."""
-    load = Load()
-    first, second = offers("a", "b")
-    with load.one_more(first), load.one_more(first), load.one_more(second):
-        assert (load.at(first), load.at(second)) == (2, 1)
-    with pytest.raises(RuntimeError), load.one_more(first):
-        raise RuntimeError
-    assert (load.at(first), load.at(second)) == (0, 0)
-
-
-@given(st.integers(0, 20))
-def test_spreading_keeps_the_load_even(arrivals: int) -> None:
-    """Calls that start one after another differ by one between two equal offers at most."""
-    load = Load()
-    both = offers("a", "b")
-    held = []
-    for _ in range(arrivals):
-        offer = next(least_loaded(both, load.at))
-        place = load.one_more(offer)
-        place.__enter__()
-        held.append(place)
-        assert abs(load.at(both[0]) - load.at(both[1])) <= 1
-    for place in held:
-        place.__exit__(None, None, None)
-    assert load.at(both[0]) == load.at(both[1]) == 0
+    """No more attempts than allowed, none twice as often, at most two at once, nothing after the end."""
+    policy = RoutePolicy(attempts=n_attempts, tries_per_offer=tries, hedge_after_ms=1.0)
+    route = attempts(offers("abcd"[:n_offers]), policy, Seen(), 0, allowed if hedges else None)
+    names, running, ended = [], 0, False
+    step = next(route, None)
+    for verdict in verdicts:
+        if step is None:
+            break
+        assert not ended, "nothing follows an answer"
+        if step.offer is not None:
+            names.append(step.offer.id)
+            running += 1
+        assert 1 <= running <= (2 if hedges else 1)
+        running -= verdict.how is How.ELSEWHERE
+        ended = verdict in (SERVED, FINAL)
+        try:
+            step = route.send(verdict)
+        except StopIteration:
+            step = None
+    assert len(names) <= n_attempts
+    assert all(names.count(name) <= tries for name in names)

@@ -13,10 +13,12 @@ import pytest
 
 from inferworks.clock import SystemClock
 from inferworks.cloud.call import Reply
-from inferworks.cloud.offer import Load, Offer
+from inferworks.cloud.health import Health
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.policy import RoutePolicy
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.stub import Script, StubProvider
-from inferworks.cloud.route import least_loaded
+from inferworks.cloud.router import Router
 from inferworks.cloud.serve import serve
 from inferworks.errors import CallError
 from inferworks.meter.journal import Journal
@@ -45,16 +47,18 @@ class World:
     store: MemoryStore
     providers: dict[str, StubProvider]
     offers: list[Offer]
-    load: Load = field(default_factory=Load)
+    policy: RoutePolicy = field(default_factory=RoutePolicy)
+    health: Health = field(default_factory=lambda: Health(SystemClock()))
 
     @asynccontextmanager
     async def served(self, call_id: str = "call_1") -> AsyncIterator[tuple[Reply, OpenCall]]:
         """Serve one call and enter with its reply."""
         providers: dict[str, Provider] = dict(self.providers)
         async with self.meter.open(make_opened(call_id=call_id)) as tally:
-            route = least_loaded(self.offers, self.load.at)
             call = make_call(call_id=call_id)
-            async with serve(call, route, providers, self.load, tally) as reply:
+            router = Router(self.health, lambda _: self.policy)
+            route = router.route(call, self.offers, self.health.now_ns())
+            async with serve(call, route, providers, self.health, tally) as reply:
                 yield reply, tally
 
     def tried(self) -> dict[str, int]:
@@ -63,7 +67,7 @@ class World:
 
     def idle(self) -> bool:
         """Whether no call is counted at any offer."""
-        return not any(self.load.at(offer) for offer in self.offers)
+        return not any(self.health.running(offer) for offer in self.offers)
 
     async def usages(self, journal: Journal) -> list[Usage]:
         """What is on record."""

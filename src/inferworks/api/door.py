@@ -9,8 +9,9 @@ from typing import Protocol
 from inferworks.accounts.keyring import KeyRing
 from inferworks.api.admit import Gate
 from inferworks.clock import Clock
-from inferworks.cloud.offer import Load, Offer
+from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
+from inferworks.cloud.router import Router
 from inferworks.http.server import Exchange
 from inferworks.ids import ModelId
 from inferworks.meter.journal import Journal
@@ -43,7 +44,7 @@ class Door:
     journal: Journal
     catalogue: Catalogue
     providers: Mapping[str, Provider]
-    load: Load
+    router: Router
     clock: Clock
 
 

@@ -42,5 +42,6 @@ def refusal(status: int, message: str) -> tuple[bytes, bytes]:
 async def answer_error(exchange: Exchange, error: CallError, style: ErrorStyle) -> None:
     """Answer with `error`, unless an answer has begun."""
     if not exchange.started:
-        headers = [(b"retry-after", b"1")] if error.status in {429, 503} else []
+        wait = b"%d" % (error.retry_after_s or 1)
+        headers = [(b"retry-after", wait)] if error.status in {429, 503} else []
         await exchange.respond(error.status, style.body(error), headers=headers)

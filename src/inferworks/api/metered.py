@@ -22,7 +22,6 @@ from inferworks.api.door import Door, Endpoint
 from inferworks.api.wire.base import Asked, Form
 from inferworks.cloud.call import Call, Chunk, Reply, Told
 from inferworks.cloud.offer import Offer
-from inferworks.cloud.route import least_loaded
 from inferworks.cloud.serve import serve
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange
@@ -78,9 +77,10 @@ class _Serving:
     async def run(self, offers: list[Offer]) -> None:
         """Have one of `offers` answer, and deliver it."""
         door, tally = self._door, self._tally
-        route = least_loaded(offers, door.load.at)
+        router, call = door.router, self._call
         try:
-            async with serve(self._call, route, door.providers, door.load, tally) as reply:
+            route = router.route(call, offers, tally.opened.opened_ns)
+            async with serve(call, route, door.providers, router.health, tally) as reply:
                 await self._deliver(reply)
         except CallError as error:
             await tally.close(Outcome.FAILED, error.status, error.code)

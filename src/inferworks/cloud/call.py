@@ -68,3 +68,5 @@ class Reply:
     first: Chunk
     rest: AsyncIterator[Chunk]
     """The chunks after the first, up to and including the last. UpstreamError when it breaks off."""
+    retry_after_ns: int | None = None
+    """In how long a refusal wants to be asked again, where it says so."""

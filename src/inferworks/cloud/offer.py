@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import msgspec
 
 from inferworks.http.client import Origin
@@ -54,25 +50,3 @@ class Offer(msgspec.Struct, frozen=True):
     """What to do here when a client leaves its stream: `cancel`, `drain` or `estimate`."""
     rates: Rates | None = None
     """What its tokens cost us: a list price, or our own replica's rate. None when unknown."""
-
-
-class Load:
-    """How many calls are running at each offer."""
-
-    def __init__(self) -> None:
-        self._running: Counter[OfferId] = Counter()
-
-    def at(self, offer: Offer) -> int:
-        """Calls running at `offer`."""
-        return self._running[offer.id]
-
-    @contextmanager
-    def one_more(self, offer: Offer) -> Iterator[None]:
-        """Count a call at `offer` while the block runs."""
-        self._running[offer.id] += 1
-        try:
-            yield
-        finally:
-            self._running[offer.id] -= 1
-            if not self._running[offer.id]:
-                del self._running[offer.id]

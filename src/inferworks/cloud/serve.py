@@ -4,104 +4,132 @@
 tries again only before the first byte: from then on the answer is the client's, and a second attempt
 would be a second answer. Every attempt is a leg in the call's tally, so what failed and may have cost
 is on record beside what succeeded.
+
+Most calls are one attempt after the other in the call's own task. Only where the route wants to be told
+that nothing has begun in a given time (to hedge, or to keep a deadline) does a `Race` take over.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 
+from inferworks.cloud.attempt import Attempt, failure_of, told
 from inferworks.cloud.call import Call, Reply
-from inferworks.cloud.offer import Load, Offer
+from inferworks.cloud.health import Health
+from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
-from inferworks.cloud.route import Route, Verdict
-from inferworks.errors import CallError, UpstreamError
+from inferworks.cloud.race import Race, Racer
+from inferworks.cloud.route import How, Route, Step, Verdict
+from inferworks.errors import CallError
 from inferworks.meter.tally import OpenCall
-from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome
-
-_PASSING_TROUBLE = frozenset({408, 429})
-_OUR_FAULT = frozenset({401, 402, 403, 404, 407})
-"""Statuses of an upstream that are about our configuration or our account there, never about the
-caller's request; a redirection is another."""
+from inferworks.units import NS_PER_SECOND
 
 _log = logging.getLogger("inferworks.serve")
 
 
-@asynccontextmanager
-async def serve(
-    call: Call, route: Route, providers: Mapping[str, Provider], load: Load, tally: OpenCall
-) -> AsyncIterator[Reply]:
+def serve(
+    call: Call, route: Route, providers: Mapping[str, Provider], health: Health, tally: OpenCall
+) -> AbstractAsyncContextManager[Reply]:
     """Enter with the first answer that begins; CallError when no offer could serve `call`."""
-    failure = CallError(
-        503, f"no replica of {call.model} is ready", kind="server_error", code="no_replica"
-    )
-    offer = next(route, None)
-    while offer is not None:
-        async with AsyncExitStack() as attempt:
-            attempt.enter_context(load.one_more(offer))
-            seller = offer.seller or offer.provider
-            tally.leg_started(offer.id, seller, offer.replica, offer.region, offer.chip)
-            reply = await _begin(attempt, providers[offer.provider].send(offer, call))
-            verdict = _judge(reply)
-            if verdict is not Verdict.ELSEWHERE and isinstance(reply, Reply):
-                yield reply
-                return
-            failure = _failure(reply)
-            _log.warning("call %s: %s %s", call.id, offer.id, _told(reply))
-            status = reply.status if isinstance(reply, Reply) else 0
-            tally.leg_ended(Outcome.FAILED, status, NO_TOKENS, _confidence(reply))
-        offer = _next(route, verdict)
-    raise failure
+    return _Serving(call, route, providers, health, tally)
 
 
-async def _begin(
-    attempt: AsyncExitStack, sending: AbstractAsyncContextManager[Reply]
-) -> Reply | UpstreamError:
-    try:
-        return await attempt.enter_async_context(sending)
-    except UpstreamError as error:
-        return error
+class _Serving(AbstractAsyncContextManager[Reply]):
+    """One call being served. A class and not a generator: it is on the way of every call."""
+
+    __slots__ = (
+        "_call", "_failure", "_health", "_providers", "_retry_after_ns", "_route", "_tally", "_won",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        call: Call,
+        route: Route,
+        providers: Mapping[str, Provider],
+        health: Health,
+        tally: OpenCall,
+    ) -> None:
+        self._call = call
+        self._route = route
+        self._providers = providers
+        self._health = health
+        self._tally = tally
+        self._won: Attempt | Racer | None = None
+        self._failure: CallError | None = None
+        self._retry_after_ns: int | None = None
+
+    async def __aenter__(self) -> Reply:
+        step = next(self._route, None)
+        while step is not None and step.slow_after_ns is None:
+            if step.wait_ns:
+                await self._health.clock.sleep(step.wait_ns / NS_PER_SECOND)
+            assert step.offer is not None, "a route waits only for what runs"
+            attempt = self._start(step.offer)
+            await attempt.begin()
+            verdict = attempt.judge(self._health.clock.now_ns())
+            if verdict.how is not How.ELSEWHERE:
+                self._won = attempt
+                return _reply(attempt)
+            self._failed(attempt, verdict)
+            await attempt.leave()
+            step = _next(self._route, verdict)
+        if step is not None:
+            return await self._race(step)
+        raise self._given_up()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(self._won, Attempt):
+            await self._won.leave(exc)
+        elif self._won is not None:
+            await self._won.release(exc)
+
+    async def _race(self, step: Step) -> Reply:
+        race = Race(self._route, self._health, self._start, self._failed)
+        self._won = await race.run(step)
+        if self._won is not None:
+            return _reply(self._won.attempt)
+        if race.timed_out:
+            raise CallError(504, "The model's server did not begin to answer in time.",
+                            kind="server_error", code="upstream_timeout")  # fmt: skip
+        raise self._given_up()
+
+    def _start(self, offer: Offer, beside: bool = False) -> Attempt:
+        provider, standing = self._providers[offer.provider], self._health.of(offer)
+        return Attempt(self._call, offer, provider, standing, self._tally, beside=beside)
+
+    def _failed(self, attempt: Attempt, verdict: Verdict) -> None:
+        """Put a failed attempt on record, and remember it as the failure of the call so far."""
+        again_ns = verdict.retry_after_ns
+        if again_ns is not None:
+            soonest_ns = self._retry_after_ns
+            self._retry_after_ns = again_ns if soonest_ns is None else min(again_ns, soonest_ns)
+        self._failure = failure_of(attempt.answer, self._retry_after_ns)
+        _log.warning("call %s: %s %s", self._call.id, attempt.offer.id, told(attempt.answer))
+        attempt.failed()
+
+    def _given_up(self) -> CallError:
+        return self._failure or CallError(
+            503,
+            f"no replica of {self._call.model} is ready",
+            kind="server_error",
+            code="no_replica",
+        )
 
 
-def _judge(reply: Reply | UpstreamError) -> Verdict:
-    """What an attempt's beginning means for the next."""
-    if isinstance(reply, UpstreamError):
-        return Verdict.ELSEWHERE
-    if reply.status < 300:
-        return Verdict.SERVED
-    about_the_call = 400 <= reply.status < 500
-    if not about_the_call or reply.status in _PASSING_TROUBLE | _OUR_FAULT:
-        return Verdict.ELSEWHERE
-    return Verdict.FINAL
+def _reply(attempt: Attempt) -> Reply:
+    assert isinstance(attempt.answer, Reply), "only an answer serves"
+    return attempt.answer
 
 
-def _failure(reply: Reply | UpstreamError) -> CallError:
-    """A failed attempt in the caller's terms; where it ran and what it said is for our log alone."""
-    if isinstance(reply, UpstreamError):
-        return CallError(502, "The model's server could not be reached or broke off before it answered.",
-                         kind="server_error", code="upstream_unreachable")  # fmt: skip
-    if reply.status in _PASSING_TROUBLE:
-        return CallError(429, "The model's server is at its limit; try again later.",
-                         kind="rate_limit_error", code="upstream_busy")  # fmt: skip
-    return CallError(502, "The model's server failed before it answered.",
-                     kind="server_error", code="upstream_failed")  # fmt: skip
-
-
-def _told(reply: Reply | UpstreamError) -> str:
-    """A failed attempt in the log's terms."""
-    if isinstance(reply, Reply):
-        return f"answered with status {reply.status}"
-    return f"failed: {reply}"
-
-
-def _confidence(reply: Reply | UpstreamError) -> Confidence:
-    """An attempt that never reached its upstream cost nothing; otherwise zero is a guess."""
-    untouched = isinstance(reply, UpstreamError) and not reply.sent
-    return Confidence.COUNTED if untouched else Confidence.ESTIMATED
-
-
-def _next(route: Route, verdict: Verdict) -> Offer | None:
+def _next(route: Route, verdict: Verdict) -> Step | None:
     try:
         return route.send(verdict)
     except StopIteration:

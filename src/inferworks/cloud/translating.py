@@ -95,7 +95,7 @@ def _whole(reply: Reply, back: Sequence[tuple[Translation, Call]]) -> Reply:
         else:
             data = translation.answer(before, data)
     first = msgspec.structs.replace(reply.first, data=data)
-    return Reply(reply.status, b"application/json", first, reply.rest)
+    return Reply(reply.status, b"application/json", first, reply.rest, reply.retry_after_ns)
 
 
 def ways(spoken: Set[Operation], translations: Sequence[Translation]) -> Mapping[Operation, Way]:

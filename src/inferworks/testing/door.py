@@ -29,9 +29,12 @@ from inferworks.api.door import Door
 from inferworks.api.errors import refusal
 from inferworks.clock import SystemClock
 from inferworks.cloud.credentials.key import NoCredential
-from inferworks.cloud.offer import Load, Offer
+from inferworks.cloud.health import Health
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.policy import RoutePolicy
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.router import Router
 from inferworks.errors import JournalError
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import HttpServer, Limits
@@ -194,8 +197,10 @@ async def open_door(
     store: MemoryStore | None = None,
     calls_at_once: int = 1000,
     limits: Limits | None = None,
+    policy: RoutePolicy | None = None,
 ) -> AsyncIterator[House]:
     """A gateway whose `A_MODEL` is offered by each of `providers`, in this order, at `origin`."""
+    clock = SystemClock()
     store = store or MemoryStore()
     journal = Journal(store)
     journal.start()
@@ -208,12 +213,12 @@ async def open_door(
     door = Door(
         keyring=KeyRing(accounts),
         gate=Gate(calls_at_once),
-        meter=Meter(journal, SystemClock(), checkpoint_s=0.01),
+        meter=Meter(journal, clock, checkpoint_s=0.01),
         journal=journal,
         catalogue=catalogue,
         providers={provider.name: provider for provider in providers},
-        load=Load(),
-        clock=SystemClock(),
+        router=Router(Health(clock), lambda _: policy or RoutePolicy()),
+        clock=clock,
     )
     failures: list[BaseException] = []
     server = HttpServer(
@@ -280,7 +285,8 @@ def _accounts() -> tuple[StubAccounts, str]:
 
 def _check_nothing_is_left(door: Door, store: MemoryStore, offers: Sequence[Offer]) -> None:
     assert door.gate.running == 0, "a call still holds a place"
-    assert not any(door.load.at(offer) for offer in offers), "a call is still counted at its offer"
+    health = door.router.health
+    assert not any(map(health.running, offers)), "a call is still counted at its offer"
     if not store.broken:
         with store.reads() as reads:
             assert list(reads.opened_unclosed()) == [], "an opened call has no Usage"

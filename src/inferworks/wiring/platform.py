@@ -33,9 +33,11 @@ from inferworks.cloud.backends.base import ReplicaSpec
 from inferworks.cloud.backends.process import ProcessBackend
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.fleet import Fleet
-from inferworks.cloud.offer import Load
+from inferworks.cloud.health import Health
+from inferworks.cloud.policy import BreakerPolicy
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.router import Router
 from inferworks.config import Config, Lake
 from inferworks.errors import ConfigError
 from inferworks.folder import DataFolder
@@ -107,23 +109,31 @@ async def open_platform(
         keyring = KeyRing(accounts)
         gate = Gate(config.gateway.max_calls)
         meter = Meter(journal, clock, checkpoint_s=config.meter.checkpoint_s)
-        load = Load()
+        health = Health(clock, _breaker(config))
 
         def door(catalogue: Catalogue, providers: Mapping[str, Provider]) -> Door:
-            return Door(keyring, gate, meter, journal, catalogue, providers, load, clock)
+            router = Router(health, catalogue.policy)
+            return Door(keyring, gate, meter, journal, catalogue, providers, router, clock)
 
         service = house.enter_context(Service(plan, fleet, _own_provider(client), door))
         port = await house.enter_async_context(_listening(config, service, door_socket))
         await house.enter_async_context(_every(_KEYRING_REFRESH_S, keyring.refresh))
 
         async def apply(changed: Config) -> None:
+            breaker = _breaker(changed)
             service.put(_said(await planned.plan(changed)))
+            health.use(breaker)
 
         _said(plan)
         reload = await house.enter_async_context(reloading(source, config, apply))
         url = f"http://{_authority(config.gateway.host, port)}/v1"
         folder.tell(url)
         yield Platform(url, service.door.catalogue.models(), folder, first_key, reload)
+
+
+def _breaker(config: Config) -> BreakerPolicy:
+    """When an offer is left alone; ConfigError when it makes no sense."""
+    return BreakerPolicy(**msgspec.structs.asdict(config.breaker))
 
 
 class Planner:

@@ -20,6 +20,7 @@ from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.readers.base import Reader, ReaderOf
+from inferworks.cloud.retry_after import retry_after_ns
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient, Response
 from inferworks.http.sse import EventSplitter
@@ -79,7 +80,8 @@ class PassingProvider:
             reader = spoken.reader(call)
             if response.status >= 300 or not call.stream:
                 whole = await self._whole(response, reader)
-                yield Reply(response.status, content_type, whole, Nothing())
+                again_ns = retry_after_ns(response.headers) if response.status >= 300 else None
+                yield Reply(response.status, content_type, whole, Nothing(), again_ns)
                 return
             if not content_type.lower().startswith(_STREAM):
                 raise UpstreamError("it was asked for a stream and sent something else", sent=True)

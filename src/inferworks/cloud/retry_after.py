@@ -1,0 +1,47 @@
+"""When a refusing upstream wants to be asked again, as its headers say.
+
+`retry-after` is a number of seconds or a date (RFC 9110, 10.2.3); `retry-after-ms` is what OpenAI and Azure
+send beside it, and is finer. A date is counted from the answer's own `date`, so that it does not matter how
+our clock is set. What cannot be read is as good as not said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from inferworks.units import NS_PER_SECOND
+
+_NUMBER = re.compile(rb"\d{1,9}(?:\.\d{1,9})?")
+_LONGEST_NS = 3600 * NS_PER_SECOND
+"""An upstream that wants an hour is asked again after it at the latest: limits are raised meanwhile."""
+
+
+def retry_after_ns(headers: Mapping[bytes, bytes]) -> int | None:
+    """Nanoseconds until the upstream wants the next request, an hour at most; None when it says nothing."""
+    seconds = _seconds(headers)
+    return None if seconds is None else min(round(seconds * NS_PER_SECOND), _LONGEST_NS)
+
+
+def _seconds(headers: Mapping[bytes, bytes]) -> float | None:
+    milliseconds = headers.get(b"retry-after-ms", b"").strip()
+    if _NUMBER.fullmatch(milliseconds):
+        return float(milliseconds) / 1000
+    said = headers.get(b"retry-after", b"").strip()
+    if _NUMBER.fullmatch(said):
+        return float(said)
+    return _seconds_until(said, headers.get(b"date", b""))
+
+
+def _seconds_until(then: bytes, now: bytes) -> float | None:
+    """Seconds between two dates of HTTP, 0 when `then` is past; None when either is no date."""
+    try:
+        until = _date(then) - _date(now)
+    except ValueError:
+        return None
+    return max(0.0, until)
+
+
+def _date(text: bytes) -> float:
+    return parsedate_to_datetime(text.decode("latin-1")).timestamp()

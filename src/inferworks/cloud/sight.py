@@ -1,0 +1,83 @@
+"""What a routing strategy may see: of the offers through `Sight`, of the call through `CallFacts`.
+
+Strategies decide by nothing else, so a table of values, a simulation and a running gateway are the same
+to them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from inferworks.cloud.call import Call
+from inferworks.cloud.offer import Offer, Rates
+
+_BYTES_PER_TOKEN = 4
+"""What a token of English text weighs, by rule of thumb: an estimate to compare by, never to charge by."""
+_LIMIT = re.compile(rb'(?<!\\)"max_(?:completion_|output_)?tokens"\s*:\s*(\d{1,9})')
+_PROMPT = re.compile(rb'(?<!\\)"(?:messages|system|tools|prompt|input|instructions)"\s*:')
+
+
+class Sight(Protocol):
+    """How the offers stand at this moment. Reading changes nothing but the row of random numbers."""
+
+    def now_ns(self) -> int:
+        """The clock, in nanoseconds."""
+        ...
+
+    def running(self, offer: Offer) -> int:
+        """Calls running at `offer`."""
+        ...
+
+    def first_byte_ns(self, offer: Offer) -> int:
+        """Moving average of its time to first byte; 0 while nothing is known of it."""
+        ...
+
+    def passes(self, offer: Offer) -> bool:
+        """Whether its breaker lets a call pass now."""
+        ...
+
+    def retry_ns(self, offer: Offer) -> int:
+        """When its breaker lets the next call pass; in the past where it does so already."""
+        ...
+
+    def random(self) -> float:
+        """The next number of a seeded row, from 0 to below 1."""
+        ...
+
+
+class CallFacts:
+    """What a strategy may ask of a call. Reading the body is put off until one asks."""
+
+    __slots__ = ("_call", "price")
+
+    def __init__(self, call: Call, price: Rates | None = None) -> None:
+        self._call = call
+        self.price = price
+        """What the customer pays for it; None when unknown."""
+
+    @property
+    def session(self) -> bytes:
+        """What the calls of one conversation share; empty for none."""
+        return self._call.session
+
+    @property
+    def prompt_bytes(self) -> int:
+        """Size of the request."""
+        return len(self._call.body)
+
+    def input_tokens(self) -> int:
+        """An estimate of the prompt's tokens."""
+        return len(self._call.body) // _BYTES_PER_TOKEN
+
+    def output_tokens(self, otherwise: int) -> int:
+        """The most tokens that the request allows for its answer; `otherwise` where it sets no limit."""
+        found = _LIMIT.search(self._call.body)
+        return otherwise if found is None else int(found[1])
+
+    def prefix(self, n_bytes: int) -> bytes:
+        """The first `n_bytes` of the prompt: from where it begins in the body, or else of the body."""
+        body = self._call.body
+        found = _PROMPT.search(body)
+        start = 0 if found is None else found.start()
+        return body[start : start + n_bytes]
