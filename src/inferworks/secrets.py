@@ -111,7 +111,7 @@ def _from_keyring(reference: SecretReference) -> str:
         keyring = importlib.import_module("keyring")
     except ModuleNotFoundError:
         raise ConfigError(
-            f"{reference} needs the package keyring; pip install keyring, or use env: or file:"
+            f"{reference} needs the package keyring: pip install 'inferworks[keyring]'"
         ) from None
     try:
         value = keyring.get_password(service, name)

@@ -13,6 +13,9 @@ from inferworks.errors import UserError
 COMMANDS = {
     "up": "inferworks.cli.up:up",
     "status": "inferworks.cli.status:status",
+    "config": "inferworks.cli.config:config",
+    "providers": "inferworks.cli.providers:providers",
+    "models": "inferworks.cli.models:models",
     "keys": "inferworks.cli.keys:keys",
     "customers": "inferworks.cli.customers:customers",
     "prices": "inferworks.cli.prices:prices",

@@ -10,7 +10,8 @@ reload      a changed file -> the next plan
 discover    engines on this machine's usual ports
 """
 
+from inferworks.wiring.planner import Planner
 from inferworks.wiring.platform import Platform, open_platform
 from inferworks.wiring.reload import ConfigSource
 
-__all__ = ["ConfigSource", "Platform", "open_platform"]
+__all__ = ["ConfigSource", "Planner", "Platform", "open_platform"]

@@ -11,6 +11,8 @@ from inferworks.cloud.providers.anthropic import anthropic_provider
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.providers.passing import PassingProvider, Profile
+from inferworks.cloud.translate.table import TRANSLATIONS
+from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import ConfigError
 from inferworks.http.client import HttpClient
 from inferworks.wiring.upstreams import Account
@@ -29,8 +31,13 @@ def check_driver(account: Account) -> None:
 
 
 def open_provider(client: HttpClient, account: Account) -> Provider:
-    """What speaks to `account` over `client`."""
-    return DRIVERS[account.row.driver](client, account)
+    """What speaks to `account` over `client`, in its own words and in those that can be translated."""
+    return translated(DRIVERS[account.row.driver](client, account))
+
+
+def translated(provider: Provider) -> Provider:
+    """`provider`, and what translations make of it."""
+    return TranslatingProvider(provider, TRANSLATIONS)
 
 
 def _openai(client: HttpClient, account: Account) -> Provider:
@@ -41,19 +48,19 @@ def _openai(client: HttpClient, account: Account) -> Provider:
         {operation: how for operation, how in spoken.items() if operation in row.operations},
         between_bytes_s=account.timeouts.between_bytes_s,
     )
-    return PassingProvider(client, profile, _credential(account))
+    return PassingProvider(client, profile, credential_of(account))
 
 
 def _anthropic(client: HttpClient, account: Account) -> Provider:
     return anthropic_provider(
         client,
-        _credential(account),
+        credential_of(account),
         name=account.name,
         between_bytes_s=account.timeouts.between_bytes_s,
     )
 
 
-def _credential(account: Account) -> Credential:
+def credential_of(account: Account) -> Credential:
     """The key in the header that its row names."""
     if account.secret is None:
         return NoCredential()

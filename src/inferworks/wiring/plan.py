@@ -30,6 +30,7 @@ from inferworks.money import PICO
 from inferworks.wiring.drivers import check_driver
 from inferworks.wiring.upstreams import Account, account_of, is_exposed
 
+EMBEDDED_MODEL = ModelId("inferworks-tiny")
 OWN = "inferworks"
 """The provider that speaks to our own replicas, and their name in `offers`."""
 _FALLBACK_STEP = 1_000_000

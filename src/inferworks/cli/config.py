@@ -1,0 +1,170 @@
+"""`inferworks config`: check it, show it, bring one along from elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from inferworks.cli.config_litellm import read_litellm
+from inferworks.cli.config_text import config_toml
+from inferworks.cli.options import Command, json_option, read_config
+from inferworks.cli.show import print_json, print_table
+from inferworks.config import FILE_NAME
+from inferworks.errors import UserError
+from inferworks.folder import DataFolder
+from inferworks.http.client import HttpClient
+from inferworks.wiring import Planner
+from inferworks.wiring.plan import Plan
+from inferworks.wiring.probe import Probed, probe
+
+
+def _file_option(command: Command) -> Command:
+    return click.option(
+        "--file", "--config", "config_path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Configuration file.  [default: inferworks.toml, if there]",
+    )(command)  # fmt: skip
+
+
+@click.group()
+def config() -> None:
+    """Check the configuration, show it, import one."""
+
+
+@config.command()
+@_file_option
+@click.option("--probe", "wants_probe", is_flag=True, help="Ask each upstream for its models.")
+@json_option
+def check(config_path: Path | None, wants_probe: bool, as_json: bool) -> None:
+    """Check the whole configuration as a start would, and find its keys without showing them.
+
+    The exit status is 1 when an upstream that is probed does not answer well.
+
+    \b
+    Examples:
+      inferworks config check
+      inferworks config check --file production.toml --probe
+    """
+    plan = _plan(config_path)
+    probed = asyncio.run(_probe(plan)) if wants_probe else []
+    if as_json:
+        print_json(_report(plan, probed))
+    else:
+        _print(plan, probed, str(config_path or FILE_NAME))
+    if any(not result.ok for result in probed):
+        sys.exit(1)
+
+
+@config.command()
+@_file_option
+@json_option
+def show(config_path: Path | None, as_json: bool) -> None:
+    """Show the configuration that holds: the file, what the environment sets, and the defaults.
+
+    Of a key it shows where it is kept.
+
+    \b
+    Examples:
+      inferworks config show
+      INFERWORKS_GATEWAY_PORT=9000 inferworks config show --json
+    """
+    held = read_config(config_path)
+    if as_json:
+        print_json(held)
+    else:
+        click.echo(config_toml(held, everything=True), nl=False)
+
+
+@config.group("import")
+def import_config() -> None:
+    """Make an inferworks.toml from another program's configuration."""
+
+
+@import_config.command()
+@click.argument("source", metavar="CONFIG.YAML", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Write it there, where nothing is yet.  [default: standard output]",
+)  # fmt: skip
+def litellm(source: Path, out: Path | None) -> None:
+    """Make an inferworks.toml from a LiteLLM proxy's config.yaml.
+
+    Models, addresses, references to keys, weights, regions, prices, fallbacks, retries and time limits
+    are taken over. Every setting without a counterpart is named, on standard error. A key that stands
+    in the file itself is not copied.
+
+    \b
+    Examples:
+      inferworks config import litellm config.yaml
+      inferworks config import litellm config.yaml --out inferworks.toml
+    """
+    made = read_litellm(source, os.environ)
+    text = f"# Made from LiteLLM's {source.name}\n\n{config_toml(made.config)}"
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        _write(out, text)
+        click.echo(f"{out}: {len(made.config.upstream)} upstreams, {len(made.config.model)} models")
+    for note in made.notes:
+        click.echo(note, err=True)
+
+
+def _plan(config_path: Path | None) -> Plan:
+    held = read_config(config_path)
+    planner = Planner(os.environ, DataFolder(Path(held.data.folder)))
+    return planner.plan_offline(held, dt.datetime.now(dt.UTC).date())
+
+
+async def _probe(plan: Plan) -> Sequence[Probed]:
+    with closing(HttpClient()) as client:
+        return await asyncio.gather(*(probe(client, account, plan) for account in plan.accounts))
+
+
+def _report(plan: Plan, probed: Sequence[Probed]) -> dict[str, Any]:
+    return {
+        "upstreams": [
+            {
+                "name": account.name,
+                "provider": account.row.id,
+                "url": account.origin.url,
+                "key": str(account.secret.reference) if account.secret else None,
+            }
+            for account in plan.accounts
+        ],
+        "models": sorted(plan.places),
+        "warnings": list(plan.warnings),
+        "probed": msgspec.to_builtins(probed),
+    }
+
+
+def _print(plan: Plan, probed: Sequence[Probed], name: str) -> None:
+    keys = sum(account.secret is not None for account in plan.accounts)
+    click.echo(
+        f"{name} is good: {len(plan.accounts)} upstreams, {len(plan.places)} models, {keys} keys found"
+    )
+    for warning in plan.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if probed:
+        rows = [
+            (result.upstream, "ok" if result.ok else "failed", result.what) for result in probed
+        ]
+        print_table(("UPSTREAM", "STATE", "WHAT IT SAID"), rows)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UserError(f"{path} is there already; name another file with --out") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,213 @@
+"""A LiteLLM proxy's `config.yaml` as one of ours.
+
+Problem. Its file lists deployments (`model_list`): a public name, a model written `provider/name`, and
+the account's parameters repeated in each; several deployments of one name are balanced. Ours lists
+accounts, each with its models, and routes by model.
+
+Decision. Each deployment becomes an upstream with one model, and upstreams that are the same but for
+their models become one. What routes (`router_settings`) is written to every model, for theirs holds for
+all. Each setting is either taken over or named in the notes: none is dropped in silence, and what is
+taken over in another sense says so. A key that stands in the file is not copied; the note says which
+variable to set.
+
+Source: https://docs.litellm.ai/docs/proxy/config_settings and litellm/types/router.py, November 2026.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from inferworks.cli.config_litellm_parts import Notes, Table, upstream_of
+from inferworks.config import Breaker, Config, Gateway, Model, Renamed, Upstream
+from inferworks.errors import UserError
+
+_STRATEGIES = {
+    "simple-shuffle": "weighted", "least-busy": "least_loaded", "latency-based-routing": "fastest",
+    "cost-based-routing": "cheapest", "usage-based-routing": "least_loaded",
+    "usage-based-routing-v2": "least_loaded", "priority": "fallback",
+}  # fmt: skip
+_SECTIONS = frozenset({
+    "model_list", "router_settings", "litellm_settings", "general_settings", "environment_variables",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of a file."""
+
+    config: Config
+    notes: tuple[str, ...]
+    """One line for each setting that has no counterpart, or not quite the same."""
+
+
+def read_litellm(path: Path, environment: Mapping[str, str]) -> Imported:
+    """Read the file at `path`; UserError when it cannot be. Addresses in it may name the environment."""
+    try:
+        yaml = importlib.import_module("yaml")
+    except ModuleNotFoundError:
+        raise UserError(
+            "reading YAML needs the package pyyaml: pip install 'inferworks[migrate]'"
+        ) from None
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("model_list"), list):
+        raise UserError(f"{path} has no model_list; is it the configuration of a LiteLLM proxy?")
+    return import_litellm(document, environment)
+
+
+def import_litellm(document: Mapping[str, Any], environment: Mapping[str, str]) -> Imported:
+    """The configuration that a decoded file becomes."""
+    notes = Notes()
+    router = Table("router_settings", document, notes)
+    module = Table("litellm_settings", document, notes)
+    general = Table("general_settings", document, notes)
+    max_calls = general.number("max_parallel_requests")
+    drafts = [upstream_of(entry, environment, max_calls, notes) for entry in document["model_list"]]
+    upstreams = _named(_gathered(draft for draft in drafts if draft is not None))
+    made = Config(
+        gateway=_gateway(general),
+        breaker=_breaker(router, module),
+        upstream=tuple(upstreams),
+        model=tuple(_models(upstreams, router, module, notes)),
+    )
+    if general.take("master_key") is not None:
+        notes.add("general_settings.master_key", "make keys with: inferworks keys create")
+    for name in document.get("environment_variables") or {}:
+        notes.add(f"environment_variables.{name}", "set it where the platform is started")
+    for table in (router, module, general):
+        table.rest()
+    for section in sorted(document.keys() - _SECTIONS):
+        notes.add(section)
+    return Imported(made, notes.lines())
+
+
+def _gathered(drafts: Iterable[Upstream]) -> Sequence[Upstream]:
+    """`drafts`, those of one account in one."""
+    accounts: list[Upstream] = []
+    for draft in drafts:
+        (model,) = draft.models
+        for number, account in enumerate(accounts):
+            same = msgspec.structs.replace(account, models=draft.models) == draft
+            if same and _name(model) not in map(_name, account.models):
+                accounts[number] = msgspec.structs.replace(account, models=(*account.models, model))
+                break
+        else:
+            accounts.append(draft)
+    return accounts
+
+
+def _named(accounts: Iterable[Upstream]) -> Sequence[Upstream]:
+    """`accounts`, each with a name of its own: that of its provider, and a number from the second on."""
+    named: list[Upstream] = []
+    for account in accounts:
+        before = sum(other.provider == account.provider for other in named)
+        name = f"{account.provider}-{before + 1}" if before else account.provider
+        named.append(msgspec.structs.replace(account, name=name))
+    return named
+
+
+def _name(model: str | Renamed) -> str:
+    return model if isinstance(model, str) else model.name
+
+
+def _gateway(general: Table) -> Gateway:
+    max_calls = general.number("global_max_parallel_requests")
+    return Gateway(max_calls=int(max_calls)) if max_calls else Gateway()
+
+
+def _breaker(router: Table, module: Table) -> Breaker:
+    fails, cool_down = router.number("allowed_fails"), router.number("cooldown_time")
+    fails = module.number("allowed_fails") if fails is None else fails
+    cool_down = module.number("cooldown_time") if cool_down is None else cool_down
+    breaker = Breaker()
+    if fails is not None:
+        breaker = msgspec.structs.replace(breaker, failures_in_row=int(fails) + 1)
+        router.note("allowed_fails", "failures in a row here, failures in a minute there")
+    if cool_down:
+        longest_s = max(breaker.longest_cool_down_s, float(cool_down))
+        breaker = msgspec.structs.replace(
+            breaker, cool_down_s=float(cool_down), longest_cool_down_s=longest_s
+        )
+    return breaker
+
+
+def _models(
+    upstreams: Sequence[Upstream], router: Table, module: Table, notes: Notes
+) -> Iterator[Model]:
+    """A table for each model that is routed, and for each other name of one."""
+    offers: dict[str, list[str]] = {}
+    for upstream in upstreams:
+        for name in map(_name, upstream.models):
+            offers.setdefault(name, []).append(f"{upstream.name}/{name}")
+    routed = _routed(router, module)
+    fallbacks = _fallbacks(router, module, offers, notes)
+    for name, named in offers.items():
+        model = msgspec.structs.replace(routed, name=name, fallbacks=fallbacks.get(name, ()))
+        if len(named) > 1 or model != Model(name=name, strategy="weighted"):
+            yield model
+    for alias, target in (router.take("model_group_alias") or {}).items():
+        group = target.get("model") if isinstance(target, dict) else target
+        if group in offers:
+            behind = fallbacks.get(group, ())
+            yield msgspec.structs.replace(
+                routed, name=alias, offers=tuple(offers[group]), fallbacks=behind
+            )
+        else:
+            notes.add(f"router_settings.model_group_alias.{alias}", f"there is no model {group}")
+
+
+def _routed(router: Table, module: Table) -> Model:
+    """What holds for every model."""
+    strategy = router.text("routing_strategy") or "simple-shuffle"
+    if strategy not in _STRATEGIES:
+        router.note("routing_strategy", f"{strategy} has no counterpart; weighted is written")
+    model = Model(name="every", strategy=_STRATEGIES.get(strategy, "weighted"))
+    retries = _first(router.number("num_retries"), module.number("num_retries"))
+    if retries is not None:
+        tries = max(1, min(100, int(retries) + 1))
+        model = msgspec.structs.replace(model, attempts=tries, tries_per_offer=tries)
+    deadline = _first(router.number("timeout"), module.number("request_timeout"))
+    if deadline:
+        model = msgspec.structs.replace(model, deadline_s=float(deadline))
+        router.note("timeout", "taken as the time in which an answer must have begun")
+    pause = router.number("retry_after")
+    if pause:
+        model = msgspec.structs.replace(model, backoff_ms=float(pause * 1000))
+    return model
+
+
+def _first(*numbers: Decimal | None) -> Decimal | None:
+    return next((number for number in numbers if number is not None), None)
+
+
+def _fallbacks(
+    router: Table, module: Table, known: Iterable[str], notes: Notes
+) -> Mapping[str, tuple[str, ...]]:
+    """The fallbacks of each model, as far as they are models here."""
+    names = set(known)
+    usual = [*(router.take("default_fallbacks") or ()), *(module.take("default_fallbacks") or ())]
+    found: dict[str, list[str]] = {name: list(usual) for name in names} if usual else {}
+    for entry in [*(router.take("fallbacks") or ()), *(module.take("fallbacks") or ())]:
+        for name, behind in entry.items():
+            found[name] = list(behind)
+    for name in sorted(found.keys() - names):
+        notes.add(f"fallbacks.{name}", "there is no such model")
+    for name, behind in found.items():
+        for other in behind:
+            if other not in names:
+                notes.add(f"fallbacks.{name}", f"there is no model {other}")
+    return {
+        name: tuple(dict.fromkeys(b for b in found[name] if b in names and b != name))
+        for name in found.keys() & names
+    }

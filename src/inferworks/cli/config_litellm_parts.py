@@ -1,0 +1,214 @@
+"""One deployment of a LiteLLM file as an upstream, and how its tables are read without losing anything."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from typing import Any
+
+from inferworks.catalog.providers import OPENAI_COMPATIBLE, ProviderRow, provider_catalog
+from inferworks.config import Renamed, Upstream
+from inferworks.http.client import Origin
+
+_PROVIDERS = {
+    "text-completion-openai": "openai", "custom_openai": OPENAI_COMPATIBLE,
+    "openai_like": OPENAI_COMPATIBLE, "litellm_proxy": OPENAI_COMPATIBLE,
+    "azure_ai": OPENAI_COMPATIBLE, "vertex_ai": "vertex", "bedrock_converse": "bedrock",
+    "together_ai": "together", "fireworks_ai": "fireworks", "nvidia_nim": "nvidia",
+    "cohere_chat": "cohere", "hosted_vllm": "vllm", "ollama_chat": "ollama",
+    "llamafile": "llama-cpp", "jina_ai": "jina", "dashscope": "alibaba", "friendliai": "friendli",
+    "featherless_ai": "featherless", "vercel_ai_gateway": "vercel",
+}  # fmt: skip
+"""Its names of providers that are not ours."""
+
+_BARE = re.compile(
+    r"(gpt-|chatgpt|o\d|text-embedding-|dall-e|whisper|tts-|omni-moderation)|(claude)"
+)
+"""Models that it lets stand without a provider: OpenAI's, and Anthropic's."""
+
+_IN_ENVIRONMENT = "os.environ/"
+_NOWHERE = "https://set-this.invalid"
+"""What is written for an address that is not known."""
+
+
+class Notes:
+    """What to tell of, each setting once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], int] = {}
+
+    def add(self, setting: str, why: str = "no counterpart") -> None:
+        """Tell of `setting`."""
+        self._found[setting, why] = self._found.get((setting, why), 0) + 1
+
+    def lines(self) -> tuple[str, ...]:
+        """What was told, in order."""
+        return tuple(
+            f"{setting}: {why}{f' ({count} times)' if count > 1 else ''}"
+            for (setting, why), count in self._found.items()
+        )
+
+
+class Table:
+    """A table of the file, from which each setting is taken once; what is left has no counterpart."""
+
+    def __init__(self, name: str, document: Mapping[str, Any], notes: Notes) -> None:
+        given = document.get(name)
+        self._name = name
+        self._left = dict(given) if isinstance(given, dict) else {}
+        self._notes = notes
+
+    def take(self, name: str) -> Any:
+        """The setting, or None."""
+        return self._left.pop(name, None)
+
+    def text(self, name: str) -> str:
+        """The setting as text; empty when it is not there."""
+        value = self.take(name)
+        return "" if value is None else str(value)
+
+    def number(self, name: str) -> Decimal | None:
+        """The setting as a number; None, with a note, when it is something else."""
+        value = self.take(name)
+        if value is None:
+            return None
+        try:
+            return Decimal(str(value))
+        except InvalidOperation:
+            self.note(name, "not a number; set it by hand")
+            return None
+
+    def note(self, name: str, why: str) -> None:
+        """Tell of a setting that was taken."""
+        self._notes.add(f"{self._name}.{name}", why)
+
+    def rest(self) -> None:
+        """Tell of every setting that nobody took."""
+        for name, value in self._left.items():
+            if value is not None:
+                self._notes.add(f"{self._name}.{name}")
+
+
+def upstream_of(
+    entry: Mapping[str, Any],
+    environment: Mapping[str, str],
+    max_calls: Decimal | None,
+    notes: Notes,
+) -> Upstream | None:
+    """The upstream of one entry of `model_list`, with its one model; None, with a note, if it has none."""
+    name = str(entry.get("model_name") or "")
+    params = Table("litellm_params", entry, notes)
+    info = Table("model_info", entry, notes)
+    base = _address(params, environment)
+    found = _provider(params, base)
+    if found is None or not name or "*" in name:
+        notes.add(f"model_list.{name}", "left out: name each model, with its provider")
+        return None
+    row, model = found
+    upstream = Upstream(
+        name=row.id,
+        provider=row.id,
+        models=(model if model == name else Renamed(name=name, upstream=model),),
+        url=_url(row, base),
+        key=_key(row, params),
+        region=_any(params, "region_name", "aws_region_name", "vertex_location"),
+        project=_any(params, "vertex_project"),
+        priority=int(params.number("order") or 0),
+        weight=_weight(params),
+        max_calls=int(params.number("max_parallel_requests") or max_calls or 0),
+        first_byte_s=float(params.number("timeout") or 300),
+        input_price=_price("input_cost_per_token", params, info),
+        output_price=_price("output_cost_per_token", params, info),
+    )
+    if params.take("api_version") is not None:
+        params.note("api_version", "not needed: Azure's v1 API has none")
+    info.take("id")
+    params.rest()
+    info.rest()
+    return upstream
+
+
+@cache
+def _rows() -> Mapping[str, ProviderRow]:
+    return {row.id: row for row in provider_catalog().rows(dt.date.max)}
+
+
+def _provider(params: Table, base: str) -> tuple[ProviderRow, str] | None:
+    """The row of a deployment, and its model there; None when they cannot be told."""
+    written, given = params.text("model"), params.text("custom_llm_provider")
+    prefix, _, model = written.partition("/")
+    if given:
+        prefix, model = given, written.removeprefix(f"{given}/")
+    bare = _BARE.match(written)
+    if bare and not model:
+        prefix, model = "anthropic" if bare.group(2) else "openai", written
+    row = _rows().get(_PROVIDERS.get(prefix, prefix.replace("_", "-")))
+    if row is not None and row.id == "openai" and base and "api.openai.com" not in base:
+        row = _rows()[OPENAI_COMPATIBLE]  # somebody else who speaks like it
+    if row is None and base and model:
+        row = _rows()[OPENAI_COMPATIBLE]
+        params.note("model", f"{prefix} is no provider here; taken to speak OpenAI's dialect")
+    return None if row is None or not model else (row, model)
+
+
+def _address(params: Table, environment: Mapping[str, str]) -> str:
+    """Where a deployment says it is; empty when it does not say."""
+    base = _any(params, "api_base", "base_url")
+    if not base.startswith(_IN_ENVIRONMENT):
+        return base
+    variable = base.removeprefix(_IN_ENVIRONMENT)
+    if variable not in environment:
+        params.note("api_base", f"{variable} is not set here; write its address to url")
+    return environment.get(variable, _NOWHERE)
+
+
+def _url(row: ProviderRow, base: str) -> str:
+    """`base` as our address, which has the path of the API in it; empty when it is the row's own."""
+    url = base.rstrip("/")
+    if url and row.url and Origin.parse(url).base_path == "":
+        path = "/" + row.url.partition("://")[2].partition("/")[2]
+        url += path if "{" not in path else ""
+    if not url and row.id == OPENAI_COMPATIBLE:
+        return _NOWHERE
+    return "" if url == row.url else url
+
+
+def _key(row: ProviderRow, params: Table) -> str:
+    """Where the key is kept; one that stands in the file is not copied."""
+    key = params.text("api_key")
+    if key.startswith(_IN_ENVIRONMENT):
+        return f"env:{key.removeprefix(_IN_ENVIRONMENT)}"
+    if not key or row.auth == "none":
+        return ""
+    variable = row.key_variable or f"{row.id.upper().replace('-', '_')}_API_KEY"
+    params.note("api_key", f"not copied: put the key into the variable {variable}")
+    return f"env:{variable}"
+
+
+def _weight(params: Table) -> float:
+    """Its share: what it is given, else its requests or tokens a minute, as LiteLLM has it."""
+    given = {name: params.number(name) for name in ("weight", "rpm", "tpm")}
+    for name in ("rpm", "tpm"):
+        if given[name] is not None:
+            used = given["weight"] is None
+            params.note(name, "a weight here, not a limit" if used else "no counterpart")
+    return float(given["weight"] or given["rpm"] or given["tpm"] or 1)
+
+
+def _price(name: str, *tables: Table) -> str:
+    """A price per token as one for a million, exact to the picounit of a token."""
+    prices = [table.number(name) for table in tables]
+    price = next((price for price in prices if price is not None), None)
+    if price is None:
+        return ""
+    million = (price * 10**6).quantize(Decimal("0.000001"))
+    return f"{million.normalize():f}"
+
+
+def _any(table: Table, *names: str) -> str:
+    """The first of these settings that is there; all of them are taken."""
+    values = [table.text(name) for name in names]
+    return next((value for value in values if value), "")

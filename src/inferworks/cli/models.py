@@ -1,0 +1,139 @@
+"""`inferworks models`: what is served under which name, and which engines are here."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inferworks.catalog.providers import provider_catalog
+from inferworks.cli.config_text import upstreams_toml
+from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.show import print_json, print_table
+from inferworks.cloud.offer import Rates
+from inferworks.cloud.policy import RoutePolicy
+from inferworks.config import Config
+from inferworks.folder import DataFolder
+from inferworks.ids import ModelId
+from inferworks.wiring import Planner
+from inferworks.wiring.discover import Found, discover
+from inferworks.wiring.plan import OWN, Own, Place, Plan
+
+
+@click.group()
+def models() -> None:
+    """Models: what is served, and what could be."""
+
+
+@models.command("list")
+@config_option
+@data_option
+@json_option
+def list_models(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
+    """List each model with its offers, by the configuration. Prices are US dollars per million tokens.
+
+    \b
+    Examples:
+      inferworks models list
+      inferworks models list --config production.toml --json
+    """
+    config = read_config(config_path, data_path)
+    planner = Planner(os.environ, DataFolder(Path(config.data.folder)))
+    plan = planner.plan_offline(config, dt.datetime.now(dt.UTC).date())
+    described = [_model(model, plan, config) for model in sorted(plan.places)]
+    if as_json:
+        print_json(described)
+        return
+    rows = [row for model in described for row in _rows(model)]
+    print_table(("MODEL", "OFFER", "PROVIDER", "REGION", "CHIP", "IN / OUT"), rows)
+
+
+@models.command("discover")
+@json_option
+def discover_models(as_json: bool) -> None:
+    """Look for engines on this machine's usual ports, and show what to write to serve them.
+
+    Only this machine is asked, with GET /v1/models. With `discover = true` under [gateway] a start
+    offers what it finds by itself.
+
+    \b
+    Examples:
+      inferworks models discover
+      inferworks models discover --json
+    """
+    found = asyncio.run(discover(provider_catalog().rows(dt.datetime.now(dt.UTC).date())))
+    if as_json:
+        print_json([_found(engine) for engine in found])
+    elif found:
+        rows = [(engine.provider, engine.url, ", ".join(engine.models)) for engine in found]
+        print_table(("ENGINE", "ADDRESS", "MODELS"), rows)
+        click.echo("\nTo serve them, write into inferworks.toml:\n")
+        click.echo(upstreams_toml(engine.upstream for engine in found), nl=False)
+    else:
+        click.echo("No engine answers on its usual port (inferworks providers list --local).")
+
+
+def _found(engine: Found) -> Mapping[str, Any]:
+    toml = upstreams_toml([engine.upstream])
+    return {"provider": engine.provider, "url": engine.url, "models": engine.models, "toml": toml}
+
+
+def _model(model: ModelId, plan: Plan, config: Config) -> Mapping[str, Any]:
+    policy = plan.policies.get(model, RoutePolicy())
+    offers = [_offer(place, config) for place in plan.places[model]]
+    return {"model": model, "strategy": policy.strategy, "offers": offers}
+
+
+def _offer(place: Place, config: Config) -> Mapping[str, Any]:
+    if isinstance(place, Own):
+        return {
+            "offer": f"{OWN}/{place.model}",
+            "provider": OWN,
+            "upstream_model": place.model,
+            "url": None,
+            "region": config.engine.region,
+            "chip": config.engine.chip,
+            "priority": place.priority,
+            "weight": 1.0,
+            "on_leave": "cancel",
+            **_prices(None),
+        }
+    return {
+        "offer": place.id,
+        "provider": place.seller,
+        "upstream_model": place.upstream_model or place.model,
+        "url": place.origin.url,
+        "region": place.region or None,
+        "chip": place.chip or None,
+        "priority": place.priority,
+        "weight": place.weight,
+        "on_leave": place.on_leave,
+        **_prices(place.rates),
+    }
+
+
+def _prices(rates: Rates | None) -> Mapping[str, str | None]:
+    """Dollars per million tokens: a picounit for one is a millionth of a dollar for a million."""
+    if rates is None:
+        return {"input_price": None, "output_price": None}
+    return {"input_price": _dollars(rates.input_pico), "output_price": _dollars(rates.output_pico)}
+
+
+def _dollars(pico: int) -> str:
+    whole, millionths = divmod(pico, 10**6)
+    text = f"{whole}.{millionths:06}".rstrip("0")
+    return text + "0" * max(0, 2 - len(text.partition(".")[2]))
+
+
+def _rows(model: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    name = model["model"]
+    for offer in model["offers"]:
+        price = " / ".join((offer["input_price"] or "-", offer["output_price"] or "-"))
+        where = (offer[key] or "-" for key in ("offer", "provider", "region", "chip"))
+        yield name, *where, "-" if offer["input_price"] is None else price
+        name = ""

@@ -1,0 +1,40 @@
+"""From a configuration to its plan on this machine: its price lists, its engines, the day."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Mapping
+
+import msgspec
+
+from inferworks.catalog.providers import provider_catalog
+from inferworks.config import Config
+from inferworks.folder import DataFolder
+from inferworks.wiring.discover import discover, unknown_to
+from inferworks.wiring.plan import EMBEDDED_MODEL, Plan, make_plan
+from inferworks.wiring.rates import ListRates
+
+
+class Planner:
+    """Makes plans of configurations, for this machine and this data folder."""
+
+    def __init__(self, environment: Mapping[str, str], folder: DataFolder) -> None:
+        self._environment = environment
+        self._catalog = provider_catalog()
+        self._rates = ListRates(folder.price_books)
+
+    async def plan(self, config: Config) -> Plan:
+        """The plan of `config`, with the engines found here if it wants them; ConfigError if wrong."""
+        day = dt.datetime.now(dt.UTC).date()
+        if config.gateway.discover:
+            found = await discover(self._catalog.rows(day), skip=[config.gateway.port])
+            upstreams = (*config.upstream, *unknown_to(config.upstream, found))
+            config = msgspec.structs.replace(config, upstream=upstreams)
+        return await asyncio.to_thread(self.plan_offline, config, day)
+
+    def plan_offline(self, config: Config, day: dt.date) -> Plan:
+        """The plan of `config` as it stands."""
+        own = [EMBEDDED_MODEL] if config.engine.replicas else []
+        rates_of = self._rates.now()
+        return make_plan(config, self._environment, self._catalog, rates_of, own=own, day=day)

@@ -1,0 +1,55 @@
+"""Whether an upstream can be reached with its key: `GET /models`, which costs nothing anywhere."""
+
+from __future__ import annotations
+
+import msgspec
+
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.providers.anthropic import VERSION
+from inferworks.errors import UpstreamError
+from inferworks.http.client import HttpClient
+from inferworks.wiring.discover import models_at
+from inferworks.wiring.drivers import credential_of
+from inferworks.wiring.plan import Plan
+from inferworks.wiring.upstreams import Account
+
+_LISTING = frozenset({"openai", "anthropic", "azure"})
+"""Drivers whose APIs list their models at `/models` and take the key alone."""
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """What came of asking one upstream."""
+
+    upstream: str
+    ok: bool
+    what: str
+
+
+async def probe(client: HttpClient, account: Account, plan: Plan) -> Probed:
+    """Ask `account` for its models, and compare them with those that `plan` wants of it."""
+    if account.row.driver not in _LISTING:
+        return Probed(
+            account.name, True, f"not asked: {account.row.driver} lists no models at /models"
+        )
+    url = f"{account.origin.url}/models"
+    try:
+        headers = await credential_of(account).headers("GET", url, _headers(account), b"")
+        listed = {model.id for model in await models_at(client, account.origin, headers)}
+    except UpstreamError as error:
+        return Probed(account.name, False, str(error))
+    missing = sorted(_wanted(account, plan) - listed)
+    if missing:
+        return Probed(account.name, False, f"it does not list {', '.join(missing)}")
+    return Probed(account.name, True, f"lists {len(listed)} models")
+
+
+def _headers(account: Account) -> list[tuple[bytes, bytes]]:
+    """What the API asks for besides the key."""
+    return [(b"anthropic-version", VERSION)] if account.row.driver == "anthropic" else []
+
+
+def _wanted(account: Account, plan: Plan) -> set[str]:
+    """What `account` must serve, by its own names."""
+    places = (place for places in plan.places.values() for place in places)
+    offers = (place for place in places if isinstance(place, Offer))
+    return {o.upstream_model or o.model for o in offers if o.provider == account.name}

@@ -1,0 +1,204 @@
+"""`inferworks config`: checked as a start would check it, shown without a secret, imported whole."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from inferworks.cli.config_text import config_toml
+from inferworks.cli.main import cli
+from inferworks.config import Breaker, Config, Gateway, Model, Renamed, Upstream, load
+from inferworks.errors import ConfigError, UserError
+
+SECRET = "sk-never-to-be-seen"
+
+
+def inferworks(*words: str, **environment: str) -> Result:
+    """Run a command with these variables set."""
+    return CliRunner().invoke(cli, list(words), env=environment, prog_name="inferworks")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class _Models(BaseHTTPRequestHandler):
+    """Lists one model to whoever has the key."""
+
+    def do_GET(self) -> None:
+        """Answer `GET /v1/models`."""
+        allowed = self.headers["authorization"] == f"Bearer {SECRET}" and self.path == "/v1/models"
+        body = b'{"object":"list","data":[{"id":"there","object":"model"}]}' if allowed else b"{}"
+        self.send_response(200 if allowed else 401)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def models_server() -> Iterator[int]:
+    """The port of a server that lists models."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Models) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def write_upstream(folder: Path, port: int, model: str) -> None:
+    """A configuration with one upstream, whose key is in KEY."""
+    (folder / "inferworks.toml").write_text(
+        f'[[upstream]]\nname = "here"\nurl = "http://127.0.0.1:{port}/v1"\n'
+        f'models = ["{model}"]\nkey = "env:KEY"\n'
+    )
+
+
+def test_a_good_configuration_is_told_in_one_line(folder: Path) -> None:
+    """What is there is counted, and a key is found without being shown."""
+    write_upstream(folder, 1, "there")
+    result = inferworks("config", "check", KEY=SECRET)
+    assert result.output == "inferworks.toml is good: 1 upstreams, 2 models, 1 keys found\n"
+    report = json.loads(inferworks("config", "check", "--json", KEY=SECRET).output)
+    assert report["upstreams"][0]["key"] == "env:KEY"
+    assert report["models"] == ["inferworks-tiny", "there"]
+
+
+def test_a_key_that_is_not_there_is_told(folder: Path) -> None:
+    """The check fails as the start would."""
+    write_upstream(folder, 1, "there")
+    result = inferworks("config", "check")
+    assert isinstance(result.exception, ConfigError)
+    assert str(result.exception) == "upstream here: the environment variable KEY is not set"
+
+
+def test_a_probe_says_what_the_upstream_said(folder: Path) -> None:
+    """An upstream that answers is well; a wrong key, a missing model or nobody is a failure."""
+    with models_server() as port:
+        write_upstream(folder, port, "there")
+        good = inferworks("config", "check", "--probe", KEY=SECRET)
+        assert (good.exit_code, "lists 1 models" in good.output) == (0, True)
+        wrong = inferworks("config", "check", "--probe", KEY="another")
+        assert (wrong.exit_code, "status 401" in wrong.output) == (1, True)
+        write_upstream(folder, port, "missing")
+        missing = json.loads(inferworks("config", "check", "--probe", "--json", KEY=SECRET).output)
+        assert missing["probed"] == [
+            {"upstream": "here", "ok": False, "what": "it does not list missing"}
+        ]
+    nobody = inferworks("config", "check", "--probe", KEY=SECRET)
+    assert (nobody.exit_code, "no connection" in nobody.output) == (1, True)
+
+
+def test_no_command_shows_a_secret(folder: Path) -> None:
+    """Wherever the key may be looked for, there is its reference."""
+    write_upstream(folder, 1, "there")
+    for words in (
+        ("config", "show"), ("config", "show", "--json"), ("config", "check", "--json", "--probe"),
+        ("models", "list", "--json"),
+    ):  # fmt: skip
+        output = inferworks(*words, KEY=SECRET).output
+        assert SECRET not in output
+        if words[1] == "show":
+            assert "env:KEY" in output
+
+
+def test_what_is_shown_reads_back_as_the_same(folder: Path) -> None:
+    """The shown text is a configuration, and the same one."""
+    config = Config(
+        gateway=Gateway(port=9000, discover=True),
+        breaker=Breaker(cool_down_s=2.5),
+        upstream=(
+            Upstream(
+                name="a",
+                models=("m", Renamed(name='q"uoted', upstream="ü/\\")),
+                key="env:KEY",
+                url="http://x",
+                weight=0.5,
+            ),
+        ),
+        model=(Model(name="m", offers=("a/m",), regions=("eu-",), strategy="fastest"),),
+    )
+    path = folder / "other.toml"
+    for everything in (True, False):
+        path.write_text(config_toml(config, everything=everything), encoding="utf-8")
+        assert load(path, {}) == config
+    shown = inferworks("config", "show", "--file", "other.toml", INFERWORKS_GATEWAY_PORT="1")
+    assert "port = 1\n" in shown.output
+
+
+def test_models_are_listed_with_their_offers(folder: Path) -> None:
+    """Each model shows who offers it, where, on what and for how much."""
+    (folder / "inferworks.toml").write_text(
+        '[[upstream]]\nname = "lpu"\nprovider = "groq"\nmodels = ["m"]\nregion = "us"\n'
+        'input_price = "0.15"\noutput_price = "0.6"\n'
+        '[[model]]\nname = "m"\nfallbacks = ["inferworks-tiny"]\nstrategy = "cheapest"\n'
+    )
+    listed = json.loads(inferworks("models", "list", "--json", GROQ_API_KEY="k").output)
+    (model,) = [model for model in listed if model["model"] == "m"]
+    assert model["strategy"] == "cheapest"
+    first, second = model["offers"]
+    assert {key: first[key] for key in ("offer", "provider", "region", "chip")} == {
+        "offer": "lpu/m", "provider": "groq", "region": "us", "chip": "lpu",
+    }  # fmt: skip
+    assert (first["input_price"], first["output_price"]) == ("0.15", "0.60")
+    assert first["on_leave"] == "drain"
+    assert second["offer"] == "inferworks/inferworks-tiny"
+    assert second["priority"] > first["priority"]
+    table = inferworks("models", "list", GROQ_API_KEY="k").output
+    assert "0.15 / 0.60" in table
+
+
+def test_providers_are_listed() -> None:
+    """Every row, or those of one's own machine."""
+    rows = json.loads(inferworks("providers", "list", "--json").output)
+    local = json.loads(inferworks("providers", "list", "--local", "--json").output)
+    assert {"openai", "vllm"} <= {row["id"] for row in rows}
+    assert {row["id"] for row in local} < {row["id"] for row in rows}
+    assert all(row["ports"] for row in local)
+    assert "ANTHROPIC_API_KEY" in inferworks("providers", "list").output
+
+
+def test_discovery_prints_one_document() -> None:
+    """Whatever is on this machine, programs get JSON."""
+    assert isinstance(json.loads(inferworks("models", "discover", "--json").output), list)
+
+
+def test_an_import_overwrites_nothing(folder: Path) -> None:
+    """A file that is there stays; what is no LiteLLM file is told in one line."""
+    source = folder / "config.yaml"
+    source.write_text(
+        "model_list:\n- model_name: m\n  litellm_params:\n    model: groq/llama\n    rpm: 3\n"
+    )
+    words = ("config", "import", "litellm", "config.yaml", "--out", "made.toml")
+    made = inferworks(*words)
+    assert "made.toml: 1 upstreams, 0 models" in made.output
+    assert "litellm_params.rpm: a weight here, not a limit" in made.output
+    (upstream,) = load(folder / "made.toml", {}).upstream
+    assert upstream == Upstream(
+        name="groq",
+        provider="groq",
+        weight=3.0,
+        models=(Renamed(name="m", upstream="llama"),),
+    )
+    assert "is there already" in str(inferworks(*words).exception)
+    for text, said in (("a: [", "is not valid YAML"), ("a: 1", "has no model_list")):
+        source.write_text(text)
+        error = inferworks("config", "import", "litellm", "config.yaml").exception
+        assert isinstance(error, UserError)
+        assert said in str(error)
+        assert "\n" not in str(error)

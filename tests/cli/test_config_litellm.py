@@ -1,0 +1,161 @@
+"""A LiteLLM file becomes a configuration that loads, and nothing of it is lost without a word."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inferworks.catalog.providers import provider_catalog
+from inferworks.cli.config_litellm import import_litellm, read_litellm
+from inferworks.cli.config_text import config_toml
+from inferworks.config import Config, Renamed, load
+from inferworks.errors import UserError
+from inferworks.wiring.plan import make_plan
+
+FILE: dict[str, Any] = {
+    "model_list": [
+        {
+            "model_name": "gpt-4o",
+            "litellm_params": {
+                "model": "azure/gpt-4o-eu",
+                "api_base": "https://eu.openai.azure.com/",
+                "api_key": "os.environ/AZURE_EU",
+                "api_version": "2025-07-01-preview",
+                "region_name": "eu",
+                "rpm": 6,
+            },
+            "model_info": {"id": "eu-1", "mode": "chat", "input_cost_per_token": 2.5e-06,
+                           "output_cost_per_token": "1e-05"},
+        },
+        {
+            "model_name": "gpt-4o",
+            "litellm_params": {"model": "gpt-4o", "api_key": "sk-literal-key", "weight": 2, "order": 1},
+        },
+        {
+            "model_name": "small",
+            "litellm_params": {"model": "openai/gpt-5-mini", "api_key": "sk-literal-key", "weight": 2,
+                               "order": 1},
+        },
+        {
+            "model_name": "claude",
+            "litellm_params": {"model": "anthropic/claude-sonnet-4-5", "timeout": 60,
+                               "api_base": "https://api.anthropic.com", "max_parallel_requests": 5},
+        },
+        {
+            "model_name": "local",
+            "litellm_params": {"model": "ollama_chat/llama3", "api_base": "http://localhost:11434",
+                               "api_key": "none", "stream_timeout": 3},
+        },
+        {
+            "model_name": "mine",
+            "litellm_params": {"model": "openai/my-model", "api_base": "os.environ/MY_BASE"},
+        },
+        {"model_name": "openai/*", "litellm_params": {"model": "openai/*"}},
+        {"model_name": "odd", "litellm_params": {"model": "nobody/knows"}},
+    ],
+    "router_settings": {
+        "routing_strategy": "latency-based-routing",
+        "num_retries": 2,
+        "timeout": 30,
+        "retry_after": 1,
+        "allowed_fails": 3,
+        "cooldown_time": 90,
+        "fallbacks": [{"gpt-4o": ["claude", "gone"]}],
+        "model_group_alias": {"gpt-4": "gpt-4o"},
+        "redis_host": "os.environ/REDIS_HOST",
+    },
+    "litellm_settings": {"drop_params": True, "success_callback": ["langfuse"]},
+    "general_settings": {"master_key": "sk-master", "global_max_parallel_requests": 64},
+    "environment_variables": {"LANGFUSE_HOST": "x"},
+    "guardrails": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Config:
+    """What became of `FILE`, written and read again."""
+    path = tmp_path / "inferworks.toml"
+    path.write_text(config_toml(import_litellm(FILE, {"MY_BASE": "http://10.0.0.1/v1"}).config))
+    return load(path, {})
+
+
+def test_deployments_become_upstreams(made: Config) -> None:
+    """One account is one upstream; its address, key, place, share and price are taken over."""
+    upstreams = {upstream.name: upstream for upstream in made.upstream}
+    assert list(upstreams) == ["azure", "openai", "anthropic", "ollama", "openai-compatible"]
+    azure = upstreams["azure"]
+    assert azure.url == "https://eu.openai.azure.com/openai/v1"
+    assert (azure.key, azure.region, azure.weight) == ("env:AZURE_EU", "eu", 6.0)
+    assert (azure.input_price, azure.output_price) == ("2.5", "10")
+    assert azure.models == (Renamed(name="gpt-4o", upstream="gpt-4o-eu"),)
+    openai = upstreams["openai"]
+    assert openai.models == ("gpt-4o", Renamed(name="small", upstream="gpt-5-mini"))
+    assert (openai.key, openai.url, openai.priority) == ("env:OPENAI_API_KEY", "", 1)
+    assert upstreams["anthropic"].url == ""
+    assert (upstreams["anthropic"].max_calls, upstreams["anthropic"].first_byte_s) == (5, 60.0)
+    assert (upstreams["ollama"].url, upstreams["ollama"].key) == ("http://localhost:11434/v1", "")
+    assert upstreams["openai-compatible"].url == "http://10.0.0.1/v1"
+
+
+def test_routing_is_taken_over(made: Config) -> None:
+    """Strategy, retries, deadline, fallbacks and aliases hold for every model, as they did."""
+    models = {model.name: model for model in made.model}
+    assert list(models) == ["gpt-4o", "small", "claude", "local", "mine", "gpt-4"]
+    gpt = models["gpt-4o"]
+    assert (gpt.strategy, gpt.attempts, gpt.tries_per_offer) == ("fastest", 3, 3)
+    assert (gpt.deadline_s, gpt.backoff_ms, gpt.fallbacks) == (30.0, 1000.0, ("claude",))
+    assert models["gpt-4"].offers == ("azure/gpt-4o", "openai/gpt-4o")
+    assert made.breaker.failures_in_row == 4
+    assert (made.breaker.cool_down_s, made.breaker.longest_cool_down_s) == (90.0, 90.0)
+    assert made.gateway.max_calls == 64
+
+
+def test_what_has_no_counterpart_is_named() -> None:
+    """Every setting that is not taken over is named once; no key is ever repeated."""
+    notes = "\n".join(import_litellm(FILE, {}).notes)
+    for name in (
+        "litellm_params.api_version", "litellm_params.rpm", "litellm_params.stream_timeout",
+        "model_info.mode", "router_settings.redis_host", "litellm_settings.drop_params",
+        "litellm_settings.success_callback", "general_settings.master_key", "guardrails",
+        "environment_variables.LANGFUSE_HOST", "model_list.openai/*", "model_list.odd",
+        "fallbacks.gpt-4o: there is no model gone", "MY_BASE is not set here",
+        "put the key into the variable OPENAI_API_KEY (2 times)",
+    ):  # fmt: skip
+        assert name in notes, name
+    assert "sk-" not in notes
+    assert "model_info.id" not in notes
+
+
+def test_no_key_is_copied(made: Config) -> None:
+    """A key that stood in the old file stands in no new one."""
+    assert "sk-" not in config_toml(made)
+
+
+def test_what_is_made_can_be_planned(made: Config) -> None:
+    """With its keys in the environment the new file would start, once each driver is there."""
+    keys = dict.fromkeys(("AZURE_EU", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "k")
+    served = [u for u in made.upstream if u.provider != "azure"]
+    config = Config(upstream=tuple(served))
+    plan = make_plan(
+        config, keys, provider_catalog(), lambda _s, _m: None, own=[], day=dt.date(2026, 11, 21)
+    )
+    assert set(plan.places) == {"gpt-4o", "small", "claude", "local", "mine"}
+
+
+def test_defaults_need_no_table() -> None:
+    """A file that routes nothing becomes upstreams alone; a model with two offers is weighted."""
+    one = {"model_name": "m", "litellm_params": {"model": "groq/m"}}
+    assert import_litellm({"model_list": [one]}, {}).config.model == ()
+    two = [one, {"model_name": "m", "litellm_params": {"model": "together_ai/m"}}]
+    (model,) = import_litellm({"model_list": two}, {}).config.model
+    assert (model.name, model.strategy) == ("m", "weighted")
+
+
+def test_without_a_yaml_reader_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package that is missing is named, with how to get it."""
+    monkeypatch.setitem(__import__("sys").modules, "yaml", None)
+    with pytest.raises(UserError, match=r"inferworks\[migrate\]"):
+        read_litellm(tmp_path / "config.yaml", {})
