@@ -1,0 +1,139 @@
+"""The official `anthropic` client works unmodified, before upstreams of both dialects."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, closing
+from typing import Any
+
+import pytest
+
+from inferworks.cloud.credentials.key import NoCredential
+from inferworks.cloud.providers.anthropic import anthropic_provider
+from inferworks.cloud.providers.base import Provider
+from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.translate.table import TRANSLATIONS
+from inferworks.cloud.translating import TranslatingProvider
+from inferworks.http.client import HttpClient, Origin
+from inferworks.meter.usage import Outcome, Tokens
+from inferworks.testing.door import House, open_door
+from inferworks.testing.providers import A_MODEL
+from inferworks.testing.upstream import open_upstream
+from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
+
+anthropic = pytest.importorskip("anthropic", reason="the anthropic client is not installed")
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+HELLO = [{"role": "user", "content": "Say hello."}]
+WEATHER = {
+    "name": "get_weather",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+
+
+@asynccontextmanager
+async def opened(dialect: str, **answer: Any) -> AsyncIterator[tuple[House, Any]]:
+    """A gateway before an upstream of `dialect`, and a client as anybody would make it."""
+    asking = open_anthropic(MessageAnswer(**answer)) if dialect == "anthropic" else open_upstream()
+    async with asking as upstream:
+        with closing(HttpClient()) as http:
+            async with open_door(provider_of(dialect, http), origin=origin_of(upstream)) as house:
+                url = house.url.removesuffix("/v1")
+                client = anthropic.AsyncAnthropic(base_url=url, api_key=house.secret, max_retries=0)
+                async with client:
+                    yield house, client
+
+
+def origin_of(upstream: Any) -> Origin:
+    """Where an upstream listens."""
+    origin: Origin = upstream.origin
+    return origin
+
+
+def provider_of(dialect: str, client: HttpClient) -> Provider:
+    """What speaks to it."""
+    make = anthropic_provider if dialect == "anthropic" else openai_provider
+    return TranslatingProvider(make(client, NoCredential(), name=dialect), TRANSLATIONS)
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+def test_a_whole_answer(run: Run, dialect: str) -> None:
+    """A message with common parameters is parsed by the client's own types."""
+
+    async def main() -> None:
+        async with opened(dialect) as (house, client):
+            got = await client.messages.create(
+                model=A_MODEL, max_tokens=2, messages=HELLO, system="Be brief.",
+                stop_sequences=["END"], metadata={"user_id": "u"},
+            )  # fmt: skip
+            assert (got.content[0].text, got.stop_reason) == ("Hello there", "max_tokens")
+            assert (got.usage.input_tokens, got.usage.output_tokens) == (5, 2)
+            (usage,) = await house.usages()
+            assert (usage.tokens, usage.end_user) == (Tokens(5, 2), "u")
+
+    run(main())
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+def test_a_stream(run: Run, dialect: str) -> None:
+    """The client's own accumulation of a stream gives the whole message."""
+
+    async def main() -> None:
+        async with opened(dialect) as (house, client):
+            async with client.messages.stream(
+                model=A_MODEL, max_tokens=9, messages=HELLO
+            ) as stream:
+                words = [word async for word in stream.text_stream]
+                message = await stream.get_final_message()
+            assert words == ["Hello", " there", "."]
+            assert (message.content[0].text, message.stop_reason) == ("Hello there.", "end_turn")
+            assert (message.usage.input_tokens, message.usage.output_tokens) == (5, 3)
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.tokens) == (Outcome.ANSWERED, Tokens(5, 3))
+
+    run(main())
+
+
+def test_a_tool(run: Run) -> None:
+    """Thoughts, text and a call of a tool come one after the other."""
+
+    async def main() -> None:
+        tool = ("get_weather", '{"city": "Rome"}')
+        async with opened("anthropic", thoughts=("Hm",), tool=tool) as (_, client):
+            async with client.messages.stream(
+                model=A_MODEL, max_tokens=9, messages=HELLO, tools=[WEATHER]
+            ) as stream:
+                message = await stream.get_final_message()
+            assert [block.type for block in message.content] == ["thinking", "text", "tool_use"]
+            assert message.content[0].signature == "c2lnbmVk"
+            assert message.content[2].input == {"city": "Rome"}
+
+    run(main())
+
+
+def test_a_count(run: Run) -> None:
+    """Tokens are counted."""
+
+    async def main() -> None:
+        async with opened("anthropic", input_tokens=14) as (_, client):
+            got = await client.messages.count_tokens(model=A_MODEL, messages=HELLO)
+            assert got.input_tokens == 14
+
+    run(main())
+
+
+def test_errors_are_the_clients_own(run: Run) -> None:
+    """Each status raises the error that the client has for it."""
+
+    async def main() -> None:
+        async with opened("openai") as (house, client):
+            with pytest.raises(anthropic.NotFoundError):
+                await client.messages.create(model="nothing", max_tokens=9, messages=HELLO)
+            with pytest.raises(anthropic.BadRequestError, match="cannot be used"):
+                await client.messages.count_tokens(model=A_MODEL, messages=HELLO)
+            stranger = client.with_options(api_key="iw_wrong")
+            with pytest.raises(anthropic.AuthenticationError):
+                await stranger.messages.create(model=A_MODEL, max_tokens=9, messages=HELLO)
+            assert len(await house.usages()) == 2
+
+    run(main())
