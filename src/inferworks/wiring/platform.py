@@ -7,7 +7,6 @@ order: first the door, so that running answers finish, then the fleet, the journ
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import logging
 import socket
 import sys
@@ -27,7 +26,6 @@ from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.api.admit import Gate
 from inferworks.api.door import Door
 from inferworks.api.errors import refusal
-from inferworks.catalog.providers import provider_catalog
 from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.backends.base import ReplicaSpec
 from inferworks.cloud.backends.process import ProcessBackend
@@ -55,13 +53,12 @@ from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.tally import Meter
 from inferworks.units import NS_PER_SECOND
 from inferworks.wiring.catalogue import Catalogue
-from inferworks.wiring.discover import discover, unknown_to
-from inferworks.wiring.plan import OWN, Plan, make_plan
-from inferworks.wiring.rates import ListRates
+from inferworks.wiring.drivers import translated
+from inferworks.wiring.plan import EMBEDDED_MODEL, OWN, Plan
+from inferworks.wiring.planner import Planner
 from inferworks.wiring.reload import ConfigSource, reloading
 from inferworks.wiring.service import Service
 
-EMBEDDED_MODEL = ModelId("inferworks-tiny")
 FIRST_CUSTOMER = "default"
 _KEYRING_REFRESH_S = 1.0
 
@@ -91,8 +88,8 @@ async def open_platform(
     With `source` its changes are taken up while it runs.
     """
     folder = DataFolder(Path(config.data.folder))
-    planned = Planner(environment, folder)
-    plan = await planned.plan(config)
+    planner = Planner(environment, folder)
+    plan = await planner.plan(config)
     lake = lake_at(config.lake.url or str(folder.lake))
     clock = SystemClock()
     async with AsyncExitStack() as house:
@@ -121,7 +118,7 @@ async def open_platform(
 
         async def apply(changed: Config) -> None:
             breaker = _breaker(changed)
-            service.put(_said(await planned.plan(changed)))
+            service.put(_said(await planner.plan(changed)))
             health.use(breaker)
 
         _said(plan)
@@ -136,30 +133,6 @@ def _breaker(config: Config) -> BreakerPolicy:
     return BreakerPolicy(**msgspec.structs.asdict(config.breaker))
 
 
-class Planner:
-    """Makes plans of configurations, for this machine and this data folder."""
-
-    def __init__(self, environment: Mapping[str, str], folder: DataFolder) -> None:
-        self._environment = environment
-        self._catalog = provider_catalog()
-        self._rates = ListRates(folder.price_books)
-
-    async def plan(self, config: Config) -> Plan:
-        """The plan of `config`, with the engines found here if it wants them; ConfigError if wrong."""
-        day = dt.datetime.now(dt.UTC).date()
-        if config.gateway.discover:
-            found = await discover(self._catalog.rows(day), skip=[config.gateway.port])
-            upstreams = (*config.upstream, *unknown_to(config.upstream, found))
-            config = msgspec.structs.replace(config, upstream=upstreams)
-        return await asyncio.to_thread(self.plan_offline, config, day)
-
-    def plan_offline(self, config: Config, day: dt.date) -> Plan:
-        """The plan of `config` as it stands."""
-        own = [EMBEDDED_MODEL] if config.engine.replicas else []
-        rates_of = self._rates.now()
-        return make_plan(config, self._environment, self._catalog, rates_of, own=own, day=day)
-
-
 def _said(plan: Plan) -> Plan:
     """`plan`, with its warnings in the log."""
     for warning in plan.warnings:
@@ -169,7 +142,7 @@ def _said(plan: Plan) -> Plan:
 
 def _own_provider(client: HttpClient) -> Provider:
     """What speaks to our own replicas."""
-    return openai_provider(client, NoCredential(), name=OWN, running_usage=True)
+    return translated(openai_provider(client, NoCredential(), name=OWN, running_usage=True))
 
 
 @contextmanager
