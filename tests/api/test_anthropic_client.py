@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from typing import Any
 
+import anthropic
 import pytest
+from anthropic import AsyncAnthropic
 
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.anthropic import anthropic_provider
@@ -20,8 +22,6 @@ from inferworks.testing.door import House, open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
-
-anthropic = pytest.importorskip("anthropic", reason="the anthropic client is not installed")
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 HELLO = [{"role": "user", "content": "Say hello."}]
@@ -39,7 +39,7 @@ async def opened(dialect: str, **answer: Any) -> AsyncIterator[tuple[House, Any]
         with closing(HttpClient()) as http:
             async with open_door(provider_of(dialect, http), origin=origin_of(upstream)) as house:
                 url = house.url.removesuffix("/v1")
-                client = anthropic.AsyncAnthropic(base_url=url, api_key=house.secret, max_retries=0)
+                client = AsyncAnthropic(base_url=url, api_key=house.secret, max_retries=0)
                 async with client:
                     yield house, client
 
