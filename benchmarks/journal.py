@@ -30,7 +30,7 @@ from inferworks.meter.record import Record
 from inferworks.meter.stores.base import JournalStore
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.stores.stub import MemoryStore
-from inferworks.meter.tables import OPENED, SCHEMA, USAGE
+from inferworks.meter.tables import OPENED, USAGE
 from inferworks.testing.facts import make_opened, make_usage
 
 _GROUP = 64
@@ -133,8 +133,8 @@ def _bare_sqlite(path: Path, rows: int) -> Figures:
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
-    for statement in SCHEMA:
-        database.execute(statement)
+    for table in (OPENED, USAGE):
+        database.execute(table.create())
 
     def insert() -> None:
         half = _GROUP // 2

@@ -15,6 +15,7 @@ from inferworks.meter.reader import JournalReader
 from inferworks.meter.stores.base import JournalStore
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.stores.stub import MemoryStore
+from inferworks.meter.tables import OPENED
 from inferworks.meter.usage import Confidence, Items, Leg, Outcome, Tokens
 from inferworks.testing.facts import A_TIME_NS, make_leg, make_opened, make_step, make_usage
 from inferworks.testing.stores import check_journal_store
@@ -83,7 +84,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
-    with pytest.raises(DataFolderError, match=r"version 99, this program writes 2"):
+    with pytest.raises(DataFolderError, match=r"version 99, this program writes 3"):
         store.open()
     with pytest.raises(DataFolderError, match=r"version 99"):
         store.reads()
@@ -104,6 +105,8 @@ def test_a_journal_of_before_is_read_and_brought_up(tmp_path: Path) -> None:
         assert list(reads.opened_unclosed()) == [make_opened()]
     newer = replace(make_usage(), items=Items(images=1), end_user="ann")
     store.open()
+    with store.reads() as reads:
+        assert list(reads.opened_unclosed()) == [make_opened()]
     store.write([newer])
     store.close()
     with store.reads() as reads:
@@ -113,8 +116,13 @@ def test_a_journal_of_before_is_read_and_brought_up(tmp_path: Path) -> None:
 
 
 def _make_first_version(path: Path) -> None:
-    """Take from a journal what the second version added."""
+    """Take from a journal what later versions changed."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        columns = ", ".join(OPENED.names)
+        rows = database.execute(f"SELECT {columns} FROM opened").fetchall()
+        for statement in ("DROP VIEW opened", "DROP TABLE opening", OPENED.create()):
+            database.execute(statement)
+        database.executemany(OPENED.insert(1), rows)
         database.execute("DROP VIEW leg")
         database.execute("CREATE VIEW leg AS SELECT call_id FROM usage")
         for table, column in (

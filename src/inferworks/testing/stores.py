@@ -57,12 +57,13 @@ def _check_every_record_comes_back(store: JournalStore) -> None:
 
 
 def _check_all_or_none(store: JournalStore) -> None:
+    store.write([make_opened(call_id="running")])
     with store.reads() as reads:
         before = reads.counts()
     fresh = make_usage(call_id="fresh")
     _refused(store, [fresh, make_usage(call_id="whole")], "a second usage of a call")
     _refused(
-        store, [make_opened(call_id="fresh"), make_opened(call_id="whole")], "a second opening"
+        store, [make_opened(call_id="fresh"), make_opened(call_id="running")], "a second opening"
     )
     _refused(store, [fresh, make_step(("x", 1, 0, 1))], "a second step at the same place")
     _refused(store, [fresh, make_capacity()], "a second capacity row at the same place")
@@ -73,6 +74,7 @@ def _check_all_or_none(store: JournalStore) -> None:
     )
     with store.reads() as reads:
         assert reads.counts() == before, "a refused write must leave nothing behind"
+    store.write([make_usage(call_id="running")])
 
 
 def _refused(store: JournalStore, records: Sequence[Record], what: str) -> None:

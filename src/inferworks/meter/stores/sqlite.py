@@ -21,7 +21,9 @@ from typing import Final
 from inferworks.errors import DataFolderError, JournalError, RecordError
 from inferworks.meter.reader import JournalReader, check_version
 from inferworks.meter.record import Record
+from inferworks.meter.stores.opening import Openings
 from inferworks.meter.tables import MIGRATIONS, SCHEMA, SCHEMA_VERSION, TABLES, Row
+from inferworks.meter.usage import Opened, Usage
 
 _LARGEST: Final = 64
 """Rows per statement at most."""
@@ -50,12 +52,14 @@ class SqliteStore:
         self._path = path
         self._turn = turn or threading.Lock()
         self._database: sqlite3.Connection | None = None
+        self._openings = Openings()
         self._statements: dict[tuple[type[Record], int], str] = {}
 
     def open(self) -> None:
         """Open the file, or make it; DataFolderError when it is no journal, or a newer one."""
         try:
             self._database = _connect(self._path)
+            self._openings.tidy(self._database)
         except sqlite3.Error as error:
             raise DataFolderError(
                 f"cannot use the journal {self._path}: {error}; "
@@ -84,13 +88,21 @@ class SqliteStore:
             self._database = None
 
     def _write(self, database: sqlite3.Connection, records: Sequence[Record]) -> None:
+        opened = [record for record in records if type(record) is Opened]
+        usages = [record for record in records if type(record) is Usage]
+        others = [record for record in records if type(record) is not Opened]
+        row = 0
         database.execute("BEGIN IMMEDIATE")
         try:
-            self._insert_all(database, records)
+            if opened:
+                row = self._openings.insert(database, opened)
+            self._insert_all(database, others)
+            self._openings.delete_ended(database)
             database.execute("COMMIT")
         finally:
             if database.in_transaction:
                 database.execute("ROLLBACK")
+        self._openings.committed(row, opened, usages)
 
     def _open_database(self) -> sqlite3.Connection:
         if self._database is None:
