@@ -6,7 +6,7 @@ written to it, so the whole input is the sum of the three. A stream tells the in
 what was told before, an explicit zero too.
 
 In between a stream tells nothing, yet what breaks off there has been paid for. So the output is counted
-along from what passes: a delta is a token at least, and a long one a token for every four bytes. Such a
+along from what passes: a delta is a token at least, and a long one a token for every four characters. Such a
 count is marked (`Told.is_estimate`) and gives way to the upstream's own. Rejected: the `output_tokens` of
 `message_start`, which is one or two whatever comes after it.
 
@@ -27,8 +27,8 @@ from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens
 
 Count = Annotated[int, Meta(ge=0, le=1 << 60)]
 """A number of tokens; the sum of several is still 64 bits wide."""
-_BYTES_PER_TOKEN = 4
-"""What a token of English text weighs, by rule of thumb."""
+_CHARACTERS_PER_TOKEN = 4
+"""The length of a token of English text, by rule of thumb."""
 
 
 class _CacheCreation(msgspec.Struct):
@@ -120,7 +120,7 @@ class MessagesReader:
         text = delta and (delta.text or delta.partial_json or delta.thinking)
         if not text:
             return None
-        self._seen += max(1, len(text) // _BYTES_PER_TOKEN)
+        self._seen += max(1, len(text) // _CHARACTERS_PER_TOKEN)
         return self._told_so_far()
 
     def _told_so_far(self) -> Told | None:
