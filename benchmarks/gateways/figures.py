@@ -33,6 +33,8 @@ class Figures:
     """The same for prompts of 100 kB."""
     cpu_us_per_chunk: float | None = None
     """CPU time over the chunks of paced streams, the opening and closing of the streams included."""
+    burst_cpu_us_per_chunk: float | None = None
+    """The same for streams whose chunks are all written at once, as a very fast upstream's are."""
     streams_held: int | None = None
     """The most streams of 50 chunks a second each that did not fall behind."""
     added_first_byte_p50_ms: float | None = None
@@ -61,6 +63,7 @@ _COLUMNS: Sequence[tuple[str, str, int]] = (
 )
 _STREAM_COLUMNS: Sequence[tuple[str, str, int]] = (
     ("cpu us/chunk", "cpu_us_per_chunk", 1),
+    ("burst", "burst_cpu_us_per_chunk", 1),
     ("held", "streams_held", 0),
     ("+first p50 ms", "added_first_byte_p50_ms", 2),
     ("+first p99 ms", "added_first_byte_p99_ms", 2),

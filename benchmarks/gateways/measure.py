@@ -6,10 +6,11 @@ place of them, and the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import uvloop
 
@@ -22,7 +23,9 @@ from gateways.instructions import counted
 from gateways.processes import NotRunning
 from gateways.saturate import CONNECTIONS, Saturation, saturate
 from gateways.steady import Added, added
-from gateways.streams import Held, hold, is_whole_stream, most_held, prompt
+from gateways.streams import PAUSE_US, Held, hold, is_whole_stream, most_held, prompt
+
+T = TypeVar("T")
 
 _ROUNDS = 3
 _WARM_S = 2.0
@@ -33,6 +36,7 @@ _SHORT_CHUNKS = 5
 _STREAMS = 100
 """At once, where the CPU time per chunk is taken: 5,000 chunks a second."""
 _HALVINGS = 2
+_BURST_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def _audited(running: Bench, figures: Figures) -> Figures:
 
 
 def _small(running: Bench, options: Options, figures: Figures) -> Figures:
-    cpu_us, load, instructions = _saturated(running, options, SMALL_PROMPT)
+    cpu_us, (load, instructions) = _saturated(running, options, SMALL_PROMPT)
     return replace(
         figures,
         cpu_us_per_request=cpu_us,
@@ -111,28 +115,24 @@ def _small(running: Bench, options: Options, figures: Figures) -> Figures:
 
 
 def _large(running: Bench, options: Options, figures: Figures) -> Figures:
-    cpu_us, _, _ = _saturated(running, options, LARGE_PROMPT)
+    cpu_us, _ = _saturated(running, options, LARGE_PROMPT)
     return replace(figures, large_cpu_us_per_request=cpu_us)
 
 
-_Round = tuple[float, Saturation, float | None]
-"""CPU microseconds per call, what came of the load, and instructions per call."""
+_Load = tuple[Saturation, float | None]
+"""What came of a load, and the instructions of a call if they were counted."""
 
 
-def _saturated(running: Bench, options: Options, text: str) -> _Round:
-    """The round that took the least CPU time, after a warm one.
-
-    Whatever else the machine does can only add to it: it takes caches and turns away, never gives any.
-    """
+def _saturated(running: Bench, options: Options, text: str) -> tuple[float, _Load]:
+    """CPU microseconds per call in the calmest of the rounds, after a warm one."""
     _round(running, text, _WARM_S, instructions=False)
-    rounds = [
+    return _calmest(
         _round(running, text, options.seconds, instructions=options.instructions)
         for _ in range(_ROUNDS)
-    ]
-    return min(rounds, key=lambda one: one[0])
+    )
 
 
-def _round(running: Bench, text: str, seconds: float, *, instructions: bool) -> _Round:
+def _round(running: Bench, text: str, seconds: float, *, instructions: bool) -> tuple[float, _Load]:
     before_s = running.process.cpu_s()
     with counted(running.process.pids()) if instructions else nullcontext() as count:
         load = saturate(running.target, text, seconds, running.scratch)
@@ -140,7 +140,7 @@ def _round(running: Bench, text: str, seconds: float, *, instructions: bool) -> 
     running.count(load.calls, load.failed, CONNECTIONS)
     _require(load.calls)
     executed = count.instructions if count else None
-    return cpu_s / load.calls * 1e6, load, executed and executed / load.calls
+    return cpu_s / load.calls * 1e6, (load, executed and executed / load.calls)
 
 
 def _low(running: Bench, options: Options, figures: Figures) -> Figures:
@@ -199,20 +199,41 @@ def _added(
 def _streams(running: Bench, options: Options, figures: Figures) -> Figures:
     """The time to the first byte, the CPU time of a chunk, and the most streams held."""
     figures = _first_byte(running, options, figures)
-    cpu_us, is_held = min(_held(running, _STREAMS) for _ in range(_ROUNDS))
-    first = _STREAMS * 4 if is_held else _STREAMS // 4
-    held = most_held(lambda streams: _held(running, streams)[1], first, _HALVINGS)
+    cpu_us, outcome = _calmest(_held(running, _STREAMS) for _ in range(_ROUNDS))
+    first = _STREAMS * 4 if outcome.is_held else _STREAMS // 4
+    held = most_held(lambda streams: _held(running, streams)[1].is_held, first, _HALVINGS)
     return replace(figures, cpu_us_per_chunk=cpu_us, streams_held=held)
 
 
-def _held(running: Bench, streams: int) -> tuple[float, bool]:
-    """CPU microseconds per chunk of so many streams, and whether they were held."""
+def _bursts(running: Bench, options: Options, figures: Figures) -> Figures:  # noqa: ARG001
+    cpu_us, outcome = _calmest(_burst(running) for _ in range(_ROUNDS + 1))
+    _require(outcome.whole)
+    return replace(figures, burst_cpu_us_per_chunk=cpu_us)
+
+
+def _burst(running: Bench) -> tuple[float, Held]:
+    return _held(running, _STREAMS, pause_us=0, patience_s=_BURST_PATIENCE_S)
+
+
+def _held(
+    running: Bench, streams: int, pause_us: int = PAUSE_US, patience_s: float = 0.0
+) -> tuple[float, Held]:
+    """CPU microseconds per chunk of so many streams, and what became of them."""
     before_s = running.process.cpu_s()
-    outcome: Held = uvloop.run(hold(running.target, streams))
+    load = hold(running.target, streams, pause_us=pause_us, patience_s=patience_s)
+    outcome = uvloop.run(load)
     cpu_s = running.process.cpu_s() - before_s
     running.count(outcome.whole, 0, streams - outcome.whole)
     running.settle()
-    return cpu_s / max(1, outcome.chunks) * 1e6, outcome.is_held
+    return cpu_s / max(1, outcome.chunks) * 1e6, outcome
+
+
+def _calmest(rounds: Iterable[tuple[float, T]]) -> tuple[float, T]:
+    """The round that took the least CPU time.
+
+    Whatever else the machine does can only add to it: it takes caches and turns away, never gives any.
+    """
+    return min(rounds, key=lambda one: one[0])
 
 
 def _require(whole: int) -> None:
@@ -233,5 +254,6 @@ PARTS: Mapping[str, Part] = {
     "small": Part("small calls at saturation", _small),
     "low": Part("small calls at a low rate", _low),
     "large": Part("prompts of 100 kB", _large),
-    "streams": Part("streams", _streams, streams=True),
+    "streams": Part("paced streams", _streams, streams=True),
+    "bursts": Part("streams whose chunks come all at once", _bursts, streams=True),
 }

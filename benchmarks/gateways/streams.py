@@ -24,8 +24,6 @@ PAUSE_US = 20_000
 LATE_MS = 100.0
 _MOST = 6_400
 _RAMP_S = 1.0
-_PATIENCE = 2.0
-"""How many times as long as planned a run may take before it is broken off."""
 _STAMP = re.compile(rb'"content":\s?"(\d{19})"')
 
 
@@ -74,13 +72,22 @@ def is_whole_stream(answer: Answer, chunks: int) -> bool:
     return len(_STAMP.findall(answer.body)) == chunks and b"data: [DONE]" in answer.body
 
 
-async def hold(target: Target, streams: int, chunks: int = CHUNKS) -> Held:
-    """Run `streams` streams of `chunks` chunks together; they start within a second."""
-    request = target.request(prompt(chunks, PAUSE_US), stream=True)
-    planned_s = _RAMP_S + chunks * PAUSE_US / 1e6
+async def hold(
+    target: Target,
+    streams: int,
+    chunks: int = CHUNKS,
+    pause_us: int = PAUSE_US,
+    patience_s: float = 0.0,
+) -> Held:
+    """Run `streams` streams of `chunks` chunks together; they start within a second.
+
+    After twice the planned time and `patience_s` they are broken off, whatever is left of them.
+    """
+    request = target.request(prompt(chunks, pause_us), stream=True)
+    planned_s = _RAMP_S + chunks * pause_us / 1e6
     ends = [_StreamEnd() for _ in range(streams)]
     try:
-        async with asyncio.timeout(_PATIENCE * planned_s):
+        async with asyncio.timeout(2 * planned_s + patience_s):
             delays = (_RAMP_S * number / streams for number in range(streams))
             await asyncio.gather(
                 *(_run(target, end, request, s) for end, s in zip(ends, delays, strict=True))
