@@ -247,6 +247,25 @@ def test_a_rotated_key_file_is_taken_up(tmp_path: Path) -> None:
     assert asyncio.run(run()) == [b"Bearer first"]
 
 
+def test_records_name_who_is_paid(tmp_path: Path) -> None:
+    """An account of a known provider is recorded by the name of price lists, at an offer of its own."""
+
+    async def run() -> None:
+        async with open_upstream(Answer()) as upstream:
+            text = upstream_text(upstream, "m", name="ours").replace(
+                "[[upstream]]", '[[upstream]]\nprovider = "gemini"'
+            )
+            keys = {"GEMINI_API_KEY": "k"}
+            async with open_house(tmp_path, text, keys) as house:
+                assert (await house.chat("m"))[0] == 200
+
+    asyncio.run(run())
+    with JournalReader(tmp_path / "data" / "journal.db") as reader:
+        (usage,) = reader.usages(0, 2**63 - 1)
+    (leg,) = usage.legs
+    assert (leg.provider, leg.offer, leg.chip) == ("google", "ours/m", "tpu")
+
+
 def test_what_needs_a_restart_is_named() -> None:
     """Settings of a start are named when they change; upstreams and models are not among them."""
     before = Config()

@@ -60,7 +60,12 @@ class Attempt:
         """`beside` says that it races another attempt at the same call."""
         self.offer = offer
         self.leg = tally.leg_started(
-            offer.id, offer.provider, offer.replica, offer.region, offer.chip, beside=beside
+            offer.id,
+            offer.seller or offer.provider,
+            offer.replica,
+            offer.region,
+            offer.chip,
+            beside=beside,
         )
         self._call = call
         self._standing = standing
