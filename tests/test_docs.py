@@ -58,14 +58,21 @@ SHEET = """\
 person,start,end,minutes,node,activity,pay,currency,sheet
 ann,2026-11-21T09:00Z,2026-11-21T17:00Z,40,local,,32.00,USD,2026-47
 """
+CALLS = """\
+{"specversion":"1.0","type":"inferworks.call","source":"gateway-b","id":"req-18","data":{"provider":\
+"openai","model":"gpt-5","customer":"acme","purpose":"serve-paid","start_ns":1795251600000000000,\
+"end_ns":1795251604000000000,"input_tokens":812,"output_tokens":96}}
+"""
 
 
 def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     """The lines under "From calls to gross margin" run one after the other in an empty folder."""
     (tmp_path / "invoices.csv").write_text(INVOICE)
     (tmp_path / "timesheet.csv").write_text(SHEET)
+    (tmp_path / "calls.jsonl").write_text(CALLS)
     section = README.split("## From calls to gross margin")[1].split("```")[1].removeprefix("sh\n")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    printed: dict[str, str] = {}
     for line in section.strip().splitlines():
         result = subprocess.run(
             ["bash", "-c", line],
@@ -77,8 +84,12 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
         )
         assert result.returncode == 0, f"{line}\n{result.stderr}"
         assert result.stdout.strip(), line
-    assert "Billed" in result.stdout
-    assert "44.500000" in result.stdout
+        printed[line.split("#")[0].strip()] = result.stdout
+    statement = printed["inferworks books statement --by customer"]
+    assert "Billed" in statement
+    assert (
+        "44.501975" in printed["inferworks books close 2026-11"]
+    )  # bills, and a call at list price
 
 
 def test_every_command_is_documented() -> None:

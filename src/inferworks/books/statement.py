@@ -279,7 +279,7 @@ def whole_span(charges: Iterable[Charge], facts: Facts) -> Span:
     """The smallest span that holds every charge, call and machine interval; empty when there is none."""
     intervals = [
         *((charge.period_start_ns, charge.period_end_ns) for charge in charges),
-        *((usage.opened_ns, usage.opened_ns + 1) for usage in facts.usages),
+        *((usage.opened_ns, max(usage.closed_ns, usage.opened_ns + 1)) for usage in facts.usages),
         *((row.start_ns, row.end_ns) for row in facts.capacity),
         *((activity.start_ns, activity.end_ns) for activity in facts.activities),
     ]

@@ -38,7 +38,7 @@ class Lake(NamedTuple):
     def whole_span(self, engine: Engine) -> Span:
         """The smallest span that holds every call, machine interval and activity; empty for none."""
         spans = (
-            (self.usage.opened_ns, self.usage.opened_ns + 1),
+            (self.usage.opened_ns, ibis.greatest(self.usage.closed_ns, self.usage.opened_ns + 1)),
             (self.capacity.start_ns, self.capacity.end_ns),
             (self.activity.start_ns, self.activity.end_ns),
         )
