@@ -31,11 +31,12 @@ class TranslatingProvider:
         self.name = provider.name
         self._provider = provider
         self._ways = ways(provider.operations, translations)
+        self._operations = frozenset(provider.operations | self._ways.keys())
 
     @property
     def operations(self) -> Set[Operation]:
         """What it speaks, and what can be translated to that."""
-        return self._provider.operations | self._ways.keys()
+        return self._operations
 
     def send(self, offer: Offer, call: Call) -> AbstractAsyncContextManager[Reply]:
         """Send `call` to `offer`, in words that the provider speaks."""
