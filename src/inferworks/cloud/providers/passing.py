@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.credentials.base import Credential
@@ -30,6 +31,26 @@ _END_S = 1.0
 """How long the end of a body may take after its last event before its connection is given up."""
 
 
+class Splitter(Protocol):
+    """Cuts the body of a stream into server-sent events."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events completed by `data`. ValueError when they cannot be any."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How a stream is written."""
+
+    content_type: bytes
+    splitter: Callable[[], Splitter]
+
+
+EVENTS = Framing(_STREAM, EventSplitter)
+"""Server-sent events, as nearly everybody writes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """How an API is asked for one operation."""
@@ -39,6 +60,9 @@ class Spoken:
     reader: ReaderOf
     write: Callable[[Call, Offer], bytes]
     """The body that is sent."""
+    place: Callable[[Call, Offer], str] | None = None
+    """What comes after `path` where it depends on the call, the model's name for instance."""
+    framing: Framing = EVENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +95,7 @@ class PassingProvider:
     async def send(self, offer: Offer, call: Call) -> AsyncIterator[Reply]:
         """Send `call` to `offer` and enter with its answer."""
         spoken = self._profile.spoken[call.operation]
-        path = spoken.path + call.tail
+        path = spoken.path + (spoken.place(call, offer) if spoken.place else call.tail)
         body = spoken.write(call, offer)
         url = f"{offer.origin.url}{path}"
         headers = await self._credential.headers("POST", url, self._headers(call), body)
@@ -83,9 +107,13 @@ class PassingProvider:
                 again_ns = retry_after_ns(response.headers) if response.status >= 300 else None
                 yield Reply(response.status, content_type, whole, Nothing(), again_ns)
                 return
-            if not content_type.lower().startswith(_STREAM):
+            framing = spoken.framing
+            if not content_type.lower().startswith(framing.content_type):
                 raise UpstreamError("it was asked for a stream and sent something else", sent=True)
-            events = _Events(response, self._profile.between_bytes_s, reader)
+            if framing is not EVENTS:
+                content_type = _STREAM
+            splitter = framing.splitter()
+            events = _Events(response, self._profile.between_bytes_s, reader, splitter)
             yield Reply(response.status, content_type, await anext(events), events)
             if events.ended:
                 await _finish(response)
@@ -110,12 +138,14 @@ class _Events:
     Not an async generator: what it holds is its reader's, so there is nothing to close when it is left.
     """
 
-    def __init__(self, response: Response, between_bytes_s: float, reader: Reader) -> None:
+    def __init__(
+        self, response: Response, between_bytes_s: float, reader: Reader, splitter: Splitter
+    ) -> None:
         self.ended = False
         self._response = response
         self._between_bytes_s = between_bytes_s
         self._read = reader.event
-        self._splitter = EventSplitter()
+        self._splitter = splitter
         self._ready: deque[bytes] = deque()
 
     def __aiter__(self) -> _Events:
@@ -155,7 +185,7 @@ async def _finish(response: Response) -> None:
                 pass
 
 
-def _split(splitter: EventSplitter, piece: bytes) -> list[bytes]:
+def _split(splitter: Splitter, piece: bytes) -> list[bytes]:
     try:
         return splitter.feed(piece)
     except ValueError as error:

@@ -1,0 +1,115 @@
+"""Amazon's event streams as bytes: split a stream into messages, checked; and write one.
+
+    | total u32 | headers u32 | CRC of these 8 bytes | headers | payload | CRC of all before it |
+
+Everything is big-endian, both sums are CRC-32. A message that does not add up is an error and no message:
+what came through damaged could be anybody's words, or their count. The prelude has a sum of its own so
+that a damaged length is known at once, and not waited for.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html (the framing is the
+same for every service), https://smithy.io/2.0/aws/amazon-eventstream.html
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+CONTENT_TYPE: Final = b"application/vnd.amazon.eventstream"
+
+_PRELUDE: Final = struct.Struct(">III")
+_SUM: Final = struct.Struct(">I")
+_SHORT: Final = struct.Struct(">H")
+_LEAST_BYTES: Final = _PRELUDE.size + _SUM.size
+_STRING: Final = 7
+_FIXED_BYTES: Final = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
+"""Type of a header's value -> its size; types 6 (bytes) and 7 (string) say it themselves."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message. Headers whose values are no text are left out: no event of a model has one."""
+
+    headers: Mapping[str, str]
+    payload: bytes
+
+    @property
+    def kind(self) -> str:
+        """`event`, `exception` or `error`."""
+        return self.headers.get(":message-type", "")
+
+
+class MessageSplitter:
+    """Collects pieces of an event stream and hands out whole messages; `rest` is an unfinished one."""
+
+    def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
+        self.rest = b""
+        self._limit_bytes = limit_bytes
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages completed by `data`. ValueError when one is damaged, or beyond the limit."""
+        data = self.rest + data if self.rest else data
+        messages: list[Message] = []
+        start = 0
+        while size := self._size(data, start):
+            messages.append(_message(data[start : start + size]))
+            start += size
+        self.rest = data[start:]
+        return messages
+
+    def _size(self, data: bytes, start: int) -> int:
+        """The size of the message at `start`; 0 when it is not whole yet."""
+        if len(data) - start < _PRELUDE.size:
+            return 0
+        size, headers_bytes, wanted = _PRELUDE.unpack_from(data, start)
+        if crc32(data[start : start + 8]) != wanted:
+            raise ValueError("an event's prelude does not have the checksum that it claims")
+        if size > self._limit_bytes:
+            raise ValueError(f"an event is larger than {self._limit_bytes} bytes")
+        if size < _LEAST_BYTES + headers_bytes:
+            raise ValueError("an event's headers are longer than itself")
+        return size if len(data) - start >= size else 0
+
+
+def _message(data: bytes) -> Message:
+    """The one message that `data` is, its prelude checked already."""
+    end = len(data) - _SUM.size
+    if crc32(data[:end]) != _SUM.unpack_from(data, end)[0]:
+        raise ValueError("an event does not have the checksum that it claims")
+    headers_end = _PRELUDE.size + _PRELUDE.unpack_from(data)[1]
+    return Message(dict(_headers(data[_PRELUDE.size : headers_end])), data[headers_end:end])
+
+
+def _headers(data: bytes) -> Iterator[tuple[str, str]]:
+    """The headers in `data` whose values are text."""
+    try:
+        at = 0
+        while at < len(data):
+            name_end = at + 1 + data[at]
+            name, kind = data[at + 1 : name_end].decode("ascii"), data[name_end]
+            at = name_end + 1
+            if kind in _FIXED_BYTES:
+                at += _FIXED_BYTES[kind]
+                continue
+            value_end = at + 2 + _SHORT.unpack_from(data, at)[0]
+            if kind == _STRING:
+                yield name, data[at + 2 : value_end].decode()
+            at = value_end
+    except (IndexError, struct.error, UnicodeDecodeError) as error:
+        raise ValueError("an event's headers cannot be read") from error
+
+
+def written(headers: Mapping[str, str], payload: bytes) -> bytes:
+    """One message as it stands on the wire."""
+    lines = b"".join(_header(name, value) for name, value in headers.items())
+    sizes = struct.pack(">II", _LEAST_BYTES + len(lines) + len(payload), len(lines))
+    message = sizes + _SUM.pack(crc32(sizes)) + lines + payload
+    return message + _SUM.pack(crc32(message))
+
+
+def _header(name: str, value: str) -> bytes:
+    key, text = name.encode("ascii"), value.encode()
+    return bytes([len(key)]) + key + bytes([_STRING]) + _SHORT.pack(len(text)) + text
