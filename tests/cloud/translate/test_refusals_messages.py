@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
@@ -15,13 +18,66 @@ from inferworks.cloud.translate.messages_to_chat import MessagesToChat
 from inferworks.errors import CallError, UpstreamError
 from inferworks.ids import CallId, ModelId
 
+NAMES = st.sampled_from(
+    [
+        "model",
+        "messages",
+        "role",
+        "content",
+        "text",
+        "type",
+        "source",
+        "data",
+        "url",
+        "media_type",
+        "image_url",
+        "file",
+        "file_data",
+        "tools",
+        "name",
+        "input",
+        "input_schema",
+        "function",
+        "parameters",
+        "arguments",
+        "tool_calls",
+        "tool_call_id",
+        "id",
+        "tool_choice",
+        "stop",
+        "stop_sequences",
+        "system",
+        "max_tokens",
+        "temperature",
+        "thinking",
+        "budget_tokens",
+        "output_config",
+        "effort",
+        "format",
+        "schema",
+        "response_format",
+        "json_schema",
+        "reasoning_effort",
+        "n",
+        "speed",
+        "user",
+        "metadata",
+        "user_id",
+        "service_tier",
+        "tool_use_id",
+        "is_error",
+        "thinking_blocks",
+        "refusal",
+        "cache_control",
+    ]
+)
 HELLO = [{"role": "user", "content": "Hello"}]
 FUNCTION = {"type": "function", "function": {"name": "f"}}
 
 
 def asked(translation: Translation, body: object) -> dict[str, Any]:
     """What the upstream is asked for `body`."""
-    data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
     operation, call_id = translation.source, CallId("call_1")
     headers = ((b"anthropic-beta", b"x"),)
     call = Call(
@@ -33,12 +89,12 @@ def asked(translation: Translation, body: object) -> dict[str, Any]:
     return answer
 
 
-def as_chat(**fields: object) -> dict[str, Any]:
+def as_chat(**fields: Any) -> dict[str, Any]:
     """A message's fields as a chat's."""
     return asked(MessagesToChat(), {"model": "m", "max_tokens": 5, "messages": HELLO, **fields})
 
 
-def as_message(**fields: object) -> dict[str, Any]:
+def as_message(**fields: Any) -> dict[str, Any]:
     """A chat's fields as a message's."""
     return asked(ChatToMessages(), {"model": "m", "messages": HELLO, **fields})
 
@@ -130,6 +186,41 @@ def test_what_is_no_request(translation: Translation, body: bytes) -> None:
     with pytest.raises(CallError) as caught:
         asked(translation, body)
     assert caught.value.status == 400
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(NAMES, JSON, max_size=4))
+def test_any_fields_are_translated_or_refused(fields: dict[str, Any]) -> None:
+    """Whatever JSON a field holds, it is put over or refused with status 400, and is no bug of ours."""
+    for ask in (as_chat, as_message):
+        try:
+            ask(**fields)
+        except CallError as error:
+            assert error.status == 400  # noqa: PT017 both ends are fine
+
+
+@pytest.mark.parametrize("value", [b"1e999", b'"\\ud800"', b'["x",-1e999]'])
+@pytest.mark.parametrize("name", ["n", "speed", "temperature", "user", "tool_choice", "unheard_of"])
+def test_values_that_nobody_can_read(name: str, value: bytes) -> None:
+    """Numbers without end and halves of characters are refused, or pass as the bytes they are."""
+    for translation in (MessagesToChat(), ChatToMessages()):
+        messages = msgspec.json.encode(HELLO)
+        body = b'{"%b":%b,"model":"m","max_tokens":1,"messages":%b}' % (
+            name.encode(),
+            value,
+            messages,
+        )
+        try:
+            translation.ask(msgspec.structs.replace(call_for(translation.source), body=body))
+        except CallError as error:
+            assert error.status == 400  # noqa: PT017 both ends are fine
 
 
 def test_nulls_say_nothing() -> None:

@@ -6,9 +6,9 @@ written to it, so the whole input is the sum of the three. A stream tells the in
 what was told before, an explicit zero too.
 
 In between a stream tells nothing, yet what breaks off there has been paid for. So the output is counted
-along from what passes: a delta is a token at least, and a long one a token for every four characters. Such a
-count is marked (`Told.is_estimate`) and gives way to the upstream's own. Rejected: the `output_tokens` of
-`message_start`, which is one or two whatever comes after it.
+along from what passes: a delta is a token at least, and a long one a token for every four characters.
+Such a count is marked (`Told.is_estimate`) and gives way to the upstream's own. Rejected: the
+`output_tokens` of `message_start`, which is one or two whatever comes after it.
 
 Source: https://platform.claude.com/docs/en/build-with-claude/streaming and /prompt-caching
 """

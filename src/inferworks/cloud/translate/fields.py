@@ -42,7 +42,7 @@ def passed(body: bytes, rules: FieldRules) -> Fields:
     """
     fields = read_request(body, _read_fields)
     for name in fields.keys() & rules.refused.keys():
-        value = msgspec.json.decode(fields[name])
+        value = read_request(fields[name], msgspec.json.decode)
         if value is not None and value not in rules.refused[name]:
             raise cannot(name, f"is not known to {rules.upstream}, which serves this model", name)
     known = {*rules.translated, *rules.dropped, *rules.refused}
