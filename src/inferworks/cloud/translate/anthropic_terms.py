@@ -62,7 +62,7 @@ def openai_error_type(status: int) -> str:
 def messages_usage(tokens: Tokens) -> dict[str, Any]:
     """`tokens` as Anthropic writes them: `input_tokens` leaves out what the cache had or took."""
     usage: dict[str, Any] = {
-        "input_tokens": tokens.input - tokens.cache_read - tokens.cache_write,
+        "input_tokens": max(0, tokens.input - tokens.cache_read - tokens.cache_write),
         "cache_creation_input_tokens": tokens.cache_write,
         "cache_read_input_tokens": tokens.cache_read,
         "output_tokens": tokens.output,
