@@ -14,7 +14,7 @@ from inferworks.errors import ConfigError
 from inferworks.ids import ModelId
 from inferworks.testing.providers import make_offer
 from inferworks.wiring.catalogue import Catalogue
-from inferworks.wiring.plan import Own, Plan, policy_of
+from inferworks.wiring.plan import Own, Plan, breaker_of, policy_of
 
 PlanOf = Callable[..., Plan]
 LISTED = Rates(250_000, 2_000_000)
@@ -164,7 +164,7 @@ def test_our_own_replicas_are_offers_too(plan_of: PlanOf) -> None:
 def test_the_defaults_are_those_of_the_policies() -> None:
     """A table that sets nothing routes as if it were not there."""
     assert policy_of(Model(name="m")) == RoutePolicy()
-    assert msgspec.to_builtins(Breaker()) == msgspec.to_builtins(BreakerPolicy())
+    assert breaker_of(Breaker()) == BreakerPolicy()
     help_text = next(s.help for s in settings() if s.name == "model.strategy")
     assert all(f"`{strategy.value}`" in help_text for strategy in Strategy)
     assert Config().breaker == Breaker()
@@ -199,6 +199,7 @@ MISTAKES = {
     MODEL + 'strategy = "chepest"': r"unknown strategy 'chepest'; did you mean cheapest\?",
     MODEL + 'fallbacks = ["mm"]': r"model m: no other model 'mm' .*; did you mean m\?",
     MODEL + 'fallbacks = ["m"]': "model m: no other model 'm'",
+    "[breaker]\ncool_down_s = 9.0\nlongest_cool_down_s = 1.0": "longest_cool_down_s must not be less",
     MODEL + 'regions = ["eu-"]': "none of its offers runs in eu-; they run in: unknown",
 }
 

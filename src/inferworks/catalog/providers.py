@@ -45,6 +45,7 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     key_variable: str = ""
     running_usage: bool = False
     cost_field: str = ""
+    cost_pico: int = 10**12
     genai_prices: str = ""
     chip: str = ""
     ports: tuple[int, ...] = ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ def list_models(config_path: Path | None, data_path: Path | None, as_json: bool)
       inferworks models list --config production.toml --json
     """
     config = read_config(config_path, data_path)
-    planner = Planner(os.environ, DataFolder(Path(config.data.folder)))
+    planner = Planner(None, DataFolder(Path(config.data.folder)))
     plan = planner.plan_offline(config, dt.datetime.now(dt.UTC).date())
     described = [_model(model, plan, config) for model in sorted(plan.places)]
     if as_json:

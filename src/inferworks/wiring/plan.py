@@ -22,8 +22,8 @@ import msgspec
 
 from inferworks.catalog.providers import ProviderCatalog, ProviderRow
 from inferworks.cloud.offer import Offer, Rates
-from inferworks.cloud.policy import RoutePolicy, Strategy
-from inferworks.config import Config, Model, Renamed, Upstream
+from inferworks.cloud.policy import BreakerPolicy, RoutePolicy, Strategy
+from inferworks.config import Breaker, Config, Model, Renamed, Upstream
 from inferworks.errors import ConfigError
 from inferworks.ids import ModelId, OfferId
 from inferworks.money import PICO
@@ -59,19 +59,24 @@ class Plan:
     places: Mapping[ModelId, tuple[Place, ...]]
     policies: Mapping[ModelId, RoutePolicy]
     """How models with a `[[model]]` table are routed."""
+    breaker: BreakerPolicy
     warnings: tuple[str, ...]
 
 
 def make_plan(
     config: Config,
-    environment: Mapping[str, str],
+    environment: Mapping[str, str] | None,
     catalog: ProviderCatalog,
     rates_of: RatesOf,
     *,
     own: Sequence[ModelId],
     day: dt.date,
 ) -> Plan:
-    """The plan of `config`; `own` are the models of our own replicas. ConfigError for the first mistake."""
+    """The plan of `config`; ConfigError for the first mistake.
+
+    `own` are the models of our own replicas. Without an `environment` no key is looked for: such a plan
+    can be shown and not served.
+    """
     _refuse_twice("upstream", [OWN, *(upstream.name for upstream in config.upstream)])
     _refuse_twice("model", [model.name for model in config.model])
     rows = {u.name: _row(u, catalog, day) for u in config.upstream}
@@ -91,6 +96,7 @@ def make_plan(
         accounts,
         chosen | {ModelId(m.name): _with_fallbacks(m, chosen) for m in config.model},
         {ModelId(m.name): policy_of(m) for m in config.model},
+        breaker_of(config.breaker),
         tuple(_warnings(accounts)),
     )
 
@@ -112,6 +118,18 @@ def policy_of(model: Model) -> RoutePolicy:
         spill_factor=model.spill_factor,
         latency_bound_ms=model.latency_bound_ms,
         expected_output_tokens=model.expected_output_tokens,
+    )
+
+
+def breaker_of(breaker: Breaker) -> BreakerPolicy:
+    """When an offer is left alone; ConfigError when that makes no sense."""
+    return BreakerPolicy(
+        failures_in_row=breaker.failures_in_row,
+        failure_share=breaker.failure_share,
+        least_calls=breaker.least_calls,
+        window_s=breaker.window_s,
+        cool_down_s=breaker.cool_down_s,
+        longest_cool_down_s=breaker.longest_cool_down_s,
     )
 
 

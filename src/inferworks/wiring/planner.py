@@ -19,7 +19,7 @@ from inferworks.wiring.rates import ListRates
 class Planner:
     """Makes plans of configurations, for this machine and this data folder."""
 
-    def __init__(self, environment: Mapping[str, str], folder: DataFolder) -> None:
+    def __init__(self, environment: Mapping[str, str] | None, folder: DataFolder) -> None:
         self._environment = environment
         self._catalog = provider_catalog()
         self._rates = ListRates(folder.price_books)

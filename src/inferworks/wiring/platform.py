@@ -16,8 +16,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmana
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from inferworks.accounts.customer import Customer, customer_id
 from inferworks.accounts.key import mint
 from inferworks.accounts.keyring import KeyRing
@@ -32,7 +30,6 @@ from inferworks.cloud.backends.process import ProcessBackend
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.fleet import Fleet
 from inferworks.cloud.health import Health
-from inferworks.cloud.policy import BreakerPolicy
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
 from inferworks.cloud.router import Router
@@ -106,7 +103,7 @@ async def open_platform(
         keyring = KeyRing(accounts)
         gate = Gate(config.gateway.max_calls)
         meter = Meter(journal, clock, checkpoint_s=config.meter.checkpoint_s)
-        health = Health(clock, _breaker(config))
+        health = Health(clock, plan.breaker)
 
         def door(catalogue: Catalogue, providers: Mapping[str, Provider]) -> Door:
             router = Router(health, catalogue.policy)
@@ -117,20 +114,15 @@ async def open_platform(
         await house.enter_async_context(_every(_KEYRING_REFRESH_S, keyring.refresh))
 
         async def apply(changed: Config) -> None:
-            breaker = _breaker(changed)
-            service.put(_said(await planner.plan(changed)))
-            health.use(breaker)
+            fresh = _said(await planner.plan(changed))
+            service.put(fresh)
+            health.use(fresh.breaker)
 
         _said(plan)
         reload = await house.enter_async_context(reloading(source, config, apply))
         url = f"http://{_authority(config.gateway.host, port)}/v1"
         folder.tell(url)
         yield Platform(url, service.door.catalogue.models(), folder, first_key, reload)
-
-
-def _breaker(config: Config) -> BreakerPolicy:
-    """When an offer is left alone; ConfigError when it makes no sense."""
-    return BreakerPolicy(**msgspec.structs.asdict(config.breaker))
 
 
 def _said(plan: Plan) -> Plan:

@@ -39,14 +39,19 @@ class Account:
         return self.name if self.row.id == OPENAI_COMPATIBLE else self.row.seller
 
 
-def account_of(upstream: Upstream, row: ProviderRow, environment: Mapping[str, str]) -> Account:
-    """The account that `upstream` describes; ConfigError, naming it, for what it lacks."""
+def account_of(
+    upstream: Upstream, row: ProviderRow, environment: Mapping[str, str] | None
+) -> Account:
+    """The account that `upstream` describes; ConfigError, naming it, for what it lacks.
+
+    Without an `environment` its key is not looked for.
+    """
     try:
         return Account(
             name=upstream.name,
             row=row,
             origin=Origin.parse(_url(upstream, row)),
-            secret=_secret(upstream, row, environment),
+            secret=None if environment is None else _secret(upstream, row, environment),
             timeouts=Timeouts(
                 connect_s=upstream.connect_s,
                 first_byte_s=upstream.first_byte_s,
