@@ -111,7 +111,9 @@ async def _answer(exchange: Exchange, answer: Answer) -> None:
     if request is None:
         await exchange.respond(400, error_of(400))
     elif answer.status >= 400:
-        await exchange.respond(answer.status, error_of(answer.status))
+        await exchange.respond(
+            answer.status, error_of(answer.status), b"application/json", list(answer.headers)
+        )
     elif request.get("stream") and not answer.never_streams and wire.events:
         await _stream(exchange, answer, wire, wire.events(answer, request))
     else:

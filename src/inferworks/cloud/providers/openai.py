@@ -10,7 +10,7 @@ Source: https://platform.openai.com/docs/api-reference
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -33,13 +33,18 @@ def openai_provider(
     *,
     name: str,
     running_usage: bool = False,
+    operations: Collection[Operation] = tuple(Operation),
     between_bytes_s: float = 120.0,
     max_answer_bytes: int = 64 * 1024 * 1024,
 ) -> PassingProvider:
-    """`running_usage` says that the upstream knows `continuous_usage_stats`."""
+    """`running_usage` says that the upstream knows `continuous_usage_stats`.
+
+    Of `operations` it is sent those that the dialect has.
+    """
+    spoken = openai_operations(running_usage=running_usage)
     profile = Profile(
         name,
-        openai_operations(running_usage=running_usage),
+        {operation: how for operation, how in spoken.items() if operation in operations},
         between_bytes_s=between_bytes_s,
         max_answer_bytes=max_answer_bytes,
     )

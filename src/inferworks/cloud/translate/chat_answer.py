@@ -61,6 +61,7 @@ class Completion(msgspec.Struct):
     """A completion or an event of one."""
 
     id: str = ""
+    created: int = 0
     model: str = ""
     choices: list[Choice] = []
     usage: Usage | None = None

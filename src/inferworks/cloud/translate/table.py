@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from inferworks.cloud.translate.base import Translation
 from inferworks.cloud.translate.chat_to_messages import ChatToMessages
+from inferworks.cloud.translate.completions_to_chat import CompletionsToChat
 from inferworks.cloud.translate.messages_to_chat import MessagesToChat
+from inferworks.cloud.translate.responses_to_chat import ResponsesToChat
 
 TRANSLATIONS: tuple[Translation, ...] = (
     MessagesToChat(),
     ChatToMessages(),
+    ResponsesToChat(),
+    CompletionsToChat(),
 )
 """In the order in which ways of the same length are preferred."""

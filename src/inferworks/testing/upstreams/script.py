@@ -53,6 +53,8 @@ class Answer(msgspec.Struct, frozen=True):
     reports: Reports = Reports.AS_ASKED
     status: int = 200
     """A status of 400 or more is answered with OpenAI's error body."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Sent with an answer of such a status."""
     fault: Fault = Fault.NONE
     fault_after: int = 0
     """Events before the fault; of a whole body, any number above zero means half of it."""
