@@ -69,7 +69,10 @@ class _Pool:
         kept = self.idle.get(origin)
         while kept:
             connection = kept.pop()
-            if connection.usable and connection.free_since > self._now() - self._timeouts.idle_s:
+            if (
+                connection.usable
+                and connection.free_since > connection.now() - self._timeouts.idle_s
+            ):
                 return connection
             connection.drop()
         return None
@@ -102,16 +105,13 @@ class _Pool:
             connection.drop()
             return
         kept = self.idle.setdefault(origin, deque())
-        now = self._now()
+        now = connection.now()
         while kept and (kept[0].free_since <= now - self._timeouts.idle_s or not kept[0].usable):
             kept.popleft().drop()
         if len(kept) >= self._kept_per_origin:
             kept.popleft().drop()
         connection.free_since = now
         kept.append(connection)
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
 
 
 class _Asking(AbstractAsyncContextManager[Response]):

@@ -36,7 +36,6 @@ T = TypeVar("T")
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"\r\n(?i:content-length):[ \t]*([0-9]+)\r\n")
 _MOST_DIGITS: Final = 16
-_breaks = re.compile(rb"[\r\n\0]").search
 
 
 class KnownHead(Generic[T]):
@@ -101,7 +100,8 @@ def field_lines(headers: Headers) -> bytes:
     Such a value would be read as more headers, or as another message altogether (response splitting).
     """
     fields = [b": ".join(pair) for pair in headers]
-    if _breaks(b"".join(fields)):
+    text = b"".join(fields)
+    if b"\n" in text or b"\r" in text or b"\0" in text:
         raise ValueError("a header holds a line break or a NUL")
     fields.append(b"")
     return b"\r\n".join(fields)

@@ -250,6 +250,10 @@ class UpstreamConnection(asyncio.Protocol):
         answered = self.complete and self._reusable and not self._pieces
         return answered and transport.get_write_buffer_size() == 0
 
+    def now(self) -> float:
+        """The event loop's clock."""
+        return self._loop.time()
+
     def drop(self) -> None:
         """Close at once."""
         if self._transport is not None:
