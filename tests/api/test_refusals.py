@@ -333,7 +333,7 @@ def test_a_body_over_the_limit(run: Run) -> None:
         ("GET", "/v1/usage/events", 405),
         ("POST", "/v1/chat/completion", 404),
         ("POST", "/v1/chat/completions/", 404),
-        ("POST", "/v1/embeddings", 404),
+        ("POST", "/v1/embedding", 404),
         ("GET", "/", 404),
         ("GET", "/v1/models/", 404),
         ("GET", "/health/x", 404),
