@@ -116,10 +116,16 @@ def test_asking_within_given_options(given_options: bytes, asked: dict[str, Any]
     assert json.loads(with_usage(body, running=False))["stream_options"] == asked
 
 
-def test_asking_settles_a_field_given_twice() -> None:
-    """Of a field given twice the last one counts, and it alone is passed on."""
+def test_asking_leaves_a_field_given_twice() -> None:
+    """Of a field given twice the last one counts; both are passed on, as they are without a stream."""
     asked = with_usage(b'{"model":"a","model":"b","stream_options":{}}', running=False)
-    assert asked == b'{"model":"b","stream_options":{"include_usage":true}}'
+    assert asked == b'{"model":"a","model":"b","stream_options":{"include_usage":true}}'
+
+
+def test_who_asks_already_is_not_asked_for() -> None:
+    """A request that asks for its usage itself is passed on as it came."""
+    body = b'{ "model":"m", "stream_options" : { "include_usage" : true } }'
+    assert with_usage(body, running=False) == body
 
 
 @pytest.mark.parametrize("number", [b"1.0", b"1e2", b"123456789012345678901234567890", b"-0.0"])

@@ -15,9 +15,9 @@ from inferworks.cloud.call import Call
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.openai import with_model
 from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
 from inferworks.cloud.readers.anthropic import CountReader, MessagesReader
+from inferworks.cloud.rewrite import with_model
 from inferworks.http.client import HttpClient
 
 VERSION = b"2023-06-01"

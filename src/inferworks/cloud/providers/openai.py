@@ -22,9 +22,10 @@ from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
 from inferworks.cloud.readers.openai import ChatReader
 from inferworks.cloud.readers.responses import ResponsesReader
 from inferworks.cloud.readers.wholes import ModerationsReader, RerankReader, WholeReader
+from inferworks.cloud.rewrite import read_fields, with_model, with_value
 from inferworks.http.client import HttpClient
 
-_read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_TRUE = msgspec.Raw(b"true")
 
 
 def openai_provider(
@@ -88,7 +89,7 @@ def _write_without_options(call: Call, offer: Offer) -> bytes:
     name = offer.upstream_model
     if b'"stream_options"' not in call.body:
         return renamed(call, offer)
-    fields = _read_fields(call.body)
+    fields = read_fields(call.body)
     fields.pop("stream_options", None)
     if name:
         fields["model"] = msgspec.Raw(msgspec.json.encode(name))
@@ -101,22 +102,16 @@ def renamed(call: Call, offer: Offer) -> bytes:
     return with_model(call.body, name) if name else call.body
 
 
-def with_model(body: bytes, model: str) -> bytes:
-    """The request `body` for another name of the model; every other value keeps its bytes."""
-    fields = _read_fields(body)
-    fields["model"] = msgspec.Raw(msgspec.json.encode(model))
-    return msgspec.json.encode(fields)
-
-
 def with_usage(body: bytes, *, running: bool, model: str = "") -> bytes:
-    """The request `body` asking for usage, of `model` if one is named; other values keep their bytes."""
-    fields = _read_fields(body)
+    """The request `body` asking for usage, of `model` if one is named; every other byte stays."""
+    fields = read_fields(body)
     given = bytes(fields.get("stream_options", b"null"))
-    options = {} if given == b"null" else _read_fields(given)
-    options["include_usage"] = msgspec.Raw(b"true")
+    options = {} if given == b"null" else read_fields(given)
+    wanted = {**options, "include_usage": _TRUE}
     if running:
-        options["continuous_usage_stats"] = msgspec.Raw(b"true")
-    fields["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
+        wanted["continuous_usage_stats"] = _TRUE
+    if options != wanted:
+        body = with_value(body, fields, "stream_options", msgspec.json.encode(wanted))
     if model:
-        fields["model"] = msgspec.Raw(msgspec.json.encode(model))
-    return msgspec.json.encode(fields)
+        body = with_value(body, fields, "model", msgspec.json.encode(model))
+    return body

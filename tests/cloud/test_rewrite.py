@@ -1,0 +1,90 @@
+"""A request's one changed value, and all of its other bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferworks.cloud.rewrite import read_fields, with_model, with_value
+
+WHITE = st.text(" \t\r\n", max_size=3)
+NAMES = st.sampled_from(["model", "messages", "metadata", "x", "Ä", "mod\u0435l"])
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.sampled_from(["m", "model", "größe", "\\", '"m"'])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+def escaped(text: str) -> str:
+    """`text` as JSON with every character escaped."""
+    return '"' + "".join(f"\\u{ord(character):04x}" for character in text) + '"'
+
+
+@st.composite
+def written(draw: st.DrawFn) -> tuple[list[bytes], int]:
+    """A request with a model, cut into pieces, and the number of the piece that is the model's value."""
+    others = draw(st.dictionaries(NAMES.filter(lambda name: name != "model"), VALUES, max_size=4))
+    fields = list({**others, "model": draw(st.sampled_from(["m", "größe", "x"]))}.items())
+    pieces, place = [b"{"], 0
+    for number, (name, value) in enumerate(draw(st.permutations(fields))):
+        key = draw(st.sampled_from([json.dumps, escaped]))(name)
+        data = json.dumps(value, indent=draw(st.sampled_from([None, 1])), ensure_ascii=False)
+        white = [draw(WHITE) for _ in range(4)]
+        pieces.append(f"{',' if number else ''}{white[0]}{key}{white[1]}:{white[2]}".encode())
+        pieces.append(data.encode())
+        place = len(pieces) - 1 if name == "model" else place
+        pieces.append(white[3].encode())
+    return [*pieces, b"}" + draw(WHITE).encode()], place
+
+
+@given(written(), st.sampled_from(["m", "vendor/m", 'a "b"', "größe"]))
+def test_only_the_model_changes(request_: tuple[list[bytes], int], model: str) -> None:
+    """However a request is written, the model's value is exchanged and every other byte stays."""
+    pieces, place = request_
+    body = b"".join(pieces)
+    got = with_model(body, model)
+    if json.loads(pieces[place]) != model:
+        pieces[place] = json.dumps(model, ensure_ascii=False).encode()
+        assert got == b"".join(pieces)
+    assert json.loads(got)["model"] == model
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        (b"{}", b'{"model":"new"}'),
+        (b" {\n } ", b' {\n "model":"new"} '),
+        (b'{"input":"x" }\n', b'{"input":"x" ,"model":"new"}\n'),
+        (b'{"model":"a","model":"b"}', b'{"model":"a","model":"new"}'),
+        (b'{"model":"b","model":"b"}', b'{"model":"b","model":"new"}'),
+        (b'{"m\\u006fdel":"b","x":{"model":"b"}}', b'{"m\\u006fdel":"new","x":{"model":"b"}}'),
+        (b'{"model":"n\\u0065w"}', b'{"model":"new"}'),
+    ],
+)
+def test_odd_requests(body: bytes, wanted: bytes) -> None:
+    """A missing model is added, a repeated one counts where it is last, an escaped one is found."""
+    assert with_model(body, "new") == wanted
+
+
+def test_a_name_repeated_without_end() -> None:
+    """A request that says its model's name a thousand times is put together anew."""
+    body = b'{"x": [%b"m", 1.50], "model": "m"}' % (b'"m", ' * 1000)
+    got = with_model(body, "new")
+    assert read_fields(got)["x"] == read_fields(body)["x"]
+    assert json.loads(got)["model"] == "new"
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=4), NAMES, SCALARS)
+def test_any_value_can_be_set(fields: dict[str, Any], name: str, value: object) -> None:
+    """What is read afterwards is what was set, and all else as before."""
+    body = json.dumps(fields).encode()
+    got = with_value(body, read_fields(body), name, json.dumps(value).encode())
+    assert json.loads(got) == {**fields, name: value}
