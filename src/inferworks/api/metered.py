@@ -103,7 +103,7 @@ class _Serving:
 
     async def _deliver_body(self, reply: Reply) -> None:
         body, told = reply.first.data, reply.first.told
-        confidence = Confidence.ESTIMATED if told is None else Confidence.REPORTED
+        confidence = Confidence.ESTIMATED if told is None else told.confidence(whole=True)
         tally = self._tally
         tally.first_token()
         self._leg_ended(Outcome.ANSWERED, reply, told or self._guess(len(body)), confidence)
@@ -115,7 +115,7 @@ class _Serving:
     async def _deliver_stream(self, reply: Reply) -> None:
         exchange, tally = self._exchange, self._tally
         fields = [(b"content-type", reply.content_type), (b"cache-control", b"no-cache")]
-        await exchange.start(reply.status, [*fields, *self._headers])
+        await exchange.start(reply.status, [*fields, *self._headers, *reply.headers])
         count = _StreamCount(self._call, tally)
         try:
             chunk = reply.first
@@ -129,8 +129,9 @@ class _Serving:
         except UpstreamError:
             self._leg_ended(Outcome.FAILED, reply, count.told, count.confidence(whole=False))
             await tally.close(Outcome.FAILED, reply.status, _BROKE_OFF.code)
-            await exchange.end(self._form.errors.event(_BROKE_OFF))
-            return
+            if reply.content_type.startswith(b"text/event-stream"):
+                await exchange.end(self._form.errors.event(_BROKE_OFF))
+            return  # sound has no words for an error: the server cuts what is not finished
         count.see_last(chunk)
         tally.sent(len(chunk.data))
         self._leg_ended(Outcome.ANSWERED, reply, count.told, count.confidence(whole=True))
@@ -139,9 +140,8 @@ class _Serving:
 
     async def _respond(self, reply: Reply) -> None:
         """Send a whole answer."""
-        await self._exchange.respond(
-            reply.status, reply.first.data, reply.content_type, self._headers
-        )
+        headers = [*self._headers, *reply.headers] if reply.headers else self._headers
+        await self._exchange.respond(reply.status, reply.first.data, reply.content_type, headers)
 
     def _leg_ended(
         self, outcome: Outcome, reply: Reply, told: Told, confidence: Confidence
@@ -191,9 +191,9 @@ class _StreamCount:
 
     def confidence(self, *, whole: bool) -> Confidence:
         """How far the count may be trusted; `whole` when the stream has come to its end."""
-        if not self._is_told or self.told.is_estimate:
+        if not self._is_told:
             return Confidence.ESTIMATED
-        return Confidence.REPORTED if whole else Confidence.COUNTED
+        return self.told.confidence(whole=whole)
 
 
 def _opened(form: Form, exchange: Exchange, door: Door, key: Key) -> Opened:
@@ -233,6 +233,7 @@ def _call(form: Form, opened: Opened, asked: Asked, exchange: Exchange) -> Call:
         wants_running_usage=asked.wants_running_usage,
         content_type=_content_type(exchange),
         headers=tuple((name, headers[name]) for name in form.forwarded if name in headers),
+        tail=asked.tail,
         session=asked.session.encode(),
     )
 

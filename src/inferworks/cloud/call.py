@@ -9,7 +9,7 @@ import msgspec
 
 from inferworks.cloud.operation import Operation
 from inferworks.ids import CallId, ModelId
-from inferworks.meter.usage import NO_ITEMS, Items, Tokens
+from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Tokens
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -46,6 +46,14 @@ class Told(msgspec.Struct, frozen=True):
     currency: str = "USD"
     is_estimate: bool = False
     """The output is our own count of what passed: the upstream tells its own only at the end."""
+    is_counted: bool = False
+    """It is our own count and exact: of what was asked for, where the upstream tells nothing."""
+
+    def confidence(self, *, whole: bool) -> Confidence:
+        """How far it may be trusted; `whole` when the answer has come to its end."""
+        if self.is_estimate:
+            return Confidence.ESTIMATED
+        return Confidence.REPORTED if whole and not self.is_counted else Confidence.COUNTED
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -70,3 +78,5 @@ class Reply:
     """The chunks after the first, up to and including the last. UpstreamError when it breaks off."""
     retry_after_ns: int | None = None
     """In how long a refusal wants to be asked again, where it says so."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """The upstream's headers that are part of its dialect's answer (Stability's `seed`)."""

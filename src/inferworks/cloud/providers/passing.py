@@ -21,7 +21,7 @@ from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.readers.base import Reader, ReaderOf
+from inferworks.cloud.readers.base import PieceReader, PieceReaderOf, Reader, ReaderOf
 from inferworks.cloud.retry_after import retry_after_ns
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient, Response
@@ -64,6 +64,10 @@ class Spoken:
     place: Callable[[Call, Offer], str] | None = None
     """What comes after `path` where it depends on the call, the model's name for instance."""
     framing: Framing = EVENTS
+    pieces: PieceReaderOf | None = None
+    """Reads an answer to a stream that is no stream of events, but sound, say, sent as it is made."""
+    may_be_whole: bool = False
+    """A stream may be answered with a whole body: the API says that some models do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class Profile:
     """Sent with every request, unless the caller sends another value of its own."""
     between_bytes_s: float = 120.0
     max_answer_bytes: int = 64 * 1024 * 1024
+    answer_headers: tuple[bytes, ...] = ()
+    """Headers of an answer that are part of it and go to the caller."""
 
 
 class PassingProvider:
@@ -123,7 +129,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         self._credential = credential
         self._offer = offer
         self._call = call
-        self._events: _Events | None = None
+        self._events: _Events | _Pieces | None = None
 
     async def __aenter__(self) -> Reply:
         call, offer = self._call, self._offer
@@ -161,15 +167,33 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         if response.status >= 300 or not self._call.stream:
             whole = await self._whole(reader)
             again_ns = retry_after_ns(response.headers) if response.status >= 300 else None
-            return Reply(response.status, content_type, whole, Nothing(), again_ns)
+            return Reply(
+                response.status, content_type, whole, Nothing(), again_ns, self._answer_headers()
+            )
         framing = spoken.framing
         if not content_type.lower().startswith(framing.content_type):
-            raise UpstreamError("it was asked for a stream and sent something else", sent=True)
+            return await self._begin_otherwise(spoken, content_type, reader)
         if framing is not EVENTS:
             content_type = _STREAM
         splitter = framing.splitter()
         self._events = _Events(response, self._profile.between_bytes_s, reader, splitter)
         return Reply(response.status, content_type, await anext(self._events), self._events)
+
+    async def _begin_otherwise(self, spoken: Spoken, content_type: bytes, reader: Reader) -> Reply:
+        """The answer to a stream that is not framed as one."""
+        response = self._response
+        if spoken.may_be_whole:
+            return Reply(response.status, content_type, await self._whole(reader), Nothing())
+        if spoken.pieces is None:
+            raise UpstreamError("it was asked for a stream and sent something else", sent=True)
+        pieces = spoken.pieces(self._call)
+        self._events = _Pieces(response, self._profile.between_bytes_s, pieces)
+        return Reply(response.status, content_type, await anext(self._events), self._events)
+
+    def _answer_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers of the answer that go to the caller."""
+        names, came = self._profile.answer_headers, self._response.headers
+        return tuple((name, came[name]) for name in names if name in came) if names else ()
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         """The request's headers but for its credential."""
@@ -216,6 +240,33 @@ class _Events:
         chunk = self._read(self._ready.popleft())
         self.ended = chunk.last
         return chunk
+
+
+class _Pieces:
+    """A body as chunks, each handed on as it comes; the last is empty and says that it was all.
+
+    A body that breaks off is an UpstreamError of the connection, so its end is the answer's.
+    """
+
+    __slots__ = ("_between_bytes_s", "_reader", "_response", "ended")
+
+    def __init__(self, response: Response, between_bytes_s: float, reader: PieceReader) -> None:
+        self.ended = False
+        self._response = response
+        self._between_bytes_s = between_bytes_s
+        self._reader = reader
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self.ended:
+            raise StopAsyncIteration
+        piece = await self._response.next_piece(self._between_bytes_s)
+        if piece:
+            return self._reader.piece(piece)
+        self.ended = True
+        return self._reader.end()
 
 
 class Nothing:

@@ -28,3 +28,19 @@ class Reader(Protocol):
 
 ReaderOf = Callable[[Call], Reader]
 """What makes the reader of a call's answer."""
+
+
+class PieceReader(Protocol):
+    """Reads an answer that has no events and is handed on as it comes, such as sound."""
+
+    def piece(self, data: bytes) -> Chunk:
+        """What came just now. UpstreamError when it cannot be part of an answer."""
+        ...
+
+    def end(self) -> Chunk:
+        """The last chunk, once the body has come to its end. UpstreamError when that was no answer."""
+        ...
+
+
+PieceReaderOf = Callable[[Call], PieceReader]
+"""What makes the reader of a call's answer in pieces."""
