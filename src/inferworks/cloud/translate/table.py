@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inferworks.cloud.translate.base import Translation
+from inferworks.cloud.translate.chat_to_converse import ChatToConverse
 from inferworks.cloud.translate.chat_to_messages import ChatToMessages
 from inferworks.cloud.translate.completions_to_chat import CompletionsToChat
 from inferworks.cloud.translate.messages_to_chat import MessagesToChat
@@ -13,5 +14,6 @@ TRANSLATIONS: tuple[Translation, ...] = (
     ChatToMessages(),
     ResponsesToChat(),
     CompletionsToChat(),
+    ChatToConverse(),
 )
 """In the order in which ways of the same length are preferred."""

@@ -1,0 +1,127 @@
+"""A client of OpenAI's chat completions, served by Amazon Bedrock's Converse.
+
+The request is put over in `chat_to_converse_request`, a stream in `chat_to_converse_stream`; here are the
+whole answer, the refusal and the translation that holds them together. Converse names neither the answer
+nor the model, so an answer has the call's id and the model's name as the caller wrote it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from inferworks.cloud.call import Call
+from inferworks.cloud.operation import Operation
+from inferworks.cloud.readers.converse import tokens_of
+from inferworks.cloud.translate.anthropic_terms import chat_usage, openai_error_type
+from inferworks.cloud.translate.chat_to_converse_request import converse_request
+from inferworks.cloud.translate.chat_to_converse_stream import ChatStream, completion_id
+from inferworks.cloud.translate.converse_answer import (
+    Answer,
+    Block,
+    ToolUse,
+    read_converse,
+    thinking_blocks,
+)
+from inferworks.cloud.translate.converse_terms import finish_reason
+from inferworks.cloud.translate.fields import Fields, read_answer, set_if
+
+
+@dataclass(frozen=True, slots=True)
+class ChatToConverse:
+    """`chat.completions` by way of `converse`."""
+
+    @property
+    def source(self) -> Operation:
+        """What the caller asked for."""
+        return Operation.CHAT
+
+    @property
+    def target(self) -> Operation:
+        """What the upstream is asked for."""
+        return Operation.CONVERSE
+
+    def ask(self, call: Call) -> Call:
+        """`call` in Converse's words. CallError 400 for what they cannot say."""
+        return msgspec.structs.replace(
+            call,
+            operation=self.target,
+            body=converse_request(call),
+            wants_usage=True,
+            wants_running_usage=False,
+            headers=(),
+        )
+
+    def answer(self, call: Call, data: bytes) -> bytes:
+        """A whole answer as a completion."""
+        return msgspec.json.encode(_completion(call, read_answer(data, read_converse)))
+
+    def refusal(self, status: int, data: bytes) -> bytes:
+        """Amazon's error body as OpenAI's."""
+        error = {
+            "message": _error_message(status, data),
+            "type": openai_error_type(status),
+            "param": None,
+            "code": None,
+        }
+        return msgspec.json.encode({"error": error})
+
+    def stream(self, call: Call) -> ChatStream:
+        """The events of an answer as a chat's."""
+        return ChatStream(call.id, call.model, wants_usage=call.wants_usage)
+
+
+def _completion(call: Call, answer: Answer) -> Fields:
+    choice = {
+        "index": 0,
+        "message": _said(answer.output.message.content),
+        "logprobs": None,
+        "finish_reason": finish_reason(answer.stop_reason),
+    }
+    return {
+        "id": completion_id(call.id),
+        "object": "chat.completion",
+        "created": 0,  # Bedrock does not say
+        "model": call.model,
+        "choices": [choice],
+        "usage": chat_usage(tokens_of(answer.usage)),
+    }
+
+
+def _said(blocks: list[Block]) -> Fields:
+    """The blocks of an answer as OpenAI's one message."""
+    text = "".join(block.said for block in blocks)
+    calls = [_tool_call(block.tool_use) for block in blocks if block.tool_use]
+    thoughts = [block.reasoning_content for block in blocks if block.reasoning_content]
+    thought = "".join(t.reasoning_text.text for t in thoughts if t.reasoning_text)
+    signed = [block for reasoning in thoughts for block in thinking_blocks(reasoning)]
+    content = text if text or not calls else None
+    said: Fields = {"role": "assistant", "content": content, "refusal": None}
+    set_if(said, "reasoning_content", thought or None)
+    set_if(said, "thinking_blocks", signed or None)
+    set_if(said, "tool_calls", calls or None)
+    return said
+
+
+def _tool_call(tool_use: ToolUse) -> Fields:
+    function = {"name": tool_use.name, "arguments": bytes(tool_use.input).decode()}
+    return {"id": tool_use.tool_use_id, "type": "function", "function": function}
+
+
+class _ErrorBody(msgspec.Struct):
+    message: str = ""
+    Message: str = ""  # what the gateway before the service writes, which checks signatures
+
+
+_read_error = msgspec.json.Decoder(_ErrorBody).decode
+
+
+def _error_message(status: int, data: bytes) -> str:
+    """What an error body of Amazon's says; an unreadable one says its status."""
+    try:
+        body = _read_error(data)
+        text = body.message or body.Message
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        text = ""
+    return text or f"The model's server refused the request with status {status}."

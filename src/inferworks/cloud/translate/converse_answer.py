@@ -1,0 +1,124 @@
+"""An answer of Bedrock's Converse, as far as a translation reads it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from inferworks.cloud.readers.converse import Usage
+from inferworks.cloud.translate.fields import Fields
+
+
+class ToolUse(msgspec.Struct, rename="camel"):
+    """A call of a tool; in a stream its beginning, or a piece of its input."""
+
+    tool_use_id: str = ""
+    name: str = ""
+    input: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class ReasoningText(msgspec.Struct):
+    """What was thought, signed where the model signs."""
+
+    text: str = ""
+    signature: str = ""
+
+
+class Reasoning(msgspec.Struct, rename="camel"):
+    """Thoughts: whole in `reasoning_text`, or a piece of a stream in the other fields."""
+
+    reasoning_text: ReasoningText | None = None
+    redacted_content: str = ""
+    """Thoughts that are not shown, in base64."""
+    text: str = ""
+    signature: str = ""
+
+
+class Text(msgspec.Struct):
+    """A piece of text."""
+
+    text: str = ""
+
+
+class Cited(msgspec.Struct):
+    """Text that is backed by citations."""
+
+    content: list[Text] = []
+
+
+class Block(msgspec.Struct, rename="camel"):
+    """A block of content, or a delta of one: one of its fields is there."""
+
+    text: str = ""
+    tool_use: ToolUse | None = None
+    reasoning_content: Reasoning | None = None
+    citations_content: Cited | None = None
+
+    @property
+    def said(self) -> str:
+        """What it says to the user."""
+        cited = self.citations_content.content if self.citations_content else ()
+        return self.text + "".join(piece.text for piece in cited)
+
+
+class Message(msgspec.Struct):
+    """The one message of an answer."""
+
+    content: list[Block] = []
+
+
+class Output(msgspec.Struct):
+    """`output`."""
+
+    message: Message = msgspec.field(default_factory=Message)
+
+
+class Answer(msgspec.Struct, rename="camel"):
+    """A whole answer."""
+
+    output: Output = msgspec.field(default_factory=Output)
+    stop_reason: str = ""
+    usage: Usage = msgspec.field(default_factory=Usage)
+
+
+class BlockEvent(msgspec.Struct):
+    """An event within a block of content."""
+
+    start: Block = msgspec.field(default_factory=Block)
+    delta: Block = msgspec.field(default_factory=Block)
+
+
+class MessageEvent(msgspec.Struct, rename="camel"):
+    """That the message begins, or how it ended."""
+
+    stop_reason: str = ""
+
+
+class UsageEvent(msgspec.Struct):
+    """What the answer has used."""
+
+    usage: Usage = msgspec.field(default_factory=Usage)
+
+
+class Event(msgspec.Struct, rename="camel"):
+    """An event of a stream: one of its fields is there."""
+
+    message_start: MessageEvent | None = None
+    content_block_start: BlockEvent | None = None
+    content_block_delta: BlockEvent | None = None
+    content_block_stop: BlockEvent | None = None
+    message_stop: MessageEvent | None = None
+    metadata: UsageEvent | None = None
+
+
+read_converse = msgspec.json.Decoder(Answer).decode
+read_event = msgspec.json.Decoder(Event).decode
+
+
+def thinking_blocks(reasoning: Reasoning) -> list[Fields]:
+    """Whole thoughts as they come back, in the form that chats have for them; unsigned ones do not."""
+    if reasoning.redacted_content:
+        return [{"type": "redacted_thinking", "data": reasoning.redacted_content}]
+    text = reasoning.reasoning_text
+    if text is None or not text.signature:
+        return []
+    return [{"type": "thinking", "thinking": text.text, "signature": text.signature}]
