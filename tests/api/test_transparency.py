@@ -55,7 +55,7 @@ ANSWER = rb"""{ "usage" : {"total_tokens":2,"prompt_tokens" :1,"completion_token
   "input_tokens":1,"output_tokens":1 }, "input_tokens": 1,
  "choices":[{"message":{"content":"h\u0069","reasoning":"hm","role":"assistant"},"logprobs":
  {"content":[{"token":"h\u0069","bytes":[104,105],"logprob":-1.0E-7,"top_logprobs":[ ]}]},"index":0}],
- "data":[],"results":[ ],"type":"message","object" :"\/","x_unknown":123456789012345678901234567890 , "y":-0.0}
+ "data":[],"results":[ ],"type":"message","object" :"\/","x":123456789012345678901234567890 , "y":-0.0}
 """
 """An answer to anything."""
 

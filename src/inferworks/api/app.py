@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from inferworks.api.door import Door, Endpoint
 from inferworks.api.errors import answer_error, as_call_error
@@ -10,6 +11,8 @@ from inferworks.api.events import events
 from inferworks.api.health import health
 from inferworks.api.metered import metered
 from inferworks.api.models import model, models
+from inferworks.api.openapi import PATH as OPENAPI
+from inferworks.api.openapi import Routes, openapi
 from inferworks.api.responses import not_kept
 from inferworks.api.wire.anthropic import COUNT_TOKENS, MESSAGES
 from inferworks.api.wire.base import ErrorStyle, Form
@@ -36,7 +39,7 @@ FORMS: dict[str, Form] = {
 }
 """Path -> the form of the calls that are made there, with POST."""
 
-ROUTES: dict[str, dict[str, Endpoint]] = {
+_ROUTES: Routes = {
     **{path: {"POST": metered(form)} for path, form in FORMS.items()},
     "/v1/models": {"GET": models},
     "/v1/models/": {"GET": model},
@@ -44,6 +47,7 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/v1/usage/events": {"POST": events},
     "/health": {"GET": health, "HEAD": health},
 }
+ROUTES: Routes = {**_ROUTES, OPENAPI: {"GET": openapi(_ROUTES, FORMS)}}
 """Path -> method -> endpoint. A path that ends in `/` stands for everything below it."""
 
 _log = logging.getLogger("inferworks.api")
@@ -84,7 +88,7 @@ def _errors(path: str) -> ErrorStyle:
     return OPENAI_ERRORS if form is None else form.errors
 
 
-def _methods(path: str) -> dict[str, Endpoint] | None:
+def _methods(path: str) -> Mapping[str, Endpoint] | None:
     """The methods of `path`; None when there is nothing at it."""
     if path in ROUTES and not path.endswith("/"):
         return ROUTES[path]

@@ -8,7 +8,7 @@ Source: https://platform.claude.com/docs/en/api/errors
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 import msgspec
 
@@ -17,19 +17,30 @@ from inferworks.cloud.translate.anthropic_terms import error_type
 from inferworks.errors import CallError
 
 
+class ErrorFields(msgspec.Struct, frozen=True):
+    """What `error` holds."""
+
+    type: str
+    message: str
+
+
+class AnthropicError(msgspec.Struct, frozen=True):
+    """A refusal."""
+
+    type: Literal["error"]
+    error: ErrorFields
+    request_id: str | None
+
+
 def error_body(error: CallError) -> bytes:
     """Anthropic's error body."""
-    return msgspec.json.encode(_body(error.status, error.message))
+    fields = ErrorFields(error_type(error.status), error.message)
+    return msgspec.json.encode(AnthropicError("error", fields, None))
 
 
 def error_event(error: CallError) -> bytes:
     """An error inside a stream that has begun."""
     return b"event: error\ndata: " + error_body(error) + b"\n\n"
-
-
-def _body(status: int, message: str) -> dict[str, Any]:
-    error = {"type": error_type(status), "message": message}
-    return {"type": "error", "error": error, "request_id": None}
 
 
 ANTHROPIC_ERRORS = ErrorStyle(error_body, error_event)

@@ -8,18 +8,25 @@ from inferworks.api.wire.base import ErrorStyle
 from inferworks.errors import CallError
 
 
+class ErrorFields(msgspec.Struct, frozen=True):
+    """What `error` holds."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class OpenAIError(msgspec.Struct, frozen=True):
+    """A refusal."""
+
+    error: ErrorFields
+
+
 def error_body(error: CallError) -> bytes:
     """OpenAI's error body."""
-    return msgspec.json.encode(
-        {
-            "error": {
-                "message": error.message,
-                "type": error.kind,
-                "param": error.param,
-                "code": error.code,
-            }
-        }
-    )
+    fields = ErrorFields(error.message, error.kind, error.param, error.code)
+    return msgspec.json.encode(OpenAIError(fields))
 
 
 def error_event(error: CallError) -> bytes:

@@ -1,0 +1,198 @@
+"""`GET /openapi.json`: the whole API as an OpenAPI 3.1 document.
+
+It is drawn up from the same two tables that requests are answered from, the routes and the forms, and the
+schema of a request is made from the very type that the request is checked by. So it cannot say what the
+gateway does not do: a new route or form is in it without another line. What an answer holds is the
+upstream's to say, in the dialect's own reference; here it is an object, or a stream.
+
+It is open to all, like `/health`: clients are generated from it and tools look for it before anybody has a
+key, and it says nothing that is not in the source of this package. Which models there are is not in it.
+
+Source of the format: https://spec.openapis.org/oas/v3.1.1.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from inferworks import __version__
+from inferworks.api.door import Door, Endpoint
+from inferworks.api.events import Event
+from inferworks.api.wire.anthropic_errors import AnthropicError
+from inferworks.api.wire.base import Form
+from inferworks.api.wire.openai_errors import OpenAIError
+from inferworks.cloud.operation import Dialect, Operation
+from inferworks.http.server import Exchange
+from inferworks.purpose import Purpose
+
+Routes = Mapping[str, Mapping[str, Endpoint]]
+Json = dict[str, Any]
+
+PATH: Final = "/openapi.json"
+_OPEN: Final = frozenset({"/health", PATH})
+"""Paths that need no key."""
+_BODIES: Final[Mapping[str, Any]] = {"/v1/usage/events": Event | list[Event]}
+"""What is sent to a path that is no form's."""
+_ERRORS: Final[Mapping[Dialect, type[msgspec.Struct]]] = {Dialect.ANTHROPIC: AnthropicError}
+"""How a dialect writes its errors, where it is not as OpenAI does."""
+_MEDIA: Final[Mapping[Operation, str]] = {
+    Operation.SPEECH: "audio/*",
+    Operation.TRANSCRIPTIONS: "*/*",
+    Operation.STABLE_IMAGE: "*/*",
+}
+"""What answers are, where they are not always JSON."""
+_FORM_DATA: Final = "multipart/form-data"
+_SECURITY: Final[list[Json]] = [{"bearer": []}, {"x-api-key": []}]
+_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
+_PURPOSE: Final = {
+    "name": "x-inferworks-purpose",
+    "in": "header",
+    "description": "What the call is for, if it is not what the key is for; the key must allow it.",
+    "schema": {"type": "string", "enum": list(Purpose)},
+}
+_CALL_ID: Final = {
+    "x-inferworks-call-id": {
+        "description": "The call's id in our records.",
+        "schema": {"type": "string"},
+    }
+}
+_REFS: Final = "#/components/schemas/{name}"
+
+
+def openapi(routes: Routes, forms: Mapping[str, Form]) -> Endpoint:
+    """The endpoint that answers with the document of `routes`, of which `forms` are called with POST."""
+
+    async def endpoint(exchange: Exchange, _door: Door) -> None:
+        """Describe this API."""
+        await exchange.respond(200, data)
+
+    own: Routes = {PATH: {"GET": endpoint}}
+    data = msgspec.json.encode(document({**routes, **own}, forms))
+    return endpoint
+
+
+def document(routes: Routes, forms: Mapping[str, Form]) -> Json:
+    """The OpenAPI document of `routes`."""
+    schemas = _Schemas(forms)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Inferworks",
+            "version": __version__,
+            "description": "Foundation models behind one door. Fields that are not described here pass "
+            "to the model's server as they are.",
+        },
+        "servers": [{"url": "/"}],
+        "paths": {
+            template(path): _path(path, methods, forms.get(path), schemas)
+            for path, methods in routes.items()
+        },
+        "components": {"schemas": schemas.components, "securitySchemes": _SCHEMES},
+    }
+
+
+def template(path: str) -> str:
+    """A route as OpenAPI writes it: what stands for everything below it gets a parameter."""
+    return f"{path}{{name}}" if path.endswith("/") else path
+
+
+class _Schemas:
+    """The schemas of everything that is sent, and of our errors."""
+
+    def __init__(self, forms: Mapping[str, Form]) -> None:
+        types = {form.request for form in forms.values() if form.request is not None}
+        wanted = [*sorted(types, key=lambda kind: kind.__qualname__), OpenAIError]
+        wanted += [*_ERRORS.values(), *_BODIES.values()]
+        made, self.components = msgspec.json.schema_components(wanted, ref_template=_REFS)
+        self._made = list(zip(wanted, made, strict=True))
+
+    def of(self, kind: Any) -> Json:
+        """The schema of a type that is sent somewhere."""
+        return next(schema for known, schema in self._made if known is kind)
+
+
+def _path(path: str, methods: Mapping[str, Endpoint], form: Form | None, schemas: _Schemas) -> Json:
+    """Everything that can be done at a path."""
+    item: Json = {
+        method.lower(): {
+            "operationId": _name(method, path),
+            **(_plain(path, method, endpoint, schemas) if form is None else _call(form, schemas)),
+            "security": [] if path in _OPEN else _SECURITY,
+        }
+        for method, endpoint in methods.items()
+    }
+    if path.endswith("/"):
+        named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+        item["parameters"] = [named]
+    return item
+
+
+def _name(method: str, path: str) -> str:
+    """A name for an operation that no other has: `post_v1_chat_completions`."""
+    words = "".join(letter if letter.isalnum() else " " for letter in template(path)).split()
+    return "_".join([method.lower(), *words])
+
+
+def _call(form: Form, schemas: _Schemas) -> Json:
+    """A call of `form`."""
+    error = _ERRORS.get(form.operation.dialect, OpenAIError)
+    return {
+        "summary": f"Make a call of {form.operation}.",
+        "tags": [form.operation.dialect],
+        "parameters": [*_forwarded(form), _PURPOSE],
+        "requestBody": {"required": True, "content": _sent(form, schemas)},
+        "responses": {
+            "200": {"description": "The answer.", "headers": _CALL_ID, "content": _answered(form)},
+            **_refusals(schemas.of(error)),
+        },
+    }
+
+
+def _forwarded(form: Form) -> Iterator[Json]:
+    """The headers of the dialect."""
+    for name in sorted(form.forwarded):
+        yield {"name": name.decode(), "in": "header", "schema": {"type": "string"}}
+
+
+def _sent(form: Form, schemas: _Schemas) -> Json:
+    if form.request is None:
+        return {_FORM_DATA: {"schema": {"type": "object"}}}
+    return {"application/json": {"schema": schemas.of(form.request)}}
+
+
+def _answered(form: Form) -> Json:
+    media = _MEDIA.get(form.operation, "application/json")
+    content: Json = {media: {"schema": {"type": "object"}} if media == "application/json" else {}}
+    if form.request is not None and "stream" in form.request.__struct_fields__:
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    return content
+
+
+def _plain(path: str, method: str, endpoint: Endpoint, schemas: _Schemas) -> Json:
+    """What is no call of a model."""
+    words = (endpoint.__doc__ or f"{method} {path}.").splitlines()[0]
+    operation: Json = {
+        "summary": words,
+        "responses": {"200": {"description": "Done."}, **_refusals(schemas.of(OpenAIError))},
+    }
+    if path in _BODIES and method == "POST":
+        content = {"application/json": {"schema": schemas.of(_BODIES[path])}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _refusals(error: Json) -> Json:
+    content = {"application/json": {"schema": error}}
+    return {
+        "4XX": {
+            "description": "Refused: the request cannot be served as it is.",
+            "content": content,
+        },
+        "5XX": {"description": "Not served, by no fault of the request's."},
+    }
