@@ -2,8 +2,8 @@
 
     python benchmarks/journal.py [--json] [--rows N] [--in-flight N] [--folder DIR]
 
-The load is that of a gateway: `--in-flight` calls at a time, each of which commits its Opened row, and
-then its Usage, and waits for both. Three floors stand beside it: the same rows given to a bare SQLite
+The load is that of a gateway: `--in-flight` calls at a time, each of which is put on record as opened,
+commits its Usage and waits for that. Three floors stand beside it: the same usages given to a bare SQLite
 connection in one statement per row and one transaction per group; the disk's bare fsync of as many
 bytes as a group writes; and the same load on an event loop with a store that does nothing.
 """
@@ -30,7 +30,8 @@ from inferworks.meter.record import Record
 from inferworks.meter.stores.base import JournalStore
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.stores.stub import MemoryStore
-from inferworks.meter.tables import OPENED, USAGE
+from inferworks.meter.tables import USAGE
+from inferworks.meter.usage import Opened
 from inferworks.testing.facts import make_opened, make_usage
 
 _GROUP = 64
@@ -39,7 +40,7 @@ _GROUP = 64
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured. A row is one record; CPU is of the whole process, over all its threads."""
+    """What was measured. A row is one call's Usage; CPU is of the whole process, over all its threads."""
 
     name: str
     rows: int
@@ -57,6 +58,7 @@ class CountingStore:
         self.commits = 0
         self.commit_s = 0.0
         self.open, self.reads, self.close = store.open, store.reads, store.close
+        self.opened, self.settle = store.opened, store.settle
 
     def write(self, records: Sequence[Record]) -> None:
         """Pass `records` on."""
@@ -70,6 +72,9 @@ class NoStore(MemoryStore):
     """Forgets everything: what is left is the cost of the queue and the event loop."""
 
     def write(self, records: Sequence[Record]) -> None:
+        """Do nothing."""
+
+    def opened(self, opened: Opened) -> None:
         """Do nothing."""
 
 
@@ -108,7 +113,7 @@ def _journal(name: str, store: JournalStore, rows: int, in_flight: int) -> Figur
     async def load() -> None:
         journal = Journal(counting)
         journal.start()
-        calls = range(rows // 2 // in_flight)
+        calls = range(rows // in_flight)
         await asyncio.gather(*(_client(journal, calls) for _ in range(in_flight)))
         journal.close()
 
@@ -116,32 +121,28 @@ def _journal(name: str, store: JournalStore, rows: int, in_flight: int) -> Figur
 
 
 async def _client(journal: Journal, calls: range) -> None:
-    """One call after the other, each opened and closed durably."""
+    """One call after the other, each put on record as opened and closed durably."""
     opened, usage = make_opened(), make_usage()
     for _ in calls:
         call_id = new_call_id()
-        await journal.commit(replace(opened, call_id=call_id))
+        journal.opened(replace(opened, call_id=call_id))
         await journal.commit(replace(usage, call_id=call_id))
 
 
 def _bare_sqlite(path: Path, rows: int) -> Figures:
     """The same rows through `executemany`, in groups, on one thread and with nobody waiting."""
-    opened, usage = make_opened(), make_usage()
-    ids = [new_call_id() for _ in range(rows // 2)]
-    opened_rows = [OPENED.to_row(replace(opened, call_id=id_)) for id_ in ids]
+    usage = make_usage()
+    ids = [new_call_id() for _ in range(rows)]
     usage_rows = [USAGE.to_row(replace(usage, call_id=id_)) for id_ in ids]
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
-    for table in (OPENED, USAGE):
-        database.execute(table.create())
+    database.execute(USAGE.create())
 
     def insert() -> None:
-        half = _GROUP // 2
-        for begin in range(0, len(ids), half):
+        for begin in range(0, len(ids), _GROUP):
             database.execute("BEGIN IMMEDIATE")
-            database.executemany(OPENED.insert(1), opened_rows[begin : begin + half])
-            database.executemany(USAGE.insert(1), usage_rows[begin : begin + half])
+            database.executemany(USAGE.insert(1), usage_rows[begin : begin + _GROUP])
             database.execute("COMMIT")
 
     figures = _timed("bare SQLite", rows, insert, None)

@@ -6,12 +6,15 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import msgspec
 import pytest
 
+from inferworks.cloud.call import Call, Reply
+from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.errors import JournalError
 from inferworks.http.server import ClientGone, Connection, Exchange, RequestHead
@@ -46,9 +49,18 @@ class Disk(MemoryStore):
             self.reached.set()
             assert self.go_on.wait(10), "nobody let the disk go on"
         if self.fails_at in kinds:
-            self.broken = True
-            raise JournalError("the disk is gone")
+            self._fail()
         super().write(records)
+
+    def opened(self, opened: Opened) -> None:
+        """Keep it, or fail as told."""
+        if self.fails_at is Opened:
+            self._fail()
+        super().opened(opened)
+
+    def _fail(self) -> NoReturn:
+        self.broken = True
+        raise JournalError("the disk is gone")
 
 
 async def read_for(reader: asyncio.StreamReader, seconds: float) -> bytes:
@@ -100,20 +112,26 @@ def test_the_end_waits_for_the_record(run: Run, body: dict[str, Any]) -> None:
     run(main())
 
 
-def test_the_upstream_waits_for_the_opened_row(run: Run) -> None:
-    """No upstream is asked before the call's opened row is in the store."""
+def test_the_call_is_on_record_before_its_upstream_hears_of_it(run: Run) -> None:
+    """When an upstream is asked, its call can be read as an open one, and has no Usage yet."""
+
+    class Looking(StubProvider):
+        """Notes which calls are open when it is asked."""
+
+        def send(self, offer: Offer, call: Call) -> AbstractAsyncContextManager[Reply]:
+            """Look, then answer."""
+            with disk.reads() as reads:
+                seen.append([opened.call_id for opened in reads.opened_unclosed()])
+            return super().send(offer, call)
+
+    disk = Disk()
+    seen: list[list[str]] = []
 
     async def main() -> None:
-        disk = Disk()
-        disk.waits_for = Opened
-        provider = StubProvider()
+        provider = Looking()
         async with open_door(provider, store=disk) as house:
-            asking = asyncio.ensure_future(house.chat(WHOLE))
-            await asyncio.to_thread(disk.reached.wait, 5)
-            await asyncio.sleep(0.02)
-            assert provider.calls == []
-            disk.go_on.set()
-            assert (await asking).status == 200
+            assert (await house.chat(WHOLE)).status == 200
+            assert seen == [[call.id for call in provider.calls]]
 
     run(main())
 
@@ -388,26 +406,6 @@ def test_leaving_while_the_record_is_written(run: Run) -> None:
             await house.alone()
             disk.go_on.set()
             assert [usage.outcome for usage in await house.usages()] == [Outcome.ANSWERED]
-
-    run(main())
-
-
-def test_leaving_as_the_call_is_opened(run: Run) -> None:
-    """A client that vanishes while its opened row is written leaves a cancelled Usage, and no attempt."""
-
-    async def main() -> None:
-        disk = Disk()
-        disk.waits_for = Opened
-        provider = StubProvider()
-        async with open_door(provider, store=disk) as house:
-            asking = asyncio.ensure_future(house.chat(STREAM))
-            await asyncio.to_thread(disk.reached.wait, 5)
-            asking.cancel()
-            await asyncio.wait({asking})
-            await house.alone()
-            disk.go_on.set()
-            (usage,) = await house.usages()
-            assert (usage.outcome, usage.legs, provider.calls) == (Outcome.CANCELLED, (), [])
 
     run(main())
 

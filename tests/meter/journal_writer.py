@@ -19,7 +19,7 @@ async def client(journal: Journal) -> None:
     """Open and close calls for ever."""
     while True:
         call_id = new_call_id()
-        await journal.commit(make_opened(call_id=call_id))
+        journal.opened(make_opened(call_id=call_id))
         await journal.commit(make_usage(call_id=call_id))
         sys.stdout.write(f"{call_id}\n")
         sys.stdout.flush()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -15,7 +16,6 @@ from inferworks.meter.reader import JournalReader
 from inferworks.meter.stores.base import JournalStore
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.stores.stub import MemoryStore
-from inferworks.meter.tables import OPENED
 from inferworks.meter.usage import Confidence, Items, Leg, Outcome, Tokens
 from inferworks.testing.facts import A_TIME_NS, make_leg, make_opened, make_step, make_usage
 from inferworks.testing.stores import check_journal_store
@@ -84,7 +84,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
-    with pytest.raises(DataFolderError, match=r"version 99, this program writes 3"):
+    with pytest.raises(DataFolderError, match=r"version 99, this program writes 4"):
         store.open()
     with pytest.raises(DataFolderError, match=r"version 99"):
         store.reads()
@@ -118,11 +118,6 @@ def test_a_journal_of_before_is_read_and_brought_up(tmp_path: Path) -> None:
 def _make_first_version(path: Path) -> None:
     """Take from a journal what later versions changed."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        columns = ", ".join(OPENED.names)
-        rows = database.execute(f"SELECT {columns} FROM opened").fetchall()
-        for statement in ("DROP VIEW opened", "DROP TABLE opening", OPENED.create()):
-            database.execute(statement)
-        database.executemany(OPENED.insert(1), rows)
         database.execute("DROP VIEW leg")
         database.execute("CREATE VIEW leg AS SELECT call_id FROM usage")
         for table, column in (
@@ -132,6 +127,54 @@ def _make_first_version(path: Path) -> None:
         ):
             database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         database.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+
+
+_VERSION_3 = (
+    "DROP TABLE opened",
+    "CREATE TABLE opening (seq INTEGER PRIMARY KEY, calls TEXT NOT NULL)",
+    """CREATE VIEW opened AS SELECT
+  json_extract(call.value, '$.call_id') AS call_id,
+  json_extract(call.value, '$.opened_ns') AS opened_ns,
+  json_extract(call.value, '$.customer') AS customer,
+  json_extract(call.value, '$.project') AS project,
+  json_extract(call.value, '$.key_id') AS key_id,
+  json_extract(call.value, '$.purpose') AS purpose,
+  json_extract(call.value, '$.endpoint') AS endpoint,
+  json_extract(call.value, '$.model') AS model,
+  json_extract(call.value, '$.stream') AS stream,
+  json_extract(call.value, '$.request_bytes') AS request_bytes,
+  coalesce(json_extract(call.value, '$.end_user'), '') AS end_user,
+  seq
+FROM opening, json_each(opening.calls) AS call""",
+    "CREATE TRIGGER opened_no_more INSTEAD OF DELETE ON opened BEGIN SELECT 1; END",
+    "UPDATE meta SET value = '3' WHERE key = 'schema_version'",
+)
+"""What takes an empty journal back to the third version."""
+
+
+def test_open_calls_of_the_third_version_are_read_and_kept(tmp_path: Path) -> None:
+    """Calls that were open as rows of JSON are open to a reader, and to a writer that brings them up."""
+    path = tmp_path / "journal.db"
+    store = SqliteStore(path)
+    store.open()
+    store.write([make_usage(call_id="over")])
+    store.close()
+    calls = [make_opened(call_id="a"), make_opened(call_id="over"), make_opened(call_id="b")]
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for statement in _VERSION_3:
+            database.execute(statement)
+        row = msgspec.json.encode(calls).decode()
+        database.execute("INSERT INTO opening (calls) VALUES (?)", (row,))
+    still_open = [calls[0], calls[2]]
+    with store.reads() as reads:
+        assert list(reads.opened_unclosed()) == still_open
+    store.open()
+    with store.reads() as reads:
+        assert list(reads.opened_unclosed()) == still_open
+    store.write([make_usage(call_id="a"), make_usage(call_id="b")])
+    with store.reads() as reads:
+        assert not list(reads.opened_unclosed())
+    store.close()
 
 
 def _remove_usage(path: Path) -> None:

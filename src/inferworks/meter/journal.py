@@ -15,6 +15,10 @@ the CPU per row and gives 40 % more rows a second.
 A failed write is final. After an fsync has failed nobody knows what is on the disk, and trying again
 may report success for pages that are lost (the fsync trap of 2018). So the journal remembers the
 failure: whoever waits and whoever comes later gets a JournalError until the program is restarted.
+
+That a call was opened waits for nobody: `opened` hands it to the store in the event loop, where it is out
+of reach of our own death at once, and the writer has the store settle it within a second (decision 9).
+
 A record that is itself at fault (RecordError: a second Usage of a call) fails alone: its group is
 written again one entry at a time, its owner is told, and if nobody waits for it, it is quarantined.
 
@@ -27,14 +31,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final, TypeAlias
 
 from inferworks.errors import JournalError, RecordError
 from inferworks.meter.record import Quarantined, Record
 from inferworks.meter.stores.base import JournalReads, JournalStore
+from inferworks.meter.usage import Opened
 
 _Waiter: TypeAlias = asyncio.Future[None]
 _Entry: TypeAlias = tuple[Sequence[Record], _Waiter | None]
@@ -46,12 +52,19 @@ _LARGEST_GROUP: Final = 4096
 _TURN_S: Final = 0.002
 """The longest the writer stands aside for an event loop."""
 
+_SETTLE_S: Final = 1.0
+"""How long the store may keep a call open that only it and the kernel know of."""
+
+_NOTHING: Final[_Entry] = ((), None)
+"""Has the writer look what else there is to do."""
+
 
 class Journal:
     """Takes records from the event loop and makes them durable in the order they came.
 
     Call `start` before and `close` after everything else. `commit`, `commit_all` and `durable` need a
-    running event loop; `append` may be called from any thread, and while a task is being cancelled.
+    running event loop; `append` and `opened` may be called from any thread, and while a task is being
+    cancelled.
     """
 
     def __init__(self, store: JournalStore) -> None:
@@ -59,11 +72,14 @@ class Journal:
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
         self._failure: JournalError | None = JournalError("the journal has not been started")
+        self._is_settled = True
+        self._settle_at = 0.0
 
     def start(self) -> None:
         """Open the store and start the writer. DataFolderError when the store cannot be used."""
         self._store.open()
         self._failure = None
+        self._unsettle()  # what an earlier process has left
         self._writer = threading.Thread(target=self._write, name="journal", daemon=True)
         self._writer.start()
 
@@ -81,6 +97,20 @@ class Journal:
         failure, self._failure = self._failure, JournalError("the journal is closed")
         if failure is not None:
             raise failure
+
+    def opened(self, opened: Opened) -> None:
+        """Put on record that a call is opened, without waiting; what dies after this is the machine.
+
+        RecordError when this record is refused, JournalError when the journal has failed.
+        """
+        if self._failure is not None:
+            raise _again(self._failure)
+        try:
+            self._store.opened(opened)
+        except JournalError as error:
+            raise _again(self._failed(error)) from error
+        if self._is_settled:
+            self._unsettle()
 
     def append(self, record: Record) -> None:
         """Queue `record` without waiting for it. JournalError when the journal has failed.
@@ -122,17 +152,28 @@ class Journal:
         while running:
             group, running = self._next_group()
             self._write_group(group)
+            if not self._is_settled and time.monotonic() >= self._settle_at:
+                self._settle()
 
     def _next_group(self) -> tuple[list[_Entry], bool]:
         """Wait for one entry, then take all that is queued; False when told to stop after it."""
         group: list[_Entry] = []
-        entry = self._queue.get()
+        entry = self._next_entry()
         while entry is not None:
             group.append(entry)
             if self._queue.empty() or len(group) == _LARGEST_GROUP:
                 return group, True
             entry = self._queue.get()
         return group, False
+
+    def _next_entry(self) -> _Entry | None:
+        """Wait for an entry, but no longer than until it is time to settle."""
+        if self._is_settled:
+            return self._queue.get()
+        try:
+            return self._queue.get(timeout=max(0.0, self._settle_at - time.monotonic()))
+        except Empty:
+            return _NOTHING
 
     def _write_group(self, group: Sequence[_Entry]) -> None:
         """Write `group` as one transaction; when a record is at fault, each entry as its own."""
@@ -156,9 +197,30 @@ class Journal:
         except RecordError as refusal:
             return refusal
         except Exception as error:  # noqa: BLE001 whatever it is, no waiter may be left waiting
-            self._failure = JournalError(f"the journal has failed: {error}")
-            self._failure.__cause__ = error
+            self._failed(error)
         return None
+
+    def _unsettle(self) -> None:
+        """Have the writer settle the store soon."""
+        self._settle_at = time.monotonic() + _SETTLE_S
+        self._is_settled = False
+        self._queue.put(_NOTHING)
+
+    def _settle(self) -> None:
+        """Settle the store, and again in a second if it is not done. A failure is final, as any."""
+        self._is_settled = True  # said before: a call that is opened meanwhile unsettles it again
+        try:
+            if self._failure is None and self._store.settle():
+                self._unsettle()
+        except Exception as error:  # noqa: BLE001 whatever it is, nothing may be opened after it
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> JournalError:
+        """From here on nobody is told that anything is durable."""
+        failure = JournalError(f"the journal has failed: {error}")
+        failure.__cause__ = error
+        self._failure = failure
+        return failure
 
     def _quarantine(self, records: Sequence[Record], refusal: RecordError) -> None:
         """Keep refused records that nobody waits for, so that they do not vanish unseen."""

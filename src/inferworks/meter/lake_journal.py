@@ -1,6 +1,7 @@
 """The journal's side of sealing: what is due, and what was sealed already.
 
-A sealed row leaves the journal, and with a usage the call's `opened` and `checkpoint`. What others have
+A sealed row leaves the journal, and with a usage the call's `opened` and `checkpoint`. A usage stays while
+its call is in an opening file: recovery would take it for one that never ended. What others have
 reported, activities and calls, stays and is marked as sealed (`sealed_activity`, `sealed_usage`): that a
 (source, id) was used must be known for ever (theorem 3). The call id of a reported call has a slash.
 
@@ -23,7 +24,8 @@ import msgspec
 from inferworks.errors import DataFolderError, JournalError
 from inferworks.meter.capacity import Activity
 from inferworks.meter.lake_schema import DAY_NS, Fact, LakeTable
-from inferworks.meter.reader import JournalReader, check_version
+from inferworks.meter.openings import read_openings
+from inferworks.meter.reader import JournalReader, check_version, unclosed
 from inferworks.meter.tables import ACTIVITY, CAPACITY, SEALING, STEP, USAGE, Table
 from inferworks.meter.usage import Usage
 
@@ -47,10 +49,10 @@ _ACTIVITY_NOT_SEALED: Final = (
     "WHERE sealed.source = activity.source AND sealed.id = activity.id)"
 )
 _DUE: Final = {
-    "usage": f"opened_ns < :before AND {_USAGE_NOT_SEALED}",
+    "usage": f"opened_ns < :before AND {_USAGE_NOT_SEALED} "
+    "AND call_id NOT IN (SELECT value FROM json_each(:held))",
     # Recovery still needs the steps since the oldest call that has not ended.
-    "step": "end_ns <= min(:before, (SELECT coalesce(min(opened_ns), :before) FROM opened "
-    "WHERE call_id NOT IN (SELECT call_id FROM usage)))",
+    "step": "end_ns <= :oldest_open",
     "capacity": "end_ns <= :before",
     "activity": f"end_ns <= :before AND {_ACTIVITY_NOT_SEALED}",
 }
@@ -128,7 +130,8 @@ class SealingJournal:
     def due(self, before_ns: int) -> list[Due]:
         """What lies wholly before `before_ns` and is not sealed, by table and day."""
         with self._told():
-            return [due for table in _TABLES for due in self._due(table, before_ns)]
+            limits = self._limits(before_ns)
+            return [due for table in _TABLES for due in self._due(table, limits)]
 
     def facts(self, table: LakeTable, day: int, before_ns: int, limit: int) -> Iterator[Fact]:
         """The first `limit` facts due on `day`, in the order of their keys, usages in that of time."""
@@ -138,13 +141,13 @@ class SealingJournal:
             f"AND {table.day_column} >= :start AND {table.day_column} < :end "
             f"ORDER BY {order} LIMIT :limit"
         )
-        values = {
-            "before": before_ns,
-            "start": day * DAY_NS,
-            "end": (day + 1) * DAY_NS,
-            "limit": limit,
-        }
         with self._told():
+            values = {
+                **self._limits(before_ns),
+                "start": day * DAY_NS,
+                "end": (day + 1) * DAY_NS,
+                "limit": limit,
+            }
             rows = self._database.execute(query, values)
             yield from map(_TABLES[table.name].from_row, rows)
 
@@ -167,11 +170,21 @@ class SealingJournal:
         with self._told(), self._transaction():
             self._database.execute("INSERT OR IGNORE INTO sealed_segment VALUES (?)", (segment,))
 
-    def _due(self, table: str, before_ns: int) -> Iterator[Due]:
+    def _limits(self, before_ns: int) -> dict[str, int | str]:
+        """What `_DUE` asks for. A call whose usage is here never gets into an opening file any more."""
+        held = [c.call_id for c in read_openings(self._path).values() if c.opened_ns < before_ns]
+        still_open = unclosed(self._database, self._path)
+        return {
+            "before": before_ns,
+            "held": msgspec.json.encode(held).decode(),
+            "oldest_open": min([before_ns, *(call.opened_ns for call in still_open)]),
+        }
+
+    def _due(self, table: str, limits: Mapping[str, int | str]) -> Iterator[Due]:
         column = "opened_ns" if table == "usage" else "start_ns"
         day = f"({column} - ((({column} % {DAY_NS}) + {DAY_NS}) % {DAY_NS})) / {DAY_NS}"
         query = f"SELECT {day}, count(*) FROM {table} WHERE {_DUE[table]} GROUP BY 1 ORDER BY 1"
-        for number, rows in self._database.execute(query, {"before": before_ns}):
+        for number, rows in self._database.execute(query, limits):
             yield Due(table, number, rows)
 
     def _prepare(self) -> None:

@@ -13,15 +13,18 @@ Which facts belong to an interval `[start_ns, end_ns)`:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
+
+import msgspec
 
 from inferworks.errors import DataFolderError
 from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, Step
 from inferworks.meter.facts import Facts
+from inferworks.meter.openings import read_openings
 from inferworks.meter.record import Quarantined, SpoolCursor
 from inferworks.meter.tables import (
     ACTIVITY,
@@ -43,6 +46,11 @@ from inferworks.meter.usage import Checkpoint, Opened, Usage
 R = TypeVar("R")
 
 _OVERLAPS: Final = "start_ns < :end AND (start_ns >= :start OR end_ns > :start)"
+
+_ENDED: Final = """
+SELECT call.value FROM json_each(?) AS call
+WHERE EXISTS (SELECT 1 FROM usage WHERE usage.call_id = call.value)
+"""
 
 _REPLICAS: Final = """
 WITH RECURSIVE name(replica) AS (
@@ -72,6 +80,7 @@ class JournalReader:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._database = _connect(path)
         except sqlite3.Error as error:
@@ -127,8 +136,7 @@ class JournalReader:
 
     def opened_unclosed(self) -> Iterator[Opened]:
         """The calls that were opened and have no usage yet, by call_id."""
-        where = "WHERE call_id NOT IN (SELECT call_id FROM usage) ORDER BY call_id"
-        return self._select(OPENED, where, {})
+        return iter(unclosed(self._database, self._path))
 
     def checkpoint(self, call_id: CallId) -> Checkpoint | None:
         """The newest checkpoint of a call."""
@@ -187,6 +195,24 @@ class JournalReader:
 
     def _replicas(self, table: str) -> list[str]:
         return [name for (name,) in self._database.execute(_REPLICAS.format(table=table))]
+
+
+def unclosed(database: sqlite3.Connection, path: Path) -> list[Opened]:
+    """The calls that were opened in the journal at `path` and have no usage yet, by call_id.
+
+    They are in the files beside it; those that an older version left open are rows.
+    """
+    opened = read_openings(path)
+    rows = database.execute("SELECT * FROM opened")
+    opened.update((call.call_id, call) for call in map(OPENED.from_row, rows))
+    over = ended(database, list(opened))
+    return [opened[call_id] for call_id in sorted(opened.keys() - over)]
+
+
+def ended(database: sqlite3.Connection, calls: Sequence[CallId]) -> set[CallId]:
+    """Which of `calls` have a usage."""
+    rows = database.execute(_ENDED, (msgspec.json.encode(calls).decode(),))
+    return {CallId(call_id) for (call_id,) in rows}
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -38,7 +38,7 @@ from inferworks.meter.usage import (
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Raised by one whenever a table changes. A writer brings an older journal up to it (`MIGRATIONS`); a
 newer one is refused."""
 READABLE: Final = range(1, SCHEMA_VERSION + 1)
@@ -139,7 +139,7 @@ OPENED: Final = Table(
     "call_id",
     _opened_row,
     _opened,
-    # In a journal it is a view: `stores.opening` says why.
+    # Hardly ever used: which calls are open is kept beside the database (`openings`).
 )
 
 
@@ -542,31 +542,9 @@ SEALING: Final = (
 )
 """What `lake_journal` keeps in a journal; may be run again on one that has it."""
 
-_JSON_OF: Final = {"stream": "json(iif(stream, 'true', 'false'))"}
-_OPENING: Final = (
-    "CREATE TABLE opening (seq INTEGER PRIMARY KEY, calls TEXT NOT NULL)",
-    f"""
-CREATE VIEW opened AS SELECT
-  {", ".join(f"json_extract(call.value, '$.{name}') AS {name}" for name in OPENED.names[:-1])},
-  coalesce(json_extract(call.value, '$.end_user'), '') AS end_user,
-  seq
-FROM opening, json_each(opening.calls) AS call
-""",
-    """
-CREATE TRIGGER opened_no_more INSTEAD OF DELETE ON opened BEGIN
-  UPDATE opening SET calls = (
-    SELECT json_group_array(json(call.value)) FROM json_each(opening.calls) AS call
-    WHERE json_extract(call.value, '$.call_id') <> OLD.call_id
-  ) WHERE seq = OLD.seq;
-END
-""",
-)
-"""Where calls are that have not ended, and how they are seen one by one."""
-
 SCHEMA: Final = (
     _META,
-    *(table.create() for type_, table in TABLES.items() if type_ is not Opened),
-    *_OPENING,
+    *(table.create() for table in TABLES.values()),
     _BY_OPENING,
     _LEG_VIEW,
     _STEP_CALL_VIEW,
@@ -583,15 +561,15 @@ MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
         "DROP VIEW leg",
         _LEG_VIEW,
     ),
-    2: (
-        "ALTER TABLE opened RENAME TO opened_before",
-        *_OPENING,
-        f"""
-INSERT INTO opening (calls) SELECT json_group_array(json_object(
-  {", ".join(f"'{name}', {_JSON_OF.get(name, name)}" for name in OPENED.names)}
-)) FROM opened_before WHERE call_id NOT IN (SELECT call_id FROM usage) HAVING count(*)
-""",
-        "DROP TABLE opened_before",
+    2: (),
+    3: (  # in which a view showed the open calls, that were rows of JSON
+        f"CREATE TABLE open_before AS SELECT {', '.join(OPENED.names)} FROM opened",
+        "DROP VIEW opened",
+        "DROP TABLE opening",
+        OPENED.create(),
+        "INSERT INTO opened SELECT * FROM open_before",
+        "DROP TABLE open_before",
     ),
+    SCHEMA_VERSION: (),
 }
-"""The statements that take a journal of each older version to the next one."""
+"""The statements that take a journal of each version to this one."""

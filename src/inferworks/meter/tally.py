@@ -4,11 +4,11 @@ Problem. A call can end in many ways: answered, its client gone, its upstream br
 the task cancelled at any `await`. Where each way does its own book-keeping, one of them forgets it and
 another does it twice.
 
-Decision. Whoever serves a call does so inside `async with meter.open(opened) as call:`. Entering makes
-the Opened row durable before any upstream is asked. Leaving always leaves one Usage behind: the one that
-`close` committed, or else one that is queued on the way out. The way out awaits nothing, since a task
-that is being cancelled must not wait. What even that cannot cover, the death of the process, is closed
-by `recover` at the next start.
+Decision. Whoever serves a call does so inside `async with meter.open(opened) as call:`. Entering puts on
+record that the call is open, before any upstream is asked. Leaving always leaves one Usage behind: the
+one that `close` committed, or else one that is queued on the way out. The way out awaits nothing, since a
+task that is being cancelled must not wait. What even that cannot cover, the death of the process, is
+closed by `recover` at the next start.
 
 Rejected. Callbacks on success and on failure (two places, neither sure to run); `finally` in an async
 generator (it may run late or never once the client is gone); writing only at the end (a crash would lose
@@ -95,13 +95,8 @@ class OpenCall:
         self._closed = False
 
     async def __aenter__(self) -> OpenCall:
-        """Make the Opened row durable; JournalError when that fails, and then nothing may be served."""
-        opened_row = self._journal.commit(self.opened)
-        try:
-            await opened_row
-        except asyncio.CancelledError:
-            self._append(Outcome.CANCELLED, None)  # the row is on its way and cannot be taken back
-            raise
+        """Put on record that it is opened; JournalError when that fails, and then nothing may be served."""
+        self._journal.opened(self.opened)
         return self
 
     async def __aexit__(
@@ -139,18 +134,20 @@ class OpenCall:
         replica: ReplicaId | None,
         region: str = "",
         chip: str = "",
+        on_leave: str = "",
         *,
         beside: bool = False,
     ) -> RunningLeg:
         """An attempt begins at `offer`; `replica` is None for somebody else's API.
 
-        `beside` says that it races one that still runs. The handle is for `leg_ended`.
+        `on_leave` is what is to be done there when the client leaves. `beside` says that it races one
+        that still runs. The handle is for `leg_ended`.
         """
         self._check_open()
         if self._open and not beside:
             raise RuntimeError(f"call {self.opened.call_id}: a leg began before the last one ended")
         now_ns = self._clock.now_ns()
-        leg = RunningLeg(offer, provider, replica, region, chip, now_ns)
+        leg = RunningLeg(offer, provider, replica, region, chip, on_leave, now_ns)
         self._open.append(leg)
         self._next_checkpoint_ns = now_ns + self._checkpoint_ns
         return leg
@@ -193,7 +190,8 @@ class OpenCall:
         """The attempt is over, having used `tokens` and `items` in total.
 
         `leg` says which, where several run; without it the main one. `status` is the upstream's, 0 if
-        none; the rest is as in `Leg`.
+        none; the rest is as in `Leg`. One that is cancelled was dropped as its `on_leave` says, unless
+        `ended_by` says otherwise.
         """
         main = self._running_leg()
         leg = leg or main
@@ -222,6 +220,16 @@ class OpenCall:
         """
         self._check_open()
         await self._journal.commit(self._end(outcome, status, error_code))
+
+    def leave(self) -> None:
+        """The client has left: queue the call's one Usage, and wait for nothing."""
+        self._check_open()
+        self._append(Outcome.CANCELLED, None)
+
+    @property
+    def on_leave(self) -> str:
+        """What to do at the main leg's offer when the client leaves now; empty when none runs."""
+        return self._open[0].on_leave if self._open else ""
 
     def _append(self, outcome: Outcome, error_code: str | None) -> None:
         """Queue the Usage without waiting."""
@@ -268,6 +276,7 @@ class RunningLeg:
         "confidence",
         "first_token_ns",
         "offer",
+        "on_leave",
         "provider",
         "region",
         "replica",
@@ -282,6 +291,7 @@ class RunningLeg:
         replica: ReplicaId | None,
         region: str,
         chip: str,
+        on_leave: str,
         started_ns: int,
     ) -> None:
         self.offer = offer
@@ -289,6 +299,7 @@ class RunningLeg:
         self.replica = replica
         self.region = region
         self.chip = chip
+        self.on_leave = on_leave
         self.started_ns = started_ns
         self.first_token_ns: int | None = None
         self.tokens = NO_TOKENS
@@ -306,10 +317,15 @@ class RunningLeg:
         ended_by: str = "",
     ) -> Leg:
         """The attempt as a fact. By place and not by name: it is made for every call."""
+        confidence = self.confidence
+        if outcome is Outcome.CANCELLED and not ended_by:
+            ended_by = "estimate" if self.on_leave == "drain" else self.on_leave
+        if ended_by == "estimate":
+            confidence = Confidence.ESTIMATED  # it may have worked on, and nobody would say so
         return Leg(
             self.offer, self.provider, self.replica,
             self.started_ns, self.first_token_ns, ended_ns,
-            outcome, status, self.tokens, self.confidence, self.region, self.chip,
+            outcome, status, self.tokens, confidence, self.region, self.chip,
             items, service_tier, told_cost_pico, told_currency, ended_by,
         )  # fmt: skip
 

@@ -148,11 +148,11 @@ class Leg(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What the provider itself says the attempt cost, in picounits; kept beside what we compute."""
     told_currency: str = "USD"
     ended_by: str = ""
-    """What was done as the client had left: `cancel`, `drain` or `estimate`; empty when it stayed."""
+    """What was done as nobody wanted it any more: `cancel`, `drain` or `estimate`; empty when it ended."""
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A call was admitted and is about to be sent upstream. Durable before the upstream sees it."""
+    """A call was admitted and is about to be sent upstream. On record before the upstream sees it."""
 
     call_id: CallId
     opened_ns: int

@@ -134,9 +134,19 @@ def _check_the_newest_counts(store: JournalStore) -> None:
 
 def _check_what_is_open(store: JournalStore) -> None:
     opened = make_opened(call_id="open")
-    store.write([opened])
+    store.opened(opened)
+    try:
+        store.opened(opened)
+    except RecordError:
+        pass  # as it must be
+    else:
+        raise AssertionError("a second opening must be refused with RecordError")
     with store.reads() as reads:
         assert list(reads.opened_unclosed()) == [opened], "a call without a usage is open"
+    store.settle()
+    with store.reads() as reads:
+        assert list(reads.opened_unclosed()) == [opened], "settling loses no open call"
     store.write([make_usage(call_id="open")])
     with store.reads() as reads:
         assert not list(reads.opened_unclosed()), "a call with a usage is closed"
+    assert not store.settle(), "with nothing open there is nothing left to settle"

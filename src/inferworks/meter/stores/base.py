@@ -18,7 +18,7 @@ from inferworks.meter.usage import Checkpoint, Opened, Usage
 
 
 class JournalStore(Protocol):
-    """Keeps records. Only the journal's one writer calls `write`; `reads` may be called by anybody."""
+    """Keeps records. Only the journal's one writer calls `write` and `settle`; `reads` is for anybody."""
 
     def open(self) -> None:
         """Make the store ready; DataFolderError when it cannot be used."""
@@ -32,8 +32,23 @@ class JournalStore(Protocol):
         """
         ...
 
+    def opened(self, opened: Opened) -> None:
+        """Keep that a call was opened, at once: from here on no death of this process hides it.
+
+        Called in the event loop, so it waits for no disk. A failing machine may lose what was not settled.
+        RecordError and JournalError as for `write`.
+        """
+        ...
+
+    def settle(self) -> bool:
+        """Make safe what `opened` has kept; JournalError when the store has failed.
+
+        Called about a second after a call was opened, and again every second for as long as it is True.
+        """
+        ...
+
     def reads(self) -> AbstractContextManager[JournalReads]:
-        """A view for reading what is durable; close it."""
+        """A view for reading what is durable, and which calls are open; close it."""
         ...
 
     def close(self) -> None:

@@ -7,6 +7,8 @@ Rows go in through multi-row `VALUES` statements and not through `executemany`: 
 the interpreter lock at each step of a statement, so a thread that inserts row by row beside a busy event
 loop queues for the lock once per row, and with many rows per statement once per statement. A group of any
 size up to `_LARGEST` is one statement per table; each size is prepared once.
+
+That a call was opened is kept beside the database, in a file that takes it without a wait (`openings`).
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ from pathlib import Path
 from typing import Final
 
 from inferworks.errors import DataFolderError, JournalError, RecordError
-from inferworks.meter.reader import JournalReader, check_version
+from inferworks.ids import CallId
+from inferworks.meter.openings import Openings
+from inferworks.meter.reader import JournalReader, check_version, ended
 from inferworks.meter.record import Record
-from inferworks.meter.stores.opening import Openings
 from inferworks.meter.tables import MIGRATIONS, SCHEMA, SCHEMA_VERSION, TABLES, Row
 from inferworks.meter.usage import Opened, Usage
 
@@ -52,14 +55,14 @@ class SqliteStore:
         self._path = path
         self._turn = turn or threading.Lock()
         self._database: sqlite3.Connection | None = None
-        self._openings = Openings()
+        self._openings = Openings(path)
         self._statements: dict[tuple[type[Record], int], str] = {}
 
     def open(self) -> None:
         """Open the file, or make it; DataFolderError when it is no journal, or a newer one."""
         try:
             self._database = _connect(self._path)
-            self._openings.tidy(self._database)
+            self._openings.open()
         except sqlite3.Error as error:
             raise DataFolderError(
                 f"cannot use the journal {self._path}: {error}; "
@@ -77,6 +80,21 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise JournalError(f"cannot write {self._path}: {error}") from error
 
+    def opened(self, opened: Opened) -> None:
+        """Keep that a call was opened; see `JournalStore.opened`."""
+        self._open_database()
+        try:
+            self._openings.append(opened)
+        except OSError as error:
+            raise JournalError(f"cannot write beside {self._path}: {error}") from error
+
+    def settle(self) -> bool:
+        """Have the disk take which calls were opened; see `JournalStore.settle`."""
+        try:
+            return self._openings.settle(self._are_ended)
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(f"cannot write beside {self._path}: {error}") from error
+
     def reads(self) -> JournalReader:
         """A read-only view of the file."""
         return JournalReader(self._path)
@@ -84,25 +102,24 @@ class SqliteStore:
     def close(self) -> None:
         """Close the file."""
         if self._database is not None:
+            self._openings.close()
             self._database.close()
             self._database = None
 
     def _write(self, database: sqlite3.Connection, records: Sequence[Record]) -> None:
-        opened = [record for record in records if type(record) is Opened]
-        usages = [record for record in records if type(record) is Usage]
-        others = [record for record in records if type(record) is not Opened]
-        row = 0
         database.execute("BEGIN IMMEDIATE")
         try:
-            if opened:
-                row = self._openings.insert(database, opened)
-            self._insert_all(database, others)
-            self._openings.delete_ended(database)
+            self._insert_all(database, records)
             database.execute("COMMIT")
         finally:
             if database.in_transaction:
                 database.execute("ROLLBACK")
-        self._openings.committed(row, opened, usages)
+        for record in records:
+            if type(record) is Usage:
+                self._openings.ended(record.call_id)
+
+    def _are_ended(self, calls: Sequence[CallId]) -> bool:
+        return len(ended(self._open_database(), calls)) == len(calls)
 
     def _open_database(self) -> sqlite3.Connection:
         if self._database is None:
@@ -166,9 +183,8 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
     """
     database.execute("BEGIN IMMEDIATE")
     try:
-        for version in range(check_version(database, path), SCHEMA_VERSION):
-            for statement in MIGRATIONS[version]:
-                database.execute(statement)
+        for statement in MIGRATIONS[check_version(database, path)]:
+            database.execute(statement)
         database.execute(
             "UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(SCHEMA_VERSION),)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
@@ -32,19 +33,23 @@ class MemoryStore:
         self.broken = False
         self.writes = 0
         self._tables: _Tables = {type_: {} for type_ in TABLES}
+        self._turn = threading.Lock()
 
     def open(self) -> None:
         """Nothing to make ready."""
 
     def write(self, records: Sequence[Record]) -> None:
         """Keep `records`, all or none; see `JournalStore.write`."""
-        if self.broken:
-            raise JournalError("the store is broken")
-        tables = {type_: dict(rows) for type_, rows in self._tables.items()}
-        for record in records:
-            _insert(tables, record)
-        self._tables = tables
+        self._keep(records)
         self.writes += 1
+
+    def opened(self, opened: Opened) -> None:
+        """Keep that a call was opened; see `JournalStore.opened`."""
+        self._keep([opened])
+
+    def settle(self) -> bool:
+        """Nothing here is ever safe."""
+        return False
 
     def reads(self) -> AbstractContextManager[JournalReads]:
         """A view of what is kept at this moment."""
@@ -52,6 +57,15 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        if self.broken:
+            raise JournalError("the store is broken")
+        with self._turn:
+            tables = {type_: dict(rows) for type_, rows in self._tables.items()}
+            for record in records:
+                _insert(tables, record)
+            self._tables = tables
 
 
 class MemoryReads:

@@ -1,0 +1,252 @@
+"""It is kept which calls are open, whatever dies, in files that stay small."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from itertools import count
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from inferworks.clock import SimClock
+from inferworks.errors import JournalError, RecordError
+from inferworks.meter import openings as module
+from inferworks.meter.journal import Journal
+from inferworks.meter.lake_journal import SealingJournal
+from inferworks.meter.openings import opening_files, read_openings
+from inferworks.meter.recover import recover
+from inferworks.meter.stores.sqlite import SqliteStore
+from inferworks.meter.usage import Opened, Outcome
+from inferworks.testing.facts import A_TIME_NS, make_opened, make_usage
+
+FOREVER = 2**63 - 1
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the journal is; its name holds what a pattern would take for its own."""
+    return tmp_path / "journal[1].db"
+
+
+def opened_store(path: Path) -> SqliteStore:
+    """A store that is ready."""
+    store = SqliteStore(path)
+    store.open()
+    return store
+
+
+def still_open(store: SqliteStore) -> list[str]:
+    """The calls that were opened and have no usage."""
+    with store.reads() as reads:
+        return [call.call_id for call in reads.opened_unclosed()]
+
+
+def file_bytes(path: Path) -> list[int]:
+    """How large each opening file is."""
+    return [file.stat().st_size for file in opening_files(path)]
+
+
+def test_an_open_call_is_seen_by_others_at_once(path: Path) -> None:
+    """What was opened comes back as it was, to any reader, before anything was committed."""
+    store = opened_store(path)
+    call = replace(make_opened(call_id="a"), end_user='a "quoted" größe')
+    store.opened(call)
+    with store.reads() as reads:
+        assert list(reads.opened_unclosed()) == [call]
+    store.write([make_usage(call_id="a")])
+    assert still_open(store) == []
+    store.close()
+    assert file_bytes(path) == [], "nothing is left when nothing is open"
+
+
+def test_a_dead_process_leaves_its_open_calls(path: Path) -> None:
+    """Whoever comes after one that never closed finds its calls, and then lets its file go."""
+    dead = opened_store(path)
+    dead.opened(make_opened(call_id="a"))
+    dead.opened(make_opened(call_id="b"))
+    dead.write([make_usage(call_id="a")])
+    dead.close()
+    store = opened_store(path)
+    assert store.settle(), "the file is still needed"
+    assert still_open(store) == ["b"]
+    store.write([make_usage(call_id="b")])
+    assert not store.settle()
+    assert file_bytes(path) == []
+    store.close()
+
+
+def test_the_file_of_a_living_process_is_left_alone(path: Path) -> None:
+    """A second process that uses the journal takes nothing from the first."""
+    first = opened_store(path)
+    first.opened(make_opened(call_id="a"))
+    first.write([make_usage(call_id="a")])
+    second = opened_store(path)
+    assert not second.settle()
+    first.opened(make_opened(call_id="b"))
+    assert still_open(second) == ["b"]
+    second.close()
+    first.close()
+
+
+def test_a_line_that_was_cut_off_is_no_record(path: Path) -> None:
+    """Whatever the last write left of a line, and whatever was damaged, the whole ones count."""
+    store = opened_store(path)
+    store.opened(make_opened(call_id="a"))
+    store.opened(make_opened(call_id="b"))
+    store.close()
+    [file] = opening_files(path)
+    whole = file.read_bytes()
+    first = whole.index(b"\n") + 1
+    for end in range(first, len(whole) - 1):
+        file.write_bytes(whole[:end])
+        assert list(read_openings(path)) == ["a"]
+    file.write_bytes(b"\0" * (first - 1) + b"\n" + whole[first:])
+    assert list(read_openings(path)) == ["b"]
+
+
+def test_a_file_that_has_grown_is_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many calls there were, the files stay small, and a call that is open is among them."""
+    monkeypatch.setattr(module, "_LARGE_BYTES", 10_000)
+    store = opened_store(path)
+    store.opened(make_opened(call_id="long"))
+    largest = 0
+    for number in range(500):
+        store.opened(make_opened(call_id=f"{number}"))
+        store.write([make_usage(call_id=f"{number}")])
+        if number % 10 == 9:
+            assert store.settle()
+            largest = max(largest, sum(file_bytes(path)))
+    assert largest < 15_000
+    assert still_open(store) == ["long"]
+    store.write([make_usage(call_id="long")])
+    assert not store.settle()
+    assert file_bytes(path) == [0], "with nothing open it is emptied"
+    store.opened(make_opened(call_id="next"))
+    assert still_open(store) == ["next"]
+    store.close()
+
+
+def test_a_usage_is_not_sealed_while_its_call_is_in_a_file(path: Path) -> None:
+    """Else recovery would not find it, and would close the call a second time."""
+    store = opened_store(path)
+    store.opened(make_opened(call_id="open"))
+    store.opened(make_opened(call_id="over"))
+    store.write([make_usage(call_id="over")])
+    with SealingJournal(path) as sealing:
+        assert sealing.due(FOREVER) == []
+        store.write([make_usage(call_id="open")])
+        assert sealing.due(FOREVER) == []
+        assert not store.settle()
+        assert [due.rows for due in sealing.due(FOREVER)] == [2]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        make_opened(opened_ns=2**63),
+        replace(make_opened(), request_bytes=2**63),
+        make_opened(model="\ud800"),
+        make_opened(call_id="open"),
+    ],
+    ids=["time", "size", "text", "twice"],
+)
+def test_what_cannot_be_kept_is_refused(path: Path, opened: Opened) -> None:
+    """A value that a database could not hold is refused when it is written, not when it is read."""
+    store = opened_store(path)
+    store.opened(make_opened(call_id="open"))
+    with pytest.raises(RecordError):
+        store.opened(opened)
+    assert still_open(store) == ["open"]
+    store.close()
+
+
+async def test_a_full_disk_opens_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that does not fit is the end of the journal, and half of it is no call."""
+    write = os.write
+
+    def cramped(descriptor: int, data: bytes) -> int:
+        if len(data) < 100:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:-50])
+
+    journal = Journal(SqliteStore(path))
+    journal.start()
+    monkeypatch.setattr(os, "write", cramped)
+    for _ in range(2):
+        with pytest.raises(JournalError, match="No space left"):
+            journal.opened(make_opened(call_id="a"))
+    monkeypatch.undo()
+    with pytest.raises(JournalError, match="No space left"):
+        await journal.commit(make_usage(call_id="b"))
+    assert read_openings(path) == {}
+    with pytest.raises(JournalError, match="No space left"):
+        journal.close()
+
+
+def test_a_disk_that_loses_what_it_took_is_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the lines cannot be made safe, no more calls are opened."""
+    monkeypatch.setattr("inferworks.meter.journal._SETTLE_S", 0.01)
+    journal = Journal(SqliteStore(path))
+    journal.start()
+
+    def dying(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", dying)
+
+    def open_for_ever() -> None:
+        for number in count():
+            journal.opened(make_opened(call_id=f"{number}"))
+
+    with pytest.raises(JournalError, match="Input/output error"):
+        open_for_ever()
+    with pytest.raises(JournalError, match="Input/output error"):
+        journal.close()
+
+
+def run_and_kill(path: Path, lines: int) -> Counter[str]:
+    """What a writer said until it was killed, after so many lines of it."""
+    writer = Path(__file__).with_name("opening_writer.py")
+    with subprocess.Popen([sys.executable, writer, path], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(lines)]
+        os.kill(process.pid, signal.SIGKILL)
+        said += process.stdout.read().splitlines(keepends=True)
+    return Counter(line.decode().strip() for line in said if line.endswith(b"\n"))
+
+
+async def test_killed_again_and_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each SIGKILL at full speed every call that was opened gets one usage: none lost, none two."""
+    monkeypatch.setattr("inferworks.meter.journal._SETTLE_S", 0.01)
+    opened: set[str] = set()
+    answered: set[str] = set()
+    for lines in (1, 50, 3000, 10_000):
+        said = run_and_kill(path, lines)
+        opened |= {line[1:] for line in said if line[0] == "+"}
+        answered |= {line[1:] for line in said if line[0] == "-"}
+        journal = Journal(SqliteStore(path))
+        journal.start()
+        await recover(journal, SimClock(A_TIME_NS), [])
+        with journal.reads() as reads:
+            assert not list(reads.opened_unclosed())
+            usages = list(reads.usages(0, FOREVER))
+        journal.close()
+    outcomes = {usage.call_id: usage.outcome for usage in usages}
+    assert len(outcomes) == len(usages)
+    assert opened <= outcomes.keys(), "an opened call was lost"
+    crashed = {call_id for call_id, outcome in outcomes.items() if outcome is Outcome.CRASHED}
+    assert not crashed & answered, "a call that was answered is called crashed"
+    assert len(crashed) >= 4
+    store = opened_store(path)
+    assert not store.settle()
+    assert file_bytes(path) == [], "what the dead have left is gone"
+    store.close()
