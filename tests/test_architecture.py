@@ -18,6 +18,7 @@ HOUSE = """
     testing
     api | planner
     cloud | books
+    observe
     hardware | meter | accounts
     catalog
     config

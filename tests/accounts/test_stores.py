@@ -10,6 +10,7 @@ import pytest
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, customer_id
+from inferworks.accounts.key import mint
 from inferworks.accounts.plan import PricePlan, Terms
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.stores.stub import StubAccounts
@@ -82,6 +83,7 @@ CREATE TABLE change (count INTEGER NOT NULL) STRICT;
 INSERT INTO change VALUES (3);
 INSERT INTO customer VALUES ('acme', 1);
 INSERT INTO price_plan VALUES ('acme', 7, 'USD', 500000, 1500000);
+INSERT INTO key VALUES ('key_1', x'00', 'abcd', '', 'acme', 'default', 'serve-paid', 'serve-paid', 1, NULL);
 PRAGMA user_version = 1;
 """
 
@@ -97,7 +99,28 @@ def test_older_accounts_are_brought_up_to_date(tmp_path: Path) -> None:
     for read_only in (False, True):
         with closing(SqliteAccounts(path, read_only=read_only)) as accounts:
             assert accounts.plans() == wanted
-            assert accounts.credits() == accounts.keys() == []
+            assert accounts.credits() == []
+            (key,) = accounts.keys()
+            assert (key.id, key.reporter, key.monitor, key.log_content) == ("key_1", *[False] * 3)
+
+
+def test_flags_are_added_to_the_keys_of_version_two(tmp_path: Path) -> None:
+    """Accounts from before there were monitors keep their keys, which are none."""
+    path = tmp_path / "accounts.db"
+    with closing(SqliteAccounts(path)) as accounts:
+        accounts.add_customer(Customer(CustomerId("acme"), 1))
+        reporter, _ = mint(CustomerId("acme"), 2, reporter=True)
+        accounts.add_key(reporter)
+    with closing(sqlite3.connect(path)) as database:
+        for name in ("monitor", "log_content"):
+            database.execute(f"ALTER TABLE key DROP COLUMN {name}")
+        database.execute("PRAGMA user_version = 2")
+    with pytest.raises(DataFolderError, match="inferworks up"):
+        SqliteAccounts(path, read_only=True)
+    monitor, _ = mint(CustomerId("acme"), 3, monitor=True)
+    with closing(SqliteAccounts(path)) as accounts:
+        accounts.add_key(monitor)
+        assert accounts.keys() == [reporter, monitor]
 
 
 def test_amounts_beyond_64_bits_are_kept(tmp_path: Path) -> None:

@@ -36,6 +36,10 @@ class Key(msgspec.Struct, frozen=True):
     revoked_ns: int | None = None
     reporter: bool = False
     """Whether it may report usage for every customer and purpose (`POST /v1/usage/events`)."""
+    monitor: bool = False
+    """Whether it may read the metrics (`GET /metrics`); then it may do nothing else."""
+    log_content: bool = False
+    """Whether the prompts and answers of its calls are kept in transcripts."""
 
 
 def mint(
@@ -47,6 +51,8 @@ def mint(
     purpose: Purpose = Purpose.SERVE_PAID,
     allowed: tuple[Purpose, ...] = (),
     reporter: bool = False,
+    monitor: bool = False,
+    log_content: bool = False,
 ) -> tuple[Key, str]:
     """A new key and its secret. The secret exists nowhere else: show it once."""
     secret = PREFIX + secrets.token_urlsafe(32)
@@ -61,6 +67,8 @@ def mint(
         allowed=tuple(sorted({purpose, *allowed})),
         created_ns=created_ns,
         reporter=reporter,
+        monitor=monitor,
+        log_content=log_content,
     )
     return key, secret
 

@@ -10,6 +10,8 @@ from inferworks.api.errors import answer_error, as_call_error
 from inferworks.api.events import events
 from inferworks.api.health import health
 from inferworks.api.metered import metered
+from inferworks.api.metrics import PATH as METRICS
+from inferworks.api.metrics import metrics
 from inferworks.api.models import model, models
 from inferworks.api.openapi import PATH as OPENAPI
 from inferworks.api.openapi import Routes, openapi
@@ -46,6 +48,7 @@ _ROUTES: Routes = {
     "/v1/responses/": {"GET": not_kept, "POST": not_kept, "DELETE": not_kept},
     "/v1/usage/events": {"POST": events},
     "/health": {"GET": health, "HEAD": health},
+    METRICS: {"GET": metrics},
 }
 ROUTES: Routes = {**_ROUTES, OPENAPI: {"GET": openapi(_ROUTES, FORMS)}}
 """Path -> method -> endpoint. A path that ends in `/` stands for everything below it."""

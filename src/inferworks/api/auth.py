@@ -13,16 +13,25 @@ _NO_KEY = (
     "You didn't provide an API key. Provide it in an Authorization header as a bearer token: "
     "'Authorization: Bearer iw_...'. Keys are made with: inferworks keys create"
 )
+_NO_MONITOR = "Metrics are for keys that were made to read them: inferworks keys create --monitor"
 _TWO_KEYS = "The Authorization and x-api-key headers name two different API keys; send one of them."
 
 
-def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing) -> Key:
-    """The key of a request; CallError 401 when there is none, it is unknown or revoked."""
+def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: bool = False) -> Key:
+    """The key of a request; CallError 401 when there is none, it is unknown or revoked.
+
+    CallError 403 when it is for reading metrics and this is not that (`monitor`), or the other way round.
+    """
     key = keyring.find(_secret(headers).decode("latin-1"))
     if key is None:
         raise CallError(401, "Incorrect API key provided.", code="invalid_api_key")
     if key.revoked_ns is not None:
         raise CallError(401, "This API key has been revoked.", code="invalid_api_key")
+    if key.monitor and not monitor:
+        raise CallError(403, "This API key may read the metrics and nothing else.",
+                        kind="permission_error", code="monitor_key")  # fmt: skip
+    if monitor and not key.monitor:
+        raise CallError(403, _NO_MONITOR, kind="permission_error", code="not_a_monitor_key")
     return key
 
 

@@ -16,6 +16,7 @@ from inferworks.http.server import Exchange
 from inferworks.ids import ModelId
 from inferworks.meter.journal import Journal
 from inferworks.meter.tally import Meter
+from inferworks.observe.board import Board
 
 
 class Catalogue(Protocol):
@@ -46,6 +47,8 @@ class Door:
     providers: Mapping[str, Provider]
     router: Router
     clock: Clock
+    board: Board | None = None
+    """The metrics, where any are kept."""
 
 
 Endpoint = Callable[[Exchange, Door], Awaitable[None]]

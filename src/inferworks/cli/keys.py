@@ -43,6 +43,13 @@ def keys() -> None:
     "--reporter", is_flag=True,
     help="May report usage for every customer and purpose (POST /v1/usage/events).",
 )  # fmt: skip
+@click.option(
+    "--monitor", is_flag=True, help="May read the metrics (GET /metrics), and nothing else."
+)
+@click.option(
+    "--log-content", is_flag=True,
+    help="Keep the prompts and answers of its calls in the data folder (docs/observability.md).",
+)  # fmt: skip
 @config_option
 @data_option
 @json_option
@@ -53,6 +60,8 @@ def create(
     purpose: str,
     allow: tuple[str, ...],
     reporter: bool,
+    monitor: bool,
+    log_content: bool,
     config_path: Path | None,
     data_path: Path | None,
     as_json: bool,
@@ -65,6 +74,7 @@ def create(
       inferworks keys create --customer acme --name laptop
       inferworks keys create --customer lab --purpose train-inference \\
           --allow train-gradient
+      inferworks keys create --monitor --name prometheus
     """
     folder = data_folder(config_path, data_path)
     folder.create()
@@ -81,6 +91,8 @@ def create(
             purpose=Purpose(purpose),
             allowed=tuple(Purpose(text) for text in allow),
             reporter=reporter,
+            monitor=monitor,
+            log_content=log_content,
         )
         accounts.add_key(key)
     if as_json:
@@ -137,6 +149,8 @@ def _as_json(key: Key) -> dict[str, object]:
         "project": key.project,
         "purpose": key.purpose,
         "reporter": key.reporter,
+        "monitor": key.monitor,
+        "log_content": key.log_content,
         "allowed": key.allowed,
         "created": _iso(key.created_ns),
         "revoked": None if key.revoked_ns is None else _iso(key.revoked_ns),

@@ -77,5 +77,14 @@ def _check_keys(accounts: Accounts) -> None:
     assert accounts.revoke_key(key.id, 7).revoked_ns == 7
     assert accounts.revoke_key(key.id, 8).revoked_ns == 7
     assert [k.revoked_ns for k in accounts.keys()] == [7]
+    _check_flags(accounts)
     with pytest.raises(UserError, match="no key nothing"):
         accounts.revoke_key("nothing", 9)
+
+
+def _check_flags(accounts: Accounts) -> None:
+    """What a key may is kept with it."""
+    flagged = [mint(ACME, 6, monitor=True)[0], mint(ACME, 7, log_content=True, reporter=True)[0]]
+    for key in flagged:
+        accounts.add_key(key)
+    assert accounts.keys()[1:] == flagged

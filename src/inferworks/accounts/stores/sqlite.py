@@ -18,9 +18,12 @@ from inferworks.errors import DataFolderError
 from inferworks.ids import CustomerId, KeyId, ProjectId
 from inferworks.purpose import Purpose
 
-_VERSION = 2
+_VERSION = 3
 _FLAT_PLANS = 1
 """The version in which a plan was two prices."""
+_NO_MONITORS = 2
+"""The version in which no key could read metrics, or have its content kept."""
+_OLDER = frozenset({_FLAT_PLANS, _NO_MONITORS})
 
 _PLANS = """
 CREATE TABLE price_plan (
@@ -56,7 +59,9 @@ CREATE TABLE key (
     allowed TEXT NOT NULL,
     created_ns INTEGER NOT NULL,
     revoked_ns INTEGER,
-    reporter INTEGER NOT NULL DEFAULT 0
+    reporter INTEGER NOT NULL DEFAULT 0,
+    monitor INTEGER NOT NULL DEFAULT 0,
+    log_content INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE change (count INTEGER NOT NULL) STRICT;
 INSERT INTO change VALUES (0);
@@ -139,7 +144,7 @@ class SqliteAccounts:
         allowed = " ".join(key.allowed)
         row = (key.id, key.secret_sha256, key.hint, key.name, key.customer, key.project,
                key.purpose, allowed, key.created_ns, key.revoked_ns,
-               int(key.reporter))  # fmt: skip
+               int(key.reporter), int(key.monitor), int(key.log_content))  # fmt: skip
         with self._change():
             self._known(key.customer)
             self._insert("key", row)
@@ -188,7 +193,7 @@ class SqliteAccounts:
             if version == 0 and not read_only:
                 self._lay_out()
                 version = _VERSION
-            if version == _FLAT_PLANS and not read_only:
+            if version in _OLDER and not read_only:
                 self._upgrade()
                 version = _VERSION
         except sqlite3.DatabaseError as error:
@@ -198,7 +203,7 @@ class SqliteAccounts:
             self.close()
             raise DataFolderError(
                 f"{path}: accounts of version {version}, this program reads version {_VERSION}"
-                + ("; bring it up to date with: inferworks up" if version == _FLAT_PLANS else "")
+                + ("; bring it up to date with: inferworks up" if version in _OLDER else "")
             )
 
     def _lay_out(self) -> None:
@@ -211,19 +216,30 @@ class SqliteAccounts:
         self._database.execute("COMMIT")
 
     def _upgrade(self) -> None:
-        """Bring a file with two prices per plan up to date: the same prices, as terms."""
+        """Bring a file of an older version up to date, in one transaction."""
         self._database.execute("BEGIN IMMEDIATE")
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version == _FLAT_PLANS:
-            rows = self._database.execute("SELECT * FROM price_plan").fetchall()
-            self._database.execute("DROP TABLE price_plan")
-            for statement in filter(str.strip, _PLANS.split(";")):
-                self._database.execute(statement)
-            for row in rows:
-                self._insert("price_plan", _plan_row(PricePlan.per_token(*row)))
-            self._database.execute("ALTER TABLE key ADD COLUMN reporter INTEGER NOT NULL DEFAULT 0")
+            self._plans_as_terms()
+            self._add_flags("reporter")
+        if version in _OLDER:
+            self._add_flags("monitor", "log_content")
             self._database.execute(f"PRAGMA user_version = {_VERSION}")
         self._database.execute("COMMIT")
+
+    def _plans_as_terms(self) -> None:
+        """Two prices per plan become terms with the same prices."""
+        rows = self._database.execute("SELECT * FROM price_plan").fetchall()
+        self._database.execute("DROP TABLE price_plan")
+        for statement in filter(str.strip, _PLANS.split(";")):
+            self._database.execute(statement)
+        for row in rows:
+            self._insert("price_plan", _plan_row(PricePlan.per_token(*row)))
+
+    def _add_flags(self, *names: str) -> None:
+        """Give every key these flags, off."""
+        for name in names:
+            self._database.execute(f"ALTER TABLE key ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
 
 
 def _plan_row(plan: PricePlan) -> tuple[object, ...]:
@@ -233,7 +249,7 @@ def _plan_row(plan: PricePlan) -> tuple[object, ...]:
 
 def _key(row: tuple[object, ...]) -> Key:
     (key_id, secret, hint, name, customer, project, purpose, allowed, created_ns, revoked_ns,
-     reporter) = row  # fmt: skip
+     reporter, monitor, log_content) = row  # fmt: skip
     return Key(
         id=KeyId(str(key_id)),
         secret_sha256=secret if isinstance(secret, bytes) else b"",
@@ -246,4 +262,6 @@ def _key(row: tuple[object, ...]) -> Key:
         created_ns=int(str(created_ns)),
         revoked_ns=None if revoked_ns is None else int(str(revoked_ns)),
         reporter=bool(reporter),
+        monitor=bool(monitor),
+        log_content=bool(log_content),
     )

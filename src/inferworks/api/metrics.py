@@ -1,0 +1,30 @@
+"""`GET /metrics`: how the gateway does, for a monitoring system, in Prometheus' text format.
+
+Metrics tell which models and providers are used and how much, so they are for keys that were made to read
+them (`inferworks keys create --monitor`), which can do nothing else: one that is read off a scraper's disk
+makes no calls. Where a monitoring system cannot send a key, `metrics.listen` opens an address of its own.
+"""
+
+from __future__ import annotations
+
+from inferworks.api.auth import authenticate
+from inferworks.api.door import Door
+from inferworks.errors import CallError
+from inferworks.http.server import Exchange
+from inferworks.observe.board import Board
+from inferworks.observe.exposition import CONTENT_TYPE
+
+PATH = "/metrics"
+
+
+async def metrics(exchange: Exchange, door: Door) -> None:
+    """Every metric there is; CallError 404 when none are kept."""
+    authenticate(exchange.headers, door.keyring, monitor=True)
+    if door.board is None:
+        raise CallError(404, "No metrics are kept here (metrics.enabled is false).")
+    await show(exchange, door.board)
+
+
+async def show(exchange: Exchange, board: Board) -> None:
+    """Answer with all that is on `board`."""
+    await exchange.respond(200, await board.text(), CONTENT_TYPE)

@@ -1,0 +1,1 @@
+"""What an operator sees of calls: metrics, traces, transcripts. Nothing here is on the way of a call."""

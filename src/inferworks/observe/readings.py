@@ -1,0 +1,98 @@
+"""How things stand at the moment of asking: what is running, waiting or held off, and this process."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from inferworks import __version__
+from inferworks.observe.metric import COMMIT_NS, Family, Histogram, Metric, Sample
+from inferworks.observe.table import (
+    ATTEMPTS_RUNNING,
+    BREAKERS,
+    BUILD,
+    CALLS_RUNNING,
+    CONNECTIONS,
+    CPU,
+    FILES,
+    JOURNAL_COMMIT,
+    JOURNAL_FAILED,
+    JOURNAL_QUEUE,
+    JOURNAL_RECORDS,
+    MEMORY,
+    MOST_FILES,
+    REPLICAS,
+    STARTED,
+    TRANSCRIPTS_DROPPED,
+)
+
+_SELF: Final = Path("/proc/self")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """The parts of the house, read at one moment."""
+
+    calls_running: int = 0
+    connections: int = 0
+    attempts_running: Mapping[str, int] = field(default_factory=dict)
+    """By offer."""
+    breakers: Mapping[str, str] = field(default_factory=dict)
+    """The state of each offer's."""
+    replicas: Mapping[str, str] = field(default_factory=dict)
+    """The state of each of our own."""
+    journal_queue: int = 0
+    journal_failed: bool = False
+    transcripts_dropped: int = 0
+
+
+class Commits:
+    """How long the journal's group commits take; its writer alone tells it."""
+
+    def __init__(self) -> None:
+        self.duration = Histogram(COMMIT_NS)
+        self.records = 0
+
+    def take(self, records: int, duration_ns: int) -> None:
+        """A group of `records` was committed in `duration_ns`."""
+        self.records += records
+        self.duration.take(duration_ns)
+
+    def families(self) -> Iterator[Family]:
+        """What was told so far."""
+        yield Family(JOURNAL_COMMIT, [Sample((), self.duration)])
+        yield _one(JOURNAL_RECORDS, self.records)
+
+
+def families(readings: Readings) -> Iterator[Family]:
+    """`readings` as metrics."""
+    yield _one(CALLS_RUNNING, readings.calls_running)
+    yield _one(CONNECTIONS, readings.connections)
+    running = readings.attempts_running
+    yield Family(ATTEMPTS_RUNNING, [Sample((offer,), number) for offer, number in running.items()])
+    yield Family(BREAKERS, [Sample(pair, 1) for pair in readings.breakers.items()])
+    yield Family(REPLICAS, [Sample(pair, 1) for pair in readings.replicas.items()])
+    yield _one(JOURNAL_QUEUE, readings.journal_queue)
+    yield _one(JOURNAL_FAILED, int(readings.journal_failed))
+    yield _one(TRANSCRIPTS_DROPPED, readings.transcripts_dropped)
+
+
+def process_families(started_ns: int) -> Iterator[Family]:
+    """This process, under the names that Prometheus' own clients use; files and memory on Linux only."""
+    yield Family(BUILD, [Sample((__version__,), 1)])
+    yield _one(CPU, time.process_time_ns())
+    if _SELF.exists():
+        pages = int((_SELF / "statm").read_text("ascii").split()[1])
+        yield _one(MEMORY, pages * os.sysconf("SC_PAGE_SIZE"))
+        yield _one(FILES, sum(1 for _ in (_SELF / "fd").iterdir()))
+    yield _one(MOST_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    yield _one(STARTED, started_ns)
+
+
+def _one(metric: Metric, value: int) -> Family:
+    return Family(metric, [Sample((), value)])
