@@ -76,10 +76,14 @@ class CallError(InferworksError):
 class UpstreamError(InferworksError):
     """An upstream could not be reached, broke off or answered with something unreadable."""
 
-    def __init__(self, message: str, *, sent: bool) -> None:
-        """`sent` is true when the upstream may have begun the work, so that it may have cost."""
+    def __init__(self, message: str, *, sent: bool, gave_up: bool = False) -> None:
+        """`sent` is true when the upstream may have begun the work, so that it may have cost.
+
+        `gave_up` is true when nothing failed: it took too long, and may still be at work.
+        """
         super().__init__(message)
         self.sent = sent
+        self.gave_up = gave_up
 
 
 class JournalError(InferworksError):

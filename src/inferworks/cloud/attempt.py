@@ -10,11 +10,11 @@ from contextlib import AbstractAsyncContextManager
 from math import ceil
 
 from inferworks.cloud.call import Call, Reply
+from inferworks.cloud.guess import prompt_tokens
 from inferworks.cloud.health import Standing
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.route import ELSEWHERE, FINAL, SERVED, How, Verdict
-from inferworks.cloud.sight import CallFacts
 from inferworks.errors import CallError, UpstreamError
 from inferworks.meter.tally import OpenCall
 from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome, Tokens
@@ -65,6 +65,7 @@ class Attempt:
             offer.replica,
             offer.region,
             offer.chip,
+            offer.on_leave,
             beside=beside,
         )
         self._call = call
@@ -100,10 +101,11 @@ class Attempt:
 
     def failed(self) -> None:
         """End its leg as one that failed before it answered."""
-        status = self.answer.status if isinstance(self.answer, Reply) else 0
-        self._tally.leg_ended(
-            Outcome.FAILED, status, NO_TOKENS, _confidence(self.answer), leg=self.leg
-        )
+        answer, tokens = self.answer, NO_TOKENS
+        if isinstance(answer, UpstreamError) and answer.gave_up:
+            tokens = Tokens(input=prompt_tokens(self._call))  # it may be at work still
+        status = answer.status if isinstance(answer, Reply) else 0
+        self._tally.leg_ended(Outcome.FAILED, status, tokens, _confidence(answer), leg=self.leg)
 
     def outrun(self, now_ns: int) -> None:
         """End its leg as one that is not wanted any more, since another answered sooner."""
@@ -126,7 +128,7 @@ class Attempt:
                 outcome, answer.status, told.tokens, sure, items=told.items, leg=self.leg
             )
         else:
-            tokens = Tokens(input=CallFacts(self._call).input_tokens())
+            tokens = Tokens(input=prompt_tokens(self._call))
             self._tally.leg_ended(outcome, 0, tokens, Confidence.ESTIMATED, leg=self.leg)
 
     async def leave(self, error: BaseException | None = None) -> None:

@@ -9,13 +9,15 @@ to do. Whoever is not the winner is cancelled and waited for before the answer i
 leg is on record, its connection dropped and its offer's load given back, whatever happens to the winner.
 
 Rejected. `asyncio.timeout` around an attempt (it ends the attempt, where a hedge wants it to go on);
-letting losers run out for their usage (they would be paid for in full).
+letting losers run out for their usage: most would be paid for in full, and the call's one record would
+have to wait for them. So a loser is dropped, also at an offer whose answers are drained when a client
+leaves, and what it has used is counted or estimated.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from inferworks.cloud.attempt import Attempt
 from inferworks.cloud.health import Health
@@ -23,6 +25,8 @@ from inferworks.cloud.offer import Offer
 from inferworks.cloud.route import SLOW, How, Route, Step, Verdict
 from inferworks.meter.usage import Outcome
 from inferworks.units import NS_PER_SECOND
+
+_WAIT = Step(None)
 
 
 class Racer:
@@ -81,13 +85,21 @@ class Race:
         try:
             while step is not None and winner is None:
                 winner, step = await self._take(step)
-        except BaseException:  # above all: the client has left
             await self._stop()
-            self._settle_beside()
+        except BaseException:  # above all: the client has left
+            if winner is not None:
+                self._running.insert(0, winner)
+            await self._stop()
+            self._settle_left()
             raise
-        await self._stop()
         self._settle_losers(won=winner is not None)
         return winner
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more: let what runs go on, and try nobody else."""
+        self._route.close()
+        self._route = _nobody_else(self._running)
+        next(self._route)
 
     async def _take(self, step: Step) -> tuple[Racer | None, Step | None]:
         """Do one step: who has won with it, or what comes next."""
@@ -143,9 +155,9 @@ class Race:
         for racer in self._running:
             racer.attempt.over()  # a task that is cancelled before its first turn does nothing itself
 
-    def _settle_beside(self) -> None:
-        """End the legs of hedges; the main leg is ended with the call, as that of any call is."""
-        for racer in self._running[1:]:
+    def _settle_left(self) -> None:
+        """End the legs of those that the client has left, the main one last."""
+        for racer in reversed(self._running):
             racer.attempt.cut_off(Outcome.CANCELLED)
 
     def _settle_losers(self, *, won: bool) -> None:
@@ -157,3 +169,10 @@ class Race:
                 racer.attempt.outrun(now_ns)
             else:
                 racer.attempt.timed_out(now_ns)
+
+
+def _nobody_else(running: Sequence[Racer]) -> Route:
+    """The route of a call that nobody waits for: let those of `running` finish."""
+    yield _WAIT  # what was told before the client left
+    while running:
+        yield _WAIT

@@ -11,6 +11,7 @@ that nothing has begun in a given time (to hedge, or to keep a deadline) does a 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -25,6 +26,7 @@ from inferworks.cloud.race import Race, Racer
 from inferworks.cloud.route import How, Route, Step, Verdict
 from inferworks.errors import CallError
 from inferworks.meter.tally import OpenCall
+from inferworks.meter.usage import Outcome
 from inferworks.units import NS_PER_SECOND
 
 _log = logging.getLogger("inferworks.serve")
@@ -32,16 +34,17 @@ _log = logging.getLogger("inferworks.serve")
 
 def serve(
     call: Call, route: Route, providers: Mapping[str, Provider], health: Health, tally: OpenCall
-) -> AbstractAsyncContextManager[Reply]:
+) -> Serving:
     """Enter with the first answer that begins; CallError when no offer could serve `call`."""
-    return _Serving(call, route, providers, health, tally)
+    return Serving(call, route, providers, health, tally)
 
 
-class _Serving(AbstractAsyncContextManager[Reply]):
+class Serving(AbstractAsyncContextManager[Reply]):
     """One call being served. A class and not a generator: it is on the way of every call."""
 
     __slots__ = (
-        "_call", "_failure", "_health", "_providers", "_retry_after_ns", "_route", "_tally", "_won",
+        "_call", "_failure", "_health", "_providers", "_race", "_retry_after_ns", "_route", "_tally",
+        "_won",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +60,7 @@ class _Serving(AbstractAsyncContextManager[Reply]):
         self._providers = providers
         self._health = health
         self._tally = tally
+        self._race: Race | None = None
         self._won: Attempt | Racer | None = None
         self._failure: CallError | None = None
         self._retry_after_ns: int | None = None
@@ -68,7 +72,11 @@ class _Serving(AbstractAsyncContextManager[Reply]):
                 await self._health.clock.sleep(step.wait_ns / NS_PER_SECOND)
             assert step.offer is not None, "a route waits only for what runs"
             attempt = self._start(step.offer)
-            await attempt.begin()
+            try:
+                await attempt.begin()
+            except asyncio.CancelledError:  # the client has left
+                attempt.cut_off(Outcome.CANCELLED)
+                raise
             verdict = attempt.judge(self._health.clock.now_ns())
             if verdict.how is not How.ELSEWHERE:
                 self._won = attempt
@@ -77,7 +85,7 @@ class _Serving(AbstractAsyncContextManager[Reply]):
             await attempt.leave()
             step = _next(self._route, verdict)
         if step is not None:
-            return await self._race(step)
+            return await self._run_race(step)
         raise self._given_up()
 
     async def __aexit__(
@@ -91,8 +99,15 @@ class _Serving(AbstractAsyncContextManager[Reply]):
         elif self._won is not None:
             await self._won.release(exc)
 
-    async def _race(self, step: Step) -> Reply:
-        race = Race(self._route, self._health, self._start, self._failed)
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more: let what runs go on, and try nobody else."""
+        if self._race is None:
+            self._route.close()
+        else:
+            self._race.abandon()
+
+    async def _run_race(self, step: Step) -> Reply:
+        self._race = race = Race(self._route, self._health, self._start, self._failed)
         self._won = await race.run(step)
         if self._won is not None:
             return _reply(self._won.attempt)

@@ -129,6 +129,8 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._deaf = False
         """Whether what else this client sends is ignored: its last request was read, or refused."""
+        self._lingers = False
+        """Whether the handler goes on though its client has left."""
         self._refusal: tuple[int, str] | None = None
         """A refusal whose turn comes after the exchanges before it."""
         self._reset()
@@ -147,12 +149,16 @@ class Connection(asyncio.Protocol):
             self._refuse(503, "too many connections; try again later")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client left: whatever runs for it is cancelled now."""
+        """The client left: whatever runs for it is cancelled now, unless it asked to go on."""
         self._transport = None
         self._waiting.clear()
         self._backlog.clear()
         if self._task is not None:
-            self._task.cancel()
+            self._lingers = self._may_linger(self._task)
+            if self._lingers:
+                self.resume_writing()  # to be told that nobody is there
+            else:
+                self._task.cancel()
         self._shared.connections.discard(self)
         self._shared.something_ended()
 
@@ -363,11 +369,26 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def cut(self) -> None:
+        """Drop the connection, and cancel what runs for it even if it goes on without its client."""
+        self.abort()
+        if self._exchange is not None:
+            self._exchange.on_leave = None
+        if self._lingers and self._task is not None:
+            self._lingers = False
+            self._task.cancel()
+
     @property
     def owing(self) -> bool:
         """Whether some of an answer is still to be made or sent."""
         unsent = self._transport is not None and self._transport.get_write_buffer_size() > 0
         return unsent or self._exchange is not None
+
+    def _may_linger(self, task: asyncio.Task[None]) -> bool:
+        exchange = self._exchange
+        if exchange is None or exchange.on_leave is None:
+            return False
+        return exchange.on_leave(task.cancel)
 
     async def _write_slowly(self, data: bytes) -> None:
         for start in range(0, len(data), _WRITE_BYTES):

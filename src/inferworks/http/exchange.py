@@ -46,11 +46,18 @@ class Carrier(Protocol):
         ...
 
 
+OnLeave = Callable[[Callable[[], object]], bool]
+"""Whether a handler goes on without its client, though every write raises ClientGone from now on.
+
+It is given what cancels the handler after all. A server that stops does so when its time is over.
+"""
+
+
 class Exchange:
     """One request and its answer. `headers` has lower-case names; `body` is complete."""
 
     __slots__ = ("_carrier", "_chunked", "_head", "body", "finished", "headers", "keep_alive",
-                 "method", "path", "query", "started", "status")  # fmt: skip
+                 "method", "on_leave", "path", "query", "started", "status")  # fmt: skip
 
     def __init__(self, carrier: Carrier, asked: RequestHead, body: bytes) -> None:
         self.method = asked.method
@@ -59,6 +66,8 @@ class Exchange:
         self.headers = asked.headers
         self.body = body
         self.keep_alive = asked.keep_alive
+        self.on_leave: OnLeave | None = None
+        """Asked when the client leaves; with none, the handler is cancelled at once."""
         self.started = False
         self.finished = False
         self.status = 0

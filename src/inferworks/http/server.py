@@ -8,7 +8,7 @@ between. Frameworks answer with background tasks, receive-channel polling and re
 Decision. One `asyncio.Protocol` per connection on uvloop (`connection`), parsing by httptools, and what
 came before recognised instead of parsed again (`heads`). A request is read whole (bounded), then its
 handler runs as one plain coroutine with an `Exchange` in hand (`exchange`). When the client leaves, that
-coroutine is cancelled. `send` waits when the socket is full, so back-pressure reaches the upstream. The
+coroutine is cancelled (or, where it asked to, told). `send` waits when the socket is full, so back-pressure reaches the upstream. The
 head of a stream travels with its first chunk in one segment.
 
 Slow and hostile clients: a request must be complete within `request_timeout_s` of its first byte, a
@@ -123,7 +123,8 @@ class HttpServer:
         """Stop listening, let running exchanges finish for `drain_s`, drop the rest.
 
         Returns how many answers had to be cut. Waits for every handler, those whose client left too, to
-        leave its `async with` blocks, however long that takes: that is where records are written.
+        leave its `async with` blocks, however long that takes: that is where records are written. One
+        that goes on without its client is cut like the others.
         """
         self._shared.closing = True
         if self._server is not None:
@@ -134,8 +135,8 @@ class HttpServer:
             async with asyncio.timeout(drain_s):
                 await self._all_ended()
         late = [connection for connection in self.connections if connection.owing]
-        for connection in list(self.connections):
-            connection.abort()
+        for connection in self.connections | self.running:
+            connection.cut()
         await self._all_ended()
         if self._ticking is not None:
             self._ticking.cancel()

@@ -81,6 +81,7 @@ class UpstreamConnection(asyncio.Protocol):
     _buffered: int
     _head_bytes: int
     _error: str | None
+    _late: bool
     _until_close: bool
     _reusable: bool
     _untouched: bool
@@ -126,6 +127,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def late(self) -> None:
         """Nothing has come in time."""
+        self._late = self._error is None
         self._fail(f"{self._where} sent nothing for {self._timeout_s:g} s")
         self._wake()
 
@@ -223,7 +225,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._error is None and self._transport is None:
             self._error = f"{self._where} closed the connection"
         if self._error is not None:
-            raise UpstreamError(self._error, sent=True)
+            raise UpstreamError(self._error, sent=True, gave_up=self._late)
         self._waiter = self._loop.create_future()
         self._timeout_s = timeout_s
         self.deadline = self._loop.time() + timeout_s
@@ -266,6 +268,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._buffered = 0
         self._head_bytes = 0
         self._error = None
+        self._late = False
         self._until_close = False
         self._reusable = False
         self._untouched = True
