@@ -19,9 +19,10 @@ import msgspec
 
 from inferworks.http.client import Origin
 from inferworks.http.server import Connection, Exchange, HttpServer
+from inferworks.testing.upstreams.chat import CHAT
 from inferworks.testing.upstreams.completions import COMPLETIONS
 from inferworks.testing.upstreams.responses import RESPONSES
-from inferworks.testing.upstreams.script import Answer, Body, Fault, Reports, Wire, words_of
+from inferworks.testing.upstreams.script import Answer, Body, Fault, Reports, Wire
 from inferworks.testing.upstreams.wholes import EMBEDDINGS, MODERATIONS, RERANK
 
 __all__ = ["Answer", "Body", "FakeUpstream", "Fault", "Reports", "error_of", "open_upstream"]
@@ -107,7 +108,7 @@ async def _answer(exchange: Exchange, answer: Answer) -> None:
     if answer.fault is Fault.HANG_BEFORE_HEADERS:
         await _hang()
     request = _read(exchange.body)
-    wire = _WIRES.get(exchange.path.removeprefix("/v1"), _CHAT)
+    wire = _WIRES.get(exchange.path.removeprefix("/v1"), CHAT)
     if request is None:
         await exchange.respond(400, error_of(400))
     elif answer.status >= 400:
@@ -198,90 +199,6 @@ def _framed(data: bytes, answer: Answer, name: str = "") -> bytes:
     return before + b"data: " + data + answer.line_end * 2
 
 
-def _events(answer: Answer, request: Body) -> Iterator[Body]:
-    """The events of a stream of a chat before `[DONE]`."""
-    options = request.get("stream_options") or {}
-    told = bool(options.get("include_usage")) and answer.reports is not Reports.NEVER
-    running = told and bool(options.get("continuous_usage_stats"))
-    choices = list(_choices(answer, request))
-    for number, (choice, count) in enumerate(choices):
-        event = _envelope(request, "chat.completion.chunk", [choice])
-        last = number == len(choices) - 1
-        if running or (last and answer.reports is Reports.ALWAYS):
-            event["usage"] = _usage(answer, count)
-        elif told:
-            event["usage"] = None
-        yield event
-    if told and answer.reports is not Reports.ALWAYS:
-        event = _envelope(request, "chat.completion.chunk", [])
-        yield {**event, "usage": _usage(answer, choices[-1][1])}
-
-
-def _choices(answer: Answer, request: Body) -> Iterator[tuple[Body, int]]:
-    """The choices of a stream one by one, each with the completion tokens up to it."""
-    words, reason = _words(answer, request)
-    count = 0
-    for index in range(_n(request)):
-        yield _delta(index, {"role": "assistant", "content": ""}), count
-        for word in words:
-            count += 1
-            yield _delta(index, {"content": word}), count
-        yield _delta(index, {}, reason), count
-
-
-def _completion(answer: Answer, request: Body) -> Body:
-    """A whole answer."""
-    words, reason = _words(answer, request)
-    choices = [
-        {
-            "index": index,
-            "message": {"role": "assistant", "content": "".join(words), "refusal": None},
-            "logprobs": None,
-            "finish_reason": reason,
-        }
-        for index in range(_n(request))
-    ]
-    body = _envelope(request, "chat.completion", choices)
-    if answer.reports is not Reports.NEVER:
-        body["usage"] = _usage(answer, len(words) * _n(request))
-    return body
-
-
-def _delta(index: int, delta: Body, reason: str | None = None) -> Body:
-    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
-
-
-def _envelope(request: Body, kind: str, choices: list[Body]) -> Body:
-    return {
-        "id": "chatcmpl-123", "object": kind, "created": 1694268190, "model": request["model"],
-        "system_fingerprint": "fp_44709d6fcb", "choices": choices,
-    }  # fmt: skip
-
-
-def _usage(answer: Answer, completion: int) -> Body:
-    zero = answer.reports is Reports.ZERO
-    prompt, completion = (0, 0) if zero else (answer.prompt_tokens, completion)
-    usage: Body = {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
-    if answer.cached_tokens is not None:
-        usage["prompt_tokens_details"] = {"cached_tokens": answer.cached_tokens, "audio_tokens": 0}
-    if answer.reasoning_tokens is not None:
-        usage["completion_tokens_details"] = {"reasoning_tokens": answer.reasoning_tokens}
-    return usage
-
-
-def _words(answer: Answer, request: Body) -> tuple[tuple[str, ...], str]:
-    """The words of one choice and why it ends."""
-    return words_of(answer, request.get("max_completion_tokens") or request.get("max_tokens"))
-
-
-def _n(request: Body) -> int:
-    return request.get("n") or 1
-
-
 def error_of(status: int) -> bytes:
     """OpenAI's error body for `status`."""
     kind, code, message = _ERRORS.get(status, ("server_error", None, f"status {status}"))
@@ -295,7 +212,6 @@ def _json(value: Body, answer: Answer) -> bytes:
     return json.dumps(value, separators=separators, ensure_ascii=False).encode()
 
 
-_CHAT = Wire(_completion, _events)
 _WIRES: Mapping[str, Wire] = {
     "/completions": COMPLETIONS,
     "/responses": RESPONSES,

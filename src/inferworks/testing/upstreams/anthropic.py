@@ -19,6 +19,7 @@ import msgspec
 from inferworks.http.client import Origin
 from inferworks.http.server import Exchange
 from inferworks.testing.upstream import Body, Broken, FakeUpstream, Fault, Received
+from inferworks.testing.upstreams.able import Reaction, asked_in_messages, react
 
 _ERRORS: Mapping[int, tuple[str, str]] = {
     400: ("invalid_request_error", "max_tokens: Field required"),
@@ -47,6 +48,8 @@ class MessageAnswer(msgspec.Struct, frozen=True):
     """What is thought before, in a signed block."""
     tool: tuple[str, str] | None = None
     """A tool that is called after the text: its name and its arguments, as JSON."""
+    is_able: bool = False
+    """It calls the tools of its request instead, and answers in the form that it asks for."""
     input_tokens: int = 5
     cache_read: int = 0
     cache_write_5m: int = 0
@@ -116,9 +119,17 @@ async def _answer(exchange: Exchange, answer: MessageAnswer) -> None:
     elif exchange.path.endswith("/count_tokens"):
         await exchange.respond(200, _json({"input_tokens": answer.input_tokens}))
     elif request.get("stream"):
-        await _stream(exchange, answer, request)
+        await _stream(exchange, _as_asked(answer, request), request)
     else:
-        await _whole(exchange, answer, request)
+        await _whole(exchange, _as_asked(answer, request), request)
+
+
+def _as_asked(answer: MessageAnswer, request: Body) -> MessageAnswer:
+    """`answer` with what an able model says to the request."""
+    reaction = react(asked_in_messages(request)) if answer.is_able else Reaction()
+    if reaction.tool is not None:
+        return msgspec.structs.replace(answer, words=(), tool=reaction.tool)
+    return msgspec.structs.replace(answer, words=reaction.words or answer.words)
 
 
 def _flaw(exchange: Exchange, request: Body) -> str | None:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
+from inferworks.testing.upstreams.able import asked_in_responses, react
 from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, words_of
 
 _ITEM = "msg_67ccd2bf17f0819081ff3bb2cf6508e6"
 
 
 def _whole(answer: Answer, request: Body) -> Body:
-    words, reason = words_of(answer, request.get("max_output_tokens"))
+    words, reason = _words(answer, request)
     done = _message("".join(words), "completed")
     return _response(answer, request, [done], reason, len(words))
 
@@ -24,7 +27,7 @@ def _events(answer: Answer, request: Body) -> Iterator[Body]:
 
 
 def _unnumbered(answer: Answer, request: Body) -> Iterator[Body]:
-    words, reason = words_of(answer, request.get("max_output_tokens"))
+    words, reason = _words(answer, request)
     begun = _response(answer, request, [], None, 0)
     place = {"output_index": 0}
     within = {"item_id": _ITEM, "output_index": 0, "content_index": 0}
@@ -42,6 +45,13 @@ def _unnumbered(answer: Answer, request: Body) -> Iterator[Body]:
     yield {"type": "response.output_item.done", **place, "item": whole}
     end = _response(answer, request, [whole], reason, len(words))
     yield {"type": f"response.{end['status']}", "response": end}
+
+
+def _words(answer: Answer, request: Body) -> tuple[tuple[str, ...], str]:
+    """The words of the message and why it ends."""
+    words = react(asked_in_responses(request)).words if answer.is_able else None
+    answer = answer if words is None else msgspec.structs.replace(answer, words=words)
+    return words_of(answer, request.get("max_output_tokens"))
 
 
 def _message(text: str, status: str) -> Body:

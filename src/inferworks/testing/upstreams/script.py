@@ -47,6 +47,10 @@ class Answer(msgspec.Struct, frozen=True):
 
     words: tuple[str, ...] = ("Hello", " there", ".")
     """The answer, one token each; `max_tokens` of the request cuts it."""
+    tool: tuple[str, str] | None = None
+    """A function that a chat calls after it: its name and its arguments, as JSON."""
+    is_able: bool = False
+    """It calls the functions of its request instead, and answers in the form that it asks for."""
     prompt_tokens: int = 5
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None

@@ -1,0 +1,151 @@
+"""OpenAI's chat completions as a fake upstream writes them.
+
+Source: https://platform.openai.com/docs/api-reference/chat, /chat-streaming; `continuous_usage_stats` is
+vLLM's extension of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from inferworks.testing.upstreams.able import Reaction, asked_in_chat, react
+from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, words_of
+
+
+def _events(answer: Answer, request: Body) -> Iterator[Body]:
+    """The events of a stream of a chat before `[DONE]`."""
+    options = request.get("stream_options") or {}
+    told = bool(options.get("include_usage")) and answer.reports is not Reports.NEVER
+    running = told and bool(options.get("continuous_usage_stats"))
+    choices = list(_choices(answer, request))
+    for number, (choice, count) in enumerate(choices):
+        event = _envelope(request, "chat.completion.chunk", [choice])
+        last = number == len(choices) - 1
+        if running or (last and answer.reports is Reports.ALWAYS):
+            event["usage"] = _usage(answer, count)
+        elif told:
+            event["usage"] = None
+        yield event
+    if told and answer.reports is not Reports.ALWAYS:
+        event = _envelope(request, "chat.completion.chunk", [])
+        yield {**event, "usage": _usage(answer, choices[-1][1])}
+
+
+def _choices(answer: Answer, request: Body) -> Iterator[tuple[Body, int]]:
+    """The choices of a stream one by one, each with the completion tokens up to it."""
+    answer = _as_asked(answer, request)
+    words, reason = _words(answer, request)
+    count = 0
+    for index in range(_n(request)):
+        yield _delta(index, {"role": "assistant", "content": ""}), count
+        for word in words:
+            count += 1
+            yield _delta(index, {"content": word}, logprobs=_logprobs(request, (word,))), count
+        for piece in _call_pieces(answer):
+            count += 1
+            yield _delta(index, {"tool_calls": [{"index": 0, **piece}]}), count
+        yield _delta(index, {}, reason), count
+
+
+def _as_asked(answer: Answer, request: Body) -> Answer:
+    """`answer` with what an able model says to the request."""
+    reaction = react(asked_in_chat(request)) if answer.is_able else Reaction()
+    if reaction.tool is not None:
+        return msgspec.structs.replace(answer, words=(), tool=reaction.tool)
+    return msgspec.structs.replace(answer, words=reaction.words or answer.words)
+
+
+def _call_pieces(answer: Answer) -> Iterator[Body]:
+    """The call of a function as a stream has it: its name first, then its arguments in two halves."""
+    if answer.tool is None:
+        return
+    name, arguments = answer.tool
+    half = len(arguments) // 2
+    yield {"id": "call_abc123", "type": "function", "function": {"name": name, "arguments": ""}}
+    yield {"function": {"arguments": arguments[:half]}}
+    yield {"function": {"arguments": arguments[half:]}}
+
+
+def _logprobs(request: Body, words: Sequence[str]) -> Body | None:
+    """How sure it was of each token, where that is asked for."""
+    if not request.get("logprobs"):
+        return None
+    sure = {"logprob": -0.125, "top_logprobs": []}
+    content = [{"token": word, "bytes": list(word.encode()), **sure} for word in words]
+    return {"content": content, "refusal": None}
+
+
+def _completion(answer: Answer, request: Body) -> Body:
+    """A whole answer."""
+    answer = _as_asked(answer, request)
+    words, reason = _words(answer, request)
+    choices = [
+        {
+            "index": index,
+            "message": _message(answer, words),
+            "logprobs": _logprobs(request, words),
+            "finish_reason": reason,
+        }
+        for index in range(_n(request))
+    ]
+    body = _envelope(request, "chat.completion", choices)
+    if answer.reports is not Reports.NEVER:
+        count = len(words) + len(list(_call_pieces(answer)))
+        body["usage"] = _usage(answer, count * _n(request))
+    return body
+
+
+def _message(answer: Answer, words: Sequence[str]) -> Body:
+    """What is said, and the call of a function."""
+    content = "".join(words) if words or answer.tool is None else None
+    message: Body = {"role": "assistant", "content": content, "refusal": None}
+    if answer.tool is not None:
+        name, arguments = answer.tool
+        function = {"name": name, "arguments": arguments}
+        call = {"id": "call_abc123", "type": "function", "function": function}
+        message["tool_calls"] = [call]
+    return message
+
+
+def _delta(
+    index: int, delta: Body, reason: str | None = None, logprobs: Body | None = None
+) -> Body:
+    return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+
+
+def _envelope(request: Body, kind: str, choices: list[Body]) -> Body:
+    return {
+        "id": "chatcmpl-123", "object": kind, "created": 1694268190, "model": request["model"],
+        "system_fingerprint": "fp_44709d6fcb", "choices": choices,
+    }  # fmt: skip
+
+
+def _usage(answer: Answer, completion: int) -> Body:
+    zero = answer.reports is Reports.ZERO
+    prompt, completion = (0, 0) if zero else (answer.prompt_tokens, completion)
+    usage: Body = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+    if answer.cached_tokens is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": answer.cached_tokens, "audio_tokens": 0}
+    if answer.reasoning_tokens is not None:
+        usage["completion_tokens_details"] = {"reasoning_tokens": answer.reasoning_tokens}
+    return usage
+
+
+def _words(answer: Answer, request: Body) -> tuple[tuple[str, ...], str]:
+    """The words of one choice and why it ends."""
+    limit = request.get("max_completion_tokens") or request.get("max_tokens")
+    words, reason = words_of(answer, limit)
+    return words, "tool_calls" if answer.tool and reason == "stop" else reason
+
+
+def _n(request: Body) -> int:
+    return request.get("n") or 1
+
+
+CHAT = Wire(_completion, _events)
