@@ -8,8 +8,8 @@ between. Frameworks answer with background tasks, receive-channel polling and re
 Decision. One `asyncio.Protocol` per connection on uvloop (`connection`), parsing by httptools, and what
 came before recognised instead of parsed again (`heads`). A request is read whole (bounded), then its
 handler runs as one plain coroutine with an `Exchange` in hand (`exchange`). When the client leaves, that
-coroutine is cancelled (or, where it asked to, told). `send` waits when the socket is full, so back-pressure reaches the upstream. The
-head of a stream travels with its first chunk in one segment.
+coroutine is cancelled, unless it asked to go on without one. `send` waits when the socket is full, so
+back-pressure reaches the upstream. The head of a stream travels with its first chunk in one segment.
 
 Slow and hostile clients: a request must be complete within `request_timeout_s` of its first byte, a
 client that stops reading is dropped after `write_timeout_s`, sizes and the number of connections are
