@@ -50,13 +50,20 @@ class MessageSplitter:
         self._limit_bytes = limit_bytes
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages completed by `data`. ValueError when one is damaged, or beyond the limit."""
+        """The messages completed by `data`. ValueError when one is damaged, or beyond the limit.
+
+        Those before a damaged one are handed out first; the next call finds it at the beginning.
+        """
         data = self.rest + data if self.rest else data
         messages: list[Message] = []
         start = 0
-        while size := self._size(data, start):
-            messages.append(_message(data[start : start + size]))
-            start += size
+        try:
+            while size := self._size(data, start):
+                messages.append(_message(data[start : start + size]))
+                start += size
+        except ValueError:
+            if not messages:
+                raise
         self.rest = data[start:]
         return messages
 
@@ -98,6 +105,8 @@ def _headers(data: bytes) -> Iterator[tuple[str, str]]:
             if kind == _STRING:
                 yield name, data[at + 2 : value_end].decode()
             at = value_end
+        if at > len(data):
+            raise IndexError("the last value ends after the headers")
     except (IndexError, struct.error, UnicodeDecodeError) as error:
         raise ValueError("an event's headers cannot be read") from error
 

@@ -1,0 +1,59 @@
+"""Amazon Bedrock: Converse and ConverseStream, one form for every model that it serves.
+
+The model stands in the path, its name or its ARN quoted as one segment; the body is the caller's. Callers
+of other dialects reach it through `cloud.translate`. Streams come in Amazon's binary messages, which
+`readers.converse` turns into events. The credential is a signature (`credentials.aws`) or a bearer token,
+Bedrock's API key.
+
+Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from inferworks.cloud.call import Call
+from inferworks.cloud.credentials.base import Credential
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.operation import Operation
+from inferworks.cloud.providers.passing import Framing, PassingProvider, Profile, Spoken
+from inferworks.cloud.readers.converse import ConverseEvents, ConverseReader
+from inferworks.http.client import HttpClient
+from inferworks.http.eventstream import CONTENT_TYPE
+
+_MESSAGES = Framing(CONTENT_TYPE, ConverseEvents)
+
+
+def bedrock_provider(
+    client: HttpClient,
+    credential: Credential,
+    *,
+    name: str,
+    between_bytes_s: float = 120.0,
+    max_answer_bytes: int = 64 * 1024 * 1024,
+) -> PassingProvider:
+    """A provider for `https://bedrock-runtime.REGION.amazonaws.com`."""
+    profile = Profile(
+        name,
+        bedrock_operations(),
+        between_bytes_s=between_bytes_s,
+        max_answer_bytes=max_answer_bytes,
+    )
+    return PassingProvider(client, profile, credential)
+
+
+def bedrock_operations() -> Mapping[Operation, Spoken]:
+    """How Bedrock is asked for its one operation."""
+    converse = Spoken("/model/", ConverseReader, _write, place=_place, framing=_MESSAGES)
+    return {Operation.CONVERSE: converse}
+
+
+def _write(call: Call, _offer: Offer) -> bytes:
+    return call.body
+
+
+def _place(call: Call, offer: Offer) -> str:
+    """The model and what is asked of it. An ARN has colons and slashes; they are quoted, as Amazon does."""
+    model = quote(offer.upstream_model or call.model, safe="")
+    return f"{model}/converse-stream" if call.stream else f"{model}/converse"
