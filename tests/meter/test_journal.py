@@ -357,3 +357,21 @@ def test_the_schema_is_checked_by_sqlite(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "journal.db")
     assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()
+
+
+async def test_each_commit_is_told_with_its_size() -> None:
+    """Whoever watches hears of every group that was committed, and sees what waits for the next."""
+    store, told = GatedStore(), list[tuple[int, int]]()
+    journal = Journal(store, committed=lambda records, ns: told.append((records, ns)))
+    assert journal.failed, "it has not been started"
+    journal.start()
+    first = journal.commit(make_usage(call_id="a"))
+    await asyncio.to_thread(store.writing.wait)
+    for name in "bc":
+        journal.append(make_usage(call_id=name))
+    assert (journal.queued, journal.failed) == (2, False)
+    store.gate.set()
+    await first
+    journal.close()
+    assert [records for records, _ in told] == [1, 2]
+    assert all(ns > 0 for _, ns in told)

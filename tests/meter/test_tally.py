@@ -33,13 +33,20 @@ class World:
         self.clock = SimClock(A_TIME_NS)
         self.journal = Journal(self.store)
         self.journal.start()
-        self.meter = Meter(self.journal, self.clock, checkpoint_s=checkpoint_s)
+        self.watched: list[Usage] = []
+        watch = self.watched.append
+        self.meter = Meter(self.journal, self.clock, checkpoint_s=checkpoint_s, watch=watch)
 
     def usages(self) -> list[Usage]:
-        """Every usage, once all that is queued is durable and the journal closed."""
+        """Every usage, once all that is queued is durable and the journal closed.
+
+        Whoever watches the meter must have seen just those.
+        """
         self.journal.close()
         with self.store.reads() as reads:
-            return list(reads.usages(0, FOREVER))
+            stored = list(reads.usages(0, FOREVER))
+        assert sorted(self.watched, key=repr) == sorted(stored, key=repr)
+        return stored
 
     def usage(self) -> Usage:
         """The one usage there is."""

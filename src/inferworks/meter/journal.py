@@ -32,7 +32,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
 from typing import Final, TypeAlias
@@ -67,13 +67,27 @@ class Journal:
     cancelled.
     """
 
-    def __init__(self, store: JournalStore) -> None:
+    def __init__(
+        self, store: JournalStore, *, committed: Callable[[int, int], None] | None = None
+    ) -> None:
+        """`committed` is told, by the writer, of each commit: how many records, in how many ns."""
         self._store = store
+        self._committed = committed
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
         self._failure: JournalError | None = JournalError("the journal has not been started")
         self._is_settled = True
         self._settle_at = 0.0
+
+    @property
+    def queued(self) -> int:
+        """Entries that wait for the writer, about."""
+        return self._queue.qsize()
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing can be made durable any more, or not yet."""
+        return self._failure is not None
 
     def start(self) -> None:
         """Open the store and start the writer. DataFolderError when the store cannot be used."""
@@ -192,12 +206,16 @@ class Journal:
         """Write `records` unless the journal has failed; the refusal, if one of them is at fault."""
         if self._failure is not None or not records:
             return None
+        began_ns = time.perf_counter_ns()
         try:
             self._store.write(records)
         except RecordError as refusal:
             return refusal
         except Exception as error:  # noqa: BLE001 whatever it is, no waiter may be left waiting
             self._failed(error)
+            return None
+        if self._committed is not None:
+            self._committed(len(records), time.perf_counter_ns() - began_ns)
         return None
 
     def _unsettle(self) -> None:

@@ -18,8 +18,9 @@ work that was done and paid for).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeAlias
 
 from inferworks.clock import Clock
 from inferworks.ids import OfferId, ReplicaId
@@ -39,6 +40,9 @@ from inferworks.meter.usage import (
 )
 from inferworks.units import NS_PER_SECOND
 
+Watch: TypeAlias = Callable[[Usage], None]
+"""Who wants to know of every call that ends, to count it."""
+
 _STREAMED_STATUS: Final = 200
 """What a client was given that had its first byte before the call was closed."""
 
@@ -50,14 +54,23 @@ class Meter:
     this process can lose.
     """
 
-    def __init__(self, journal: Journal, clock: Clock, *, checkpoint_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        *,
+        checkpoint_s: float = 1.0,
+        watch: Watch | None = None,
+    ) -> None:
+        """`watch` is told of every Usage as it goes to the journal; it neither waits nor fails."""
         self._journal = journal
+        self._watch = watch
         self._clock = clock
         self._checkpoint_ns = round(checkpoint_s * NS_PER_SECOND)
 
     def open(self, opened: Opened) -> OpenCall:
         """A call about to be served: `async with meter.open(opened) as call:`."""
-        return OpenCall(opened, self._journal, self._clock, self._checkpoint_ns)
+        return OpenCall(opened, self._journal, self._clock, self._checkpoint_ns, self._watch)
 
     async def refuse(self, opened: Opened, status: int, error_code: str | None) -> None:
         """Record a call that is turned away before any work; durable when this returns.
@@ -65,9 +78,10 @@ class Meter:
         `status` is the HTTP status the client is given. It needs no Opened row: nothing can be lost.
         """
         now_ns = self._clock.now_ns()
-        await self._journal.commit(
-            usage_of(opened, now_ns, Outcome.REFUSED, status=status, error_code=error_code)
-        )
+        usage = usage_of(opened, now_ns, Outcome.REFUSED, status=status, error_code=error_code)
+        if self._watch is not None:
+            self._watch(usage)
+        await self._journal.commit(usage)
 
 
 class OpenCall:
@@ -82,7 +96,15 @@ class OpenCall:
     Using a call that is closed, or a leg that is not open, is a bug and raises RuntimeError.
     """
 
-    def __init__(self, opened: Opened, journal: Journal, clock: Clock, checkpoint_ns: int) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        journal: Journal,
+        clock: Clock,
+        checkpoint_ns: int,
+        watch: Watch | None = None,
+    ) -> None:
+        self._watch = watch
         self.opened = opened
         self._journal = journal
         self._clock = clock
@@ -243,7 +265,7 @@ class OpenCall:
         while self._open:  # the main one last: it is what the client is charged for
             self._legs.append(self._open.pop().ended(now_ns, outcome, 0))
         tokens, items, confidence = charged(outcome, self._legs)
-        return usage_of(
+        usage = usage_of(
             self.opened,
             now_ns,
             outcome,
@@ -256,6 +278,9 @@ class OpenCall:
             legs=tuple(self._legs),
             items=items,
         )
+        if self._watch is not None:
+            self._watch(usage)
+        return usage
 
     def _running_leg(self) -> RunningLeg:
         self._check_open()
