@@ -66,8 +66,9 @@ def _row(setting: Setting) -> str:
 def providers_table() -> str:
     """The row of each provider that holds for good: the newest."""
     head = (
-        "| id | name | address | key in | cached tokens | its own cost | when a client leaves | chip |\n"
-        "|---|---|---|---|---|---|---|---|\n"
+        "| id | name | address | key in | cached tokens | reasoning | its own cost | when a client leaves "
+        "| chip |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
     )
     return f"\n{head}{''.join(map(_provider, provider_catalog().rows(dt.date.max)))}\n"
 
@@ -77,7 +78,7 @@ def _provider(row: ProviderRow) -> str:
     why = f"[{row.on_leave}]({leave})" if leave.startswith("https:") else row.on_leave
     cells = (
         f"[`{row.id}`]({row.source})", row.name, f"`{row.url}`" if row.url else "", _code(row.key_variable),
-        row.cache, _code(row.cost_field), why, row.chip,
+        row.cache, row.reasoning, _code(row.cost_field), why, row.chip,
     )  # fmt: skip
     return f"| {' | '.join(cells)} |\n"
 

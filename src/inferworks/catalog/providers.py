@@ -44,6 +44,7 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     header: str = ""
     key_variable: str = ""
     running_usage: bool = False
+    reasoning: Literal["included", "added"] = "included"
     cost_field: str = ""
     cost_pico: int = 10**12
     genai_prices: str = ""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from inferworks.catalog.providers import ProviderRow
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.credentials.key import KeyCredential, NoCredential
 from inferworks.cloud.providers.anthropic import anthropic_provider
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.providers.passing import PassingProvider, Profile
+from inferworks.cloud.readers.counting import Counting
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import ConfigError
@@ -42,7 +44,11 @@ def translated(provider: Provider) -> Provider:
 
 def _openai(client: HttpClient, account: Account) -> Provider:
     row = account.row
-    spoken = openai_operations(running_usage=row.running_usage, stream_usage=row.stream_usage)
+    spoken = openai_operations(
+        running_usage=row.running_usage,
+        stream_usage=row.stream_usage,
+        counting=counting_of(row),
+    )
     profile = Profile(
         account.name,
         {operation: how for operation, how in spoken.items() if operation in row.operations},
@@ -57,6 +63,16 @@ def _anthropic(client: HttpClient, account: Account) -> Provider:
         credential_of(account),
         name=account.name,
         between_bytes_s=account.timeouts.between_bytes_s,
+    )
+
+
+def counting_of(row: ProviderRow) -> Counting:
+    """How a provider counts, as its row says."""
+    return Counting(
+        cache=row.cache,
+        reasoning=row.reasoning,
+        cost_field=row.cost_field,
+        cost_pico=row.cost_pico,
     )
 
 

@@ -11,6 +11,7 @@ Source: https://platform.openai.com/docs/api-reference
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 import msgspec
 
@@ -19,11 +20,15 @@ from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
+from inferworks.cloud.readers.counting import AS_OPENAI, Counting, priced
+from inferworks.cloud.readers.audio import SpeechReader, TranscriptionReader
+from inferworks.cloud.readers.images import ImagesReader
 from inferworks.cloud.readers.openai import ChatReader
 from inferworks.cloud.readers.responses import ResponsesReader
 from inferworks.cloud.readers.wholes import ModerationsReader, RerankReader, WholeReader
 from inferworks.cloud.rewrite import read_fields, with_model, with_value
 from inferworks.http.client import HttpClient
+from inferworks.http.multipart import is_form, with_field
 
 _TRUE = msgspec.Raw(b"true")
 
@@ -53,24 +58,37 @@ def openai_provider(
 
 
 def openai_operations(
-    *, running_usage: bool = False, stream_usage: bool = True
+    *, running_usage: bool = False, stream_usage: bool = True, counting: Counting = AS_OPENAI
 ) -> Mapping[Operation, Spoken]:
-    """How OpenAI's API is asked for each of its operations.
+    """How OpenAI's API is asked for each of its operations, and how its answers count.
 
     Without `stream_usage` the upstream refuses `stream_options`, and tells its usage unasked.
     """
 
     def chat_reader(call: Call) -> ChatReader:
-        return ChatReader(call, running_usage=running_usage)
+        return ChatReader(call, running_usage=running_usage, counting=counting)
+
+    def responses_reader(call: Call) -> ResponsesReader:
+        return ResponsesReader(call, counting=counting)
 
     write = _writer(running_usage) if stream_usage else _write_without_options
-    return {
+    spoken = {
         Operation.CHAT: Spoken("/chat/completions", chat_reader, write),
         Operation.COMPLETIONS: Spoken("/completions", chat_reader, write),
-        Operation.RESPONSES: Spoken("/responses", ResponsesReader, renamed),
+        Operation.RESPONSES: Spoken("/responses", responses_reader, renamed),
         Operation.EMBEDDINGS: Spoken("/embeddings", WholeReader, renamed),
         Operation.MODERATIONS: Spoken("/moderations", ModerationsReader, renamed),
         Operation.RERANK: Spoken("/rerank", RerankReader, renamed),
+        Operation.IMAGES: Spoken("/images/generations", ImagesReader, renamed),
+        Operation.IMAGE_EDITS: Spoken("/images/edits", ImagesReader, renamed),
+        Operation.SPEECH: Spoken("/audio/speech", SpeechReader, renamed, pieces=SpeechReader),
+        Operation.TRANSCRIPTIONS: Spoken(
+            "/audio/transcriptions", TranscriptionReader, renamed, may_be_whole=True
+        ),
+    }
+    return {
+        operation: replace(how, reader=priced(how.reader, counting))
+        for operation, how in spoken.items()
     }
 
 
@@ -99,7 +117,11 @@ def _write_without_options(call: Call, offer: Offer) -> bytes:
 def renamed(call: Call, offer: Offer) -> bytes:
     """The request with the name that the upstream has for the model; else the bytes that came."""
     name = offer.upstream_model
-    return with_model(call.body, name) if name else call.body
+    if not name:
+        return call.body
+    if is_form(call.content_type):
+        return with_field(call.body, call.content_type, "model", name)
+    return with_model(call.body, name)
 
 
 def with_usage(body: bytes, *, running: bool, model: str = "") -> bytes:

@@ -2,7 +2,9 @@
 
 Two things are taken out unless the client asked for them: the usage event of a stream, and the running
 usage in its other events (`continuous_usage_stats`, an extension of vLLM). Cached tokens are part of the
-prompt's in this dialect, reasoning and audio part of their side's.
+prompt's in this dialect, reasoning and audio part of their side's; who speaks it and counts otherwise has
+a `Counting` of its own. Some tell of the cache beside the details: Moonshot and Anthropic as
+`cached_tokens`, DeepSeek as `prompt_cache_hit_tokens`, Databricks as `cache_read_input_tokens`.
 
 Every event is read, though only as far as its usage and its errors (0.3 microseconds each). Rejected:
 looking for `"usage":` in the bytes, which misses an upstream that writes a space after its colons, and
@@ -19,6 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.readers.counting import AS_OPENAI, Counting, whole_input, whole_output
 from inferworks.cloud.readers.fitted import fitted
 from inferworks.errors import UpstreamError
 from inferworks.http.sse import DONE, event_data
@@ -29,16 +32,16 @@ Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class _PromptDetails(msgspec.Struct):
-    cached_tokens: Count | None = 0
-    cache_write_tokens: Count | None = 0
-    audio_tokens: Count | None = 0
-    image_tokens: Count | None = 0
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
 
 
 class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: Count | None = 0
-    audio_tokens: Count | None = 0
-    image_tokens: Count | None = 0
+    reasoning_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
 
 
 _NO_PROMPT_DETAILS = _PromptDetails()
@@ -50,8 +53,14 @@ class Usage(msgspec.Struct):
 
     prompt_tokens: Count = 0
     completion_tokens: Count = 0
+    total_tokens: Count | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
+    cached_tokens: Count | None = None
+    prompt_cache_hit_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
 
 
 class _Body(msgspec.Struct):
@@ -70,15 +79,18 @@ _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 class ChatReader:
     """Reads a chat completion, or a completion of the older kind."""
 
-    def __init__(self, call: Call, *, running_usage: bool = False) -> None:
+    def __init__(
+        self, call: Call, *, running_usage: bool = False, counting: Counting = AS_OPENAI
+    ) -> None:
         """`running_usage` says that the upstream was asked for `continuous_usage_stats`."""
+        self._counting = counting
         self._wants_usage = call.wants_usage
         self._wants_running = call.wants_running_usage or not running_usage
 
     def whole(self, data: bytes) -> Chunk:
         """A whole completion."""
         body = _read(data)
-        return Chunk(data, _told(body), last=True)
+        return Chunk(data, _told(body, self._counting), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """One event; the usage event and the running usage stay out unless the client asked."""
@@ -90,7 +102,7 @@ class ChatReader:
         body = _read(data)
         if body.usage is None:
             return Chunk(event)
-        told = _told(body)
+        told = _told(body, self._counting)
         if not body.choices:
             return Chunk(event if self._wants_usage else b"", told)
         return Chunk(event if self._wants_running else _without_usage(data), told)
@@ -114,26 +126,65 @@ def _read(data: bytes) -> _Body:
     return body
 
 
-def _told(body: _Body) -> Told | None:
+def _told(body: _Body, counting: Counting) -> Told | None:
     if body.usage is None:
         return None
-    return Told(tokens_of(body.usage), service_tier=body.service_tier or "")
+    return Told(tokens_of(body.usage, counting), service_tier=body.service_tier or "")
 
 
-def tokens_of(usage: Usage) -> Tokens:
-    """OpenAI's counts as ours: the details are parts of the totals in both."""
-    if usage.prompt_tokens_details is None and usage.completion_tokens_details is None:
+def tokens_of(usage: Usage, counting: Counting = AS_OPENAI) -> Tokens:
+    """The counts as ours, in which the details are parts of the totals."""
+    if _is_plain(usage):
         return Tokens(usage.prompt_tokens, usage.completion_tokens)
     prompt = usage.prompt_tokens_details or _NO_PROMPT_DETAILS
     completion = usage.completion_tokens_details or _NO_COMPLETION_DETAILS
+    read, written = _cache(usage, prompt)
+    input_tokens = whole_input(usage.prompt_tokens, read + written, counting)
+    thought = _first(completion.reasoning_tokens, usage.reasoning_tokens)
+    output_tokens, reasoning = whole_output(
+        usage.completion_tokens, thought, usage.total_tokens, input_tokens, counting
+    )
     return fitted(
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        cache_read=prompt.cached_tokens or 0,
-        cache_write=prompt.cache_write_tokens or 0,
-        reasoning=completion.reasoning_tokens or 0,
+        input_tokens,
+        output_tokens,
+        cache_read=read,
+        cache_write=written,
+        reasoning=reasoning,
         input_audio=prompt.audio_tokens or 0,
         output_audio=completion.audio_tokens or 0,
         input_image=prompt.image_tokens or 0,
         output_image=completion.image_tokens or 0,
+    )
+
+
+def _cache(usage: Usage, details: _PromptDetails) -> tuple[int, int]:
+    """Tokens read from the cache and written to it, from the first place that tells of them."""
+    read = _first(
+        details.cached_tokens,
+        usage.cached_tokens,
+        usage.prompt_cache_hit_tokens,
+        usage.cache_read_input_tokens,
+    )
+    return read, _first(details.cache_write_tokens, usage.cache_creation_input_tokens)
+
+
+def _first(*counts: int | None) -> int:
+    """The first count that is told; an explicit zero is one."""
+    for count in counts:
+        if count is not None:
+            return count
+    return 0
+
+
+def _is_plain(usage: Usage) -> bool:
+    """Whether it tells two counts and their sum at most: the common case of a small engine's answer."""
+    return (
+        usage.prompt_tokens_details is None
+        and usage.completion_tokens_details is None
+        and usage.total_tokens in {None, usage.prompt_tokens + usage.completion_tokens}
+        and usage.cached_tokens is None
+        and usage.prompt_cache_hit_tokens is None
+        and usage.cache_read_input_tokens is None
+        and usage.cache_creation_input_tokens is None
+        and usage.reasoning_tokens is None
     )

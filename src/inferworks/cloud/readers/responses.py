@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.readers.counting import AS_OPENAI, Counting, whole_input, whole_output
 from inferworks.cloud.readers.fitted import fitted
 from inferworks.cloud.readers.openai import Count
 from inferworks.errors import UpstreamError
@@ -34,6 +35,7 @@ _LAST = frozenset({"response.completed", "response.incomplete", "response.failed
 
 class _InputDetails(msgspec.Struct):
     cached_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
     cache_write_tokens: Count | None = None
 
 
@@ -50,8 +52,20 @@ class Usage(msgspec.Struct):
 
     input_tokens: Count = 0
     output_tokens: Count = 0
+    total_tokens: Count | None = None
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
+    tool_calls_details: _ToolCalls | None = None
+
+
+class _Invoked(msgspec.Struct):
+    invocation: Count | None = None
+
+
+class _ToolCalls(msgspec.Struct):
+    """Perplexity's count of what its tools did."""
+
+    search_web: _Invoked | None = None
 
 
 class _Searches(msgspec.Struct):
@@ -107,7 +121,8 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class ResponsesReader:
     """Reads a response, whole or in events."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, *, counting: Counting = AS_OPENAI) -> None:
+        self._counting = counting
         self._input = len(call.body) // _BYTES_PER_TOKEN
         """Our own guess at the input, until it is told."""
         self._seen = 0
@@ -121,7 +136,7 @@ class ResponsesReader:
             raise _unreadable(error) from error
         if response.object != "response" and bytes(response.error) != b"null":
             raise UpstreamError("the answer is an error", sent=True)
-        return Chunk(data, told(response), last=True)
+        return Chunk(data, told(response, self._counting), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """One event; all of them pass."""
@@ -137,7 +152,7 @@ class ResponsesReader:
         if body.type == "error" or (not body.type and bytes(body.error) != b"null"):
             raise UpstreamError("the answer broke off with an error", sent=True)
         if body.type in _LAST:
-            used = None if body.response is None else told(body.response)
+            used = None if body.response is None else told(body.response, self._counting)
             return Chunk(event, used, last=True)
         return Chunk(event, self._counted_along(body.delta))
 
@@ -152,23 +167,27 @@ def _unreadable(error: Exception) -> UpstreamError:
     return UpstreamError(f"the answer cannot be read: {error}", sent=True)
 
 
-def told(response: _Response) -> Told | None:
-    """OpenAI's counts as ours; None when there are none."""
+def told(response: _Response, counting: Counting = AS_OPENAI) -> Told | None:
+    """The counts as ours; None when there are none."""
     if response.usage is None:
         return None
-    return Told(tokens_of(response.usage), _items(response), response.service_tier or "")
+    tokens = tokens_of(response.usage, counting)
+    return Told(tokens, _items(response), response.service_tier or "")
 
 
-def tokens_of(usage: Usage) -> Tokens:
-    """OpenAI's counts as ours: the details are parts of the totals in both."""
-    read = usage.input_tokens_details or _NO_INPUT_DETAILS
-    written = usage.output_tokens_details or _NO_OUTPUT_DETAILS
+def tokens_of(usage: Usage, counting: Counting = AS_OPENAI) -> Tokens:
+    """The counts as ours, in which the details are parts of the totals."""
+    details = usage.input_tokens_details or _NO_INPUT_DETAILS
+    thought = (usage.output_tokens_details or _NO_OUTPUT_DETAILS).reasoning_tokens or 0
+    read, written = details.cached_tokens, details.cache_write_tokens or 0
+    if read is None:
+        read = details.cache_read_input_tokens or 0
+    input_tokens = whole_input(usage.input_tokens, read + written, counting)
+    output_tokens, reasoning = whole_output(
+        usage.output_tokens, thought, usage.total_tokens, input_tokens, counting
+    )
     return fitted(
-        usage.input_tokens,
-        usage.output_tokens,
-        cache_read=read.cached_tokens or 0,
-        cache_write=read.cache_write_tokens or 0,
-        reasoning=written.reasoning_tokens or 0,
+        input_tokens, output_tokens, cache_read=read, cache_write=written, reasoning=reasoning
     )
 
 
@@ -176,11 +195,15 @@ def _items(response: _Response) -> Items:
     """Searches and images that were made on the way."""
     output = response.output or []
     images = sum(item.is_image for item in output)
-    searches = _told_searches(response.tool_usage)
+    searches = _told_searches(response)
     if searches is None:
         searches = sum(item.is_search for item in output)
     return Items(images=images, searches=searches) if images or searches else NO_ITEMS
 
 
-def _told_searches(usage: _ToolUsage | None) -> int | None:
-    return usage.web_search.num_requests if usage and usage.web_search else None
+def _told_searches(response: _Response) -> int | None:
+    """How many searches the upstream itself says it made, where it says so."""
+    if response.tool_usage and response.tool_usage.web_search:
+        return response.tool_usage.web_search.num_requests
+    calls = response.usage.tool_calls_details if response.usage else None
+    return calls.search_web.invocation if calls and calls.search_web else None

@@ -1,0 +1,130 @@
+"""What OpenAI's images tell, whole or in events.
+
+A picture is counted where it is: in the answer. Newer models tell tokens as well, the pictures that were
+sent in as part of the input and those that were made as part of the output; both are recorded, and a
+price is of one or of the other. What is made by way of another model (`svg_usage`, the author of a drawing
+in words) is not counted: its tokens have another price, and a record has one model.
+
+A stream has one finished picture, or as many as were asked for, and ends with the last. The unfinished
+ones before cost tokens that are told only with it: a stream that breaks off there is recorded as the
+pictures it was to make, estimated.
+
+Source: https://platform.openai.com/docs/api-reference/images/object, /images-streaming
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.readers.asked import asked
+from inferworks.cloud.readers.fitted import fitted
+from inferworks.cloud.readers.openai import Count
+from inferworks.errors import UpstreamError
+from inferworks.http.sse import DONE, event_data
+from inferworks.meter.usage import NO_TOKENS, Items, Tokens
+
+Decoded = TypeVar("Decoded")
+
+
+class _Asked(msgspec.Struct):
+    n: int | None = None
+
+
+class _Details(msgspec.Struct):
+    image_tokens: Count | None = None
+    cached_tokens: Count | None = None
+
+
+_NO_DETAILS = _Details()
+
+
+class Usage(msgspec.Struct):
+    """The `usage` object of pictures."""
+
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
+
+
+class _Answer(msgspec.Struct):
+    data: list[msgspec.Raw] | None = None
+    usage: Usage | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    usage: Usage | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_read_answer = msgspec.json.Decoder(_Answer).decode
+_read_event = msgspec.json.Decoder(_Event).decode
+
+
+class ImagesReader:
+    """Reads pictures that were made or edited."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._wanted = 0
+        """How many pictures a stream is to bring; 0 before its first event."""
+        self._made = 0
+        self._tokens = NO_TOKENS
+
+    def whole(self, data: bytes) -> Chunk:
+        """All pictures at once."""
+        answer = _read(data, _read_answer)
+        if not answer.data and bytes(answer.error) != b"null":
+            raise UpstreamError("the answer is an error", sent=True)
+        used = NO_TOKENS if answer.usage is None else tokens_of(answer.usage)
+        return Chunk(data, Told(used, Items(images=len(answer.data or ()))), last=True)
+
+    def event(self, event: bytes) -> Chunk:
+        """One event; all of them pass."""
+        data = event_data(event)
+        if not data:
+            return Chunk(event)  # a comment
+        if data == DONE:
+            return Chunk(event, last=True)
+        body = _read(data, _read_event)
+        if body.type == "error" or bytes(body.error) != b"null":
+            raise UpstreamError("the answer broke off with an error", sent=True)
+        self._wanted = self._wanted or asked(self._call, _Asked).n or 1
+        if not body.type.endswith(".completed"):
+            return Chunk(event, self._so_far())
+        self._made += 1
+        self._tokens += NO_TOKENS if body.usage is None else tokens_of(body.usage)
+        if self._made < self._wanted:
+            return Chunk(event, self._so_far())
+        return Chunk(event, Told(self._tokens, Items(images=self._made)), last=True)
+
+    def _so_far(self) -> Told:
+        """What is known amid a stream: what it was to make, and the tokens told up to here."""
+        return Told(self._tokens, Items(images=self._wanted), is_estimate=True)
+
+
+def tokens_of(usage: Usage) -> Tokens:
+    """OpenAI's counts as ours; without details all that was put out are pictures."""
+    read = usage.input_tokens_details or _NO_DETAILS
+    drawn = (usage.output_tokens_details or _NO_DETAILS).image_tokens
+    return fitted(
+        usage.input_tokens,
+        usage.output_tokens,
+        cache_read=read.cached_tokens or 0,
+        input_image=read.image_tokens or 0,
+        output_image=usage.output_tokens if drawn is None else drawn,
+    )
+
+
+def _read(data: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:
+    """What an answer or an event tells. UpstreamError when it tells nothing readable."""
+    try:
+        return decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UpstreamError(f"the answer cannot be read: {error}", sent=True) from error
