@@ -48,7 +48,7 @@ def test_a_row_says_where_the_cost_stands(provider: str, cost_pico: int | None) 
         account = account_of(upstream, row, {row.key_variable: "key"})
         offer = make_offer(provider="u", origin=account.origin)
         with closing(HttpClient()) as client:
-            async with open_provider(client, account).send(offer, make_call()) as reply:
+            async with open_provider(client, account).send(offer, make_call(stream=False)) as reply:
                 told = reply.first.told
         await server.stop(drain_s=0.0)
         assert told is not None

@@ -236,7 +236,7 @@ def test_a_failed_response_is_an_answer() -> None:
     assert (streamed.last, streamed.told, streamed.data) == (True, chunk.told, event)
 
 
-@pytest.mark.parametrize("operation", [*openai_operations()])
+@pytest.mark.parametrize("operation", sorted(openai_operations().keys() - {Operation.SPEECH}))
 @pytest.mark.parametrize(
     "data", [b"", b"[]", b'{"usage":', b"\xff", b'{"error":{"message":"no"}}', b'{"usage":[1]}']
 )

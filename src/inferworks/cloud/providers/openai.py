@@ -20,8 +20,8 @@ from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
-from inferworks.cloud.readers.counting import AS_OPENAI, Counting, priced
 from inferworks.cloud.readers.audio import SpeechReader, TranscriptionReader
+from inferworks.cloud.readers.counting import AS_OPENAI, Counting, priced
 from inferworks.cloud.readers.images import ImagesReader
 from inferworks.cloud.readers.openai import ChatReader
 from inferworks.cloud.readers.responses import ResponsesReader
