@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from inferworks.accounts.keyring import KeyRing
 from inferworks.api.admit import Gate
+from inferworks.api.drain import Drains
 from inferworks.clock import Clock
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
@@ -49,6 +50,8 @@ class Door:
     clock: Clock
     board: Board | None = None
     """The metrics, where any are kept."""
+    drains: Drains = field(default_factory=Drains)
+    """The answers that are read on though their clients have left."""
 
 
 Endpoint = Callable[[Exchange, Door], Awaitable[None]]

@@ -7,32 +7,37 @@ there is one way out, the tally's block, which writes exactly one Usage whatever
 last bytes of an answer (its body, or the last event) are held until that Usage is durable: whoever has
 a whole answer has been counted.
 
+When the client leaves, the call is dropped where it stands, or where its offer says `drain` goes on
+without a client (`drain`): either way it leaves the tally's block as cancelled.
+
 The dialects differ in how a request is read and an error is written (their `Form`) and in nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
 from inferworks.accounts.key import Key
 from inferworks.api.auth import authenticate, purpose_of
 from inferworks.api.door import Door, Endpoint
+from inferworks.api.drain import Drain
+from inferworks.api.stream_count import StreamCount
 from inferworks.api.wire.base import Asked, Form
 from inferworks.cloud.call import Call, Chunk, Reply, Told
+from inferworks.cloud.guess import whole_usage
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.serve import serve
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange
 from inferworks.ids import ModelId, new_call_id
 from inferworks.meter.tally import OpenCall
-from inferworks.meter.usage import LONGEST_END_USER, NO_TOKENS, Confidence, Opened, Outcome, Tokens
+from inferworks.meter.usage import LONGEST_END_USER, NO_TOKENS, Confidence, Opened, Outcome
 
-_BYTES_PER_TOKEN = 4
-"""For estimates of silent upstreams only: what a token of English text weighs, by rule of thumb."""
-_NOTHING = Told(NO_TOKENS)
-
+_SEEN = Chunk(b"")
+"""Stands for a chunk that was counted already."""
 _BROKE_OFF = CallError(
     502, "The model's server broke off its answer.", kind="server_error", code="upstream_failed"
 )
@@ -73,6 +78,9 @@ class _Serving:
         self._call = call
         self._tally = tally
         self._headers = [(b"x-inferworks-call-id", call.id.encode())]
+        self._streamed: tuple[Reply, StreamCount] | None = None
+        self._drain: Drain | None = None
+        """Set once the client has left and its answer is read on."""
 
     async def run(self, offers: list[Offer]) -> None:
         """Have one of `offers` answer, and deliver it."""
@@ -80,16 +88,28 @@ class _Serving:
         router, call = door.router, self._call
         try:
             route = router.route(call, offers, tally.opened.opened_ns)
-            async with serve(call, route, door.providers, router.health, tally) as reply:
+            self._attempts = serve(call, route, door.providers, router.health, tally)
+            self._exchange.on_leave = self._reads_on
+            async with self._attempts as reply:
                 await self._deliver(reply)
         except CallError as error:
+            if self._drain is not None:
+                tally.leave()  # there is nobody to be told
+                return
             await tally.close(Outcome.FAILED, error.status, error.code)
             raise
-        except ClientGone:
+        except (ClientGone, asyncio.CancelledError):
+            self._dropped()
             raise asyncio.CancelledError from None  # however we hear of it, the call is cancelled
+        finally:
+            self._exchange.on_leave = None
+            if self._drain is not None:
+                self._drain.end()
 
     async def _deliver(self, reply: Reply) -> None:
-        if reply.status >= 400:
+        if self._drain is not None:
+            await self._read_on(reply, reply.first, StreamCount(self._call, self._tally))
+        elif reply.status >= 400:
             await self._deliver_refusal(reply)
         elif self._call.stream and not reply.first.last:
             await self._deliver_stream(reply)
@@ -102,13 +122,12 @@ class _Serving:
         await self._respond(reply)
 
     async def _deliver_body(self, reply: Reply) -> None:
-        body, told = reply.first.data, reply.first.told
-        confidence = Confidence.ESTIMATED if told is None else told.confidence(whole=True)
         tally = self._tally
         tally.first_token()
-        self._leg_ended(Outcome.ANSWERED, reply, told or self._guess(len(body)), confidence)
+        told, confidence = whole_usage(self._call, reply.first, reply.content_type)
+        self._leg_ended(Outcome.ANSWERED, reply, told, confidence)
         tally.first_byte()
-        tally.sent(len(body))
+        tally.sent(len(reply.first.data))
         await tally.close(Outcome.ANSWERED, reply.status)
         await self._respond(reply)
 
@@ -116,27 +135,85 @@ class _Serving:
         exchange, tally = self._exchange, self._tally
         fields = [(b"content-type", reply.content_type), (b"cache-control", b"no-cache")]
         await exchange.start(reply.status, [*fields, *self._headers, *reply.headers])
-        count = _StreamCount(self._call, tally)
+        count = StreamCount(self._call, tally)
+        self._streamed = reply, count
         try:
             chunk = reply.first
-            while not chunk.last:
+            while not chunk.last and self._drain is None:
                 count.see(chunk)
                 if chunk.data:
                     tally.first_byte()
                     tally.sent(len(chunk.data))
                     await exchange.send(chunk.data)
                 chunk = await anext(reply.rest)
+        except ClientGone:
+            if not self._reads_on(_cancels_this()):
+                raise
+            chunk = _SEEN
         except UpstreamError:
             self._leg_ended(Outcome.FAILED, reply, count.told, count.confidence(whole=False))
+            if self._drain is not None:
+                tally.leave()
+                return
             await tally.close(Outcome.FAILED, reply.status, _BROKE_OFF.code)
             if reply.content_type.startswith(b"text/event-stream"):
                 await exchange.end(self._form.errors.event(_BROKE_OFF))
             return  # sound has no words for an error: the server cuts what is not finished
+        if self._drain is not None:
+            await self._read_on(reply, chunk, count)
+            return
         count.see_last(chunk)
         tally.sent(len(chunk.data))
         self._leg_ended(Outcome.ANSWERED, reply, count.told, count.confidence(whole=True))
         await tally.close(Outcome.ANSWERED, reply.status)
         await exchange.end(chunk.data)
+
+    def _reads_on(self, cut: Callable[[], object]) -> bool:
+        """The client has left: whether its answer is read to the end, for its usage."""
+        if self._drain is None and self._tally.on_leave == "drain":
+            self._drain = self._door.drains.begin(cut)
+            if self._drain is not None:
+                self._attempts.abandon()
+        return self._drain is not None
+
+    async def _read_on(self, reply: Reply, chunk: Chunk, count: StreamCount) -> None:
+        """Read the rest of an answer that nobody waits for, `chunk` first, and record what it used."""
+        assert self._drain is not None, "only what is drained is read on"
+        self._streamed = reply, count
+        try:
+            while not chunk.last and self._drain.takes(len(chunk.data)):
+                count.see(chunk)
+                chunk = await anext(reply.rest)
+        except UpstreamError:
+            sure = count.confidence(whole=False)
+            self._leg_ended(Outcome.FAILED, reply, count.told, sure, "drain")
+        else:
+            if chunk.last:
+                self._drained(reply, chunk, count)
+            else:
+                self._dropped()
+        self._tally.leave()
+
+    def _drained(self, reply: Reply, last: Chunk, count: StreamCount) -> None:
+        """The answer that nobody waits for was read to its end."""
+        if reply.status >= 400:
+            self._tally.leg_ended(
+                Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED, ended_by="drain"
+            )
+            return
+        if last is reply.first:
+            told, confidence = whole_usage(self._call, last, reply.content_type)
+        else:
+            count.see_last(last)
+            told, confidence = count.told, count.confidence(whole=True)
+        self._leg_ended(Outcome.CANCELLED, reply, told, confidence, "drain")
+
+    def _dropped(self) -> None:
+        """The answer is dropped where it stands; what a stream has told so far is kept."""
+        if self._streamed is not None and self._tally.is_running:
+            reply, count = self._streamed
+            sure = count.confidence(whole=False)
+            self._leg_ended(Outcome.CANCELLED, reply, count.told, sure)
 
     async def _respond(self, reply: Reply) -> None:
         """Send a whole answer."""
@@ -144,7 +221,12 @@ class _Serving:
         await self._exchange.respond(reply.status, reply.first.data, reply.content_type, headers)
 
     def _leg_ended(
-        self, outcome: Outcome, reply: Reply, told: Told, confidence: Confidence
+        self,
+        outcome: Outcome,
+        reply: Reply,
+        told: Told,
+        confidence: Confidence,
+        ended_by: str = "",
     ) -> None:
         self._tally.leg_ended(
             outcome,
@@ -155,45 +237,15 @@ class _Serving:
             service_tier=told.service_tier,
             told_cost_pico=told.cost_pico,
             told_currency=told.currency,
+            ended_by=ended_by,
         )
 
-    def _guess(self, answer_bytes: int) -> Told:
-        return Told(_estimate(self._call, answer_bytes // _BYTES_PER_TOKEN))
 
-
-class _StreamCount:
-    """The running token count of a stream: what the upstream says, or an estimate if it says nothing."""
-
-    def __init__(self, call: Call, tally: OpenCall) -> None:
-        self.told = _NOTHING
-        self._call = call
-        self._tally = tally
-        self._events = 0
-        self._is_told = False
-
-    def see(self, chunk: Chunk) -> None:
-        """Take in one chunk."""
-        if chunk.told is not None:
-            self._is_told = True
-            self.told = chunk.told
-        elif not self._is_told:
-            self._events += b"data:" in chunk.data[:64]  # comments are no tokens
-            self.told = Told(_estimate(self._call, self._events))
-        if self.told.tokens.output:
-            self._tally.first_token()
-        self._tally.progress(self.told.tokens, self.confidence(whole=False))
-
-    def see_last(self, chunk: Chunk) -> None:
-        """Take in the last chunk, which in some dialects tells the total."""
-        if chunk.told is not None:
-            self._is_told = True
-            self.told = chunk.told
-
-    def confidence(self, *, whole: bool) -> Confidence:
-        """How far the count may be trusted; `whole` when the stream has come to its end."""
-        if not self._is_told:
-            return Confidence.ESTIMATED
-        return self.told.confidence(whole=whole)
+def _cancels_this() -> Callable[[], object]:
+    """What cancels the task that runs."""
+    task = asyncio.current_task()
+    assert task is not None, "a call is served by a task"
+    return task.cancel
 
 
 def _opened(form: Form, exchange: Exchange, door: Door, key: Key) -> Opened:
@@ -261,8 +313,3 @@ def _offers(door: Door, call: Call) -> list[Offer]:
             param="model",
         )
     return able
-
-
-def _estimate(call: Call, output: int) -> Tokens:
-    """A guess for an upstream that tells nothing."""
-    return Tokens(input=len(call.body) // _BYTES_PER_TOKEN, output=output)

@@ -253,6 +253,11 @@ class OpenCall:
         """What to do at the main leg's offer when the client leaves now; empty when none runs."""
         return self._open[0].on_leave if self._open else ""
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a leg is open."""
+        return bool(self._open)
+
     def _append(self, outcome: Outcome, error_code: str | None) -> None:
         """Queue the Usage without waiting."""
         status = 0 if self._first_byte_ns is None else _STREAMED_STATUS

@@ -1,0 +1,51 @@
+"""The running count of a stream: from what its upstream tells, or from its events if it tells nothing."""
+
+from __future__ import annotations
+
+from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.guess import prompt_tokens
+from inferworks.meter.tally import OpenCall
+from inferworks.meter.usage import NO_TOKENS, Confidence, Tokens
+
+_NOTHING = Told(NO_TOKENS)
+
+
+class StreamCount:
+    """What a stream has used up to here, also told to the call's tally."""
+
+    def __init__(self, call: Call, tally: OpenCall) -> None:
+        self.told = _NOTHING
+        self._call = call
+        self._tally = tally
+        self._events = 0
+        self._prompt: int | None = None
+        self._is_told = False
+
+    def see(self, chunk: Chunk) -> None:
+        """Take in one chunk."""
+        if chunk.told is not None:
+            self._is_told = True
+            self.told = chunk.told
+        elif not self._is_told:
+            self._events += b"data:" in chunk.data[:64]  # comments are no tokens
+            self.told = Told(self._guess())
+        if self.told.tokens.output:
+            self._tally.first_token()
+        self._tally.progress(self.told.tokens, self.confidence(whole=False))
+
+    def see_last(self, chunk: Chunk) -> None:
+        """Take in the last chunk, which in some dialects tells the total."""
+        if chunk.told is not None:
+            self._is_told = True
+            self.told = chunk.told
+
+    def confidence(self, *, whole: bool) -> Confidence:
+        """How far the count may be trusted; `whole` when the stream has come to its end."""
+        if not self._is_told:
+            return Confidence.ESTIMATED
+        return self.told.confidence(whole=whole)
+
+    def _guess(self) -> Tokens:
+        if self._prompt is None:
+            self._prompt = prompt_tokens(self._call)
+        return Tokens(self._prompt, self._events)
