@@ -109,6 +109,30 @@ class Engine(Section, frozen=True):
     ] = 60.0
 
 
+class Observe(Section, frozen=True):
+    """What callers and operators see of calls."""
+
+    answer_headers: Annotated[
+        bool,
+        Meta(
+            description="Name provider, region, cost and overhead of a call in its answer's head."
+        ),
+    ] = True
+    metrics: Annotated[
+        bool, Meta(description="Keep metrics: `GET /metrics`, for keys made with `--monitor`.")
+    ] = True
+    metrics_listen: Annotated[
+        str,
+        Meta(
+            pattern=r"^(.+:\d{1,5})?$",
+            description="`HOST:PORT` at which metrics are shown to anybody, without a key; empty: nowhere.",
+        ),
+    ] = ""
+    most_series: Annotated[
+        int, Meta(ge=10, description="Sets of labels a metric may have; beyond, they are `other`.")
+    ] = 1000
+
+
 class Books(Section, frozen=True):
     """How bills and usage become a statement."""
 
@@ -172,6 +196,13 @@ class Upstream(Section, frozen=True):
     ] = ""
     key_variable: Annotated[
         str, Meta(description='The same as `key = "env:..."`: the variable\'s name alone.')
+    ] = ""
+    ca_file: Annotated[
+        str,
+        Meta(
+            description="Certificates (PEM) of the authorities that its own is verified against; "
+            "empty: the system's."
+        ),
     ] = ""
     region: Annotated[str, Meta(description="Where it runs; also `{region}` of its address.")] = ""
     resource: Annotated[
@@ -292,6 +323,7 @@ class Config(Section, frozen=True):
     meter: Meter = Meter()
     lake: Lake = Lake()
     engine: Engine = Engine()
+    observe: Observe = Observe()
     books: Books = Books()
     breaker: Breaker = Breaker()
     upstream: tuple[Upstream, ...] = ()

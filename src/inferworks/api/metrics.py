@@ -2,7 +2,7 @@
 
 Metrics tell which models and providers are used and how much, so they are for keys that were made to read
 them (`inferworks keys create --monitor`), which can do nothing else: one that is read off a scraper's disk
-makes no calls. Where a monitoring system cannot send a key, `metrics.listen` opens an address of its own.
+makes no calls. Where a monitoring system cannot send a key, `observe.metrics_listen` opens an address of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ async def metrics(exchange: Exchange, door: Door) -> None:
     """Every metric there is; CallError 404 when none are kept."""
     authenticate(exchange.headers, door.keyring, monitor=True)
     if door.board is None:
-        raise CallError(404, "No metrics are kept here (metrics.enabled is false).")
+        raise CallError(404, "No metrics are kept here (observe.metrics is false).")
     await show(exchange, door.board)
 
 

@@ -107,6 +107,10 @@ class Health:
         """When its breaker lets the next call pass; in the past where it does so already."""
         return self.of(offer).breaker.retry_ns
 
+    def loads(self) -> Mapping[OfferId, int]:
+        """Calls running at every offer, for whoever watches."""
+        return {offer: standing.running for offer, standing in self._standings.items()}
+
     def states(self) -> Mapping[OfferId, BreakerState]:
         """The state of every breaker, for whoever watches."""
         now_ns = self.clock.now_ns()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from inferworks import __version__
+from inferworks.ids import OfferId
 from inferworks.observe.metric import COMMIT_NS, Family, Histogram, Metric, Sample
 from inferworks.observe.table import (
     ATTEMPTS_RUNNING,
@@ -40,10 +41,8 @@ class Readings:
 
     calls_running: int = 0
     connections: int = 0
-    attempts_running: Mapping[str, int] = field(default_factory=dict)
-    """By offer."""
-    breakers: Mapping[str, str] = field(default_factory=dict)
-    """The state of each offer's."""
+    attempts_running: Mapping[OfferId, int] = field(default_factory=dict)
+    breakers: Mapping[OfferId, str] = field(default_factory=dict)
     replicas: Mapping[str, str] = field(default_factory=dict)
     """The state of each of our own."""
     journal_queue: int = 0

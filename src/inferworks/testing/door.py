@@ -43,7 +43,13 @@ from inferworks.meter.journal import Journal
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.tally import Meter
 from inferworks.meter.usage import Usage
+from inferworks.observe.board import Board
+from inferworks.observe.calls import CallMetrics
+from inferworks.observe.exposition import exposition
+from inferworks.observe.readings import Readings
+from inferworks.observe.table import CALLS
 from inferworks.purpose import Purpose
+from inferworks.testing.exposition import parse_exposition
 from inferworks.testing.providers import A_MODEL, make_offer
 from inferworks.testing.upstream import Answer, FakeUpstream, open_upstream
 
@@ -210,15 +216,17 @@ async def open_door(
         for number, provider in enumerate(providers)
     ]
     catalogue = Catalogue({A_MODEL: offers})
+    calls = CallMetrics(catalogue.models)
     door = Door(
         keyring=KeyRing(accounts),
         gate=Gate(calls_at_once),
-        meter=Meter(journal, clock, checkpoint_s=0.01),
+        meter=Meter(journal, clock, checkpoint_s=0.01, watch=calls.take),
         journal=journal,
         catalogue=catalogue,
         providers={provider.name: provider for provider in providers},
         router=Router(Health(clock), lambda _: policy or RoutePolicy()),
         clock=clock,
+        board=Board(clock.now_ns(), Readings, calls),
     )
     failures: list[BaseException] = []
     server = HttpServer(
@@ -290,3 +298,13 @@ def _check_nothing_is_left(door: Door, store: MemoryStore, offers: Sequence[Offe
     if not store.broken:
         with store.reads() as reads:
             assert list(reads.opened_unclosed()) == [], "an opened call has no Usage"
+            usages = list(reads.usages(0, _END_OF_TIME_NS))
+        served = sum("/" not in usage.call_id for usage in usages)  # the others were reported
+        assert _counted(door) == served, "not every call on record is counted"
+
+
+def _counted(door: Door) -> int:
+    """The calls that the metrics count."""
+    assert door.board is not None, "every house of ours has one"
+    text = exposition(door.board.calls.families()).decode()
+    return int(parse_exposition(text or "\n").sum(CALLS.name))

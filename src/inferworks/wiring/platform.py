@@ -48,9 +48,11 @@ from inferworks.meter.recover import recover
 from inferworks.meter.spool import spools
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.tally import Meter
+from inferworks.observe.readings import Commits
 from inferworks.units import NS_PER_SECOND
 from inferworks.wiring.catalogue import Catalogue
 from inferworks.wiring.drivers import translated
+from inferworks.wiring.observing import Observing, Parts, metrics_port, showing_metrics
 from inferworks.wiring.plan import EMBEDDED_MODEL, OWN, Plan
 from inferworks.wiring.planner import Planner
 from inferworks.wiring.reload import ConfigSource, reloading
@@ -91,10 +93,12 @@ async def open_platform(
     clock = SystemClock()
     async with AsyncExitStack() as house:
         door_socket = house.enter_context(_port(config.gateway.host, config.gateway.port))
+        metrics_socket = house.enter_context(metrics_port(config.observe))
         house.enter_context(folder.hold())
         accounts = house.enter_context(closing(SqliteAccounts(folder.accounts)))
         turn = threading.Lock()
-        journal = house.enter_context(_journal(folder, turn))
+        observing = Observing(config.observe, clock)
+        journal = house.enter_context(_journal(folder, turn, observing.commits))
         await _recover(journal, folder, clock)
         await house.enter_async_context(_sealing(config.lake, lake, folder, clock, turn))
         client = house.enter_context(closing(HttpClient()))
@@ -102,15 +106,19 @@ async def open_platform(
         first_key = _first_key(accounts, clock)
         keyring = KeyRing(accounts)
         gate = Gate(config.gateway.max_calls)
-        meter = Meter(journal, clock, checkpoint_s=config.meter.checkpoint_s)
+        meter = _meter(config, journal, clock, observing)
         health = Health(clock, plan.breaker)
 
         def door(catalogue: Catalogue, providers: Mapping[str, Provider]) -> Door:
             router = Router(health, catalogue.policy)
-            return Door(keyring, gate, meter, journal, catalogue, providers, router, clock)
+            parts = (keyring, gate, meter, journal, catalogue, providers, router, clock)
+            return Door(*parts, board=observing.board)
 
         service = house.enter_context(Service(plan, fleet, _own_provider(client), door))
-        port = await house.enter_async_context(_listening(config, service, door_socket))
+        server = _server(config, service)
+        observing.parts = Parts(gate, health, journal, service, server)
+        port = await house.enter_async_context(_listening(config, server, door_socket))
+        await house.enter_async_context(showing_metrics(metrics_socket, observing.board, _report))
         await house.enter_async_context(_every(_KEYRING_REFRESH_S, keyring.refresh))
 
         async def apply(changed: Config) -> None:
@@ -152,8 +160,8 @@ def _port(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _journal(folder: DataFolder, turn: threading.Lock) -> Iterator[Journal]:
-    journal = Journal(SqliteStore(folder.journal, turn))
+def _journal(folder: DataFolder, turn: threading.Lock, commits: Commits) -> Iterator[Journal]:
+    journal = Journal(SqliteStore(folder.journal, turn), committed=commits.take)
     journal.start()
     with closing(journal):
         yield journal
@@ -259,14 +267,24 @@ def _first_key(accounts: Accounts, clock: Clock) -> str | None:
     return secret
 
 
-@asynccontextmanager
-async def _listening(config: Config, service: Service, bound: socket.socket) -> AsyncIterator[int]:
-    """The HTTP server; leaving lets running answers finish."""
+def _meter(config: Config, journal: Journal, clock: Clock, observing: Observing) -> Meter:
+    checkpoint_s, watch = config.meter.checkpoint_s, observing.watch
+    return Meter(journal, clock, checkpoint_s=checkpoint_s, watch=watch)
+
+
+def _server(config: Config, service: Service) -> HttpServer:
     limits = Limits(
         body_bytes=config.gateway.max_body_bytes,
         request_timeout_s=config.gateway.request_timeout_s,
     )
-    server = HttpServer(service, limits=limits, refusal=refusal, on_error=_report)
+    return HttpServer(service, limits=limits, refusal=refusal, on_error=_report)
+
+
+@asynccontextmanager
+async def _listening(
+    config: Config, server: HttpServer, bound: socket.socket
+) -> AsyncIterator[int]:
+    """Have `server` listen; leaving lets running answers finish."""
     port = await server.listen(bound)
     try:
         yield port

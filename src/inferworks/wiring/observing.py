@@ -1,0 +1,109 @@
+"""What an operator sees of a running platform, put together from its parts."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
+
+from inferworks.api.admit import Gate
+from inferworks.api.errors import refusal
+from inferworks.api.metrics import PATH, show
+from inferworks.api.wire.openai_errors import error_body
+from inferworks.clock import Clock
+from inferworks.cloud.health import Health
+from inferworks.config import Observe
+from inferworks.errors import CallError, ConfigError
+from inferworks.http.server import Exchange, HttpServer, bind
+from inferworks.meter.journal import Journal
+from inferworks.meter.tally import Watch
+from inferworks.observe.board import Board
+from inferworks.observe.calls import CallMetrics
+from inferworks.observe.readings import Commits, Readings
+from inferworks.wiring.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a running platform that can be read."""
+
+    gate: Gate
+    health: Health
+    journal: Journal
+    service: Service
+    server: HttpServer
+
+    def read(self) -> Readings:
+        """How they stand now."""
+        return Readings(
+            calls_running=self.gate.running,
+            connections=len(self.server.connections),
+            attempts_running=self.health.loads(),
+            breakers={offer: str(state) for offer, state in self.health.states().items()},
+            replicas=self.service.door.catalogue.status(),
+            journal_queue=self.journal.queued,
+            journal_failed=self.journal.failed,
+        )
+
+
+class Observing:
+    """What watches a platform from its start on; `parts` are given to it once there are any."""
+
+    def __init__(self, settings: Observe, clock: Clock) -> None:
+        self.parts: Parts | None = None
+        self.commits = Commits()
+        calls = CallMetrics(self._models, most_series=settings.most_series)
+        kept = Board(clock.now_ns(), self._read, calls, self.commits)
+        self.board = kept if settings.metrics else None
+
+    @property
+    def watch(self) -> Watch | None:
+        """What wants to know of every call that ends."""
+        return None if self.board is None else self.board.calls.take
+
+    def _models(self) -> Sequence[str]:
+        return self.parts.service.door.catalogue.models() if self.parts else ()
+
+    def _read(self) -> Readings:
+        return self.parts.read() if self.parts else Readings()
+
+
+@contextmanager
+def metrics_port(settings: Observe) -> Iterator[socket.socket | None]:
+    """The address for metrics alone, if one is set, taken before anything is written."""
+    if not settings.metrics_listen:
+        yield None
+        return
+    host, _, port = settings.metrics_listen.rpartition(":")
+    try:
+        bound = bind(host.strip("[]"), int(port))
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"observe.metrics_listen: cannot listen on {settings.metrics_listen}: {error}; choose another"
+        ) from error
+    with closing(bound):
+        yield bound
+
+
+@asynccontextmanager
+async def showing_metrics(
+    bound: socket.socket | None, board: Board | None, on_error: Callable[[BaseException], None]
+) -> AsyncIterator[None]:
+    """Show `board` to whoever asks at `bound` while the block runs."""
+    if bound is None or board is None:
+        yield
+        return
+
+    async def handle(exchange: Exchange) -> None:
+        if (exchange.method, exchange.path) == ("GET", PATH):
+            await show(exchange, board)
+        else:
+            await exchange.respond(404, error_body(CallError(404, f"Only GET {PATH} is here.")))
+
+    server = HttpServer(handle, refusal=refusal, on_error=on_error)
+    await server.listen(bound)
+    try:
+        yield
+    finally:
+        await server.stop(0.0)
