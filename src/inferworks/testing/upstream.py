@@ -19,10 +19,13 @@ import msgspec
 
 from inferworks.http.client import Origin
 from inferworks.http.server import Connection, Exchange, HttpServer
+from inferworks.testing.upstreams.audio import SPEECH, TRANSCRIPTIONS
 from inferworks.testing.upstreams.chat import CHAT
 from inferworks.testing.upstreams.completions import COMPLETIONS
+from inferworks.testing.upstreams.images import IMAGE_EDITS, IMAGES
 from inferworks.testing.upstreams.responses import RESPONSES
-from inferworks.testing.upstreams.script import Answer, Body, Fault, Reports, Wire
+from inferworks.testing.upstreams.script import Answer, Body, Fault, Reports, Wire, Written
+from inferworks.testing.upstreams.stability import STABLE_IMAGE
 from inferworks.testing.upstreams.wholes import EMBEDDINGS, MODERATIONS, RERANK
 
 __all__ = ["Answer", "Body", "FakeUpstream", "Fault", "Reports", "error_of", "open_upstream"]
@@ -77,10 +80,14 @@ class FakeUpstream:
         self.received.append(Received(exchange.path, dict(exchange.headers), exchange.body))
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         try:
-            await _answer(exchange, answer)
+            await _answer(exchange, answer, self.wire(exchange.path))
         except asyncio.CancelledError:
             self.left_early += 1
             raise
+
+    def wire(self, path: str) -> Wire:
+        """How `path` is answered."""
+        return _WIRES.get(path.removeprefix("/v1"), CHAT)
 
     def _escaped(self, error: BaseException) -> None:
         if not isinstance(error, Broken):
@@ -104,37 +111,35 @@ async def open_upstream(*answers: Answer) -> AsyncIterator[FakeUpstream]:
         await upstream.stop()
 
 
-async def _answer(exchange: Exchange, answer: Answer) -> None:
+async def _answer(exchange: Exchange, answer: Answer, wire: Wire) -> None:
     if answer.fault is Fault.HANG_BEFORE_HEADERS:
         await _hang()
-    request = _read(exchange.body)
-    wire = _WIRES.get(exchange.path.removeprefix("/v1"), CHAT)
+    request = wire.read(exchange)
+    error = wire.error_of or error_of
     if request is None:
-        await exchange.respond(400, error_of(400))
+        await exchange.respond(400, error(400))
     elif answer.status >= 400:
-        await exchange.respond(
-            answer.status, error_of(answer.status), b"application/json", list(answer.headers)
-        )
+        await exchange.respond(answer.status, error(answer.status), _JSON, list(answer.headers))
     elif request.get("stream") and not answer.never_streams and wire.events:
         await _stream(exchange, answer, wire, wire.events(answer, request))
     else:
-        await _whole(exchange, answer, wire.whole(answer, request))
+        await _whole(exchange, answer, _written(answer, wire, request))
 
 
-def _read(body: bytes) -> Body | None:
-    """The request, or None when it is no JSON object."""
-    try:
-        request = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return request if isinstance(request, dict) else None
+def _written(answer: Answer, wire: Wire, request: Body) -> Written:
+    """The whole answer to a request, whatever it is."""
+    written = wire.written(answer, request) if wire.written else None
+    return written or Written(_JSON, (_json(wire.whole(answer, request), answer),))
 
 
-async def _whole(exchange: Exchange, answer: Answer, whole: Body) -> None:
+async def _whole(exchange: Exchange, answer: Answer, written: Written) -> None:
+    if len(written.pieces) > 1:
+        await _pieces(exchange, answer, written)
+        return
     await asyncio.sleep(answer.event_s)
-    body = _json(whole, answer)
+    body = b"".join(written.pieces)
     if answer.fault is Fault.NONE:
-        await exchange.respond(answer.status, body)
+        await exchange.respond(answer.status, body, written.content_type, list(written.headers))
         return
     await exchange.start(answer.status, [(b"content-type", b"application/json")])
     if answer.fault_after:
@@ -143,6 +148,20 @@ async def _whole(exchange: Exchange, answer: Answer, whole: Body) -> None:
         await exchange.end(error_of(500))
     else:
         await _go_wrong(exchange, answer)
+
+
+async def _pieces(exchange: Exchange, answer: Answer, written: Written) -> None:
+    """An answer without events that is sent as it is made, and can only break off or stop."""
+    headers = [(b"content-type", written.content_type), *written.headers]
+    await exchange.start(answer.status, headers)
+    for number, piece in enumerate(written.pieces):
+        if answer.fault is not Fault.NONE and number == answer.fault_after:
+            if answer.fault is Fault.HANG:
+                await _hang()
+            raise Broken
+        await asyncio.sleep(answer.event_s)
+        await exchange.send(piece)
+    await exchange.end()
 
 
 async def _stream(exchange: Exchange, answer: Answer, wire: Wire, events: Iterator[Body]) -> None:
@@ -212,11 +231,19 @@ def _json(value: Body, answer: Answer) -> bytes:
     return json.dumps(value, separators=separators, ensure_ascii=False).encode()
 
 
+_JSON = b"application/json"
 _WIRES: Mapping[str, Wire] = {
     "/completions": COMPLETIONS,
     "/responses": RESPONSES,
     "/embeddings": EMBEDDINGS,
     "/moderations": MODERATIONS,
     "/rerank": RERANK,
+    "/images/generations": IMAGES,
+    "/images/edits": IMAGE_EDITS,
+    "/audio/speech": SPEECH,
+    "/audio/transcriptions": TRANSCRIPTIONS,
+    "/stable-image/generate/core": STABLE_IMAGE,
+    "/stable-image/generate/ultra": STABLE_IMAGE,
+    "/stable-image/generate/sd3": STABLE_IMAGE,
 }
 """Path -> how it is answered; any other path is a chat."""

@@ -1,0 +1,70 @@
+"""Anthropic's models on Google's Vertex AI: messages, with the model in the path.
+
+    .../publishers/anthropic/models/MODEL:rawPredict          a whole message
+    .../publishers/anthropic/models/MODEL:streamRawPredict    a stream
+    .../publishers/anthropic/models/count-tokens:rawPredict   the model stands in the body
+
+The body is Anthropic's but for two fields: `model` is not in it, and `anthropic_version`, a header with
+Anthropic, is. Its oldest version has a name of Vertex's own. Everything else passes, answers as they came.
+Gemini, at the same hosts, is asked in OpenAI's dialect and needs no words of ours (`providers.openai`).
+
+Sources: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude,
+https://platform.claude.com/docs/en/api/versioning
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from inferworks.cloud.call import Call
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.operation import Operation
+from inferworks.cloud.providers.passing import Spoken
+from inferworks.cloud.readers.anthropic import CountReader, MessagesReader
+from inferworks.cloud.rewrite import read_fields
+
+_OLDEST: Final = "2023-06-01"
+_OLDEST_HERE: Final = "vertex-2023-10-16"
+"""What Vertex calls Anthropic's version of that name; newer ones are called the same."""
+
+
+def vertex_messages() -> Mapping[Operation, Spoken]:
+    """How Vertex is asked for each operation of Anthropic's."""
+    return {
+        Operation.MESSAGES: Spoken("/", MessagesReader, _write, place=_place),
+        Operation.COUNT_TOKENS: Spoken("/count-tokens:rawPredict", CountReader, _write_count),
+    }
+
+
+def _place(call: Call, offer: Offer) -> str:
+    """The model (`claude-sonnet-4-5@20250929`) and how it is asked."""
+    model = quote(offer.upstream_model or call.model, safe="@")
+    return f"{model}:streamRawPredict" if call.stream else f"{model}:rawPredict"
+
+
+def _write(call: Call, _offer: Offer) -> bytes:
+    fields = _versioned(call)
+    fields.pop("model", None)
+    return msgspec.json.encode(fields)
+
+
+def _write_count(call: Call, offer: Offer) -> bytes:
+    fields = _versioned(call)
+    fields["model"] = _raw(offer.upstream_model or call.model)
+    return msgspec.json.encode(fields)
+
+
+def _versioned(call: Call) -> dict[str, msgspec.Raw]:
+    """The fields of a request, each as it came, and the version that its caller's header names."""
+    named = dict(call.headers).get(b"anthropic-version", b"").decode("latin-1") or _OLDEST
+    fields = read_fields(call.body)
+    fields.setdefault("anthropic_version", _raw(_OLDEST_HERE if named == _OLDEST else named))
+    return fields
+
+
+def _raw(text: str) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(text))

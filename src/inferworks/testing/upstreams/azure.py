@@ -1,0 +1,105 @@
+"""Azure OpenAI over real HTTP: OpenAI's answers behind Azure's addresses, keys and content filter.
+
+Like `testing.upstream`, whose answers and faults it has. Whoever shows neither the key nor the token is
+refused with 401; a deployment's path without `api-version` is not found. A stream of a chat begins with
+an event that has no choice, and every choice is annotated.
+
+Sources: https://learn.microsoft.com/azure/ai-foundry/openai/reference,
+https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+from inferworks.http.client import Origin
+from inferworks.http.server import Exchange
+from inferworks.testing.upstream import FakeUpstream
+from inferworks.testing.upstreams.script import Answer, Body, Wire
+
+KEY = "3a1b2c3d4e5f60718293a4b5c6d7e8f9"
+TOKEN = "eyJ0eXAi.EXAMPLE.c2ln"  # noqa: S105 it opens nothing
+API_VERSION = "2024-10-21"
+
+_PATH = re.compile(r"/openai/(?:v1|deployments/[^/]+)(/.+)")
+_SAFE = {"hate": {"filtered": False, "severity": "safe"}}
+_PROMPT = [{"prompt_index": 0, "content_filter_results": _SAFE}]
+_DENIED = (
+    "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid "
+    "key for an active subscription and use a correct regional API endpoint for your resource."
+)
+
+
+class FakeAzure(FakeUpstream):
+    """The handler and its memory; `open_azure` gives it a port."""
+
+    def __init__(self, answers: tuple[Answer, ...]) -> None:
+        super().__init__(answers)
+        self.queries: list[str] = []
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request as the script says, if it may ask."""
+        self.queries.append(exchange.query)
+        if not _may_ask(exchange):
+            await exchange.respond(401, _error("401", _DENIED))
+        elif not _is_there(exchange):
+            await exchange.respond(404, _error("404", "Resource not found"))
+        else:
+            await super().handle(exchange)
+
+    def wire(self, path: str) -> Wire:
+        """OpenAI's wire, annotated."""
+        found = _PATH.fullmatch(path)
+        wire = super().wire(found[1] if found else path)
+        return wire if found is None or found[1] != "/chat/completions" else _annotated(wire)
+
+
+@asynccontextmanager
+async def open_azure(*answers: Answer) -> AsyncIterator[FakeAzure]:
+    """A `FakeAzure` on a free port while the block runs; its origin is that of the v1 API."""
+    upstream = FakeAzure(answers or (Answer(),))
+    port = await upstream.server.start("127.0.0.1", 0)
+    upstream.origin = Origin("127.0.0.1", port, tls=False, base_path="/openai/v1")
+    try:
+        yield upstream
+    finally:
+        await upstream.stop()
+
+
+def _may_ask(exchange: Exchange) -> bool:
+    if exchange.headers.get(b"api-key") == KEY.encode():
+        return True
+    return exchange.headers.get(b"authorization") == b"Bearer " + TOKEN.encode()
+
+
+def _is_there(exchange: Exchange) -> bool:
+    version = f"api-version={API_VERSION}"
+    is_deployment = exchange.path.startswith("/openai/deployments/")
+    return bool(_PATH.fullmatch(exchange.path)) and (not is_deployment or exchange.query == version)
+
+
+def _annotated(wire: Wire) -> Wire:
+    """`wire` with the results of the content filter, as Azure writes them."""
+
+    def whole(answer: Answer, request: Body) -> Body:
+        body = wire.whole(answer, request)
+        assert isinstance(body, dict), "chats are JSON"
+        choices = [{**choice, "content_filter_results": _SAFE} for choice in body["choices"]]
+        return {**body, "choices": choices, "prompt_filter_results": _PROMPT}
+
+    def events(answer: Answer, request: Body) -> Iterator[Body]:
+        empty: Body = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
+        yield {**empty, "prompt_filter_results": _PROMPT}
+        assert wire.events is not None, "chats are streamed"
+        for event in wire.events(answer, request):
+            choices = [{**choice, "content_filter_results": _SAFE} for choice in event["choices"]]
+            yield {**event, "choices": choices}
+
+    return Wire(whole, events)
+
+
+def _error(code: str, message: str) -> bytes:
+    return json.dumps({"error": {"code": code, "message": message}}).encode()
