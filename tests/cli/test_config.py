@@ -73,7 +73,7 @@ def test_a_good_configuration_is_told_in_one_line(folder: Path) -> None:
     """What is there is counted, and a key is found without being shown."""
     write_upstream(folder, 1, "there")
     result = inferworks("config", "check", KEY=SECRET)
-    assert result.output == "inferworks.toml is good: 1 upstreams, 2 models, 1 keys found\n"
+    assert result.output == "inferworks.toml is good: 1 upstream, 2 models, 1 key found\n"
     report = json.loads(inferworks("config", "check", "--json", KEY=SECRET).output)
     assert report["upstreams"][0]["key"] == "env:KEY"
     assert report["models"] == ["inferworks-tiny", "there"]
@@ -186,7 +186,7 @@ def test_an_import_overwrites_nothing(folder: Path) -> None:
     )
     words = ("config", "import", "litellm", "config.yaml", "--out", "made.toml")
     made = inferworks(*words)
-    assert "made.toml: 1 upstreams, 0 models" in made.output
+    assert "made.toml: 1 upstream, 0 model tables; check it with: inferworks config" in made.output
     assert "litellm_params.rpm: a weight here, not a limit" in made.output
     (upstream,) = load(folder / "made.toml", {}).upstream
     assert upstream == Upstream(

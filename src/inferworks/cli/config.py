@@ -7,7 +7,6 @@ import datetime as dt
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ import msgspec
 from inferworks.cli.config_litellm import read_litellm
 from inferworks.cli.config_text import config_toml
 from inferworks.cli.options import Command, json_option, read_config
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import counted, print_json, print_table
 from inferworks.config import FILE_NAME
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
-from inferworks.http.client import HttpClient
 from inferworks.wiring import Planner
 from inferworks.wiring.plan import Plan
 from inferworks.wiring.probe import Probed, probe
@@ -113,7 +111,11 @@ def litellm(source: Path, out: Path | None) -> None:
         click.echo(text, nl=False)
     else:
         _write(out, text)
-        click.echo(f"{out}: {len(made.config.upstream)} upstreams, {len(made.config.model)} models")
+        upstreams = counted(len(made.config.upstream), "upstream")
+        models = counted(len(made.config.model), "model table")
+        click.echo(
+            f"{out}: {upstreams}, {models}; check it with: inferworks config check --file {out}"
+        )
     for note in made.notes:
         click.echo(note, err=True)
 
@@ -125,8 +127,7 @@ def _plan(config_path: Path | None) -> Plan:
 
 
 async def _probe(plan: Plan) -> Sequence[Probed]:
-    with closing(HttpClient()) as client:
-        return await asyncio.gather(*(probe(client, account, plan) for account in plan.accounts))
+    return await asyncio.gather(*(probe(account, plan) for account in plan.accounts))
 
 
 def _report(plan: Plan, probed: Sequence[Probed]) -> dict[str, Any]:
@@ -148,9 +149,12 @@ def _report(plan: Plan, probed: Sequence[Probed]) -> dict[str, Any]:
 
 def _print(plan: Plan, probed: Sequence[Probed], name: str) -> None:
     keys = sum(account.secret is not None for account in plan.accounts)
-    click.echo(
-        f"{name} is good: {len(plan.accounts)} upstreams, {len(plan.places)} models, {keys} keys found"
+    counts = (
+        counted(len(plan.accounts), "upstream"),
+        counted(len(plan.places), "model"),
+        counted(keys, "key"),
     )
+    click.echo(f"{name} is good: {', '.join(counts)} found")
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)
     if probed:

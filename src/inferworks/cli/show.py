@@ -17,6 +17,11 @@ def console() -> Console:
     return terminal if terminal.is_terminal else Console(width=80, no_color=True, highlight=False)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 key`, `2 keys`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def print_json(value: Any) -> None:
     """Exactly one JSON document on standard output."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -47,12 +47,14 @@ _DEFAULT = Timeouts()
 class _Pool:
     """The connections that are open and unused."""
 
-    def __init__(self, timeouts: Timeouts, kept_per_origin: int) -> None:
+    def __init__(
+        self, timeouts: Timeouts, kept_per_origin: int, tls: ssl.SSLContext | None
+    ) -> None:
         self.idle: dict[Origin, deque[UpstreamConnection]] = {}
         self._timeouts = timeouts
         self._kept_per_origin = kept_per_origin
         self._deadlines = Deadlines()
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls
         self._closed = False
 
     def close(self) -> None:
@@ -95,6 +97,9 @@ class _Pool:
         except TimeoutError as error:
             seconds = self._timeouts.connect_s
             raise UpstreamError(f"no connection to {where} in {seconds:g} s", sent=False) from error
+        except ssl.SSLCertVerificationError as error:
+            why = f"its certificate is not trusted ({error.verify_message})"
+            raise UpstreamError(f"no connection to {where}: {why}", sent=False) from error
         except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name
             raise UpstreamError(f"no connection to {where}: {error}", sent=False) from error
         return connection
@@ -144,9 +149,16 @@ class _Asking(AbstractAsyncContextManager[Response]):
 class HttpClient:
     """Requests to upstreams over kept connections."""
 
-    def __init__(self, timeouts: Timeouts = _DEFAULT, *, kept_per_origin: int = 256) -> None:
+    def __init__(
+        self,
+        timeouts: Timeouts = _DEFAULT,
+        *,
+        kept_per_origin: int = 256,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Certificates are verified against the system's authorities, or as `tls` says."""
         self._timeouts = timeouts
-        self._pool = _Pool(timeouts, kept_per_origin)
+        self._pool = _Pool(timeouts, kept_per_origin, tls)
 
     def stream(
         self,

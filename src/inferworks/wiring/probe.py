@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import msgspec
 
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.anthropic import VERSION
 from inferworks.errors import UpstreamError
-from inferworks.http.client import HttpClient
+from inferworks.http.client import HttpClient, Timeouts
 from inferworks.wiring.discover import models_at
 from inferworks.wiring.drivers import credential_of
 from inferworks.wiring.plan import Plan
-from inferworks.wiring.upstreams import Account
+from inferworks.wiring.upstreams import Account, tls_of
 
 _LISTING = frozenset({"openai", "anthropic", "azure"})
 """Drivers whose APIs list their models at `/models` and take the key alone."""
+
+
+_TIMEOUTS = Timeouts(first_byte_s=10.0, between_bytes_s=10.0)
 
 
 class Probed(msgspec.Struct, frozen=True):
@@ -25,7 +30,7 @@ class Probed(msgspec.Struct, frozen=True):
     what: str
 
 
-async def probe(client: HttpClient, account: Account, plan: Plan) -> Probed:
+async def probe(account: Account, plan: Plan) -> Probed:
     """Ask `account` for its models, and compare them with those that `plan` wants of it."""
     if account.row.driver not in _LISTING:
         return Probed(
@@ -34,7 +39,8 @@ async def probe(client: HttpClient, account: Account, plan: Plan) -> Probed:
     url = f"{account.origin.url}/models"
     try:
         headers = await credential_of(account).headers("GET", url, _headers(account), b"")
-        listed = {model.id for model in await models_at(client, account.origin, headers)}
+        with closing(HttpClient(_TIMEOUTS, tls=tls_of(account))) as client:
+            listed = {model.id for model in await models_at(client, account.origin, headers)}
     except UpstreamError as error:
         return Probed(account.name, False, str(error))
     missing = sorted(_wanted(account, plan) - listed)

@@ -37,9 +37,10 @@ class ConfigSource:
     """Reads it again; ConfigError when it is wrong."""
 
     def stamp(self, config: Config) -> tuple[object, ...]:
-        """What changes whenever the file, or a secret file that `config` names, does."""
+        """What changes whenever the file, or a secret or certificate file that it names, does."""
         keys = (upstream.key for upstream in config.upstream)
         files = [key.removeprefix("file:") for key in keys if key.startswith("file:")]
+        files += [upstream.ca_file for upstream in config.upstream if upstream.ca_file]
         return tuple(_stamp(path) for path in (self.path, *(Path(f).expanduser() for f in files)))
 
 
@@ -87,11 +88,7 @@ class Reloader:
             _log.warning("%s changed; it takes effect with the next start", name)
         self._config = config
         self._seen = self._source.stamp(config)
-        _log.warning(
-            "configuration reloaded: %d upstreams, %d models",
-            len(config.upstream),
-            len(config.model),
-        )
+        _log.warning("configuration reloaded: %s", _summary(config))
 
 
 @asynccontextmanager
@@ -115,6 +112,13 @@ def needs_restart(before: Config, after: Config) -> list[str]:
     """The settings that differ and that a running platform does not take up."""
     names = (s.name for s in settings() if s.name.partition(".")[0] not in _LIVE)
     return [name for name in names if _value(before, name) != _value(after, name)]
+
+
+def _summary(config: Config) -> str:
+    """What is served now, in a few words."""
+    names = {n if isinstance(n, str) else n.name for u in config.upstream for n in u.models}
+    names |= {model.name for model in config.model}
+    return f"{len(config.upstream)} upstreams, {len(names)} models"
 
 
 def _value(config: Config, name: str) -> object:

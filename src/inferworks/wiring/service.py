@@ -23,7 +23,7 @@ from inferworks.http.server import Exchange
 from inferworks.wiring.catalogue import Catalogue, OwnReplicas
 from inferworks.wiring.drivers import open_provider
 from inferworks.wiring.plan import OWN, Plan
-from inferworks.wiring.upstreams import Account
+from inferworks.wiring.upstreams import Account, tls_of
 
 MakeDoor = Callable[[Catalogue, Mapping[str, Provider]], Door]
 
@@ -71,5 +71,5 @@ class Service(AbstractContextManager["Service"]):
 
 
 def _open(account: Account) -> _Line:
-    client = HttpClient(account.timeouts)
+    client = HttpClient(account.timeouts, tls=tls_of(account))
     return _Line(client, open_provider(client, account))

@@ -7,8 +7,10 @@ not change. Addresses come from here alone; no request can name one.
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from inferworks.catalog.providers import OPENAI_COMPATIBLE, ProviderRow
 from inferworks.config import Upstream
@@ -32,6 +34,8 @@ class Account:
     region: str = ""
     resource: str = ""
     project: str = ""
+    authorities: str = field(default="", repr=False)
+    """Whose certificates are trusted, in PEM; empty for the system's authorities."""
 
     @property
     def seller(self) -> str:
@@ -60,9 +64,16 @@ def account_of(
             region=upstream.region,
             resource=upstream.resource,
             project=upstream.project,
+            authorities=_authorities(upstream.ca_file),
         )
     except ConfigError as error:
         raise ConfigError(f"upstream {upstream.name}: {error}") from None
+
+
+def tls_of(account: Account) -> ssl.SSLContext | None:
+    """What its certificate is verified against; None for the system's authorities."""
+    pem = account.authorities
+    return ssl.create_default_context(cadata=pem) if pem else None
 
 
 def is_exposed(origin: Origin) -> bool:
@@ -80,6 +91,19 @@ def _url(upstream: Upstream, row: ProviderRow) -> str:
     if missing:
         raise ConfigError(f"set {' and '.join(missing)}: its address is {row.url}")
     return row.url.format(**places)
+
+
+def _authorities(ca_file: str) -> str:
+    """The certificates in `ca_file`; ConfigError when there are none."""
+    if not ca_file:
+        return ""
+    try:
+        pem = Path(ca_file).expanduser().read_text(encoding="ascii", errors="ignore")
+        ssl.create_default_context(cadata=pem)
+    except OSError as error:  # an ssl.SSLError is one too
+        why = "cannot be read" if error.filename else "holds no certificates in PEM"
+        raise ConfigError(f"ca_file {ca_file} {why}") from error
+    return pem
 
 
 def _secret(upstream: Upstream, row: ProviderRow, environment: Mapping[str, str]) -> Secret | None:
