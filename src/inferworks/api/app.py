@@ -18,13 +18,16 @@ from inferworks.api.openapi import Routes, openapi
 from inferworks.api.responses import not_kept
 from inferworks.api.wire.anthropic import COUNT_TOKENS, MESSAGES
 from inferworks.api.wire.base import ErrorStyle, Form
+from inferworks.api.wire.openai_audio import SPEECH, TRANSCRIPTIONS
 from inferworks.api.wire.openai_chat import CHAT
 from inferworks.api.wire.openai_completions import COMPLETIONS
 from inferworks.api.wire.openai_embeddings import EMBEDDINGS
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
+from inferworks.api.wire.openai_images import IMAGE_EDITS, IMAGES
 from inferworks.api.wire.openai_moderations import MODERATIONS
 from inferworks.api.wire.openai_responses import RESPONSES
 from inferworks.api.wire.rerank import RERANK
+from inferworks.api.wire.stability import STABLE_IMAGE_CORE, STABLE_IMAGE_SD3, STABLE_IMAGE_ULTRA
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange, Handler
 
@@ -36,8 +39,15 @@ FORMS: dict[str, Form] = {
     "/v1/moderations": MODERATIONS,
     "/v1/rerank": RERANK,
     "/v2/rerank": RERANK,
+    "/v1/images/generations": IMAGES,
+    "/v1/images/edits": IMAGE_EDITS,
+    "/v1/audio/speech": SPEECH,
+    "/v1/audio/transcriptions": TRANSCRIPTIONS,
     "/v1/messages": MESSAGES,
     "/v1/messages/count_tokens": COUNT_TOKENS,
+    "/v2beta/stable-image/generate/core": STABLE_IMAGE_CORE,
+    "/v2beta/stable-image/generate/ultra": STABLE_IMAGE_ULTRA,
+    "/v2beta/stable-image/generate/sd3": STABLE_IMAGE_SD3,
 }
 """Path -> the form of the calls that are made there, with POST."""
 

@@ -44,7 +44,7 @@ class _InputDetails(msgspec.Struct):
 
 
 class Usage(msgspec.Struct):
-    """The `usage` object of speech and of transcriptions, of whatever type; None is what it does not say."""
+    """The `usage` object of speech and of transcriptions, of either type; None is what it does not say."""
 
     input_tokens: Count | None = None
     output_tokens: Count | None = None

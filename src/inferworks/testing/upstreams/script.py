@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
 import msgspec
+
+from inferworks.http.exchange import Exchange
 
 Body = dict[str, Any]
 
@@ -77,6 +80,24 @@ class Answer(msgspec.Struct, frozen=True):
     """Seconds before each event."""
 
 
+class Written(msgspec.Struct, frozen=True):
+    """An answer that is no JSON."""
+
+    content_type: bytes
+    pieces: tuple[bytes, ...]
+    """More than one are sent as they come, one by one."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def read_json(exchange: Exchange) -> Body | None:
+    """The request, or None when it is no JSON object."""
+    try:
+        request = json.loads(exchange.body)
+    except (ValueError, RecursionError):
+        return None
+    return request if isinstance(request, dict) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Wire:
     """How one operation is answered."""
@@ -87,6 +108,12 @@ class Wire:
     """The events of a stream, each the JSON of its data; None where nothing is streamed."""
     named: bool = False
     """Each event has a line with its type, and there is no `[DONE]`."""
+    written: Callable[[Answer, Body], Written | None] | None = None
+    """A whole answer to a request that is to be answered by something else than JSON."""
+    read: Callable[[Exchange], Body | None] = read_json
+    """The request; None when it cannot be read."""
+    error_of: Callable[[int], bytes] | None = None
+    """The error body for a status, where it is not OpenAI's."""
 
 
 def words_of(answer: Answer, limit: int | None) -> tuple[tuple[str, ...], str]:

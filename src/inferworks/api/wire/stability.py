@@ -1,0 +1,58 @@
+"""Stability's `stable-image`: what we read of a request, and how a refusal is written.
+
+The path says what is made, `sd3` by a model of the caller's choice and the other two by the one of that
+name; our names of those are `stable-image-core` and `stable-image-ultra`. Asked for `image/*` the answer is
+the picture, its seed and how it went in headers; asked for `application/json` all of it is in the body.
+
+Source: https://platform.stability.ai/docs/api-reference#tag/Generate
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from inferworks.api.wire.base import Asked, ErrorStyle, Form
+from inferworks.api.wire.form_fields import decode_form
+from inferworks.cloud.operation import Operation
+from inferworks.errors import CallError
+
+_FORWARDED = frozenset(
+    {b"accept", b"stability-client-id", b"stability-client-user-id", b"stability-client-version"}
+)
+_Prompt = Annotated[str, Meta(min_length=1, max_length=10_000)]
+
+
+class StableImageFields(msgspec.Struct, gc=False):
+    """The fields of a `stable-image` form that we check."""
+
+    prompt: _Prompt
+    model: Annotated[str, Meta(min_length=1, max_length=256)] = "sd3.5-large"
+
+
+def _decoder(model: str) -> Callable[[bytes, bytes], Asked]:
+    """How a request is read where the path names `model`; empty where its body does."""
+
+    def decode(body: bytes, content_type: bytes) -> Asked:
+        fields = decode_form(body, content_type, StableImageFields)
+        return Asked(model or fields.model)
+
+    return decode
+
+
+def error_body(error: CallError) -> bytes:
+    """Stability's error body; its `name` is the status in words."""
+    name = HTTPStatus(error.status).name.lower()
+    return msgspec.json.encode({"id": "", "name": name, "errors": [error.message]})
+
+
+STABILITY_ERRORS = ErrorStyle(error_body, error_body)
+
+STABLE_IMAGE_CORE, STABLE_IMAGE_ULTRA, STABLE_IMAGE_SD3 = (
+    Form(Operation.STABLE_IMAGE, _decoder(model), STABILITY_ERRORS, forwarded=_FORWARDED)
+    for model in ("stable-image-core", "stable-image-ultra", "")
+)

@@ -1,0 +1,118 @@
+"""OpenAI's speech and transcriptions as a fake upstream makes them.
+
+Its sound is the words of its answer as bytes; what it hears it measures with the standard library's `wave`,
+and writes down the words of its answer. It tells tokens, or with `Reports.ALWAYS` how long it listened.
+
+Sources: https://platform.openai.com/docs/api-reference/audio/createSpeech, /audio/createTranscription,
+/audio/transcript-text-done-event
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import wave
+from collections.abc import Iterator
+
+from inferworks.http.exchange import Exchange
+from inferworks.testing.upstreams.forms import FILES, read_form
+from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, Written, read_json
+
+HEARD_TOKENS = 14
+"""What a recording costs, however long."""
+_SOUNDS = {"mp3": b"audio/mpeg", "wav": b"audio/wav", "pcm": b"audio/pcm", "opus": b"audio/opus"}
+
+
+def recording(length_ms: int, *, samples_per_s: int = 8000) -> bytes:
+    """A WAV of silence."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(samples_per_s)
+        sound.writeframes(bytes(2 * samples_per_s * length_ms // 1000))
+    return file.getvalue()
+
+
+def _read_speech(exchange: Exchange) -> Body | None:
+    request = read_json(exchange)
+    return request and {**request, "stream": request.get("stream_format") == "sse"}
+
+
+def _speech(answer: Answer, request: Body) -> Written:
+    kind = _SOUNDS.get(request.get("response_format") or "mp3", b"application/octet-stream")
+    return Written(kind, tuple(word.encode() for word in answer.words))
+
+
+def _speech_events(answer: Answer, _request: Body) -> Iterator[Body]:
+    for word in answer.words:
+        yield {"type": "speech.audio.delta", "audio": base64.b64encode(word.encode()).decode()}
+    done: Body = {"type": "speech.audio.done"}
+    if answer.reports is not Reports.NEVER:
+        spoken = len(answer.words)
+        read = answer.prompt_tokens
+        total = read + spoken
+        done["usage"] = {"input_tokens": read, "output_tokens": spoken, "total_tokens": total}
+    yield done
+
+
+def _transcription(answer: Answer, request: Body) -> Body:
+    text = "".join(answer.words)
+    if request.get("response_format") == "verbose_json":
+        return {
+            "task": "transcribe", "language": "english", "text": text, "segments": [],
+            "duration": round(_heard_s(request), 2), **_usage(answer, request),
+        }  # fmt: skip
+    return {"text": text, **_usage(answer, request)}
+
+
+def _transcribed_text(answer: Answer, request: Body) -> Written | None:
+    text = "".join(answer.words)
+    kind = b"text/plain; charset=utf-8"
+    match request.get("response_format", "json"):
+        case "text":
+            return Written(kind, (text.encode() + b"\n",))
+        case "srt":
+            lines = f"1\n00:00:00,000 --> 00:00:01,000\n{text}\n\n"
+            return Written(kind, (lines.encode(),))
+    return None
+
+
+def _transcription_events(answer: Answer, request: Body) -> Iterator[Body]:
+    for word in answer.words:
+        yield {"type": "transcript.text.delta", "delta": word}
+    text = "".join(answer.words)
+    yield {"type": "transcript.text.done", "text": text, **_usage(answer, request)}
+
+
+def _usage(answer: Answer, request: Body) -> Body:
+    if answer.reports is Reports.NEVER:
+        return {}
+    if answer.reports is Reports.ALWAYS:
+        return {"usage": {"type": "duration", "seconds": _heard_s(request)}}
+    written = len(answer.words)
+    details = {"text_tokens": 0, "audio_tokens": HEARD_TOKENS}
+    usage = {
+        "type": "tokens",
+        "input_tokens": HEARD_TOKENS,
+        "input_token_details": details,
+        "output_tokens": written,
+        "total_tokens": HEARD_TOKENS + written,
+    }
+    return {"usage": usage}
+
+
+def _heard_s(request: Body) -> float:
+    ((_, heard),) = request[FILES]
+    with wave.open(io.BytesIO(heard)) as sound:
+        return float(sound.getnframes() / sound.getframerate())
+
+
+def _no_json(_answer: Answer, _request: Body) -> Body:
+    raise AssertionError("speech is no JSON")
+
+
+SPEECH = Wire(_no_json, _speech_events, named=True, written=_speech, read=_read_speech)
+TRANSCRIPTIONS = Wire(
+    _transcription, _transcription_events, named=True, written=_transcribed_text, read=read_form
+)

@@ -1,0 +1,85 @@
+"""OpenAI's images as a fake upstream makes them: all of them the same one, of one pixel.
+
+Sources: https://platform.openai.com/docs/api-reference/images/object, /images-streaming
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+from inferworks.testing.upstreams.forms import FILES, read_form
+from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, read_json
+
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+"""A PNG."""
+SEEN_TOKENS = 7
+"""What a picture costs that was sent in."""
+DRAWN_TOKENS = 11
+"""What a picture costs that was made."""
+
+
+def _whole(answer: Answer, request: Body) -> Body:
+    images = [{"b64_json": _encoded()}] * (request.get("n") or 1)
+    body: Body = {
+        "created": 1713833628,
+        "data": images,
+        "background": "opaque",
+        "output_format": "png",
+        "quality": request.get("quality", "low"),
+        "size": request.get("size", "1024x1024"),
+    }
+    if answer.reports is not Reports.NEVER:
+        usage = _usage(answer, request, len(images))
+        drawn = usage["output_tokens"]
+        usage["output_tokens_details"] = {"image_tokens": drawn, "text_tokens": 0}
+        body["usage"] = usage
+    return body
+
+
+def _events(kind: str, answer: Answer, request: Body) -> Iterator[Body]:
+    partial = int(request.get("partial_images") or 0)
+    common = {
+        "b64_json": _encoded(),
+        "created_at": 1713833628,
+        "size": request.get("size", "1024x1024"),
+        "quality": "low",
+        "background": "opaque",
+        "output_format": "png",
+    }
+    for number in range(partial):
+        yield {"type": f"{kind}.partial_image", **common, "partial_image_index": number}
+    for _ in range(request.get("n") or 1):
+        done: Body = {"type": f"{kind}.completed", **common}
+        if answer.reports is not Reports.NEVER:
+            done["usage"] = _usage(answer, request, 1)
+        yield done
+
+
+def _generation_events(answer: Answer, request: Body) -> Iterator[Body]:
+    return _events("image_generation", answer, request)
+
+
+def _edit_events(answer: Answer, request: Body) -> Iterator[Body]:
+    return _events("image_edit", answer, request)
+
+
+def _usage(answer: Answer, request: Body, made: int) -> Body:
+    seen = SEEN_TOKENS * len(request.get(FILES, ()))
+    text, drawn = answer.prompt_tokens, DRAWN_TOKENS * made
+    return {
+        "input_tokens": text + seen,
+        "input_tokens_details": {"text_tokens": text, "image_tokens": seen},
+        "output_tokens": drawn,
+        "total_tokens": text + seen + drawn,
+    }
+
+
+def _encoded() -> str:
+    return base64.b64encode(PICTURE).decode()
+
+
+IMAGES = Wire(_whole, _generation_events, named=True, read=read_json)
+IMAGE_EDITS = Wire(_whole, _edit_events, named=True, read=read_form)
