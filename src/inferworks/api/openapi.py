@@ -24,6 +24,7 @@ from inferworks.api.events import Event
 from inferworks.api.wire.anthropic_errors import AnthropicError
 from inferworks.api.wire.base import Form
 from inferworks.api.wire.openai_errors import OpenAIError
+from inferworks.api.wire.stability import StabilityError
 from inferworks.cloud.operation import Dialect, Operation
 from inferworks.http.server import Exchange
 from inferworks.purpose import Purpose
@@ -36,7 +37,10 @@ _OPEN: Final = frozenset({"/health", PATH})
 """Paths that need no key."""
 _BODIES: Final[Mapping[str, Any]] = {"/v1/usage/events": Event | list[Event]}
 """What is sent to a path that is no form's."""
-_ERRORS: Final[Mapping[Dialect, type[msgspec.Struct]]] = {Dialect.ANTHROPIC: AnthropicError}
+_ERRORS: Final[Mapping[Dialect, type[msgspec.Struct]]] = {
+    Dialect.ANTHROPIC: AnthropicError,
+    Dialect.STABILITY: StabilityError,
+}
 """How a dialect writes its errors, where it is not as OpenAI does."""
 _MEDIA: Final[Mapping[Operation, str]] = {
     Operation.SPEECH: "audio/*",

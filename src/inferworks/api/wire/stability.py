@@ -44,10 +44,18 @@ def _decoder(model: str) -> Callable[[bytes, bytes], Asked]:
     return decode
 
 
+class StabilityError(msgspec.Struct, frozen=True):
+    """A refusal. The `id` is that of a request at Stability, and of ours there is none there."""
+
+    id: str
+    name: str
+    errors: list[str]
+
+
 def error_body(error: CallError) -> bytes:
     """Stability's error body; its `name` is the status in words."""
     name = HTTPStatus(error.status).name.lower()
-    return msgspec.json.encode({"id": "", "name": name, "errors": [error.message]})
+    return msgspec.json.encode(StabilityError("", name, [error.message]))
 
 
 STABILITY_ERRORS = ErrorStyle(error_body, error_body)
