@@ -41,6 +41,15 @@ class Gateway(Section, frozen=True):
     max_calls: Annotated[
         int, Meta(ge=1, le=100_000, description="Calls served at once; more are refused with 429.")
     ] = 512
+    max_calls_per_key: Annotated[
+        int, Meta(ge=0, description="Calls of one key served at once; 0 for no limit of its own.")
+    ] = 0
+    max_header_bytes: Annotated[
+        int, Meta(ge=1024, le=1 << 20, description="Largest head of a request accepted.")
+    ] = 64 * 1024
+    max_connections: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Clients connected at once; more are refused.")
+    ] = 10_000
     request_timeout_s: Annotated[
         float, Meta(gt=0, description="Time a client has to send its whole request.")
     ] = 30.0

@@ -301,6 +301,26 @@ def test_too_many_calls_at_once(run: Run) -> None:
     run(main())
 
 
+def test_too_many_calls_of_one_key(run: Run) -> None:
+    """A key over its own limit gets 429 while another is served; its place comes back when a call ends."""
+
+    async def main() -> None:
+        provider = StubProvider([Script(token_s=0.1)])
+        async with open_door(provider, calls_per_key=2) as house:
+            _, other = house.new_key()
+            running = [asyncio.ensure_future(house.chat(GOOD)) for _ in range(2)]
+            while len(provider.calls) < 2:
+                await asyncio.sleep(0.005)
+            refused = await house.chat(GOOD)
+            assert (refused.status, error_of(refused)["code"]) == (429, "too_many_calls")
+            assert "of this key" in error_of(refused)["message"]
+            assert (await house.chat(GOOD, secret=other)).status == 200
+            assert [(await call).status for call in running] == [200, 200]
+            assert (await house.chat(GOOD)).status == 200
+
+    run(main())
+
+
 def test_a_body_over_the_limit(run: Run) -> None:
     """A body that is too large gets 413 with OpenAI's error body, however its length is told."""
 

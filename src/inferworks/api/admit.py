@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 
 from inferworks.errors import CallError
+from inferworks.ids import KeyId
 
 
 class Gate:
-    """Lets at most `limit` calls run at once and turns the others away, so a storm cannot pile up."""
+    """Lets at most `limit` calls run at once and turns the others away, so a storm cannot pile up.
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    Of one key at most `per_key` run, so that no customer's storm takes every place; 0 for no such limit.
+    """
+
+    def __init__(self, limit: int, per_key: int = 0) -> None:
         self.running = 0
+        self._limit = limit
+        self._per_key = per_key or limit
+        self._of_key: dict[KeyId, int] = {}
 
-    def admit(self) -> AbstractContextManager[None]:
-        """A place for one call, to be held with `with`; CallError 429 when there is none."""
+    def admit(self, key: KeyId) -> AbstractContextManager[None]:
+        """A place for one call of `key`, to be held with `with`; CallError 429 when there is none."""
         if self.running >= self._limit:
-            raise CallError(
-                429,
-                f"More than {self._limit} calls are running; try again later.",
-                kind="rate_limit_error",
-                code="too_many_calls",
+            raise _full(f"More than {self._limit} calls are running; try again later.")
+        if self._of_key.get(key, 0) >= self._per_key:
+            raise _full(
+                f"More than {self._per_key} calls of this key are running; try again later."
             )
-        return self._place()
+        return _Place(self, key)
 
-    @contextmanager
-    def _place(self) -> Iterator[None]:
+    def enter(self, key: KeyId) -> None:
+        """A call of `key` begins."""
         self.running += 1
-        try:
-            yield
-        finally:
-            self.running -= 1
+        self._of_key[key] = self._of_key.get(key, 0) + 1
+
+    def leave(self, key: KeyId) -> None:
+        """A call of `key` is over."""
+        self.running -= 1
+        left = self._of_key[key] - 1
+        if left:
+            self._of_key[key] = left
+        else:
+            del self._of_key[key]
+
+
+class _Place(AbstractContextManager[None]):
+    """The place of one call. A class and not a generator, which would take longer on every call."""
+
+    __slots__ = ("_gate", "_key")
+
+    def __init__(self, gate: Gate, key: KeyId) -> None:
+        self._gate = gate
+        self._key = key
+
+    def __enter__(self) -> None:
+        self._gate.enter(self._key)
+
+    def __exit__(self, *_: object) -> None:
+        self._gate.leave(self._key)
+
+
+def _full(message: str) -> CallError:
+    return CallError(429, message, kind="rate_limit_error", code="too_many_calls")

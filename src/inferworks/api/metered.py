@@ -55,7 +55,7 @@ def metered(form: Form) -> Endpoint:
             opened = msgspec.structs.replace(opened, purpose=purpose_of(exchange.headers, key))
             call = _call(form, opened, asked, exchange)
             offers = _offers(door, call)
-            place = door.gate.admit()
+            place = door.gate.admit(key.id)
         except CallError as error:
             await door.meter.refuse(opened, error.status, error.code)
             raise

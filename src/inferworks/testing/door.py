@@ -202,6 +202,7 @@ async def open_door(
     origin: Origin | None = None,
     store: MemoryStore | None = None,
     calls_at_once: int = 1000,
+    calls_per_key: int = 0,
     limits: Limits | None = None,
     policy: RoutePolicy | None = None,
 ) -> AsyncIterator[House]:
@@ -219,7 +220,7 @@ async def open_door(
     calls = CallMetrics(catalogue.models)
     door = Door(
         keyring=KeyRing(accounts),
-        gate=Gate(calls_at_once),
+        gate=Gate(calls_at_once, calls_per_key),
         meter=Meter(journal, clock, checkpoint_s=0.01, watch=calls.take),
         journal=journal,
         catalogue=catalogue,

@@ -105,7 +105,7 @@ async def open_platform(
         fleet = await house.enter_async_context(_fleet(config, folder, journal, clock))
         first_key = _first_key(accounts, clock)
         keyring = KeyRing(accounts)
-        gate = Gate(config.gateway.max_calls)
+        gate = Gate(config.gateway.max_calls, config.gateway.max_calls_per_key)
         meter = _meter(config, journal, clock, observing)
         health = Health(clock, plan.breaker)
 
@@ -275,6 +275,8 @@ def _meter(config: Config, journal: Journal, clock: Clock, observing: Observing)
 def _server(config: Config, service: Service) -> HttpServer:
     limits = Limits(
         body_bytes=config.gateway.max_body_bytes,
+        header_bytes=config.gateway.max_header_bytes,
+        connections=config.gateway.max_connections,
         request_timeout_s=config.gateway.request_timeout_s,
     )
     return HttpServer(service, limits=limits, refusal=refusal, on_error=_report)
