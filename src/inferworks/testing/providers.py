@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import msgspec
@@ -52,6 +52,8 @@ class Stage:
     """How many clients the upstream has seen leave before their answer was complete."""
     tells_along: bool = True
     """Whether its stream tells of tokens before its end; else what breaks off tells of none."""
+    call_of: Callable[..., Call] = field(default_factory=lambda: make_call)
+    """Makes what it is asked: a chat as `make_call` does, or of another operation what is not streamed."""
 
 
 Staging = Callable[[Script], AbstractAsyncContextManager[Stage]]
@@ -185,10 +187,10 @@ async def check_refusal(stage: Staging) -> None:
     """A refusal is a reply with its status and one last chunk, and tells of no tokens."""
     for status, stream in product((400, 401, 404, 429, 500, 503), (True, False)):
         async with _alone(), stage(Script(status=status)) as on:
-            async with on.provider.send(on.offer, make_call(stream=stream)) as reply:
+            async with on.provider.send(on.offer, on.call_of(stream=stream)) as reply:
                 assert (reply.status, reply.first.last) == (status, True)
                 assert reply.first.told is None
-                assert b'"error"' in reply.first.data
+                assert b'"error' in reply.first.data
                 assert [chunk async for chunk in reply.rest] == []
             assert on.left_early() == 0
 
@@ -197,7 +199,7 @@ async def check_unreachable(stage: Staging) -> None:
     """An upstream that cannot be reached did no work."""
     async with _alone(), stage(Script(unreachable=True)) as on:
         with pytest.raises(UpstreamError) as caught:
-            await _enter(on, make_call())
+            await _enter(on, on.call_of(stream=True))
         assert not caught.value.sent
 
 
@@ -206,7 +208,7 @@ async def check_breaks_before_the_first(stage: Staging) -> None:
     for stream in (True, False):
         async with _alone(), stage(Script(breaks_after=0)) as on:
             with pytest.raises(UpstreamError) as caught:
-                await _enter(on, make_call(stream=stream))
+                await _enter(on, on.call_of(stream=stream))
             assert caught.value.sent
 
 
@@ -227,7 +229,7 @@ async def check_leaving_amid(stage: Staging) -> None:
     for error in (None, RuntimeError("we failed"), asyncio.CancelledError()):
         async with _alone(), stage(Script(words=("a",) * 50, token_s=0.01)) as on:
             with suppress(*() if error is None else (type(error),)):
-                async with on.provider.send(on.offer, make_call()) as reply:
+                async with on.provider.send(on.offer, on.call_of()) as reply:
                     assert not reply.first.last
                     if error is not None:
                         raise error
@@ -238,7 +240,7 @@ async def check_cancelled_while_waiting(stage: Staging) -> None:
     """A call cancelled before its answer has begun tells the upstream to stop."""
     for stream in (True, False):
         async with _alone(), stage(Script(token_s=_FOREVER_S)) as on:
-            entering = asyncio.ensure_future(_enter(on, make_call(stream=stream)))
+            entering = asyncio.ensure_future(_enter(on, on.call_of(stream=stream)))
             await asyncio.sleep(0.05)
             assert not entering.done(), "entering waits for the first chunk"
             entering.cancel()
@@ -259,6 +261,15 @@ CHECKS: tuple[Callable[[Staging], Awaitable[None]], ...] = (
     check_cancelled_while_waiting,
 )
 """The contract, one promise each; `check_provider` runs them all."""
+
+
+EVERYWHERE = (
+    check_refusal,
+    check_unreachable,
+    check_breaks_before_the_first,
+    check_cancelled_while_waiting,
+)
+"""The part of the contract that has nothing to do with chats: every operation keeps it."""
 
 
 async def _enter(on: Stage, call: Call) -> None:
