@@ -75,8 +75,14 @@ class SigningCredential:
 def chain_credential(
     region: str, profile: str = "", *, clock: Clock | None = None
 ) -> SigningCredential:
-    """The keys that Amazon's tools would use here, of `profile` if one is named."""
+    """The keys that Amazon's tools would use here, of `profile` if one is named.
+
+    ConfigError when there is no such profile.
+    """
     session = library("botocore.session", "aws").Session(profile=profile or None)
+    if profile and profile not in session.available_profiles:
+        known = ", ".join(session.available_profiles) or "none"
+        raise ConfigError(f"there is no AWS profile {profile}; there are: {known}")
     clock = clock or SystemClock()
     what = f"the AWS credentials of profile {profile}" if profile else "AWS credentials"
     keys = Renewed(
