@@ -1,13 +1,14 @@
 """A real gateway, in a process of its own, before upstreams of both dialects that do what they are asked.
 
-The gateway is `inferworks up`, as anybody starts it, with one upstream for each way through it:
+The gateway is `inferworks up`, as anybody starts it, with one model for each way through it:
 
-    native       OpenAI's dialect with everything: nothing is translated
-    chats        an upstream that has chats only: responses and completions are translated
-    claude       Anthropic's dialect: chats are translated, responses by way of chats
-    ranker       embeddings and rankings
+    native     OpenAI's dialect with everything: nothing is translated
+    chats      an upstream that has chats only: responses and completions are translated
+    claude     Anthropic's dialect: chats are translated, responses by way of chats
+    ranker     rankings
 
-All of them are servers of this process, in a thread.
+They call tools and answer in the form that is asked for. Each has a `simple-` sister that says the same to
+everything, even to what makes no sense. All upstreams are servers of this process, in a thread.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import inspect
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -27,38 +27,25 @@ from inferworks.testing.platform import real_platform
 from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
 
-CONFIGURATION = """
-[engine]
-replicas = 0
-
+PROVIDERS = {"native": "openai", "chats": "deepseek", "claude": "anthropic", "ranker": "jina"}
+"""Model -> the row of the catalogue that its upstream is reached by."""
+UPSTREAM = """
 [[upstream]]
-name = "everything"
-provider = "openai"
-url = "{openai}"
+name = "{model}"
+provider = "{provider}"
+url = "{url}"
 key = "file:key"
-models = [{{ name = "native", upstream = "vendor/native" }}, "omni-moderation-latest"]
-
-[[upstream]]
-name = "chats-only"
-provider = "deepseek"
-url = "{openai}"
-key = "file:key"
-models = ["chats"]
-
-[[upstream]]
-name = "messages-only"
-provider = "anthropic"
-url = "{anthropic}"
-key = "file:key"
-models = ["claude"]
-
-[[upstream]]
-name = "rankings"
-provider = "jina"
-url = "{openai}"
-key = "file:key"
-models = ["ranker"]
+models = [{{ name = "{model}", upstream = "vendor/{model}" }}]
 """
+MODERATOR = """
+[[upstream]]
+name = "moderator"
+provider = "openai"
+url = "{url}"
+key = "file:key"
+models = ["omni-moderation-latest"]
+"""
+HEAD = "[engine]\nreplicas = 0\n"
 
 
 class Gateway(msgspec.Struct, frozen=True):
@@ -97,7 +84,7 @@ def _loop(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def upstreams() -> Iterator[dict[str, str]]:
-    """The addresses of the upstreams, by dialect."""
+    """The addresses of the upstreams, by model."""
     ready: dict[str, str] = {}
     started = threading.Event()
     loop = uvloop.new_event_loop()
@@ -105,11 +92,14 @@ def upstreams() -> Iterator[dict[str, str]]:
 
     async def serve() -> None:
         async with AsyncExitStack() as stack:
-            able = Answer(is_able=True, cached_tokens=3, reasoning_tokens=1)
-            openai = await stack.enter_async_context(open_upstream(able))
-            claude = MessageAnswer(is_able=True, cache_read=2, thinking_tokens=1)
-            anthropic = await stack.enter_async_context(open_anthropic(claude))
-            ready.update(openai=str(openai.origin.url), anthropic=str(anthropic.origin.url))
+            for prefix, is_able in (("", True), ("simple-", False)):
+                answer = Answer(is_able=is_able, cached_tokens=3, reasoning_tokens=1)
+                openai = await stack.enter_async_context(open_upstream(answer))
+                message = MessageAnswer(is_able=is_able, cache_read=2, thinking_tokens=1)
+                anthropic = await stack.enter_async_context(open_anthropic(message))
+                for model, provider in PROVIDERS.items():
+                    upstream = anthropic if provider == "anthropic" else openai
+                    ready[prefix + model] = str(upstream.origin.url)
             started.set()
             await stop.wait()
 
@@ -124,6 +114,15 @@ def upstreams() -> Iterator[dict[str, str]]:
         loop.close()
 
 
+def configuration(upstreams: dict[str, str]) -> str:
+    """An `inferworks.toml` with all of them; OpenAI's also judges for clients that name no model."""
+    tables = [
+        UPSTREAM.format(model=model, provider=PROVIDERS[model.removeprefix("simple-")], url=url)
+        for model, url in upstreams.items()
+    ]
+    return "".join([HEAD, *tables, MODERATOR.format(url=upstreams["native"])])
+
+
 @pytest.fixture(scope="session")
 def gateway(
     upstreams: dict[str, str], tmp_path_factory: pytest.TempPathFactory
@@ -133,8 +132,8 @@ def gateway(
     (folder / "key").write_text("sk-upstream")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        (folder / "inferworks.toml").write_text(CONFIGURATION.format(**upstreams))
-        with real_platform(Path(folder / "data")) as platform:
+        (folder / "inferworks.toml").write_text(configuration(upstreams))
+        with real_platform(folder / "data") as platform:
             key = platform.key()
             yield Gateway(str(platform.start().url), key)
             log = platform.log()

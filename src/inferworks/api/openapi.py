@@ -48,7 +48,6 @@ _MEDIA: Final[Mapping[Operation, str]] = {
     Operation.STABLE_IMAGE: "*/*",
 }
 """What answers are, where they are not always JSON."""
-_FORM_DATA: Final = "multipart/form-data"
 _SECURITY: Final[list[Json]] = [{"bearer": []}, {"x-api-key": []}]
 _SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -110,7 +109,7 @@ class _Schemas:
     """The schemas of everything that is sent, and of our errors."""
 
     def __init__(self, forms: Mapping[str, Form]) -> None:
-        types = {form.request for form in forms.values() if form.request is not None}
+        types = {kind for form in forms.values() for kind in _kinds(form).values()}
         wanted = [*sorted(types, key=lambda kind: kind.__qualname__), OpenAIError]
         wanted += [*_ERRORS.values(), *_BODIES.values()]
         made, self.components = msgspec.json.schema_components(wanted, ref_template=_REFS)
@@ -165,15 +164,19 @@ def _forwarded(form: Form) -> Iterator[Json]:
 
 
 def _sent(form: Form, schemas: _Schemas) -> Json:
-    if form.request is None:
-        return {_FORM_DATA: {"schema": {"type": "object"}}}
-    return {"application/json": {"schema": schemas.of(form.request)}}
+    return {media: {"schema": schemas.of(kind)} for media, kind in _kinds(form).items()}
+
+
+def _kinds(form: Form) -> Mapping[str, type[msgspec.Struct]]:
+    """Media type -> what a body of it is checked against."""
+    kinds = {"application/json": form.request, "multipart/form-data": form.fields}
+    return {media: kind for media, kind in kinds.items() if kind is not None}
 
 
 def _answered(form: Form) -> Json:
     media = _MEDIA.get(form.operation, "application/json")
     content: Json = {media: {"schema": {"type": "object"}} if media == "application/json" else {}}
-    if form.request is not None and "stream" in form.request.__struct_fields__:
+    if any("stream" in kind.__struct_fields__ for kind in _kinds(form).values()):
         content["text/event-stream"] = {"schema": {"type": "string"}}
     return content
 

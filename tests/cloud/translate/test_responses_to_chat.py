@@ -50,6 +50,8 @@ def call_of(**change: Any) -> Call:
         ),
         ({"input": [{"role": "user", "content": [{"type": "x"}]}]}, "input[0].content[0]"),
         ({"input": [{"role": "user", "content": [{"text": 1}]}]}, "input[0].content"),
+        ({"input": []}, "input"),
+        ({"input": None}, "input"),
     ],
 )
 def test_what_a_chat_cannot_do_is_refused(change: dict[str, Any], param: str) -> None:

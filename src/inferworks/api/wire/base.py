@@ -19,6 +19,8 @@ class Asked(msgspec.Struct, frozen=True):
     wants_usage: bool = False
     """The client asked to see the usage of a stream (where the dialect has it only on request)."""
     wants_running_usage: bool = False
+    wants_cost: bool = False
+    """The client asked for the cost in the answer's usage (OpenRouter's `usage: {"include": true}`)."""
     end_user: str = ""
     """Who it is for, in the caller's own words (OpenAI's `user`, Anthropic's `metadata.user_id`)."""
     session: str = ""
@@ -49,3 +51,5 @@ class Form:
     """The client's headers that are part of the dialect and go upstream; no other header does."""
     request: type[msgspec.Struct] | None = None
     """What a JSON body is checked against, for the OpenAPI document; None where it is no JSON."""
+    fields: type[msgspec.Struct] | None = None
+    """What a form with files is checked against, for that document too; None where it is no form."""

@@ -56,4 +56,6 @@ def decode_transcription(body: bytes, content_type: bytes) -> Asked:
 
 
 SPEECH = Form(Operation.SPEECH, decode_speech, OPENAI_ERRORS, request=SpeechRequest)
-TRANSCRIPTIONS = Form(Operation.TRANSCRIPTIONS, decode_transcription, OPENAI_ERRORS)
+TRANSCRIPTIONS = Form(
+    Operation.TRANSCRIPTIONS, decode_transcription, OPENAI_ERRORS, fields=TranscriptionFields
+)

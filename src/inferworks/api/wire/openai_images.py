@@ -69,4 +69,10 @@ def decode_image_edit(body: bytes, content_type: bytes) -> Asked:
 
 
 IMAGES = Form(Operation.IMAGES, decode_images, OPENAI_ERRORS, request=ImagesRequest)
-IMAGE_EDITS = Form(Operation.IMAGE_EDITS, decode_image_edit, OPENAI_ERRORS)
+IMAGE_EDITS = Form(
+    Operation.IMAGE_EDITS,
+    decode_image_edit,
+    OPENAI_ERRORS,
+    request=ImagesRequest,
+    fields=ImageEditFields,
+)

@@ -61,6 +61,12 @@ def error_body(error: CallError) -> bytes:
 STABILITY_ERRORS = ErrorStyle(error_body, error_body)
 
 STABLE_IMAGE_CORE, STABLE_IMAGE_ULTRA, STABLE_IMAGE_SD3 = (
-    Form(Operation.STABLE_IMAGE, _decoder(model), STABILITY_ERRORS, forwarded=_FORWARDED)
+    Form(
+        Operation.STABLE_IMAGE,
+        _decoder(model),
+        STABILITY_ERRORS,
+        forwarded=_FORWARDED,
+        fields=StableImageFields,
+    )
     for model in ("stable-image-core", "stable-image-ultra", "")
 )

@@ -79,6 +79,9 @@ def chat_request(body: bytes) -> bytes:
     text, reasoning = request.text or Text(), request.reasoning or Reasoning()
     fields = passed(body, _RULES)
     fields["messages"] = list(_messages(request))
+    if not fields["messages"]:
+        message = "Missing required parameter: 'input'."
+        raise CallError(400, message, code="missing_required_parameter", param="input")
     set_if(fields, "max_tokens", request.max_output_tokens)
     set_if(fields, "reasoning_effort", reasoning.effort)
     set_if(fields, "verbosity", text.verbosity)
