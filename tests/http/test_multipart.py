@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.http.multipart import Part, form_of, is_form, read_parts, text_fields, with_field
+from inferworks.http.multipart import (
+    Part,
+    form_of,
+    is_form,
+    read_parts,
+    text_fields,
+    with_field,
+    without_field,
+)
 
 TYPE = b"multipart/form-data; boundary=AaB03x"
 HEAD = b'Content-Disposition: form-data; name="model"'
@@ -84,6 +92,18 @@ def test_a_field_that_is_missing_is_added() -> None:
         "model": "sd3.5-large",
         "prompt": "a\r\ncat",
     }
+
+
+@given(st.dictionaries(NAMES, TEXTS, max_size=4), st.lists(st.integers(0, 5), max_size=2))
+def test_a_field_is_taken_out(fields: dict[str, str], places: list[int]) -> None:
+    """However often and wherever it stands, it is gone, and the form is what it was without it."""
+    others = [(name, text) for name, text in fields.items() if name != "model"]
+    without = form_of(others, b"inferworks-7MA4YWxk")
+    for place in places:
+        others.insert(place, ("model", "old"))
+    content_type = b"multipart/form-data; boundary=inferworks-7MA4YWxk"
+    body = form_of(others, b"inferworks-7MA4YWxk")
+    assert without_field(body, content_type, "model") == without
 
 
 @given(st.dictionaries(NAMES, TEXTS, min_size=1, max_size=4))

@@ -105,6 +105,17 @@ def with_field(body: bytes, content_type: bytes, name: str, value: str) -> bytes
     return _written(boundary_of(content_type), name, value) + body
 
 
+def without_field(body: bytes, content_type: bytes, name: str) -> bytes:
+    """The form `body` less its fields of that `name`; ValueError when it is no form."""
+    kept, at = [], 0
+    for part in read_parts(body, content_type):
+        end = part.end + 2  # its line break, after which the next boundary begins
+        if part.name != name:
+            kept.append(body[at:end])
+        at = end
+    return b"".join(kept) + body[at:]
+
+
 def form_of(fields: Collection[tuple[str, str]], boundary: bytes) -> bytes:
     """A form of `fields`, none of them a file. ValueError when `boundary` is within a value."""
     if any(boundary in value.encode() for _, value in fields):

@@ -8,15 +8,19 @@ from types import MappingProxyType
 from inferworks.catalog.providers import ProviderRow
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.credentials.key import KeyCredential, NoCredential
+from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.anthropic import anthropic_provider
 from inferworks.cloud.providers.base import Provider
+from inferworks.cloud.providers.bedrock import bedrock_provider
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passing import PassingProvider, Profile
+from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
+from inferworks.cloud.providers.stability import stability_provider
 from inferworks.cloud.readers.counting import Counting
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import ConfigError
 from inferworks.http.client import HttpClient
+from inferworks.wiring.clouds import azure_operations, cloud_credential, vertex_operations
 from inferworks.wiring.upstreams import Account
 
 Factory = Callable[[HttpClient, Account], Provider]
@@ -43,22 +47,63 @@ def translated(provider: Provider) -> Provider:
 
 
 def _openai(client: HttpClient, account: Account) -> Provider:
-    row = account.row
-    spoken = openai_operations(
-        running_usage=row.running_usage,
-        stream_usage=row.stream_usage,
-        counting=counting_of(row),
-    )
+    return _passing(client, account, _spoken(account))
+
+
+def _azure(client: HttpClient, account: Account) -> Provider:
+    return _passing(client, account, azure_operations(account, _spoken(account)))
+
+
+def _vertex(client: HttpClient, account: Account) -> Provider:
+    return _passing(client, account, vertex_operations(_spoken(account)))
+
+
+def _passing(
+    client: HttpClient, account: Account, spoken: Mapping[Operation, Spoken]
+) -> PassingProvider:
+    """What speaks to `account` in those of the operations `spoken` that its row names."""
     profile = Profile(
         account.name,
-        {operation: how for operation, how in spoken.items() if operation in row.operations},
+        {
+            operation: how
+            for operation, how in spoken.items()
+            if operation in account.row.operations
+        },
         between_bytes_s=account.timeouts.between_bytes_s,
     )
     return PassingProvider(client, profile, credential_of(account))
 
 
+def _spoken(account: Account) -> Mapping[Operation, Spoken]:
+    """OpenAI's operations, asked for and counted as the row of `account` says."""
+    row = account.row
+    return openai_operations(
+        running_usage=row.running_usage,
+        stream_usage=row.stream_usage,
+        counting=counting_of(row),
+    )
+
+
 def _anthropic(client: HttpClient, account: Account) -> Provider:
     return anthropic_provider(
+        client,
+        credential_of(account),
+        name=account.name,
+        between_bytes_s=account.timeouts.between_bytes_s,
+    )
+
+
+def _stability(client: HttpClient, account: Account) -> Provider:
+    return stability_provider(
+        client,
+        credential_of(account),
+        name=account.name,
+        between_bytes_s=account.timeouts.between_bytes_s,
+    )
+
+
+def _bedrock(client: HttpClient, account: Account) -> Provider:
+    return bedrock_provider(
         client,
         credential_of(account),
         name=account.name,
@@ -77,7 +122,10 @@ def counting_of(row: ProviderRow) -> Counting:
 
 
 def credential_of(account: Account) -> Credential:
-    """The key in the header that its row names."""
+    """The key in the header that its row names, or what proves it to a cloud."""
+    own = cloud_credential(account)
+    if own is not None:
+        return own
     if account.secret is None:
         return NoCredential()
     key = account.secret.reveal()
@@ -85,5 +133,14 @@ def credential_of(account: Account) -> Credential:
     return KeyCredential(header.encode(), key) if header else KeyCredential.bearer(key)
 
 
-DRIVERS: Mapping[str, Factory] = MappingProxyType({"openai": _openai, "anthropic": _anthropic})
+DRIVERS: Mapping[str, Factory] = MappingProxyType(
+    {
+        "openai": _openai,
+        "anthropic": _anthropic,
+        "azure": _azure,
+        "bedrock": _bedrock,
+        "stability": _stability,
+        "vertex": _vertex,
+    }
+)
 """Driver of a row -> what makes its provider."""

@@ -19,7 +19,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
 from inferworks.cloud.readers.stability import StableImageReader
 from inferworks.http.client import HttpClient
-from inferworks.http.multipart import with_field
+from inferworks.http.multipart import with_field, without_field
 
 _OWN_PATHS: Final = {"stable-image-core": "/core", "stable-image-ultra": "/ultra"}
 _BY_MODEL: Final = "/sd3"
@@ -56,8 +56,8 @@ def _place(call: Call, offer: Offer) -> str:
 
 
 def _write(call: Call, offer: Offer) -> bytes:
-    """The form as it came; it names another model only where the path does not."""
+    """The form as it came, but for a model that is named by the path alone or has another name here."""
     name = offer.upstream_model
-    if not name or name in _OWN_PATHS:
-        return call.body
-    return with_field(call.body, call.content_type, "model", name)
+    if (name or call.model) in _OWN_PATHS:
+        return without_field(call.body, call.content_type, "model")
+    return with_field(call.body, call.content_type, "model", name) if name else call.body

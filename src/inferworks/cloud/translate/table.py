@@ -6,6 +6,7 @@ from inferworks.cloud.translate.base import Translation
 from inferworks.cloud.translate.chat_to_converse import ChatToConverse
 from inferworks.cloud.translate.chat_to_messages import ChatToMessages
 from inferworks.cloud.translate.completions_to_chat import CompletionsToChat
+from inferworks.cloud.translate.images_to_stability import ImagesToStability
 from inferworks.cloud.translate.messages_to_chat import MessagesToChat
 from inferworks.cloud.translate.responses_to_chat import ResponsesToChat
 
@@ -15,5 +16,6 @@ TRANSLATIONS: tuple[Translation, ...] = (
     ResponsesToChat(),
     CompletionsToChat(),
     ChatToConverse(),
+    ImagesToStability(),
 )
 """In the order in which ways of the same length are preferred."""

@@ -1,0 +1,178 @@
+"""A client of OpenAI's images, served by Stability's `stable-image`: one picture from a text.
+
+Only what both can say: a prompt, the shape of the picture, its file format, and the fields that are
+Stability's own (`seed`, `negative_prompt`, `style_preset`), which pass. A `size` is its ratio, where that
+is one of Stability's; how many pixels there are is up to the model, as Stability knows no sizes. More than
+one picture, an address instead of the picture, a quality and a stream are refused.
+
+The picture comes in base64. That it was blurred by the filter is said beside it (`finish_reason`), as is
+its seed.
+
+Sources: https://platform.openai.com/docs/api-reference/images/create,
+https://platform.stability.ai/docs/api-reference#tag/Generate
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from math import gcd
+from typing import Final
+
+import msgspec
+
+from inferworks.cloud.call import Call
+from inferworks.cloud.operation import Operation
+from inferworks.cloud.translate.anthropic_terms import openai_error_type
+from inferworks.cloud.translate.fields import (
+    FieldRules,
+    cannot,
+    passed,
+    read_answer,
+    read_request,
+)
+from inferworks.errors import UpstreamError
+from inferworks.http.multipart import form_of
+
+_RATIOS: Final = frozenset({"16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21"})
+_SIZE: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
+_FORMATS: Final = frozenset({"png", "jpeg", "webp"})
+_RULES = FieldRules(
+    "Stability's API",
+    translated={"model", "prompt", "size", "output_format"},
+    dropped=("user", "safety_identifier"),
+    refused={
+        "n": (1,),
+        "response_format": ("b64_json",),
+        "quality": ("auto", "standard"),
+        "background": ("auto", "opaque"),
+        "moderation": ("auto",),
+        "output_compression": (100,),
+        "partial_images": (0,),
+        "stream": (False,),
+        "style": (),
+        "complexity": (),
+        "frame_count": (),
+        "frame_duration_ms": (),
+        "svg": (),
+    },
+)
+
+
+class _Request(msgspec.Struct):
+    prompt: str
+    size: str | None = None
+    output_format: str | None = None
+
+
+class _Picture(msgspec.Struct):
+    image: str
+    finish_reason: str = "SUCCESS"
+    seed: int | None = None
+
+
+class _Refusal(msgspec.Struct):
+    name: str | None = None
+    errors: list[str] = []
+
+
+_read_body = msgspec.json.Decoder(_Request).decode
+_read_picture = msgspec.json.Decoder(_Picture).decode
+_read_refusal = msgspec.json.Decoder(_Refusal).decode
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesToStability:
+    """`images.generations` by way of `stable-image`."""
+
+    @property
+    def source(self) -> Operation:
+        """What the caller asked for."""
+        return Operation.IMAGES
+
+    @property
+    def target(self) -> Operation:
+        """What the upstream is asked for."""
+        return Operation.STABLE_IMAGE
+
+    def ask(self, call: Call) -> Call:
+        """`call` as a form. CallError 400 for what Stability cannot do."""
+        request = read_request(call.body, _read_body)
+        fields = [(name, _text(name, value)) for name, value in passed(call.body, _RULES).items()]
+        fields += [("model", call.model), ("prompt", request.prompt)]
+        if request.size not in (None, "auto"):
+            fields.append(("aspect_ratio", _ratio(request.size)))
+        if request.output_format is not None:
+            fields.append(("output_format", _format(request.output_format)))
+        boundary = f"inferworks-{call.id}".encode()
+        return msgspec.structs.replace(
+            call,
+            operation=self.target,
+            body=form_of(fields, boundary),
+            content_type=b"multipart/form-data; boundary=" + boundary,
+            headers=((b"accept", b"application/json"),),
+        )
+
+    def answer(self, _call: Call, data: bytes) -> bytes:
+        """A picture in JSON as OpenAI's."""
+        picture = read_answer(data, _read_picture)
+        image = {
+            "b64_json": picture.image,
+            "finish_reason": picture.finish_reason,
+            "seed": picture.seed,
+        }
+        return msgspec.json.encode({"created": 0, "data": [image]})
+
+    def refusal(self, status: int, data: bytes) -> bytes:
+        """Stability's error body as OpenAI's; an unreadable one keeps its status alone."""
+        try:
+            told = _read_refusal(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            told = _Refusal()
+        error = {
+            "message": "; ".join(told.errors) or f"The upstream answered with status {status}.",
+            "type": openai_error_type(status),
+            "param": None,
+            "code": told.name,
+        }
+        return msgspec.json.encode({"error": error})
+
+    def stream(self, _call: Call) -> _NoStream:
+        """There are none: `ask` refuses them."""
+        return _NoStream()
+
+
+class _NoStream:
+    def event(self, _event: bytes) -> bytes:
+        """Nothing is streamed."""
+        raise UpstreamError("this kind of answer is not streamed", sent=True)
+
+
+def _ratio(size: str | None) -> str:
+    """The shape of `size` as Stability names it."""
+    found = _SIZE.fullmatch(size or "")
+    if found is not None:
+        width, height = int(found[1]), int(found[2])
+        shared = gcd(width, height)
+        if f"{width // shared}:{height // shared}" in _RATIOS:
+            return f"{width // shared}:{height // shared}"
+    known = ", ".join(sorted(_RATIOS))
+    raise cannot("size", f"must have one of the ratios {known}, or be auto", "size")
+
+
+def _format(name: str) -> str:
+    if name not in _FORMATS:
+        raise cannot(
+            "output_format", f"must be one of {', '.join(sorted(_FORMATS))}", "output_format"
+        )
+    return name
+
+
+def _text(name: str, value: msgspec.Raw) -> str:
+    """The JSON `value` of a field as the text of a form's."""
+    told = read_request(bytes(value), msgspec.json.decode)
+    if isinstance(told, str):
+        return told
+    if isinstance(told, dict | list):
+        raise cannot(name, "has a value that Stability's forms have no words for", name)
+    return msgspec.json.encode(told).decode()
