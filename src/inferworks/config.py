@@ -218,6 +218,38 @@ class Upstream(Section, frozen=True):
         str, Meta(description="`{resource}` of its address, on Azure its name.")
     ] = ""
     project: Annotated[str, Meta(description="`{project}` of its address.")] = ""
+    profile: Annotated[
+        str,
+        Meta(
+            description="The AWS profile whose keys sign for Bedrock; empty: the keys that Amazon's "
+            "tools would find."
+        ),
+    ] = ""
+    credentials: Annotated[
+        str,
+        Meta(
+            description="The key file of a Google service account; empty: application default "
+            "credentials."
+        ),
+    ] = ""
+    auth: Annotated[
+        Literal["", "entra"],
+        Meta(
+            description="How to prove who asks on Azure: `entra` for a token of Microsoft Entra ID; "
+            "empty: by key."
+        ),
+    ] = ""
+    tenant: Annotated[str, Meta(description="The Entra tenant of `client`.")] = ""
+    client: Annotated[
+        str,
+        Meta(
+            description="The application whose token is shown on Azure; empty: whatever this machine "
+            "is logged in as."
+        ),
+    ] = ""
+    client_secret: Annotated[
+        str, Meta(description="Where the secret of `client` is kept: a reference, as `key`.")
+    ] = ""
     chip: Annotated[str, Meta(description="What it runs on; empty: as its row says.")] = ""
     priority: Annotated[
         int, Meta(ge=0, description="Tried only after everything of a lower number has failed.")
@@ -324,6 +356,20 @@ class Breaker(Section, frozen=True):
     longest_cool_down_s: Annotated[float, Meta(gt=0, description="How long at most.")] = 60.0
 
 
+class Leave(Section, frozen=True):
+    """How much is read for clients that have left, where the upstream's `on_leave` is `drain`."""
+
+    drains: Annotated[
+        int, Meta(ge=0, description="Answers read to their end at once; more are estimated.")
+    ] = 64
+    drain_s: Annotated[
+        float, Meta(gt=0, description="Time for one of them, from when its client left.")
+    ] = 60.0
+    drain_bytes: Annotated[
+        int, Meta(ge=0, description="Size of one that is streamed, from when its client left.")
+    ] = 4 * 1024 * 1024
+
+
 class Config(Section, frozen=True):
     """Everything that can be configured."""
 
@@ -335,6 +381,7 @@ class Config(Section, frozen=True):
     observe: Observe = Observe()
     books: Books = Books()
     breaker: Breaker = Breaker()
+    leave: Leave = Leave()
     upstream: tuple[Upstream, ...] = ()
     model: tuple[Model, ...] = ()
 

@@ -41,6 +41,8 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     on_leave: OnLeave
     on_leave_source: str
     source: str
+    global_url: str = ""
+    api_version: str = ""
     header: str = ""
     key_variable: str = ""
     running_usage: bool = False

@@ -32,7 +32,7 @@ class Probed(msgspec.Struct, frozen=True):
 
 async def probe(account: Account, plan: Plan) -> Probed:
     """Ask `account` for its models, and compare them with those that `plan` wants of it."""
-    if account.row.driver not in _LISTING:
+    if account.row.driver not in _LISTING or account.row.api_version:
         return Probed(
             account.name, True, f"not asked: {account.row.driver} lists no models at /models"
         )

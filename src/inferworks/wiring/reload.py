@@ -38,9 +38,9 @@ class ConfigSource:
 
     def stamp(self, config: Config) -> tuple[object, ...]:
         """What changes whenever the file, or a secret or certificate file that it names, does."""
-        keys = (upstream.key for upstream in config.upstream)
+        keys = (key for u in config.upstream for key in (u.key, u.client_secret))
         files = [key.removeprefix("file:") for key in keys if key.startswith("file:")]
-        files += [upstream.ca_file for upstream in config.upstream if upstream.ca_file]
+        files += [f for u in config.upstream for f in (u.ca_file, u.credentials) if f]
         return tuple(_stamp(path) for path in (self.path, *(Path(f).expanduser() for f in files)))
 
 

@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from inferworks.catalog.providers import OPENAI_COMPATIBLE, ProviderRow
 from inferworks.config import Upstream
 from inferworks.errors import ConfigError
 from inferworks.http.client import Origin, Timeouts
 from inferworks.secrets import Secret, parse_reference, resolve
+from inferworks.wiring.identity import NO_IDENTITY, Identity, identity_of
 
 _PRIVATE_ENDINGS = (".local", ".internal", ".lan", ".home.arpa", ".localhost", ".svc")
 
@@ -34,6 +37,7 @@ class Account:
     region: str = ""
     resource: str = ""
     project: str = ""
+    identity: Identity = NO_IDENTITY
     authorities: str = field(default="", repr=False)
     """Whose certificates are trusted, in PEM; empty for the system's authorities."""
 
@@ -51,11 +55,12 @@ def account_of(
     Without an `environment` its key is not looked for.
     """
     try:
+        identity = identity_of(upstream, row, environment)
         return Account(
             name=upstream.name,
             row=row,
             origin=Origin.parse(_url(upstream, row)),
-            secret=None if environment is None else _secret(upstream, row, environment),
+            secret=None if identity.replaces_key else _secret(upstream, row, environment),
             timeouts=Timeouts(
                 connect_s=upstream.connect_s,
                 first_byte_s=upstream.first_byte_s,
@@ -64,6 +69,7 @@ def account_of(
             region=upstream.region,
             resource=upstream.resource,
             project=upstream.project,
+            identity=identity,
             authorities=_authorities(upstream.ca_file),
         )
     except ConfigError as error:
@@ -86,6 +92,8 @@ def _url(upstream: Upstream, row: ProviderRow) -> str:
         return upstream.url
     if not row.url:
         raise ConfigError("set url, or name a provider (inferworks providers list)")
+    if upstream.region == "global" and row.global_url:
+        row = msgspec.structs.replace(row, url=row.global_url)
     places = {name: getattr(upstream, name) for name in row.placeholders}
     missing = [name for name, value in places.items() if not value]
     if missing:
@@ -106,7 +114,12 @@ def _authorities(ca_file: str) -> str:
     return pem
 
 
-def _secret(upstream: Upstream, row: ProviderRow, environment: Mapping[str, str]) -> Secret | None:
+def _secret(
+    upstream: Upstream, row: ProviderRow, environment: Mapping[str, str] | None
+) -> Secret | None:
+    """The key of `upstream`; None where its provider needs none, or nobody looks."""
+    if environment is None:
+        return None
     if upstream.key:
         return resolve(parse_reference(upstream.key), environment)
     if upstream.key_variable:

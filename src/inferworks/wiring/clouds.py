@@ -1,0 +1,67 @@
+"""The drivers of Bedrock, Vertex and Azure, and how each proves who asks.
+
+A key that is configured goes before everything else, in the header that its row names. Without one the
+vendors' own libraries look where all their tools do; they are extras, and missed here in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from inferworks.cloud.credentials import aws, entra, google
+from inferworks.cloud.credentials.base import Credential
+from inferworks.cloud.operation import Operation
+from inferworks.cloud.providers.azure import deployed
+from inferworks.cloud.providers.passing import Spoken
+from inferworks.cloud.providers.vertex import vertex_messages
+from inferworks.errors import ConfigError
+from inferworks.wiring.identity import Identity
+from inferworks.wiring.upstreams import Account
+
+Operations = Mapping[Operation, Spoken]
+
+
+def cloud_credential(account: Account) -> Credential | None:
+    """What proves who asks where that is no key; None where it is one, or nothing.
+
+    ConfigError, naming the upstream, when its library or its file is not there.
+    """
+    identity = account.identity
+    try:
+        if identity.is_entra:
+            return _entra(identity)
+        if account.secret is not None:
+            return None
+        match account.row.auth:
+            case "aws":
+                return aws.chain_credential(account.region, identity.profile)
+            case "google":
+                return _google(identity)
+    except ConfigError as error:
+        raise ConfigError(f"upstream {account.name}: {error}") from None
+    return None
+
+
+def _google(identity: Identity) -> Credential:
+    if identity.credentials:
+        return google.file_credential(Path(identity.credentials).expanduser())
+    return google.default_credential()
+
+
+def _entra(identity: Identity) -> Credential:
+    if identity.client_secret is None:
+        return entra.default_credential()
+    secret = identity.client_secret.reveal()
+    return entra.client_credential(identity.tenant, identity.client, secret)
+
+
+def azure_operations(account: Account, spoken: Operations) -> Operations:
+    """OpenAI's operations as `spoken`, at Azure's addresses of the version that its row names, if any."""
+    version = account.row.api_version
+    return deployed(spoken, version) if version else spoken
+
+
+def vertex_operations(spoken: Operations) -> Operations:
+    """OpenAI's operations as `spoken`, and Anthropic's as Vertex wants them."""
+    return {**spoken, **vertex_messages()}
