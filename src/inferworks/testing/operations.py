@@ -9,7 +9,7 @@ What an answer to each has to tell stands beside it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ class Work:
         return _stage(self, script)
 
 
-def json_call(operation: Operation, *, stream: bool = False, **fields: object) -> Call:
+def json_call(operation: Operation, fields: Mapping[str, object], *, stream: bool = False) -> Call:
     """A call whose body is JSON."""
     body = {"model": A_MODEL, **({"stream": True} if stream else {}), **fields}
     return Call(
@@ -110,12 +110,12 @@ _HEARD = Tokens(HEARD_TOKENS, 2, input_audio=HEARD_TOKENS)
 
 WORKS: tuple[Work, ...] = (
     Work(
-        json_call(Operation.IMAGES, prompt="A cat.", n=2),
+        json_call(Operation.IMAGES, {"prompt": "A cat.", "n": 2}),
         Tokens(9, 2 * DRAWN_TOKENS, output_image=2 * DRAWN_TOKENS),
         Items(images=2),
     ),
     Work(
-        json_call(Operation.IMAGES, stream=True, prompt="A cat.", partial_images=1),
+        json_call(Operation.IMAGES, {"prompt": "A cat.", "partial_images": 1}, stream=True),
         Tokens(9, DRAWN_TOKENS, output_image=DRAWN_TOKENS),
         Items(images=1),
     ),
@@ -127,13 +127,13 @@ WORKS: tuple[Work, ...] = (
         Items(images=1),
     ),
     Work(
-        msgspec.structs.replace(json_call(Operation.SPEECH, input="Hi!"), stream=True),
+        msgspec.structs.replace(json_call(Operation.SPEECH, {"input": "Hi!"}), stream=True),
         Tokens(),
         Items(characters=3),
     ),
     Work(
         msgspec.structs.replace(
-            json_call(Operation.SPEECH, input="Hi!", stream_format="sse"), stream=True
+            json_call(Operation.SPEECH, {"input": "Hi!", "stream_format": "sse"}), stream=True
         ),
         Tokens(9, 2, output_audio=2),
         Items(characters=3),
