@@ -58,7 +58,7 @@ class CountingStore:
         self.commits = 0
         self.commit_s = 0.0
         self.open, self.reads, self.close = store.open, store.reads, store.close
-        self.opened, self.settle = store.opened, store.settle
+        self.opened, self.reached, self.settle = store.opened, store.reached, store.settle
 
     def write(self, records: Sequence[Record]) -> None:
         """Pass `records` on."""

@@ -22,8 +22,8 @@ from inferworks.meter.lake_journal import SealingJournal
 from inferworks.meter.openings import opening_files, read_openings
 from inferworks.meter.recover import recover
 from inferworks.meter.stores.sqlite import SqliteStore
-from inferworks.meter.usage import Opened, Outcome
-from inferworks.testing.facts import A_TIME_NS, make_opened, make_usage
+from inferworks.meter.usage import Checkpoint, Opened, Outcome
+from inferworks.testing.facts import A_TIME_NS, make_leg, make_opened, make_usage
 
 FOREVER = 2**63 - 1
 
@@ -105,9 +105,9 @@ def test_a_line_that_was_cut_off_is_no_record(path: Path) -> None:
     first = whole.index(b"\n") + 1
     for end in range(first, len(whole) - 1):
         file.write_bytes(whole[:end])
-        assert list(read_openings(path)) == ["a"]
+        assert list(read_openings(path).opened) == ["a"]
     file.write_bytes(b"\0" * (first - 1) + b"\n" + whole[first:])
-    assert list(read_openings(path)) == ["b"]
+    assert list(read_openings(path).opened) == ["b"]
 
 
 def test_a_file_that_has_grown_is_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +130,29 @@ def test_a_file_that_has_grown_is_replaced(path: Path, monkeypatch: pytest.Monke
     store.opened(make_opened(call_id="next"))
     assert still_open(store) == ["next"]
     store.close()
+
+
+def test_the_newest_checkpoint_is_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How far a stream has come outlives its process and any number of files, and goes with the call."""
+    monkeypatch.setattr(module, "_LARGE_BYTES", 1000)
+    store = opened_store(path)
+    call = make_opened(call_id="stream")
+    store.opened(call)
+    for at_ns in range(100):
+        reached = Checkpoint(call.call_id, at_ns, make_leg(), 10 * at_ns)
+        store.reached(reached)
+        assert store.settle()
+    assert sum(file_bytes(path)) < 4000
+    store.close()
+    after = opened_store(path)
+    with after.reads() as reads:
+        assert list(reads.opened_unclosed()) == [call]
+        assert reads.checkpoint(call.call_id) == reached
+    after.write([make_usage(call_id="stream")])
+    assert not after.settle()
+    with after.reads() as reads:
+        assert reads.checkpoint(call.call_id) is None
+    after.close()
 
 
 def test_a_usage_is_not_sealed_while_its_call_is_in_a_file(path: Path) -> None:
@@ -185,7 +208,7 @@ async def test_a_full_disk_opens_nothing(path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.undo()
     with pytest.raises(JournalError, match="No space left"):
         await journal.commit(make_usage(call_id="b"))
-    assert read_openings(path) == {}
+    assert not read_openings(path).opened
     with pytest.raises(JournalError, match="No space left"):
         journal.close()
 

@@ -16,8 +16,8 @@ A failed write is final. After an fsync has failed nobody knows what is on the d
 may report success for pages that are lost (the fsync trap of 2018). So the journal remembers the
 failure: whoever waits and whoever comes later gets a JournalError until the program is restarted.
 
-That a call was opened waits for nobody: `opened` hands it to the store in the event loop, where it is out
-of reach of our own death at once, and the writer has the store settle it within a second (decision 9).
+That a call is open waits for nobody: `opened` hands it to the store in the event loop, where it is out of
+reach of our own death at once, and the writer has the store settle it within a second (decision 9).
 
 A record that is itself at fault (RecordError: a second Usage of a call) fails alone: its group is
 written again one entry at a time, its owner is told, and if nobody waits for it, it is quarantined.
@@ -35,13 +35,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from inferworks.errors import JournalError, RecordError
 from inferworks.meter.record import Quarantined, Record
 from inferworks.meter.stores.base import JournalReads, JournalStore
-from inferworks.meter.usage import Opened
+from inferworks.meter.usage import Checkpoint, Opened
 
+Kept = TypeVar("Kept", Opened, Checkpoint)
 _Waiter: TypeAlias = asyncio.Future[None]
 _Entry: TypeAlias = tuple[Sequence[Record], _Waiter | None]
 """Records that stand or fall together, and who waits for them."""
@@ -63,8 +64,8 @@ class Journal:
     """Takes records from the event loop and makes them durable in the order they came.
 
     Call `start` before and `close` after everything else. `commit`, `commit_all` and `durable` need a
-    running event loop; `append` and `opened` may be called from any thread, and while a task is being
-    cancelled.
+    running event loop; `append`, `opened` and `reached` may be called from any thread, and while a task
+    is being cancelled.
     """
 
     def __init__(
@@ -117,14 +118,11 @@ class Journal:
 
         RecordError when this record is refused, JournalError when the journal has failed.
         """
-        if self._failure is not None:
-            raise _again(self._failure)
-        try:
-            self._store.opened(opened)
-        except JournalError as error:
-            raise _again(self._failed(error)) from error
-        if self._is_settled:
-            self._unsettle()
+        self._keep(self._store.opened, opened)
+
+    def reached(self, checkpoint: Checkpoint) -> None:
+        """Put on record how far an open call has come, as `opened` does and with its errors."""
+        self._keep(self._store.reached, checkpoint)
 
     def append(self, record: Record) -> None:
         """Queue `record` without waiting for it. JournalError when the journal has failed.
@@ -217,6 +215,17 @@ class Journal:
         if self._committed is not None:
             self._committed(len(records), time.perf_counter_ns() - began_ns)
         return None
+
+    def _keep(self, keep: Callable[[Kept], None], record: Kept) -> None:
+        """Have the store keep `record` at once, and settle it soon."""
+        if self._failure is not None:
+            raise _again(self._failure)
+        try:
+            keep(record)
+        except JournalError as error:
+            raise _again(self._failed(error)) from error
+        if self._is_settled:
+            self._unsettle()
 
     def _unsettle(self) -> None:
         """Have the writer settle the store soon."""

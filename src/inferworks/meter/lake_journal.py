@@ -172,7 +172,11 @@ class SealingJournal:
 
     def _limits(self, before_ns: int) -> dict[str, int | str]:
         """What `_DUE` asks for. A call whose usage is here never gets into an opening file any more."""
-        held = [c.call_id for c in read_openings(self._path).values() if c.opened_ns < before_ns]
+        held = [
+            call.call_id
+            for call in read_openings(self._path).opened.values()
+            if call.opened_ns < before_ns
+        ]
         still_open = unclosed(self._database, self._path)
         return {
             "before": before_ns,

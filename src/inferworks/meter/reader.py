@@ -81,6 +81,7 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._checkpoints: Mapping[CallId, Checkpoint] | None = None
         try:
             self._database = _connect(path)
         except sqlite3.Error as error:
@@ -139,8 +140,11 @@ class JournalReader:
         return iter(unclosed(self._database, self._path))
 
     def checkpoint(self, call_id: CallId) -> Checkpoint | None:
-        """The newest checkpoint of a call."""
-        return next(self._select(CHECKPOINT, "WHERE call_id = :id", {"id": call_id}), None)
+        """The newest checkpoint of a call, as of when this reader was first asked for one."""
+        if self._checkpoints is None:
+            self._checkpoints = read_openings(self._path).checkpoints
+        row = next(self._select(CHECKPOINT, "WHERE call_id = :id", {"id": call_id}), None)
+        return self._checkpoints.get(call_id) or row
 
     def known_activities(
         self, activities: Iterable[Activity]
@@ -202,7 +206,7 @@ def unclosed(database: sqlite3.Connection, path: Path) -> list[Opened]:
 
     They are in the files beside it; those that an older version left open are rows.
     """
-    opened = read_openings(path)
+    opened = read_openings(path).opened
     rows = database.execute("SELECT * FROM opened")
     opened.update((call.call_id, call) for call in map(OPENED.from_row, rows))
     over = ended(database, list(opened))

@@ -193,7 +193,7 @@ class OpenCall:
             self._next_checkpoint_ns = now_ns + self._checkpoint_ns
             so_far = leg.ended(now_ns, Outcome.CRASHED, 0)  # what it will be if we die now
             checkpoint = Checkpoint(self.opened.call_id, now_ns, so_far, self._response_bytes)
-            self._journal.append(checkpoint)
+            self._journal.reached(checkpoint)
 
     def leg_ended(
         self,

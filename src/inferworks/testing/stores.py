@@ -143,9 +143,12 @@ def _check_what_is_open(store: JournalStore) -> None:
         raise AssertionError("a second opening must be refused with RecordError")
     with store.reads() as reads:
         assert list(reads.opened_unclosed()) == [opened], "a call without a usage is open"
+    reached = Checkpoint(opened.call_id, 1, make_leg(), 10)
+    store.reached(reached)
     store.settle()
     with store.reads() as reads:
         assert list(reads.opened_unclosed()) == [opened], "settling loses no open call"
+        assert reads.checkpoint(opened.call_id) == reached, "nor how far it has come"
     store.write([make_usage(call_id="open")])
     with store.reads() as reads:
         assert not list(reads.opened_unclosed()), "a call with a usage is closed"

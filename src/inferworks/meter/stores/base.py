@@ -40,8 +40,12 @@ class JournalStore(Protocol):
         """
         ...
 
+    def reached(self, checkpoint: Checkpoint) -> None:
+        """Keep how far an open call has come, in the same way and with the same errors."""
+        ...
+
     def settle(self) -> bool:
-        """Make safe what `opened` has kept; JournalError when the store has failed.
+        """Make safe what `opened` and `reached` have kept; JournalError when the store has failed.
 
         Called about a second after a call was opened, and again every second for as long as it is True.
         """

@@ -26,7 +26,7 @@ from inferworks.meter.openings import Openings
 from inferworks.meter.reader import JournalReader, check_version, ended
 from inferworks.meter.record import Record
 from inferworks.meter.tables import MIGRATIONS, SCHEMA, SCHEMA_VERSION, TABLES, Row
-from inferworks.meter.usage import Opened, Usage
+from inferworks.meter.usage import Checkpoint, Opened, Usage
 
 _LARGEST: Final = 64
 """Rows per statement at most."""
@@ -86,14 +86,22 @@ class SqliteStore:
         try:
             self._openings.append(opened)
         except OSError as error:
-            raise JournalError(f"cannot write beside {self._path}: {error}") from error
+            raise self._lost(error) from error
+
+    def reached(self, checkpoint: Checkpoint) -> None:
+        """Keep how far an open call has come; see `JournalStore.reached`."""
+        self._open_database()
+        try:
+            self._openings.reached(checkpoint)
+        except OSError as error:
+            raise self._lost(error) from error
 
     def settle(self) -> bool:
-        """Have the disk take which calls were opened; see `JournalStore.settle`."""
+        """Have the disk take which calls are open; see `JournalStore.settle`."""
         try:
             return self._openings.settle(self._are_ended)
         except (OSError, sqlite3.Error) as error:
-            raise JournalError(f"cannot write beside {self._path}: {error}") from error
+            raise self._lost(error) from error
 
     def reads(self) -> JournalReader:
         """A read-only view of the file."""
@@ -117,6 +125,9 @@ class SqliteStore:
         for record in records:
             if type(record) is Usage:
                 self._openings.ended(record.call_id)
+
+    def _lost(self, error: Exception) -> JournalError:
+        return JournalError(f"cannot write beside {self._path}: {error}")
 
     def _are_ended(self, calls: Sequence[CallId]) -> bool:
         return len(ended(self._open_database(), calls)) == len(calls)

@@ -47,6 +47,10 @@ class MemoryStore:
         """Keep that a call was opened; see `JournalStore.opened`."""
         self._keep([opened])
 
+    def reached(self, checkpoint: Checkpoint) -> None:
+        """Keep how far an open call has come; see `JournalStore.reached`."""
+        self._keep([checkpoint])
+
     def settle(self) -> bool:
         """Nothing here is ever safe."""
         return False
