@@ -5,7 +5,7 @@ from __future__ import annotations
 from inferworks.cloud.call import Call, Chunk, Told
 from inferworks.cloud.guess import prompt_tokens
 from inferworks.meter.tally import OpenCall
-from inferworks.meter.usage import NO_TOKENS, Confidence, Tokens
+from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Confidence, Tokens
 
 _NOTHING = Told(NO_TOKENS)
 
@@ -29,7 +29,7 @@ class StreamCount:
         elif not self._is_told:
             self._events += b"data:" in chunk.data[:64]  # comments are no tokens
             self.told = Told(self._guess())
-        if self.told.tokens.output:
+        if self.told.tokens.output or self.told.items is not NO_ITEMS:  # sound has no tokens
             self._tally.first_token()
         self._tally.progress(self.told.tokens, self.confidence(whole=False))
 
