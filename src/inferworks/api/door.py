@@ -9,6 +9,7 @@ from typing import Protocol
 from inferworks.accounts.keyring import KeyRing
 from inferworks.api.admit import Gate
 from inferworks.api.drain import Drains
+from inferworks.api.tariff import Tariffs
 from inferworks.clock import Clock
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
@@ -50,6 +51,10 @@ class Door:
     clock: Clock
     board: Board | None = None
     """The metrics, where any are kept."""
+    tariffs: Tariffs | None = None
+    """What calls cost their callers, where that is known."""
+    answer_headers: bool = True
+    """Whether answers say who served them, and what that took and cost."""
     drains: Drains = field(default_factory=Drains)
     """The answers that are read on though their clients have left."""
 

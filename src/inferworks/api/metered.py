@@ -25,10 +25,12 @@ from inferworks.api.auth import authenticate, purpose_of
 from inferworks.api.door import Door, Endpoint
 from inferworks.api.drain import Drain
 from inferworks.api.stream_count import StreamCount
+from inferworks.api.telling import INCLUDE, Telling, asks_for_cost
 from inferworks.api.wire.base import Asked, Form
 from inferworks.cloud.call import Call, Chunk, Reply, Told
 from inferworks.cloud.guess import whole_usage
 from inferworks.cloud.offer import Offer
+from inferworks.cloud.rewrite import read_fields, without_value
 from inferworks.cloud.serve import serve
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange
@@ -38,6 +40,7 @@ from inferworks.meter.usage import LONGEST_END_USER, NO_TOKENS, Confidence, Open
 
 _SEEN = Chunk(b"")
 """Stands for a chunk that was counted already."""
+_JSON = b"application/json"
 _BROKE_OFF = CallError(
     502, "The model's server broke off its answer.", kind="server_error", code="upstream_failed"
 )
@@ -50,7 +53,7 @@ def metered(form: Form) -> Endpoint:
         key = authenticate(exchange.headers, door.keyring)
         opened = _opened(form, exchange, door, key)
         try:
-            asked = form.decode(exchange.body, _content_type(exchange))
+            asked = form.decode(exchange.body, _content_type(form, exchange))
             opened = _named(opened, asked)
             opened = msgspec.structs.replace(opened, purpose=purpose_of(exchange.headers, key))
             call = _call(form, opened, asked, exchange)
@@ -61,7 +64,7 @@ def metered(form: Form) -> Endpoint:
             raise
         with place:
             async with door.meter.open(opened) as tally:
-                await _Serving(form, exchange, door, call, tally).run(offers)
+                await _Serving(form, exchange, door, call, tally, asked).run(offers)
 
     return endpoint
 
@@ -70,13 +73,20 @@ class _Serving:
     """One call that is open, on its way to its client."""
 
     def __init__(
-        self, form: Form, exchange: Exchange, door: Door, call: Call, tally: OpenCall
+        self,
+        form: Form,
+        exchange: Exchange,
+        door: Door,
+        call: Call,
+        tally: OpenCall,
+        asked: Asked,
     ) -> None:
         self._form = form
         self._exchange = exchange
         self._door = door
         self._call = call
         self._tally = tally
+        self._wants_cost = _wants_cost(asked, exchange)
         self._headers = [(b"x-inferworks-call-id", call.id.encode())]
         self._streamed: tuple[Reply, StreamCount] | None = None
         self._drain: Drain | None = None
@@ -107,6 +117,9 @@ class _Serving:
                 self._drain.end()
 
     async def _deliver(self, reply: Reply) -> None:
+        door = self._door
+        now_ns = door.clock.now_ns()
+        self._telling = Telling(self._tally, door.tariffs, now_ns, in_answer=self._wants_cost)
         if self._drain is not None:
             await self._read_on(reply, reply.first, StreamCount(self._call, self._tally))
         elif reply.status >= 400:
@@ -119,7 +132,9 @@ class _Serving:
     async def _deliver_refusal(self, reply: Reply) -> None:
         self._tally.leg_ended(Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED)
         await self._tally.close(Outcome.REFUSED, reply.status, "upstream_refused")
-        await self._respond(reply)
+        await self._exchange.respond(
+            reply.status, reply.first.data, reply.content_type, self._head(reply)
+        )
 
     async def _deliver_body(self, reply: Reply) -> None:
         tally = self._tally
@@ -127,24 +142,30 @@ class _Serving:
         told, confidence = whole_usage(self._call, reply.first, reply.content_type)
         self._leg_ended(Outcome.ANSWERED, reply, told, confidence)
         tally.first_byte()
-        tally.sent(len(reply.first.data))
+        data = self._telling.body(reply.first.data, told)
+        tally.sent(len(data))
         await tally.close(Outcome.ANSWERED, reply.status)
-        await self._respond(reply)
+        await self._exchange.respond(
+            reply.status, data, reply.content_type, self._head(reply, told)
+        )
 
     async def _deliver_stream(self, reply: Reply) -> None:
         exchange, tally = self._exchange, self._tally
         fields = [(b"content-type", reply.content_type), (b"cache-control", b"no-cache")]
-        await exchange.start(reply.status, [*fields, *self._headers, *reply.headers])
+        await exchange.start(reply.status, [*fields, *self._head(reply)])
         count = StreamCount(self._call, tally)
         self._streamed = reply, count
         try:
             chunk = reply.first
             while not chunk.last and self._drain is None:
                 count.see(chunk)
-                if chunk.data:
+                data = chunk.data
+                if data:
+                    if self._wants_cost:
+                        data = self._telling.chunk(data, count.told)
                     tally.first_byte()
-                    tally.sent(len(chunk.data))
-                    await exchange.send(chunk.data)
+                    tally.sent(len(data))
+                    await exchange.send(data)
                 chunk = await anext(reply.rest)
         except ClientGone:
             if not self._reads_on(_cancels_this()):
@@ -163,10 +184,11 @@ class _Serving:
             await self._read_on(reply, chunk, count)
             return
         count.see_last(chunk)
-        tally.sent(len(chunk.data))
+        data = self._telling.chunk(chunk.data, count.told)
+        tally.sent(len(data))
         self._leg_ended(Outcome.ANSWERED, reply, count.told, count.confidence(whole=True))
         await tally.close(Outcome.ANSWERED, reply.status)
-        await exchange.end(chunk.data)
+        await exchange.end(data)
 
     def _reads_on(self, cut: Callable[[], object]) -> bool:
         """The client has left: whether its answer is read to the end, for its usage."""
@@ -215,10 +237,12 @@ class _Serving:
             sure = count.confidence(whole=False)
             self._leg_ended(Outcome.CANCELLED, reply, count.told, sure)
 
-    async def _respond(self, reply: Reply) -> None:
-        """Send a whole answer."""
-        headers = [*self._headers, *reply.headers] if reply.headers else self._headers
-        await self._exchange.respond(reply.status, reply.first.data, reply.content_type, headers)
+    def _head(self, reply: Reply, told: Told | None = None) -> list[tuple[bytes, bytes]]:
+        """Our headers of an answer; of a whole one, what it `told` tells its cost."""
+        headers = [*self._headers, *reply.headers]
+        if self._door.answer_headers:
+            headers += self._telling.headers(self._door.clock.now_ns(), told)
+        return headers
 
     def _leg_ended(
         self,
@@ -273,6 +297,17 @@ def _named(opened: Opened, asked: Asked) -> Opened:
     )
 
 
+def _wants_cost(asked: Asked, exchange: Exchange) -> bool:
+    """Whether the caller wants the cost in the answer, one way or the other."""
+    return asked.wants_cost or asks_for_cost(exchange.headers.get(INCLUDE))
+
+
+def _body(asked: Asked, exchange: Exchange) -> bytes:
+    """The request as the client sent it, less what is for us alone."""
+    body = exchange.body
+    return without_value(body, read_fields(body), "usage") if asked.wants_cost else body
+
+
 def _call(form: Form, opened: Opened, asked: Asked, exchange: Exchange) -> Call:
     headers = exchange.headers
     return Call(
@@ -280,18 +315,21 @@ def _call(form: Form, opened: Opened, asked: Asked, exchange: Exchange) -> Call:
         operation=form.operation,
         model=opened.model,
         stream=asked.stream,
-        wants_usage=asked.wants_usage,
-        body=exchange.body,
+        wants_usage=asked.wants_usage or _wants_cost(asked, exchange),
+        body=_body(asked, exchange),
         wants_running_usage=asked.wants_running_usage,
-        content_type=_content_type(exchange),
+        content_type=_content_type(form, exchange),
         headers=tuple((name, headers[name]) for name in form.forwarded if name in headers),
         tail=asked.tail,
         session=asked.session.encode(),
     )
 
 
-def _content_type(exchange: Exchange) -> bytes:
-    return exchange.headers.get(b"content-type", b"application/json")
+def _content_type(form: Form, exchange: Exchange) -> bytes:
+    """What the body is; where it can only be JSON it is read as that, whatever its header says."""
+    if form.fields is None:
+        return _JSON
+    return exchange.headers.get(b"content-type", _JSON)
 
 
 def _offers(door: Door, call: Call) -> list[Offer]:

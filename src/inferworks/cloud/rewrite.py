@@ -16,6 +16,7 @@ Rejected: a search for `"model":`, which finds fields of inner objects too and m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
@@ -49,6 +50,33 @@ def with_value(body: bytes, fields: Mapping[str, msgspec.Raw], name: str, value:
         if len(places) == 1 or bytes(read_fields(changed)[name]) == value:
             return changed
     return msgspec.json.encode({**read_fields(body), name: msgspec.Raw(value)})
+
+
+def without_value(body: bytes, fields: Mapping[str, msgspec.Raw], name: str) -> bytes:
+    """The JSON object `body`, whose fields are `fields`, less its `name`.
+
+    Where the name is written as we would and only once, all other bytes stay.
+    """
+    wanted = {key: bytes(value) for key, value in fields.items() if key != name}
+    old, written = bytes(fields[name]), re.escape(msgspec.json.encode(name))
+    for place in islice(_places(body, old), _TRIES):
+        before = re.search(rb",?\s*%b\s*:\s*\Z" % written, body[:place])
+        if before is None:
+            continue
+        after = body[place + len(old) :]
+        if not before[0].startswith(b","):
+            after = after.lstrip(_WHITE_SPACE).removeprefix(b",")
+        changed = body[: before.start()] + after
+        if _is_object_of(changed, wanted):
+            return changed
+    return msgspec.json.encode({key: value for key, value in fields.items() if key != name})
+
+
+def _is_object_of(body: bytes, wanted: Mapping[str, bytes]) -> bool:
+    try:
+        return {key: bytes(value) for key, value in read_fields(body).items()} == wanted
+    except msgspec.DecodeError:
+        return False
 
 
 def _with_last(body: bytes, name: str, value: bytes, *, is_first: bool) -> bytes:

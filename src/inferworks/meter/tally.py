@@ -135,6 +135,16 @@ class OpenCall:
         else:
             self._append(Outcome.FAILED, "not_closed" if exc is None else type(exc).__name__)
 
+    @property
+    def serving(self) -> RunningLeg:
+        """The main leg; RuntimeError when none runs."""
+        return self._running_leg()
+
+    @property
+    def spent_ns(self) -> int:
+        """How long the attempts that are over have taken, one after the other or not."""
+        return sum([leg.ended_ns - leg.started_ns for leg in self._legs])
+
     def first_byte(self) -> None:
         """The first byte of the answer is being handed to the client; later calls change nothing."""
         self._check_open()

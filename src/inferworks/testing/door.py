@@ -27,6 +27,7 @@ from inferworks.api.admit import Gate
 from inferworks.api.app import app
 from inferworks.api.door import Door
 from inferworks.api.errors import refusal
+from inferworks.api.tariff import Lists, Tariffs
 from inferworks.clock import SystemClock
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.health import Health
@@ -205,6 +206,8 @@ async def open_door(
     calls_per_key: int = 0,
     limits: Limits | None = None,
     policy: RoutePolicy | None = None,
+    lists: Lists | None = None,
+    answer_headers: bool = True,
 ) -> AsyncIterator[House]:
     """A gateway whose `A_MODEL` is offered by each of `providers`, in this order, at `origin`."""
     clock = SystemClock()
@@ -228,6 +231,8 @@ async def open_door(
         router=Router(Health(clock), lambda _: policy or RoutePolicy()),
         clock=clock,
         board=Board(clock.now_ns(), Readings, calls),
+        tariffs=Tariffs(accounts, lambda: lists),
+        answer_headers=answer_headers,
     )
     failures: list[BaseException] = []
     server = HttpServer(

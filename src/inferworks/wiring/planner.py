@@ -22,7 +22,7 @@ class Planner:
     def __init__(self, environment: Mapping[str, str] | None, folder: DataFolder) -> None:
         self._environment = environment
         self._catalog = provider_catalog()
-        self._rates = ListRates(folder.price_books)
+        self.rates = ListRates(folder.price_books)
 
     async def plan(self, config: Config) -> Plan:
         """The plan of `config`, with the engines found here if it wants them; ConfigError if wrong."""
@@ -36,5 +36,5 @@ class Planner:
     def plan_offline(self, config: Config, day: dt.date) -> Plan:
         """The plan of `config` as it stands."""
         own = [EMBEDDED_MODEL] if config.engine.replicas else []
-        rates_of = self._rates.now()
+        rates_of = self.rates.now()
         return make_plan(config, self._environment, self._catalog, rates_of, own=own, day=day)

@@ -23,7 +23,9 @@ from inferworks.accounts.stores.base import Accounts
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.api.admit import Gate
 from inferworks.api.door import Door
+from inferworks.api.drain import DrainLimits, Drains
 from inferworks.api.errors import refusal
+from inferworks.api.tariff import Tariffs
 from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.backends.base import ReplicaSpec
 from inferworks.cloud.backends.process import ProcessBackend
@@ -33,7 +35,7 @@ from inferworks.cloud.health import Health
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
 from inferworks.cloud.router import Router
-from inferworks.config import Config, Lake
+from inferworks.config import Config, Lake, Leave
 from inferworks.errors import ConfigError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient
@@ -106,13 +108,21 @@ async def open_platform(
         first_key = _first_key(accounts, clock)
         keyring = KeyRing(accounts)
         gate = Gate(config.gateway.max_calls, config.gateway.max_calls_per_key)
+        drains = Drains(_drain_limits(config.leave))
+        tariffs = Tariffs(accounts, lambda: planner.rates.newest)
         meter = _meter(config, journal, clock, observing)
         health = Health(clock, plan.breaker)
 
         def door(catalogue: Catalogue, providers: Mapping[str, Provider]) -> Door:
             router = Router(health, catalogue.policy)
             parts = (keyring, gate, meter, journal, catalogue, providers, router, clock)
-            return Door(*parts, board=observing.board)
+            return Door(
+                *parts,
+                drains=drains,
+                board=observing.board,
+                tariffs=tariffs,
+                answer_headers=config.observe.answer_headers,
+            )
 
         service = house.enter_context(Service(plan, fleet, _own_provider(client), door))
         server = _server(config, service)
@@ -120,6 +130,7 @@ async def open_platform(
         port = await house.enter_async_context(_listening(config, server, door_socket))
         await house.enter_async_context(showing_metrics(metrics_socket, observing.board, _report))
         await house.enter_async_context(_every(_KEYRING_REFRESH_S, keyring.refresh))
+        await house.enter_async_context(_every(_KEYRING_REFRESH_S, tariffs.refresh))
 
         async def apply(changed: Config) -> None:
             fresh = _said(await planner.plan(changed))
@@ -138,6 +149,10 @@ def _said(plan: Plan) -> Plan:
     for warning in plan.warnings:
         _log.warning("%s", warning)
     return plan
+
+
+def _drain_limits(leave: Leave) -> DrainLimits:
+    return DrainLimits(at_once=leave.drains, seconds=leave.drain_s, n_bytes=leave.drain_bytes)
 
 
 def _own_provider(client: HttpClient) -> Provider:

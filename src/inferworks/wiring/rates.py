@@ -30,6 +30,11 @@ class ListRates:
         at_ns = SystemClock().now_ns()
         return lambda seller, model: _rates(prices, seller, model, at_ns)
 
+    @property
+    def newest(self) -> ListPrices | None:
+        """The list prices that were read last, when the plan in force was made; None without any."""
+        return self._read[1] if self._read else None
+
     def _prices(self) -> ListPrices | None:
         stamp = self._folder.stat().st_mtime_ns if self._folder.exists() else 0
         if self._read is None or self._read[0] != stamp:

@@ -7,7 +7,7 @@ not know pass through untouched, for the upstream to take or refuse.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -45,6 +45,7 @@ class StreamOptions(msgspec.Struct):
 
 
 _NO_OPTIONS = StreamOptions()
+_WITH_COST: Final = {"include": True}
 
 
 class ChatRequest(msgspec.Struct, gc=False):
@@ -67,6 +68,8 @@ class ChatRequest(msgspec.Struct, gc=False):
     ) = None
     user: Annotated[str, Meta(max_length=4096)] | None = None
     prompt_cache_key: Annotated[str, Meta(max_length=4096)] | None = None
+    usage: Any = None
+    """OpenRouter's wish for the cost in the answer; whatever else it may be passes through unseen."""
 
 
 _decode = msgspec.json.Decoder(ChatRequest).decode
@@ -83,6 +86,7 @@ def decode_chat(body: bytes, _content_type: bytes = b"") -> Asked:
         wants_running_usage=options.wants_running_usage,
         end_user=request.user or "",
         session=request.prompt_cache_key or "",
+        wants_cost=request.usage == _WITH_COST,
     )
 
 

@@ -1,0 +1,283 @@
+"""What one call costs its caller, as far as one call can be priced.
+
+A customer that has a price plan is told its own charge. A customer that has none is told what the provider
+lists for the call, or what the provider itself said that it cost. Nobody is ever told both: the difference
+is our margin.
+
+The amounts are those of the books, to the picounit: a plan's price per unit never rounds (theorem 1), so
+the charges of a month's calls add up to its usage in `books/rate.py`. What a plan prices by the sum of a
+period (tiers, packages, included units) has no amount for one call; neither has what no price is known
+for. Then nothing is told, for a guess would look like a price. Subscriptions, minimums and discounts are
+of the period and not in it.
+
+A tariff is made once for a customer or a seller and a model, and kept for a minute at most, since list
+prices may change by the hour: what is left to do for a call are two multiplications of integers.
+
+Rejected. Rating each call as the books do (ten buckets and an exact fraction each: more time than the
+gateway takes for the whole call).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from fractions import Fraction
+from math import lcm
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from inferworks.accounts.plan import PricePlan, plan_at
+from inferworks.accounts.stores.base import Accounts
+from inferworks.books.rate import EARNING, buckets, counted
+from inferworks.catalog.prices import ListPrice
+from inferworks.cloud.call import Told
+from inferworks.errors import BooksError
+from inferworks.ids import CustomerId, ModelId
+from inferworks.meter.usage import NO_ITEMS, Items, Opened, Tokens
+from inferworks.units import NS_PER_SECOND, PRICED_BY, Unit
+
+_KEPT_NS: Final = 60 * NS_PER_SECOND
+"""How long a tariff is good for at most: list prices may change by the hour."""
+_LIST_CURRENCY: Final = "USD"
+_ITEMS: Final = frozenset({Unit.IMAGES, Unit.AUDIO_MS, Unit.CHARACTERS, Unit.SEARCHES})
+
+
+class Basis(StrEnum):
+    """Whose price it is."""
+
+    PLAN = "plan"
+    """The customer's own."""
+    LIST = "list"
+    """What the provider lists."""
+    PROVIDER = "provider"
+    """What the provider said that this call cost."""
+    INTERNAL = "internal"
+    """Nothing is charged for the call's purpose."""
+
+
+class Cost(NamedTuple):
+    """What a call costs, in picounits of `currency`, and by unit where that is known."""
+
+    pico: int
+    currency: str
+    basis: Basis
+    parts: tuple[tuple[Unit, int], ...] = ()
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """Prices of requests with more than `above` input tokens: so many, over the tariff's denominator."""
+
+    above: int
+    rates: Mapping[Unit, int]
+    input_rate: int | None
+    """The same for plain tokens, which are all that most calls use."""
+    output_rate: int | None
+    request_rate: int
+
+
+class Tariff(msgspec.Struct, frozen=True):
+    """Prices per unit of one model."""
+
+    currency: str
+    basis: Basis
+    steps: tuple[Rates, ...]
+    """In rising order of `above`; the first is for all requests."""
+    denominator: int = 1
+    """Of every rate. List prices need not be whole picounits."""
+
+    def total_pico(self, tokens: Tokens, items: Items = NO_ITEMS) -> int | None:
+        """What a call costs; None when something that it used has no price."""
+        step = self.steps[0] if len(self.steps) == 1 else self._step(tokens.input)
+        if items is not NO_ITEMS or _has_parts(tokens):
+            return self._total(step, tokens, items)
+        if step.input_rate is None or step.output_rate is None:
+            return self._total(step, tokens, items)
+        scaled = tokens.input * step.input_rate + tokens.output * step.output_rate
+        return self._rounded(scaled + step.request_rate)
+
+    def cost(self, tokens: Tokens, items: Items = NO_ITEMS) -> Cost | None:
+        """The same, and what it is made of; None when something that it used has no price."""
+        total_pico = self.total_pico(tokens, items)
+        if total_pico is None:
+            return None
+        rates = self._step(tokens.input).rates
+        used = ((unit, n * rates.get(unit, 0)) for unit, n in _used(tokens, items) or ())
+        parts = tuple((unit, self._rounded(scaled)) for unit, scaled in used if scaled)
+        return Cost(total_pico, self.currency, self.basis, parts)
+
+    def _total(self, step: Rates, tokens: Tokens, items: Items) -> int | None:
+        used = _used(tokens, items)
+        if used is None:
+            return None
+        scaled = 0
+        for unit, quantity in used:
+            rate = step.rates.get(unit)
+            if rate is None and not self._may_be_free(unit, tokens):
+                return None
+            scaled += quantity * (rate or 0)
+        return self._rounded(scaled)
+
+    def _may_be_free(self, unit: Unit, tokens: Tokens) -> bool:
+        """Whether the books let `unit` go without a price: requests; in lists, items beside tokens."""
+        beside = self.basis is Basis.LIST and unit in _ITEMS and (tokens.input or tokens.output)
+        return unit is Unit.REQUESTS or bool(beside)
+
+    def _step(self, input_tokens: int) -> Rates:
+        reached = [step for step in self.steps if input_tokens > step.above]
+        return reached[-1] if reached else self.steps[0]
+
+    def _rounded(self, scaled: int) -> int:
+        return scaled if self.denominator == 1 else round(Fraction(scaled, self.denominator))
+
+
+class Lists(Protocol):
+    """Where list prices come from; `catalog.pins.ListPrices` is one."""
+
+    def list_price(self, provider: str, model: str, at_ns: int) -> ListPrice | None:
+        """The price of `model` at `provider` at `at_ns`; None when it is not known."""
+        ...
+
+
+class _Kept(NamedTuple):
+    """A tariff and when it is good."""
+
+    from_ns: int
+    until_ns: int
+    tariff: Tariff | None
+    planned: bool = False
+    """Whether a plan is in force, though it may have no amounts for single calls."""
+
+
+_NEVER: Final = _Kept(0, 0, None)
+
+
+class Tariffs:
+    """The tariff of each call: of its customer's plan, else of its seller's list."""
+
+    def __init__(
+        self, accounts: Accounts, lists: Callable[[], Lists | None] = lambda: None
+    ) -> None:
+        self._accounts = accounts
+        self._lists = lists
+        self._version: int | None = None
+        self._plans: Mapping[CustomerId, Sequence[PricePlan]] = {}
+        self._planned: dict[tuple[CustomerId, ModelId], _Kept] = {}
+        self._listed: dict[tuple[str, ModelId], _Kept] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the plans again if anything changed."""
+        version = self._accounts.version()
+        if version != self._version:
+            plans: dict[CustomerId, list[PricePlan]] = {}
+            for plan in self._accounts.plans():
+                plans.setdefault(plan.customer, []).append(plan)
+            self._plans, self._version = plans, version
+            self._planned.clear()
+
+    def total(self, opened: Opened, seller: str, told: Told) -> tuple[int, str] | None:
+        """What a call costs its caller, in picounits and their currency; None when that is unknown.
+
+        `seller` is who served it, empty for our own replicas, which have no list price.
+        """
+        if opened.customer in self._plans:
+            kept = self._plan_of(opened)
+            if kept.planned:
+                return _total(kept.tariff, told, free=opened.purpose not in EARNING)
+        if told.cost_pico is not None:
+            return told.cost_pico, told.currency
+        return _total(self._list_of(opened, seller), told)
+
+    def cost(self, opened: Opened, seller: str, told: Told) -> Cost | None:
+        """The same, with what it is made of."""
+        kept = self._plan_of(opened)
+        if kept.planned and kept.tariff is not None and opened.purpose not in EARNING:
+            return Cost(0, kept.tariff.currency, Basis.INTERNAL)
+        if not kept.planned and told.cost_pico is not None:
+            return Cost(told.cost_pico, told.currency, Basis.PROVIDER)
+        tariff = kept.tariff if kept.planned else self._list_of(opened, seller)
+        return None if tariff is None else tariff.cost(told.tokens, told.items)
+
+    def _plan_of(self, opened: Opened) -> _Kept:
+        """The tariff of the plan that is in force for a call, if one is."""
+        key, at_ns = (opened.customer, opened.model), opened.opened_ns
+        kept = self._planned.get(key, _NEVER)
+        if kept.from_ns <= at_ns < kept.until_ns:
+            return kept
+        plans = self._plans.get(opened.customer, ())
+        changes = [plan.effective_ns for plan in plans if plan.effective_ns > at_ns]
+        plan = plan_at(plans, opened.customer, at_ns)
+        tariff = None if plan is None else plan_tariff(plan, opened.model)
+        until_ns = min([at_ns + _KEPT_NS, *changes])
+        kept = self._planned[key] = _Kept(at_ns, until_ns, tariff, plan is not None)
+        return kept
+
+    def _list_of(self, opened: Opened, seller: str) -> Tariff | None:
+        """The tariff of what `seller` lists, if it does."""
+        key, at_ns = (seller, opened.model), opened.opened_ns
+        kept = self._listed.get(key, _NEVER)
+        if not kept.from_ns <= at_ns < kept.until_ns:
+            lists = self._lists() if seller else None
+            price = None if lists is None else lists.list_price(*key, at_ns)
+            tariff = None if price is None else list_tariff(price)
+            kept = self._listed[key] = _Kept(at_ns, at_ns + _KEPT_NS, tariff)
+        return kept.tariff
+
+
+def _total(tariff: Tariff | None, told: Told, *, free: bool = False) -> tuple[int, str] | None:
+    if tariff is None:
+        return None
+    pico = 0 if free else tariff.total_pico(told.tokens, told.items)
+    return None if pico is None else (pico, tariff.currency)
+
+
+def plan_tariff(plan: PricePlan, model: ModelId) -> Tariff | None:
+    """What a plan charges for each unit of `model` whose price is the same however much is used.
+
+    None when each call counts towards a price by the sum of a period: then no call has an amount.
+    """
+    fixed = {unit: plan.terms.rate_of(unit, model) for unit in PRICED_BY}
+    rates = {unit: rate for unit, rate in fixed.items() if rate is not None}
+    if Unit.REQUESTS not in rates and plan.terms.price_of(Unit.REQUESTS, model):
+        return None
+    return Tariff(plan.currency, Basis.PLAN, (_rates(0, rates),))
+
+
+def list_tariff(price: ListPrice) -> Tariff:
+    """What a list says for each unit, by the size of the request."""
+    bounds = {tier.above for rate in price.rates.values() for tier in rate.tiers}
+    listed = [(above, _listed_rates(price, above + 1)) for above in sorted({-1, *bounds})]
+    denominator = lcm(*(rate.denominator for _, rates in listed for rate in rates.values()))
+    steps = tuple(
+        _rates(above, {unit: int(rate * denominator) for unit, rate in rates.items()})
+        for above, rates in listed
+    )
+    return Tariff(_LIST_CURRENCY, Basis.LIST, steps, denominator)
+
+
+def _listed_rates(price: ListPrice, input_tokens: int) -> dict[Unit, Fraction]:
+    found = {unit: price.pico_per_unit(unit, input_tokens) for unit in PRICED_BY}
+    return {unit: rate for unit, rate in found.items() if rate is not None}
+
+
+def _rates(above: int, rates: Mapping[Unit, int]) -> Rates:
+    plain = rates.get(Unit.INPUT_TOKENS), rates.get(Unit.OUTPUT_TOKENS)
+    return Rates(above, rates, *plain, rates.get(Unit.REQUESTS, 0))
+
+
+def _has_parts(tokens: Tokens) -> bool:
+    """Whether some of `tokens` may have a price of their own."""
+    return bool(
+        tokens.cache_read or tokens.reasoning or tokens.cache_write
+        or tokens.input_audio or tokens.output_audio or tokens.input_image or tokens.output_image
+    )  # fmt: skip
+
+
+def _used(tokens: Tokens, items: Items) -> list[tuple[Unit, int]] | None:
+    """The units of a call in the buckets of the books; None when its counts contradict themselves."""
+    try:
+        found = (*buckets(tokens), *counted(items), (Unit.REQUESTS, 1))
+    except BooksError:
+        return None
+    return [(unit, quantity) for unit, quantity in found if quantity]
