@@ -7,10 +7,11 @@ limit a gateway to a few hundred calls a second; answering before the fsync woul
 Decision. *Group commit.* Callers put records into a queue and wait. One thread takes all that is
 queued, writes it in one transaction, and wakes everybody whose record was in it. While it writes, the
 next group gathers by itself: the slower the disk, the larger the groups, with no timer and no tuning.
-A group's waiters are woken by one call into their event loop, not one each. Then the writer stands aside
-until they have had their turn: two threads that fight for the interpreter lock slow each other down, and
-whoever has its next record ready joins the group at hand. Measured with 64 calls in flight, that halves
-the CPU per row and gives 40 % more rows a second.
+A group's waiters are woken by one call into their event loop, not one each. Then the writer rests for as
+long as the group has taken: whoever was woken has its turn without two threads fighting for the
+interpreter lock, whoever has a record ready joins the next group, and the disk is busy half of the time
+at most. A record that comes while the writer has nothing to do waits for nobody. Measured on a gateway
+under full load, that takes a fifth off the CPU time of a call.
 
 A failed write is final. After an fsync has failed nobody knows what is on the disk, and trying again
 may report success for pages that are lost (the fsync trap of 2018). So the journal remembers the
@@ -50,8 +51,8 @@ _Entry: TypeAlias = tuple[Sequence[Record], _Waiter | None]
 _LARGEST_GROUP: Final = 4096
 """Entries in one transaction; bounds memory and the time until the first waiter is woken."""
 
-_TURN_S: Final = 0.002
-"""The longest the writer stands aside for an event loop."""
+_LONGEST_REST_S: Final = 0.005
+"""A disk that takes longer than this makes large groups anyhow."""
 
 _SETTLE_S: Final = 1.0
 """How long the store may keep a call open that only it and the kernel know of."""
@@ -163,7 +164,10 @@ class Journal:
         running = True
         while running:
             group, running = self._next_group()
+            began_s = time.monotonic()
             self._write_group(group)
+            if running:
+                time.sleep(min(time.monotonic() - began_s, _LONGEST_REST_S))
             if not self._is_settled and time.monotonic() >= self._settle_at:
                 self._settle()
 
@@ -281,19 +285,12 @@ def _wake(group: Iterable[_Entry], error: JournalError | None) -> None:
         if waiter is not None:
             by_loop.setdefault(waiter.get_loop(), []).append(waiter)
     for loop, waiters in by_loop.items():
-        turned = threading.Event()
         with suppress(RuntimeError):  # the loop was closed: nobody is left to wait
-            loop.call_soon_threadsafe(_resolve, waiters, error, turned)
-            turned.wait(_TURN_S)
+            loop.call_soon_threadsafe(_resolve, waiters, error)
 
 
-def _resolve(
-    waiters: Iterable[_Waiter], error: JournalError | None, turned: threading.Event
-) -> None:
-    """Finish `waiters` in their own event loop, and say so once each has had its turn.
-
-    Those that were cancelled meanwhile are left alone.
-    """
+def _resolve(waiters: Iterable[_Waiter], error: JournalError | None) -> None:
+    """Finish `waiters` in their own event loop. Those that were cancelled meanwhile are left alone."""
     for waiter in waiters:
         if waiter.done():
             continue
@@ -301,4 +298,3 @@ def _resolve(
             waiter.set_result(None)
         else:
             waiter.set_exception(_again(error))
-    asyncio.get_running_loop().call_soon(turned.set)
