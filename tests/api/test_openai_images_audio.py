@@ -183,7 +183,7 @@ def test_speech_is_forwarded_at_once(run: Run) -> None:
                 Confidence.COUNTED,
             )
             assert usage.legs[0].first_token_ns is not None
-            while not upstream.left_early:  # noqa: ASYNC110 its end of the socket sets no event here
+            while not upstream.left_early:  # its end of the socket sets no event here
                 await asyncio.sleep(0.002)
 
     run(main())
