@@ -65,12 +65,14 @@ class Upstream:
 
     def __init__(self, content_type: bytes, body: bytes) -> None:
         self.asked = b""
+        self.content_type = b""
         self._content_type = content_type
         self._body = body
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer anything."""
         self.asked = exchange.body
+        self.content_type = exchange.headers[b"content-type"]
         await exchange.respond(200, self._body, self._content_type)
 
 
@@ -107,6 +109,22 @@ def test_requests_and_answers_pass(run: Run, path: str, name: str) -> None:
             assert (answer.status, answer.body) == (200, ANSWER)
             wanted = f'"{name}"'.encode() if name else NAME
             assert upstream.asked == ASKED[path] % wanted + ODD
+
+    run(main())
+
+
+@pytest.mark.parametrize("claimed", ["multipart/form-data", "text/plain", "application/json; a=b"])
+@pytest.mark.parametrize("name", ["", "vendor/m"])
+def test_json_is_json_whatever_it_claims_to_be(run: Run, claimed: str, name: str) -> None:
+    """Where only JSON is read, a header that says something else is put right on the way up."""
+    path = "/v1/embeddings"
+
+    async def main() -> None:
+        async with opened(path, ANSWER, upstream_model=name) as (house, upstream):
+            body = ASKED[path] % NAME + b"}"
+            answer = await house.ask("POST", path, body, headers={"content-type": claimed})
+            assert answer.status == 200
+            assert upstream.content_type == b"application/json"
 
     run(main())
 

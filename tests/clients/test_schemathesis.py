@@ -1,12 +1,10 @@
 """Schemathesis against the gateway's own description of itself: whatever is sent, nothing breaks.
 
-Requests are made from `/openapi.json`, good and bad ones. Half of them name a model that is served, or they
-would all end with one that is not found.
+Requests are made from `/openapi.json`, good and bad ones. Most of them are pointed at a model that is
+served, or they would all end with one that is not found.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 import pytest
@@ -29,7 +27,7 @@ pytestmark = pytest.mark.slow
 SCHEMA = schemathesis.openapi.from_dict(
     msgspec.json.decode(msgspec.json.encode(document(ROUTES, FORMS)))
 )
-SERVED = ("simple-native", "simple-chats", "simple-claude", "simple-ranker")
+SERVED = ("simple-native", "simple-chats", "simple-claude")
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -38,17 +36,21 @@ CHECKS = [
 ]
 
 
-@SCHEMA.hook
-def map_body(context: Any, body: Any) -> Any:
-    """Name a model that is served, now and then."""
-    if isinstance(body, dict) and isinstance(body.get("model"), str) and len(body["model"]) < 6:
-        return {**body, "model": SERVED[len(body["model"]) % len(SERVED)]}
-    return body
-
-
 @SCHEMA.parametrize()
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_nothing_breaks(case: schemathesis.Case, gateway: Gateway) -> None:
     """No request leads to a 5xx, or to an answer that the document does not describe."""
+    point_at_a_model(case)
     headers = {"authorization": f"Bearer {gateway.key}"}
     case.call_and_validate(base_url=gateway.root, headers=headers, checks=CHECKS)
+
+
+def point_at_a_model(case: schemathesis.Case) -> None:
+    """Have a request that names a model name one that is served, three times of four."""
+    body = case.body
+    if not isinstance(body, dict) or not isinstance(body.get("model"), str):
+        return
+    size = len(repr(body))
+    if size % 4:
+        case.body = {**body, "model": SERVED[size % len(SERVED)]}
+        case.headers.pop("x-inferworks-purpose", None)

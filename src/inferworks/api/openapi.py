@@ -177,7 +177,7 @@ def _answered(form: Form) -> Json:
     media = _MEDIA.get(form.operation, "application/json")
     content: Json = {media: {"schema": {"type": "object"}} if media == "application/json" else {}}
     if any("stream" in kind.__struct_fields__ for kind in _kinds(form).values()):
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {}
     return content
 
 
