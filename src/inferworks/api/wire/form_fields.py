@@ -26,7 +26,7 @@ def decode_form(
         given = text_fields(body, parts, fields.__struct_fields__)
     except ValueError as error:
         raise CallError(400, f"We could not read the form of your request: {error}.") from error
-    if file and not any(part.name in file for part in parts):
+    if file and not any(part.name in file and part.is_file for part in parts):
         raise invalid(f"Object missing required field `{next(iter(file))}`")
     try:
         return msgspec.convert(given, fields, strict=False)

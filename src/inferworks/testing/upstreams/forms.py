@@ -40,4 +40,4 @@ def _add(request: Body, part: Message[Any, Any]) -> None:
     if part.get_filename() is not None:
         request[FILES].append((name, value))
     else:
-        request[name] = value.decode()
+        request[name] = value.decode(errors="replace")
