@@ -1,0 +1,470 @@
+"""Clients that leave: at every byte of a stream and before it, for each policy of an offer."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+import uvloop
+from msgspec.structs import replace as changed
+
+from inferworks.api.drain import DrainLimits
+from inferworks.cloud.credentials.key import NoCredential
+from inferworks.cloud.policy import RoutePolicy, Strategy
+from inferworks.cloud.providers.openai import openai_provider
+from inferworks.http.client import HttpClient, Origin, Timeouts
+from inferworks.http.server import ClientGone, Exchange, HttpServer
+from inferworks.ids import CallId
+from inferworks.meter.usage import Confidence, Leg, Outcome, Tokens, Usage
+from inferworks.testing.door import CHAT, House, open_door, parse_answer
+from inferworks.testing.providers import A_MODEL
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+POLICIES = pytest.mark.parametrize("policy", ["cancel", "drain", "estimate"])
+WHOLE = {"model": A_MODEL, "messages": [{"role": "user", "content": "Hello."}]}
+STREAM = {**WHOLE, "stream": True}
+PROMPT = 5
+WORDS = ("It", "was", "the", "best", "of", "times", ",", "it", "was")
+EXACT = Tokens(PROMPT, len(WORDS))
+AT_ONCE = 150
+END = b"e\r\ndata: [DONE]"
+NO_LINGER = struct.pack("ii", 1, 0)
+
+
+def usage(output: int) -> dict[str, int]:
+    """A `usage` object."""
+    return {
+        "prompt_tokens": PROMPT,
+        "completion_tokens": output,
+        "total_tokens": PROMPT + output,
+    }
+
+
+def event(body: dict[str, Any]) -> bytes:
+    """An event of a stream."""
+    return b"data: " + msgspec.json.encode(body) + b"\n\n"
+
+
+class Upstream:
+    """Speaks a stream up to its end, which it keeps back until it is told; counts who left before.
+
+    With `early` it keeps back all but the first event.
+    """
+
+    def __init__(self, *, running: bool = True, early: bool = False) -> None:
+        self.held = asyncio.Event()
+        self.asked = self.left = self.finished = 0
+        self._running = running
+        self._early = early
+        self.server = HttpServer(self.handle)
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        self.asked += 1
+        try:
+            if msgspec.json.decode(exchange.body).get("stream"):
+                await self._stream(exchange)
+            else:
+                await self.held.wait()
+                choice = {"index": 0, "message": {"role": "assistant", "content": "".join(WORDS)}}
+                body = {"choices": [choice], "usage": usage(len(WORDS))}
+                await exchange.respond(200, msgspec.json.encode(body))
+            self.finished += 1
+        except (asyncio.CancelledError, ClientGone):
+            self.left += 1
+            raise
+
+    async def _stream(self, exchange: Exchange) -> None:
+        await exchange.start(200, [(b"content-type", b"text/event-stream")])
+        for number, word in enumerate(WORDS, 1):
+            told = {"usage": usage(number)} if self._running else {}
+            await exchange.send(
+                event({"choices": [{"index": 0, "delta": {"content": word}}], **told})
+            )
+            await (self.held.wait() if self._early else asyncio.sleep(0))
+        await exchange.send(event({"choices": [], "usage": usage(len(WORDS))}))
+        await self.held.wait()
+        await exchange.end(b"data: [DONE]\n\n")
+
+
+@asynccontextmanager
+async def gateway(
+    policy: str,
+    *,
+    running: bool = True,
+    early: bool = False,
+    limits: DrainLimits | None = None,
+    route: RoutePolicy | None = None,
+    timeouts: Timeouts | None = None,
+) -> AsyncIterator[tuple[House, Upstream]]:
+    """A gateway before an `Upstream`, at an offer of this policy; nothing is left of it afterwards."""
+    upstream = Upstream(running=running, early=early)
+    port = await upstream.server.start("127.0.0.1", 0)
+    origin = Origin("127.0.0.1", port, tls=False, base_path="/v1")
+    try:
+        with closing(HttpClient(timeouts or Timeouts())) as client:
+            provider = openai_provider(client, NoCredential(), name="openai", running_usage=running)
+            # Without the headers that tell a time, an answer is as long each time.
+            door = open_door(provider, origin=origin, policy=route, answer_headers=False)
+            async with door as house:
+                [offer] = house.catalogue.ready[A_MODEL]
+                house.catalogue.ready[A_MODEL] = [changed(offer, on_leave=policy)]
+                house.door.drains.limits = limits or DrainLimits(at_once=1000)
+                yield house, upstream
+                await house.alone()
+                assert len(house.door.drains) == 0
+    finally:
+        await upstream.server.stop(drain_s=0.0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@contextmanager
+def no_file_is_left() -> Iterator[None]:
+    """As many file descriptors are open after the block as before."""
+    uvloop.run(asyncio.sleep(0))  # the first loop of a process opens a pipe for good
+    before = open_files()
+    yield
+    assert open_files() == before
+
+
+def open_files() -> list[str]:
+    """What the open file descriptors of this process stand for, sockets and pipes by their kind."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sorted(str(link.readlink()).partition("[")[0] for link in links)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(10):
+        while not is_so():
+            await asyncio.sleep(0.002)
+
+
+class Place(NamedTuple):
+    """Where a client leaves: after so many bytes of the head, or of the body when the head is whole."""
+
+    in_body: bool
+    size: int
+
+
+async def leave_at(house: House, place: Place, body: dict[str, Any] = STREAM) -> bytes:
+    """Ask, read the answer up to `place` and leave: with a reset, or in order, by turns."""
+    reader, writer = await house.connect()
+    writer.write(house.request("POST", CHAT, msgspec.json.encode(body)))
+    try:
+        head = await reader.readuntil(b"\r\n\r\n") if place.in_body else b""
+        return head + await reader.readexactly(place.size)
+    finally:
+        if place.size % 2:
+            line = writer.get_extra_info("socket")
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+            writer.transport.abort()
+        else:
+            writer.close()
+
+
+async def leave_while_it_thinks(house: House, upstream: Upstream, body: dict[str, Any]) -> None:
+    """Ask, and leave once the upstream has been asked and before it answers."""
+    asked = upstream.asked
+    _, writer = await house.connect()
+    writer.write(house.request("POST", CHAT, msgspec.json.encode(body)))
+    await until(lambda: upstream.asked > asked)
+    writer.close()
+    await until(lambda: not house.server.connections)
+
+
+async def whole_answer(house: House, upstream: Upstream) -> bytes:
+    """What a client that stays is sent, to the last byte."""
+    upstream.held.set()
+    reader, writer = await house.connect()
+    writer.write(house.request("POST", CHAT, msgspec.json.encode(STREAM)))
+    data = await reader.read()
+    writer.close()
+    upstream.held.clear()
+    return data
+
+
+# --- at every byte
+
+
+@POLICIES
+def test_leaving_at_every_byte(run: Run, policy: str) -> None:
+    """Wherever a client leaves, there is one record of its policy, and the upstream is left or read."""
+
+    async def main() -> None:
+        async with gateway(policy) as (house, upstream):
+            head, _, body = (await whole_answer(house, upstream)).partition(b"\r\n\r\n")
+            before_end = body.index(END)
+            head_bytes = len(head) - 20  # some of its values differ in length from call to call
+            places = [Place(False, size) for size in range(head_bytes)]
+            places += [Place(True, size) for size in range(len(body) + 1)]
+            assert len(body) > 600
+            seen: list[tuple[bool, bytes]] = []
+            for start in range(0, len(places), AT_ONCE):
+                some = places[start : start + AT_ONCE]
+                early = [place for place in some if place.size <= before_end]
+                late = [place for place in some if place.size > before_end]
+                seen += await leave_together(policy, house, upstream, early, late)
+            check_records(policy, await house.usages(), seen)
+            await until(lambda: upstream.finished + upstream.left == upstream.asked)
+            if policy == "drain":
+                assert upstream.left == 0
+            else:
+                assert upstream.finished == len(body) - before_end + 1
+
+    with no_file_is_left():
+        run(main())
+
+
+async def leave_together(
+    policy: str, house: House, upstream: Upstream, early: list[Place], late: list[Place]
+) -> list[tuple[bool, bytes]]:
+    """A client for each place, all at once; the upstream ends once those who leave early have left.
+
+    What each has seen, and whether that was the upstream's end or some of it.
+    """
+    upstream.held.clear()
+    staying = [asyncio.ensure_future(leave_at(house, place)) for place in late]
+    seen = [(False, data) for data in await asyncio.gather(*[leave_at(house, p) for p in early])]
+    await until(lambda: len(house.server.connections) <= len(staying))
+    if policy != "drain":
+        await until(lambda: len(upstream.server.running) <= len(staying))
+    upstream.held.set()
+    seen += [(True, await client) for client in staying]
+    await house.alone()
+    return seen
+
+
+def check_records(policy: str, usages: list[Usage], seen: list[tuple[bool, bytes]]) -> None:
+    """Exactly one record for each client that was heard, with what its policy says of it."""
+    by_id = {u.call_id: u for u in usages}
+    assert len(by_id) == len(usages) <= len(seen) + 1
+    assert all(is_as(policy, u) for u in usages)
+    for reached_end, data in seen:
+        if b"\r\n\r\n" not in data:
+            continue
+        answer = parse_answer(data)
+        record = by_id.pop(CallId(answer.headers["x-inferworks-call-id"]))
+        assert record.outcome is (Outcome.ANSWERED if reached_end else Outcome.CANCELLED)
+        assert record.response_bytes >= len(answer.body)
+        assert record.tokens.output >= answer.body.count(b"content")
+
+
+def is_as(policy: str, record: Usage) -> bool:
+    """Whether a record of an answered or cancelled call is as `policy` has it."""
+    if record.outcome is Outcome.ANSWERED:
+        return (record.tokens, record.confidence) == (EXACT, Confidence.REPORTED)
+    assert record.outcome is Outcome.CANCELLED
+    if not record.legs:
+        return True  # its client left before it was sent anywhere
+    [leg] = record.legs
+    assert (leg.outcome, leg.ended_by, leg.tokens) == (Outcome.CANCELLED, policy, record.tokens)
+    if policy == "drain":
+        return (leg.tokens, leg.confidence) == (EXACT, Confidence.REPORTED)
+    if policy == "estimate":
+        return leg.confidence is Confidence.ESTIMATED
+    return leg.confidence is Confidence.COUNTED or not leg.first_token_ns
+
+
+# --- before the answer begins
+
+
+@POLICIES
+@pytest.mark.parametrize("body", [WHOLE, STREAM], ids=["whole", "stream"])
+def test_leaving_before_it_answers(run: Run, policy: str, body: dict[str, Any]) -> None:
+    """A whole answer is drained, or its prompt estimated; so is a stream that has not begun."""
+
+    async def main() -> None:
+        async with gateway(policy) as (house, upstream):
+            await leave_while_it_thinks(house, upstream, body)
+            if policy == "drain":
+                upstream.held.set()
+            await house.alone()
+            [record] = await house.usages()
+            assert record.outcome is Outcome.CANCELLED
+            [leg] = record.legs
+            assert leg.ended_by == policy
+            if policy == "drain":
+                assert (leg.tokens, leg.confidence) == (EXACT, Confidence.REPORTED)
+                assert upstream.finished == 1
+            else:
+                await until(lambda: upstream.left == 1)
+            if policy != "drain" and body is WHOLE:
+                size = len(msgspec.json.encode(WHOLE))
+                assert leg.tokens == Tokens(input=size // 4)
+                assert (record.status, leg.confidence) == (0, Confidence.ESTIMATED)
+
+    run(main())
+
+
+@POLICIES
+def test_leaving_a_silent_stream(run: Run, policy: str) -> None:
+    """Of an upstream that tells its usage at the end only, a drain knows it and a cancel estimates it."""
+
+    async def main() -> None:
+        async with gateway(policy, running=False) as (house, upstream):
+            await leave_at(house, Place(True, 200))
+            await until(lambda: not house.server.connections)
+            upstream.held.set()
+            await house.alone()
+            [leg] = (await house.usages())[0].legs
+            assert leg.ended_by == policy
+            if policy == "drain":
+                assert (leg.tokens, leg.confidence) == (EXACT, Confidence.REPORTED)
+            else:
+                assert leg.confidence is Confidence.ESTIMATED or leg.tokens == EXACT
+
+    run(main())
+
+
+# --- the bounds of a drain
+
+
+async def one_leaves(house: House) -> None:
+    """A client that leaves its stream in the middle."""
+    await leave_at(house, Place(True, 300))
+    await until(lambda: not house.server.connections)
+
+
+def the_leg(usages: list[Usage]) -> Leg:
+    """The only leg of the only call."""
+    [record] = usages
+    assert record.outcome is Outcome.CANCELLED
+    [leg] = record.legs
+    return leg
+
+
+@pytest.mark.parametrize(
+    "limits", [DrainLimits(seconds=0.05), DrainLimits(at_once=0)], ids=["seconds", "at_once"]
+)
+def test_a_drain_beyond_its_bounds(run: Run, limits: DrainLimits) -> None:
+    """What may not be drained, or not for so long, is dropped and estimated."""
+
+    async def main() -> None:
+        async with gateway("drain", limits=limits) as (house, upstream):
+            await one_leaves(house)
+            await house.alone()
+            leg = the_leg(await house.usages())
+            assert (leg.outcome, leg.ended_by) == (Outcome.CANCELLED, "estimate")
+            assert leg.confidence is Confidence.ESTIMATED
+            assert leg.tokens.input == PROMPT
+            await until(lambda: upstream.left == 1)
+
+    run(main())
+
+
+def test_a_drain_of_too_many_bytes(run: Run) -> None:
+    """A stream that goes on and on for nobody is dropped."""
+
+    async def main() -> None:
+        limits = DrainLimits(n_bytes=200)
+        async with gateway("drain", early=True, limits=limits) as (house, upstream):
+            await leave_at(house, Place(True, 20))
+            await until(lambda: len(house.door.drains) == 1)
+            upstream.held.set()
+            await house.alone()
+            leg = the_leg(await house.usages())
+            assert (leg.ended_by, leg.confidence) == ("estimate", Confidence.ESTIMATED)
+            assert PROMPT < leg.tokens.input + leg.tokens.output < PROMPT + len(WORDS)
+
+    run(main())
+
+
+def test_a_stop_waits_for_drains_no_longer_than_for_calls(run: Run) -> None:
+    """A gateway that stops cuts what it still drains, and records it as an estimate."""
+
+    async def main() -> None:
+        async with gateway("drain") as (house, upstream):
+            await one_leaves(house)
+            assert len(house.door.drains) == 1
+            assert await house.server.stop(drain_s=0.05) == 0
+            leg = the_leg(await house.usages())
+            assert (leg.ended_by, leg.confidence) == ("estimate", Confidence.ESTIMATED)
+            await until(lambda: upstream.left == 1)
+
+    run(main())
+
+
+def test_a_stop_lets_drains_finish(run: Run) -> None:
+    """What is drained in time is exact, also when the gateway stops."""
+
+    async def main() -> None:
+        async with gateway("drain") as (house, upstream):
+            await one_leaves(house)
+            stopping = asyncio.ensure_future(house.server.stop(drain_s=5.0))
+            await asyncio.sleep(0)
+            upstream.held.set()
+            assert await stopping == 0
+            leg = the_leg(await house.usages())
+            assert (leg.tokens, leg.ended_by, leg.confidence) == (
+                EXACT,
+                "drain",
+                Confidence.REPORTED,
+            )
+
+    run(main())
+
+
+def test_a_drained_upstream_that_breaks(run: Run) -> None:
+    """An answer that breaks off while it is drained is a failed leg of a cancelled call."""
+
+    async def main() -> None:
+        timeouts = Timeouts(first_byte_s=0.1, between_bytes_s=0.1)
+        async with gateway("drain", timeouts=timeouts) as (house, upstream):
+            await leave_while_it_thinks(house, upstream, WHOLE)
+            await house.alone()
+            leg = the_leg(await house.usages())
+            assert leg.outcome is Outcome.FAILED
+            assert (leg.tokens.output, leg.confidence) == (0, Confidence.ESTIMATED)
+
+    run(main())
+
+
+def test_nobody_else_is_asked_for_a_client_that_left(run: Run) -> None:
+    """When what is drained fails, its call is over, however many offers and tries are left."""
+
+    async def main() -> None:
+        route = RoutePolicy(strategy=Strategy.FALLBACK, tries_per_offer=3, backoff_ms=1.0)
+        timeouts = Timeouts(first_byte_s=0.1)
+        async with gateway("drain", route=route, timeouts=timeouts) as (house, upstream):
+            [offer] = house.catalogue.ready[A_MODEL]
+            house.catalogue.ready[A_MODEL] = [offer, changed(offer, id="offer-2")]
+            await leave_while_it_thinks(house, upstream, WHOLE)
+            await house.alone()
+            assert upstream.asked == 1
+            assert the_leg(await house.usages()).outcome is Outcome.FAILED
+
+    run(main())
+
+
+@pytest.mark.parametrize("body", [WHOLE, STREAM], ids=["whole", "stream"])
+def test_a_race_is_drained_too(run: Run, body: dict[str, Any]) -> None:
+    """With a deadline or a hedge to come, a call whose client left goes on with what runs, alone."""
+
+    async def main() -> None:
+        route = RoutePolicy(
+            strategy=Strategy.FALLBACK, deadline_s=5.0, hedge_after_ms=50.0, hedge_share=1.0
+        )
+        async with gateway("drain", route=route) as (house, upstream):
+            [offer] = house.catalogue.ready[A_MODEL]
+            house.catalogue.ready[A_MODEL] = [offer, changed(offer, id="offer-2")]
+            await leave_while_it_thinks(house, upstream, body)
+            await asyncio.sleep(0.1)  # the hedge's time comes and goes
+            upstream.held.set()
+            await house.alone()
+            leg = the_leg(await house.usages())
+            assert (leg.tokens, leg.ended_by, leg.confidence) == (
+                EXACT,
+                "drain",
+                Confidence.REPORTED,
+            )
+            assert upstream.asked == 1
+
+    run(main())
