@@ -37,7 +37,7 @@ class Gateway(Section, frozen=True):
     ] = 8080
     max_body_bytes: Annotated[
         int, Meta(ge=1024, le=1 << 30, description="Largest request body accepted.")
-    ] = 20 * 1024 * 1024
+    ] = 32 * 1024 * 1024  # OpenAI takes recordings of 25 MB
     max_calls: Annotated[
         int, Meta(ge=1, le=100_000, description="Calls served at once; more are refused with 429.")
     ] = 512

@@ -52,6 +52,7 @@ def test_pictures(run: Run) -> None:
             drawn = 2 * DRAWN_TOKENS
             assert (usage.endpoint, usage.items) == ("images.generations", Items(images=2))
             assert usage.tokens == Tokens(5, drawn, output_image=drawn)
+            assert usage.legs[0].service_tier == "low 1024x1024"
             assert usage.confidence is Confidence.REPORTED
 
     run(main())

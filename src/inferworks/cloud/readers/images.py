@@ -2,8 +2,9 @@
 
 A picture is counted where it is: in the answer. Newer models tell tokens as well, the pictures that were
 sent in as part of the input and those that were made as part of the output; both are recorded, and a
-price is of one or of the other. What is made by way of another model (`svg_usage`, the author of a drawing
-in words) is not counted: its tokens have another price, and a record has one model.
+price is of one or of the other. Their quality and size, by which some charge, are recorded as what the
+upstream says it served them as (`service_tier`). What is made by way of another model (`svg_usage`, the
+author of a drawing in words) is not counted: its tokens have another price, and a record has one model.
 
 A stream has one finished picture, or as many as were asked for, and ends with the last. The unfinished
 ones before cost tokens that are told only with it: a stream that breaks off there is recorded as the
@@ -29,6 +30,8 @@ from inferworks.meter.usage import NO_TOKENS, Items, Tokens
 
 Decoded = TypeVar("Decoded")
 
+_LONGEST_WORD = 32
+
 
 class _Asked(msgspec.Struct):
     n: int | None = None
@@ -51,16 +54,31 @@ class Usage(msgspec.Struct):
     output_tokens_details: _Details | None = None
 
 
-class _Answer(msgspec.Struct):
+class _Made(msgspec.Struct):
+    """What an answer and an event share."""
+
+    usage: Usage | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+    quality: str | None = None
+    size: str | None = None
+
+    @property
+    def tokens(self) -> Tokens:
+        """What it cost in tokens; none where it does not say."""
+        return NO_TOKENS if self.usage is None else tokens_of(self.usage)
+
+    @property
+    def made_as(self) -> str:
+        """How good and how large the pictures are, e.g. `high 1024x1024`; empty where it does not say."""
+        return " ".join(word[:_LONGEST_WORD] for word in (self.quality, self.size) if word)
+
+
+class _Answer(_Made):
     data: list[msgspec.Raw] | None = None
-    usage: Usage | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _Event(msgspec.Struct):
+class _Event(_Made):
     type: str = ""
-    usage: Usage | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _read_answer = msgspec.json.Decoder(_Answer).decode
@@ -82,8 +100,8 @@ class ImagesReader:
         answer = _read(data, _read_answer)
         if not answer.data and bytes(answer.error) != b"null":
             raise UpstreamError("the answer is an error", sent=True)
-        used = NO_TOKENS if answer.usage is None else tokens_of(answer.usage)
-        return Chunk(data, Told(used, Items(images=len(answer.data or ()))), last=True)
+        made = Items(images=len(answer.data or ()))
+        return Chunk(data, Told(answer.tokens, made, answer.made_as), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """One event; all of them pass."""
@@ -99,10 +117,11 @@ class ImagesReader:
         if not body.type.endswith(".completed"):
             return Chunk(event, self._so_far())
         self._made += 1
-        self._tokens += NO_TOKENS if body.usage is None else tokens_of(body.usage)
+        self._tokens += body.tokens
         if self._made < self._wanted:
             return Chunk(event, self._so_far())
-        return Chunk(event, Told(self._tokens, Items(images=self._made)), last=True)
+        told = Told(self._tokens, Items(images=self._made), body.made_as)
+        return Chunk(event, told, last=True)
 
     def _so_far(self) -> Told:
         """What is known amid a stream: what it was to make, and the tokens told up to here."""
