@@ -38,6 +38,8 @@ from inferworks.ids import ModelId, new_call_id
 from inferworks.meter.tally import OpenCall
 from inferworks.meter.usage import LONGEST_END_USER, NO_TOKENS, Confidence, Opened, Outcome
 
+_SESSION = b"x-inferworks-session"
+"""What calls of one conversation share, in a dialect that has no word for it."""
 _SEEN = Chunk(b"")
 """Stands for a chunk that was counted already."""
 _JSON = b"application/json"
@@ -321,7 +323,7 @@ def _call(form: Form, opened: Opened, asked: Asked, exchange: Exchange) -> Call:
         content_type=_content_type(form, exchange),
         headers=tuple((name, headers[name]) for name in form.forwarded if name in headers),
         tail=asked.tail,
-        session=asked.session.encode(),
+        session=headers.get(_SESSION) or asked.session.encode(),
     )
 
 
