@@ -26,6 +26,7 @@ from inferworks.meter.usage import Tokens
 from inferworks.testing.providers import make_call, told_tokens
 from inferworks.testing.upstream import FakeUpstream
 from inferworks.testing.upstreams import azure, bedrock, vertex
+from inferworks.testing.upstreams.bedrock_claude import open_bedrock_claude
 from inferworks.wiring.drivers import credential_of, open_provider
 from inferworks.wiring.plan import Plan
 
@@ -82,7 +83,14 @@ def test_the_examples_of_the_document(plan_of: PlanOf) -> None:
     for example in EXAMPLES:
         plan = plan_of(example, ENVIRONMENT)
         shown |= {account.row.id for account in plan.accounts}
-    clouds = {"azure", "azure-deployments", "bedrock", "vertex", "vertex-anthropic"}
+    clouds = {
+        "azure",
+        "azure-deployments",
+        "bedrock",
+        "bedrock-anthropic",
+        "vertex",
+        "vertex-anthropic",
+    }
     assert clouds <= shown
 
 
@@ -190,6 +198,7 @@ def test_calls_are_let_in(plan_of: PlanOf) -> None:
     tokens = {"TOKEN": vertex.TOKEN}
     lines: list[tuple[str, dict[str, str], Any]] = [
         (BEDROCK, ENVIRONMENT, bedrock.open_bedrock),
+        (BEDROCK.replace('"bedrock"', '"bedrock-anthropic"'), ENVIRONMENT, open_bedrock_claude),
         (GEMINI + 'key = "env:TOKEN"', tokens, vertex.open_gemini),
         (CLAUDE + 'key = "env:TOKEN"', tokens, vertex.open_vertex_claude),
         (AZURE, {"AZURE_OPENAI_API_KEY": azure.KEY}, azure.open_azure),

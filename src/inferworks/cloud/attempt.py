@@ -24,6 +24,8 @@ _PASSING_TROUBLE = frozenset({408, 429})
 _OUR_FAULT = frozenset({401, 402, 403, 404, 407})
 """Statuses of an upstream that are about our configuration or our account there, never about the
 caller's request; a redirection is another."""
+_FAILED_THERE = frozenset({424})
+"""Statuses of a failure upstream that look like the caller's: Bedrock's, for a model that failed."""
 
 
 class Attempt:
@@ -154,7 +156,7 @@ def judge(answer: Reply | UpstreamError) -> Verdict:
     if answer.status < 300:
         return SERVED
     about_the_call = 400 <= answer.status < 500
-    if not about_the_call or answer.status in _PASSING_TROUBLE | _OUR_FAULT:
+    if not about_the_call or answer.status in _PASSING_TROUBLE | _OUR_FAULT | _FAILED_THERE:
         again_ns = answer.retry_after_ns
         return ELSEWHERE if again_ns is None else Verdict(How.ELSEWHERE, again_ns)
     return FINAL

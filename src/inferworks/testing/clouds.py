@@ -1,6 +1,6 @@
 """Stages for the drivers of the clouds: each over real HTTP to a fake that wants the right proof.
 
-None of these clouds tells of tokens before the end of a stream. `check_provider` is what they are for.
+Only Anthropic's models tell of tokens before the end of a stream. `check_provider` is what they are for.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.azure import deployed
 from inferworks.cloud.providers.bedrock import bedrock_provider
+from inferworks.cloud.providers.bedrock_messages import bedrock_messages
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
 from inferworks.cloud.providers.stub import Script
@@ -25,7 +26,7 @@ from inferworks.cloud.translating import TranslatingProvider
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.testing.providers import Stage, make_offer
 from inferworks.testing.upstream import Answer, FakeUpstream, Fault
-from inferworks.testing.upstreams import azure, bedrock, vertex
+from inferworks.testing.upstreams import azure, bedrock, bedrock_claude, vertex
 from inferworks.testing.upstreams.anthropic import MessageAnswer
 from inferworks.testing.upstreams.bedrock import ConverseAnswer
 
@@ -48,6 +49,14 @@ async def stage_bedrock(script: Script) -> AsyncIterator[Stage]:
             provider = bedrock_provider(client, BEDROCK_KEY, name="bedrock")
             translating = TranslatingProvider(provider, TRANSLATIONS)
             yield Stage(translating, offer, lambda: upstream.left_early, tells_along=False)
+
+
+@asynccontextmanager
+async def stage_bedrock_claude(script: Script) -> AsyncIterator[Stage]:
+    """Chats translated for Anthropic's models on Bedrock, signed; these tell of tokens as they go."""
+    opening = bedrock_claude.open_bedrock_claude(_message_answer(script))
+    async with _passing(script, opening, bedrock_messages(), BEDROCK_KEY) as stage:
+        yield Stage(stage.provider, stage.offer, stage.left_early)
 
 
 @asynccontextmanager

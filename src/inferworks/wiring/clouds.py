@@ -13,8 +13,10 @@ from inferworks.cloud.credentials import aws, entra, google
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.azure import deployed
+from inferworks.cloud.providers.bedrock import bedrock_operations
+from inferworks.cloud.providers.bedrock_messages import bedrock_messages
 from inferworks.cloud.providers.passing import Spoken
-from inferworks.cloud.providers.vertex import vertex_messages
+from inferworks.cloud.providers.vertex import gemini_operations, vertex_messages
 from inferworks.errors import ConfigError
 from inferworks.wiring.identity import Identity
 from inferworks.wiring.upstreams import Account
@@ -56,6 +58,11 @@ def _entra(identity: Identity) -> Credential:
     return entra.client_credential(identity.tenant, identity.client, secret)
 
 
+def amazon_operations() -> Operations:
+    """Converse, and Anthropic's operations as Bedrock wants them."""
+    return {**bedrock_operations(), **bedrock_messages()}
+
+
 def azure_operations(account: Account, spoken: Operations) -> Operations:
     """OpenAI's operations as `spoken`, at Azure's addresses of the version that its row names, if any."""
     version = account.row.api_version
@@ -64,4 +71,4 @@ def azure_operations(account: Account, spoken: Operations) -> Operations:
 
 def vertex_operations(spoken: Operations) -> Operations:
     """OpenAI's operations as `spoken`, and Anthropic's as Vertex wants them."""
-    return {**spoken, **vertex_messages()}
+    return {**gemini_operations(spoken), **vertex_messages()}

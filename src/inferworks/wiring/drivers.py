@@ -11,7 +11,6 @@ from inferworks.cloud.credentials.key import KeyCredential, NoCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.anthropic import anthropic_provider
 from inferworks.cloud.providers.base import Provider
-from inferworks.cloud.providers.bedrock import bedrock_provider
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
 from inferworks.cloud.providers.stability import stability_provider
@@ -20,7 +19,12 @@ from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import ConfigError
 from inferworks.http.client import HttpClient
-from inferworks.wiring.clouds import azure_operations, cloud_credential, vertex_operations
+from inferworks.wiring.clouds import (
+    amazon_operations,
+    azure_operations,
+    cloud_credential,
+    vertex_operations,
+)
 from inferworks.wiring.upstreams import Account
 
 Factory = Callable[[HttpClient, Account], Provider]
@@ -52,6 +56,10 @@ def _openai(client: HttpClient, account: Account) -> Provider:
 
 def _azure(client: HttpClient, account: Account) -> Provider:
     return _passing(client, account, azure_operations(account, _spoken(account)))
+
+
+def _bedrock(client: HttpClient, account: Account) -> Provider:
+    return _passing(client, account, amazon_operations())
 
 
 def _vertex(client: HttpClient, account: Account) -> Provider:
@@ -95,15 +103,6 @@ def _anthropic(client: HttpClient, account: Account) -> Provider:
 
 def _stability(client: HttpClient, account: Account) -> Provider:
     return stability_provider(
-        client,
-        credential_of(account),
-        name=account.name,
-        between_bytes_s=account.timeouts.between_bytes_s,
-    )
-
-
-def _bedrock(client: HttpClient, account: Account) -> Provider:
-    return bedrock_provider(
         client,
         credential_of(account),
         name=account.name,

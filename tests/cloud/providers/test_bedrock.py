@@ -12,12 +12,14 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
+from inferworks.cloud.attempt import judge
 from inferworks.cloud.call import Call, Chunk, Told
 from inferworks.cloud.credentials.aws import key_credential
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.bedrock import bedrock_provider
+from inferworks.cloud.route import How
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import UpstreamError
@@ -234,6 +236,20 @@ def test_refusals_in_the_words_of_each_dialect(run: Run, status: int) -> None:
                 body = msgspec.json.decode(chunks[0].data)
                 said = body["message"] if dialect == "converse" else body["error"]["message"]
                 assert REFUSALS[status] in said
+
+    run(main())
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_only_mistakes_of_the_caller_are_final(run: Run, status: int) -> None:
+    """Another offer is asked for every refusal but 400, a model that failed (424) among them."""
+
+    async def main() -> None:
+        async with (
+            line(ConverseAnswer(status=status)) as on,
+            on.provider.send(on.offer, chat_call()) as reply,
+        ):
+            assert (judge(reply).how is How.FINAL) == (status == 400)
 
     run(main())
 

@@ -68,6 +68,8 @@ class Spoken:
     """Reads an answer to a stream that is no stream of events, but sound, say, sent as it is made."""
     may_be_whole: bool = False
     """A stream may be answered with a whole body: the API says that some models do."""
+    refusal: Callable[[int, bytes], bytes] | None = None
+    """An error body in the words of the dialect, where the API has others of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         content_type = response.headers.get(b"content-type", b"application/json")
         reader = spoken.reader(self._call)
         if response.status >= 300 or not self._call.stream:
-            whole = await self._whole(reader)
+            whole = await self._whole(spoken, reader)
             again_ns = retry_after_ns(response.headers) if response.status >= 300 else None
             return Reply(
                 response.status, content_type, whole, Nothing(), again_ns, self._answer_headers()
@@ -183,7 +185,9 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         """The answer to a stream that is not framed as one."""
         response = self._response
         if spoken.may_be_whole:
-            return Reply(response.status, content_type, await self._whole(reader), Nothing())
+            return Reply(
+                response.status, content_type, await self._whole(spoken, reader), Nothing()
+            )
         if spoken.pieces is None:
             raise UpstreamError("it was asked for a stream and sent something else", sent=True)
         pieces = spoken.pieces(self._call)
@@ -203,11 +207,15 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         fixed = [pair for pair in self._profile.headers if pair[0] not in named]
         return [*own, *fixed, *call.headers]
 
-    async def _whole(self, reader: Reader) -> Chunk:
-        """The answer as one chunk, or a refusal as it came."""
+    async def _whole(self, spoken: Spoken, reader: Reader) -> Chunk:
+        """The answer as one chunk; or a refusal, as it came where it is in the dialect's words."""
         profile, response = self._profile, self._response
         data = await response.read(profile.between_bytes_s, profile.max_answer_bytes)
-        return Chunk(data, last=True) if response.status >= 300 else reader.whole(data)
+        if response.status < 300:
+            return reader.whole(data)
+        if spoken.refusal is not None:
+            data = spoken.refusal(response.status, data)
+        return Chunk(data, last=True)
 
 
 class _Events:

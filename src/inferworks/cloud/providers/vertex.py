@@ -6,7 +6,7 @@
 
 The body is Anthropic's but for two fields: `model` is not in it, and `anthropic_version`, a header with
 Anthropic, is. Its oldest version has a name of Vertex's own. Everything else passes, answers as they came.
-Gemini, at the same hosts, is asked in OpenAI's dialect and needs no words of ours (`providers.openai`).
+Gemini, at the same hosts, is asked in OpenAI's dialect (`providers.openai`); only its errors are Google's.
 
 Sources: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude,
 https://platform.claude.com/docs/en/api/versioning
@@ -15,6 +15,7 @@ https://platform.claude.com/docs/en/api/versioning
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.passing import Spoken
 from inferworks.cloud.readers.anthropic import CountReader, MessagesReader
 from inferworks.cloud.rewrite import read_fields
+from inferworks.cloud.translate.cloud_errors import google_as_anthropic, google_as_openai
 
 _OLDEST: Final = "2023-06-01"
 _OLDEST_HERE: Final = "vertex-2023-10-16"
@@ -35,9 +37,18 @@ _OLDEST_HERE: Final = "vertex-2023-10-16"
 def vertex_messages() -> Mapping[Operation, Spoken]:
     """How Vertex is asked for each operation of Anthropic's."""
     return {
-        Operation.MESSAGES: Spoken("/", MessagesReader, _write, place=_place),
-        Operation.COUNT_TOKENS: Spoken("/count-tokens:rawPredict", CountReader, _write_count),
+        Operation.MESSAGES: Spoken(
+            "/", MessagesReader, _write, place=_place, refusal=google_as_anthropic
+        ),
+        Operation.COUNT_TOKENS: Spoken(
+            "/count-tokens:rawPredict", CountReader, _write_count, refusal=google_as_anthropic
+        ),
     }
+
+
+def gemini_operations(spoken: Mapping[Operation, Spoken]) -> Mapping[Operation, Spoken]:
+    """OpenAI's operations as `spoken`, their errors put in OpenAI's words."""
+    return {how: replace(what, refusal=google_as_openai) for how, what in spoken.items()}
 
 
 def _place(call: Call, offer: Offer) -> str:

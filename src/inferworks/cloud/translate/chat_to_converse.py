@@ -14,9 +14,10 @@ import msgspec
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.readers.converse import tokens_of
-from inferworks.cloud.translate.anthropic_terms import chat_usage, openai_error_type
+from inferworks.cloud.translate.anthropic_terms import chat_usage
 from inferworks.cloud.translate.chat_to_converse_request import converse_request
 from inferworks.cloud.translate.chat_to_converse_stream import ChatStream, completion_id
+from inferworks.cloud.translate.cloud_errors import amazon_message, openai_error
 from inferworks.cloud.translate.converse_answer import (
     Answer,
     Block,
@@ -59,13 +60,7 @@ class ChatToConverse:
 
     def refusal(self, status: int, data: bytes) -> bytes:
         """Amazon's error body as OpenAI's."""
-        error = {
-            "message": _error_message(status, data),
-            "type": openai_error_type(status),
-            "param": None,
-            "code": None,
-        }
-        return msgspec.json.encode({"error": error})
+        return openai_error(status, amazon_message(status, data))
 
     def stream(self, call: Call) -> ChatStream:
         """The events of an answer as a chat's."""
@@ -107,21 +102,3 @@ def _said(blocks: list[Block]) -> Fields:
 def _tool_call(tool_use: ToolUse) -> Fields:
     function = {"name": tool_use.name, "arguments": bytes(tool_use.input).decode()}
     return {"id": tool_use.tool_use_id, "type": "function", "function": function}
-
-
-class _ErrorBody(msgspec.Struct):
-    message: str = ""
-    Message: str = ""  # what the gateway before the service writes, which checks signatures
-
-
-_read_error = msgspec.json.Decoder(_ErrorBody).decode
-
-
-def _error_message(status: int, data: bytes) -> str:
-    """What an error body of Amazon's says; an unreadable one says its status."""
-    try:
-        body = _read_error(data)
-        text = body.message or body.Message
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        text = ""
-    return text or f"The model's server refused the request with status {status}."

@@ -115,20 +115,20 @@ async def _answer(exchange: Exchange, answer: ConverseAnswer, key: Key) -> None:
     if answer.fault is Fault.HANG_BEFORE_HEADERS:
         await asyncio.Event().wait()
     found = _PATH.fullmatch(exchange.path)
-    denied = _denied(exchange, key)
-    if denied is not None:
-        await _refuse(exchange, 403, denied)
+    flaw = denied(exchange, key)
+    if flaw is not None:
+        await refuse(exchange, 403, flaw)
     elif found is None:
-        await _refuse(exchange, 404, "UnknownOperationException")
+        await refuse(exchange, 404, "UnknownOperationException")
     elif answer.status >= 400:
-        await _refuse(exchange, answer.status)
+        await refuse(exchange, answer.status)
     elif found[2]:
         await _stream(exchange, answer, json.loads(exchange.body))
     else:
         await _whole(exchange, answer, json.loads(exchange.body))
 
 
-def _denied(exchange: Exchange, key: Key) -> str | None:
+def denied(exchange: Exchange, key: Key) -> str | None:
     """Why who asks is not let in."""
     shown = exchange.headers.get(b"authorization", b"")
     if shown.startswith(b"Bearer "):
@@ -140,10 +140,11 @@ def _denied(exchange: Exchange, key: Key) -> str | None:
     return signature_flaw(request, key, REGION, dt.datetime.now(dt.UTC))
 
 
-async def _refuse(exchange: Exchange, status: int, message: str = "") -> None:
+async def refuse(exchange: Exchange, status: int, why: str = "") -> None:
+    """Answer with an exception, in its usual words unless others are given."""
     name, usual = _ERRORS.get(status, ("UnknownException", f"status {status}"))
     headers = [(b"x-amzn-errortype", f"{name}:http://internal.amazon.com/coral/".encode())]
-    body = _json({"message": message or usual})
+    body = _json({"message": why or usual})
     await exchange.respond(status, body, b"application/json", headers)
 
 
@@ -165,26 +166,26 @@ async def _stream(exchange: Exchange, answer: ConverseAnswer, request: Body) -> 
     await exchange.start(200, [(b"content-type", CONTENT_TYPE)])
     for number, (name, payload) in enumerate(events_of(answer, request)):
         if answer.fault is not Fault.NONE and number == answer.fault_after:
-            await _go_wrong(exchange, answer)
+            sound = message("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "x"}})
+            await go_wrong(exchange, answer.fault, sound, answer.exception)
             return
         await asyncio.sleep(answer.event_s)
-        await _write(exchange, answer, _message(name, payload))
+        await _write(exchange, answer, message(name, payload))
     await exchange.end()
 
 
-async def _go_wrong(exchange: Exchange, answer: ConverseAnswer) -> None:
-    """Break the answer here, as `answer.fault` says."""
-    sound = _message("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "x"}})
-    match answer.fault:
+async def go_wrong(exchange: Exchange, fault: Fault, sound: bytes, exception: str) -> None:
+    """Break a stream of binary messages here as `fault` says; `sound` is one that might follow."""
+    match fault:
         case Fault.HANG:
             await exchange.send(sound[:8])  # so that the head leaves
             await asyncio.Event().wait()
         case Fault.RESET:
             raise Broken
         case Fault.GARBAGE:
-            await exchange.send(sound.replace(b'"x"', b'"y"'))  # which its checksum tells
+            await exchange.send(sound[:-5] + b"?" + sound[-4:])  # which its checksum tells
         case Fault.ERROR_EVENT:
-            await exchange.send(_exception(answer.exception))
+            await exchange.send(_exception(exception))
     await exchange.end()
 
 
@@ -196,7 +197,8 @@ async def _write(exchange: Exchange, answer: ConverseAnswer, data: bytes) -> Non
             await asyncio.sleep(0)
 
 
-def _message(name: str, payload: Body) -> bytes:
+def message(name: str, payload: Body) -> bytes:
+    """An event as a binary message, padded as Amazon pads it."""
     headers = {
         ":event-type": name, ":content-type": "application/json", ":message-type": "event",
     }  # fmt: skip
