@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -153,6 +154,19 @@ def test_logprobs(client: OpenAI, model: str) -> None:
     got = client.chat.completions.create(model=model, messages=QUESTION, logprobs=True)
     assert got.choices[0].logprobs is not None
     assert [t.token for t in got.choices[0].logprobs.content or ()] == ["Hello", " there", "."]
+
+
+def test_logprobs_of_a_response(client: OpenAI) -> None:
+    """The same for a response that is made from a chat, whole and streamed."""
+    asked: Any = {"model": "chats", "input": "Hi", "include": ["message.output_text.logprobs"]}
+    whole = client.responses.create(**asked)
+    with client.responses.stream(**asked) as stream:
+        deltas = [event for event in stream if event.type == "response.output_text.delta"]
+        streamed = stream.get_final_response()
+    for response in (whole, streamed):
+        logprobs = response.output[0].content[0].logprobs  # type: ignore[union-attr]
+        assert [one.token for one in logprobs] == ["Hello", " there", "."]
+    assert [one.token for delta in deltas for one in delta.logprobs] == ["Hello", " there", "."]
 
 
 def test_what_anthropic_cannot(client: OpenAI) -> None:

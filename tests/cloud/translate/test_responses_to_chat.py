@@ -36,8 +36,6 @@ def call_of(**change: Any) -> Call:
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
         ({"background": True}, "background"),
         ({"truncation": "auto"}, "truncation"),
-        ({"top_logprobs": 2}, "top_logprobs"),
-        ({"include": ["message.output_text.logprobs"]}, "include"),
         ({"tools": [TOOL, {"type": "web_search"}]}, "tools[1]"),
         ({"tools": [{"type": "custom", "name": "f"}]}, "tools[0]"),
         ({"tools": [TOOL], "tool_choice": {"type": "mcp"}}, "tool_choice"),

@@ -47,14 +47,26 @@ class Said(msgspec.Struct):
         return self.content or self.refusal or ""
 
 
+class Logprobs(msgspec.Struct):
+    """How sure the model was of each token of what it said."""
+
+    content: list[dict[str, Any]] | None = None
+
+
 class Choice(msgspec.Struct):
     """The one choice that there is."""
 
     message: Said = msgspec.field(default_factory=Said)
     delta: Said = msgspec.field(default_factory=Said)
+    logprobs: Logprobs | None = None
     finish_reason: str | None = None
     stop_reason: Any = None
     """Which stop string ended it, by an extension of vLLM's."""
+
+    @property
+    def sureness(self) -> list[dict[str, Any]]:
+        """A log probability for each token of the content, where it was asked for."""
+        return (self.logprobs and self.logprobs.content) or []
 
 
 class Completion(msgspec.Struct):

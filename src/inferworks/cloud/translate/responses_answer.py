@@ -9,6 +9,7 @@ Sources: https://platform.openai.com/docs/api-reference/responses/object, https:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -86,7 +87,7 @@ def _repeated(request: Request, raw: dict[str, msgspec.Raw]) -> Fields:
         "text": {**_DEFAULT_TEXT, **(_value(raw.get("text", NULL)) or {})},
         "tool_choice": _value(raw.get("tool_choice", NULL)) or "auto",
         "tools": [_tool(tool) for tool in request.tools or ()],
-        "top_logprobs": 0,
+        "top_logprobs": _or(request.top_logprobs, 0),
         "top_p": _or(request.top_p, 1.0),
         "truncation": "disabled",
         "user": request.user,
@@ -131,13 +132,13 @@ def usage_of(tokens: Tokens) -> Fields:
     }
 
 
-def part_of(kind: str, text: str) -> Fields:
-    """A part of content: `output_text`, `refusal` or `reasoning_text`."""
+def part_of(kind: str, text: str, logprobs: Sequence[Fields] = ()) -> Fields:
+    """A part of content: `output_text` with its tokens' `logprobs`, `refusal` or `reasoning_text`."""
     if kind == "refusal":
         return {"type": kind, "refusal": text}
     if kind == "reasoning_text":
         return {"type": kind, "text": text}
-    return {"type": kind, "text": text, "annotations": [], "logprobs": []}
+    return {"type": kind, "text": text, "annotations": [], "logprobs": [*logprobs]}
 
 
 def message_of(item_id: str, parts: list[Fields], status: str) -> Fields:

@@ -13,7 +13,7 @@ import msgspec
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.chat_answer import Said, read_completion
+from inferworks.cloud.translate.chat_answer import Choice, read_completion
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.responses_answer import (
     Echo,
@@ -56,7 +56,7 @@ class ResponsesToChat:
             raise UpstreamError("the answer has no choices", sent=True)
         choice, echo = completion.choices[0], Echo(call)
         status, reason = ending(choice.finish_reason)
-        output = list(_output(choice.message, echo, status))
+        output = list(_output(choice, echo, status))
         return msgspec.json.encode(echo.response(completion, output, status, reason))
 
     def refusal(self, status: int, data: bytes) -> bytes:
@@ -68,9 +68,9 @@ class ResponsesToChat:
         return ResponsesStream(Echo(call))
 
 
-def _output(said: Said, echo: Echo, status: str) -> Iterator[Fields]:
+def _output(choice: Choice, echo: Echo, status: str) -> Iterator[Fields]:
     """The items of a message, numbered as they stand: what was thought, said and called."""
-    number = 0
+    number, said = 0, choice.message
     calls = said.tool_calls or []
     if said.thought:
         thought = part_of("reasoning_text", said.thought)
@@ -79,7 +79,7 @@ def _output(said: Said, echo: Echo, status: str) -> Iterator[Fields]:
         number += 1
     if said.text or not (calls or said.thought):
         item_id = echo.id_of("msg", number)
-        yield message_of(item_id, list(_said(said)), "completed" if calls else status)
+        yield message_of(item_id, list(_said(choice)), "completed" if calls else status)
         number += 1
     for place, call in enumerate(calls, number):
         function = call.function
@@ -92,8 +92,9 @@ def _output(said: Said, echo: Echo, status: str) -> Iterator[Fields]:
         )
 
 
-def _said(said: Said) -> Iterator[Fields]:
+def _said(choice: Choice) -> Iterator[Fields]:
+    said = choice.message
     if said.content or not said.refusal:
-        yield part_of("output_text", said.content or "")
+        yield part_of("output_text", said.content or "", choice.sureness)
     if said.refusal:
         yield part_of("refusal", said.refusal)

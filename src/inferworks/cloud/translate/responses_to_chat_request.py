@@ -75,7 +75,6 @@ def chat_request(body: bytes) -> bytes:
     """The chat that `body` asks for. CallError 400 for what a chat cannot do."""
     request = read_request(body, read_responses_request)
     _check_state(request)
-    _check_logprobs(request)
     text, reasoning = request.text or Text(), request.reasoning or Reasoning()
     fields = passed(body, _RULES)
     fields["messages"] = list(_messages(request))
@@ -86,6 +85,9 @@ def chat_request(body: bytes) -> bytes:
     set_if(fields, "reasoning_effort", reasoning.effort)
     set_if(fields, "verbosity", text.verbosity)
     set_if(fields, "response_format", _response_format(text.format))
+    if request.top_logprobs or _LOGPROBS in (request.include or ()):
+        fields["logprobs"] = True
+        set_if(fields, "top_logprobs", request.top_logprobs)
     return msgspec.json.encode({**fields, **_tool_fields(request)})
 
 
@@ -97,13 +99,6 @@ def _check_state(request: Request) -> None:
         raise cannot("conversation", f"cannot be used, for {whole}", "conversation")
     if request.store:
         raise cannot("store", "cannot be true, for responses of this model are not kept", "store")
-
-
-def _check_logprobs(request: Request) -> None:
-    if request.top_logprobs:
-        raise cannot("top_logprobs", "cannot be had for this model", "top_logprobs")
-    if _LOGPROBS in (request.include or ()):
-        raise cannot(_LOGPROBS, "cannot be had for this model", "include")
 
 
 def _messages(request: Request) -> Iterator[Fields]:

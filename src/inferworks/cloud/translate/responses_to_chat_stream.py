@@ -18,6 +18,7 @@ https://platform.openai.com/docs/api-reference/chat-streaming
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
@@ -38,6 +39,8 @@ from inferworks.cloud.translate.responses_answer import (
     thought_of,
 )
 from inferworks.http.sse import DONE, event_data
+
+_SAID: Final = "output_text"
 
 
 class ResponsesStream:
@@ -90,7 +93,7 @@ class ResponsesStream:
                 yield from self._hush()
                 spoken = self._open_spoken(is_thought=is_thought)
                 yield from spoken.begin()
-            yield from spoken.add(kind, text)
+            yield from spoken.add(kind, text, choice.sureness if kind == _SAID else [])
         for call in choice.delta.tool_calls or ():
             yield from self._called(call)
 
@@ -156,7 +159,7 @@ def _texts(said: Said) -> Iterator[tuple[bool, str, str]]:
     if said.thought:
         yield True, "reasoning_text", said.thought
     if said.content:
-        yield False, "output_text", said.content
+        yield False, _SAID, said.content
     if said.refusal:
         yield False, "refusal", said.refusal
 
@@ -172,6 +175,7 @@ class _Spoken:
         self._parts: list[Fields] = []
         self._kind = ""
         self._texts: list[str] = []
+        self._logprobs: list[Fields] = []
         self._status = "in_progress"
 
     @property
@@ -188,8 +192,8 @@ class _Spoken:
             "item": self.item,
         }
 
-    def add(self, kind: str, text: str) -> Iterator[Fields]:
-        """`text` more, in a part of `kind`."""
+    def add(self, kind: str, text: str, logprobs: list[Fields]) -> Iterator[Fields]:
+        """`text` more, in a part of `kind`, with its tokens' `logprobs`."""
         if kind != self._kind:
             yield from self._end_part()
             self._kind = kind
@@ -199,13 +203,15 @@ class _Spoken:
                 "part": part_of(kind, ""),
             }
         self._texts.append(text)
-        yield {"type": f"response.{kind}.delta", **self._place(), "delta": text, **self._logprobs()}
+        self._logprobs += logprobs
+        delta = {"type": f"response.{kind}.delta", **self._place(), "delta": text}
+        yield {**delta, "logprobs": logprobs} if kind == _SAID else delta
 
     def end(self, status: str) -> Iterator[Fields]:
         """Finish the item."""
         yield from self._end_part()
         if not self._parts and not self.is_thought:
-            self._parts.append(part_of("output_text", ""))
+            self._parts.append(part_of(_SAID, ""))
         self.is_open, self._status = False, status
         yield {
             "type": "response.output_item.done",
@@ -216,13 +222,14 @@ class _Spoken:
     def _end_part(self) -> Iterator[Fields]:
         if not self._kind:
             return
-        text, part = "".join(self._texts), part_of(self._kind, "".join(self._texts))
+        text = "".join(self._texts)
+        part = part_of(self._kind, text, self._logprobs)
         name = "refusal" if self._kind == "refusal" else "text"
-        done = f"response.{self._kind}.done"
-        yield {"type": done, **self._place(), name: text, **self._logprobs()}
+        done = {"type": f"response.{self._kind}.done", **self._place(), name: text}
+        yield {**done, "logprobs": self._logprobs} if self._kind == _SAID else done
         yield {"type": "response.content_part.done", **self._place(), "part": part}
         self._parts.append(part)
-        self._kind, self._texts = "", []
+        self._kind, self._texts, self._logprobs = "", [], []
 
     def _place(self) -> Fields:
         return {
@@ -230,9 +237,6 @@ class _Spoken:
             "output_index": self._index,
             "content_index": len(self._parts),
         }
-
-    def _logprobs(self) -> Fields:
-        return {"logprobs": []} if self._kind == "output_text" else {}
 
 
 class _Called:
