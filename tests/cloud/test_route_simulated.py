@@ -15,13 +15,14 @@ from msgspec.structs import replace
 from inferworks.clock import SimClock
 from inferworks.cloud.call import Call, Chunk, Reply, Told
 from inferworks.cloud.health import Health
-from inferworks.cloud.offer import Offer
+from inferworks.cloud.offer import Offer, Rates
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.cloud.providers.passing import Nothing
 from inferworks.cloud.router import Router
 from inferworks.cloud.serve import serve
 from inferworks.errors import CallError, UpstreamError
+from inferworks.ids import OfferId
 from inferworks.meter.journal import Journal
 from inferworks.meter.tally import OpenCall
 from inferworks.meter.usage import Confidence, Outcome, Tokens, Usage
@@ -40,6 +41,11 @@ class Rows:
 
     def __init__(self) -> None:
         self.usages: list[Usage] = []
+
+    def opened(self, row: object) -> None:
+        """Nothing can crash here: what is only open need not be kept."""
+
+    reached = opened
 
     def append(self, row: object) -> None:
         """Keep a row."""
@@ -278,6 +284,95 @@ def test_a_hot_prefix_spills_and_the_others_stay(run: Run) -> None:
         await many.run(600, 0.05)
         assert len(many.upstreams.sent) == 3
         assert many.upstreams.sent.most_common(1)[0][1] < 450
+
+    run(main())
+
+
+def test_weights_are_kept_over_time(run: Run) -> None:
+    """Of two thousand calls each offer serves its share, within four deviations of chance."""
+
+    async def main() -> None:
+        offers = [replace(o, weight=w) for o, w in zip(ABC, (6.0, 3.0, 1.0), strict=True)]
+        policy = RoutePolicy(strategy=Strategy.WEIGHTED)
+        world = World(lambda offer, now_s: 0.1, policy, offers)
+        await world.run(2000, 0.05)
+        for offer in offers:
+            expected = 2000 * offer.weight / 10
+            deviation = (expected * (1 - offer.weight / 10)) ** 0.5
+            assert abs(world.upstreams.sent[offer.id] - expected) < 4 * deviation
+
+    run(main())
+
+
+def test_the_least_loaded_works_off_a_slow_offer(run: Run) -> None:
+    """An offer that takes fifteen times as long gets the fewer calls, and nobody takes turns with it."""
+
+    async def main() -> None:
+        world = World(one_slow, RoutePolicy(strategy=Strategy.LEAST_LOADED), ABC)
+        await world.run(1500, 0.05)
+        turns = World(one_slow, RoutePolicy(strategy=Strategy.FALLBACK), ABC, rotate=True)
+        await turns.run(1500, 0.05)
+        assert world.upstreams.sent["c"] < turns.upstreams.sent["c"] / 4
+        assert world.failures == 0
+
+    run(main())
+
+
+def priced(*prices: int) -> list[Offer]:
+    """Offers a, b and c at so many picounits per token."""
+    return [replace(o, rates=Rates(p, p)) for o, p in zip(ABC, prices, strict=True)]
+
+
+def test_the_cheapest_serves_while_it_can(run: Run) -> None:
+    """All calls go to the lowest price; while it is down the next one serves."""
+
+    async def main() -> None:
+        policy = RoutePolicy(strategy=Strategy.CHEAPEST)
+        world = World(down_for_a_while, policy, priced(1, 5, 3))
+        await world.run(2000, 0.05)
+        assert world.failures == 0
+        assert world.upstreams.sent["b"] == 0
+        served = [(usage.legs[-1].started_ns, usage.legs[-1].offer) for usage in world.rows.usages]
+        meanwhile = {offer for at, offer in served if 22 < at / NS_PER_SECOND < 49}
+        assert meanwhile == {"c"}
+        assert {offer for at, offer in served if at / NS_PER_SECOND > 85} == {"a"}
+
+    run(main())
+
+
+def slow_then_quick(offer: Offer, now_s: float) -> float:
+    """Offer a takes five seconds until the fiftieth, the others always a fifth of one."""
+    return 5.0 if offer.id == "a" and now_s < 50 else 0.2
+
+
+def test_margin_is_sought_within_the_latency_bound(run: Run) -> None:
+    """The cheapest offer is left while it is over the bound, and taken once it is not."""
+
+    async def main() -> None:
+        policy = RoutePolicy(strategy=Strategy.MARGIN, latency_bound_ms=1000.0)
+        world = World(slow_then_quick, policy, priced(1, 5, 3))
+        await world.run(2000, 0.05)
+        assert world.failures == 0
+        assert world.upstreams.sent["b"] == 0
+        late = [u.legs[-1].offer for u in world.rows.usages if u.opened_ns > 85 * NS_PER_SECOND]
+        early = [u.legs[-1].offer for u in world.rows.usages if u.opened_ns < 50 * NS_PER_SECOND]
+        assert set(late) == {"a"}
+        assert early.count(OfferId("c")) > 0.75 * len(early)
+
+    run(main())
+
+
+def test_calls_stay_in_their_region(run: Run) -> None:
+    """Whatever fails, nothing runs elsewhere: a call that finds nobody in its region is refused."""
+
+    async def main() -> None:
+        regions = ("eu-west", "us-east", "eu-north")
+        offers = [replace(o, region=r) for o, r in zip(ABC, regions, strict=True)]
+        policy = RoutePolicy(strategy=Strategy.FALLBACK, regions=("eu-west",))
+        world = World(down_for_a_while, policy, offers)
+        await world.run(2000, 0.05)
+        assert set(world.upstreams.sent) == {"a"}
+        assert 500 < world.failures < 700  # thirty seconds of twenty calls each, but for the probes
 
     run(main())
 
