@@ -162,7 +162,7 @@ def _heard(call: Call) -> Told:
     parts = read_parts(body, call.content_type) if is_form(call.content_type) else ()
     for part in parts:
         if part.name == "file":
-            exact_ms = length_ms(body[part.start : part.end])
+            exact_ms = length_ms(memoryview(body)[part.start : part.end])
             if exact_ms is not None:
                 return Told(NO_TOKENS, Items(audio_ms=exact_ms), is_counted=True)
             about_ms = -(-(part.end - part.start) // _USUAL_BYTES_PER_MS)

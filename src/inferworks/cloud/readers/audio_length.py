@@ -21,7 +21,7 @@ _LINEAR: Final = frozenset({0x0001, 0x0003, 0xFFFE})
 _MOST_CHUNKS: Final = 64
 
 
-def length_ms(sound: bytes) -> int | None:
+def length_ms(sound: bytes | memoryview) -> int | None:
     """Milliseconds of `sound`, the last one begun; None where its header does not say."""
     if sound[:4] == b"RIFF" and sound[8:12] == b"WAVE":
         return _wav_ms(sound)
@@ -30,7 +30,7 @@ def length_ms(sound: bytes) -> int | None:
     return None
 
 
-def _wav_ms(sound: bytes) -> int | None:
+def _wav_ms(sound: bytes | memoryview) -> int | None:
     bytes_per_s = 0
     at = 12
     for _ in range(_MOST_CHUNKS):
@@ -46,7 +46,7 @@ def _wav_ms(sound: bytes) -> int | None:
     return None
 
 
-def _bytes_per_s(header: bytes) -> int:
+def _bytes_per_s(header: bytes | memoryview) -> int:
     """Bytes that a second of a WAV has; 0 where they are not all alike."""
     if len(header) < _WAV_FORMAT.size:
         return 0
@@ -54,7 +54,7 @@ def _bytes_per_s(header: bytes) -> int:
     return samples_per_s * sample_bytes if coding in _LINEAR else 0
 
 
-def _flac_ms(sound: bytes) -> int | None:
+def _flac_ms(sound: bytes | memoryview) -> int | None:
     """The first block, STREAMINFO, has 20 bits of rate, 8 of something else and 36 of a number."""
     packed = int.from_bytes(sound[18:26], "big")
     samples_per_s, samples = packed >> 44, packed & ((1 << 36) - 1)
