@@ -52,10 +52,10 @@ GEMINI = """
     provider = "vertex"
     region = "europe-west1"
     project = "my-project"
-    models = [{ name = "gemini", upstream = "google/gemini-2.5-flash" }]
+    models = [{ name = "gemini", upstream = "gemini-2.5-flash" }]
 """
 CLAUDE = GEMINI.replace('"vertex"', '"vertex-anthropic"').replace(
-    "google/gemini-2.5-flash", "claude-sonnet-4-5@20250929"
+    "gemini-2.5-flash", "claude-sonnet-4-5@20250929"
 )
 PROJECT = "aiplatform.googleapis.com/v1/projects/my-project/locations"
 AZURE = """
