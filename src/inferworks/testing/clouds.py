@@ -20,7 +20,7 @@ from inferworks.cloud.providers.bedrock_messages import bedrock_messages
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
 from inferworks.cloud.providers.stub import Script
-from inferworks.cloud.providers.vertex import vertex_messages
+from inferworks.cloud.providers.vertex import gemini_operations, vertex_messages
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
 from inferworks.http.client import HttpClient, Origin, Timeouts
@@ -82,9 +82,9 @@ async def stage_azure_deployments(script: Script) -> AsyncIterator[Stage]:
 async def stage_gemini(script: Script) -> AsyncIterator[Stage]:
     """Gemini on Vertex, with a token."""
     opening = vertex.open_gemini(_answer(script, first_events=1))
-    async with _passing(script, opening, openai_operations(), VERTEX_TOKEN) as stage:
-        offer = msgspec.structs.replace(stage.offer, upstream_model="google/gemini-2.5-flash")
-        yield Stage(stage.provider, offer, stage.left_early, tells_along=False)
+    spoken = gemini_operations(openai_operations())
+    async with _passing(script, opening, spoken, VERTEX_TOKEN) as stage:
+        yield stage
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.azure import deployed
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
-from inferworks.cloud.providers.vertex import vertex_messages
+from inferworks.cloud.providers.vertex import gemini_operations, vertex_messages
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import UpstreamError
@@ -211,26 +211,46 @@ def test_streams_that_break(run: Run, fault: Fault) -> None:
 
 def gemini_line(client: HttpClient, origin: Origin) -> Line:
     """Gemini on Vertex."""
-    on = Line(client, openai_operations(), VERTEX_TOKEN, origin)
-    on.offer = msgspec.structs.replace(on.offer, upstream_model="google/gemini-2.5-flash")
+    on = Line(client, gemini_operations(openai_operations()), VERTEX_TOKEN, origin)
+    on.offer = msgspec.structs.replace(on.offer, upstream_model="gemini-2.5-flash")
     return on
 
 
 def test_gemini_is_asked_by_its_publishers_name(run: Run) -> None:
-    """The body names `google/...`, whatever callers call it, and the token is shown."""
+    """The body names `google/...`, whatever callers call it; a publisher that is named stays."""
 
     async def main() -> None:
         async with open_gemini() as upstream:
             with closing(HttpClient()) as client:
                 on = gemini_line(client, upstream.origin)
-                chunks, error = await on.ask(make_call())
-                assert (error, on.status) == (None, 200)
-                assert told_tokens(chunks) == Tokens(5, 3)
-                sent = upstream.received[0]
-                assert msgspec.json.decode(sent.body)["model"] == "google/gemini-2.5-flash"
-                upstream.token = "ya29.ANOTHER"
-                await on.ask(make_call())
-                assert on.status == 401
+                for name in ("gemini-2.5-flash", "meta/llama-4"):
+                    on.offer = msgspec.structs.replace(on.offer, upstream_model=name)
+                    chunks, error = await on.ask(make_call())
+                    assert (error, on.status) == (None, 200)
+                    assert told_tokens(chunks) == Tokens(5, 3)
+                sent = [msgspec.json.decode(received.body) for received in upstream.received]
+                assert [body["model"] for body in sent] == [
+                    "google/gemini-2.5-flash",
+                    "meta/llama-4",
+                ]
+
+    run(main())
+
+
+def test_googles_refusals_are_in_the_callers_words(run: Run) -> None:
+    """Who has no good token gets OpenAI's error body, or Anthropic's, with Google's sentence."""
+
+    async def main() -> None:
+        async with open_gemini() as gemini, claude_line() as (claude, upstream):
+            gemini.token = upstream.token = "ya29.ANOTHER"
+            with closing(HttpClient()) as client:
+                on = gemini_line(client, gemini.origin)
+                for line, call in ((on, make_call()), (claude, messages_call())):
+                    chunks, error = await line.ask(call)
+                    assert (error, line.status) == (None, 401)
+                    said = msgspec.json.decode(chunks[0].data)["error"]
+                    assert said["message"].startswith("Request had invalid authentication")
+                    assert said["type"] in {"invalid_request_error", "authentication_error"}
 
     run(main())
 

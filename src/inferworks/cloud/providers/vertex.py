@@ -6,7 +6,8 @@
 
 The body is Anthropic's but for two fields: `model` is not in it, and `anthropic_version`, a header with
 Anthropic, is. Its oldest version has a name of Vertex's own. Everything else passes, answers as they came.
-Gemini, at the same hosts, is asked in OpenAI's dialect (`providers.openai`); only its errors are Google's.
+Gemini, at the same hosts, is asked in OpenAI's dialect (`providers.openai`). Its models are named with a
+publisher there (`google/gemini-2.5-flash`), as no price list names them, and its errors are Google's.
 
 Sources: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude,
 https://platform.claude.com/docs/en/api/versioning
@@ -14,7 +15,7 @@ https://platform.claude.com/docs/en/api/versioning
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
@@ -47,8 +48,23 @@ def vertex_messages() -> Mapping[Operation, Spoken]:
 
 
 def gemini_operations(spoken: Mapping[Operation, Spoken]) -> Mapping[Operation, Spoken]:
-    """OpenAI's operations as `spoken`, their errors put in OpenAI's words."""
-    return {how: replace(what, refusal=google_as_openai) for how, what in spoken.items()}
+    """OpenAI's operations as `spoken`, for models that need a publisher; errors in OpenAI's words."""
+    return {
+        operation: replace(how, write=_published(how.write), refusal=google_as_openai)
+        for operation, how in spoken.items()
+    }
+
+
+def _published(write: Callable[[Call, Offer], bytes]) -> Callable[[Call, Offer], bytes]:
+    """`write`, with Google as the publisher of a model that is named without one."""
+
+    def written(call: Call, offer: Offer) -> bytes:
+        name = offer.upstream_model or call.model
+        if "/" not in name:
+            offer = msgspec.structs.replace(offer, upstream_model=f"google/{name}")
+        return write(call, offer)
+
+    return written
 
 
 def _place(call: Call, offer: Offer) -> str:

@@ -121,5 +121,6 @@ def _claude_flaw(exchange: Exchange) -> tuple[int, str] | None:
 
 
 async def _refuse(exchange: Exchange, status: int, message: str) -> None:
-    error = {"code": status, "message": message, "status": _STATUS[status]}
-    await exchange.respond(status, json.dumps({"error": error}).encode())
+    body: object = {"error": {"code": status, "message": message, "status": _STATUS[status]}}
+    body = [body] if exchange.path.startswith(_GEMINI) else body  # its OpenAI endpoint wraps it
+    await exchange.respond(status, json.dumps(body).encode())
