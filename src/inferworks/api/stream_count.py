@@ -27,7 +27,7 @@ class StreamCount:
             self._is_told = True
             self.told = chunk.told
         elif not self._is_told:
-            self._events += b"data:" in chunk.data[:64]  # comments are no tokens
+            self._events += _events_in(chunk.data)
             self.told = Told(self._guess())
         if self.told.tokens.output or self.told.items is not NO_ITEMS:  # sound has no tokens
             self._tally.first_token()
@@ -49,3 +49,8 @@ class StreamCount:
         if self._prompt is None:
             self._prompt = prompt_tokens(self._call)
         return Tokens(self._prompt, self._events)
+
+
+def _events_in(data: bytes) -> int:
+    """How many of the events in `data` have any; comments are no tokens."""
+    return data.count(b"\ndata:") + data.startswith(b"data:")

@@ -57,7 +57,7 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """A piece of an answer: one event of a stream, or a whole body."""
+    """A piece of an answer: an event of a stream, or the events that came together, or a whole body."""
 
     data: bytes
     """The bytes for the client; empty for an event that only we asked for."""

@@ -19,6 +19,7 @@ from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.translate.base import StreamTranslation, Translation
+from inferworks.http.sse import EventSplitter
 
 Way = tuple[Translation, ...]
 """The translations between a caller's operation and one that the provider speaks, in order."""
@@ -83,8 +84,10 @@ def _put_back(chunk: Chunk, streams: Sequence[StreamTranslation]) -> Chunk:
 
 
 def _events(data: bytes) -> list[bytes]:
-    """The events in what a translation made of one event, each with its ending."""
-    return [event + b"\n\n" for event in data.split(b"\n\n") if event.strip()]
+    """The events in `data`, each with its ending; the last may have none."""
+    splitter = EventSplitter()
+    events = splitter.feed(data)
+    return [*events, splitter.rest] if splitter.rest else events
 
 
 def _whole(reply: Reply, back: Sequence[tuple[Translation, Call]]) -> Reply:

@@ -219,7 +219,10 @@ class _Sending(AbstractAsyncContextManager[Reply]):
 
 
 class _Events:
-    """The events of a stream as chunks.
+    """The events of a stream as chunks: what has come at once is one, and the last event one by itself.
+
+    A busy upstream sends many events in a segment. They are read one by one, since any of them may tell of
+    usage or of an error, but counted, framed and sent together.
 
     Not an async generator: what it holds is its reader's, so there is nothing to close when it is left.
     """
@@ -233,6 +236,9 @@ class _Events:
         self._read = reader.event
         self._splitter = splitter
         self._ready: deque[bytes] = deque()
+        self._last: Chunk | None = None
+        self._error: UpstreamError | None = None
+        """The last event, or an error, that was read after others which are on their way."""
 
     def __aiter__(self) -> _Events:
         return self
@@ -240,14 +246,38 @@ class _Events:
     async def __anext__(self) -> Chunk:
         if self.ended:
             raise StopAsyncIteration
-        while not self._ready:
-            piece = await self._response.next_piece(self._between_bytes_s)
-            if not piece:
-                raise UpstreamError("the stream ended before its last event", sent=True)
-            self._ready.extend(_split(self._splitter, piece))
-        chunk = self._read(self._ready.popleft())
+        if self._error is not None:
+            raise self._error
+        if self._last is None:
+            while not self._ready:
+                piece = await self._response.next_piece(self._between_bytes_s)
+                if not piece:
+                    raise UpstreamError("the stream ended before its last event", sent=True)
+                self._ready.extend(_split(self._splitter, piece))
+        chunk = self._last or self._take()
         self.ended = chunk.last
         return chunk
+
+    def _take(self) -> Chunk:
+        """The next event, with those that have come after it."""
+        chunk = self._read(self._ready.popleft())
+        return chunk if chunk.last or not self._ready else self._joined(chunk)
+
+    def _joined(self, first: Chunk) -> Chunk:
+        """`first` and all events that are ready, but for the last one and what cannot be read."""
+        data, told = [first.data], first.told
+        while self._ready:
+            try:
+                chunk = self._read(self._ready.popleft())
+            except UpstreamError as error:
+                self._error = error
+                break
+            if chunk.last:
+                self._last = chunk
+                break
+            data.append(chunk.data)
+            told = chunk.told or told
+        return Chunk(b"".join(data), told)
 
 
 class _Pieces:

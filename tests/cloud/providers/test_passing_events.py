@@ -1,0 +1,100 @@
+"""What comes together is read event by event and handed on together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from inferworks.api.stream_count import StreamCount
+from inferworks.cloud.call import Chunk
+from inferworks.cloud.providers.passing import _Events
+from inferworks.cloud.readers.openai import ChatReader
+from inferworks.errors import UpstreamError
+from inferworks.http.client import Response
+from inferworks.http.sse import EventSplitter
+from inferworks.meter.tally import OpenCall
+from inferworks.meter.usage import Confidence, Tokens
+from inferworks.testing.providers import make_call
+
+WORD = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'
+COMMENT = b": wait\n\n"
+FAULT = b'data: {"error":{"message":"overloaded"}}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+class Body:
+    """The body of an answer, in the pieces that come."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = iter(pieces)
+
+    async def next_piece(self, _timeout_s: float) -> bytes:
+        """The next piece; empty at the end."""
+        return next(self._pieces, b"")
+
+
+def events(*pieces: bytes) -> _Events:
+    """The events in `pieces`, as OpenAI's are read."""
+    response = cast(Response, Body(pieces))
+    return _Events(response, 1.0, ChatReader(make_call()), EventSplitter())
+
+
+async def taken(stream: _Events) -> list[Chunk]:
+    """All chunks of `stream`."""
+    return [chunk async for chunk in stream]
+
+
+def test_what_comes_together_is_one_chunk() -> None:
+    """Events of one piece are joined, the usage is told, and the last event stays by itself."""
+    told, last = asyncio.run(taken(events(WORD * 20 + USAGE + DONE)))
+    assert told.data == WORD * 20, "the usage event was asked for by us alone"
+    assert told.told is not None
+    assert told.told.tokens == Tokens(3, 4)
+    assert (last.data, last.last) == (DONE, True)
+
+
+def test_what_comes_apart_stays_apart() -> None:
+    """Nothing is held back to be joined: a chunk is what has come, cut at the ends of events."""
+    pieces = [WORD, WORD[:9], WORD[9:] + WORD, DONE]
+    chunks = asyncio.run(taken(events(*pieces)))
+    assert [chunk.data for chunk in chunks] == [WORD, WORD * 2, DONE]
+
+
+def test_what_came_before_an_error_is_handed_on() -> None:
+    """Events that came in one piece with an error are delivered, and then it is raised, for good."""
+
+    async def main() -> None:
+        stream = events(WORD * 2 + FAULT + DONE)
+        assert (await anext(stream)).data == WORD * 2
+        for _ in range(2):
+            with pytest.raises(UpstreamError, match="broke off"):
+                await anext(stream)
+
+    asyncio.run(main())
+
+
+class Tally:
+    """Takes note of the progress it is told."""
+
+    def __init__(self) -> None:
+        self.output: list[int] = []
+
+    def first_token(self) -> None:
+        """The first token has come."""
+
+    def progress(self, tokens: Tokens, _confidence: Confidence) -> None:
+        """So much has been used."""
+        self.output.append(tokens.output)
+
+
+def test_a_silent_upstream_is_counted_by_its_events() -> None:
+    """However many events came together, each that holds data counts as a token, and no comment does."""
+    tally = Tally()
+    count = StreamCount(make_call(), cast(OpenCall, tally))
+    for data in (WORD, COMMENT, WORD * 3, COMMENT + b"event: x\n" + WORD):
+        count.see(Chunk(data))
+    assert tally.output == [1, 1, 4, 5]
