@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, closing
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-import uvloop
 from msgspec.structs import replace as changed
 
 from inferworks.api.drain import DrainLimits
@@ -24,6 +22,7 @@ from inferworks.http.server import ClientGone, Exchange, HttpServer
 from inferworks.ids import CallId
 from inferworks.meter.usage import Confidence, Leg, Outcome, Tokens, Usage
 from inferworks.testing.door import CHAT, House, open_door, parse_answer
+from inferworks.testing.leaks import check_no_task_is_left, no_file_is_left, until
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -122,29 +121,7 @@ async def gateway(
                 assert len(house.door.drains) == 0
     finally:
         await upstream.server.stop(drain_s=0.0)
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-@contextmanager
-def no_file_is_left() -> Iterator[None]:
-    """As many file descriptors are open after the block as before."""
-    uvloop.run(asyncio.sleep(0))  # the first loop of a process opens a pipe for good
-    before = open_files()
-    yield
-    assert open_files() == before
-
-
-def open_files() -> list[str]:
-    """What the open file descriptors of this process stand for, sockets and pipes by their kind."""
-    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
-    return sorted(str(link.readlink()).partition("[")[0] for link in links)
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(10):
-        while not is_so():
-            await asyncio.sleep(0.002)
+    check_no_task_is_left()
 
 
 class Place(NamedTuple):

@@ -1,0 +1,44 @@
+"""Whether something is left behind: files, sockets and tasks that were open before and after a test.
+
+File descriptors are read from `/proc`, so this is for Linux.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvloop
+
+_WAIT_S = 10.0
+
+
+@contextmanager
+def no_file_is_left() -> Iterator[None]:
+    """AssertionError when after the block, which runs an event loop of its own, more files are open."""
+    uvloop.run(asyncio.sleep(0))  # the first loop of a process opens a pipe for good
+    before = open_files()
+    yield
+    after = open_files()
+    assert after == before, f"open before: {before}; open after: {after}"
+
+
+def open_files() -> list[str]:
+    """What the file descriptors of this process stand for; sockets and pipes by their kind alone."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sorted(str(link.readlink()).partition("[")[0] for link in links)
+
+
+def check_no_task_is_left() -> None:
+    """AssertionError when another task than this one runs in this loop."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left, f"tasks that still run: {left}"
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so that sets no event. TimeoutError when it does not come to be."""
+    async with asyncio.timeout(_WAIT_S):
+        while not is_so():  # noqa: ASYNC110 nothing is set
+            await asyncio.sleep(0.002)
