@@ -36,6 +36,7 @@ DRIVERS = {
     "cloud.credentials": "cloud.credentials.base",
     "books.bills": "books.bills.base",
     "hardware.engines": "hardware.engines.base",
+    "observe.exporters": "observe.exporters.base",
 }
 """Families of drivers and the one file of each that others may import.
 

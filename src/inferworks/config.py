@@ -140,6 +140,31 @@ class Observe(Section, frozen=True):
     most_series: Annotated[
         int, Meta(ge=10, description="Sets of labels a metric may have; beyond, they are `other`.")
     ] = 1000
+    traces: Annotated[
+        bool,
+        Meta(
+            description="Send a span for each call and attempt to a collector, by OTLP over HTTP."
+        ),
+    ] = False
+    traces_url: Annotated[
+        str,
+        Meta(
+            pattern="^(https?://.*)?$",
+            description="The collector's address, `http://host:4318`; empty: as "
+            "`OTEL_EXPORTER_OTLP_ENDPOINT` says.",
+        ),
+    ] = ""
+    traces_to_replicas: Annotated[
+        bool, Meta(description="Tell our own replicas the span they work under (`traceparent`).")
+    ] = False
+    transcript_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Of a prompt and of an answer, at most so much is kept for keys made with "
+            "`--log-content`.",
+        ),
+    ] = 1024 * 1024
 
 
 class Books(Section, frozen=True):

@@ -33,6 +33,7 @@ class DataFolder:
         self.spool = path / "spool"
         self.lake = path / "lake"
         self.price_books = path / "price-books"
+        self.transcripts = path / "transcripts"
         self._lock = path / "instance.json"
 
     def create(self) -> None:

@@ -19,6 +19,8 @@ from inferworks.ids import ModelId
 from inferworks.meter.journal import Journal
 from inferworks.meter.tally import Meter
 from inferworks.observe.board import Board
+from inferworks.observe.traces import Traces
+from inferworks.observe.transcripts import Transcripts
 
 
 class Catalogue(Protocol):
@@ -53,6 +55,10 @@ class Door:
     """The metrics, where any are kept."""
     tariffs: Tariffs | None = None
     """What calls cost their callers, where that is known."""
+    traces: Traces | None = None
+    """Where the spans of calls come from, where any are made."""
+    transcripts: Transcripts | None = None
+    """Where the prompts and answers of keys go that were made to have them kept."""
     answer_headers: bool = True
     """Whether answers say who served them, and what that took and cost."""
     drains: Drains = field(default_factory=Drains)

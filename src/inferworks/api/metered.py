@@ -37,6 +37,7 @@ from inferworks.http.server import ClientGone, Exchange
 from inferworks.ids import ModelId, new_call_id
 from inferworks.meter.tally import OpenCall
 from inferworks.meter.usage import LONGEST_END_USER, NO_TOKENS, Confidence, Opened, Outcome
+from inferworks.observe.transcripts import Transcript
 
 _SESSION = b"x-inferworks-session"
 """What calls of one conversation share, in a dialect that has no word for it."""
@@ -54,6 +55,8 @@ def metered(form: Form) -> Endpoint:
     async def endpoint(exchange: Exchange, door: Door) -> None:
         key = authenticate(exchange.headers, door.keyring)
         opened = _opened(form, exchange, door, key)
+        if door.traces is not None:
+            door.traces.begin(opened.call_id, exchange.headers.get(b"traceparent"))
         try:
             asked = form.decode(exchange.body, _content_type(form, exchange))
             opened = _named(opened, asked)
@@ -64,9 +67,15 @@ def metered(form: Form) -> Endpoint:
         except CallError as error:
             await door.meter.refuse(opened, error.status, error.code)
             raise
+        transcript = _transcript(door, key, opened, exchange)
         with place:
-            async with door.meter.open(opened) as tally:
-                await _Serving(form, exchange, door, call, tally, asked).run(offers)
+            try:
+                async with door.meter.open(opened) as tally:
+                    serving = _Serving(form, exchange, door, call, tally, asked, transcript)
+                    await serving.run(offers)
+            finally:
+                if transcript is not None:
+                    transcript.end()
 
     return endpoint
 
@@ -82,12 +91,14 @@ class _Serving:
         call: Call,
         tally: OpenCall,
         asked: Asked,
+        transcript: Transcript | None,
     ) -> None:
         self._form = form
         self._exchange = exchange
         self._door = door
         self._call = call
         self._tally = tally
+        self._transcript = transcript
         self._wants_cost = _wants_cost(asked, exchange)
         self._headers = [(b"x-inferworks-call-id", call.id.encode())]
         self._streamed: tuple[Reply, StreamCount] | None = None
@@ -134,9 +145,7 @@ class _Serving:
     async def _deliver_refusal(self, reply: Reply) -> None:
         self._tally.leg_ended(Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED)
         await self._tally.close(Outcome.REFUSED, reply.status, "upstream_refused")
-        await self._exchange.respond(
-            reply.status, reply.first.data, reply.content_type, self._head(reply)
-        )
+        await self._respond(reply, reply.first.data)
 
     async def _deliver_body(self, reply: Reply) -> None:
         tally = self._tally
@@ -147,9 +156,7 @@ class _Serving:
         data = self._telling.body(reply.first.data, told)
         tally.sent(len(data))
         await tally.close(Outcome.ANSWERED, reply.status)
-        await self._exchange.respond(
-            reply.status, data, reply.content_type, self._head(reply, told)
-        )
+        await self._respond(reply, data, told)
 
     async def _deliver_stream(self, reply: Reply) -> None:
         exchange, tally = self._exchange, self._tally
@@ -167,6 +174,8 @@ class _Serving:
                         data = self._telling.chunk(data, count.told)
                     tally.first_byte()
                     tally.sent(len(data))
+                    if self._transcript is not None:
+                        self._transcript.heard(data)
                     await exchange.send(data)
                 chunk = await anext(reply.rest)
         except ClientGone:
@@ -190,6 +199,8 @@ class _Serving:
         tally.sent(len(data))
         self._leg_ended(Outcome.ANSWERED, reply, count.told, count.confidence(whole=True))
         await tally.close(Outcome.ANSWERED, reply.status)
+        if self._transcript is not None:
+            self._transcript.heard(data)
         await exchange.end(data)
 
     def _reads_on(self, cut: Callable[[], object]) -> bool:
@@ -238,6 +249,13 @@ class _Serving:
             reply, count = self._streamed
             sure = count.confidence(whole=False)
             self._leg_ended(Outcome.CANCELLED, reply, count.told, sure)
+
+    async def _respond(self, reply: Reply, data: bytes, told: Told | None = None) -> None:
+        """Send a whole answer, which `told` what it has used."""
+        if self._transcript is not None:
+            self._transcript.heard(data)
+        headers = self._head(reply, told)
+        await self._exchange.respond(reply.status, data, reply.content_type, headers)
 
     def _head(self, reply: Reply, told: Told | None = None) -> list[tuple[bytes, bytes]]:
         """Our headers of an answer; of a whole one, what it `told` tells its cost."""
@@ -297,6 +315,13 @@ def _named(opened: Opened, asked: Asked) -> Opened:
         stream=asked.stream,
         end_user=asked.end_user[:LONGEST_END_USER],
     )
+
+
+def _transcript(door: Door, key: Key, opened: Opened, exchange: Exchange) -> Transcript | None:
+    """What keeps the prompt and the answer, if the key was made to have them kept."""
+    if not key.log_content or door.transcripts is None:
+        return None
+    return door.transcripts.begin(opened, exchange.body)
 
 
 def _wants_cost(asked: Asked, exchange: Exchange) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inferworks.api.admit import Gate
 from inferworks.api.errors import refusal
@@ -18,9 +19,12 @@ from inferworks.errors import CallError, ConfigError
 from inferworks.http.server import Exchange, HttpServer, bind
 from inferworks.meter.journal import Journal
 from inferworks.meter.tally import Watch
+from inferworks.meter.usage import Usage
 from inferworks.observe.board import Board
 from inferworks.observe.calls import CallMetrics
 from inferworks.observe.readings import Commits, Readings
+from inferworks.observe.traces import Traces
+from inferworks.observe.transcripts import Transcripts
 from inferworks.wiring.service import Service
 
 
@@ -50,8 +54,12 @@ class Parts:
 class Observing:
     """What watches a platform from its start on; `parts` are given to it once there are any."""
 
-    def __init__(self, settings: Observe, clock: Clock) -> None:
+    def __init__(
+        self, settings: Observe, clock: Clock, transcripts: Transcripts, traces: Traces | None
+    ) -> None:
         self.parts: Parts | None = None
+        self.transcripts = transcripts
+        self.traces = traces
         self.commits = Commits()
         calls = CallMetrics(self._models, most_series=settings.most_series)
         kept = Board(clock.now_ns(), self._read, calls, self.commits)
@@ -60,13 +68,44 @@ class Observing:
     @property
     def watch(self) -> Watch | None:
         """What wants to know of every call that ends."""
-        return None if self.board is None else self.board.calls.take
+        count = self.board.calls.take if self.board else None
+        trace = self.traces.take if self.traces else None
+        if count is None or trace is None:
+            return count or trace
+
+        def both(usage: Usage) -> None:
+            count(usage)
+            trace(usage)
+
+        return both
 
     def _models(self) -> Sequence[str]:
         return self.parts.service.door.catalogue.models() if self.parts else ()
 
     def _read(self) -> Readings:
-        return self.parts.read() if self.parts else Readings()
+        readings = self.parts.read() if self.parts else Readings()
+        return replace(readings, transcripts_dropped=self.transcripts.dropped)
+
+
+@asynccontextmanager
+async def tracing(
+    settings: Observe, environment: Mapping[str, str]
+) -> AsyncIterator[Traces | None]:
+    """What makes traces, if they are wanted; leaving sends what is left. ConfigError without the extra."""
+    if not settings.traces:
+        yield None
+        return
+    try:
+        from inferworks.observe.exporters.otlp import otlp_exporter
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"observe.traces needs the package {error.name}; pip install inferworks[telemetry]"
+        ) from None
+    traces = Traces(otlp_exporter(settings.traces_url, environment))
+    try:
+        yield traces
+    finally:
+        await asyncio.to_thread(traces.close)
 
 
 @contextmanager

@@ -32,8 +32,10 @@ from inferworks.cloud.backends.process import ProcessBackend
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.fleet import Fleet
 from inferworks.cloud.health import Health
+from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.providers.traced import TracedProvider
 from inferworks.cloud.router import Router
 from inferworks.config import Config, Lake, Leave
 from inferworks.errors import ConfigError
@@ -51,10 +53,12 @@ from inferworks.meter.spool import spools
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.tally import Meter
 from inferworks.observe.readings import Commits
+from inferworks.observe.traces import Traces
+from inferworks.observe.transcripts import Transcripts
 from inferworks.units import NS_PER_SECOND
 from inferworks.wiring.catalogue import Catalogue
 from inferworks.wiring.drivers import translated
-from inferworks.wiring.observing import Observing, Parts, metrics_port, showing_metrics
+from inferworks.wiring.observing import Observing, Parts, metrics_port, showing_metrics, tracing
 from inferworks.wiring.plan import EMBEDDED_MODEL, OWN, Plan
 from inferworks.wiring.planner import Planner
 from inferworks.wiring.reload import ConfigSource, reloading
@@ -99,7 +103,10 @@ async def open_platform(
         house.enter_context(folder.hold())
         accounts = house.enter_context(closing(SqliteAccounts(folder.accounts)))
         turn = threading.Lock()
-        observing = Observing(config.observe, clock)
+        traces = await house.enter_async_context(tracing(config.observe, environment))
+        transcripts = Transcripts(folder.transcripts, config.observe.transcript_bytes)
+        house.enter_context(closing(transcripts))
+        observing = Observing(config.observe, clock, transcripts, traces)
         journal = house.enter_context(_journal(folder, turn, observing.commits))
         await _recover(journal, folder, clock)
         await house.enter_async_context(_sealing(config.lake, lake, folder, clock, turn))
@@ -112,6 +119,7 @@ async def open_platform(
         tariffs = Tariffs(accounts, lambda: planner.rates.newest)
         meter = _meter(config, journal, clock, observing)
         health = Health(clock, plan.breaker)
+        own = _traced(_own_provider(client), traces if config.observe.traces_to_replicas else None)
 
         def door(catalogue: Catalogue, providers: Mapping[str, Provider]) -> Door:
             router = Router(health, catalogue.policy)
@@ -121,10 +129,12 @@ async def open_platform(
                 drains=drains,
                 board=observing.board,
                 tariffs=tariffs,
+                traces=traces,
+                transcripts=transcripts,
                 answer_headers=config.observe.answer_headers,
             )
 
-        service = house.enter_context(Service(plan, fleet, _own_provider(client), door))
+        service = house.enter_context(Service(plan, fleet, own, door))
         server = _server(config, service)
         observing.parts = Parts(gate, health, journal, service, server)
         port = await house.enter_async_context(_listening(config, server, door_socket))
@@ -156,8 +166,21 @@ def _drain_limits(leave: Leave) -> DrainLimits:
 
 
 def _own_provider(client: HttpClient) -> Provider:
-    """What speaks to our own replicas."""
-    return translated(openai_provider(client, NoCredential(), name=OWN, running_usage=True))
+    """What speaks to our own replicas: they have chats, and what can be put into one."""
+    return translated(
+        openai_provider(
+            client,
+            NoCredential(),
+            name=OWN,
+            running_usage=True,
+            operations=(Operation.CHAT,),
+        )
+    )
+
+
+def _traced(provider: Provider, traces: Traces | None) -> Provider:
+    """`provider`, whose requests tell the span they are made under if there are `traces`."""
+    return provider if traces is None else TracedProvider(provider, traces.traceparent)
 
 
 @contextmanager
