@@ -186,13 +186,14 @@ def test_an_import_overwrites_nothing(folder: Path) -> None:
     )
     words = ("config", "import", "litellm", "config.yaml", "--out", "made.toml")
     made = inferworks(*words)
-    assert "made.toml: 1 upstream, 0 model tables; check it with: inferworks config" in made.output
-    assert "litellm_params.rpm: a weight here, not a limit" in made.output
+    assert "Check it with: inferworks config check --file made.toml" in made.output
+    assert "Not taken over" in made.output
+    assert "litellm_params.rpm (m): a weight here, not a limit" in made.output
+    assert all(len(line) <= 80 for line in made.output.splitlines())
     (upstream,) = load(folder / "made.toml", {}).upstream
     assert upstream == Upstream(
         name="groq",
         provider="groq",
-        weight=3.0,
         models=(Renamed(name="m", upstream="llama"),),
     )
     assert "is there already" in str(inferworks(*words).exception)

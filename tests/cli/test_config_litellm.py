@@ -122,7 +122,7 @@ def test_what_has_no_counterpart_is_named() -> None:
         "litellm_settings.success_callback", "general_settings.master_key", "guardrails",
         "environment_variables.LANGFUSE_HOST", "model_list.openai/*", "model_list.odd",
         "fallbacks.gpt-4o: there is no model gone", "MY_BASE is not set here",
-        "put the key into the variable OPENAI_API_KEY (2 times)",
+        "litellm_params.api_key (gpt-4o, small): not copied: put the key into the variable OPENAI_API_KEY",
     ):  # fmt: skip
         assert name in notes, name
     assert "sk-" not in notes
@@ -152,6 +152,43 @@ def test_defaults_need_no_table() -> None:
     two = [one, {"model_name": "m", "litellm_params": {"model": "together_ai/m"}}]
     (model,) = import_litellm({"model_list": two}, {}).config.model
     assert (model.name, model.strategy) == ("m", "weighted")
+
+
+def test_weights_are_kept_where_they_say_something() -> None:
+    """Requests a minute are the shares of two deployments of a name; of one alone they mean nothing."""
+
+    def entry(name: str, model: str, rpm: int) -> dict[str, Any]:
+        return {"model_name": name, "litellm_params": {"model": model, "rpm": rpm}}
+
+    entries = [
+        entry("shared", "groq/a", 60), entry("shared", "together_ai/a", 20), entry("alone", "groq/b", 9),
+        entry("other", "mistral/c", 5),
+    ]  # fmt: skip
+    made = import_litellm({"model_list": entries}, {}).config
+    weights = {upstream.name: (upstream.weight, len(upstream.models)) for upstream in made.upstream}
+    assert weights == {"groq": (60.0, 2), "together": (20.0, 1), "mistral": (1.0, 1)}
+
+
+@pytest.mark.parametrize("key", ["none", "EMPTY", "fake-key", ""])
+def test_a_key_that_is_none_is_not_asked_for(key: str) -> None:
+    """What people write where a server wants no key becomes no key, so that the file starts."""
+    params = {"model": "openai/m", "api_base": "http://10.0.0.1:8000/v1", "api_key": key}
+    made = import_litellm({"model_list": [{"model_name": "m", "litellm_params": params}]}, {})
+    (upstream,) = made.config.upstream
+    assert (upstream.provider, upstream.key, made.notes) == ("openai-compatible", "", ())
+
+
+def test_notes_say_which_models_and_what_to_do() -> None:
+    """A setting of many entries is one line that names the first models, with what to do where we know."""
+    entries = [
+        {"model_name": f"m{n}", "litellm_params": {"model": "groq/m", "aws_profile_name": "x"}}
+        for n in range(6)
+    ]
+    (note,) = import_litellm({"model_list": entries}, {}).notes
+    assert note == (
+        "litellm_params.aws_profile_name (m0, m1, m2, m3 and 2 more): "
+        "set AWS_PROFILE where the platform is started"
+    )
 
 
 def test_without_a_yaml_reader_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

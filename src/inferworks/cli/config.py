@@ -116,8 +116,11 @@ def litellm(source: Path, out: Path | None) -> None:
         click.echo(
             f"{out}: {upstreams}, {models}; check it with: inferworks config check --file {out}"
         )
+    if made.notes:
+        click.echo("\nNot taken over, or not in quite the same sense:", err=True)
     for note in made.notes:
-        click.echo(note, err=True)
+        text = click.wrap_text(note, 80, initial_indent="  ", subsequent_indent="      ")
+        click.echo(text, err=True)
 
 
 def _plan(config_path: Path | None) -> Plan:

@@ -16,6 +16,7 @@ Source: https://docs.litellm.ai/docs/proxy/config_settings and litellm/types/rou
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -74,15 +75,13 @@ def import_litellm(document: Mapping[str, Any], environment: Mapping[str, str]) 
     general = Table("general_settings", document, notes)
     max_calls = general.number("max_parallel_requests")
     drafts = [upstream_of(entry, environment, max_calls, notes) for entry in document["model_list"]]
-    upstreams = _named(_gathered(draft for draft in drafts if draft is not None))
+    upstreams = _named(_gathered([draft for draft in drafts if draft is not None]))
     made = Config(
         gateway=_gateway(general),
         breaker=_breaker(router, module),
         upstream=tuple(upstreams),
         model=tuple(_models(upstreams, router, module, notes)),
     )
-    if general.take("master_key") is not None:
-        notes.add("general_settings.master_key", "make keys with: inferworks keys create")
     for name in document.get("environment_variables") or {}:
         notes.add(f"environment_variables.{name}", "set it where the platform is started")
     for table in (router, module, general):
@@ -92,18 +91,21 @@ def import_litellm(document: Mapping[str, Any], environment: Mapping[str, str]) 
     return Imported(made, notes.lines())
 
 
-def _gathered(drafts: Iterable[Upstream]) -> Sequence[Upstream]:
-    """`drafts`, those of one account in one."""
+def _gathered(drafts: Sequence[Upstream]) -> Sequence[Upstream]:
+    """`drafts`, those of one account in one. Where a model has one alone, its weight says nothing."""
+    count = Counter(_name(draft.models[0]) for draft in drafts)
     accounts: list[Upstream] = []
     for draft in drafts:
         (model,) = draft.models
+        alone = count[_name(model)] == 1
         for number, account in enumerate(accounts):
-            same = msgspec.structs.replace(account, models=draft.models) == draft
-            if same and _name(model) not in map(_name, account.models):
+            weight = account.weight if alone else draft.weight
+            alike = msgspec.structs.replace(draft, models=account.models, weight=weight) == account
+            if alike and _name(model) not in map(_name, account.models):
                 accounts[number] = msgspec.structs.replace(account, models=(*account.models, model))
                 break
         else:
-            accounts.append(draft)
+            accounts.append(msgspec.structs.replace(draft, weight=1.0) if alone else draft)
     return accounts
 
 
@@ -172,6 +174,8 @@ def _routed(router: Table, module: Table) -> Model:
     strategy = router.text("routing_strategy") or "simple-shuffle"
     if strategy not in _STRATEGIES:
         router.note("routing_strategy", f"{strategy} has no counterpart; weighted is written")
+    if strategy.startswith("usage-based"):
+        router.note("routing_strategy", "taken as least_loaded: calls running, not tokens a minute")
     model = Model(name="every", strategy=_STRATEGIES.get(strategy, "weighted"))
     retries = _first(router.number("num_retries"), module.number("num_retries"))
     if retries is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any
@@ -29,35 +29,77 @@ _BARE = re.compile(
 )
 """Models that it lets stand without a provider: OpenAI's, and Anthropic's."""
 
+_NO_KEYS = frozenset(
+    {"", "none", "null", "empty", "fake", "fake-key", "dummy", "na", "n/a", "anything"}
+)
+"""What is written where a server wants no key."""
+
+_WHY = {
+    "aws_access_key_id": "AWS's own chain finds it: environment, profile or role",
+    "aws_secret_access_key": "AWS's own chain finds it: environment, profile or role",
+    "aws_session_token": "AWS's own chain finds it: environment, profile or role",
+    "aws_profile_name": "set AWS_PROFILE where the platform is started",
+    "vertex_credentials": "set GOOGLE_APPLICATION_CREDENTIALS where the platform is started",
+    "database_url": "not needed: everything is in the data folder",
+    "redis_host": "not needed: no state is shared", "redis_port": "not needed: no state is shared",
+    "redis_password": "not needed: no state is shared", "redis_url": "not needed: no state is shared",
+    "master_key": "make keys with: inferworks keys create",
+    "mode": "not needed: the path of a request says it",
+    "drop_params": "not needed: unknown fields pass, and translation drops what the other lacks",
+    "stream_timeout": "set first_byte_s or between_bytes_s by hand",
+    "context_window_fallbacks": "no counterpart: a prompt that is too long is refused",
+    "content_policy_fallbacks": "no counterpart: a refused prompt is refused",
+    "cache": "no counterpart: answers are not kept", "cache_params": "no counterpart: answers are not kept",
+    "success_callback": "no counterpart: every call is in the journal, traces go to OpenTelemetry",
+    "failure_callback": "no counterpart: every call is in the journal, traces go to OpenTelemetry",
+    "callbacks": "no counterpart: every call is in the journal, traces go to OpenTelemetry",
+}  # fmt: skip
+"""Why a setting is not taken over, where there is more to say than that."""
+_NAMED = 4
+"""How many models a note names."""
+
 _IN_ENVIRONMENT = "os.environ/"
 _NOWHERE = "https://set-this.invalid"
 """What is written for an address that is not known."""
 
 
 class Notes:
-    """What to tell of, each setting once."""
+    """What to tell of, each setting once, with the models whose entries have it."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], int] = {}
+        self._found: dict[tuple[str, str], dict[str, None]] = {}
 
-    def add(self, setting: str, why: str = "no counterpart") -> None:
-        """Tell of `setting`."""
-        self._found[setting, why] = self._found.get((setting, why), 0) + 1
+    def add(self, setting: str, why: str = "", model: str = "") -> None:
+        """Tell of `setting`, which is in the entry of `model`; without a reason of the usual one."""
+        why = why or _WHY.get(setting.rpartition(".")[2], "no counterpart")
+        models = self._found.setdefault((setting, why), {})
+        if model:
+            models[model] = None
 
     def lines(self) -> tuple[str, ...]:
         """What was told, in order."""
         return tuple(
-            f"{setting}: {why}{f' ({count} times)' if count > 1 else ''}"
-            for (setting, why), count in self._found.items()
+            f"{setting}{f' ({_few(models)})' if models else ''}: {why}"
+            for (setting, why), models in self._found.items()
         )
+
+
+def _few(models: Iterable[str]) -> str:
+    """The names of `models`, or of the first of them."""
+    names = list(models)
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 class Table:
     """A table of the file, from which each setting is taken once; what is left has no counterpart."""
 
-    def __init__(self, name: str, document: Mapping[str, Any], notes: Notes) -> None:
+    def __init__(
+        self, name: str, document: Mapping[str, Any], notes: Notes, model: str = ""
+    ) -> None:
         given = document.get(name)
         self._name = name
+        self._model = model
         self._left = dict(given) if isinstance(given, dict) else {}
         self._notes = notes
 
@@ -83,13 +125,13 @@ class Table:
 
     def note(self, name: str, why: str) -> None:
         """Tell of a setting that was taken."""
-        self._notes.add(f"{self._name}.{name}", why)
+        self._notes.add(f"{self._name}.{name}", why, self._model)
 
     def rest(self) -> None:
         """Tell of every setting that nobody took."""
         for name, value in self._left.items():
             if value is not None:
-                self._notes.add(f"{self._name}.{name}")
+                self._notes.add(f"{self._name}.{name}", model=self._model)
 
 
 def upstream_of(
@@ -100,12 +142,12 @@ def upstream_of(
 ) -> Upstream | None:
     """The upstream of one entry of `model_list`, with its one model; None, with a note, if it has none."""
     name = str(entry.get("model_name") or "")
-    params = Table("litellm_params", entry, notes)
-    info = Table("model_info", entry, notes)
+    params = Table("litellm_params", entry, notes, name)
+    info = Table("model_info", entry, notes, name)
     base = _address(params, environment)
     found = _provider(params, base)
     if found is None or not name or "*" in name:
-        notes.add(f"model_list.{name}", "left out: name each model, with its provider")
+        notes.add(f"model_list.{name}", "left out: name each model here, with a provider it has")
         return None
     row, model = found
     upstream = Upstream(
@@ -181,7 +223,7 @@ def _key(row: ProviderRow, params: Table) -> str:
     key = params.text("api_key")
     if key.startswith(_IN_ENVIRONMENT):
         return f"env:{key.removeprefix(_IN_ENVIRONMENT)}"
-    if not key or row.auth == "none":
+    if key.lower() in _NO_KEYS or row.auth == "none":
         return ""
     variable = row.key_variable or f"{row.id.upper().replace('-', '_')}_API_KEY"
     params.note("api_key", f"not copied: put the key into the variable {variable}")
@@ -194,7 +236,9 @@ def _weight(params: Table) -> float:
     for name in ("rpm", "tpm"):
         if given[name] is not None:
             used = given["weight"] is None
-            params.note(name, "a weight here, not a limit" if used else "no counterpart")
+            params.note(
+                name, "a weight here, not a limit" if used else "the weight is taken instead"
+            )
     return float(given["weight"] or given["rpm"] or given["tpm"] or 1)
 
 
