@@ -67,6 +67,8 @@ class ChatRequest(msgspec.Struct, gc=False):
         | None
     ) = None
     user: Annotated[str, Meta(max_length=4096)] | None = None
+    safety_identifier: Annotated[str, Meta(max_length=4096)] | None = None
+    """What OpenAI calls `user` by now."""
     prompt_cache_key: Annotated[str, Meta(max_length=4096)] | None = None
     usage: Any = None
     """OpenRouter's wish for the cost in the answer; whatever else it may be passes through unseen."""
@@ -84,7 +86,7 @@ def decode_chat(body: bytes, _content_type: bytes = b"") -> Asked:
         stream=bool(request.stream),
         wants_usage=options.wants_usage,
         wants_running_usage=options.wants_running_usage,
-        end_user=request.user or "",
+        end_user=request.safety_identifier or request.user or "",
         session=request.prompt_cache_key or "",
         wants_cost=request.usage == _WITH_COST,
     )
