@@ -113,9 +113,8 @@ def litellm(source: Path, out: Path | None) -> None:
         _write(out, text)
         upstreams = counted(len(made.config.upstream), "upstream")
         models = counted(len(made.config.model), "model table")
-        click.echo(
-            f"{out}: {upstreams}, {models}; check it with: inferworks config check --file {out}"
-        )
+        click.echo(f"{out}: {upstreams}, {models}")
+        click.echo(f"Check it with: inferworks config check --file {out}")
     if made.notes:
         click.echo("\nNot taken over, or not in quite the same sense:", err=True)
     for note in made.notes:
