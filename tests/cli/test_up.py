@@ -63,13 +63,17 @@ def test_first_start_to_second_start(tmp_path: Path) -> None:
             temperature=0,
         )
         assert answer.choices[0].message.content
+        older = client.completions.create(model="inferworks-tiny", prompt="Gross", max_tokens=3)
+        assert older.choices[0].text
+        with pytest.raises(openai.BadRequestError, match="cannot be used for images"):
+            client.images.generate(model="inferworks-tiny", prompt="Gross margin, in oil.")
         assert platform.stop() == 0
         before = platform.log()
         platform.start()
         assert "iw_" not in platform.log()[len(before) :]
         status = json.loads(inferworks("status", "--json", "--data", str(tmp_path / "data")).stdout)
         assert status["state"] == "ok"
-        assert status["journal"]["usage"] == 1
+        assert status["journal"]["usage"] == 3
 
 
 def test_the_printed_snippets_work(tmp_path: Path) -> None:
