@@ -6,10 +6,10 @@ or refuse: `top_k`, `thinking`, `reasoningConfig`. Converse's own fields (`guard
 `performanceConfig`, ...) pass where they stand.
 
 Turns must alternate, so neighbours of one role become one turn; results of tools are the user's. Blank
-texts, which Bedrock refuses and which say nothing, are left out. There is no way to show tools and forbid
-them: `tool_choice: "none"` takes them away, and is refused where the chat has calls of them already,
-which Bedrock takes only beside their tools. Images and files must be in the request: Bedrock fetches from
-nowhere but S3, and there with our account's rights, which are not the caller's to use.
+texts and empty turns, which Bedrock refuses and which say nothing, are left out. There is no way to show
+tools and forbid them: `tool_choice: "none"` takes them away, and is refused where the chat has calls of
+them already, which Bedrock takes only beside their tools. Images and files must be in the request:
+Bedrock fetches from nowhere but S3, and there with our account's rights, which are not the caller's.
 
 Sources: https://platform.openai.com/docs/api-reference/chat/create,
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
@@ -99,7 +99,7 @@ def converse_request(call: Call) -> bytes:
     head = list(takewhile(_is_instruction, request.messages))
     extra = passed(call.body, _RULES)
     fields: Fields = {"messages": _turns(request.messages[len(head) :], len(head))}
-    set_if(fields, "system", _blocks(head, 0) or None)
+    set_if(fields, "system", _system(head) or None)
     set_if(fields, "inferenceConfig", _inference(request, extra) or None)
     set_if(fields, "toolConfig", _tools(request))
     set_if(fields, "outputConfig", _output(request) or None)
@@ -215,7 +215,7 @@ def _turns(messages: Sequence[Message], first: int) -> list[Fields]:
     said = [_said(message, f"messages[{number}]") for number, message in enumerate(messages, first)]
     return [
         {"role": role, "content": [block for _, blocks in run for block in blocks]}
-        for role, run in groupby(said, key=itemgetter(0))
+        for role, run in groupby(filter(itemgetter(1), said), key=itemgetter(0))
     ]
 
 
@@ -232,9 +232,12 @@ def _said(message: Message, where: str) -> Turn:
     raise cannot(f"{where}.role", f"cannot be {message.role[:60]!r}", where)
 
 
-def _blocks(messages: Sequence[Message], first: int) -> list[Fields]:
-    return [
-        block
-        for number, message in enumerate(messages, first)
-        for block in blocks_of(message, f"messages[{number}]")
-    ]
+def _system(head: Sequence[Message]) -> list[Fields]:
+    """The instructions at the head of a chat, which are texts."""
+    blocks: list[Fields] = []
+    for number, message in enumerate(head):
+        where = f"messages[{number}]"
+        blocks += blocks_of(message, where)
+        if any(not {"text", "cachePoint"} >= block.keys() for block in blocks):
+            raise cannot(where, f"has an instruction that is no text, for {_SERVES}", where)
+    return blocks
