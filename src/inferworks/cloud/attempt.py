@@ -124,8 +124,8 @@ class Attempt:
         """End its leg with what it has cost: what its answer told, or an estimate of the prompt sent."""
         answer = getattr(self, "answer", None)
         if isinstance(answer, Reply) and answer.first.told is not None:
-            sure = Confidence.REPORTED if answer.first.last else Confidence.COUNTED
             told = answer.first.told
+            sure = told.confidence(whole=answer.first.last)
             self._tally.leg_ended(
                 outcome, answer.status, told.tokens, sure, items=told.items, leg=self.leg
             )
