@@ -145,7 +145,7 @@ def test_models_are_listed_with_their_offers(folder: Path) -> None:
     """Each model shows who offers it, where, on what and for how much; no key is needed for that."""
     (folder / "inferworks.toml").write_text(
         '[[upstream]]\nname = "lpu"\nprovider = "groq"\nmodels = ["m"]\nregion = "us"\n'
-        'input_price = "0.15"\noutput_price = "0.6"\n'
+        'weight = 3\ninput_price = "0.15"\noutput_price = "0.6"\n'
         '[[model]]\nname = "m"\nfallbacks = ["inferworks-tiny"]\nstrategy = "cheapest"\n'
     )
     listed = json.loads(inferworks("models", "list", "--json").output)
@@ -160,7 +160,12 @@ def test_models_are_listed_with_their_offers(folder: Path) -> None:
     assert second["offer"] == "inferworks/inferworks-tiny"
     assert second["priority"] > first["priority"]
     table = inferworks("models", "list").output
-    assert "0.15 / 0.60" in table
+    lines = [" ".join(line.split()) for line in table.splitlines()]
+    assert lines[lines.index("m (cheapest)") + 1 :][:2] == [
+        "lpu/m 1 x3 groq us lpu 0.15 / 0.60",
+        "inferworks/inferworks-tiny 2 inferworks local cpu -",
+    ]
+    assert all(len(line) <= 80 for line in table.splitlines())
 
 
 def test_providers_are_listed() -> None:

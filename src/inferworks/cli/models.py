@@ -36,6 +36,9 @@ def models() -> None:
 def list_models(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
     """List each model with its offers, by the configuration. Prices are US dollars per million tokens.
 
+    An offer of the second turn is tried when those of the first have failed; `x3` is its weight,
+    the share of the calls beside others of its turn.
+
     \b
     Examples:
       inferworks models list
@@ -49,7 +52,7 @@ def list_models(config_path: Path | None, data_path: Path | None, as_json: bool)
         print_json(described)
         return
     rows = [row for model in described for row in _rows(model)]
-    print_table(("MODEL", "OFFER", "PROVIDER", "REGION", "CHIP", "IN / OUT"), rows)
+    print_table(("MODEL / OFFER", "TURN", "PROVIDER", "REGION", "CHIP", "IN / OUT"), rows)
 
 
 @models.command("discover")
@@ -130,9 +133,17 @@ def _dollars(pico: int) -> str:
 
 
 def _rows(model: Mapping[str, Any]) -> Iterator[Sequence[str]]:
-    name = model["model"]
+    """The model and how it is routed, then its offers, each with the turn in which it is tried."""
+    strategy = f"({model['strategy']})" if len(model["offers"]) > 1 else ""
+    yield f"{model['model']} {strategy}".rstrip(), *[""] * 5
+    turns = sorted({offer["priority"] for offer in model["offers"]})
     for offer in model["offers"]:
         price = " / ".join((offer["input_price"] or "-", offer["output_price"] or "-"))
-        where = (offer[key] or "-" for key in ("offer", "provider", "region", "chip"))
-        yield name, *where, "-" if offer["input_price"] is None else price
-        name = ""
+        where = (offer[key] or "-" for key in ("provider", "region", "chip"))
+        turn = str(turns.index(offer["priority"]) + 1) + _share(offer["weight"])
+        yield f"  {offer['offer']}", turn, *where, "-" if offer["input_price"] is None else price
+
+
+def _share(weight: float) -> str:
+    """The weight of an offer where it is not the usual one."""
+    return "" if weight == 1 else f" x{weight:g}"
