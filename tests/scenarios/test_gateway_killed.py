@@ -1,0 +1,204 @@
+"""The gateway is killed under 500 streams and started again: every call has one record, none two.
+
+The real thing: `inferworks up` in its own process before an upstream of this one, real sockets, SIGKILL.
+What the clients saw and what the upstream was asked are compared with what the journal holds afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+import uvloop
+
+from inferworks.http.client import Origin
+from inferworks.http.server import ClientGone, Exchange, HttpServer
+from inferworks.meter.reader import JournalReader
+from inferworks.meter.usage import Outcome, Tokens, Usage
+from inferworks.testing.leaks import until
+from inferworks.testing.platform import RealPlatform, real_platform
+
+pytestmark = pytest.mark.slow
+
+STREAMS = 500
+SHORT, LONG = 3, 1000
+DRAINS = 40
+EVENT_S = 0.2
+CHECKPOINT_S = 0.5
+SURELY_S = CHECKPOINT_S + 1.5
+"""A checkpoint, and how late a busy machine may be with it."""
+
+SETTINGS = """
+[engine]
+replicas = 0
+[gateway]
+max_calls = 1000
+[meter]
+checkpoint_s = {checkpoint_s}
+[[upstream]]
+name = "up"
+provider = "vllm"
+url = "http://127.0.0.1:{port}/v1"
+models = ["m"]
+on_leave = "drain"
+[leave]
+drains = {drains}
+"""
+
+
+class Upstream:
+    """Streams a token every now and then, telling its usage with each, and remembers who was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self.server = HttpServer(self.handle)
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request with `max_tokens` events."""
+        if exchange.method == "GET":
+            await exchange.respond(200, b'{"data": []}')
+            return
+        self.asked[exchange.headers[b"x-inferworks-call-id"].decode()] += 1
+        tokens = msgspec.json.decode(exchange.body)["max_tokens"]
+        await exchange.start(200, [(b"content-type", b"text/event-stream")])
+        try:
+            for number in range(1, tokens + 1):
+                await exchange.send(self._event(number))
+                await asyncio.sleep(EVENT_S)
+            await exchange.end(b"data: [DONE]\n\n")
+        except ClientGone:
+            pass  # the gateway was killed
+
+    def _event(self, number: int) -> bytes:
+        usage = {"prompt_tokens": 7, "completion_tokens": number, "total_tokens": 7 + number}
+        choice = {"index": 0, "delta": {"content": "word "}}
+        return b"data: " + msgspec.json.encode({"choices": [choice], "usage": usage}) + b"\n\n"
+
+
+@dataclass
+class Client:
+    """One client: what it asks for, and what it has seen and when."""
+
+    tokens: int
+    leaves: bool
+    data: bytes = b""
+    times: list[float] = field(default_factory=list)
+    """When each piece came, which is an event unless the machine was late."""
+
+    async def run(self, origin: Origin, key: str) -> None:
+        """Ask, and read until the end, or leave in the middle."""
+        reader, writer = await asyncio.open_connection(origin.host, origin.port)
+        try:
+            writer.write(self._request(key))
+            while piece := await reader.read(65536):
+                self.data += piece
+                self.times += [time.monotonic()] * piece.count(b"word ")
+                if self.leaves and len(self.times) >= 2:
+                    return
+        except ConnectionError:
+            pass  # the gateway was killed
+        finally:
+            writer.transport.abort()
+
+    def _request(self, key: str) -> bytes:
+        body = msgspec.json.encode(
+            {
+                "model": "m",
+                "messages": [{"role": "user", "content": "Go on."}],
+                "stream": True,
+                "max_tokens": self.tokens,
+            }
+        )
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {key}\r\n"
+        )
+        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has the end of its answer."""
+        return self.data.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+
+    @property
+    def call_id(self) -> str:
+        """The call's id in the answer's head."""
+        return self.data.split(b"x-inferworks-call-id: ")[1].split(b"\r\n")[0].decode()
+
+
+def made_clients() -> list[Client]:
+    """Of every five clients, one has a short answer and one leaves."""
+    return [Client(SHORT if n % 5 == 0 else LONG, n % 5 == 1) for n in range(STREAMS)]
+
+
+def test_sigkill_under_500_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was answered is on record as answered, and each of the others is closed once by recovery."""
+    monkeypatch.chdir(tmp_path)
+    clients = made_clients()
+
+    async def storm(platform: RealPlatform) -> tuple[Counter[str], float]:
+        upstream = Upstream()
+        port = await upstream.server.start("127.0.0.1", 0)
+        write_settings(port)
+        key = platform.key()
+        origin = platform.start()
+        tasks = [asyncio.ensure_future(client.run(origin, key)) for client in clients]
+        await until(lambda: all(len(client.times) >= 2 for client in clients))
+        await asyncio.sleep(SURELY_S + SHORT * EVENT_S)  # so that each has been checkpointed
+        assert sum(client.whole for client in clients) == STREAMS // 5
+        platform.kill()
+        killed = time.monotonic()
+        await asyncio.gather(*tasks)
+        await upstream.server.stop(drain_s=0.0)
+        return upstream.asked, killed
+
+    with real_platform(tmp_path / "data") as platform:
+        asked, killed = uvloop.run(storm(platform))
+        platform.start()
+        assert platform.stop() == 0
+        usages = read_usages(platform)
+    check_each_call_once(usages, asked, clients)
+    check_what_was_lost(usages, clients, killed - SURELY_S)
+
+
+def write_settings(port: int) -> None:
+    """The configuration of a gateway before an upstream at `port`, in the working directory."""
+    settings = SETTINGS.format(port=port, checkpoint_s=CHECKPOINT_S, drains=DRAINS)
+    Path("inferworks.toml").write_text(settings, encoding="utf-8")
+
+
+def read_usages(platform: RealPlatform) -> list[Usage]:
+    """Every record, once the platform has stopped without a complaint."""
+    assert "Traceback" not in platform.log(), platform.log()
+    with JournalReader(platform.folder.journal) as reader:
+        assert list(reader.opened_unclosed()) == []
+        return list(reader.facts(0, 2**63 - 1).usages)
+
+
+def check_each_call_once(usages: list[Usage], asked: Counter[str], clients: list[Client]) -> None:
+    """Calls, records and questions to the upstream are the same, one of each."""
+    by_id = {str(usage.call_id): usage for usage in usages}
+    assert len(by_id) == len(usages) == STREAMS
+    assert set(asked) == set(by_id)
+    assert set(asked.values()) == {1}
+    assert {client.call_id for client in clients} == set(by_id)
+    for client in clients:
+        usage = by_id[client.call_id]
+        if client.whole:
+            assert (usage.outcome, usage.tokens) == (Outcome.ANSWERED, Tokens(7, SHORT))
+        elif not client.leaves:
+            assert usage.outcome is Outcome.CRASHED
+    left = Counter(by_id[client.call_id].outcome for client in clients if client.leaves)
+    assert left == {Outcome.CRASHED: DRAINS, Outcome.CANCELLED: STREAMS // 5 - DRAINS}
+
+
+def check_what_was_lost(usages: list[Usage], clients: list[Client], before: float) -> None:
+    """Of a stream that was cut, at most a checkpoint's worth of tokens is not on record."""
+    by_id = {str(usage.call_id): usage for usage in usages}
+    for client in clients:
+        surely = sum(seen < before for seen in client.times)
+        assert by_id[client.call_id].tokens.output >= surely
