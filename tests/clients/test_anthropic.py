@@ -105,6 +105,13 @@ def test_a_count(client: Anthropic) -> None:
         count(model="native", messages=QUESTION)
 
 
+def test_models(client: Anthropic) -> None:
+    """Everything that is served is listed and can be looked at."""
+    listed = [model.id for model in client.models.list()]
+    assert {"native", "chats", "claude"} <= set(listed)
+    assert client.models.retrieve("native").display_name == "native"
+
+
 def test_a_stranger(gateway: Gateway) -> None:
     """A wrong key raises the error that the client has for it."""
     with (

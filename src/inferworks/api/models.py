@@ -1,14 +1,17 @@
-"""`GET /v1/models`: what is served here."""
+"""`GET /v1/models`: what is served here.
+
+OpenAI and Anthropic have it at the same path. Anthropic's clients are known by the version that they name.
+"""
 
 from __future__ import annotations
 
 from urllib.parse import unquote
 
-import msgspec
-
 from inferworks.api.auth import authenticate
 from inferworks.api.door import Door
-from inferworks.api.wire.openai_models import model_body, models_body
+from inferworks.api.wire.anthropic_models import ANTHROPIC_MODELS
+from inferworks.api.wire.base import ModelList
+from inferworks.api.wire.openai_models import OPENAI_MODELS
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
 
@@ -16,7 +19,7 @@ from inferworks.http.server import Exchange
 async def models(exchange: Exchange, door: Door) -> None:
     """List the models."""
     authenticate(exchange.headers, door.keyring)
-    await exchange.respond(200, models_body(door.catalogue.models()))
+    await exchange.respond(200, _words(exchange).several(door.catalogue.models()))
 
 
 async def model(exchange: Exchange, door: Door) -> None:
@@ -27,4 +30,8 @@ async def model(exchange: Exchange, door: Door) -> None:
         raise CallError(
             404, f"The model '{name[:256]}' does not exist.", code="model_not_found", param="model"
         )
-    await exchange.respond(200, msgspec.json.encode(model_body(name)))
+    await exchange.respond(200, _words(exchange).one(name))
+
+
+def _words(exchange: Exchange) -> ModelList:
+    return ANTHROPIC_MODELS if b"anthropic-version" in exchange.headers else OPENAI_MODELS

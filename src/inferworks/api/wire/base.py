@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -37,6 +37,16 @@ class ErrorStyle:
     """The whole body of a refusal."""
     event: Callable[[CallError], bytes]
     """The last event of a stream that broke off."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """How a dialect writes what is served here."""
+
+    one: Callable[[str], bytes]
+    """A model by itself."""
+    several: Callable[[Sequence[str]], bytes]
+    """All of them."""
 
 
 @dataclass(frozen=True, slots=True)

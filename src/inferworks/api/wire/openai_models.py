@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-
-def model_body(model: str) -> dict[str, Any]:
-    """One model as `GET /v1/models` shows it."""
-    return {"id": model, "object": "model", "created": 0, "owned_by": "inferworks"}
+from inferworks.api.wire.base import ModelList
 
 
-def models_body(models: Iterable[str]) -> bytes:
-    """The body of `GET /v1/models`."""
-    return msgspec.json.encode({"object": "list", "data": [model_body(m) for m in models]})
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "inferworks"}
+
+
+def _one(name: str) -> bytes:
+    return msgspec.json.encode(_model(name))
+
+
+def _several(names: Sequence[str]) -> bytes:
+    return msgspec.json.encode({"object": "list", "data": [_model(name) for name in names]})
+
+
+OPENAI_MODELS = ModelList(_one, _several)
