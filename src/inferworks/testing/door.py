@@ -42,13 +42,15 @@ from inferworks.http.server import HttpServer, Limits
 from inferworks.ids import CustomerId, ModelId
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.stub import MemoryStore
-from inferworks.meter.tally import Meter
+from inferworks.meter.tally import Meter, Watch
 from inferworks.meter.usage import Usage
 from inferworks.observe.board import Board
 from inferworks.observe.calls import CallMetrics
 from inferworks.observe.exposition import exposition
 from inferworks.observe.readings import Readings
 from inferworks.observe.table import CALLS
+from inferworks.observe.traces import Traces
+from inferworks.observe.transcripts import Transcripts
 from inferworks.purpose import Purpose
 from inferworks.testing.exposition import parse_exposition
 from inferworks.testing.providers import A_MODEL, make_offer
@@ -207,6 +209,8 @@ async def open_door(
     limits: Limits | None = None,
     policy: RoutePolicy | None = None,
     lists: Lists | None = None,
+    traces: Traces | None = None,
+    transcripts: Transcripts | None = None,
     answer_headers: bool = True,
 ) -> AsyncIterator[House]:
     """A gateway whose `A_MODEL` is offered by each of `providers`, in this order, at `origin`."""
@@ -224,7 +228,7 @@ async def open_door(
     door = Door(
         keyring=KeyRing(accounts),
         gate=Gate(calls_at_once, calls_per_key),
-        meter=Meter(journal, clock, checkpoint_s=0.01, watch=calls.take),
+        meter=Meter(journal, clock, checkpoint_s=0.01, watch=_both(calls, traces)),
         journal=journal,
         catalogue=catalogue,
         providers={provider.name: provider for provider in providers},
@@ -232,6 +236,8 @@ async def open_door(
         clock=clock,
         board=Board(clock.now_ns(), Readings, calls),
         tariffs=Tariffs(accounts, lambda: lists),
+        traces=traces,
+        transcripts=transcripts,
         answer_headers=answer_headers,
     )
     failures: list[BaseException] = []
@@ -307,6 +313,17 @@ def _check_nothing_is_left(door: Door, store: MemoryStore, offers: Sequence[Offe
             usages = list(reads.usages(0, _END_OF_TIME_NS))
         served = sum("/" not in usage.call_id for usage in usages)  # the others were reported
         assert _counted(door) == served, "not every call on record is counted"
+
+
+def _both(calls: CallMetrics, traces: Traces | None) -> Watch:
+    """What counts a call that ended, and makes its spans if any are wanted."""
+
+    def watch(usage: Usage) -> None:
+        calls.take(usage)
+        if traces is not None:
+            traces.take(usage)
+
+    return watch
 
 
 def _counted(door: Door) -> int:
