@@ -21,6 +21,7 @@ from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.errors import ConfigError
 from inferworks.http.client import HttpClient, Origin
+from inferworks.http.server import Exchange, HttpServer
 from inferworks.ids import ModelId
 from inferworks.meter.usage import Tokens
 from inferworks.testing.providers import make_call, told_tokens
@@ -29,6 +30,7 @@ from inferworks.testing.upstreams import azure, bedrock, vertex
 from inferworks.testing.upstreams.bedrock_claude import open_bedrock_claude
 from inferworks.wiring.drivers import credential_of, open_provider
 from inferworks.wiring.plan import Plan
+from inferworks.wiring.probe import probe
 
 PlanOf = Callable[..., Plan]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "providers.md"
@@ -71,6 +73,8 @@ DEPLOYMENTS = AZURE.replace('"azure"', '"azure-deployments"')
 @pytest.fixture(autouse=True)
 def nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No key of whoever runs the tests is found."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "aws"))
@@ -234,3 +238,46 @@ async def chat(plan: Plan, upstream: FakeUpstream) -> list[Tokens | None]:
                 assert reply.status == 200
                 told.append(told_tokens([reply.first, *[chunk async for chunk in reply.rest]]))
     return told
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "ok", "what"),
+    [
+        (BEDROCK, ENVIRONMENT, True, "has credentials; not asked: bedrock lists no models"),
+        (BEDROCK, {}, False, "AWS credentials cannot be had: ConfigError: none are found"),
+        (BEDROCK + 'profile = "inference"', {}, True, "has credentials"),
+        (BEDROCK + 'profile = "other"', {}, False, "there is no AWS profile other"),
+        (GEMINI + 'credentials = "absent.json"', {}, False, "absent.json cannot be read"),
+        (DEPLOYMENTS, ENVIRONMENT, True, "has credentials; not asked: azure-deployments lists"),
+    ],
+)
+def test_a_probe_without_a_list(
+    plan_of: PlanOf, text: str, environment: dict[str, str], ok: bool, what: str
+) -> None:
+    """Where no models are listed, it is tried whether keys or a token can be had."""
+    plan = plan_of(text, environment)
+    probed = asyncio.run(probe(plan.accounts[0], plan))
+    assert probed.ok is ok
+    assert what in probed.what
+
+
+def test_a_probe_of_azure(plan_of: PlanOf) -> None:
+    """Azure is asked for its models with the key; that a deployment is not among them is no fault."""
+
+    async def main() -> None:
+        models = b'{"data":[{"id":"gpt-5","object":"model"}]}'
+        seen: list[bytes] = []
+
+        async def answer(exchange: Exchange) -> None:
+            seen.append(exchange.headers[b"api-key"])
+            await exchange.respond(200, models)
+
+        server = HttpServer(answer)
+        port = await server.start("127.0.0.1", 0)
+        plan = plan_of(AZURE + f'url = "http://127.0.0.1:{port}/openai/v1"', ENVIRONMENT)
+        probed = await probe(plan.accounts[0], plan)
+        await server.stop(drain_s=0.0)
+        assert (probed.ok, probed.what) == (True, "lists 1 models")
+        assert seen == [b"key"]
+
+    asyncio.run(main())

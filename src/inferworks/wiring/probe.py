@@ -1,4 +1,9 @@
-"""Whether an upstream can be reached with its key: `GET /models`, which costs nothing anywhere."""
+"""Whether an upstream can be reached with its key: `GET /models`, which costs nothing anywhere.
+
+Where there is no such list (Bedrock, Vertex) it is tried whether keys or a token can be had: a profile that
+is empty, a file that was revoked and a wrong secret show there. Azure lists models, and not what they are
+deployed as.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import msgspec
 
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.anthropic import VERSION
-from inferworks.errors import UpstreamError
+from inferworks.errors import ConfigError, UpstreamError
 from inferworks.http.client import HttpClient, Timeouts
 from inferworks.wiring.discover import models_at
 from inferworks.wiring.drivers import credential_of
@@ -32,18 +37,18 @@ class Probed(msgspec.Struct, frozen=True):
 
 async def probe(account: Account, plan: Plan) -> Probed:
     """Ask `account` for its models, and compare them with those that `plan` wants of it."""
-    if account.row.driver not in _LISTING or account.row.api_version:
-        return Probed(
-            account.name, True, f"not asked: {account.row.driver} lists no models at /models"
-        )
     url = f"{account.origin.url}/models"
     try:
         headers = await credential_of(account).headers("GET", url, _headers(account), b"")
+        if account.row.driver not in _LISTING or account.row.api_version:
+            what = f"has credentials; not asked: {account.row.id} lists no models at /models"
+            return Probed(account.name, True, what)
         with closing(HttpClient(_TIMEOUTS, tls=tls_of(account))) as client:
             listed = {model.id for model in await models_at(client, account.origin, headers)}
-    except UpstreamError as error:
+    except (ConfigError, UpstreamError) as error:
         return Probed(account.name, False, str(error))
-    missing = sorted(_wanted(account, plan) - listed)
+    wanted = set() if account.row.driver == "azure" else _wanted(account, plan)
+    missing = sorted(wanted - listed)
     if missing:
         return Probed(account.name, False, f"it does not list {', '.join(missing)}")
     return Probed(account.name, True, f"lists {len(listed)} models")
