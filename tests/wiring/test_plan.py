@@ -70,6 +70,20 @@ def test_upstreams_become_offers(plan_of: PlanOf) -> None:
     assert plan.warnings == ()
 
 
+def test_missing_keys_are_told_together(plan_of: PlanOf) -> None:
+    """Who comes with a file of several upstreams sets all the keys at once, and not one after another."""
+    second = TWO.replace('name = "openai"', 'name = "again"').partition(
+        '    [[upstream]]\n    name = "here"'
+    )
+    with pytest.raises(ConfigError) as caught:
+        plan_of(TWO + second[0])
+    assert str(caught.value).splitlines() == [
+        "2 upstreams cannot be served:",
+        "  upstream openai: the environment variable OPENAI_API_KEY is not set; set it, or key",
+        "  upstream again: the environment variable OPENAI_API_KEY is not set; set it, or key",
+    ]
+
+
 def test_the_key_stays_out_of_sight(plan_of: PlanOf) -> None:
     """Nothing that a plan shows of itself has the key in it."""
     plan = plan_of(TWO, KEY)

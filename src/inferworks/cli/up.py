@@ -26,6 +26,8 @@ _COLLECT_AFTER = (20_000, 20, 20)
 """When Python looks for cycles of garbage. A call leaves none, and Python's own (700, 10, 10) looked for
 them every few calls: a tenth of the CPU time of a small one."""
 
+_NO_MODELS = "none yet; name an [[upstream]] in inferworks.toml (docs/configuration.md)"
+
 
 @click.command(short_help="Run the platform until Ctrl-C.")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
@@ -104,10 +106,12 @@ def _greeting(platform: Platform) -> str:
     model = next(iter(platform.models), "")
     lines = [
         f"Inferworks is ready at {platform.url}",
-        f"  models  {', '.join(platform.models) or 'none'}",
+        f"  models  {', '.join(platform.models) or _NO_MODELS}",
         f"  data    {platform.folder.path}",
     ]
-    if platform.first_key:
+    if platform.first_key and not model:
+        lines += ["", "Your first API key, shown only this once:", "", f"  {platform.first_key}"]
+    elif platform.first_key:
         lines += ["", *_first_steps(platform.url, platform.first_key, model)]
     else:
         lines += ["", "Make an API key with: inferworks keys create"]

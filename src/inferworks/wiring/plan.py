@@ -72,7 +72,7 @@ def make_plan(
     own: Sequence[ModelId],
     day: dt.date,
 ) -> Plan:
-    """The plan of `config`; ConfigError for the first mistake.
+    """The plan of `config`; ConfigError for the first mistake, or for every upstream that lacks something.
 
     `own` are the models of our own replicas. Without an `environment` no key is looked for: such a plan
     can be shown and not served.
@@ -80,9 +80,7 @@ def make_plan(
     _refuse_twice("upstream", [OWN, *(upstream.name for upstream in config.upstream)])
     _refuse_twice("model", [model.name for model in config.model])
     rows = {u.name: _row(u, catalog, day) for u in config.upstream}
-    accounts = tuple(account_of(u, rows[u.name], environment) for u in config.upstream)
-    for account in accounts:
-        check_driver(account)
+    accounts = _accounts(config.upstream, rows, environment)
     offers = [
         offer
         for upstream, account in zip(config.upstream, accounts, strict=True)
@@ -147,6 +145,27 @@ def _row(upstream: Upstream, catalog: ProviderCatalog, day: dt.date) -> Provider
         return catalog.row(upstream.provider, day)
     except ConfigError as error:
         raise ConfigError(f"upstream {upstream.name}: {error}") from None
+
+
+def _accounts(
+    upstreams: Iterable[Upstream],
+    rows: Mapping[str, ProviderRow],
+    environment: Mapping[str, str] | None,
+) -> tuple[Account, ...]:
+    """An account for each upstream. Keys that are not there are told all at once."""
+    accounts: list[Account] = []
+    wrong: list[str] = []
+    for upstream in upstreams:
+        try:
+            account = account_of(upstream, rows[upstream.name], environment)
+            check_driver(account)
+            accounts.append(account)
+        except ConfigError as error:
+            wrong.append(str(error))
+    if wrong:
+        several = f"{len(wrong)} upstreams cannot be served:"
+        raise ConfigError(wrong[0] if len(wrong) == 1 else "\n  ".join([several, *wrong]))
+    return tuple(accounts)
 
 
 def _offers(upstream: Upstream, account: Account, rates_of: RatesOf) -> Iterable[Offer]:

@@ -79,7 +79,8 @@ class Reloader:
             config = self._source.read()
             await self._apply(config)
         except UserError as error:
-            _log.error("configuration not reloaded, the old one stays in force: %s", error)
+            why = " ".join(str(error).split())  # one line, whatever it lists
+            _log.error("configuration not reloaded, the old one stays in force: %s", why)
             return
         except Exception as error:  # noqa: BLE001 whatever it is, what runs goes on as it was
             _log.exception("configuration not reloaded, the old one stays in force: %r", error)
