@@ -16,6 +16,7 @@ from openai import AsyncOpenAI, OpenAI
 from inferworks.http.multipart import read_parts
 from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Outcome, Tokens
 from inferworks.testing.door import House, open_gateway
+from inferworks.testing.leaks import until
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, FakeUpstream, Fault, Reports
 from inferworks.testing.upstreams.audio import HEARD_TOKENS, recording
@@ -184,8 +185,7 @@ def test_speech_is_forwarded_at_once(run: Run) -> None:
                 Confidence.COUNTED,
             )
             assert usage.legs[0].first_token_ns is not None
-            while not upstream.left_early:  # its end of the socket sets no event here
-                await asyncio.sleep(0.002)
+            await until(lambda: upstream.left_early == 1)
 
     run(main())
 

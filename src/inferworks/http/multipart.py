@@ -59,7 +59,7 @@ class Part(NamedTuple):
 
 def is_form(content_type: bytes) -> bool:
     """Whether a body of `content_type` is such a form."""
-    return content_type.partition(b";")[0].strip().lower() == MEDIA_TYPE
+    return content_type.lower().startswith(MEDIA_TYPE)
 
 
 def read_parts(body: bytes, content_type: bytes) -> tuple[Part, ...]:
