@@ -9,7 +9,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from inferworks.books.engine.apportion import is_wide, split_down
+from inferworks.books.engine.apportion import Width, split_down, width_of
 from inferworks.books.engine.base import floor_divide, whole_divide
 from inferworks.books.engine.duckdb import DuckEngine
 from inferworks.books.engine.slots import NO_SLOT, Slots, part_of
@@ -57,8 +57,8 @@ def test_days_are_whole_even_a_nanosecond_before_midnight(duck: DuckEngine) -> N
     assert days["day"].to_pylist() == [at_ns // DAY_NS for at_ns in moments]
 
 
-@pytest.mark.parametrize("wide", [False, True])
-def test_parts_are_those_of_the_definition(duck: DuckEngine, wide: bool) -> None:
+@pytest.mark.parametrize("width", Width)
+def test_parts_are_those_of_the_definition(duck: DuckEngine, width: Width) -> None:
     """Ties, zeros, credits and one-leaf trees come out as `tree.split_down` has them."""
     dice = random.Random(2)
     rows: list[tuple[int, str, str, int, int]] = []
@@ -76,7 +76,7 @@ def test_parts_are_those_of_the_definition(duck: DuckEngine, wide: bool) -> None
     dice.shuffle(rows)
     group, first, then, amounts, weighed = (list(column) for column in zip(*rows, strict=True))
     table = pa.table({"g": group, "a": first, "b": then, "amount": wholes(amounts), "w": weighed})
-    found = duck.fetch(split_down(duck.table(table), ["g"], ["a"], ["b"], by="w", wide=wide))
+    found = duck.fetch(split_down(duck.table(table), ["g"], ["a"], ["b"], by="w", width=width))
     parts = {(row["g"], row["a"], row["b"]): int(row["part"]) for row in found.to_pylist()}
     assert {leaf: part for leaf, part in expected.items() if part} == {
         leaf: part for leaf, part in parts.items() if part
@@ -85,10 +85,11 @@ def test_parts_are_those_of_the_definition(duck: DuckEngine, wide: bool) -> None
 
 def test_an_amount_too_large_for_128_bits_is_refused() -> None:
     """Up to a sextillion it is halved; beyond, the error says what to do."""
-    assert not is_wide(10**18, 10**19)
-    assert is_wide(10**29, 10**18)
+    assert width_of(10**18 - 1, 10**18 - 1) is Width.NARROW
+    assert width_of(10**18, 10**19) is Width.USUAL
+    assert width_of(10**29, 10**18) is Width.WIDE
     with pytest.raises(BooksError, match="cut the charge"):
-        is_wide(10**31, 10**3)
+        width_of(10**31, 10**3)
 
 
 def test_a_moment_falls_into_the_slot_that_holds_it(duck: DuckEngine) -> None:

@@ -215,6 +215,14 @@ def test_intervals_that_overlap_are_refused() -> None:
         related(World((a_charge("one", "1", (0, 100)),), Facts((), (), rows, ()), ()), Span(0, 100))
 
 
+def test_an_empty_interval_does_not_overlap_what_starts_with_it() -> None:
+    """The quick look at the order of intervals may doubt it; the close one does not refuse it."""
+    rows = (*an_interval((50, 50), {State.ACTIVE: 0}), *an_interval((50, 100), {State.ACTIVE: 50}))
+    rows = (*an_interval((0, 50), {State.IDLE: 50}), *rows)
+    world = World((a_charge("one", "1", (0, 100)),), Facts((), (), rows, ()), ())
+    must_agree(world, Span(0, 100))
+
+
 def test_negative_counts_are_refused() -> None:
     """Theorem 4: a part above its whole is an error, not a negative bucket."""
     usage = a_usage("call-0", tokens=Tokens(input=5, cache_read=6))

@@ -46,7 +46,7 @@ class Engine(Protocol):
     def parquet(self, files: Iterable[str], schema: pa.Schema | None = None) -> ir.Table:
         """The rows of Parquet `files`. BooksError when one cannot be read.
 
-        All have one schema; or they have `schema`, or its beginning, and what one lacks is null.
+        All have one schema; or some lack columns of `schema`, also within structs, which are null there.
         """
         ...
 
@@ -122,14 +122,14 @@ def floor_divide(dividend: ir.Value, divisor: ir.Value) -> ir.Value:
     left = whole(dividend - whole(first * divisor))
     second = _guess(left, divisor)
     left = whole(left - whole(second * divisor))
-    return whole(whole(first + second) + _one_off(left, divisor))
+    return whole(whole(first + second) + whole(_one_off(left, divisor)))
 
 
 def whole_divide(dividend: ir.Value, divisor: int) -> ir.Value:
     """`dividend`, a 64-bit integer from 0 up, by a constant, rounded down."""
     by = ibis.literal(divisor, "int64")
     guess = (dividend.cast("float64") / float(divisor)).cast("int64")
-    return guess + _one_off(dividend - guess * by, by).cast("int64")
+    return guess + _one_off(dividend - guess * by, by)
 
 
 def _guess(dividend: ir.Value, divisor: ir.Value) -> ir.Value:
@@ -138,4 +138,4 @@ def _guess(dividend: ir.Value, divisor: ir.Value) -> ir.Value:
 
 def _one_off(left: ir.Value, divisor: ir.Value) -> ir.Value:
     """1, 0 or -1: what a quotient lacks that leaves `left`. Sums, not cases: they are computed once."""
-    return whole((left >= divisor).cast("int64") - (left < 0).cast("int64"))
+    return (left >= divisor).cast("int64") - (left < 0).cast("int64")

@@ -135,9 +135,12 @@ class Calls:
         sums = calls.group_by(["slot", *self.grain.columns]).agg(
             weight=total(calls.request_bytes + calls.response_bytes)
         )
-        sums = self._engine.keep(sums)
-        asked = self._pairs(("question", "slot"), _slots_of(spans, slots))
-        return self._by_question(sums.join(asked, "slot"))
+        sums = self._engine.keep(sums.filter(sums.weight > 0))
+        pairs = list(_slots_of(spans, slots))
+        rows = sums.join(self._pairs(("question", "slot"), pairs), "slot")
+        if len(pairs) == len(spans):  # one slot each: the sums are the answers
+            return rows.select("question", *self.grain.columns, "weight")
+        return self._by_question(rows)
 
     # --- tokens --------------------------------------------------------------------------------------
 
@@ -149,7 +152,11 @@ class Calls:
         return self._by_question(ibis.union(*kept))
 
     def _token_sums(self, slots: Slots) -> ir.Table:
-        """The legs' tokens by server, slot, era and grain; what reaches over an edge by itself."""
+        """The legs' tokens by place, slot, era and grain; what reaches over an edge by itself.
+
+        The place is the replica, or the provider of whom the tokens were `bought`: every column by which
+        ten million rows are grouped is dear, and text most of all.
+        """
         legs = self._who(self._legs(), "server").mutate(era=self._eras.number(ibis._.opened_ns))
         legs = legs.mutate(slot=slots.number(legs.started_ns))
         ends_ns = slots.end_ns(legs.slot)
@@ -162,7 +169,7 @@ class Calls:
             cut_computed=ibis.ifelse(cut, legs.computed, -1),
             cut_produced=ibis.ifelse(cut, legs.produced, -1),
         )
-        keys = ("server", "seller", "slot", "era", "served", *_CUT, *self._without_direction())
+        keys = ("place", "bought", "slot", "era", "served", *_CUT, *self._without_direction())
         legs = legs.filter((legs.slot != NO_SLOT) | (legs.cut_start_ns >= 0))
         return legs.group_by(list(keys)).agg(
             computed=total(legs.computed), produced=total(legs.produced), legs=legs.count()
@@ -178,7 +185,8 @@ class Calls:
             *calls,
             served=legs.model,
             server=leg.replica,
-            seller=ibis.ifelse(leg.replica.isnull(), leg.provider, ""),
+            place=ibis.coalesce(leg.replica, leg.provider),
+            bought=leg.replica.isnull(),
             started_ns=leg.started_ns,
             ended_ns=leg.ended_ns,
             computed=leg.input_tokens - leg.cache_read_tokens,
@@ -188,7 +196,7 @@ class Calls:
 
     def _of_stays(self, sums: ir.Table, slots: Slots, stays: Sequence[Stay]) -> ir.Table:
         """The rows of `sums` that each stay served, weighed by model."""
-        weighed = sums.filter(sums.server.notnull()).join(
+        weighed = sums.filter(~sums.bought).join(
             self._model_weights(), [("served", "of_model"), ("era", "of_era")]
         )
         asked = self._engine.table(
@@ -203,7 +211,7 @@ class Calls:
             )
         )
         spans = [(stay.number, Span(stay.start_ns, stay.end_ns)) for stay in stays]
-        weighed = weighed.join(asked, [("server", "asked_server")])
+        weighed = weighed.join(asked, [("place", "asked_server")])
         weighed = weighed.mutate(
             of_input=ibis.ifelse(weighed.flat, 1, weighed.input),
             of_output=ibis.ifelse(weighed.flat, 1, weighed.output),
@@ -211,11 +219,11 @@ class Calls:
         return self._inside(weighed, slots, spans)
 
     def _of_purchases(self, sums: ir.Table, slots: Slots, bought: Sequence[Purchase]) -> ir.Table:
-        others = sums.filter(sums.server.isnull())
-        found = self._engine.fetch(others.select("seller", "served").distinct())
+        others = sums.filter(sums.bought)
+        found = self._engine.fetch(others.select("place", "served").distinct())
         sold: dict[str, list[str]] = {}
         for row in found.to_pylist():
-            sold.setdefault(row["seller"], []).append(row["served"])
+            sold.setdefault(row["place"], []).append(row["served"])
         asked = [*bought, *(one.of_models for one in bought if one.models)]
         pairs = [
             (one, seller, served)
@@ -235,7 +243,7 @@ class Calls:
                 }
             )
         )
-        rows = others.join(wanted, [("seller", "asked_seller"), ("served", "asked_model")])
+        rows = others.join(wanted, [("place", "asked_seller"), ("served", "asked_model")])
         rows = rows.mutate(of_input=ibis.literal(1, "int64"), of_output=ibis.literal(1, "int64"))
         weighed = self._inside(rows, slots, [(one.number, one.span) for one in asked])
         return weighed if len(asked) == len(bought) else self._preferring_models(weighed)

@@ -30,7 +30,7 @@ import pyarrow as pa
 
 from inferworks.books.allocate import Portion, Target
 from inferworks.books.charge import Charge
-from inferworks.books.engine.apportion import is_wide, split, split_down
+from inferworks.books.engine.apportion import Width, split, split_down, width_of
 from inferworks.books.engine.asks import (
     Active,
     Answers,
@@ -237,11 +237,12 @@ def _by_tokens(
         return weights
     sums = engine.fetch(weights.group_by("question").agg(weight=total(weights.weight)))
     totals = {row["question"]: int(row["weight"]) for row in sums.to_pylist()}
-    amounts = _numbers(engine, "question", {n: ns for n, ns in worked.items() if ns})
-    wide = is_wide(max(worked.values()), max(totals.values(), default=0))
+    asked = {n: ns for n, ns in worked.items() if ns}
+    amounts = engine.table(_amounts("question", asked, (totals.get(n, 0) for n in asked)))
+    width = width_of(max(worked.values()), max(totals.values(), default=0))
     of_stays = weights.join(amounts, "question")
     grain = calls.grain
-    shares = _split_down(of_stays, ["question"], grain, by="weight", wide=wide)
+    shares = _split_down(of_stays, "question", grain, width)
     shares = shares.mutate(weight=shares.part).select("question", *grain.columns, "weight")
     rest = weights.anti_join(amounts, "question").select(*shares.columns)
     nobody = {n: ns for n, ns in worked.items() if ns and n not in totals}
@@ -260,6 +261,7 @@ def _parts(
     grain: Grain,
 ) -> ir.Table:
     """Every ask's amount among what its questions weigh together: `weight` and `part` by grain."""
+    weighed = [_weight_of(ask, totals) for ask in asks]
     pairs = [(number, source) for number, ask in enumerate(asks) for source in ask.sources]
     links = engine.table(
         pa.table(
@@ -269,15 +271,8 @@ def _parts(
             }
         )
     )
-    amounts = engine.table(
-        pa.table(
-            {
-                "ask": pa.array(range(len(asks)), pa.int64()),
-                "amount": _wholes(ask.amount_pico for ask in asks),
-                "pool": pa.array([ask.pool.name for ask in asks], pa.string()),
-            }
-        )
-    )
+    amounts = _amounts("ask", {n: ask.amount_pico for n, ask in enumerate(asks)}, weighed)
+    pools = pa.array([ask.pool.name for ask in asks], pa.string())
     columns = ("ask", *grain.columns, "weight")
     rows = weights.join(links, [("question", "source")]).select(*columns)
     known = _known_rows(asks, grain)
@@ -285,21 +280,19 @@ def _parts(
         rows = ibis.union(rows, engine.table(known).select(*columns))
     if known.num_rows or any(len(ask.sources) > 1 for ask in asks):
         rows = rows.group_by(["ask", *grain.columns]).agg(weight=total(rows.weight))
-    rows = rows.join(amounts, "ask")
+    rows = rows.join(engine.table(amounts.append_column("pool", pools)), "ask")
     placed = ibis.literal(_UNALLOCATED) + rows.pool
     rows = rows.mutate(label=ibis.ifelse(rows.label == UNPLACED, placed, rows.label)).drop("pool")
-    largest = max(abs(ask.amount_pico) for ask in asks)
-    wide = is_wide(largest, max(_weight_of(ask, totals) for ask in asks))
-    parts = _split_down(rows, ["ask"], grain, by="weight", wide=wide)
+    width = width_of(max(abs(ask.amount_pico) for ask in asks), max(weighed))
+    parts = _split_down(rows, "ask", grain, width)
     return engine.keep(parts.select("ask", *grain.columns, "weight", "part"))
 
 
-def _split_down(
-    rows: ir.Table, group: Sequence[str], grain: Grain, *, by: str, wide: bool
-) -> ir.Table:
+def _split_down(rows: ir.Table, group: str, grain: Grain, width: Width) -> ir.Table:
+    """`amount` of each `group`, whose weights come to `all_weight`, by `weight` down to `grain`."""
     if not grain.rest:
-        return split(rows, group, FIRST, by=by, wide=wide)
-    return split_down(rows, group, FIRST, grain.rest, by=by, wide=wide)
+        return split(rows, [group], FIRST, by="weight", width=width, of="all_weight")
+    return split_down(rows, [group], FIRST, grain.rest, by="weight", width=width)
 
 
 def _weight_of(ask: Ask, totals: Mapping[int, int]) -> int:
@@ -347,14 +340,14 @@ def _day_number(day: str) -> int:
     return dt.date.fromisoformat(day).toordinal() - dt.date(1970, 1, 1).toordinal()
 
 
-def _numbers(engine: Engine, key: str, amounts: Mapping[int, int]) -> ir.Table:
-    return engine.table(
-        pa.table(
-            {
-                key: pa.array(list(amounts), pa.int64()),
-                "amount": _wholes(amounts.values()),
-            }
-        )
+def _amounts(key: str, amounts: Mapping[int, int], weights: Iterable[int]) -> pa.Table:
+    """What is to be divided under each `key`, and what the weights that divide it come to."""
+    return pa.table(
+        {
+            key: pa.array(list(amounts), pa.int64()),
+            "amount": _wholes(amounts.values()),
+            "all_weight": _wholes(weights),
+        }
     )
 
 

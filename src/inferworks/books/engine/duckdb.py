@@ -36,7 +36,7 @@ class DuckEngine:
         )
 
     def parquet(self, files: Iterable[str], schema: pa.Schema | None = None) -> ir.Table:
-        """The rows of Parquet `files`, with the columns of `schema` where it is given."""
+        """The rows of Parquet `files`; a column of `schema` that one lacks is null."""
         name, paths, by_name = self._fresh(), sorted(files), schema is not None
         if schema is not None:
             paths.append(no_rows(Path(self._spill.name), name, schema))

@@ -78,7 +78,8 @@ def lake_of(
     tables: dict[str, ir.Table] = {}
     for name, rows in in_memory.items():
         table, sealed = LAKE_TABLES[name], sorted(files.get(name, ()))
-        parts = [_sealed(engine, table, sealed)] if sealed else []
+        lacking = table.schema if rows else pa.schema(table.added)
+        parts = [_sealed(engine, table, sealed, lacking)] if sealed else []
         if rows or not parts:
             held = pa.Table.from_batches([batch_of(table, rows)])
             parts.append(engine.table(held).select(table.schema.names))
@@ -86,9 +87,14 @@ def lake_of(
     return Lake(**tables)
 
 
-def _sealed(engine: Engine, table: LakeTable, files: Sequence[str]) -> ir.Table:
-    """The rows in `files`; what those of a former version lack is zero, or empty."""
-    rows = engine.parquet(files, table.schema if table.added else None)
+def _sealed(engine: Engine, table: LakeTable, files: Sequence[str], lacking: pa.Schema) -> ir.Table:
+    """The rows in `files`; what those of a former version lack is zero, or empty.
+
+    What they may lack is `lacking`. Within `legs` the books read no column that was added since, and
+    filling such columns into every attempt takes longer than reading it: so it is done only for rows in
+    memory to stand beside, which have them all.
+    """
+    rows = engine.parquet(files, lacking if table.added else None)
     given = {field.name: ibis.coalesce(rows[field.name], missing(field)) for field in table.added}
     return rows.mutate(given).select(table.schema.names)
 

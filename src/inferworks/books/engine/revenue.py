@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import reduce
 from itertools import pairwise
+from operator import sub
 from typing import NamedTuple
 
 import ibis
@@ -50,13 +53,16 @@ _UNITS = {
     "searches": Unit.SEARCHES,
     "calls": Unit.REQUESTS,
 }
-_PARTS = (
-    "cache_read_tokens", "cache_write_1h_tokens", "input_audio_tokens", "input_image_tokens",
-    "reasoning_tokens", "output_audio_tokens", "output_image_tokens", "images", "audio_ms",
-    "characters", "searches",
-)  # fmt: skip
-"""Counts of a call that are part of no difference and must not be negative either."""
+_PARTS = {
+    ("cache_read_tokens", "cache_write_tokens"): "input_tokens",
+    ("cache_write_1h_tokens",): "cache_write_tokens",
+    ("input_audio_tokens", "input_image_tokens"): "input_tokens",
+    ("reasoning_tokens",): "output_tokens",
+    ("output_audio_tokens", "output_image_tokens"): "output_tokens",
+}
+"""Which counts of a call are parts of which, and cannot be more together."""
 _RARE = {
+    "reasoning_tokens": "reasoned",
     "cache_write_tokens": "kept",
     "cache_write_1h_tokens": "kept_1h",
     "input_audio_tokens": "heard",
@@ -68,7 +74,7 @@ _RARE = {
     "characters": "characters",
     "searches": "searches",
 }
-"""Counts that are zero throughout most books, and the bucket of `_UNITS` that each is for."""
+"""Counts that are zero throughout many books, and the bucket of `_UNITS` that each is for."""
 _MOST_EDGES = 128
 """Up to here the plans' dates are compared one by one; beyond, each call looks up its own plan."""
 
@@ -97,12 +103,15 @@ def sums_of_calls(
         who = (*who, "project", "key_id", "day")
     empty = [_RARE[name] for name in zeros]
     rows = rows.mutate(**_buckets(rows, zeros), least=_least(rows, zeros))
-    sums = rows.group_by(list(who)).agg(
-        opened_ns=rows.opened_ns.min(),
-        least=rows.least.min(),
-        **{name: total(rows[name]) for name in _UNITS if name not in empty},
+    sums = engine.keep(
+        rows.group_by(list(who)).agg(
+            opened_ns=rows.opened_ns.min(),
+            least=rows.least.min(),
+            calls=whole(rows.count()),
+            **{name: total(rows[name]) for name in _UNITS if name not in ("calls", *empty)},
+        )
     )
-    return engine.keep(sums.mutate(**{name: whole(ibis.literal(0)) for name in empty}))
+    return sums.mutate(**{name: whole(ibis.literal(0)) for name in empty})
 
 
 def _zeros(engine: Engine, usage: ir.Table) -> frozenset[str]:
@@ -114,7 +123,7 @@ def _zeros(engine: Engine, usage: ir.Table) -> frozenset[str]:
     return frozenset(name for name in _RARE if not looked[name][0].as_py())
 
 
-def _buckets(rows: ir.Table, zeros: Collection[str]) -> dict[str, ir.Value]:
+def _buckets(rows: ir.Table, zeros: AbstractSet[str]) -> dict[str, ir.Value]:
     """Every unit of a call, in exactly one bucket each: `rate.buckets_of` as columns."""
 
     def part(name: str, of: ir.Value) -> ir.Value:
@@ -137,20 +146,23 @@ def _buckets(rows: ir.Table, zeros: Collection[str]) -> dict[str, ir.Value]:
         "reasoned": rows.reasoning_tokens,
         "spoken": spoken,
         "drawn": drawn,
-        "calls": ibis.literal(1, "int64"),
     }
 
 
-def _least(rows: ir.Table, zeros: Collection[str]) -> ir.Value:
-    """Below zero when the counts of a call contradict themselves, as `Tokens.flaw` has it."""
-    return ibis.least(
-        rows.input_tokens - rows.cache_read_tokens - rows.cache_write_tokens,
-        rows.cache_write_tokens - rows.cache_write_1h_tokens,
-        rows.input_tokens - rows.input_audio_tokens - rows.input_image_tokens,
-        rows.output_tokens - rows.reasoning_tokens,
-        rows.output_tokens - rows.output_audio_tokens - rows.output_image_tokens,
-        *(rows[name] for name in _PARTS if name not in zeros),
-    )
+def _least(rows: ir.Table, zeros: AbstractSet[str]) -> ir.Value:
+    """Below zero when the counts of a call contradict themselves, as `Tokens.flaw` has it.
+
+    A whole that is not less than its parts is not negative when they are not; zeros are neither.
+    """
+    counts = {"input_tokens", "output_tokens", "cache_read_tokens", *_RARE} - zeros
+    parted = [(of, counts.intersection(parts)) for parts, of in _PARTS.items()]
+    rests = [
+        reduce(sub, (rows[name] for name in sorted(parts)), rows[of])
+        for of, parts in parted
+        if parts
+    ]
+    single = counts - {of for of, parts in parted if parts}
+    return ibis.least(*rests, *(rows[name] for name in sorted(single)))
 
 
 def call_sums(rows: pa.Table) -> Iterable[CallSum]:
@@ -325,7 +337,7 @@ def _priced(
     sums: ir.Table,
     plans: Sequence[tuple[PricePlan, int]],
     lists: Mapping[Terms, int],
-    units: Iterable[str],
+    units: Sequence[str],
 ) -> ir.Table:
     """`sums` with `list`, the price list in force, its prices, and `pico`, what `units` earn; kept.
 
@@ -333,13 +345,15 @@ def _priced(
     """
     models = engine.fetch(sums.select("model").distinct())["model"].to_pylist()
     in_force = engine.table(_in_force(plans, _hashes(lists)))
-    prices = engine.table(_price_lists(lists, models))
-    rows = sums.left_join(
+    prices = engine.table(_price_lists(lists, models, units))
+    columns = ("customer", "model", "opened_ns", *dict.fromkeys(("calls", *units)))
+    rows = sums.select(*columns)
+    rows = rows.left_join(
         in_force,
         [
-            sums.customer == in_force.of_customer,
-            sums.opened_ns >= in_force.from_ns,
-            sums.opened_ns < in_force.until_ns,
+            rows.customer == in_force.of_customer,
+            rows.opened_ns >= in_force.from_ns,
+            rows.opened_ns < in_force.until_ns,
         ],
     ).drop("of_customer", "from_ns", "until_ns")
     rows = rows.left_join(prices, [("list", "of_list"), ("model", "of_model")])
@@ -351,7 +365,7 @@ def _priced(
         rows = rows.mutate(
             pico=whole(rows.pico + amount), has_price=rows.has_price + used.cast("int64")
         )
-    return engine.keep(rows)
+    return engine.keep(rows.drop("opened_ns", "of_list", "of_model"))
 
 
 def _hashes(lists: Mapping[Terms, int]) -> list[str]:
@@ -386,14 +400,16 @@ def _in_force(plans: Iterable[tuple[PricePlan, int]], hashes: Sequence[str]) -> 
     )
 
 
-def _price_lists(lists: Mapping[Terms, int], models: Sequence[str]) -> pa.Table:
-    """What a unit of each model costs on each price list; null where it has no price."""
+def _price_lists(
+    lists: Mapping[Terms, int], models: Sequence[str], units: Iterable[str]
+) -> pa.Table:
+    """What each of `units` of each model costs on each price list; null where it has no price."""
     rows = [(terms, number, ModelId(model)) for terms, number in lists.items() for model in models]
     columns = {
         f"price_of_{name}": pa.array(
-            [terms.rate_of(unit, model) for terms, _, model in rows], pa.int64()
+            [terms.rate_of(_UNITS[name], model) for terms, _, model in rows], pa.int64()
         )
-        for name, unit in _UNITS.items()
+        for name in units
     }
     return pa.table(
         {

@@ -56,7 +56,7 @@ class SparkEngine:
         self._backend = ibis.pyspark.connect(self._session)
 
     def parquet(self, files: Iterable[str], schema: pa.Schema | None = None) -> ir.Table:
-        """The rows of Parquet `files`, with the columns of `schema` where it is given."""
+        """The rows of Parquet `files`; a column of `schema` that one lacks is null."""
         paths = sorted(files)
         if schema is None:
             return self._named(self._session.read.parquet(*paths))
