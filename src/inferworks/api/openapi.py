@@ -48,6 +48,8 @@ _MEDIA: Final[Mapping[Operation, str]] = {
     Operation.STABLE_IMAGE: "*/*",
 }
 """What answers are, where they are not always JSON."""
+_STREAMED: Final = {"stream", "stream_format"}
+"""Fields by which events are asked for."""
 _SECURITY: Final[list[Json]] = [{"bearer": []}, {"x-api-key": []}]
 _SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -176,7 +178,7 @@ def _kinds(form: Form) -> Mapping[str, type[msgspec.Struct]]:
 def _answered(form: Form) -> Json:
     media = _MEDIA.get(form.operation, "application/json")
     content: Json = {media: {"schema": {"type": "object"}} if media == "application/json" else {}}
-    if any("stream" in kind.__struct_fields__ for kind in _kinds(form).values()):
+    if any(_STREAMED & {*kind.__struct_fields__} for kind in _kinds(form).values()):
         content["text/event-stream"] = {}
     return content
 
