@@ -9,6 +9,8 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any
 
+import msgspec
+
 from inferworks.catalog.providers import OPENAI_COMPATIBLE, ProviderRow, provider_catalog
 from inferworks.config import Renamed, Upstream
 from inferworks.http.client import Origin
@@ -165,6 +167,7 @@ def upstream_of(
         input_price=_price("input_cost_per_token", params, info),
         output_price=_price("output_cost_per_token", params, info),
     )
+    upstream = _with_identity(upstream, row, params)
     if params.take("api_version") is not None:
         params.note("api_version", "not needed: Azure's v1 API has none")
     info.take("id")
@@ -188,6 +191,8 @@ def _provider(params: Table, base: str) -> tuple[ProviderRow, str] | None:
     if bare and not model:
         prefix, model = "anthropic" if bare.group(2) else "openai", written
     row = _rows().get(_PROVIDERS.get(prefix, prefix.replace("_", "-")))
+    if row is not None and row.id == "vertex" and model.startswith("claude"):
+        row = _rows()["vertex-anthropic"]
     if row is not None and row.id == "openai" and base and "api.openai.com" not in base:
         row = _rows()[OPENAI_COMPATIBLE]  # somebody else who speaks like it
     if row is None and base and model:
@@ -228,6 +233,44 @@ def _key(row: ProviderRow, params: Table) -> str:
     variable = row.key_variable or f"{row.id.upper().replace('-', '_')}_API_KEY"
     params.note("api_key", f"not copied: put the key into the variable {variable}")
     return f"env:{variable}"
+
+
+def _with_identity(upstream: Upstream, row: ProviderRow, params: Table) -> Upstream:
+    """`upstream` with what `params` say of who asks a cloud; for other providers as it is."""
+    match row.driver:
+        case "bedrock":
+            return msgspec.structs.replace(upstream, profile=params.text("aws_profile_name"))
+        case "vertex":
+            return msgspec.structs.replace(upstream, credentials=_key_file(params))
+        case "azure":
+            return _with_application(upstream, params)
+    return upstream
+
+
+def _key_file(params: Table) -> str:
+    """The path of a service account's key file; a key that stands in the file is not copied."""
+    given = params.text("vertex_credentials")
+    if given.startswith(("{", _IN_ENVIRONMENT)):
+        params.note(
+            "vertex_credentials", "not copied: write the path of the key file to credentials"
+        )
+        return ""
+    return given
+
+
+def _with_application(upstream: Upstream, params: Table) -> Upstream:
+    """`upstream` with the application of Entra ID that is named, if all of it is."""
+    tenant, client = params.text("tenant_id"), params.text("client_id")
+    secret = params.text("client_secret")
+    if not (tenant and client and secret):
+        return upstream
+    variable = secret.removeprefix(_IN_ENVIRONMENT)
+    if variable == secret:
+        variable = "AZURE_CLIENT_SECRET"
+        params.note("client_secret", f"not copied: put it into the variable {variable}")
+    return msgspec.structs.replace(
+        upstream, key="", tenant=tenant, client=client, client_secret=f"env:{variable}"
+    )
 
 
 def _weight(params: Table) -> float:
