@@ -296,6 +296,9 @@ class Upstream(Section, frozen=True):
     between_bytes_s: Annotated[
         float, Meta(gt=0, description="Silence after which its answer is given up.")
     ] = 120.0
+    answer_s: Annotated[
+        float, Meta(ge=0, description="Time for its whole answer; 0 for no limit.")
+    ] = 0.0
     on_leave: Annotated[
         Literal["", "cancel", "drain", "estimate"],
         Meta(description="What to do when a client leaves its stream; empty: as its row says."),

@@ -108,13 +108,14 @@ async def storm(
     host: str = "127.0.0.1",
     on_leave: str = "cancel",
     breaker: BreakerPolicy = PATIENT,
+    timeouts: Timeouts = QUICK,
 ) -> AsyncIterator[tuple[House, RawUpstream]]:
     """A gateway before such an upstream; nothing is left of it afterwards."""
     upstream = RawUpstream(behaviour)
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, backlog=1024)
     port = server.sockets[0].getsockname()[1]
     try:
-        with closing(HttpClient(QUICK)) as client:
+        with closing(HttpClient(timeouts)) as client:
             provider = openai_provider(
                 client, NoCredential(), name="openai", between_bytes_s=QUICK.between_bytes_s
             )
@@ -221,6 +222,32 @@ def test_upstreams_that_break(run: Run, name: str) -> None:
 
     with no_file_is_left():
         run(main())
+
+
+async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Never silent for long, and never done."""
+    writer.write(EVENTS)
+    while not writer.is_closing():
+        writer.write(word("and"))
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+def test_an_upstream_that_never_ends(run: Run) -> None:
+    """A limit for the whole answer ends what no silence would."""
+
+    async def main() -> None:
+        timeouts = Timeouts(first_byte_s=1.0, answer_s=0.3)
+        async with storm(trickle, timeouts=timeouts) as (house, _):
+            answer = await house.chat(STREAM)
+            assert b"upstream_failed" in answer.body
+            [usage] = await house.usages()
+            [leg] = usage.legs
+            assert (usage.outcome, leg.outcome) == (Outcome.FAILED, Outcome.FAILED)
+            assert leg.confidence is Confidence.ESTIMATED
+            assert 3 < leg.tokens.output < 20
+
+    run(main())
 
 
 def test_a_host_that_has_no_address(run: Run) -> None:

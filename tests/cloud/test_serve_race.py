@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from inferworks.clock import SystemClock
+from inferworks.cloud.call import Call, Reply
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.health import Health
 from inferworks.cloud.offer import Offer
@@ -198,6 +199,49 @@ async def leave_after(here: World, after_s: float) -> None:
     assert sent <= len(usage.legs) <= sent + 1, "a leg may begin a turn before its call is sent"
     assert {leg.outcome for leg in usage.legs} <= {Outcome.CANCELLED}
     assert all(stub.left_early == len(stub.calls) for stub in here.stubs.values())
+
+
+class Stubborn(StubProvider):
+    """A stub that takes its time to be cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__([NEVER], name="a")
+        self.being_left = asyncio.Event()
+        self.may_leave = asyncio.Event()
+
+    @asynccontextmanager
+    async def send(self, offer: Offer, call: Call) -> AsyncIterator[Reply]:
+        """Answer never, and leave late."""
+        try:
+            async with super().send(offer, call) as reply:
+                yield reply
+        finally:
+            self.being_left.set()
+            await self.may_leave.wait()
+
+
+def test_a_client_may_leave_while_the_loser_is_stopped(run: Run) -> None:
+    """The winner, which waits for its loser to be gone, is left too, and its leg is the last."""
+
+    async def main() -> None:
+        async with world(NEVER, GOOD) as here:
+            here.stubs["a"] = stubborn = Stubborn()
+
+            async def one() -> None:
+                async with here.served():
+                    pytest.fail("the loser has not left yet")
+
+            task = asyncio.ensure_future(one())
+            await stubborn.being_left.wait()
+            task.cancel()
+            await asyncio.sleep(0)
+            stubborn.may_leave.set()
+            await asyncio.wait({task})
+            usage = await here.usage()
+            assert outcomes(usage.legs) == ["a cancelled", "b cancelled"]
+            assert here.stubs["b"].left_early == 1
+
+    run(main())
 
 
 def test_a_deadline_gives_up_what_hangs(run: Run) -> None:

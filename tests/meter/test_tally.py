@@ -150,6 +150,35 @@ async def test_a_failover_is_charged_once() -> None:
     assert [leg.status for leg in usage.legs] == [503, 200]
 
 
+@pytest.mark.parametrize(
+    ("on_leave", "ended_by", "sure"),
+    [
+        ("cancel", "cancel", Confidence.COUNTED),
+        ("estimate", "estimate", Confidence.ESTIMATED),
+        ("drain", "estimate", Confidence.ESTIMATED),
+        ("", "", Confidence.COUNTED),
+    ],
+)
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_dropped_leg_says_how(
+    on_leave: str, ended_by: str, sure: Confidence, ends: bool
+) -> None:
+    """What is dropped is so as its offer says, ended or not; only a cancel knows what it was."""
+    world = World()
+    async with world.meter.open(make_opened()) as call:
+        call.leg_started(OTHER, "openai", None, "", "", on_leave)
+        assert (call.on_leave, call.is_running) == (on_leave, True)
+        call.progress(Tokens(10, 5), Confidence.COUNTED)
+        if ends:
+            call.leg_ended(Outcome.CANCELLED, 200, Tokens(10, 5), Confidence.COUNTED)
+            assert (call.on_leave, call.is_running) == ("", False)
+        call.leave()
+    usage = world.usage()
+    [leg] = usage.legs
+    assert (usage.outcome, usage.status, usage.confidence) == (Outcome.CANCELLED, 0, sure)
+    assert (leg.ended_by, leg.confidence, leg.tokens) == (ended_by, sure, Tokens(10, 5))
+
+
 async def test_a_leg_keeps_what_its_bill_is_made_of() -> None:
     """Items, tier and the cost that the provider told; the items of the leg that served are charged."""
     world = World()

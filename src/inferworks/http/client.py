@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from inferworks.errors import UpstreamError
-from inferworks.http.deadlines import Deadlines
+from inferworks.http.deadlines import NEVER, Deadlines
 from inferworks.http.heads import Headers, field_lines
 from inferworks.http.origin import Origin
 from inferworks.http.upstream import Response, UpstreamConnection
 
-__all__ = ["HttpClient", "Origin", "Response", "Timeouts"]
+__all__ = ["NEVER", "HttpClient", "Origin", "Response", "Timeouts"]
 
 _TARGET = re.compile(r"/[!-~]*")
 _BREAK = re.compile(rb"[\r\n\0]")
@@ -37,6 +37,8 @@ class Timeouts:
     connect_s: float = 5.0
     first_byte_s: float = 300.0
     between_bytes_s: float = 120.0
+    answer_s: float = NEVER
+    """For a whole answer, from the question to its last byte."""
     idle_s: float = 30.0
     """How long an unused connection is kept; less than servers commonly do."""
 
@@ -122,21 +124,21 @@ class _Pool:
 class _Asking(AbstractAsyncContextManager[Response]):
     """One request. A class and not a generator: that would add a fifth to the CPU time of a call."""
 
-    __slots__ = ("_connection", "_origin", "_pool", "_request", "_timeout_s")
+    __slots__ = ("_connection", "_origin", "_pool", "_request", "_timeouts")
 
-    def __init__(self, pool: _Pool, origin: Origin, request: bytes, timeout_s: float) -> None:
+    def __init__(self, pool: _Pool, origin: Origin, request: bytes, timeouts: Timeouts) -> None:
         self._pool = pool
         self._origin = origin
         self._request = request
-        self._timeout_s = timeout_s
+        self._timeouts = timeouts
 
     async def __aenter__(self) -> Response:
         connection = self._pool.kept(self._origin) or await self._pool.connect(self._origin)
         self._connection = connection
         try:
-            connection.ask(self._request)
+            connection.ask(self._request, self._timeouts.answer_s)
             while not connection.status:
-                await connection.news(self._timeout_s)
+                await connection.news(self._timeouts.first_byte_s)
         except BaseException:
             self._pool.give_back(self._origin, connection)
             raise
@@ -173,7 +175,7 @@ class HttpClient:
         Leaving before the body was read to its end drops the connection. UpstreamError on failure.
         """
         request = _request(method, origin, path, headers, body)
-        return _Asking(self._pool, origin, request, self._timeouts.first_byte_s)
+        return _Asking(self._pool, origin, request, self._timeouts)
 
     def close(self) -> None:
         """Drop every kept connection, and keep none from now on."""

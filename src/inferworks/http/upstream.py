@@ -92,6 +92,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._where = where
         self._deadlines = deadlines
         self._timeout_s = 0.0
+        self._ends_at = NEVER
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -128,7 +129,12 @@ class UpstreamConnection(asyncio.Protocol):
     def late(self) -> None:
         """Nothing has come in time."""
         self._late = self._error is None
-        self._fail(f"{self._where} sent nothing for {self._timeout_s:g} s")
+        whole = self.deadline == self._ends_at
+        self._fail(
+            f"{self._where} was not done in its time for a whole answer"
+            if whole
+            else f"{self._where} sent nothing for {self._timeout_s:g} s"
+        )
         self._wake()
 
     # --- reading an answer
@@ -209,9 +215,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     # --- what the client calls
 
-    def ask(self, request: bytes) -> None:
-        """Send one request. Not waited for: the answer may come before all of it has left."""
+    def ask(self, request: bytes, answer_s: float = NEVER) -> None:
+        """Send one request. Not waited for: the answer may come before all of it has left.
+
+        In `answer_s` seconds all of the answer must have come.
+        """
         self._begin()
+        self._ends_at = NEVER if answer_s == NEVER else self._loop.time() + answer_s
         if self._transport is None or self._transport.is_closing():
             raise UpstreamError(f"{self._where} closed the connection", sent=False)
         self._transport.write(request)
@@ -229,6 +239,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._waiter = self._loop.create_future()
         self._timeout_s = timeout_s
         self.deadline = self._loop.time() + timeout_s
+        if self.deadline > self._ends_at:
+            self.deadline = self._ends_at
         self._deadlines.heed(self.deadline)
         return self._waiter
 

@@ -17,7 +17,7 @@ import msgspec
 from inferworks.catalog.providers import OPENAI_COMPATIBLE, ProviderRow
 from inferworks.config import Upstream
 from inferworks.errors import ConfigError
-from inferworks.http.client import Origin, Timeouts
+from inferworks.http.client import NEVER, Origin, Timeouts
 from inferworks.secrets import Secret, parse_reference, resolve
 from inferworks.wiring.identity import NO_IDENTITY, Identity, identity_of
 
@@ -65,6 +65,7 @@ def account_of(
                 connect_s=upstream.connect_s,
                 first_byte_s=upstream.first_byte_s,
                 between_bytes_s=upstream.between_bytes_s,
+                answer_s=upstream.answer_s or NEVER,
             ),
             region=upstream.region,
             resource=upstream.resource,
