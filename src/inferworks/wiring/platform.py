@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,42 +26,29 @@ from inferworks.api.drain import DrainLimits, Drains
 from inferworks.api.errors import refusal
 from inferworks.api.tariff import Tariffs
 from inferworks.clock import Clock, SystemClock
-from inferworks.cloud.backends.base import ReplicaSpec
-from inferworks.cloud.backends.process import ProcessBackend
-from inferworks.cloud.credentials.key import NoCredential
-from inferworks.cloud.fleet import Fleet
 from inferworks.cloud.health import Health
-from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.base import Provider
-from inferworks.cloud.providers.openai import openai_provider
 from inferworks.cloud.providers.traced import TracedProvider
 from inferworks.cloud.router import Router
-from inferworks.config import Config, Lake, Leave
+from inferworks.config import Config, Leave
 from inferworks.errors import ConfigError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient
 from inferworks.http.server import HttpServer, Limits, bind
-from inferworks.ids import ModelId, NodeId, ReplicaId
+from inferworks.ids import ModelId
 from inferworks.meter.journal import Journal
-from inferworks.meter.lake_journal import SealingJournal
-from inferworks.meter.lake_seal import seal
-from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.detect import lake_at
-from inferworks.meter.recover import recover
-from inferworks.meter.spool import spools
-from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.tally import Meter
-from inferworks.observe.readings import Commits
 from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
-from inferworks.units import NS_PER_SECOND
 from inferworks.wiring.catalogue import Catalogue
-from inferworks.wiring.drivers import translated
 from inferworks.wiring.observing import Observing, Parts, metrics_port, showing_metrics, tracing
-from inferworks.wiring.plan import EMBEDDED_MODEL, OWN, Plan
+from inferworks.wiring.plan import Plan
 from inferworks.wiring.planner import Planner
 from inferworks.wiring.reload import ConfigSource, reloading
+from inferworks.wiring.replicas import own_provider, running_fleet
 from inferworks.wiring.service import Service
+from inferworks.wiring.storage import close_left_open, open_journal, sealing
 
 FIRST_CUSTOMER = "default"
 _KEYRING_REFRESH_S = 1.0
@@ -107,11 +93,11 @@ async def open_platform(
         transcripts = Transcripts(folder.transcripts, config.observe.transcript_bytes)
         house.enter_context(closing(transcripts))
         observing = Observing(config.observe, clock, transcripts, traces)
-        journal = house.enter_context(_journal(folder, turn, observing.commits))
-        await _recover(journal, folder, clock)
-        await house.enter_async_context(_sealing(config.lake, lake, folder, clock, turn))
+        journal = house.enter_context(open_journal(folder, turn, observing.commits))
+        await close_left_open(journal, folder, clock)
+        await house.enter_async_context(sealing(config.lake, lake, folder, clock, turn))
         client = house.enter_context(closing(HttpClient()))
-        fleet = await house.enter_async_context(_fleet(config, folder, journal, clock))
+        fleet = await house.enter_async_context(running_fleet(config, folder, journal, clock))
         first_key = _first_key(accounts, clock)
         keyring = KeyRing(accounts)
         gate = Gate(config.gateway.max_calls, config.gateway.max_calls_per_key)
@@ -119,7 +105,7 @@ async def open_platform(
         tariffs = Tariffs(accounts, lambda: planner.rates.newest)
         meter = _meter(config, journal, clock, observing)
         health = Health(clock, plan.breaker)
-        own = _traced(_own_provider(client), traces if config.observe.traces_to_replicas else None)
+        own = _traced(own_provider(client), traces if config.observe.traces_to_replicas else None)
 
         def door(catalogue: Catalogue, providers: Mapping[str, Provider]) -> Door:
             router = Router(health, catalogue.policy)
@@ -165,19 +151,6 @@ def _drain_limits(leave: Leave) -> DrainLimits:
     return DrainLimits(at_once=leave.drains, seconds=leave.drain_s, n_bytes=leave.drain_bytes)
 
 
-def _own_provider(client: HttpClient) -> Provider:
-    """What speaks to our own replicas: they have chats, and what can be put into one."""
-    return translated(
-        openai_provider(
-            client,
-            NoCredential(),
-            name=OWN,
-            running_usage=True,
-            operations=(Operation.CHAT,),
-        )
-    )
-
-
 def _traced(provider: Provider, traces: Traces | None) -> Provider:
     """`provider`, whose requests tell the span they are made under if there are `traces`."""
     return provider if traces is None else TracedProvider(provider, traces.traceparent)
@@ -195,101 +168,6 @@ def _port(host: str, port: int) -> Iterator[socket.socket]:
         ) from error
     with closing(bound):
         yield bound
-
-
-@contextmanager
-def _journal(folder: DataFolder, turn: threading.Lock, commits: Commits) -> Iterator[Journal]:
-    journal = Journal(SqliteStore(folder.journal, turn), committed=commits.take)
-    journal.start()
-    with closing(journal):
-        yield journal
-
-
-async def _recover(journal: Journal, folder: DataFolder, clock: Clock) -> None:
-    """Close what an earlier instance left open when it died."""
-    found = await recover(journal, clock, spools(folder.spool))
-    if found.calls:
-        _log.warning("closed %d calls that an earlier instance left open", found.calls)
-
-
-@asynccontextmanager
-async def _sealing(
-    settings: Lake, lake: LakeStore, folder: DataFolder, clock: Clock, turn: threading.Lock
-) -> AsyncIterator[None]:
-    """Seal old rows now and then while the block runs; leaving cuts a sealing short and waits for it.
-
-    `turn` is the lock that the journal's own writer takes for each write.
-    """
-    leaving, stopped = asyncio.Event(), threading.Event()
-
-    def act() -> None:
-        before_ns = clock.now_ns() - round(settings.seal_after_s * NS_PER_SECOND)
-        try:
-            with SealingJournal(folder.journal, turn) as journal:
-                least_rows, is_set = settings.least_rows, stopped.is_set
-                seal(journal, lake, before_ns, least_rows=least_rows, stopped=is_set)
-        except Exception as error:  # noqa: BLE001 whatever it is, calls go on; the next one tries again
-            _log.warning("could not seal old rows, which stay in the journal for now: %s", error)
-
-    async def repeat() -> None:
-        while not leaving.is_set():
-            await asyncio.to_thread(act)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(leaving.wait(), settings.seal_s)
-
-    task = asyncio.create_task(repeat()) if settings.seal_s else None
-    try:
-        yield
-    finally:
-        leaving.set()
-        stopped.set()
-        if task:
-            await task
-
-
-@asynccontextmanager
-async def _fleet(
-    config: Config, folder: DataFolder, journal: Journal, clock: Clock
-) -> AsyncIterator[Fleet]:
-    specs = [
-        ReplicaSpec(
-            replica=ReplicaId(f"replica-{number}"),
-            node=NodeId(config.engine.node),
-            model=EMBEDDED_MODEL,
-            slots=config.engine.slots,
-            region=config.engine.region,
-            chip=config.engine.chip,
-        )
-        for number in range(config.engine.replicas)
-    ]
-    fleet = Fleet(
-        ProcessBackend(_embedded_command),
-        specs,
-        journal,
-        clock,
-        spools=folder.spool,
-        provider=OWN,
-        start_timeout_s=config.engine.start_timeout_s,
-        collect_s=config.meter.collect_s,
-    )
-    await fleet.start()
-    try:
-        yield fleet
-    finally:
-        await fleet.stop(config.gateway.drain_s)
-
-
-def _embedded_command(spec: ReplicaSpec, spool: Path) -> Sequence[str]:
-    """How a replica of the embedded engine is started."""
-    module = "inferworks.hardware.engines.embedded.serve"
-    options = {
-        "--replica": spec.replica,
-        "--node": spec.node,
-        "--model": spec.model,
-        "--slots": str(spec.slots),
-        "--spool": str(spool.resolve()),
-    }
-    return [sys.executable, "-m", module, *(part for pair in options.items() for part in pair)]
 
 
 def _first_key(accounts: Accounts, clock: Clock) -> str | None:

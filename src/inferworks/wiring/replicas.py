@@ -1,0 +1,83 @@
+"""Our own replicas: the embedded engine in processes of its own, and what speaks to it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from inferworks.clock import Clock
+from inferworks.cloud.backends.base import ReplicaSpec
+from inferworks.cloud.backends.process import ProcessBackend
+from inferworks.cloud.credentials.key import NoCredential
+from inferworks.cloud.fleet import Fleet
+from inferworks.cloud.operation import Operation
+from inferworks.cloud.providers.base import Provider
+from inferworks.cloud.providers.openai import openai_provider
+from inferworks.config import Config
+from inferworks.folder import DataFolder
+from inferworks.http.client import HttpClient
+from inferworks.ids import NodeId, ReplicaId
+from inferworks.meter.journal import Journal
+from inferworks.wiring.drivers import translated
+from inferworks.wiring.plan import EMBEDDED_MODEL, OWN
+
+
+@asynccontextmanager
+async def running_fleet(
+    config: Config, folder: DataFolder, journal: Journal, clock: Clock
+) -> AsyncIterator[Fleet]:
+    """The replicas that `config` wants, each in a process of its own, while the block runs."""
+    specs = [
+        ReplicaSpec(
+            replica=ReplicaId(f"replica-{number}"),
+            node=NodeId(config.engine.node),
+            model=EMBEDDED_MODEL,
+            slots=config.engine.slots,
+            region=config.engine.region,
+            chip=config.engine.chip,
+        )
+        for number in range(config.engine.replicas)
+    ]
+    fleet = Fleet(
+        ProcessBackend(_embedded_command),
+        specs,
+        journal,
+        clock,
+        spools=folder.spool,
+        provider=OWN,
+        start_timeout_s=config.engine.start_timeout_s,
+        collect_s=config.meter.collect_s,
+    )
+    await fleet.start()
+    try:
+        yield fleet
+    finally:
+        await fleet.stop(config.gateway.drain_s)
+
+
+def _embedded_command(spec: ReplicaSpec, spool: Path) -> Sequence[str]:
+    """How a replica of the embedded engine is started."""
+    module = "inferworks.hardware.engines.embedded.serve"
+    options = {
+        "--replica": spec.replica,
+        "--node": spec.node,
+        "--model": spec.model,
+        "--slots": str(spec.slots),
+        "--spool": str(spool.resolve()),
+    }
+    return [sys.executable, "-m", module, *(part for pair in options.items() for part in pair)]
+
+
+def own_provider(client: HttpClient) -> Provider:
+    """What speaks to our own replicas: they have chats, and what can be put into one."""
+    return translated(
+        openai_provider(
+            client,
+            NoCredential(),
+            name=OWN,
+            running_usage=True,
+            operations=(Operation.CHAT,),
+        )
+    )
