@@ -31,7 +31,7 @@ class StreamCount:
             self.told = Told(self._guess())
         if self.told.tokens.output or self.told.items is not NO_ITEMS:  # sound has no tokens
             self._tally.first_token()
-        self._tally.progress(self.told.tokens, self.confidence(whole=False))
+        self._tally.progress(self.told.tokens, self.confidence(whole=False), self.told.items)
 
     def see_last(self, chunk: Chunk) -> None:
         """Take in the last chunk, which in some dialects tells the total."""

@@ -190,13 +190,14 @@ class OpenCall:
         if leg.first_token_ns is None:
             leg.first_token_ns = self._clock.now_ns()
 
-    def progress(self, tokens: Tokens, confidence: Confidence) -> None:
-        """The attempt has used `tokens` so far, in total. Checkpoints now and then; never waits.
+    def progress(self, tokens: Tokens, confidence: Confidence, items: Items = NO_ITEMS) -> None:
+        """The attempt has used this much so far, in total. Checkpoints now and then; never waits.
 
         JournalError when the journal has failed: the stream cannot go on unrecorded.
         """
         leg = self._running_leg()
         leg.tokens = tokens
+        leg.items = items
         leg.confidence = confidence
         now_ns = self._clock.now_ns()
         if now_ns >= self._next_checkpoint_ns:
@@ -230,10 +231,11 @@ class OpenCall:
         if leg not in self._open:
             raise RuntimeError(f"call {self.opened.call_id}: this leg has ended already")
         leg.tokens = tokens
+        leg.items = items
         leg.confidence = confidence
         ended = leg.ended(
             self._clock.now_ns(), outcome, status,
-            items, service_tier, told_cost_pico, told_currency, ended_by,
+            service_tier, told_cost_pico, told_currency, ended_by,
         )  # fmt: skip
         self._legs.append(ended)
         self._open.remove(leg)
@@ -315,6 +317,7 @@ class RunningLeg:
         "chip",
         "confidence",
         "first_token_ns",
+        "items",
         "offer",
         "on_leave",
         "provider",
@@ -343,6 +346,7 @@ class RunningLeg:
         self.started_ns = started_ns
         self.first_token_ns: int | None = None
         self.tokens = NO_TOKENS
+        self.items = NO_ITEMS
         self.confidence = Confidence.ESTIMATED
 
     def ended(
@@ -350,7 +354,6 @@ class RunningLeg:
         ended_ns: int,
         outcome: Outcome,
         status: int,
-        items: Items = NO_ITEMS,
         service_tier: str = "",
         told_cost_pico: int | None = None,
         told_currency: str = "USD",
@@ -366,7 +369,7 @@ class RunningLeg:
             self.offer, self.provider, self.replica,
             self.started_ns, self.first_token_ns, ended_ns,
             outcome, status, self.tokens, confidence, self.region, self.chip,
-            items, service_tier, told_cost_pico, told_currency, ended_by,
+            self.items, service_tier, told_cost_pico, told_currency, ended_by,
         )  # fmt: skip
 
 
