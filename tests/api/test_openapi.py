@@ -14,7 +14,7 @@ import schemathesis
 from inferworks.api.app import FORMS, ROUTES
 from inferworks.api.openapi import document, template
 from inferworks.cloud.providers.stub import StubProvider
-from inferworks.testing.door import open_door
+from inferworks.testing.door import open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -73,6 +73,20 @@ def test_it_says_who_needs_a_key(run: Run, path: str, method: str) -> None:
             if answer.status == 401:
                 content = told["responses"]["4XX"]["content"]["application/json"]
                 validator_of(content["schema"]).validate(answer.json)
+
+    run(main())
+
+
+def test_our_headers_are_in_it(run: Run) -> None:
+    """Whatever an answer says in headers of our own is described."""
+
+    async def main() -> None:
+        async with open_gateway() as (house, _):
+            body = {"model": A_MODEL, "messages": [{"role": "user", "content": "Hi"}]}
+            answer = await house.chat(body, headers={"x-inferworks-include": "cost"})
+            said = {name for name in answer.headers if name.startswith("x-inferworks-")}
+            told = DOCUMENT["paths"]["/v1/chat/completions"]["post"]["responses"]["200"]
+            assert {"x-inferworks-call-id"} <= said <= told["headers"].keys()
 
     run(main())
 

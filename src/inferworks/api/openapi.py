@@ -55,18 +55,28 @@ _SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
-_PURPOSE: Final = {
-    "name": "x-inferworks-purpose",
-    "in": "header",
-    "description": "What the call is for, if it is not what the key is for; the key must allow it.",
-    "schema": {"type": "string", "enum": list(Purpose)},
+_TEXT: Final[Json] = {"type": "string"}
+_OURS: Final[Mapping[str, tuple[str, Json]]] = {
+    "x-inferworks-purpose": (
+        "What the call is for, if it is not what the key is for; the key must allow it.",
+        {"type": "string", "enum": list(Purpose)},
+    ),
+    "x-inferworks-session": (
+        "What the calls of one conversation share, to keep them together.",
+        _TEXT,
+    ),
+    "x-inferworks-include": ("`cost` for the cost of the call in the answer's usage.", _TEXT),
 }
-_CALL_ID: Final = {
-    "x-inferworks-call-id": {
-        "description": "The call's id in our records.",
-        "schema": {"type": "string"},
-    }
+"""What a caller may say to us in headers."""
+_TOLD: Final = {
+    "x-inferworks-call-id": "The call's id in our records.",
+    "x-inferworks-provider": "Who served it.",
+    "x-inferworks-region": "Where, if that is known.",
+    "x-inferworks-overhead-us": "Microseconds that the gateway itself has taken.",
+    "x-inferworks-cost": "What a whole answer costs its caller, exactly.",
+    "x-inferworks-currency": "In what that is counted.",
 }
+"""What we say to a caller in headers."""
 _REFS: Final = "#/components/schemas/{name}"
 
 
@@ -150,10 +160,10 @@ def _call(form: Form, schemas: _Schemas) -> Json:
     return {
         "summary": f"Make a call of {form.operation}.",
         "tags": [form.operation.dialect],
-        "parameters": [*_forwarded(form), _PURPOSE],
+        "parameters": [*_forwarded(form), *_ours()],
         "requestBody": {"required": True, "content": _sent(form, schemas)},
         "responses": {
-            "200": {"description": "The answer.", "headers": _CALL_ID, "content": _answered(form)},
+            "200": {"description": "The answer.", "headers": _told(), "content": _answered(form)},
             **_refusals(schemas.of(error)),
         },
     }
@@ -163,6 +173,17 @@ def _forwarded(form: Form) -> Iterator[Json]:
     """The headers of the dialect."""
     for name in sorted(form.forwarded):
         yield {"name": name.decode(), "in": "header", "schema": {"type": "string"}}
+
+
+def _ours() -> Iterator[Json]:
+    """Our own headers of a request."""
+    for name, (words, schema) in _OURS.items():
+        yield {"name": name, "in": "header", "description": words, "schema": schema}
+
+
+def _told() -> Json:
+    """Our own headers of an answer."""
+    return {name: {"description": words, "schema": _TEXT} for name, words in _TOLD.items()}
 
 
 def _sent(form: Form, schemas: _Schemas) -> Json:
