@@ -6,8 +6,11 @@ served, or they would all end with one that is not found.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
@@ -36,13 +39,22 @@ CHECKS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    """A connection that is kept."""
+    with requests.Session() as session:
+        yield session
+
+
 @SCHEMA.parametrize()
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-def test_nothing_breaks(case: schemathesis.Case, gateway: Gateway) -> None:
+def test_nothing_breaks(
+    case: schemathesis.Case, gateway: Gateway, session: requests.Session
+) -> None:
     """No request leads to a 5xx, or to an answer that the document does not describe."""
     point_at_a_model(case)
     headers = {"authorization": f"Bearer {gateway.key}"}
-    case.call_and_validate(base_url=gateway.root, headers=headers, checks=CHECKS)
+    case.call_and_validate(gateway.root, session, headers, checks=CHECKS)
 
 
 def point_at_a_model(case: schemathesis.Case) -> None:
