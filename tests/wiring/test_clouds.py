@@ -19,6 +19,7 @@ from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.credentials.token import TokenCredential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
+from inferworks.config import Config, Upstream
 from inferworks.errors import ConfigError
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import Exchange, HttpServer
@@ -31,6 +32,7 @@ from inferworks.testing.upstreams.bedrock_claude import open_bedrock_claude
 from inferworks.wiring.drivers import credential_of, open_provider
 from inferworks.wiring.plan import Plan
 from inferworks.wiring.probe import probe
+from inferworks.wiring.reload import ConfigSource
 
 PlanOf = Callable[..., Plan]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "providers.md"
@@ -281,3 +283,18 @@ def test_a_probe_of_azure(plan_of: PlanOf) -> None:
         assert seen == [b"key"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("setting", ["client_secret", "credentials"])
+def test_a_file_that_changed_is_read_again(tmp_path: Path, setting: str) -> None:
+    """The files of an application's secret and of a service account are watched as those of keys are."""
+    secret = tmp_path / "secret"
+    secret.write_text("first")
+    upstream = Upstream(name="cloud", models=("m",))
+    reference = f"file:{secret}" if setting == "client_secret" else str(secret)
+    config = Config(upstream=(msgspec.structs.replace(upstream, **{setting: reference}),))
+    source = ConfigSource(tmp_path / "inferworks.toml", lambda: config)
+    before = source.stamp(config)
+    assert source.stamp(config) == before
+    secret.write_text("second and longer")
+    assert source.stamp(config) != before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import SimpleNamespace
@@ -159,6 +160,45 @@ def test_keys_that_end_are_asked_for_every_minute(run: Run) -> None:
         while keys._fetching is not None:
             await asyncio.wait({keys._fetching})
         assert (await keys.get()).access_key == "AKID2"
+
+    run(main())
+
+
+PROCESS = """\
+import datetime, json, pathlib, sys
+count = pathlib.Path(sys.argv[1])
+number = int(count.read_text()) + 1 if count.exists() else 1
+count.write_text(str(number))
+ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=5)
+print(json.dumps({"Version": 1, "AccessKeyId": f"AKID{number}", "SecretAccessKey": "S",
+                  "SessionToken": f"token-{number}", "Expiration": ends.isoformat()}))
+"""
+
+
+def test_keys_that_a_process_hands_out(run: Run, nothing_of_this_machine: Path) -> None:
+    """A real process is asked by the library, and again for new keys as those in hand come to their end."""
+    script = nothing_of_this_machine / "keys.py"
+    script.write_text(PROCESS)
+    command = f"{sys.executable} {script} {nothing_of_this_machine / 'count'}"
+    config = f"[profile process]\ncredential_process = {command}\n"
+    (nothing_of_this_machine / "config").write_text(config)
+
+    def newest() -> Key:
+        number = (nothing_of_this_machine / "count").read_text()
+        return Key(f"AKID{number}", "S", f"token-{number}")
+
+    async def main() -> None:
+        clock = SimClock()
+        credential = chain_credential(REGION, "process", clock=clock)
+        request = await signed(credential)
+        first = newest()
+        assert flaw(request, first) is None
+        await clock.advance(61.0)
+        await signed(credential)
+        while credential._keys._fetching is not None:
+            await asyncio.wait({credential._keys._fetching})
+        assert newest() != first
+        assert flaw(await signed(credential), newest()) is None
 
     run(main())
 
