@@ -301,7 +301,7 @@ def test_a_transcription_as_a_stream(run: Run, ignored: bool) -> None:
 
     async def main() -> None:
         answer = Answer(never_streams=ignored)
-        async with open_gateway(answer) as (house, _), client_of(house) as client:
+        async with open_gateway(answer) as (house, upstream), client_of(house) as client:
             if ignored:
                 raw = await client.audio.transcriptions.with_raw_response.create(
                     model=A_MODEL, file=("a.wav", recording(100)), stream=True
@@ -313,6 +313,7 @@ def test_a_transcription_as_a_stream(run: Run, ignored: bool) -> None:
                 )
                 kinds = [event.type async for event in stream]
                 assert kinds == ["transcript.text.delta"] * 3 + ["transcript.text.done"]
+            assert form_at(upstream)["stream_include_usage"] == b"true"  # as vLLM wants it
             (usage,) = await house.usages()
             assert usage.tokens == Tokens(HEARD_TOKENS, 3, input_audio=HEARD_TOKENS)
             assert usage.confidence is Confidence.REPORTED

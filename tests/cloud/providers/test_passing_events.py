@@ -16,7 +16,7 @@ from inferworks.errors import UpstreamError
 from inferworks.http.client import Response
 from inferworks.http.sse import EventSplitter
 from inferworks.meter.tally import OpenCall
-from inferworks.meter.usage import Confidence, Tokens
+from inferworks.meter.usage import Confidence, Items, Tokens
 from inferworks.testing.providers import make_call
 
 WORD = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
@@ -86,7 +86,7 @@ class Tally:
     def first_token(self) -> None:
         """The first token has come."""
 
-    def progress(self, tokens: Tokens, _confidence: Confidence) -> None:
+    def progress(self, tokens: Tokens, _confidence: Confidence, _items: Items) -> None:
         """So much has been used."""
         self.output.append(tokens.output)
 

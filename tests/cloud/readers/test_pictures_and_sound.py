@@ -7,6 +7,7 @@ import json
 import wave
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,6 +153,24 @@ def test_a_stream_of_text_is_counted_along() -> None:
     last = reader.event(b"data: [DONE]\n\n")
     assert (last.last, last.told) == (True, Told(NO_TOKENS, Items(audio_ms=250), is_counted=True))
     assert reader.event(b": ping\n\n") == Chunk(b": ping\n\n")
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_stream_of_a_transcription_as_vllm_writes_it(wanted: bool) -> None:
+    """Its usage comes in an event of its own, which is for those who asked; `[DONE]` is the end."""
+    call = form_call(
+        Operation.TRANSCRIPTIONS, {"model": "m", "stream": "true"}, file=("file", recording(250))
+    )
+    reader = TranscriptionReader(msgspec.structs.replace(call, wants_usage=wanted))
+    text = {"object": "transcription.chunk", "choices": [{"index": 0, "delta": {"content": "ab"}}]}
+    first = reader.event(event_of(text))
+    assert first.told == Told(Tokens(output=1), Items(audio_ms=250), is_estimate=True)
+    used = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    usage = event_of({"object": "transcription.chunk", "choices": [], "usage": used})
+    assert reader.event(usage) == Chunk(usage if wanted else b"", Told(Tokens(7, 2)))
+    assert reader.event(b"data: [DONE]\n\n") == Chunk(
+        b"data: [DONE]\n\n", Told(Tokens(7, 2)), last=True
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"errors":["no"]}', b"{", b'{"image":1}'])

@@ -39,6 +39,8 @@ class TranscriptionFields(msgspec.Struct, gc=False):
 
     model: _Name
     stream: bool = False
+    stream_include_usage: bool = False
+    """vLLM's: an event with the usage, before the end of a stream."""
 
 
 _decode = msgspec.json.Decoder(SpeechRequest).decode
@@ -52,7 +54,7 @@ def decode_speech(body: bytes, _content_type: bytes = b"") -> Asked:
 def decode_transcription(body: bytes, content_type: bytes) -> Asked:
     """The form in `body`; CallError 400 when it is wrong."""
     fields = decode_form(body, content_type, TranscriptionFields, file=("file",))
-    return Asked(fields.model, stream=fields.stream)
+    return Asked(fields.model, stream=fields.stream, wants_usage=fields.stream_include_usage)
 
 
 SPEECH = Form(Operation.SPEECH, decode_speech, OPENAI_ERRORS, request=SpeechRequest)

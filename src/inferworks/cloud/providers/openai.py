@@ -72,6 +72,7 @@ def openai_operations(
         return ResponsesReader(call, counting=counting)
 
     write = _writer(running_usage) if stream_usage else _write_without_options
+    heard = _with_usage_of_sound if running_usage else renamed
     spoken = {
         Operation.CHAT: Spoken("/chat/completions", chat_reader, write),
         Operation.COMPLETIONS: Spoken("/completions", chat_reader, write),
@@ -83,7 +84,7 @@ def openai_operations(
         Operation.IMAGE_EDITS: Spoken("/images/edits", ImagesReader, renamed),
         Operation.SPEECH: Spoken("/audio/speech", SpeechReader, renamed, pieces=SpeechReader),
         Operation.TRANSCRIPTIONS: Spoken(
-            "/audio/transcriptions", TranscriptionReader, renamed, may_be_whole=True
+            "/audio/transcriptions", TranscriptionReader, heard, may_be_whole=True
         ),
     }
     return {
@@ -100,6 +101,14 @@ def _writer(running_usage: bool) -> Callable[[Call, Offer], bytes]:
         return renamed(call, offer)
 
     return write
+
+
+def _with_usage_of_sound(call: Call, offer: Offer) -> bytes:
+    """The form for an upstream that tells the usage of a stream when a field of its own asks for it."""
+    body = renamed(call, offer)
+    if not call.stream:
+        return body
+    return with_field(body, call.content_type, "stream_include_usage", "true")
 
 
 def _write_without_options(call: Call, offer: Offer) -> bytes:

@@ -7,10 +7,11 @@ models tell their tokens with the last one, and both are recorded.
 **Transcriptions** tell how long the recording is (`usage` of the type `duration`, or `duration` in the
 verbose form), or tokens. Told as text or as subtitles they tell nothing; nor do some servers ever. Then
 the length is taken from the recording's own header where it has one (exact), and else from its size at 128
-kbit/s (an estimate). While a stream of one is under way its text is counted along, as an estimate.
+kbit/s (an estimate). While a stream of one is under way its text is counted along, as an estimate. vLLM
+writes its streams as those of a chat, and tells tokens in an event of their own when asked to.
 
 Sources: https://platform.openai.com/docs/api-reference/audio, /audio/speech-audio-done-event,
-/audio/transcript-text-done-event
+/audio/transcript-text-done-event, https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
 """
 
 from __future__ import annotations
@@ -44,23 +45,41 @@ class _InputDetails(msgspec.Struct):
 
 
 class Usage(msgspec.Struct):
-    """The `usage` object of speech and of transcriptions, of either type; None is what it does not say."""
+    """The `usage` object of speech and of transcriptions, of any type; None is what it does not say."""
 
     input_tokens: Count | None = None
     output_tokens: Count | None = None
+    prompt_tokens: Count | None = None
+    """With `completion_tokens`, what vLLM calls them."""
+    completion_tokens: Count | None = None
     input_token_details: _InputDetails | None = None
     seconds: _Seconds | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
 
 
 class _Body(msgspec.Struct):
     """What we read of an answer or an event."""
 
     type: str = ""
+    choices: list[_Choice] | None = None
     text: str | None = None
     delta: str | None = None
     usage: Usage | None = None
     duration: _Seconds | str | None = None
     error: msgspec.Raw = msgspec.Raw(b"null")
+
+    @property
+    def new_text(self) -> str:
+        """What an event adds to the text: OpenAI's `delta`, or vLLM's, which is that of a chat."""
+        deltas = [choice.delta for choice in self.choices or () if choice.delta is not None]
+        return (self.delta or "") + "".join(delta.content or "" for delta in deltas)
 
 
 class _SpeechAsked(msgspec.Struct):
@@ -123,6 +142,8 @@ class TranscriptionReader:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._heard: Told | None = None
+        self._told: Told | None = None
+        """What a stream has told before its end."""
         self._seen = 0
         """Tokens of text, by our own count."""
 
@@ -139,11 +160,14 @@ class TranscriptionReader:
         if not data:
             return Chunk(event)  # a comment
         if data == DONE:
-            return Chunk(event, self._by_recording(), last=True)
+            return Chunk(event, self._told or self._by_recording(), last=True)
         body = _read(data)
         if body.type == "transcript.text.done":
             return Chunk(event, _told(body) or self._by_recording(), last=True)
-        return Chunk(event, self._counted_along(body.delta or ""))
+        self._told = _told(body) or self._told
+        only_usage = body.choices is not None and not body.choices
+        data = b"" if only_usage and not self._call.wants_usage else event
+        return Chunk(data, self._told or self._counted_along(body.new_text))
 
     def _counted_along(self, text: str) -> Told:
         self._seen += max(1, len(text) // _BYTES_PER_TOKEN) if text else 0
@@ -173,6 +197,8 @@ def _heard(call: Call) -> Told:
 def _told(body: _Body) -> Told | None:
     """What a transcription tells of its use; None when it tells nothing."""
     usage = body.usage or Usage()
+    if usage.prompt_tokens is not None:
+        return Told(Tokens(usage.prompt_tokens, usage.completion_tokens or 0))
     if usage.input_tokens is not None:
         details = usage.input_token_details or _InputDetails()
         heard = details.audio_tokens or 0
