@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferworks.http.connection import Connection, Limits, Shared, plain_refusal
+from inferworks.http.connection import Connection
 from inferworks.http.deadlines import Deadlines
 from inferworks.http.exchange import Exchange
 from inferworks.http.heads import KnownHead, field_lines, learn
+from inferworks.http.shared import Limits, Shared, plain_refusal
 from inferworks.http.upstream import UpstreamConnection
 
 FIRST = b"POST /v1/x?y=1 HTTP/1.1\r\nhost: a\r\nContent-Length: 3\r\nx-a:  b \r\n\r\n"
@@ -201,7 +202,7 @@ def test_a_known_head_is_not_parsed() -> None:
         connection.connection_made(Wire())
         connection.data_received(FIRST + b"abc")
         await asyncio.sleep(0)
-        connection._parser = None  # whoever asks it now fails
+        connection._reader.parser = None  # whoever asks it now fails
         for body in (b"def", b"more than that", b""):
             connection.data_received(FIRST.replace(b": 3", b": %d" % len(body)) + body)
             await asyncio.sleep(0)

@@ -20,103 +20,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from email.utils import formatdate
-from http import HTTPStatus
+from collections.abc import Awaitable
 from typing import cast
 
-import httptools
+from inferworks.http.exchange import ClientGone, Exchange, RequestHead
+from inferworks.http.heads import Headers, KnownHead, field_lines, with_length
+from inferworks.http.request_reader import RequestReader
+from inferworks.http.shared import Shared
 
-from inferworks.http.exchange import ClientGone, Exchange, Handler, RequestHead
-from inferworks.http.heads import Headers, KnownHead, field_lines, learn, with_length
-
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
-_SINGLE = frozenset(
-    {
-        b"authorization",
-        b"content-length",
-        b"content-type",
-        b"host",
-        b"transfer-encoding",
-        b"x-api-key",
-    }
-)
-_UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade"})  # never recognised
 _PARSE_BYTES = 16 * 1024  # parsed at a time, so that few pipelined requests are ever held parsed
 _BACKLOG_BYTES = 64 * 1024  # read ahead of a running exchange before the socket is left unread
 _WRITE_BYTES = 256 * 1024  # handed to the socket at a time: a slow reader has a timeout for each
-_LENGTH_BYTES = 20  # by how much a content length may be longer than the one of a known head
 _LINGER_S = 2.0  # for a refused client to read why
 _NEVER = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one client may ask of the server."""
-
-    body_bytes: int = 20 * 1024 * 1024
-    header_bytes: int = 64 * 1024
-    connections: int = 10_000
-    request_timeout_s: float = 30.0
-    keep_alive_s: float = 75.0
-    write_timeout_s: float = 30.0
-
-
-def plain_refusal(status: int, message: str) -> tuple[bytes, bytes]:
-    """The content type and body of a refusal by the server itself."""
-    return b"text/plain; charset=utf-8", f"{status} {message}\n".encode()
-
-
-Refusal = Callable[[int, str], tuple[bytes, bytes]]
-
-
-@dataclass(slots=True)
-class Shared:
-    """What the connections of one server share."""
-
-    handler: Handler
-    limits: Limits
-    refusal: Refusal
-    report: Callable[[BaseException], None]
-    """Hears of every exception that a handler let escape."""
-    something_ended: Callable[[], None]
-    """Hears when a connection or a handler has ended."""
-    connections: set[Connection] = field(default_factory=set)
-    running: set[Connection] = field(default_factory=set)
-    """Where a handler runs; for a while that may be one whose client has left."""
-    closing: bool = False
-    _starts: dict[int, bytes] = field(default_factory=dict)
-
-    def stamp(self) -> None:
-        """Answers carry the present second from now on."""
-        self._starts.clear()
-
-    def start_of(self, status: int) -> bytes:
-        """The first lines of an answer: its status and the date."""
-        start = self._starts.get(status)
-        if start is None:
-            reason = _REASONS.get(status, b"Unknown")
-            date = formatdate(usegmt=True).encode()
-            start = b"HTTP/1.1 %d %b\r\ndate: %b\r\n" % (status, reason, date)
-            self._starts[status] = start
-        return start
-
-
 class Connection(asyncio.Protocol):
-    """One client's connection. The event loop calls the first five methods, the parser the `on_` ones."""
+    """One client's connection. The event loop calls the first methods, the reader the next four."""
 
-    _asked: RequestHead
-    """What the last request said before its body."""
-    _target: bytes
-    _headers: dict[bytes, bytes]
-
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared[Connection]) -> None:
         self._shared = shared
         self._loop = asyncio.get_running_loop()
         self._limits = shared.limits
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpRequestParser(self)
+        self._reader = RequestReader(self, shared.limits)
         self._known: KnownHead[RequestHead] | None = None
         """The head of the last request that came in one segment, if it can be recognised."""
         self._backlog = bytearray()
@@ -133,8 +60,8 @@ class Connection(asyncio.Protocol):
         """Whether the handler goes on though its client has left."""
         self._refusal: tuple[int, str] | None = None
         """A refusal whose turn comes after the exchanges before it."""
-        self._reset()
-        self._receiving = False
+        self._owes_continue = False
+        """Whether the client waits to be told before it sends the body."""
         self.deadline: float = self._loop.time() + self._limits.keep_alive_s
 
     # --- what the event loop calls
@@ -146,7 +73,7 @@ class Connection(asyncio.Protocol):
         if self._shared.closing:
             self._close()
         elif len(self._shared.connections) > self._limits.connections:
-            self._refuse(503, "too many connections; try again later")
+            self.refuse(503, "too many connections; try again later")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left: whatever runs for it is cancelled now, unless it asked to go on."""
@@ -173,7 +100,7 @@ class Connection(asyncio.Protocol):
             return
         if self._exchange is not None:
             self._keep(data)
-        elif self._receiving or not self._recognise(data):
+        elif self._reader.receiving or not self._recognise(data):
             self._parse(data)
 
     def pause_writing(self) -> None:
@@ -207,26 +134,18 @@ class Connection(asyncio.Protocol):
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser, but no further than the request that is to run next."""
-        parser = None if self._receiving else self._parser
+        reader = self._reader
+        parser = None if reader.receiving else reader.parser
         for start in range(0, len(data), _PARSE_BYTES):
             if self._deaf:
                 return
             if self._exchange is not None:
                 self._keep(data[start:])
                 return
-            self._feed(data[start : start + _PARSE_BYTES])
-        if parser is self._parser:
-            self._known = self._learned(data)
-
-    def _learned(self, data: bytes) -> KnownHead[RequestHead] | None:
-        """The head of the request that runs, if that is all that `data` holds."""
-        if self._receiving or self._waiting or self._deaf or self._exchange is None:
-            return None
-        if self._headers.keys() & _UNUSUAL:
-            return None
-        if self._header_bytes + _LENGTH_BYTES > self._limits.header_bytes:
-            return None
-        return learn(data, self._headers.get(b"content-length"), self._asked)
+            reader.feed(data[start : start + _PARSE_BYTES])
+        if parser is reader.parser:
+            alone = self._exchange is not None and not self._waiting and not self._deaf
+            self._known = reader.learned(data) if alone else None
 
     def _keep(self, data: bytes) -> None:
         """Keep what was sent ahead; when it is much, read no more for now."""
@@ -234,110 +153,38 @@ class Connection(asyncio.Protocol):
         if len(self._backlog) > _BACKLOG_BYTES and self._transport is not None:
             self._transport.pause_reading()
 
-    def _feed(self, data: bytes) -> None:
-        """Feed the parser; a message it cannot read is answered with 400 and the end."""
-        self._unread_bytes += len(data)
-        declined_at = -1
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            declined_at = offer.args[0]
-        except httptools.HttpParserError as error:
-            match error.__context__:
-                case _Refused(status=status, message=message):
-                    self._refuse(status, message)
-                case _:
-                    self._refuse(400, "this is not a well-formed HTTP/1.1 request")
-        if declined_at >= 0:
-            self._read_without_upgrade(data[declined_at:])
-        elif self._receiving and self._unread_bytes > self._limits.header_bytes:
-            self._refuse(431, f"the headers are larger than {self._limits.header_bytes} bytes")
+    # --- what the reader calls
 
-    def _read_without_upgrade(self, rest: bytes) -> None:
-        """Decline an offer of another protocol: read the request again as if it had not been made.
-
-        The parser takes all that follows such an offer for the other protocol, the body included; Java's
-        HTTP client makes one (`upgrade: h2c`) with every first POST.
-        """
-        method = self._parser.get_method()
-        version = self._parser.get_http_version().encode()
-        kept = [pair for pair in self._headers.items() if pair[0] not in {b"upgrade", b"expect"}]
-        head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self._target, version, field_lines(kept))
-        self._parser = httptools.HttpRequestParser(self)
-        self._feed(head + rest)
-
-    # --- what the parser calls
-
-    def on_message_begin(self) -> None:
-        """The first byte of a request starts its clock."""
-        self._reset()
+    def begun(self) -> None:
+        """A request has begun: its clock starts, unless another is being answered."""
+        self._owes_continue = False
         if self._exchange is None:
             self.deadline = self._loop.time() + self._limits.request_timeout_s
 
-    def on_url(self, url: bytes) -> None:
-        """A piece of the request target."""
-        self._target += url
-        self._count_header(len(url))
+    def asked_to_continue(self) -> None:
+        """The client waits to be told before it sends the body."""
+        self._owes_continue = True
+        if self._exchange is None:
+            self._pay_continue()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header field. Trailers, which come after the body, are counted and otherwise ignored."""
-        self._count_header(len(name) + len(value) + 4)
-        if self._head_read:
-            return
-        name = name.lower()
-        if (given := self._headers.get(name)) is None:
-            self._headers[name] = value
-        elif name in _SINGLE:
-            raise _Refused(400, f"the header {name.decode('latin-1')} may be given only once")
-        else:
-            self._headers[name] = given + b", " + value
-
-    def on_headers_complete(self) -> None:
-        """Refuse what is too large before its body is read."""
-        self._head_read = True
-        if not self._target.startswith(b"/") and self._target != b"*":
-            raise _Refused(400, "the request target must be a path")
-        if self._headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            raise _Refused(501, "the only transfer encoding understood is chunked")
-        length = self._headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._limits.body_bytes:
-            raise _Refused(413, f"the body is larger than {self._limits.body_bytes} bytes")
-        if self._headers.get(b"expect", b"").lower() == b"100-continue":
-            self._owes_continue = True
-            if self._exchange is None:
-                self._pay_continue()
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        self._unread_bytes = 0
-        self._body += body
-        if len(self._body) > self._limits.body_bytes:
-            raise _Refused(413, f"the body is larger than {self._limits.body_bytes} bytes")
-
-    def on_message_complete(self) -> None:
+    def received(self, head: RequestHead, body: bytes) -> None:
         """The request is whole: run it, or let it wait for the one before."""
-        if self._parser.should_upgrade():
-            return  # to be read again
-        self._receiving = False
-        self._asked = self._head_said()
-        exchange = Exchange(self, self._asked, bytes(self._body))
+        exchange = Exchange(self, head, body)
         self._deaf = not exchange.keep_alive
         if self._exchange is None:
             self._run(exchange)
         else:
             self._waiting.append(exchange)
 
-    def _head_said(self) -> RequestHead:
-        """What the parser has read of the head of this request."""
-        path, _, query = self._target.partition(b"?")
-        return RequestHead(
-            method=self._parser.get_method().decode("latin-1"),
-            path=path.decode("latin-1"),
-            query=query.decode("latin-1"),
-            headers=self._headers,
-            keep_alive=self._parser.should_keep_alive(),
-            chunked=self._parser.get_http_version() != "1.0",
-        )
+    def refuse(self, status: int, message: str) -> None:
+        """Answer without a handler when the turn comes, and close; what else comes is ignored."""
+        if self._deaf:
+            return
+        self._deaf = True
+        if self._exchange is None:
+            self._send_refusal(status, message)
+        else:
+            self._refusal = (status, message)
 
     # --- running and answering
 
@@ -457,7 +304,9 @@ class Connection(asyncio.Protocol):
             self._send_refusal(*self._refusal)
         else:
             limit_s = (
-                self._limits.request_timeout_s if self._receiving else self._limits.keep_alive_s
+                self._limits.request_timeout_s
+                if self._reader.receiving
+                else self._limits.keep_alive_s
             )
             self.deadline = self._loop.time() + limit_s
             self._pay_continue()
@@ -472,19 +321,9 @@ class Connection(asyncio.Protocol):
 
     def _pay_continue(self) -> None:
         """Tell a client that asked first to send its body; not amid the answer to another request."""
-        if self._owes_continue and self._receiving and self._transport is not None:
+        if self._owes_continue and self._reader.receiving and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._owes_continue = False
-
-    def _refuse(self, status: int, message: str) -> None:
-        """Answer without a handler when the turn comes, and close; what else comes is ignored."""
-        if self._deaf:
-            return
-        self._deaf = True
-        if self._exchange is None:
-            self._send_refusal(status, message)
-        else:
-            self._refusal = (status, message)
 
     def _send_refusal(self, status: int, message: str) -> None:
         if self._transport is None:
@@ -502,28 +341,3 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
             self.deadline = self._loop.time() + self._limits.write_timeout_s
-
-    def _reset(self) -> None:
-        """Ready for the next message."""
-        self._receiving = True
-        self._head_read = False
-        self._owes_continue = False
-        self._target = b""
-        self._headers = {}
-        self._header_bytes = 0
-        self._unread_bytes = 0  # brought no body yet: the parser hands on only whole headers
-        self._body = bytearray()
-
-    def _count_header(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > self._limits.header_bytes:
-            raise _Refused(431, f"the headers are larger than {self._limits.header_bytes} bytes")
-
-
-class _Refused(Exception):
-    """Raised inside a parser callback; httptools hands it on."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message

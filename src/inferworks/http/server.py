@@ -27,9 +27,10 @@ import socket
 from collections.abc import Callable, Set
 from contextlib import suppress
 
-from inferworks.http.connection import Connection, Limits, Refusal, Shared, plain_refusal
+from inferworks.http.connection import Connection
 from inferworks.http.exchange import ClientGone, Exchange, Handler, RequestHead
 from inferworks.http.heads import Headers, field_lines
+from inferworks.http.shared import Limits, Refusal, Shared, plain_refusal
 
 __all__ = [
     "ClientGone",
@@ -84,7 +85,9 @@ class HttpServer:
 
         Clients past their deadline are looked for every `tick_s` seconds.
         """
-        self._shared = Shared(handler, limits, refusal, self._report, self._something_ended)
+        self._shared: Shared[Connection] = Shared(
+            handler, limits, refusal, self._report, self._something_ended
+        )
         self._on_error = on_error
         self._tick_s = tick_s
         self._server: asyncio.Server | None = None
