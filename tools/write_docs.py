@@ -2,9 +2,9 @@
 
     python tools/write_docs.py [--check]
 
-A block between `<!-- settings -->`, `<!-- providers -->` or `<!-- help keys create -->` and
-`<!-- end -->` is made anew from the code. With `--check` nothing is written and the exit status tells
-whether anything would change.
+A block between `<!-- settings -->`, `<!-- providers -->`, `<!-- leaving -->`, `<!-- metrics -->` or
+`<!-- help keys create -->` and `<!-- end -->` is made anew from the code. With `--check` nothing is
+written and the exit status tells whether anything would change.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from click.testing import CliRunner
 from inferworks.catalog.providers import ProviderRow, provider_catalog
 from inferworks.cli.main import cli
 from inferworks.config import REPEATED, Config, Setting, settings
+from inferworks.observe.table import METRICS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-_BLOCK = re.compile(r"<!-- (settings|providers|help)( [a-z ]+)? -->\n.*?<!-- end -->", re.DOTALL)
+_BLOCK = re.compile(
+    r"<!-- (settings|providers|leaving|metrics|help)( [a-z ]+)? -->\n.*?<!-- end -->", re.DOTALL
+)
 
 
 def rendered(text: str) -> str:
@@ -83,11 +86,37 @@ def _provider(row: ProviderRow) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
+def leaving_table() -> str:
+    """Which providers are left in which way."""
+    rows = provider_catalog().rows(dt.date.max)
+    lines = []
+    for policy in ("cancel", "drain", "estimate"):
+        ids = ", ".join(f"`{row.id}`" for row in rows if row.on_leave == policy)
+        lines.append(f"| `{policy}` | {ids} |\n")
+    return f"\n| `on_leave` | providers |\n|---|---|\n{''.join(lines)}\n"
+
+
 def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
-_TABLES = {"settings": settings_tables, "providers": providers_table}
+def metrics_table() -> str:
+    """Every metric there is."""
+    head = "| metric | kind | labels | what | convention |\n|---|---|---|---|---|\n"
+    rows = (
+        f"| `{metric.name}` | {metric.kind} | {', '.join(map(_code, metric.labels))} | {metric.help} "
+        f"| {_code(metric.convention)} |\n"
+        for metric in METRICS
+    )
+    return f"\n{head}{''.join(rows)}\n"
+
+
+_TABLES = {
+    "settings": settings_tables,
+    "providers": providers_table,
+    "leaving": leaving_table,
+    "metrics": metrics_table,
+}
 
 
 def help_text(words: list[str]) -> str:

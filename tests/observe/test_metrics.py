@@ -61,6 +61,7 @@ def test_counted_calls_are_the_recorded_ones(
             assert found.sum("inferworks_journal_commit_seconds_count") >= 1
             assert found.sum("inferworks_journal_records_total") >= 8
             assert found.sum("inferworks_journal_failed") == 0
+            assert found.sum("inferworks_drains_running") == 0
             assert found.sum("process_cpu_seconds_total") > 0
 
     run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal, localcontext
 from typing import Any
 
 import msgspec
@@ -12,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.accounts.plan import PricePlan, token_terms
-from inferworks.api.telling import asks_for_cost, with_cost
+from inferworks.api.telling import asks_for_cost, decimal, with_cost
 from inferworks.cloud.rewrite import read_fields, without_value
+from inferworks.money import format_pico
 from inferworks.testing.door import A_CUSTOMER, Answered, House, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer
@@ -250,3 +252,11 @@ def test_how_the_cost_is_asked_for() -> None:
     assert asks_for_cost(b"Trace , COST")
     assert not asks_for_cost(None)
     assert not asks_for_cost(b"costs")
+
+
+@given(st.integers(0, 10**40) | st.integers(0, 10**13))
+def test_amounts_are_written_as_everywhere(pico: int) -> None:
+    """A cost is written as the rest of the house writes money, and is a number in JSON."""
+    assert decimal(pico) == format_pico(pico, places=0).encode()
+    with localcontext(prec=60):
+        assert json.loads(decimal(pico), parse_float=Decimal) == Decimal(pico) / 10**12

@@ -40,6 +40,14 @@ from inferworks.units import NS_PER_SECOND, PRICED_BY, Unit
 _KEPT_NS: Final = 60 * NS_PER_SECOND
 """How long a tariff is good for at most: list prices may change by the hour."""
 _LIST_CURRENCY: Final = "USD"
+_TEXT: Final = (
+    Unit.INPUT_TOKENS,
+    Unit.CACHE_READ_TOKENS,
+    Unit.CACHE_WRITE_TOKENS,
+    Unit.CACHE_WRITE_1H_TOKENS,
+    Unit.OUTPUT_TOKENS,
+    Unit.REASONING_TOKENS,
+)
 _ITEMS: Final = frozenset({Unit.IMAGES, Unit.AUDIO_MS, Unit.CHARACTERS, Unit.SEARCHES})
 
 
@@ -70,10 +78,40 @@ class Rates(msgspec.Struct, frozen=True):
 
     above: int
     rates: Mapping[Unit, int]
-    input_rate: int | None
-    """The same for plain tokens, which are all that most calls use."""
-    output_rate: int | None
-    request_rate: int
+    text: _Text | None
+    """The same for text, which is all that most calls use; None when not all of it has a price."""
+
+
+class _Text(NamedTuple):
+    """Rates of what a call for text can use."""
+
+    plain: int
+    cache_read: int
+    cache_write: int
+    cache_write_1h: int
+    output: int
+    reasoning: int
+    request: int
+
+    def scaled(self, tokens: Tokens) -> int | None:
+        """What `tokens` come to; None when they are more than text, or contradict themselves."""
+        if tokens.input_audio or tokens.output_audio or tokens.input_image or tokens.output_image:
+            return None
+        output, request = tokens.output * self.output, self.request
+        read, written, thought = tokens.cache_read, tokens.cache_write, tokens.reasoning
+        if not (read or written or thought):
+            return tokens.input * self.plain + output + request
+        plain, longer = tokens.input - read - written, tokens.cache_write_1h
+        if min(plain, read, written - longer, longer, thought, tokens.output - thought) < 0:
+            return None
+        cached = read * self.cache_read + (written - longer) * self.cache_write
+        return (
+            plain * self.plain
+            + cached
+            + longer * self.cache_write_1h
+            + (output + thought * (self.reasoning - self.output))
+            + request
+        )
 
 
 class Tariff(msgspec.Struct, frozen=True):
@@ -89,12 +127,11 @@ class Tariff(msgspec.Struct, frozen=True):
     def total_pico(self, tokens: Tokens, items: Items = NO_ITEMS) -> int | None:
         """What a call costs; None when something that it used has no price."""
         step = self.steps[0] if len(self.steps) == 1 else self._step(tokens.input)
-        if items is not NO_ITEMS or _has_parts(tokens):
-            return self._total(step, tokens, items)
-        if step.input_rate is None or step.output_rate is None:
-            return self._total(step, tokens, items)
-        scaled = tokens.input * step.input_rate + tokens.output * step.output_rate
-        return self._rounded(scaled + step.request_rate)
+        if items is NO_ITEMS and step.text is not None:
+            scaled = step.text.scaled(tokens)
+            if scaled is not None:
+                return scaled if self.denominator == 1 else self._rounded(scaled)
+        return self._total(step, tokens, items)
 
     def cost(self, tokens: Tokens, items: Items = NO_ITEMS) -> Cost | None:
         """The same, and what it is made of; None when something that it used has no price."""
@@ -262,16 +299,10 @@ def _listed_rates(price: ListPrice, input_tokens: int) -> dict[Unit, Fraction]:
 
 
 def _rates(above: int, rates: Mapping[Unit, int]) -> Rates:
-    plain = rates.get(Unit.INPUT_TOKENS), rates.get(Unit.OUTPUT_TOKENS)
-    return Rates(above, rates, *plain, rates.get(Unit.REQUESTS, 0))
-
-
-def _has_parts(tokens: Tokens) -> bool:
-    """Whether some of `tokens` may have a price of their own."""
-    return bool(
-        tokens.cache_read or tokens.reasoning or tokens.cache_write
-        or tokens.input_audio or tokens.output_audio or tokens.input_image or tokens.output_image
-    )  # fmt: skip
+    found = [rates[unit] for unit in _TEXT if unit in rates]
+    if len(found) < len(_TEXT):
+        return Rates(above, rates, None)
+    return Rates(above, rates, _Text._make([*found, rates.get(Unit.REQUESTS, 0)]))
 
 
 def _used(tokens: Tokens, items: Items) -> list[tuple[Unit, int]] | None:

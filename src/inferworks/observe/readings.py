@@ -20,6 +20,7 @@ from inferworks.observe.table import (
     CALLS_RUNNING,
     CONNECTIONS,
     CPU,
+    DRAINS,
     FILES,
     JOURNAL_COMMIT,
     JOURNAL_FAILED,
@@ -41,6 +42,7 @@ class Readings:
 
     calls_running: int = 0
     connections: int = 0
+    drains: int = 0
     attempts_running: Mapping[OfferId, int] = field(default_factory=dict)
     breakers: Mapping[OfferId, str] = field(default_factory=dict)
     replicas: Mapping[str, str] = field(default_factory=dict)
@@ -72,6 +74,7 @@ def families(readings: Readings) -> Iterator[Family]:
     """`readings` as metrics."""
     yield _one(CALLS_RUNNING, readings.calls_running)
     yield _one(CONNECTIONS, readings.connections)
+    yield _one(DRAINS, readings.drains)
     running = readings.attempts_running
     yield Family(ATTEMPTS_RUNNING, [Sample((offer,), number) for offer, number in running.items()])
     yield Family(BREAKERS, [Sample(pair, 1) for pair in readings.breakers.items()])

@@ -92,6 +92,11 @@ CALLS_RUNNING: Final = Metric("inferworks_calls_running", Kind.GAUGE, "Calls bei
 CONNECTIONS: Final = Metric(
     "inferworks_connections", Kind.GAUGE, "Connections of clients that are open."
 )
+DRAINS: Final = Metric(
+    "inferworks_drains_running",
+    Kind.GAUGE,
+    "Answers that are read to their end though their clients have left.",
+)
 ATTEMPTS_RUNNING: Final = Metric(
     "inferworks_attempts_running", Kind.GAUGE, "Attempts running at an offer.", ("offer",)
 )
@@ -162,6 +167,7 @@ METRICS: Final = (
     RETRIES,
     CALLS_RUNNING,
     CONNECTIONS,
+    DRAINS,
     ATTEMPTS_RUNNING,
     BREAKERS,
     REPLICAS,

@@ -43,6 +43,7 @@ class Parts:
         return Readings(
             calls_running=self.gate.running,
             connections=len(self.server.connections),
+            drains=len(self.service.door.drains),
             attempts_running=self.health.loads(),
             breakers={offer: str(state) for offer, state in self.health.states().items()},
             replicas=self.service.door.catalogue.status(),
