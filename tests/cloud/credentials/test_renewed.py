@@ -177,6 +177,24 @@ def test_who_leaves_does_not_stop_the_fetch(run: Run) -> None:
     run(main())
 
 
+def test_a_source_that_hangs_holds_nobody(run: Run) -> None:
+    """Who waits too long fails as one that was not sent; what comes in the end serves the next."""
+
+    async def main() -> None:
+        on = World()
+        on.renewed._wait_s = 0.01
+        on.source.open.clear()
+        with pytest.raises(UpstreamError, match=r"has not answered in 0\.01 s") as caught:
+            await on.renewed.get()
+        assert not caught.value.sent
+        on.source.open.set()
+        await on.settled()
+        assert await on.renewed.get() == "token-1"
+        assert on.source.fetched == 1
+
+    run(main())
+
+
 def test_nothing_shows_the_value(run: Run) -> None:
     """Neither the value's holder nor a credential made of it shows it."""
 

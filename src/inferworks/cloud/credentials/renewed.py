@@ -7,7 +7,8 @@ minute while the token in hand is still good.
 
 Decision. One `Renewed` holds one value. While it is fresh, `get` returns it without waiting. Shortly before
 its end the first caller starts a fetch in a thread, and everybody, that caller too, goes on with the value
-in hand. Only without a good value do callers wait, all of them for the same fetch. A fetch that fails is
+in hand. Only without a good value do callers wait, all of them for the same fetch, and not for ever: the
+libraries would for minutes. A fetch that fails is
 not tried again within `retry_s`; those who have no good value are told so at once meanwhile, as an
 UpstreamError that was not sent, which a route answers by going elsewhere.
 
@@ -50,17 +51,20 @@ class Renewed(Generic[Value]):
         early_s: float = 300.0,
         early_part: float = 0.5,
         retry_s: float = 1.0,
+        wait_s: float = 20.0,
         clock: Clock | None = None,
     ) -> None:
         """`fetch` blocks and is run in a thread; `what` names the value in errors, without secrets.
 
-        It is renewed `early_s` before its end, but no more than `early_part` of its time.
+        It is renewed `early_s` before its end, but no more than `early_part` of its time. Nobody waits
+        for a fetch longer than `wait_s`; the fetch itself goes on.
         """
         self._fetch = fetch
         self._what = what
         self._early_ns = round(early_s * _SECOND_NS)
         self._early_part = early_part
         self._retry_ns = round(retry_s * _SECOND_NS)
+        self._wait_s = wait_s
         self._clock = clock or SystemClock()
         self._lease: Lease[Value] | None = None
         self._renew_ns = 0
@@ -81,10 +85,17 @@ class Renewed(Generic[Value]):
             if self._lease is None or now_ns >= self._lease.ends_ns:
                 self._lease = None
                 if fetching is not None:
-                    await asyncio.shield(fetching)
+                    await self._fetched(fetching)
         if self._lease is None:
             raise UpstreamError(f"{self._what} cannot be had: {self._why}", sent=False)
         return self._lease.value
+
+    async def _fetched(self, fetching: asyncio.Task[None]) -> None:
+        """Wait for `fetching`, but not for ever. UpstreamError (not sent) when it takes too long."""
+        done, _ = await asyncio.wait({fetching}, timeout=self._wait_s)
+        if not done:
+            why = f"its source has not answered in {self._wait_s:g} s"
+            raise UpstreamError(f"{self._what} cannot be had: {why}", sent=False)
 
     def _started(self, now_ns: int) -> asyncio.Task[None] | None:
         """The fetch that runs, begun now if none does; None while one that failed is left alone."""
