@@ -347,7 +347,6 @@ def _call(form: Form, opened: Opened, asked: Asked, exchange: Exchange) -> Call:
         wants_running_usage=asked.wants_running_usage,
         content_type=_content_type(form, exchange),
         headers=tuple((name, headers[name]) for name in form.forwarded if name in headers),
-        tail=asked.tail,
         session=headers.get(_SESSION) or asked.session.encode(),
     )
 

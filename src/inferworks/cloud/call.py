@@ -29,8 +29,6 @@ class Call(msgspec.Struct, frozen=True):
     """What `body` is."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """The caller's headers that are part of its dialect (`anthropic-version`, `openai-beta`, ...)."""
-    tail: str = ""
-    """The end of the path where the dialect has one (`core` of `stable-image/generate/core`)."""
     session: bytes = b""
     """What calls of one conversation share, for routes that keep them together; empty for none."""
 

@@ -25,8 +25,6 @@ class Asked(msgspec.Struct, frozen=True):
     """Who it is for, in the caller's own words (OpenAI's `user`, Anthropic's `metadata.user_id`)."""
     session: str = ""
     """What requests of one conversation share (`prompt_cache_key`, ...); empty when they do not say."""
-    tail: str = ""
-    """The end of the path at the upstream, where the dialect has one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
     async def __aenter__(self) -> Reply:
         call, offer = self._call, self._offer
         spoken = self._profile.spoken[call.operation]
-        path = spoken.path + (spoken.place(call, offer) if spoken.place else call.tail)
+        path = spoken.path + spoken.place(call, offer) if spoken.place else spoken.path
         body = spoken.write(call, offer)
         headers = await self._credential.headers(
             "POST", offer.origin.url + path, self._headers(), body
