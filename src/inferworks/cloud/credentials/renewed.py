@@ -7,10 +7,10 @@ minute while the token in hand is still good.
 
 Decision. One `Renewed` holds one value. While it is fresh, `get` returns it without waiting. Shortly before
 its end the first caller starts a fetch in a thread, and everybody, that caller too, goes on with the value
-in hand. Only without a good value do callers wait, all of them for the same fetch, and not for ever: the
-libraries would for minutes. A fetch that fails is
-not tried again within `retry_s`; those who have no good value are told so at once meanwhile, as an
-UpstreamError that was not sent, which a route answers by going elsewhere.
+in hand. Only without a good value do callers wait, all of them for the same fetch, and not for minutes, as
+the libraries would. A fetch that fails is not tried again within `retry_s`; those who have no good value
+are told so at once meanwhile, as an UpstreamError that was not sent, which a route answers by going
+elsewhere.
 
 Rejected. A task that renews by the clock, whether or not anybody calls (a token service asked for ever by
 an idle gateway, and one more thing to stop); leaving it to the libraries, whose locks hold threads, not
