@@ -210,6 +210,20 @@ def test_speech_that_breaks_off(run: Run) -> None:
     run(main())
 
 
+def test_an_error_is_no_speech(run: Run) -> None:
+    """An error that comes with a good status is not handed on as sound, and not charged."""
+
+    async def main() -> None:
+        answer = Answer(fault=Fault.ERROR_EVENT)
+        async with open_gateway(answer) as (house, _), client_of(house) as client:
+            with pytest.raises(openai.InternalServerError):
+                await client.audio.speech.create(model=A_MODEL, input=SAID, voice="alloy")
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.items) == (Outcome.FAILED, NO_ITEMS)
+
+    run(main())
+
+
 @pytest.mark.parametrize("reports", [Reports.AS_ASKED, Reports.NEVER])
 def test_speech_as_events(run: Run, reports: Reports) -> None:
     """With `stream_format: sse` the newer models tell their tokens at the end."""

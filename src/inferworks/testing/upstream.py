@@ -152,6 +152,9 @@ async def _whole(exchange: Exchange, answer: Answer, written: Written) -> None:
 
 async def _pieces(exchange: Exchange, answer: Answer, written: Written) -> None:
     """An answer without events that is sent as it is made, and can only break off or stop."""
+    if answer.fault is Fault.ERROR_EVENT:
+        await exchange.respond(answer.status, error_of(500))
+        return
     headers = [(b"content-type", written.content_type), *written.headers]
     await exchange.start(answer.status, headers)
     for number, piece in enumerate(written.pieces):

@@ -115,6 +115,7 @@ def test_speech_is_counted_in_characters() -> None:
     [
         ({"text": "a", "usage": {"type": "duration", "seconds": 2}}, Told(NO_TOKENS, Items(audio_ms=2000))),
         ({"text": "a", "duration": 1.2345}, Told(NO_TOKENS, Items(audio_ms=1235))),
+        ({"text": "a", "duration": 1.1}, Told(NO_TOKENS, Items(audio_ms=1100))),
         ({"text": "a", "duration": 1.2, "usage": {"type": "duration", "seconds": 2}},
          Told(NO_TOKENS, Items(audio_ms=2000))),
         ({"text": "a", "usage": {"type": "tokens", "input_tokens": 9, "output_tokens": 2,

@@ -28,6 +28,8 @@ from inferworks.http.client import HttpClient, Response
 from inferworks.http.sse import EventSplitter
 
 _STREAM = b"text/event-stream"
+_WORDS = (b"application/json", b"text/")
+"""What no sound is: an error that does not call itself one."""
 _END_S = 1.0
 """How long the end of a body may take after its last event before its connection is given up."""
 
@@ -188,7 +190,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
             return Reply(
                 response.status, content_type, await self._whole(spoken, reader), Nothing()
             )
-        if spoken.pieces is None:
+        if spoken.pieces is None or content_type.lower().startswith(_WORDS):
             raise UpstreamError("it was asked for a stream and sent something else", sent=True)
         pieces = spoken.pieces(self._call)
         self._events = _Pieces(response, self._profile.between_bytes_s, pieces)

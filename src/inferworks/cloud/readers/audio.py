@@ -33,6 +33,7 @@ from inferworks.http.sse import DONE, event_data
 from inferworks.meter.usage import NO_TOKENS, Items, Tokens
 
 _BYTES_PER_TOKEN: Final = 4
+_MS_PER_SECOND: Final = 1000
 _USUAL_BYTES_PER_MS: Final = 16
 """128 kbit/s, the usual rate of compressed sound."""
 _TEXTS: Final = frozenset({"text", "srt", "vtt"})
@@ -206,7 +207,8 @@ def _told(body: _Body) -> Told | None:
     seconds = body.duration if usage.seconds is None else usage.seconds
     if seconds is None or isinstance(seconds, str):
         return None
-    return Told(NO_TOKENS, Items(audio_ms=math.ceil(seconds * 1000)))
+    exact_ms = round(seconds * _MS_PER_SECOND, 6)  # 1.1 s is no 1100.0000000000002 ms
+    return Told(NO_TOKENS, Items(audio_ms=math.ceil(exact_ms)))
 
 
 def _read(data: bytes) -> _Body:
