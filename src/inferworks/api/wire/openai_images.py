@@ -39,6 +39,8 @@ class ImagesRequest(msgspec.Struct, gc=False):
     response_format: str | None = None
     stream: bool | None = None
     user: _User | None = None
+    safety_identifier: _User | None = None
+    """OpenAI's newer name of `user`, which goes before it."""
 
 
 class ImageEditFields(msgspec.Struct, gc=False):
@@ -49,6 +51,7 @@ class ImageEditFields(msgspec.Struct, gc=False):
     n: _Few = 1
     stream: bool = False
     user: _User = ""
+    safety_identifier: _User = ""
 
 
 _decode = msgspec.json.Decoder(ImagesRequest).decode
@@ -57,7 +60,8 @@ _decode = msgspec.json.Decoder(ImagesRequest).decode
 def decode_images(body: bytes, _content_type: bytes = b"") -> Asked:
     """The request in `body`; CallError 400 when it is wrong."""
     request = decode_json(body, _decode)
-    return Asked(request.model, stream=bool(request.stream), end_user=request.user or "")
+    end_user = request.safety_identifier or request.user or ""
+    return Asked(request.model, stream=bool(request.stream), end_user=end_user)
 
 
 def decode_image_edit(body: bytes, content_type: bytes) -> Asked:
@@ -65,7 +69,8 @@ def decode_image_edit(body: bytes, content_type: bytes) -> Asked:
     if not is_form(content_type):
         return decode_images(body)
     fields = decode_form(body, content_type, ImageEditFields, file=_PICTURES)
-    return Asked(fields.model, stream=fields.stream, end_user=fields.user)
+    end_user = fields.safety_identifier or fields.user
+    return Asked(fields.model, stream=fields.stream, end_user=end_user)
 
 
 IMAGES = Form(Operation.IMAGES, decode_images, OPENAI_ERRORS, request=ImagesRequest)
