@@ -221,7 +221,7 @@ class _Serving:
                 chunk = await anext(reply.rest)
         except UpstreamError:
             sure = count.confidence(whole=False)
-            self._leg_ended(Outcome.FAILED, reply, count.told, sure, "drain")
+            self._leg_ended(Outcome.FAILED, reply, count.told, sure)
         else:
             if chunk.last:
                 self._drained(reply, chunk, count)
@@ -232,9 +232,7 @@ class _Serving:
     def _drained(self, reply: Reply, last: Chunk, count: StreamCount) -> None:
         """The answer that nobody waits for was read to its end."""
         if reply.status >= 400:
-            self._tally.leg_ended(
-                Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED, ended_by="drain"
-            )
+            self._tally.leg_ended(Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED)
             return
         if last is reply.first:
             told, confidence = whole_usage(self._call, last, reply.content_type)

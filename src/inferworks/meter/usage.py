@@ -148,7 +148,7 @@ class Leg(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What the provider itself says the attempt cost, in picounits; kept beside what we compute."""
     told_currency: str = "USD"
     ended_by: str = ""
-    """What was done as nobody wanted it any more: `cancel`, `drain` or `estimate`; empty when it ended."""
+    """What was done as nobody wanted it any more: `cancel`, `drain`, `estimate`; empty if it just ended."""
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
