@@ -434,8 +434,9 @@ def settings() -> Iterator[Setting]:
     """Every setting, in the order of the file."""
     for section, kind in get_type_hints(Config).items():
         struct = get_args(kind)[0] if section in REPEATED else kind
+        hints = get_type_hints(struct, include_extras=True)
         for field in msgspec.structs.fields(struct):
-            base, *_, meta = get_args(get_type_hints(struct, include_extras=True)[field.name])
+            base, *_, meta = get_args(hints[field.name])
             default = None if field.required else field.default
             yield Setting(f"{section}.{field.name}", _label(base), default, meta.description)
 
@@ -502,10 +503,9 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
 
 def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     """`values` with the settings that the environment names."""
-    names = {s.name.replace(".", "_").upper(): s.name for s in settings()}
-    for variable, text in environment.items():
-        if not variable.startswith(_OWN_VARIABLES):
-            continue
+    given = {v: text for v, text in environment.items() if v.startswith(_OWN_VARIABLES)}
+    names = {s.name.replace(".", "_").upper(): s.name for s in settings()} if given else {}
+    for variable, text in given.items():
         name = names.get(variable.removeprefix(ENVIRONMENT_PREFIX), "")
         section, _, field = name.partition(".")
         if not name or section in REPEATED:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inferworks.catalog.providers import provider_catalog
 from inferworks.cli.config_litellm import import_litellm, read_litellm
@@ -189,6 +191,53 @@ def test_notes_say_which_models_and_what_to_do() -> None:
         "litellm_params.aws_profile_name (m0, m1, m2, m3 and 2 more): "
         "set AWS_PROFILE where the platform is started"
     )
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    | st.sampled_from(["os.environ/A B", "http://", "ftp://x", "localhost:8000", "groq/m", "m", "-1"]),
+    lambda inner: st.lists(inner, max_size=2)
+    | st.dictionaries(st.text(max_size=4) | st.integers(), inner, max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+"""What YAML can say."""
+
+
+def tables(*names: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Tables in which some of these settings have odd values."""
+    return st.dictionaries(st.sampled_from(names), ODD, max_size=4)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    entry=tables("api_base", "api_key", "weight", "rpm", "tpm", "order", "timeout", "region_name",
+                 "max_parallel_requests", "input_cost_per_token", "output_cost_per_token",
+                 "custom_llm_provider", "vertex_project", "api_version"),
+    router=tables("routing_strategy", "num_retries", "timeout", "retry_after", "allowed_fails",
+                  "cooldown_time", "fallbacks", "default_fallbacks", "model_group_alias"),
+    general=tables("max_parallel_requests", "global_max_parallel_requests", "master_key"),
+    other=ODD,
+)  # fmt: skip
+def test_whatever_is_in_a_file_what_is_made_loads(
+    tmp_path_factory: pytest.TempPathFactory, entry: Any, router: Any, general: Any, other: Any
+) -> None:
+    """No value makes the import fail, or write a file that cannot be read: it is taken or noted."""
+    document = {
+        "model_list": [other, {"model_name": "m", "litellm_params": {"model": "groq/m", **entry}}],
+        "router_settings": router, "general_settings": general, "litellm_settings": other,
+    }  # fmt: skip
+    made = import_litellm(document, {})
+    path = tmp_path_factory.getbasetemp() / "made.toml"
+    path.write_text(config_toml(made.config), encoding="utf-8")
+    assert load(path, {}) == made.config
+
+
+def test_one_price_is_a_price() -> None:
+    """Embeddings have a price of input alone; ours are told both sides."""
+    params = {"model": "groq/m", "input_cost_per_token": 2e-8}
+    made = import_litellm({"model_list": [{"model_name": "m", "litellm_params": params}]}, {})
+    (upstream,) = made.config.upstream
+    assert (upstream.input_price, upstream.output_price) == ("0.02", "0")
 
 
 def test_without_a_yaml_reader_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

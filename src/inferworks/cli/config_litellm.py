@@ -25,7 +25,8 @@ from typing import Any
 
 import msgspec
 
-from inferworks.cli.config_litellm_parts import Notes, Table, upstream_of
+from inferworks.cli.config_litellm_parts import upstream_of
+from inferworks.cli.config_litellm_tables import Notes, Table
 from inferworks.config import Breaker, Config, Gateway, Model, Renamed, Upstream
 from inferworks.errors import UserError
 
@@ -34,6 +35,8 @@ _STRATEGIES = {
     "cost-based-routing": "cheapest", "usage-based-routing": "least_loaded",
     "usage-based-routing-v2": "least_loaded", "priority": "fallback",
 }  # fmt: skip
+_MOST_CALLS = 100_000
+"""The upper bound of `gateway.max_calls`."""
 _SECTIONS = frozenset({
     "model_list", "router_settings", "litellm_settings", "general_settings", "environment_variables",
 })  # fmt: skip
@@ -82,11 +85,11 @@ def import_litellm(document: Mapping[str, Any], environment: Mapping[str, str]) 
         upstream=tuple(upstreams),
         model=tuple(_models(upstreams, router, module, notes)),
     )
-    for name in document.get("environment_variables") or {}:
+    for name in Table("environment_variables", document, notes).left():
         notes.add(f"environment_variables.{name}", "set it where the platform is started")
     for table in (router, module, general):
         table.rest()
-    for section in sorted(document.keys() - _SECTIONS):
+    for section in sorted({str(name) for name in document} - _SECTIONS):
         notes.add(section)
     return Imported(made, notes.lines())
 
@@ -125,7 +128,7 @@ def _name(model: str | Renamed) -> str:
 
 def _gateway(general: Table) -> Gateway:
     max_calls = general.number("global_max_parallel_requests")
-    return Gateway(max_calls=int(max_calls)) if max_calls else Gateway()
+    return Gateway(max_calls=min(int(max_calls), _MOST_CALLS)) if max_calls else Gateway()
 
 
 def _breaker(router: Table, module: Table) -> Breaker:
@@ -158,9 +161,11 @@ def _models(
         model = msgspec.structs.replace(routed, name=name, fallbacks=fallbacks.get(name, ()))
         if len(named) > 1 or model != Model(name=name, strategy="weighted"):
             yield model
-    for alias, target in (router.take("model_group_alias") or {}).items():
-        group = target.get("model") if isinstance(target, dict) else target
-        if group in offers:
+    for alias, target in router.table("model_group_alias").items():
+        group = str(target.get("model") if isinstance(target, dict) else target)
+        if alias in offers:
+            notes.add(f"router_settings.model_group_alias.{alias}", "a model has this name already")
+        elif group in offers and alias:
             behind = fallbacks.get(group, ())
             yield msgspec.structs.replace(
                 routed, name=alias, offers=tuple(offers[group]), fallbacks=behind
@@ -200,11 +205,9 @@ def _fallbacks(
 ) -> Mapping[str, tuple[str, ...]]:
     """The fallbacks of each model, as far as they are models here."""
     names = set(known)
-    usual = [*(router.take("default_fallbacks") or ()), *(module.take("default_fallbacks") or ())]
-    found: dict[str, list[str]] = {name: list(usual) for name in names} if usual else {}
-    for entry in [*(router.take("fallbacks") or ()), *(module.take("fallbacks") or ())]:
-        for name, behind in entry.items():
-            found[name] = list(behind)
+    usual = [*router.names("default_fallbacks"), *module.names("default_fallbacks")]
+    found = {name: list(usual) for name in names} if usual else {}
+    found |= router.lists("fallbacks") | module.lists("fallbacks")
     for name in sorted(found.keys() - names):
         notes.add(f"fallbacks.{name}", "there is no such model")
     for name, behind in found.items():

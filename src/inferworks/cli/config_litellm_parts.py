@@ -1,18 +1,19 @@
-"""One deployment of a LiteLLM file as an upstream, and how its tables are read without losing anything."""
+"""One deployment of a LiteLLM file as an upstream."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping
+from decimal import Decimal
 from functools import cache
-from typing import Any
 
 import msgspec
 
 from inferworks.catalog.providers import OPENAI_COMPATIBLE, ProviderRow, provider_catalog
+from inferworks.cli.config_litellm_tables import Notes, Table
 from inferworks.config import Renamed, Upstream
+from inferworks.errors import ConfigError
 from inferworks.http.client import Origin
 
 _PROVIDERS = {
@@ -36,113 +37,23 @@ _NO_KEYS = frozenset(
 )
 """What is written where a server wants no key."""
 
-_WHY = {
-    "aws_access_key_id": "AWS's own chain finds it: environment, profile or role",
-    "aws_secret_access_key": "AWS's own chain finds it: environment, profile or role",
-    "aws_session_token": "AWS's own chain finds it: environment, profile or role",
-    "aws_profile_name": "set AWS_PROFILE where the platform is started",
-    "vertex_credentials": "set GOOGLE_APPLICATION_CREDENTIALS where the platform is started",
-    "database_url": "not needed: everything is in the data folder",
-    "redis_host": "not needed: no state is shared", "redis_port": "not needed: no state is shared",
-    "redis_password": "not needed: no state is shared", "redis_url": "not needed: no state is shared",
-    "master_key": "make keys with: inferworks keys create",
-    "mode": "not needed: the path of a request says it",
-    "drop_params": "not needed: unknown fields pass, and translation drops what the other lacks",
-    "stream_timeout": "set first_byte_s or between_bytes_s by hand",
-    "context_window_fallbacks": "no counterpart: a prompt that is too long is refused",
-    "content_policy_fallbacks": "no counterpart: a refused prompt is refused",
-    "cache": "no counterpart: answers are not kept", "cache_params": "no counterpart: answers are not kept",
-    "success_callback": "no counterpart: every call is in the journal, traces go to OpenTelemetry",
-    "failure_callback": "no counterpart: every call is in the journal, traces go to OpenTelemetry",
-    "callbacks": "no counterpart: every call is in the journal, traces go to OpenTelemetry",
-}  # fmt: skip
-"""Why a setting is not taken over, where there is more to say than that."""
-_NAMED = 4
-"""How many models a note names."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _IN_ENVIRONMENT = "os.environ/"
 _NOWHERE = "https://set-this.invalid"
 """What is written for an address that is not known."""
 
 
-class Notes:
-    """What to tell of, each setting once, with the models whose entries have it."""
-
-    def __init__(self) -> None:
-        self._found: dict[tuple[str, str], dict[str, None]] = {}
-
-    def add(self, setting: str, why: str = "", model: str = "") -> None:
-        """Tell of `setting`, which is in the entry of `model`; without a reason of the usual one."""
-        why = why or _WHY.get(setting.rpartition(".")[2], "no counterpart")
-        models = self._found.setdefault((setting, why), {})
-        if model:
-            models[model] = None
-
-    def lines(self) -> tuple[str, ...]:
-        """What was told, in order."""
-        return tuple(
-            f"{setting}{f' ({_few(models)})' if models else ''}: {why}"
-            for (setting, why), models in self._found.items()
-        )
-
-
-def _few(models: Iterable[str]) -> str:
-    """The names of `models`, or of the first of them."""
-    names = list(models)
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-class Table:
-    """A table of the file, from which each setting is taken once; what is left has no counterpart."""
-
-    def __init__(
-        self, name: str, document: Mapping[str, Any], notes: Notes, model: str = ""
-    ) -> None:
-        given = document.get(name)
-        self._name = name
-        self._model = model
-        self._left = dict(given) if isinstance(given, dict) else {}
-        self._notes = notes
-
-    def take(self, name: str) -> Any:
-        """The setting, or None."""
-        return self._left.pop(name, None)
-
-    def text(self, name: str) -> str:
-        """The setting as text; empty when it is not there."""
-        value = self.take(name)
-        return "" if value is None else str(value)
-
-    def number(self, name: str) -> Decimal | None:
-        """The setting as a number; None, with a note, when it is something else."""
-        value = self.take(name)
-        if value is None:
-            return None
-        try:
-            return Decimal(str(value))
-        except InvalidOperation:
-            self.note(name, "not a number; set it by hand")
-            return None
-
-    def note(self, name: str, why: str) -> None:
-        """Tell of a setting that was taken."""
-        self._notes.add(f"{self._name}.{name}", why, self._model)
-
-    def rest(self) -> None:
-        """Tell of every setting that nobody took."""
-        for name, value in self._left.items():
-            if value is not None:
-                self._notes.add(f"{self._name}.{name}", model=self._model)
-
-
 def upstream_of(
-    entry: Mapping[str, Any],
+    entry: object,
     environment: Mapping[str, str],
     max_calls: Decimal | None,
     notes: Notes,
 ) -> Upstream | None:
     """The upstream of one entry of `model_list`, with its one model; None, with a note, if it has none."""
+    if not isinstance(entry, dict):
+        notes.add("model_list", "an entry that is no table is left out")
+        return None
     name = str(entry.get("model_name") or "")
     params = Table("litellm_params", entry, notes, name)
     info = Table("model_info", entry, notes, name)
@@ -164,9 +75,8 @@ def upstream_of(
         weight=_weight(params),
         max_calls=int(params.number("max_parallel_requests") or max_calls or 0),
         first_byte_s=float(params.number("timeout") or 300),
-        input_price=_price("input_cost_per_token", params, info),
-        output_price=_price("output_cost_per_token", params, info),
     )
+    upstream = _with_prices(upstream, params, info)
     upstream = _with_identity(upstream, row, params)
     if params.take("api_version") is not None:
         params.note("api_version", "not needed: Azure's v1 API has none")
@@ -204,12 +114,26 @@ def _provider(params: Table, base: str) -> tuple[ProviderRow, str] | None:
 def _address(params: Table, environment: Mapping[str, str]) -> str:
     """Where a deployment says it is; empty when it does not say."""
     base = _any(params, "api_base", "base_url")
-    if not base.startswith(_IN_ENVIRONMENT):
-        return base
-    variable = base.removeprefix(_IN_ENVIRONMENT)
-    if variable not in environment:
-        params.note("api_base", f"{variable} is not set here; write its address to url")
-    return environment.get(variable, _NOWHERE)
+    if base.startswith(_IN_ENVIRONMENT):
+        variable = base.removeprefix(_IN_ENVIRONMENT)
+        if variable not in environment:
+            params.note("api_base", f"{variable} is not set here; write its address to url")
+            return _NOWHERE
+        base = environment[variable]
+    return base if not base or _is_address(base) else _no_address(params)
+
+
+def _is_address(base: str) -> bool:
+    try:
+        Origin.parse(base)
+    except ConfigError:
+        return False
+    return True
+
+
+def _no_address(params: Table) -> str:
+    params.note("api_base", "no http or https address; write one to url")
+    return _NOWHERE
 
 
 def _url(row: ProviderRow, base: str) -> str:
@@ -226,8 +150,9 @@ def _url(row: ProviderRow, base: str) -> str:
 def _key(row: ProviderRow, params: Table) -> str:
     """Where the key is kept; one that stands in the file is not copied."""
     key = params.text("api_key")
-    if key.startswith(_IN_ENVIRONMENT):
-        return f"env:{key.removeprefix(_IN_ENVIRONMENT)}"
+    named = key.removeprefix(_IN_ENVIRONMENT)
+    if key != named and _VARIABLE.fullmatch(named):
+        return f"env:{named}"
     if key.lower() in _NO_KEYS or row.auth == "none":
         return ""
     variable = row.key_variable or f"{row.id.upper().replace('-', '_')}_API_KEY"
@@ -293,6 +218,15 @@ def _price(name: str, *tables: Table) -> str:
         return ""
     million = (price * 10**6).quantize(Decimal("0.000001"))
     return f"{million.normalize():f}"
+
+
+def _with_prices(upstream: Upstream, params: Table, info: Table) -> Upstream:
+    """`upstream` with its prices. Where one of the two is given the other is nothing, as for embeddings."""
+    prices = [_price(f"{side}_cost_per_token", params, info) for side in ("input", "output")]
+    if not any(prices):
+        return upstream
+    input_price, output_price = (price or "0" for price in prices)
+    return msgspec.structs.replace(upstream, input_price=input_price, output_price=output_price)
 
 
 def _any(table: Table, *names: str) -> str:
