@@ -5,6 +5,7 @@ The gateway is `inferworks up`, as anybody starts it, with one model for each wa
     native     OpenAI's dialect with everything: nothing is translated
     chats      an upstream that has chats only: responses and completions are translated
     claude     Anthropic's dialect: chats are translated, responses by way of chats
+    converse   Bedrock's Converse: the same
     ranker     rankings
 
 They call tools and answer in the form that is asked for. Each has a `simple-` sister that says the same to
@@ -26,8 +27,15 @@ import uvloop
 from inferworks.testing.platform import real_platform
 from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
+from inferworks.testing.upstreams.bedrock import TOKEN, ConverseAnswer, open_bedrock
 
-PROVIDERS = {"native": "openai", "chats": "deepseek", "claude": "anthropic", "ranker": "jina"}
+PROVIDERS = {
+    "native": "openai",
+    "chats": "deepseek",
+    "claude": "anthropic",
+    "converse": "bedrock",
+    "ranker": "jina",
+}
 """Model -> the row of the catalogue that its upstream is reached by."""
 UPSTREAM = """
 [[upstream]]
@@ -35,6 +43,7 @@ name = "{model}"
 provider = "{provider}"
 url = "{url}"
 key = "file:key"
+region = "eu-central-1"
 models = [{{ name = "{model}", upstream = "vendor/{model}" }}]
 """
 MODERATOR = """
@@ -97,9 +106,12 @@ def upstreams() -> Iterator[dict[str, str]]:
                 openai = await stack.enter_async_context(open_upstream(answer))
                 message = MessageAnswer(is_able=is_able, cache_read=2, thinking_tokens=1)
                 anthropic = await stack.enter_async_context(open_anthropic(message))
+                bedrock = await stack.enter_async_context(
+                    open_bedrock(ConverseAnswer(is_able=is_able, cache_read=2))
+                )
+                others = {"anthropic": anthropic, "bedrock": bedrock}
                 for model, provider in PROVIDERS.items():
-                    upstream = anthropic if provider == "anthropic" else openai
-                    ready[prefix + model] = str(upstream.origin.url)
+                    ready[prefix + model] = others.get(provider, openai).origin.url
             started.set()
             await stop.wait()
 
@@ -129,7 +141,7 @@ def gateway(
 ) -> Iterator[Gateway]:
     """A running gateway; what it has logged is shown when it does not end well."""
     folder = tmp_path_factory.mktemp("gateway")
-    (folder / "key").write_text("sk-upstream")
+    (folder / "key").write_text(TOKEN)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         (folder / "inferworks.toml").write_text(configuration(upstreams))

@@ -83,6 +83,21 @@ def asked_in_messages(request: Body) -> Question:
     )
 
 
+def asked_in_converse(request: Body) -> Question:
+    """The question of a Converse of Bedrock's."""
+    messages = request["messages"]
+    config = request.get("toolConfig") or {}
+    specs = [tool["toolSpec"] for tool in config.get("tools") or () if "toolSpec" in tool]
+    tools = {spec["name"]: spec["inputSchema"]["json"] for spec in specs}
+    ((kind, named),) = (config.get("toolChoice") or {"auto": {}}).items()
+    wanted = (request.get("outputConfig") or {}).get("textFormat")
+    schema = json.loads(wanted["structure"]["jsonSchema"]["schema"]) if wanted else None
+    said = [part["text"] for part in messages[-1]["content"] if "text" in part]
+    has_result = any("toolResult" in part for part in messages[-1]["content"])
+    choice = named.get("name") or {"any": "required"}.get(kind, kind)
+    return Question(" ".join(said), _callable(tools, choice, has_result=has_result), schema)
+
+
 def asked_in_responses(request: Body) -> Question:
     """The question of a response, as far as a form of the answer goes."""
     wanted = (request.get("text") or {}).get("format") or {}

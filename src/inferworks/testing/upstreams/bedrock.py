@@ -23,6 +23,7 @@ from inferworks.http.client import Origin
 from inferworks.http.eventstream import CONTENT_TYPE, written
 from inferworks.http.server import Exchange
 from inferworks.testing.upstream import Body, Broken, FakeUpstream, Fault, Received
+from inferworks.testing.upstreams.able import Reaction, asked_in_converse, react
 from inferworks.testing.upstreams.bedrock_signature import Key, Request, signature_flaw
 
 REGION = "eu-central-1"
@@ -52,6 +53,8 @@ class ConverseAnswer(msgspec.Struct, frozen=True):
     """What is thought before, in a signed block."""
     tool: tuple[str, str] | None = None
     """A tool that is called after the text: its name and its input, as JSON."""
+    is_able: bool = False
+    """It calls the tools of its request instead, and answers in the form that it asks for."""
     input_tokens: int = 5
     cache_read: int = 0
     cache_write_5m: int = 0
@@ -122,10 +125,18 @@ async def _answer(exchange: Exchange, answer: ConverseAnswer, key: Key) -> None:
         await refuse(exchange, 404, "UnknownOperationException")
     elif answer.status >= 400:
         await refuse(exchange, answer.status)
-    elif found[2]:
-        await _stream(exchange, answer, json.loads(exchange.body))
     else:
-        await _whole(exchange, answer, json.loads(exchange.body))
+        request = json.loads(exchange.body)
+        send = _stream if found[2] else _whole
+        await send(exchange, _as_asked(answer, request), request)
+
+
+def _as_asked(answer: ConverseAnswer, request: Body) -> ConverseAnswer:
+    """`answer` with what an able model says to the request."""
+    reaction = react(asked_in_converse(request)) if answer.is_able else Reaction()
+    if reaction.tool is not None:
+        return msgspec.structs.replace(answer, words=(), tool=reaction.tool)
+    return msgspec.structs.replace(answer, words=reaction.words or answer.words)
 
 
 def denied(exchange: Exchange, key: Key) -> str | None:
