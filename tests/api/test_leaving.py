@@ -17,6 +17,8 @@ from inferworks.api.drain import DrainLimits
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.policy import RoutePolicy, Strategy
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.translate.table import TRANSLATIONS
+from inferworks.cloud.translating import TranslatingProvider
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.server import ClientGone, Exchange, HttpServer
 from inferworks.ids import CallId
@@ -297,6 +299,32 @@ def test_leaving_a_silent_stream(run: Run, policy: str) -> None:
                 assert (leg.tokens, leg.confidence) == (EXACT, Confidence.REPORTED)
             else:
                 assert leg.confidence is Confidence.ESTIMATED or leg.tokens == EXACT
+
+    run(main())
+
+
+@POLICIES
+def test_leaving_a_translated_stream(run: Run, policy: str) -> None:
+    """What is translated for its client is drained all the same."""
+
+    async def main() -> None:
+        async with gateway(policy, early=True) as (house, upstream):
+            [provider] = house.door.providers.values()
+            house.door.providers[provider.name] = TranslatingProvider(provider, TRANSLATIONS)  # type: ignore[index]
+            body = {**STREAM, "max_tokens": 50}
+            reader, writer = await house.connect()
+            writer.write(house.request("POST", "/v1/messages", msgspec.json.encode(body)))
+            await reader.readuntil(WORDS[0].encode())
+            writer.close()
+            await until(lambda: not house.server.connections)
+            upstream.held.set()
+            await house.alone()
+            leg = the_leg(await house.usages())
+            assert leg.ended_by == policy
+            if policy == "drain":
+                assert (leg.tokens, leg.confidence) == (EXACT, Confidence.REPORTED)
+            else:
+                assert leg.tokens.output == 1
 
     run(main())
 
