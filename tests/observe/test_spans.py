@@ -102,6 +102,15 @@ def test_a_replica_is_told_of_the_very_span_that_is_made(
     assert told == Parent(span.trace_id, span.span_id, sampled)
 
 
+def test_what_is_remembered_is_bounded() -> None:
+    """Calls that never end, which there should be none of, do not pile up for ever."""
+    traces = Traces(StubExporter())
+    for number in range(65_537):
+        traces.begin(CallId(str(number)), PARENT)
+    assert not traces.traceparent(CallId("0")).startswith(PARENT[:36])
+    assert traces.traceparent(CallId("1")).startswith(PARENT[:36])
+
+
 def test_nothing_is_remembered_of_a_call_that_has_ended() -> None:
     """The caller's span is forgotten with the call; a second one of that id has a trace of its own."""
     exporter = StubExporter()

@@ -57,9 +57,10 @@ def ended(opened: Opened, tokens: Tokens, items: Items) -> Usage:
 
 @st.composite
 def all_tokens(draw: st.DrawFn) -> Tokens:
-    """Counts that do not contradict themselves."""
-    read, written, heard = (draw(st.integers(0, 10**6)) for _ in range(3))
-    thought, spoken = (draw(st.integers(0, 10**6)) for _ in range(2))
+    """Counts that do not contradict themselves, of text alone or with sound."""
+    read, written, thought = (draw(st.integers(0, 10**6)) for _ in range(3))
+    most_sound = draw(st.sampled_from([0, 10**6]))
+    heard, spoken = (draw(st.integers(0, most_sound)) for _ in range(2))
     return Tokens(
         input=read + written + heard + draw(st.integers(0, 10**6)),
         output=thought + spoken + draw(st.integers(0, 10**6)),

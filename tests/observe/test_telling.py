@@ -240,6 +240,13 @@ def test_a_cost_is_put_in_and_nothing_else(
         assert changed == answer
 
 
+def test_a_cost_of_the_upstream_s_own_gives_way() -> None:
+    """What the upstream says that it takes is not passed on where the caller's own cost was asked for."""
+    data = b'{"usage": {"cost": 9.5, "cost_details": {"upstream_inference_cost": 9}, "x": 1}}'
+    priced = with_cost(data, b"0.25", b'{"basis":"plan"}')
+    assert priced == b'{"usage": {"cost": 0.25, "cost_details": {"basis":"plan"}, "x": 1}}'
+
+
 @pytest.mark.parametrize("data", [b"", b"[1]", b"{", b'"usage"', b"\xff", b"[" * 9999])
 def test_what_is_no_object_stays(data: bytes) -> None:
     """Bytes that are no JSON object pass."""

@@ -137,7 +137,8 @@ def revoke(key_id: str, config_path: Path | None, data_path: Path | None) -> Non
 
 def _as_row(key: Key) -> tuple[str, ...]:
     state = "active" if key.revoked_ns is None else "revoked"
-    return key.id, f"iw_…{key.hint}", key.customer, key.purpose, state, key.name
+    purpose = "(metrics only)" if key.monitor else key.purpose
+    return key.id, f"iw_…{key.hint}", key.customer, purpose, state, key.name
 
 
 def _as_json(key: Key) -> dict[str, object]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from inferworks.ids import CallId
 from inferworks.meter.usage import Usage
 from inferworks.observe.exporters.base import Exporter
 from inferworks.observe.spans import Parent, parse_traceparent, spans_of, traceparent
 
+_MOST_REMEMBERED: Final = 65_536
+"""Callers' spans; beyond, the oldest is forgotten and its call begins a trace of its own."""
+
 
 class Traces:
-    """The traces of one gateway. What is remembered of a call is forgotten with its Usage."""
+    """The traces of one gateway. What is remembered of a call is forgotten with its Usage.
+
+    A call that could not even be opened has none, so what is remembered is also bounded.
+    """
 
     def __init__(self, exporter: Exporter) -> None:
         self._exporter = exporter
@@ -18,8 +26,11 @@ class Traces:
     def begin(self, call_id: CallId, header: bytes | None) -> None:
         """A call begins whose request has this `traceparent`, if any."""
         parent = parse_traceparent(header)
-        if parent is not None:
-            self._parents[call_id] = parent
+        if parent is None:
+            return
+        if len(self._parents) >= _MOST_REMEMBERED:
+            del self._parents[next(iter(self._parents))]
+        self._parents[call_id] = parent
 
     def traceparent(self, call_id: CallId) -> bytes:
         """The header for a request that is made for a running call."""
