@@ -232,6 +232,21 @@ def test_whatever_is_in_a_file_what_is_made_loads(
     assert load(path, {}) == made.config
 
 
+def test_what_stands_in_the_environment_is_put_in() -> None:
+    """Names and regions are read from the variables that they name; what is not there is told."""
+    params = {
+        "model": "azure/dep", "api_base": "https://a.openai.azure.com", "tenant_id": "os.environ/T",
+        "client_id": "os.environ/C", "client_secret": "os.environ/S", "region_name": "os.environ/R",
+    }  # fmt: skip
+    document = {"model_list": [{"model_name": "m", "litellm_params": params}]}
+    made = import_litellm(document, {"T": "tenant-1", "C": "client-1", "S": "a-secret"})
+    (upstream,) = made.config.upstream
+    assert (upstream.tenant, upstream.client) == ("tenant-1", "client-1")
+    assert (upstream.client_secret, upstream.region) == ("env:S", "")
+    assert made.notes == ("litellm_params.region_name (m): R is not set here; write it by hand",)
+    assert "a-secret" not in config_toml(made.config)
+
+
 def test_one_price_is_a_price() -> None:
     """Embeddings have a price of input alone; ours are told both sides."""
     params = {"model": "groq/m", "input_cost_per_token": 2e-8}

@@ -11,7 +11,7 @@ from functools import cache
 import msgspec
 
 from inferworks.catalog.providers import OPENAI_COMPATIBLE, ProviderRow, provider_catalog
-from inferworks.cli.config_litellm_tables import Notes, Table
+from inferworks.cli.config_litellm_tables import IN_ENVIRONMENT, Notes, Table
 from inferworks.config import Renamed, Upstream
 from inferworks.errors import ConfigError
 from inferworks.http.client import Origin
@@ -37,9 +37,13 @@ _NO_KEYS = frozenset(
 )
 """What is written where a server wants no key."""
 
+_KEPT_APART = frozenset({
+    "api_key", "api_base", "base_url", "client_secret", "vertex_credentials", "azure_ad_token",
+    "azure_password", "aws_access_key_id", "aws_secret_access_key", "aws_session_token",
+})  # fmt: skip
+"""Secrets, which stay references, and addresses, which are told apart when they are missing."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_IN_ENVIRONMENT = "os.environ/"
 _NOWHERE = "https://set-this.invalid"
 """What is written for an address that is not known."""
 
@@ -57,10 +61,16 @@ def upstream_of(
     name = str(entry.get("model_name") or "")
     params = Table("litellm_params", entry, notes, name)
     info = Table("model_info", entry, notes, name)
+    params.expand(environment, but=_KEPT_APART)
     base = _address(params, environment)
     found = _provider(params, base)
-    if found is None or not name or "*" in name:
-        notes.add(f"model_list.{name}", "left out: name each model here, with a provider it has")
+    if not name or "*" in name:
+        notes.add(f"model_list.{name}", "left out: here each model is named")
+        return None
+    if found is None:
+        notes.add(
+            f"model_list.{name}", "left out: no provider here; give it its address (api_base)"
+        )
         return None
     row, model = found
     upstream = Upstream(
@@ -114,8 +124,8 @@ def _provider(params: Table, base: str) -> tuple[ProviderRow, str] | None:
 def _address(params: Table, environment: Mapping[str, str]) -> str:
     """Where a deployment says it is; empty when it does not say."""
     base = _any(params, "api_base", "base_url")
-    if base.startswith(_IN_ENVIRONMENT):
-        variable = base.removeprefix(_IN_ENVIRONMENT)
+    if base.startswith(IN_ENVIRONMENT):
+        variable = base.removeprefix(IN_ENVIRONMENT)
         if variable not in environment:
             params.note("api_base", f"{variable} is not set here; write its address to url")
             return _NOWHERE
@@ -150,7 +160,7 @@ def _url(row: ProviderRow, base: str) -> str:
 def _key(row: ProviderRow, params: Table) -> str:
     """Where the key is kept; one that stands in the file is not copied."""
     key = params.text("api_key")
-    named = key.removeprefix(_IN_ENVIRONMENT)
+    named = key.removeprefix(IN_ENVIRONMENT)
     if key != named and _VARIABLE.fullmatch(named):
         return f"env:{named}"
     if key.lower() in _NO_KEYS or row.auth == "none":
@@ -175,7 +185,7 @@ def _with_identity(upstream: Upstream, row: ProviderRow, params: Table) -> Upstr
 def _key_file(params: Table) -> str:
     """The path of a service account's key file; a key that stands in the file is not copied."""
     given = params.text("vertex_credentials")
-    if given.startswith(("{", _IN_ENVIRONMENT)):
+    if given.startswith(("{", IN_ENVIRONMENT)):
         params.note(
             "vertex_credentials", "not copied: write the path of the key file to credentials"
         )
@@ -188,8 +198,10 @@ def _with_application(upstream: Upstream, params: Table) -> Upstream:
     tenant, client = params.text("tenant_id"), params.text("client_id")
     secret = params.text("client_secret")
     if not (tenant and client and secret):
+        if tenant or client or secret:
+            params.note("tenant_id", "not taken: it takes tenant_id, client_id and client_secret")
         return upstream
-    variable = secret.removeprefix(_IN_ENVIRONMENT)
+    variable = secret.removeprefix(IN_ENVIRONMENT)
     if variable == secret:
         variable = "AZURE_CLIENT_SECRET"
         params.note("client_secret", f"not copied: put it into the variable {variable}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -29,6 +29,8 @@ _WHY = {
 }  # fmt: skip
 """Why a setting is not taken over, where there is more to say than that."""
 
+IN_ENVIRONMENT = "os.environ/"
+"""How a value says that it stands in a variable."""
 _LARGEST = 10**12
 _NAMED = 4
 """How many models a note names."""
@@ -79,6 +81,16 @@ class Table:
     def take(self, name: str) -> Any:
         """The setting, or None."""
         return self._left.pop(name, None)
+
+    def expand(self, environment: Mapping[str, str], *, but: Container[str]) -> None:
+        """Put in the values that stand in the environment, but for some; what is not there is noted."""
+        for name, value in list(self._left.items()):
+            if name in but or not isinstance(value, str) or not value.startswith(IN_ENVIRONMENT):
+                continue
+            variable = value.removeprefix(IN_ENVIRONMENT)
+            self._left[name] = environment.get(variable)
+            if variable not in environment:
+                self.note(name, f"{variable} is not set here; write it by hand")
 
     def text(self, name: str) -> str:
         """The setting as text; empty when it is not there."""
