@@ -37,7 +37,7 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [node, str(folder / "node_modules" / "compatcanary" / "src" / "cli.js"), "scan"]
 
 
-@pytest.mark.parametrize("model", ["native", "chats", "claude"])
+@pytest.mark.parametrize("model", ["native", "chats", "claude", "converse"])
 def test_every_probe_passes(
     canary: list[str], gateway: Gateway, model: str, tmp_path: Path
 ) -> None:
