@@ -11,6 +11,7 @@ from inferworks.cloud.offer import Offer, Rates
 from inferworks.cloud.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.config import Breaker, Config, Model, settings
 from inferworks.errors import ConfigError
+from inferworks.http.client import NEVER
 from inferworks.ids import ModelId
 from inferworks.testing.providers import make_offer
 from inferworks.wiring.catalogue import Catalogue
@@ -68,6 +69,15 @@ def test_upstreams_become_offers(plan_of: PlanOf) -> None:
     assert second.on_leave == "estimate"
     assert plan.policies == {}
     assert plan.warnings == ()
+
+
+def test_time_limits_reach_the_connections(plan_of: PlanOf) -> None:
+    """Each limit of an upstream is one of its account; a whole answer has none unless one is set."""
+    limits = "connect_s = 1\nfirst_byte_s = 2\nbetween_bytes_s = 3\n"
+    unset = plan_of(TWO + limits, KEY).accounts[1].timeouts
+    assert (unset.connect_s, unset.first_byte_s, unset.between_bytes_s) == (1, 2, 3)
+    assert unset.answer_s == NEVER
+    assert plan_of(f"{TWO}{limits}answer_s = 4\n", KEY).accounts[1].timeouts.answer_s == 4
 
 
 def test_missing_keys_are_told_together(plan_of: PlanOf) -> None:
