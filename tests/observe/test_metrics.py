@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from inferworks.cli.main import cli
 from inferworks.config import Observe
 from inferworks.errors import ConfigError
 from inferworks.folder import DataFolder
@@ -145,5 +150,30 @@ def test_metrics_can_be_left_out(open_world: OpenWorld, run: Run, tmp_path: Path
     async def main() -> None:
         async with open_world(observe=Observe(metrics=False)) as world:
             assert (await world.ask(monitor, "/metrics")).status == 404
+
+    run(main())
+
+
+def test_the_status_shows_how_calls_ended(
+    open_world: OpenWorld, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`inferworks status` has the calls since the start, where it can read the metrics."""
+    folder = DataFolder(tmp_path / "data")
+    caller = new_key(folder)
+    with bind("127.0.0.1", 0) as free:
+        at = f"127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("INFERWORKS_OBSERVE_METRICS_LISTEN", at)
+
+    def status() -> dict[str, Any]:
+        arguments = ["status", "--json", "--data", str(folder.path)]
+        return dict(json.loads(CliRunner().invoke(cli, arguments).stdout))
+
+    async def main() -> None:
+        async with open_world(observe=Observe(metrics_listen=at)) as world:
+            for body in (ASKED, ASKED, {**ASKED, "n": 1000}):
+                await world.ask(caller, body=body)
+            shown = await asyncio.to_thread(status)
+            assert (shown["state"], shown["calls"]) == ("ok", {"answered": 2, "refused": 1})
+        assert "calls" not in await asyncio.to_thread(status)
 
     run(main())
