@@ -142,6 +142,24 @@ def test_an_edit(run: Run, name: str, stream: bool) -> None:
     run(main())
 
 
+def test_an_edit_in_json(run: Run) -> None:
+    """Pictures may be named by their addresses instead; the request passes byte for byte."""
+
+    async def main() -> None:
+        async with open_gateway() as (house, upstream):
+            body = (
+                b'{"model": "%b", "prompt" : "Both.", "images":[{"image_url":"https://x/a.png"}]}'
+            )
+            got = await house.ask("POST", "/v1/images/edits", body % A_MODEL.encode())
+            assert len(got.json["data"]) == 1
+            assert upstream.received[0].body == body % A_MODEL.encode()
+            (usage,) = await house.usages()
+            assert usage.items == Items(images=1)
+            assert usage.tokens.input_image == SEEN_TOKENS
+
+    run(main())
+
+
 def form_at(upstream: FakeUpstream) -> dict[str, bytes]:
     """The one form that arrived, the last value of each name."""
     (received,) = upstream.received

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 
+from inferworks.http.exchange import Exchange
 from inferworks.testing.upstreams.forms import FILES, read_form
 from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, read_json
 
@@ -66,6 +67,12 @@ def _edit_events(answer: Answer, request: Body) -> Iterator[Body]:
     return _events("image_edit", answer, request)
 
 
+def _read_edit(exchange: Exchange) -> Body | None:
+    """A form with pictures, or JSON that names them by their addresses."""
+    request = read_form(exchange) or read_json(exchange)
+    return request and {FILES: request.get("images", ()), **request}
+
+
 def _usage(answer: Answer, request: Body, made: int) -> Body:
     seen = SEEN_TOKENS * len(request.get(FILES, ()))
     text, drawn = answer.prompt_tokens, DRAWN_TOKENS * made
@@ -82,4 +89,4 @@ def _encoded() -> str:
 
 
 IMAGES = Wire(_whole, _generation_events, named=True, read=read_json)
-IMAGE_EDITS = Wire(_whole, _edit_events, named=True, read=read_form)
+IMAGE_EDITS = Wire(_whole, _edit_events, named=True, read=_read_edit)
