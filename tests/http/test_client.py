@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import socket
+from contextlib import suppress
 
 import pytest
 
@@ -610,5 +612,38 @@ def test_ipv6(kit):
         assert b"host: [::1]:" in request
         writer.write(OK)
         await kit.shut(writer)
+
+    kit.run(main())
+
+
+def test_connections_given_up_as_they_are_made(kit):
+    """Who is cancelled at any moment of connecting leaves nothing behind in the client."""
+
+    async def main():
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1024)
+        origin = Origin("127.0.0.1", server.sockets[0].getsockname()[1], tls=False, base_path="")
+        client = HttpClient()
+        chance = random.Random(1)
+
+        async def one() -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(chance.random() * 0.004):
+                    await fetch(client, origin)
+
+        for _ in range(10):
+            await asyncio.gather(*[one() for _ in range(25)])
+        kept = {id(c) for waiting in client._pool.idle.values() for c in waiting}
+        async with asyncio.timeout(5):
+            while {id(c) for c in client._pool._deadlines.members} - kept:
+                await asyncio.sleep(0.002)
+        client.close()
+        server.close()
+        await server.wait_closed()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(OK)
+        writer.transport.abort()
 
     kit.run(main())

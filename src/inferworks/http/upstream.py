@@ -106,7 +106,6 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ready to be asked."""
         self._transport = cast(asyncio.Transport, transport)
-        self._deadlines.members.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end, which may be that of the answer too."""
@@ -224,6 +223,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._ends_at = NEVER if answer_s == NEVER else self._loop.time() + answer_s
         if self._transport is None or self._transport.is_closing():
             raise UpstreamError(f"{self._where} closed the connection", sent=False)
+        self._deadlines.members.add(
+            self
+        )  # not before: uvloop tells no end of one given up as it was made
         self._transport.write(request)
 
     def answer(self) -> Response:
