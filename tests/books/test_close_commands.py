@@ -83,6 +83,35 @@ def test_from_close_to_correction_to_close(tmp_path: Path) -> None:
     assert rows[0]["sha256"] == sealed["sha256"][:12]
 
 
+def test_a_statement_says_that_its_period_is_closed() -> None:
+    """The head names when and by whom, and the hash that `close` told to write down; open ones do not."""
+    assert "Closed" not in run("statement", "--period", "2026-11").stdout
+    sealed = run_json("close", "2026-11")
+    for arguments in ([], ["--by", "customer"], ["--by", "region"], ["--policy", "full"]):
+        head = run("statement", "--period", "2026-11", *arguments).stdout.splitlines()[:3]
+        assert re.fullmatch(
+            rf"Closed \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d by \S+, SHA-256 {sealed['sha256'][:12]}",
+            head[1],
+        )
+        assert head[2] == ""
+
+
+def test_every_note_stands_on_a_line_of_its_own() -> None:
+    """Also where both outputs of a command end up in one place, as in a terminal."""
+    a_bill("ahead", "3.00", "2200-01-01", "2200-02-01")
+    command = ["close", "2200-01-01..2200-02-01", "--begin"]
+    done = subprocess.run(
+        [sys.executable, "-m", "inferworks", "books", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    notes = [line for line in done.stdout.splitlines() if "Note:" in line]
+    assert notes == [line for line in notes if line.startswith("Note:")] != []
+    assert done.stdout.endswith("\n")
+
+
 def test_an_import_says_which_open_period_a_late_line_corrects() -> None:
     """Lines of a bill and rows of usage that are new; not those that are here already."""
     run("close", "2026-11")

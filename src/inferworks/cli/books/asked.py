@@ -11,6 +11,7 @@ import click
 from inferworks.books.late import Adjustment, Later
 from inferworks.books.policy import Policy
 from inferworks.books.pools import DriverKind
+from inferworks.books.seal import Close
 from inferworks.books.statement import Dimension, Statement
 from inferworks.books.workings import Workings
 from inferworks.cli.books.engines import (
@@ -31,6 +32,7 @@ from inferworks.cli.books.papers import (
 )
 from inferworks.cli.books.sources import (
     adjustments_of_period,
+    close_of_period,
     later_corrections,
     paper_of_period,
     papers_of_period,
@@ -136,6 +138,10 @@ class Asked(NamedTuple):
         if self.period is None:
             return ()
         return adjustments_of_period(self.config, self.period, policy)
+
+    def closed(self) -> tuple[Close, str] | None:
+        """The close of the period asked for, and its SHA-256; None while it is open, and of dates."""
+        return None if self.period is None else close_of_period(self.config, self.period)
 
     @property
     def _policy(self) -> str:

@@ -44,7 +44,7 @@ class EngineName(StrEnum):
 MANY_FACTS = 100_000
 """From here on `auto` is DuckDB: about where its time and the definition's meet (docs/books.md)."""
 WHY_NOT_SEALED = "closed periods are read from their seals, and what is late is set against those"
-_BY_CALL = (Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP)
+BY_CALL = (Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP)
 """Cuts for which revenue is given back to single calls."""
 
 
@@ -79,7 +79,7 @@ def why_unable(rules: Rules, by: Dimension | None) -> str:
     sampled = [pool.name for pool in rules.pools if pool.method is Method.SHAPLEY]
     if sampled:
         return f"method M3 of pool {sampled[0]} samples orders of calls and is no relation"
-    if by in _BY_CALL:
+    if by in BY_CALL:
         return f"a cut by {by} gives revenue back to single calls"
     return ""
 

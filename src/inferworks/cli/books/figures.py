@@ -49,9 +49,10 @@ def amount(pico: int, places: int) -> str:
 
 def span_text(drawn: Statement | CustomerStatement) -> str:
     """The span of a statement, in words."""
-    return f"{_date(drawn.start_ns)} to {_date(drawn.end_ns)}"
+    return f"{moment_text(drawn.start_ns)} to {moment_text(drawn.end_ns)}"
 
 
-def _date(at_ns: int) -> str:
+def moment_text(at_ns: int) -> str:
+    """A moment as the date and time of day in UTC, to the second."""
     moment = dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, dt.UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S")

@@ -15,6 +15,7 @@ from inferworks.books.late import Adjustment, Later, adjustments, corrected_late
 from inferworks.books.ledger import standing
 from inferworks.books.papers import Arrived, Papers, all_facts, drawn
 from inferworks.books.policy import Policy
+from inferworks.books.seal import Close, sha256_of
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, whole_span
 from inferworks.books.store import BookStore
@@ -165,6 +166,15 @@ def paper_of_period(config: Config, name: str, policy: str | None) -> bytes | No
             if close.period == period and policy in (None, close.policy):
                 return sealed_paper(ledger, period)
     return None
+
+
+def close_of_period(config: Config, name: str) -> tuple[Close, str] | None:
+    """The close that stands for the period called `name`, and its SHA-256; None while it is open."""
+    with open_ledger(config, read_only=True) as ledger:
+        period = ledger.periods().named(name)
+        hashes = [sha256_of(raw) for _, raw in ledger.chain()]
+        closes = [close for close in standing(ledger.records()) if close.period == period]
+    return next(((close, hashes[close.number]) for close in closes), None)
 
 
 def who() -> str:

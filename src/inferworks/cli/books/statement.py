@@ -11,11 +11,18 @@ import msgspec
 
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.late import Later
+from inferworks.books.seal import Close
 from inferworks.books.statement import Dimension, Row, Statement
 from inferworks.books.workings import Line
 from inferworks.cli.books.asked import asked, asking
-from inferworks.cli.books.engines import EngineName
-from inferworks.cli.books.figures import amount, places_of, print_figures, span_text
+from inferworks.cli.books.engines import BY_CALL, EngineName
+from inferworks.cli.books.figures import (
+    amount,
+    moment_text,
+    places_of,
+    print_figures,
+    span_text,
+)
 from inferworks.cli.books.later import print_corrections
 from inferworks.cli.show import print_json
 
@@ -23,6 +30,8 @@ if TYPE_CHECKING:  # Ibis takes its time to load
     from inferworks.books.engine.cut import CustomerStatement
 
 Drawn: TypeAlias = "Statement | CustomerStatement"
+Sealed: TypeAlias = tuple[Close, str] | None
+"""The close of a statement's period and its SHA-256; None while it is open."""
 _CAPTIONS = {
     Function.RESEARCH_AND_DEVELOPMENT: "Research and development",
     Function.SALES_AND_MARKETING: "Sales and marketing",
@@ -74,15 +83,15 @@ def statement(
         print_json(question.statement(engine, cut).to_json(cut))
         return
     if cut is None:
-        _print_whole(question.statement(engine), question.later())
+        _print_whole(question.statement(engine), question.closed(), question.later())
     elif cut is Dimension.CUSTOMER:
-        _print_cut(question.by_customer(engine), cut)
+        _print_cut(question.by_customer(engine), question.closed(), cut)
     else:
-        _print_cut(question.statement(engine, cut), cut)
+        _print_cut(question.statement(engine, cut), question.closed(), cut)
 
 
-def _print_whole(drawn: Statement, later: Sequence[Later]) -> None:
-    _print_statement(drawn)
+def _print_whole(drawn: Statement, closed: Sealed, later: Sequence[Later]) -> None:
+    _print_statement(drawn, closed)
     _print_questions(drawn)
     print_corrections(drawn, later)
     _print_notes(drawn)
@@ -93,9 +102,13 @@ def _print_notes(drawn: Drawn) -> None:
         click.echo(f"Note: {note}")
 
 
-def _print_statement(drawn: Drawn) -> None:
+def _print_statement(drawn: Drawn, closed: Sealed) -> None:
     places = places_of(drawn)
-    click.echo(f"Statement in {drawn.currency}, policy {drawn.policy}, {span_text(drawn)}\n")
+    click.echo(f"Statement in {drawn.currency}, policy {drawn.policy}, {span_text(drawn)}")
+    if closed is not None:
+        close, sha256 = closed
+        click.echo(f"Closed {moment_text(close.at_ns)} by {close.by}, SHA-256 {sha256[:12]}")
+    click.echo()
     rows = [("Revenue", drawn.revenue_pico), ("Cost of revenue", drawn.cost_of_revenue_pico)]
     rows += _of_which(drawn, COST_OF_REVENUE)
     rows += [(_GROSS_MARGIN, drawn.gross_margin_pico)]
@@ -124,8 +137,8 @@ def _use(line: Line) -> str:
     return f"committed: {use}" if line.function is Function.COMMITTED else use
 
 
-def _print_cut(drawn: Drawn, dimension: Dimension) -> None:
-    _print_statement(drawn)
+def _print_cut(drawn: Drawn, closed: Sealed, dimension: Dimension) -> None:
+    _print_statement(drawn, closed)
     places = places_of(drawn)
     columns = (
         dimension.value.upper(),
@@ -144,7 +157,18 @@ def _print_cut(drawn: Drawn, dimension: Dimension) -> None:
         drawn.allocated_pico - drawn.cost_of_revenue_pico - drawn.research_and_development_pico,
     )
     print_figures(columns, [*rows, _cut_row(total, places)])
+    if dimension in BY_CALL and isinstance(drawn, Statement) and not drawn.placed:
+        _note_unplaced(drawn, dimension)
     _print_notes(drawn)
+
+
+def _note_unplaced(drawn: Statement, dimension: Dimension) -> None:
+    """Why all revenue stands on one line, where calls earned any."""
+    if drawn.revenue_pico:
+        click.echo(
+            f"Note: revenue is not told by {dimension} here: that gives it back to single calls, which "
+            "is done where the definition draws up, not where DuckDB closes a large period."
+        )
 
 
 def _cut_row(row: Row, places: int) -> tuple[str, ...]:
