@@ -39,11 +39,12 @@ COUNTS = {
 }
 """What genai-prices calls a count -> what we do."""
 NOT_READ = {
-    ("gemini", "default"), ("gemini", "anthropic"), ("vertex", "default"), ("vertex", "anthropic"),
-    ("anthropic", "chat"), ("minimax", "default"), ("minimax", "responses"),
-    ("baseten", "anthropic"), ("azure", "anthropic"), ("bedrock", "anthropic"),
-}  # fmt: skip
-"""Dialects in which our rows do not speak to them: Google's own, and Anthropic's elsewhere."""
+    ("gemini", "default"),
+    ("vertex", "default"),
+    ("minimax", "default"),
+    ("minimax", "responses"),
+}
+"""Dialects in which our rows do not speak to them, Google's own for instance."""
 OTHER_FLAVORS = {
     "realtime", "live", "images", "ocr", "ocr_annotated", "decisions", "systemone",
 }  # fmt: skip
@@ -127,6 +128,8 @@ SAMPLES: dict[tuple[str, str], dict[str, Any]] = {
 """The `usage` of answers that are not simply OpenAI's."""
 MODELS = {"fireworks": "accounts/fireworks/models/gpt-oss-20b"}
 """Models of sellers whose own names for them are not the ids of the price list."""
+ONLY_AT_ANTHROPIC = {"output_tokens_details", "server_tool_use"}
+"""What genai-prices does not look for in answers of Anthropic's models at clouds."""
 USUAL = {"chat": CHAT, "default": CHAT, "responses": RESPONSE, "embeddings": EMBEDDING}
 OPERATIONS = {
     "chat": Operation.CHAT,
@@ -144,14 +147,24 @@ def known_flavors() -> list[tuple[str, str]]:
         if row.genai_prices
         for flavor in (e.api_flavor for e in PROVIDERS[row.genai_prices].extractors or ())
         if flavor not in OTHER_FLAVORS and (row.id, flavor) not in NOT_READ | OLD
+        if speaks(row, flavor)
     ]
+
+
+def speaks(row: ProviderRow, flavor: str) -> bool:
+    """Whether answers of this kind come by the operations of `row`."""
+    if "messages" in row.operations:
+        return flavor == ("default" if row.driver == "anthropic" else "anthropic")
+    if "converse" in row.operations:
+        return flavor == "default"
+    return flavor != "anthropic"
 
 
 def reader_for(row: ProviderRow, flavor: str) -> Reader:
     """What reads such answers of a provider."""
-    if row.driver == "anthropic":
+    if "messages" in row.operations:
         return MessagesReader(make_call())
-    if row.driver == "bedrock":
+    if "converse" in row.operations:
         return ConverseReader(make_call())
     operation = OPERATIONS[flavor]
     if (row.id, flavor) == ("openrouter", "default"):
@@ -161,8 +174,11 @@ def reader_for(row: ProviderRow, flavor: str) -> Reader:
 
 def sample_of(provider: str, flavor: str) -> dict[str, Any]:
     """An answer as it is written there."""
-    usual = RESPONSE if (provider, flavor) == ("openrouter", "default") else USUAL[flavor]
+    usual = RESPONSE if (provider, flavor) == ("openrouter", "default") else USUAL.get(flavor, CHAT)
     usage = SAMPLES.get((provider, flavor), usual)
+    if flavor == "anthropic":
+        at_anthropic = SAMPLES["anthropic", "default"]
+        usage = {name: at_anthropic[name] for name in at_anthropic.keys() - ONLY_AT_ANTHROPIC}
     models = PROVIDERS[ROWS[provider].genai_prices].models
     model = MODELS.get(provider) or next(m.id for m in models if m.is_match(m.id))
     meta = {"billed_units": {"input_tokens": 8}}  # Cohere's embeddings in its own dialect
@@ -191,10 +207,10 @@ def test_every_sample_is_read() -> None:
     assert set(SAMPLES) <= set(known_flavors())
 
 
-def test_the_conventions_are_those_of_the_drivers() -> None:
-    """Drivers that add the cache say so in their rows; all others have it included."""
+def test_the_conventions_are_those_of_the_dialects() -> None:
+    """Messages and Converse add the cache, and their rows say so; all others have it included."""
     for row in ROWS.values():
-        assert (row.cache == "added") == (row.driver in {"anthropic", "bedrock"}), row.id
+        assert (row.cache == "added") == bool({"messages", "converse"} & {*row.operations}), row.id
 
 
 @pytest.mark.parametrize(
