@@ -73,3 +73,5 @@ def test_what_is_found_can_be_pasted(tmp_path: Path) -> None:
     assert (upstream.name, upstream.provider) == ("llama-cpp-8080", "llama-cpp")
     assert unknown_to([upstream], [found]) == []
     assert unknown_to([], [found]) == [upstream]
+    elsewhere = msgspec.structs.replace(upstream, url="http://10.0.0.7:8080/v1")
+    assert unknown_to([elsewhere], [found]) == [upstream]

@@ -19,6 +19,7 @@ from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient, Origin, Timeouts
 
 _LOOPBACK = "127.0.0.1"
+_THIS_MACHINE = frozenset({_LOOPBACK, "localhost", "::1", "0.0.0.0"})  # noqa: S104 as it is written
 _TIMEOUTS = Timeouts(connect_s=0.3, first_byte_s=1.0, between_bytes_s=1.0)
 _LARGEST_BYTES = 4 << 20
 _OWNERS = {
@@ -65,7 +66,8 @@ async def discover(rows: Iterable[ProviderRow], *, skip: Iterable[int] = ()) -> 
 
 def unknown_to(configured: Iterable[Upstream], found: Iterable[Found]) -> list[Upstream]:
     """What was found and is no upstream yet, by port."""
-    known = {Origin.parse(upstream.url).port for upstream in configured if upstream.url}
+    places = [Origin.parse(upstream.url) for upstream in configured if upstream.url]
+    known = {place.port for place in places if place.host in _THIS_MACHINE}
     return [engine.upstream for engine in found if Origin.parse(engine.url).port not in known]
 
 
