@@ -630,15 +630,17 @@ def test_connections_given_up_as_they_are_made(kit):
                 async with asyncio.timeout(chance.random() * 0.004):
                     await fetch(client, origin)
 
-        for _ in range(10):
-            await asyncio.gather(*[one() for _ in range(25)])
-        kept = {id(c) for waiting in client._pool.idle.values() for c in waiting}
-        async with asyncio.timeout(5):
-            while {id(c) for c in client._pool._deadlines.members} - kept:
-                await asyncio.sleep(0.002)
-        client.close()
-        server.close()
-        await server.wait_closed()
+        try:
+            for _ in range(10):
+                await asyncio.gather(*[one() for _ in range(25)])
+            kept = {id(c) for waiting in client._pool.idle.values() for c in waiting}
+            async with asyncio.timeout(5):
+                while {id(c) for c in client._pool._deadlines.members} - kept:
+                    await asyncio.sleep(0.002)
+        finally:
+            client.close()
+            server.close()
+            await server.wait_closed()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
