@@ -2,7 +2,8 @@
 
 Metrics tell which models and providers are used and how much, so they are for keys that were made to read
 them (`inferworks keys create --monitor`), which can do nothing else: one that is read off a scraper's disk
-makes no calls. Where a monitoring system cannot send a key, `observe.metrics_listen` opens an address of its own.
+makes no calls. Where a monitoring system cannot send a key, `observe.metrics_listen` opens an address of
+its own.
 """
 
 from __future__ import annotations
