@@ -143,7 +143,8 @@ class OpenCall:
     @property
     def spent_ns(self) -> int:
         """How long the attempts that are over have taken, one after the other or not."""
-        return sum([leg.ended_ns - leg.started_ns for leg in self._legs])
+        legs = self._legs
+        return sum([leg.ended_ns - leg.started_ns for leg in legs]) if legs else 0
 
     def first_byte(self) -> None:
         """The first byte of the answer is being handed to the client; later calls change nothing."""
