@@ -237,6 +237,11 @@ def test_a_period_that_becomes_large_keeps_its_revenue_in_place(
     assert revenue_by_region("2026-11") == {"eu-west": "8.00"}
     monkeypatch.setattr(engines, "MANY_FACTS", 8)
     assert revenue_by_region("2026-11") == {"(no region)": "8.00"}
+    run("books", "close", "2026-11")
+    told = run("books", "statement", "--period", "2026-11", "--by", "region").stdout
+    assert "Note: revenue is not told by region here" in told
+    told = run("books", "statement", "--period", "2026-11", "--by", "customer").stdout
+    assert "is not told" not in told
 
 
 def in_europe(call_id: str, at_ns: int) -> Usage:

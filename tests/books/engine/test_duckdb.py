@@ -259,6 +259,42 @@ def test_files_and_recent_facts_are_one_lake(tmp_path: Path) -> None:
     assert found.lines == defined(world, Span(0, 100)).lines
 
 
+@pytest.mark.parametrize("sealed", [1, 2, 3])
+def test_files_of_a_former_version_are_read_beside_newer_ones(tmp_path: Path, sealed: int) -> None:
+    """What they lack is zero, also within attempts, whatever stands beside them: files or memory."""
+    table = LAKE_TABLES["usage"]
+    legs = [a_leg("replica-1", (0, 9), Tokens(input=60, output=20)), a_leg(None, (9, 10), Tokens())]
+    usages = tuple(
+        a_usage(f"call-{n}", customer=name, tokens=Tokens(input=60, output=20), legs=legs)
+        for n, name in enumerate(["acme", "burns", "acme"])
+    )
+    batches = [pa.Table.from_batches([batch_of(table, [usage])]) for usage in usages]
+    batches[0] = as_of_before(batches[0], len(table.added))
+    files = [str(tmp_path / f"{number}.parquet") for number in range(sealed)]
+    for batch, path in zip(batches, files, strict=False):
+        pq.write_table(batch, path)
+    capacity = an_interval((0, 100), {State.ACTIVE: 60, State.IDLE: 40})
+    world = World((a_charge("one", "1.00", (0, 100)),), Facts(usages, (), capacity, ()), ())
+    with DuckEngine(folder=tmp_path) as engine:
+        lake = lake_of(engine, {"usage": files}, Facts(usages[sealed:], (), capacity, ()))
+        found = work_out_on(engine, lake, world.charges, (), GAAP, "USD", Span(0, 100), RULES)
+        bought = lake.bought(engine)
+    assert found.lines == defined(world, Span(0, 100)).lines
+    assert bought == usages
+
+
+def as_of_before(rows: pa.Table, added: int) -> pa.Table:
+    """`rows` without the last `added` columns, and attempts without those that were added to them."""
+    legs = rows["legs"].combine_chunks()
+    first = [legs.values.field(n) for n in range(15)]
+    fields = [legs.type.value_type.field(n) for n in range(15)]
+    former = pa.ListArray.from_arrays(
+        legs.offsets, pa.StructArray.from_arrays(first, fields=fields)
+    )
+    place = rows.schema.get_field_index("legs")
+    return rows.select(rows.schema.names[:-added]).set_column(place, "legs", former)
+
+
 def test_a_file_that_is_cut_short_is_an_error(tmp_path: Path) -> None:
     """A truncated Parquet names itself; nothing is drawn up."""
     path = tmp_path / "usage.parquet"
