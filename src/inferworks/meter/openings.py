@@ -12,7 +12,8 @@ a power failure forgets at most the last second of calls that were opened and no
 handed out only after its Usage was committed, which says all that the line says.
 
 How far a long stream has come (a Checkpoint each second) is kept in the same way, since it serves the same
-end. As rows of the database, 100 streams were 100 commits a second, a seventh of the CPU time of a chunk.
+end. As rows of the database, 100 streams were 100 commits a second, and the journal's writer took a seventh
+of the CPU time of each chunk.
 
 A line is the checksum of a record, its kind, the record as JSON, and a newline. What has no right checksum
 (a line cut off by the end) is no record. A file that has grown is replaced: the next one begins with what
