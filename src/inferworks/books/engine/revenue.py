@@ -264,13 +264,16 @@ def earned(
     credit is used up in order of time.
     """
     sums = sums_of_calls(engine, usage, plans, span, CUSTOMERS)
-    _refuse_negative(engine, sums)
+    units = _used(engine, sums)
     lists: dict[Terms, int] = {}  # many customers share one
     listed = [(plan, lists.setdefault(plan.terms, len(lists))) for plan in plans]
     plain_lists = {number for terms, number in lists.items() if _is_plain(terms)}
     buyers = {credit.customer for credit in prepaid.credits}
     special = {plan.customer for plan, number in listed if number not in plain_lists} - buyers
-    rated = [_rated_apart(engine, _of(engine, sums, special), plans, special, span, currency)]
+    rated: list[Revenue] = []
+    if special:
+        apart = _rated_apart(engine, _of(engine, sums, special), plans, special, span, currency)
+        rated.append(apart)
     if buyers:
         daily = sums_of_calls(engine, _of(engine, usage, buyers), plans, span, TARGETS)
         apart = _rated_apart(engine, daily, plans, buyers, span, currency)
@@ -279,9 +282,8 @@ def earned(
     for row in (row for revenue in rated for row in revenue.rated):
         by_customer[row.customer] += row.amount_pico
     apart_names = special | buyers
-    plain = sums.anti_join(_names(engine, apart_names), [("customer", "of_customer")])
+    plain = _others(engine, sums, apart_names) if apart_names else sums
     usual = [(plan, number) for plan, number in listed if plan.customer not in apart_names]
-    units = _used(engine, sums)
     priced = _priced(engine, plain, usual, lists, units)
     _refuse_foreign(engine, priced, currency)
     by_customer.update(_amounts(engine, priced))
@@ -316,13 +318,21 @@ def _of(engine: Engine, rows: ir.Table, customers: Iterable[str]) -> ir.Table:
     return rows.semi_join(_names(engine, customers), [("customer", "of_customer")])
 
 
+def _others(engine: Engine, rows: ir.Table, customers: Iterable[str]) -> ir.Table:
+    """The `rows` of all but `customers`."""
+    return rows.anti_join(_names(engine, customers), [("customer", "of_customer")])
+
+
 def _names(engine: Engine, customers: Iterable[str]) -> ir.Table:
     return engine.table(pa.table({"of_customer": pa.array(sorted(customers), pa.string())}))
 
 
 def _used(engine: Engine, sums: ir.Table) -> tuple[str, ...]:
-    """The columns of the units that were used at all."""
-    [most] = engine.fetch(sums.agg(**{name: sums[name].max() for name in _UNITS})).to_pylist()
+    """The columns of the units that were used at all. BooksError when a count is negative (theorem 4)."""
+    used = {name: sums[name].max() for name in _UNITS}
+    [most] = engine.fetch(sums.agg(**used, least=sums.least.min())).to_pylist()
+    if (most["least"] or 0) < 0:
+        _refuse_negative(engine, sums)
     return tuple(name for name in _UNITS if most[name])
 
 
