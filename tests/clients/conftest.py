@@ -143,11 +143,13 @@ def gateway(
     folder = tmp_path_factory.mktemp("gateway")
     (folder / "key").write_text(TOKEN)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
         (folder / "inferworks.toml").write_text(configuration(upstreams))
         with real_platform(folder / "data") as platform:
             key = platform.key()
-            yield Gateway(str(platform.start().url), key)
+            patch.chdir(folder)
+            origin = platform.start()
+            patch.undo()  # this lives as long as all tests, and only the gateway wants to be there
+            yield Gateway(str(origin.url), key)
             log = platform.log()
             assert platform.stop() == 0, log
             assert "Traceback" not in log, log

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inferworks.cloud.rewrite import read_fields, with_model, with_value
@@ -82,6 +82,7 @@ def test_a_name_repeated_without_end() -> None:
     assert json.loads(got)["model"] == "new"
 
 
+@example({"messages": None, "\u00c4": None, "model": 0}, "model", None)  # "0" is in an escape, too
 @given(st.dictionaries(NAMES, VALUES, max_size=4), NAMES, SCALARS)
 def test_any_value_can_be_set(fields: dict[str, Any], name: str, value: object) -> None:
     """What is read afterwards is what was set, and all else as before."""

@@ -47,9 +47,9 @@ def with_value(body: bytes, fields: Mapping[str, msgspec.Raw], name: str, value:
     places = list(islice(_places(body, old), _TRIES))
     for place in places:
         changed = b"".join((body[:place], value, body[place + len(old) :]))
-        if len(places) == 1 or bytes(read_fields(changed)[name]) == value:
+        if len(places) == 1 or _is_object_of(changed, {**fields, name: msgspec.Raw(value)}):
             return changed
-    return msgspec.json.encode({**read_fields(body), name: msgspec.Raw(value)})
+    return msgspec.json.encode({**fields, name: msgspec.Raw(value)})
 
 
 def without_value(body: bytes, fields: Mapping[str, msgspec.Raw], name: str) -> bytes:
@@ -57,7 +57,7 @@ def without_value(body: bytes, fields: Mapping[str, msgspec.Raw], name: str) -> 
 
     Where the name is written as we would and only once, all other bytes stay.
     """
-    wanted = {key: bytes(value) for key, value in fields.items() if key != name}
+    wanted = {key: value for key, value in fields.items() if key != name}
     old, written = bytes(fields[name]), re.escape(msgspec.json.encode(name))
     for place in islice(_places(body, old), _TRIES):
         before = re.search(rb",?\s*%b\s*:\s*\Z" % written, body[:place])
@@ -69,14 +69,18 @@ def without_value(body: bytes, fields: Mapping[str, msgspec.Raw], name: str) -> 
         changed = body[: before.start()] + after
         if _is_object_of(changed, wanted):
             return changed
-    return msgspec.json.encode({key: value for key, value in fields.items() if key != name})
+    return msgspec.json.encode(wanted)
 
 
-def _is_object_of(body: bytes, wanted: Mapping[str, bytes]) -> bool:
+def _is_object_of(body: bytes, wanted: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether `body` is an object with these fields; a change at the wrong place may have left none."""
     try:
-        return {key: bytes(value) for key, value in read_fields(body).items()} == wanted
+        got = read_fields(body)
     except msgspec.DecodeError:
         return False
+    return got.keys() == wanted.keys() and all(
+        bytes(got[name]) == bytes(value) for name, value in wanted.items()
+    )
 
 
 def _with_last(body: bytes, name: str, value: bytes, *, is_first: bool) -> bytes:
