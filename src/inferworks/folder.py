@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 import msgspec
 
 from inferworks.errors import DataFolderError
+
+_LOOKS = 20
+_LOOK_S = 0.01
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -53,7 +57,7 @@ class DataFolder:
         except OSError as error:
             raise DataFolderError(f"data folder {self.path}: cannot be used: {error}") from error
         try:
-            if not _lock(lock):
+            if not _lock_in_time(lock):
                 other = self._read()
                 who = f"process {other.pid}" if other else "another process"
                 raise DataFolderError(
@@ -85,6 +89,15 @@ class DataFolder:
             return msgspec.json.decode(self._lock.read_bytes(), type=Instance)
         except (OSError, msgspec.DecodeError):
             return None
+
+
+def _lock_in_time(descriptor: int) -> bool:
+    """Take the lock; whoever only looks whether it is held (`instance`) has it for a moment, too."""
+    for _ in range(_LOOKS):
+        if _lock(descriptor):
+            return True
+        time.sleep(_LOOK_S)
+    return False
 
 
 def _lock(descriptor: int) -> bool:
