@@ -143,17 +143,19 @@ def test_sigkill_under_500_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     async def storm(platform: RealPlatform) -> tuple[Counter[str], float]:
         upstream = Upstream()
         port = await upstream.server.start("127.0.0.1", 0)
-        write_settings(port)
-        key = platform.key()
-        origin = platform.start()
-        tasks = [asyncio.ensure_future(client.run(origin, key)) for client in clients]
-        await until(lambda: all(len(client.times) >= 2 for client in clients))
-        await asyncio.sleep(SURELY_S + SHORT * EVENT_S)  # so that each has been checkpointed
-        assert sum(client.whole for client in clients) == STREAMS // 5
-        platform.kill()
-        killed = time.monotonic()
-        await asyncio.gather(*tasks)
-        await upstream.server.stop(drain_s=0.0)
+        try:
+            write_settings(port)
+            key = platform.key()
+            origin = platform.start()
+            tasks = [asyncio.ensure_future(client.run(origin, key)) for client in clients]
+            await until(lambda: all(len(client.times) >= 2 for client in clients))
+            await asyncio.sleep(SURELY_S + SHORT * EVENT_S)  # so that each has been checkpointed
+            assert sum(client.whole for client in clients) == STREAMS // 5
+            platform.kill()
+            killed = time.monotonic()
+            await asyncio.gather(*tasks)
+        finally:
+            await upstream.server.stop(drain_s=0.0)
         return upstream.asked, killed
 
     with real_platform(tmp_path / "data") as platform:
