@@ -28,7 +28,7 @@ def test_a_whole_response(run: Run) -> None:
     """The client reads the text; every part of the usage is on record."""
 
     async def main() -> None:
-        answer = Answer(prompt_tokens=9, cached_tokens=4, reasoning_tokens=2)
+        answer = Answer(input_tokens=9, cached_tokens=4, reasoning_tokens=2)
         async with open_gateway(answer) as (house, upstream), client_of(house) as client:
             got = await client.responses.create(
                 model=A_MODEL, input="Say hello.", instructions="Be brief.", safety_identifier="u"

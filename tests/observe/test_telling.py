@@ -49,7 +49,7 @@ def test_an_answer_says_who_served_it_and_what_it_costs(run: Run) -> None:
     """Provider, overhead and the exact charge stand in the head of a whole answer."""
 
     async def main() -> None:
-        async with open_gateway(Answer(prompt_tokens=7)) as (house, _):
+        async with open_gateway(Answer(input_tokens=7)) as (house, _):
             charge(house)
             answer = await house.chat(WHOLE)
             (usage,) = await house.usages()
@@ -120,7 +120,7 @@ def test_the_cost_is_in_the_answer_when_asked_for(run: Run, body: dict[str, Any]
     """Exact decimals, the amount charged, with its parts; a stream then has its usage event too."""
 
     async def main() -> None:
-        async with open_gateway(Answer(cached_tokens=3, prompt_tokens=9)) as (house, _):
+        async with open_gateway(Answer(cached_tokens=3, input_tokens=9)) as (house, _):
             charge(house)
             usage = told_usage(await house.chat(body, headers=INCLUDE))
             (recorded,) = await house.usages()

@@ -9,8 +9,8 @@ What an answer to each has to tell stands beside it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import msgspec
@@ -22,12 +22,11 @@ from inferworks.cloud.providers.openai import openai_provider
 from inferworks.cloud.providers.passing import PassingProvider
 from inferworks.cloud.providers.stability import stability_provider
 from inferworks.cloud.providers.stub import Script
-from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.multipart import form_of
 from inferworks.ids import CallId
 from inferworks.meter.usage import NO_ITEMS, Items, Tokens
-from inferworks.testing.providers import A_MODEL, Stage, make_offer
-from inferworks.testing.upstream import Answer, Fault, open_upstream
+from inferworks.testing.providers import A_MODEL, Stage, scripted, staged
+from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.audio import HEARD_TOKENS, recording
 from inferworks.testing.upstreams.images import DRAWN_TOKENS, PICTURE, SEEN_TOKENS
 
@@ -46,7 +45,12 @@ class Work:
 
     def stage(self, script: Script) -> AbstractAsyncContextManager[Stage]:
         """Its provider, over HTTP to a fake upstream that follows `script`."""
-        return _stage(self, script)
+        return staged(
+            script,
+            open_upstream(scripted(Answer, script, first_events=0)),
+            lambda client: self.provider(client, NoCredential(), name="passing"),
+            call_of=lambda **_: self.call,
+        )
 
 
 def json_call(operation: Operation, fields: Mapping[str, object], *, stream: bool = False) -> Call:
@@ -80,28 +84,6 @@ def _with_file(form: bytes, name: str, content: bytes) -> bytes:
     end = b"--" + BOUNDARY + b"--\r\n"
     return b"".join(
         (form.removesuffix(end), b"--" + BOUNDARY + b"\r\n", head.encode(), content, b"\r\n", end)
-    )
-
-
-@asynccontextmanager
-async def _stage(work: Work, script: Script) -> AsyncIterator[Stage]:
-    async with open_upstream(_answer(script)) as upstream:
-        nowhere = Origin("127.0.0.1", 1, tls=False, base_path="/v1")
-        offer = make_offer(origin=nowhere if script.unreachable else upstream.origin)
-        with closing(HttpClient(Timeouts(connect_s=1.0))) as client:
-            provider = work.provider(client, NoCredential(), name="passing")
-            yield Stage(provider, offer, lambda: upstream.left_early, call_of=lambda **_: work.call)
-
-
-def _answer(script: Script) -> Answer:
-    broken = script.breaks_after
-    return Answer(
-        words=script.words,
-        prompt_tokens=script.input_tokens,
-        status=script.status,
-        fault=Fault.NONE if broken is None else Fault.RESET,
-        fault_after=broken or 0,
-        event_s=script.token_s,
     )
 
 

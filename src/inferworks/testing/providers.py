@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -36,10 +37,15 @@ from inferworks.ids import CallId, ModelId, OfferId
 from inferworks.meter.usage import Tokens
 from inferworks.testing.upstream import Answer, Fault, open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
+from inferworks.testing.upstreams.frame import ScriptedUpstream
+from inferworks.testing.upstreams.script import Scripted
 
 A_MODEL = ModelId("inferworks-tiny")
 _WAIT_S = 5.0
 _FOREVER_S = 3600.0
+_UNUSED_PORT = 1
+
+S = TypeVar("S", bound=Scripted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,53 +99,62 @@ async def stage_stub(script: Script) -> AsyncIterator[Stage]:
     yield Stage(provider, make_offer(), lambda: provider.left_early)
 
 
-@asynccontextmanager
-async def stage_openai(script: Script) -> AsyncIterator[Stage]:
+def stage_openai(script: Script) -> AbstractAsyncContextManager[Stage]:
     """The OpenAI dialect, over HTTP to a fake upstream that reports its usage as it goes."""
-    async with open_upstream(_answer(script)) as upstream:
-        origin = Origin("127.0.0.1", 1, tls=False, base_path="/v1")  # nothing listens there
-        offer = make_offer(origin=origin if script.unreachable else upstream.origin)
-        with closing(HttpClient(Timeouts(connect_s=1.0))) as client:
-            provider = openai_provider(client, NoCredential(), name="openai", running_usage=True)
-            yield Stage(provider, offer, lambda: upstream.left_early)
+    opening = open_upstream(scripted(Answer, script, first_events=1))
+    return staged(script, opening, _openai)
 
 
-def _answer(script: Script) -> Answer:
-    """`script` as a wire script; OpenAI's first event, which has a role and no text, is not a token."""
-    broken = script.breaks_after
-    return Answer(
-        words=script.words,
-        prompt_tokens=script.input_tokens,
-        status=script.status,
-        fault=Fault.NONE if broken is None else Fault.RESET,
-        fault_after=0 if not broken else 1 + broken,
-        event_s=script.token_s,
-    )
-
-
-@asynccontextmanager
-async def stage_anthropic(script: Script) -> AsyncIterator[Stage]:
+def stage_anthropic(script: Script) -> AbstractAsyncContextManager[Stage]:
     """Anthropic's dialect, over HTTP to a fake upstream, and chats translated to it and back."""
-    async with open_anthropic(_message_answer(script)) as upstream:
-        origin = Origin("127.0.0.1", 1, tls=False, base_path="/v1")  # nothing listens there
-        offer = make_offer(origin=origin if script.unreachable else upstream.origin)
-        with closing(HttpClient(Timeouts(connect_s=1.0))) as client:
-            provider = anthropic_provider(client, NoCredential(), name="anthropic")
-            translating = TranslatingProvider(provider, TRANSLATIONS)
-            yield Stage(translating, offer, lambda: upstream.left_early)
+    opening = open_anthropic(scripted(MessageAnswer, script, first_events=3))
+    return staged(script, opening, _anthropic)
 
 
-def _message_answer(script: Script) -> MessageAnswer:
-    """`script` as a wire script; a message's first three events are no tokens."""
-    broken = script.breaks_after
-    return MessageAnswer(
+def scripted(kind: type[S], script: Script, *, first_events: int) -> S:
+    """`script` for a fake upstream; the first events of its streams are no tokens."""
+    after = script.breaks_after
+    return kind(
         words=script.words,
         input_tokens=script.input_tokens,
         status=script.status,
-        fault=Fault.NONE if broken is None else Fault.RESET,
-        fault_after=0 if not broken else 3 + broken,
+        fault=Fault.NONE if after is None else Fault.RESET,
+        fault_after=first_events + after if after else 0,
         event_s=script.token_s,
     )
+
+
+@asynccontextmanager
+async def staged(
+    script: Script,
+    opening: AbstractAsyncContextManager[ScriptedUpstream[Any]],
+    provider: Callable[[HttpClient], Provider],
+    *,
+    tells_along: bool = True,
+    call_of: Callable[..., Call] = make_call,
+) -> AsyncIterator[Stage]:
+    """A provider before the upstream that `opening` opens, or before nothing if that is the script."""
+    async with opening as upstream:
+        origin = upstream.origin
+        if script.unreachable:
+            origin = msgspec.structs.replace(origin, port=_UNUSED_PORT)
+        with closing(HttpClient(Timeouts(connect_s=1.0))) as client:
+            yield Stage(
+                provider(client),
+                make_offer(origin=origin),
+                lambda: upstream.left_early,
+                tells_along,
+                call_of,
+            )
+
+
+def _openai(client: HttpClient) -> Provider:
+    return openai_provider(client, NoCredential(), name="openai", running_usage=True)
+
+
+def _anthropic(client: HttpClient) -> Provider:
+    provider = anthropic_provider(client, NoCredential(), name="anthropic")
+    return TranslatingProvider(provider, TRANSLATIONS)
 
 
 async def check_provider(stage: Staging) -> None:

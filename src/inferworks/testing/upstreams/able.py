@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
-from inferworks.testing.upstreams.script import Body
+from inferworks.testing.upstreams.script import Body, Scripted
+
+S = TypeVar("S", bound=Scripted)
 
 _NUMBER = re.compile(r"-?\d+")
 _QUOTED = re.compile(r"'([^']+)'")
@@ -51,6 +53,14 @@ def react(question: Question) -> Reaction:
         starts = range(0, len(text), _PIECE)
         return Reaction(words=tuple(text[start : start + _PIECE] for start in starts))
     return Reaction()
+
+
+def as_asked(answer: S, asked: Callable[[Body], Question], request: Body) -> S:
+    """`answer` with what an able model says to `request`, whose question `asked` finds."""
+    reaction = react(asked(request)) if answer.is_able else Reaction()
+    if reaction.tool is not None:
+        return msgspec.structs.replace(answer, words=(), tool=reaction.tool)
+    return msgspec.structs.replace(answer, words=reaction.words or answer.words)
 
 
 def asked_in_chat(request: Body) -> Question:

@@ -1,25 +1,29 @@
 """An upstream that speaks Anthropic's messages over real HTTP, and misbehaves on request.
 
-Like `testing.upstream`, whose faults and memory it shares: each request is answered as the next
-`MessageAnswer` says, the last one is repeated. It is as strict as the real one about the version header
-and the required fields.
+Each request is answered as the next `MessageAnswer` says, the last one is repeated; memory and faults are
+those of `upstreams.frame`. It is as strict as the real one about the version header and the required
+fields.
 
 Sources: https://platform.claude.com/docs/en/api/messages, /build-with-claude/streaming, /api/errors
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 
-import msgspec
-
-from inferworks.http.client import Origin
 from inferworks.http.server import Exchange
-from inferworks.testing.upstream import Body, Broken, FakeUpstream, Fault, Received
-from inferworks.testing.upstreams.able import Reaction, asked_in_messages, react
+from inferworks.testing.upstreams.able import as_asked, asked_in_messages
+from inferworks.testing.upstreams.blocks import SIGNATURE, BlocksAnswer
+from inferworks.testing.upstreams.frame import (
+    Breakage,
+    ScriptedUpstream,
+    opened,
+    write_events,
+    write_whole,
+)
+from inferworks.testing.upstreams.script import Body, event_of, json_of
 
 _ERRORS: Mapping[int, tuple[str, str]] = {
     400: ("invalid_request_error", "max_tokens: Field required"),
@@ -39,97 +43,43 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class MessageAnswer(msgspec.Struct, frozen=True):
+class MessageAnswer(BlocksAnswer, frozen=True):
     """What the upstream does with one request."""
 
-    words: tuple[str, ...] = ("Hello", " there", ".")
-    """The text, one token each; `max_tokens` of the request cuts it. None of them: no text block."""
-    thoughts: tuple[str, ...] = ()
-    """What is thought before, in a signed block."""
-    tool: tuple[str, str] | None = None
-    """A tool that is called after the text: its name and its arguments, as JSON."""
-    is_able: bool = False
-    """It calls the tools of its request instead, and answers in the form that it asks for."""
-    input_tokens: int = 5
-    cache_read: int = 0
-    cache_write_5m: int = 0
-    cache_write_1h: int = 0
     thinking_tokens: int | None = None
     searches: int | None = None
     service_tier: str | None = "standard"
     says_usage: bool = True
-    status: int = 200
-    """A status of 400 or more is answered with Anthropic's error body."""
-    fault: Fault = Fault.NONE
-    fault_after: int = 0
-    """Events before the fault; of a whole body, any number above zero means half of it."""
     line_end: bytes = b"\n"
-    piece_bytes: int | None = None
-    """The stream is written in pieces of this size, each by itself; None: event by event."""
-    event_s: float = 0.0
-    """Seconds before each event."""
 
     @property
     def output_tokens(self) -> int:
         """One for each word, thought and call, and the thoughts that are not shown."""
-        shown = len(self.words) + len(self.thoughts) + (self.tool is not None)
-        return shown + (self.thinking_tokens or 0)
+        return super().output_tokens + (self.thinking_tokens or 0)
 
 
-class FakeAnthropic(FakeUpstream):
+class FakeAnthropic(ScriptedUpstream[MessageAnswer]):
     """The handler and its memory; `open_anthropic` gives it a port."""
 
-    def __init__(self, messages: Sequence[MessageAnswer]) -> None:
-        super().__init__(())
-        self._messages = list(messages)
+    base_path = "/v1"
 
-    async def handle(self, exchange: Exchange) -> None:
-        """Answer one request as the script says."""
-        self._connections |= self.server.connections
-        self.received.append(Received(exchange.path, dict(exchange.headers), exchange.body))
-        answer = self._messages.pop(0) if len(self._messages) > 1 else self._messages[0]
-        try:
-            await _answer(exchange, answer)
-        except asyncio.CancelledError:
-            self.left_early += 1
-            raise
+    async def answer(self, exchange: Exchange, scripted: MessageAnswer) -> None:
+        """Answer one request as `scripted` says, if it has what it must have."""
+        request = json.loads(exchange.body)
+        flaw = _flaw(exchange, request)
+        if flaw is not None:
+            await exchange.respond(400, _error(400, flaw))
+        elif scripted.status >= 400:
+            await exchange.respond(scripted.status, error_of(scripted.status))
+        elif exchange.path.endswith("/count_tokens"):
+            await exchange.respond(200, json_of({"input_tokens": scripted.input_tokens}))
+        else:
+            await _say(exchange, as_asked(scripted, asked_in_messages, request), request)
 
 
-@asynccontextmanager
-async def open_anthropic(*messages: MessageAnswer) -> AsyncIterator[FakeAnthropic]:
+def open_anthropic(*messages: MessageAnswer) -> AbstractAsyncContextManager[FakeAnthropic]:
     """A `FakeAnthropic` on a free port while the block runs; with no answers it answers well."""
-    upstream = FakeAnthropic(messages or (MessageAnswer(),))
-    port = await upstream.server.start("127.0.0.1", 0)
-    upstream.origin = Origin("127.0.0.1", port, tls=False, base_path="/v1")
-    try:
-        yield upstream
-    finally:
-        await upstream.stop()
-
-
-async def _answer(exchange: Exchange, answer: MessageAnswer) -> None:
-    if answer.fault is Fault.HANG_BEFORE_HEADERS:
-        await asyncio.Event().wait()
-    request = json.loads(exchange.body)
-    flaw = _flaw(exchange, request)
-    if flaw is not None:
-        await exchange.respond(400, _error(400, flaw))
-    elif answer.status >= 400:
-        await exchange.respond(answer.status, error_of(answer.status))
-    elif exchange.path.endswith("/count_tokens"):
-        await exchange.respond(200, _json({"input_tokens": answer.input_tokens}))
-    elif request.get("stream"):
-        await _stream(exchange, _as_asked(answer, request), request)
-    else:
-        await _whole(exchange, _as_asked(answer, request), request)
-
-
-def _as_asked(answer: MessageAnswer, request: Body) -> MessageAnswer:
-    """`answer` with what an able model says to the request."""
-    reaction = react(asked_in_messages(request)) if answer.is_able else Reaction()
-    if reaction.tool is not None:
-        return msgspec.structs.replace(answer, words=(), tool=reaction.tool)
-    return msgspec.structs.replace(answer, words=reaction.words or answer.words)
+    return opened(FakeAnthropic(messages or (MessageAnswer(),)))
 
 
 def _flaw(exchange: Exchange, request: Body) -> str | None:
@@ -140,60 +90,24 @@ def _flaw(exchange: Exchange, request: Body) -> str | None:
     return f"{missing[0]}: Field required" if missing else None
 
 
-async def _whole(exchange: Exchange, answer: MessageAnswer, request: Body) -> None:
-    await asyncio.sleep(answer.event_s)
-    body = _json(message_of(answer, request))
-    if answer.fault is Fault.NONE:
-        await exchange.respond(answer.status, body)
-        return
-    await exchange.start(answer.status, [(b"content-type", b"application/json")])
-    if answer.fault_after:
-        await exchange.send(body[: len(body) // 2])
-    if answer.fault is Fault.ERROR_EVENT:
-        await exchange.end(error_of(529))
+async def _say(exchange: Exchange, answer: MessageAnswer, request: Body) -> None:
+    overloaded = error_of(529)
+    garbage = event_of(b'{"type": "conte', name="content_block_delta")
+    breakage = Breakage(
+        garbage + _framed({"type": "message_stop"}, answer),
+        event_of(overloaded, name="error"),
+        overloaded,
+    )
+    if request.get("stream"):
+        framed = (_framed(event, answer) for event in events_of(answer, request))
+        await write_events(exchange, answer, framed, breakage)
     else:
-        await _go_wrong(exchange, answer)
-
-
-async def _stream(exchange: Exchange, answer: MessageAnswer, request: Body) -> None:
-    await exchange.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")])
-    for number, event in enumerate(events_of(answer, request)):
-        if answer.fault is not Fault.NONE and number == answer.fault_after:
-            await _go_wrong(exchange, answer)
-            return
-        await asyncio.sleep(answer.event_s)
-        await _write(exchange, answer, _framed(event, answer))
-    await exchange.end()
-
-
-async def _go_wrong(exchange: Exchange, answer: MessageAnswer) -> None:
-    """Break the answer here, as `answer.fault` says."""
-    match answer.fault:
-        case Fault.HANG:
-            await exchange.send(b": \n\n")  # so that the head leaves
-            await asyncio.Event().wait()
-        case Fault.RESET:
-            raise Broken
-        case Fault.GARBAGE:
-            await exchange.send(b'event: content_block_delta\ndata: {"type": "conte\n\n')
-            await exchange.send(_framed({"type": "message_stop"}, answer))
-        case Fault.ERROR_EVENT:
-            await exchange.send(b"event: error\ndata: " + error_of(529) + b"\n\n")
-    await exchange.end()
-
-
-async def _write(exchange: Exchange, answer: MessageAnswer, data: bytes) -> None:
-    size = answer.piece_bytes or len(data)
-    for start in range(0, len(data), size):
-        await exchange.send(data[start : start + size])
-        if answer.piece_bytes:
-            await asyncio.sleep(0)
+        await write_whole(exchange, answer, json_of(message_of(answer, request)), breakage)
 
 
 def _framed(event: Body, answer: MessageAnswer) -> bytes:
     """`event` as it stands on the wire."""
-    end = answer.line_end
-    return b"event: %b%bdata: %b%b" % (event["type"].encode(), end, _json(event), end * 2)
+    return event_of(json_of(event), name=event["type"], line_end=answer.line_end)
 
 
 def events_of(answer: MessageAnswer, request: Body) -> Iterator[Body]:
@@ -232,42 +146,32 @@ def _in_deltas(block: Body, answer: MessageAnswer) -> tuple[Body, list[Body]]:
             signature = {"type": "signature_delta", "signature": block["signature"]}
             return {**block, "thinking": "", "signature": ""}, [*deltas, signature]
         case "tool_use":
-            given = answer.tool[1] if answer.tool else ""
-            half = len(given) // 2
-            pieces = ("", given[:half], given[half:]) if block["input"] else ("",)
+            pieces = ("", *answer.tool_halves)
             deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
             return {**block, "input": {}}, deltas
-    count = len(block["text"])
-    words = []
-    for word in answer.words:
-        if count > 0:
-            words.append({"type": "text_delta", "text": word})
-        count -= len(word)
-    return {**block, "text": ""}, words
+    words = answer.words_of(block["text"])
+    return {**block, "text": ""}, [{"type": "text_delta", "text": word} for word in words]
 
 
 def message_of(answer: MessageAnswer, request: Body) -> Body:
     """A whole message."""
-    limit = request["max_tokens"]
-    words = answer.words[:limit]
+    words = answer.words[: request["max_tokens"]]
     content: list[Body] = []
     if answer.thoughts:
         thinking = "".join(answer.thoughts)
-        content.append({"type": "thinking", "thinking": thinking, "signature": "c2lnbmVk"})
+        content.append({"type": "thinking", "thinking": thinking, "signature": SIGNATURE})
     if words:
         content.append({"type": "text", "text": "".join(words)})
     if answer.tool:
-        name, arguments = answer.tool
-        given = json.loads(arguments)
-        content.append({"type": "tool_use", "id": "toolu_01", "name": name, "input": given})
-    reason = "max_tokens" if words != answer.words else "tool_use" if answer.tool else "end_turn"
+        call = {"id": "toolu_01", "name": answer.tool[0], "input": answer.tool_input}
+        content.append({"type": "tool_use", **call})
     message: Body = {
         "id": "msg_01",
         "type": "message",
         "role": "assistant",
         "model": request["model"],
         "content": content,
-        "stop_reason": reason,
+        "stop_reason": answer.why_it_ends(words),
         "stop_sequence": None,
     }
     if answer.says_usage:
@@ -302,8 +206,4 @@ def error_of(status: int) -> bytes:
 def _error(status: int, message: str) -> bytes:
     kind = _ERRORS.get(status, ("api_error", ""))[0]
     error = {"type": kind, "message": message}
-    return _json({"type": "error", "error": error, "request_id": "req_011CS"})
-
-
-def _json(value: Body) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return json_of({"type": "error", "error": error, "request_id": "req_011CS"})

@@ -50,7 +50,7 @@ def _speech_events(answer: Answer, _request: Body) -> Iterator[Body]:
     done: Body = {"type": "speech.audio.done"}
     if answer.reports is not Reports.NEVER:
         spoken = len(answer.words)
-        read = answer.prompt_tokens
+        read = answer.input_tokens
         total = read + spoken
         done["usage"] = {"input_tokens": read, "output_tokens": spoken, "total_tokens": total}
     yield done

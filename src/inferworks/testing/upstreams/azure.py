@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 
-from inferworks.http.client import Origin
 from inferworks.http.server import Exchange
 from inferworks.testing.upstream import FakeUpstream
+from inferworks.testing.upstreams.frame import opened
 from inferworks.testing.upstreams.script import Answer, Body, Wire
 
 KEY = "3a1b2c3d4e5f60718293a4b5c6d7e8f9"
@@ -36,7 +36,9 @@ _DENIED = (
 class FakeAzure(FakeUpstream):
     """The handler and its memory; `open_azure` gives it a port."""
 
-    def __init__(self, answers: tuple[Answer, ...]) -> None:
+    base_path = "/openai/v1"
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
         super().__init__(answers)
         self.queries: list[str] = []
 
@@ -57,16 +59,9 @@ class FakeAzure(FakeUpstream):
         return wire if found is None or found[1] != "/chat/completions" else _annotated(wire)
 
 
-@asynccontextmanager
-async def open_azure(*answers: Answer) -> AsyncIterator[FakeAzure]:
+def open_azure(*answers: Answer) -> AbstractAsyncContextManager[FakeAzure]:
     """A `FakeAzure` on a free port while the block runs; its origin is that of the v1 API."""
-    upstream = FakeAzure(answers or (Answer(),))
-    port = await upstream.server.start("127.0.0.1", 0)
-    upstream.origin = Origin("127.0.0.1", port, tls=False, base_path="/openai/v1")
-    try:
-        yield upstream
-    finally:
-        await upstream.stop()
+    return opened(FakeAzure(answers or (Answer(),)))
 
 
 def _may_ask(exchange: Exchange) -> bool:

@@ -7,48 +7,39 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Invo
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
-from inferworks.http.client import Origin
 from inferworks.http.eventstream import CONTENT_TYPE
 from inferworks.http.server import Exchange
-from inferworks.testing.upstream import Body, FakeUpstream, Fault, Received
 from inferworks.testing.upstreams.anthropic import MessageAnswer, events_of, message_of
-from inferworks.testing.upstreams.bedrock import KEY, denied, go_wrong, message, refuse
+from inferworks.testing.upstreams.bedrock import KEY, breakage_of, denied, message, refuse
+from inferworks.testing.upstreams.frame import (
+    ScriptedUpstream,
+    opened,
+    write_events,
+    write_whole,
+)
+from inferworks.testing.upstreams.script import Body, json_of
 
 VERSIONS = ("bedrock-2023-05-31", "2026-10-21")
 """The versions of Anthropic's API, by the names that Bedrock has for them."""
 _PATH = re.compile(r"/model/([^/]+)/(invoke|invoke-with-response-stream|count-tokens)")
 
 
-class FakeBedrockClaude(FakeUpstream):
+class FakeBedrockClaude(ScriptedUpstream[MessageAnswer]):
     """The handler and its memory; `open_bedrock_claude` gives it a port."""
 
     def __init__(self, messages: Sequence[MessageAnswer]) -> None:
-        super().__init__(())
+        super().__init__(messages)
         self.bodies: list[Body] = []
         """The requests, as Anthropic's model gets them."""
-        self._messages = list(messages)
 
-    async def handle(self, exchange: Exchange) -> None:
-        """Answer one request as the script says."""
-        self._connections |= self.server.connections
-        self.received.append(Received(exchange.path, dict(exchange.headers), exchange.body))
-        answer = self._messages.pop(0) if len(self._messages) > 1 else self._messages[0]
-        try:
-            await self._answer(exchange, answer)
-        except asyncio.CancelledError:
-            self.left_early += 1
-            raise
-
-    async def _answer(self, exchange: Exchange, answer: MessageAnswer) -> None:
-        if answer.fault is Fault.HANG_BEFORE_HEADERS:
-            await asyncio.Event().wait()
+    async def answer(self, exchange: Exchange, scripted: MessageAnswer) -> None:
+        """Answer one request as `scripted` says, if whoever asks may ask it."""
         found, denial = _PATH.fullmatch(exchange.path), denied(exchange, KEY)
         if denial is not None:
             await refuse(exchange, 403, denial)
@@ -61,22 +52,17 @@ class FakeBedrockClaude(FakeUpstream):
         flaw = _flaw(body)
         if flaw is not None:
             await refuse(exchange, 400, flaw)
-        elif answer.status >= 400:
-            await refuse(exchange, answer.status)
+        elif scripted.status >= 400:
+            await refuse(exchange, scripted.status)
         else:
-            await _respond(exchange, answer, found[2], {**body, "model": found[1]})
+            await _respond(exchange, scripted, found[2], {**body, "model": found[1]})
 
 
-@asynccontextmanager
-async def open_bedrock_claude(*messages: MessageAnswer) -> AsyncIterator[FakeBedrockClaude]:
+def open_bedrock_claude(
+    *messages: MessageAnswer,
+) -> AbstractAsyncContextManager[FakeBedrockClaude]:
     """A `FakeBedrockClaude` on a free port while the block runs; with no answers it answers well."""
-    upstream = FakeBedrockClaude(messages or (MessageAnswer(),))
-    port = await upstream.server.start("127.0.0.1", 0)
-    upstream.origin = Origin("127.0.0.1", port, tls=False, base_path="")
-    try:
-        yield upstream
-    finally:
-        await upstream.stop()
+    return opened(FakeBedrockClaude(messages or (MessageAnswer(),)))
 
 
 def _body(exchange: Exchange, *, is_count: bool) -> Body:
@@ -100,32 +86,16 @@ def _flaw(body: Body) -> str | None:
 
 async def _respond(exchange: Exchange, answer: MessageAnswer, how: str, request: Body) -> None:
     if how == "count-tokens":
-        await exchange.respond(200, json.dumps({"inputTokens": answer.input_tokens}).encode())
+        await exchange.respond(200, json_of({"inputTokens": answer.input_tokens}))
     elif how == "invoke":
-        await _whole(exchange, answer, request)
+        await write_whole(exchange, answer, json_of(message_of(answer, request)), _BREAKAGE)
     else:
-        await _stream(exchange, answer, request)
+        chunks = (_chunk(event) for event in events_of(answer, request))
+        await write_events(exchange, answer, chunks, _BREAKAGE, content_type=CONTENT_TYPE)
 
 
-async def _whole(exchange: Exchange, answer: MessageAnswer, request: Body) -> None:
-    await asyncio.sleep(answer.event_s)
-    body = json.dumps(message_of(answer, request), separators=(",", ":")).encode()
-    if answer.fault is Fault.NONE:
-        await exchange.respond(200, body)
-        return
-    await exchange.start(200, [(b"content-type", b"application/json")])
-    await go_wrong(exchange, answer.fault, body, "")
+def _chunk(event: Body) -> bytes:
+    return message("chunk", {"bytes": b64encode(json_of(event)).decode()})
 
 
-async def _stream(exchange: Exchange, answer: MessageAnswer, request: Body) -> None:
-    await exchange.start(200, [(b"content-type", CONTENT_TYPE)])
-    for number, event in enumerate(events_of(answer, request)):
-        wrapped = message("chunk", {"bytes": b64encode(json.dumps(event).encode()).decode()})
-        if answer.fault is not Fault.NONE and number == answer.fault_after:
-            await go_wrong(exchange, answer.fault, wrapped, "modelStreamErrorException")
-            return
-        await asyncio.sleep(answer.event_s)
-        size = answer.piece_bytes or len(wrapped)
-        for start in range(0, len(wrapped), size):
-            await exchange.send(wrapped[start : start + size])
-    await exchange.end()
+_BREAKAGE = breakage_of(_chunk({"type": "ping"}), "modelStreamErrorException")

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
-from inferworks.testing.upstreams.able import Reaction, asked_in_chat, react
+from inferworks.testing.upstreams.able import as_asked, asked_in_chat
 from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, words_of
 
 
@@ -35,7 +33,7 @@ def _events(answer: Answer, request: Body) -> Iterator[Body]:
 
 def _choices(answer: Answer, request: Body) -> Iterator[tuple[Body, int]]:
     """The choices of a stream one by one, each with the completion tokens up to it."""
-    answer = _as_asked(answer, request)
+    answer = as_asked(answer, asked_in_chat, request)
     words, reason = _words(answer, request)
     count = 0
     for index in range(_n(request)):
@@ -47,14 +45,6 @@ def _choices(answer: Answer, request: Body) -> Iterator[tuple[Body, int]]:
             count += 1
             yield _delta(index, {"tool_calls": [{"index": 0, **piece}]}), count
         yield _delta(index, {}, reason), count
-
-
-def _as_asked(answer: Answer, request: Body) -> Answer:
-    """`answer` with what an able model says to the request."""
-    reaction = react(asked_in_chat(request)) if answer.is_able else Reaction()
-    if reaction.tool is not None:
-        return msgspec.structs.replace(answer, words=(), tool=reaction.tool)
-    return msgspec.structs.replace(answer, words=reaction.words or answer.words)
 
 
 def _call_pieces(answer: Answer) -> Iterator[Body]:
@@ -79,7 +69,7 @@ def _logprobs(request: Body, words: Sequence[str]) -> Body | None:
 
 def _completion(answer: Answer, request: Body) -> Body:
     """A whole answer."""
-    answer = _as_asked(answer, request)
+    answer = as_asked(answer, asked_in_chat, request)
     words, reason = _words(answer, request)
     choices = [
         {
@@ -124,7 +114,7 @@ def _envelope(request: Body, kind: str, choices: list[Body]) -> Body:
 
 def _usage(answer: Answer, completion: int) -> Body:
     zero = answer.reports is Reports.ZERO
-    prompt, completion = (0, 0) if zero else (answer.prompt_tokens, completion)
+    prompt, completion = (0, 0) if zero else (answer.input_tokens, completion)
     usage: Body = {
         "prompt_tokens": prompt,
         "completion_tokens": completion,

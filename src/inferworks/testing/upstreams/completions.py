@@ -55,7 +55,7 @@ def _envelope(request: Body, choices: list[Body]) -> Body:
 
 def _usage(answer: Answer, completion: int) -> Body:
     zero = answer.reports is Reports.ZERO
-    prompt, completion = (0, 0) if zero else (answer.prompt_tokens, completion)
+    prompt, completion = (0, 0) if zero else (answer.input_tokens, completion)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,

@@ -75,7 +75,7 @@ def _read_edit(exchange: Exchange) -> Body | None:
 
 def _usage(answer: Answer, request: Body, made: int) -> Body:
     seen = SEEN_TOKENS * len(request.get(FILES, ()))
-    text, drawn = answer.prompt_tokens, DRAWN_TOKENS * made
+    text, drawn = answer.input_tokens, DRAWN_TOKENS * made
     return {
         "input_tokens": text + seen,
         "input_tokens_details": {"text_tokens": text, "image_tokens": seen},

@@ -91,7 +91,7 @@ def _response(
 
 def _usage(answer: Answer, output: int) -> Body:
     zero = answer.reports is Reports.ZERO
-    read, output = (0, 0) if zero else (answer.prompt_tokens, output)
+    read, output = (0, 0) if zero else (answer.input_tokens, output)
     return {
         "input_tokens": read,
         "input_tokens_details": {"cached_tokens": answer.cached_tokens or 0},

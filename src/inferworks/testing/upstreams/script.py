@@ -16,7 +16,7 @@ Body = dict[str, Any]
 
 
 class Fault(Enum):
-    """How an answer goes wrong, after as many events as `Answer.fault_after` says."""
+    """How an answer goes wrong, after as many events as `Scripted.fault_after` says."""
 
     NONE = auto()
     HANG_BEFORE_HEADERS = auto()
@@ -26,9 +26,9 @@ class Fault(Enum):
     RESET = auto()
     """The connection breaks."""
     CLOSE = auto()
-    """The body ends in order, without `[DONE]`."""
+    """The body ends in order, without its last events."""
     GARBAGE = auto()
-    """An event that is no JSON, then `[DONE]`."""
+    """An event that cannot be read, and the end."""
     ERROR_EVENT = auto()
     """An error object as an event (or, where there is no stream, as the body), and the end."""
 
@@ -45,39 +45,44 @@ class Reports(Enum):
     """In a stream even when not asked, within the last event that has a choice."""
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What the upstream does with one request."""
+class Scripted(msgspec.Struct, frozen=True):
+    """What any fake upstream does with one request, whatever its vendor; each adds what is its own."""
 
     words: tuple[str, ...] = ("Hello", " there", ".")
-    """The answer, one token each; `max_tokens` of the request cuts it."""
+    """The answer, one token each; the limit that the request sets cuts it."""
     tool: tuple[str, str] | None = None
-    """A function that a chat calls after it: its name and its arguments, as JSON."""
+    """A tool that is called after the words: its name and its arguments, as JSON."""
     is_able: bool = False
-    """It calls the functions of its request instead, and answers in the form that it asks for."""
-    prompt_tokens: int = 5
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    reports: Reports = Reports.AS_ASKED
+    """It calls the tools of its request instead, and answers in the form that it asks for."""
+    input_tokens: int = 5
     status: int = 200
-    """A status of 400 or more is answered with OpenAI's error body."""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Sent with an answer of such a status."""
+    """A status of 400 or more is answered with the vendor's error body."""
     fault: Fault = Fault.NONE
     fault_after: int = 0
     """Events before the fault; of a whole body, any number above zero means half of it."""
+    piece_bytes: int | None = None
+    """The stream is written in pieces of this size, each by itself; None: event by event."""
+    event_s: float = 0.0
+    """Seconds before each event."""
+    end_apart: bool = False
+    """The end of the HTTP body comes a moment after the last event."""
+
+
+class Answer(Scripted, frozen=True):
+    """What an upstream that speaks OpenAI's dialect does with one request."""
+
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    reports: Reports = Reports.AS_ASKED
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Sent with an answer whose status is an error."""
     comment_before_each: str | None = None
     """A keep-alive comment before each event."""
     line_end: bytes = b"\n"
-    piece_bytes: int | None = None
-    """The stream is written in pieces of this size, each by itself; None: event by event."""
     spaced: bool = False
     """JSON with a space after each comma and colon, as Python's `json` writes it."""
-    end_apart: bool = False
-    """The end of the HTTP body comes a moment after `[DONE]`."""
     never_streams: bool = False
     """Answers with a whole body, whatever was asked."""
-    event_s: float = 0.0
-    """Seconds before each event."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -121,3 +126,15 @@ def words_of(answer: Answer, limit: int | None) -> tuple[tuple[str, ...], str]:
     if limit is not None and limit < len(answer.words):
         return answer.words[:limit], "length"
     return answer.words, "stop"
+
+
+def json_of(value: Body, *, spaced: bool = False) -> bytes:
+    """`value` as JSON, without a space between its parts unless it is to be `spaced`."""
+    separators = (", ", ": ") if spaced else (",", ":")
+    return json.dumps(value, separators=separators, ensure_ascii=False).encode()
+
+
+def event_of(data: bytes, *, name: str = "", line_end: bytes = b"\n") -> bytes:
+    """A server-sent event with `data`, and with a name if it has one."""
+    named = b"event: %b%b" % (name.encode(), line_end) if name else b""
+    return b"%bdata: %b%b" % (named, data, line_end * 2)

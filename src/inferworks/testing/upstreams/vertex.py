@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
-from inferworks.http.client import Origin
 from inferworks.http.server import Exchange
 from inferworks.testing.upstream import Answer, FakeUpstream
 from inferworks.testing.upstreams.anthropic import FakeAnthropic, MessageAnswer
+from inferworks.testing.upstreams.frame import opened
 
 TOKEN = "ya29.EXAMPLE"  # noqa: S105 it opens nothing
 _PLACE = "/v1/projects/my-project/locations/europe-west1"
@@ -33,6 +33,7 @@ _STATUS = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 404: "NOT_FOUND"}
 class FakeGemini(FakeUpstream):
     """The OpenAI-compatible endpoint; `open_gemini` gives it a port."""
 
+    base_path = _GEMINI
     token = TOKEN
     """The token that is good; it may be changed while it runs."""
 
@@ -52,6 +53,7 @@ class FakeGemini(FakeUpstream):
 class FakeVertexClaude(FakeAnthropic):
     """Anthropic's models on Vertex; `open_vertex_claude` gives it a port."""
 
+    base_path = _CLAUDE
     token = TOKEN
 
     def __init__(self, messages: Sequence[MessageAnswer]) -> None:
@@ -75,28 +77,14 @@ class FakeVertexClaude(FakeAnthropic):
         await super().handle(exchange)
 
 
-@asynccontextmanager
-async def open_gemini(*answers: Answer) -> AsyncIterator[FakeGemini]:
+def open_gemini(*answers: Answer) -> AbstractAsyncContextManager[FakeGemini]:
     """A `FakeGemini` on a free port while the block runs; with no answers it answers well."""
-    upstream = FakeGemini(answers or (Answer(),))
-    port = await upstream.server.start("127.0.0.1", 0)
-    upstream.origin = Origin("127.0.0.1", port, tls=False, base_path=_GEMINI)
-    try:
-        yield upstream
-    finally:
-        await upstream.stop()
+    return opened(FakeGemini(answers or (Answer(),)))
 
 
-@asynccontextmanager
-async def open_vertex_claude(*messages: MessageAnswer) -> AsyncIterator[FakeVertexClaude]:
+def open_vertex_claude(*messages: MessageAnswer) -> AbstractAsyncContextManager[FakeVertexClaude]:
     """A `FakeVertexClaude` on a free port while the block runs; with no answers it answers well."""
-    upstream = FakeVertexClaude(messages or (MessageAnswer(),))
-    port = await upstream.server.start("127.0.0.1", 0)
-    upstream.origin = Origin("127.0.0.1", port, tls=False, base_path=_CLAUDE)
-    try:
-        yield upstream
-    finally:
-        await upstream.stop()
+    return opened(FakeVertexClaude(messages or (MessageAnswer(),)))
 
 
 def _denied(exchange: Exchange, token: str) -> tuple[int, str] | None:

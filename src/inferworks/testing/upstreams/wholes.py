@@ -25,7 +25,7 @@ def _embeddings(answer: Answer, request: Body) -> Body:
     ]
     body: Body = {"object": "list", "data": data, "model": request["model"]}
     if answer.reports is not Reports.NEVER:
-        tokens = 0 if answer.reports is Reports.ZERO else answer.prompt_tokens * len(data)
+        tokens = 0 if answer.reports is Reports.ZERO else answer.input_tokens * len(data)
         body["usage"] = {"prompt_tokens": tokens, "total_tokens": tokens}
     return body
 
@@ -58,7 +58,7 @@ def _ranking(answer: Answer, request: Body) -> Body:
     if answer.reports is Reports.AS_ASKED:
         body["meta"] = {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}
     elif answer.reports is Reports.ALWAYS:
-        body["usage"] = {"total_tokens": answer.prompt_tokens}
+        body["usage"] = {"total_tokens": answer.input_tokens}
     return body
 
 

@@ -1,0 +1,57 @@
+"""Answers that are made of blocks: thoughts, a text, the call of a tool.
+
+Anthropic's messages and Bedrock's Converse are; the words for them differ, what there is to say does not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from inferworks.testing.upstreams.script import Scripted
+
+SIGNATURE = "c2lnbmVk"
+"""Of a block of thoughts."""
+
+
+class BlocksAnswer(Scripted, frozen=True):
+    """What an upstream that answers in blocks does with one request; without words there is no text."""
+
+    thoughts: tuple[str, ...] = ()
+    """What is thought before, in a signed block."""
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+
+    @property
+    def output_tokens(self) -> int:
+        """One for each word, thought and call."""
+        return len(self.words) + len(self.thoughts) + (self.tool is not None)
+
+    @property
+    def tool_input(self) -> Any:
+        """The arguments of the call."""
+        return json.loads(self.tool[1]) if self.tool else {}
+
+    @property
+    def tool_halves(self) -> tuple[str, ...]:
+        """The arguments of the call as a stream has them; nothing where there are none."""
+        if self.tool is None or not self.tool_input:
+            return ()
+        half = len(self.tool[1]) // 2
+        return self.tool[1][:half], self.tool[1][half:]
+
+    def words_of(self, text: str) -> Iterator[str]:
+        """The words that `text`, the whole or the cut one, is made of."""
+        left = len(text)
+        for word in self.words:
+            if left > 0:
+                yield word
+            left -= len(word)
+
+    def why_it_ends(self, words: tuple[str, ...]) -> str:
+        """The reason of an answer of which `words` are left."""
+        if words != self.words:
+            return "max_tokens"
+        return "tool_use" if self.tool else "end_turn"
