@@ -11,9 +11,10 @@ import pytest
 from anthropic import AsyncAnthropic
 
 from inferworks.cloud.credentials.key import NoCredential
-from inferworks.cloud.providers.anthropic import anthropic_provider
+from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.providers.passing import PassingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
 from inferworks.http.client import HttpClient, Origin
@@ -52,8 +53,9 @@ def origin_of(upstream: Any) -> Origin:
 
 def provider_of(dialect: str, client: HttpClient) -> Provider:
     """What speaks to it."""
-    make = anthropic_provider if dialect == "anthropic" else openai_provider
-    return TranslatingProvider(make(client, NoCredential(), name=dialect), TRANSLATIONS)
+    if dialect == "anthropic":
+        return TranslatingProvider(PassingProvider(client, ANTHROPIC, NoCredential()), TRANSLATIONS)
+    return TranslatingProvider(openai_provider(client, NoCredential(), name=dialect), TRANSLATIONS)
 
 
 @pytest.mark.parametrize("dialect", ["anthropic", "openai"])

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from inferworks.cloud.credentials.key import NoCredential
-from inferworks.cloud.providers.anthropic import anthropic_provider
+from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.providers.passing import PassingProvider
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
@@ -39,7 +40,7 @@ async def before_anthropic(*answers: MessageAnswer) -> AsyncIterator[tuple[House
     """A gateway before an upstream that speaks Anthropic's dialect."""
     async with open_anthropic(*answers) as upstream:
         with closing(HttpClient()) as client:
-            provider = anthropic_provider(client, NoCredential(), name="anthropic")
+            provider = PassingProvider(client, ANTHROPIC, NoCredential())
             translating = TranslatingProvider(provider, TRANSLATIONS)
             async with open_door(translating, origin=upstream.origin) as house:
                 yield house, upstream

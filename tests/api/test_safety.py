@@ -17,9 +17,10 @@ import msgspec
 import pytest
 
 from inferworks.cloud.credentials.key import KeyCredential
-from inferworks.cloud.providers.anthropic import anthropic_provider
+from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.providers.passing import PassingProvider
 from inferworks.http.client import HttpClient, Origin
 from inferworks.testing.door import House, open_door
 from inferworks.testing.providers import A_MODEL
@@ -97,7 +98,7 @@ async def opened(
 def _provider(client: HttpClient, path: str) -> Provider:
     if path == MESSAGES:
         credential = KeyCredential(b"x-api-key", UPSTREAM_KEY)
-        return anthropic_provider(client, credential, name="upstream")
+        return PassingProvider(client, ANTHROPIC, credential)
     return openai_provider(client, KeyCredential.bearer(UPSTREAM_KEY), name="upstream")
 
 

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from inferworks.cloud.credentials.key import KeyCredential
-from inferworks.cloud.providers.stability import stability_provider
+from inferworks.cloud.providers.passing import PassingProvider
+from inferworks.cloud.providers.stability import STABILITY
 from inferworks.http.client import HttpClient
 from inferworks.http.multipart import read_parts
 from inferworks.ids import ModelId
@@ -34,7 +35,7 @@ async def open_studio(
     async with open_upstream(*answers) as upstream:
         with closing(HttpClient()) as client:
             credential = KeyCredential.bearer("sk-theirs")
-            provider = stability_provider(client, credential, name="stability")
+            provider = PassingProvider(client, STABILITY, credential)
             async with open_door(provider, origin=upstream.origin) as house:
                 (offer,) = next(iter(house.catalogue.ready.values()))
                 for model, name in (models or {"stable-image-core": ""}).items():

@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 from inferworks.cloud.credentials.key import NoCredential
-from inferworks.cloud.providers.anthropic import anthropic_provider
+from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.providers.passing import PassingProvider
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import Exchange, HttpServer
 from inferworks.testing.door import House, open_door
@@ -84,10 +85,9 @@ async def opened(
     upstream = Upstream(content_type, body)
     server = HttpServer(upstream.handle)
     origin = Origin("127.0.0.1", await server.start("127.0.0.1", 0), tls=False, base_path="/v1")
-    make = anthropic_provider if path.startswith("/v1/messages") else openai_provider
     try:
         with closing(HttpClient()) as client:
-            provider = make(client, NoCredential(), name="upstream")
+            provider = _provider(client, path)
             async with open_door(provider, origin=origin) as house:
                 (offer,) = house.catalogue.ready[A_MODEL]
                 offer = msgspec.structs.replace(offer, upstream_model=upstream_model)
@@ -95,6 +95,12 @@ async def opened(
                 yield house, upstream
     finally:
         await server.stop(drain_s=0.0)
+
+
+def _provider(client: HttpClient, path: str) -> PassingProvider:
+    if path.startswith("/v1/messages"):
+        return PassingProvider(client, ANTHROPIC, NoCredential())
+    return openai_provider(client, NoCredential(), name="upstream")
 
 
 @pytest.mark.parametrize("name", ["", "vendor/modèle"])

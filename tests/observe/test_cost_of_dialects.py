@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from inferworks.cloud.credentials.key import NoCredential
-from inferworks.cloud.providers.anthropic import anthropic_provider
+from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.providers.passing import PassingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
 from inferworks.http.client import HttpClient
@@ -45,7 +46,7 @@ async def house_before(upstream: str) -> AsyncIterator[House]:
                     yield house
         else:
             async with open_anthropic(MessageAnswer()) as anthropic:
-                speaks = anthropic_provider(client, NoCredential(), name="anthropic")
+                speaks = PassingProvider(client, ANTHROPIC, NoCredential())
                 translating = TranslatingProvider(speaks, TRANSLATIONS)
                 async with open_door(translating, origin=anthropic.origin) as house:
                     charge(house)

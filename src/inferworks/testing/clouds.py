@@ -17,7 +17,7 @@ from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.azure import deployed
 from inferworks.cloud.providers.base import Provider
-from inferworks.cloud.providers.bedrock import bedrock_operations
+from inferworks.cloud.providers.bedrock import BEDROCK
 from inferworks.cloud.providers.bedrock_messages import bedrock_messages
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
@@ -41,7 +41,7 @@ VERTEX_TOKEN = KeyCredential.bearer(vertex.TOKEN)
 def stage_bedrock(script: Script) -> AbstractAsyncContextManager[Stage]:
     """Chats put in the words of Converse, signed, and sent to a fake that checks the signature."""
     opening = bedrock.open_bedrock(scripted(ConverseAnswer, script, first_events=1))
-    return staged(script, opening, _speaking(bedrock_operations(), BEDROCK_KEY), tells_along=False)
+    return staged(script, opening, _speaking(BEDROCK.spoken, BEDROCK_KEY), tells_along=False)
 
 
 def stage_bedrock_claude(script: Script) -> AbstractAsyncContextManager[Stage]:

@@ -9,7 +9,7 @@ What an answer to each has to tell stands beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -18,9 +18,9 @@ import msgspec
 from inferworks.cloud.call import Call
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.providers.passing import PassingProvider
-from inferworks.cloud.providers.stability import stability_provider
+from inferworks.cloud.providers.openai import openai_operations
+from inferworks.cloud.providers.passing import PassingProvider, Profile
+from inferworks.cloud.providers.stability import STABILITY
 from inferworks.cloud.providers.stub import Script
 from inferworks.http.multipart import form_of
 from inferworks.ids import CallId
@@ -32,6 +32,7 @@ from inferworks.testing.upstreams.images import DRAWN_TOKENS, PICTURE, SEEN_TOKE
 
 BOUNDARY = b"a-boundary-of-tests"
 FORM_TYPE = b"multipart/form-data; boundary=" + BOUNDARY
+_OPENAI = Profile("openai", openai_operations())
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,14 @@ class Work:
     call: Call
     tokens: Tokens
     items: Items
-    provider: Callable[..., PassingProvider] = openai_provider
+    profile: Profile = _OPENAI
 
     def stage(self, script: Script) -> AbstractAsyncContextManager[Stage]:
         """Its provider, over HTTP to a fake upstream that follows `script`."""
         return staged(
             script,
             open_upstream(scripted(Answer, script, first_events=0)),
-            lambda client: self.provider(client, NoCredential(), name="passing"),
+            lambda client: PassingProvider(client, self.profile, NoCredential()),
             call_of=lambda **_: self.call,
         )
 
@@ -136,7 +137,7 @@ WORKS: tuple[Work, ...] = (
         form_call(Operation.STABLE_IMAGE, {"prompt": "A cat.", "model": A_MODEL}),
         Tokens(),
         Items(images=1),
-        stability_provider,
+        STABILITY,
     ),
 )  # fmt: skip
 """One call of each operation and each way to be answered."""

@@ -25,9 +25,10 @@ from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.anthropic import anthropic_provider
+from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.providers.passing import PassingProvider
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
@@ -153,7 +154,7 @@ def _openai(client: HttpClient) -> Provider:
 
 
 def _anthropic(client: HttpClient) -> Provider:
-    provider = anthropic_provider(client, NoCredential(), name="anthropic")
+    provider = PassingProvider(client, ANTHROPIC, NoCredential())
     return TranslatingProvider(provider, TRANSLATIONS)
 
 

@@ -13,7 +13,7 @@ from inferworks.cloud.credentials import aws, entra, google
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.azure import deployed
-from inferworks.cloud.providers.bedrock import bedrock_operations
+from inferworks.cloud.providers.bedrock import BEDROCK
 from inferworks.cloud.providers.bedrock_messages import bedrock_messages
 from inferworks.cloud.providers.passing import Spoken
 from inferworks.cloud.providers.vertex import gemini_operations, vertex_messages
@@ -60,7 +60,7 @@ def _entra(identity: Identity) -> Credential:
 
 def amazon_operations() -> Operations:
     """Converse, and Anthropic's operations as Bedrock wants them."""
-    return {**bedrock_operations(), **bedrock_messages()}
+    return {**BEDROCK.spoken, **bedrock_messages()}
 
 
 def azure_operations(account: Account, spoken: Operations) -> Operations:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from inferworks.catalog.providers import ProviderRow
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.credentials.key import KeyCredential, NoCredential
-from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.anthropic import anthropic_provider
+from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
-from inferworks.cloud.providers.stability import stability_provider
+from inferworks.cloud.providers.passing import PassingProvider, Profile
+from inferworks.cloud.providers.stability import STABILITY
 from inferworks.cloud.readers.counting import Counting
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import ConfigError
 from inferworks.http.client import HttpClient
 from inferworks.wiring.clouds import (
+    Operations,
     amazon_operations,
     azure_operations,
     cloud_credential,
@@ -50,63 +51,51 @@ def translated(provider: Provider) -> Provider:
     return TranslatingProvider(provider, TRANSLATIONS)
 
 
-def _openai(client: HttpClient, account: Account) -> Provider:
-    return _passing(client, account, _spoken(account))
+def _anthropic(client: HttpClient, account: Account) -> Provider:
+    return _passing(client, account, ANTHROPIC)
 
 
 def _azure(client: HttpClient, account: Account) -> Provider:
-    return _passing(client, account, azure_operations(account, _spoken(account)))
+    return _speaking(client, account, azure_operations(account, _spoken(account)))
 
 
 def _bedrock(client: HttpClient, account: Account) -> Provider:
-    return _passing(client, account, amazon_operations())
+    return _speaking(client, account, amazon_operations())
+
+
+def _openai(client: HttpClient, account: Account) -> Provider:
+    return _speaking(client, account, _spoken(account))
+
+
+def _stability(client: HttpClient, account: Account) -> Provider:
+    return _passing(client, account, STABILITY)
 
 
 def _vertex(client: HttpClient, account: Account) -> Provider:
-    return _passing(client, account, vertex_operations(_spoken(account)))
+    return _speaking(client, account, vertex_operations(_spoken(account)))
 
 
-def _passing(
-    client: HttpClient, account: Account, spoken: Mapping[Operation, Spoken]
-) -> PassingProvider:
+def _speaking(client: HttpClient, account: Account, spoken: Operations) -> PassingProvider:
     """What speaks to `account` in those of the operations `spoken` that its row names."""
-    profile = Profile(
-        account.name,
-        {
-            operation: how
-            for operation, how in spoken.items()
-            if operation in account.row.operations
-        },
-        between_bytes_s=account.timeouts.between_bytes_s,
-    )
-    return PassingProvider(client, profile, credential_of(account))
+    named = account.row.operations
+    own = {operation: how for operation, how in spoken.items() if operation in named}
+    return _passing(client, account, Profile(account.name, own))
 
 
-def _spoken(account: Account) -> Mapping[Operation, Spoken]:
+def _passing(client: HttpClient, account: Account, profile: Profile) -> PassingProvider:
+    """What speaks to `account` as `profile` says, under its name and with its patience."""
+    between_bytes_s = account.timeouts.between_bytes_s
+    own = replace(profile, name=account.name, between_bytes_s=between_bytes_s)
+    return PassingProvider(client, own, credential_of(account))
+
+
+def _spoken(account: Account) -> Operations:
     """OpenAI's operations, asked for and counted as the row of `account` says."""
     row = account.row
     return openai_operations(
         running_usage=row.running_usage,
         stream_usage=row.stream_usage,
         counting=counting_of(row),
-    )
-
-
-def _anthropic(client: HttpClient, account: Account) -> Provider:
-    return anthropic_provider(
-        client,
-        credential_of(account),
-        name=account.name,
-        between_bytes_s=account.timeouts.between_bytes_s,
-    )
-
-
-def _stability(client: HttpClient, account: Account) -> Provider:
-    return stability_provider(
-        client,
-        credential_of(account),
-        name=account.name,
-        between_bytes_s=account.timeouts.between_bytes_s,
     )
 
 

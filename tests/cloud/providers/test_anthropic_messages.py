@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,7 +14,8 @@ import pytest
 from inferworks.cloud.call import Call, Chunk, Told
 from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.anthropic import anthropic_provider
+from inferworks.cloud.providers.anthropic import ANTHROPIC
+from inferworks.cloud.providers.passing import PassingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import UpstreamError
@@ -54,7 +56,7 @@ class Line:
 
     def __init__(self, upstream: FakeAnthropic, client: HttpClient) -> None:
         self.upstream = upstream
-        provider = anthropic_provider(client, KEY, name="anthropic", between_bytes_s=0.2)
+        provider = PassingProvider(client, replace(ANTHROPIC, between_bytes_s=0.2), KEY)
         self.provider = TranslatingProvider(provider, TRANSLATIONS)
         self.offer = make_offer(origin=upstream.origin)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from typing import Any
 
 import botocore.session
@@ -18,7 +19,8 @@ from inferworks.cloud.credentials.aws import key_credential
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.bedrock import bedrock_provider
+from inferworks.cloud.providers.bedrock import BEDROCK
+from inferworks.cloud.providers.passing import PassingProvider
 from inferworks.cloud.route import How
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.cloud.translating import TranslatingProvider
@@ -83,7 +85,7 @@ class Line:
 
     def __init__(self, upstream: FakeBedrock, client: HttpClient, credential: Credential) -> None:
         self.upstream = upstream
-        provider = bedrock_provider(client, credential, name="bedrock", between_bytes_s=0.2)
+        provider = PassingProvider(client, replace(BEDROCK, between_bytes_s=0.2), credential)
         self.provider = TranslatingProvider(provider, TRANSLATIONS)
         self.offer = make_offer(origin=upstream.origin)
         self.status = 0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
-from inferworks.cloud.providers.bedrock import bedrock_provider
+from inferworks.cloud.providers.bedrock import BEDROCK
 from inferworks.cloud.providers.bedrock_messages import bedrock_messages
 from inferworks.cloud.providers.passing import PassingProvider, Profile
 from inferworks.cloud.providers.stub import Script, StubProvider
@@ -46,7 +47,7 @@ async def house_before(
     """A gateway before Bedrock, and the providers `more`."""
     async with open_bedrock(*answers) as upstream:
         with closing(HttpClient()) as client:
-            provider = bedrock_provider(client, BEDROCK_KEY, name="bedrock", between_bytes_s=1.0)
+            provider = PassingProvider(client, replace(BEDROCK, between_bytes_s=1.0), BEDROCK_KEY)
             translating = TranslatingProvider(provider, TRANSLATIONS)
             async with open_door(translating, *more, origin=upstream.origin) as house:
                 yield house

@@ -17,7 +17,8 @@ from openai import AsyncOpenAI
 from inferworks.cloud.call import Call
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.stability import stability_provider
+from inferworks.cloud.providers.passing import PassingProvider
+from inferworks.cloud.providers.stability import STABILITY
 from inferworks.cloud.translate.images_to_stability import ImagesToStability
 from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import CallError, UpstreamError
@@ -121,7 +122,7 @@ def test_the_official_client(run: Run) -> None:
     async def main() -> None:
         async with open_upstream() as upstream:
             with closing(HttpClient()) as client:
-                stability = stability_provider(client, NoCredential(), name="stability")
+                stability = PassingProvider(client, STABILITY, NoCredential())
                 provider = TranslatingProvider(stability, [ImagesToStability()])
                 async with (
                     open_door(provider, origin=upstream.origin) as house,

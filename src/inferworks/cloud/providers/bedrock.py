@@ -10,43 +10,17 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Conv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Final
 from urllib.parse import quote
 
 from inferworks.cloud.call import Call
-from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passing import Framing, PassingProvider, Profile, Spoken
+from inferworks.cloud.providers.passing import Framing, Profile, Spoken
 from inferworks.cloud.readers.converse import ConverseEvents, ConverseReader
-from inferworks.http.client import HttpClient
 from inferworks.http.eventstream import CONTENT_TYPE
 
-_MESSAGES = Framing(CONTENT_TYPE, ConverseEvents)
-
-
-def bedrock_provider(
-    client: HttpClient,
-    credential: Credential,
-    *,
-    name: str,
-    between_bytes_s: float = 120.0,
-    max_answer_bytes: int = 64 * 1024 * 1024,
-) -> PassingProvider:
-    """A provider for `https://bedrock-runtime.REGION.amazonaws.com`."""
-    profile = Profile(
-        name,
-        bedrock_operations(),
-        between_bytes_s=between_bytes_s,
-        max_answer_bytes=max_answer_bytes,
-    )
-    return PassingProvider(client, profile, credential)
-
-
-def bedrock_operations() -> Mapping[Operation, Spoken]:
-    """How Bedrock is asked for its one operation."""
-    converse = Spoken("/model/", ConverseReader, _write, place=_place, framing=_MESSAGES)
-    return {Operation.CONVERSE: converse}
+_MESSAGES: Final = Framing(CONTENT_TYPE, ConverseEvents)
 
 
 def _write(call: Call, _offer: Offer) -> bytes:
@@ -57,3 +31,14 @@ def _place(call: Call, offer: Offer) -> str:
     """The model and what is asked of it. An ARN has colons and slashes; they are quoted, as Amazon does."""
     model = quote(offer.upstream_model or call.model, safe="")
     return f"{model}/converse-stream" if call.stream else f"{model}/converse"
+
+
+BEDROCK: Final = Profile(
+    "bedrock",
+    {
+        Operation.CONVERSE: Spoken(
+            "/model/", ConverseReader, _write, place=_place, framing=_MESSAGES
+        ),
+    },
+)
+"""How `https://bedrock-runtime.REGION.amazonaws.com` is spoken to."""

@@ -9,46 +9,17 @@ Source: https://platform.stability.ai/docs/api-reference#tag/Generate
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from inferworks.cloud.call import Call
-from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
+from inferworks.cloud.providers.passing import Profile, Spoken
 from inferworks.cloud.readers.stability import StableImageReader
-from inferworks.http.client import HttpClient
 from inferworks.http.multipart import with_field, without_field
 
 _OWN_PATHS: Final = {"stable-image-core": "/core", "stable-image-ultra": "/ultra"}
 _BY_MODEL: Final = "/sd3"
-
-
-def stability_provider(
-    client: HttpClient,
-    credential: Credential,
-    *,
-    name: str,
-    between_bytes_s: float = 120.0,
-    max_answer_bytes: int = 64 * 1024 * 1024,
-) -> PassingProvider:
-    """A provider for `https://api.stability.ai/v2beta`, or for who speaks like it."""
-    profile = Profile(
-        name,
-        stability_operations(),
-        headers=((b"accept", b"image/*"),),
-        between_bytes_s=between_bytes_s,
-        max_answer_bytes=max_answer_bytes,
-        answer_headers=(b"finish-reason", b"seed"),
-    )
-    return PassingProvider(client, profile, credential)
-
-
-def stability_operations() -> Mapping[Operation, Spoken]:
-    """How Stability's API is asked."""
-    spoken = Spoken("/stable-image/generate", StableImageReader, _write, place=_place)
-    return {Operation.STABLE_IMAGE: spoken}
 
 
 def _place(call: Call, offer: Offer) -> str:
@@ -61,3 +32,16 @@ def _write(call: Call, offer: Offer) -> bytes:
     if (name or call.model) in _OWN_PATHS:
         return without_field(call.body, call.content_type, "model")
     return with_field(call.body, call.content_type, "model", name) if name else call.body
+
+
+STABILITY: Final = Profile(
+    "stability",
+    {
+        Operation.STABLE_IMAGE: Spoken(
+            "/stable-image/generate", StableImageReader, _write, place=_place
+        ),
+    },
+    headers=((b"accept", b"image/*"),),
+    answer_headers=(b"finish-reason", b"seed"),
+)
+"""How `https://api.stability.ai/v2beta` is spoken to, and who speaks like it."""
