@@ -2,8 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import takewhile
+from typing import Any, Final
+
 import msgspec
 
+UNHEEDED: Final = frozenset(
+    {
+        "metadata", "prediction", "prompt_cache_key", "prompt_cache_options",
+        "prompt_cache_retention", "seed", "store", "stream_options",
+    }
+)  # fmt: skip
+"""Fields that no answer depends on."""
+OPENAI_ALONE: Final[Mapping[str, tuple[Any, ...]]] = {
+    "audio": (),
+    "frequency_penalty": (0,),
+    "function_call": (),
+    "functions": (),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "modalities": (["text"],),
+    "moderation": (),
+    "n": (1,),
+    "presence_penalty": (0,),
+    "top_logprobs": (0,),
+    "verbosity": ("medium",),
+    "web_search_options": (),
+}
+"""Fields that other vendors' APIs have nothing for -> the values that ask for nothing."""
+EFFORTS: Final[Mapping[str, str]] = {"minimal": "low"}
+"""OpenAI's efforts that go by another name elsewhere."""
 _NO_RAW = msgspec.Raw()
 _NO_ARGUMENTS = msgspec.Raw(b'{"type":"object","properties":{}}')
 
@@ -55,6 +84,11 @@ class Message(msgspec.Struct):
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str = ""
     thinking_blocks: list[dict[str, msgspec.Raw]] | None = None
+
+    @property
+    def is_instruction(self) -> bool:
+        """Whether it tells the model how to behave."""
+        return self.role in {"system", "developer"}
 
     @property
     def parts(self) -> list[Part]:
@@ -111,6 +145,21 @@ class Request(msgspec.Struct):
     user: str | None = None
     safety_identifier: str | None = None
     service_tier: str | None = None
+
+    @property
+    def head(self) -> list[Message]:
+        """The instructions that it begins with."""
+        return list(takewhile(lambda message: message.is_instruction, self.messages))
+
+    @property
+    def limit(self) -> int | None:
+        """How many tokens the answer may have, by the new name or the old."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def stops(self) -> list[str] | None:
+        """What ends the answer; None for nothing."""
+        return ([self.stop] if isinstance(self.stop, str) else self.stop) or None
 
 
 read_chat = msgspec.json.Decoder(Request).decode

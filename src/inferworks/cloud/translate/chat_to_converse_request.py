@@ -18,7 +18,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.htm
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby, takewhile
+from itertools import groupby
 from operator import itemgetter
 from typing import Final
 
@@ -26,6 +26,9 @@ import msgspec
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.translate.chat_request import (
+    EFFORTS,
+    OPENAI_ALONE,
+    UNHEEDED,
     Message,
     Request,
     ResponseFormat,
@@ -55,26 +58,8 @@ _RULES = FieldRules(
         "model", "messages", "max_tokens", "max_completion_tokens", "stop", "stream", "tools",
         "tool_choice", "reasoning_effort", "response_format", "service_tier",
     },
-    dropped={
-        "metadata", "prediction", "prompt_cache_key", "prompt_cache_options",
-        "prompt_cache_retention", "safety_identifier", "seed", "store", "stream_options", "user",
-    },
-    refused={
-        "audio": (),
-        "frequency_penalty": (0,),
-        "function_call": (),
-        "functions": (),
-        "logit_bias": ({},),
-        "logprobs": (False,),
-        "modalities": (["text"],),
-        "moderation": (),
-        "n": (1,),
-        "parallel_tool_calls": (True,),
-        "presence_penalty": (0,),
-        "top_logprobs": (0,),
-        "verbosity": ("medium",),
-        "web_search_options": (),
-    },
+    dropped={*UNHEEDED, "safety_identifier", "user"},
+    refused={**OPENAI_ALONE, "parallel_tool_calls": (True,)},
 )  # fmt: skip
 _OWN: Final = frozenset(
     {
@@ -84,7 +69,6 @@ _OWN: Final = frozenset(
 )  # fmt: skip
 """Fields of Converse's that a caller may write into a chat."""
 _INFERENCE: Final = (("temperature", "temperature"), ("top_p", "topP"))
-_EFFORTS: Final = {"minimal": "low"}
 _SERVES: Final = "Bedrock's Converse, which serves this model"
 
 _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -96,7 +80,7 @@ Turn = tuple[str, list[Fields]]
 def converse_request(call: Call) -> bytes:
     """The body of `/converse`; the model's name stands in the path and not in it."""
     request = read_request(call.body, read_chat)
-    head = list(takewhile(_is_instruction, request.messages))
+    head = request.head
     extra = passed(call.body, _RULES)
     fields: Fields = {"messages": _turns(request.messages[len(head) :], len(head))}
     set_if(fields, "system", _system(head) or None)
@@ -119,12 +103,11 @@ def _inference(request: Request, extra: Fields) -> Fields:
     """`inferenceConfig`; what is of it is taken out of `extra`."""
     if request.temperature is not None and request.temperature > 1:
         raise cannot("temperature", f"cannot be above 1 for {_SERVES}", "temperature")
-    stop = [request.stop] if isinstance(request.stop, str) else request.stop
     fields: Fields = {}
-    set_if(fields, "maxTokens", request.max_completion_tokens or request.max_tokens)
+    set_if(fields, "maxTokens", request.limit)
     for ours, theirs in _INFERENCE:
         set_if(fields, theirs, extra.pop(ours, None))
-    set_if(fields, "stopSequences", stop or None)
+    set_if(fields, "stopSequences", request.stops)
     return fields
 
 
@@ -133,7 +116,7 @@ def _output(request: Request) -> Fields:
     config: Fields = {}
     effort = request.reasoning_effort
     if effort is not None and effort != "none":
-        config["effort"] = _EFFORTS.get(effort, effort)
+        config["effort"] = EFFORTS.get(effort, effort)
     if request.response_format is not None and request.response_format.type != "text":
         config["textFormat"] = _text_format(request.response_format)
     return config
@@ -204,10 +187,6 @@ def _tool_choice(choice: str | Tool | None) -> Fields | None:
 
 
 # --- messages
-
-
-def _is_instruction(message: Message) -> bool:
-    return message.role in {"system", "developer"}
 
 
 def _turns(messages: Sequence[Message], first: int) -> list[Fields]:

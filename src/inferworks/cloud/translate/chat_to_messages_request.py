@@ -13,12 +13,15 @@ https://platform.claude.com/docs/en/api/messages
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby, takewhile
+from itertools import groupby
 
 import msgspec
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.translate.chat_request import (
+    EFFORTS,
+    OPENAI_ALONE,
+    UNHEEDED,
     Message,
     Part,
     Request,
@@ -38,8 +41,6 @@ from inferworks.cloud.translate.fields import (
     set_if,
 )
 
-_EFFORTS = {"minimal": "low"}
-"""OpenAI's efforts that have another name at Anthropic's."""
 _RULES = FieldRules(
     "Anthropic's API",
     translated={
@@ -47,36 +48,18 @@ _RULES = FieldRules(
         "tool_choice", "parallel_tool_calls", "reasoning_effort", "response_format", "user",
         "safety_identifier", "service_tier",
     },
-    dropped={
-        "metadata", "prediction", "prompt_cache_key", "prompt_cache_options",
-        "prompt_cache_retention", "seed", "store", "stream_options",
-    },
-    refused={
-        "audio": (),
-        "frequency_penalty": (0,),
-        "function_call": (),
-        "functions": (),
-        "logit_bias": ({},),
-        "logprobs": (False,),
-        "modalities": (["text"],),
-        "moderation": (),
-        "n": (1,),
-        "presence_penalty": (0,),
-        "top_logprobs": (0,),
-        "verbosity": ("medium",),
-        "web_search_options": (),
-    },
+    dropped=UNHEEDED,
+    refused=OPENAI_ALONE,
 )  # fmt: skip
 
 
 def messages_request(call: Call, default_max_tokens: int) -> bytes:
     """The message to ask for; an answer that the caller did not limit ends at `default_max_tokens`."""
     request = read_request(call.body, read_chat)
-    head = list(takewhile(_is_instruction, request.messages))
-    limit = request.max_completion_tokens or request.max_tokens
+    head = request.head
     fields: Fields = {
         "model": request.model,
-        "max_tokens": limit or default_max_tokens,
+        "max_tokens": request.limit or default_max_tokens,
         "messages": _turns(request.messages[len(head) :], len(head)),
         **passed(call.body, _RULES),
     }
@@ -93,8 +76,7 @@ def _put_settings(fields: Fields, request: Request) -> None:
     if request.temperature is not None and request.temperature > 1:
         why = "cannot be above 1 for Anthropic's API, which serves this model"
         raise cannot("temperature", why, "temperature")
-    stop = [request.stop] if isinstance(request.stop, str) else request.stop
-    set_if(fields, "stop_sequences", stop or None)
+    set_if(fields, "stop_sequences", request.stops)
     user = request.safety_identifier or request.user
     set_if(fields, "metadata", {"user_id": user} if user else None)
     match request.service_tier:
@@ -117,7 +99,7 @@ def _put_output(fields: Fields, request: Request) -> None:
             fields.setdefault("thinking", {"type": "disabled"})
         case effort:
             fields.setdefault("thinking", {"type": "adaptive"})
-            config["effort"] = _EFFORTS.get(effort, effort)
+            config["effort"] = EFFORTS.get(effort, effort)
     if request.response_format is not None and request.response_format.type != "text":
         config["format"] = _output_format(request.response_format)
     if config:
@@ -173,10 +155,6 @@ def _tool_choice(choice: str | Tool | None) -> Fields | None:
 
 
 # --- messages
-
-
-def _is_instruction(message: Message) -> bool:
-    return message.role in {"system", "developer"}
 
 
 def _system(head: Sequence[Message]) -> str | list[Fields]:
