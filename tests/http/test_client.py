@@ -14,6 +14,8 @@ from inferworks.errors import ConfigError, UpstreamError
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.server import Exchange
 
+LOOK_UPS = 8
+"""More than can run at once."""
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 
 
@@ -279,6 +281,51 @@ def test_connecting_takes_too_long(kit):
             assert not caught.value.sent
             for sock in crowd:
                 sock.close()
+
+    kit.run(main())
+
+
+def test_a_name_that_is_looked_up_for_too_long(kit):
+    """A look-up that fails after it was given up is nobody's news any more."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        complaints: list[str] = []
+        loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        client = HttpClient(Timeouts(connect_s=1e-6))
+        with pytest.raises(UpstreamError, match=r"no-such-host\.invalid in") as caught:
+            await fetch(client, Origin.parse("http://no-such-host.invalid"))
+        assert not caught.value.sent
+        del caught
+        for _ in range(LOOK_UPS):  # one after the other, so that the one given up is over too
+            with pytest.raises(socket.gaierror):
+                await loop.getaddrinfo("no-such-host.invalid", 80)
+        gc.collect()
+        assert not complaints
+        client.close()
+
+    kit.run(main())
+
+
+def test_a_name_with_several_addresses(kit, monkeypatch):
+    """Where one address of a name takes nobody the next is tried; what all say is told once."""
+
+    async def two(_: Origin) -> list[str]:
+        return ["127.0.0.2", "127.0.0.1"]
+
+    async def none(_: Origin) -> list[str]:
+        return []
+
+    async def main():
+        async with kit.upstream(answering(OK)) as (client, origin):  # it listens on the second
+            monkeypatch.setattr("inferworks.http.client._addresses", two)
+            assert await fetch(client, origin) == (200, b"hi")
+        nobody = Origin("two.invalid", free_port(), tls=False, base_path="")
+        with pytest.raises(UpstreamError, match=r"^[^;]*refused$"):
+            await fetch(client, nobody)
+        monkeypatch.setattr("inferworks.http.client._addresses", none)
+        with pytest.raises(UpstreamError, match="its name has no address"):
+            await fetch(client, nobody)
 
     kit.run(main())
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import ssl
 from collections import deque
 from contextlib import AbstractAsyncContextManager
@@ -83,19 +84,13 @@ class _Pool:
 
     async def connect(self, origin: Origin) -> UpstreamConnection:
         """A new connection. UpstreamError when there is none."""
-        loop = asyncio.get_running_loop()
         where = origin.authority
         connection = UpstreamConnection(where, self._deadlines)
         if origin.tls and self._tls is None:
             self._tls = ssl.create_default_context()
         try:
             async with asyncio.timeout(self._timeouts.connect_s):
-                await loop.create_connection(
-                    lambda: connection,
-                    origin.host,
-                    origin.port,
-                    ssl=self._tls if origin.tls else None,
-                )
+                await _open(connection, origin, self._tls if origin.tls else None)
         except TimeoutError as error:
             seconds = self._timeouts.connect_s
             raise UpstreamError(f"no connection to {where} in {seconds:g} s", sent=False) from error
@@ -119,6 +114,38 @@ class _Pool:
             kept.popleft().drop()
         connection.free_since = now
         kept.append(connection)
+
+
+async def _open(connection: UpstreamConnection, origin: Origin, tls: ssl.SSLContext | None) -> None:
+    """Connect to the first address of `origin` that takes it. OSError when none does."""
+    loop = asyncio.get_running_loop()
+    name = origin.host if tls else None
+    refusals: dict[str, OSError] = {}
+    for address in await _addresses(origin):
+        try:
+            await loop.create_connection(
+                lambda: connection, address, origin.port, ssl=tls, server_hostname=name
+            )
+        except ssl.SSLError:
+            raise  # it did take it
+        except OSError as error:
+            refusals[str(error)] = error
+        else:
+            return
+    raise OSError("; ".join(refusals) or "its name has no address")
+
+
+async def _addresses(origin: Origin) -> list[str]:
+    """The addresses of `origin`, the best first. OSError or UnicodeError when it has none.
+
+    Not left to `create_connection`, which in uvloop forgets the look-up of a name when it is given up: an
+    answer that comes later, and is a failure, is then reported as one that nobody has retrieved.
+    """
+    if ":" in origin.host:  # an address, perhaps with a scope, which a look-up would lose
+        return [origin.host]
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
 
 
 class _Asking(AbstractAsyncContextManager[Response]):
