@@ -41,6 +41,7 @@ def openai_provider(
     running_usage: bool = False,
     operations: Collection[Operation] = tuple(Operation),
     between_bytes_s: float = 120.0,
+    max_answer_bytes: int = 64 * 1024 * 1024,
 ) -> PassingProvider:
     """`running_usage` says that the upstream knows `continuous_usage_stats`.
 
@@ -51,6 +52,7 @@ def openai_provider(
         name,
         {operation: how for operation, how in spoken.items() if operation in operations},
         between_bytes_s=between_bytes_s,
+        max_answer_bytes=max_answer_bytes,
     )
     return PassingProvider(client, profile, credential)
 
