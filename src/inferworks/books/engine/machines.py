@@ -4,6 +4,9 @@ A replica writes an interval every few seconds, but a charge asks for hours. Int
 other without a gap, inside one slot between the edges of charges, are joined into one: for every question
 whose span consists of whole slots the answer stays the same, to the nanosecond. What reaches over an edge
 is kept as it is, with the times of the steps in it, for there a cut must know where the work was.
+
+Intervals are many and machines are few, so intervals are sorted and summed by the number of their
+machine, which is a replica on a node, and not by two names.
 """
 
 from __future__ import annotations
@@ -27,10 +30,14 @@ from inferworks.meter.capacity import Activity, Capacity, State, Step
 from inferworks.meter.facts import Facts
 from inferworks.meter.lake_schema import LAKE_TABLES, records_of
 
-_STRETCH = ("replica", "node", "slot", "cut_start_ns", "cut_end_ns")
+_MACHINE = ("machine", "server")
+"""The numbers of a replica on a node, and of the replica wherever it stands."""
+_STRETCH = (*_MACHINE, "slot", "cut_start_ns", "cut_end_ns")
 Key: TypeAlias = tuple[Any, ...]
 """Names a stretch: its values in the columns of `_STRETCH`."""
 States: TypeAlias = dict[Key, dict[State, int]]
+Names: TypeAlias = Mapping[int, Mapping[str, str]]
+"""The `replica` and the `node` of each machine, by its number."""
 
 
 class Machines(NamedTuple):
@@ -45,12 +52,17 @@ def machines(engine: Engine, lake: Lake, slots: Slots) -> Machines:
 
     BooksError when the states of an interval do not fill it, or intervals overlap (theorem 5).
     """
-    quickly = _intervals(lake.capacity).drop("filled_ns", "least_ns")
+    numbers = _numbers(engine, lake.capacity)
+    names = {row["machine"]: row for row in engine.fetch(numbers).to_pylist()}
+    capacity = _numbered(lake.capacity, numbers)
+    quickly = _intervals(capacity).drop("filled_ns", "least_ns")
     intervals = _marked(_in_order(quickly, ("start_ns",)), slots)
-    stretches = engine.fetch(_stretches(intervals)).to_pylist()
+    stretches = [
+        row | names[row["machine"]] for row in engine.fetch(_stretches(intervals)).to_pylist()
+    ]
     if any(stretch["wrong"] for stretch in stretches):
-        _refuse(engine, lake.capacity)
-    states = _states(engine, _marked(lake.capacity, slots))
+        _refuse(engine, capacity, names)
+    states = _states(engine, _marked(capacity, slots))
     rows = [row for s in stretches if s["runs"] == 1 for row in _capacity(s, _span_of(s), states)]
     rows += _broken(engine, intervals, [s for s in stretches if s["runs"] > 1], states)
     cut = [row for row in stretches if row["cut_start_ns"] >= 0]
@@ -87,9 +99,25 @@ def _marked(rows: ir.Table, slots: Slots) -> ir.Table:
     )
 
 
+def _numbers(engine: Engine, capacity: ir.Table) -> ir.Table:
+    """The machines of `capacity`, numbered in the order of their names; kept."""
+    pairs = capacity.select("replica", "node").distinct()
+    return engine.keep(
+        pairs.mutate(
+            machine=ibis.row_number().over(order_by=[pairs.replica, pairs.node]),
+            server=ibis.dense_rank().over(order_by=pairs.replica),
+        )
+    )
+
+
+def _numbered(capacity: ir.Table, numbers: ir.Table) -> ir.Table:
+    """`capacity` with the numbers of machines for their names."""
+    return capacity.join(numbers, ["replica", "node"]).drop("replica", "node")
+
+
 def _intervals(capacity: ir.Table) -> ir.Table:
     """One row for each interval of a replica; `uneven` where its states do not fill it (theorem 5)."""
-    rows = capacity.group_by(["replica", "node", "start_ns", "end_ns"]).agg(
+    rows = capacity.group_by([*_MACHINE, "start_ns", "end_ns"]).agg(
         filled_ns=total(capacity.duration_ns), least_ns=capacity.duration_ns.min()
     )
     uneven = (rows.filled_ns != whole(rows.end_ns - rows.start_ns)) | (rows.least_ns < 0)
@@ -98,7 +126,7 @@ def _intervals(capacity: ir.Table) -> ir.Table:
 
 def _in_order(intervals: ir.Table, order: Sequence[str]) -> ir.Table:
     """`intervals` with the end of the one before; `wrong` is 1 where theorem 5 may not hold."""
-    window = ibis.window(group_by="replica", order_by=list(order))
+    window = ibis.window(group_by="server", order_by=list(order))
     rows = intervals.mutate(before_ns=intervals.end_ns.lag().over(window))
     overlaps = ibis.coalesce(rows.before_ns, rows.start_ns) > rows.start_ns
     return rows.mutate(wrong=ibis.ifelse(rows.uneven | overlaps, 1, 0))
@@ -237,7 +265,7 @@ def _unprovisioned_ns(engine: Engine, lake: Lake, capacity: Iterable[Capacity]) 
     return whole_ns - int(found["ns"][0].as_py())
 
 
-def _refuse(engine: Engine, capacity: ir.Table) -> None:
+def _refuse(engine: Engine, capacity: ir.Table, names: Names) -> None:
     """Theorem 5: states partition provisioned time; nothing is negative, nothing overlaps.
 
     Looks closely where a quick look was not content: an empty interval does not overlap what it
@@ -245,10 +273,11 @@ def _refuse(engine: Engine, capacity: ir.Table) -> None:
     """
     order = ("start_ns", "end_ns")
     intervals = _in_order(_intervals(capacity), order)
-    wrong = intervals.filter(intervals.wrong == 1).order_by(["replica", *order])
+    wrong = intervals.filter(intervals.wrong == 1).order_by(["server", *order])
     for row in engine.fetch(wrong.limit(1)).to_pylist():
+        replica = names[row["machine"]]["replica"]
         raise BooksError(
-            f"theorem 5 (time): replica {row['replica']} from {row['start_ns']} to {row['end_ns']}: "
-            f"its states sum to {row['filled_ns']} ns and the interval before ends at "
+            f"theorem 5 (time): replica {replica} from {row['start_ns']} to {row['end_ns']}: its "
+            f"states sum to {row['filled_ns']} ns and the interval before ends at "
             f"{row['before_ns']}"
         )
