@@ -76,14 +76,18 @@ class CallError(InferworksError):
 class UpstreamError(InferworksError):
     """An upstream could not be reached, broke off or answered with something unreadable."""
 
-    def __init__(self, message: str, *, sent: bool, gave_up: bool = False) -> None:
+    def __init__(
+        self, message: str, *, sent: bool, gave_up: bool = False, unread: bool = False
+    ) -> None:
         """`sent` is true when the upstream may have begun the work, so that it may have cost.
 
-        `gave_up` is true when nothing failed: it took too long, and may still be at work.
+        `gave_up` is true when nothing failed: it took too long, and may still be at work. `unread` is true
+        when it has most likely read nothing: a kept connection ended just as it was used again.
         """
         super().__init__(message)
         self.sent = sent
         self.gave_up = gave_up
+        self.unread = unread
 
 
 class JournalError(InferworksError):

@@ -216,7 +216,8 @@ def test_upstreams_that_break(run: Run, name: str) -> None:
             legs = [leg for usage in usages for leg in usage.legs]
             assert {leg.outcome for leg in legs} == {Outcome.FAILED}
             assert {leg.confidence for leg in legs} == {Confidence.ESTIMATED}
-            assert upstream.asked <= len(legs) == CALLS
+            again = sum(len(usage.legs) > 1 for usage in usages)  # over a kept connection it closed
+            assert upstream.asked <= len(legs) == CALLS + again
             if name.startswith("hangs"):
                 assert all(leg.tokens.input for leg in legs), "it may be at work still"
 

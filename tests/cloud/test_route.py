@@ -16,6 +16,7 @@ from inferworks.cloud.route import (
     FINAL,
     SERVED,
     SLOW,
+    UNREAD,
     How,
     Route,
     Step,
@@ -118,6 +119,43 @@ def test_an_offer_that_opened_meanwhile_is_passed_over() -> None:
     """Between two attempts of one call other calls may have found the next offer broken."""
     sight = Seen(retry={"b": 1})
     assert tried(drive(attempts(offers("abc"), RoutePolicy(), sight, 0), [ELSEWHERE])) == "ac"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([UNREAD], "aa"),
+        ([UNREAD, SERVED, SERVED], "aa"),
+        ([UNREAD, FINAL, FINAL], "aa"),
+        ([UNREAD, UNREAD], "aab"),
+        ([UNREAD, ELSEWHERE], "aab"),
+        ([UNREAD, ELSEWHERE, UNREAD, ELSEWHERE], "aabb"),
+        ([ELSEWHERE, UNREAD, UNREAD, UNREAD], "abb"),
+    ],
+)
+@pytest.mark.parametrize("deadline_s", [None, 60.0])
+def test_what_nobody_has_read_is_asked_once_more(
+    verdicts: list[Verdict], expected: str, deadline_s: float | None
+) -> None:
+    """The same offer, at once, and not counted among the two attempts; its second failure is one."""
+    policy = RoutePolicy(attempts=2, deadline_s=deadline_s)
+    steps = drive(attempts(offers("abc"), policy, Seen(), 0), verdicts)
+    assert tried(steps) == expected
+    assert not any(step.wait_ns for step in steps)
+
+
+def test_what_nobody_has_read_is_not_asked_after_the_deadline() -> None:
+    """Nor where the offer's breaker has opened meanwhile: then another is asked."""
+    sight = Seen()
+    route = attempts(offers("ab"), RoutePolicy(deadline_s=2.0), sight, 0)
+    next(route)
+    sight.retry["a"] = 1
+    step = route.send(UNREAD)
+    assert step.offer is not None
+    assert step.offer.id == "b"
+    sight.now = 2000 * MS
+    with pytest.raises(StopIteration):
+        route.send(UNREAD)
 
 
 @pytest.mark.parametrize(

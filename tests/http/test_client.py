@@ -6,6 +6,7 @@ import asyncio
 import gc
 import random
 import socket
+import struct
 from contextlib import suppress
 
 import pytest
@@ -443,6 +444,89 @@ def test_kept_connection_that_the_upstream_closed(kit):
                 assert await fetch(client, origin) == (200, b"hi")
                 (kept,) = client._pool.idle[origin]
                 await kit.until(lambda connection=kept: not connection.usable)
+
+    kit.run(main())
+
+
+class Blocking:
+    """An upstream that does all it does between two turns of the event loop."""
+
+    def __init__(self) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.origin = Origin("127.0.0.1", self.listening.getsockname()[1], tls=False, base_path="")
+        self.accepted: list[socket.socket] = []
+
+    async def serve(self, client: HttpClient, calls: int) -> None:
+        """Answer so many calls at once, each on a connection of its own, and keep these."""
+        asking = [asyncio.create_task(fetch(client, self.origin)) for _ in range(calls)]
+        for _ in asking:
+            connection, _ = await asyncio.to_thread(self.listening.accept)
+            self.accepted.append(connection)
+        for connection in self.accepted:
+            await asyncio.to_thread(connection.recv, 1000)
+            connection.sendall(OK)
+        assert await asyncio.gather(*asking) == [(200, b"hi")] * calls
+
+    def end(self, *, reset: bool) -> None:
+        """Close every connection, in order or by a reset; the client's event loop has no turn."""
+        for connection in self.accepted:
+            if reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+        self.accepted.clear()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_kept_connection_whose_end_is_under_way(kit, reset):
+    """Used just as it is closed, it says that nobody has read the request; the next one is new."""
+
+    async def main():
+        upstream, client = Blocking(), HttpClient()
+        await upstream.serve(client, calls=2)
+        assert len(client._pool.idle[upstream.origin]) == 2
+        upstream.end(reset=reset)
+        with pytest.raises(UpstreamError, match="just as it was used again") as caught:
+            await fetch(client, upstream.origin)
+        assert (caught.value.unread, caught.value.sent) == (True, True)
+        assert not client._pool.idle.get(upstream.origin), "what waited longer is gone too"
+        await upstream.serve(client, calls=1)
+        upstream.end(reset=False)
+        upstream.listening.close()
+        client.close()
+
+    kit.run(main())
+
+
+@pytest.mark.parametrize(
+    ("kept", "begins", "under_way_s", "unread"),
+    [
+        (True, b"", 1.0, True),
+        (False, b"", 1.0, False),
+        (True, b"HTTP/1.1 200 OK\r\ncont", 1.0, False),
+        (True, b"", 0.0, False),
+    ],
+    ids=["kept", "new", "begun", "later"],
+)
+def test_connection_that_ends_without_an_answer(
+    kit, monkeypatch, kept, begins, under_way_s, unread
+):
+    """A new one, one that has begun to answer and one that ends later may have read the request."""
+    monkeypatch.setattr("inferworks.http.upstream._UNDER_WAY_S", under_way_s)
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if kept:
+            writer.write(OK)
+            await reader.readuntil(b"\r\n\r\n")
+        writer.write(begins)
+
+    async def main():
+        async with kit.upstream(script) as (client, origin):
+            if kept:
+                assert await fetch(client, origin) == (200, b"hi")
+            with pytest.raises(UpstreamError, match="closed the connection") as caught:
+                await fetch(client, origin)
+            assert (caught.value.sent, caught.value.unread) == (True, unread)
 
     kit.run(main())
 

@@ -14,7 +14,7 @@ from inferworks.cloud.guess import prompt_tokens
 from inferworks.cloud.health import Standing
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
-from inferworks.cloud.route import ELSEWHERE, FINAL, SERVED, How, Verdict
+from inferworks.cloud.route import ELSEWHERE, FINAL, SERVED, UNREAD, How, Verdict
 from inferworks.errors import CallError, UpstreamError
 from inferworks.meter.tally import OpenCall
 from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome, Tokens
@@ -97,7 +97,7 @@ class Attempt:
             self._standing.answered(began_ns, now_ns)
         elif verdict.how is How.FINAL:
             self._standing.refused(began_ns, now_ns)
-        else:
+        elif not verdict.unread:
             self._standing.failed(began_ns, now_ns, verdict.retry_after_ns)
         return verdict
 
@@ -152,7 +152,7 @@ class Attempt:
 def judge(answer: Reply | UpstreamError) -> Verdict:
     """What an attempt's beginning means for the next."""
     if isinstance(answer, UpstreamError):
-        return ELSEWHERE
+        return UNREAD if answer.unread else ELSEWHERE
     if answer.status < 300:
         return SERVED
     about_the_call = 400 <= answer.status < 500

@@ -19,6 +19,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from inferworks.cloud.attempt import Attempt
 from inferworks.cloud.health import Health
 from inferworks.cloud.offer import Offer
@@ -116,8 +118,7 @@ class Race:
             return racer, None
         self._failed(racer.attempt, verdict)
         await racer.release()
-        told = Verdict(How.ELSEWHERE, verdict.retry_after_ns, racer.attempt.offer)
-        return None, self._next(told)
+        return None, self._next(msgspec.structs.replace(verdict, offer=racer.attempt.offer))
 
     async def _news(self, slow_after_ns: int | None) -> Racer | None:
         """The first that has begun to answer or failed; None when none has in `slow_after_ns`."""

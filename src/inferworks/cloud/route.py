@@ -12,6 +12,24 @@ to try; the last verdict then stands.
 
 Whether to go on is decided here alone: how many attempts, until when, where, after which wait. What a
 failed attempt may have cost is a reason to be careful with all of them, so each default is small.
+
+A kept connection may be closed by the upstream just as it is used again. The offer has not failed then,
+and a call that has no other must not fail for it: the same offer is asked once more, at once, over a new
+connection. That is a leg of its own on record, but none of the call's attempts, and the offer's breaker is
+not told.
+
+Whether the first was read after all, nobody can know. RFC 9110 lets a request that is not idempotent be
+repeated, once, by who knows what it means, and forbids it to a proxy, which does not. Browsers and curl
+repeat every method on a reused connection that gave no answer; Go's net/http and nginx no POST of which
+something has left; Envoy, told to (`reset-before-request`), what has not left whole. A gateway knows what
+its requests mean: a generation that is asked for twice changes nothing and can only cost twice. So it
+repeats them on a browser's terms and stricter: no byte of an answer has come, and the end came so soon
+after the request that it must have been under way before it (`http.upstream`).
+
+Sources: https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2,
+https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_next_upstream,
+https://pkg.go.dev/net/http#Transport,
+https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter
 """
 
 from __future__ import annotations
@@ -53,11 +71,14 @@ class Verdict(msgspec.Struct, frozen=True):
     """In how long the upstream wants to be asked again, where it says so."""
     offer: Offer | None = None
     """Whose attempt it was, where two run; None: the last one that began."""
+    unread: bool = False
+    """Most likely nobody has read it, and the same offer may be asked at once."""
 
 
 SERVED = Verdict(How.SERVED)
 FINAL = Verdict(How.FINAL)
 ELSEWHERE = Verdict(How.ELSEWHERE)
+UNREAD = Verdict(How.ELSEWHERE, unread=True)
 SLOW = Verdict(How.SLOW)
 
 
@@ -98,6 +119,8 @@ def _one_by_one(offers: Sequence[Offer], sight: Sight) -> Route:
     for offer in offers:
         if first or sight.passes(offer):
             verdict = yield Step(offer)
+            if verdict.unread:
+                verdict = yield Step(offer)
             if verdict.how is not How.ELSEWHERE:
                 return
         first = False
@@ -120,6 +143,7 @@ class _Attempts:
         self._ahead = [(tries, o) for tries in range(policy.tries_per_offer) for o in offers]
         self._left = policy.attempts
         self._running: list[Offer] = []
+        self._unread: list[Offer] = []
         self._asked_until_ns: dict[OfferId, int] = {}
         self._end_ns = None if policy.deadline_s is None else began_ns + _ns(policy.deadline_s)
 
@@ -131,9 +155,19 @@ class _Attempts:
             if verdict.how is How.SLOW:
                 step = self._when_slow()
             elif verdict.how is How.ELSEWHERE:
-                step = self._after_failure(verdict)
+                step = self._once_more(verdict) or self._after_failure(verdict)
             else:
                 return
+
+    def _once_more(self, verdict: Verdict) -> Step | None:
+        """The same offer at once, if its attempt was not read; it is not counted, and not done twice."""
+        failed = verdict.offer or self._running[-1]
+        if not verdict.unread or failed in self._unread or not self._in_time(failed, 0):
+            return None
+        self._unread.append(failed)
+        self._running.remove(failed)
+        self._left += 1
+        return self._begin(failed, 0)
 
     def _after_failure(self, verdict: Verdict) -> Step | None:
         """One attempt has failed: wait for the other where two race, else try the next offer."""

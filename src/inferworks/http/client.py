@@ -6,6 +6,12 @@ upstream learns that nobody wants its answer.
 Every failure becomes an `UpstreamError` here or in `upstream` and nowhere else; its `sent` says whether
 the upstream may have begun to work (and to cost). A request is never repeated here: that is the router's
 decision.
+
+Kept connections. One that has ended while it was kept is dropped unseen: the event loop has noticed. One
+whose end is under way cannot be told from a good one, not even by looking at the socket before each use
+(which would cost every call a system call), so it is used, and what then fails says `unread`. The others
+kept for that upstream have waited longer and are as likely to be gone, so they go too: who asks again gets
+a new connection, or one that has answered since.
 """
 
 from __future__ import annotations
@@ -74,10 +80,9 @@ class _Pool:
         kept = self.idle.get(origin)
         while kept:
             connection = kept.pop()
-            if (
-                connection.usable
-                and connection.free_since > connection.now() - self._timeouts.idle_s
-            ):
+            now = connection.now()
+            if connection.usable and connection.free_since > now - self._timeouts.idle_s:
+                connection.reused_at = now
                 return connection
             connection.drop()
         return None
@@ -105,6 +110,8 @@ class _Pool:
         """Keep a connection whose answer was read to its end; drop any other."""
         if self._closed or not connection.usable:
             connection.drop()
+            if connection.unread:
+                self._drop_kept(origin)
             return
         kept = self.idle.setdefault(origin, deque())
         now = connection.now()
@@ -114,6 +121,11 @@ class _Pool:
             kept.popleft().drop()
         connection.free_since = now
         kept.append(connection)
+
+    def _drop_kept(self, origin: Origin) -> None:
+        """Keep none of those that are kept for `origin`."""
+        for connection in self.idle.pop(origin, ()):
+            connection.drop()
 
 
 async def _open(connection: UpstreamConnection, origin: Origin, tls: ssl.SSLContext | None) -> None:

@@ -6,6 +6,10 @@ without a length ends with the connection, and then only when the upstream close
 answer to one question, or bytes that nobody asked for, end the connection, so that they can never be
 taken for the answer to the next.
 
+A connection may end just as it is used again: its end and our request pass each other on the way. Then no
+byte of an answer comes, and the end comes at once, for it was under way already. That is told apart from
+an upstream that breaks off at its work (`unread`); a later end, or that of a new connection, is not it.
+
 Whoever reads takes what is there (`take`), and only when nothing is there awaits `news`, a bare future:
 an answer that came in one segment, as small ones do, is read without a coroutine for each layer.
 """
@@ -26,6 +30,8 @@ from inferworks.http.heads import KnownHead, learn, with_length
 _HIGH_WATER_BYTES = 256 * 1024
 _HEAD_BYTES = 256 * 1024
 _BODILESS = frozenset({204, 304})
+_UNDER_WAY_S = 1.0
+"""How long an end that was under way when we asked may take to arrive: the longest of round trips."""
 
 
 class Response:
@@ -76,6 +82,10 @@ class UpstreamConnection(asyncio.Protocol):
     complete: bool
     """Whether all of the answer has come."""
     free_since: float
+    reused_at: float
+    """When it was last taken to be used again; before all time if it is new."""
+    unread: bool
+    """Whether it ended just as it was used again, so that the request was most likely not read."""
     _headers: dict[bytes, bytes]
     _pieces: deque[bytes]
     _buffered: int
@@ -89,6 +99,8 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, where: str, deadlines: Deadlines) -> None:
         self.deadline = NEVER
         self.free_since = 0.0
+        self.reused_at = -NEVER
+        self.unread = False
         self._where = where
         self._deadlines = deadlines
         self._timeout_s = 0.0
@@ -115,8 +127,8 @@ class UpstreamConnection(asyncio.Protocol):
             if self.status and self._until_close and exc is None:
                 self.complete = True
             else:
-                when = "mid-answer" if self.status else "before it answered"
-                self._error = f"{self._where} closed the connection {when}"
+                self.unread = self._ended_under_way()
+                self._error = f"{self._where} closed the connection {self._when_it_ended()}"
         self._wake()
 
     def data_received(self, data: bytes) -> None:
@@ -135,6 +147,14 @@ class UpstreamConnection(asyncio.Protocol):
             else f"{self._where} sent nothing for {self._timeout_s:g} s"
         )
         self._wake()
+
+    def _ended_under_way(self) -> bool:
+        return self._untouched and self._loop.time() < self.reused_at + _UNDER_WAY_S
+
+    def _when_it_ended(self) -> str:
+        if self.unread:
+            return "that was kept, just as it was used again"
+        return "mid-answer" if self.status else "before it answered"
 
     # --- reading an answer
 
@@ -237,7 +257,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._error is None and self._transport is None:
             self._error = f"{self._where} closed the connection"
         if self._error is not None:
-            raise UpstreamError(self._error, sent=True, gave_up=self._late)
+            raise UpstreamError(self._error, sent=True, gave_up=self._late, unread=self.unread)
         self._waiter = self._loop.create_future()
         self._timeout_s = timeout_s
         self.deadline = self._loop.time() + timeout_s
