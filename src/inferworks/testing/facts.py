@@ -19,7 +19,7 @@ from inferworks.ids import (
     ReplicaId,
 )
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
-from inferworks.meter.usage import Confidence, Leg, Opened, Outcome, Tokens, Usage
+from inferworks.meter.usage import Confidence, Leg, Opened, Outcome, Tokens, Usage, usage_of
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
 
@@ -94,24 +94,17 @@ def make_usage(
     """A call that was served by one leg at an own replica, unless `legs` says otherwise."""
     ended_ns = opened_ns + 300 * A_MILLISECOND_NS
     leg = make_leg(started_ns=opened_ns, ended_ns=ended_ns, outcome=outcome, tokens=tokens)
-    return Usage(
-        call_id=CallId(call_id),
-        customer=CustomerId(customer),
-        project=ProjectId("default"),
-        key_id=KeyId("key_1"),
-        purpose=purpose,
-        endpoint="chat.completions",
-        model=ModelId(model),
-        stream=True,
-        opened_ns=opened_ns,
-        first_byte_ns=leg.first_token_ns,
-        closed_ns=ended_ns,
-        outcome=outcome,
+    opened = make_opened(
+        call_id=call_id, opened_ns=opened_ns, customer=customer, purpose=purpose, model=model
+    )
+    return usage_of(
+        opened,
+        ended_ns,
+        outcome,
         status=200,
-        error_code=None,
+        first_byte_ns=leg.first_token_ns,
         tokens=tokens,
         confidence=Confidence.REPORTED,
-        request_bytes=200,
         response_bytes=4000,
         legs=(leg,) if legs is None else tuple(legs),
     )
