@@ -1,12 +1,11 @@
 """What calls weigh, by customer or by target: the drivers of `drivers.py` as relations.
 
-Each function answers a set of numbered questions at once and gives rows of `question`, the columns of a
-grain, and `weight`. A grain begins with `label` (what it was for) and `customer`; at the grain of targets
-the rest of a target follows. What is not known is the empty text, or -1 for a day.
+Sets of numbered questions are answered at once, in rows of `question`, the keys of a grain (`grain.py`),
+and `weight`.
 
-Two things keep this fast where calls are many. Calls are summed once, by slot (`slots.py`), and only the
-few that reach over an edge are kept apart. And the weight of a model's tokens is applied to sums, for a
-product of a sum is the sum of products.
+Three things keep this fast where calls are many. Calls are summed once, by slot (`slots.py`), and only the
+few that reach over an edge are kept apart. The weight of a model's tokens is applied to sums, for a
+product of a sum is the sum of products. And from there on a label and a customer are one number.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ import pyarrow as pa
 from inferworks.books.drivers import INPUT, OUTPUT, short_names
 from inferworks.books.engine.apportion import split
 from inferworks.books.engine.base import Engine, total, whole, whole_divide
+from inferworks.books.engine.grain import FIRST, UNPLACED, Grain, Parties, nothing
 from inferworks.books.engine.lake import Lake
 from inferworks.books.engine.slots import NO_SLOT, Slots, part_of
 from inferworks.books.span import Span
@@ -29,28 +29,7 @@ from inferworks.ids import ModelId
 from inferworks.meter.lake_schema import DAY_NS
 from inferworks.units import NS_PER_SECOND
 
-FIRST = ("label", "customer")
-REST = ("project", "key_id", "model", "direction", "provider", "region", "chip", "day")
-NO_DAY = -1
-UNPLACED = "?"
-"""The label of what no call explains, until a charge's pool gives it a name."""
 _PLACE = ("provider", "region", "chip")
-
-
-class Grain(NamedTuple):
-    """How finely calls are told apart."""
-
-    name: str
-    rest: tuple[str, ...]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """All columns of the grain."""
-        return (*FIRST, *self.rest)
-
-
-CUSTOMERS = Grain("customers", ())
-TARGETS = Grain("targets", REST)
 
 
 class Stay(NamedTuple):
@@ -115,6 +94,13 @@ _EPOCH_DAY = 719_163
 _FOR_EVER_NS = 2**63 - 1
 
 
+class Sums(NamedTuple):
+    """What calls sum to by slot and grain, kept."""
+
+    rows: ir.Table
+    slots: Slots
+
+
 class Calls:
     """The calls of a lake, and what they weigh."""
 
@@ -126,8 +112,8 @@ class Calls:
 
     # --- bytes ---------------------------------------------------------------------------------------
 
-    def bytes_moved(self, spans: Sequence[tuple[int, Span]]) -> ir.Table:
-        """Bytes of the calls opened in each of `spans` (question, span)."""
+    def byte_sums(self, spans: Sequence[tuple[int, Span]]) -> Sums:
+        """Bytes of the calls opened in `spans` (question, span), by slot."""
         slots = Slots(span for _, span in spans)
         calls = self._who(self._lake.usage, "replica")
         calls = calls.mutate(slot=slots.number(calls.opened_ns), direction=ibis.literal(""))
@@ -135,21 +121,25 @@ class Calls:
         sums = calls.group_by(["slot", *self.grain.columns]).agg(
             weight=total(calls.request_bytes + calls.response_bytes)
         )
-        sums = self._engine.keep(sums.filter(sums.weight > 0))
-        pairs = list(_slots_of(spans, slots))
-        rows = sums.join(self._pairs(("question", "slot"), pairs), "slot")
+        return Sums(self._engine.keep(sums.filter(sums.weight > 0)), slots)
+
+    def bytes_moved(
+        self, sums: Sums, parties: Parties, spans: Sequence[tuple[int, Span]]
+    ) -> ir.Table:
+        """Bytes of the calls opened in each of `spans` (question, span)."""
+        pairs = list(_slots_of(spans, sums.slots))
+        rows = parties.numbered(sums.rows).join(self._pairs(("question", "slot"), pairs), "slot")
         if len(pairs) == len(spans):  # one slot each: the sums are the answers
-            return rows.select("question", *self.grain.columns, "weight")
-        return self._by_question(rows)
+            return rows.select("question", *self.grain.keys, "weight")
+        return self._by_question(rows, self.grain.keys)
 
     # --- tokens --------------------------------------------------------------------------------------
 
-    def tokens(self, stays: Sequence[Stay], bought: Sequence[Purchase]) -> ir.Table:
-        """Weighted tokens of the legs of each stay, and flat tokens of what was bought."""
-        slots = Slots([*(Span(s.start_ns, s.end_ns) for s in stays), *(one.span for one in bought)])
-        sums = self._engine.keep(self._token_sums(slots))
-        kept = self._of_stays(sums, slots, stays), self._of_purchases(sums, slots, bought)
-        return self._by_question(ibis.union(*kept))
+    def token_sums(self, stays: Iterable[Stay], bought: Iterable[Purchase]) -> Sums:
+        """The tokens of all legs in the times of `stays` and in the spans of what was `bought`."""
+        spans = [Span(stay.start_ns, stay.end_ns) for stay in stays]
+        slots = Slots([*spans, *(one.span for one in bought)])
+        return Sums(self._engine.keep(self._token_sums(slots)), slots)
 
     def _token_sums(self, slots: Slots) -> ir.Table:
         """The legs' tokens by place, slot, era and grain; what reaches over an edge by itself.
@@ -169,7 +159,7 @@ class Calls:
             cut_computed=ibis.ifelse(cut, legs.computed, -1),
             cut_produced=ibis.ifelse(cut, legs.produced, -1),
         )
-        keys = ("place", "bought", "slot", "era", "served", *_CUT, *self._without_direction())
+        keys = ("place", "bought", "slot", "era", "served", *_CUT, *_undirected(self.grain.columns))
         legs = legs.filter((legs.slot != NO_SLOT) | (legs.cut_start_ns >= 0))
         return legs.group_by(list(keys)).agg(
             computed=total(legs.computed), produced=total(legs.produced), legs=legs.count()
@@ -194,11 +184,10 @@ class Calls:
             **{name: leg[name] for name in _PLACE},
         )
 
-    def _of_stays(self, sums: ir.Table, slots: Slots, stays: Sequence[Stay]) -> ir.Table:
-        """The rows of `sums` that each stay served, weighed by model."""
-        weighed = sums.filter(~sums.bought).join(
-            self._model_weights(), [("served", "of_model"), ("era", "of_era")]
-        )
+    def served(self, sums: Sums, parties: Parties, stays: Sequence[Stay]) -> ir.Table:
+        """Weighted tokens of the legs of each of `stays`."""
+        own = parties.numbered(sums.rows.filter(~sums.rows.bought))
+        weighed = own.join(self._model_weights(), [("served", "of_model"), ("era", "of_era")])
         asked = self._engine.table(
             pa.table(
                 {
@@ -216,10 +205,11 @@ class Calls:
             of_input=ibis.ifelse(weighed.flat, 1, weighed.input),
             of_output=ibis.ifelse(weighed.flat, 1, weighed.output),
         )
-        return self._inside(weighed, slots, spans)
+        return self._by_question(self._inside(weighed, sums.slots, spans), self.grain.keys)
 
-    def _of_purchases(self, sums: ir.Table, slots: Slots, bought: Sequence[Purchase]) -> ir.Table:
-        others = sums.filter(sums.bought)
+    def bought(self, sums: Sums, parties: Parties, bought: Sequence[Purchase]) -> ir.Table:
+        """Flat tokens of what was `bought`."""
+        others = sums.rows.filter(sums.rows.bought)
         found = self._engine.fetch(others.select("place", "served").distinct())
         sold: dict[str, list[str]] = {}
         for row in found.to_pylist():
@@ -243,18 +233,13 @@ class Calls:
                 }
             )
         )
-        rows = others.join(wanted, [("place", "asked_seller"), ("served", "asked_model")])
+        rows = parties.numbered(others).join(
+            wanted, [("place", "asked_seller"), ("served", "asked_model")]
+        )
         rows = rows.mutate(of_input=ibis.literal(1, "int64"), of_output=ibis.literal(1, "int64"))
-        weighed = self._inside(rows, slots, [(one.number, one.span) for one in asked])
-        return weighed if len(asked) == len(bought) else self._preferring_models(weighed)
-
-    def _preferring_models(self, rows: ir.Table) -> ir.Table:
-        """`rows` with each question answered by its twin about models where that weighs anything."""
-        rows = self._by_question(rows)
-        named = rows.filter(rows.question < 0).mutate(question=-1 - rows.question)
-        others = rows.filter(rows.question >= 0)
-        others = others.anti_join(named.select("question").distinct(), "question")
-        return ibis.union(others, named)
+        weighed = self._inside(rows, sums.slots, [(one.number, one.span) for one in asked])
+        weighed = self._by_question(weighed, self.grain.keys)
+        return weighed if len(asked) == len(bought) else _preferring_models(weighed)
 
     def _inside(self, rows: ir.Table, slots: Slots, spans: Sequence[tuple[int, Span]]) -> ir.Table:
         """Weights of `rows` within the span of their question, by direction."""
@@ -276,13 +261,13 @@ class Calls:
             for_input=whole(part_of(cut.cut_computed * cut.of_input, *interval, span) * cut.legs),
             for_output=whole(part_of(cut.cut_produced * cut.of_output, *interval, span) * cut.legs),
         )
-        columns = ("question", *self._without_direction(), "for_input", "for_output")
+        columns = ("question", *_undirected(self.grain.keys), "for_input", "for_output")
         both = ibis.union(uncut.select(*columns), cut.select(*columns))
         return self._both_directions(both)
 
     def _both_directions(self, rows: ir.Table) -> ir.Table:
         """`for_input` and `for_output` as rows of one `weight`."""
-        columns = ("question", *self.grain.columns, "weight")
+        columns = ("question", *self.grain.keys, "weight")
         if "direction" not in self.grain.rest:
             return rows.mutate(weight=whole(rows.for_input + rows.for_output)).select(*columns)
         return ibis.union(
@@ -315,7 +300,10 @@ class Calls:
         return pieces.filter(pieces.inside_ns > 0)
 
     def step_shares(self, stays: Sequence[Stay]) -> ir.Table:
-        """Nanoseconds of each of `stays` by the calls in its steps: method M2 (theorem 6)."""
+        """Nanoseconds of each of `stays` by the calls in its steps: method M2 (theorem 6).
+
+        Parties have their names still.
+        """
         piece = ("question", "from_ns", "replica", "start_ns", "seq")
         pieces = self.step_pieces(stays).filter(lambda rows: rows.calls.length() > 0)
         parts = pieces.mutate(part=pieces.calls.unnest())
@@ -339,11 +327,11 @@ class Calls:
         shared = self._at_replica(shared)
         label = ibis.ifelse(shared.known.isnull(), UNKNOWN, shared.label)
         known_only = {
-            name: ibis.ifelse(shared.known.isnull(), _nothing(name), shared[name])
+            name: ibis.ifelse(shared.known.isnull(), nothing(name), shared[name])
             for name in (*FIRST[1:], *self.grain.rest)
         }
         shared = shared.mutate(label=label, **known_only, weight=shared.part)
-        return self._by_question(shared)
+        return self._by_question(shared, self.grain.columns)
 
     def _sides(self, parts: ir.Table, keys: tuple[str, ...]) -> ir.Table:
         """The input and output sides of the calls of a step, each with its weight, merged by call."""
@@ -377,15 +365,15 @@ class Calls:
             **{name: ibis.coalesce(ibis._[name], "") for name in _PLACE}
         )
 
-    def unplaced(self, weights: Mapping[int, int]) -> ir.Table:
+    def unplaced(self, weights: Mapping[int, int], parties: Parties) -> ir.Table:
         """What no call explains of each question, those with nothing left out."""
         left = {number: weight for number, weight in weights.items() if weight > 0}
         rows = self._engine.table(
             pa.table({"question": _ints(left), "weight": _ints(left.values())})
         )
-        nothing = {name: _nothing(name) for name in (*FIRST[1:], *self.grain.rest)}
-        rows = rows.mutate(label=ibis.literal(UNPLACED), **nothing, weight=whole(rows.weight))
-        return rows.select("question", *self.grain.columns, "weight")
+        rest = {name: nothing(name) for name in (*FIRST[1:], *self.grain.rest)}
+        rows = rows.mutate(label=ibis.literal(UNPLACED), **rest, weight=whole(rows.weight))
+        return parties.numbered(rows).select("question", *self.grain.keys, "weight")
 
     # --- who, where, how heavy -----------------------------------------------------------------------
 
@@ -461,12 +449,9 @@ class Calls:
         """The columns of the grain that a call has wherever it ran."""
         return tuple(n for n in self.grain.columns if n not in ("direction", *_PLACE))
 
-    def _without_direction(self) -> tuple[str, ...]:
-        return tuple(name for name in self.grain.columns if name != "direction")
-
-    def _by_question(self, rows: ir.Table) -> ir.Table:
-        """`rows` summed by question and grain, what weighs nothing left out."""
-        sums = rows.group_by(["question", *self.grain.columns]).agg(weight=total(rows.weight))
+    def _by_question(self, rows: ir.Table, by: Iterable[str]) -> ir.Table:
+        """`rows` summed by question and `by`, what weighs nothing left out; kept."""
+        sums = rows.group_by(["question", *by]).agg(weight=total(rows.weight))
         return self._engine.keep(sums.filter(sums.weight > 0))
 
     def _pairs(self, names: tuple[str, str], pairs: Iterable[tuple[int, int]]) -> ir.Table:
@@ -484,9 +469,16 @@ def _slots_of(spans: Iterable[tuple[int, Span]], slots: Slots) -> Iterable[tuple
     return ((number, slot) for number, span in spans for slot in slots.within(span))
 
 
-def _nothing(column: str) -> ir.Value:
-    """What stands in `column` where nothing is known."""
-    return ibis.literal(NO_DAY, "int64") if column == "day" else ibis.literal("")
+def _undirected(columns: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in columns if name != "direction")
+
+
+def _preferring_models(rows: ir.Table) -> ir.Table:
+    """`rows` with each question answered by its twin about models where that weighs anything."""
+    named = rows.filter(rows.question < 0).mutate(question=-1 - rows.question)
+    others = rows.filter(rows.question >= 0)
+    others = others.anti_join(named.select("question").distinct(), "question")
+    return ibis.union(others, named)
 
 
 def _ints(values: Iterable[int]) -> pa.Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import ibis
 import ibis.expr.types as ir
@@ -21,8 +21,8 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import Portion, Target, allocated_of
 from inferworks.books.charge import COST_OF_REVENUE, Charge, Function
 from inferworks.books.engine.base import Engine, total, uncollected
-from inferworks.books.engine.calls import CUSTOMERS
 from inferworks.books.engine.divide import Divided, divide, label_target, machine_drivers
+from inferworks.books.engine.grain import CUSTOMERS, PARTY
 from inferworks.books.engine.lake import Lake
 from inferworks.books.engine.revenue import Earned, earned
 from inferworks.books.policy import Policy
@@ -143,9 +143,10 @@ def close_by_customer(
     placed = [(charge, pool_of(charge, rules.pools, drivers.nodes)) for charge in accrued]
     _refuse_support(placed)
     done = divide(engine, lake, placed, rules.catalog, CUSTOMERS, drivers)
-    lines = _lines(engine, done, placed, policy)
+    uses = _sums_by_label(engine, done)
+    lines = _lines(done, uses, placed, policy)
     income = earned(engine, lake.usage, plans, span, currency, prepaid)
-    rows = _rows(engine, done, policy, income)
+    rows = _rows(engine, done, uses, policy, income)
     statement = CustomerStatement(
         policy=policy.name,
         currency=currency,
@@ -174,8 +175,8 @@ def _refuse_support(placed: Iterable[tuple[Charge, CostPool]]) -> None:
 
 
 def _lines(
-    engine: Engine,
     done: Divided,
+    uses: Iterable[_Use],
     placed: Sequence[tuple[Charge, CostPool]],
     policy: Policy,
 ) -> tuple[Line, ...]:
@@ -184,18 +185,11 @@ def _lines(
         division.charge.id: [_anonymous(portion) for portion in division.portions]
         for division in done.divisions
     }
-    for row in _sums_by_label(engine, done):
-        ask = done.asks[row["ask"]]
+    for use in uses:
+        ask = done.asks[use.ask]
+        target = label_target(use.label)
         portions[ask.charge.id].append(
-            Portion(
-                ask.stage,
-                label_target(row["label"]),
-                ask.method,
-                ask.unit,
-                int(row["weight"]),
-                int(row["part"]),
-                {},
-            )
+            Portion(ask.stage, target, ask.method, ask.unit, use.weight, use.part_pico, {})
         )
     allocated = [
         allocated_of(charge, pool, portions[charge.id], division.apportionments)
@@ -207,13 +201,22 @@ def _lines(
     return tuple(sorted(lines_of(allocated, policy), key=line_order))
 
 
-def _sums_by_label(engine: Engine, done: Divided) -> list[dict[str, Any]]:
-    if done.parts is None:
+class _Use(NamedTuple):
+    """What all customers together weigh and are given of an ask, by label."""
+
+    ask: int
+    label: str
+    weight: int
+    part_pico: int
+
+
+def _sums_by_label(engine: Engine, done: Divided) -> list[_Use]:
+    if done.shares is None:
         return []
-    parts = done.parts
+    parts = done.shares.parties.named(done.shares.parts)
     sums = parts.group_by(["ask", "label"]).agg(weight=total(parts.weight), part=total(parts.part))
-    rows: list[dict[str, Any]] = engine.fetch(sums.order_by(["ask", "label"])).to_pylist()
-    return rows
+    rows = engine.fetch(sums.order_by(["ask", "label"])).to_pylist()
+    return [_Use(row["ask"], row["label"], int(row["weight"]), int(row["part"])) for row in rows]
 
 
 def _anonymous(portion: Portion) -> Portion:
@@ -223,7 +226,9 @@ def _anonymous(portion: Portion) -> Portion:
     return msgspec.structs.replace(portion, target=use)
 
 
-def _rows(engine: Engine, done: Divided, policy: Policy, income: Earned) -> tuple[Row, ...]:
+def _rows(
+    engine: Engine, done: Divided, uses: Sequence[_Use], policy: Policy, income: Earned
+) -> tuple[Row, ...]:
     """Revenue and cost by customer."""
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for customer, amount_pico in income.by_customer.items():
@@ -232,42 +237,41 @@ def _rows(engine: Engine, done: Divided, policy: Policy, income: Earned) -> tupl
         for portion in division.portions:
             column = _column_of(portion.target, division.charge, division.pool, policy)
             sums[_name(portion.target)][column] += portion.amount_pico
-    for customer, column, amount_pico in _sums_by_customer(engine, done, policy):
+    for customer, column, amount_pico in _sums_by_customer(engine, done, uses, policy):
         sums[customer][column] += amount_pico
     names = sorted(sums, key=lambda name: (name.startswith("("), name))
     return tuple(Row(name, *sums[name]) for name in names)
 
 
 def _sums_by_customer(
-    engine: Engine, done: Divided, policy: Policy
+    engine: Engine, done: Divided, uses: Sequence[_Use], policy: Policy
 ) -> Iterable[tuple[str, int, int]]:
-    """The parts of all asks by customer and column of a row."""
-    if done.parts is None:
+    """The parts of all asks by customer and column of a row; a customer may come more than once."""
+    if done.shares is None:
         return
-    parts = done.parts.join(_columns(engine, done, policy), ["ask", "label"])
-    named = ibis.ifelse(parts.customer == "", NO_CUSTOMER, parts.customer)
-    unallocated = parts.label.startswith("Unallocated:")
-    parts = parts.mutate(name=ibis.ifelse(unallocated, UNALLOCATED, named))
-    sums = engine.fetch(parts.group_by(["name", "column"]).agg(part=total(parts.part)))
-    names, columns, amounts = (sums[name].to_pylist() for name in ("name", "column", "part"))
-    for name, column, amount in zip(names, columns, amounts, strict=True):
-        yield name, column, int(amount)
+    parts, parties = done.shares
+    rows = parties.named(parts).join(_columns(engine, done, uses, policy), ["ask", "label"])
+    sums = parties.named(rows.group_by([PARTY, "column"]).agg(part=total(rows.part)))
+    known = ibis.ifelse(sums.customer == "", NO_CUSTOMER, sums.customer)
+    unallocated = sums.label.startswith("Unallocated:")
+    sums = sums.mutate(name=ibis.ifelse(unallocated, UNALLOCATED, known))
+    found = engine.fetch(sums.select("name", "column", "part"))
+    for name, column, part in zip(*(c.to_pylist() for c in found.columns), strict=True):
+        yield name, column, int(part)
 
 
-def _columns(engine: Engine, done: Divided, policy: Policy) -> ir.Table:
+def _columns(engine: Engine, done: Divided, uses: Sequence[_Use], policy: Policy) -> ir.Table:
     """In which column of a row the parts of each ask belong, by label."""
-    assert done.parts is not None
-    labels = engine.fetch(done.parts.select("ask", "label").distinct()).to_pylist()
     columns = [
-        _column_of(label_target(row["label"]), ask.charge, ask.pool, policy)
-        for row in labels
-        for ask in [done.asks[row["ask"]]]
+        _column_of(label_target(use.label), ask.charge, ask.pool, policy)
+        for use in uses
+        for ask in [done.asks[use.ask]]
     ]
     return engine.table(
         pa.table(
             {
-                "ask": pa.array([row["ask"] for row in labels], pa.int64()),
-                "label": pa.array([row["label"] for row in labels], pa.string()),
+                "ask": pa.array([use.ask for use in uses], pa.int64()),
+                "label": pa.array([use.label for use in uses], pa.string()),
                 "column": pa.array(columns, pa.int64()),
             }
         )

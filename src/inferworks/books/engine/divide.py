@@ -41,16 +41,8 @@ from inferworks.books.engine.asks import (
     Moved,
 )
 from inferworks.books.engine.base import Engine, total
-from inferworks.books.engine.calls import (
-    FIRST,
-    NO_DAY,
-    TARGETS,
-    UNPLACED,
-    Calls,
-    Grain,
-    Purchase,
-    Stay,
-)
+from inferworks.books.engine.calls import Calls, Purchase, Stay
+from inferworks.books.engine.grain import NO_DAY, PARTY, TARGETS, UNPLACED, Grain, Parties
 from inferworks.books.engine.lake import Lake
 from inferworks.books.engine.machines import machines, places
 from inferworks.books.engine.slots import Slots
@@ -63,14 +55,22 @@ from inferworks.purpose import Purpose
 _UNALLOCATED = "Unallocated:"
 
 
+class Shares(NamedTuple):
+    """Parts of asks."""
+
+    parts: ir.Table
+    """By ask (its place in `Divided.asks`) and the keys of a grain: `weight` and `part`."""
+    parties: Parties
+
+
 class Divided(NamedTuple):
     """Charges divided as far as machines go, and what calls are to answer."""
 
     divisions: tuple[Asking, ...]
     asks: tuple[Ask, ...]
     drivers: MachineDrivers
-    parts: ir.Table | None
-    """By ask (its place in `asks`) and grain: `weight` and `part`. None when nothing was asked."""
+    shares: Shares | None
+    """What answers them; None when nothing was asked."""
 
 
 def divide(
@@ -87,12 +87,10 @@ def divide(
     nodes_of.answers = answers
     divisions = tuple(_divisions(placed, nodes_of))
     asks = tuple(ask for division in divisions for ask in division.asks)
-    parts = (
-        _parts(engine, asks, weights, answers.weights, grain)
-        if asks and weights is not None
-        else None
-    )
-    return Divided(divisions, asks, nodes_of, parts)
+    if not asks or weights is None:
+        return Divided(divisions, asks, nodes_of, None)
+    parts = _parts(engine, asks, weights, answers.weights, grain)
+    return Divided(divisions, asks, nodes_of, Shares(parts, weights.parties))
 
 
 def machine_drivers(
@@ -118,9 +116,10 @@ def portions_of(divided: Divided, engine: Engine) -> Mapping[str, list[Portion]]
     portions: dict[str, list[Portion]] = {}
     for division in divided.divisions:
         portions.setdefault(division.charge.id, []).extend(division.portions)
-    if divided.parts is None:
+    if divided.shares is None:
         return portions
-    for row in engine.fetch(divided.parts).to_pylist():
+    parts, parties = divided.shares
+    for row in engine.fetch(parties.named(parts)).to_pylist():
         ask = divided.asks[row["ask"]]
         portion = Portion(
             ask.stage,
@@ -147,107 +146,153 @@ def _divisions(
 # --- questions and their answers ----------------------------------------------------------------------
 
 
+class _Weights(NamedTuple):
+    """What answers questions: rows of `question`, the keys of a grain, and `weight`."""
+
+    rows: ir.Table
+    parties: Parties
+
+
 def _answered(
     engine: Engine,
     calls: Calls,
     placed: Sequence[tuple[Charge, CostPool]],
     drivers: MachineDrivers,
-) -> tuple[Answers, ir.Table | None]:
+) -> tuple[Answers, _Weights | None]:
     """The weights of every question that dividing `placed` asks, as numbers and as a table."""
     list(_divisions(placed, drivers))
     questions = [(number, question) for question, number in drivers.questions.items()]
     active = [(n, q) for n, q in questions if isinstance(q, Active)]
-    tables: list[ir.Table] = []
-    methods: dict[int, Method] = {}
-    stepped = _by_steps(engine, calls, active, drivers, tables)
-    methods.update(dict.fromkeys(stepped, Method.STEP_SHARE))
-    rest = [(n, q) for n, q in active if n not in stepped]
-    for number, question in rest:
-        methods[number] = Method.FLAT if question.method is Method.FLAT else Method.WEIGHTED
-    bought = [(n, q) for n, q in questions if isinstance(q, Bought)]
-    if rest or bought:
-        tables.append(_by_tokens(engine, calls, rest, bought, drivers))
+    stepped = _Stepped.of(engine, calls, active, drivers)
+    rest = [(n, q) for n, q in active if n not in stepped.unplaced]
+    stays, worked = _stays(rest, drivers)
+    bought = [Purchase(number, *q) for number, q in questions if isinstance(q, Bought)]
     moved = [(n, q.span) for n, q in questions if isinstance(q, Moved)]
-    if moved:
-        tables.append(calls.bytes_moved(moved))
-    if not tables:
+    tokens = calls.token_sums(stays, bought) if stays or bought else None
+    moves = calls.byte_sums(moved) if moved else None
+    summed = [*stepped.shares, *(sums.rows for sums in (tokens, moves) if sums)]
+    methods = {**dict.fromkeys(stepped.unplaced, Method.STEP_SHARE), **_methods_of(rest)}
+    if not summed:
         return Answers({}, methods), None
+    parties = Parties(engine, summed, _others(placed, drivers))
+    tables = [
+        parties.numbered(shares).select("question", *calls.grain.keys, "weight")
+        for shares in stepped.shares
+    ]
+    if stepped.unplaced:
+        tables.append(calls.unplaced(stepped.unplaced, parties))
+    if tokens and stays:
+        tables += _by_tokens(engine, calls, calls.served(tokens, parties, stays), worked, parties)
+    if tokens and bought:
+        tables.append(calls.bought(tokens, parties, bought))
+    if moves:
+        tables.append(calls.bytes_moved(moves, parties, moved))
     weights = ibis.union(*tables) if len(tables) > 1 else tables[0]
+    return Answers(_totals(engine, weights), methods), _Weights(weights, parties)
+
+
+def _totals(engine: Engine, weights: ir.Table) -> dict[int, int]:
+    """What all `weights` of each question come to."""
     sums = engine.fetch(weights.group_by("question").agg(weight=total(weights.weight)))
-    found = {row["question"]: int(row["weight"]) for row in sums.to_pylist()}
-    return Answers(found, methods), weights
+    return {row["question"]: int(row["weight"]) for row in sums.to_pylist()}
 
 
-def _by_steps(
-    engine: Engine,
-    calls: Calls,
-    active: Sequence[tuple[int, Active]],
-    drivers: MachineDrivers,
-    tables: list[ir.Table],
-) -> frozenset[int]:
-    """Adds the shares by steps (method M2) to `tables`; the questions that have any."""
-    stays = [
+def _others(
+    placed: Iterable[tuple[Charge, CostPool]], drivers: MachineDrivers
+) -> Iterable[tuple[str, str]]:
+    """The label and customer of whatever charges are divided among besides calls."""
+    nobody = {UNPLACED, *(_UNALLOCATED + pool.name for _, pool in placed)}
+    acting = {(a.purpose.value, a.customer or "") for a in drivers.facts.activities}
+    return [*((label, "") for label in nobody), *acting]
+
+
+class _Stepped(NamedTuple):
+    """Questions that steps answer (method M2)."""
+
+    shares: list[ir.Table]
+    """What calls in steps explain."""
+    unplaced: dict[int, int]
+    """The nanoseconds that they do not explain, of every such question."""
+
+    @classmethod
+    def of(
+        cls,
+        engine: Engine,
+        calls: Calls,
+        active: Sequence[tuple[int, Active]],
+        drivers: MachineDrivers,
+    ) -> _Stepped:
+        """Those of `active` that are about times in which there were steps."""
+        stays = _provisioned(active, drivers)
+        if not stays:
+            return cls([], {})
+        pieces = calls.step_pieces(stays)
+        sums = engine.fetch(pieces.group_by("question").agg(weight=total(pieces.inside_ns)))
+        stepped = {row["question"]: int(row["weight"]) for row in sums.to_pylist()}
+        if not stepped:
+            return cls([], {})
+        shares = calls.step_shares([stay for stay in stays if stay.number in stepped])
+        shared, by_number = _totals(engine, shares), dict(active)
+        unplaced = {
+            number: max(inside_ns, drivers.worked_for_ns(by_number[number])) - shared.get(number, 0)
+            for number, inside_ns in stepped.items()
+        }
+        return cls([shares], unplaced)
+
+
+def _provisioned(active: Iterable[tuple[int, Active]], drivers: MachineDrivers) -> list[Stay]:
+    """The times in which machines were provisioned, of questions to be answered by steps."""
+    return [
         Stay(number, q.replica, inside.start_ns, inside.end_ns)
         for number, q in active
         if q.method is Method.STEP_SHARE
         for provisioned in drivers.provisioned(q.replica, q.node)
         if (inside := q.span.meet(*provisioned)).length_ns
     ]
-    if not stays:
-        return frozenset()
-    pieces = calls.step_pieces(stays)
-    sums = engine.fetch(pieces.group_by("question").agg(ns=total(pieces.inside_ns)))
-    stepped = {row["question"]: int(row["ns"]) for row in sums.to_pylist()}
-    if not stepped:
-        return frozenset()
-    shares = calls.step_shares([stay for stay in stays if stay.number in stepped])
-    tables.append(shares)
-    sums = engine.fetch(shares.group_by("question").agg(ns=total(shares.weight)))
-    shared = {row["question"]: int(row["ns"]) for row in sums.to_pylist()}
-    by_number = dict(active)
-    tables.append(
-        calls.unplaced(
-            {
-                number: max(inside_ns, drivers.worked_for_ns(by_number[number]))
-                - shared.get(number, 0)
-                for number, inside_ns in stepped.items()
-            }
-        )
-    )
-    return frozenset(stepped)
+
+
+def _stays(
+    active: Iterable[tuple[int, Active]], drivers: MachineDrivers
+) -> tuple[list[Stay], dict[int, int]]:
+    """What to weigh by tokens (M0, M1), and the nanoseconds that each was at work."""
+    worked = {
+        number: worked_ns
+        for number, question in active
+        if (worked_ns := drivers.worked_for_ns(question))
+    }
+    stays = [
+        Stay(number, q.replica, q.span.start_ns, q.span.end_ns, q.method is Method.FLAT)
+        for number, q in active
+        if number in worked
+    ]
+    return stays, worked
+
+
+def _methods_of(active: Iterable[tuple[int, Active]]) -> dict[int, Method]:
+    """The method that answers each of `active` by tokens."""
+    return {
+        number: Method.FLAT if question.method is Method.FLAT else Method.WEIGHTED
+        for number, question in active
+    }
 
 
 def _by_tokens(
     engine: Engine,
     calls: Calls,
-    active: Sequence[tuple[int, Active]],
-    bought: Sequence[tuple[int, Bought]],
-    drivers: MachineDrivers,
-) -> ir.Table:
-    """The nanoseconds of `active` by weighted tokens (M0, M1), and the tokens of what was `bought`."""
-    worked = {number: drivers.worked_for_ns(question) for number, question in active}
-    stays = [
-        Stay(n, q.replica, q.span.start_ns, q.span.end_ns, q.method is Method.FLAT)
-        for n, q in active
-        if worked[n]
-    ]
-    purchases = [Purchase(number, *question) for number, question in bought]
-    weights = calls.tokens(stays, purchases)
-    if not stays:
-        return weights
-    sums = engine.fetch(weights.group_by("question").agg(weight=total(weights.weight)))
-    totals = {row["question"]: int(row["weight"]) for row in sums.to_pylist()}
-    asked = {n: ns for n, ns in worked.items() if ns}
-    amounts = engine.table(_amounts("question", asked, (totals.get(n, 0) for n in asked)))
+    weights: ir.Table,
+    worked: Mapping[int, int],
+    parties: Parties,
+) -> Iterable[ir.Table]:
+    """The nanoseconds that each question `worked` by its `weights`, and what no token explains."""
+    totals = _totals(engine, weights)
+    amounts = engine.table(_amounts("question", worked, (totals.get(n, 0) for n in worked)))
     width = width_of(max(worked.values()), max(totals.values(), default=0))
-    of_stays = weights.join(amounts, "question")
-    grain = calls.grain
-    shares = _split_down(of_stays, "question", grain, width)
-    shares = shares.mutate(weight=shares.part).select("question", *grain.columns, "weight")
-    rest = weights.anti_join(amounts, "question").select(*shares.columns)
-    nobody = {n: ns for n, ns in worked.items() if ns and n not in totals}
-    everything = ibis.union(shares.filter(shares.weight > 0), rest, calls.unplaced(nobody))
-    return engine.keep(everything)
+    shares = _split_down(weights.join(amounts, "question"), "question", calls.grain, width)
+    shares = shares.mutate(weight=shares.part).select("question", *calls.grain.keys, "weight")
+    yield engine.keep(shares.filter(shares.weight > 0))
+    nobody = {number: worked_ns for number, worked_ns in worked.items() if number not in totals}
+    if nobody:
+        yield calls.unplaced(nobody, parties)
 
 
 # --- the split ----------------------------------------------------------------------------------------
@@ -256,7 +301,7 @@ def _by_tokens(
 def _parts(
     engine: Engine,
     asks: Sequence[Ask],
-    weights: ir.Table,
+    weights: _Weights,
     totals: Mapping[int, int],
     grain: Grain,
 ) -> ir.Table:
@@ -272,27 +317,35 @@ def _parts(
         )
     )
     amounts = _amounts("ask", {n: ask.amount_pico for n, ask in enumerate(asks)}, weighed)
-    pools = pa.array([ask.pool.name for ask in asks], pa.string())
-    columns = ("ask", *grain.columns, "weight")
-    rows = weights.join(links, [("question", "source")]).select(*columns)
+    unplaced, nobody = _nobody(asks, weights.parties)
+    columns = ("ask", *grain.keys, "weight")
+    rows = weights.rows.join(links, [("question", "source")]).select(*columns)
     known = _known_rows(asks, grain)
     if known.num_rows:
-        rows = ibis.union(rows, engine.table(known).select(*columns))
+        more = weights.parties.numbered(engine.table(known))
+        rows = ibis.union(rows, more.select(*columns))
     if known.num_rows or any(len(ask.sources) > 1 for ask in asks):
-        rows = rows.group_by(["ask", *grain.columns]).agg(weight=total(rows.weight))
-    rows = rows.join(engine.table(amounts.append_column("pool", pools)), "ask")
-    placed = ibis.literal(_UNALLOCATED) + rows.pool
-    rows = rows.mutate(label=ibis.ifelse(rows.label == UNPLACED, placed, rows.label)).drop("pool")
+        rows = rows.group_by(["ask", *grain.keys]).agg(weight=total(rows.weight))
+    rows = rows.join(engine.table(amounts.append_column("nobody", nobody)), "ask")
+    party = ibis.ifelse(rows.party == unplaced, rows.nobody, rows.party)
+    rows = rows.mutate(party=party).drop("nobody")
     width = width_of(max(abs(ask.amount_pico) for ask in asks), max(weighed))
     parts = _split_down(rows, "ask", grain, width)
-    return engine.keep(parts.select("ask", *grain.columns, "weight", "part"))
+    return engine.keep(parts.select("ask", *grain.keys, "weight", "part"))
+
+
+def _nobody(asks: Sequence[Ask], parties: Parties) -> tuple[int, pa.Array]:
+    """The party of what no call explains, and what the pool of each ask makes of it."""
+    labels = [_UNALLOCATED + ask.pool.name for ask in asks]
+    numbers = parties.nameless([UNPLACED, *labels])
+    return numbers[UNPLACED], pa.array([numbers[label] for label in labels], pa.int64())
 
 
 def _split_down(rows: ir.Table, group: str, grain: Grain, width: Width) -> ir.Table:
     """`amount` of each `group`, whose weights come to `all_weight`, by `weight` down to `grain`."""
     if not grain.rest:
-        return split(rows, [group], FIRST, by="weight", width=width, of="all_weight")
-    return split_down(rows, [group], FIRST, grain.rest, by="weight", width=width)
+        return split(rows, [group], [PARTY], by="weight", width=width, of="all_weight")
+    return split_down(rows, [group], [PARTY], grain.rest, by="weight", width=width)
 
 
 def _weight_of(ask: Ask, totals: Mapping[int, int]) -> int:

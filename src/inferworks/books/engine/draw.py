@@ -8,8 +8,8 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import allocated_of
 from inferworks.books.charge import Charge
 from inferworks.books.engine.base import Engine, uncollected
-from inferworks.books.engine.calls import TARGETS
 from inferworks.books.engine.divide import divide, machine_drivers, portions_of
+from inferworks.books.engine.grain import TARGETS
 from inferworks.books.engine.lake import Lake
 from inferworks.books.engine.revenue import call_sums, sums_of_calls
 from inferworks.books.entry import journal

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from inferworks.accounts.plan import PerUnit, PricePlan, Terms
 from inferworks.books.engine.base import Engine, total, whole, whole_divide
-from inferworks.books.engine.calls import CUSTOMERS, TARGETS, Grain
+from inferworks.books.engine.grain import CUSTOMERS, TARGETS, Grain
 from inferworks.books.engine.slots import NO_SLOT, Slots
 from inferworks.books.months import months
 from inferworks.books.rate import (
