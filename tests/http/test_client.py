@@ -638,7 +638,7 @@ def test_slow_reader_makes_the_upstream_wait(kit):
                     before = sent
                     await asyncio.sleep(0.05)
                 assert sent < 30_000_000
-                assert response._connection._buffered < 1_000_000
+                assert response._connection.buffered_bytes < 1_000_000
                 size = 0
                 async for piece in response.pieces(2.0):
                     size += len(piece)

@@ -84,15 +84,19 @@ def app(door: Door) -> Handler:
 
 
 def _endpoint(exchange: Exchange) -> Endpoint:
-    path, method = exchange.path[:200], exchange.method
-    methods = _methods(exchange.path)
-    if methods is None:
+    method = exchange.method
+    methods = ROUTES.get(exchange.path)
+    if methods is None or exchange.path.endswith("/"):
+        methods = _below(exchange.path)
+    endpoint = methods.get(method)
+    if endpoint is not None:
+        return endpoint
+    path = exchange.path[:200]
+    if not methods:
         raise CallError(404, f"Invalid URL ({method} {path})")
-    if method not in methods:
-        allowed = ", ".join(methods)
-        raise CallError(405, f"Not allowed to {method} on {path}; use {allowed}.",
-                        code="method_not_supported")  # fmt: skip
-    return methods[method]
+    allowed = ", ".join(methods)
+    raise CallError(405, f"Not allowed to {method} on {path}; use {allowed}.",
+                    code="method_not_supported")  # fmt: skip
 
 
 def _errors(path: str) -> ErrorStyle:
@@ -101,9 +105,7 @@ def _errors(path: str) -> ErrorStyle:
     return OPENAI_ERRORS if form is None else form.errors
 
 
-def _methods(path: str) -> Mapping[str, Endpoint] | None:
-    """The methods of `path`; None when there is nothing at it."""
-    if path in ROUTES and not path.endswith("/"):
-        return ROUTES[path]
+def _below(path: str) -> Mapping[str, Endpoint]:
+    """The methods of the route above `path` that stands for all below it; none when there is no such."""
     above = (route for route in ROUTES if route.endswith("/") and path.startswith(route))
-    return next((ROUTES[route] for route in above if path != route), None)
+    return next((ROUTES[route] for route in above if path != route), {})

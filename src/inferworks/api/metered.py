@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-
-import msgspec
+from typing import NamedTuple
 
 from inferworks.accounts.key import Key
 from inferworks.api.auth import authenticate, purpose_of
@@ -34,13 +33,16 @@ from inferworks.cloud.rewrite import read_fields, without_value
 from inferworks.cloud.serve import serve
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange
-from inferworks.ids import ModelId, new_call_id
+from inferworks.ids import CallId, ModelId, new_call_id
 from inferworks.meter.tally import OpenCall
 from inferworks.meter.usage import LONGEST_END_USER, NO_TOKENS, Confidence, Opened, Outcome
 from inferworks.observe.transcripts import Transcript
+from inferworks.purpose import Purpose
 
 _SESSION = b"x-inferworks-session"
 """What calls of one conversation share, in a dialect that has no word for it."""
+_NOTHING_ASKED = Asked("")
+"""What a body says that cannot be read."""
 _SEEN = Chunk(b"")
 """Stands for a chunk that was counted already."""
 _JSON = b"application/json"
@@ -54,30 +56,59 @@ def metered(form: Form) -> Endpoint:
 
     async def endpoint(exchange: Exchange, door: Door) -> None:
         key = authenticate(exchange.headers, door.keyring)
-        opened = _opened(form, exchange, door, key)
+        arrived = _Arrived(new_call_id(), door.clock.now_ns(), key, exchange)
         if door.traces is not None:
-            door.traces.begin(opened.call_id, exchange.headers.get(b"traceparent"))
+            door.traces.begin(arrived.call_id, exchange.headers.get(b"traceparent"))
+        asked, purpose = _NOTHING_ASKED, key.purpose
         try:
             asked = form.decode(exchange.body, _content_type(form, exchange))
-            opened = _named(opened, asked)
-            opened = msgspec.structs.replace(opened, purpose=purpose_of(exchange.headers, key))
-            call = _call(form, opened, asked, exchange)
+            purpose = purpose_of(exchange.headers, key)
+            opened = arrived.opened(form, asked, purpose)
+            wants_cost = asked.wants_cost or asks_for_cost(exchange.headers.get(INCLUDE))
+            call = _call(form, opened, asked, exchange, wants_cost)
             offers = _offers(door, call)
             place = door.gate.admit(key.id)
         except CallError as error:
-            await door.meter.refuse(opened, error.status, error.code)
+            refused = arrived.opened(form, asked, purpose)
+            await door.meter.refuse(refused, error.status, error.code)
             raise
         transcript = _transcript(door, key, opened, exchange)
         with place:
             try:
                 async with door.meter.open(opened) as tally:
-                    serving = _Serving(form, exchange, door, call, tally, asked, transcript)
+                    serving = _Serving(form, exchange, door, call, tally, wants_cost, transcript)
                     await serving.run(offers)
             finally:
                 if transcript is not None:
                     transcript.end()
 
     return endpoint
+
+
+class _Arrived(NamedTuple):
+    """What is known of a call before its body is read."""
+
+    call_id: CallId
+    at_ns: int
+    key: Key
+    exchange: Exchange
+
+    def opened(self, form: Form, asked: Asked, purpose: Purpose) -> Opened:
+        """The call, as far as its body has told what was `asked`."""
+        key = self.key
+        return Opened(
+            call_id=self.call_id,
+            opened_ns=self.at_ns,
+            customer=key.customer,
+            project=key.project,
+            key_id=key.id,
+            purpose=purpose,
+            endpoint=form.operation,
+            model=ModelId(asked.model),
+            stream=asked.stream,
+            request_bytes=len(self.exchange.body),
+            end_user=asked.end_user[:LONGEST_END_USER],
+        )
 
 
 class _Serving:
@@ -90,7 +121,7 @@ class _Serving:
         door: Door,
         call: Call,
         tally: OpenCall,
-        asked: Asked,
+        wants_cost: bool,
         transcript: Transcript | None,
     ) -> None:
         self._form = form
@@ -99,7 +130,7 @@ class _Serving:
         self._call = call
         self._tally = tally
         self._transcript = transcript
-        self._wants_cost = _wants_cost(asked, exchange)
+        self._wants_cost = wants_cost
         self._headers = [(b"x-inferworks-call-id", call.id.encode())]
         self._streamed: tuple[Reply, StreamCount] | None = None
         self._drain: Drain | None = None
@@ -148,14 +179,12 @@ class _Serving:
         await self._respond(reply, reply.first.data)
 
     async def _deliver_body(self, reply: Reply) -> None:
-        tally = self._tally
-        tally.first_token()
         told, confidence = whole_usage(self._call, reply.first, reply.content_type)
-        self._leg_ended(Outcome.ANSWERED, reply, told, confidence)
-        tally.first_byte()
         data = self._telling.body(reply.first.data, told)
-        tally.sent(len(data))
-        await tally.close(Outcome.ANSWERED, reply.status)
+        await self._tally.answered(
+            reply.status, len(data), told.tokens, confidence,
+            told.items, told.service_tier, told.cost_pico, told.currency,
+        )  # fmt: skip
         await self._respond(reply, data, told)
 
     async def _deliver_stream(self, reply: Reply) -> None:
@@ -290,41 +319,11 @@ def _cancels_this() -> Callable[[], object]:
     return task.cancel
 
 
-def _opened(form: Form, exchange: Exchange, door: Door, key: Key) -> Opened:
-    """What is known of a call before its body is read."""
-    return Opened(
-        call_id=new_call_id(),
-        opened_ns=door.clock.now_ns(),
-        customer=key.customer,
-        project=key.project,
-        key_id=key.id,
-        purpose=key.purpose,
-        endpoint=form.operation,
-        model=ModelId(""),
-        stream=False,
-        request_bytes=len(exchange.body),
-    )
-
-
-def _named(opened: Opened, asked: Asked) -> Opened:
-    return msgspec.structs.replace(
-        opened,
-        model=ModelId(asked.model),
-        stream=asked.stream,
-        end_user=asked.end_user[:LONGEST_END_USER],
-    )
-
-
 def _transcript(door: Door, key: Key, opened: Opened, exchange: Exchange) -> Transcript | None:
     """What keeps the prompt and the answer, if the key was made to have them kept."""
     if not key.log_content or door.transcripts is None:
         return None
     return door.transcripts.begin(opened, exchange.body)
-
-
-def _wants_cost(asked: Asked, exchange: Exchange) -> bool:
-    """Whether the caller wants the cost in the answer, one way or the other."""
-    return asked.wants_cost or asks_for_cost(exchange.headers.get(INCLUDE))
 
 
 def _body(asked: Asked, exchange: Exchange) -> bytes:
@@ -333,18 +332,18 @@ def _body(asked: Asked, exchange: Exchange) -> bytes:
     return without_value(body, read_fields(body), "usage") if asked.wants_cost else body
 
 
-def _call(form: Form, opened: Opened, asked: Asked, exchange: Exchange) -> Call:
+def _call(form: Form, opened: Opened, asked: Asked, exchange: Exchange, wants_cost: bool) -> Call:
     headers = exchange.headers
     return Call(
         id=opened.call_id,
         operation=form.operation,
         model=opened.model,
         stream=asked.stream,
-        wants_usage=asked.wants_usage or _wants_cost(asked, exchange),
+        wants_usage=asked.wants_usage or wants_cost,
         body=_body(asked, exchange),
         wants_running_usage=asked.wants_running_usage,
         content_type=_content_type(form, exchange),
-        headers=tuple((name, headers[name]) for name in form.forwarded if name in headers),
+        headers=tuple([(name, headers[name]) for name in form.forwarded if name in headers]),
         session=headers.get(_SESSION) or asked.session.encode(),
     )
 
@@ -358,6 +357,10 @@ def _content_type(form: Form, exchange: Exchange) -> bytes:
 
 def _offers(door: Door, call: Call) -> list[Offer]:
     """Who could serve `call` now; CallError when nobody ever could."""
+    offers = door.catalogue.offers(call.model)
+    able = [o for o in offers if call.operation in door.providers[o.provider].operations]
+    if able:
+        return able
     if call.model not in door.catalogue.models():
         raise CallError(
             404,
@@ -365,9 +368,7 @@ def _offers(door: Door, call: Call) -> list[Offer]:
             code="model_not_found",
             param="model",
         )
-    offers = door.catalogue.offers(call.model)
-    able = [o for o in offers if call.operation in door.providers[o.provider].operations]
-    if offers and not able:
+    if offers:
         raise CallError(
             400,
             f"The model `{call.model}` cannot be used for {call.operation}.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import msgspec
 
@@ -65,8 +64,7 @@ class Chunk(msgspec.Struct, frozen=True):
     """Nothing follows. A client that has it has the whole answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """An upstream's answer that has begun: its first chunk is here, the rest is still coming."""
 
     status: int

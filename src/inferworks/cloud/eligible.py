@@ -25,20 +25,33 @@ def eligible(
     calls of this model may run, 503 `offers_failing` when each one's breaker is open or it said to wait,
     429 `offers_full` when each one runs as many calls as it may.
     """
+    regions = policy.regions
+    may = [
+        offer
+        for offer in offers
+        if (not regions or in_regions(offer, regions))
+        and sight.passes(offer)
+        and (offer.capacity is None or sight.running(offer) < offer.capacity)
+    ]
+    if not may:
+        raise _nobody(model, offers, policy, sight)
+    return may
+
+
+def _nobody(
+    model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, sight: Sight
+) -> CallError:
+    """Why none of `offers` may be sent a call."""
     if not offers:
-        raise CallError(
+        return CallError(
             503, f"no replica of {model} is ready", kind="server_error", code="no_replica"
         )
     allowed = [offer for offer in offers if in_regions(offer, policy.regions)]
     if not allowed:
-        raise _no_region(model, policy.regions)
-    sound = [offer for offer in allowed if sight.passes(offer)]
-    if not sound:
-        raise _failing(model, allowed, sight)
-    free = [o for o in sound if o.capacity is None or sight.running(o) < o.capacity]
-    if not free:
-        raise _full(model)
-    return free
+        return _no_region(model, policy.regions)
+    if not any(sight.passes(offer) for offer in allowed):
+        return _failing(model, allowed, sight)
+    return _full(model)
 
 
 def in_regions(offer: Offer, regions: Sequence[str]) -> bool:

@@ -100,8 +100,9 @@ def field_lines(headers: Headers) -> bytes:
     Such a value would be read as more headers, or as another message altogether (response splitting).
     """
     fields = [b": ".join(pair) for pair in headers]
-    text = b"".join(fields)
-    if b"\n" in text or b"\r" in text or b"\0" in text:
-        raise ValueError("a header holds a line break or a NUL")
     fields.append(b"")
-    return b"\r\n".join(fields)
+    text = b"\r\n".join(fields)
+    breaks = len(fields) - 1
+    if text.count(b"\n") != breaks or text.count(b"\r") != breaks or b"\0" in text:
+        raise ValueError("a header holds a line break or a NUL")
+    return text

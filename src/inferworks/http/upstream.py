@@ -61,6 +61,8 @@ class Response:
     async def read(self, timeout_s: float, limit_bytes: int) -> bytes:
         """The whole body; UpstreamError when larger than `limit_bytes`."""
         connection = self._connection
+        if connection.complete and connection.buffered_bytes <= limit_bytes:
+            return connection.take()
         pieces: list[bytes] = []
         size = 0
         while True:
@@ -81,6 +83,8 @@ class UpstreamConnection(asyncio.Protocol):
     """The status of the answer; 0 until its head has come."""
     complete: bool
     """Whether all of the answer has come."""
+    buffered_bytes: int
+    """Of the body: what has come and was not taken."""
     free_since: float
     reused_at: float
     """When it was last taken to be used again; before all time if it is new."""
@@ -88,7 +92,6 @@ class UpstreamConnection(asyncio.Protocol):
     """Whether it ended just as it was used again, so that the request was most likely not read."""
     _headers: dict[bytes, bytes]
     _pieces: deque[bytes]
-    _buffered: int
     _head_bytes: int
     _error: str | None
     _late: bool
@@ -185,7 +188,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._head_bytes += len(data)
             if self._head_bytes > _HEAD_BYTES:
                 self._fail(f"{self._where} sent headers larger than {_HEAD_BYTES} bytes")
-        if self._buffered > _HIGH_WATER_BYTES and self._transport is not None:
+        if self.buffered_bytes > _HIGH_WATER_BYTES and self._transport is not None:
             self._transport.pause_reading()
         if untouched:
             self._known = self._learned(data)
@@ -223,7 +226,7 @@ class UpstreamConnection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body has come."""
         self._pieces.append(body)
-        self._buffered += len(body)
+        self.buffered_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """The parser has found the end of an answer."""
@@ -272,9 +275,9 @@ class UpstreamConnection(asyncio.Protocol):
             return b""
         pieces = self._pieces.popleft() if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
-        if self._buffered > _HIGH_WATER_BYTES and self._transport is not None:
+        if self.buffered_bytes > _HIGH_WATER_BYTES and self._transport is not None:
             self._transport.resume_reading()
-        self._buffered = 0
+        self.buffered_bytes = 0
         return pieces
 
     @property
@@ -299,7 +302,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Forget the exchange before; ready for the next."""
         self._headers = {}
         self._pieces = deque()
-        self._buffered = 0
+        self.buffered_bytes = 0
         self._head_bytes = 0
         self._error = None
         self._late = False

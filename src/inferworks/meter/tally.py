@@ -241,20 +241,55 @@ class OpenCall:
         self._legs.append(ended)
         self._open.remove(leg)
 
-    async def close(self, outcome: Outcome, status: int, error_code: str | None = None) -> None:
-        """Commit the call's one Usage; when this returns it cannot be lost.
+    def answered(
+        self,
+        status: int,
+        n_bytes: int,
+        tokens: Tokens,
+        confidence: Confidence,
+        items: Items = NO_ITEMS,
+        service_tier: str = "",
+        told_cost_pico: int | None = None,
+        told_currency: str = "USD",
+    ) -> asyncio.Future[None]:
+        """The main leg has answered with one body, `n_bytes` for the client: end it and close the call.
+
+        The same as `first_token`, `leg_ended`, `first_byte`, `sent` and `close`, all at one moment.
+        """
+        leg = self._running_leg()
+        now_ns = self._clock.now_ns()
+        if leg.first_token_ns is None:
+            leg.first_token_ns = now_ns
+        leg.tokens = tokens
+        leg.items = items
+        leg.confidence = confidence
+        ended = leg.ended(
+            now_ns, Outcome.ANSWERED, status, service_tier, told_cost_pico, told_currency
+        )
+        self._legs.append(ended)
+        self._open.remove(leg)
+        if self._first_byte_ns is None:
+            self._first_byte_ns = now_ns
+        self._response_bytes += n_bytes
+        return self._journal.commit(self._end(now_ns, Outcome.ANSWERED, status, None))
+
+    def close(
+        self, outcome: Outcome, status: int, error_code: str | None = None
+    ) -> asyncio.Future[None]:
+        """Commit the call's one Usage; when what is returned is done it cannot be lost.
 
         `status` is the HTTP status the client is given. Close an answered call before handing out its
         last bytes: then an answer delivered in full is a recorded one. A client that vanishes between
         the two leaves the record ANSWERED; that is by design, for the work was done and the converse,
         an answer without a record, could not be repaired.
 
-        JournalError when the record could not be made durable: the call must not be answered as a
-        success. When the wait is cancelled the record stands as committed here. Closing twice is a bug
-        and raises RuntimeError.
+        The future raises JournalError when the record could not be made durable: the call must not be
+        answered as a success. When the wait is cancelled the record stands as committed here. Closing
+        twice is a bug and raises RuntimeError.
         """
         self._check_open()
-        await self._journal.commit(self._end(outcome, status, error_code))
+        usage = self._end(self._clock.now_ns(), outcome, status, error_code)
+        return self._journal.commit(usage)
 
     def leave(self) -> None:
         """The client has left: queue the call's one Usage, and wait for nothing."""
@@ -274,12 +309,11 @@ class OpenCall:
     def _append(self, outcome: Outcome, error_code: str | None) -> None:
         """Queue the Usage without waiting."""
         status = 0 if self._first_byte_ns is None else _STREAMED_STATUS
-        self._journal.append(self._end(outcome, status, error_code))
+        self._journal.append(self._end(self._clock.now_ns(), outcome, status, error_code))
 
-    def _end(self, outcome: Outcome, status: int, error_code: str | None) -> Usage:
+    def _end(self, now_ns: int, outcome: Outcome, status: int, error_code: str | None) -> Usage:
         """The call's one Usage; from here on the call is closed."""
         self._closed = True
-        now_ns = self._clock.now_ns()
         while self._open:  # the main one last: it is what the client is charged for
             self._legs.append(self._open.pop().ended(now_ns, outcome, 0))
         tokens, items, confidence = charged(outcome, self._legs)
@@ -301,10 +335,10 @@ class OpenCall:
         return usage
 
     def _running_leg(self) -> RunningLeg:
+        if self._open and not self._closed:
+            return self._open[0]
         self._check_open()
-        if not self._open:
-            raise RuntimeError(f"call {self.opened.call_id}: no leg has started")
-        return self._open[0]
+        raise RuntimeError(f"call {self.opened.call_id}: no leg has started")
 
     def _check_open(self) -> None:
         if self._closed:

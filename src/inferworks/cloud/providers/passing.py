@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.readers.base import PieceReader, PieceReaderOf, Reader, ReaderOf
 from inferworks.cloud.retry_after import retry_after_ns
 from inferworks.errors import UpstreamError
-from inferworks.http.client import HttpClient, Response
+from inferworks.http.client import HttpClient, Origin, Response
 from inferworks.http.sse import EventSplitter
 
 _STREAM = b"text/event-stream"
@@ -140,9 +141,8 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         spoken = self._profile.spoken[call.operation]
         path = spoken.path + spoken.place(call, offer) if spoken.place else spoken.path
         body = spoken.write(call, offer)
-        headers = await self._credential.headers(
-            "POST", offer.origin.url + path, self._headers(), body
-        )
+        url = _url(offer.origin, path)
+        headers = await self._credential.headers("POST", url, self._headers(), body)
         self._asking = self._client.stream("POST", offer.origin, path, headers, body)
         self._response = await self._asking.__aenter__()
         try:
@@ -171,9 +171,8 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         if response.status >= 300 or not self._call.stream:
             whole = await self._whole(spoken, reader)
             again_ns = retry_after_ns(response.headers) if response.status >= 300 else None
-            return Reply(
-                response.status, content_type, whole, Nothing(), again_ns, self._answer_headers()
-            )
+            headers = self._answer_headers() if self._profile.answer_headers else ()
+            return Reply(response.status, content_type, whole, Nothing(), again_ns, headers)
         framing = spoken.framing
         if not content_type.lower().startswith(framing.content_type):
             return await self._begin_otherwise(spoken, content_type, reader)
@@ -199,14 +198,16 @@ class _Sending(AbstractAsyncContextManager[Reply]):
     def _answer_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The headers of the answer that go to the caller."""
         names, came = self._profile.answer_headers, self._response.headers
-        return tuple((name, came[name]) for name in names if name in came) if names else ()
+        return tuple((name, came[name]) for name in names if name in came)
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         """The request's headers but for its credential."""
         call = self._call
         own = [(b"content-type", call.content_type), (b"x-inferworks-call-id", call.id.encode())]
-        named = {name for name, _ in call.headers}
-        fixed = [pair for pair in self._profile.headers if pair[0] not in named]
+        fixed = self._profile.headers
+        if fixed and call.headers:
+            named = {name for name, _ in call.headers}
+            fixed = tuple(pair for pair in fixed if pair[0] not in named)
         return [*own, *fixed, *call.headers]
 
     async def _whole(self, spoken: Spoken, reader: Reader) -> Chunk:
@@ -317,6 +318,12 @@ class Nothing:
 
     async def __anext__(self) -> Chunk:
         raise StopAsyncIteration
+
+
+@lru_cache(maxsize=1024)
+def _url(origin: Origin, path: str) -> str:
+    """The address that is asked. There are few, and nearly every call is to one of the same."""
+    return origin.url + path
 
 
 async def _finish(response: Response) -> None:
