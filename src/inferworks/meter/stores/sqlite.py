@@ -115,16 +115,28 @@ class SqliteStore:
             self._database = None
 
     def _write(self, database: sqlite3.Connection, records: Sequence[Record]) -> None:
+        statements = self._statements_for(database, records)
+        if len(statements) == 1:
+            database.execute(
+                *statements[0]
+            )  # by itself it is a transaction, without two calls more
+        elif statements:
+            self._transact(database, statements)
+        for record in records:
+            if type(record) is Usage:
+                self._openings.ended(record.call_id)
+
+    def _transact(
+        self, database: sqlite3.Connection, statements: Sequence[tuple[str, Row]]
+    ) -> None:
         database.execute("BEGIN IMMEDIATE")
         try:
-            self._insert_all(database, records)
+            for statement in statements:
+                database.execute(*statement)
             database.execute("COMMIT")
         finally:
             if database.in_transaction:
                 database.execute("ROLLBACK")
-        for record in records:
-            if type(record) is Usage:
-                self._openings.ended(record.call_id)
 
     def _lost(self, error: Exception) -> JournalError:
         return JournalError(f"cannot write beside {self._path}: {error}")
@@ -137,18 +149,24 @@ class SqliteStore:
             raise JournalError(f"the journal {self._path} is not open")
         return self._database
 
-    def _insert_all(self, database: sqlite3.Connection, records: Sequence[Record]) -> None:
-        """Insert `records`, table by table, in their order within each."""
+    def _statements_for(
+        self, database: sqlite3.Connection, records: Sequence[Record]
+    ) -> list[tuple[str, Row]]:
+        """What inserts `records`, table by table, in their order within each."""
         by_type: dict[type[Record], list[Row]] = {}
         for record in records:
             type_ = type(record)
             by_type.setdefault(type_, []).append(TABLES[type_].to_row(record))
         variables = database.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        statements: list[tuple[str, Row]] = []
         for type_, rows in by_type.items():
             at_once = min(_LARGEST, variables // len(rows[0]))
             for begin in range(0, len(rows), at_once):
                 some = rows[begin : begin + at_once]
-                database.execute(self._insert(type_, len(some)), tuple(chain.from_iterable(some)))
+                statements.append(
+                    (self._insert(type_, len(some)), tuple(chain.from_iterable(some)))
+                )
+        return statements
 
     def _insert(self, type_: type[Record], rows: int) -> str:
         """The statement for so many rows, the same string each time, so that it stays prepared."""
