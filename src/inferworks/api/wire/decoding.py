@@ -15,6 +15,8 @@ Decoded = TypeVar("Decoded")
 _HEADROOM_FRAMES = 32
 _SURELY_SHALLOW = 200
 """With fewer opening brackets in all, no nesting is deep."""
+_WORTH_COUNTING_BYTES = 4096
+"""In a larger body to count them takes longer than the frames do."""
 
 
 def decode_json(body: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:
@@ -22,12 +24,18 @@ def decode_json(body: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:
     try:
         if not body.isascii():
             body.decode()  # in what we do not look at, too
-        shallow = body.count(b"[") + body.count(b"{") < _SURELY_SHALLOW
-        return _with_headroom(body, decode, 0 if shallow else _HEADROOM_FRAMES)
+        return _with_headroom(body, decode, 0 if _is_shallow(body) else _HEADROOM_FRAMES)
     except msgspec.ValidationError as error:
         raise invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CallError(400, NOT_JSON) from error
+
+
+def _is_shallow(body: bytes) -> bool:
+    """Whether nothing in `body` can be nested deep, as far as that is quickly seen."""
+    return (
+        len(body) < _WORTH_COUNTING_BYTES and body.count(b"[") + body.count(b"{") < _SURELY_SHALLOW
+    )
 
 
 def _with_headroom(body: bytes, decode: Callable[[bytes], Decoded], frames: int) -> Decoded:
