@@ -107,9 +107,9 @@ def whole(value: ir.Value) -> ir.Value:
     return value.cast(WHOLE)
 
 
-def total(value: ir.NumericColumn) -> ir.NumericScalar:
-    """The sum of `value`, zero for no rows, as a WHOLE."""
-    return ibis.coalesce(whole(value.sum()), whole(ibis.literal(0)))
+def total(value: ir.NumericColumn, where: ir.BooleanValue | None = None) -> ir.NumericScalar:
+    """The sum of `value` of the rows `where` something is, zero for none, as a WHOLE."""
+    return ibis.coalesce(whole(value.sum(where=where)), whole(ibis.literal(0)))
 
 
 def floor_divide(dividend: ir.Value, divisor: ir.Value) -> ir.Value:

@@ -142,7 +142,7 @@ class Calls:
         return Sums(self._engine.keep(self._token_sums(slots)), slots)
 
     def _token_sums(self, slots: Slots) -> ir.Table:
-        """The legs' tokens by place, slot, era and grain; what reaches over an edge by itself.
+        """The legs' tokens by place, slot, era and grain; what reaches over an edge apart, in `pieces`.
 
         The place is the replica, or the provider of whom the tokens were `bought`: every column by which
         ten million rows are grouped is dear, and text most of all.
@@ -153,16 +153,13 @@ class Calls:
         cut = (legs.ended_ns > legs.started_ns) & (
             (legs.slot == NO_SLOT) | (legs.ended_ns > ends_ns)
         )
-        legs = legs.mutate(
-            cut_start_ns=ibis.ifelse(cut, legs.started_ns, -1),
-            cut_end_ns=ibis.ifelse(cut, legs.ended_ns, -1),
-            cut_computed=ibis.ifelse(cut, legs.computed, -1),
-            cut_produced=ibis.ifelse(cut, legs.produced, -1),
-        )
-        keys = ("place", "bought", "slot", "era", "served", *_CUT, *_undirected(self.grain.columns))
-        legs = legs.filter((legs.slot != NO_SLOT) | (legs.cut_start_ns >= 0))
+        legs = legs.mutate(cut=cut)
+        legs = legs.filter((legs.slot != NO_SLOT) | legs.cut)
+        keys = ("place", "bought", "slot", "era", "served", *_undirected(self.grain.columns))
         return legs.group_by(list(keys)).agg(
-            computed=total(legs.computed), produced=total(legs.produced), legs=legs.count()
+            computed=total(legs.computed, where=~legs.cut),
+            produced=total(legs.produced, where=~legs.cut),
+            pieces=ibis.struct({name: legs[name] for name in _PIECE}).collect(where=legs.cut),
         )
 
     def _legs(self) -> ir.Table:
@@ -186,26 +183,16 @@ class Calls:
 
     def served(self, sums: Sums, parties: Parties, stays: Sequence[Stay]) -> ir.Table:
         """Weighted tokens of the legs of each of `stays`."""
-        own = parties.numbered(sums.rows.filter(~sums.rows.bought))
-        weighed = own.join(self._model_weights(), [("served", "of_model"), ("era", "of_era")])
-        asked = self._engine.table(
-            pa.table(
-                {
-                    "question": _ints(stay.number for stay in stays),
-                    "asked_server": pa.array([stay.replica for stay in stays], pa.string()),
-                    "from_ns": _ints(stay.start_ns for stay in stays),
-                    "until_ns": _ints(stay.end_ns for stay in stays),
-                    "flat": pa.array([stay.flat for stay in stays], pa.bool_()),
-                }
-            )
-        )
+        asked = {
+            "question": _ints(stay.number for stay in stays),
+            "asked_place": pa.array([stay.replica for stay in stays], pa.string()),
+            "from_ns": _ints(stay.start_ns for stay in stays),
+            "until_ns": _ints(stay.end_ns for stay in stays),
+            "flat": pa.array([stay.flat for stay in stays], pa.bool_()),
+        }
+        own = sums._replace(rows=parties.numbered(sums.rows.filter(~sums.rows.bought)))
         spans = [(stay.number, Span(stay.start_ns, stay.end_ns)) for stay in stays]
-        weighed = weighed.join(asked, [("place", "asked_server")])
-        weighed = weighed.mutate(
-            of_input=ibis.ifelse(weighed.flat, 1, weighed.input),
-            of_output=ibis.ifelse(weighed.flat, 1, weighed.output),
-        )
-        return self._by_question(self._inside(weighed, sums.slots, spans), self.grain.keys)
+        return self._answers(own, asked, [("place", "asked_place")], spans)
 
     def bought(self, sums: Sums, parties: Parties, bought: Sequence[Purchase]) -> ir.Table:
         """Flat tokens of what was `bought`."""
@@ -222,48 +209,56 @@ class Calls:
             for served in sold[seller]
             if one.number >= 0 or served.casefold() in one.models
         ]
-        wanted = self._engine.table(
-            pa.table(
-                {
-                    "question": _ints(one.number for one, _, _ in pairs),
-                    "asked_seller": pa.array([seller for _, seller, _ in pairs], pa.string()),
-                    "asked_model": pa.array([served for _, _, served in pairs], pa.string()),
-                    "from_ns": _ints(one.span.start_ns for one, _, _ in pairs),
-                    "until_ns": _ints(one.span.end_ns for one, _, _ in pairs),
-                }
-            )
-        )
-        rows = parties.numbered(others).join(
-            wanted, [("place", "asked_seller"), ("served", "asked_model")]
-        )
-        rows = rows.mutate(of_input=ibis.literal(1, "int64"), of_output=ibis.literal(1, "int64"))
-        weighed = self._inside(rows, sums.slots, [(one.number, one.span) for one in asked])
-        weighed = self._by_question(weighed, self.grain.keys)
-        return weighed if len(asked) == len(bought) else _preferring_models(weighed)
+        wanted = {
+            "question": _ints(one.number for one, _, _ in pairs),
+            "asked_place": pa.array([seller for _, seller, _ in pairs], pa.string()),
+            "asked_model": pa.array([served for _, _, served in pairs], pa.string()),
+            "from_ns": _ints(one.span.start_ns for one, _, _ in pairs),
+            "until_ns": _ints(one.span.end_ns for one, _, _ in pairs),
+            "flat": pa.array([True] * len(pairs), pa.bool_()),
+        }
+        on = [("place", "asked_place"), ("served", "asked_model")]
+        others = sums._replace(rows=parties.numbered(others))
+        weights = self._answers(others, wanted, on, [(one.number, one.span) for one in asked])
+        return weights if len(asked) == len(bought) else _preferring_models(weights)
 
-    def _inside(self, rows: ir.Table, slots: Slots, spans: Sequence[tuple[int, Span]]) -> ir.Table:
-        """Weights of `rows` within the span of their question, by direction."""
-        pairs = self._pairs(("asked_question", "asked_slot"), _slots_of(spans, slots))
-        uncut = rows.filter(rows.cut_start_ns < 0).join(
-            pairs, [("question", "asked_question"), ("slot", "asked_slot")]
-        )
+    def _answers(
+        self,
+        sums: Sums,
+        asked: Mapping[str, pa.Array],
+        on: Sequence[tuple[str, str]],
+        spans: Sequence[tuple[int, Span]],
+    ) -> ir.Table:
+        """Weights of the rows of `sums` that are `asked` about, within the span of each question."""
+        questions = self._engine.table(pa.table(asked))
+        slots = self._pairs(("asked_question", "asked_slot"), _slots_of(spans, sums.slots))
+        uncut = self._weighed(sums.rows, questions, on)
+        uncut = uncut.join(slots, [("question", "asked_question"), ("slot", "asked_slot")])
         uncut = uncut.mutate(
             for_input=whole(uncut.computed * uncut.of_input),
             for_output=whole(uncut.produced * uncut.of_output),
         )
-        cut = rows.filter(
-            (rows.cut_start_ns >= 0)
-            & (rows.cut_start_ns < rows.until_ns)
-            & (rows.cut_end_ns > rows.from_ns)
-        )
-        span, interval = (cut.from_ns, cut.until_ns), (cut.cut_start_ns, cut.cut_end_ns)
+        cut = self._weighed(_pieces(sums.rows), questions, on)
+        cut = cut.filter((cut.started_ns < cut.until_ns) & (cut.ended_ns > cut.from_ns))
+        span, interval = (cut.from_ns, cut.until_ns), (cut.started_ns, cut.ended_ns)
         cut = cut.mutate(
-            for_input=whole(part_of(cut.cut_computed * cut.of_input, *interval, span) * cut.legs),
-            for_output=whole(part_of(cut.cut_produced * cut.of_output, *interval, span) * cut.legs),
+            for_input=part_of(cut.computed * cut.of_input, *interval, span),
+            for_output=part_of(cut.produced * cut.of_output, *interval, span),
         )
         columns = ("question", *_undirected(self.grain.keys), "for_input", "for_output")
         both = ibis.union(uncut.select(*columns), cut.select(*columns))
-        return self._both_directions(both)
+        return self._by_question(self._both_directions(both), self.grain.keys)
+
+    def _weighed(
+        self, rows: ir.Table, questions: ir.Table, on: Sequence[tuple[str, str]]
+    ) -> ir.Table:
+        """`rows` with the questions about each, and what its tokens weigh there."""
+        rows = rows.join(self._model_weights(), [("served", "of_model"), ("era", "of_era")])
+        rows = rows.join(questions, on)
+        return rows.mutate(
+            of_input=ibis.ifelse(rows.flat, 1, rows.input),
+            of_output=ibis.ifelse(rows.flat, 1, rows.output),
+        )
 
     def _both_directions(self, rows: ir.Table) -> ir.Table:
         """`for_input` and `for_output` as rows of one `weight`."""
@@ -462,11 +457,20 @@ class Calls:
 
 
 UNKNOWN = "Unallocated:unknown-call"
-_CUT = ("cut_start_ns", "cut_end_ns", "cut_computed", "cut_produced")
+_PIECE = ("started_ns", "ended_ns", "computed", "produced")
+"""What is known of a leg that reaches over an edge."""
 
 
 def _slots_of(spans: Iterable[tuple[int, Span]], slots: Slots) -> Iterable[tuple[int, int]]:
     return ((number, slot) for number, span in spans for slot in slots.within(span))
+
+
+def _pieces(sums: ir.Table) -> ir.Table:
+    """The legs that reach over an edge, one row each, for the sums of the others."""
+    cut = sums.filter(sums.pieces.length() > 0)
+    cut = cut.mutate(piece=cut.pieces.unnest())
+    cut = cut.mutate(**{name: cut.piece[name] for name in _PIECE})
+    return cut.drop("piece", "pieces")
 
 
 def _undirected(columns: Iterable[str]) -> tuple[str, ...]:

@@ -34,6 +34,9 @@ class DuckEngine:
             temp_directory=self._spill.name,
             preserve_insertion_order=False,
         )
+        self._backend.con.execute(
+            "SET parquet_metadata_cache = true"
+        )  # files of a lake never change
 
     def parquet(self, files: Iterable[str], schema: pa.Schema | None = None) -> ir.Table:
         """The rows of Parquet `files`; a column of `schema` that one lacks is null."""

@@ -40,6 +40,9 @@ Names: TypeAlias = Mapping[int, Mapping[str, str]]
 """The `replica` and the `node` of each machine, by its number."""
 
 
+_STATES = {state.value: state for state in State}
+
+
 class Machines(NamedTuple):
     """The facts of machines, and how many nanoseconds of steps were outside provisioned time."""
 
@@ -157,8 +160,9 @@ def _states(engine: Engine, capacity: ir.Table) -> States:
     """The nanoseconds of each stretch by state."""
     sums = capacity.group_by([*_STRETCH, "state"]).agg(ns=total(capacity.duration_ns))
     states: States = defaultdict(dict)
-    for row in engine.fetch(sums).to_pylist():
-        states[_key(row)][State(row["state"])] = int(row["ns"])
+    columns = (column.to_pylist() for column in engine.fetch(sums).columns)
+    for *stretch, state, ns in zip(*columns, strict=True):
+        states[tuple(stretch)][_STATES[state]] = int(ns)
     return states
 
 

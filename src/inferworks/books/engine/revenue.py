@@ -75,6 +75,7 @@ _RARE = {
     "searches": "searches",
 }
 """Counts that are zero throughout many books, and the bucket of `_UNITS` that each is for."""
+_FOR_EVER_NS = 2**63 - 1
 _MOST_EDGES = 128
 """Up to here the plans' dates are compared one by one; beyond, each call looks up its own plan."""
 
@@ -265,11 +266,8 @@ def earned(
     """
     sums = sums_of_calls(engine, usage, plans, span, CUSTOMERS)
     units = _used(engine, sums)
-    lists: dict[Terms, int] = {}  # many customers share one
-    listed = [(plan, lists.setdefault(plan.terms, len(lists))) for plan in plans]
-    plain_lists = {number for terms, number in lists.items() if _is_plain(terms)}
     buyers = {credit.customer for credit in prepaid.credits}
-    special = {plan.customer for plan, number in listed if number not in plain_lists} - buyers
+    special = _not_plain(plans) - buyers
     rated: list[Revenue] = []
     if special:
         apart = _rated_apart(engine, _of(engine, sums, special), plans, special, span, currency)
@@ -283,8 +281,8 @@ def earned(
         by_customer[row.customer] += row.amount_pico
     apart_names = special | buyers
     plain = _others(engine, sums, apart_names) if apart_names else sums
-    usual = [(plan, number) for plan, number in listed if plan.customer not in apart_names]
-    priced = _priced(engine, plain, usual, lists, units)
+    usual = [plan for plan in plans if plan.customer not in apart_names]
+    priced = _priced(engine, plain, usual, units)
     _refuse_foreign(engine, priced, currency)
     by_customer.update(_amounts(engine, priced))
     return Earned(
@@ -336,6 +334,12 @@ def _used(engine: Engine, sums: ir.Table) -> tuple[str, ...]:
     return tuple(name for name in _UNITS if most[name])
 
 
+def _not_plain(plans: Sequence[PricePlan]) -> AbstractSet[CustomerId]:
+    """The customers who pay by more than prices per unit, at some time."""
+    terms = {terms for terms in {plan.terms for plan in plans} if not _is_plain(terms)}
+    return {plan.customer for plan in plans if plan.terms in terms} if terms else frozenset()
+
+
 def _is_plain(terms: Terms) -> bool:
     """Whether `terms` are prices per unit and nothing else."""
     prices = all(isinstance(p.scheme, PerUnit) and not p.included for p in terms.prices)
@@ -345,8 +349,7 @@ def _is_plain(terms: Terms) -> bool:
 def _priced(
     engine: Engine,
     sums: ir.Table,
-    plans: Sequence[tuple[PricePlan, int]],
-    lists: Mapping[Terms, int],
+    plans: Sequence[PricePlan],
     units: Sequence[str],
 ) -> ir.Table:
     """`sums` with `list`, the price list in force, its prices, and `pico`, what `units` earn; kept.
@@ -354,7 +357,8 @@ def _priced(
     `has_price` counts the units that were used and have one.
     """
     models = engine.fetch(sums.select("model").distinct())["model"].to_pylist()
-    in_force = engine.table(_in_force(plans, _hashes(lists)))
+    lists = _numbered({plan.terms for plan in plans})  # many customers share one
+    in_force = _in_force(engine, plans, lists)
     prices = engine.table(_price_lists(lists, models, units))
     columns = ("customer", "model", "opened_ns", *dict.fromkeys(("calls", *units)))
     rows = sums.select(*columns)
@@ -378,36 +382,25 @@ def _priced(
     return engine.keep(rows.drop("opened_ns", "of_list", "of_model"))
 
 
-def _hashes(lists: Mapping[Terms, int]) -> list[str]:
-    """The hash of each price list, by its number."""
-    return [terms.sha256 for terms in sorted(lists, key=lists.__getitem__)]
+def _numbered(lists: Iterable[Terms]) -> Mapping[Terms, int]:
+    """`lists` in the order of their hashes: of two that begin at once, the last is in force."""
+    return {terms: n for n, terms in enumerate(sorted(lists, key=lambda terms: terms.sha256))}
 
 
-def _in_force(plans: Iterable[tuple[PricePlan, int]], hashes: Sequence[str]) -> pa.Table:
+def _in_force(engine: Engine, plans: Sequence[PricePlan], lists: Mapping[Terms, int]) -> ir.Table:
     """From when until when each customer pays by which price list; of two at once, as `PlanBook`."""
-    by_customer: dict[str, dict[int, int]] = defaultdict(dict)
-    for plan, number in plans:
-        starts = by_customer[plan.customer]
-        known = starts.get(plan.effective_ns, number)
-        starts[plan.effective_ns] = max(number, known, key=hashes.__getitem__)
-    customers: list[str] = []
-    starts_ns: list[int] = []
-    ends_ns: list[int] = []
-    numbers: list[int] = []
-    for customer, starts in by_customer.items():
-        edges = sorted(starts)
-        customers += [customer] * len(edges)
-        starts_ns += edges
-        ends_ns += [*edges[1:], 2**63 - 1]
-        numbers += [starts[edge] for edge in edges]
-    return pa.table(
-        {
-            "of_customer": pa.array(customers, pa.string()),
-            "from_ns": pa.array(starts_ns, pa.int64()),
-            "until_ns": pa.array(ends_ns, pa.int64()),
-            "list": pa.array(numbers, pa.int64()),
-        }
+    given = engine.table(
+        pa.table(
+            {
+                "of_customer": pa.array([plan.customer for plan in plans], pa.string()),
+                "from_ns": pa.array([plan.effective_ns for plan in plans], pa.int64()),
+                "list": pa.array([lists[plan.terms] for plan in plans], pa.int64()),
+            }
+        )
     )
+    starts = given.group_by(["of_customer", "from_ns"]).agg(list=given["list"].max())
+    following = starts.from_ns.lead().over(group_by="of_customer", order_by="from_ns")
+    return engine.keep(starts.mutate(until_ns=ibis.coalesce(following, _FOR_EVER_NS)))
 
 
 def _price_lists(
