@@ -215,6 +215,41 @@ def test_intervals_that_overlap_are_refused() -> None:
         related(World((a_charge("one", "1", (0, 100)),), Facts((), (), rows, ()), ()), Span(0, 100))
 
 
+def test_a_replica_that_moves_is_one_replica_on_two_nodes() -> None:
+    """Each node's charge goes to what the replica did there; calls that an edge cuts count one by one."""
+    alike = a_leg("replica-1", (40, 80), Tokens(input=30, cache_read=7, output=11))
+    usages = (
+        a_usage("call-0", opened_ns=40, legs=(alike,)),
+        a_usage("call-1", opened_ns=40, legs=(alike, alike)),
+        a_usage("call-2", customer="burns", model="unheard-of", opened_ns=41, legs=(alike,)),
+        a_usage("call-3", opened_ns=5, legs=(a_leg(None, (5, 65), Tokens(output=3)),)),
+    )
+    rows = (
+        *an_interval((0, 60), {State.ACTIVE: 40, State.IDLE: 20}, node="node-1"),
+        *an_interval((60, 100), {State.ACTIVE: 40}, node="node-2"),
+    )
+    charges = (
+        a_charge("one", "1.000000000007", (0, 60)),
+        a_charge("two", "3.000000000001", (50, 100), resource="node-2"),
+        a_charge("api", "2", (0, 60), category="AI and Machine Learning", provider="own"),
+    )
+    world, span = World(charges, Facts(usages, (), rows, ()), ()), Span(0, 100)
+    must_agree(world, span)
+    whole = draw_up(defined(world, span))
+    assert by_customer(world, span).rows == whole.by(Dimension.CUSTOMER)
+
+
+def test_a_replica_on_two_nodes_at_once_is_refused_by_name() -> None:
+    """Machines are numbered to be sorted; the error has their names."""
+    rows = (
+        *an_interval((0, 100), {State.IDLE: 100}, node="node-1"),
+        *an_interval((0, 50), {State.IDLE: 50}, replica="replica-2", node="node-1"),
+        *an_interval((40, 120), {State.IDLE: 80}, replica="replica-2", node="node-2"),
+    )
+    with pytest.raises(BooksError, match="replica replica-2 from 40 to 120"):
+        related(World((a_charge("one", "1", (0, 100)),), Facts((), (), rows, ()), ()), Span(0, 100))
+
+
 def test_an_empty_interval_does_not_overlap_what_starts_with_it() -> None:
     """The quick look at the order of intervals may doubt it; the close one does not refuse it."""
     rows = (*an_interval((50, 50), {State.ACTIVE: 0}), *an_interval((50, 100), {State.ACTIVE: 50}))

@@ -112,6 +112,11 @@ def total(value: ir.NumericColumn, where: ir.BooleanValue | None = None) -> ir.N
     return ibis.coalesce(whole(value.sum(where=where)), whole(ibis.literal(0)))
 
 
+def integers(column: pa.ChunkedArray) -> list[int]:
+    """The WHOLEs of `column` as integers; by way of text, for a Decimal each takes four times as long."""
+    return list(map(int, column.cast(pa.string()).to_pylist()))
+
+
 def floor_divide(dividend: ir.Value, divisor: ir.Value) -> ir.Value:
     """`dividend` / `divisor` rounded down, a WHOLE.
 

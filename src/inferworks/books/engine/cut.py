@@ -20,7 +20,7 @@ import pyarrow as pa
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import Portion, Target, allocated_of
 from inferworks.books.charge import COST_OF_REVENUE, Charge, Function
-from inferworks.books.engine.base import Engine, total, uncollected
+from inferworks.books.engine.base import Engine, integers, total, uncollected
 from inferworks.books.engine.divide import Divided, divide, label_target, machine_drivers
 from inferworks.books.engine.grain import CUSTOMERS, PARTY
 from inferworks.books.engine.lake import Lake
@@ -256,8 +256,8 @@ def _sums_by_customer(
     unallocated = sums.label.startswith("Unallocated:")
     sums = sums.mutate(name=ibis.ifelse(unallocated, UNALLOCATED, known))
     found = engine.fetch(sums.select("name", "column", "part"))
-    for name, column, part in zip(*(c.to_pylist() for c in found.columns), strict=True):
-        yield name, column, int(part)
+    names, columns = (found[name].to_pylist() for name in ("name", "column"))
+    yield from zip(names, columns, integers(found["part"]), strict=True)
 
 
 def _columns(engine: Engine, done: Divided, uses: Sequence[_Use], policy: Policy) -> ir.Table:

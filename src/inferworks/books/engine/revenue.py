@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from inferworks.accounts.plan import PerUnit, PricePlan, Terms
-from inferworks.books.engine.base import Engine, total, whole, whole_divide
+from inferworks.books.engine.base import Engine, integers, total, whole, whole_divide
 from inferworks.books.engine.grain import CUSTOMERS, TARGETS, Grain
 from inferworks.books.engine.slots import NO_SLOT, Slots
 from inferworks.books.months import months
@@ -307,8 +307,7 @@ def _amounts(engine: Engine, priced: ir.Table) -> Iterable[tuple[str, int]]:
     """What each customer's calls earned, of those for which there was a price at all."""
     sums = priced.filter(priced.has_price > 0).group_by("customer").agg(pico=total(priced.pico))
     rows = engine.fetch(sums)  # once: two fetches may come in two orders
-    columns = (rows[name].to_pylist() for name in ("customer", "pico"))
-    return ((customer, int(pico)) for customer, pico in zip(*columns, strict=True))
+    return zip(rows["customer"].to_pylist(), integers(rows["pico"]), strict=True)
 
 
 def _of(engine: Engine, rows: ir.Table, customers: Iterable[str]) -> ir.Table:
