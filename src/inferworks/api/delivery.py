@@ -1,0 +1,242 @@
+"""How the answer to an open call reaches its client: whole, as a stream, or not at all.
+
+The last bytes of an answer (its body, or the last event) are held until the call's Usage is durable:
+whoever has a whole answer has been counted.
+
+When the client leaves, the call is dropped where it stands, or where its offer says `drain` goes on
+without a client (`drain`): either way it leaves the tally's block as cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from inferworks.api.door import Door
+from inferworks.api.drain import Drain
+from inferworks.api.stream_count import StreamCount
+from inferworks.api.telling import Telling
+from inferworks.api.wire.base import Form
+from inferworks.cloud.call import Call, Chunk, Reply, Told
+from inferworks.cloud.guess import whole_usage
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.serve import serve
+from inferworks.errors import CallError, UpstreamError
+from inferworks.http.server import ClientGone, Exchange
+from inferworks.meter.tally import OpenCall
+from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome
+from inferworks.observe.transcripts import Transcript
+
+_SEEN = Chunk(b"")
+"""Stands for a chunk that was counted already."""
+_BROKE_OFF = CallError(
+    502, "The model's server broke off its answer.", kind="server_error", code="upstream_failed"
+)
+
+
+class Delivery:
+    """One call that is open, on its way to its client. `run` it once, in the tally's block."""
+
+    def __init__(
+        self,
+        form: Form,
+        exchange: Exchange,
+        door: Door,
+        call: Call,
+        tally: OpenCall,
+        wants_cost: bool,
+        transcript: Transcript | None,
+    ) -> None:
+        self._form = form
+        self._exchange = exchange
+        self._door = door
+        self._call = call
+        self._tally = tally
+        self._transcript = transcript
+        self._wants_cost = wants_cost
+        self._headers = [(b"x-inferworks-call-id", call.id.encode())]
+        self._streamed: tuple[Reply, StreamCount] | None = None
+        self._drain: Drain | None = None
+        """Set once the client has left and its answer is read on."""
+
+    async def run(self, offers: list[Offer]) -> None:
+        """Have one of `offers` answer, and deliver it."""
+        door, tally = self._door, self._tally
+        router, call = door.router, self._call
+        try:
+            route = router.route(call, offers, tally.opened.opened_ns)
+            self._attempts = serve(call, route, door.providers, router.health, tally)
+            self._exchange.on_leave = self._reads_on
+            async with self._attempts as reply:
+                await self._deliver(reply)
+        except CallError as error:
+            if self._drain is not None:
+                tally.leave()  # there is nobody to be told
+                return
+            await tally.close(Outcome.FAILED, error.status, error.code)
+            raise
+        except (ClientGone, asyncio.CancelledError):
+            self._dropped()
+            raise asyncio.CancelledError from None  # however we hear of it, the call is cancelled
+        finally:
+            self._exchange.on_leave = None
+            if self._drain is not None:
+                self._drain.end()
+
+    async def _deliver(self, reply: Reply) -> None:
+        door = self._door
+        now_ns = door.clock.now_ns()
+        self._telling = Telling(self._tally, door.tariffs, now_ns, in_answer=self._wants_cost)
+        if self._drain is not None:
+            await self._read_on(reply, reply.first, StreamCount(self._call, self._tally))
+        elif reply.status >= 400:
+            await self._deliver_refusal(reply)
+        elif self._call.stream and not reply.first.last:
+            await self._deliver_stream(reply)
+        else:
+            await self._deliver_body(reply)
+
+    async def _deliver_refusal(self, reply: Reply) -> None:
+        self._tally.leg_ended(Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED)
+        await self._tally.close(Outcome.REFUSED, reply.status, "upstream_refused")
+        await self._respond(reply, reply.first.data)
+
+    async def _deliver_body(self, reply: Reply) -> None:
+        told, confidence = whole_usage(self._call, reply.first, reply.content_type)
+        data = self._telling.body(reply.first.data, told)
+        await self._tally.answered(
+            reply.status, len(data), told.tokens, confidence,
+            told.items, told.service_tier, told.cost_pico, told.currency,
+        )  # fmt: skip
+        await self._respond(reply, data, told)
+
+    async def _deliver_stream(self, reply: Reply) -> None:
+        exchange, tally = self._exchange, self._tally
+        fields = [(b"content-type", reply.content_type), (b"cache-control", b"no-cache")]
+        await exchange.start(reply.status, [*fields, *self._head(reply)])
+        count = StreamCount(self._call, tally)
+        self._streamed = reply, count
+        try:
+            chunk = reply.first
+            while not chunk.last and self._drain is None:
+                count.see(chunk)
+                data = chunk.data
+                if data:
+                    if self._wants_cost:
+                        data = self._telling.chunk(data, count.told)
+                    tally.first_byte()
+                    tally.sent(len(data))
+                    if self._transcript is not None:
+                        self._transcript.heard(data)
+                    await exchange.send(data)
+                chunk = await anext(reply.rest)
+        except ClientGone:
+            if not self._reads_on(_cancels_this()):
+                raise
+            chunk = _SEEN
+        except UpstreamError:
+            self._leg_ended(Outcome.FAILED, reply, count.told, count.confidence(whole=False))
+            if self._drain is not None:
+                tally.leave()
+                return
+            await tally.close(Outcome.FAILED, reply.status, _BROKE_OFF.code)
+            if reply.content_type.startswith(b"text/event-stream"):
+                await exchange.end(self._form.errors.event(_BROKE_OFF))
+            return  # sound has no words for an error: the server cuts what is not finished
+        if self._drain is not None:
+            await self._read_on(reply, chunk, count)
+            return
+        count.see_last(chunk)
+        data = self._telling.chunk(chunk.data, count.told)
+        tally.sent(len(data))
+        self._leg_ended(Outcome.ANSWERED, reply, count.told, count.confidence(whole=True))
+        await tally.close(Outcome.ANSWERED, reply.status)
+        if self._transcript is not None:
+            self._transcript.heard(data)
+        await exchange.end(data)
+
+    def _reads_on(self, cut: Callable[[], object]) -> bool:
+        """The client has left: whether its answer is read to the end, for its usage."""
+        if self._drain is None and self._tally.on_leave == "drain":
+            self._drain = self._door.drains.begin(cut)
+            if self._drain is not None:
+                self._attempts.abandon()
+        return self._drain is not None
+
+    async def _read_on(self, reply: Reply, chunk: Chunk, count: StreamCount) -> None:
+        """Read the rest of an answer that nobody waits for, `chunk` first, and record what it used."""
+        assert self._drain is not None, "only what is drained is read on"
+        self._streamed = reply, count
+        try:
+            while not chunk.last and self._drain.takes(len(chunk.data)):
+                count.see(chunk)
+                chunk = await anext(reply.rest)
+        except UpstreamError:
+            sure = count.confidence(whole=False)
+            self._leg_ended(Outcome.FAILED, reply, count.told, sure)
+        else:
+            if chunk.last:
+                self._drained(reply, chunk, count)
+            else:
+                self._dropped()
+        self._tally.leave()
+
+    def _drained(self, reply: Reply, last: Chunk, count: StreamCount) -> None:
+        """The answer that nobody waits for was read to its end."""
+        if reply.status >= 400:
+            self._tally.leg_ended(Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED)
+            return
+        if last is reply.first:
+            told, confidence = whole_usage(self._call, last, reply.content_type)
+        else:
+            count.see_last(last)
+            told, confidence = count.told, count.confidence(whole=True)
+        self._leg_ended(Outcome.CANCELLED, reply, told, confidence, "drain")
+
+    def _dropped(self) -> None:
+        """The answer is dropped where it stands; what a stream has told so far is kept."""
+        if self._streamed is not None and self._tally.is_running:
+            reply, count = self._streamed
+            sure = count.confidence(whole=False)
+            self._leg_ended(Outcome.CANCELLED, reply, count.told, sure)
+
+    async def _respond(self, reply: Reply, data: bytes, told: Told | None = None) -> None:
+        """Send a whole answer, which `told` what it has used."""
+        if self._transcript is not None:
+            self._transcript.heard(data)
+        headers = self._head(reply, told)
+        await self._exchange.respond(reply.status, data, reply.content_type, headers)
+
+    def _head(self, reply: Reply, told: Told | None = None) -> list[tuple[bytes, bytes]]:
+        """Our headers of an answer; of a whole one, what it `told` tells its cost."""
+        headers = [*self._headers, *reply.headers]
+        if self._door.answer_headers:
+            headers += self._telling.headers(self._door.clock.now_ns(), told)
+        return headers
+
+    def _leg_ended(
+        self,
+        outcome: Outcome,
+        reply: Reply,
+        told: Told,
+        confidence: Confidence,
+        ended_by: str = "",
+    ) -> None:
+        self._tally.leg_ended(
+            outcome,
+            reply.status,
+            told.tokens,
+            confidence,
+            items=told.items,
+            service_tier=told.service_tier,
+            told_cost_pico=told.cost_pico,
+            told_currency=told.currency,
+            ended_by=ended_by,
+        )
+
+
+def _cancels_this() -> Callable[[], object]:
+    """What cancels the task that runs."""
+    task = asyncio.current_task()
+    assert task is not None, "a call is served by a task"
+    return task.cancel
