@@ -18,18 +18,11 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from inferworks.books.drivers import INPUT, OUTPUT, short_names
-from inferworks.books.engine.apportion import split
-from inferworks.books.engine.base import Engine, total, whole, whole_divide
-from inferworks.books.engine.grain import FIRST, UNPLACED, Grain, Parties, nothing
-from inferworks.books.engine.lake import Lake
+from inferworks.books.engine.base import total, whole
+from inferworks.books.engine.grain import FIRST, UNPLACED, Parties, nothing
 from inferworks.books.engine.slots import NO_SLOT, Slots, part_of
+from inferworks.books.engine.who import PLACE, Who, ints
 from inferworks.books.span import Span
-from inferworks.catalog.load import ANY_MODEL, ModelCatalog, StepWeights
-from inferworks.ids import ModelId
-from inferworks.meter.lake_schema import DAY_NS
-from inferworks.units import NS_PER_SECOND
-
-_PLACE = ("provider", "region", "chip")
 
 
 class Stay(NamedTuple):
@@ -65,35 +58,6 @@ class Purchase(NamedTuple):
         return [seller for seller in sellers if seller.casefold() in wanted]
 
 
-class Eras:
-    """The times between two changes of the catalog, and what a model's tokens weigh in each."""
-
-    def __init__(self, catalog: ModelCatalog) -> None:
-        self._catalog = catalog
-        days = sorted({row.effective for row in catalog.rows})
-        starts = [(day.toordinal() - _EPOCH_DAY) * DAY_NS for day in days]
-        self._slots = Slots([Span(at, _FOR_EVER_NS) for at in starts])
-        self._starts = starts
-
-    def number(self, at_ns: ir.IntegerValue) -> ir.IntegerValue:
-        """The era of the moment `at_ns`."""
-        return self._slots.number(at_ns)
-
-    def weights(self, models: Iterable[str]) -> list[tuple[str, int, StepWeights]]:
-        """The row of each of `models`, and of a model that is not known, in each era."""
-        eras = [(NO_SLOT, self._starts[0] - NS_PER_SECOND), *enumerate(self._starts)]
-        return [
-            (model, era, self._catalog.weights(ModelId(model), max(0, at_ns)))
-            for model in sorted({*models, ANY_MODEL})
-            for era, at_ns in eras
-        ]
-
-
-_EPOCH_DAY = 719_163
-"""1970-01-01 as a proleptic ordinal."""
-_FOR_EVER_NS = 2**63 - 1
-
-
 class Sums(NamedTuple):
     """What calls sum to by slot and grain, kept."""
 
@@ -104,18 +68,15 @@ class Sums(NamedTuple):
 class Calls:
     """The calls of a lake, and what they weigh."""
 
-    def __init__(self, engine: Engine, lake: Lake, catalog: ModelCatalog, grain: Grain) -> None:
-        self._engine, self._lake, self.grain = engine, lake, grain
-        self._eras = Eras(catalog)
-        self._weights: ir.Table | None = None
-        self._places: ir.Table | None = None
+    def __init__(self, who: Who) -> None:
+        self._who, self._engine, self.grain = who, who.engine, who.grain
 
     # --- bytes ---------------------------------------------------------------------------------------
 
     def byte_sums(self, spans: Sequence[tuple[int, Span]]) -> Sums:
         """Bytes of the calls opened in `spans` (question, span), by slot."""
         slots = Slots(span for _, span in spans)
-        calls = self._who(self._lake.usage, "replica")
+        calls = self._who.calls(self._who.lake.usage, "replica")
         calls = calls.mutate(slot=slots.number(calls.opened_ns), direction=ibis.literal(""))
         calls = calls.filter(calls.slot != NO_SLOT)
         sums = calls.group_by(["slot", *self.grain.columns]).agg(
@@ -131,7 +92,7 @@ class Calls:
         rows = parties.numbered(sums.rows).join(self._pairs(("question", "slot"), pairs), "slot")
         if len(pairs) == len(spans):  # one slot each: the sums are the answers
             return rows.select("question", *self.grain.keys, "weight")
-        return self._by_question(rows, self.grain.keys)
+        return self._who.by_question(rows, self.grain.keys)
 
     # --- tokens --------------------------------------------------------------------------------------
 
@@ -147,7 +108,9 @@ class Calls:
         The place is the replica, or the provider of whom the tokens were `bought`: every column by which
         ten million rows are grouped is dear, and text most of all.
         """
-        legs = self._who(self._legs(), "server").mutate(era=self._eras.number(ibis._.opened_ns))
+        legs = self._who.calls(self._legs(), "server").mutate(
+            era=self._who.eras.number(ibis._.opened_ns)
+        )
         legs = legs.mutate(slot=slots.number(legs.started_ns))
         ends_ns = slots.end_ns(legs.slot)
         cut = (legs.ended_ns > legs.started_ns) & (
@@ -164,7 +127,7 @@ class Calls:
 
     def _legs(self) -> ir.Table:
         """One row for each attempt of each call."""
-        usage = self._lake.usage
+        usage = self._who.lake.usage
         calls = ("customer", "project", "key_id", "purpose", "model", "opened_ns")
         legs = usage.select(*calls, leg=usage.legs.unnest())
         leg = legs.leg
@@ -178,16 +141,16 @@ class Calls:
             ended_ns=leg.ended_ns,
             computed=leg.input_tokens - leg.cache_read_tokens,
             produced=leg.output_tokens,
-            **{name: leg[name] for name in _PLACE},
+            **{name: leg[name] for name in PLACE},
         )
 
     def served(self, sums: Sums, parties: Parties, stays: Sequence[Stay]) -> ir.Table:
         """Weighted tokens of the legs of each of `stays`."""
         asked = {
-            "question": _ints(stay.number for stay in stays),
+            "question": ints(stay.number for stay in stays),
             "asked_place": pa.array([stay.replica for stay in stays], pa.string()),
-            "from_ns": _ints(stay.start_ns for stay in stays),
-            "until_ns": _ints(stay.end_ns for stay in stays),
+            "from_ns": ints(stay.start_ns for stay in stays),
+            "until_ns": ints(stay.end_ns for stay in stays),
             "flat": pa.array([stay.flat for stay in stays], pa.bool_()),
         }
         own = sums._replace(rows=parties.numbered(sums.rows.filter(~sums.rows.bought)))
@@ -210,11 +173,11 @@ class Calls:
             if one.number >= 0 or served.casefold() in one.models
         ]
         wanted = {
-            "question": _ints(one.number for one, _, _ in pairs),
+            "question": ints(one.number for one, _, _ in pairs),
             "asked_place": pa.array([seller for _, seller, _ in pairs], pa.string()),
             "asked_model": pa.array([served for _, _, served in pairs], pa.string()),
-            "from_ns": _ints(one.span.start_ns for one, _, _ in pairs),
-            "until_ns": _ints(one.span.end_ns for one, _, _ in pairs),
+            "from_ns": ints(one.span.start_ns for one, _, _ in pairs),
+            "until_ns": ints(one.span.end_ns for one, _, _ in pairs),
             "flat": pa.array([True] * len(pairs), pa.bool_()),
         }
         on = [("place", "asked_place"), ("served", "asked_model")]
@@ -247,13 +210,13 @@ class Calls:
         )
         columns = ("question", *_undirected(self.grain.keys), "for_input", "for_output")
         both = ibis.union(uncut.select(*columns), cut.select(*columns))
-        return self._by_question(self._both_directions(both), self.grain.keys)
+        return self._who.by_question(self._both_directions(both), self.grain.keys)
 
     def _weighed(
         self, rows: ir.Table, questions: ir.Table, on: Sequence[tuple[str, str]]
     ) -> ir.Table:
         """`rows` with the questions about each, and what its tokens weigh there."""
-        rows = rows.join(self._model_weights(), [("served", "of_model"), ("era", "of_era")])
+        rows = rows.join(self._who.weights(), [("served", "of_model"), ("era", "of_era")])
         rows = rows.join(questions, on)
         return rows.mutate(
             of_input=ibis.ifelse(rows.flat, 1, rows.input),
@@ -270,193 +233,21 @@ class Calls:
             rows.mutate(direction=ibis.literal(OUTPUT), weight=rows.for_output).select(*columns),
         )
 
-    # --- steps ---------------------------------------------------------------------------------------
-
-    def step_pieces(self, stays: Sequence[Stay]) -> ir.Table:
-        """Each step's nanoseconds `inside_ns` within each of `stays`; a stay may have several spans."""
-        asked = self._engine.table(
-            pa.table(
-                {
-                    "question": _ints(stay.number for stay in stays),
-                    "asked_server": pa.array([stay.replica for stay in stays], pa.string()),
-                    "from_ns": _ints(stay.start_ns for stay in stays),
-                    "until_ns": _ints(stay.end_ns for stay in stays),
-                }
-            )
-        )
-        step = self._lake.step
-        pieces = step.mutate(stop_ns=step.start_ns + step.duration_ns).join(
-            asked, [("replica", "asked_server")]
-        )
-        pieces = pieces.mutate(
-            inside_ns=ibis.least(pieces.stop_ns, pieces.until_ns)
-            - ibis.greatest(pieces.start_ns, pieces.from_ns)
-        )
-        return pieces.filter(pieces.inside_ns > 0)
-
-    def step_shares(self, stays: Sequence[Stay]) -> ir.Table:
-        """Nanoseconds of each of `stays` by the calls in its steps: method M2 (theorem 6).
-
-        Parties have their names still.
-        """
-        piece = ("question", "from_ns", "replica", "start_ns", "seq")
-        pieces = self.step_pieces(stays).filter(lambda rows: rows.calls.length() > 0)
-        parts = pieces.mutate(part=pieces.calls.unnest())
-        parts = parts.mutate(
-            call_id=parts.part.call_id,
-            prefill=parts.part.prefill_tokens,
-            decode=parts.part.decode_tokens,
-            context=parts.part.context_tokens,
-        ).select(*piece, "inside_ns", "call_id", "prefill", "decode", "context")
-        usage = self._who(self._lake.usage, None)
-        usage = usage.mutate(known=True, of=usage.call_id, named=self._lake.usage.model)
-        known = ("known", "of", "named", "opened_ns", *self._columns_of_call())
-        parts = parts.left_join(usage.select(*known), [("call_id", "of")])
-        parts = parts.mutate(
-            named=ibis.coalesce(parts.named, ANY_MODEL),
-            era=self._eras.number(ibis.coalesce(parts.opened_ns, parts.start_ns)),
-        )
-        parts = parts.join(self._model_weights(), [("named", "of_model"), ("era", "of_era")])
-        leaves = self._sides(parts, (*piece, "inside_ns", "call_id", "known"))
-        shared = self._divided(leaves, piece)
-        shared = self._at_replica(shared)
-        label = ibis.ifelse(shared.known.isnull(), UNKNOWN, shared.label)
-        known_only = {
-            name: ibis.ifelse(shared.known.isnull(), nothing(name), shared[name])
-            for name in (*FIRST[1:], *self.grain.rest)
-        }
-        shared = shared.mutate(label=label, **known_only, weight=shared.part)
-        return self._by_question(shared, self.grain.columns)
-
-    def _sides(self, parts: ir.Table, keys: tuple[str, ...]) -> ir.Table:
-        """The input and output sides of the calls of a step, each with its weight, merged by call."""
-        sides = []
-        for side, tokens, linear, context in (
-            (INPUT, parts.prefill, parts.prefill_weight, parts.prefill_context),
-            (OUTPUT, parts.decode, parts.decode_weight, parts.decode_context),
-        ):
-            weight = whole(tokens) * (linear + context * parts.context)
-            rows = parts.filter(tokens > 0).mutate(side=ibis.literal(side), by=whole(weight))
-            sides.append(rows.select(*keys, *self._columns_of_call(), "side", "by"))
-        both = ibis.union(*sides)
-        return both.group_by([*keys, *self._columns_of_call(), "side"]).agg(by=total(both.by))
-
-    def _divided(self, leaves: ir.Table, piece: tuple[str, ...]) -> ir.Table:
-        """Each step's nanoseconds among its leaves, by largest remainder."""
-        weighty = leaves.mutate(all_=whole(leaves.by.sum().over(group_by=list(piece))))
-        weighty = weighty.filter(weighty.all_ > 0).drop("all_")
-        weighty = weighty.mutate(
-            amount=whole(weighty.inside_ns), kind=ibis.ifelse(weighty.known.isnull(), 1, 0)
-        )
-        return split(weighty, piece, ("kind", "call_id", "side"), by="by")
-
-    def _at_replica(self, rows: ir.Table) -> ir.Table:
-        """`rows` with the direction and the place of their replica, where the grain has them."""
-        if not self.grain.rest:
-            return rows
-        rows = rows.mutate(direction=rows.side)
-        places = self.places().rename(of_replica="replica")
-        return rows.left_join(places, [("replica", "of_replica")]).mutate(
-            **{name: ibis.coalesce(ibis._[name], "") for name in _PLACE}
-        )
-
     def unplaced(self, weights: Mapping[int, int], parties: Parties) -> ir.Table:
         """What no call explains of each question, those with nothing left out."""
         left = {number: weight for number, weight in weights.items() if weight > 0}
-        rows = self._engine.table(
-            pa.table({"question": _ints(left), "weight": _ints(left.values())})
-        )
+        rows = self._engine.table(pa.table({"question": ints(left), "weight": ints(left.values())}))
         rest = {name: nothing(name) for name in (*FIRST[1:], *self.grain.rest)}
         rows = rows.mutate(label=ibis.literal(UNPLACED), **rest, weight=whole(rows.weight))
         return parties.numbered(rows).select("question", *self.grain.keys, "weight")
 
-    # --- who, where, how heavy -----------------------------------------------------------------------
-
-    def places(self) -> ir.Table:
-        """Where each replica stands, as the last attempt on it said."""
-        if self._places is None:
-            usage = self._lake.usage
-            legs = usage.select(
-                "call_id", legs="legs", number=ibis.range(0, usage.legs.length()).unnest()
-            )
-            legs = legs.mutate(leg=legs.legs[legs.number])
-            leg = legs.leg
-            legs = legs.select(
-                "call_id", "number", replica=leg.replica, started_ns=leg.started_ns,
-                ended_ns=leg.ended_ns, provider=leg.provider, region=leg.region, chip=leg.chip,
-            )  # fmt: skip
-            legs = legs.filter(legs.replica.notnull())
-            last = ibis.row_number().over(
-                group_by="replica",
-                order_by=[
-                    legs.started_ns.desc(), legs.ended_ns.desc(), legs.call_id.desc(), legs.number.desc(),
-                ],
-            )  # fmt: skip
-            legs = legs.mutate(last=last)
-            self._places = self._engine.keep(legs.filter(legs.last == 0).select("replica", *_PLACE))
-        return self._places
-
-    def _who(self, calls: ir.Table, replica: str | None) -> ir.Table:
-        """`calls` with the columns of the grain that a call has.
-
-        Where it ran is where the replica in the column `replica` stands, else what the row itself says.
-        """
-        calls = calls.mutate(label=calls.purpose)
-        if not self.grain.rest:
-            return calls
-        calls = calls.mutate(day=whole_divide(calls.opened_ns, DAY_NS))
-        if replica is None:
-            return calls
-        places = self.places().rename({"of_replica": "replica", **{f"at_{n}": n for n in _PLACE}})
-        calls = calls.left_join(places, [(replica, "of_replica")])
-        return calls.mutate(
-            **{
-                name: ibis.ifelse(
-                    calls[replica].isnull(), calls[name], ibis.coalesce(calls[f"at_{name}"], "")
-                )
-                for name in _PLACE
-            }
-        )
-
-    def _model_weights(self) -> ir.Table:
-        """The step weights of every model that was called, by era."""
-        if self._weights is None:
-            usage = self._lake.usage
-            models = self._engine.fetch(usage.select("model").distinct())["model"].to_pylist()
-            rows = self._eras.weights(models)
-            self._weights = self._engine.table(
-                pa.table(
-                    {
-                        "of_model": pa.array([row[0] for row in rows], pa.string()),
-                        "of_era": _ints(row[1] for row in rows),
-                        "input": _ints(row[2].input for row in rows),
-                        "output": _ints(row[2].output for row in rows),
-                        "prefill_weight": _ints(row[2].prefill for row in rows),
-                        "prefill_context": _ints(row[2].prefill_context for row in rows),
-                        "decode_weight": _ints(row[2].decode for row in rows),
-                        "decode_context": _ints(row[2].decode_context for row in rows),
-                    }
-                )
-            )
-        return self._weights
-
-    def _columns_of_call(self) -> tuple[str, ...]:
-        """The columns of the grain that a call has wherever it ran."""
-        return tuple(n for n in self.grain.columns if n not in ("direction", *_PLACE))
-
-    def _by_question(self, rows: ir.Table, by: Iterable[str]) -> ir.Table:
-        """`rows` summed by question and `by`, what weighs nothing left out; kept."""
-        sums = rows.group_by(["question", *by]).agg(weight=total(rows.weight))
-        return self._engine.keep(sums.filter(sums.weight > 0))
-
     def _pairs(self, names: tuple[str, str], pairs: Iterable[tuple[int, int]]) -> ir.Table:
         rows = list(pairs)
         return self._engine.table(
-            pa.table({name: _ints(row[n] for row in rows) for n, name in enumerate(names)})
+            pa.table({name: ints(row[n] for row in rows) for n, name in enumerate(names)})
         )
 
 
-UNKNOWN = "Unallocated:unknown-call"
 _PIECE = ("started_ns", "ended_ns", "computed", "produced")
 """What is known of a leg that reaches over an edge."""
 
@@ -483,7 +274,3 @@ def _preferring_models(rows: ir.Table) -> ir.Table:
     others = rows.filter(rows.question >= 0)
     others = others.anti_join(named.select("question").distinct(), "question")
     return ibis.union(others, named)
-
-
-def _ints(values: Iterable[int]) -> pa.Array:
-    return pa.array(list(values), pa.int64())

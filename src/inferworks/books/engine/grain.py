@@ -26,6 +26,8 @@ PARTY = "party"
 NO_DAY = -1
 UNPLACED = "?"
 """The label of what no call explains, until a charge's pool gives it a name."""
+UNALLOCATED = "Unallocated:"
+"""How a label begins that says why something could not be placed."""
 
 
 class Grain(NamedTuple):
@@ -47,6 +49,11 @@ class Grain(NamedTuple):
 
 CUSTOMERS = Grain("customers", ())
 TARGETS = Grain("targets", REST)
+
+
+def unallocated(why: str) -> str:
+    """The label of what could not be placed."""
+    return UNALLOCATED + why
 
 
 def nothing(column: str) -> ir.Value:
