@@ -242,6 +242,21 @@ def test_an_error_is_no_speech(run: Run) -> None:
     run(main())
 
 
+def test_a_sound_that_nobody_knows_is_refused_upstream(run: Run) -> None:
+    """Which formats there are is the upstream's to say: its refusal is handed on, and nothing charged."""
+
+    async def main() -> None:
+        async with open_gateway(Answer()) as (house, _), client_of(house) as client:
+            with pytest.raises(openai.BadRequestError):
+                await client.audio.speech.create(
+                    model=A_MODEL, input=SAID, voice="alloy", extra_body={"response_format": "ogg"}
+                )
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.items) == (Outcome.REFUSED, NO_ITEMS)
+
+    run(main())
+
+
 @pytest.mark.parametrize("reports", [Reports.AS_ASKED, Reports.NEVER])
 def test_speech_as_events(run: Run, reports: Reports) -> None:
     """With `stream_format: sse` the newer models tell their tokens at the end."""

@@ -20,7 +20,15 @@ from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, Wri
 
 HEARD_TOKENS = 14
 """What a recording costs, however long."""
-_SOUNDS = {"mp3": b"audio/mpeg", "wav": b"audio/wav", "pcm": b"audio/pcm", "opus": b"audio/opus"}
+_SOUNDS = {
+    "mp3": b"audio/mpeg",
+    "opus": b"audio/opus",
+    "aac": b"audio/aac",
+    "flac": b"audio/flac",
+    "wav": b"audio/wav",
+    "pcm": b"audio/pcm",
+}
+"""The content type of each `response_format`; another is refused."""
 
 
 def recording(length_ms: int, *, samples_per_s: int = 8000) -> bytes:
@@ -36,12 +44,17 @@ def recording(length_ms: int, *, samples_per_s: int = 8000) -> bytes:
 
 def _read_speech(exchange: Exchange) -> Body | None:
     request = read_json(exchange)
-    return request and {**request, "stream": request.get("stream_format") == "sse"}
+    if request is None or _sound_of(request) not in _SOUNDS:
+        return None
+    return {**request, "stream": request.get("stream_format") == "sse"}
+
+
+def _sound_of(request: Body) -> str:
+    return str(request.get("response_format") or "mp3")
 
 
 def _speech(answer: Answer, request: Body) -> Written:
-    kind = _SOUNDS.get(request.get("response_format") or "mp3", b"application/octet-stream")
-    return Written(kind, tuple(word.encode() for word in answer.words))
+    return Written(_SOUNDS[_sound_of(request)], tuple(word.encode() for word in answer.words))
 
 
 def _speech_events(answer: Answer, _request: Body) -> Iterator[Body]:
