@@ -197,9 +197,7 @@ class OpenCall:
         JournalError when the journal has failed: the stream cannot go on unrecorded.
         """
         leg = self._running_leg()
-        leg.tokens = tokens
-        leg.items = items
-        leg.confidence = confidence
+        leg.has_used(tokens, items, confidence)
         now_ns = self._clock.now_ns()
         if now_ns >= self._next_checkpoint_ns:
             self._next_checkpoint_ns = now_ns + self._checkpoint_ns
@@ -231,9 +229,7 @@ class OpenCall:
         leg = leg or main
         if leg not in self._open:
             raise RuntimeError(f"call {self.opened.call_id}: this leg has ended already")
-        leg.tokens = tokens
-        leg.items = items
-        leg.confidence = confidence
+        leg.has_used(tokens, items, confidence)
         ended = leg.ended(
             self._clock.now_ns(), outcome, status,
             service_tier, told_cost_pico, told_currency, ended_by,
@@ -260,9 +256,7 @@ class OpenCall:
         now_ns = self._clock.now_ns()
         if leg.first_token_ns is None:
             leg.first_token_ns = now_ns
-        leg.tokens = tokens
-        leg.items = items
-        leg.confidence = confidence
+        leg.has_used(tokens, items, confidence)
         ended = leg.ended(
             now_ns, Outcome.ANSWERED, status, service_tier, told_cost_pico, told_currency
         )
@@ -383,6 +377,12 @@ class RunningLeg:
         self.tokens = NO_TOKENS
         self.items = NO_ITEMS
         self.confidence = Confidence.ESTIMATED
+
+    def has_used(self, tokens: Tokens, items: Items, confidence: Confidence) -> None:
+        """It has used this much so far, in total."""
+        self.tokens = tokens
+        self.items = items
+        self.confidence = confidence
 
     def ended(
         self,

@@ -22,7 +22,7 @@ from inferworks.books.allocate import Portion, Target, allocated_of
 from inferworks.books.charge import COST_OF_REVENUE, Charge, Function
 from inferworks.books.engine.base import Engine, integers, total, uncollected
 from inferworks.books.engine.divide import Divided, divide, label_target, machine_drivers
-from inferworks.books.engine.grain import CUSTOMERS, PARTY
+from inferworks.books.engine.grain import CUSTOMERS, PARTY, unallocated
 from inferworks.books.engine.lake import Lake
 from inferworks.books.engine.revenue import Earned, earned
 from inferworks.books.policy import Policy
@@ -253,8 +253,8 @@ def _sums_by_customer(
     rows = parties.named(parts).join(_columns(engine, done, uses, policy), ["ask", "label"])
     sums = parties.named(rows.group_by([PARTY, "column"]).agg(part=total(rows.part)))
     known = ibis.ifelse(sums.customer == "", NO_CUSTOMER, sums.customer)
-    unallocated = sums.label.startswith("Unallocated:")
-    sums = sums.mutate(name=ibis.ifelse(unallocated, UNALLOCATED, known))
+    nowhere = sums.label.startswith(unallocated(""))
+    sums = sums.mutate(name=ibis.ifelse(nowhere, UNALLOCATED, known))
     found = engine.fetch(sums.select("name", "column", "part"))
     names, columns = (found[name].to_pylist() for name in ("name", "column"))
     yield from zip(names, columns, integers(found["part"]), strict=True)
