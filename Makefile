@@ -4,11 +4,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCKED := --require-hashes --no-deps --no-compile --requirement
 
 CHECKERS := .venv-checkers
+SUPPLY := .venv-supply
+
+# On all cores, and the same each time: not even the order of a set differs.
+PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+# What was compiled once is kept: without, each process of a test run compiles a thousand files anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check checkers format lock clean
+.PHONY: help install demo test check fuzz simulate clients checkers format lock sbom audit release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,12 +30,22 @@ test: .venv/.installed-dev checkers  ## Run every check and test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(PYTEST) --durations 15
 
+# What it lists at its end, on a machine that is not busy, wants the mark `slow` (pyproject.toml).
 check: .venv/.installed-dev  ## The quick part of the tests, for while you work
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow" --durations 10 --durations-min 0.5
+
+fuzz: .venv/.installed-dev  ## Explore the properties at random for MINUTES=n (10)
+	$(BIN)/python tools/fuzz.py $(or $(MINUTES),10)
+
+simulate: .venv/.installed-dev  ## Live through SEEDS=n (200) of the simulated gateway, or one SEED=n again
+	$(BIN)/python -m inferworks.simulation $(or $(SEED),1-$(or $(SEEDS),200))
+
+clients: .venv/.installed-dev  ## Have the clients that people use do their jobs; ONLY=names, CLIENTS=folder
+	@$(BIN)/python tools/clients.py $(if $(ONLY),--only $(ONLY)) $(if $(CLIENTS),--folder $(CLIENTS)) $(OPTIONS)
 
 checkers: .venv/bin/python  ## Set up what checks the exports from outside, where that can be done
 	@sh tools/checkers.sh $(BIN)/python $(CHECKERS)
@@ -45,9 +63,24 @@ lock:  ## Choose the versions anew (needs uv)
 	  -o requirements/dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --upgrade --quiet requirements/checkers.in -o requirements/checkers.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --upgrade --quiet requirements/supply.in requirements/build.in -o requirements/supply.txt
+
+sbom: $(SUPPLY)/.installed  ## Write what is installed with Inferworks, as CycloneDX, to dist/
+	@mkdir -p dist
+	$(SUPPLY)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	  --validate --output-file dist/inferworks.cdx.json requirements/run.txt
+
+audit: $(SUPPLY)/.installed  ## Ask whether anything that is locked is known to be vulnerable
+	set -e; for lock in run dev checkers supply; do \
+	  $(SUPPLY)/bin/pip-audit --disable-pip --require-hashes --strict -r requirements/$$lock.txt; done
+
+release: sbom  ## Pack a release into dist/, with its hashes
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(SUPPLY)/bin/python -m build --no-isolation
+	cd dist && sha256sum inferworks-* inferworks.cdx.json > SHA256SUMS
 
 clean:  ## Remove what was set up
-	rm -rf .venv $(CHECKERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(CHECKERS) $(SUPPLY) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
@@ -56,11 +89,18 @@ clean:  ## Remove what was set up
 	@echo "Setting up .venv (once, about a minute)"
 	@$(PYTHON) -m venv .venv
 
+# The locks name everything, so nothing is left to resolve; what is never imported need not be compiled.
 .venv/.installed: requirements/run.txt pyproject.toml | .venv/bin/python
-	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install $(LOCKED) requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/.installed-dev: requirements/dev.txt .venv/.installed
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+.venv/.installed-dev: requirements/dev.txt pyproject.toml | .venv/bin/python
+	@$(PIP) install $(LOCKED) requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch .venv/.installed $@
+
+$(SUPPLY)/.installed: requirements/supply.txt | .venv/bin/python
+	@$(BIN)/python -m venv $(SUPPLY)
+	@$(SUPPLY)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@touch $@

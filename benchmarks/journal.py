@@ -58,7 +58,8 @@ class CountingStore:
         self.commits = 0
         self.commit_s = 0.0
         self.open, self.reads, self.close = store.open, store.reads, store.close
-        self.opened, self.reached, self.settle = store.opened, store.reached, store.settle
+        self.opened, self.reached = store.opened, store.reached
+        self.settle, self.resume = store.settle, store.resume
 
     def write(self, records: Sequence[Record]) -> None:
         """Pass `records` on."""

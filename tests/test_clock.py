@@ -1,4 +1,4 @@
-"""The two clocks: the world's never runs backwards, the simulated one wakes sleepers in order."""
+"""The two clocks: the world's follows the wall clock, the simulated one wakes sleepers in order."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import asyncio
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inferworks.clock import Clock, SimClock, SystemClock
 
 SECOND_NS = 1_000_000_000
+DAY_NS = 86_400 * SECOND_NS
 
 
 def test_system_clock_never_runs_backwards():
@@ -20,12 +23,106 @@ def test_system_clock_never_runs_backwards():
     assert abs(readings[-1] - time.time_ns()) < 60 * SECOND_NS
 
 
-def test_system_clock_ignores_a_correction_of_the_wall_clock(monkeypatch):
-    """Setting the wall clock back while the program runs makes no interval negative."""
-    clock = SystemClock()
-    before = clock.now_ns()
-    monkeypatch.setattr(time, "time_ns", lambda: 0)
-    assert clock.now_ns() >= before
+class World:
+    """A wall clock and a monotonic one that a test moves."""
+
+    def __init__(self) -> None:
+        self.wall_ns = 1_800_000_000 * SECOND_NS
+        self.monotonic_ns = 5 * SECOND_NS
+
+    def clock(self) -> SystemClock:
+        """A clock over both."""
+        return SystemClock(lambda: self.wall_ns, lambda: self.monotonic_ns)
+
+    def pass_(self, ns: int) -> None:
+        """Let time pass."""
+        self.wall_ns += ns
+        self.monotonic_ns += ns
+
+
+@pytest.mark.parametrize("step_ns", [-40 * DAY_NS, -SECOND_NS, SECOND_NS, 40 * DAY_NS])
+def test_a_clock_that_is_set_is_followed(step_ns, caplog):
+    """The next reading is right, and the log says once from what to what."""
+    world = World()
+    clock = world.clock()
+    world.pass_(SECOND_NS)
+    world.wall_ns += step_ns
+    for _ in range(3):
+        assert clock.now_ns() == world.wall_ns
+        world.pass_(7)
+    (line,) = caplog.messages
+    assert line.startswith(
+        f"the wall clock was set by {step_ns / SECOND_NS:+.3f} s: it was 2027-01-15"
+    )
+
+
+def test_small_corrections_are_followed_once_they_have_added_up(caplog):
+    """A clock that is nudged runs on evenly, but never a second off."""
+    world = World()
+    clock = world.clock()
+    for _ in range(100):
+        world.pass_(SECOND_NS)
+        world.wall_ns += SECOND_NS // 40
+        assert abs(clock.now_ns() - world.wall_ns) < SECOND_NS
+    assert len(caplog.messages) == 2
+
+
+def test_a_process_that_was_stopped_is_no_step(caplog):
+    """Between two readings any time may pass; what was read before and after it is not compared."""
+    world, reads = World(), 0
+
+    def wall_ns() -> int:
+        nonlocal reads
+        reads += 1
+        now_ns = world.wall_ns
+        if reads in {2, 4}:  # stopped for an hour just after the wall clock was read
+            world.pass_(3600 * SECOND_NS)
+        return now_ns
+
+    clock = SystemClock(wall_ns, lambda: world.monotonic_ns)
+    assert clock.now_ns() == world.wall_ns
+    assert not caplog.messages
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3 * DAY_NS), st.integers(-90 * DAY_NS, 90 * DAY_NS)), max_size=20
+    )
+)
+def test_no_interval_is_negative_whatever_is_set(moves):
+    """Both ends of an interval read on a carried clock differ by exactly the time that passed."""
+    world = World()
+    clock, simulated = world.clock(), SimClock(world.wall_ns)
+    begun = [(clock.carried(), clock.now_ns(), world.monotonic_ns)]
+    for passed_ns, step_ns in moves:
+        world.pass_(passed_ns)
+        world.wall_ns += step_ns
+        begun.append((clock.carried(), clock.carried().now_ns(), world.monotonic_ns))
+        assert abs(clock.now_ns() - world.wall_ns) < SECOND_NS
+        for carried, began_ns, at_ns in begun:
+            assert carried.now_ns() - began_ns == world.monotonic_ns - at_ns
+            assert carried.carried() is carried
+        simulated.set(world.wall_ns)
+        assert simulated.now_ns() == simulated.carried().now_ns() == world.wall_ns
+
+
+def test_a_simulated_clock_that_is_set_wakes_its_sleepers_in_time():
+    """Setting it lets no time pass, and those who sleep wake after as long as they wanted."""
+
+    async def main():
+        clock, log = SimClock(), []
+        carried = clock.carried()
+        task = sleeper(clock, log, "a", 2)
+        await clock.advance(1)
+        clock.set(1000 * SECOND_NS)
+        await clock.advance(0.5)
+        assert log == []
+        await clock.advance(0.5)
+        assert log == [("a", 1001)]
+        assert carried.now_ns() == 2 * SECOND_NS
+        await task
+
+    asyncio.run(main())
 
 
 def test_system_clock_sleeps():

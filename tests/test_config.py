@@ -54,12 +54,17 @@ def test_the_environment_wins(tmp_path: Path) -> None:
         ),
         (
             "[[upstream]]\nname = 'x'\nmodels = ['m']\nkey = 'sk-1'",
-            "upstream x: key: .* only where it is kept",
+            "upstream x: key: .* name where the key is kept",
         ),
         ("[[upstream]]\nname = 'x'\nmodels = [3]", r"upstream\[0\]\.models\[0\]: expected"),
         (
             "[[upstream]]\nname = 'x'\nmodels = ['m']\ninput_price = 0.1",
             "input_price: expected str",
+        ),
+        ("[meter]\ncheckpoint_s = inf", "meter.checkpoint_s: must be at most 1000000000"),
+        (
+            "[[upstream]]\nname = 'x'\nmodels = ['m']\nconnect_s = inf",
+            "upstream.connect_s: must be at most 1000000000",
         ),
         (
             "[[upstream]]\nname = 'x'\nmodels = ['m']\ninput_price = '1e9'",
@@ -77,6 +82,43 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, text: str, words: str
     assert "\n" not in str(caught.value)
 
 
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    """Each mistake in its line below their number; the environment is looked at after the file."""
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "prot = 1\n[gateway]\nprot = 8080\nmax_calls = 'many'\n[meter]\ncheckpoint_s = -1\n"
+        "[[upstream]]\nname = 'x'\n[[upstream]]\nname = 'y'\nmodels = ['m', { name = 'n', as = 'o' }]\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path, {"INFERWORKS_GATEWAY_PROT": "1"})
+    assert str(caught.value).splitlines() == [
+        "6 mistakes:",
+        f"  {path}: unknown setting prot; see docs/configuration.md",
+        f"  {path}: unknown setting gateway.prot; did you mean gateway.port?",
+        f"  {path}: gateway.max_calls: expected int, got str",
+        f"  {path}: meter.checkpoint_s: expected float > 0.0",
+        f"  {path}: upstream[0]: object missing required field models",
+        f"  {path}: unknown setting upstream[1].models[1].as; see docs/configuration.md",
+    ]
+    path.write_text(
+        "[gateway]\ncors_origins = ['x']\n[[upstream]]\nname = 'x'\nmodels = ['m']\nkey = 'sk-1'\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    assert [line.partition(":")[0].strip() for line in str(caught.value).splitlines()] == [
+        "2 mistakes",
+        "gateway.cors_origins",
+        str(path),
+    ]
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"INFERWORKS_GATEWAY_PROT": "1", "INFERWORKS_GATEWAY_PORT": "many"})
+    assert str(caught.value).splitlines() == [
+        "2 mistakes:",
+        "  environment: INFERWORKS_GATEWAY_PROT names no setting; did you mean INFERWORKS_GATEWAY_PORT?",
+        "  environment: gateway.port: expected int, got str",
+    ]
+
+
 def test_a_missing_file_is_named() -> None:
     """A file that was asked for must be there."""
     with pytest.raises(ConfigError, match=r"nowhere\.toml: no such configuration file"):
@@ -89,6 +131,17 @@ def test_a_wrong_variable_is_named() -> None:
         load(None, {"INFERWORKS_GATEWAY_PROT": "1"})
     with pytest.raises(ConfigError, match=r"environment: gateway\.port"):
         load(None, {"INFERWORKS_GATEWAY_PORT": "many"})
+    with pytest.raises(
+        ConfigError, match=r"INFERWORKS_UPSTREAM_KEY names no setting(?!.*UPSTREAM)"
+    ):
+        load(None, {"INFERWORKS_UPSTREAM_KEY": "sk-1"})
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    """Some editors put one there, and show nothing of it."""
+    path = tmp_path / "inferworks.toml"
+    path.write_text("[gateway]\nport = 9\n", encoding="utf-8-sig")
+    assert load(path, {}).gateway.port == 9
 
 
 def test_a_key_in_the_file_is_refused_unread(tmp_path: Path) -> None:

@@ -7,17 +7,22 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from click.shell_completion import get_completion_class
 
-from inferworks.cli.main import COMMANDS
+from inferworks.cli.main import COMMANDS, cli
+from inferworks.config import Gateway
+from inferworks.extras import install
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_what_the_code_knows_is_up_to_date() -> None:
     """Settings and help texts in the documents are what the code says today."""
     command = [sys.executable, str(ROOT / "tools" / "write_docs.py"), "--check"]
@@ -65,6 +70,7 @@ CALLS = """\
 """
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     """The lines under "From calls to gross margin" run one after the other in an empty folder."""
     (tmp_path / "invoices.csv").write_text(INVOICE)
@@ -92,6 +98,52 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     )  # bills, and a call at list price
 
 
+METRICS_PORT, GRAFANA_PORT = "9464", "3000"
+
+
+def test_documented_ports_are_the_default_one() -> None:
+    """Whatever is pasted from a document reaches a gateway that was started without a port."""
+    for path in DOCUMENTS:
+        text = re.sub(
+            r"<!-- providers -->.*?<!-- end -->", "", path.read_text("utf-8"), flags=re.DOTALL
+        )
+        found = re.findall(r"(?:127\.0\.0\.1|localhost|\[::1\]|gateway\.internal):(\d{2,5})", text)
+        found += re.findall(r"path: /\w+, port: (\d+)", text)
+        assert set(found) <= {str(Gateway().port), METRICS_PORT, GRAFANA_PORT}, path.name
+
+
+def test_what_documents_install_is_there() -> None:
+    """No document or error has an index asked for a name that is not ours; extras are those there are."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    sources = [*DOCUMENTS, *(ROOT / "src").rglob("*.py"), ROOT / "Makefile"]
+    for path in sources:
+        text = path.read_text("utf-8")
+        assert not re.search(r"pip install ['\"]?inferworks", text), path.name
+        assert set(re.findall(r"pip install -e '?\.\[(\w+)\]", text)) <= extras.keys(), path.name
+    for extra in extras:
+        command = install(extra)
+        assert command.startswith(f"{sys.executable} -m pip install ")
+        assert all(name.split(">")[0].split("[")[0] in command for name in extras[extra][:2]), (
+            command
+        )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_that_is_documented_is_there(shell: str) -> None:
+    """The line for each shell has it make a script that completes."""
+    text = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    assert f"_INFERWORKS_COMPLETE={shell}_source inferworks" in text
+    kind = get_completion_class(shell)
+    assert kind is not None
+    assert "_INFERWORKS_COMPLETE" in kind(cli, {}, "inferworks", "_INFERWORKS_COMPLETE").source()
+    words = [
+        item.value for item in kind(cli, {}, "inferworks", "x").get_completions(["keys"], "ro")
+    ]
+    assert words == ["rotate"]
+
+
 def test_every_command_is_documented() -> None:
     """`docs/commands.md` shows the help of every command."""
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -108,6 +160,7 @@ def test_python_in_documents_parses() -> None:
             ast.parse(block)
 
 
+@pytest.mark.slow
 def test_the_public_face_is_documented() -> None:
     """Every public function and class of the package has a docstring."""
     for path in (ROOT / "src" / "inferworks").rglob("*.py"):
@@ -118,6 +171,7 @@ def test_the_public_face_is_documented() -> None:
                 assert not public or ast.get_docstring(node), f"{path}: {node.name}"
 
 
+@pytest.mark.slow
 def test_every_test_has_a_sentence() -> None:
     """A test says in its docstring what holds."""
     for path in (ROOT / "tests").rglob("test_*.py"):

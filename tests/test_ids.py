@@ -30,6 +30,12 @@ def test_later_ids_sort_later(monkeypatch):
     assert made == sorted(made)
 
 
+def test_an_id_says_when_what_it_names_began():
+    """A call's id and its record agree, whatever the wall clock says meanwhile."""
+    assert new_call_id(1_800_000_000_123_999_999).startswith(f"call_{1_800_000_000_123:012x}")
+    assert new_id("x", -5).startswith("x_000000000000")
+
+
 def test_call_id():
     """A call's id says that it is one."""
     assert new_call_id().startswith("call_")

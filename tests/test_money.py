@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.errors import MoneyError
@@ -18,7 +18,6 @@ weights = st.dictionaries(
 prices = st.integers(0, 10**12).map(lambda n: f"{n // 10**6}.{n % 10**6:06d}")
 
 
-@settings(deadline=None)
 @given(prices, st.integers(0, 10**15))
 def test_a_price_with_six_decimals_times_tokens_never_rounds(price: str, tokens: int) -> None:
     """Theorem 1: the rated amount equals the exact rational product."""
@@ -26,7 +25,6 @@ def test_a_price_with_six_decimals_times_tokens_never_rounds(price: str, tokens:
     assert Fraction(amount.pico, PICO) == Fraction(price) * tokens / 10**6
 
 
-@settings(deadline=None)
 @given(amounts)
 def test_writing_an_amount_and_reading_it_changes_nothing(pico: int) -> None:
     """The decimal text of an amount is exact."""
@@ -34,7 +32,6 @@ def test_writing_an_amount_and_reading_it_changes_nothing(pico: int) -> None:
         assert parse_pico(format_pico(pico)) == pico
 
 
-@settings(deadline=None)
 @given(amounts, weights)
 def test_the_parts_of_a_split_sum_to_the_whole(whole: int, shares: dict[str, int]) -> None:
     """Theorem 2: nothing is lost, and each part is within one unit of its exact share."""
@@ -44,7 +41,6 @@ def test_the_parts_of_a_split_sum_to_the_whole(whole: int, shares: dict[str, int
         assert abs(part - Fraction(whole * shares[key], sum(shares.values()))) < 1
 
 
-@settings(deadline=None)
 @given(amounts, weights, st.randoms(use_true_random=False))
 def test_a_split_does_not_depend_on_the_order_of_its_input(
     whole: int, shares: dict[str, int], random: object
@@ -54,7 +50,6 @@ def test_a_split_does_not_depend_on_the_order_of_its_input(
     assert split(whole, shares) == split(whole, backwards)
 
 
-@settings(deadline=None)
 @given(amounts, weights)
 def test_a_credit_is_split_by_the_ratios_of_a_charge(whole: int, shares: dict[str, int]) -> None:
     """Theorem 2: the parts of a negative amount are the negated parts of the positive one."""

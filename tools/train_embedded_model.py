@@ -27,9 +27,10 @@ import hashlib
 import itertools
 import json
 import math
+import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,13 +42,15 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - as the whole world writes it
 
+import corpus
 from corpus import Example, conversations, examples
 
 END_OF_TURN, BEGIN, SYSTEM, USER, ASSISTANT = 256, 257, 258, 259, 260
 VOCABULARY = 264  # 256 bytes, five specials, and three unused rows so that the width is even
 SHORT_ROW = 256
 LONG_EVERY = 12
-OTHER_WEIGHT = 0.1  # the loss on text that the model reads, relative to text it must write
+CHECKPOINT_EVERY = 100
+READING_WEIGHT = 0.1  # the loss on text that the model reads, relative to text it must write
 OUTPUT = Path(__file__).parents[1] / "src/inferworks/hardware/engines/embedded"
 
 
@@ -177,7 +180,9 @@ class Decoder(nn.Module):
 # ------------------------------------------------------------------------------------- the text
 
 
-def encode(chat: tuple[Example, ...]) -> tuple[list[int], list[float]]:
+def encode(
+    chat: tuple[Example, ...], reading: float = READING_WEIGHT
+) -> tuple[list[int], list[float]]:
     """Return a chat's tokens, and the loss weight of each one as a *target*."""
     tokens, weights = [BEGIN], [0.0]
 
@@ -187,19 +192,21 @@ def encode(chat: tuple[Example, ...]) -> tuple[list[int], list[float]]:
         weights.extend((0.0, *[weight] * len(body), weight))
 
     if chat[0].system:
-        say(SYSTEM, chat[0].system, OTHER_WEIGHT)
+        say(SYSTEM, chat[0].system, reading)
     for turn in chat:
-        say(USER, turn.question, OTHER_WEIGHT)
+        say(USER, turn.question, reading)
         say(ASSISTANT, turn.answer, 1.0)
     return tokens, weights
 
 
-def rows(seed: int, length: int, *, held_out: bool) -> Iterator[tuple[list[int], list[float]]]:
+def rows(
+    seed: int, length: int, *, held_out: bool, reading: float
+) -> Iterator[tuple[list[int], list[float]]]:
     """Yield rows of ``length + 1`` tokens: whole chats side by side, the rest padding."""
     tokens: list[int] = []
     weights: list[float] = []
     for chat in conversations(seed, held_out=held_out):
-        more, more_weights = encode(chat)
+        more, more_weights = encode(chat, reading)
         if len(tokens) + len(more) > length + 1:
             padding = length + 1 - len(tokens)
             if tokens:
@@ -210,10 +217,10 @@ def rows(seed: int, length: int, *, held_out: bool) -> Iterator[tuple[list[int],
 
 
 def batches(
-    seed: int, length: int, size: int, *, held_out: bool = False
+    seed: int, length: int, size: int, *, held_out: bool = False, reading: float = READING_WEIGHT
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield tokens (size, length + 1) and their weights as targets, for ever."""
-    source = rows(seed, length, held_out=held_out)
+    source = rows(seed, length, held_out=held_out, reading=reading)
     while True:
         chunk = list(itertools.islice(source, size))
         yield torch.tensor([row for row, _ in chunk]), torch.tensor([w for _, w in chunk])
@@ -252,8 +259,10 @@ def train(model: Decoder, arguments: argparse.Namespace) -> float:
     """
     compiled = torch.compile(model, dynamic=False) if arguments.compile else model
     optimizer, started, recent = optimiser(model), time.monotonic(), [0.0]
-    short = batches(arguments.seed, SHORT_ROW, arguments.rows)
-    long = batches(arguments.seed + 1000, model.shape.positions, arguments.rows // 4)
+    short = batches(arguments.seed, SHORT_ROW, arguments.rows, reading=arguments.reading)
+    long = batches(
+        arguments.seed + 1000, model.shape.positions, arguments.rows // 4, reading=arguments.reading
+    )
     for step in range(arguments.steps):
         rate = learning_rate(step, arguments.steps, arguments.rate)
         for group in optimizer.param_groups:
@@ -269,6 +278,8 @@ def train(model: Decoder, arguments: argparse.Namespace) -> float:
             elapsed = time.monotonic() - started
             mean = sum(recent) / len(recent)
             print(f"step {step} loss {mean:.4f} rate {rate:.5f} {elapsed:.0f}s", flush=True)
+        if arguments.checkpoint is not None and step % CHECKPOINT_EVERY == CHECKPOINT_EVERY - 1:
+            torch.save(model.state_dict(), arguments.checkpoint)
     return sum(recent) / len(recent)
 
 
@@ -300,26 +311,46 @@ def answers_exactly(model: Decoder, example: Example) -> bool:
     return all(int(likeliest[i - 1]) == tokens[i] for i in answered)
 
 
-SCORED = ("define", "why", "compare", "reverse", "add", "subtract", "multiply", "unit_cost",
-          "bill", "margin", "fleet", "repeat", "count", "unknown")  # fmt: skip
+SCORED = (
+    corpus.define, corpus.why, corpus.compare, corpus.reverse, corpus.add, corpus.subtract,
+    corpus.multiply, corpus.unit_cost, corpus.bill, corpus.margin, corpus.fleet, corpus.repeat,
+    corpus.count, corpus.off_topic,
+)  # fmt: skip
+
+
+def score(model: Decoder, questions: Collection[Example]) -> dict[str, float | int]:
+    """Return how many questions there are and the share of them answered exactly."""
+    right = sum(answers_exactly(model, example) for example in questions)
+    return {"questions": len(questions), "exact": round(right / len(questions), 4)}
 
 
 def exact_match(model: Decoder, per_kind: int) -> dict[str, dict[str, float | int]]:
-    """Return, for each kind, the share of distinct held-out questions answered exactly."""
-    found: dict[str, dict[tuple[str, ...], Example]] = {kind: {} for kind in SCORED}
-    for example in itertools.islice(examples(99, held_out=True), 60_000):
-        rows_of_kind = found.get(example.kind)
-        if rows_of_kind is not None and len(rows_of_kind) < per_kind:
-            rows_of_kind.setdefault(example.key, example)
+    """Return, for each kind, the score of distinct held-out questions."""
+    scores = {}
+    for maker in SCORED:
+        found: dict[tuple[str, ...], Example] = {}
+        for example in itertools.islice(examples(99, held_out=True, mix=((maker, 1),)), 3_000):
+            if len(found) < per_kind:
+                found.setdefault(example.key, example)
+        scores[example.kind] = score(model, found.values())
+    return scores
+
+
+def sums(model: Decoder, count: int) -> dict[str, dict[str, float | int]]:
+    """Return the scores of sums, whether held out or not: all of two digits, and numbers by chance.
+
+    Each pair of digits is asked in ten ways; numbers below a hundred and a thousand are uniform.
+    """
+    rng = random.Random(7)
+    digits = [(a, b) for a in range(10) for b in range(10)] * 10
+    pairs = {"one_digit": digits} | {
+        f"below_{limit}": [(rng.randrange(limit), rng.randrange(limit)) for _ in range(count)]
+        for limit in (100, 1000)
+    }
     return {
-        kind: {
-            "questions": len(questions),
-            "exact": round(
-                sum(answers_exactly(model, e) for e in questions.values()) / len(questions), 4
-            ),
-        }
-        for kind, questions in found.items()
-        if questions
+        f"{name}_{size}": score(model, [of(rng, a, b) for a, b in chosen])
+        for size, chosen in pairs.items()
+        for name, of in (("add", corpus.sum_of), ("subtract", corpus.difference_of))
     }
 
 
@@ -461,11 +492,35 @@ def round_weights(model: Decoder) -> None:
             parameter.copy_(parameter.half().float())
 
 
+def load(model: Decoder, path: Path) -> None:
+    """Read the weights of an exported model in place: the inverse of `export`."""
+    stored = {
+        tensor.name.removesuffix(".f16"): torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        for tensor in onnx.load(path).graph.initializer
+    }
+    places: dict[str, Tensor] = {"embedding": model.embedding}
+    norms = ["first", *(f"next{layer}" for layer in range(model.shape.layers))]
+    scales = [*(block.attention_norm for block in model.blocks), model.final_norm]
+    places |= {f"{name}.scale": scale for name, scale in zip(norms, scales, strict=True)}
+    for layer, block in enumerate(model.blocks):
+        places |= {
+            f"layer{layer}.qkv": block.qkv.weight.T,
+            f"layer{layer}.o": block.out.weight.T,
+            f"feed{layer}.scale": block.feed_norm,
+            f"layer{layer}.gu": block.gate_up.weight.T,
+            f"layer{layer}.d": block.down.weight.T,
+        }
+    with torch.no_grad():
+        for name, place in places.items():
+            place.copy_(stored[name].float())
+
+
 def card(model: Decoder, arguments: argparse.Namespace, scores: dict[str, object]) -> str:
     """Return the model's card as JSON: what it is, how it was made, how good it is."""
     command = (
         f"PYTHONPATH=src python tools/train_embedded_model.py --steps {arguments.steps} "
-        f"--rows {arguments.rows} --rate {arguments.rate} --seed {arguments.seed}"
+        f"--rows {arguments.rows} --rate {arguments.rate} --seed {arguments.seed} "
+        f"--reading {arguments.reading}"
     )
     digest = hashlib.sha256((arguments.output / "model.onnx").read_bytes()).hexdigest()
     specials = {"end_of_turn": END_OF_TURN, "begin": BEGIN, "system": SYSTEM, "user": USER,
@@ -495,12 +550,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--rows", type=int, default=24, help="rows of 256 tokens in a batch")
     parser.add_argument("--rate", type=float, default=0.004, help="peak learning rate")
+    parser.add_argument(
+        "--reading", type=float, default=READING_WEIGHT, help="loss weight of text that is read"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--questions", type=int, default=300, help="scored questions of a kind")
+    parser.add_argument("--sums", type=int, default=2000, help="scored sums of a size and sign")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--checkpoint", type=Path, help="where to keep torch's weights, if at all")
+    parser.add_argument("--begin-with", type=Path, help="an exported model to train on from")
     return parser.parse_args(argv)
 
 
@@ -510,6 +570,8 @@ def main(argv: list[str]) -> int:
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(arguments.threads)
     model = Decoder(Shape())
+    if arguments.begin_with is not None:
+        load(model, arguments.begin_with)
     print(f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
     train_loss = train(model, arguments)
     round_weights(model)
@@ -521,6 +583,7 @@ def main(argv: list[str]) -> int:
         "train_loss_nats_per_byte": round(train_loss, 4),
         "held_out_loss_nats_per_byte": round(held_out_loss(model, 1.0), 4),
         "held_out_exact_match": exact_match(model, arguments.questions),
+        "sums_exact_match": sums(model, arguments.sums),
     }
     text = card(model, arguments, scores)
     (arguments.output / "model.json").write_text(text)

@@ -2,9 +2,9 @@
 
     python tools/write_docs.py [--check]
 
-A block between `<!-- settings -->`, `<!-- providers -->`, `<!-- leaving -->`, `<!-- metrics -->` or
-`<!-- help keys create -->` and `<!-- end -->` is made anew from the code. With `--check` nothing is
-written and the exit status tells whether anything would change.
+A block between `<!-- settings -->`, `<!-- providers -->`, `<!-- facts -->`, `<!-- leaving -->`,
+`<!-- metrics -->`, `<!-- setups -->` or `<!-- help keys create -->` and `<!-- end -->` is made anew from
+the code. With `--check` nothing is written and the exit status tells whether anything would change.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from __future__ import annotations
 import datetime as dt
 import re
 import sys
+import textwrap
+import tomllib
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import click
 from click.testing import CliRunner
 
+from inferworks.catalog.facts import FactRow, fact_catalog
 from inferworks.catalog.providers import ProviderRow, provider_catalog
 from inferworks.cli.main import cli
 from inferworks.config import REPEATED, Config, Setting, settings
@@ -28,7 +31,8 @@ from inferworks.observe.table import METRICS
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(
-    r"<!-- (settings|providers|leaving|metrics|help)( [a-z ]+)? -->\n.*?<!-- end -->", re.DOTALL
+    r"<!-- (settings|providers|facts|leaving|metrics|setups|help)( [a-z ]+)? -->\n.*?<!-- end -->",
+    re.DOTALL,
 )
 
 
@@ -111,7 +115,75 @@ def metrics_table() -> str:
     return f"\n{head}{''.join(rows)}\n"
 
 
+def facts_table() -> str:
+    """What is known of models: every row, in the order in which a later one overrides."""
+    head = "| providers | models | what | since |\n|---|---|---|---|\n"
+    return f"\n{head}{''.join(map(_fact, fact_catalog().rows))}\n"
+
+
+def _fact(row: FactRow) -> str:
+    said = "; ".join(f"`{name}` {_fact_value(value)}" for name, value in row.said)
+    cells = (
+        "" if "*" in row.providers else ", ".join(map(_code, row.providers)),
+        ", ".join(map(_code, row.models)) if row.is_of_models else "",
+        said,
+        f"[{row.effective}]({row.source if ':' in row.source else f'../{row.source}'})",
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _fact_value(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "any"
+
+
+AGENTS = ROOT / "tests" / "clients" / "agents"
+_SHOWN = {
+    "URL": "http://127.0.0.1:8080/v1",
+    "ROOT": "http://127.0.0.1:8080",
+    "KEY": "iw_...",
+    "MODEL": "gpt-5-mini",
+}
+"""What a setup names -> what a reader is shown in its place."""
+_LANGUAGES = {"py": "python", "mjs": "js"}
+_SETUP = re.compile(r"^ *(?:#|//) setup\n(.*?)^ *(?:#|//) end$", re.DOTALL | re.MULTILINE)
+_MODEL_TEXT = re.compile(r'f"([^"]*)\{(?:model|name)\}"')
+_MODEL = re.compile(r"(?<=[=(])(?:model|name)(?=[,)])|(?<=: )(?:model|name)(?=[,} ])")
+
+
+def setups() -> str:
+    """How each client is told of the gateway: the lines that it is tested with."""
+    known = tomllib.loads((AGENTS / "clients.toml").read_text(encoding="utf-8"))
+    return "\n" + "\n".join(_client_setup(name, client) for name, client in known.items())
+
+
+def _client_setup(name: str, client: dict[str, Any]) -> str:
+    file = client.get("setup")
+    path = AGENTS / "setups" / file if file else AGENTS / client["driver"]
+    text = path.read_text(encoding="utf-8")
+    if file:
+        for word, shown in _SHOWN.items():
+            text = text.replace(f"<{word}>", shown)
+    else:
+        found = _SETUP.search(text)
+        if found is None:
+            raise click.ClickException(f"{path} has no setup")
+        text = textwrap.dedent(found.group(1))
+        text = _MODEL_TEXT.sub(lambda part: f'"{part[1]}{_SHOWN["MODEL"]}"', text)
+        text = _MODEL.sub(f'"{_SHOWN["MODEL"]}"', text)
+        text = re.sub(r"\b(URL|ROOT|KEY)\b", lambda word: f'"{_SHOWN[word[1]]}"', text)
+    kind = path.suffix[1:]
+    packages = " ".join(client.get("pip", client.get("npm")))
+    note = f"{client['note']}\n\n" if "note" in client else ""
+    return f"**{name}** (`{packages}`)\n\n{note}```{_LANGUAGES.get(kind, kind)}\n{text}```\n"
+
+
 _TABLES = {
+    "setups": setups,
+    "facts": facts_table,
     "settings": settings_tables,
     "providers": providers_table,
     "leaving": leaving_table,

@@ -12,12 +12,13 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
-from inferworks.errors import ConfigError
+from inferworks.errors import ConfigError, Mistakes
+from inferworks.redact import MASK, redacted
 from inferworks.secrets import parse_reference
 
 FILE_NAME = "inferworks.toml"
@@ -39,23 +40,62 @@ class Gateway(Section, frozen=True):
         int, Meta(ge=1024, le=1 << 30, description="Largest request body accepted.")
     ] = 32 * 1024 * 1024  # OpenAI takes recordings of 25 MB
     max_calls: Annotated[
-        int, Meta(ge=1, le=100_000, description="Calls served at once; more are refused with 429.")
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Calls served at once; more are refused with 429. Fewer where files are.",
+        ),
     ] = 512
     max_calls_per_key: Annotated[
-        int, Meta(ge=0, description="Calls of one key served at once; 0 for no limit of its own.")
+        int,
+        Meta(ge=0, description="Calls of one key served at once; 0: three quarters of max_calls."),
     ] = 0
     max_header_bytes: Annotated[
         int, Meta(ge=1024, le=1 << 20, description="Largest head of a request accepted.")
     ] = 64 * 1024
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Web pages that may call, as `https://app.example`; `*` for any. None unless named."
+        ),
+    ] = ()
     max_connections: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Clients connected at once; more are refused.")
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Clients connected at once; idle ones give way. Fewer where files or memory are.",
+        ),
     ] = 10_000
+    max_held_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Bytes of large bodies and unread answers held at once; more are refused with "
+            "503. 0: an eighth of the memory. Two of the largest bodies at least.",
+        ),
+    ] = 0
     request_timeout_s: Annotated[
         float, Meta(gt=0, description="Time a client has to send its whole request.")
     ] = 30.0
     drain_s: Annotated[
         float, Meta(ge=0, description="Time that running calls get to finish at a stop.")
     ] = 20.0
+    drain_wait_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Time at a stop in which `/readyz` says 503 and new calls are still served.",
+        ),
+    ] = 0.0
+    keys_stale_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Calls are refused when no look at the keys succeeded for so long; 0: never.",
+        ),
+    ] = 300.0
     discover: Annotated[
         bool,
         Meta(description="Offer the engines found on this machine's usual ports at the start."),
@@ -77,6 +117,9 @@ class Meter(Section, frozen=True):
     collect_s: Annotated[
         float, Meta(gt=0, description="How often the replicas' step traces are collected.")
     ] = 0.5
+    report_days: Annotated[
+        float, Meta(gt=0, le=10_000, description="Days back for which keys may report usage.")
+    ] = 400.0
 
 
 class Lake(Section, frozen=True):
@@ -97,6 +140,18 @@ class Lake(Section, frozen=True):
     least_rows: Annotated[
         int, Meta(ge=1, description="Rows of a table for which a day is sealed before it is over.")
     ] = 100_000
+
+
+class Scrub(Section, frozen=True):
+    """Reading again what is on disk, so that damage is found early."""
+
+    every_s: Annotated[
+        float,
+        Meta(ge=0, description="Pause between passes over everything; 0 for none at all."),
+    ] = 86_400.0
+    bytes_per_s: Annotated[
+        float, Meta(gt=0, description="Bytes that a running platform reads again in a second.")
+    ] = 4e6
 
 
 class Engine(Section, frozen=True):
@@ -167,6 +222,21 @@ class Observe(Section, frozen=True):
     ] = 1024 * 1024
 
 
+class Log(Section, frozen=True):
+    """The access log: one line for each call, and for each request that was refused before it was one."""
+
+    access: Annotated[
+        Literal["off", "text", "json"],
+        Meta(description="Whether there is one, as text (`name=value`) or as JSON lines."),
+    ] = "off"
+    file: Annotated[
+        str,
+        Meta(
+            description="Where it is written; empty: standard error. The file may be moved (logrotate)."
+        ),
+    ] = ""
+
+
 class Books(Section, frozen=True):
     """How bills and usage become a statement."""
 
@@ -174,6 +244,24 @@ class Books(Section, frozen=True):
         str, Meta(pattern="^[A-Z]{3}$", description="Currency of prices, bills and statements.")
     ] = "USD"
     policy: Annotated[str, Meta(description="Accounting policy of a statement.")] = "gaap"
+    departments: Annotated[
+        tuple[str, ...],
+        Meta(description="The house's own departments, after one of ours: `growth=marketing`."),
+    ] = ()
+    department_tags: Annotated[
+        tuple[str, ...], Meta(description="Keys of a bill's tags that name a line's department.")
+    ] = ()
+    recoverable_taxes: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Taxes you get back, by name (`[]`: none; `*`: all): no cost but a receivable."
+        ),
+    ] = ("VAT", "GST", "HST", "MwSt", "USt", "TVA", "IVA", "BTW")
+    suppliers: Annotated[
+        tuple[str, ...],
+        Meta(description="Whose FOCUS bills every month must have; a close asks for them."),
+    ] = ()
+    chart: Annotated[str, Meta(description="Chart of accounts of exported journals, a file.")] = ""
     engine: Annotated[
         Literal["auto", "reference", "duckdb", "spark"],
         Meta(description="What draws up statements; `auto`: Python, or DuckDB for 100,000 facts."),
@@ -303,6 +391,12 @@ class Upstream(Section, frozen=True):
         Literal["", "cancel", "drain", "estimate"],
         Meta(description="What to do when a client leaves its stream; empty: as its row says."),
     ] = ""
+    billed_by: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Who bills its calls, as bills name providers or issuers; see `[[billed]]`."
+        ),
+    ] = ()
 
 
 class Model(Section, frozen=True):
@@ -327,7 +421,14 @@ class Model(Section, frozen=True):
     regions: Annotated[
         tuple[str, ...], Meta(description="Where its calls may run: beginnings of regions, `eu-`.")
     ] = ()
-    attempts: Annotated[int, Meta(ge=1, le=100, description="Attempts for one call at most.")] = 3
+    attempts: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Attempts for one call at most, and as many at each of its fallbacks.",
+        ),
+    ] = 3
     tries_per_offer: Annotated[
         int, Meta(ge=1, le=100, description="How often one offer may be tried for one call.")
     ] = 1
@@ -363,6 +464,37 @@ class Model(Section, frozen=True):
     expected_output_tokens: Annotated[
         int, Meta(ge=0, description="Length of an answer whose request sets none, for its cost.")
     ] = 500
+    lenient: Annotated[
+        bool,
+        Meta(
+            description="Leave out what an offer in another dialect cannot be asked for, and name it in "
+            "`x-inferworks-left-out`; else such a call is refused."
+        ),
+    ] = False
+
+
+class Billed(Section, frozen=True):
+    """One `[[billed]]` table: whose calls a bill is for, where it has names that only you know."""
+
+    names: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Providers or issuers as the bill has them; empty: whoever bills `services`."
+        ),
+    ] = ()
+    services: Annotated[
+        tuple[str, ...], Meta(description="Its services; empty: whatever the service.")
+    ] = ()
+    providers: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Whose calls that is, as `books estimates` names them: `openai`, `aws`, ..."
+        ),
+    ] = ()
+    models: Annotated[
+        tuple[Renamed, ...],
+        Meta(description="`{ name, upstream }`: a model as calls name it, and as the bill does."),
+    ] = ()
 
 
 class Breaker(Section, frozen=True):
@@ -405,16 +537,22 @@ class Config(Section, frozen=True):
     data: Data = Data()
     meter: Meter = Meter()
     lake: Lake = Lake()
+    scrub: Scrub = Scrub()
     engine: Engine = Engine()
     observe: Observe = Observe()
+    log: Log = Log()
     books: Books = Books()
     breaker: Breaker = Breaker()
     leave: Leave = Leave()
     upstream: tuple[Upstream, ...] = ()
     model: tuple[Model, ...] = ()
+    billed: tuple[Billed, ...] = ()
 
 
-REPEATED = ("upstream", "model")
+REFERENCES = frozenset({"key", "key_variable", "client_secret"})
+"""Settings that say where a secret is kept."""
+
+REPEATED = ("upstream", "model", "billed")
 """Sections that are tables of which there may be many."""
 
 
@@ -444,31 +582,153 @@ def settings() -> Iterator[Setting]:
 def _label(kind: Any) -> str:
     """A type in the words of the documentation."""
     if get_origin(kind) is tuple:
-        return "list of texts" if get_args(kind)[0] is str else "list of texts or tables"
+        of = get_args(kind)[0]
+        return {str: "list of texts", Renamed: "list of tables"}.get(of, "list of texts or tables")
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(kind) if choice)
     return str(kind.__name__)
 
 
+_ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.+?)`")
+_PLACE: Final = re.compile(r"\[\d*\.*\]")
+"""Which of several tables: `[0]` of `upstream[0].name`."""
+_MOST: Final = 1e9
+"""Some thirty years, where a number is of seconds."""
+
+
 def load(path: Path | None, environment: Mapping[str, str]) -> Config:
-    """The configuration from the file at `path` and the environment; ConfigError when it is wrong.
+    """The configuration from the file at `path` and the environment; ConfigError for all that is wrong.
 
     Without `path`, `inferworks.toml` of the working directory is read if there is one.
     """
     source = str(path) if path else FILE_NAME
     values = _read(path or Path(FILE_NAME), required=path is not None)
-    try:
-        config = msgspec.convert(values, Config, strict=True)
-        overlaid = _overlay(msgspec.to_builtins(config), environment)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {_explain(str(error))}") from error
-    try:
-        whole = msgspec.convert(overlaid, Config, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"environment: {_explain(str(error))}") from error
+    mistakes = Mistakes()
+    mistakes.told += [f"{source}: {text}" for text in _mistyped(values)]
+    mistakes.refuse()
+    config = msgspec.convert(values, Config, strict=True)
+    mistakes.told += [f"{source}: {text}" for text in _beyond_bounds(config)]
+    mistakes.refuse()
+    overlaid = msgspec.to_builtins(config)
+    mistakes.told += [f"environment: {text}" for text in _overlay(overlaid, environment)]
+    mistakes.told += [f"environment: {text}" for text in _mistyped(overlaid, strict=False)]
+    mistakes.refuse()
+    whole = msgspec.convert(overlaid, Config, strict=False)
+    mistakes.told += [f"environment: {text}" for text in _beyond_bounds(whole)]
+    for origin in whole.gateway.cors_origins:
+        with mistakes.noted():
+            _check_origin(origin)
     for upstream in whole.upstream:
-        _check_key(upstream, source)
+        with mistakes.noted():
+            _check_key(upstream, source)
+    mistakes.refuse()
     return whole
+
+
+def _mistyped(values: Mapping[str, Any], *, strict: bool = True) -> Iterator[str]:
+    """What of `values` is no setting, or not of its type and within its bounds."""
+    kinds = get_type_hints(Config)
+    for section, value in values.items():
+        if section not in kinds:
+            yield _unknown(section)
+        elif section in REPEATED and isinstance(value, list | tuple):
+            for number, table in enumerate(value):
+                place = f"{section}[{number}]"
+                yield from _mistyped_in(table, get_args(kinds[section])[0], place, strict)
+        elif section in REPEATED:
+            yield from _refused(value, kinds[section], section, strict)
+        else:
+            yield from _mistyped_in(value, kinds[section], section, strict)
+
+
+def _mistyped_in(table: Any, kind: type[Section], place: str, strict: bool) -> Iterator[str]:
+    """The same of one table: each of its settings, and those that it must have."""
+    if not isinstance(table, dict):
+        yield from _refused(table, kind, place, strict)
+        return
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    for name, value in table.items():
+        if name in fields:
+            yield from _refused(value, fields[name].type, f"{place}.{name}", strict)
+        else:
+            yield _unknown(f"{place}.{name}")
+    missing = [name for name, field in fields.items() if field.required and name not in table]
+    if (
+        table.keys() <= fields.keys()
+    ):  # else what is unknown was most likely meant for what is missing
+        for name in missing:
+            yield f"{place}: object missing required field {name}"
+
+
+def _refused(value: Any, kind: Any, place: str, strict: bool) -> Iterator[str]:
+    """What msgspec says of `value` where it is none of `kind`."""
+    try:
+        msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        text, _, inside = str(error).partition(" - at `$")
+        inside = inside.removesuffix("`")
+        if unknown := _UNKNOWN.fullmatch(text):
+            yield _unknown(f"{place}{inside}.{unknown[1]}")
+        else:
+            yield f"{place}{inside}: {text.replace('`', '').lower()}"
+
+
+def _unknown(name: str) -> str:
+    bare = _PLACE.sub("", name)
+    known = [*(s.name for s in settings()), *Config.__struct_fields__]
+    alike = [other for other in known if other.count(".") == bare.count(".")]
+    close = difflib.get_close_matches(bare, alike, 1)
+    hint = f"; did you mean {close[0]}?" if close else "; see docs/configuration.md"
+    return f"unknown setting {name}{hint}"
+
+
+def _beyond_bounds(config: Config) -> Iterator[str]:
+    """The numbers of `config` that are beyond what the system's timers take; infinity is."""
+    for section in Config.__struct_fields__:
+        value = getattr(config, section)
+        for table in value if section in REPEATED else (value,):
+            for field in table.__struct_fields__:
+                number = getattr(table, field)
+                if isinstance(number, float) and number > _MOST:
+                    yield f"{section}.{field}: must be at most {_MOST:.0f}"
+
+
+def shown(config: Config) -> Config:
+    """`config` less the secrets that stand in it: for eyes, not for a start."""
+    sections = {name: _shown(name, getattr(config, name)) for name in Config.__struct_fields__}
+    return msgspec.structs.replace(config, **sections)
+
+
+def _shown(name: str, value: Any) -> Any:
+    if isinstance(value, Section):
+        fields = {
+            field: _shown(field, part) for field, part in msgspec.structs.asdict(value).items()
+        }
+        return msgspec.structs.replace(value, **fields)
+    if isinstance(value, tuple):
+        return tuple(_shown(name, part) for part in value)
+    if not isinstance(value, str):
+        return value
+    return (
+        MASK if value and name in REFERENCES and not _is_reference(name, value) else redacted(value)
+    )
+
+
+def _is_reference(name: str, value: str) -> bool:
+    try:
+        parse_reference(f"env:{value}" if name == "key_variable" else value)
+    except ConfigError:
+        return False
+    return True
+
+
+def _check_origin(origin: str) -> None:
+    if not _ORIGIN.fullmatch(origin):
+        raise ConfigError(
+            f"gateway.cors_origins: {origin!r} is no origin; write it as browsers do, as "
+            "https://app.example without a path or a slash at its end, or * for any"
+        )
 
 
 def _check_key(upstream: Upstream, source: str) -> None:
@@ -490,7 +750,7 @@ def _check_key(upstream: Upstream, source: str) -> None:
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         if required:
             raise ConfigError(f"{path}: no such configuration file") from None
@@ -501,41 +761,21 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 
 
-def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """`values` with the settings that the environment names."""
+def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
+    """Put the settings that the environment names into `values`; the variables that name none."""
     given = {v: text for v, text in environment.items() if v.startswith(_OWN_VARIABLES)}
-    names = {s.name.replace(".", "_").upper(): s.name for s in settings()} if given else {}
+    once = (s.name for s in settings() if s.name.partition(".")[0] not in REPEATED)
+    names = {name.replace(".", "_").upper(): name for name in once} if given else {}
     for variable, text in given.items():
         name = names.get(variable.removeprefix(ENVIRONMENT_PREFIX), "")
         section, _, field = name.partition(".")
-        if not name or section in REPEATED:
-            raise ConfigError(
-                f"environment: {variable} names no setting{_suggest(variable, names)}"
-            )
-        values[section][field] = text
-    return values
+        if not name:
+            yield f"{variable} names no setting{_suggest(variable, names)}"
+            continue
+        several = isinstance(values[section][field], tuple)
+        values[section][field] = text.replace(",", " ").split() if several else text
 
 
 def _suggest(variable: str, names: Mapping[str, str]) -> str:
     close = difflib.get_close_matches(variable.removeprefix(ENVIRONMENT_PREFIX), names, 1)
     return f"; did you mean {ENVIRONMENT_PREFIX}{close[0]}?" if close else ""
-
-
-_UNKNOWN = re.compile(r"Object contains unknown field `(.+?)`(?: - at `\$\.?(.*)`)?")
-_PLACE = re.compile(r"\[\d*\.*\]")
-"""Which of several tables: `[0]` of `upstream[0].name`."""
-_WRONG = re.compile(r"(.*) - at `\$\.?(.*)`")
-
-
-def _explain(text: str) -> str:
-    """A msgspec error in the words of `inferworks.toml`."""
-    if unknown := _UNKNOWN.fullmatch(text):
-        field, where = unknown.group(1), unknown.group(2) or ""
-        name = f"{where}.{field}" if where else field
-        known = [s.name for s in settings()] + list(Config.__struct_fields__)
-        close = difflib.get_close_matches(_PLACE.sub("", name), known, 1)
-        hint = f"; did you mean {close[0]}?" if close else "; see docs/configuration.md"
-        return f"unknown setting {name}{hint}"
-    if wrong := _WRONG.fullmatch(text):
-        return f"{wrong.group(2)}: {wrong.group(1).replace('`', '').lower()}"
-    return text

@@ -4,12 +4,17 @@
     ├── UserError               the user can mend it; its text is one line: what, where, what to do
     │   ├── ConfigError         a setting that is unknown, of the wrong type or impossible
     │   ├── DataFolderError     the data folder is in use, unreadable or of another version
+    │   │   └── DamagedError    a file of it is not what was written
     │   ├── LakeError           the lake cannot be read or written, or is not what its manifest says
     │   ├── BillError           a bill line that cannot be accepted; carries file, line and column
+    │   │   └── NoBillError     a file that is nothing the books read
     │   └── MoneyError          an amount that is not exact, or of the wrong currency
     ├── CallError               a call that is answered with an error body; carries its HTTP status
     ├── UpstreamError           a place that serves calls failed; carries whether a retry is safe
-    ├── JournalError            the journal could not make a record durable
+    │   ├── UnreadableError     it has answered, and nobody can read that
+    │   ├── RefusalError        it tells of an error where an answer should be; carries a status
+    │   └── UntranslatableError it has answered, and we cannot put that in its caller's words
+    ├── JournalError            the journal cannot make a record durable now
     │   └── RecordError         that one record is at fault, not the disk: the journal goes on
     └── BooksError              an invariant of the books does not hold; a bug or damaged data
 
@@ -18,21 +23,56 @@ Foreign errors are translated into these once, at the seam where they arise.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from inferworks.redact import redacted
+
 
 class InferworksError(Exception):
     """The root of every deliberate error."""
 
 
 class UserError(InferworksError):
-    """Something the user gave is wrong. The text is one line they can act on."""
+    """Something the user gave is wrong. The text is one line they can act on, and shows no secret."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redacted(message))
 
 
 class ConfigError(UserError):
     """A setting is unknown, of the wrong type or out of range."""
 
 
+class Mistakes:
+    """What is wrong with something, collected so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Go on after the block where a ConfigError ends it."""
+        try:
+            yield
+        except ConfigError as error:
+            self.told.append(str(error))
+
+    def refuse(self) -> None:
+        """ConfigError where there are any: one in one line, several in a line each below their number."""
+        if self.told:
+            several = f"{len(self.told)} mistakes:"
+            text = self.told[0] if len(self.told) == 1 else "\n  ".join([several, *self.told])
+            raise ConfigError(text)
+
+
 class DataFolderError(UserError):
     """The data folder cannot be used."""
+
+
+class DamagedError(DataFolderError):
+    """What is on disk is not what was written there."""
 
 
 class LakeError(UserError):
@@ -47,11 +87,15 @@ class BillError(UserError):
     """A bill file has lines that cannot be accepted; the text lists every one of them."""
 
 
+class NoBillError(BillError):
+    """A file is nothing that the books read: in a folder of bills it is passed over and listed."""
+
+
 class CallError(InferworksError):
     """A call is refused or failed, in the caller's terms.
 
     `status` is the HTTP status; `kind`, `code` and `param` are the fields of OpenAI's error body.
-    `retry_after_s` is when to try again, where that is known.
+    `retry_after_s` is when to try again, where that is known. `allow` are the methods that would do.
     """
 
     def __init__(
@@ -63,35 +107,86 @@ class CallError(InferworksError):
         code: str | None = None,
         param: str | None = None,
         retry_after_s: int | None = None,
+        allow: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.allow = allow
         self.retry_after_s = retry_after_s
         self.message = message
         self.kind = kind
         self.code = code
         self.param = param
 
+    @property
+    def is_callers(self) -> bool:
+        """Whether the request is at fault, and neither we nor an upstream."""
+        return self.kind == "invalid_request_error"
+
 
 class UpstreamError(InferworksError):
     """An upstream could not be reached, broke off or answered with something unreadable."""
 
     def __init__(
-        self, message: str, *, sent: bool, gave_up: bool = False, unread: bool = False
+        self,
+        message: str,
+        *,
+        sent: bool,
+        gave_up: bool = False,
+        unread: bool = False,
+        ours: bool = False,
     ) -> None:
         """`sent` is true when the upstream may have begun the work, so that it may have cost.
 
         `gave_up` is true when nothing failed: it took too long, and may still be at work. `unread` is true
-        when it has most likely read nothing: a kept connection ended just as it was used again.
+        when it has most likely read nothing: a kept connection ended just as it was used again. `ours` is
+        true when it was never tried, since this machine has no descriptor, port or memory left for it.
         """
         super().__init__(message)
         self.sent = sent
+        self.worked = False
+        """Whether it has done the work."""
         self.gave_up = gave_up
         self.unread = unread
+        self.ours = ours
+        self.told: Any = None
+        """What it said that it has used before it failed (a `cloud.call.Told`); None if nothing."""
+
+
+class UnreadableError(UpstreamError):
+    """An upstream has answered, so it has done the work, and the answer cannot be read."""
+
+    def __init__(self, why: object) -> None:
+        super().__init__(f"the answer cannot be read: {why}", sent=True)
+        self.worked = True
+
+
+class RefusalError(UpstreamError):
+    """An upstream that said 200 tells of an error in its answer.
+
+    `status` is what it should have said, `body` the error in its own dialect, `words` what people read.
+    """
+
+    def __init__(self, status: int, body: bytes, words: str = "") -> None:
+        super().__init__(
+            f"the answer is an error of status {status}" + (f": {words[:200]}" if words else ""),
+            sent=True,
+        )
+        self.status = status
+        self.body = body
+        self.words = words
+
+
+class UntranslatableError(UpstreamError):
+    """An upstream has answered, and we cannot put that in the words of its caller: a failure of ours."""
+
+    def __init__(self, why: object) -> None:
+        super().__init__(f"the answer cannot be translated: {why}", sent=True)
+        self.worked = True
 
 
 class JournalError(InferworksError):
-    """A record could not be made durable; the call it belongs to must not be answered as a success."""
+    """A record cannot be made durable now; the call it belongs to must not be answered as a success."""
 
 
 class RecordError(JournalError):

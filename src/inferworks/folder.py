@@ -1,12 +1,20 @@
-"""The data folder: what lies where, and the lock that keeps it to one running instance."""
+"""The data folder: what lies where, who may look into it, and the lock that keeps it to one instance.
+
+Keys, customers and what they use are nobody's business but its owner's. A folder may have been made by
+somebody else (a service manager, a volume, `mkdir`) and be open to all: whoever uses it closes it first,
+with all that is in it, and refuses one that cannot be closed, or in which another user could have a link
+lead us elsewhere. What commands write is for their user alone from the start (`cli.main` sets the umask).
+"""
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -15,6 +23,15 @@ from inferworks.errors import DataFolderError
 
 _LOOKS = 20
 _LOOK_S = 0.01
+_OURS = (
+    "accounts.db", "journal.db", "books.db", "ledger.db", "instance.json",
+    "spool", "lake", "price-books", "transcripts", "first-key",
+)  # fmt: skip
+"""How the names of what we keep begin."""
+_OTHERS = 0o077
+"""The permissions of everybody but the owner."""
+
+_log = logging.getLogger("inferworks")
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -26,9 +43,16 @@ class Instance(msgspec.Struct, frozen=True):
 
 
 class DataFolder:
-    """The folder at `path` and the files in it. Making one touches nothing."""
+    """The folder at `path` and the files in it.
+
+    Making one makes no file. It closes to others what is there; DataFolderError when that cannot be.
+    """
 
     def __init__(self, path: Path) -> None:
+        try:
+            _close_to_others(path)
+        except OSError as error:
+            raise _unusable(path, f"{error.strerror or error}") from error
         self.path = path
         self.accounts = path / "accounts.db"
         self.journal = path / "journal.db"
@@ -41,21 +65,37 @@ class DataFolder:
         self._lock = path / "instance.json"
 
     def create(self) -> None:
-        """Make the folder, for this user only; DataFolderError when that cannot be."""
+        """Make the folder, for this user only; DataFolderError when that cannot be, or accounts are gone.
+
+        Its name is durable when this returns: else a power failure could take it away with all that is
+        durable in it.
+        """
         try:
+            made = [path for path in (self.path, *self.path.parents) if not path.exists()]
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self.path.stat().st_mode & _OTHERS:
+                raise _unusable(self.path, "is open to others and holds other things")
             self.spool.mkdir(exist_ok=True, mode=0o700)
+            for path in made or [self.path]:  # again if it is there: who made it may have died
+                with suppress(PermissionError):  # a folder above ours need not let us read it
+                    sync_names(path.parent)
+            before = self._read()
+            if before is not None and before.url and not _holds_something(self.accounts):
+                raise DataFolderError(
+                    f"{self.accounts} is gone, though a gateway has run on it: restore it from a backup "
+                    f"(docs/backup.md), or remove {self._lock} to begin without customers and keys"
+                )
         except OSError as error:
-            raise DataFolderError(f"data folder {self.path}: cannot be made: {error}") from error
+            raise _unusable(self.path, f"cannot be made: {error.strerror or error}") from error
 
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Keep every other instance out while the block runs."""
         self.create()
         try:
-            lock = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+            lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise DataFolderError(f"data folder {self.path}: cannot be used: {error}") from error
+            raise _unusable(self.path, f"cannot be used: {error.strerror or error}") from error
         try:
             if not _lock_in_time(lock):
                 other = self._read()
@@ -69,9 +109,20 @@ class DataFolder:
         finally:
             os.close(lock)
 
+    def keep_first_key(self, secret: str) -> Path:
+        """Write the first key into a file for this user only, and return its path. OSError."""
+        path = self.path / "first-key"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="ascii") as file:
+            file.write(f"{secret}\n")
+        return path
+
     def tell(self, url: str) -> None:
-        """Write down who holds the folder and where it answers."""
-        self._lock.write_bytes(msgspec.json.encode(Instance(os.getpid(), url)))
+        """Write down who holds the folder and where it answers; DataFolderError when that cannot be."""
+        try:
+            self._lock.write_bytes(msgspec.json.encode(Instance(os.getpid(), url)))
+        except OSError as error:
+            raise _unusable(self.path, f"cannot be written: {error.strerror or error}") from error
 
     def instance(self) -> Instance | None:
         """The instance that holds the folder now, if one does."""
@@ -89,6 +140,93 @@ class DataFolder:
             return msgspec.json.decode(self._lock.read_bytes(), type=Instance)
         except (OSError, msgspec.DecodeError):
             return None
+
+
+@contextmanager
+def leaving_none_empty(path: Path) -> Iterator[None]:
+    """Make a database at `path`; one that was begun and holds nothing is removed when the block fails."""
+    was_there = path.exists()
+    try:
+        yield
+    except BaseException:
+        if not was_there and path.exists() and not _holds_something(path):
+            path.unlink()
+        raise
+
+
+def _holds_something(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _unusable(path: Path, why: str) -> DataFolderError:
+    return DataFolderError(
+        f"data folder {path}: {why}; mend that, or name a folder of your own with --data"
+    )
+
+
+def _close_to_others(folder: Path) -> None:
+    """Keep others out of `folder` if it is there; DataFolderError or OSError when that cannot be.
+
+    One that holds other things and nothing of ours is left alone: it was named by mistake.
+    Once a folder is closed nobody gets to what is below, so only what lies in it directly is looked at.
+    """
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(found.st_mode):
+        _check_link(folder, found)
+        found = folder.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise _unusable(folder, "is no folder")
+    names = [path.name for path in folder.iterdir()]
+    ours = [folder / name for name in names if name.startswith(_OURS)]
+    if names and not ours:
+        return
+    if found.st_uid != os.geteuid() != 0:
+        raise _unusable(folder, f"belongs to another user ({found.st_uid})")
+    was_open = found.st_mode & _OTHERS
+    if was_open:
+        _close(folder, found)
+        _log.warning("data folder %s was open to others (%03o); no more", folder, was_open)
+    for path in ours:
+        _check_inside(path)
+        if was_open:
+            for parent, folders, files in os.walk(path):
+                for name in (*folders, *files):
+                    _check_inside(Path(parent, name))
+
+
+def _check_inside(path: Path) -> None:
+    """Close what is in a data folder, unless it is gone by now."""
+    try:
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            _check_link(path, found)
+        elif found.st_mode & _OTHERS:
+            _close(path, found)
+    except FileNotFoundError:
+        pass
+
+
+def _check_link(path: Path, found: os.stat_result) -> None:
+    if found.st_uid not in {os.geteuid(), 0}:
+        raise _unusable(path, f"is a link that another user has made ({found.st_uid})")
+
+
+def _close(path: Path, found: os.stat_result) -> None:
+    path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
+    if path.stat().st_mode & _OTHERS:
+        raise _unusable(path, "is open to others, and its disk keeps no permissions")
+
+
+def sync_names(folder: Path) -> None:
+    """Make the names in `folder` durable. OSError when the disk fails."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _lock_in_time(descriptor: int) -> bool:

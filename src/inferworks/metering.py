@@ -84,8 +84,9 @@ def metered(
     reached. An error of the block itself goes first.
     """
     base, secret = _setting(url, URL_VARIABLE), _setting(key, KEY_VARIABLE)
-    event_id, clock = new_id("act"), SystemClock()
+    clock = SystemClock().carried()
     start_ns, start_processor_ns = clock.now_ns(), time.process_time_ns()
+    event_id = new_id("act", start_ns)
 
     def event() -> ActivityEvent:
         end_ns, processor_ns = clock.now_ns(), time.process_time_ns() - start_processor_ns

@@ -18,13 +18,18 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, Overflow
 from typing import TypeVar
 
 from inferworks.errors import MoneyError
 
 PICO = 10**12
 """Picounits in one unit of any currency."""
+
+EXACT = Context(
+    prec=4096, rounding=ROUND_HALF_EVEN, Emin=-9999, Emax=9999, traps=[Inexact, Overflow]
+)
+"""Arithmetic that adds and scales amounts of any precision, and never rounds but when told to."""
 
 _MILLION = 10**6
 _LIMIT = 10**38  # what DECIMAL(38, 12) holds, in picounits
@@ -107,6 +112,23 @@ def parse_pico(text: str) -> int:
     return -scaled if sign else scaled
 
 
+def rounded_pico(text: str) -> tuple[int, Decimal]:
+    """The picounits nearest to the decimal number in `text`, half to even, and what is left over.
+
+    What is left over is in units of the currency, exact; their sum is the number. MoneyError when `text`
+    is no plain decimal number, or too large.
+    """
+    stripped = text.strip()
+    if len(stripped) > 64 or not _DECIMAL.fullmatch(stripped):
+        raise MoneyError(f"not a plain decimal number: {text[:80]!r}")
+    number = Decimal(stripped)
+    scaled = EXACT.scaleb(number, 12)
+    nearest = EXACT.to_integral_value(scaled)
+    if abs(nearest) >= _LIMIT:
+        raise MoneyError(f"amount {text!r} is too large")
+    return int(nearest), EXACT.subtract(number, EXACT.scaleb(nearest, -12))
+
+
 def ten_to(power: int) -> int:
     """10 to a power of zero or more, as an integer."""
     return int(10**power)
@@ -122,10 +144,15 @@ def format_pico(pico: int, *, places: int = 2) -> str:
 
 def round_pico(pico: int, *, places: int) -> str:
     """`pico` picounits for people: rounded half to even at `places` decimals. Never for sums."""
+    return format_pico(rounded(pico, places) * ten_to(12 - places), places=places)
+
+
+def rounded(pico: int, places: int) -> int:
+    """`pico` picounits in whole units of 10^-`places`, rounded half to even."""
     step = ten_to(12 - places)
     low, rest = divmod(abs(pico), step)
     up = rest * 2 > step or (rest * 2 == step and low % 2 == 1)
-    return format_pico((low + up) * step * (-1 if pico < 0 else 1), places=places)
+    return (low + up) * (-1 if pico < 0 else 1)
 
 
 def split(total: int, weights: Mapping[Key, int]) -> dict[Key, int]:

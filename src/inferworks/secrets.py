@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from inferworks.errors import ConfigError
+from inferworks.extras import install
 
 _FORMS = {
     "env": re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
@@ -68,7 +69,7 @@ def parse_reference(text: str) -> SecretReference:
     form = _FORMS.get(scheme)
     if form is None:
         raise ConfigError(
-            f"a key does not stand in the configuration, only where it is kept: {_HOW}"
+            f"secrets are not allowed in the configuration file; name where the key is kept: {_HOW}"
         )
     if not form.fullmatch(name):
         raise ConfigError(f"not a reference to a secret; write {_HOW}")
@@ -110,9 +111,7 @@ def _from_keyring(reference: SecretReference) -> str:
     try:
         keyring = importlib.import_module("keyring")
     except ModuleNotFoundError:
-        raise ConfigError(
-            f"{reference} needs the package keyring: pip install 'inferworks[keyring]'"
-        ) from None
+        raise ConfigError(f"{reference} needs the package keyring: {install('keyring')}") from None
     try:
         value = keyring.get_password(service, name)
     except Exception as error:  # noqa: BLE001 each of its backends has errors of its own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.accounts.plan import PricePlan, plan_at
@@ -48,7 +48,7 @@ def test_a_plan_is_in_force_from_its_moment_on():
     assert [plan_at([new, old], ACME, at) for at in (10, 19, 20, 10**18)] == [old, old, new, new]
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(
     begins=st.lists(st.integers(0, 50), unique=True),
     others=st.lists(st.integers(0, 50)),

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.accounts.plan import (
@@ -146,7 +146,6 @@ def test_a_mistake_is_one_clear_line(text: str, reason: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@settings(deadline=None)
 @given(text=st.text(max_size=200))
 def test_any_text_is_a_plan_or_a_user_error(text: str) -> None:
     """No file makes the reader fail in any other way."""

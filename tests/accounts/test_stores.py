@@ -6,15 +6,16 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, customer_id
-from inferworks.accounts.key import mint
+from inferworks.accounts.key import ANY_SOURCE, Key, mint
 from inferworks.accounts.plan import PricePlan, Terms
-from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.accounts.stores.sqlite import COLUMNS, SqliteAccounts
 from inferworks.accounts.stores.stub import StubAccounts
-from inferworks.errors import DataFolderError, UserError
+from inferworks.errors import DamagedError, DataFolderError, UserError
 from inferworks.ids import CustomerId
 from inferworks.testing.accounts import check_accounts
 
@@ -42,7 +43,7 @@ def test_what_sqlite_keeps_outlives_it(tmp_path: Path) -> None:
 
 def test_reading_creates_nothing(tmp_path: Path) -> None:
     """Opening accounts that are not there for reading is one clear error and leaves no file."""
-    with pytest.raises(DataFolderError, match="no accounts here"):
+    with pytest.raises(DataFolderError, match="make them with: inferworks up"):
         SqliteAccounts(tmp_path / "accounts.db", read_only=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -102,6 +103,7 @@ def test_older_accounts_are_brought_up_to_date(tmp_path: Path) -> None:
             assert accounts.credits() == []
             (key,) = accounts.keys()
             assert (key.id, key.reporter, key.monitor, key.log_content) == ("key_1", *[False] * 3)
+            assert (key.sources, key.ours, key.tells_cost) == ((), False, False)
 
 
 def test_flags_are_added_to_the_keys_of_version_two(tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_flags_are_added_to_the_keys_of_version_two(tmp_path: Path) -> None:
         reporter, _ = mint(CustomerId("acme"), 2, reporter=True)
         accounts.add_key(reporter)
     with closing(sqlite3.connect(path)) as database:
-        for name in ("monitor", "log_content"):
+        for name in ("monitor", "log_content", "sources", "ours", "tells_cost"):
             database.execute(f"ALTER TABLE key DROP COLUMN {name}")
         database.execute("PRAGMA user_version = 2")
     with pytest.raises(DataFolderError, match="inferworks up"):
@@ -120,7 +122,92 @@ def test_flags_are_added_to_the_keys_of_version_two(tmp_path: Path) -> None:
     monitor, _ = mint(CustomerId("acme"), 3, monitor=True)
     with closing(SqliteAccounts(path)) as accounts:
         accounts.add_key(monitor)
-        assert accounts.keys() == [reporter, monitor]
+        had = msgspec.structs.replace(reporter, sources=(ANY_SOURCE,), tells_cost=True)
+        assert accounts.keys() == [had, monitor]
+
+
+def test_only_reporters_of_version_three_may_still_report(tmp_path: Path) -> None:
+    """They keep what they had, under any source that nobody else has; others were never given a right."""
+    path = tmp_path / "accounts.db"
+    with closing(SqliteAccounts(path)) as accounts:
+        accounts.add_customer(Customer(CustomerId("acme"), 1))
+        reporter, _ = mint(CustomerId("acme"), 2, reporter=True)
+        plain, _ = mint(CustomerId("acme"), 3)
+        for key in (reporter, plain):
+            accounts.add_key(key)
+    with closing(sqlite3.connect(path)) as database:
+        for name in ("sources", "ours", "tells_cost"):
+            database.execute(f"ALTER TABLE key DROP COLUMN {name}")
+        database.execute("PRAGMA user_version = 3")
+    for _ in range(2):
+        with closing(SqliteAccounts(path)) as accounts:
+            had = msgspec.structs.replace(reporter, sources=(ANY_SOURCE,), tells_cost=True)
+            assert accounts.keys() == [had, plain]
+
+
+def without_checksums(path: Path) -> None:
+    """Make a file what version 4 wrote."""
+    with closing(sqlite3.connect(path)) as database:
+        for table in COLUMNS:
+            database.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+        database.execute("PRAGMA user_version = 4")
+
+
+def filled(path: Path) -> Key:
+    """Make accounts with a row in each table; the key in them."""
+    acme = CustomerId("acme")
+    key, _ = mint(acme, 2)
+    with closing(SqliteAccounts(path)) as accounts:
+        accounts.add_customer(
+            Customer(acme, 1), PricePlan.per_million(acme, 7, "USD", "0.50", "1.50")
+        )
+        mended = PricePlan.per_million(acme, 7, "USD", "0.60", "1.60")
+        accounts.replace_plan(mended, 8)
+        accounts.add_credit(Credit("c", acme, 1, 10, "USD"))
+        accounts.add_key(key)
+    return key
+
+
+def test_rows_of_version_four_are_given_checksums(tmp_path: Path) -> None:
+    """The same that they would have been written with."""
+    path = tmp_path / "accounts.db"
+    key = filled(path)
+    without_checksums(path)
+    with closing(SqliteAccounts(path)) as accounts:
+        assert accounts.check() == (5, [])
+        assert accounts.keys() == [key]
+        assert accounts.revoke_key(key.id, 5).revoked_ns == 5
+        assert accounts.check() == (5, [])
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [(t, c) for t, columns in COLUMNS.items() for c in columns]
+)
+def test_a_changed_row_is_noticed(table: str, column: str, tmp_path: Path) -> None:
+    """A price or a customer that the disk has changed is refused; a changed key is no key."""
+    path = tmp_path / "accounts.db"
+    key = filled(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        changed = {"integer": f"{column} + 1", "text": f"{column} || ' '", "null": "7"}
+        cases = " ".join(f"WHEN '{kind}' THEN {value}" for kind, value in changed.items())
+        database.execute(
+            f"UPDATE {table} SET {column} = CASE typeof({column}) {cases} ELSE x'01' END"
+        )
+    with closing(SqliteAccounts(path, read_only=True)) as accounts:
+        _, [finding] = accounts.check()
+        assert finding.startswith(f"{path} is damaged: {table} ")
+        if table == "key":
+            assert accounts.keys() == []
+            with closing(SqliteAccounts(path)) as writer, pytest.raises(UserError):
+                writer.revoke_key(key.id, 5)
+        else:
+            read = {
+                "customer": accounts.customers,
+                "price_plan": accounts.plans,
+                "withdrawn_plan": accounts.withdrawn_plans,
+            }
+            with pytest.raises(DamagedError, match="its checksum differs; restore"):
+                read.get(table, accounts.credits)()
 
 
 def test_amounts_beyond_64_bits_are_kept(tmp_path: Path) -> None:

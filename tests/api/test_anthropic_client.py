@@ -24,6 +24,8 @@ from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[[Coroutine[Any, Any, None]], None]
 HELLO = [{"role": "user", "content": "Say hello."}]
 WEATHER = {

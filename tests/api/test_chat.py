@@ -154,7 +154,7 @@ def test_a_body_reaches_its_upstream_untouched(run: Run) -> None:
     """Every parameter, known to us or not, goes upstream as the bytes that the client wrote."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream):
+        async with open_gateway(running_usage=True) as (house, upstream):
             sent = PARAMETERS % (A_MODEL.encode(), b"")
             answer = await house.chat(sent)
             assert upstream.received[0].body == sent
@@ -169,7 +169,7 @@ def test_a_streamed_body_keeps_its_values(run: Run) -> None:
     """In a stream's body only `stream_options` changes; all other values keep their bytes."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream):
+        async with open_gateway(running_usage=True) as (house, upstream):
             sent = PARAMETERS % (A_MODEL.encode(), b', "stream": true')
             answer = await house.chat(sent)
             got = upstream.received[0].body
@@ -210,15 +210,40 @@ def test_nulls_are_defaults(run: Run) -> None:
     run(main())
 
 
-def test_of_a_parameter_given_twice_the_last_counts(run: Run) -> None:
-    """The gateway and its upstream agree on what was asked."""
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        (b'"stream": false', "stream"),
+        (b'"Model": "another"', "Model"),
+        (b'"\\u006dodel": "another"', "model"),
+        ('"\u017ftream": false'.encode(), "\u017ftream"),
+        (b'"n": 1, "N": 100', "N"),
+        (b'"X-1": 1, "x-1": 2', "x-1"),
+    ],
+)
+def test_a_parameter_that_means_two_values_is_refused(run: Run, more: bytes, param: str) -> None:
+    """What one decoder takes for the model and another does not, is neither served nor charged."""
 
     async def main() -> None:
-        body = json.dumps(STREAM).encode()[:-1] + b', "stream": false}'
+        body = json.dumps(STREAM).encode()[:-1] + b", " + more + b"}"
         async with open_gateway() as (house, _):
             answer = await house.chat(body)
-            assert answer.json["object"] == "chat.completion"
-            assert not (await only_usage(house)).stream
+            assert (answer.status, answer.json["error"]["param"]) == (400, param)
+            assert answer.json["error"]["code"] == "duplicate_parameter"
+
+    run(main())
+
+
+def test_options_of_a_stream_that_mean_two_values_are_refused(run: Run) -> None:
+    """Nor can an upstream be kept from telling the usage of a stream by a second spelling."""
+
+    async def main() -> None:
+        options = b'"stream_options": {"include_usage": true, "Include_Usage": false}'
+        body = json.dumps(STREAM).encode()[:-1] + b", " + options + b"}"
+        async with open_gateway() as (house, _):
+            answer = await house.chat(body)
+            assert answer.status == 400
+            assert answer.json["error"]["param"] == "stream_options.Include_Usage"
 
     run(main())
 

@@ -14,6 +14,8 @@ from inferworks.testing.door import House, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[[Coroutine[Any, Any, None]], None]
 PATH = "/v1/completions"
 
@@ -69,7 +71,8 @@ def test_a_stream_that_breaks_off(run: Run) -> None:
 
     async def main() -> None:
         answer = Answer(fault=Fault.RESET, fault_after=2)
-        async with open_gateway(answer) as (house, _), client_of(house) as client:
+        opening = open_gateway(answer, running_usage=True)
+        async with opening as (house, _), client_of(house) as client:
             stream = await client.completions.create(model=A_MODEL, prompt="Hi", stream=True)
             with pytest.raises(openai.APIError, match="broke off"):
                 _ = [event async for event in stream]
@@ -89,7 +92,7 @@ def test_a_stream_that_breaks_off(run: Run) -> None:
         ({"prompt": [1.5]}, "prompt[0]", "invalid_type"),
         ({"temperature": 3}, "temperature", "decimal_above_max_value"),
         ({"n": 0}, "n", "integer_below_min_value"),
-        ({"logprobs": 6}, "logprobs", "integer_above_max_value"),
+        ({"logprobs": -1}, "logprobs", "integer_below_min_value"),
         ({"max_tokens": -1}, "max_tokens", "integer_below_min_value"),
         ({"best_of": 2, "n": 3}, "best_of", "invalid_value"),
         ({"best_of": 2, "stream": True}, "best_of", "invalid_value"),
@@ -115,11 +118,11 @@ def test_what_is_wrong_is_refused(
 
 
 def test_unknown_parameters_pass(run: Run) -> None:
-    """The bytes of a request are not touched, whatever is in them."""
+    """The bytes of a request are not touched; what they say is between caller and upstream."""
 
     async def main() -> None:
         body = b'{ "model": "inferworks-tiny", "prompt": "\\u00e9", "top_k": 1e0, "x": [ {} ] }'
-        async with open_gateway() as (house, upstream):
+        async with open_gateway(running_usage=True) as (house, upstream):
             answer = await house.ask("POST", PATH, body)
             assert answer.status == 200
             assert upstream.received[0].body == body

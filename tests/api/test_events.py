@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.accounts.key import mint
+from inferworks.accounts.key import ANY_SOURCE
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import Activity
@@ -26,14 +27,16 @@ from inferworks.meter.events import (
 from inferworks.meter.usage import Outcome, Tokens
 from inferworks.purpose import Purpose
 from inferworks.testing.door import Answered, House, open_door
-from inferworks.units import Unit
+from inferworks.units import NS_PER_SECOND, Unit
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
+START_NS = time.time_ns() - 60 * NS_PER_SECOND
+DAY_NS = 86_400 * NS_PER_SECOND
 DATA: dict[str, Any] = {
     "resource": "node-1",
     "purpose": "train-gradient",
-    "start_ns": 1_000,
-    "end_ns": 3_000,
+    "start_ns": START_NS,
+    "end_ns": START_NS + 2_000,
     "quantity": 2_000,
     "unit": "node_ns",
 }
@@ -86,7 +89,7 @@ def test_one_event(run: Run) -> None:
             assert stored(house) == [
                 Activity(
                     "trainer", "run-1", "node-1", Purpose.TRAIN_GRADIENT, "acme",  # type: ignore[arg-type]
-                    1_000, 3_000, 2_000, Unit.NODE_NS, "step 1",
+                    START_NS, START_NS + 2_000, 2_000, Unit.NODE_NS, "step 1",
                 )
             ]  # fmt: skip
             assert await house.usages() == [], "an activity is no call"
@@ -134,9 +137,12 @@ def test_who_may_report(run: Run) -> None:
     async def main() -> None:
         async with open_door(StubProvider()) as house:
             assert (await send(house, event(), secret="")).status == 401
-            _, serving = house.new_key()
+            _, silent = house.new_key(Purpose.TRAIN_GRADIENT)
+            answer = await send(house, b"no matter what", secret=silent)
+            assert (answer.status, answer.json["error"]["code"]) == (403, "reporting_not_allowed")
+            _, serving = house.new_key(sources=("x", "trainer"))
             assert (await send(house, event(), secret=serving)).status == 403
-            _, trainer = house.new_key(Purpose.TRAIN_GRADIENT)
+            _, trainer = house.new_key(Purpose.TRAIN_GRADIENT, sources=("trainer",), ours=True)
             assert (await send(house, event(), secret=trainer)).status == 200
 
     run(main())
@@ -154,9 +160,14 @@ MALFORMED: list[tuple[object, str | None]] = [
     (event(start_ns="0"), "data.start_ns"),
     (event(start_ns=-1), "data.start_ns"),
     (event(quantity=1 << 63), "data.quantity"),
+    (event(quantity=2 * NS_PER_SECOND), None),
     (event(quantity=1.5), "data.quantity"),
     (event(quantity=10**30), "data.quantity"),
     (event(end_ns=5), None),
+    (event(start_ns=START_NS - 33 * DAY_NS), None),
+    (event(start_ns=START_NS - 401 * DAY_NS, end_ns=START_NS - 400 * DAY_NS), None),
+    (event(end_ns=START_NS + DAY_NS), None),
+    (event(end_ns=1 << 63), "data.end_ns"),
     (event(unit="parsec"), "data.unit"),
     (event(purpose="fun"), "data.purpose"),
     (event(resource=""), "data.resource"),
@@ -212,8 +223,8 @@ def test_an_empty_batch(run: Run) -> None:
 CALL_DATA: dict[str, Any] = {
     "provider": "openai",
     "model": "gpt-5",
-    "start_ns": 1_000,
-    "end_ns": 3_000,
+    "start_ns": START_NS,
+    "end_ns": START_NS + 2_000,
     "input_tokens": 800,
     "cache_read_tokens": 500,
     "output_tokens": 90,
@@ -240,7 +251,7 @@ def test_a_reported_call_becomes_a_usage(run: Run) -> None:
             assert usage.tokens == Tokens(input=800, output=90, cache_read=500, reasoning=60)
             [leg] = usage.legs
             assert (leg.provider, leg.replica, leg.tokens) == ("openai", None, usage.tokens)
-            assert (usage.opened_ns, usage.closed_ns) == (1_000, 3_000)
+            assert (usage.opened_ns, usage.closed_ns) == (START_NS, START_NS + 2_000)
 
     run(main())
 
@@ -253,9 +264,10 @@ def test_a_call_counts_exactly_once(run: Run) -> None:
             batch = [call("1"), call("1"), call("2"), event("3"), call("2", output_tokens=91)]
             assert (await send(house, batch)).json == counts(3, 1, 1)
             assert (await send(house, [call("1"), event("3")])).json == counts(0, 2, 0)
+            assert (await send(house, [event("1"), call("3")])).json == counts(0, 0, 2)
             assert [usage.tokens.output for usage in await house.usages()] == [90, 90]
             with house.store.reads() as reads:
-                (kept,) = reads.quarantined()
+                kept, *_ = reads.quarantined()
             assert (kept.source, kept.key) == ("trainer", "2")
             assert '"output":91' in kept.body
             assert kept.existing is not None
@@ -293,13 +305,55 @@ def test_a_key_reports_for_its_own_customer(run: Run) -> None:
             answer = await send(house, call(purpose="evaluate"))
             assert (answer.status, answer.json["error"]["code"]) == (403, "purpose_not_allowed")
             assert await house.usages() == []
-            key, reporter = mint(CustomerId("acme"), 1, reporter=True)
-            house.accounts.add_key(key)
-            house.door.keyring.refresh()
+            _, reporter = house.new_key(reporter=True, sources=(ANY_SOURCE,))
             batch = [call("1", customer="burns", purpose="evaluate"), event("2", customer="burns")]
+            answer = await send(house, batch, reporter)
+            assert (answer.status, answer.json["error"]["code"]) == (400, "unknown_customer")
+            assert "'burns'" in answer.json["error"]["message"]
+            house.new_key(customer=CustomerId("burns"))
             assert (await send(house, batch, reporter)).json == counts(2, 0, 0)
             answer = await send(house, event("3", purpose="serve-paid"), reporter)
             assert (answer.status, answer.json["error"]["code"]) == (403, "purpose_not_allowed")
+
+    run(main())
+
+
+def test_a_source_belongs_to_one_customer(run: Run) -> None:
+    """Nobody takes a name that another may report; a key that replaces one goes on under its source."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            burns = CustomerId("burns")
+            _, first = house.new_key(customer=burns, sources=("gateway-b",))
+            sent = {**call("17"), "source": "gateway-b"}
+            assert (await send(house, sent, first)).json == counts(1, 0, 0)
+            for name in ("gateway-b", ANY_SOURCE):
+                answer = await send(house, [call("own"), {**sent, "id": "18", "source": name}])
+                assert (answer.status, answer.json["error"]["code"]) == (403, "source_not_allowed")
+                assert name in answer.json["error"]["message"]
+            _, second = house.new_key(customer=burns, sources=("gateway-b",))
+            assert (await send(house, [sent, {**sent, "id": "18"}], second)).json == counts(1, 1, 0)
+
+    run(main())
+
+
+def test_what_must_be_granted(run: Run) -> None:
+    """Use for no customer, and what a provider charged, are told by keys made for that alone."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            _, plain = house.new_key(Purpose.TRAIN_GRADIENT, sources=("trainer",))
+            own = event("own", customer="acme")
+            for sent, code in (
+                (event("a"), "customer_not_allowed"),
+                (event("b", unit="byte_seconds"), "customer_not_allowed"),
+                (call("c", purpose="train-gradient", told_cost_pico=1), "cost_not_allowed"),
+            ):
+                answer = await send(house, [own, sent], plain)
+                assert (answer.status, answer.json["error"]["code"]) == (403, code)
+            _, wide = house.new_key(sources=("trainer",), tells_cost=True)
+            assert (await send(house, call("c", told_cost_pico=1), wide)).json == counts(1, 0, 0)
+            assert (await send(house, own, plain)).json == counts(1, 0, 0)
 
     run(main())
 
@@ -347,11 +401,14 @@ def test_binary_mode(run: Run) -> None:
     ("body", "param"),
     [
         (call(input_tokens=-1), "data.input_tokens"),
-        ([call("1"), call("2", output_tokens=1 << 60)], "[1].data.output_tokens"),
+        ([call("1"), call("2", output_tokens=10**9 + 1)], "[1].data.output_tokens"),
         (call(model=""), "data.model"),
         (call(provider=None), "data.provider"),
         (call(purpose="fun"), "data.purpose"),
         (call(end_ns=1), None),
+        (call(start_ns=START_NS - 2 * DAY_NS), None),
+        (call(request_bytes=10**12 + 1), "data.request_bytes"),
+        (call(told_cost_pico=10**15 + 1), "data.told_cost_pico"),
         (call(cache_read_tokens=801), None),
         (call(reasoning_tokens=91), None),
         (call(cache_write_1h_tokens=1), None),
@@ -385,7 +442,7 @@ reports = st.one_of(
         purpose=st.sampled_from(Purpose),
         start_ns=st.integers(0, 10),
         end_ns=st.integers(10, 20),
-        quantity=st.integers(0, 2**63 - 1),
+        quantity=st.integers(0, 9),
         unit=st.sampled_from(Unit),
         customer=st.none() | st.text(min_size=1, max_size=5),
         description=st.text(max_size=5),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import Runner
 from typing import Any
 
+import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,6 +59,8 @@ def damaged(draw: st.DrawFn) -> tuple[str, bytes, bytes]:
     return path, body, draw(TYPES)
 
 
+@pytest.mark.slow
+@pytest.mark.hypothesis
 def test_any_form_is_answered_in_our_own_terms() -> None:
     """No form leads to a 5xx or a dropped connection, each leaves one Usage, and nobody is misled.
 
@@ -68,7 +71,7 @@ def test_any_form_is_answered_in_our_own_terms() -> None:
         house, upstream = runner.run(_enter(gateway))
         seen: set[str] = set()
 
-        @settings(max_examples=300, deadline=None)
+        @settings(max_examples=300)
         @given(damaged())
         def check(sent: tuple[str, bytes, bytes]) -> None:
             runner.run(_check(house, upstream, seen, *sent))

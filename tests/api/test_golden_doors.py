@@ -33,7 +33,7 @@ def read(path: Path) -> bytes:
         asked = msgspec.structs.asdict(form.decode(path.read_bytes(), b"application/json"))
         return msgspec.json.encode({name: value for name, value in asked.items() if value})
     except CallError as error:
-        return form.errors.body(error)
+        return form.errors.body(error, "")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.removesuffix(".in.json"))

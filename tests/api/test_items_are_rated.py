@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
 from openai import AsyncOpenAI
 
 from inferworks.accounts.plan import PerUnit, Price, PricePlan, Terms
@@ -15,6 +16,8 @@ from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Reports
 from inferworks.testing.upstreams.audio import recording
 from inferworks.units import Unit
+
+pytestmark = pytest.mark.slow
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 PRICES = {

@@ -51,7 +51,7 @@ async def before_openai(*answers: Answer) -> AsyncIterator[tuple[House, FakeUpst
     """A gateway before an upstream that speaks OpenAI's dialect."""
     async with open_upstream(*answers) as upstream:
         with closing(HttpClient()) as client:
-            provider = openai_provider(client, NoCredential(), name="openai", running_usage=True)
+            provider = openai_provider(client, NoCredential(), name="openai")
             translating = TranslatingProvider(provider, TRANSLATIONS)
             async with open_door(translating, origin=upstream.origin) as house:
                 yield house, upstream
@@ -63,6 +63,24 @@ async def ask(house: House, body: object, path: str = MESSAGES, **settings: Any)
     headers |= settings.pop("headers", {})
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
     return await house.ask("POST", path, data, headers=headers, secret="", **settings)
+
+
+@pytest.mark.parametrize(
+    "thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "m"}]
+)
+def test_no_thread_is_kept_for_anthropics_clients(run: Run, thread: object) -> None:
+    """Whoever serves the model keeps no conversation: said in the words after which clients send all."""
+
+    async def scenario() -> None:
+        async with before_openai() as (house, upstream):
+            got = await ask(house, {**WHOLE, "thread": thread})
+            assert (got.status, got.json["error"]["type"]) == (400, "invalid_request_error")
+            assert got.json["error"]["details"]["error_code"] == "thread_unsupported_request"
+            assert upstream.received == []
+            plain = await ask(house, {**WHOLE, "max_tokens": "x"})
+            assert "details" not in plain.json["error"]
+
+    run(scenario())
 
 
 async def only_usage(house: House) -> Usage:
@@ -181,14 +199,15 @@ def test_a_stream_that_breaks(run: Run, fault: Fault) -> None:
 
     async def main() -> None:
         async with before_anthropic(MessageAnswer(fault=fault, fault_after=5)) as (house, _):
-            events = events_of(await ask(house, STREAM))
+            answer = await ask(house, STREAM)
+            events = events_of(answer)
             assert events[-1] == {
                 "type": "error",
                 "error": {
                     "type": "api_error",
                     "message": "The model's server broke off its answer.",
                 },
-                "request_id": None,
+                "request_id": answer.headers["request-id"],
             }
             usage = await only_usage(house)
             assert (usage.outcome, usage.error_code) == (Outcome.FAILED, "upstream_failed")

@@ -1,4 +1,4 @@
-"""Models and health over raw HTTP."""
+"""Models over raw HTTP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from inferworks import __version__
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.ids import ModelId
 from inferworks.testing.door import open_door
@@ -57,21 +56,53 @@ def test_a_model_that_is_not_there(run: Run, name: str) -> None:
     run(main())
 
 
-def test_health(run: Run) -> None:
-    """Health is open to all and turns to 503 while a model has no ready offer."""
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("query", "names", "has_more"),
+    [
+        ("", "abcde", False),
+        ("limit=2", "ab", True),
+        ("limit=5", "abcde", False),
+        ("limit=1000", "abcde", False),
+        ("after_id=b", "cde", False),
+        ("limit=2&after_id=b", "cd", True),
+        ("limit=2&after_id=e", "", False),
+        ("before_id=c", "ab", False),
+        ("limit=2&before_id=e", "cd", True),
+        ("limit=2&unknown=1", "ab", True),
+    ],
+)
+def test_pages(run: Run, query: str, names: str, has_more: bool) -> None:
+    """Anthropic's clients may ask for pages, forwards and backwards."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:
-            answer = await house.ask("GET", "/health", secret="")
-            assert answer.status == 200
-            assert answer.json == {
-                "status": "ok", "version": __version__, "replicas": {}, "running_calls": 0,
-            }  # fmt: skip
-            house.catalogue.ready[ModelId("coming")] = ()
-            answer = await house.ask("GET", "/health", secret="")
-            assert (answer.status, answer.json["status"]) == (503, "starting")
-            head = await house.ask("HEAD", "/health", secret="")
-            assert (head.status, head.body) == (503, b"")
-            assert await house.usages() == []
+            house.catalogue.ready = {ModelId(name): () for name in NAMES}
+            headers = {"anthropic-version": "2023-06-01"}
+            page = (await house.ask("GET", f"/v1/models?{query}", headers=headers)).json
+            assert [model["id"] for model in page["data"]] == list(names)
+            assert page["has_more"] is has_more
+            ends = (names[0], names[-1]) if names else (None, None)
+            assert (page["first_id"], page["last_id"]) == ends
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=1001", "limit=", "limit=x", "limit=%C2%B2", f"limit={'9' * 5000}", "limit=-1",
+     "after_id=nobody", "before_id=nobody", "&".join(f"a{n}=1" for n in range(50))],
+)  # fmt: skip
+def test_pages_that_make_no_sense(run: Run, query: str) -> None:
+    """They are refused in Anthropic's words."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            headers = {"anthropic-version": "2023-06-01"}
+            answer = await house.ask("GET", f"/v1/models?{query}", headers=headers)
+            assert (answer.status, answer.json["type"]) == (400, "error")
+            assert answer.json["error"]["type"] == "invalid_request_error"
 
     run(main())

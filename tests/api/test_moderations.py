@@ -14,6 +14,8 @@ from inferworks.meter.usage import Confidence, Outcome, Tokens
 from inferworks.testing.door import open_gateway
 from inferworks.testing.providers import A_MODEL
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 

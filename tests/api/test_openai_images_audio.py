@@ -13,14 +13,18 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from inferworks.cloud.operation import Operation
 from inferworks.http.multipart import read_parts
 from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Outcome, Tokens
 from inferworks.testing.door import House, open_gateway
 from inferworks.testing.leaks import until
+from inferworks.testing.operations import form_call
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, FakeUpstream, Fault, Reports
 from inferworks.testing.upstreams.audio import HEARD_TOKENS, recording
 from inferworks.testing.upstreams.images import DRAWN_TOKENS, PICTURE, SEEN_TOKENS
+
+pytestmark = pytest.mark.slow
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 SAID = "Grüß Gott"
@@ -342,13 +346,33 @@ def test_a_recording_that_tells_nothing_is_estimated(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("sound", "form"),
+    [(b"RIFF\x24\0\0\0WAVEfmt ", "verbose_json"), (b"RIFF", "json"), (b"\xff", "verbose_json")],
+)
+def test_a_recording_that_is_broken(run: Run, sound: bytes, form: Any) -> None:
+    """The upstream refuses it, and so do we, in its words."""
+
+    async def main() -> None:
+        async with open_gateway() as (house, _), client_of(house) as client:
+            with pytest.raises(openai.BadRequestError):
+                await client.audio.transcriptions.create(
+                    model=A_MODEL, file=("a.wav", sound), response_format=form
+                )
+            (usage,) = await house.usages()
+            assert (usage.outcome, usage.status) == (Outcome.REFUSED, 400)
+
+    run(main())
+
+
 @pytest.mark.parametrize("ignored", [False, True])
 def test_a_transcription_as_a_stream(run: Run, ignored: bool) -> None:
     """Its text comes as events; an upstream that does not stream it may answer as a whole."""
 
     async def main() -> None:
         answer = Answer(never_streams=ignored)
-        async with open_gateway(answer) as (house, upstream), client_of(house) as client:
+        opening = open_gateway(answer, running_usage=True)
+        async with opening as (house, upstream), client_of(house) as client:
             if ignored:
                 raw = await client.audio.transcriptions.with_raw_response.create(
                     model=A_MODEL, file=("a.wav", recording(100)), stream=True
@@ -415,5 +439,25 @@ def test_mistakes_are_the_clients_own(run: Run) -> None:
             assert silent.value.param == "input"
             assert upstream.received == []
             assert {usage.outcome for usage in await house.usages()} == {Outcome.REFUSED}
+
+    run(main())
+
+
+@pytest.mark.parametrize("form", ["json", "text", "verbose_json"])
+def test_a_translation_of_speech(run: Run, form: Any) -> None:
+    """It is passed and on record as a transcription is."""
+
+    async def main() -> None:
+        fields = {"model": A_MODEL, "response_format": form}
+        call = form_call(Operation.TRANSLATIONS, fields, file=("file", recording(1500)))
+        kind = {"content-type": call.content_type.decode()}
+        async with open_gateway() as (house, upstream):
+            got = await house.ask("POST", "/v1/audio/translations", call.body, headers=kind)
+            assert got.status == 200
+            assert b"Hello there." in got.body
+            assert upstream.received[0].path == "/v1/audio/translations"
+            (usage,) = await house.usages()
+            assert (usage.endpoint, usage.outcome) == ("audio.translations", Outcome.ANSWERED)
+            assert usage.tokens.input_audio or usage.items.audio_ms == 1500
 
     run(main())

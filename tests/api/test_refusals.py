@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from inferworks.accounts.key import mint
+from inferworks.api.app import ROUTES
 from inferworks.api.wire.openai_chat import decode_chat
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.errors import CallError
 from inferworks.http.server import Limits
 from inferworks.meter.usage import NO_TOKENS, Outcome
+from inferworks.observe.exposition import exposition
+from inferworks.observe.table import CALLS
 from inferworks.purpose import Purpose
-from inferworks.testing.door import CHAT, Answered, open_door, open_gateway
+from inferworks.testing.door import (
+    A_CUSTOMER,
+    CHAT,
+    Answered,
+    House,
+    open_door,
+    open_gateway,
+    parse_answer,
+)
+from inferworks.testing.exposition import parse_exposition
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer
 
@@ -76,11 +90,12 @@ def test_what_is_no_json_object(run: Run, body: bytes) -> None:
     run(main())
 
 
+@pytest.mark.slow
 def test_nesting_is_never_too_deep_for_us_alone(run: Run) -> None:
     """What is let in can be taken apart further down too: every depth is answered or refused."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _):
+        async with open_gateway(running_usage=True) as (house, _):
             statuses = []
             for depth in (*range(600, 1000), *range(2000, 20_000, 500)):
                 nested = b"[" * depth + b"]" * depth
@@ -131,7 +146,7 @@ WRONG = [
     (changed(seed="a"), "seed", "invalid_type"),
     (changed()[:-1] + b', "seed": ' + b"9" * 5000 + b"}", "seed", "invalid_value"),
     (changed()[:-1] + b', "temperature": 1e999}', "temperature", "invalid_value"),
-    (changed(stop=["a", "b", "c", "d", "e"]), "stop", "array_above_max_length"),
+    (changed(stop=["a"] * 1025), "stop", "array_above_max_length"),
     (changed(stop=[1]), "stop[0]", "invalid_type"),
     (changed(stop=5), "stop", "invalid_type"),
     (changed(stop="x" * 5000), "stop", "string_above_max_length"),
@@ -174,8 +189,8 @@ def test_the_words_are_openais() -> None:
     assert words(changed(n=0)) == (
         "Invalid 'n': integer below minimum value. Expected a value >= 1."
     )
-    assert words(changed(stop=list("abcde"))) == (
-        "Invalid 'stop': array too long. Expected an array with maximum length 4."
+    assert words(changed(stop=["a"] * 1025)) == (
+        "Invalid 'stop': array too long. Expected an array with maximum length 1024."
     )
     assert words(changed(stream_options={})) == (
         "The 'stream_options' parameter is only allowed when 'stream' is enabled."
@@ -354,7 +369,6 @@ def test_a_body_over_the_limit(run: Run) -> None:
         ("POST", "/v1/chat/completion", 404),
         ("POST", "/v1/chat/completions/", 404),
         ("POST", "/v1/embedding", 404),
-        ("GET", "/", 404),
         ("GET", "/v1/models/", 404),
         ("GET", "/health/x", 404),
         ("GET", "//v1/models", 404),
@@ -437,3 +451,227 @@ def test_a_bug_of_ours_is_no_stack_trace(run: Run, caplog: pytest.LogCaptureFixt
 
     run(main())
     assert "AttributeError" in caplog.text
+
+
+BODIES = {path: methods for path, methods in ROUTES.items() if "POST" in methods}
+NOBODY = {
+    "no key": {},
+    "unknown key": {"authorization": "Bearer iw_nobody"},
+    "unknown key of Anthropic's": {"x-api-key": "iw_nobody"},
+    "two keys": {"authorization": "Bearer iw_a", "x-api-key": "iw_b"},
+    "another scheme": {"authorization": "Basic aXc6aXc="},
+}
+FRAMED = {
+    "length": {"content-length": "10000000"},
+    "chunks": {"transfer-encoding": "chunked"},
+    "asked about": {"content-length": "10", "expect": "100-continue"},
+}
+
+
+async def told_by_head(house: House, method: str, path: str, headers: dict[str, str]) -> Answered:
+    """The answer to a head alone, with none of the body that it announces."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in {"host": "x", **headers}.items())
+    reader, writer = await house.connect()
+    writer.write(f"{method} {path} HTTP/1.1\r\n{fields}\r\n".encode())
+    try:
+        async with asyncio.timeout(5.0):
+            return parse_answer(await reader.read())
+    finally:
+        writer.close()
+
+
+def unnamed(answer: Answered) -> Answered:
+    """A refusal without the id of its request, which each has its own of."""
+    name = "request-id" if "request-id" in answer.headers else "x-request-id"
+    request_id = answer.headers[name]
+    assert re.fullmatch("req_[0-9a-f]{28}", request_id)
+    body = answer.body.replace(request_id.encode(), b"")
+    return Answered(answer.status, answer.headers | {name: ""}, body, answer.whole)
+
+
+@pytest.mark.parametrize("framed", FRAMED.values(), ids=FRAMED)
+@pytest.mark.parametrize("nobody", NOBODY.values(), ids=NOBODY)
+def test_who_has_no_key_sends_no_body(
+    run: Run, nobody: dict[str, str], framed: dict[str, str]
+) -> None:
+    """Without a good key the head is enough for the answer, at every door, in that door's words."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            for path in BODIES:
+                path += "x" if path.endswith("/") else ""
+                answer = await told_by_head(house, "POST", path, {**nobody, **framed})
+                whole = await told_by_head(house, "POST", path, nobody | {"connection": "close"})
+                assert answer.status == whole.status == 401
+                assert unnamed(answer).body == unnamed(whole).body
+                assert answer.headers["connection"] == "close"
+            assert await house.usages() == []
+
+    run(main())
+
+
+def test_what_takes_no_body_without_a_key_is_what_needs_one(run: Run) -> None:
+    """By its head a request is refused exactly where its endpoint would refuse it."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            for path, methods in ROUTES.items():
+                path += "x" if path.endswith("/") else ""
+                for method in set(methods) - {"HEAD"}:
+                    body = {"content-length": "10", "expect": "100-continue", "connection": "close"}
+                    whole = await told_by_head(house, method, path, {"connection": "close"})
+                    if whole.status == 401:
+                        by_head = await told_by_head(house, method, path, body)
+                        assert unnamed(by_head) == unnamed(whole)
+                    else:
+                        reader, writer = await house.connect()
+                        writer.write(house.request(method, path, b"", headers=body, secret=""))
+                        assert b"100 Continue" in await reader.readuntil(b"\r\n\r\n")
+                        writer.close()
+
+    run(main())
+
+
+def test_a_key_for_something_else_sends_no_body(run: Run) -> None:
+    """A key that may read metrics and nothing else is told so by the head, and a revoked one is."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            monitor, secret = mint(A_CUSTOMER, 1, monitor=True)
+            house.accounts.add_key(monitor)
+            revoked_id, revoked = house.new_key()
+            house.revoke(revoked_id)
+            for name, status, code in (
+                (secret, 403, "monitor_key"),
+                (revoked, 401, "invalid_api_key"),
+            ):
+                headers = {"authorization": f"Bearer {name}", "content-length": "10000000"}
+                answer = await told_by_head(house, "POST", CHAT, headers)
+                assert (answer.status, error_of(answer)["code"]) == (status, code)
+            assert await house.usages() == []
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/nowhere", 404),
+        ("PUT", "/v1/models", 405),
+        ("PATCH", CHAT, 405),
+        ("TRACE", CHAT, 405),
+        ("PROPFIND", CHAT, 405),
+        ("POST", "/health", 405),
+        ("OPTIONS", "*", 404),
+        ("GET", "/health", 413),
+        ("GET", "/openapi.json", 413),
+    ],
+)
+def test_what_is_not_there_takes_no_body(run: Run, method: str, path: str, status: int) -> None:
+    """No path, no such method, nothing to say to it: told by the head, and with a key in no other way."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            length = {"content-length": "10000000"}
+            for key in ({}, {"authorization": f"Bearer {house.secret}"}):
+                answer = await told_by_head(house, method, path, {**length, **key})
+                assert answer.status == status
+                error_of(answer)
+            if status == 405:
+                allowed = ROUTES[path]
+                assert answer.headers["allow"] == ", ".join(allowed)
+                bodiless = await house.ask(method, path)
+                assert (bodiless.status, bodiless.headers["allow"]) == (405, ", ".join(allowed))
+
+    run(main())
+
+
+def test_a_key_that_is_revoked_while_its_connection_is_kept(run: Run) -> None:
+    """A head that was admitted once is looked at again with each call, and so is one that is recognised."""
+
+    async def main() -> None:
+        async with open_gateway(Answer()) as (house, _):
+            key_id, secret = house.new_key()
+            request = house.request("POST", CHAT, json.dumps(GOOD).encode(), secret=secret)
+            request = request.replace(b"connection: close\r\n", b"")
+            reader, writer = await house.connect()
+            for status in (200, 200, 401):
+                if status == 401:
+                    house.revoke(key_id)
+                writer.write(request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 %d " % status)
+                (length,) = re.findall(rb"content-length: (\d+)", head)
+                await reader.readexactly(int(length))
+            writer.close()
+            assert len(await house.usages()) == 2
+
+    run(main())
+
+
+def test_bodies_of_one_key_leave_room_for_another(run: Run) -> None:
+    """What one key uploads and does not finish leaves half of the room to others; strangers take none."""
+
+    async def main() -> None:
+        limits = Limits(held_bytes=2_000_000)
+        async with open_gateway(Answer(), limits=limits) as (house, _):
+            _, other = house.new_key()
+            messages = [{"role": "user", "content": "x" * 900_000}]
+            large = json.dumps({**GOOD, "messages": messages}).encode()
+            crowd = []
+            for secret in [house.secret] * 4 + ["iw_nobody"] * 4:
+                _, writer = await house.connect()
+                writer.write(house.request("POST", CHAT, large, secret=secret)[:-100])
+                crowd.append(writer)
+            while house.server.budget.held_bytes < 800_000:
+                await asyncio.sleep(0.002)
+            refused = await house.chat(large)
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+            error_of(refused)
+            assert (await house.chat(GOOD)).status == 200, "what is small is always taken"
+            assert (await house.chat(large, secret=other)).status == 200
+            for writer in crowd:
+                writer.close()
+            await house.alone()
+            assert house.server.budget.held_bytes == 0
+            assert (await house.chat(large)).status == 200
+
+    run(main())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_no_offer_has_words_for_is_the_caller_s_fault(run: Run, stream: bool) -> None:
+    """On record and in the metrics it is refused: no upstream was asked, so none has failed."""
+
+    async def main() -> None:
+        first = StubProvider([Script(unsaid="'n' is not known there.")], name="first")
+        second = StubProvider([Script(unsaid="'n' cannot be 2.")], name="second")
+        async with open_door(first, second) as house:
+            answer = await house.chat({**GOOD, "stream": stream})
+            assert answer.status == 400
+            assert error_of(answer)["code"] == "unsupported_parameter"
+            (usage,) = await house.usages()
+            assert house.door.board is not None
+            text = exposition(house.door.board.calls.families()).decode()
+        assert (usage.outcome, usage.status, usage.legs) == (Outcome.REFUSED, 400, ())
+        assert usage.error_code == "unsupported_parameter"
+        counted = parse_exposition(text)
+        assert counted.sum(CALLS.name, outcome="refused") == counted.sum(CALLS.name) == 1
+        assert first.calls == second.calls == []
+
+    run(main())
+
+
+def test_one_offer_that_has_words_for_it_serves(run: Run) -> None:
+    """Whichever comes first."""
+
+    async def main() -> None:
+        first = StubProvider([Script(unsaid="'n' is not known there.")], name="first")
+        second = StubProvider(name="second")
+        async with open_door(first, second) as house:
+            answers = [await house.chat(GOOD) for _ in range(10)]
+            usages = await house.usages()
+        assert {answer.status for answer in answers} == {200}
+        assert [[leg.provider for leg in usage.legs] for usage in usages] == [["second"]] * 10
+
+    run(main())

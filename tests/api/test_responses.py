@@ -6,14 +6,18 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 from openai import AsyncOpenAI
 
+from inferworks.cloud.providers.stub import StubProvider
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.door import House, open_gateway
+from inferworks.testing.door import House, open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault
+
+pytestmark = pytest.mark.slow
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 PATH = "/v1/responses"
@@ -65,14 +69,15 @@ def test_an_incomplete_stream_is_a_whole_answer(run: Run) -> None:
     """`response.incomplete` ends a stream as well as `response.completed`."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _), client_of(house) as client:
+        opening = open_gateway(Answer(words=("a",) * 20))
+        async with opening as (house, _), client_of(house) as client:
             async with client.responses.stream(
-                model=A_MODEL, input="Hi", max_output_tokens=2
+                model=A_MODEL, input="Hi", max_output_tokens=16
             ) as stream:
                 types = [event.type async for event in stream]
             assert types[-1] == "response.incomplete"
             (usage,) = await house.usages()
-            assert (usage.outcome, usage.tokens) == (Outcome.ANSWERED, Tokens(5, 2))
+            assert (usage.outcome, usage.tokens) == (Outcome.ANSWERED, Tokens(5, 16))
 
     run(main())
 
@@ -119,7 +124,7 @@ def test_faults_amid_a_stream(run: Run, fault: Fault) -> None:
         ({"input": ["a"]}, "input[0]", "invalid_type"),
         ({"background": True}, "background", "unsupported_parameter"),
         ({"max_output_tokens": 0}, "max_output_tokens", "integer_below_min_value"),
-        ({"top_logprobs": 21}, "top_logprobs", "integer_above_max_value"),
+        ({"top_logprobs": -1}, "top_logprobs", "integer_below_min_value"),
         ({"tools": {}}, "tools", "invalid_type"),
     ],
 )
@@ -152,5 +157,25 @@ def test_nothing_is_kept(run: Run) -> None:
                 await client.responses.cancel("resp_1")
             assert (await house.ask("GET", f"{PATH}/resp_1", secret="")).status == 401
             assert upstream.received == []
+
+    run(main())
+
+
+def test_input_tokens(run: Run) -> None:
+    """They are counted by who would answer, and cost nothing; where nobody counts, words say so."""
+
+    async def main() -> None:
+        async with open_gateway(Answer(input_tokens=7)) as (house, upstream):
+            async with client_of(house) as client:
+                counted = await client.responses.input_tokens.count(model=A_MODEL, input="Hi")
+            assert (counted.input_tokens, counted.object) == (7, "response.input_tokens")
+            assert upstream.received[0].path == "/v1/responses/input_tokens"
+            (usage,) = await house.usages()
+            assert (usage.endpoint, usage.tokens) == ("responses.input_tokens", Tokens())
+            assert usage.outcome is Outcome.ANSWERED
+        async with open_door(StubProvider()) as house:
+            body = msgspec.json.encode({"model": A_MODEL, "input": "Hi"})
+            answer = await house.ask("POST", "/v1/responses/input_tokens", body)
+            assert (answer.status, answer.json["error"]["code"]) == (400, "unsupported_operation")
 
     run(main())

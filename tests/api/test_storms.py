@@ -200,6 +200,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_upstreams_that_break(run: Run, name: str) -> None:
     """Nobody is told that such an answer is whole, and every call is a failed one with its legs."""
@@ -373,6 +374,7 @@ def memory_bytes() -> int:
     return pages * resource.getpagesize()
 
 
+@pytest.mark.slow
 def test_clients_that_do_not_read(run: Run) -> None:
     """The upstream of a client that does not read is not read either; what is kept meanwhile is little."""
     clients, size = 12, 96 * MB  # much more than the kernel takes for two connections
@@ -395,6 +397,7 @@ def test_clients_that_do_not_read(run: Run) -> None:
         run(main())
 
 
+@pytest.mark.slow
 def test_a_slow_client_is_dropped_and_its_answer_drained(run: Run) -> None:
     """Whoever reads nothing for too long is dropped; where that stops no bill, the answer is read on."""
 
@@ -417,6 +420,7 @@ def test_a_slow_client_is_dropped_and_its_answer_drained(run: Run) -> None:
 GOOD = sends(EVENTS + word("Hello") + DONE, then="keep")
 
 
+@pytest.mark.slow
 def test_clients_that_write_byte_by_byte(run: Run) -> None:
     """A request that comes one byte at a time is a request."""
 

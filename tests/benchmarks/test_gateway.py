@@ -177,6 +177,7 @@ def test_a_gateway_that_ends_says_why(tmp_path: Path) -> None:
     assert "no such option" in str(caught.value)
 
 
+@pytest.mark.slow
 @needs_setpriv
 def test_every_stream_of_ours_has_its_record(tmp_path: Path) -> None:
     """Streams through the real gateway come whole, are paced as asked, and are metered once each."""
@@ -189,6 +190,7 @@ def test_every_stream_of_ours_has_its_record(tmp_path: Path) -> None:
         assert it.notes == []
 
 
+@pytest.mark.slow
 @needs_setpriv
 def test_a_missing_record_is_told(tmp_path: Path) -> None:
     """Nobody reads a figure beside which the records do not agree with the calls."""
@@ -198,6 +200,7 @@ def test_a_missing_record_is_told(tmp_path: Path) -> None:
         assert it.notes == ["WRONG: 1 records of 2 to 2 calls"]
 
 
+@pytest.mark.slow
 def test_nobody_listens_on_a_free_port() -> None:
     """Two that are asked for one after the other can both be taken."""
     assert free_port() > 0

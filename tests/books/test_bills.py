@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.books.bills.base import (
@@ -30,7 +30,7 @@ from inferworks.money import format_pico, parse_pico
 from inferworks.testing.books import a_charge, check_bill_reader
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "bills"
-shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no shared bills in {SHARED}")
+shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"there is no folder {SHARED}")
 READERS = (FocusBillReader(), TimesheetReader())
 
 LINE = {
@@ -290,7 +290,6 @@ def test_what_is_no_moment_is_refused(text: str) -> None:
 names = st.text(max_size=6)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(names, names, names), min_size=2, max_size=2, unique=True))
 def test_two_lines_never_share_an_id(lines: list[tuple[str, str, str]]) -> None:
     """Issuer `a`, invoice `b-c` is not issuer `a-b`, invoice `c`."""
@@ -323,7 +322,6 @@ def test_every_reader_keeps_the_promises_of_the_seam(
 garbage = st.text(alphabet=st.sampled_from(list('1.-eE,"\n NULLT:Z2026\x00é')), max_size=30)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted({*LINE, *SHIFT})), garbage, max_size=6), garbage)
 def test_no_file_makes_a_reader_stumble(cells: dict[str, str], tail: str) -> None:
     """Whatever stands in a cell or after the last line: charges, or a BillError."""

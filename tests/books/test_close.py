@@ -16,13 +16,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.audit import audit, audit_chain, contains
-from inferworks.books.charge import Charge
+from inferworks.books.charge import Charge, ChargeId, NaturalClass
 from inferworks.books.close import (
     close_period,
     reopen_period,
@@ -31,7 +31,7 @@ from inferworks.books.close import (
     statement_of,
 )
 from inferworks.books.correction import corrected, replacement, reversal
-from inferworks.books.entry import balances
+from inferworks.books.entry import FIRST_JOURNAL, balances
 from inferworks.books.ledger import Ledger
 from inferworks.books.papers import Arrived, Papers, drawn, papers_of, without_a_lake
 from inferworks.books.period import Period, Status
@@ -67,6 +67,7 @@ class Recorded:
         self.rules = shipped_rules()
         self.quarantine: dict[str, str] = {}
         self.earliest: int | None = None
+        self.withdrawn: list[PricePlan] = []
 
     def papers(self, span: Span) -> Papers:
         """Everything that is in `span`."""
@@ -93,6 +94,10 @@ class Recorded:
     def conflicts(self, span: Span) -> Mapping[str, str]:
         """What the test put into quarantine."""
         return self.quarantine
+
+    def withdrawn_plans(self) -> Sequence[PricePlan]:
+        """What the test says were mistakes."""
+        return self.withdrawn
 
     def earliest_ns(self, before_ns: int) -> int | None:
         """What the test says."""
@@ -134,6 +139,30 @@ def test_a_close_seals_the_statement(ledger: Ledger) -> None:
     assert statement_of(ledger, source, FIRST_PERIOD) == done.statement
     assert contains(ledger, done.sha256)
     assert audit(ledger, source) == ()
+
+
+def test_what_an_earlier_version_closed_comes_out_as_it_was(ledger: Ledger) -> None:
+    """Theorem 12: it keeps its way of making entries, as do its corrections; later periods have ours."""
+    source = Recorded()
+    source.charges.append(replace(source.charges[0], id=ChargeId("wear"), invoice="Rack", **_WORN))
+    source.rules = replace(source.rules, journal=FIRST_JOURNAL)
+    closed(ledger, source, FIRST_PERIOD)
+    source.rules = shipped_rules()
+    late = replace(source.charges[1], id=ChargeId("late wear"))
+    source.charges += [
+        late,
+        replace(late, id=ChargeId("next"), period_start_ns=100, period_end_ns=200),
+    ]
+    second = closed(ledger, source, SECOND).statement
+    assert audit(ledger, source) == ()
+    credited = {
+        p.account: p.amount_pico for e in second.entries for p in e.postings if p.amount_pico < 0
+    }
+    assert credited["Liabilities:Payable:a-cloud"] == -DOLLAR
+    assert credited["Assets:AccumulatedDepreciation:Rack"] == -DOLLAR
+
+
+_WORN = {"natural_class": NaturalClass.DEPRECIATION, "resource_id": None}
 
 
 def test_closed_is_closed_whatever_changes_later(ledger: Ledger) -> None:
@@ -560,11 +589,9 @@ def test_what_was_sealed_under_another_code_is_said(ledger: Ledger) -> None:
     assert papers.charges == tuple(source.charges)
 
 
+@pytest.mark.slow
 @given(worlds(), st.integers(0, 99))
-@settings(
-    max_examples=25, deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)  # fmt: skip
+@settings(max_examples=25)
 def test_the_order_of_arrival_leaves_no_trace_in_a_seal(world: World, seed: int) -> None:
     """Theorem 13: the hash of a close does not depend on the order of its inputs."""
     dice, hashes = Random(seed), []
@@ -584,11 +611,9 @@ def facts_of(world: World) -> tuple[tuple[Any, ...], ...]:
     return facts.usages, facts.steps, facts.capacity, facts.activities
 
 
+@pytest.mark.slow
 @given(worlds(), st.sets(st.integers(0, 40)))
-@settings(
-    max_examples=25, deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)  # fmt: skip
+@settings(max_examples=25)
 def test_late_or_in_time_is_the_same_in_the_end(world: World, late: set[int]) -> None:
     """Theorem 12: whatever came late, the seal and its correction sum to a close that knew it all."""
     charges = [c for n, c in enumerate(world.charges) if n not in late]
@@ -654,6 +679,7 @@ with Ledger(Path(sys.argv[1])) as ledger:
 """
 
 
+@pytest.mark.slow
 def test_a_close_that_is_killed_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     """A real process closes and reopens without end, and is killed at any moment, again and again."""
     path, dice, before = tmp_path / "ledger.db", Random(11), 0

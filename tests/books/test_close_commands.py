@@ -15,9 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from inferworks.books.statement import Statement
+from inferworks.checksum import row_checksum
 from inferworks.cli.main import cli
+from inferworks.clock import SimClock
 from inferworks.errors import UserError
 
+JANUARY_NS = 1_798_761_600 * 10**9  # 2027-01-01
 ROOT = Path(__file__).parent.parent.parent
 HEADER = (
     "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ChargeCategory,ServiceCategory,"
@@ -50,7 +53,8 @@ def refused(*arguments: str) -> str:
 
 @pytest.fixture(autouse=True)
 def november(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with a bill of November imported."""
+    """A folder with a bill of November imported, and a day on which December is over."""
+    monkeypatch.setattr("inferworks.cli.books.close.SystemClock", lambda: SimClock(JANUARY_NS))
     monkeypatch.chdir(tmp_path)
     a_bill("november", "12.50", "2026-11-01", "2026-12-01")
 
@@ -96,10 +100,23 @@ def test_a_statement_says_that_its_period_is_closed() -> None:
         assert head[2] == ""
 
 
+@pytest.mark.parametrize("period", ["2027-02", "2027-01-01..2027-03-01", "2100-01"])
+def test_a_period_that_has_not_begun_is_not_closed(period: str) -> None:
+    """Whatever it is called; one that has begun is closed, with a note while it is not over."""
+    words = f"{period} has not begun: it begins 2"
+    at_ns = JANUARY_NS - 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inferworks.cli.books.close.SystemClock", lambda: SimClock(at_ns))
+        assert words in refused("close", period, "--begin")
+        assert not Path("inferworks-data/ledger").exists() or run_json("periods")[0]["closed"] == ""
+        assert "has not ended" in run("close", "2026-12", "--begin").stderr
+
+
+@pytest.mark.slow
 def test_every_note_stands_on_a_line_of_its_own() -> None:
     """Also where both outputs of a command end up in one place, as in a terminal."""
-    a_bill("ahead", "3.00", "2200-01-01", "2200-02-01")
-    command = ["close", "2200-01-01..2200-02-01", "--begin"]
+    a_bill("begun", "3.00", "2026-10-01", "2200-02-01")
+    command = ["close", "2026-10-01..2200-01-01", "--begin"]
     done = subprocess.run(
         [sys.executable, "-m", "inferworks", "books", *command],
         stdout=subprocess.PIPE,
@@ -250,16 +267,22 @@ def test_a_restated_line_stops_the_close_until_it_is_accepted(tmp_path: Path) ->
     text = Path("november.csv").read_text().replace("12.50", "13.50")
     Path("again.csv").write_text(text)
     refused("import", "again.csv")
-    assert "again.csv, line 2" in refused("close", "2026-11")
+    assert "again.csv: its 1 lines" in refused("close", "2026-11")
     done = run_json("close", "2026-11", "--accept", "disputed with the supplier")
     assert len(done["accepted"]) == 1
 
 
 def test_a_changed_charge_is_found_and_the_exit_status_tells(tmp_path: Path) -> None:
-    """One digit in books.db; the first difference is named in words."""
+    """One digit in books.db: refused by its checksum; and with a right one, named in words."""
     run("close", "2026-11")
     database = sqlite3.connect("inferworks-data/books.db", isolation_level=None)
-    database.execute("UPDATE charges SET body = replace(body, '12500000000000', '12500000000001')")
+    database.execute(
+        "UPDATE charges SET body = CAST(replace(body, '12500000000000', '12500000000001') AS BLOB)"
+    )
+    assert "its checksum differs" in refused("verify", "2026-11")
+    for *row, _ in database.execute("SELECT * FROM charges").fetchall():
+        signed = (row_checksum("charges", row), row[0])
+        database.execute("UPDATE charges SET checksum = ? WHERE id = ?", signed)
     database.close()
     found = CliRunner().invoke(cli, ["books", "verify", "2026-11"])
     assert found.exit_code == 1

@@ -144,6 +144,7 @@ def test_an_altered_segment_is_named() -> None:
     assert "that were sealed in the lake" in result.output
 
 
+@pytest.mark.slow
 def test_what_arrives_late_is_found_in_journal_and_lake() -> None:
     """A late call corrects the open period while it is in the journal, and the same once it is sealed."""
     run("books", "close", "2026-10")
@@ -203,6 +204,7 @@ def test_the_auditors_script_reads_segments_too() -> None:
     assert file.name in done.stderr
 
 
+@pytest.mark.slow
 def test_large_papers_are_drawn_up_by_duckdb_to_the_same_amounts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -226,6 +228,7 @@ def test_large_papers_are_drawn_up_by_duckdb_to_the_same_amounts(
     assert file.name in result.output
 
 
+@pytest.mark.slow
 def test_a_period_that_becomes_large_keeps_its_revenue_in_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Each of the fifteen theorems of docs/books.md has a test that names it, and a check at run time.
+"""Each of the theorems of docs/books.md has a test that names it, and a check at run time.
 
 | theorem | property tests, beside others | at run time |
 |---|---|---|
@@ -17,6 +17,10 @@
 | 13 Again | test_theorems, test_close | worlds: in_any_order; `audit` draws every close up again |
 | 14 Provenance | test_rate_plans | `validate.provenance`; worlds: every_call_earns_once |
 | 15 Fair | test_theorems | worlds: alike_costs_alike |
+| 16 Delivery | deliveries/test_any_order | |
+| 17 Footing | deliveries/test_any_order | |
+| 18 Basis | test_basis | `validate.basis` |
+| 19 Month | exports/test_month | `validate.month` |
 
 The worlds (`inferworks.testing.worlds`) run all of `VALIDATIONS` after every event, too.
 """
@@ -30,7 +34,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferworks.books.charge import COST_OF_REVENUE, Function
@@ -39,6 +43,7 @@ from inferworks.books.statement import close_span, whole_span
 from inferworks.books.validate import VALIDATIONS
 from inferworks.meter.activity import sort_out
 from inferworks.meter.capacity import Activity
+from inferworks.meter.events import name_of
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.testing.books import World, an_activity, worlds
 from inferworks.testing.worlds import CHECKS, SEAL_CHECKS
@@ -63,24 +68,24 @@ def named_by_tests() -> dict[int, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("number", range(1, 16))
-def test_every_theorem_has_a_test(number: int) -> None:
+@pytest.mark.slow
+def test_every_theorem_has_a_test() -> None:
     """At least one test says in its docstring that it is about this theorem."""
-    assert named_by_tests()[number], f"no test names theorem {number}"
+    assert named_by_tests().keys() >= set(range(1, 20))
 
 
 def test_every_theorem_has_a_check_at_run_time() -> None:
-    """`VALIDATIONS` on every statement, the worlds after every event; together all fifteen."""
+    """`VALIDATIONS` on every statement, the worlds after every event; together all of them."""
     checked = set().union(*(theorems_in(check.__doc__) for check in VALIDATIONS))
     for numbers, _ in (*CHECKS, *SEAL_CHECKS):
         checked |= set(numbers)
-    assert checked == set(range(1, 16))
+    assert checked == {*range(1, 16), 18, 19}
 
 
 def test_the_table_names_every_theorem() -> None:
     """The table above has a row for each, in order."""
     rows = re.findall(r"^\| (\d+) ", __doc__ or "", re.MULTILINE)
-    assert [int(row) for row in rows] == list(range(1, 16))
+    assert [int(row) for row in rows] == list(range(1, 20))
 
 
 def an_event(name: int, quantity: int) -> Activity:
@@ -91,8 +96,8 @@ def an_event(name: int, quantity: int) -> Activity:
 events = st.builds(an_event, st.integers(0, 6), st.integers(0, 1))
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(events, max_size=6), max_size=6))
-@settings(deadline=None)
 def test_an_event_counts_once_however_often_it_is_sent(batches: list[list[Activity]]) -> None:
     """Theorem 3: the first body of a name is kept for ever, every other one quarantined with it."""
     store, first, fates = MemoryStore(), dict[str, Activity](), [0, 0, 0]
@@ -100,7 +105,7 @@ def test_an_event_counts_once_however_often_it_is_sent(batches: list[list[Activi
         for event in batch:
             first.setdefault(event.id, event)
         with store.reads() as reads:
-            found = sort_out(reads.known_activities(batch), batch)
+            found = sort_out(reads.known_activities(map(name_of, batch)), batch)
         store.write((*found.accepted, *found.conflicts))
         fates = [fate + len(kind) for fate, kind in zip(fates, found, strict=True)]
         for conflict in found.conflicts:
@@ -114,11 +119,9 @@ def test_an_event_counts_once_however_often_it_is_sent(batches: list[list[Activi
     assert fates[0] == len(first)
 
 
+@pytest.mark.slow
 @given(worlds())
-@settings(
-    max_examples=40, deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)  # fmt: skip
+@settings(max_examples=40)
 def test_the_views_take_one_amount_apart(world: World) -> None:
     """Theorem 11: fully loaded is the sum of all functions; marginal + committed + unused is gaap's."""
     span = whole_span(world.charges, world.facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -21,11 +21,7 @@ GAAP = load_policy("gaap")
 RULES = shipped_rules()
 USD = 10**12
 WIDE = Bounds(depth=9, width=10**6)
-thorough = settings(
-    max_examples=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+thorough = settings(max_examples=30)
 
 
 def worked_out(world: World) -> Workings:
@@ -125,6 +121,7 @@ def test_a_charge_explained_is_the_whole_charge() -> None:
         assert explained(f"charge:{charge.id}").cost.amount_pico == charge.amount_pico
 
 
+@pytest.mark.slow
 @thorough
 @given(worlds(), st.integers(0, 6), st.integers(1, 4))
 def test_every_figure_of_every_cut_opens_and_sums(world: World, depth: int, width: int) -> None:
@@ -145,6 +142,7 @@ def test_every_figure_of_every_cut_opens_and_sums(world: World, depth: int, widt
                 assert len(node.parts) <= width + 1
 
 
+@pytest.mark.slow
 @thorough
 @given(worlds())
 def test_the_calls_and_the_rest_are_everything(world: World) -> None:
@@ -239,6 +237,7 @@ def test_cuts_by_hand(dimension: str, expected: dict[str, tuple[int, int]]) -> N
     assert rows == expected
 
 
+@pytest.mark.slow
 @thorough
 @given(worlds())
 def test_the_parts_beside_a_line_sum_to_it(world: World) -> None:

@@ -30,7 +30,7 @@ from inferworks.testing.books import (
 )
 
 SPAN = (0, 1_000)
-HOSTILE = '<script>alert("x")</script>&\'"'
+HOSTILE = '<script>alert("x")</script>&\'"\u202e\x1b\x00'
 _VOID = {"meta", "line", "rect", "path", "br"}
 
 
@@ -110,6 +110,7 @@ def test_text_is_escaped() -> None:
     hostile_customer, _ = the_statement(HOSTILE)
     page += render(a_report(hostile_customer, loud, HOSTILE))
     assert "<script" not in page
+    assert not {"\u202e", "\x1b", "\x00"} & set(page), "nor anything that cannot be seen"
     assert "alert(&quot;x&quot;)" in page
 
 

@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -42,11 +42,7 @@ RULES = shipped_rules()
 CATALOG = model_catalog()
 MACHINES = CostPool("machines", DriverKind.NODE_TIME)
 RESERVED = (Reservation("node-1", "acme"),)
-thorough = settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+thorough = settings(max_examples=40)
 
 
 def by_customer(charge: Charge, pool: CostPool, facts: Facts) -> dict[str, int]:
@@ -124,6 +120,7 @@ def test_idle_rules_that_cannot_be_meant_are_refused(change: str, reason: str) -
         read_pools(f'[[pool]]\nname = "a"\ndriver = "node-time"\n{change}', "pools.toml")
 
 
+@pytest.mark.slow
 @thorough
 @given(worlds(), st.sampled_from(list(Method)), st.sampled_from(list(Idle)))
 def test_every_method_keeps_every_theorem(world: World, method: Method, idle: Idle) -> None:
@@ -136,6 +133,7 @@ def test_every_method_keeps_every_theorem(world: World, method: Method, idle: Id
     validate(workings)
 
 
+@pytest.mark.slow
 @thorough
 @given(worlds(), st.sampled_from(list(Idle)))
 def test_idle_methods_move_only_idle_time(world: World, idle: Idle) -> None:
@@ -152,6 +150,7 @@ def test_idle_methods_move_only_idle_time(world: World, idle: Idle) -> None:
     assert worked[0] == worked[1]
 
 
+@pytest.mark.slow
 @thorough
 @given(worlds(), st.integers(2, 5))
 def test_a_statement_does_not_see_how_many_calls_stand_behind_a_target(
@@ -182,7 +181,7 @@ def _copied(world: World, copies: int) -> World:
 @given(
     st.integers(1, 10**15), st.integers(2, 12), st.integers(1, 300), st.sampled_from(list(Method))
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_identical_calls_cost_the_same_under_every_method(
     pico: int, calls: int, prefill: int, method: Method
 ) -> None:
@@ -265,6 +264,7 @@ def worked_out(world: World) -> Workings:
     return work_out(*world, GAAP, "USD", _span(world), RULES)
 
 
+@pytest.mark.slow
 @thorough
 @given(worlds())
 def test_distances_are_fractions_from_nothing_to_two(world: World) -> None:

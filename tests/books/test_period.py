@@ -107,6 +107,7 @@ def test_a_charge_that_straddles_a_close_corrects_only_its_closed_part() -> None
     assert corrects(charge, CLOSED) == (NOVEMBER,)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.integers(0, 300))
 def test_the_posting_period_is_open_and_never_earlier(lengths: list[int], day: int) -> None:
     """Theorem 12: whatever is closed, nothing is ever posted into it, nor before its own time."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 from fractions import Fraction
 
 import msgspec
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.books.charge import Charge
+from inferworks.books.charge import Charge, is_provisional
+from inferworks.books.currency import RateRow, Rates
 from inferworks.books.months import DAY_NS, month_of
 from inferworks.books.policy import load_policy
 from inferworks.books.pools import DriverKind, default_pools, pool_of
 from inferworks.books.provisional import (
     accuracy,
     estimates,
-    is_provisional,
     is_unpriced,
     reversal,
     true_up,
@@ -182,6 +183,66 @@ def test_a_bill_replaces_the_estimates_up_to_its_end() -> None:
     assert true_up(estimated, [a_bill("0.01")], is_api_bill) == ()
 
 
+def test_only_lines_for_calls_replace_an_estimate() -> None:
+    """Seats of the whole month leave the days estimated that no token line covers."""
+    calls = [a_call(f"c{day}", Tokens(100), day=day) for day in range(20)]
+    estimated = estimates(calls, BOOK, SPAN, "USD")
+    seats = msgspec.structs.replace(a_bill("100", name="seats"), description="5 seats")
+    tax = msgspec.structs.replace(a_bill("19", name="tax"), charge_category="Tax")
+    waiting = true_up(estimated, [], is_api_bill)
+    assert true_up(estimated, [seats, tax], is_api_bill) == waiting
+    left = true_up(estimated, [seats, tax, a_bill("2.50", (0, 10))], is_api_bill)
+    assert {c.period_start_ns for c in left} == {
+        NOVEMBER.start_ns + day * DAY_NS for day in range(10, 20)
+    }
+    (row,) = accuracy(estimated, [seats, a_bill("2.50", (0, 10))], is_api_bill, SPAN)
+    assert row.billed_pico == 25 * 10**11
+
+
+def test_a_line_replaces_the_estimates_of_its_model_on_its_days() -> None:
+    """Another model of the same provider, and a day between two parts of a bill, stay estimated."""
+    calls = [
+        a_call(f"{model}{day}", Tokens(100), day=day, model=model)
+        for day in (0, 5, 10)
+        for model in ("gpt-4o", "gpt-4o-mini")
+    ]
+    estimated = estimates(calls, BOOK, SPAN, "USD")
+    lines = [
+        msgspec.structs.replace(a_bill("1", days, name=f"l{days}"), description="gpt-4o-2024-08-06")
+        for days in ((0, 1), (10, 11))
+    ]
+    left = true_up(estimated, lines, is_api_bill)
+    assert sorted((c.resource_id, (c.period_start_ns - NOVEMBER.start_ns) // DAY_NS) for c in left) == [
+        ("gpt-4o", 5), ("gpt-4o-mini", 0), ("gpt-4o-mini", 5), ("gpt-4o-mini", 10)
+    ]  # fmt: skip
+
+
+def test_a_line_that_says_nothing_gives_way_to_those_that_do() -> None:
+    """A month of web searches beside tokens to the tenth leaves the rest estimated; alone it counts."""
+    calls = [a_call(f"c{day}", Tokens(100), day=day) for day in (0, 20)]
+    estimated = estimates(calls, BOOK, SPAN, "USD")
+    searches = msgspec.structs.replace(a_bill("9", name="s"), description="web search tool calls")
+    tokens = msgspec.structs.replace(a_bill("1", (0, 10), name="t"), description="Input tokens")
+    (left,) = true_up(estimated, [searches, tokens], is_api_bill)
+    assert left.period_start_ns == NOVEMBER.start_ns + 20 * DAY_NS
+    assert true_up(estimated, [searches], is_api_bill) == ()
+
+
+def test_list_prices_in_books_of_another_currency() -> None:
+    """By the rate of the day, with what the list says kept beside it; without a rate, without a price."""
+    rates = Rates([RateRow("2025-11-20", "USD", "EUR", "0.90", "ECB")])
+    calls = [a_call("a", Tokens(100), day=19), a_call("b", Tokens(100), day=1)]
+    early, late = sorted(
+        estimates(calls, BOOK, SPAN, "EUR", rates), key=lambda charge: charge.period_start_ns
+    )
+    assert (early.amount_pico, is_unpriced(early)) == (0, True)
+    assert (late.amount_pico, late.currency) == (180 * 10**6, "EUR")
+    assert late.foreign is not None
+    assert (late.foreign.currency, late.foreign.amount_pico) == ("USD", 200 * 10**6)
+    (cost,) = estimates([told(calls[0], 7 * 10**6)], BOOK, SPAN, "EUR", rates)
+    assert (cost.amount_pico, cost.other) == (63 * 10**5, (("ListCost", "0.00018"),))
+
+
 def test_the_machines_of_the_same_seller_are_no_api_bill() -> None:
     """A compute line of a provider does not speak for its API."""
     machine = a_charge("vm", "5", SPAN, provider="OpenAI LLC", resource="vm-1")
@@ -258,7 +319,7 @@ _calls = st.lists(
 )
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(calls=_calls, seed=st.randoms(use_true_random=False), through=st.integers(1, 30))
 def test_a_cost_is_estimated_or_billed_never_both(calls, seed, through) -> None:
     """In any order of calls: each estimate waits or is replaced, and sealed ones cancel when billed."""
@@ -279,7 +340,7 @@ def test_a_cost_is_estimated_or_billed_never_both(calls, seed, through) -> None:
         assert row.waiting_pico == sum(amounts(waiting))
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(calls=_calls)
 def test_a_day_costs_what_its_calls_cost_alone(calls) -> None:
     """The sum of calls estimated one by one is the estimate, to half a picounit for each of them."""

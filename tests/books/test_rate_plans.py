@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
+
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -19,28 +22,29 @@ from inferworks.accounts.plan import (
     Tier,
     Volume,
 )
-from inferworks.books.drivers import INPUT as INPUT_SIDE
-from inferworks.books.drivers import OUTPUT as OUTPUT_SIDE
+from inferworks.books.buckets import DIRECTIONS, buckets
+from inferworks.books.buckets import INPUT as INPUT_SIDE
+from inferworks.books.buckets import OUTPUT as OUTPUT_SIDE
 from inferworks.books.months import DAY_NS, month_of
 from inferworks.books.plans import discount_pico, scheme_pico
 from inferworks.books.rate import (
-    DIRECTIONS,
+    CallSum,
     Item,
     Label,
     Rated,
     Revenue,
     Unpriced,
     UsageSum,
-    buckets,
     by_call,
     rate,
     rate_again,
-    rate_sums,
+    rate_calls,
+    to_date_of,
 )
 from inferworks.books.span import Span
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
-from inferworks.meter.usage import Items, Outcome, Tokens
+from inferworks.meter.usage import Items, Outcome, Tokens, Usage
 from inferworks.purpose import Purpose
 from inferworks.testing.books import a_usage
 from inferworks.units import PRICED_BY, Unit
@@ -62,6 +66,15 @@ def label(day: int = 0, model: str = SMALL) -> Label:
 def a_plan(*prices: Price, since_ns: int = 0, **terms: object) -> PricePlan:
     """A plan of ACME."""
     return PricePlan(ACME, since_ns, Terms("USD", prices, **terms))
+
+
+def rate_sums(sums: Iterable[UsageSum], plan: PricePlan, span: Span) -> Revenue:
+    """What `sums` come to under `plan`, each as that of a call at the beginning of its day."""
+    calls = [
+        CallSum(label, max(label.day_ns, span.start_ns), 1, [(unit, quantity)])
+        for label, unit, quantity in sums
+    ]
+    return rate_calls(calls, [plan], span, plan.currency)
 
 
 def rated(plan: PricePlan, *used: tuple[Unit, int], span: Span = NOVEMBER) -> Revenue:
@@ -296,7 +309,7 @@ _sums = st.lists(
 )
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(terms=_terms(), sums=_sums, seed=st.randoms())
 def test_every_plan_keeps_the_theorems(terms, sums, seed) -> None:
     """Any terms: independent of order, every unit in one bucket, the rows are the sums of the terms."""
@@ -326,7 +339,6 @@ def _by_label(revenue: Revenue) -> dict[Label, list[Rated]]:
     return rows
 
 
-@settings(deadline=None)
 @given(tiers=_tiered, less=st.integers(0, 2000), more=st.integers(0, 2000))
 def test_more_never_costs_less_when_graduated(tiers, less, more) -> None:
     """Graduated tiers and packages never fall; volume tiers may, which is what they are for."""
@@ -335,7 +347,6 @@ def test_more_never_costs_less_when_graduated(tiers, less, more) -> None:
     assert scheme_pico(package, less) <= scheme_pico(package, less + more)
 
 
-@settings(deadline=None)
 @given(scheme=_schemes, sums=_sums, included=st.sampled_from([0, 150]))
 def test_a_row_is_the_scheme_of_its_sum(scheme, sums, included) -> None:
     """What comes back to models and days is exactly what the scheme makes of the month's sum."""
@@ -347,22 +358,109 @@ def test_a_row_is_the_scheme_of_its_sum(scheme, sums, included) -> None:
     )
 
 
-@settings(deadline=None)
-@given(terms=_terms(), cut=st.integers(1, 29))
-def test_fees_of_adjoining_spans_add_up(terms, cut) -> None:
-    """A fee cut at any day, in two statements, is the fee."""
-    assume(not terms.discounts)
-    at_ns = NOVEMBER.start_ns + cut * DAY_NS
-    plan = PricePlan(ACME, 0, terms)
-    halves = [Span(NOVEMBER.start_ns, at_ns), Span(at_ns, NOVEMBER.end_ns)]
-    parts = [rate([], [plan], half, "USD").amount_pico for half in halves]
-    assert sum(parts) == rate([], [plan], NOVEMBER, "USD").amount_pico
+def parts_of_november(
+    cuts: list[int], usages: list[Usage], plans: list[PricePlan]
+) -> list[Revenue]:
+    """November rated in parts, each on top of what came before; every part can be rated again."""
+    edges = [NOVEMBER.start_ns, *sorted(NOVEMBER.start_ns + cut for cut in cuts), NOVEMBER.end_ns]
+    parts: list[Revenue] = []
+    for start_ns, end_ns in pairwise(edges):
+        rows = [row for part in parts for row in part.rated]
+        to_date, span = to_date_of(rows, plans, start_ns), Span(start_ns, end_ns)
+        parts.append(rate(usages, plans, span, "USD", to_date))
+        assert rate_again(parts[-1], plans, span, to_date).rated == parts[-1].rated
+    return parts
+
+
+@pytest.mark.slow
+@given(
+    terms=st.lists(_terms(), min_size=1, max_size=3),
+    changes=st.lists(st.integers(0, 30 * DAY_NS - 1), max_size=2, unique=True),
+    cuts=st.lists(st.integers(1, 30 * DAY_NS - 1), max_size=4, unique=True),
+    calls=st.lists(
+        st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, 30 * DAY_NS - 1)),
+        max_size=8,
+    ),
+)
+def test_the_parts_of_a_month_sum_to_it(terms, changes, cuts, calls) -> None:
+    """Whatever a month is cut into, its parts are what the customer owes for it, item by item."""
+    starts = [0, *(NOVEMBER.start_ns + change for change in changes)]
+    plans = [PricePlan(ACME, at_ns, one) for at_ns, one in zip(starts, terms, strict=False)]
+    usages = [
+        a_usage(str(n), opened_ns=NOVEMBER.start_ns + at_ns, tokens=Tokens(i, o, i // 2, o // 3))
+        for n, (i, o, at_ns) in enumerate(calls)
+    ]
+    whole = rate(usages, plans, NOVEMBER, "USD", ())
+    parts = parts_of_november(cuts, usages, plans)
+    sums: dict[str, int] = {}
+    for part in parts:
+        for item, amount_pico in items(part).items():
+            sums[item] = sums.get(item, 0) + amount_pico
+    assert {item: pico for item, pico in sums.items() if pico} == {
+        item: pico for item, pico in items(whole).items() if pico
+    }
+
+
+TEN_DAYS_NS = 10 * DAY_NS
+
+
+@pytest.mark.parametrize(
+    ("prices", "terms", "uses", "amounts"),
+    [
+        ((Price(OUTPUT, Graduated(TIERS)),), {}, (75, 75, 0), [750, 550, 0]),
+        ((Price(OUTPUT, Volume(TIERS)),), {}, (100, 1, 0), [1000, -394, 0]),
+        ((Price(OUTPUT, Package(1000, 20)),), {}, (100, 100, 900), [20, 0, 20]),
+        ((Price(OUTPUT, PerUnit(1), included=30),), {}, (20, 20, 20), [0, 10, 20]),
+        ((Price(OUTPUT, PerUnit(1)),), {"minimum_pico": 300}, (0, 250, 250), [100, 150, 250]),
+        ((Price(OUTPUT, PerUnit(1)),), {"subscription_pico": 300}, (1, 0, 2), [101, 100, 102]),
+        (
+            (Price(OUTPUT, PerUnit(1)),),
+            {"discounts": (AmountOff(30),)},
+            (100, 0, 5),
+            [90, -10, -5],
+        ),
+    ],
+    ids=["graduated", "volume", "package", "included", "minimum", "fee", "amount off"],
+)
+def test_parts_of_a_month_by_hand(prices, terms, uses, amounts) -> None:
+    """Each third is what November has come to by its end, less what it had come to before."""
+    usages = [
+        a_usage(str(n), opened_ns=NOVEMBER.start_ns + n * TEN_DAYS_NS, tokens=Tokens(0, used))
+        for n, used in enumerate(uses)
+    ]
+    parts = parts_of_november([TEN_DAYS_NS, 2 * TEN_DAYS_NS], usages, [a_plan(*prices, **terms)])
+    assert [part.amount_pico for part in parts] == amounts
+
+
+def test_a_new_discount_does_not_start_tiers_anew() -> None:
+    """150 units over a month at 100 x 10 and 50 x 6, the second half of them at 10 % off the dearer 75."""
+    price = Price(OUTPUT, Graduated(TIERS))
+    half_ns = NOVEMBER.start_ns + 15 * DAY_NS
+    plans = [a_plan(price), a_plan(price, since_ns=half_ns, discounts=(PercentOff(1, 10),))]
+    usages = [
+        a_usage(str(n), opened_ns=at_ns, tokens=Tokens(0, 75))
+        for n, at_ns in enumerate((NOVEMBER.start_ns, half_ns))
+    ]
+    revenue = rate(usages, plans, NOVEMBER, "USD", ())
+    assert items(revenue) == {"usage": 750 + 550, "discount": -55}
+    other = a_plan(Price(OUTPUT, Graduated((Tier(None, 10),))), since_ns=half_ns)
+    assert rate(usages, [plans[0], other], NOVEMBER, "USD", ()).amount_pico == 750 + 750
+
+
+def test_the_day_of_a_change_is_the_new_plans() -> None:
+    """A fee typed as 3000 and mended an hour later is 300: fees count by days."""
+    for later_ns in (1, 3_600 * 10**9, DAY_NS - 1):
+        at_ns = NOVEMBER.start_ns + later_ns
+        wrong = a_plan(since_ns=NOVEMBER.start_ns, subscription_pico=3000)
+        plans = [wrong, a_plan(since_ns=at_ns, subscription_pico=300)]
+        assert items(rate([], plans, NOVEMBER, "USD", ())) == {"subscription": 300}
 
 
 _tokens = st.builds(Tokens, *[st.integers(0, 12)] * len(Tokens.__struct_fields__))
 
 
-@settings(deadline=None, max_examples=300)
+@pytest.mark.slow
+@settings(max_examples=300)
 @given(_tokens)
 def test_buckets_sum_to_the_providers_totals(tokens: Tokens) -> None:
     """Theorem 4: input and output come apart into buckets and go together again."""
@@ -424,7 +522,7 @@ def test_what_is_no_token_is_sold_by_its_own_unit() -> None:
         rate([replace(usage, items=Items(images=-1))], [], NOVEMBER, "USD")
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(
     terms=_terms(),
     calls=st.lists(

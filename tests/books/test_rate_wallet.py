@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from inferworks.accounts.credit import Credit
-from inferworks.accounts.plan import PricePlan
+from inferworks.accounts.plan import PricePlan, Terms
 from inferworks.books.entry import balances, trial_balance
-from inferworks.books.months import DAY_NS
+from inferworks.books.months import DAY_NS, month_of
 from inferworks.books.policy import load_policy
-from inferworks.books.rate import Item, Revenue
+from inferworks.books.rate import Item, Revenue, rate, to_date_of
 from inferworks.books.span import Span
 from inferworks.books.validate import validate
 from inferworks.books.wallet import Prepaid, settled, wallet
 from inferworks.books.workings import shipped_rules, work_out
-from inferworks.errors import BooksError, MoneyError, UserError
+from inferworks.errors import MoneyError, UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens
@@ -104,31 +105,85 @@ def test_foreign_credit_is_refused() -> None:
 
 
 def test_impossible_credit_is_refused() -> None:
-    """Credit is more than nothing, outlives its purchase, and a day never earns less than nothing."""
+    """Credit is not nothing and outlives its purchase; a refund does not expire."""
     with pytest.raises(MoneyError):
         a_credit("a", 0, 0)
     with pytest.raises(UserError):
         a_credit("a", 3, 1, expires=2)
-    with pytest.raises(BooksError):
-        wallet(ACME, [], {}, days(d0=-1), span_of(0, 1))
+    with pytest.raises(UserError):
+        a_credit("a", 3, -1, expires=5)
+
+
+def test_a_refund_takes_what_is_left_and_no_more() -> None:
+    """Of 100 with 30 used 70 are left: 90 asked for are 70, and the day after finds nothing."""
+    bought = [a_credit("c", 0, 100), a_credit("r", 2, -90)]
+    drawn = wallet(ACME, bought, {}, days(d1=30, d2=5, d3=5), span_of(0, 5))
+    assert [(one.refund, one.amount_pico) for one in drawn.refunds] == [("r", 70)]
+    assert (drawn.used_pico, drawn.refunded_pico, drawn.closing_pico) == (30, 70, 0)
+    early = [a_credit("c", 2, 100), a_credit("r", 1, -90)]
+    assert wallet(ACME, early, {}, {}, span_of(0, 5)).refunds == ()
+
+
+def test_less_than_nothing_lessens_the_days_after() -> None:
+    """A day that comes to -10 takes 10 from what the next days draw from the credit."""
+    drawn = wallet(ACME, [a_credit("c", 0, 100)], {}, days(d1=-10, d2=4, d3=9), span_of(0, 5))
+    assert [(use.day_ns // DAY_NS, use.amount_pico) for use in drawn.uses] == [(3, 3)]
+    cut = wallet(ACME, [a_credit("c", 0, 100)], days(d1=-10, d2=4), days(d3=9), span_of(3, 5))
+    assert cut.uses == drawn.uses
+
+
+def test_credit_pays_a_minimum_when_it_falls_due() -> None:
+    """40 that expire on the 30th, a minimum of 500 due at the end of the month: credit pays 40 of it.
+
+    Also where the month is closed in halves; and before its end nothing of it is due.
+    """
+    month = month_of(0)
+    plan = PricePlan(ACME, 0, Terms("USD", minimum_pico=500))
+    expires_ns = month.end_ns - DAY_NS // 2
+    prepaid = Prepaid((Credit("c", ACME, 20 * DAY_NS, 40, "USD", expires_ns),), to_date=())
+    whole = settled(rate([], [plan], month, "USD", ()), prepaid, month, "USD")
+    assert [one.amount_pico for one in whole.prepayments] == [40, -40]
+    assert whole.amount_pico == 500
+    first = Span(0, 25 * DAY_NS)
+    begun = settled(rate([], [plan], first, "USD", ()), prepaid, first, "USD")
+    assert [one.amount_pico for one in begun.prepayments] == [40]
+    to_date = to_date_of(begun.rated, [plan], first.end_ns)
+    rest, after = Span(first.end_ns, month.end_ns), replace(prepaid, to_date=to_date)
+    ended = settled(rate([], [plan], rest, "USD", to_date), after, rest, "USD")
+    assert [one.amount_pico for one in ended.prepayments] == [-40]
+    assert begun.amount_pico + ended.amount_pico == 500
+
+
+def test_credit_pays_a_subscription_on_its_first_day() -> None:
+    """A fee of 300 is due on the 1st: what was bought on the 20th does not pay it."""
+    month = month_of(0)
+    plan = PricePlan(ACME, 0, Terms("USD", subscription_pico=300))
+    for day, paid in ((0, [100, -100]), (20, [100])):
+        prepaid = Prepaid((Credit("c", ACME, day * DAY_NS, 100, "USD"),), to_date=())
+        drawn = settled(rate([], [plan], month, "USD", ()), prepaid, month, "USD")
+        assert [one.amount_pico for one in drawn.prepayments] == paid
 
 
 _credits = st.lists(
-    st.tuples(st.integers(0, 12), st.integers(1, 50), st.one_of(st.none(), st.integers(1, 6))),
+    st.tuples(
+        st.integers(0, 12),
+        st.integers(-30, 50).filter(bool),
+        st.one_of(st.none(), st.integers(1, 6)),
+    ),
     max_size=5,
 ).map(
     lambda rows: [
-        a_credit(f"c{n}", day, amount, None if lasts is None else day + lasts)
+        a_credit(f"c{n}", day, amount, None if lasts is None or amount < 0 else day + lasts)
         for n, (day, amount, lasts) in enumerate(rows)
     ]
 )
-_days = st.dictionaries(st.integers(0, 15).map(lambda day: day * DAY_NS), st.integers(0, 40))
+_days = st.dictionaries(st.integers(0, 15).map(lambda day: day * DAY_NS), st.integers(-10, 40))
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(bought=_credits, earned=_days, cut=st.integers(0, 16), seed=st.randoms())
 def test_nothing_is_lost_and_nothing_is_negative(bought, earned, cut, seed) -> None:
-    """At any cut: bought = used + expired + left, left is never negative, and the halves join up."""
+    """At any cut: bought = used + refunded + expired + left, never negative; and the halves join up."""
     before = {day: amount for day, amount in earned.items() if day < cut * DAY_NS}
     after = {day: amount for day, amount in earned.items() if day >= cut * DAY_NS}
     first = wallet(ACME, bought, {}, before, span_of(0, cut))
@@ -136,10 +191,13 @@ def test_nothing_is_lost_and_nothing_is_negative(bought, earned, cut, seed) -> N
     whole = wallet(ACME, bought, {}, earned, span_of(0, 20))
     assert first.closing_pico == second.opening_pico >= 0
     assert second.closing_pico == whole.closing_pico >= 0
-    assert whole.bought_pico == whole.used_pico + whole.expired_pico + whole.closing_pico
+    gone_pico = whole.used_pico + whole.refunded_pico + whole.expired_pico
+    assert whole.bought_pico == gone_pico + whole.closing_pico
     assert first.uses + second.uses == whole.uses
+    assert first.refunds + second.refunds == whole.refunds
     for day, amount in earned.items():
-        assert sum(use.amount_pico for use in whole.uses if use.day_ns == day) <= amount
+        used_pico = sum(use.amount_pico for use in whole.uses if use.day_ns == day)
+        assert used_pico <= max(0, amount)
     shuffled = list(bought)
     seed.shuffle(shuffled)
     assert wallet(ACME, shuffled, {}, earned, span_of(0, 20)) == whole

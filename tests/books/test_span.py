@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.books.span import Span, merged
@@ -14,7 +14,6 @@ from inferworks.books.timeline import Timeline
 from inferworks.testing.books import a_charge, spans
 
 
-@settings(deadline=None)
 @given(st.integers(-(10**20), 10**20), spans(), st.lists(st.integers(0, 5_000), max_size=5))
 def test_the_parts_of_a_quantity_in_adjoining_spans_sum_to_it(
     quantity: int, interval: tuple[int, int], cuts: list[int]
@@ -25,7 +24,6 @@ def test_the_parts_of_a_quantity_in_adjoining_spans_sum_to_it(
     assert sum(piece.part_of(quantity, *interval) for piece in pieces) == quantity
 
 
-@settings(deadline=None)
 @given(st.integers(0, 50), st.integers(0, 100), st.integers(0, 100))
 def test_what_has_no_length_falls_where_it_starts(at_ns: int, start_ns: int, end_ns: int) -> None:
     """Into the span that holds its moment, whole."""
@@ -33,7 +31,6 @@ def test_what_has_no_length_falls_where_it_starts(at_ns: int, start_ns: int, end
     assert Span(start_ns, end_ns).part_of(7, at_ns, at_ns) == (7 if inside else 0)
 
 
-@settings(deadline=None)
 @given(st.lists(spans(), max_size=8))
 def test_a_union_counts_each_nanosecond_once(intervals: list[tuple[int, int]]) -> None:
     """As a set of nanoseconds would."""
@@ -43,7 +40,7 @@ def test_a_union_counts_each_nanosecond_once(intervals: list[tuple[int, int]]) -
     assert all(one.end_ns < other.start_ns for one, other in pairwise(spans))
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(st.lists(spans(), max_size=12), spans())
 def test_a_timeline_finds_everything_that_meets_a_span(
     intervals: list[tuple[int, int]], wanted: tuple[int, int]

@@ -263,14 +263,15 @@ def test_a_providers_bill_follows_the_tokens_it_served() -> None:
     [
         ({"resource_type": "Model", "resource_id": "Large"}, {"burns": "4.0"}),
         ({"other": (("ResourceName", "small"),)}, {"acme": "4.0"}),
-        ({"resource_type": "Model", "resource_id": "unheard-of"}, {"acme": "3.0", "burns": "1.0"}),
+        ({"resource_type": "Model", "resource_id": "unheard-of"}, {"(unallocated)": "4.0"}),
+        ({"other": (("ResourceName", "an account"),)}, {"acme": "3.0", "burns": "1.0"}),
         ({"resource_type": "Deployment", "resource_id": "small"}, {"acme": "3.0", "burns": "1.0"}),
     ],
 )
 def test_a_line_for_a_model_follows_the_tokens_of_that_model(
     line: dict[str, object], shares: dict[str, str]
 ) -> None:
-    """Who used another model of the same provider has no part of it; an unknown model is for all."""
+    """Who used another model of the same provider has no part of it; one that nobody called is nobody's."""
     usages = tuple(
         a_usage(
             model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -208,11 +208,8 @@ def test_a_step_down_explains_itself() -> None:
 amounts = st.integers(-(10**14), 10**15)
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@pytest.mark.slow
+@settings(max_examples=40)
 @given(worlds(), amounts, amounts, st.tuples(*[st.integers(1, 9)] * 4), st.booleans())
 def test_the_step_down_keeps_every_theorem(
     world: World, first: int, second: int, weights: tuple[int, ...], by_cost: bool

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from inferworks.books.drivers import INPUT, OUTPUT, Drivers
+from inferworks.books.buckets import INPUT, OUTPUT
+from inferworks.books.drivers import Drivers
 from inferworks.books.policy import load_policy
 from inferworks.books.pools import Method
 from inferworks.books.span import Span

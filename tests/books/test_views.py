@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from msgspec.structs import replace
 
 from inferworks.accounts.plan import PricePlan
@@ -33,11 +33,7 @@ from inferworks.testing.books import NO_FACTS, World, a_charge, a_company, a_usa
 RULES = shipped_rules()
 SPAN = Span(0, 1_000)
 USD = 10**12
-thorough = settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+thorough = settings(max_examples=40)
 
 
 def worked_out(world: World, span: Span = SPAN, policy: str = "gaap") -> Workings:
@@ -72,6 +68,7 @@ def test_the_marginal_view_takes_cost_of_revenue_apart() -> None:
     assert marginal.gross_margin_pico == drawn().gross_margin_pico
 
 
+@pytest.mark.slow
 @thorough
 @given(worlds())
 def test_views_agree_on_any_world(world: World) -> None:
@@ -165,6 +162,7 @@ def test_the_bridge_by_hand() -> None:
     assert (built.revenue_pico, margins) == (17 * USD, [140, 72, 22, -50])
 
 
+@pytest.mark.slow
 @thorough
 @given(worlds())
 def test_every_line_stands_once_on_the_bridge(world: World) -> None:
@@ -237,6 +235,7 @@ def test_economics_with_nothing_to_cover() -> None:
     assert (found.break_even_customers, found.break_even) == (0, "there is nothing to cover")
 
 
+@pytest.mark.slow
 @thorough
 @given(worlds())
 def test_economics_account_for_everything(world: World) -> None:
@@ -264,6 +263,7 @@ def test_gaap_beside_marginal_by_hand() -> None:
     }
 
 
+@pytest.mark.slow
 @thorough
 @given(worlds())
 def test_a_comparison_moves_money_and_loses_none(world: World) -> None:

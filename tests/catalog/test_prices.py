@@ -15,7 +15,7 @@ import pytest
 from genai_prices.data import providers
 from msgspec.structs import replace
 
-from inferworks.books.rate import buckets, counted
+from inferworks.books.buckets import buckets, counted
 from inferworks.catalog.genai import installed_book
 from inferworks.catalog.pins import list_prices, pin, pins, shipped_book
 from inferworks.catalog.prices import (
@@ -109,6 +109,7 @@ def some_leg(chance: random.Random) -> Leg:
     return replace(make_leg(tokens=tokens), items=items)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", [p.id for p in providers])
 def test_amounts_are_those_of_the_package(provider: str) -> None:
     """Every model of every provider costs what genai-prices says, at each of several moments."""
@@ -179,6 +180,7 @@ def test_the_shipped_book_is_the_one_we_know() -> None:
     assert book_sha256(shipped_book()) == BOOK.sha256
 
 
+@pytest.mark.slow
 def test_reading_prices_uses_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """No socket is opened to read a book or to price a call."""
 
@@ -189,6 +191,7 @@ def test_reading_prices_uses_no_network(monkeypatch: pytest.MonkeyPatch) -> None
     assert PriceList(installed_book()).list_price("openai", "gpt-4o", ns(MOMENTS[0]))
 
 
+@pytest.mark.slow
 def test_a_newer_list_is_not_used_until_it_is_pinned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +232,7 @@ def test_pins_are_only_added_after_the_last(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"pins.json", f"{first.sha256}.json"}
 
 
+@pytest.mark.slow
 def test_an_altered_book_is_refused(tmp_path: Path) -> None:
     """A pinned book must still have the hash it was pinned by, and must be there."""
     made = pin(tmp_path, installed_book(), 1)

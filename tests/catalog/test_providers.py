@@ -69,6 +69,7 @@ def test_the_ticks_of_xai_are_picodollars() -> None:
     assert {r.cost_pico for r in ROWS if r.cost_field and r.id != "xai"} == {10**12}
 
 
+@pytest.mark.slow
 @EVERY
 def test_price_lists_know_it(row: ProviderRow) -> None:
     """A name in genai-prices is one that the installed list has."""

@@ -190,13 +190,19 @@ def test_dates_bound_the_span(bills: tuple[Path, Path], served: DataFolder) -> N
     [
         (["--from", "yesterday"], "not a moment"),
         (["--from", "2026-11-22", "--to", "2026-11-21"], "must be after"),
+        (["--from", "2200-01-01"], "2200-01-01 00:00:00 is yet to come; give --to as well"),
+        (["--to", "2000-01-01"], "nothing is recorded before 2000-01-01 00:00:00; give --from"),
     ],
 )
-def test_dates_that_cannot_be_meant_are_refused(dates: list[str], reason: str) -> None:
-    """A usage error that names them."""
-    result = inferworks("books", "statement", *dates)
-    assert result.exit_code == 2
-    assert reason in result.output
+def test_dates_that_cannot_be_meant_are_refused(
+    dates: list[str], reason: str, bills: tuple[Path, Path]
+) -> None:
+    """An error that names them, of whatever is drawn up for that span."""
+    inferworks("books", "import", bills[0])
+    for noun in ("statement", "economics", "bridge", "report"):
+        result = CliRunner().invoke(cli, ["books", noun, *dates])
+        assert result.exit_code != 0
+        assert reason in f"{result.output} {result.exception}"
 
 
 def test_there_must_be_something_to_state() -> None:
@@ -224,3 +230,29 @@ def test_damaged_facts_stop_the_statement_with_the_figures(
     assert result.exit_code == 1
     assert "theorem 5 (time)" in result.output
     assert "5000000000 ns of steps in 4000000000 ns of active time" in result.output
+
+
+def test_figures_without_a_bill_say_so(served: DataFolder, tmp_path: Path) -> None:
+    """Revenue without any cost is no margin of 100 %: whatever shows it says that no bill is there."""
+    words = "No bill covers this span, so neither its costs nor its margin are known."
+    for noun in (["statement"], ["statement", "--by", "customer"], ["bridge"], ["economics"],
+                 ["compare", "gaap", "full"]):  # fmt: skip
+        assert words in inferworks("books", *noun).stdout, noun
+    assert words in json.loads(inferworks("books", "statement", "--json").stdout)["notes"]
+    page = tmp_path / "page.html"
+    inferworks("books", "report", "--out", str(page))
+    assert words in page.read_text()
+
+
+def test_a_report_overwrites_nothing_unasked(
+    bills: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --out it takes the next free name and says which; a name that was given is taken."""
+    monkeypatch.chdir(tmp_path)
+    inferworks("books", "import", bills[0])
+    Path("inferworks-report.html").write_text("mine")
+    for name in ("inferworks-report-2.html", "inferworks-report-3.html"):
+        assert inferworks("books", "report").stdout.strip() == name
+    assert Path("inferworks-report.html").read_text() == "mine"
+    inferworks("books", "report", "--out", "inferworks-report.html")
+    assert Path("inferworks-report.html").read_text() != "mine"

@@ -77,6 +77,7 @@ def _serve(folder: DataFolder) -> None:
         store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "asked",
     [
@@ -156,6 +157,7 @@ def test_facts_are_counted_without_being_read(served: DataFolder) -> None:
     assert facts_recorded(Config(data=Data(folder="nowhere")), Span(0, 1)) == 0
 
 
+@pytest.mark.slow
 def test_small_books_do_not_wait_for_an_engine(served: DataFolder) -> None:
     """Neither Ibis nor DuckDB is imported where the definition draws the statement up."""
     code = (

@@ -93,6 +93,7 @@ def test_views_fit_80_columns(arguments: tuple[str, ...]) -> None:
     assert "\x1b" not in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", VIEWS, ids=" ".join)
 def test_views_of_a_period_are_those_of_its_dates(arguments: tuple[str, ...]) -> None:
     """`--period 2026-11` is November, as JSON, without floats."""

@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from inferworks.catalog.providers import provider_catalog
 from inferworks.cli.config_litellm import import_litellm, read_litellm
 from inferworks.cli.config_text import config_toml
+from inferworks.clock import SystemClock
+from inferworks.cloud.health import Health
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.route import ELSEWHERE
+from inferworks.cloud.route import attempts as route_of
 from inferworks.config import Config, Renamed, load
 from inferworks.errors import UserError
+from inferworks.ids import ModelId
 from inferworks.wiring.plan import make_plan
 
 FILE: dict[str, Any] = {
@@ -98,6 +104,7 @@ def test_deployments_become_upstreams(made: Config) -> None:
     assert (openai.key, openai.url, openai.priority) == ("env:OPENAI_API_KEY", "", 1)
     assert upstreams["anthropic"].url == ""
     assert (upstreams["anthropic"].max_calls, upstreams["anthropic"].first_byte_s) == (5, 60.0)
+    assert {u.first_byte_s for u in made.upstream if u.name != "anthropic"} == {30.0}
     assert (upstreams["ollama"].url, upstreams["ollama"].key) == ("http://localhost:11434/v1", "")
     assert upstreams["openai-compatible"].url == "http://10.0.0.1/v1"
 
@@ -108,7 +115,8 @@ def test_routing_is_taken_over(made: Config) -> None:
     assert list(models) == ["gpt-4o", "small", "claude", "local", "mine", "gpt-4"]
     gpt = models["gpt-4o"]
     assert (gpt.strategy, gpt.attempts, gpt.tries_per_offer) == ("fastest", 3, 3)
-    assert (gpt.deadline_s, gpt.backoff_ms, gpt.fallbacks) == (30.0, 1000.0, ("claude",))
+    assert (gpt.deadline_s, gpt.backoff_ms, gpt.fallbacks) == (0.0, 1000.0, ("claude",))
+    assert all(model.lenient for model in made.model)
     assert models["gpt-4"].offers == ("azure/gpt-4o", "openai/gpt-4o")
     assert made.breaker.failures_in_row == 4
     assert (made.breaker.cool_down_s, made.breaker.longest_cool_down_s) == (90.0, 90.0)
@@ -120,7 +128,7 @@ def test_what_has_no_counterpart_is_named() -> None:
     notes = "\n".join(import_litellm(FILE, {}).notes)
     for name in (
         "litellm_params.api_version", "litellm_params.rpm", "litellm_params.stream_timeout",
-        "model_info.mode", "router_settings.redis_host", "litellm_settings.drop_params",
+        "model_info.mode", "router_settings.redis_host", "router_settings.timeout: taken as first_byte_s",
         "litellm_settings.success_callback", "general_settings.master_key", "guardrails",
         "environment_variables.LANGFUSE_HOST", "model_list.openai/*", "model_list.odd",
         "fallbacks.gpt-4o: there is no model gone", "MY_BASE is not set here",
@@ -128,7 +136,23 @@ def test_what_has_no_counterpart_is_named() -> None:
     ):  # fmt: skip
         assert name in notes, name
     assert "sk-" not in notes
+    assert "drop_params" not in notes
     assert "model_info.id" not in notes
+
+
+@pytest.mark.parametrize("section", ["router_settings", "litellm_settings"])
+@pytest.mark.parametrize("kind", ["context_window_fallbacks", "content_policy_fallbacks"])
+def test_fallbacks_for_one_kind_of_refusal_are_named(section: str, kind: str) -> None:
+    """They are no fallbacks here, which are tried after failures: whoever relies on them is told."""
+    models = [
+        {"model_name": name, "litellm_params": {"model": f"openai/{name}"}}
+        for name in ("small", "large")
+    ]
+    made = import_litellm({"model_list": models, section: {kind: [{"small": ["large"]}]}}, {})
+    assert [model.fallbacks for model in made.config.model] == []
+    (note,) = made.notes
+    assert note.startswith(f"{section}.{kind}: no counterpart: ")
+    assert note.endswith(" is refused")
 
 
 def test_no_key_is_copied(made: Config) -> None:
@@ -154,6 +178,94 @@ def test_defaults_need_no_table() -> None:
     two = [one, {"model_name": "m", "litellm_params": {"model": "together_ai/m"}}]
     (model,) = import_litellm({"model_list": two}, {}).config.model
     assert (model.name, model.strategy) == ("m", "weighted")
+
+
+def groups(*names: str) -> list[dict[str, Any]]:
+    """A deployment for each model."""
+    return [{"model_name": name, "litellm_params": {"model": f"groq/{name}"}} for name in names]
+
+
+@pytest.mark.parametrize(
+    ("retries", "attempts", "tries"),
+    [({}, 3, 1), ({"num_retries": 0}, 1, 1), ({"num_retries": 3}, 4, 4)],
+)
+def test_every_fallback_can_be_reached(retries: dict[str, int], attempts: int, tries: int) -> None:
+    """Retries are of each group of deployments, and the chain follows them, however long it is."""
+    chain = ["g2", "g3", "g4", "g5", "g6", "g7"]
+    document = {
+        "model_list": groups("g1", *chain),
+        "litellm_settings": {**retries, "fallbacks": [{"g1": chain}]},
+    }
+    made = import_litellm(document, {})
+    (model,) = [model for model in made.config.model if model.name == "g1"]
+    assert model.fallbacks == tuple(chain)
+    assert (model.attempts, model.tries_per_offer) == (attempts, tries)
+    plan = make_plan(
+        made.config, {"GROQ_API_KEY": "k"}, provider_catalog(), lambda _s, _m: None, own=[],
+        day=dt.date(2026, 11, 21),
+    )  # fmt: skip
+    places = plan.places[ModelId("g1")]
+    offers = [place for place in places if isinstance(place, Offer)]
+    health = Health(SystemClock().carried())
+    route = route_of(offers, plan.policies[ModelId("g1")], health, 0)
+    asked: list[str] = []
+    step = next(route, None)
+    while step is not None:
+        assert step.offer is not None
+        asked.append(step.offer.upstream_model or step.offer.model)
+        try:
+            step = route.send(ELSEWHERE)
+        except StopIteration:
+            step = None
+    assert asked == [name for name in ("g1", *chain) for _ in range(tries)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "fallbacks"),
+    [
+        ({"fallbacks": [{"a": ["b", "d"]}, {"b": ["c", "a"]}]}, {"a": "bcd", "b": "cad"}),
+        ({"fallbacks": [{"a": ["b"]}, {"b": ["c"]}, {"c": ["d"]}], "max_fallbacks": 2},
+         {"a": "bc", "b": "cd", "c": "d"}),
+        ({"fallbacks": [{"*": ["d"]}, {"a": ["b"]}]}, {"a": "bd", "b": "d", "c": "d"}),
+        ({"default_fallbacks": ["d"]}, {"a": "d", "b": "d", "c": "d"}),
+        ({"fallbacks": [{"a": ["a", "b", "b"]}]}, {"a": "b"}),
+    ],
+)  # fmt: skip
+def test_fallbacks_bring_their_own(settings: dict[str, Any], fallbacks: dict[str, str]) -> None:
+    """As LiteLLM goes on: into the depth first, each group once, so deep and no deeper."""
+    document = {"model_list": groups("a", "b", "c", "d"), "router_settings": settings}
+    made = import_litellm(document, {})
+    found = {model.name: "".join(model.fallbacks) for model in made.config.model}
+    assert {name: chain for name, chain in found.items() if chain} == fallbacks
+    assert made.notes == ()
+
+
+def test_what_is_dropped_is_left_out_here() -> None:
+    """`drop_params` of the file holds for every model, that of a deployment for its model."""
+    entries = groups("a", "b")
+    entries[1]["litellm_params"]["drop_params"] = True
+    made = import_litellm({"model_list": entries}, {})
+    assert {model.name: model.lenient for model in made.config.model} == {"b": True}
+    everywhere = {"model_list": groups("a"), "litellm_settings": {"drop_params": True}}
+    assert [model.lenient for model in import_litellm(everywhere, {}).config.model] == [True]
+    refused = {"model_list": groups("a"), "litellm_settings": {"drop_params": False}}
+    assert import_litellm(refused, {}).config.model == ()
+    assert import_litellm(refused, {}).notes == made.notes == ()
+    odd = import_litellm({"model_list": groups("a"), "litellm_settings": {"drop_params": "x"}}, {})
+    assert odd.notes == ("litellm_settings.drop_params: neither true nor false; set it by hand",)
+
+
+def test_a_timeout_is_an_attempt_s(tmp_path: Path) -> None:
+    """Not of the call, which would leave a fallback what the first one has spared."""
+    entries = groups("a", "b")
+    entries[1]["litellm_params"]["timeout"] = 7
+    document = {"model_list": entries, "litellm_settings": {"request_timeout": 60}}
+    made = import_litellm(document, {})
+    assert {u.name: u.first_byte_s for u in made.config.upstream} == {"groq": 60.0, "groq-2": 7.0}
+    assert made.config.model == ()
+    assert made.notes == (
+        "litellm_settings.request_timeout: taken as first_byte_s: how long an attempt may take to answer",
+    )
 
 
 def test_weights_are_kept_where_they_say_something() -> None:
@@ -208,7 +320,8 @@ def tables(*names: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(st.sampled_from(names), ODD, max_size=4)
 
 
-@settings(max_examples=80, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=80)
 @given(
     entry=tables("api_base", "api_key", "weight", "rpm", "tpm", "order", "timeout", "region_name",
                  "max_parallel_requests", "input_cost_per_token", "output_cost_per_token",
@@ -258,5 +371,5 @@ def test_one_price_is_a_price() -> None:
 def test_without_a_yaml_reader_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package that is missing is named, with how to get it."""
     monkeypatch.setitem(__import__("sys").modules, "yaml", None)
-    with pytest.raises(UserError, match=r"inferworks\[migrate\]"):
+    with pytest.raises(UserError, match=r"needs the package pyyaml: .*-m pip install"):
         read_litellm(tmp_path / "config.yaml", {})

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.catalog.genai import installed_book
 from inferworks.catalog.prices import book_sha256
 from inferworks.cli.main import cli
+from inferworks.clock import SimClock
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
@@ -69,8 +71,10 @@ def refusal(*arguments: str | Path) -> str:
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in a folder of our own."""
+    """Work in a folder of our own, on a day on which December is over."""
     monkeypatch.chdir(tmp_path)
+    january = SimClock(DECEMBER_NS + 31 * DAY_NS)
+    monkeypatch.setattr("inferworks.cli.books.close.SystemClock", lambda: january)
 
 
 @pytest.fixture
@@ -99,7 +103,7 @@ def a_call(name: str, at_ns: int, output: int, *, model: str = "gpt-5-mini") -> 
 
 
 def test_a_plan_from_a_file(folder: DataFolder) -> None:
-    """A plan in TOML is in force from its date, listed with its hash, and never replaced."""
+    """A plan in TOML is in force from its date and listed with its hash; the same again is refused."""
     (plan,) = as_json("customers", "plans", "acme")
     assert plan["effective_ns"] == NOVEMBER_NS
     assert plan["terms"]["name"] == "Team"
@@ -107,7 +111,50 @@ def test_a_plan_from_a_file(folder: DataFolder) -> None:
     assert row["plan_sha256"] == plan["sha256"]
     assert (row["input_price_per_million"], row["output_price_per_million"]) == ("1.00", None)
     assert plan["sha256"][:12] in inferworks("customers", "plans", "acme").stdout
-    assert "never edited" in refusal("customers", "price", "acme", "--plan", "plan.toml")
+    assert "this very plan" in refusal("customers", "price", "acme", "--plan", "plan.toml")
+
+
+def test_a_plan_that_was_typed_wrong_is_mended(folder: DataFolder) -> None:
+    """Reopened, mended, closed again: the month is charged by the right price, and all of it verifies.
+
+    100,000 tokens at 10.00 a million are 1.00, where 100.00 had been typed. (lago: plans that cannot be
+    mended)
+    """
+    served(folder, [a_call("a", NOVEMBER_NS, 100_000)])
+    terms = (
+        'currency="USD"\neffective=2026-11-01\n[[price]]\nunit="output_tokens"\nper_million="{}"\n'
+    )
+    Path("wrong.toml").write_text(terms.format("100.00"))
+    Path("right.toml").write_text(terms.format("10.00"))
+    inferworks("customers", "price", "acme", "--plan", "wrong.toml")
+    inferworks("books", "close", "2026-11", "--begin")
+    inferworks("books", "reopen", "2026-11", "--reason", "10.00, not 100.00")
+    said = inferworks("customers", "price", "acme", "--plan", "right.toml")
+    assert "is withdrawn" in said.stdout
+    assert as_json("books", "statement", "--period", "2026-11")["statement"]["revenue"] == "1.00"
+    inferworks("books", "close", "2026-11")
+    inferworks("books", "verify")
+    third = [plan["withdrawn_ns"] is None for plan in as_json("customers", "plans", "acme")]
+    assert third == [False, False, True]
+    text = inferworks("customers", "plans", "acme").stdout
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_plan_is_withdrawn(folder: DataFolder) -> None:
+    """The plan before it goes on; a closed period keeps it, and still verifies."""
+    served(folder, [a_call("a", NOVEMBER_NS, 1_500_000)])
+    Path("later.toml").write_text('currency="USD"\neffective=2026-11-02\nsubscription="900.00"\n')
+    inferworks("customers", "price", "acme", "--plan", "later.toml")
+    inferworks("books", "close", "2026-11", "--begin")
+    sealed = as_json("books", "statement", "--period", "2026-11")
+    said = inferworks("customers", "withdraw", "acme", "--from", "2026-11-02 00:00:00 UTC")
+    assert "2026-11 is closed and keeps its prices" in said.stderr
+    assert as_json("books", "statement", "--period", "2026-11") == sealed
+    inferworks("books", "verify")
+    assert "no plan from that moment" in refusal(
+        "customers", "withdraw", "acme", "--from", "2026-11-02"
+    )
+    assert "not a moment" in refusal("customers", "withdraw", "acme", "--from", "yesterday")
 
 
 def test_a_plan_in_another_currency_is_refused(folder: DataFolder) -> None:
@@ -130,6 +177,7 @@ def test_a_month_by_the_plan(folder: DataFolder) -> None:
     assert {row["plan_sha256"] for row in drawn["revenue_lines"]} == {plan["sha256"]}
 
 
+@pytest.mark.slow
 def test_an_estimate_until_the_bill_comes(folder: DataFolder) -> None:
     """A million output tokens at 2.00 are estimated, then billed at 2.20; the error is 9.0909 percent."""
     served(folder, [a_call("a", NOVEMBER_NS + 5, 1_000_000)])
@@ -157,6 +205,7 @@ def test_an_estimate_until_the_bill_comes(folder: DataFolder) -> None:
     assert "-9.0909" in inferworks("books", "estimates", *span).stdout
 
 
+@pytest.mark.slow
 def test_a_closed_estimate_is_trued_up_in_the_open_month(folder: DataFolder) -> None:
     """November closed at 2.00 stays; the bill of 2.20 makes December 0.20 dearer, and it all verifies."""
     served(folder, [a_call("a", NOVEMBER_NS + 5, 1_000_000)])
@@ -174,6 +223,7 @@ def test_a_closed_estimate_is_trued_up_in_the_open_month(folder: DataFolder) -> 
     assert (row["estimated"], row["billed"], row["difference"]) == ("2.00", "2.20", "-0.20")
 
 
+@pytest.mark.slow
 def test_a_model_without_a_list_price_is_said_to_be_missing(folder: DataFolder) -> None:
     """What nobody lists is counted, not taken as free."""
     served(folder, [a_call("a", NOVEMBER_NS, 1000, model="secret-model")])
@@ -183,22 +233,23 @@ def test_a_model_without_a_list_price_is_said_to_be_missing(folder: DataFolder) 
     assert (row["unpriced_tokens"], row["billed"], row["percent"]) == (1000, None, None)
 
 
+@pytest.mark.slow
 def test_credit_over_two_months(folder: DataFolder) -> None:
-    """70 bought in November, when 40 are used; of December's 45, 22.50 are; 7.50 expire."""
+    """90 bought in November, when 40 are used; December's fee uses 30, the 2nd 7.50; 12.50 expire."""
     acme = CustomerId("acme")
-    bought = Credit("credit-1", acme, NOVEMBER_NS, 70 * 10**12, "USD", DECEMBER_NS + 2 * DAY_NS)
+    bought = Credit("credit-1", acme, NOVEMBER_NS, 90 * 10**12, "USD", DECEMBER_NS + 2 * DAY_NS)
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         accounts.add_credit(bought)
     times = {"a": NOVEMBER_NS, "b": DECEMBER_NS + DAY_NS, "c": DECEMBER_NS + 9 * DAY_NS}
     served(folder, [a_call(name, at_ns, 1_000_000) for name, at_ns in times.items()])
     november = {"usage": 10, "subscription": 30}
     assert incomes("2026-11-01", "2026-12-01") == november
-    december = {"usage": 15, "subscription": 30, "breakage": Decimal("7.50")}
+    december = {"usage": 15, "subscription": 30, "breakage": Decimal("12.50")}
     assert incomes("2026-12-01", "2027-01-01") == december
     assert incomes("2026-11-01", "2027-01-01") == {
         "usage": 25,
         "subscription": 60,
-        "breakage": Decimal("7.50"),
+        "breakage": Decimal("12.50"),
     }
     assert as_json("books", "close", "2026-11")["number"] == 0
     assert as_json("books", "verify")["sound"]
@@ -216,13 +267,14 @@ def incomes(start: str, end: str) -> dict[str, Decimal]:
 def test_credit_is_sold_from_the_command_line(folder: DataFolder) -> None:
     """An amount and a day; anything else is one clear line."""
     said = inferworks("customers", "credit", "acme", "--amount", "100", "--expires", "2099-01-01")
-    assert said.stdout == "acme has 100.00 USD more credit.\n"
+    assert said.stdout == "Added 100.00 USD of credit to acme.\n"
     assert "no customer burns" in refusal("customers", "credit", "burns", "--amount", "1")
-    assert "more than nothing" in refusal("customers", "credit", "acme", "--amount", "0")
+    assert "must not be zero" in refusal("customers", "credit", "acme", "--amount", "0")
     old = refusal("customers", "credit", "acme", "--amount", "1", "--expires", "2020-01-01")
     assert "expire before" in old
 
 
+@pytest.mark.slow
 def test_prices_are_shown_and_pinned() -> None:
     """The list price of a model, exactly; a pin keeps the whole book."""
     (price,) = as_json("prices", "show", "gpt-5-mini", "--provider", "openai")
@@ -234,3 +286,43 @@ def test_prices_are_shown_and_pinned() -> None:
     pinned = as_json("prices", "pin", "--from", "2026-12-01")
     assert pinned["sha256"] == price["book_sha256"] == book_sha256(installed_book())
     assert "is pinned" in inferworks("prices", "pin").stdout
+
+
+HALVES = ("2026-11-01..2026-11-16", "2026-11-16..2026-12-01")
+
+
+def test_the_parts_of_a_month_are_closed_apart(folder: DataFolder) -> None:
+    """Two halves come to the month; what is late for the first moves the tiers of both.
+
+    75 and 75 units at 100 x 2.00 and 1.50 beyond are 150.00 and 125.00. Another 50 for the first half make
+    it 237.50, of 350.00 for the month.
+    """
+    Path("tiers.toml").write_text(
+        'currency="USD"\neffective=2026-11-01\n[[price]]\nunit="output_tokens"\n'
+        'graduated=[{up_to=100, each="2.00"}, {each="1.50"}]\n'
+    )
+    inferworks("customers", "create", "burns", "--plan", "tiers.toml")
+    for day, name in ((4, "a"), (19, "b")):
+        call = a_call(name, NOVEMBER_NS + day * DAY_NS, 75)
+        served(folder, [replace(call, customer=CustomerId("burns"))])
+    revenue = []
+    for half in HALVES:
+        inferworks("books", "close", half, *(["--begin"] if half is HALVES[0] else []))
+        drawn = as_json("books", "statement", "--period", half)
+        revenue.append(sum_of(drawn, "burns"))
+    assert revenue == [Decimal("150.00"), Decimal("125.00")]
+    late = a_call("late", NOVEMBER_NS + 5 * DAY_NS, 50)
+    served(folder, [replace(late, customer=CustomerId("burns"))])
+    december = as_json("books", "statement", "--period", "2026-12")
+    corrections = {one["period"]: one["revenue"] for one in december["corrections"]}
+    assert corrections == {HALVES[0]: "87.50", HALVES[1]: "-12.50"}
+    inferworks("books", "close", "2026-12")
+    inferworks("books", "verify")
+    january = as_json("books", "statement", "--period", "2027-01")
+    assert january["corrections"] == []
+
+
+def sum_of(drawn: Any, customer: str) -> Decimal:
+    """What a statement says that `customer` is to pay."""
+    rows = (row for row in drawn["revenue_lines"] if row["customer"] == customer)
+    return sum((Decimal(row["amount"]) for row in rows), Decimal())

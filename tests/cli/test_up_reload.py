@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -156,12 +156,13 @@ def test_a_changed_file_is_taken_up_by_itself_and_at_sighup(
 
 def test_an_engine_on_its_usual_port_is_offered(started: Callable[[str], Client]) -> None:
     """With `discover` a start serves what answers on this machine, without a word about it."""
-    try:
-        with upstream(1234) as (_, seen):
-            client = started("[gateway]\ndiscover = true\n")
-            assert "found-here" in client.models()
-            assert client.chat("found-here") == "found-here"
-            assert seen == [""]
-            assert client.platform.stop() == 0
-    except OSError as error:
-        pytest.skip(f"the port of LM Studio is taken: {error}")
+    with ExitStack() as stack:
+        try:
+            _, seen = stack.enter_context(upstream(1234))
+        except OSError as error:
+            pytest.skip(f"something listens on the port of LM Studio (1234): {error.strerror}")
+        client = started("[gateway]\ndiscover = true\n")
+        assert "found-here" in client.models()
+        assert client.chat("found-here") == "found-here"
+        assert seen == [""]
+        assert client.platform.stop() == 0

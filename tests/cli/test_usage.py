@@ -232,7 +232,7 @@ def test_while_the_platform_runs_the_rows_go_to_it(monkeypatch: pytest.MonkeyPat
     with folder.hold():
         assert "is starting" in str(inferworks("usage", "import", "calls.csv").exception)
         folder.tell("http://127.0.0.1:9/v1")
-        assert "keys create --reporter" in str(inferworks("usage", "import", "calls.csv").exception)
+        assert "keys create --report" in str(inferworks("usage", "import", "calls.csv").exception)
         monkeypatch.setenv("INFERWORKS_API_KEY", "iw_x")
         assert imported("calls.csv", CALLS) == counts(accepted=2)
     assert [(url, key, events[0]["id"]) for url, key, events in seen] == [
@@ -251,7 +251,9 @@ def test_a_real_gateway_takes_the_rows_in(monkeypatch: pytest.MonkeyPatch) -> No
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:
-            key, secret = mint(CustomerId("acme"), 1, reporter=True)
+            key, secret = mint(
+                CustomerId("acme"), 1, reporter=True, sources=("b",), tells_cost=True
+            )
             house.accounts.add_key(key)
             house.door.keyring.refresh()
             monkeypatch.setenv("INFERWORKS_API_KEY", secret)

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from inferworks.cli.main import cli
 from inferworks.clock import SystemClock
+from inferworks.errors import UserError
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.usage import Tokens
 from inferworks.testing.books import a_usage
@@ -51,6 +52,49 @@ def test_a_wallet_is_what_was_bought_less_what_was_used() -> None:
     assert max(map(len, text.splitlines())) <= 80
     refused = CliRunner().invoke(cli, ["customers", "wallets", "wayne"])
     assert "never bought credit" in str(refused.exception)
+
+
+def test_credit_is_dated_paid_back_and_voided() -> None:
+    """Entered for the day it was paid on; no more goes back than is left; a mistake stays on record."""
+    run("customers", "credit", "acme", "--amount", "40.00", "--at", "2020-02-28")
+    twice = run("customers", "credit", "acme", "--amount", "40.00", "--at", "2020-02-28").stdout
+    assert "Added 40.00 USD" in twice
+    first, second = json.loads(run("customers", "credits", "acme", "--json").stdout)
+    run("customers", "void", second["id"], "--reason", "entered twice")
+    assert "no credit" in refused("customers", "void", second["id"], "--reason", "again")
+    back = run("customers", "credit", "acme", "--amount=-50.00", "--reason", "contract ended")
+    assert "Paid back 40.00 USD" in back.stdout
+    assert "10.00 beyond it is no credit" in back.stderr
+    assert "nothing is left" in refused("customers", "credit", "acme", "--amount=-1.00")
+    [wallet] = json.loads(run("customers", "wallets", "acme", "--json").stdout)
+    amounts = (wallet["bought"], wallet["used"], wallet["refunded"], wallet["left"])
+    assert amounts == ("40.00", "0.00", "40.00", "0.00")
+    found = json.loads(run("customers", "credits", "acme", "--json").stdout)
+    assert [one["voided_ns"] is None for one in found].count(False) == 1
+    for command in ("credits", "wallets"):
+        text = run("customers", command, "acme").stdout
+        assert max(map(len, text.splitlines())) <= 80
+    assert first["id"] in {one["id"] for one in found}
+
+
+def test_nothing_is_entered_into_a_closed_period() -> None:
+    """Credit is neither dated into it nor voided in it; and none is paid tomorrow."""
+    run("customers", "credit", "acme", "--amount", "5.00", "--at", "2020-01-10")
+    [credit] = json.loads(run("customers", "credits", "acme", "--json").stdout)
+    run("books", "close", "2020-01")
+    for sold in (("credit", "acme", "--amount", "1.00", "--at", "2020-01-31"),
+                 ("void", credit["id"], "--reason", "oops")):  # fmt: skip
+        assert "is in 2020-01, which is closed" in refused("customers", *sold)
+    assert "yet to come" in refused(
+        "customers", "credit", "acme", "--amount", "1.00", "--at", "2222-01-01"
+    )
+
+
+def refused(*arguments: str) -> str:
+    """The line of a command that must not work."""
+    result = CliRunner().invoke(cli, arguments)
+    assert isinstance(result.exception, UserError), result.output
+    return str(result.exception)
 
 
 def test_a_price_inside_a_closed_period_is_pointed_out() -> None:

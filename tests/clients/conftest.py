@@ -16,22 +16,23 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import threading
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
-import msgspec
 import pytest
-import uvloop
 
-from inferworks.testing.platform import real_platform
+from inferworks.testing.gateway import Gateway, real_gateway, served
 from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
-from inferworks.testing.upstreams.bedrock import TOKEN, ConverseAnswer, open_bedrock
+from inferworks.testing.upstreams.bedrock import ConverseAnswer, open_bedrock
+from inferworks.testing.upstreams.frame import ScriptedUpstream
+
+__all__ = ["Gateway"]
 
 PROVIDERS = {
     "native": "openai",
-    "chats": "deepseek",
+    "chats": "arcee",
     "claude": "anthropic",
     "converse": "bedrock",
     "ranker": "jina",
@@ -55,19 +56,6 @@ key = "file:key"
 models = ["omni-moderation-latest"]
 """
 HEAD = "[engine]\nreplicas = 0\n"
-
-
-class Gateway(msgspec.Struct, frozen=True):
-    """Where the gateway is, and a key for it."""
-
-    url: str
-    """With `/v1`, as OpenAI's clients want it."""
-    key: str
-
-    @property
-    def root(self) -> str:
-        """Without it, as Anthropic's clients want it."""
-        return self.url.removesuffix("/v1")
 
 
 LOOP = pytest.StashKey[asyncio.Runner]()
@@ -94,36 +82,20 @@ def _loop(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def upstreams() -> Iterator[dict[str, str]]:
     """The addresses of the upstreams, by model."""
-    ready: dict[str, str] = {}
-    started = threading.Event()
-    loop = uvloop.new_event_loop()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with AsyncExitStack() as stack:
-            for prefix, is_able in (("", True), ("simple-", False)):
-                answer = Answer(is_able=is_able, cached_tokens=3, reasoning_tokens=1)
-                openai = await stack.enter_async_context(open_upstream(answer))
-                message = MessageAnswer(is_able=is_able, cache_read=2, thinking_tokens=1)
-                anthropic = await stack.enter_async_context(open_anthropic(message))
-                bedrock = await stack.enter_async_context(
-                    open_bedrock(ConverseAnswer(is_able=is_able, cache_read=2))
-                )
-                others = {"anthropic": anthropic, "bedrock": bedrock}
-                for model, provider in PROVIDERS.items():
-                    ready[prefix + model] = others.get(provider, openai).origin.url
-            started.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert started.wait(10)
+    openings: list[AbstractAsyncContextManager[ScriptedUpstream[Any]]] = []
+    for is_able in (True, False):
+        openings += [
+            open_upstream(Answer(is_able=is_able, cached_tokens=3, reasoning_tokens=1)),
+            open_anthropic(MessageAnswer(is_able=is_able, cache_read=2, thinking_tokens=1)),
+            open_bedrock(ConverseAnswer(is_able=is_able, cache_read=2)),
+        ]
+    with served(openings) as urls:
+        ready: dict[str, str] = {}
+        for prefix, (openai, anthropic, bedrock) in (("", urls[:3]), ("simple-", urls[3:])):
+            others = {"anthropic": anthropic, "bedrock": bedrock}
+            for model, provider in PROVIDERS.items():
+                ready[prefix + model] = others.get(provider, openai)
         yield ready
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
 
 
 def configuration(upstreams: dict[str, str]) -> str:
@@ -139,17 +111,7 @@ def configuration(upstreams: dict[str, str]) -> str:
 def gateway(
     upstreams: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    """A running gateway; what it has logged is shown when it does not end well."""
+    """A running gateway before all of them."""
     folder = tmp_path_factory.mktemp("gateway")
-    (folder / "key").write_text(TOKEN)
-    with pytest.MonkeyPatch.context() as patch:
-        (folder / "inferworks.toml").write_text(configuration(upstreams))
-        with real_platform(folder / "data") as platform:
-            key = platform.key()
-            patch.chdir(folder)
-            origin = platform.start()
-            patch.undo()  # this lives as long as all tests, and only the gateway wants to be there
-            yield Gateway(str(origin.url), key)
-            log = platform.log()
-            assert platform.stop() == 0, log
-            assert "Traceback" not in log, log
+    with real_gateway(folder, configuration(upstreams)) as running:
+        yield running

@@ -26,14 +26,22 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command that scans."""
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
-        pytest.skip("node and npm are not there; CompatCanary runs on them")
+        missing = " and ".join(name for name in ("node", "npm") if shutil.which(name) is None)
+        pytest.skip(f"CompatCanary runs on node and is fetched by npm; not installed: {missing}")
     folder = tmp_path_factory.mktemp("canary")
+    # A package of its own keeps npm in this folder. `--prefix` would too, but moves npm's global
+    # settings there as well: a machine's certificate authorities and its registry were then not read.
+    (folder / "package.json").write_text('{"private": true}')
     command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0",
-               "--fetch-timeout=10000", "--prefix", str(folder), PACKAGE]  # fmt: skip
+               "--fetch-timeout=10000", PACKAGE]  # fmt: skip
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=_WAIT_S, cwd=folder)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        pytest.skip(f"npm cannot fetch {PACKAGE} here")
+        npm_ran = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=_WAIT_S, cwd=folder
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm had not fetched {PACKAGE} after {_WAIT_S} s")
+    if npm_ran.returncode:
+        pytest.skip(f"npm cannot fetch {PACKAGE}: {' '.join(npm_ran.stderr.split())[:300]}")
     return [node, str(folder / "node_modules" / "compatcanary" / "src" / "cli.js"), "scan"]
 
 

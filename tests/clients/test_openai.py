@@ -223,10 +223,11 @@ def test_a_response_with_tools(client: OpenAI, model: str) -> None:
     ]}]  # fmt: skip
     create = client.responses.create
     first = create(model=model, input=given, tools=[tool], reasoning={"effort": "low"})  # type: ignore[call-overload]
-    (call,) = first.output
+    *thoughts, call = first.output
+    assert [item.type for item in thoughts] == (["reasoning"] if model == "claude" else [])
     assert json.loads(call.arguments) == {"place": "Rome"}
     result = {"type": "function_call_output", "call_id": call.call_id, "output": "Sunny."}
-    last = create(model=model, input=[*given, call, result], tools=[tool])  # type: ignore[call-overload]
+    last = create(model=model, input=[*given, *first.output, result], tools=[tool])  # type: ignore[call-overload]
     assert last.output_text == "Hello there."
 
 

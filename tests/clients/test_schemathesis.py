@@ -47,7 +47,7 @@ def session() -> Iterator[requests.Session]:
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 def test_nothing_breaks(
     case: schemathesis.Case, gateway: Gateway, session: requests.Session
 ) -> None:

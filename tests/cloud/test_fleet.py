@@ -14,7 +14,9 @@ from inferworks.cloud.backends.stub import StubBackend
 from inferworks.cloud.fleet import Fleet
 from inferworks.errors import UpstreamError
 from inferworks.ids import ModelId, NodeId, ReplicaId
+from inferworks.meter.capacity import State
 from inferworks.meter.journal import Journal
+from inferworks.meter.record import SpoolCursor
 from inferworks.meter.stores.stub import MemoryStore
 
 MODEL = ModelId("tiny")
@@ -75,6 +77,23 @@ def test_a_started_fleet_offers_every_replica(tmp_path: Path) -> None:
         await fleet.stop(1.0)
         assert fleet.offers(MODEL) == []
         assert fleet.status() == {"r0": "down", "r1": "down"}
+
+    with_fleet(tmp_path, StubBackend(), test)
+
+
+def test_a_replica_begins_where_its_record_ends(tmp_path: Path) -> None:
+    """When the clock was set back since its last life, no hour of the machine is counted twice."""
+    covered_ns = 5 * 10**18  # in the year 2128
+
+    async def test(fleet: Fleet, backend: StubBackend, clock: HastyClock) -> None:
+        last = SpoolCursor(
+            "file", ReplicaId("r0"), NodeId("node"), 0, State.DOWN, covered_ns, 0, finished=True
+        )
+        await fleet._journal.commit(last)
+        await fleet.start()
+        spools = {replica: reader.spool for replica, reader in fleet._traces.items()}
+        assert spools[ReplicaId("r0")].started_ns == covered_ns
+        assert spools[ReplicaId("r1")].started_ns < 4 * 10**18
 
     with_fleet(tmp_path, StubBackend(), test)
 

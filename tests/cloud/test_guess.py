@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
 from inferworks.cloud.call import Chunk, Told
-from inferworks.cloud.guess import prompt_tokens, whole_usage
+from inferworks.cloud.guess import prompt_tokens, stream_tokens, whole_usage
+from inferworks.cloud.operation import Operation
 from inferworks.meter.usage import Confidence, Tokens
 from inferworks.testing.providers import make_call
 
@@ -19,8 +21,8 @@ PHOTOGRAPH = base64.b64encode(bytes(range(256)) * 400).decode()
 
 def test_four_bytes_of_text_are_a_token() -> None:
     """A prompt is guessed by its size."""
-    call = replace(make_call(), body=b"x" * 400)
-    assert prompt_tokens(call) == 100
+    body = msgspec.json.encode({"model": "m", "messages": [{"role": "user", "content": "x" * 400}]})
+    assert prompt_tokens(replace(make_call(), body=body)) == 100
 
 
 @pytest.mark.parametrize(
@@ -53,9 +55,92 @@ def test_what_is_told_is_not_guessed() -> None:
     )
 
 
-@pytest.mark.parametrize(("content_type", "output"), [(JSON, 100), (b"audio/mpeg", 0)])
-def test_a_silent_answer_is_guessed(content_type: bytes, output: int) -> None:
-    """An answer that tells nothing is guessed by its text; a sound has none."""
-    call = make_call()
-    told, sure = whole_usage(call, Chunk(b"x" * 400, last=True), content_type)
-    assert (told.tokens, sure) == (Tokens(len(call.body) // 4, output), Confidence.ESTIMATED)
+WORDS = "The quick brown fox jumps over the lazy dog."
+SURE = {"content": [{"token": word, "logprob": -0.1, "bytes": [84]} for word in WORDS.split()]}
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer", "output"),
+    [
+        (Operation.CHAT, {"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}, 2),
+        (Operation.CHAT, {"choices": [{"message": {"content": WORDS}, "logprobs": SURE}]}, 12),
+        (
+            Operation.CHAT,
+            {"choices": [{"message": {"content": None, "reasoning_content": "Hmm.", "tool_calls": [
+                {"id": "call_" + "x" * 40, "function": {"name": "clock", "arguments": "{}"}}]}}]},
+            4,
+        ),
+        (Operation.COMPLETIONS, {"choices": [{"index": 0, "text": "Hi"}], "usage": None}, 2),
+        (Operation.MESSAGES, {"type": "message", "content": [{"type": "text", "text": "Hi"}]}, 2),
+        (
+            Operation.MESSAGES,
+            {"content": [{"type": "tool_use", "id": "x" * 40, "name": "add", "input": {"n": 12345}}]},
+            3,
+        ),
+        (
+            Operation.RESPONSES,
+            {"output": [{"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}]},
+            2,
+        ),
+        (Operation.CONVERSE, {"output": {"message": {"content": [{"text": "Hi"}]}}}, 2),
+        (Operation.CHAT, {"choices": [{"message": {"role": "assistant", "content": ""}}]}, 0),
+        (Operation.EMBEDDINGS, {"data": [{"embedding": [0.5, 0.25]}], "model": "m"}, 0),
+        (Operation.RERANK, {"results": [{"index": 0, "relevance_score": 0.5}]}, 0),
+    ],
+)  # fmt: skip
+def test_a_silent_answer_is_guessed_by_its_words(
+    operation: Operation, answer: dict[str, object], output: int
+) -> None:
+    """What was written counts, in every dialect; neither the envelope nor log probabilities do."""
+    call = replace(make_call(), operation=operation)
+    told, sure = whole_usage(call, Chunk(msgspec.json.encode(answer), last=True), JSON)
+    assert (told.tokens.output, sure) == (output, Confidence.ESTIMATED)
+    assert told.tokens.input == prompt_tokens(call)
+
+
+def test_the_envelope_of_a_prompt_is_no_text() -> None:
+    """Two letters are a token or two, however much JSON is around them; schemas of tools are read too."""
+    settings = {"model": "a-model-of-some-name", "temperature": 0.25, "metadata": {"run": "x" * 40}}
+    hello = {**settings, "messages": [{"role": "user", "content": "hi"}]}
+    assert prompt_tokens(replace(make_call(), body=msgspec.json.encode(hello))) == 1
+    tools = [{"type": "function", "function": {"name": "clock", "parameters": {"type": "object"}}}]
+    schema_bytes = len(msgspec.json.encode(tools))
+    body = msgspec.json.encode({**hello, "tools": tools})
+    assert prompt_tokens(replace(make_call(), body=body)) == -(-(2 + schema_bytes) // 4)
+
+
+def test_a_sound_is_no_text() -> None:
+    """An answer that is no JSON has no words."""
+    told, _ = whole_usage(make_call(), Chunk(b"x" * 400, last=True), b"audio/mpeg")
+    assert told.tokens.output == 0
+
+
+def test_events_are_tokens_unless_they_are_long() -> None:
+    """An event is a token, a comment is none, and a long event is read for its words."""
+    word = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+    assert stream_tokens(word * 3 + b": wait\n\n") == 3
+    delta = {"content": "word " * 2000}
+    long = b"data: %b\n\n" % msgspec.json.encode({"choices": [{"delta": delta}]})
+    assert stream_tokens(long) == 2500
+    sure = {"delta": {"content": "a"}, "logprobs": {"content": [SURE] * 30}}
+    assert stream_tokens(b"data: %b\n\n" % msgspec.json.encode({"choices": [sure]})) == 1
+
+
+@pytest.mark.parametrize("count", [1, 7, 100])
+def test_media_and_text_are_told_apart_in_large_bodies(count: int) -> None:
+    """Of a body of any size the text counts and the photographs do not, to a hundredth or so."""
+    text = "It was the best of times, it was the worst of times. " * 2000
+    part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PHOTOGRAPH}"}}
+    content = [part, {"type": "text", "text": text}] * count
+    body = msgspec.json.encode({"messages": [{"role": "user", "content": content}]})
+    guess = prompt_tokens(replace(make_call(), body=body))
+    assert guess == pytest.approx(count * len(text) / 4, rel=0.02)
+
+
+def test_a_guess_at_a_large_body_takes_no_time() -> None:
+    """However a prompt is filled, a guess at it looks at a bounded part of it."""
+    for filling in (b"a" * 511 + b" ", b"A" * 127 + b" ", b"base64 ", b"\\", b"["):
+        body = filling * (16_000_000 // len(filling))
+        began = time.thread_time()
+        prompt_tokens(replace(make_call(), body=body))
+        assert time.thread_time() - began < 0.05

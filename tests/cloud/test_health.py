@@ -154,6 +154,88 @@ def test_an_average_rises_at_once_and_falls_slowly(
     assert round(average.read(round(at_s * S)) / MS) == value_ms
 
 
+def calls(*events: tuple[str, int | None], step_ms: int = 100) -> Breaker:
+    """A breaker after calls of keys: the body that failed there, None for one that was answered."""
+    breaker = Breaker(POLICY)
+    for number, (key, body) in enumerate(events, start=1):
+        now_ns = number * step_ms * MS
+        breaker.began(now_ns)
+        if body is None:
+            breaker.succeeded(now_ns, now_ns, key)
+        else:
+            breaker.failed(now_ns, now_ns, key, body)
+    return breaker
+
+
+@pytest.mark.parametrize(
+    ("events", "closed"),
+    [
+        ([("a", 1)] * 50, True),
+        ([("a", 1), ("a", 2)] * 25, True),
+        ([("a", 1), ("a", 2), ("a", 3)], False),
+        ([("b", None), *[("a", n) for n in range(50)]], True),
+        ([*[("a", n) for n in range(2)], ("b", None), *[("a", n) for n in range(2, 50)]], True),
+        ([("b", None), *[("a", n) for n in range(50)], ("b", 50)], False),
+        ([("a", 1), ("b", 1), ("c", 1)], True),
+        ([("a", 1), ("b", 2), ("c", 3)], False),
+        ([("b", None), ("c", None), ("d", None), ("a", 1), ("a", 2), ("a", 3), ("e", 4)], True),
+        ([("b", None), ("c", None), ("a", 1), ("b", 2), ("a", 3)], False),
+    ],
+)
+def test_whose_failures_open_a_breaker(events: list[tuple[str, int | None]], closed: bool) -> None:
+    """A body counts once, and where several keys call, half of them must fail and more than one."""
+    assert calls(*events).closed is closed
+
+
+def test_a_key_that_has_left_is_not_waited_for() -> None:
+    """Where one key is the only one that has called in a window, its failures are all that is known."""
+    breaker = calls(("b", None))
+    began_ns = round(POLICY.window_s * S) + 2 * S
+    for n in range(3):
+        breaker.failed(began_ns + n, began_ns + n, "a", n)
+    assert not breaker.closed
+
+
+def test_what_never_reached_the_offer_is_nobodys_doing() -> None:
+    """A refused connection opens it whoever called, though others were just answered."""
+    breaker = calls(("b", None), ("c", None))
+    for now_ns in (S, S + 1, S + 2):
+        breaker.failed(now_ns, now_ns, "a")
+    assert not breaker.closed
+
+
+HOSTILE = st.one_of(st.integers(0, 100_000), st.just(None))
+
+
+@pytest.mark.slow
+@given(st.lists(st.tuples(HOSTILE, st.integers(0, 300)), max_size=300), st.integers(1, 19))
+def test_one_key_never_shuts_out_another(
+    events: list[tuple[int | None, int]], every_s: int
+) -> None:
+    """Whatever key A sends and however often, the breaker stays closed while B is answered."""
+    breaker, now_ns, next_b_ns = Breaker(POLICY), S, S
+    for body, step_ms in [(None, 0), *events]:
+        now_ns += step_ms * MS
+        while next_b_ns <= now_ns:
+            breaker.succeeded(next_b_ns, next_b_ns, "b")
+            next_b_ns += every_s * S // 2
+        if body is None:
+            breaker.succeeded(now_ns, now_ns, "a")
+        else:
+            breaker.failed(now_ns, now_ns, "a", body)
+        assert breaker.closed
+
+
+def test_a_breaker_stays_small() -> None:
+    """A million hostile bodies of as many keys are not all remembered."""
+    breaker = calls(("b", None))
+    for n in range(20_000):
+        breaker.succeeded(S, S, f"key-{n}")
+        breaker.failed(S, S, f"key-{n}", n)
+    kept = len(breaker._failing) + len(breaker._span.keys) + len(breaker._span.bodies)
+    assert kept <= 3 * 1024
+
+
 @given(st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 10**10)), min_size=1))
 def test_an_average_stays_among_its_samples(samples: list[tuple[int, int]]) -> None:
     """It is never above the greatest sample, nor below the last one at its own time."""

@@ -14,10 +14,12 @@ from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.credentials.key import KeyCredential, NoCredential
 from inferworks.cloud.providers.openai import openai_provider
 from inferworks.errors import UpstreamError
-from inferworks.http.client import HttpClient, Timeouts
+from inferworks.http.client import HttpClient, Origin, Timeouts
+from inferworks.http.server import Exchange, HttpServer
 from inferworks.meter.usage import Tokens
 from inferworks.testing.providers import make_call, make_offer, told_tokens
 from inferworks.testing.upstream import Answer, FakeUpstream, Fault, Reports, open_upstream
+from inferworks.testing.upstreams.vendors import OPENAI, VLLM
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 STREAM = make_call()
@@ -56,8 +58,9 @@ class Line:
 async def line(
     answer: Answer, timeouts: Timeouts | None = None, **settings: Any
 ) -> AsyncIterator[Line]:
-    """A provider, a client and an upstream that follows `answer`."""
-    async with open_upstream(answer) as upstream:
+    """A provider, a client and an upstream that follows `answer`: vLLM where it tells along."""
+    vendor = VLLM if settings.get("running_usage") else OPENAI
+    async with open_upstream(answer, vendor=vendor) as upstream:
         with closing(HttpClient(timeouts or Timeouts())) as client:
             yield Line(upstream, client, **settings)
 
@@ -107,7 +110,10 @@ BREAKS = {
     "reset": (Answer(fault=Fault.RESET, fault_after=3), "closed the connection mid-answer"),
     "closed": (Answer(fault=Fault.CLOSE, fault_after=3), "before its last event"),
     "garbage": (Answer(fault=Fault.GARBAGE, fault_after=3), "cannot be read"),
-    "error": (Answer(fault=Fault.ERROR_EVENT, fault_after=3), "with an error"),
+    "error": (
+        Answer(fault=Fault.ERROR_EVENT, fault_after=3),
+        "of status 500: The server had",
+    ),
     "hang": (Answer(fault=Fault.HANG, fault_after=3), "sent nothing for 0.1 s"),
 }
 
@@ -138,7 +144,6 @@ def test_a_stream_that_breaks(run: Run, kind: str) -> None:
         Answer(fault=Fault.RESET),
         Answer(fault=Fault.CLOSE),
         Answer(fault=Fault.GARBAGE),
-        Answer(fault=Fault.ERROR_EVENT),
         Answer(fault=Fault.HANG_BEFORE_HEADERS),
         Answer(fault=Fault.HANG),
     ],
@@ -241,12 +246,18 @@ def test_a_stream_in_place_of_a_whole_body(run: Run) -> None:
     run(main())
 
 
-def test_an_error_in_place_of_a_body(run: Run) -> None:
-    """A body of status 200 that holds only an error is a failure."""
+@pytest.mark.parametrize("call", [STREAM, WHOLE], ids=["stream", "whole"])
+def test_an_error_in_place_of_an_answer(run: Run, call: Call) -> None:
+    """An answer of status 200 that is an error is what it would be with its own status."""
 
     async def main() -> None:
-        async with line(Answer(fault=Fault.ERROR_EVENT)) as on:
-            assert (await on.ask(WHOLE))[1] is not None
+        async with (
+            line(Answer(fault=Fault.ERROR_EVENT)) as on,
+            on.provider.send(on.offer, call) as reply,
+        ):
+            assert (reply.status, reply.content_type) == (500, b"application/json")
+            assert reply.first.last
+            assert b"The server had an error" in reply.first.data
 
     run(main())
 
@@ -281,3 +292,43 @@ async def leave_after(on: Line, count: int) -> None:
     async with on.provider.send(on.offer, STREAM) as reply:
         for _ in range(count):
             await anext(reply.rest)
+
+
+async def repeating(exchange: Exchange) -> None:
+    """Refuse a request by repeating all of it, as servers made for debugging do."""
+    said = {name.decode(): value.decode() for name, value in exchange.headers.items()}
+    await exchange.respond(
+        400, msgspec.json.encode({"you_sent": said, "body": exchange.body.decode()})
+    )
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        KeyCredential.bearer("sk-never-to-be-seen"),
+        KeyCredential(b"x-api-key", "sk-never-to-be-seen"),
+        KeyCredential(b"x-amz-security-token", "sk-never-to-be-seen"),
+    ],
+)
+@pytest.mark.parametrize("call", [STREAM, WHOLE])
+def test_a_refusal_does_not_repeat_our_credential(
+    run: Run, credential: KeyCredential, call: Call
+) -> None:
+    """What an upstream says to a caller has its own words and the caller's, and nothing of ours."""
+
+    async def main() -> None:
+        server = HttpServer(repeating)
+        port = await server.start("127.0.0.1", 0)
+        with closing(HttpClient()) as client:
+            provider = openai_provider(client, credential, name="openai")
+            offer = make_offer(origin=Origin.parse(f"http://127.0.0.1:{port}/v1"))
+            async with provider.send(offer, call) as reply:
+                assert reply.status == 400
+                said = msgspec.json.decode(reply.first.data)
+        await server.stop(0.0)
+        assert b"never-to-be-seen" not in reply.first.data
+        assert "***" in str(said["you_sent"])
+        assert said["you_sent"]["content-type"] == "application/json"
+        assert '"model"' in said["body"]
+
+    run(main())

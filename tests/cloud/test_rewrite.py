@@ -9,7 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inferworks.cloud.rewrite import read_fields, with_model, with_value
+from inferworks.cloud.rewrite import (
+    MOST_NAMES,
+    TooManyNamesError,
+    ambiguous_name,
+    read_fields,
+    with_model,
+    with_value,
+    without_value,
+)
 
 WHITE = st.text(" \t\r\n", max_size=3)
 NAMES = st.sampled_from(["model", "messages", "metadata", "x", "Ä", "mod\u0435l"])
@@ -45,6 +53,7 @@ def written(draw: st.DrawFn) -> tuple[list[bytes], int]:
     return [*pieces, b"}" + draw(WHITE).encode()], place
 
 
+@pytest.mark.slow
 @given(written(), st.sampled_from(["m", "vendor/m", 'a "b"', "größe"]))
 def test_only_the_model_changes(request_: tuple[list[bytes], int], model: str) -> None:
     """However a request is written, the model's value is exchanged and every other byte stays."""
@@ -75,13 +84,66 @@ def test_odd_requests(body: bytes, wanted: bytes) -> None:
 
 
 def test_a_name_repeated_without_end() -> None:
-    """A request that says its model's name a thousand times is put together anew."""
-    body = b'{"x": [%b"m", 1.50], "model": "m"}' % (b'"m", ' * 1000)
-    got = with_model(body, "new")
-    assert read_fields(got)["x"] == read_fields(body)["x"]
-    assert json.loads(got)["model"] == "new"
+    """A request that says its model's name a thousand times keeps all of them but the one that counts."""
+    before, after = b'{"x": [%b"m", 1.50], "model": ' % (b'"m", ' * 1000), b' , "y": "m"}'
+    assert with_model(before + b'"m"' + after, "new") == before + b'"new"' + after
 
 
+@pytest.mark.slow
+@given(written(), st.sampled_from(["model", "x"]))
+def test_a_field_is_taken_out_where_it_stands(request_: tuple[list[bytes], int], name: str) -> None:
+    """However a request is written, less one field it has the others as they were."""
+    body = b"".join(request_[0])
+    fields = read_fields(body)
+    if name not in fields:
+        return
+    got = without_value(body, name)
+    del fields[name]
+    assert {n: bytes(v) for n, v in read_fields(got).items()} == {
+        n: bytes(v) for n, v in fields.items()
+    }
+    cut = len(body) - len(got)
+    assert any(body[:at] + body[at + cut :] == got for at in range(len(got) + 1))
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"model":"m","x":{"model":"y"},"X":1}', "X"),
+        (b'{"a":1,"b":2,"a":1}', "a"),
+        (b'{"model":"m","\\u004dodel":"y"}', "Model"),
+        ('{"stream":false,"\u017ftream":true}'.encode(), "\u017ftream"),
+        ('{"k":1,"\u212a":2}'.encode(), "\u212a"),
+    ],
+)
+def test_names_that_are_one_to_somebody(body: bytes, name: str) -> None:
+    """The second of two names that are one but for case, escapes or kin of letters is told."""
+    assert ambiguous_name(body) == name
+
+
+@pytest.mark.slow
+@given(written(), NAMES, NAMES, SCALARS)
+def test_ambiguity_is_told_exactly(
+    request_: tuple[list[bytes], int], one: str, other: str, value: object
+) -> None:
+    """A request is ambiguous where two of its names are, however it is written, and only then."""
+    body = b"".join(request_[0]).rstrip()
+    more = [one, other.upper()]
+    for name in more:
+        body = body[:-1] + b",%b:%b}" % (json.dumps(name).encode(), json.dumps(value).encode())
+    names = [name.casefold() for name, _ in json.loads(body, object_pairs_hook=list)]
+    told = ambiguous_name(body)
+    assert (told is not None) == (len(set(names)) < len(names))
+
+
+def test_more_names_than_anybody_gives() -> None:
+    """What has names without end is not read to its end."""
+    body = b"{" + b",".join(b'"A%d":1' % number for number in range(MOST_NAMES + 1)) + b"}"
+    with pytest.raises(TooManyNamesError):
+        ambiguous_name(body)
+
+
+@pytest.mark.slow
 @example({"messages": None, "\u00c4": None, "model": 0}, "model", None)  # "0" is in an escape, too
 @given(st.dictionaries(NAMES, VALUES, max_size=4), NAMES, SCALARS)
 def test_any_value_can_be_set(fields: dict[str, Any], name: str, value: object) -> None:

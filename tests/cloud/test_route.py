@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.policy import RoutePolicy
 from inferworks.cloud.route import (
     ELSEWHERE,
     FINAL,
+    LACKS,
     SERVED,
     SLOW,
     UNREAD,
+    UNSAID,
     How,
     Route,
     Step,
@@ -106,6 +109,100 @@ def test_what_is_tried(verdicts: list[Verdict], expected: str, deadline_s: float
     """Only a failure leads to the next offer, in their order, three times at most."""
     policy = RoutePolicy(deadline_s=deadline_s)
     assert tried(drive(attempts(offers("abcd"), policy, Seen(), 0), verdicts)) == expected
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([UNSAID], "ab"),
+        ([UNSAID, SERVED, SERVED], "ab"),
+        ([UNSAID, FINAL, FINAL], "ab"),
+        ([UNSAID] * 9, "abcdefyz"),
+        ([UNSAID] * 6 + [SERVED], "abcdefy"),
+        ([UNSAID] * 6 + [ELSEWHERE, UNSAID], "abcdefyz"),
+        ([UNSAID] * 5 + [ELSEWHERE], "abcdef"),
+        ([UNSAID, ELSEWHERE, UNSAID, ELSEWHERE, ELSEWHERE], "abcde"),
+        ([ELSEWHERE, ELSEWHERE, UNSAID, UNSAID, ELSEWHERE], "abcde"),
+    ],
+)
+@pytest.mark.parametrize("deadline_s", [None, 60.0])
+def test_what_cannot_be_asked_is_passed_over(
+    verdicts: list[Verdict], expected: str, deadline_s: float | None
+) -> None:
+    """It is no attempt; those in reserve are asked only when nobody else could be."""
+    policy = RoutePolicy(deadline_s=deadline_s)
+    route = attempts(offers("abcdef"), policy, Seen(), 0, in_reserve=lambda: offers("yz"))
+    assert tried(drive(route, verdicts)) == expected
+
+
+def chain(*groups: str) -> list[Offer]:
+    """Offers of a model, then those of its fallbacks."""
+    return [
+        replace(make_offer(offer_id=name), fallback=number)
+        for number, names in enumerate(groups)
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize(
+    ("n_attempts", "tries", "expected"),
+    [
+        (3, 1, "abcxyz"),
+        (1, 1, "axyz"),
+        (2, 1, "abxyz"),
+        (3, 2, "abcxxyyzz"),
+        (4, 4, "abcdxxxxyyyyzzzz"),
+        (9, 2, "abcdabcdxxyyzz"),
+    ],
+)
+@pytest.mark.parametrize("deadline_s", [None, 600.0])
+def test_each_fallback_can_be_reached(
+    n_attempts: int, tries: int, expected: str, deadline_s: float | None
+) -> None:
+    """The model's own offers are tried as often as they may be, then those of each fallback are."""
+    policy = RoutePolicy(attempts=n_attempts, tries_per_offer=tries, deadline_s=deadline_s)
+    route = attempts(chain("abcd", "x", "y", "z"), policy, Seen(), 0)
+    assert tried(drive(route, [ELSEWHERE] * 30)) == expected
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([UNSAID, ELSEWHERE, ELSEWHERE, ELSEWHERE], "abbb"),
+        ([ELSEWHERE, UNSAID, ELSEWHERE, ELSEWHERE], "abaa"),
+        ([UNSAID, UNSAID, UNSAID], "ab"),
+    ],
+)
+def test_what_cannot_be_asked_is_not_asked_again(verdicts: list[Verdict], expected: str) -> None:
+    """However often an offer may be tried, what it has no words for it never has."""
+    policy = RoutePolicy(attempts=9, tries_per_offer=3)
+    assert tried(drive(attempts(offers("ab"), policy, Seen(), 0), verdicts)) == expected
+
+
+def test_the_first_that_can_be_asked_is_so_whatever_its_breaker_says() -> None:
+    """As with the first of all: nobody better was found."""
+    for deadline_s in (None, 60.0):
+        policy, sight = RoutePolicy(deadline_s=deadline_s), Seen(retry={"b": 1, "c": 1})
+        route = attempts(offers("abc"), policy, sight, 0)
+        assert tried(drive(route, [UNSAID, ELSEWHERE])) == "ab"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([LACKS], "ab"),
+        ([LACKS, SERVED, SERVED], "ab"),
+        ([LACKS, LACKS, LACKS], "ab"),
+        ([LACKS, ELSEWHERE, ELSEWHERE, ELSEWHERE], "abbb"),
+        ([ELSEWHERE, LACKS, ELSEWHERE, ELSEWHERE], "abaa"),
+    ],
+)
+def test_what_lacks_something_is_not_asked_again(verdicts: list[Verdict], expected: str) -> None:
+    """It is an attempt, and another may have it."""
+    policy = RoutePolicy(attempts=9, tries_per_offer=3)
+    assert tried(drive(attempts(offers("ab"), policy, Seen(), 0), verdicts)) == expected
+    if ELSEWHERE not in verdicts:
+        assert tried(drive(attempts(offers("ab"), RoutePolicy(), Seen(), 0), verdicts)) == expected
 
 
 @pytest.mark.parametrize("deadline_s", [None, 60.0])
@@ -234,6 +331,7 @@ def hedging(
 
 UNREAD_BY_A = Verdict(How.ELSEWHERE, None, make_offer(offer_id="a"), unread=True)
 FAILED = {name: Verdict(How.ELSEWHERE, None, make_offer(offer_id=name)) for name in "abc"}
+UNSAID_BY = {name: Verdict(How.UNSAID, None, make_offer(offer_id=name)) for name in "abc"}
 
 
 @pytest.mark.parametrize(
@@ -252,6 +350,11 @@ FAILED = {name: Verdict(How.ELSEWHERE, None, make_offer(offer_id=name)) for name
         ([SLOW, UNREAD_BY_A, SLOW], "aba."),
         ([SLOW, UNREAD_BY_A, UNREAD_BY_A, FAILED["b"]], "aba.c"),
         ([UNREAD, SLOW, FAILED["a"], SERVED], "aab."),
+        ([UNSAID, SLOW, SERVED], "abc"),
+        ([SLOW, UNSAID_BY["b"], SLOW, SERVED], "abc."),
+        ([SLOW, UNSAID_BY["b"], UNSAID_BY["c"], SERVED], "abc."),
+        ([SLOW, UNSAID_BY["b"], FAILED["a"], SERVED], "abc."),
+        ([UNSAID, UNSAID, SLOW, ELSEWHERE], "abc."),
     ],
 )
 def test_a_slow_call_is_hedged_once(verdicts: list[Verdict], expected: str) -> None:
@@ -281,7 +384,7 @@ def test_the_hedging_delay_is_given_to_the_driver() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([SERVED, FINAL, ELSEWHERE, UNREAD, SLOW]), max_size=12),
+    st.lists(st.sampled_from([SERVED, FINAL, ELSEWHERE, LACKS, UNREAD, UNSAID, SLOW]), max_size=12),
     st.integers(0, 4),
     st.integers(1, 5),
     st.integers(1, 3),
@@ -306,12 +409,12 @@ def test_every_route_keeps_its_bounds(
             names.append(step.offer.id)
             running += 1
         assert 1 <= running <= (2 if hedges else 1)
-        running -= verdict.how is How.ELSEWHERE
+        running -= verdict.how in (How.ELSEWHERE, How.LACKS, How.UNSAID)
         ended = verdict in (SERVED, FINAL)
         try:
             step = route.send(verdict)
         except StopIteration:
             step = None
     unread = verdicts.count(UNREAD)
-    assert len(names) <= n_attempts + unread
+    assert len(names) <= n_attempts + unread + verdicts.count(UNSAID)
     assert all(names.count(name) <= tries + bool(unread) for name in names)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -78,7 +80,7 @@ def test_a_full_offer_is_left_out_until_it_has_room() -> None:
 
 
 def test_an_open_breaker_is_left_out(run: Run) -> None:
-    """Who fails is left alone; when all do the client hears when to try again."""
+    """Who fails is left alone while there is another; of all that fail, one is tried all the same."""
 
     async def main() -> None:
         clock = SimClock()
@@ -88,12 +90,16 @@ def test_an_open_breaker_is_left_out(run: Run) -> None:
         assert eligible(MODEL, [first, second], RoutePolicy(), health) == [second]
         await clock.advance(1.0)
         health.of(second).failed(0, clock.now_ns())
-        with pytest.raises(CallError) as refused:
-            eligible(MODEL, [first, second], RoutePolicy(), health)
-        assert (refused.value.status, refused.value.code) == (503, "offers_failing")
-        assert refused.value.retry_after_s == 3
-        await clock.advance(2.5)
+        assert eligible(MODEL, [second, first], RoutePolicy(), health) == [first]
+        health.of(first).told_to_wait(clock.now_ns(), 60 * S)
+        assert eligible(MODEL, [first, second], RoutePolicy(), health) == [second]
+        health.of(second).told_to_wait(clock.now_ns(), 61 * S)
         assert eligible(MODEL, [first, second], RoutePolicy(), health) == [first]
+        full = replace(first, capacity=0)
+        assert eligible(MODEL, [full, second], RoutePolicy(), health) == [second]
+        with pytest.raises(CallError) as refused:
+            eligible(MODEL, [full], RoutePolicy(), health)
+        assert (refused.value.status, refused.value.code) == (429, "offers_full")
 
     run(main())
 
@@ -143,7 +149,7 @@ NOW = b"Sun, 06 Nov 1994 08:49:37 GMT"
         ({b"retry-after": b"86400"}, 3600),
         ({b"retry-after": b"Sun, 06 Nov 1994 08:50:07 GMT", b"date": NOW}, 30),
         ({b"retry-after": b"Sun, 06 Nov 1994 08:00:00 GMT", b"date": NOW}, 0),
-        ({b"retry-after": b"Sun, 06 Nov 1994 08:50:07 GMT"}, None),
+        ({b"retry-after": b"Sun, 06 Nov 1994 08:50:07 GMT"}, 0),
         ({b"retry-after": b"soon", b"date": NOW}, None),
         ({b"retry-after": b"-1", b"date": NOW}, None),
         ({b"retry-after": b"9" * 5000}, None),
@@ -155,6 +161,15 @@ def test_when_an_upstream_wants_to_be_asked_again(
 ) -> None:
     """Seconds, milliseconds or a date by the upstream's own clock; nonsense is silence."""
     assert retry_after_ns(headers) == (None if seconds is None else round(seconds * S))
+
+
+@pytest.mark.parametrize("date", [{}, {b"date": b"today"}])
+def test_a_date_beside_none(date: dict[bytes, bytes]) -> None:
+    """Where the answer does not say what time it is, it is the time by our clock."""
+    in_a_minute = formatdate(time.time() + 60, usegmt=True).encode()
+    told_ns = retry_after_ns({b"retry-after": in_a_minute, **date})
+    assert told_ns is not None
+    assert 30 * S < told_ns <= 60 * S
 
 
 def test_a_budget_of_hedges() -> None:

@@ -104,6 +104,7 @@ def test_a_better_priority_comes_first(strategy: Strategy) -> None:
     assert names[2:] == "yz"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", Strategy)
 @given(st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(0, 9), max_size=6))
 def test_nobody_is_lost_or_doubled(strategy: Strategy, load: dict[str, int]) -> None:

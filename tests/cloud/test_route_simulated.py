@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, cast
 
+import pytest
 from msgspec.structs import replace
 
 from inferworks.clock import SimClock
@@ -29,6 +30,8 @@ from inferworks.meter.usage import Confidence, Outcome, Tokens, Usage
 from inferworks.testing.facts import make_opened
 from inferworks.testing.providers import make_call, make_offer
 from inferworks.units import NS_PER_SECOND
+
+pytestmark = pytest.mark.slow
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 Behaviour = Callable[[Offer, float], float | None]
@@ -52,7 +55,7 @@ class Rows:
         if isinstance(row, Usage):
             self.usages.append(row)
 
-    async def commit(self, row: object) -> None:
+    async def commit(self, row: object, _otherwise: object = None) -> None:
         """Keep a row for good."""
         self.append(row)
 

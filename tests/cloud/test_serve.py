@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from inferworks.clock import SystemClock
+from inferworks.cloud.breaker import BreakerState
 from inferworks.cloud.call import Reply
 from inferworks.cloud.health import Health
 from inferworks.cloud.offer import Offer
-from inferworks.cloud.policy import RoutePolicy
+from inferworks.cloud.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.cloud.router import Router
@@ -24,9 +26,10 @@ from inferworks.errors import CallError
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.tally import Meter, OpenCall
-from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Usage
+from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
 from inferworks.testing.facts import make_opened
 from inferworks.testing.providers import make_call, make_offer
+from inferworks.units import NS_PER_SECOND
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 GOOD = Script()
@@ -172,6 +175,178 @@ def test_when_nothing_serves(run: Run, scripts: list[Script], status: int, code:
     run(main())
 
 
+def test_a_wrong_configuration_is_no_failure_of_the_server(run: Run) -> None:
+    """Its caller is told whom to ask; what it is stands in the log alone."""
+
+    async def main() -> None:
+        for status, ours in ((401, True), (404, True), (301, True), (500, False)):
+            *_, failure = await legs_of(refuses(status))
+            assert failure is not None
+            assert ("operator" in failure.message) == ours
+
+    run(main())
+
+
+def unsaid(why: str = "it has no word for 'n'") -> Script:
+    """An upstream whose dialect cannot say the call."""
+    return Script(unsaid=why)
+
+
+@pytest.mark.parametrize(
+    ("scripts", "expected"),
+    [
+        ([unsaid(), GOOD], ["b answered"]),
+        ([unsaid(), unsaid(), unsaid(), unsaid(), GOOD], ["e answered"]),
+        ([UNREACHABLE, unsaid(), BREAKS, unsaid(), GOOD], ["a failed", "c failed", "e answered"]),
+    ],
+)
+@pytest.mark.parametrize("strategy", list(Strategy))
+@pytest.mark.parametrize("tries", [1, 2])
+def test_an_offer_that_cannot_be_asked_is_passed_over(
+    run: Run, scripts: list[Script], expected: list[str], strategy: Strategy, tries: int
+) -> None:
+    """By every strategy: no attempt, no leg, and nothing for its breaker."""
+
+    async def main() -> None:
+        policy = RoutePolicy(strategy=strategy, tries_per_offer=tries, attempts=6)
+        async with world(*scripts) as (here, journal):
+            here.policy = policy
+            async with here.served() as (reply, tally):
+                tally.leg_ended(Outcome.ANSWERED, reply.status, NO_TOKENS, Confidence.REPORTED)
+            assert here.idle()
+            (usage,) = await here.usages(journal)
+            states = here.health.states()
+        legs = [f"{leg.offer} {leg.outcome}" for leg in usage.legs]
+        assert legs[-1] == expected[-1]
+        assert set(legs) <= set(expected)
+        assert all(state is BreakerState.CLOSED for state in states.values())
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("scripts", "status", "message"),
+    [
+        ([unsaid("first"), unsaid("second")], 400, "first"),
+        ([unsaid(), UNREACHABLE], 502, "could not be reached"),
+        ([UNREACHABLE, unsaid()], 502, "could not be reached"),
+        ([refuses(429), unsaid()], 429, "at its limit"),
+    ],
+)
+@pytest.mark.parametrize("deadline_s", [None, 60.0])
+def test_when_nobody_can_be_asked(
+    run: Run, scripts: list[Script], status: int, message: str, deadline_s: float | None
+) -> None:
+    """What the first has no words for is told only where none has failed that could be asked."""
+
+    async def main() -> None:
+        async with world(*scripts) as (here, journal):
+            here.policy = RoutePolicy(deadline_s=deadline_s, strategy=Strategy.FALLBACK)
+            with pytest.raises(CallError, match=message) as refused:
+                async with here.served():
+                    pass
+            assert refused.value.status == status
+            assert here.idle()
+            (usage,) = await here.usages(journal)
+            assert len(usage.legs) == sum(not script.unsaid for script in scripts)
+
+    run(main())
+
+
+def test_a_breaker_is_no_reason_to_refuse_what_only_its_offer_can_say(run: Run) -> None:
+    """Left alone while another seemed better; asked when that one has no words for the call."""
+
+    async def main() -> None:
+        async with world(unsaid(), GOOD) as (here, _):
+            standing = here.health.of(here.offers[1])
+            now_ns = here.health.now_ns()
+            standing.told_to_wait(now_ns, 3600 * NS_PER_SECOND)
+            async with here.served() as (reply, _tally):
+                assert reply.status == 200
+            assert here.tried() == {"b": 1}
+
+    run(main())
+
+
+def test_it_waits_for_a_place_at_the_only_offer_that_can_be_asked(run: Run) -> None:
+    """Where that one runs as many calls as it may, the caller is told so, and not that nobody can."""
+
+    async def main() -> None:
+        async with world(unsaid(), GOOD) as (here, _):
+            here.offers[1] = replace(here.offers[1], capacity=1)
+            here.health.of(here.offers[1]).running = 1
+            with pytest.raises(CallError) as full:
+                async with here.served():
+                    pass
+            here.health.of(here.offers[1]).running = 0
+            assert (full.value.status, full.value.code) == (429, "offers_full")
+
+    run(main())
+
+
+def test_what_was_not_sent_does_not_probe_a_breaker(run: Run) -> None:
+    """A half-open breaker still waits for its one call."""
+
+    async def main() -> None:
+        async with world(unsaid(), GOOD) as (here, _):
+            policy = BreakerPolicy(failures_in_row=1, cool_down_s=0.001)
+            here.health.use(policy)
+            here.policy = RoutePolicy(strategy=Strategy.FALLBACK)
+            standing, now_ns = here.health.of(here.offers[0]), here.health.now_ns()
+            standing.failed(now_ns, now_ns)
+            assert not here.health.passes(here.offers[0])
+            while not here.health.passes(here.offers[0]):
+                await asyncio.sleep(0)
+            async with here.served() as (reply, _tally):
+                assert reply.status == 200
+            assert here.health.passes(here.offers[0])
+            assert here.health.states()[here.offers[0].id] is BreakerState.HALF_OPEN
+
+    run(main())
+
+
+LACKS = Script(status=400, code="unsupported_parameter")
+
+
+@pytest.mark.parametrize("deadline_s", [None, 60.0])
+@pytest.mark.parametrize(
+    ("scripts", "status", "legs"),
+    [
+        ([LACKS, GOOD], 200, ["a refused", "b answered"]),
+        ([LACKS, LACKS, GOOD], 200, ["a refused", "b refused", "c answered"]),
+        ([UNREACHABLE, LACKS, GOOD], 200, ["a failed", "b refused", "c answered"]),
+        ([LACKS], 400, ["a answered"]),
+        ([LACKS, LACKS], 400, ["a refused", "b answered"]),
+        ([LACKS, refuses(400), GOOD], 400, ["a refused", "b answered"]),
+        ([LACKS, UNREACHABLE], 502, ["a refused", "b failed"]),
+        ([LACKS, unsaid()], 400, ["a refused"]),
+    ],
+)
+def test_what_one_model_lacks_another_may_have(
+    run: Run, scripts: list[Script], status: int, legs: list[str], deadline_s: float | None
+) -> None:
+    """A refusal that names a field goes on to the next offer; the last one's is the caller's answer."""
+
+    async def main() -> None:
+        async with world(*scripts) as (here, journal):
+            here.policy = RoutePolicy(deadline_s=deadline_s, strategy=Strategy.FALLBACK)
+            got = 0
+            try:
+                async with here.served() as (reply, tally):
+                    got = reply.status
+                    tally.leg_ended(Outcome.ANSWERED, got, NO_TOKENS, Confidence.REPORTED)
+            except CallError as error:
+                got = error.status
+            assert got == status
+            assert here.idle()
+            (usage,) = await here.usages(journal)
+            states = set(here.health.states().values())
+        assert [f"{leg.offer} {leg.outcome}" for leg in usage.legs] == legs
+        assert states == {BreakerState.CLOSED}
+
+    run(main())
+
+
 def test_three_offers_at_most(run: Run) -> None:
     """A broken fleet is not tried from end to end."""
 
@@ -259,6 +434,29 @@ async def cancelled_after(moments: int, scripts: list[Script]) -> bool:
         return running
 
 
+def test_what_we_cannot_translate_is_our_failure(run: Run) -> None:
+    """It is paid for once: nobody else is asked, its usage is on the leg, and the offer stands as well."""
+
+    async def main() -> None:
+        for _ in range(3):
+            legs, status, failure = await legs_of(Script(untranslatable=True), GOOD)
+            assert status is None
+            assert failure is not None
+            assert (failure.status, failure.code) == (500, "untranslatable_answer")
+            (leg,) = legs
+            assert (leg.outcome, leg.tokens) == (Outcome.FAILED, Tokens(5, 3))
+            assert leg.confidence is Confidence.REPORTED
+        async with world(Script(untranslatable=True)) as (here, _):
+            for number in range(30):
+                with pytest.raises(CallError, match="failed to put the answer into the words"):
+                    async with here.served(f"call_{number}"):
+                        pass
+            assert here.health.states() == {"a": BreakerState.CLOSED}
+            assert here.idle()
+
+    run(main())
+
+
 def test_what_failed_is_logged_for_us(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     """Where an attempt ran and how it failed is in the log, with the call's id."""
 
@@ -267,7 +465,7 @@ def test_what_failed_is_logged_for_us(run: Run, caplog: pytest.LogCaptureFixture
             await legs_of(UNREACHABLE, refuses(401), GOOD)
         assert [record.getMessage() for record in caplog.records] == [
             "call call_1: a failed: no connection to a",
-            "call call_1: b answered with status 401",
+            "call call_1: b answered with status 401: refused by the stub",
         ]
 
     run(main())

@@ -12,7 +12,7 @@ import pytest
 from inferworks.books.bills.base import no_progress, open_bill
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.span import Span
-from inferworks.cli.books.import_bills import READERS
+from inferworks.cli.books.import_bills import readers
 from inferworks.demo.bills import (
     CURRENCY,
     DATASETS,
@@ -77,7 +77,7 @@ def test_bills_are_for_the_span_and_labelled(tmp_path: Path) -> None:
     span = Span(1_750_000_000 * NS_PER_SECOND, 1_750_000_030 * NS_PER_SECOND)
     charges = []
     for bill in map(open_bill, write_bills(tmp_path, span)):
-        charges += reader_for(bill, READERS).read(bill, CURRENCY, no_progress)
+        charges += reader_for(bill, readers()).read(bill, CURRENCY, no_progress)
     assert {(c.period_start_ns, c.period_end_ns) for c in charges} == {span}
     assert all("SYNTHETIC" in charge.description + charge.invoice for charge in charges)
     billed = {charge.resource_id: charge.amount_pico / 10**12 for charge in charges}
@@ -104,6 +104,7 @@ def test_stored_bytes_are_size_times_time(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_loss_falls() -> None:
     """A hundred steps of gradient descent on a text: the student has learned most of it."""
     windows = windows_of(["Gross margin is revenue minus cost of revenue. " * 8])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 from pathlib import Path
 
 import msgspec
@@ -74,3 +77,44 @@ def test_a_beat_repeats_the_state(tmp_path: Path) -> None:
     lines = read_spool(tmp_path / "s")
     states = [(line.state, line.at_ns) for line in lines if isinstance(line, StateLine)]
     assert states == [("starting", 3), ("starting", 7), ("draining", 7), ("draining", 7)]
+
+
+@pytest.mark.parametrize("room", range(0, 160, 13))
+def test_a_full_disk_loses_no_line(tmp_path: Path, room: int) -> None:
+    """What does not fit is written once it does, wherever in a line the disk was full."""
+    path = tmp_path / "s"
+    spool = spool_at(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        for number in range(5):
+            spool.step(10 * number, 1, ())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.stat().st_size == room
+    spool.step(50, 1, ())
+    spool.close()
+    steps = [line for line in read_spool(path) if isinstance(line, StepLine)]
+    assert [step.seq for step in steps] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_disk_that_stays_full_ends_the_replica(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work that cannot be traced is not done for ever."""
+    monkeypatch.setattr("inferworks.hardware.spool._MOST_UNWRITTEN_BYTES", 200)
+    spool = spool_at(tmp_path / "s")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def step_for_ever() -> None:
+        for number in range(100):
+            spool.step(number, 1, ())
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", full)
+        spool.step(0, 1, ())
+        with pytest.raises(OSError, match="No space left"):
+            step_for_ever()
+    spool.close()

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from inferworks.http.client import HttpClient, Origin
-from inferworks.http.server import Exchange, Handler, HttpServer, Limits
+from inferworks.http.server import Admission, Admit, Exchange, Handler, HttpServer, Limits
 
 WAIT_S = 5.0
 DEFAULT = Limits()
@@ -72,13 +72,21 @@ async def echo(exchange: Exchange) -> None:
     await exchange.respond(200, body, b"text/plain")
 
 
+def admit_all(_: object) -> Admission:
+    """Takes every body, for one owner."""
+    return Admission()
+
+
 @asynccontextmanager
 async def serving(
-    handler: Handler = echo, limits: Limits = DEFAULT, drain_s: float = 1.0
+    handler: Handler = echo,
+    limits: Limits = DEFAULT,
+    drain_s: float = 1.0,
+    admit: Admit = admit_all,
 ) -> AsyncIterator[World]:
-    """Run a server; when it is left there must be no connection, handler or task of it."""
+    """Run a server; when it is left there must be no connection, handler, task or byte of it."""
     errors: list[BaseException] = []
-    server = HttpServer(handler, limits=limits, on_error=errors.append, tick_s=0.02)
+    server = HttpServer(handler, limits=limits, admit=admit, on_error=errors.append, tick_s=0.02)
     port = await server.start("127.0.0.1", 0)
     try:
         yield World(server, port, errors)
@@ -86,6 +94,7 @@ async def serving(
         await server.stop(drain_s)
         assert not server.connections
         assert not server.running
+        assert server.budget.held_bytes == 0
     await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
 
 

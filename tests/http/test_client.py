@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
+import resource
 import socket
 import struct
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -286,6 +288,7 @@ def test_connecting_takes_too_long(kit):
     kit.run(main())
 
 
+@pytest.mark.slow
 def test_a_name_that_is_looked_up_for_too_long(kit):
     """A look-up that fails after it was given up is nobody's news any more."""
 
@@ -382,6 +385,7 @@ def test_request_as_sent(kit):
             b"content-length": b"2",
             b"content-type": b"application/json",
             b"x": b"",
+            b"accept-encoding": b"identity",
         }
 
     kit.run(main())
@@ -648,6 +652,7 @@ def test_slow_reader_makes_the_upstream_wait(kit):
     kit.run(main())
 
 
+@pytest.mark.slow
 def test_cancelling_leaves_nothing(kit):
     """Whenever a request is cancelled, connecting, waiting or reading, its connection goes with it."""
 
@@ -723,14 +728,12 @@ def test_address_that_is_none(address):
 
 def test_ipv6(kit):
     """An upstream on an IPv6 address is reached."""
-    if not socket.has_ipv6:
-        pytest.skip("this machine has no IPv6")
 
     async def main():
         try:
             server = await asyncio.start_server(answer, "::1", 0)
-        except OSError:
-            pytest.skip("this machine has no IPv6 loopback")
+        except OSError as error:
+            pytest.skip(f"nobody can listen on ::1 here: {error.strerror}")
         port = server.sockets[0].getsockname()[1]
         client = HttpClient()
         assert await fetch(client, Origin.parse(f"http://[::1]:{port}")) == (200, b"hi")
@@ -778,5 +781,176 @@ def test_connections_given_up_as_they_are_made(kit):
             while await reader.readuntil(b"\r\n\r\n"):
                 writer.write(OK)
         writer.transport.abort()
+
+    kit.run(main())
+
+
+def dripping(start: bytes, drop: bytes, every_s: float = 0.01):
+    """A script that sends `start`, then `drop` again and again for ever."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(start)
+        while True:
+            writer.write(drop)
+            await writer.drain()
+            await asyncio.sleep(every_s)
+
+    return script
+
+
+CHUNKS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+SLOW_HEADS = {
+    "a header a time": (b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"),
+    "a byte a time": (b"HTTP/1.1 200 OK\r\na: ", b"x"),
+    "interim answers": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+    "blank lines": (b"", b"\r\n"),
+}
+NO_BODY = {
+    "chunk extension": (CHUNKS + b"3;a=", b"x"),
+    "trailers": (CHUNKS + b"0\r\n", b"a: b\r\n"),
+    "size of a chunk": (CHUNKS, b"0"),
+}
+ENDLESS = {
+    "a flood": (CHUNKS, b"4000\r\n" + bytes(0x4000) + b"\r\n", 0.0),
+    "a flood without length": (b"HTTP/1.1 200 OK\r\n\r\n", bytes(0x4000), 0.0),
+    "pings": (CHUNKS, b"8\r\n: ping\n\n\r\n", 0.01),
+    "a head without end": (b"HTTP/1.1 200 OK\r\na: ", b"x", 0.01),
+}
+
+
+@pytest.mark.parametrize(("start", "drop"), SLOW_HEADS.values(), ids=SLOW_HEADS)
+def test_a_head_that_does_not_come(kit, start, drop):
+    """Bytes that are no whole head do not put off the time that a head has to come."""
+
+    async def main():
+        async with kit.upstream(dripping(start, drop)) as (_, origin):
+            client = HttpClient(Timeouts(first_byte_s=0.1))
+            with pytest.raises(
+                UpstreamError, match=r"sent no whole head .* in 0\.1 s|not HTTP"
+            ) as caught:
+                await asyncio.wait_for(fetch(client, origin), 2.0)
+            assert caught.value.sent
+            client.close()
+
+    kit.run(main())
+
+
+@pytest.mark.parametrize(("start", "drop"), NO_BODY.values(), ids=NO_BODY)
+def test_bytes_that_are_no_body_are_silence(kit, start, drop):
+    """Framing that never comes to a byte of the body ends as a silence does."""
+
+    async def main():
+        async with (
+            kit.upstream(dripping(start, drop)) as (client, origin),
+            client.stream("GET", origin, "/x") as response,
+        ):
+            with pytest.raises(UpstreamError, match=r"sent nothing for 0\.1 s|not HTTP"):
+                await asyncio.wait_for(response.read(0.1, 1000), 2.0)
+
+    kit.run(main())
+
+
+@pytest.mark.parametrize(("start", "drop", "every_s"), ENDLESS.values(), ids=ENDLESS)
+@pytest.mark.parametrize("reads", [True, False], ids=["read", "unread"])
+def test_an_answer_ends_in_its_time(kit, start, drop, every_s, reads):
+    """An answer that never pauses ends at `answer_s` too, whether anybody reads it or not."""
+
+    async def main():
+        async with kit.upstream(dripping(start, drop, every_s)) as (_, origin):
+            client = HttpClient(Timeouts(answer_s=0.2))
+            began = asyncio.get_running_loop().time()
+
+            async def read() -> None:
+                async with client.stream("GET", origin, "/x") as response:
+                    if not reads:
+                        await asyncio.sleep(0.3)
+                    while await response.next_piece(10.0):
+                        pass
+
+            with pytest.raises(UpstreamError, match="not done in its time") as caught:
+                await asyncio.wait_for(read(), 2.0)
+            assert caught.value.sent
+            assert caught.value.gave_up
+            assert asyncio.get_running_loop().time() - began < 1.0
+            client.close()
+
+    kit.run(main())
+
+
+def test_a_kept_connection_is_not_late(kit):
+    """What was due is due no more once it has come, however long the connection is kept afterwards."""
+
+    async def main():
+        async with kit.upstream(answering(OK, OK, OK)) as (_, origin):
+            client = HttpClient(Timeouts(first_byte_s=0.05, answer_s=0.05))
+            for _ in range(3):
+                assert await fetch(client, origin) == (200, b"hi")
+                await asyncio.sleep(0.08)
+                assert [len(kept) for kept in client._pool.idle.values()] == [1]
+            client.close()
+
+    kit.run(main())
+
+
+@pytest.fixture
+def no_descriptor():
+    """Has no descriptor left in this process, while the block runs."""
+
+    @contextmanager
+    def nothing_left():
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        taken: list[int] = []
+        lowest = os.dup(0)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, hard))
+        try:
+            with suppress(OSError):
+                while True:
+                    taken.append(os.dup(0))
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for descriptor in [*taken, lowest]:
+                os.close(descriptor)
+
+    return nothing_left
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "no-such-host.invalid"])
+def test_no_descriptor_is_left(kit, no_descriptor, host):
+    """A connection that cannot be made for want of a descriptor says that it is our fault; then it can."""
+
+    async def main():
+        async with kit.upstream(answering(OK)) as (client, origin):
+            target = Origin(host, origin.port, tls=False, base_path="")
+            with no_descriptor(), pytest.raises(UpstreamError, match="nothing left here") as caught:
+                await fetch(client, target)
+            assert caught.value.ours
+            assert not caught.value.sent
+            assert await fetch(client, origin) == (200, b"hi")
+
+    kit.run(main())
+
+
+def test_a_silence_ends_though_its_timer_rang_while_nobody_waited(kit):
+    """Bytes that are no body may come just as the timer rings: the silence they do not break still ends."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(CHUNKS + b"3;a=")
+        await reader.read()
+
+    async def main():
+        async with (
+            kit.upstream(script) as (client, origin),
+            client.stream("GET", origin, "/x") as response,
+        ):
+            connection = response._connection
+            reading = asyncio.ensure_future(response.next_piece(0.05))
+            await asyncio.sleep(0.01)
+            connection.data_received(b"x")  # the reader is woken, and has not run yet
+            connection._deadlines._ring()
+            with pytest.raises(UpstreamError, match="sent nothing for"):
+                await asyncio.wait_for(reading, 2.0)
 
     kit.run(main())

@@ -56,7 +56,7 @@ def test_who_is_no_longer_waiting_is_not_late() -> None:
             while not late_ones:
                 await asyncio.sleep(0.001)
         assert late_ones == [kept]
-        assert deadlines._rings_at == put_off.deadline
+        assert deadlines.rings_at == put_off.deadline
         deadlines.close()
         assert deadlines._timer is None
 

@@ -21,6 +21,7 @@ MESSAGES = st.lists(st.builds(Message, HEADERS, st.binary(max_size=60)), max_siz
 ONE = written({":message-type": "event", ":event-type": "metadata"}, b'{"usage":{}}')
 
 
+@pytest.mark.slow
 @given(MESSAGES, st.data())
 def test_any_cut_gives_the_same_messages(messages: list[Message], data: st.DataObject) -> None:
     """What is written is read again, wherever the stream was cut on its way."""

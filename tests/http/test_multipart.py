@@ -42,6 +42,7 @@ def request(
     return sent.read(), sent.headers["content-type"].encode()
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(NAMES, TEXTS, max_size=5),
     st.lists(st.tuples(NAMES, FILES), min_size=1, max_size=4),
@@ -58,6 +59,7 @@ def test_what_a_client_writes_is_found(
     assert [part.is_file for part in parts] == [False] * len(fields) + [True] * len(files)
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(NAMES, TEXTS, max_size=5),
     st.lists(st.tuples(NAMES, FILES), min_size=1, max_size=2),
@@ -106,6 +108,7 @@ def test_a_field_is_taken_out(fields: dict[str, str], places: list[int]) -> None
     assert without_field(body, content_type, "model") == without
 
 
+@pytest.mark.slow
 @given(st.dictionaries(NAMES, TEXTS, min_size=1, max_size=4))
 def test_our_own_forms_can_be_read_by_others(fields: dict[str, str]) -> None:
     """What we write is what the standard library reads."""

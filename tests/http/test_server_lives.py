@@ -9,9 +9,20 @@ import struct
 
 import pytest
 
-from inferworks.http.server import ClientGone, Exchange, HttpServer, Limits, bind
+from inferworks.http.budget import FREE_BYTES
+from inferworks.http.server import (
+    Admission,
+    ClientGone,
+    Exchange,
+    HttpServer,
+    Limits,
+    Refused,
+    RequestHead,
+    bind,
+)
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
 LAST = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 LARGE = bytes(8_000_000)
 
@@ -32,7 +43,7 @@ class Endless:
                 await exchange.send(b"data: %d\n\n" % number)
                 await asyncio.sleep(0)
             await asyncio.Event().wait()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ClientGone):  # the latter when it sends just as it is left
             self.cancelled += 1
             raise
 
@@ -373,17 +384,273 @@ def test_answering_twice_is_a_bug(kit):
 
 
 def test_connection_limit(kit):
-    """One client too many is told so; when another has left there is room again."""
+    """Where all are busy one client too many is told so; when another has left there is room again."""
 
     async def main():
-        async with kit.serving(limits=Limits(connections=2)) as world:
-            kept = [await world.open() for _ in range(2)]
-            await kit.until(lambda: len(world.server.connections) == 2)
-            assert (await world.ask(GET)).startswith(b"HTTP/1.1 503 ")
-            for _, writer in kept:
+        handler = Endless()
+        async with kit.serving(handler, Limits(connections=2), drain_s=0.0) as world:
+            busy = [await world.open() for _ in range(2)]
+            for _, writer in busy:
+                writer.write(GET)
+            await kit.until(lambda: handler.entered == 2)
+            answer = await world.ask(GET)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nretry-after: 1\r\n" in answer
+            await kit.shut(busy[0][1])
+            await kit.until(lambda: len(world.server.connections) == 1)
+            reader, newcomer = await world.open()
+            newcomer.write(GET)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            await kit.shut(newcomer)
+            await kit.shut(busy[1][1])
+            await world.alone()
+
+    kit.run(main())
+
+
+def test_connections_beyond_the_limit_are_few(kit):
+    """However many come when all are busy, few are told why and none of the others is held."""
+
+    async def main():
+        handler = Endless()
+        async with kit.serving(handler, Limits(connections=2), drain_s=0.0) as world:
+            busy = [await world.open() for _ in range(2)]
+            for _, writer in busy:
+                writer.write(GET)
+            await kit.until(lambda: handler.entered == 2)
+            crowd = [await world.open() for _ in range(100)]
+            assert len(world.server.connections) < 30
+            for _, writer in [*crowd, *busy]:
                 await kit.shut(writer)
             await world.alone()
-            assert (await world.ask(LAST)).startswith(b"HTTP/1.1 200 ")
+
+    kit.run(main())
+
+
+SILENT = {
+    "says nothing": b"",
+    "says one letter": b"G",
+    "has a head without end": GET[:-2],
+    "sends an unadmitted body": b"POST /no HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nab",
+    "was answered": GET,
+}
+
+
+@pytest.mark.parametrize("says", SILENT.values(), ids=SILENT)
+def test_idle_connections_shut_nobody_out(kit, says):
+    """Whoever holds all connections without using them makes room for those who come."""
+
+    async def main():
+        async with kit.serving(limits=Limits(connections=5), admit=by_path) as world:
+            crowd = [await world.open() for _ in range(5)]
+            for _, writer in crowd:
+                writer.write(says)
+            await kit.until(lambda: len(world.server.connections) == 5)
+            await asyncio.sleep(0.01)
+            for _ in range(12):
+                assert (await world.ask(LAST)).startswith(b"HTTP/1.1 200 ")
+            for _, writer in crowd:
+                await kit.shut(writer)
+            await world.alone()
+
+    kit.run(main())
+
+
+def test_who_has_shown_a_key_gives_way_last(kit):
+    """Strangers go before those that are known, even if they are newer; and who sends a body stays."""
+
+    async def main():
+        async with kit.serving(limits=Limits(connections=3), admit=by_path) as world:
+            known, sending = await world.open(), await world.open()
+            known[1].write(POST + b"content-length: 2\r\n\r\nhi")
+            await known[0].readuntil(b"hi")
+            sending[1].write(POST + b"content-length: 2\r\n\r\n")
+            await kit.until(lambda: len(world.server.connections) == 2)
+            await asyncio.sleep(0.01)
+            strangers = [await world.open() for _ in range(20)]
+            await kit.until(lambda: len(world.server.connections) <= 3)
+            for reader, writer in (known, sending):
+                writer.write(
+                    b"hi" if writer is sending[1] else POST + b"content-length: 2\r\n\r\nhi"
+                )
+                await reader.readuntil(b"hi")
+            for _, writer in [known, sending, *strangers]:
+                await kit.shut(writer)
+            await world.alone()
+
+    kit.run(main())
+
+
+def by_path(head: RequestHead) -> Admission | Refused:
+    """Knows everybody but those who ask for /no."""
+    return Refused(401, b"text/plain", b"") if head.path == "/no" else Admission(owner="k")
+
+
+HELD = 1024 * 1024
+PIECE = bytes(HELD // 4)
+
+
+def owned(head: RequestHead) -> Admission:
+    """The owner is named in the request."""
+    return Admission(owner=head.query)
+
+
+def test_one_owner_does_not_take_every_connection_with_half_sent_bodies(kit):
+    """Of all connections half at most are sending for one owner; the others are served, and it later."""
+
+    async def main():
+        async with kit.serving(limits=Limits(connections=8), admit=owned) as world:
+            crowd = [await world.open() for _ in range(8)]
+            for _, writer in crowd:
+                writer.write(begin(b"a", 2))
+            refused = await asyncio.wait_for(crowd[-1][0].read(), 5.0)
+            assert refused.startswith(b"HTTP/1.1 503 ")
+            for _ in range(12):
+                assert (await world.ask(begin(b"b", 2), b"hi")).startswith(b"HTTP/1.1 200 ")
+            for _, writer in crowd[:4]:
+                await kit.shut(writer)
+            await kit.until(lambda: len(world.server.connections) <= 4)
+            assert (await world.ask(begin(b"a", 2), b"hi")).startswith(b"HTTP/1.1 200 ")
+            for _, writer in crowd[4:]:
+                await kit.shut(writer)
+            await world.alone()
+
+    kit.run(main())
+
+
+def test_owners_that_agree_do_not_take_every_connection(kit):
+    """With half-sent bodies of two owners on all that they may have, a third owner is served."""
+
+    async def main():
+        async with kit.serving(limits=Limits(connections=12), admit=owned) as world:
+            crowd = [await world.open() for _ in range(12)]
+            for number, (_, writer) in enumerate(crowd):
+                writer.write(begin(b"ab"[number % 2 :][:1], 2))
+            await kit.until(lambda: len(world.server.connections) <= 8)
+            for _ in range(12):
+                assert (await world.ask(begin(b"c", 2), b"hi")).startswith(b"HTTP/1.1 200 ")
+            for _, writer in crowd:
+                await kit.shut(writer)
+            await world.alone()
+
+    kit.run(main())
+
+
+def begin(owner: bytes, length: int = HELD) -> bytes:
+    """The head of an upload."""
+    line = b"POST /p?%b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" % owner
+    return line + b"content-length: %d\r\n\r\n" % length
+
+
+def test_unfinished_bodies_are_bounded_together(kit):
+    """What does not fit is refused by 503; what is there is finished; then there is room again."""
+
+    async def main():
+        limits = Limits(held_bytes=HELD)
+        async with kit.serving(limits=limits, admit=owned) as world:
+            held = world.server.budget
+            uploads = [(await world.open(), owner) for owner in (b"a", b"b")]
+            for (_, writer), owner in uploads:
+                writer.write(begin(owner, HELD // 2) + PIECE)
+            await kit.until(lambda: held.held_bytes > HELD // 3)
+            beyond = await world.ask(begin(b"a") + PIECE + PIECE + PIECE)
+            assert beyond.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nretry-after: 1\r\n" in beyond
+            small = await world.ask(begin(b"a", 1000) + bytes(1000))
+            assert small.startswith(b"HTTP/1.1 200 "), "what is small is always taken"
+            for (reader, writer), _ in uploads:
+                writer.write(PIECE)
+                assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+                await kit.shut(writer)
+            await world.alone()
+            assert held.held_bytes == 0
+            again = await world.ask(begin(b"a", HELD // 2) + PIECE + PIECE)
+            assert again.startswith(b"HTTP/1.1 200 ")
+
+    kit.run(main())
+
+
+def test_one_owner_leaves_room_for_others(kit):
+    """Whatever one owner uploads, half of what may be held is left to the others."""
+
+    async def main():
+        limits = Limits(held_bytes=HELD)
+        async with kit.serving(limits=limits, admit=owned) as world:
+            greedy = [await world.open() for _ in range(8)]
+            for _, writer in greedy:
+                writer.write(begin(b"greedy") + PIECE)
+            await kit.until(lambda: world.server.budget.held_bytes > HELD // 4)
+            await asyncio.sleep(0.02)
+            other = await world.ask(begin(b"other", HELD // 2) + PIECE + PIECE)
+            assert other.startswith(b"HTTP/1.1 200 ")
+            for _, writer in greedy:
+                await kit.shut(writer)
+            await world.alone()
+
+    kit.run(main())
+
+
+def test_a_body_is_counted_until_its_call_is_over(kit):
+    """A body that was handed on is held by its handler, so it is counted still."""
+
+    async def main():
+        go_on = asyncio.Event()
+
+        async def slow(exchange: Exchange):
+            await go_on.wait()
+            await kit.echo(exchange)
+
+        async with kit.serving(slow, Limits(held_bytes=4 * HELD), admit=owned) as world:
+            reader, writer = await world.open()
+            writer.write(begin(b"a", HELD) + bytes(HELD))
+            await kit.until(lambda: bool(world.server.running))
+            assert world.server.budget.held_bytes > HELD - 2 * FREE_BYTES
+            go_on.set()
+            await reader.read()
+            await kit.shut(writer)
+            await world.alone()
+            assert world.server.budget.held_bytes == 0
+
+    kit.run(main())
+
+
+def test_what_is_sent_ahead_is_counted(kit):
+    """Clients that pipeline behind an answer they do not read are bounded together, then dropped."""
+
+    async def main():
+        handler = Endless()
+        async with kit.serving(handler, Limits(held_bytes=HELD), drain_s=0.0) as world:
+            crowd = [await world.open() for _ in range(20)]
+            for _, writer in crowd:
+                writer.write(GET * 5000)
+            await kit.until(lambda: handler.entered == 20)
+            await kit.until(lambda: len(world.server.connections) < 20)
+            assert world.server.budget.held_bytes <= HELD
+            for _, writer in crowd:
+                await kit.shut(writer)
+
+    kit.run(main())
+
+
+def test_answers_that_are_not_read_are_bounded_together(kit):
+    """Clients that do not read are dropped when what waits for them is too much; a reader is served."""
+
+    async def main():
+        async def large(exchange: Exchange):
+            await exchange.respond(200, LARGE)
+
+        limits = Limits(held_bytes=3 * len(LARGE))
+        async with kit.serving(large, limits, drain_s=0.0) as world:
+            lazy = [await small_reader(world.port) for _ in range(10)]
+            for _, writer in lazy:
+                writer.write(GET)
+                writer.transport.pause_reading()
+            await kit.until(lambda: len(world.server.connections) == 1)
+            assert world.server.budget.held_bytes == len(LARGE)
+            for _, writer in lazy:
+                writer.transport.abort()
+            await world.alone()
+            assert (await world.ask(LAST)).endswith(LARGE)
 
     kit.run(main())
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from inferworks.http.server import Exchange, Limits, field_lines
+from inferworks.http.server import Admission, Exchange, Limits, Refused, RequestHead, field_lines
 
 LAST = b"connection: close\r\n"
 POST = b"POST /p HTTP/1.1\r\nhost: x\r\n"
@@ -71,6 +71,7 @@ def test_pipelined_requests_are_answered_in_order_one_at_a_time(kit):
     kit.run(main())
 
 
+@pytest.mark.slow
 def test_pipelined_flood_is_answered_whole_and_held_in_bounds(kit):
     """However much is sent ahead, little is held at a time and nothing is lost."""
     most = 0
@@ -186,11 +187,42 @@ REFUSED = {
     "space in a name": (get("/", b"a b: c\r\n"), 400),
     "space in the path": (b"GET /a b HTTP/1.1\r\nhost: x\r\n\r\n", 400),
     "absolute target": (b"GET http://x/ HTTP/1.1\r\nhost: x\r\n\r\n", 400),
-    "CONNECT": (b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n", 400),
+    "absolute target of CONNECT": (b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n", 405),
+    "CONNECT *": (b"CONNECT * HTTP/1.1\r\nhost: x\r\n\r\n", 405),
+    "CONNECT /": (b"CONNECT / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc", 405),
+    "CONNECT that offers": (
+        b"CONNECT * HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n", 405,
+    ),
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "no host but a body": (b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc", 400),
+    "no host but an offer": (b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n", 400),
+    "list of hosts": (b"GET / HTTP/1.1\r\nhost: x, y\r\n\r\n", 400),
+    "host with a user": (b"GET / HTTP/1.1\r\nhost: u@x\r\n\r\n", 400),
+    "host with a path": (b"GET / HTTP/1.1\r\nhost: x/y\r\n\r\n", 400),
+    "host with a bad port": (b"GET / HTTP/1.1\r\nhost: x:y\r\n\r\n", 400),
+    "host beyond ASCII": (b"GET / HTTP/1.1\r\nhost: \xe9\r\n\r\n", 400),
+    "open bracket": (b"GET / HTTP/1.1\r\nhost: [::1\r\n\r\n", 400),
+    "bad host of HTTP/1.0": (b"GET / HTTP/1.0\r\nhost: x y\r\n\r\n", 400),
+    "HTTP/0.9": (b"GET / HTTP/0.9\r\nhost: x\r\n\r\n", 505),
+    "no version": (b"GET /\r\n\r\n", 505),
+    "HTTP/2.0": (b"GET / HTTP/2.0\r\nhost: x\r\n\r\n", 505),
+    "HTTP/2.0 with an offer": (
+        b"GET / HTTP/2.0\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n", 505,
+    ),
+    "HTTP/1.2": (b"GET / HTTP/1.2\r\nhost: x\r\n\r\n", 505),
+    "HTTP/3.0": (b"GET / HTTP/3.0\r\nhost: x\r\n\r\n", 505),
+    "chunks of HTTP/1.0": (
+        b"POST / HTTP/1.0\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400,
+    ),
+    "unknown method": (b"BREW / HTTP/1.1\r\nhost: x\r\n\r\n", 400),
     "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     "huge header": (get("/", b"a: " + b"x" * 5000 + b"\r\n"), 431),
     "many headers": (get("/", b"a: b\r\n" * 600), 431),
+    "many small headers": (get("/", b"a:b\r\n" * 256), 431),
+    "many small trailers": (
+        POST + b"transfer-encoding: chunked\r\n\r\n0\r\n" + b"a:b\r\n" * 256 + b"\r\n", 431,
+    ),
     "huge target": (get("/" + "x" * 5000), 431),
     "huge body": (POST + b"content-length: 2001\r\n\r\n", 413),
     "huge chunked body": (
@@ -220,6 +252,132 @@ def test_refused_messages(kit, request_bytes, status):
             assert b"connection: close" in answer
             await world.alone()
         assert ran == []
+
+    kit.run(main())
+
+
+HOSTS = [b"x", b"x:80", b"x:", b"", b"127.0.0.1:8080", b"[::1]", b"[::1]:80", b"a_b.c-d~", b"%41"]
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=repr)
+def test_hosts(kit, host):
+    """Every form that the standard has for a host is taken."""
+
+    async def main():
+        async with kit.serving() as world:
+            request = b"GET /p HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (host, LAST)
+            assert bodies(await world.ask(request)) == [b"GET /p "]
+
+    kit.run(main())
+
+
+def test_host_is_not_needed_before_http_1_1(kit):
+    """HTTP/1.0 knows no hosts."""
+
+    async def main():
+        async with kit.serving() as world:
+            assert bodies(await world.ask(b"GET /p HTTP/1.0\r\n\r\n")) == [b"GET /p "]
+
+    kit.run(main())
+
+
+def test_refusals_of_methods_say_what_is_allowed(kit):
+    """An answer 405 lists the methods that are allowed, as it must: here none."""
+
+    async def main():
+        async with kit.serving() as world:
+            answer = await world.ask(b"CONNECT * HTTP/1.1\r\nhost: x\r\n\r\n" * 1000)
+            assert answer.count(b"HTTP/1.1 405 ") == 1
+            assert b"\r\nallow: \r\n" in answer
+
+    kit.run(main())
+
+
+@pytest.mark.slow
+def test_many_offers_at_once(kit):
+    """However many offers come in one segment, each is declined once, and none inside another."""
+    offer = get("/o", b"connection: upgrade\r\nupgrade: h2c\r\n")
+    count = 10_000
+
+    async def main():
+        async with kit.serving() as world:
+            answers = await world.ask(offer * count + get("/end", LAST))
+            assert answers.count(b"HTTP/1.1 200 OK") == count + 1
+            assert not world.errors
+
+    kit.run(main())
+
+
+REFUSED_BY_HEAD = Refused(401, b"text/plain", b"who are you?", ((b"x-why", b"no key"),))
+WITH_BODY = {
+    "length": b"content-length: 1000000\r\n\r\n",
+    "chunked": b"transfer-encoding: chunked\r\n\r\n",
+    "asked about": b"expect: 100-continue\r\ncontent-length: 5\r\n\r\n",
+    "asked about in chunks": b"Expect: 100-Continue\r\ntransfer-encoding: chunked\r\n\r\n",
+    "behind an offer": b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 5\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("rest", WITH_BODY.values(), ids=WITH_BODY)
+@pytest.mark.parametrize("before", [b"", get("/first")], ids=["first", "behind another"])
+def test_a_body_that_is_not_admitted(kit, rest, before):
+    """Who is not admitted is told by the head alone: no 100, nothing kept, nothing run."""
+    ran = []
+
+    async def note(exchange: Exchange):
+        ran.append(exchange.path)
+        await kit.echo(exchange)
+
+    async def main():
+        async with kit.serving(note, admit=lambda _: REFUSED_BY_HEAD) as world:
+            reader, writer = await world.open()
+            writer.write(before + POST + rest)
+            answers = await reader.read()
+            assert bodies(answers)[-1] == b"who are you?"
+            assert b"HTTP/1.1 401 " in answers
+            assert b"\r\nx-why: no key\r\n" in answers
+            assert b"connection: close" in answers
+            assert b"100 Continue" not in answers
+            assert ran == (["/first"] if before else [])
+            writer.write(b"x" * 100_000)  # is ignored, and no reason to answer again
+            await kit.shut(writer)
+            await world.alone()
+
+    kit.run(main())
+
+
+def test_admission_bounds_a_body(kit):
+    """How large a body may be is up to who sends it, but never more than any may be."""
+
+    def admit(head: RequestHead) -> Admission:
+        return Admission(body_bytes=int(head.query))
+
+    async def main():
+        async with kit.serving(limits=Limits(body_bytes=100), admit=admit) as world:
+            for most, length, status in [
+                (3, 3, 200),
+                (3, 4, 413),
+                (1000, 100, 200),
+                (1000, 101, 413),
+            ]:
+                line = b"POST /?%d HTTP/1.1\r\nhost: x\r\n" % most + LAST
+                told = line + b"content-length: %d\r\n\r\n" % length + bytes(length)
+                chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (length, bytes(length))
+                untold = line + b"transfer-encoding: chunked\r\n\r\n" + chunk
+                for request in (told, untold):
+                    assert (await world.ask(request)).startswith(b"HTTP/1.1 %d " % status)
+
+    kit.run(main())
+
+
+def test_requests_without_a_body_are_not_asked_about(kit):
+    """What has no body costs nothing to take, and is the handler's to refuse."""
+
+    async def main():
+        async with kit.serving(admit=lambda _: REFUSED_BY_HEAD) as world:
+            assert bodies(await world.ask(get("/", LAST))) == [b"GET / "]
+            empty = POST + LAST + b"content-length: 0\r\n\r\n"
+            assert bodies(await world.ask(empty)) == [b"POST /p "]
 
     kit.run(main())
 

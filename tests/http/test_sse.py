@@ -1,4 +1,4 @@
-"""Event streams: cut anywhere they give the same events, and their bytes are never changed."""
+"""Event streams: cut anywhere they give the same events, and what these say is never changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.http.sse import DONE, EventSplitter, event_data
@@ -26,19 +26,49 @@ def split(*pieces: bytes) -> tuple[list[bytes], bytes]:
     return events, splitter.rest
 
 
-@settings(deadline=None)
 @given(stream=STREAMS, cuts=st.lists(st.integers(0, 80)))
 def test_where_a_stream_is_cut_makes_no_difference(stream, cuts):
-    """Any pieces of a stream give the same events, and these with the rest are the stream."""
+    """Any pieces of a stream give the same events, and these with the rest are the stream.
+
+    Where a line ends with CR alone, it and all that follow end with LF instead.
+    """
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     pieces = [stream[start:end] for start, end in pairwise(edges)]
     events, rest = split(stream)
     assert split(*pieces) == (events, rest)
     assert split(*[bytes([byte]) for byte in stream]) == (events, rest)
-    assert b"".join(events) + rest == stream
+    lone = re.search(rb"\r(?=[^\n])", stream)
+    same = len(stream) if lone is None else lone.start()
+    assert b"".join(events) + rest == stream[:same] + re.sub(rb"\r\n?", b"\n", stream[same:])
 
 
-@settings(deadline=None)
+@given(stream=STREAMS)
+def test_lines_end_as_the_standard_says(stream):
+    """With CR, LF or CRLF: an event is over as soon as its last line's end has come, and has its data."""
+    lines = re.split(rb"\r\n|\n|\r(?!\Z)", stream)
+    blocks = [b""]
+    for line in lines[:-1]:
+        if line:
+            blocks[-1] += line + b"\n"
+        else:
+            blocks.append(b"")
+    events, _ = split(stream)
+    told = [event_data(event) for event in events]
+    assert [data for data in told if data] == [
+        d for b in blocks[:-1] if (d := event_data(b + b"\n"))
+    ]
+
+
+def test_an_event_of_lone_carriage_returns_is_not_held_back():
+    """It is handed out with its last byte; LF behind it, in the next piece, is the same line's end."""
+    splitter = EventSplitter()
+    assert splitter.feed(b"data: a\r\r") == [b"data: a\n\n"]
+    assert splitter.feed(b"\ndata: b\r") == []
+    assert splitter.feed(b"\r") == [b"data: b\n\n"]
+    assert splitter.feed(b"data: [DONE]\r") == []
+    assert splitter.end() == [b"data: [DONE]\n\n"]
+
+
 @given(stream=STREAMS)
 def test_an_event_ends_at_its_first_empty_line(stream):
     """Each event ends with an empty line and holds no other; the rest holds none."""
@@ -51,7 +81,6 @@ def test_an_event_ends_at_its_first_empty_line(stream):
     assert not empty.search(rest)
 
 
-@settings(deadline=None)
 @given(stream=STREAMS)
 def test_data_is_what_the_standard_says(stream):
     """The data of an event is its data lines, each without one leading space, joined by newlines."""
@@ -69,6 +98,10 @@ def test_data_is_what_the_standard_says(stream):
         (b"data:[DONE]\r\n\r\n", DONE),
         (b"event: x\ndata: a\ndata: b\n\n", b"a\nb"),
         (b": keep-alive\n\n", b""),
+        (b"\xef\xbb\xbfdata: {}\n\n", b"{}"),
+        (b"\xef\xbb\xbfdata: a\r\ndata: b\r\n\r\n", b"a\nb"),
+        (b"\xef\xbb\xbfevent: x\ndata: a\n\n", b"a"),
+        (b"\xef\xbb\xbf", b""),
         (b"data:  two spaces\n\n", b" two spaces"),
         (b"data: end without a newline", b"end without a newline"),
         (b"\n\n", b""),

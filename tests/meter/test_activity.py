@@ -107,6 +107,7 @@ activities = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(activities, max_size=6), max_size=5))
 def test_received_is_accepted_duplicate_and_conflict(batches: list[list[Activity]]) -> None:
     """However they come, the first body of each name is counted and every arrival is accounted for."""

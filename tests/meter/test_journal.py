@@ -10,17 +10,22 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from inferworks.errors import DataFolderError, JournalError, RecordError
+from inferworks.meter import journal as module
 from inferworks.meter.journal import Journal
 from inferworks.meter.record import Record
 from inferworks.meter.stores.base import JournalStore
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.stores.stub import MemoryStore
+from inferworks.meter.usage import Outcome, Usage
 from inferworks.testing.facts import make_opened, make_step, make_usage
 
 FOREVER = 2**63 - 1
@@ -181,8 +186,24 @@ async def test_a_refused_record_without_an_owner_is_quarantined(
     assert "acme" in quarantined.body
 
 
-async def test_a_failed_disk_fails_everybody() -> None:
-    """When a write fails, whoever waits and whoever comes later is told; nothing pretends."""
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a store in trouble tried again soon."""
+    monkeypatch.setattr(module, "_TRY_AGAIN_S", 0.01)
+
+
+async def well_again(journal: Journal) -> None:
+    """Wait until records can be made durable."""
+    async with asyncio.timeout(10):
+        while journal.failed:
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_failed_disk_fails_everybody_until_it_is_well(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Who waits and who comes while a store fails is told; once it does not, records are taken again."""
     store = GatedStore()
     journal = started(store)
     store.broken = True
@@ -190,49 +211,162 @@ async def test_a_failed_disk_fails_everybody() -> None:
     store.gate.set()
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(result, JournalError) for result in results)
+    assert (journal.failed, journal.alive) == (True, True)
+    for refused in (journal.commit(make_usage(call_id="later")), journal.durable()):
+        with pytest.raises(JournalError, match="the store is broken"):
+            await refused
+    with pytest.raises(JournalError, match="the store is broken"):
+        journal.opened(make_opened(call_id="later"))
     store.broken = False
-    with pytest.raises(JournalError, match="failed"):
-        await journal.commit(make_usage(call_id="later"))
-    with pytest.raises(JournalError, match="failed"):
-        await journal.durable()
-    with pytest.raises(JournalError, match="failed"):
-        journal.append(make_usage(call_id="later"))
-    with pytest.raises(JournalError, match="failed"):
-        journal.close()
-    assert usage_ids(store) == []
+    await well_again(journal)
+    assert journal.trouble is None
+    await journal.commit(make_usage(call_id="afterwards"))
+    journal.close()
+    assert usage_ids(store) == ["afterwards"]
+    assert len(caplog.records) == 2, "one line when it begins, one when it is over"
+    assert not any(record.exc_info for record in caplog.records)
 
 
-async def test_what_was_queued_behind_a_failure_fails() -> None:
-    """A record queued while the failing write is under way is told as well."""
+@pytest.mark.usefixtures("soon")
+async def test_a_call_that_was_opened_is_never_lost() -> None:
+    """Its Usage is kept while the store fails: as it is if nobody waits, else as what it is otherwise."""
     store = GatedStore()
     journal = started(store)
     store.broken = True
-    first = journal.commit(make_usage(call_id="first"))
+    before = journal.commit(make_usage(call_id="before"), otherwise=as_failed)
     store.writing.wait()
-    second = journal.commit(make_usage(call_id="second"))
+    queued = journal.commit(make_usage(call_id="queued"), otherwise=as_failed)
     store.gate.set()
-    for waiter in (first, second):
+    for waiter in (before, queued, journal.commit(make_usage(call_id="later"), as_failed)):
         with pytest.raises(JournalError):
             await waiter
-    with pytest.raises(JournalError):
-        journal.close()
+    journal.append(make_usage(call_id="left"))
+    assert journal.failed
+    store.broken = False
+    await well_again(journal)
+    journal.close()
+    with store.reads() as reads:
+        outcomes = {usage.call_id: usage.outcome for usage in reads.usages(0, FOREVER)}
+    failed, answered = Outcome.FAILED, Outcome.ANSWERED
+    assert outcomes == {"before": failed, "queued": failed, "later": failed, "left": answered}
 
 
-async def test_a_full_disk_is_a_failed_journal(tmp_path: Path) -> None:
-    """A database that cannot grow fails the journal, and what was durable before stays so."""
+def as_failed(usage: Usage) -> Usage:
+    """What is on record of a call whose answer was held back."""
+    return msgspec.structs.replace(usage, outcome=Outcome.FAILED)
+
+
+class LyingStore(MemoryStore):
+    """Writes, and says once that it has not: the fsync failed."""
+
+    lies = True
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write, and perhaps lie."""
+        super().write(records)
+        if self.lies:
+            self.lies = False
+            raise JournalError("disk I/O error")
+
+
+@pytest.mark.usefixtures("soon")
+async def test_what_is_in_doubt_is_taken_back() -> None:
+    """What was written although its waiter was told that it is not stands as what the waiter was told."""
+    store = LyingStore()
+    journal = started(store)
+    for otherwise in (as_failed, None):
+        store.lies = True
+        call = make_usage(call_id="kept" if otherwise else "refused")
+        with pytest.raises(JournalError):
+            await journal.commit(call, otherwise)
+        await well_again(journal)
+    journal.close()
+    with store.reads() as reads:
+        [usage] = reads.usages(0, FOREVER)
+    assert (usage.call_id, usage.outcome) == ("kept", Outcome.FAILED)
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_fault_in_the_writer_leaves_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever raises in the writer, wherever, waiters are told, it is logged once, and it goes on."""
+    told = list[int]()
+
+    def committed(records: int, _ns: int) -> None:
+        told.append(records)
+        if len(told) < 3:
+            raise ZeroDivisionError
+
+    store = MemoryStore()
+    journal = Journal(store, committed=committed)
+    journal.start()
+    with pytest.raises(JournalError, match="ZeroDivisionError"):
+        await journal.commit(make_usage(call_id="a"), otherwise=as_failed)
+    await well_again(journal)
+    assert journal.alive
+    await journal.commit(make_usage(call_id="b"))
+    monkeypatch.setattr(module.Journal, "_next_entry", raise_once(module.Journal._next_entry))
+    with suppress(JournalError):  # it may have raised before
+        await journal.commit(make_usage(call_id="c"), otherwise=as_failed)
+    await well_again(journal)
+    await journal.commit(make_usage(call_id="d"))
+    journal.close()
+    assert usage_ids(store) == ["a", "b", "c", "d"]
+    assert [record.exc_text is None for record in caplog.records].count(False) == 2
+
+
+def raise_once(method: Callable[[Journal], object]) -> Callable[[Journal], object]:
+    """`method`, which raises when it is called for the first time."""
+    calls = count()
+
+    def raising(journal: Journal) -> object:
+        if next(calls) == 0:
+            raise MemoryError
+        return method(journal)
+
+    return raising
+
+
+@pytest.mark.usefixtures("soon")
+async def test_closing_in_trouble_says_so() -> None:
+    """Who stops while the store fails is told; who stops once it does not has everything on record."""
+    store = MemoryStore()
+    for is_well in (False, True):
+        journal = started(store)
+        store.broken = True
+        with pytest.raises(JournalError):
+            await journal.commit(make_usage(call_id=f"{is_well}"), otherwise=as_failed)
+        store.broken = not is_well
+        if is_well:
+            journal.close()
+        else:
+            with pytest.raises(JournalError, match="broken"):
+                journal.close()
+        store.broken = False
+    assert usage_ids(store) == ["True"]
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_full_disk_passes(tmp_path: Path) -> None:
+    """A database that cannot grow refuses, keeps what was durable, and takes records when it can grow."""
     store = SqliteStore(tmp_path / "journal.db")
     journal = started(store)
     await journal.commit(make_usage())
     database = store._open_database()
     [pages] = database.execute("PRAGMA page_count").fetchone()
     database.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(JournalError, match="full"):
-        await journal.commit_all([make_opened(call_id=f"{n}") for n in range(5000)])
-    with pytest.raises(JournalError, match="full"):
-        await journal.commit(make_usage(call_id="later"))
-    with pytest.raises(JournalError):
-        journal.close()
+    for begin in (0, 500):
+        many = [make_usage(call_id=f"{begin + n}") for n in range(500)]
+        with pytest.raises(JournalError, match="full"):
+            await journal.commit_all(many, as_failed)
+        await asyncio.sleep(0.1)
     assert usage_ids(store) == ["call_1"]
+    database.execute("PRAGMA max_page_count = 1000000")
+    await well_again(journal)
+    await journal.commit(make_usage(call_id="later"))
+    journal.close()
+    assert len(usage_ids(store)) == 1002
 
 
 async def test_cancelling_a_wait_does_not_take_the_record_back() -> None:
@@ -307,6 +441,7 @@ async def test_steps_of_a_replica_that_numbers_again(tmp_path: Path) -> None:
         assert [step.start_ns for step in reads.steps(None, 0, FOREVER)] == [10, 20]
 
 
+@pytest.mark.slow
 def test_killed_at_full_speed(tmp_path: Path) -> None:
     """After SIGKILL every record that was told durable is there, and none twice."""
     path = tmp_path / "journal.db"
@@ -329,6 +464,7 @@ def test_killed_at_full_speed(tmp_path: Path) -> None:
     assert len(unclosed) <= 64, "more calls are open than there were clients"
 
 
+@pytest.mark.slow
 def test_reading_while_another_process_writes(tmp_path: Path) -> None:
     """A reader sees consistent, growing facts while a writer in another process runs."""
     path = tmp_path / "journal.db"

@@ -31,6 +31,8 @@ from inferworks.testing.facts import (
     make_usage,
 )
 
+pytestmark = pytest.mark.slow
+
 A_FULL_LEG = replace(
     make_leg(tokens=Tokens(*range(1, 11))),
     items=Items(images=1, audio_ms=2, characters=3, searches=4),
@@ -38,6 +40,7 @@ A_FULL_LEG = replace(
     told_cost_pico=5,
     told_currency="EUR",
     ended_by="drain",
+    left_out="n, logprobs",
 )
 
 FACTS: dict[str, list[Fact]] = {
@@ -107,19 +110,42 @@ def test_an_engine_reads_files_of_before(tmp_path: Path, others: Sequence[Fact])
         assert engine.fetch(lake.usage.images.sum().as_table()).column(0).to_pylist() == [0]
 
 
+@pytest.mark.parametrize("others", [[], [make_usage(call_id="new", legs=[A_FULL_LEG])]])
+def test_an_engine_reads_files_whose_legs_left_nothing_out(
+    tmp_path: Path, others: Sequence[Fact]
+) -> None:
+    """Legs that lack their last column alone keep all others."""
+    table = LAKE_TABLES["usage"]
+    old = [make_usage(legs=[replace(A_FULL_LEG, left_out="", replica=None), make_leg()])]
+    batch = shortened(batch_of(table, old), "ended_by", len(table.schema))
+    assert is_version_of(table, batch.schema)
+    pq.write_table(pa.Table.from_batches([batch]), tmp_path / "old")
+    files = [str(tmp_path / "old")]
+    if others:
+        files.append(str(tmp_path / "new"))
+        pq.write_table(pa.Table.from_batches([batch_of(table, others)]), files[-1])
+    with DuckEngine(folder=tmp_path) as engine:
+        assert lake_of(engine, {"usage": files}).bought(engine) == tuple(old)
+
+
 def first_version(batch: pa.RecordBatch) -> pa.RecordBatch:
     """`batch` of usages as the first version would have written it."""
+    return shortened(batch, "chip", batch.schema.get_field_index("legs") + 1)
+
+
+def shortened(batch: pa.RecordBatch, last_of_leg: str, columns: int) -> pa.RecordBatch:
+    """`batch` of usages as a version would have written it that had so many columns."""
     legs = batch.schema.get_field_index("legs")
     element = batch.schema.field(legs).type.value_type
-    first = pa.struct(list(element)[: element.get_field_index("chip") + 1])
+    first = pa.struct(list(element)[: element.get_field_index(last_of_leg) + 1])
     lists = batch.column(legs)
     values = pa.array(
         [{f.name: leg[f.name] for f in first} for leg in lists.flatten().to_pylist()], first
     )
     type_ = pa.list_(pa.field("element", first, nullable=False))
     column = pa.ListArray.from_arrays(lists.offsets, values, type=type_)
-    fields = [*list(batch.schema)[:legs], pa.field("legs", type_, nullable=False)]
-    return pa.RecordBatch.from_arrays([*batch.columns[:legs], column], schema=pa.schema(fields))
+    whole = batch.set_column(legs, pa.field("legs", type_, nullable=False), column)
+    return whole.select(range(columns))
 
 
 def test_every_table_has_its_key_and_its_day() -> None:

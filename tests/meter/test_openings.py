@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import resource
@@ -9,6 +10,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -48,6 +51,29 @@ def still_open(store: SqliteStore) -> list[str]:
         return [call.call_id for call in reads.opened_unclosed()]
 
 
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes meanwhile: of the kernel's errors one like a full disk's."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def raises_io_error(*_: object) -> None:
+    """What a dying disk does."""
+    raise OSError(errno.EIO, "Input/output error")
+
+
+async def well_again(journal: Journal) -> None:
+    """Wait until records can be made durable."""
+    async with asyncio.timeout(10):
+        while journal.failed:
+            await asyncio.sleep(0.005)
+
+
 def file_bytes(path: Path) -> list[int]:
     """How large each opening file is."""
     return [file.stat().st_size for file in opening_files(path)]
@@ -78,7 +104,7 @@ def test_a_dead_process_leaves_its_open_calls(path: Path) -> None:
     assert still_open(store) == ["b"]
     store.write([make_usage(call_id="b")])
     assert not store.settle()
-    assert file_bytes(path) == []
+    assert file_bytes(path) == [0], "but for the one of the living"
     store.close()
 
 
@@ -131,6 +157,30 @@ def test_a_file_that_has_grown_is_replaced(path: Path, monkeypatch: pytest.Monke
     store.opened(make_opened(call_id="next"))
     assert still_open(store) == ["next"]
     store.close()
+
+
+def test_what_is_opened_while_a_file_is_replaced(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that comes just then is written to the new file, and nobody asks the old one for it."""
+    monkeypatch.setattr(module, "_LARGE_BYTES", 1000)
+    openings = module.Openings(path)
+    openings.open()
+    swap = openings._replace
+
+    def swap_beside_a_call(old: module._File | None) -> None:
+        swap(old)
+        openings.append(make_opened(call_id="beside"))
+
+    monkeypatch.setattr(openings, "_replace", swap_beside_a_call)
+    for number in range(20):
+        openings.append(make_opened(call_id=f"{number}"))
+    for number in range(20):
+        openings.ended(make_opened(call_id=f"{number}").call_id)
+    openings.append(make_opened(call_id="long"))
+    assert openings.settle(lambda _: False)
+    assert openings.settle(lambda _: False)
+    openings.close()
 
 
 def test_the_newest_checkpoint_is_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,47 +242,152 @@ def test_what_cannot_be_kept_is_refused(path: Path, opened: Opened) -> None:
 
 
 async def test_a_full_disk_opens_nothing(path: Path) -> None:
-    """A line that does not fit is the end of the journal, and half of it is no call."""
-    journal = Journal(SqliteStore(path))
-    journal.start()
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (100, before[1])
-    )  # of the kernel's errors, a like one
-    try:
+    """A line that does not fit refuses its call, half of it is no call, and the next one is well."""
+    store = opened_store(path)
+    store.opened(make_opened(call_id="first"))
+    [size] = file_bytes(path)
+    with largest_file(size + 100):
         for _ in range(2):
             with pytest.raises(JournalError, match="File too large"):
-                journal.opened(make_opened(call_id="a"))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    with pytest.raises(JournalError, match="File too large"):
-        await journal.commit(make_usage(call_id="b"))
-    assert not read_openings(path).opened
-    with pytest.raises(JournalError, match="File too large"):
-        journal.close()
+                store.opened(make_opened(call_id="a"))
+        assert file_bytes(path) == [size], "nothing is left of a line that did not fit"
+        with pytest.raises(JournalError, match="File too large"):
+            store.resume([])
+    store.resume([])
+    store.opened(make_opened(call_id="b"))
+    assert still_open(store) == ["b", "first"]
+    store.close()
 
 
-def test_a_disk_that_loses_what_it_took_is_the_end(
+async def test_the_journal_opens_calls_again_when_there_is_room(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the lines cannot be made safe, no more calls are opened."""
-    monkeypatch.setattr("inferworks.meter.journal._SETTLE_S", 0.01)
+    """While the disk is full each call is refused; once it is not, calls are opened, without a restart."""
+    monkeypatch.setattr("inferworks.meter.journal._TRY_AGAIN_S", 0.01)
     journal = Journal(SqliteStore(path))
     journal.start()
+    with largest_file(100):
+        for _ in range(3):
+            with pytest.raises(JournalError, match="File too large"):
+                journal.opened(make_opened(call_id="a"))
+        assert journal.failed
+        assert "File too large" in (journal.trouble or "")
+    await well_again(journal)
+    journal.opened(make_opened(call_id="a"))
+    await journal.commit(make_usage(call_id="a"))
+    journal.close()
 
-    def dying(_descriptor: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(os, "fdatasync", dying)
+async def open_and_end(journal: Journal, calls: Iterable[int]) -> None:
+    """Open and end `calls`, one after the other; a Usage that cannot be written now is kept."""
+    for call in calls:
+        journal.opened(make_opened(call_id=f"{call}"))
+        await journal.commit(make_usage(call_id=f"{call}"), otherwise=lambda usage: usage)
+        await asyncio.sleep(0.001)
 
-    def open_for_ever() -> None:
-        for number in count():
-            journal.opened(make_opened(call_id=f"{number}"))
 
-    with pytest.raises(JournalError, match="Input/output error"):
-        open_for_ever()
-    with pytest.raises(JournalError, match="Input/output error"):
-        journal.close()
+@pytest.mark.parametrize("call", ["fdatasync", "ftruncate"])
+async def test_a_disk_that_loses_what_it_took(
+    path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """After a failed sync what is open is written anew into another file before calls are opened again."""
+    monkeypatch.setattr("inferworks.meter.journal._SETTLE_S", 0.01)
+    monkeypatch.setattr("inferworks.meter.journal._TRY_AGAIN_S", 0.01)
+    store = SqliteStore(path)
+    journal = Journal(store)
+    journal.start()
+    journal.opened(make_opened(call_id="long"))
+    if call == "ftruncate":
+        await journal.commit(make_usage(call_id="long"))
+    with monkeypatch.context() as dying:
+        dying.setattr(os, call, raises_io_error)
+        with pytest.raises(JournalError, match="Input/output error"):
+            await open_and_end(journal, count())
+    await well_again(journal)
+    assert still_open(store) == ([] if call == "ftruncate" else ["long"])
+    await open_and_end(journal, [-1])
+    assert len(list(opening_files(path))) == 1, "what failed on the way is gone"
+    journal.close()
+
+
+async def test_a_file_that_cannot_be_replaced_does_for_now(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No call is refused because there is no room for a smaller file, which comes when there is."""
+    monkeypatch.setattr(module, "_LARGE_BYTES", 1000)
+    store = opened_store(path)
+    store.opened(make_opened(call_id="long"))
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", raises_io_error)  # of the folder, for the new name
+        for number in range(50):
+            store.opened(make_opened(call_id=f"{number}"))
+            store.write([make_usage(call_id=f"{number}")])
+            assert store.settle()
+    [size] = file_bytes(path)
+    assert size > 10_000
+    assert store.settle()
+    assert sum(file_bytes(path)) < 1000
+    assert still_open(store) == ["long"]
+    store.close()
+
+
+def test_files_without_end_do_not_arise(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a disk fails to take the new file, what was safe is kept and nothing piles up."""
+    store = opened_store(path)
+    store.opened(make_opened(call_id="a"))
+    store.settle()
+    [safe] = opening_files(path)
+    store.opened(make_opened(call_id="b"))
+    with monkeypatch.context() as dying:
+        dying.setattr(os, "fdatasync", raises_io_error)
+        for _ in range(5):
+            with pytest.raises(JournalError):
+                store.settle()
+            with pytest.raises(JournalError):
+                store.resume([])
+        assert safe in opening_files(path), "the only file that the disk has for sure"
+        assert len(list(opening_files(path))) <= 3
+    store.resume([])
+    assert still_open(store) == ["a", "b"]
+    store.write([make_usage(call_id="a"), make_usage(call_id="b")])
+    assert not store.settle()
+    assert file_bytes(path) == [0]
+    store.close()
+
+
+def test_a_file_that_somebody_removed(path: Path) -> None:
+    """What is open is written anew when the file with it is gone."""
+    store = opened_store(path)
+    store.opened(make_opened(call_id="a"))
+    for file in opening_files(path):
+        file.unlink()
+    assert still_open(store) == []
+    store.settle()
+    assert still_open(store) == ["a"]
+    store.close()
+    assert len(list(opening_files(path))) == 1
+
+
+def test_no_descriptor_is_left(path: Path) -> None:
+    """With every descriptor taken calls are opened, ended and settled as ever."""
+    store = opened_store(path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 1, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        for number in range(200):
+            store.opened(make_opened(call_id=f"{number}"))
+        store.settle()
+        store.write([make_usage(call_id=f"{number}") for number in range(200)])
+        assert not store.settle()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in taken:
+            os.close(descriptor)
+    store.close()
 
 
 def run_and_kill(path: Path, lines: int) -> Counter[str]:
@@ -246,6 +401,7 @@ def run_and_kill(path: Path, lines: int) -> Counter[str]:
     return Counter(line.decode().strip() for line in said if line.endswith(b"\n"))
 
 
+@pytest.mark.slow
 async def test_killed_again_and_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After each SIGKILL at full speed every call that was opened gets one usage: none lost, none two."""
     monkeypatch.setattr("inferworks.meter.journal._SETTLE_S", 0.01)
@@ -270,5 +426,5 @@ async def test_killed_again_and_again(path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(crashed) >= 4
     store = opened_store(path)
     assert not store.settle()
-    assert file_bytes(path) == [], "what the dead have left is gone"
+    assert file_bytes(path) == [0], "what the dead have left is gone"
     store.close()

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from inferworks.ids import NodeId, ReplicaId
 from inferworks.meter.capacity import State
 from inferworks.meter.journal import Journal
 from inferworks.meter.record import Record
-from inferworks.meter.recover import Recovered, recover
+from inferworks.meter.recover import Recovered, Worked, crashed, recover
 from inferworks.meter.spool import spool_in, spools
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.stores.stub import MemoryStore
@@ -55,13 +56,32 @@ async def test_a_call_that_was_never_seen_at_work() -> None:
     assert usage.legs == ()
 
 
+@given(
+    now_ns=st.integers(0, 2 * NOW_NS),
+    opened_ns=st.integers(0, 2 * NOW_NS),
+    step_ns=st.integers(0, 2 * NOW_NS),
+    has_checkpoint=st.booleans(),
+)
+def test_no_time_is_negative_whatever_the_clock_says_now(
+    now_ns: int, opened_ns: int, step_ns: int, has_checkpoint: bool
+) -> None:
+    """A clock that was set back while we were dead ends no call before it began."""
+    call = msgspec.structs.replace(make_opened(), opened_ns=opened_ns)
+    step = Worked(ReplicaId("replica-1"), 10, 3, 1, step_ns)
+    known = checkpoint(call, Tokens(input=1)) if has_checkpoint else None
+    usage = crashed(call, now_ns, [step], known)
+    assert usage.closed_ns >= usage.opened_ns
+    for leg in usage.legs:
+        assert usage.opened_ns <= leg.started_ns <= leg.ended_ns <= usage.closed_ns
+
+
 async def test_tokens_from_the_newest_checkpoint() -> None:
     """A stream of somebody else's API is known up to its newest checkpoint."""
     call = make_opened()
     records = [call, checkpoint(call, Tokens(9, 1), None), checkpoint(call, Tokens(9, 5), None)]
     [usage] = await recovered(MemoryStore(), records)
     assert (usage.tokens, usage.confidence) == (Tokens(9, 5), Confidence.ESTIMATED)
-    assert usage.response_bytes == 1234
+    assert (usage.status, usage.response_bytes) == (200, 1234), "its client had these bytes"
     assert [leg.outcome for leg in usage.legs] == [Outcome.CRASHED]
 
 
@@ -87,6 +107,23 @@ async def test_a_trace_without_a_checkpoint() -> None:
     step = make_step(("call_1", 8, 0, 8))
     [usage] = await recovered(MemoryStore(), [make_opened(), step])
     assert (usage.tokens, usage.confidence) == (Tokens(8, 1), Confidence.COUNTED)
+
+
+async def test_a_checkpoint_before_the_first_byte() -> None:
+    """An upstream that was at work for a second has given the client nothing yet, no status either."""
+    call = make_opened()
+    silent = msgspec.structs.replace(checkpoint(call, Tokens(9, 1), None), response_bytes=0)
+    [usage] = await recovered(MemoryStore(), [call, silent])
+    assert (usage.status, usage.response_bytes) == (0, 0)
+
+
+async def test_a_whole_answer_is_charged_nothing() -> None:
+    """It waits for its record, so nobody has a byte of it, whatever was done for it."""
+    call = msgspec.structs.replace(make_opened(), stream=False)
+    records: list[Record] = [call, make_step(("call_1", 8, 0, 8))]
+    [usage] = await recovered(MemoryStore(), records)
+    assert (usage.outcome, usage.status) == (Outcome.CRASHED, 0)
+    assert (usage.tokens, usage.confidence) == (NO_TOKENS, Confidence.COUNTED)
 
 
 async def test_the_trace_of_a_failed_attempt_is_not_the_answer() -> None:
@@ -115,11 +152,11 @@ async def test_leftover_spools_are_collected_first(tmp_path: Path) -> None:
     await journal.commit(make_opened())
     clock = SimClock(NOW_NS)
     done = await recover(journal, clock, spools(tmp_path), down_until_ns=A_TIME_NS + 25)
-    assert done == Recovered(calls=1, spools=1)
-    assert await recover(journal, clock, spools(tmp_path)) == Recovered(calls=0, spools=0)
+    assert await recover(journal, clock, spools(tmp_path)) == Recovered((), spools=0)
     journal.close()
     with store.reads() as reads:
         facts = reads.facts(0, FOREVER)
+    assert done == Recovered(tuple(facts.usages), spools=1)
     assert facts.usages[0].tokens == Tokens(8, 1)
     assert {row.state: row.duration_ns for row in facts.capacity} == {
         State.ACTIVE: 5,
@@ -130,6 +167,7 @@ async def test_leftover_spools_are_collected_first(tmp_path: Path) -> None:
 calls = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=8)
 
 
+@pytest.mark.slow
 @given(calls, st.integers(1, 3))
 def test_recovery_is_idempotent(told: list[tuple[bool, bool]], times: int) -> None:
     """However often we recover, each opened call has one usage and closed ones are left alone."""

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import resource
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
-from inferworks.errors import DataFolderError, JournalError
+from inferworks.errors import DamagedError, DataFolderError, JournalError
+from inferworks.ids import CallId
 from inferworks.meter.reader import JournalReader
+from inferworks.meter.record import Retracted
 from inferworks.meter.stores.base import JournalStore
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.stores.stub import MemoryStore
+from inferworks.meter.tables import TABLES
 from inferworks.meter.usage import Confidence, Items, Leg, Outcome, Tokens
 from inferworks.testing.facts import A_TIME_NS, make_leg, make_opened, make_step, make_usage
+from inferworks.testing.leaks import open_files
 from inferworks.testing.stores import check_journal_store
 
 
@@ -60,7 +66,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path.write_text("Dear diary, " * 100)
     with pytest.raises(DataFolderError, match="another data folder"):
         SqliteStore(path).open()
-    with pytest.raises(DataFolderError, match="cannot read"):
+    with pytest.raises(DamagedError, match="is damaged: file is not a database; restore"):
         JournalReader(path)
     assert path.read_text() == "Dear diary, " * 100
 
@@ -84,7 +90,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
-    with pytest.raises(DataFolderError, match=r"version 99, this program writes 4"):
+    with pytest.raises(DataFolderError, match=r"version 99, this program writes 7"):
         store.open()
     with pytest.raises(DataFolderError, match=r"version 99"):
         store.reads()
@@ -99,7 +105,9 @@ def test_a_journal_of_before_is_read_and_brought_up(tmp_path: Path) -> None:
     store.close()
     _make_first_version(path)
     with store.reads() as reads:
-        assert list(reads.usages(0, 2**63 - 1)) == [make_usage()]
+        assert reads.facts(0, 2**63 - 1).usages == (make_usage(),)
+        assert reads.known_retracted([("a", "b")]) == {}
+        assert reads.counts()["retracted"] == 0
     _remove_usage(path)
     with store.reads() as reads:
         assert list(reads.opened_unclosed()) == [make_opened()]
@@ -115,12 +123,18 @@ def test_a_journal_of_before_is_read_and_brought_up(tmp_path: Path) -> None:
         assert database.execute("SELECT images, ended_by FROM leg").fetchall() == [(0, "")]
 
 
+_OLD_TABLES = [table for type_, table in TABLES.items() if type_ is not Retracted]
+"""Those that there were before anything could be taken back."""
+
+
 def _make_first_version(path: Path) -> None:
     """Take from a journal what later versions changed."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("DROP VIEW leg")
         database.execute("CREATE VIEW leg AS SELECT call_id FROM usage")
+        database.execute("DROP TABLE retracted")
         for table, column in (
+            *((table.name, "checksum") for table in _OLD_TABLES),
             ("opened", "end_user"),
             ("usage", "end_user"),
             ("usage", "other_units"),
@@ -131,6 +145,8 @@ def _make_first_version(path: Path) -> None:
 
 _VERSION_3 = (
     "DROP TABLE opened",
+    "DROP TABLE retracted",
+    *(f"ALTER TABLE {t.name} DROP COLUMN checksum" for t in _OLD_TABLES if t.name != "opened"),
     "CREATE TABLE opening (seq INTEGER PRIMARY KEY, calls TEXT NOT NULL)",
     """CREATE VIEW opened AS SELECT
   json_extract(call.value, '$.call_id') AS call_id,
@@ -188,10 +204,120 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         SqliteStore(tmp_path / "nowhere" / "journal.db").open()
 
 
+def test_a_store_that_cannot_be_opened_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was open when the rest could not be is let go of, and the same store opens when all can be."""
+    store = SqliteStore(tmp_path / "journal.db")
+
+    def no_more(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    before = open_files()
+    with monkeypatch.context() as full:
+        full.setattr("inferworks.meter.openings._File.make", no_more)
+        with pytest.raises(DataFolderError, match="Too many open files"):
+            store.open()
+    assert open_files() == before
+    store.open()
+    store.write([make_usage()])
+    store.close()
+
+
 def test_a_store_that_is_not_open_does_not_write(tmp_path: Path) -> None:
     """Writing without opening is a failed journal, not a lost record."""
     with pytest.raises(JournalError, match="not open"):
         SqliteStore(tmp_path / "journal.db").write([make_usage()])
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes meanwhile; to SQLite that is an I/O error, not a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_after_an_input_output_error_all_is_written_anew(tmp_path: Path) -> None:
+    """Then another connection goes on, with an empty log: what was durable is there, nothing is twice."""
+    path = tmp_path / "journal.db"
+    store = SqliteStore(path)
+    store.open()
+    before = store._open_database()
+    store.write([make_usage(call_id="durable")])
+    lost = make_usage(call_id="lost")
+    with largest_file(100):
+        with pytest.raises(JournalError, match="disk I/O error"):
+            store.write([lost])
+        with pytest.raises(JournalError, match="again"):
+            store.resume([lost])
+        with pytest.raises(JournalError, match="not open"):
+            store.write([lost])
+    store.resume([lost])
+    assert store._open_database() is not before
+    assert path.with_name("journal.db-wal").stat().st_size < 3 * 4200, "begun afresh"
+    with store.reads() as reads:
+        assert list(reads.known_usages([CallId("durable"), lost.call_id])) == ["durable"]
+    store.write([lost])
+    store.close()
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert database.execute("SELECT count(*) FROM usage").fetchone() == (2,)
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["gone", "another"])
+def test_a_journal_that_is_moved_away(tmp_path: Path, other: bool) -> None:
+    """Nothing is written where nobody will find it, no file is made, and it goes on when ours is back."""
+    path, away = tmp_path / "journal.db", tmp_path / "away"
+    store = SqliteStore(path)
+    store.open()
+    store.write([make_usage()])
+    away.mkdir()
+    for file in list(tmp_path.glob("journal.db*")):
+        file.rename(away / file.name)
+    another = SqliteStore(path)
+    if other:
+        another.open()
+    with pytest.raises(JournalError, match="bring it back"):
+        store.settle()
+    with pytest.raises(JournalError, match="bring ours back" if other else "unable to open"):
+        store.resume([])
+    assert path.exists() == other
+    for file in list(tmp_path.glob("journal.db*")):
+        file.unlink()
+    for file in list(away.iterdir()):
+        file.rename(tmp_path / file.name)
+    store.resume([])
+    store.settle()
+    store.write([make_usage(call_id="call_2")])
+    store.close()
+    another.close()
+    with store.reads() as reads:
+        assert reads.counts()["usage"] == 2
+
+
+def test_a_reader_of_old_pages_holds_up_a_new_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not said that all is well before the log could be begun afresh."""
+    monkeypatch.setattr("inferworks.meter.stores.sqlite._LOCK_TIMEOUT_S", 0.05)
+    store = SqliteStore(tmp_path / "journal.db")
+    store.open()
+    store.write([make_usage()])
+    with store.reads() as reads:
+        reads._database.execute("BEGIN")
+        assert reads.counts()["usage"] == 1
+        store.write([make_usage(call_id="call_2")])
+        store._is_doubtful = True
+        with pytest.raises(JournalError, match="being read"):
+            store.resume([])
+        reads._database.execute("COMMIT")
+    store.resume([])
+    store.write([make_usage(call_id="call_3")])
+    store.close()
 
 
 def test_a_stranger_can_read_it(tmp_path: Path) -> None:
@@ -242,6 +368,7 @@ def test_legs_keep_every_field(tmp_path: Path) -> None:
         told_cost_pico=5,
         told_currency="EUR",
         ended_by="drain",
+        left_out="n, logprobs",
     )
     tokens = Tokens(*range(9, -1, -1))
     usage = make_usage(legs=[failed, make_leg()], tokens=tokens)
@@ -252,4 +379,7 @@ def test_legs_keep_every_field(tmp_path: Path) -> None:
     store.close()
     with store.reads() as reads:
         assert list(reads.usages(0, 2**63 - 1)) == [usage]
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        told = database.execute("SELECT left_out FROM leg ORDER BY attempt").fetchall()
+    assert told == [("n, logprobs",), ("",)]
     assert usage.confidence is Confidence.REPORTED

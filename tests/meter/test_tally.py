@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from inferworks.clock import SimClock
 from inferworks.errors import JournalError
-from inferworks.ids import OfferId, ReplicaId
+from inferworks.ids import OfferId, ReplicaId, new_call_id
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.tally import Meter, OpenCall
@@ -374,6 +374,7 @@ async def survive(world: World, story: Story, call_id: str) -> None:
         await (work if story.cancelled_at is None else CancelledAt(story.cancelled_at, work))
 
 
+@pytest.mark.slow
 @given(st.lists(stories, min_size=1, max_size=5))
 def test_exactly_one_usage_whatever_happens(told: list[Story]) -> None:
     """Calls that fail, break, are cancelled at any wait or end well each leave one usage."""
@@ -472,3 +473,83 @@ async def test_a_leg_ends_once() -> None:
         with pytest.raises(RuntimeError, match="has ended already"):
             call.leg_ended(Outcome.FAILED, 500, NO_TOKENS, Confidence.ESTIMATED, leg=first)
     assert len(world.usage().legs) == 2
+
+
+_MOVES = st.lists(
+    st.tuples(
+        st.sampled_from(["leg", "beside", "token", "progress", "end", "byte"]),
+        st.integers(0, 5 * 10**9),
+        st.one_of(st.none(), st.integers(0, 2 * A_TIME_NS)),
+    ),
+    max_size=20,
+)
+"""What happens in a call, after how long, and what the wall clock is set to just before, if it is."""
+
+
+@pytest.mark.slow
+@given(moves=_MOVES, refused=st.booleans())
+def test_every_time_of_a_call_is_in_order_however_the_clock_is_set(
+    moves: list[tuple[str, int, int | None]], refused: bool
+) -> None:
+    """Nothing ends before it began, and the call is exactly as long as it took."""
+
+    async def main() -> None:
+        world = World(checkpoint_s=0.1)
+        clock = world.clock.carried()
+        opened = replace(make_opened(), opened_ns=clock.now_ns())
+        passed_ns = 0
+        async with world.meter.open(opened, clock) as call:
+            for what, wait_ns, set_to in moves:
+                if set_to is not None:
+                    world.clock.set(set_to)
+                world.clock._elapsed_ns += wait_ns
+                passed_ns += wait_ns
+                _move(call, what)
+            with suppress(RuntimeError):
+                await call.close(Outcome.ANSWERED, 200)
+        if refused:
+            await world.meter.refuse(replace(opened, call_id=new_call_id()), 429, None)
+        usage, *others = sorted(world.usages(), key=lambda one: one.outcome is Outcome.REFUSED)
+        assert usage.closed_ns - usage.opened_ns == passed_ns
+        for one in (usage, *others):
+            assert one.opened_ns <= (one.first_byte_ns or one.closed_ns) <= one.closed_ns
+            for leg in one.legs:
+                first_ns = leg.first_token_ns or leg.ended_ns
+                assert one.opened_ns <= leg.started_ns <= first_ns <= leg.ended_ns <= one.closed_ns
+
+    asyncio.run(main())
+
+
+def _move(call: OpenCall, what: str) -> None:
+    """One thing that happens in a call, if it can happen now."""
+    with suppress(RuntimeError):
+        match what:
+            case "leg":
+                start_leg(call)
+            case "beside":
+                call.leg_started(OTHER, "openai", None, beside=True)
+            case "token":
+                call.first_token()
+            case "progress":
+                call.progress(Tokens(input=1), Confidence.COUNTED)
+            case "end":
+                call.leg_ended(Outcome.ANSWERED, 200, NO_TOKENS, Confidence.COUNTED)
+            case "byte":
+                call.first_byte()
+
+
+async def test_a_watch_that_fails_costs_no_record(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever counts calls may be wrong; the call is on record all the same, and the log says so."""
+
+    def watch(usage: Usage) -> None:
+        raise ZeroDivisionError
+
+    world = World()
+    meter = Meter(world.journal, world.clock, watch=watch)
+    async with meter.open(make_opened()) as call:
+        await call.close(Outcome.FAILED, 502)
+    await meter.refuse(replace(make_opened(), call_id=new_call_id()), 429, None)
+    world.journal.close()
+    with world.store.reads() as reads:
+        assert len(list(reads.usages(0, FOREVER))) == 2
+    assert caplog.text.count("was not counted") == 2

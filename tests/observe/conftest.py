@@ -16,7 +16,7 @@ import uvloop
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import mint
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.config import Config, Data, Engine, Gateway, Observe, Upstream
+from inferworks.config import Config, Data, Engine, Gateway, Log, Observe, Upstream
 from inferworks.folder import DataFolder
 from inferworks.http.client import Origin
 from inferworks.ids import CustomerId
@@ -86,7 +86,7 @@ def open_world(tmp_path: Path) -> OpenWorld:
 
     @asynccontextmanager
     async def opened(
-        *answers: Answer, observe: Observe | None = None, **more: Any
+        *answers: Answer, observe: Observe | None = None, log: Log | None = None, **more: Any
     ) -> AsyncIterator[World]:
         async with open_upstream(*answers) as upstream:
             config = Config(
@@ -94,6 +94,7 @@ def open_world(tmp_path: Path) -> OpenWorld:
                 data=Data(folder=str(tmp_path / "data")),
                 engine=Engine(replicas=0),
                 observe=observe or Observe(),
+                log=log or Log(),
                 upstream=(
                     Upstream(
                         name="fake",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -153,6 +154,7 @@ USAGES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(USAGES), st.integers(1, 1000))
 def test_every_call_and_attempt_is_counted_once(usages: list[Usage], most_series: int) -> None:
     """Whatever happened to calls, as many are counted as were recorded, under whatever labels."""

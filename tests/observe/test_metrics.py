@@ -33,6 +33,7 @@ def recorded(world: World) -> dict[str, int]:
     return {str(outcome): outcomes.count(outcome) for outcome in set(outcomes)}
 
 
+@pytest.mark.slow
 def test_counted_calls_are_the_recorded_ones(
     open_world: OpenWorld, run: Run, tmp_path: Path
 ) -> None:
@@ -130,6 +131,7 @@ def test_an_address_of_their_own_needs_no_key(open_world: OpenWorld, run: Run) -
     run(main())
 
 
+@pytest.mark.slow
 def test_a_taken_address_is_one_clear_line(open_world: OpenWorld, run: Run) -> None:
     """An address that something else holds is named with its setting, before anything is written."""
 
@@ -143,6 +145,7 @@ def test_a_taken_address_is_one_clear_line(open_world: OpenWorld, run: Run) -> N
     run(main())
 
 
+@pytest.mark.slow
 def test_metrics_can_be_left_out(open_world: OpenWorld, run: Run, tmp_path: Path) -> None:
     """Where none are kept a monitor is told so."""
     monitor = new_key(DataFolder(tmp_path / "data"), monitor=True)
@@ -154,26 +157,26 @@ def test_metrics_can_be_left_out(open_world: OpenWorld, run: Run, tmp_path: Path
     run(main())
 
 
-def test_the_status_shows_how_calls_ended(
-    open_world: OpenWorld, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`inferworks status` has the calls since the start, where it can read the metrics."""
+def test_the_status_shows_how_calls_ended(open_world: OpenWorld, run: Run, tmp_path: Path) -> None:
+    """`inferworks status` has the calls of the last hour by model, running or not."""
     folder = DataFolder(tmp_path / "data")
     caller = new_key(folder)
-    with bind("127.0.0.1", 0) as free:
-        at = f"127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setenv("INFERWORKS_OBSERVE_METRICS_LISTEN", at)
 
     def status() -> dict[str, Any]:
         arguments = ["status", "--json", "--data", str(folder.path)]
         return dict(json.loads(CliRunner().invoke(cli, arguments).stdout))
 
     async def main() -> None:
-        async with open_world(observe=Observe(metrics_listen=at)) as world:
+        async with open_world() as world:
             for body in (ASKED, ASKED, {**ASKED, "n": 1000}):
                 await world.ask(caller, body=body)
             shown = await asyncio.to_thread(status)
             assert (shown["state"], shown["calls"]) == ("ok", {"answered": 2, "refused": 1})
-        assert "calls" not in await asyncio.to_thread(status)
+            model = shown["models"][MODEL]
+            assert model["calls"] == 2
+            assert model["input_tokens"] > 0
+            assert model["duration_ms"]["p50"] <= model["duration_ms"]["p95"]
+        shown = await asyncio.to_thread(status)
+        assert (shown["state"], shown["calls"]["answered"]) == ("not running", 2)
 
     run(main())

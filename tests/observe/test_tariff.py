@@ -23,7 +23,8 @@ from inferworks.accounts.plan import (
 )
 from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.api.tariff import Basis, Tariffs
-from inferworks.books.rate import buckets, rate
+from inferworks.books.buckets import buckets
+from inferworks.books.rate import rate
 from inferworks.books.span import Span
 from inferworks.catalog.pins import ListPrices, list_prices
 from inferworks.cloud.call import Told
@@ -84,6 +85,7 @@ TERMS = st.sets(st.sampled_from(UNITS)).flatmap(
 )
 
 
+@pytest.mark.slow
 @given(TERMS, st.lists(all_tokens() | PLAIN, max_size=4), st.integers(0, 3))
 def test_charges_of_calls_add_up_to_the_books(
     terms: Terms, calls: list[Tokens], images: int
@@ -106,6 +108,7 @@ def test_charges_of_calls_add_up_to_the_books(
         assert sum(total[0] for total in totals if total) == whole
 
 
+@pytest.mark.slow
 @given(TERMS, all_tokens())
 def test_the_parts_are_the_whole(terms: Terms, tokens: Tokens) -> None:
     """A plan's cost is the sum of what it is made of, and the same as the total."""
@@ -146,6 +149,7 @@ def test_what_is_not_charged_costs_nothing() -> None:
     assert (cost.pico, cost.basis) == (0, Basis.INTERNAL)
 
 
+@pytest.mark.slow
 def test_a_plan_hides_what_the_provider_takes(tmp_path: Path) -> None:
     """Who has a plan is told its own charge, whatever a list or the provider says of the call."""
     tariffs = with_plan(token_terms("USD", 5, 7), list_prices(tmp_path))
@@ -173,6 +177,7 @@ LISTED = [("openai", "gpt-5-mini"), ("anthropic", "claude-sonnet-4-5"), ("google
           ("openai", "gpt-4o-audio-preview"), ("deepseek", "deepseek-chat")]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seller", "model"), LISTED)
 def test_a_list_price_is_the_one_of_the_books(tmp_path: Path, seller: str, model: str) -> None:
     """Buckets times exact list prices, tiers by the size of the request included, rounded once a call."""

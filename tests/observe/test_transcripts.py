@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import resource
 import stat
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,23 @@ def test_a_disk_that_fails_costs_transcripts_and_nothing_else(
     assert transcripts.dropped == 3
     assert caplog.text.count("transcripts cannot be kept") == 1
     assert CANARY not in caplog.text
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_line(tmp_path: Path) -> None:
+    """What did not fit is dropped whole, and the next one that fits is a line by itself."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (None, 20, None):
+        transcripts = Transcripts(tmp_path / "t", 100)
+        if room:
+            size = next((tmp_path / "t").iterdir()).stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, before[1]))
+        try:
+            transcripts.begin(opened(), b"x").end()
+            transcripts.close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert transcripts.dropped == (1 if room else 0)
+    assert len(lines_of(tmp_path / "t")) == 2
 
 
 def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_what_is_no_text_file_is_refused(tmp_path: Path) -> None:
         read_trace(binary)
 
 
+@pytest.mark.slow
 @given(workloads, st.integers(1, 50), st.integers())
 def test_thinning_takes_a_sample_in_order(workload: Workload, count: int, seed: int) -> None:
     """As many as asked for or all, each at most once, in the order of the trace, the same each time."""
@@ -105,6 +106,7 @@ def test_squeezing_keeps_order_and_ends_on_time(workload: Workload, length_ns: i
     assert times[-1] in {0, length_ns}
 
 
+@pytest.mark.slow
 @given(workloads, st.integers(4, 10_000))
 def test_fitted_lengths_fit(workload: Workload, context_tokens: int) -> None:
     """Every request fits the context, none is empty, and nothing is ever made longer."""
@@ -128,7 +130,7 @@ def test_spans_are_told_in_units_people_use() -> None:
     assert texts == ["30 seconds", "60 minutes", "10.0 hours"]
 
 
-@pytest.mark.skipif(not AZURE.exists(), reason="the shared data folder is not here")
+@pytest.mark.skipif(not AZURE.exists(), reason=f"there is no {AZURE}")
 def test_a_real_trace_is_read_whole() -> None:
     """An hour of Azure's conversations: every request of the file."""
     workload = read_trace(AZURE)

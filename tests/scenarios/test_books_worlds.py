@@ -15,11 +15,12 @@ from inferworks.books.ledger import Ledger
 from inferworks.testing import worlds
 from inferworks.testing.worlds import CHECKS, EVENTS, SEAL_CHECKS, WorldFailedError, run_world
 
+pytestmark = pytest.mark.slow
+
 SEEDS = 1_000
 BATCH = 100
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
 def test_a_thousand_worlds_hold(first: int) -> None:
     """No seed of a thousand finds a theorem broken; one that did would say how to replay it."""
@@ -42,8 +43,12 @@ def test_a_seed_is_a_world() -> None:
 
 def test_every_kind_of_event_happens() -> None:
     """Within a hundred worlds there is nothing in the list that never came about."""
-    happened = {text.partition(":")[0] for seed in range(100) for text in run_world(seed, 10)}
-    assert happened == {event.__name__ for _, event in EVENTS}
+    missing = {event.__name__ for _, event in EVENTS}
+    for seed in range(100):
+        missing -= {text.partition(":")[0] for text in run_world(seed, 10)}
+        if not missing:
+            return
+    pytest.fail(f"{missing} never came about")
 
 
 def run_worlds(count: int) -> None:
@@ -67,7 +72,7 @@ def a_late_record_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def nothing_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes after the close is not looked for."""
-    monkeypatch.setattr(late, "with_late", lambda sealed, recorded: (sealed, ()))
+    monkeypatch.setattr(late, "with_late", lambda sealed, recorded, to_date: (sealed, ()))
 
 
 def reversals_lost(monkeypatch: pytest.MonkeyPatch) -> None:

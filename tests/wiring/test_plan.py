@@ -88,9 +88,48 @@ def test_missing_keys_are_told_together(plan_of: PlanOf) -> None:
     with pytest.raises(ConfigError) as caught:
         plan_of(TWO + second[0])
     assert str(caught.value).splitlines() == [
-        "2 upstreams cannot be served:",
+        "2 mistakes:",
         "  upstream openai: the environment variable OPENAI_API_KEY is not set; set it, or key",
         "  upstream again: the environment variable OPENAI_API_KEY is not set; set it, or key",
+    ]
+
+
+def test_all_mistakes_are_told_together(plan_of: PlanOf) -> None:
+    """Each once, and none that is another's: what names the models of a wrong upstream is right."""
+    with pytest.raises(ConfigError) as caught:
+        plan_of(
+            """
+            [[upstream]]
+            name = "gone"
+            provider = "opnai"
+            models = ["a"]
+
+            [[upstream]]
+            name = "nowhere"
+            models = ["b"]
+
+            [[upstream]]
+            name = "here"
+            url = "http://127.0.0.1:9999/v1"
+            models = ["c"]
+
+            [[model]]
+            name = "a"
+            offers = ["gone/a", "nowhere/b"]
+            fallbacks = ["d"]
+            strategy = "cheapst"
+
+            [[model]]
+            name = "d"
+            offers = ["here/d"]
+            """
+        )
+    assert str(caught.value).splitlines() == [
+        "4 mistakes:",
+        "  upstream gone: unknown provider 'opnai'; did you mean openai?",
+        "  upstream nowhere: set url, or name a provider (inferworks providers list)",
+        "  model d: no upstream offers 'here/d'; did you mean here/c?",
+        "  model a: unknown strategy 'cheapst'; did you mean cheapest?",
     ]
 
 
@@ -139,9 +178,9 @@ def test_fallbacks_stand_behind(plan_of: PlanOf) -> None:
     )
     places = plan.places[ModelId("gpt-5")]
     assert ids(places) == ["openai/gpt-5", "openai/small", "here/small", "own tiny"]
-    priorities = [place.priority for place in places]
-    assert priorities == sorted(priorities)
-    assert len(set(priorities)) == 4
+    assert [place.fallback for place in places] == [0, 1, 1, 2]
+    offers = [place for place in places if isinstance(place, Offer)]
+    assert [offer.priority for offer in offers] == [0, 0, 2]
     assert {p.model for p in places if isinstance(p, Offer)} == {"gpt-5"}
 
 
@@ -177,7 +216,7 @@ def test_our_own_replicas_are_offers_too(plan_of: PlanOf) -> None:
         ("here/llama", "cheap", "llama"),
     ]
     assert [o.id for o in catalogue.offers(ModelId("gpt-5"))] == ["openai/gpt-5", "replica-0"]
-    assert catalogue.offers(ModelId("gpt-5"))[1].priority > 0
+    assert catalogue.offers(ModelId("gpt-5"))[1].fallback == 1
     assert [o.upstream_model for o in catalogue.offers(ModelId("tiny"))] == [""]
     assert catalogue.offers(ModelId("nothing")) == []
     assert catalogue.policy(ModelId("llama")) == RoutePolicy()
@@ -211,8 +250,9 @@ MISTAKES = {
     'key = "env:NOT_THERE"': "upstream a: the environment variable NOT_THERE is not set",
     'key_variable = "NOT_THERE"': "upstream a: the environment variable NOT_THERE is not set",
     'input_price = "1"': "upstream a: set input_price and output_price, or neither",
-    NEXT.replace('"b"', '"a"'): "upstream 'a' is there twice",
-    NEXT.replace('"b"', '"inferworks"'): "upstream 'inferworks' is there twice",
+    NEXT.replace('"b"', '"a"') + 'url = "http://x"': "upstream 'a' is there twice",
+    NEXT.replace('"b"', '"inferworks"')
+    + 'url = "http://x"': "upstream 'inferworks' is there twice",
     NEXT: "upstream b: set url, or name a provider",
     NEXT.replace('"n"', '"n", "n"') + 'url = "http://x"': "upstream b: model 'n' is there twice",
     NEXT + 'url = "http://u:p@x"': "upstream b: the address of x may have no user",

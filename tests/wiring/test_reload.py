@@ -137,6 +137,7 @@ async def _reload_under_load(folder: Path, times: int) -> tuple[int, int, int]:
         return answered, len(one.received) + len(two.received), len(other.server.connections)
 
 
+@pytest.mark.slow
 def test_fifty_reloads_under_load(tmp_path: Path) -> None:
     """No call fails, each is recorded once, and connections to what is gone are closed."""
     answered, asked, left = asyncio.run(_reload_under_load(tmp_path, 50))
@@ -148,6 +149,7 @@ def test_fifty_reloads_under_load(tmp_path: Path) -> None:
     assert {usage.outcome for usage in usages} == {"answered"}
 
 
+@pytest.mark.slow
 def test_what_did_not_change_keeps_its_connections(tmp_path: Path) -> None:
     """An upstream that is the same before and after goes on over the connection it has."""
 
@@ -188,6 +190,7 @@ def test_a_running_call_ends_on_what_it_began_with(tmp_path: Path) -> None:
     assert body.count(b'"content":"a"') == 20
 
 
+@pytest.mark.slow
 def test_a_broken_file_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever is wrong, what is served goes on, and one line of the log says why."""
     broken = {
@@ -215,18 +218,21 @@ def test_a_broken_file_changes_nothing(tmp_path: Path, caplog: pytest.LogCapture
                     assert "sk-literal" not in record.getMessage()
                     assert (await house.chat("m"))[0] == 200
                 house.path.unlink()
-                caplog.clear()
-                house.platform.reload()
-                async with asyncio.timeout(5):
-                    while not caplog.records:
-                        await asyncio.sleep(0.005)
-                assert "no such file" in caplog.text
-                assert (await house.chat("m"))[0] == 200
+                for words in ("no such file", "is empty"):
+                    caplog.clear()
+                    house.platform.reload()
+                    async with asyncio.timeout(5):
+                        while not caplog.records:
+                            await asyncio.sleep(0.005)
+                    assert words in caplog.text
+                    assert (await house.chat("m"))[0] == 200
+                    house.path.touch()
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_rotated_key_file_is_taken_up(tmp_path: Path) -> None:
     """A secret file that changes is read again by itself, the configuration being the same."""
     key = tmp_path / "key"

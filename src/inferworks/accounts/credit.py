@@ -11,7 +11,8 @@ from inferworks.ids import CustomerId
 class Credit(msgspec.Struct, frozen=True):
     """One purchase of `amount_pico` picounits of `currency`, usable until `expires_ns` if that is set.
 
-    MoneyError when the amount is not positive; UserError when it would expire before it is bought.
+    A negative amount is a refund of what is left at `bought_ns`. MoneyError when the amount is zero;
+    UserError when it would expire before it is bought, or a refund would expire.
     """
 
     id: str
@@ -20,9 +21,20 @@ class Credit(msgspec.Struct, frozen=True):
     amount_pico: int
     currency: str
     expires_ns: int | None = None
+    voided_ns: int | None = None
+    """When it was taken back because it was a mistake; then it counts as if it had never been."""
+    reason: str = ""
+    """Why it was refunded or voided."""
+
+    @property
+    def is_refund(self) -> bool:
+        """Whether money went back to the customer."""
+        return self.amount_pico < 0
 
     def __post_init__(self) -> None:
-        if self.amount_pico <= 0:
-            raise MoneyError("credit must be more than nothing")
+        if self.amount_pico == 0:
+            raise MoneyError("the amount of credit must not be zero")
+        if self.is_refund and self.expires_ns is not None:
+            raise UserError("a refund does not expire")
         if self.expires_ns is not None and self.expires_ns <= self.bought_ns:
             raise UserError("credit cannot expire before it is bought")

@@ -2,6 +2,13 @@
 
 The secret (`iw_` and 43 characters of 256 random bits) is shown once and only its SHA-256 is kept: for
 a secret of full entropy a slow, salted hash would add nothing but latency to every call.
+
+What a key may report (`POST /v1/usage/events`) is said by `sources`, `reporter`, `ours` and `tells_cost`.
+A report is named by its source and an id for ever, so whoever may use a source may take its names. A
+source therefore belongs to one customer: that of the first key that names it. Keys are never deleted, so
+it stays theirs when the key is revoked, and another key of theirs goes on under it. (Rejected: to own a
+source by having used it first, for then the names of a source that the operator is about to connect could
+be taken by anybody; to prefix the key's id, for then a key could not be replaced by another.)
 """
 
 from __future__ import annotations
@@ -16,6 +23,8 @@ from inferworks.purpose import Purpose
 
 PREFIX = "iw_"
 DEFAULT_PROJECT = ProjectId("default")
+ANY_SOURCE = "*"
+"""Among the `sources` of a key: every source that no key of another customer names."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -35,11 +44,17 @@ class Key(msgspec.Struct, frozen=True):
     created_ns: int
     revoked_ns: int | None = None
     reporter: bool = False
-    """Whether it may report usage for every customer and purpose (`POST /v1/usage/events`)."""
+    """Whether it may report for every customer there is, for every purpose, and what is `ours`."""
     monitor: bool = False
     """Whether it may read the metrics (`GET /metrics`); then it may do nothing else."""
     log_content: bool = False
     """Whether the prompts and answers of its calls are kept in transcripts."""
+    sources: tuple[str, ...] = ()
+    """The sources under which it may report usage, for its own customer and purposes; none: it may not."""
+    ours: bool = False
+    """Whether it may report what was used for nobody but ourselves (no customer)."""
+    tells_cost: bool = False
+    """Whether its reports may say what a provider charged for a call."""
 
 
 def mint(
@@ -53,11 +68,14 @@ def mint(
     reporter: bool = False,
     monitor: bool = False,
     log_content: bool = False,
+    sources: tuple[str, ...] = (),
+    ours: bool = False,
+    tells_cost: bool = False,
 ) -> tuple[Key, str]:
     """A new key and its secret. The secret exists nowhere else: show it once."""
     secret = PREFIX + secrets.token_urlsafe(32)
     key = Key(
-        id=KeyId(new_id("key")),
+        id=KeyId(new_id("key", created_ns)),
         secret_sha256=fingerprint(secret),
         hint=secret[-4:],
         name=name,
@@ -69,6 +87,9 @@ def mint(
         reporter=reporter,
         monitor=monitor,
         log_content=log_content,
+        sources=tuple(sorted(set(sources))),
+        ours=ours,
+        tells_cost=tells_cost,
     )
     return key, secret
 

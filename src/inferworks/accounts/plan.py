@@ -5,7 +5,8 @@ and they change. A bill must still be explained, and computed again, years later
 
 Decision. What is agreed are the *terms*: a frozen value of whole numbers whose content has a hash. A
 *plan* puts a customer under terms from a moment on. Plans are never edited: a new price is a new plan,
-and every amount that was rated carries the hash of its terms (theorem 14). How terms become amounts is
+a wrong one is withdrawn and stays on record, and every amount that was rated carries the hash of its
+terms (theorem 14). How terms become amounts is
 in `books/plans.py`; how they are written down as TOML is in `accounts/plan_file.py`.
 
 Rejected. Formulas in the plan (nobody can prove what they do); prices looked up at rating time (the
@@ -121,6 +122,12 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether a period costs something even when nothing was used."""
         return bool(self.subscription_pico or self.minimum_pico)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether they are prices per unit and nothing else: what comes before changes nothing after."""
+        per_unit = all(isinstance(p.scheme, PerUnit) and not p.included for p in self.prices)
+        return per_unit and not self.standing and not self.discounts
+
     def price_of(self, unit: Unit, model: ModelId) -> Price | None:
         """The price that `unit` of `model` pays, if it has one.
 
@@ -181,6 +188,14 @@ class PricePlan(msgspec.Struct, frozen=True):
         return cls.per_token(
             customer, effective_ns, currency, *(price.pico_per_unit for price in prices)
         )
+
+
+class WithdrawnPlan(msgspec.Struct, frozen=True):
+    """A plan that was a mistake: it counts no more, but for what was sealed with it."""
+
+    plan: PricePlan
+    withdrawn_ns: int
+    """When it was taken back."""
 
 
 def token_terms(currency: str, input_pico: int, output_pico: int) -> Terms:

@@ -16,6 +16,8 @@ class Gate:
 
     def __init__(self, limit: int, per_key: int = 0) -> None:
         self.running = 0
+        self.closing = False
+        """Whether we are about to stop, and new calls should go elsewhere; those that come are served."""
         self._limit = limit
         self._per_key = per_key or limit
         self._of_key: dict[KeyId, int] = {}

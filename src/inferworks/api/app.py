@@ -5,36 +5,51 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from inferworks.api.auth import authenticate
+from inferworks.api.coded import CODED, check_coding
+from inferworks.api.cors import Cors
 from inferworks.api.door import Door, Endpoint
-from inferworks.api.errors import answer_error, as_call_error
+from inferworks.api.errors import answer_error, as_call_error, identify, refused, style_of
 from inferworks.api.events import events
-from inferworks.api.health import health
-from inferworks.api.metered import metered
+from inferworks.api.health import health, livez, readyz
+from inferworks.api.metered import CALL_ID, metered
 from inferworks.api.metrics import PATH as METRICS
 from inferworks.api.metrics import metrics
 from inferworks.api.models import model, models
 from inferworks.api.openapi import PATH as OPENAPI
-from inferworks.api.openapi import Routes, openapi
+from inferworks.api.openapi import Routes, document, openapi
+from inferworks.api.pages import HOME, REFERENCE, home, reference
+from inferworks.api.paths import meant_by, near
 from inferworks.api.responses import not_kept
 from inferworks.api.wire.anthropic import COUNT_TOKENS, MESSAGES
-from inferworks.api.wire.base import ErrorStyle, Form
-from inferworks.api.wire.openai_audio import SPEECH, TRANSCRIPTIONS
+from inferworks.api.wire.base import Form
+from inferworks.api.wire.openai_audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from inferworks.api.wire.openai_chat import CHAT
 from inferworks.api.wire.openai_completions import COMPLETIONS
 from inferworks.api.wire.openai_embeddings import EMBEDDINGS
-from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.api.wire.openai_images import IMAGE_EDITS, IMAGES
 from inferworks.api.wire.openai_moderations import MODERATIONS
-from inferworks.api.wire.openai_responses import RESPONSES
+from inferworks.api.wire.openai_responses import INPUT_TOKENS, RESPONSES
 from inferworks.api.wire.rerank import RERANK
 from inferworks.api.wire.stability import STABLE_IMAGE_CORE, STABLE_IMAGE_SD3, STABLE_IMAGE_ULTRA
-from inferworks.errors import CallError, UpstreamError
-from inferworks.http.server import ClientGone, Exchange, Handler
+from inferworks.errors import CallError, DamagedError, JournalError, RecordError, UpstreamError
+from inferworks.http.server import (
+    Admission,
+    Admit,
+    ClientGone,
+    Exchange,
+    Handler,
+    Refused,
+    RequestHead,
+)
+from inferworks.ids import new_id
+from inferworks.observe.access import RefusedRequest
 
 FORMS: dict[str, Form] = {
     "/v1/chat/completions": CHAT,
     "/v1/completions": COMPLETIONS,
     "/v1/responses": RESPONSES,
+    "/v1/responses/input_tokens": INPUT_TOKENS,
     "/v1/embeddings": EMBEDDINGS,
     "/v1/moderations": MODERATIONS,
     "/v1/rerank": RERANK,
@@ -43,6 +58,7 @@ FORMS: dict[str, Form] = {
     "/v1/images/edits": IMAGE_EDITS,
     "/v1/audio/speech": SPEECH,
     "/v1/audio/transcriptions": TRANSCRIPTIONS,
+    "/v1/audio/translations": TRANSLATIONS,
     "/v1/messages": MESSAGES,
     "/v1/messages/count_tokens": COUNT_TOKENS,
     "/v2beta/stable-image/generate/core": STABLE_IMAGE_CORE,
@@ -58,51 +74,152 @@ _ROUTES: Routes = {
     "/v1/responses/": {"GET": not_kept, "POST": not_kept, "DELETE": not_kept},
     "/v1/usage/events": {"POST": events},
     "/health": {"GET": health, "HEAD": health},
+    "/healthz": {"GET": livez, "HEAD": livez},
+    "/livez": {"GET": livez, "HEAD": livez},
+    "/readyz": {"GET": readyz, "HEAD": readyz},
     METRICS: {"GET": metrics},
 }
 ROUTES: Routes = {**_ROUTES, OPENAPI: {"GET": openapi(_ROUTES, FORMS)}}
 """Path -> method -> endpoint. A path that ends in `/` stands for everything below it."""
+
+_PAGES: Routes = {
+    path: {"GET": page, "HEAD": page}
+    for path, page in {HOME: home, REFERENCE: reference(document(_ROUTES, FORMS))}.items()
+}
+"""Pages for people, which are no part of the API."""
+
+_OPEN = frozenset({"/health", "/healthz", "/livez", "/readyz", OPENAPI, *_PAGES})
+"""What is answered without a key."""
+_BODY_FOR_NOTHING = Admission(body_bytes=4096)
+"""What may come with a request that needs none."""
 
 _log = logging.getLogger("inferworks.api")
 
 
 def app(door: Door) -> Handler:
     """The handler of every request that comes through `door`."""
+    cors = door.cors
 
     async def handle(exchange: Exchange) -> None:
         try:
-            await _endpoint(exchange)(exchange, door)
+            if cors is not None and await _is_preflight(exchange, cors):
+                return
+            await _endpoint(exchange.method, exchange.path)(exchange, door)
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, the client gets an answer
-            if not isinstance(error, CallError | UpstreamError):
+            if not _is_expected(error):
                 _log.exception("%s %s failed", exchange.method, exchange.path)
+            told, style = as_call_error(error), style_of(exchange)
+            is_in_doubt = isinstance(error, JournalError | DamagedError)
+            if is_in_doubt:  # nobody may look for a record by it
+                exchange.beside = [pair for pair in exchange.beside if pair[0] != CALL_ID]
+            if not exchange.is_call or is_in_doubt:
+                _refused(door, exchange, told, identify(exchange, style))
             # Where an answer has begun there is nothing to say: the server cuts what is not finished.
-            await answer_error(exchange, as_call_error(error), _errors(exchange.path))
+            await answer_error(exchange, told, style)
 
     return handle
 
 
-def _endpoint(exchange: Exchange) -> Endpoint:
-    method = exchange.method
-    methods = ROUTES.get(exchange.path)
-    if methods is None or exchange.path.endswith("/"):
-        methods = _below(exchange.path)
+async def _is_preflight(exchange: Exchange, cors: Cors) -> bool:
+    """Have the answer say whether its page may see it. True when no more is asked, and it is answered."""
+    exchange.beside = cors.allowing(exchange.headers)
+    if exchange.method != "OPTIONS":
+        return False
+    said = cors.preflight(exchange.headers)
+    if said is None:
+        return False
+    await exchange.respond(200, b"", b"text/plain", said)
+    return True
+
+
+def _refused(door: Door, asked: RequestHead | Exchange, error: CallError, request_id: str) -> None:
+    """Tell whoever listens of a request that is turned away and leaves no record, or whose is in doubt."""
+    if door.on_refused is not None:
+        at_ns, status = door.clock.now_ns(), error.status
+        told = RefusedRequest(
+            at_ns, asked.method, asked.path, status, error.code, request_id=request_id
+        )
+        door.on_refused(told)
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether all is said of it elsewhere: to the caller, or once by the journal that is in trouble."""
+    if isinstance(error, JournalError):
+        return not isinstance(error, RecordError)
+    return isinstance(error, CallError | UpstreamError)
+
+
+def admit(door: Door) -> Admit:
+    """What may come in through `door`, told by the head of a request before its body is taken.
+
+    It says what the endpoint would say at once, in the same words: there is no such path or method, the
+    key is missing, unknown, revoked or for something else, the body comes in a coding that is not taken. Of
+    such requests there is no record either way.
+    """
+
+    def look(head: RequestHead) -> Admission | Refused:
+        try:
+            if door.cors is not None and head.method == "OPTIONS":
+                return _BODY_FOR_NOTHING
+            _endpoint(head.method, head.path)
+            if head.path in _OPEN:
+                return _BODY_FOR_NOTHING
+            key = authenticate(head.headers, door.keyring, monitor=head.path == METRICS)
+            if CODED in head.headers:
+                check_coding(head.headers)
+        except CallError as error:
+            request_id = new_id("req")
+            _refused(door, head, error, request_id)
+            return refused(head, error, request_id, door.cors)
+        return Admission(owner=key.id)
+
+    return look
+
+
+def _endpoint(method: str, path: str) -> Endpoint:
+    """What answers `method` on `path`; CallError 404 or 405 when nothing does."""
+    methods = ROUTES.get(path) or _PAGES.get(path)
+    if methods is None or (path.endswith("/") and path != HOME):
+        methods = _below(path)
     endpoint = methods.get(method)
     if endpoint is not None:
         return endpoint
-    path = exchange.path[:200]
+    if method == "HEAD" and "GET" in methods:
+        return methods["GET"]
+    if not methods and (elsewhere := meant_by(path, FORMS)) is not None:
+        return _at(method, *elsewhere)
+    path = path[:200]
     if not methods:
-        raise CallError(404, f"Invalid URL ({method} {path})")
-    allowed = ", ".join(methods)
-    raise CallError(405, f"Not allowed to {method} on {path}; use {allowed}.",
-                    code="method_not_supported")  # fmt: skip
+        raise CallError(404, f"Invalid URL ({method} {path}){_hint(path)}")
+    raise CallError(405, f"Not allowed to {method} on {path}; use {', '.join(methods)}.",
+                    code="method_not_supported", allow=tuple(methods))  # fmt: skip
 
 
-def _errors(path: str) -> ErrorStyle:
-    """How clients of `path` want to be told of errors."""
-    form = FORMS.get(path)
-    return OPENAI_ERRORS if form is None else form.errors
+def _at(method: str, path: str, model: str) -> Endpoint:
+    """What answers a request that means `path` here, and `model` where it names one."""
+    endpoint = _endpoint(method, path)
+    if model:
+        endpoint = metered(FORMS[path], model)
+
+    async def elsewhere(exchange: Exchange, door: Door) -> None:
+        exchange.path = path
+        await endpoint(exchange, door)
+
+    return elsewhere
+
+
+def _hint(path: str) -> str:
+    """What may be meant by a path that is none."""
+    if path.startswith("/v1/v1/"):
+        return "; /v1 is in it twice: leave it out of the base URL, or of the path."
+    meant = near(path, ROUTES)
+    if meant == f"/v1{path}":
+        return f"; did you mean {meant}? The base URL of OpenAI's clients ends in /v1."
+    if meant is not None:
+        return f"; did you mean {meant}? Look at the base URL."
+    return f"; the API begins at /v1, see {REFERENCE}." if path in {"/v1", "/v1/"} else ""
 
 
 def _below(path: str) -> Mapping[str, Endpoint]:

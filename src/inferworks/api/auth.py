@@ -14,14 +14,22 @@ _NO_KEY = (
     "'Authorization: Bearer iw_...'. Keys are made with: inferworks keys create"
 )
 _NO_MONITOR = "Metrics are for keys that were made to read them: inferworks keys create --monitor"
-_TWO_KEYS = "The Authorization and x-api-key headers name two different API keys; send one of them."
+_STALE = "API keys cannot be checked at the moment; try again later."
+_TWO_KEYS = (
+    "Headers (Authorization, x-api-key, api-key) name two different API keys; send one of them."
+)
+_OTHER_HEADERS = (b"x-api-key", b"api-key")
+"""Anthropic's, and Azure's."""
 
 
 def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: bool = False) -> Key:
     """The key of a request; CallError 401 when there is none, it is unknown or revoked.
 
-    CallError 403 when it is for reading metrics and this is not that (`monitor`), or the other way round.
+    CallError 403 when it is for reading metrics and this is not that (`monitor`), or the other way round;
+    503 when nobody knows any more which keys are good, but for metrics, which tell the operator so.
     """
+    if not keyring.fresh and not monitor:
+        raise CallError(503, _STALE, kind="server_error", code="keys_not_fresh")
     key = keyring.find(_secret(headers).decode("latin-1"))
     if key is None:
         raise CallError(401, "Incorrect API key provided.", code="invalid_api_key")
@@ -36,15 +44,20 @@ def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: b
 
 
 def _secret(headers: Mapping[bytes, bytes]) -> bytes:
-    """The secret that a request names, as OpenAI's clients do or as Anthropic's do (`x-api-key`)."""
+    """The secret that a request names: as a bearer token, or as Anthropic's or Azure's clients do.
+
+    CallError 401 when there is none, and when headers name several: nobody knows whose call it is then.
+    """
     scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
     secret = bearer.strip() if scheme.lower() == b"bearer" else b""
-    other = headers.get(b"x-api-key", b"").strip()
-    if secret and other and secret != other:
-        raise CallError(401, _TWO_KEYS)
-    if not secret and not other:
+    for name in _OTHER_HEADERS:
+        other = headers.get(name, b"").strip()
+        if secret and other and secret != other:
+            raise CallError(401, _TWO_KEYS)
+        secret = secret or other
+    if not secret:
         raise CallError(401, _NO_KEY)
-    return secret or other
+    return secret
 
 
 def purpose_of(headers: Mapping[bytes, bytes], key: Key) -> Purpose:

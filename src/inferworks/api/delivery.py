@@ -10,13 +10,17 @@ without a client (`drain`): either way it leaves the tally's block as cancelled.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+from typing import Final
 
 from inferworks.api.door import Door
 from inferworks.api.drain import Drain
 from inferworks.api.stream_count import StreamCount
 from inferworks.api.telling import Telling
 from inferworks.api.wire.base import Form
+from inferworks.cloud.aside import LARGE_BYTES, aside
+from inferworks.cloud.attempt import broken_off
 from inferworks.cloud.call import Call, Chunk, Reply, Told
 from inferworks.cloud.guess import whole_usage
 from inferworks.cloud.offer import Offer
@@ -27,11 +31,11 @@ from inferworks.meter.tally import OpenCall
 from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome
 from inferworks.observe.transcripts import Transcript
 
+_log = logging.getLogger("inferworks.serve")
 _SEEN = Chunk(b"")
 """Stands for a chunk that was counted already."""
-_BROKE_OFF = CallError(
-    502, "The model's server broke off its answer.", kind="server_error", code="upstream_failed"
-)
+LEFT_OUT: Final = b"x-inferworks-left-out"
+"""What the caller asked for and the upstream could not be."""
 
 
 class Delivery:
@@ -54,7 +58,6 @@ class Delivery:
         self._tally = tally
         self._transcript = transcript
         self._wants_cost = wants_cost
-        self._headers = [(b"x-inferworks-call-id", call.id.encode())]
         self._streamed: tuple[Reply, StreamCount] | None = None
         self._drain: Drain | None = None
         """Set once the client has left and its answer is read on."""
@@ -64,7 +67,7 @@ class Delivery:
         door, tally = self._door, self._tally
         router, call = door.router, self._call
         try:
-            route = router.route(call, offers, tally.opened.opened_ns)
+            route = router.route(call, offers, router.health.now_ns())
             self._attempts = serve(call, route, door.providers, router.health, tally)
             self._exchange.on_leave = self._reads_on
             async with self._attempts as reply:
@@ -73,7 +76,8 @@ class Delivery:
             if self._drain is not None:
                 tally.leave()  # there is nobody to be told
                 return
-            await tally.close(Outcome.FAILED, error.status, error.code)
+            outcome = Outcome.REFUSED if error.is_callers else Outcome.FAILED
+            await tally.close(outcome, error.status, error.code)
             raise
         except (ClientGone, asyncio.CancelledError):
             self._dropped()
@@ -85,7 +89,7 @@ class Delivery:
 
     async def _deliver(self, reply: Reply) -> None:
         door = self._door
-        now_ns = door.clock.now_ns()
+        now_ns = self._tally.clock.now_ns()
         self._telling = Telling(self._tally, door.tariffs, now_ns, in_answer=self._wants_cost)
         if self._drain is not None:
             await self._read_on(reply, reply.first, StreamCount(self._call, self._tally))
@@ -99,11 +103,16 @@ class Delivery:
     async def _deliver_refusal(self, reply: Reply) -> None:
         self._tally.leg_ended(Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED)
         await self._tally.close(Outcome.REFUSED, reply.status, "upstream_refused")
-        await self._respond(reply, reply.first.data)
+        named = self._form.errors.named(reply.first.data, self._call.id)
+        await self._respond(reply, named)
 
     async def _deliver_body(self, reply: Reply) -> None:
         told, confidence = whole_usage(self._call, reply.first, reply.content_type)
-        data = self._telling.body(reply.first.data, told)
+        data = reply.first.data
+        if self._wants_cost:
+            large = len(data) > LARGE_BYTES
+            tell = self._telling.body
+            data = await aside(tell, data, told) if large else tell(data, told)
         await self._tally.answered(
             reply.status, len(data), told.tokens, confidence,
             told.items, told.service_tier, told.cost_pico, told.currency,
@@ -123,7 +132,7 @@ class Delivery:
                 data = chunk.data
                 if data:
                     if self._wants_cost:
-                        data = self._telling.chunk(data, count.told)
+                        data = await self._with_cost(data, count.told)
                     tally.first_byte()
                     tally.sent(len(data))
                     if self._transcript is not None:
@@ -134,26 +143,35 @@ class Delivery:
             if not self._reads_on(_cancels_this()):
                 raise
             chunk = _SEEN
-        except UpstreamError:
+        except UpstreamError as error:
+            count.see_told(error.told)
             self._leg_ended(Outcome.FAILED, reply, count.told, count.confidence(whole=False))
             if self._drain is not None:
                 tally.leave()
                 return
-            await tally.close(Outcome.FAILED, reply.status, _BROKE_OFF.code)
+            failure = broken_off(error)
+            _log.warning("call %s: broken off: %s", self._call.id, error)
+            await tally.close(Outcome.FAILED, reply.status, failure.code)
             if reply.content_type.startswith(b"text/event-stream"):
-                await exchange.end(self._form.errors.event(_BROKE_OFF))
+                await exchange.end(self._form.errors.event(failure, self._call.id))
             return  # sound has no words for an error: the server cuts what is not finished
         if self._drain is not None:
             await self._read_on(reply, chunk, count)
             return
         count.see_last(chunk)
-        data = self._telling.chunk(chunk.data, count.told)
+        data = await self._with_cost(chunk.data, count.told)
         tally.sent(len(data))
         self._leg_ended(Outcome.ANSWERED, reply, count.told, count.confidence(whole=True))
         await tally.close(Outcome.ANSWERED, reply.status)
         if self._transcript is not None:
             self._transcript.heard(data)
         await exchange.end(data)
+
+    async def _with_cost(self, events: bytes, told: Told) -> bytes:
+        """One or more events of a stream with what it has cost so far, if that is wanted."""
+        if len(events) > LARGE_BYTES:
+            return await aside(self._telling.chunk, events, told)
+        return self._telling.chunk(events, told)
 
     def _reads_on(self, cut: Callable[[], object]) -> bool:
         """The client has left: whether its answer is read to the end, for its usage."""
@@ -171,7 +189,8 @@ class Delivery:
             while not chunk.last and self._drain.takes(len(chunk.data)):
                 count.see(chunk)
                 chunk = await anext(reply.rest)
-        except UpstreamError:
+        except UpstreamError as error:
+            count.see_told(error.told)
             sure = count.confidence(whole=False)
             self._leg_ended(Outcome.FAILED, reply, count.told, sure)
         else:
@@ -209,9 +228,12 @@ class Delivery:
 
     def _head(self, reply: Reply, told: Told | None = None) -> list[tuple[bytes, bytes]]:
         """Our headers of an answer; of a whole one, what it `told` tells its cost."""
-        headers = [*self._headers, *reply.headers]
+        headers = list(reply.headers)
+        if reply.left_out:
+            headers.append((LEFT_OUT, reply.left_out.encode()))
         if self._door.answer_headers:
-            headers += self._telling.headers(self._door.clock.now_ns(), told)
+            headers += reply.beside
+            headers += self._telling.headers(self._tally.clock.now_ns(), told)
         return headers
 
     def _leg_ended(

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from inferworks.accounts.keyring import KeyRing
 from inferworks.api.admit import Gate
+from inferworks.api.cors import Cors
 from inferworks.api.drain import Drains
 from inferworks.api.tariff import Tariffs
 from inferworks.clock import Clock
@@ -18,9 +19,12 @@ from inferworks.http.server import Exchange
 from inferworks.ids import ModelId
 from inferworks.meter.journal import Journal
 from inferworks.meter.tally import Meter
+from inferworks.observe.access import RefusedRequest
 from inferworks.observe.board import Board
 from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
+from inferworks.supervise import Supervisor
+from inferworks.units import NS_PER_SECOND
 
 
 class Catalogue(Protocol):
@@ -59,10 +63,18 @@ class Door:
     """Where the spans of calls come from, where any are made."""
     transcripts: Transcripts | None = None
     """Where the prompts and answers of keys go that were made to have them kept."""
+    cors: Cors | None = None
+    """Which web pages may call, where any may."""
+    on_refused: Callable[[RefusedRequest], object] | None = None
+    """Hears of each request that is turned away and leaves no record, for it is no call."""
     answer_headers: bool = True
     """Whether answers say who served them, and what that took and cost."""
+    report_back_ns: int = 400 * 86_400 * NS_PER_SECOND
+    """How long ago what others report may have begun."""
     drains: Drains = field(default_factory=Drains)
     """The answers that are read on though their clients have left."""
+    supervisor: Supervisor = field(default_factory=Supervisor)
+    """Knows how the work beside the calls does."""
 
 
 Endpoint = Callable[[Exchange, Door], Awaitable[None]]

@@ -1,12 +1,23 @@
-"""Our errors as OpenAI's: one table from error type to status and words."""
+"""Our errors in the caller's dialect: one table from error type to status and words, and an id for each.
+
+Whoever asks for help names a request by its id. So each answer of the API has one, in the header where the
+dialect's own clients look for it: the id of the call, or where there is none (a wrong key, no such path)
+one of the request's own. The access log has both.
+"""
 
 from __future__ import annotations
 
+from inferworks.api.cors import Cors
+from inferworks.api.wire.anthropic_errors import ANTHROPIC_ERRORS
 from inferworks.api.wire.base import ErrorStyle
-from inferworks.api.wire.openai_errors import error_body
-from inferworks.errors import CallError, JournalError, UpstreamError
-from inferworks.http.server import Exchange
+from inferworks.api.wire.openai_errors import OPENAI_ERRORS
+from inferworks.api.wire.stability import STABILITY_ERRORS
+from inferworks.errors import CallError, DamagedError, JournalError, UpstreamError
+from inferworks.http.coding import TAKEN
+from inferworks.http.server import Exchange, Headers, Refusal, Refused, RequestHead
+from inferworks.ids import new_id
 
+_JSON = b"application/json"
 _NOT_RECORDED = CallError(
     503,
     "The call could not be recorded and was not completed.",
@@ -26,22 +37,65 @@ def as_call_error(error: Exception) -> CallError:
     """`error` in the caller's terms."""
     if isinstance(error, CallError):
         return error
-    if isinstance(error, JournalError):
+    if isinstance(error, JournalError | DamagedError):
         return _NOT_RECORDED
     if isinstance(error, UpstreamError):
         return _UPSTREAM
     return _OURS
 
 
-def refusal(status: int, message: str) -> tuple[bytes, bytes]:
-    """A refusal by the HTTP server itself (size, form), in OpenAI's error body."""
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    return b"application/json", error_body(CallError(status, f"{message}.", kind=kind))
+def style_of(asked: RequestHead | Exchange) -> ErrorStyle:
+    """How the clients of a path want to be told of errors, whether or not there is anything at it."""
+    if asked.path.startswith("/v1/messages") or b"anthropic-version" in asked.headers:
+        return ANTHROPIC_ERRORS
+    if asked.path.startswith("/v2beta/"):
+        return STABILITY_ERRORS
+    return OPENAI_ERRORS
+
+
+def identify(exchange: Exchange, style: ErrorStyle) -> str:
+    """The id that a request is known by; a new one, and in the answer's head, if it has none yet."""
+    if not exchange.request_id:
+        exchange.request_id = new_id("req")
+        exchange.beside = (*exchange.beside, (style.id_header, exchange.request_id.encode()))
+    return exchange.request_id
 
 
 async def answer_error(exchange: Exchange, error: CallError, style: ErrorStyle) -> None:
     """Answer with `error`, unless an answer has begun."""
     if not exchange.started:
-        wait = b"%d" % (error.retry_after_s or 1)
-        headers = [(b"retry-after", wait)] if error.status in {429, 503} else []
-        await exchange.respond(error.status, style.body(error), headers=headers)
+        body = style.body(error, identify(exchange, style))
+        await exchange.respond(error.status, body, headers=_headers(error))
+
+
+def refused(asked: RequestHead, error: CallError, request_id: str, cors: Cors | None) -> Refused:
+    """The same answer, for a request that is refused by its head."""
+    style = style_of(asked)
+    headers = [(style.id_header, request_id.encode()), *_headers(error)]
+    if cors is not None:
+        headers += cors.allowing(asked.headers)
+    return Refused(error.status, _JSON, style.body(error, request_id), headers)
+
+
+def refusals(cors: Cors | None = None) -> Refusal:
+    """How the HTTP server says what it refuses itself (size, form), in the caller's dialect."""
+
+    def refusal(status: int, message: str, asked: RequestHead) -> Refused:
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        error = CallError(status, f"{message}.", kind=kind)
+        return refused(asked, error, new_id("req"), cors)
+
+    return refusal
+
+
+refusal = refusals()
+
+
+def _headers(error: CallError) -> Headers:
+    if error.status in {429, 503}:
+        return [(b"retry-after", b"%d" % (error.retry_after_s or 1))]
+    if error.status == 405:
+        return [(b"allow", ", ".join(error.allow).encode())]
+    if error.status == 415:
+        return [(b"accept-encoding", TAKEN)]
+    return []

@@ -3,22 +3,23 @@
 A training job, a storage system or another gateway reports activities and calls (`meter.events` says
 what they hold). One event or a batch of them (a JSON array) in structured mode; or one in binary mode,
 its attributes in `ce-` headers and its data as the body. Counted exactly once by (`source`, `id`) for
-ever: the same again is a duplicate, the same with another body is kept aside as a conflict. A batch with
-a malformed event is refused whole. The answer comes when everything is durable, and says
+ever: the same again is a duplicate, the same with another body is kept aside as a conflict. What was
+reported can be taken back by an event of its name. A batch with a malformed event is refused whole, as is
+one that takes back what was never reported. The answer comes when everything is durable, and says
 received = accepted + duplicate + conflict + rejected.
 
-Who may report what:
-
-- any key: what happened for its own customer, for the purposes it is allowed; and the use of a machine
-  or a bucket by ourselves (no customer), for those purposes;
-- a key made with `--reporter`: for any customer and purpose;
-- nobody: machine time of serving, which is metered by calls.
+Who may report what is said by the key (`accounts.key`): nothing, unless it was made to report, and then
+under sources that no other customer's key may use. Its own customer and purposes, unless it was made for
+all; what was used for no customer, and what a provider charged, only where that was granted. Nobody
+reports machine time of serving, which is metered by calls. What is reported names a customer that there
+is, and a time that is neither ahead of our clock nor further back than the operator allows.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -26,27 +27,41 @@ from msgspec import Meta
 
 from inferworks.accounts.key import Key
 from inferworks.api.auth import authenticate
+from inferworks.api.coded import CODED, decode_body
 from inferworks.api.door import Door
 from inferworks.api.wire.invalid import invalid
+from inferworks.cloud.aside import LARGE_BYTES, LARGE_TO_PUT_OVER_BYTES, aside
+from inferworks.cloud.bounds import excess
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
-from inferworks.meter.activity import record_reported
+from inferworks.ids import CustomerId
+from inferworks.meter.activity import Received, record_reported, retract
 from inferworks.meter.capacity import Activity
 from inferworks.meter.events import (
     ACTIVITY_TYPE,
     CALL_TYPE,
+    RETRACTION_TYPE,
+    SKEW_NS,
     ActivityData,
     CallData,
     EventName,
     Reported,
+    RetractionData,
     activity_of,
     call_of,
+    ends_ns,
+    starts_ns,
 )
 from inferworks.meter.usage import Usage
 from inferworks.purpose import SERVING
-from inferworks.units import Unit
+from inferworks.units import NS_PER_SECOND, Unit
 
+Data = TypeVar("Data")
 _BINARY = b"ce-specversion"
+_MANY = 100
+"""So many events are no more looked through while others wait."""
+_NAMED = 5
+"""How many unknown customers an error names."""
 _WHERE = re.compile(r"`\$")
 
 
@@ -64,19 +79,72 @@ _decode_one = msgspec.json.Decoder(Event).decode
 _decode_many = msgspec.json.Decoder(Annotated[list[Event], Meta(max_length=10_000)]).decode
 _decode_activity = msgspec.json.Decoder(ActivityData).decode
 _decode_call = msgspec.json.Decoder(CallData).decode
+_decode_retraction = msgspec.json.Decoder(RetractionData).decode
 
 
 async def events(exchange: Exchange, door: Door) -> None:
     """Take in reports."""
     key = authenticate(exchange.headers, door.keyring)
-    reports = [_report(event, place, key) for place, event in _decode(exchange)]
-    received = await record_reported(door.journal, reports)
+    if not key.sources:
+        raise _forbidden("This key may not report usage. One that may is made with: "
+                         "inferworks keys create --report SOURCE", "reporting_not_allowed")  # fmt: skip
+    if CODED in exchange.headers:
+        await decode_body(exchange)
+    large = len(exchange.body) > LARGE_TO_PUT_OVER_BYTES
+    decoded = await aside(_decode, exchange) if large else _decode(exchange)
+    for _, event in decoded:
+        if not door.keyring.may_use(key, event.source):
+            raise _forbidden(f"Event {event.id!r}: this key may not report under the source "
+                             f"{event.source!r}.", "source_not_allowed")  # fmt: skip
+    takes_back = [event.type == RETRACTION_TYPE for _, event in decoded]
+    if not any(takes_back):
+        received = await _take_in(decoded, key, door)
+    elif all(takes_back):
+        received = await _take_back(decoded, key, door)
+    else:
+        raise CallError(400, "A batch reports or takes back; send two.")
     await exchange.respond(200, msgspec.json.encode(received))
+
+
+async def _take_in(decoded: Sequence[tuple[str, Event]], key: Key, door: Door) -> Received:
+    large = len(decoded) > _MANY
+    reports = await aside(_reports, decoded, key, door) if large else _reports(decoded, key, door)
+    return await record_reported(door.journal, reports)
+
+
+def _reports(decoded: Sequence[tuple[str, Event]], key: Key, door: Door) -> list[Reported]:
+    """What is reported, all of it such as `key` may report."""
+    now_ns, reports = door.clock.now_ns(), []
+    for place, event in decoded:
+        report = _report(event, place, key)
+        _check_right(event, report, key)
+        _check_time(event, report, now_ns, door.report_back_ns)
+        reports.append(report)
+    _check_customers(reports, door.keyring.customers)
+    return reports
+
+
+async def _take_back(decoded: Sequence[tuple[str, Event]], key: Key, door: Door) -> Received:
+    """Take back what was reported under the names of the events; `duplicate` what had been before."""
+    reasons: dict[str, list[tuple[str, str]]] = {}
+    for place, event in decoded:
+        data = _data(event, place, _decode_retraction)
+        reasons.setdefault(data.reason, []).append((event.source, event.id))
+    found = await retract(door.journal, reasons, at_ns=door.clock.now_ns(), by=key.id)
+    if found.unknown:
+        names = ", ".join(repr(id_) for _, id_ in found.unknown[:_NAMED])
+        more = f" and {len(found.unknown) - _NAMED} more" if len(found.unknown) > _NAMED else ""
+        raise CallError(400, f"Nothing was reported as {names}{more}; nothing is taken back.",
+                        code="unknown_report")  # fmt: skip
+    taken = len(found.retracted)
+    return Received(len(decoded), taken, len(decoded) - taken, 0)
 
 
 def _decode(exchange: Exchange) -> list[tuple[str, Event]]:
     """The events of a request, each with its place in the body for what may be wrong with it."""
     body = exchange.body
+    if len(body) > LARGE_BYTES and (too_much := excess(body)) is not None:
+        raise CallError(400, f"Your request has {too_much}.", code="too_many_values")
     if _BINARY in exchange.headers:
         return [("", _binary(exchange))]
     try:
@@ -104,21 +172,23 @@ def _binary(exchange: Exchange) -> Event:
 
 def _report(event: Event, place: str, key: Key) -> Reported:
     if event.specversion != "1.0" or event.type not in (ACTIVITY_TYPE, CALL_TYPE):
-        known = f"{ACTIVITY_TYPE} and {CALL_TYPE}"
+        known = f"{ACTIVITY_TYPE}, {CALL_TYPE} and {RETRACTION_TYPE}"
         raise _refusal(event, f"only specversion 1.0 and the types {known} are known")
     try:
         if event.type == ACTIVITY_TYPE:
-            report: Reported = activity_of(event.source, event.id, _decode_activity(event.data))
-        else:
-            report = call_of(event.source, event.id, _of(key, _decode_call(event.data)))
+            return activity_of(event.source, event.id, _data(event, place, _decode_activity))
+        return call_of(event.source, event.id, _of(key, _data(event, place, _decode_call)))
+    except ValueError as error:
+        raise _refusal(event, str(error)) from error
+
+
+def _data(event: Event, place: str, decode: Callable[[msgspec.Raw], Data]) -> Data:
+    try:
+        return decode(event.data)
     except msgspec.ValidationError as error:
         raise invalid(_placed(str(error), place)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_json() from error
-    except ValueError as error:
-        raise _refusal(event, str(error)) from error
-    _check_right(event, report, key)
-    return report
 
 
 def _of(key: Key, data: CallData) -> CallData:
@@ -139,19 +209,51 @@ def _check_right(event: Event, report: Reported, key: Key) -> None:
     machine_time = isinstance(report, Activity) and report.unit != Unit.BYTE_SECONDS
     serving_time = machine_time and report.purpose in SERVING
     if serving_time or not (key.reporter or report.purpose in key.allowed):
-        raise _forbidden(event, f"this key may not report {report.purpose}", "purpose_not_allowed")
-    own = {key.customer} if isinstance(report, Usage) else {key.customer, None}
-    if not key.reporter and report.customer not in own:
-        raise _forbidden(event, "this key may report for its own customer only; make one with "
-                         "--reporter", "customer_not_allowed")  # fmt: skip
+        raise _forbidden(f"Event {event.id!r}: this key may not report {report.purpose}.",
+                         "purpose_not_allowed")  # fmt: skip
+    if report.customer is None and not (key.ours or key.reporter):
+        raise _forbidden(f"Event {event.id!r}: it names no customer; a key that may report what was used "
+                         "for none is made with: inferworks keys create --ours",
+                         "customer_not_allowed")  # fmt: skip
+    if not key.reporter and report.customer not in (key.customer, None):
+        raise _forbidden(f"Event {event.id!r}: this key may report for its own customer only; one that "
+                         "may for all is made with: inferworks keys create --reporter",
+                         "customer_not_allowed")  # fmt: skip
+    if (
+        isinstance(report, Usage)
+        and report.legs[0].told_cost_pico is not None
+        and not key.tells_cost
+    ):
+        raise _forbidden(f"Event {event.id!r}: this key may not say what a call cost; one that may is "
+                         "made with: inferworks keys create --tell-cost",
+                         "cost_not_allowed")  # fmt: skip
+
+
+def _check_time(event: Event, report: Reported, now_ns: int, back_ns: int) -> None:
+    if ends_ns(report) > now_ns + SKEW_NS:
+        raise _refusal(event, "it ends in the future; set the clock of whoever reports")
+    if starts_ns(report) < now_ns - back_ns:
+        days = back_ns // (86_400 * NS_PER_SECOND)
+        raise _refusal(
+            event, f"it began more than {days} days ago (meter.report_days); import it from a file"
+        )
+
+
+def _check_customers(reports: Sequence[Reported], known: frozenset[CustomerId]) -> None:
+    """CallError when a report is for a customer that there is not; it names some of those."""
+    unknown = sorted({report.customer for report in reports if report.customer} - known)
+    if unknown:
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        names = ", ".join(map(repr, unknown[:_NAMED]))
+        raise CallError(400, f"There is no customer {names}{more}. Customers are made with: "
+                        "inferworks customers create", code="unknown_customer")  # fmt: skip
 
 
 def _refusal(event: Event, reason: str) -> CallError:
     return CallError(400, f"Event {event.id!r}: {reason}.")
 
 
-def _forbidden(event: Event, reason: str, code: str) -> CallError:
-    message = f"Event {event.id!r}: {reason}."
+def _forbidden(message: str, code: str) -> CallError:
     return CallError(403, message, kind="permission_error", code=code)
 
 

@@ -1,6 +1,22 @@
-"""`GET /health`: whether calls can be served. Open to all, so it tells nothing about customers."""
+"""`GET /livez`, `/readyz` and `/health`: three questions about the gateway, open to all.
+
+| path | asked by | question | 503 when |
+|---|---|---|---|
+| `/livez` | what restarts it | would a restart help? | vital work has ended |
+| `/readyz` | a load balancer | may new calls be sent here? | they could not be served, or it will stop |
+| `/health` | people, monitoring | how does it do? | calls cannot be served |
+
+They are kept apart since the right answers differ: a gateway that stops is well, but should get no more
+calls; one whose disk is full should get none either, and restarting it would not make room.
+
+None of them waits for anything or reads a disk, so they answer when the journal hangs. A loop that stands
+answers nothing, which is what a probe's timeout is for. They tell nothing about customers: parts are
+called by our own names for them, and why they fail stands in the log.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -9,13 +25,58 @@ from inferworks.api.door import Door
 from inferworks.http.server import Exchange
 
 
+async def livez(exchange: Exchange, door: Door) -> None:
+    """200 unless something has ended that only a restart brings back."""
+    ended = door.supervisor.ended()
+    await _answer(exchange, "failing" if ended else "ok", ended)
+
+
+async def readyz(exchange: Exchange, door: Door) -> None:
+    """200 while new calls may be sent here."""
+    failing = _failing(door)
+    if failing:
+        await _answer(exchange, "failing", failing)
+    elif door.gate.closing:
+        await _answer(exchange, "stopping")
+    elif not _offers_all(door):
+        await _answer(exchange, "starting")
+    else:
+        await _answer(exchange, "ok")
+
+
 async def health(exchange: Exchange, door: Door) -> None:
-    """200 while every model has an offer that is ready, else 503."""
-    ready = all(door.catalogue.offers(model) for model in door.catalogue.models())
-    body = {
-        "status": "ok" if ready else "starting",
-        "version": __version__,
-        "replicas": door.catalogue.status(),
-        "running_calls": door.gate.running,
-    }
-    await exchange.respond(200 if ready else 503, msgspec.json.encode(body))
+    """200 while calls are served; `degraded` when something fails that they can do without."""
+    failing = _failing(door)
+    status = "failing" if failing else "ok" if _offers_all(door) else "starting"
+    parts = failing or [work.name for work in door.supervisor.ill()]
+    if status == "ok" and parts:
+        status = "degraded"
+    more = {"replicas": door.catalogue.status(), "running_calls": door.gate.running}
+    await _answer(exchange, status, parts, more)
+
+
+def _failing(door: Door) -> list[str]:
+    """The parts without which no call can be served, and which do not work."""
+    parts = ["journal"] if door.journal.failed else []
+    if not door.keyring.fresh:
+        parts.append("keys")
+    parts += [work.name for work in door.supervisor.ill() if work.needed]
+    return list(dict.fromkeys(parts))
+
+
+def _offers_all(door: Door) -> bool:
+    """Whether every model has an offer that is ready."""
+    return all(door.catalogue.offers(model) for model in door.catalogue.models())
+
+
+async def _answer(
+    exchange: Exchange,
+    status: str,
+    parts: Sequence[str] = (),
+    more: Mapping[str, object] | None = None,
+) -> None:
+    body = {"status": status, "version": __version__, **(more or {})}
+    if parts:
+        body["parts"] = parts
+    serving = status in {"ok", "degraded"}
+    await exchange.respond(200 if serving else 503, msgspec.json.encode(body))

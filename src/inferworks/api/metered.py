@@ -10,18 +10,24 @@ The dialects differ in how a request is read and an error is written (their `For
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import msgspec
 
 from inferworks.accounts.key import Key
 from inferworks.api.auth import authenticate, purpose_of
+from inferworks.api.coded import CODED, decode_body
 from inferworks.api.delivery import Delivery
 from inferworks.api.door import Door, Endpoint
 from inferworks.api.telling import INCLUDE, asks_for_cost
 from inferworks.api.wire.base import Asked, Form
+from inferworks.cloud.aside import LARGE_BYTES, aside
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
-from inferworks.cloud.rewrite import read_fields, without_value
+from inferworks.cloud.rewrite import with_model, without_value
 from inferworks.errors import CallError
+from inferworks.http.multipart import is_form, with_field
 from inferworks.http.server import Exchange
 from inferworks.ids import CallId, ModelId, new_call_id
 from inferworks.meter.usage import LONGEST_END_USER, Opened
@@ -30,26 +36,43 @@ from inferworks.purpose import Purpose
 
 _SESSION = b"x-inferworks-session"
 """What calls of one conversation share, in a dialect that has no word for it."""
+CALL_ID: Final = b"x-inferworks-call-id"
+"""Names the record of a call, in every answer of whose call there is one."""
 _NOTHING_ASKED = Asked("")
 """What a body says that cannot be read."""
 _JSON = b"application/json"
 
 
-def metered(form: Form) -> Endpoint:
-    """The endpoint that serves calls of `form`."""
+def metered(form: Form, model: str = "") -> Endpoint:
+    """The endpoint that serves calls of `form`; of `model`, whatever the body says, if one is given."""
 
     async def endpoint(exchange: Exchange, door: Door) -> None:
         key = authenticate(exchange.headers, door.keyring)
-        arrived = _Arrived(new_call_id(), door.clock.now_ns(), key, exchange)
+        clock = door.clock.carried()  # one for the whole call, so that no time of it is negative
+        at_ns = clock.now_ns()
+        exchange.is_call = True
+        arrived = _Arrived(new_call_id(at_ns), at_ns, key, exchange)
+        exchange.request_id, name = arrived.call_id, arrived.call_id.encode()
+        exchange.beside = (*exchange.beside, (CALL_ID, name), (form.errors.id_header, name))
         if door.traces is not None:
             door.traces.begin(arrived.call_id, exchange.headers.get(b"traceparent"))
         asked, purpose = _NOTHING_ASKED, key.purpose
         try:
-            asked = form.decode(exchange.body, _content_type(form, exchange))
+            if CODED in exchange.headers:
+                await decode_body(exchange)
+            if model:
+                await _name(exchange, _content_type(form, exchange), model)
+            body, content_type = exchange.body, _content_type(form, exchange)
+            if len(body) > LARGE_BYTES:
+                asked = await aside(form.decode, body, content_type)
+            else:
+                asked = form.decode(body, content_type)
             purpose = purpose_of(exchange.headers, key)
             opened = arrived.opened(form, asked, purpose)
             wants_cost = asked.wants_cost or asks_for_cost(exchange.headers.get(INCLUDE))
             call = _call(form, opened, asked, exchange, wants_cost)
+            if asked.wants_cost:  # which is for us alone
+                call = msgspec.structs.replace(call, body=await _without_wish(body))
             offers = _offers(door, call)
             place = door.gate.admit(key.id)
         except CallError as error:
@@ -59,7 +82,7 @@ def metered(form: Form) -> Endpoint:
         transcript = _transcript(door, key, opened, exchange)
         with place:
             try:
-                async with door.meter.open(opened) as tally:
+                async with door.meter.open(opened, clock) as tally:
                     delivery = Delivery(form, exchange, door, call, tally, wants_cost, transcript)
                     await delivery.run(offers)
             finally:
@@ -102,10 +125,27 @@ def _transcript(door: Door, key: Key, opened: Opened, exchange: Exchange) -> Tra
     return door.transcripts.begin(opened, exchange.body)
 
 
-def _body(asked: Asked, exchange: Exchange) -> bytes:
-    """The request as the client sent it, less what is for us alone."""
+async def _name(exchange: Exchange, content_type: bytes, model: str) -> None:
+    """Have the body of a request name `model`; one that cannot be read stays as it is, to be refused."""
     body = exchange.body
-    return without_value(body, read_fields(body), "usage") if asked.wants_cost else body
+    with suppress(msgspec.DecodeError, ValueError, RecursionError):
+        if len(body) > LARGE_BYTES:
+            exchange.body = await aside(_named, body, content_type, model)
+        else:
+            exchange.body = _named(body, content_type, model)
+
+
+def _named(body: bytes, content_type: bytes, model: str) -> bytes:
+    if is_form(content_type):
+        return with_field(body, content_type, "model", model)
+    return with_model(body, model)
+
+
+async def _without_wish(body: bytes) -> bytes:
+    """The request `body` less the wish for its cost."""
+    if len(body) > LARGE_BYTES:
+        return await aside(without_value, body, "usage")
+    return without_value(body, "usage")
 
 
 def _call(form: Form, opened: Opened, asked: Asked, exchange: Exchange, wants_cost: bool) -> Call:
@@ -116,7 +156,7 @@ def _call(form: Form, opened: Opened, asked: Asked, exchange: Exchange, wants_co
         model=opened.model,
         stream=asked.stream,
         wants_usage=asked.wants_usage or wants_cost,
-        body=_body(asked, exchange),
+        body=exchange.body,
         wants_running_usage=asked.wants_running_usage,
         content_type=_content_type(form, exchange),
         headers=tuple([(name, headers[name]) for name in form.forwarded if name in headers]),

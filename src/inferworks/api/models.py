@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from inferworks.api.auth import authenticate
 from inferworks.api.door import Door
+from inferworks.api.errors import identify, style_of
 from inferworks.api.wire.anthropic_models import ANTHROPIC_MODELS
 from inferworks.api.wire.base import ModelList
 from inferworks.api.wire.openai_models import OPENAI_MODELS
@@ -18,12 +19,15 @@ from inferworks.http.server import Exchange
 
 async def models(exchange: Exchange, door: Door) -> None:
     """List the models."""
+    identify(exchange, style_of(exchange))
     authenticate(exchange.headers, door.keyring)
-    await exchange.respond(200, _words(exchange).several(door.catalogue.models()))
+    page = _words(exchange).several(door.catalogue.models(), exchange.query)
+    await exchange.respond(200, page)
 
 
 async def model(exchange: Exchange, door: Door) -> None:
     """Describe one model: `GET /v1/models/{model}`."""
+    identify(exchange, style_of(exchange))
     authenticate(exchange.headers, door.keyring)
     name = unquote(exchange.path.removeprefix("/v1/models/"))
     if name not in door.catalogue.models():

@@ -33,7 +33,7 @@ Routes = Mapping[str, Mapping[str, Endpoint]]
 Json = dict[str, Any]
 
 PATH: Final = "/openapi.json"
-_OPEN: Final = frozenset({"/health", PATH})
+_OPEN: Final = frozenset({"/health", "/healthz", "/livez", "/readyz", PATH})
 """Paths that need no key."""
 _BODIES: Final[Mapping[str, Any]] = {"/v1/usage/events": Event | list[Event]}
 """What is sent to a path that is no form's."""
@@ -45,6 +45,7 @@ _ERRORS: Final[Mapping[Dialect, type[msgspec.Struct]]] = {
 _MEDIA: Final[Mapping[Operation, str]] = {
     Operation.SPEECH: "audio/*",
     Operation.TRANSCRIPTIONS: "*/*",
+    Operation.TRANSLATIONS: "*/*",
     Operation.STABLE_IMAGE: "*/*",
 }
 """What answers are, where they are not always JSON."""
@@ -70,11 +71,13 @@ _OURS: Final[Mapping[str, tuple[str, Json]]] = {
 """What a caller may say to us in headers."""
 _TOLD: Final = {
     "x-inferworks-call-id": "The call's id in our records.",
+    "x-inferworks-upstream-request-id": "What its upstream calls the request.",
     "x-inferworks-provider": "Who served it.",
     "x-inferworks-region": "Where, if that is known.",
     "x-inferworks-overhead-us": "Microseconds that the gateway itself has taken.",
     "x-inferworks-cost": "What a whole answer costs its caller, exactly.",
     "x-inferworks-currency": "In what that is counted.",
+    "x-inferworks-left-out": "What was asked for and its upstream could not be, names in a list.",
 }
 """What we say to a caller in headers."""
 _REFS: Final = "#/components/schemas/{name}"

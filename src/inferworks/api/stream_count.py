@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inferworks.cloud.call import Call, Chunk, Told
-from inferworks.cloud.guess import prompt_tokens
+from inferworks.cloud.guess import prompt_tokens, stream_tokens
 from inferworks.meter.tally import OpenCall
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Confidence, Tokens
 
@@ -23,11 +23,14 @@ class StreamCount:
 
     def see(self, chunk: Chunk) -> None:
         """Take in one chunk."""
-        if chunk.told is not None:
+        told = chunk.told
+        if told is not None and not told.is_input_only:
             self._is_told = True
-            self.told = chunk.told
+            self.told = told
         elif not self._is_told:
-            self._events += _events_in(chunk.data)
+            if told is not None:
+                self._prompt = told.tokens.input
+            self._events += stream_tokens(chunk.data)
             self.told = Told(self._guess())
         if self.told.tokens.output or self.told.items is not NO_ITEMS:  # sound has no tokens
             self._tally.first_token()
@@ -35,9 +38,13 @@ class StreamCount:
 
     def see_last(self, chunk: Chunk) -> None:
         """Take in the last chunk, which in some dialects tells the total."""
-        if chunk.told is not None:
+        self.see_told(chunk.told)
+
+    def see_told(self, told: Told | None) -> None:
+        """Take in what is told at the end, or by what broke off there."""
+        if told is not None:
             self._is_told = True
-            self.told = chunk.told
+            self.told = told
 
     def confidence(self, *, whole: bool) -> Confidence:
         """How far the count may be trusted; `whole` when the stream has come to its end."""
@@ -49,8 +56,3 @@ class StreamCount:
         if self._prompt is None:
             self._prompt = prompt_tokens(self._call)
         return Tokens(self._prompt, self._events)
-
-
-def _events_in(data: bytes) -> int:
-    """How many of the events in `data` have any; comments are no tokens."""
-    return data.count(b"\ndata:") + data.startswith(b"data:")

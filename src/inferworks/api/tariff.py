@@ -28,13 +28,14 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from inferworks.accounts.plan import PricePlan, plan_at
-from inferworks.accounts.stores.base import Accounts
-from inferworks.books.rate import EARNING, buckets, counted
+from inferworks.accounts.stores.base import AccountsReads
+from inferworks.books.buckets import buckets, counted
+from inferworks.books.rate import EARNING
 from inferworks.catalog.prices import ListPrice
 from inferworks.cloud.call import Told
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, ModelId
-from inferworks.meter.usage import NO_ITEMS, Items, Opened, Tokens
+from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Opened, Tokens, Usage
 from inferworks.units import NS_PER_SECOND, PRICED_BY, Unit
 
 _KEPT_NS: Final = 60 * NS_PER_SECOND
@@ -193,27 +194,26 @@ class Tariffs:
     """The tariff of each call: of its customer's plan, else of its seller's list."""
 
     def __init__(
-        self, accounts: Accounts, lists: Callable[[], Lists | None] = lambda: None
+        self, accounts: AccountsReads, lists: Callable[[], Lists | None] = lambda: None
     ) -> None:
         self._accounts = accounts
         self._lists = lists
-        self._version: int | None = None
+        self._version: object = None
         self._plans: Mapping[CustomerId, Sequence[PricePlan]] = {}
         self._planned: dict[tuple[CustomerId, ModelId], _Kept] = {}
         self._listed: dict[tuple[str, ModelId], _Kept] = {}
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the plans again if anything changed."""
+        """Read the plans again if anything changed. When that fails, those that are known stay."""
         version = self._accounts.version()
         if version != self._version:
             plans: dict[CustomerId, list[PricePlan]] = {}
             for plan in self._accounts.plans():
                 plans.setdefault(plan.customer, []).append(plan)
-            self._plans, self._version = plans, version
-            self._planned.clear()
+            self._plans, self._planned, self._version = plans, {}, version
 
-    def total(self, opened: Opened, seller: str, told: Told) -> tuple[int, str] | None:
+    def total(self, opened: Opened | Usage, seller: str, told: Told) -> tuple[int, str] | None:
         """What a call costs its caller, in picounits and their currency; None when that is unknown.
 
         `seller` is who served it, empty for our own replicas, which have no list price.
@@ -236,10 +236,11 @@ class Tariffs:
         tariff = kept.tariff if kept.planned else self._list_of(opened, seller)
         return None if tariff is None else tariff.cost(told.tokens, told.items)
 
-    def _plan_of(self, opened: Opened) -> _Kept:
+    def _plan_of(self, opened: Opened | Usage) -> _Kept:
         """The tariff of the plan that is in force for a call, if one is."""
         key, at_ns = (opened.customer, opened.model), opened.opened_ns
-        kept = self._planned.get(key, _NEVER)
+        planned = self._planned  # read before the plans, since a refresh replaces it after them
+        kept = planned.get(key, _NEVER)
         if kept.from_ns <= at_ns < kept.until_ns:
             return kept
         plans = self._plans.get(opened.customer, ())
@@ -247,10 +248,10 @@ class Tariffs:
         plan = plan_at(plans, opened.customer, at_ns)
         tariff = None if plan is None else plan_tariff(plan, opened.model)
         until_ns = min([at_ns + _KEPT_NS, *changes])
-        kept = self._planned[key] = _Kept(at_ns, until_ns, tariff, plan is not None)
+        kept = planned[key] = _Kept(at_ns, until_ns, tariff, plan is not None)
         return kept
 
-    def _list_of(self, opened: Opened, seller: str) -> Tariff | None:
+    def _list_of(self, opened: Opened | Usage, seller: str) -> Tariff | None:
         """The tariff of what `seller` lists, if it does."""
         key, at_ns = (seller, opened.model), opened.opened_ns
         kept = self._listed.get(key, _NEVER)
@@ -260,6 +261,17 @@ class Tariffs:
             tariff = None if price is None else list_tariff(price)
             kept = self._listed[key] = _Kept(at_ns, at_ns + _KEPT_NS, tariff)
         return kept.tariff
+
+
+def cost_of(usage: Usage, tariffs: Tariffs) -> tuple[int, str] | None:
+    """What a call that has ended costs its caller; None when that is unknown, or it used nothing."""
+    if not usage.legs or (usage.tokens == NO_TOKENS and usage.items == NO_ITEMS):
+        return None
+    served = usage.legs[-1]
+    told = Told(
+        usage.tokens, usage.items, cost_pico=served.told_cost_pico, currency=served.told_currency
+    )
+    return tariffs.total(usage, "" if served.replica else served.provider, told)
 
 
 def _total(tariff: Tariff | None, told: Told, *, free: bool = False) -> tuple[int, str] | None:

@@ -91,7 +91,7 @@ class Telling:
         if not self._in_answer or told.is_estimate or _USAGE not in data:
             return data
         cost = self._cost(told)
-        return b"".join([_line_with_cost(line, cost) for line in data.splitlines(keepends=True)])
+        return b"\n".join([_line_with_cost(line, cost) for line in data.split(b"\n")])
 
     def _cost(self, told: Told) -> tuple[bytes, bytes]:
         if self._tariffs is None:
@@ -135,8 +135,9 @@ def _line_with_cost(line: bytes, cost: tuple[bytes, bytes]) -> bytes:
     """One line of a stream of events; every line of it that holds usage holds all of its object."""
     if not line.startswith(b"data:") or _USAGE not in line:
         return line
-    data = line[5:].strip()
-    at = line.index(data)
+    rest = line[5:]
+    data = rest.strip()
+    at = len(line) - len(rest.lstrip())
     return b"".join((line[:at], with_cost(data, *cost), line[at + len(data) :]))
 
 

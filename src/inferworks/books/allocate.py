@@ -22,29 +22,33 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
 
 from inferworks.books import drivers as d
-from inferworks.books.charge import STAFF_ON_ACTIVITY, Charge, ChargeId, NaturalClass, models_of
+from inferworks.books.charge import STAFF_ON_ACTIVITY, Charge, ChargeId, NaturalClass
+from inferworks.books.departments import Department
 from inferworks.books.drivers import Drivers, Leaf, Place, Shares
 from inferworks.books.pools import Behaviour, CostPool, DriverKind, Idle, behaviour_of
+from inferworks.books.sale import sale_of
 from inferworks.books.span import Span, utc_day
 from inferworks.books.tree import Path, split_down
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, ProjectId, ReplicaId
 from inferworks.meter.capacity import State
 from inferworks.money import split
 from inferworks.purpose import Purpose
+from inferworks.units import NS_PER_SECOND
 
 UNKNOWN_CALL = "unknown-call"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What a part was for: a purpose, a kind of unused capacity, or what could not be told.
+    """What a part was for: a purpose, a department, a kind of unused capacity, or what could not be told.
 
-    Exactly one of `purpose`, `unused` and `unallocated` is set; the rest narrows it. A field that is not
-    known is None, never an empty text.
+    Exactly one of `purpose`, `department`, `unused` and `unallocated` is set; the rest narrows it. A field
+    that is not known is None, never an empty text.
     """
 
     purpose: Purpose | None = None
@@ -63,12 +67,16 @@ class Target(msgspec.Struct, frozen=True):
     chip: str | None = None
     day: str | None = None
     """The UTC date on which the call was opened or the activity began."""
+    department: Department | None = None
+    """Whose cost it is, where nothing measures what it was used for."""
 
     @property
     def use(self) -> str:
-        """The target as a policy names it: `serve-paid`, `unused:idle`, `unallocated`."""
+        """The target as a policy names it: `serve-paid`, `department:sales`, `unused:idle`, ..."""
         if self.purpose is not None:
             return self.purpose.value
+        if self.department is not None:
+            return f"{d.DEPARTMENT}:{self.department.value}"
         return "unallocated" if self.unused is None else f"unused:{self.unused.value}"
 
     @property
@@ -215,12 +223,13 @@ class Division:
             case DriverKind.CALL_BYTES:
                 self._divide_by(self.drivers.call_bytes(span), "bytes")
             case DriverKind.PROVIDER_TOKENS:
-                names = (charge.provider, charge.issuer, charge.service_name)
-                bought = self.drivers.provider_tokens(names, models_of(charge), span)
-                self._divide_by(bought, "tokens")
+                sale = sale_of(charge, self.drivers.billing)
+                self._divide_by(self.drivers.provider_tokens(sale, span), "tokens")
             case DriverKind.REPAIR_TIME:
                 self._divide_repair(resource)
-            case DriverKind.NONE:
+            case DriverKind.UNUSED:
+                self._keep_whole((d.UNUSED, d.Unused.COMMITMENT.value))
+            case DriverKind.DEPARTMENT | DriverKind.NONE:
                 self._keep_whole()
 
     def _divide_node(self, node: str) -> None:
@@ -259,12 +268,12 @@ class Division:
 
     def _divide_repair(self, resource: str) -> None:
         if self.charge.resource_type == STAFF_ON_ACTIVITY:
-            minutes = int(self.charge.quantity or 0)
+            worked, unit = _worked(self.charge.quantity or "0")
             known = resource in set(Purpose)
             leaf = (d.PURPOSE, resource) if known else (d.UNALLOCATED,)
-            grouped = self._grouped({leaf: minutes})
+            grouped = self._grouped({leaf: worked})
             [key] = grouped.targets
-            self._portion("activity", grouped, key, "activity", "minutes", self.charge.amount_pico)
+            self._portion("activity", grouped, key, "activity", unit, self.charge.amount_pico)
         else:
             work = self.drivers.node_work(resource, self.span, self.pool.method, self._path_of)
             self._divide_by(work, "node_ns")
@@ -319,9 +328,12 @@ class Division:
         for key, part_pico in parts.items():
             self._portion(stage, grouped, key, method, unit, part_pico)
 
-    def _keep_whole(self) -> None:
-        """The driver is zero: the charge stays whole, in sight."""
-        grouped = self._grouped({(d.UNALLOCATED,): 0})
+    def _keep_whole(self, leaf: Leaf | None = None) -> None:
+        """The driver is zero: the charge stays whole, its department's or else in sight."""
+        department = self.charge.department or self.pool.department
+        if leaf is None:
+            leaf = (d.UNALLOCATED,) if department is None else (d.DEPARTMENT, department)
+        grouped = self._grouped({leaf: 0})
         [key] = grouped.targets
         self._portion(self.pool.name, grouped, key, "whole", "none", self.charge.amount_pico)
 
@@ -382,6 +394,8 @@ def target_of(leaf: Leaf, pool: str, drivers: Drivers) -> Target:
             )
         case (d.PURPOSE, purpose):
             return Target(purpose=Purpose(purpose))
+        case (d.DEPARTMENT, department):
+            return Target(department=Department(department))
         case (d.RESERVER, customer):
             return Target(purpose=Purpose.SERVE_PAID, customer=CustomerId(customer))
         case (d.UNUSED, kind):
@@ -390,6 +404,13 @@ def target_of(leaf: Leaf, pool: str, drivers: Drivers) -> Target:
             return Target(unallocated=UNKNOWN_CALL)
         case _:
             return Target(unallocated=pool)
+
+
+def _worked(minutes: str) -> tuple[int, str]:
+    """Work that a time sheet writes in `minutes`, and its unit; nanoseconds when they are no whole ones."""
+    if minutes.isdigit():
+        return int(minutes), "minutes"
+    return int(Decimal(minutes) * 60 * NS_PER_SECOND), "ns"
 
 
 def _unused_target(state: State, place: Place) -> Target:

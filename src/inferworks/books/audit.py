@@ -104,6 +104,15 @@ def audit_chain(ledger: Ledger) -> Iterator[Finding]:
         previous = sha256_of(raw)
 
 
+def audit_kept(ledger: Ledger) -> Iterator[Finding]:
+    """What is wrong with what the ledger keeps, as it stands: the chain, and every part of every close."""
+    broken = list(audit_chain(ledger))
+    yield from broken
+    if not broken:
+        for close in closes_of(ledger.records(), None):
+            yield from _parts(ledger, close)
+
+
 def contains(ledger: Ledger, sha256: str) -> bool:
     """Whether the chain has a record with the hash `sha256`."""
     return any(sha256 == sha256_of(raw) for _, raw in ledger.chain())
@@ -144,7 +153,7 @@ def _outputs(
             now = source.drawn(restated)
             yield from _compared(ledger, close, prefix_of(original) + OWN, now)
             before = booked(ledger, earlier, original)
-            _, causes = with_late(before.papers, restated)
+            _, causes = with_late(before.papers, restated, restated.prepaid)
             corrections.append(
                 corrected(original, before.statement, now, causes, close.period.end_ns)
             )
@@ -179,9 +188,12 @@ def _recorded(
     new = tuple(segment for segment in recorded.segments if segment.name not in known)
     facts = all_facts(msgspec.structs.replace(recorded, segments=new), source.sealed_facts)
     recorded = msgspec.structs.replace(recorded, facts=facts)
+    withdrawn = source.withdrawn_plans()
     for one in INPUTS:
         now = {one.key(item): item for item in inputs_of(recorded, one.part)}
         for item in inputs_of(sealed, one.part):
+            if item in withdrawn:
+                continue
             name = f"{one.word} {'/'.join(map(str, one.key(item)))}"
             if one.key(item) not in now:
                 yield Finding(period.name, f"{name} was sealed and is not recorded any more")

@@ -143,7 +143,9 @@ def step_of(line: Line, views: Views) -> Step:
         return Step.BELOW
     if line.function_under(views.marginal) is Function.COST_OF_REVENUE:
         return Step.AVOIDABLE
-    used = line.target.purpose is not None and IDLE_METHOD not in line.method
+    target = line.target
+    placed = target.unused is None and target.unallocated is None
+    used = placed and IDLE_METHOD not in line.method
     return Step.USED if used else Step.UNUSED
 
 

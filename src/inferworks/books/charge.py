@@ -18,6 +18,13 @@ STAFF_TIME = "Staff time"
 """The service name of a time sheet line."""
 STAFF_ON_NODE, STAFF_ON_ACTIVITY = "Node", "Activity"
 """The resource type of a time sheet line: what its minutes went to."""
+VOUCHERS = "vouchers"
+"""The issuer of every voucher; its supplier is the provider."""
+
+LIST_PRICES = "(list prices)"
+"""The file that a provisional charge names in place of a bill; its hash is the price book's."""
+TOLD_COSTS = "(told by the provider)"
+"""The same, where the provider told the cost of each call."""
 
 
 class NaturalClass(StrEnum):
@@ -74,7 +81,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str
     invoice: str
     line: str
-    """Names the line within its invoice, wherever it stands in whichever file."""
+    """What its bill calls the line; else a short name of what it says."""
     file: str
     file_sha256: str
     row: int
@@ -92,7 +99,8 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     period_end_ns: int
     amount_pico: int
     effective_pico: int | None
-    """FOCUS's EffectiveCost: the amount with prepayments spread; for comparison only."""
+    """FOCUS's EffectiveCost: the amount with prepayments spread; what a line of a commitment costs
+    on the accrual basis (`basis.py`)."""
     currency: str
     quantity: str | None
     """Consumed quantity as the bill writes it; minutes on a time sheet."""
@@ -101,10 +109,14 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """Columns we have no field for, by name, as the bill writes them."""
     region_id: str | None = None
     foreign: Foreign | None = None
+    department: str | None = None
+    """Whose cost it is, as its file says; in the workings of a statement one of `Department`."""
+    exact: str | None = None
+    """The amount as the bill writes it, where that is finer than 10^-12; `amount_pico` is rounded once."""
 
 
 def charge_id(issuer: str, invoice: str, line: str) -> ChargeId:
-    """The id of a line: the same in every file that carries it.
+    """The id of a charge that no bill brought, by what names it.
 
     Each part is hashed with its length, so that no two different triples run into one.
     """
@@ -115,11 +127,6 @@ def charge_id(issuer: str, invoice: str, line: str) -> ChargeId:
     return ChargeId(f"chg_{digest.hexdigest()[:24]}")
 
 
-def models_of(charge: Charge) -> tuple[str, ...]:
-    """What a line for API calls may call the model it is for, casefolded and in order.
-
-    Its ResourceId, where the ResourceType is `Model`, and its FOCUS ResourceName.
-    """
-    is_model = (charge.resource_type or "").casefold() == "model"
-    names = (charge.resource_id if is_model else "", dict(charge.other).get("ResourceName"))
-    return tuple(sorted({name.casefold() for name in names if name}))
+def is_provisional(charge: Charge) -> bool:
+    """Whether `charge` is an estimate, or the reversal of one, and no line of a bill."""
+    return charge.file in (LIST_PRICES, TOLD_COSTS)

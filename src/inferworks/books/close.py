@@ -27,7 +27,8 @@ from typing import NamedTuple
 import msgspec
 
 from inferworks.books.correction import Correction
-from inferworks.books.late import booked_for, restated, seen_under
+from inferworks.books.income import must_be_booked
+from inferworks.books.late import booked_for, booked_under, on_top, open_papers, restated
 from inferworks.books.ledger import Ledger, standing
 from inferworks.books.papers import (
     PAPER,
@@ -37,6 +38,7 @@ from inferworks.books.papers import (
     papers_of,
     prefix_of,
     sealed_bodies,
+    seen_by,
 )
 from inferworks.books.period import Period, Periods, Status, refuse_overlap
 from inferworks.books.placed import placed_sum
@@ -80,9 +82,9 @@ def close_period(
     conflicts = _conflicts(source, period, closes)
     if conflicts and not accept:
         raise UserError(_conflicts_text(period, conflicts))
-    papers = source.papers(period.span)
-    own = source.drawn(papers)
     late = list(restated(ledger, source, closes, period.end_ns))
+    papers = on_top(ledger, closes, late, source.papers(period.span))
+    own = source.drawn(papers)
     statement = with_corrections(own, [one.correction for one in late])
     bodies = [*sealed_bodies("", papers, own), *_statement_bodies(statement)]
     for one in late:
@@ -150,12 +152,13 @@ def statement_of(
     close = _close_of(ledger, period)
     if close is not None and (view is None or view.name == close.policy):
         return ledger.body(close, STATEMENT).rows(Statement)[0]
-    papers = papers_of(ledger, close) if close else source.papers(period.span)
+    papers = papers_of(ledger, close) if close else open_papers(ledger, source, period)
     if view is not None:
-        papers = msgspec.structs.replace(papers, policy=view)
+        papers = seen_by(papers, view) if close else msgspec.structs.replace(papers, policy=view)
     corrections: Iterable[Correction] = booked_for(ledger, source, period)
     if view is not None:
-        corrections = [seen_under(correction, view) for correction in corrections]
+        named = view, papers.currency, period.end_ns
+        corrections = [booked_under(correction, *named) for correction in corrections]
     return with_corrections(source.drawn(papers), corrections)
 
 
@@ -192,13 +195,22 @@ def with_corrections(own: Statement, corrections: Iterable[Correction]) -> State
         questions=answer(lines, load_policy(MARGINAL)),
         notes=(*own.notes, *map(_note, kept)),
         corrections=kept,
+        prepaid_pico=_prepaid_sum(own, kept),
         placed=placed_sum((*own.placed, *(place for c in kept for place in c.placed))),
     )
+    must_be_booked(statement.lines, statement.revenue_rows, statement.entries)
     if statement.billed_pico != statement.allocated_pico:
         raise BooksError(
             "theorem 12 (closed is closed): the corrections do not sum to what was billed late"
         )
     return statement
+
+
+def _prepaid_sum(own: Statement, corrections: Iterable[Correction]) -> int | None:
+    """The change of what is prepaid; None where nothing is on the accrual basis."""
+    changes = [own.prepaid_pico, *(correction.prepaid_pico for correction in corrections)]
+    known = [pico for pico in changes if pico is not None]
+    return sum(known) if known else None
 
 
 def refuse_out_of_order(period: Period, periods: Periods, earliest_ns: int | None) -> None:
@@ -242,7 +254,8 @@ def _conflicts(source: Source, period: Period, closes: Iterable[Close]) -> dict[
 def _conflicts_text(period: Period, conflicts: Mapping[str, str]) -> str:
     listed = "\n".join(f"  {name}: {text}" for name, text in sorted(conflicts.items()))
     return (
-        f"period {period.name} cannot be closed: {len(conflicts)} in quarantine may belong to it\n"
+        f"period {period.name} cannot be closed: {len(conflicts)} in quarantine or missing "
+        f"may belong to it\n"
         f"{listed}\nsettle them with whoever sent them, then: inferworks books close {period.name} "
         '--accept "REASON"'
     )

@@ -60,6 +60,11 @@ class Figures(Protocol):
         """Its revenue by where the calls were served."""
         ...
 
+    @property
+    def prepaid_pico(self) -> int | None:
+        """By how much what is prepaid changed; None on the cash basis."""
+        ...
+
 
 class Correction(msgspec.Struct, frozen=True):
     """What is booked in an open period for a closed one: reversals, and what replaces them."""
@@ -75,6 +80,8 @@ class Correction(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...]
     placed: tuple[Placed, ...] = ()
     """By how much the revenue of each place changed; what is not in it was served nowhere or is a fee."""
+    prepaid_pico: int | None = None
+    """By how much what is prepaid changed; None on the cash basis."""
 
     @property
     def revenue_pico(self) -> int:
@@ -102,12 +109,29 @@ def corrected(
         revenue_rows=tuple(_replaced(booked.revenue_rows, restated.revenue_rows)),
         entries=tuple(_entries(period, booked.entries, restated.entries, booked_ns)),
         placed=placed_change(booked.placed, restated.placed),
+        prepaid_pico=(
+            None
+            if restated.prepaid_pico is None
+            else restated.prepaid_pico - (booked.prepaid_pico or 0)
+        ),
     )
 
 
 def reversal(charge: Charge) -> Charge:
     """The exact reversal of `charge`: a line of its own, with the same period and the amount negated."""
-    return _successor(charge, "reversal", -charge.amount_pico)
+    foreign, effective_pico = charge.foreign, charge.effective_pico
+    if foreign is not None:
+        effective = foreign.effective_pico
+        foreign = msgspec.structs.replace(
+            foreign,
+            amount_pico=-foreign.amount_pico,
+            effective_pico=None if effective is None else -effective,
+        )
+    return msgspec.structs.replace(
+        _successor(charge, "reversal", -charge.amount_pico),
+        effective_pico=None if effective_pico is None else -effective_pico,
+        foreign=foreign,
+    )
 
 
 def replacement(charge: Charge, amount_pico: int) -> Charge:
@@ -116,15 +140,15 @@ def replacement(charge: Charge, amount_pico: int) -> Charge:
 
 
 def _successor(charge: Charge, kind: str, amount_pico: int) -> Charge:
-    line = f"{charge.line}/{kind}"
     return msgspec.structs.replace(
         charge,
-        id=charge_id(charge.issuer, charge.invoice, line),
-        line=line,
+        id=charge_id(charge.issuer, kind, charge.id),
+        line=f"{charge.line}/{kind}",
         charge_class=CORRECTION,
         description=f"{kind} of {charge.id}: {charge.description}",
         amount_pico=amount_pico,
         effective_pico=None,
+        exact=None,
     )
 
 

@@ -22,12 +22,15 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from inferworks.books.buckets import DIRECTIONS, INPUT, OUTPUT, buckets
 from inferworks.books.pools import Method
+from inferworks.books.sale import FLAT, Level, Sale, Sold, Units
 from inferworks.books.shapley import Work, shapley_weights
 from inferworks.books.span import Span, merged
 from inferworks.books.step_time import NO_STEPS, StepTime, state_inside_ns
 from inferworks.books.timeline import Timeline
 from inferworks.books.tree import Path, split_down
+from inferworks.catalog.billing import Billing, shipped_billing
 from inferworks.catalog.load import ANY_MODEL, ModelCatalog, StepWeights
 from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step
@@ -45,10 +48,8 @@ PathOf: TypeAlias = Callable[[Leaf], Path]
 
 CALL, UNKNOWN_CALL, ACTIVITY, PURPOSE = "call", "unknown-call", "activity", "purpose"
 UNUSED, UNALLOCATED, RESERVER = "unused", "unallocated", "reserver"
+DEPARTMENT = "department"
 REPLICA, LEG = "replica", "leg"
-
-INPUT, OUTPUT = "Input", "Output"
-"""FOCUS's TokenDirection."""
 
 
 class Unused(StrEnum):
@@ -61,6 +62,8 @@ class Unused(StrEnum):
     DOWN = "down"
     UNOCCUPIED = "unoccupied"
     """Nothing was on the node at all."""
+    COMMITMENT = "commitment"
+    """Nobody drew on what had been committed to."""
 
 
 class Place(NamedTuple):
@@ -111,14 +114,16 @@ def _straight(_: Leaf) -> Path:
 class Drivers:
     """The facts of the meter, indexed for the questions that allocation asks."""
 
-    def __init__(self, facts: Facts, catalog: ModelCatalog) -> None:
+    def __init__(self, facts: Facts, catalog: ModelCatalog, billing: Billing | None = None) -> None:
         self.usages: dict[CallId, Usage] = {usage.call_id: usage for usage in facts.usages}
         self.activities = {(a.source, a.id): a for a in facts.activities}
+        self.billing = billing or shipped_billing()
         self._catalog = catalog
         self._capacity = _by_node(facts.capacity)
         self._steps = _by_replica(facts.steps)
         self._used = _by_resource(facts.activities)
-        self._legs, self._bought = _legs(facts.usages)
+        self._legs, self._sold = _legs(facts.usages)
+        self._levels: dict[Sale, tuple[Level, ...]] = {}
         self._places = {name: _place_of(legs) for name, legs in self._legs.items()}
         self._calls = Timeline(facts.usages, _opened, lambda usage: (usage.call_id,))
         self._weights: dict[CallId, StepWeights] = {}
@@ -257,15 +262,18 @@ class Drivers:
             }
         )
 
-    def provider_tokens(self, names: Iterable[str], models: Iterable[str], span: Span) -> Shares:
-        """Tokens of the legs that a provider called one of `names` served in `span`, by call.
-
-        Of calls of one of `models` (casefolded) alone, where those have any.
-        """
-        wanted = {short for name in names for short in short_names(name)}
-        legs = [s for s in self._bought.meeting(span) if s.leg.provider.casefold() in wanted]
-        of_models = [s for s in legs if self.usages[s.call_id].model.casefold() in models]
-        return _flat_tokens(of_models, span) or _flat_tokens(legs, span)
+    def provider_tokens(self, sale: Sale, span: Span) -> Shares:
+        """Tokens in `span` of the legs that `sale` was of, by call: of its first level that has any."""
+        if sale not in self._levels:
+            self._levels[sale] = sale.levels(self._sold, self.billing)
+        for level in self._levels[sale]:
+            shares: Shares = defaultdict(int)
+            for sold in level.sold & self._sold.keys():
+                for served in self._sold[sold].meeting(span):
+                    _add_bought(shares, served, span, level.units)
+            if any(shares.values()):
+                return _positive(shares)
+        return {}
 
     def _active_time(self, question: ActiveQuestion, path_of: PathOf) -> ActiveTime:
         replica, node, span, method = question
@@ -388,12 +396,20 @@ def _add_tokens(
         )
 
 
-def _flat_tokens(legs: Iterable[ServedLeg], span: Span) -> Shares:
-    """The tokens of `legs` inside `span`, by call, each counting the same."""
-    shares: Shares = defaultdict(int)
-    for served in legs:
-        _add_tokens(shares, served, span, input_weight=1, output_weight=1)
-    return _positive(shares)
+def _add_bought(shares: Shares, served: ServedLeg, span: Span, units: Units) -> None:
+    """Add the tokens of a leg inside `span` that fall into the buckets `units`, each counting the same."""
+    if units == FLAT:
+        return _add_tokens(shares, served, span, input_weight=1, output_weight=1)
+    leg = served.leg
+    sums = dict.fromkeys((DIRECTIONS[unit] for unit in units), 0)
+    for unit, quantity in buckets(leg.tokens):
+        if unit in units:
+            sums[DIRECTIONS[unit]] += quantity
+    for direction, quantity in sums.items():
+        shares[CALL, served.call_id, direction, served.attempt] += span.part_of(
+            quantity, leg.started_ns, leg.ended_ns
+        )
+    return None
 
 
 def _divided(duration_ns: int, weights: Shares) -> Shares:
@@ -423,12 +439,6 @@ def _busy_interval(activity: Activity) -> tuple[int, int]:
     """When `activity` was on its node: from its start for as long as it was busy, within its bounds."""
     length_ns = activity.end_ns - activity.start_ns
     return activity.start_ns, activity.start_ns + min(activity.quantity, length_ns)
-
-
-def short_names(name: str) -> tuple[str, str]:
-    """A provider's name as drivers spell it: all of it, and its first word."""
-    folded = name.casefold()
-    return folded, folded.partition(" ")[0]
 
 
 def _opened(usage: Usage) -> tuple[int, int]:
@@ -464,15 +474,21 @@ def _by_resource(activities: Iterable[Activity]) -> dict[tuple[str, Unit], Timel
 
 def _legs(
     usages: Iterable[Usage],
-) -> tuple[dict[ReplicaId, Timeline[ServedLeg]], Timeline[ServedLeg]]:
-    """The legs that our replicas served, by replica, and those that were bought from others."""
+) -> tuple[dict[ReplicaId, Timeline[ServedLeg]], dict[Sold, Timeline[ServedLeg]]]:
+    """The legs that our replicas served, by replica, and those bought from others, by what was sold."""
     own: dict[ReplicaId, list[ServedLeg]] = defaultdict(list)
-    bought: list[ServedLeg] = []
+    bought: dict[Sold, list[ServedLeg]] = defaultdict(list)
     for usage in usages:
         for number, leg in enumerate(usage.legs):
             served = ServedLeg(usage.call_id, leg, number)
-            (bought if leg.replica is None else own[leg.replica]).append(served)
-    return {replica: _leg_timeline(legs) for replica, legs in own.items()}, _leg_timeline(bought)
+            if leg.replica is None:
+                bought[leg.provider, usage.model].append(served)
+            else:
+                own[leg.replica].append(served)
+    return (
+        {replica: _leg_timeline(legs) for replica, legs in own.items()},
+        {sold: _leg_timeline(legs) for sold, legs in bought.items()},
+    )
 
 
 def _leg_timeline(legs: Iterable[ServedLeg]) -> Timeline[ServedLeg]:

@@ -28,7 +28,7 @@ from inferworks.books.late import Adjustment
 from inferworks.books.nodes import USUAL_BOUNDS, Bounds, Node, Ratio, node_of
 from inferworks.books.rate import Rated
 from inferworks.books.span import utc_day
-from inferworks.books.statement import Dimension, name_of, revenue_by_call, revenue_name
+from inferworks.books.statement import Dimension, name_of, revenue_by_call, revenue_name, row_name
 from inferworks.books.workings import Line, Workings, line_of
 from inferworks.errors import UserError
 from inferworks.ids import CallId
@@ -224,11 +224,11 @@ def _calls_of(workings: Workings, subject: Subject) -> set[CallId]:
     """The calls that were served at the subject's place, or the one that it is."""
     if subject.kind == Kind.CALL:
         return {CallId(subject.name)}
-    nobody = f"(no {subject.kind})"
+    dimension = Dimension(subject.kind)
     return {
         usage.call_id
         for usage in workings.facts.usages
-        if (_served(usage, subject.kind) or nobody) == subject.name
+        if row_name(_served(usage, subject.kind), dimension) == subject.name
     }
 
 

@@ -16,7 +16,7 @@ from inferworks.books.correction import Correction
 from inferworks.books.late import Adjustment
 from inferworks.books.nodes import Bounds, Node, node_of
 from inferworks.books.rate import Rated
-from inferworks.books.statement import Dimension, name_of, revenue_name
+from inferworks.books.statement import Dimension, name_of, revenue_name, row_name
 from inferworks.books.workings import Line
 
 _PLACES: Final = (Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP)
@@ -89,11 +89,11 @@ def _revenue(
 def _placed(
     correction: Correction, dimension: Dimension, name: str
 ) -> list[tuple[Sequence[str], int]]:
-    nobody = f"(no {dimension})"
+    nobody = row_name("", dimension)
     rows = [
         (("calls served there",), place.amount_pico)
         for place in correction.placed
-        if (getattr(place, dimension) or nobody) == name
+        if row_name(getattr(place, dimension), dimension) == name
     ]
     rest_pico = correction.revenue_pico - sum(place.amount_pico for place in correction.placed)
     return [*rows, (("fees and discounts",), rest_pico)] if name == nobody else list(rows)

@@ -12,17 +12,22 @@ part of, and beside the period that it is *for*, whose sealed figures never chan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.correction import Correction, corrected
+from inferworks.books.entry import Entry, Posting
+from inferworks.books.income import expense_account
 from inferworks.books.ledger import Ledger, standing
+from inferworks.books.months import month_of
 from inferworks.books.papers import (
     INPUTS,
     OWN,
+    PREPAID,
     STATEMENT,
     Arrived,
     Papers,
@@ -34,9 +39,13 @@ from inferworks.books.papers import (
 )
 from inferworks.books.period import Period
 from inferworks.books.policy import Policy
+from inferworks.books.rate import ToDate, to_date_of
 from inferworks.books.seal import Close
+from inferworks.books.span import Span, utc_day
 from inferworks.books.statement import Row, Statement
+from inferworks.books.wallet import Prepaid, days_of
 from inferworks.books.workings import Line
+from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 
 
@@ -79,27 +88,35 @@ class Adjustment(NamedTuple):
 
 def booked(ledger: Ledger, closes: Iterable[Close], period: Period) -> Booked:
     """How the closed `period` stands after all of `closes`."""
-    close, prefix = _stands_in(list(closes), period)
-    statement = ledger.body(close, prefix + OWN).rows(Statement)[0]
-    return Booked(papers_of(ledger, close, prefix), statement)
+    place = _stands_in(list(closes), period)
+    return Booked(papers_of(ledger, *place), _own(ledger, *place))
 
 
-def with_late(sealed: Papers, recorded: Papers | Arrived) -> tuple[Papers, tuple[str, ...]]:
+def with_late(
+    sealed: Papers, recorded: Papers | Arrived, prepaid: Prepaid
+) -> tuple[Papers, tuple[str, ...]]:
     """`sealed` with what is recorded and was not known then, and the names of that, sorted.
 
-    `recorded` has none of the facts in the segments of `sealed`. Prices and rules stay those that were
-    sealed.
+    `recorded` has none of the facts in the segments of `sealed`; `prepaid` is what came before by what is
+    known now: of the month, and of what credit was used for. Prices and rules stay those that were sealed.
     """
     merged: dict[str, tuple[Any, ...]] = {}
     names: list[str] = []
-    for one in INPUTS[:-1]:
+    for one in INPUTS[:-1]:  # all but the plans
         known = inputs_of(sealed, one.part)
         keys = {one.key(item) for item in known}
         late = [item for item in inputs_of(recorded, one.part) if one.key(item) not in keys]
         merged[one.part.removeprefix("inputs/")] = (*known, *late)
         names += [f"{one.word} {'/'.join(map(str, one.key(item)))}" for item in late]
     charges = merged.pop("charges")
-    papers = msgspec.structs.replace(sealed, charges=charges, facts=Facts(**merged))
+    first = utc_day(sealed.span.start_ns)
+    if prepaid.to_date != sealed.prepaid.to_date:
+        names.append(f"revenue of the month before {first}")
+    changed = set(prepaid.earned_before) - set(sealed.prepaid.earned_before)
+    names += [f"credit of {customer} used before {first}" for customer, _ in changed]
+    papers = msgspec.structs.replace(
+        sealed, charges=charges, facts=Facts(**merged), prepaid=prepaid
+    )
     return papers, tuple(sorted(names))
 
 
@@ -107,10 +124,8 @@ def restated(
     ledger: Ledger, source: Source, closes: Sequence[Close], booked_ns: int
 ) -> Iterator[Restated]:
     """The closed periods for which something came late, in order; corrections dated `booked_ns`."""
-    for period in sorted(close.period for close in closes):
-        found = _restated(ledger, source, closes, period, booked_ns)
-        if found is not None:
-            yield found
+    periods = sorted(close.period for close in closes)
+    yield from _restated(ledger, source, closes, periods, booked_ns)
 
 
 def booked_for(ledger: Ledger, source: Source, period: Period) -> tuple[Correction, ...]:
@@ -138,9 +153,16 @@ def corrected_later(ledger: Ledger, source: Source, period: Period) -> tuple[Lat
         if correction.period == period
     ]
     open_period = ledger.periods().first_open(0)
-    pending = _restated(ledger, source, closes, period, open_period.end_ns)
-    if pending is not None and not pending.correction.empty:
-        later.append(Later(open_period, False, pending.correction))
+    close, prefix = _stands_in(closes, period)
+    before = _in_month(closes, period.start_ns)
+    if ledger.body(close, prefix + PREPAID).rows(Prepaid)[0].earned_before:
+        before = [one.period for one in closes if one.period < period]
+    parts = [*sorted(before), period]
+    later += (
+        Later(open_period, False, one.correction)
+        for one in _restated(ledger, source, closes, parts, open_period.end_ns)
+        if one.period == period and not one.correction.empty
+    )
     return tuple(later)
 
 
@@ -165,6 +187,21 @@ def seen_under(correction: Correction, policy: Policy) -> Correction:
         for line in correction.lines
     )
     return msgspec.structs.replace(correction, lines=lines)
+
+
+def booked_under(correction: Correction, policy: Policy, currency: str, at_ns: int) -> Correction:
+    """`seen_under`, with one entry more, at `at_ns`, that moves what `policy` calls otherwise."""
+    seen = seen_under(correction, policy)
+    moved: dict[str, int] = defaultdict(int)
+    for before, after in zip(correction.lines, seen.lines, strict=True):
+        moved[expense_account(before)] -= after.amount_pico
+        moved[expense_account(after)] += after.amount_pico
+    postings = [Posting(name, pico, currency) for name, pico in sorted(moved.items()) if pico]
+    if not postings:
+        return seen
+    text = f"called as {policy.name} calls it ({correction.period.name})"
+    entries = (*seen.entries, Entry(at_ns, text, tuple(postings)))
+    return msgspec.structs.replace(seen, entries=entries)
 
 
 def amended(statement: Statement, later: Iterable[Later]) -> tuple[Row, ...]:
@@ -200,23 +237,115 @@ def _stands_in(closes: Sequence[Close], period: Period) -> tuple[Close, str]:
     return close, prefix
 
 
+def _own(ledger: Ledger, close: Close, prefix: str) -> Statement:
+    """The statement without corrections of earlier periods that `close` keeps under `prefix`."""
+    return ledger.body(close, prefix + OWN).rows(Statement)[0]
+
+
 def _restated(
-    ledger: Ledger, source: Source, closes: Sequence[Close], period: Period, booked_ns: int
-) -> Restated | None:
-    """The closed `period` with what came late for it; None when nothing did."""
-    sealed = papers_of(ledger, *_stands_in(closes, period))
-    known = {segment.name for segment in sealed.segments}
-    _, names = with_late(sealed, source.arrived(period.span, known))
-    if not names:
-        return None
-    recorded = source.papers(period.span)  # with the estimates that what is new may have changed
-    new = [segment for segment in recorded.segments if segment.name not in known]
-    facts = all_facts(msgspec.structs.replace(recorded, segments=tuple(new)), source.sealed_facts)
-    papers, causes = with_late(sealed, Arrived(recorded.charges, facts))
-    before = booked(ledger, closes, period)
-    now = source.drawn(papers)
-    correction = corrected(period, before.statement, now, causes, booked_ns)
-    return Restated(period, Booked(papers, now), correction)
+    ledger: Ledger,
+    source: Source,
+    closes: Sequence[Close],
+    periods: Sequence[Period],
+    booked_ns: int,
+) -> Iterator[Restated]:
+    """Those of the closed `periods`, in order of time, for which something came late.
+
+    What came late for the first part of a month moves the tiers and minimums of the others, and what came
+    late for any period uses credit that later ones have used; so those before must be among `periods`.
+    """
+    found: dict[Period, Restated] = {}
+    for period in periods:
+        place = _stands_in(closes, period)
+        sealed = papers_of(ledger, *place)
+        to_date = sealed.prepaid.to_date
+        if to_date is not None:
+            to_date = _to_date(ledger, closes, found, sealed)
+        prepaid = msgspec.structs.replace(
+            sealed.prepaid, to_date=to_date, earned_before=_earned_before(sealed.prepaid, found)
+        )
+        known = {segment.name for segment in sealed.segments}
+        _, names = with_late(sealed, source.arrived(period.span, known), prepaid)
+        if not names:
+            continue
+        recorded = source.papers(
+            period.span
+        )  # with the estimates that what is new may have changed
+        new = [segment for segment in recorded.segments if segment.name not in known]
+        facts = all_facts(
+            msgspec.structs.replace(recorded, segments=tuple(new)), source.sealed_facts
+        )
+        papers, causes = with_late(sealed, Arrived(recorded.charges, facts), prepaid)
+        now = source.drawn(papers)
+        correction = corrected(period, _own(ledger, *place), now, causes, booked_ns)
+        found[period] = Restated(period, Booked(papers, now), correction)
+        yield found[period]
+
+
+def open_papers(ledger: Ledger, source: Source, period: Period) -> Papers:
+    """What the open `period` is drawn from now."""
+    papers, closes = source.papers(period.span), standing(ledger.records())
+    if not _in_month(closes, period.start_ns):
+        return papers
+    return on_top(ledger, closes, restated(ledger, source, closes, period.end_ns), papers)
+
+
+def on_top(
+    ledger: Ledger, closes: Sequence[Close], late: Iterable[Restated], papers: Papers
+) -> Papers:
+    """`papers` of an open period, on top of what the closed parts of its month came to.
+
+    `late` are the closed periods for which something came late, which the open one corrects.
+    """
+    if not _in_month(closes, papers.span.start_ns):
+        return papers
+    to_date = _to_date(ledger, closes, {one.period: one for one in late}, papers)
+    prepaid = msgspec.structs.replace(papers.prepaid, to_date=to_date)
+    return msgspec.structs.replace(papers, prepaid=prepaid)
+
+
+def _to_date(
+    ledger: Ledger, closes: Sequence[Close], found: Mapping[Period, Restated], papers: Papers
+) -> tuple[ToDate, ...]:
+    """What the month in which `papers` begin had come to before, as its closed parts stand now.
+
+    As it was sealed, or is recorded, where no part of it is closed.
+    """
+    before = sorted(_in_month(closes, papers.span.start_ns))
+    if not before:
+        return papers.prepaid.to_date or ()
+    statements = (
+        found[period].now.statement
+        if period in found
+        else _own(ledger, *_stands_in(closes, period))
+        for period in before
+    )
+    rows = (row for statement in statements for row in statement.revenue_rows)
+    return to_date_of(rows, papers.plans, papers.span.start_ns)
+
+
+def _earned_before(
+    prepaid: Prepaid, found: Mapping[Period, Restated]
+) -> tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...]:
+    """What those who had credit before a period owed until then, with the corrections `found` before it."""
+    earned = []
+    for customer, before in prepaid.earned_before:
+        days = dict(before)
+        for one in found.values():
+            for day, pico in days_of(
+                one.correction.revenue_rows, customer, one.period.span
+            ).items():
+                if pico:
+                    days[day] = days.get(day, 0) + pico
+        earned.append((customer, tuple(sorted(days.items()))))
+    return tuple(earned)
+
+
+def _in_month(closes: Iterable[Close], at_ns: int) -> list[Period]:
+    """The closed periods that have a part of the month of `at_ns` before that moment."""
+    month = Span(month_of(at_ns).start_ns, at_ns)
+    periods = (close.period for close in closes)
+    return [one for one in periods if one.end_ns <= at_ns and month.meet(*one.span).length_ns]
 
 
 def _row(name: str, revenue_pico: int, lines: Iterable[Line]) -> Row:

@@ -20,6 +20,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
+
+import msgspec
 
 from inferworks.books.period import Period, Periods, refuse_overlap
 from inferworks.books.seal import (
@@ -33,9 +36,15 @@ from inferworks.books.seal import (
     record_bytes,
     sha256_of,
 )
-from inferworks.errors import BooksError, DataFolderError, UserError
+from inferworks.checksum import as_declared, is_damage, row_checksum
+from inferworks.errors import BooksError, DamagedError, DataFolderError, UserError
+from inferworks.folder import leaving_none_empty
 
-_VERSION = 1
+T = TypeVar("T")
+
+_VERSION = 2
+_UNCHECKED = 1
+"""The version in which declared periods had no checksums, which is read as it is."""
 _BUSY_SECONDS = 10.0
 _CHUNK_BYTES = 8 * 2**20
 _SCHEMA = """
@@ -44,7 +53,7 @@ CREATE TABLE kept (
     sha256 TEXT NOT NULL, chunk INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (sha256, chunk)
 ) WITHOUT ROWID;
 CREATE TABLE period (
-    name TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL
+    name TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, checksum INTEGER
 ) WITHOUT ROWID;
 """
 _GUARD = """
@@ -59,15 +68,16 @@ class Ledger:
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         """DataFolderError when it cannot be opened, is no ledger.db, or is of another version."""
         self._path = path or Path(":memory:")
-        self._db = _connect(path, read_only=read_only)
-        try:
-            with self._translated():
-                if not read_only:
-                    self._prepare()
-                self._check_version()
-        except BaseException:
-            self._db.close()
-            raise
+        with leaving_none_empty(self._path):
+            self._db = _connect(path, read_only=read_only)
+            try:
+                with self._translated():
+                    if not read_only:
+                        self._prepare()
+                    self._check_version()
+            except BaseException:
+                self._db.close()
+                raise
 
     def __enter__(self) -> Ledger:
         return self
@@ -87,11 +97,22 @@ class Ledger:
     def chain(self) -> list[tuple[str, bytes]]:
         """Every record as it is kept, in order: the hash that stands beside it, and its bytes."""
         with self._translated():
-            return self._db.execute("SELECT sha256, body FROM record ORDER BY number").fetchall()
+            return self._found(
+                list[tuple[str, bytes]], "SELECT sha256, body FROM record ORDER BY number"
+            )
 
     def records(self) -> list[Record]:
-        """Every record, in order. BooksError when one of them is damaged."""
-        return [read_record(body) for _, body in self.chain()]
+        """Every record, in order. DamagedError when one of them is not what was written."""
+        records = []
+        for number, (sha256, body) in enumerate(self.chain()):
+            if sha256_of(body) != sha256:
+                raise self._damaged(
+                    f"record {number}: its hash and its content do not belong together"
+                )
+            records.append(read_record(body))
+            if records[-1].number != number:
+                raise self._damaged(f"record {number} is missing from the chain")
+        return records
 
     def head(self) -> tuple[int, str]:
         """The number of the next record, and the hash that it must carry."""
@@ -101,18 +122,17 @@ class Ledger:
     def periods(self) -> Periods:
         """The calendar: what was declared, and what is closed now."""
         with self._translated():
-            rows = self._db.execute("SELECT start_ns, end_ns, name FROM period ORDER BY start_ns")
-            declared = tuple(Period(*row) for row in rows)
+            declared = self._declared()
         closed = sorted(close.period for close in standing(self.records()))
         return Periods(declared, tuple(closed))
 
     def declare(self, period: Period) -> None:
         """Keep a period under its name. UserError when the name or a part of its time is taken."""
         with self._translated(), self._transaction():
-            rows = self._db.execute("SELECT start_ns, end_ns, name FROM period").fetchall()
-            refuse_overlap(period, [Period(*row) for row in rows])
+            refuse_overlap(period, self._declared())
+            row = (period.name, period.start_ns, period.end_ns)
             self._db.execute(
-                "INSERT INTO period VALUES (?, ?, ?)", (period.name, period.start_ns, period.end_ns)
+                "INSERT INTO period VALUES (?, ?, ?, ?)", (*row, row_checksum("period", row))
             )
 
     def append(self, record: Record, bodies: Iterable[Body] = ()) -> str:
@@ -137,9 +157,11 @@ class Ledger:
     def raw(self, part: Part) -> bytes:
         """The canonical bytes kept for `part`. BooksError when they are gone or damaged."""
         with self._translated():
-            chunks = self._db.execute(
-                "SELECT body FROM kept WHERE sha256 = ? ORDER BY chunk", (part.sha256,)
-            ).fetchall()
+            chunks = self._found(
+                list[tuple[bytes]],
+                "SELECT body FROM kept WHERE sha256 = ? ORDER BY chunk",
+                part.sha256,
+            )
         if not chunks:
             raise BooksError("its bytes are gone from the ledger")
         try:
@@ -160,9 +182,47 @@ class Ledger:
                     raise BooksError(f"period {close.period.name}: {name}: {error}") from error
         raise BooksError(f"period {close.period.name}: {name}: the close names no such part")
 
+    def check(self) -> list[str]:
+        """What is wrong with the file and the declared periods, a line each; the rest has its hashes."""
+        with self._translated():
+            messages = self._found(list[tuple[str]], "PRAGMA integrity_check(20)")
+        findings = [str(self._damaged(text)) for (text,) in messages if text != "ok"]
+        try:
+            with self._translated():
+                self._declared()
+        except DamagedError as error:
+            findings.append(str(error))
+        return findings
+
+    def _declared(self) -> tuple[Period, ...]:
+        """The declared periods, in order. DamagedError when one is not what was written."""
+        column = "checksum" if self._version() > _UNCHECKED else "NULL"
+        rows = self._found(
+            list[tuple[str, int, int, int | None]],
+            f"SELECT name, start_ns, end_ns, {column} FROM period ORDER BY start_ns",
+        )
+        for name, start_ns, end_ns, checksum in rows:
+            if checksum not in (None, row_checksum("period", (name, start_ns, end_ns))):
+                raise self._damaged(
+                    f"period {name!a} is not what was written: its checksum differs"
+                )
+        return tuple(Period(start_ns, end_ns, name) for name, start_ns, end_ns, _ in rows)
+
+    def _damaged(self, what: object) -> DamagedError:
+        return DamagedError(
+            f"{self._path} is damaged: {what}; restore the data folder from a backup (docs/backup.md)"
+        )
+
     def _head(self) -> tuple[int, str]:
-        last = self._db.execute("SELECT number, sha256 FROM record ORDER BY number DESC").fetchone()
-        return (0, FIRST) if last is None else (last[0] + 1, last[1])
+        last = self._found(
+            list[tuple[int, str]],
+            "SELECT number, sha256 FROM record ORDER BY number DESC LIMIT 1",
+        )
+        return (last[0][0] + 1, last[0][1]) if last else (0, FIRST)
+
+    def _found(self, kind: type[T], query: str, *values: object) -> T:
+        """The rows that `query` finds, as the list of type `kind`."""
+        return as_declared(self._db.execute(query, values).fetchall(), kind)
 
     def _keep(self, body: Body) -> None:
         for chunk, start in enumerate(range(0, max(1, len(body.raw)), _CHUNK_BYTES)):
@@ -175,21 +235,25 @@ class Ledger:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         with self._transaction():
-            if self._version() == 0:
+            version = self._version()
+            if version == 0:
                 for statement in filter(str.strip, _SCHEMA.split(";\n")):
                     self._db.execute(statement)
                 for table in ("record", "kept", "period"):
                     for verb in ("update", "delete"):
                         self._db.execute(_GUARD.format(table=table, verb=verb))
+            elif version == _UNCHECKED:
+                self._db.execute("ALTER TABLE period ADD COLUMN checksum INTEGER")
+            if version < _VERSION:
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _version(self) -> int:
-        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
+        [[version]] = self._found(list[tuple[int]], "PRAGMA user_version")
         return version
 
     def _check_version(self) -> None:
         version = self._version()
-        if version != _VERSION:
+        if version not in (_UNCHECKED, _VERSION):
             raise DataFolderError(
                 f"{self._path} has layout version {version}, this program reads version {_VERSION}; "
                 "use the program version that wrote it, or another data folder"
@@ -212,7 +276,9 @@ class Ledger:
         """SQLite's errors as ours, in one line."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.DatabaseError, UnicodeError, msgspec.DecodeError) as error:
+            if is_damage(error):
+                raise self._damaged(error) from error
             raise DataFolderError(f"cannot use {self._path}: {error}") from error
 
 

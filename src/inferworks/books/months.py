@@ -17,9 +17,14 @@ def day_of(at_ns: int) -> int:
     return at_ns - at_ns % DAY_NS
 
 
+def date_of(at_ns: int) -> dt.date:
+    """The date of `at_ns`."""
+    return _EPOCH + dt.timedelta(days=at_ns // DAY_NS)
+
+
 def month_of(at_ns: int) -> Span:
     """The calendar month that holds `at_ns`."""
-    first = (_EPOCH + dt.timedelta(days=at_ns // DAY_NS)).replace(day=1)
+    first = date_of(at_ns).replace(day=1)
     after = (first + dt.timedelta(days=32)).replace(day=1)
     return Span(_midnight_ns(first), _midnight_ns(after))
 
@@ -35,7 +40,7 @@ def months(span: Span) -> Iterator[Span]:
 
 def month_name(month: Span) -> str:
     """A month as people write it: `2026-11`."""
-    day = _EPOCH + dt.timedelta(days=month.start_ns // DAY_NS)
+    day = date_of(month.start_ns)
     return f"{day.year:04d}-{day.month:02d}"
 
 

@@ -28,7 +28,7 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.charge import Charge
 from inferworks.books.ledger import Ledger
 from inferworks.books.period import Period
-from inferworks.books.policy import Policy
+from inferworks.books.policy import Policy, completed
 from inferworks.books.seal import Body, Close, body_of, body_of_set
 from inferworks.books.span import Span, utc_day
 from inferworks.books.statement import Statement, close_span
@@ -39,6 +39,7 @@ from inferworks.meter.capacity import Activity, Capacity, Step
 from inferworks.meter.facts import Facts
 from inferworks.meter.lake import joined
 from inferworks.meter.lake_manifest import Segment
+from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Usage
 
 Key = Callable[[Any], tuple[object, ...]]
@@ -90,6 +91,10 @@ class Source(Protocol):
         """What is in quarantine and may belong to `span`: a name for each, and what is wrong."""
         ...
 
+    def withdrawn_plans(self) -> Collection[PricePlan]:
+        """The price plans that were mistakes and count no more; what was sealed may rest on them."""
+        ...
+
     def earliest_ns(self, before_ns: int) -> int | None:
         """The first moment before `before_ns` for which anything is recorded; None when nothing is."""
         ...
@@ -114,6 +119,7 @@ INPUTS: Final = (
     _Input("inputs/steps", Step, "step", lambda s: (s.replica, s.start_ns, s.seq)),
     _Input("inputs/capacity", Capacity, "capacity", lambda c: (c.replica, c.start_ns, c.state)),
     _Input("inputs/activities", Activity, "activity", lambda a: (a.source, a.id)),
+    _Input("inputs/retracted", Retracted, "retraction", lambda r: (r.source, r.id)),
     _Input("inputs/plans", PricePlan, "price plan", lambda p: (p.customer, p.effective_ns)),
 )
 """What is kept row by row."""
@@ -159,7 +165,13 @@ def all_facts(papers: Papers, read: SealedFacts = without_a_lake) -> Facts:
 
 def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Papers:
     """The papers that `close` keeps under `prefix`. BooksError when they are damaged."""
-    inputs = {i.part: ledger.body(close, prefix + i.part).rows(i.kind) for i in INPUTS}
+    parts = {part.name for part in close.parts}
+    inputs = {
+        i.part: ledger.body(close, prefix + i.part).rows(i.kind)
+        for i in INPUTS
+        if prefix + i.part
+        in parts  # a close of before anything could be taken back has no such part
+    }
     period = close.period if not prefix else _corrected_period(close, prefix)
     return Papers(
         span=period.span,
@@ -170,6 +182,7 @@ def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Papers:
             steps=inputs["inputs/steps"],
             capacity=inputs["inputs/capacity"],
             activities=inputs["inputs/activities"],
+            retracted=inputs.get("inputs/retracted", ()),
         ),
         plans=inputs["inputs/plans"],
         policy=_policy_in(ledger.body(close, prefix + POLICY)),
@@ -177,6 +190,12 @@ def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Papers:
         prepaid=ledger.body(close, prefix + PREPAID).rows(Prepaid)[0],
         segments=_segments(ledger, close, prefix + SEGMENTS),
     )
+
+
+def seen_by(sealed: Papers, policy: Policy) -> Papers:
+    """`sealed` under another policy, on the basis that they were sealed on: its costs are of its time."""
+    policy = msgspec.structs.replace(policy, basis=sealed.policy.basis)
+    return msgspec.structs.replace(sealed, policy=policy)
 
 
 def prefix_of(period: Period) -> str:
@@ -210,7 +229,7 @@ def _segments(ledger: Ledger, close: Close, name: str) -> tuple[Segment, ...]:
 @lru_cache(maxsize=8)
 def _policy_in(body: Body) -> Policy:
     """The policy in a part; nearly always that of the close before, so it is read once."""
-    return body.rows(Policy)[0]
+    return completed(body.rows(Policy)[0])
 
 
 def _corrected_period(close: Close, prefix: str) -> Period:

@@ -104,7 +104,7 @@ class Periods(msgspec.Struct, frozen=True):
         start_ns, end_ns = max(before, default=month.start_ns), min(after, default=month.end_ns)
         if (start_ns, end_ns) == (month.start_ns, month.end_ns):
             return month
-        return Period(start_ns, end_ns, f"{_date_text(start_ns)}{_BETWEEN}{_date_text(end_ns)}")
+        return Period(start_ns, end_ns, span_name(start_ns, end_ns))
 
 
 def posting_period(recorded: Recorded, periods: Periods) -> Period:
@@ -164,6 +164,11 @@ def refuse_overlap(period: Period, known: Sequence[Period]) -> None:
                 f"period {period.name} overlaps period {other.name} "
                 f"({_date_text(other.start_ns)} to {_date_text(other.end_ns)}); a day is in one period"
             )
+
+
+def span_name(start_ns: int, end_ns: int) -> str:
+    """The name of a span that is written out: `2026-11-01..2026-11-16`."""
+    return f"{_date_text(start_ns)}{_BETWEEN}{_date_text(end_ns)}"
 
 
 def _extent(recorded: Recorded) -> Span:

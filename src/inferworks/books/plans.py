@@ -12,13 +12,21 @@ down.
 
 In order: usage by price row, the subscription, the discounts on both, and the minimum on what is left.
 
+A span that begins amid a month (a half, a week, a period of a 4-4-5 calendar) comes to what the month has
+come to by its end, less what it *had* come to before: so tiers, packages and minimums count for the
+calendar month whatever it is cut into, and the parts sum to what the customer owes. What had come before
+is taken as it was rated then, and not worked out again, for prices may have been mended since. A part can
+come out negative: a volume price that falls for all units, or a minimum that later use makes up for.
+
 Rejected. A running tier per call: it makes the price of a call depend on the order of arrival, and two
-machines rating the same month disagree.
+machines rating the same month disagree. Tiers that begin anew in each span: then two halves come to more
+than the month.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from inferworks.accounts.plan import (
     AmountOff,
@@ -27,12 +35,57 @@ from inferworks.accounts.plan import (
     Package,
     PercentOff,
     PerUnit,
+    Price,
     Scheme,
     Tier,
     Volume,
 )
 from inferworks.books.span import Span
 from inferworks.money import split
+
+
+class Times(NamedTuple):
+    """The stretches of time by which a plan counts in one calendar month."""
+
+    month: Span
+    in_force: Span
+    """When it is in force: units that are included are cut to this."""
+    fees: Span
+    """The days whose fees are its own."""
+    rated: Span
+    """What is being rated of the time in force, and of the days of fees."""
+
+    @property
+    def is_rated(self) -> bool:
+        """Whether anything of it is being rated."""
+        return bool(self.in_force.meet(*self.rated).length_ns or self.fees_rated.length_ns)
+
+    @property
+    def fees_rated(self) -> Span:
+        """The part of the days of fees that is being rated."""
+        return self.fees.meet(*self.rated)
+
+    @property
+    def fees_so_far(self) -> Span:
+        """The days of fees up to the end of what is being rated."""
+        return self.fees.meet(self.month.start_ns, self.rated.end_ns)
+
+
+class SoFar(NamedTuple):
+    """What has paid one price in a month so far."""
+
+    since_ns: int
+    """From when that price holds without a break, within the month."""
+    quantity: int = 0
+    amount_pico: int = 0
+
+
+def usage_pico(price: Price, quantity: int, before: SoFar, times: Times) -> int:
+    """What `quantity` units come to at `price` after what came `before` in the month."""
+    held = Span(before.since_ns, times.in_force.end_ns)
+    included = period_part(price.included, times.month, held)
+    counted = max(0, before.quantity + quantity - included)
+    return scheme_pico(price.scheme, counted) - before.amount_pico
 
 
 def scheme_pico(scheme: Scheme, quantity: int) -> int:

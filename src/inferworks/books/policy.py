@@ -8,6 +8,7 @@ every such combination, so that a new purpose can never be misfiled in silence.
 from __future__ import annotations
 
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
@@ -18,7 +19,9 @@ from typing import TypeAlias
 import msgspec
 
 from inferworks.books.allocate import Target
+from inferworks.books.basis import Basis
 from inferworks.books.charge import COST_OF_REVENUE, Function, NaturalClass
+from inferworks.books.departments import Department
 from inferworks.books.drivers import Unused
 from inferworks.books.pools import Behaviour
 from inferworks.errors import ConfigError
@@ -32,10 +35,14 @@ GAAP, MARGINAL, FULL = "gaap", "marginal", "full"
 
 USES = (
     *(Target(purpose=purpose).use for purpose in Purpose),
+    *(Target(department=department).use for department in Department),
     *(Target(unused=kind).use for kind in Unused),
     Target(unallocated="").use,
 )
 """Every use that a part of a charge can have."""
+
+COMBINATIONS = frozenset(product(USES, NaturalClass, Behaviour))
+"""What every policy gives a function to."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -50,6 +57,8 @@ class Policy(msgspec.Struct, frozen=True):
     """What the view calls revenue less what is included."""
     refines: str = ""
     """The shipped policy whose cost of revenue this one only takes apart; empty for none."""
+    basis: Basis = Basis.CASH
+    """When a cost is a cost; what was sealed before there was a choice is on the cash basis."""
 
     def function(self, use: str, natural_class: NaturalClass, behaviour: Behaviour) -> Function:
         """The function of what was bought as `natural_class`, behaves so and was used for `use`."""
@@ -72,6 +81,7 @@ class _PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     included: tuple[Function, ...] = COST_OF_REVENUE
     margin: str = "Gross margin"
     refines: str = ""
+    basis: Basis = Basis.ACCRUAL
 
 
 def read_policy(text: str, name: str) -> Policy:
@@ -93,9 +103,9 @@ def read_policy(text: str, name: str) -> Policy:
                 twice.append(combination)
             functions[combination] = rule.function
     _refuse("decides more than once", name, map(_combination_text, twice))
-    missing = [key for key in product(USES, NaturalClass, Behaviour) if key not in functions]
-    _refuse("does not decide", name, map(_combination_text, missing))
-    return Policy(file.name, file.title, functions, file.included, file.margin, file.refines)
+    _refuse("does not decide", name, _undecided(functions))
+    view = (file.included, file.margin, file.refines, file.basis)
+    return Policy(file.name, file.title, functions, *view)
 
 
 def load_policy(name: str, folder: Path | None = None) -> Policy:
@@ -106,6 +116,19 @@ def load_policy(name: str, folder: Path | None = None) -> Policy:
     if name in shipped_policies():
         return _shipped_policy(name)
     return _faithful(read_policy(_own_text(name, folder), name))
+
+
+def completed(policy: Policy) -> Policy:
+    """`policy` as it was sealed, with the uses that there were not yet: those as its base has them.
+
+    So what comes late for a period that was closed before there were departments has a function.
+    """
+    missing = set(USES) - {use for use, _, _ in policy.functions}
+    if not missing:
+        return policy
+    base = next(name for name in (policy.name, policy.refines, GAAP) if name in shipped_policies())
+    added = {key: f for key, f in _shipped_policy(base).functions.items() if key[0] in missing}
+    return msgspec.structs.replace(policy, functions={**policy.functions, **added})
 
 
 def base_of(policy: Policy) -> Policy:
@@ -166,6 +189,20 @@ def _faithful(policy: Policy) -> Policy:
         fault = f"refines {base.name} but decides otherwise"
         _refuse(fault, policy.name, map(_combination_text, unfaithful(policy, base)))
     return policy
+
+
+def _undecided(functions: Mapping[Combination, Function]) -> list[str]:
+    """What `functions` leave out, in words: a use alone where nothing of it is decided."""
+    missing: dict[str, list[Combination]] = defaultdict(list)
+    for key in product(USES, NaturalClass, Behaviour):
+        if key not in functions:
+            missing[key[0]].append(key)
+    every = len(NaturalClass) * len(Behaviour)
+    return [
+        text
+        for use, keys in missing.items()
+        for text in ([use] if len(keys) == every else map(_combination_text, keys))
+    ]
 
 
 def _unknown_uses(file: _PolicyFile) -> list[str]:

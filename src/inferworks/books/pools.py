@@ -16,6 +16,8 @@ from importlib import resources
 import msgspec
 
 from inferworks.books.charge import Charge, NaturalClass
+from inferworks.books.departments import Department
+from inferworks.catalog.billing import Billing, shipped_billing
 from inferworks.errors import ConfigError
 
 
@@ -27,6 +29,10 @@ class DriverKind(StrEnum):
     CALL_BYTES = "call-bytes"
     REPAIR_TIME = "repair-time"
     PROVIDER_TOKENS = "provider-tokens"
+    DEPARTMENT = "department"
+    """Nothing is measured: the department that the charge, or else the pool, names has all of it."""
+    UNUSED = "unused"
+    """Nothing: what was committed to, and nobody drew on, is unused capacity."""
     POOLS = "pools"
     """Other pools, which it supports: by declared weights, or by what they cost."""
     NONE = "none"
@@ -74,16 +80,26 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     service_name: tuple[str, ...] = ()
     charge_category: tuple[str, ...] = ()
     resource_type: tuple[str, ...] = ()
+    department: tuple[Department, ...] = ()
+    commitment_status: tuple[str, ...] = ()
+    """FOCUS's CommitmentDiscountStatus."""
     known_node: bool = False
+    api_calls: bool = False
 
-    def fits(self, charge: Charge, nodes: Collection[str]) -> bool:
+    def fits(self, charge: Charge, nodes: Collection[str], billing: Billing) -> bool:
         """Whether `charge` meets every condition; `nodes` are the nodes that the meter knows."""
         return (
             _among(self.service_category, charge.service_category)
             and _among(self.service_name, charge.service_name)
             and _among(self.charge_category, charge.charge_category)
             and _among(self.resource_type, charge.resource_type)
+            and _among(self.department, charge.department)
+            and (
+                not self.commitment_status
+                or dict(charge.other).get("CommitmentDiscountStatus") in self.commitment_status
+            )
             and (not self.known_node or charge.resource_id in nodes)
+            and (not self.api_calls or _sells_calls(charge, billing))
         )
 
 
@@ -99,10 +115,13 @@ class CostPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     driver: DriverKind
-    when: When = When()
+    when: When | tuple[When, ...] = When()
+    """Its conditions; of several sets, one must be met."""
     method: Method = Method.STEP_SHARE
     idle: Idle = Idle.SEPARATE
     reserved: tuple[Reservation, ...] = ()
+    department: Department | None = None
+    """Who has what the driver cannot place, where the charge itself names no department."""
     behaviour: Behaviour | None = None
     """How its charges behave; None lets each charge say (see `behaviour_of`)."""
     to: Mapping[str, int] | tuple[str, ...] = ()
@@ -110,14 +129,32 @@ class CostPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     order: int = 0
     """Driver `pools`: its place in the step-down, lowest first; of equals, by name."""
 
+    def takes(self, charge: Charge, nodes: Collection[str], billing: Billing) -> bool:
+        """Whether `charge` meets its conditions."""
+        return any(when.fits(charge, nodes, billing) for when in self.conditions)
+
+    @property
+    def conditions(self) -> tuple[When, ...]:
+        """The sets of conditions, one of which must fit."""
+        return (self.when,) if isinstance(self.when, When) else self.when
+
     def reserver(self, node: str) -> str | None:
         """The customer who reserved `node`, if somebody did."""
         return next((item.customer for item in self.reserved if item.node == node), None)
 
 
-def pool_of(charge: Charge, pools: Sequence[CostPool], nodes: Collection[str]) -> CostPool:
-    """The pool of `charge`: the first whose conditions fit. `pools` come from `read_pools`."""
-    return next(pool for pool in pools if pool.when.fits(charge, nodes))
+def pool_of(
+    charge: Charge,
+    pools: Sequence[CostPool],
+    nodes: Collection[str],
+    billing: Billing | None = None,
+) -> CostPool:
+    """The pool of `charge`: the first whose conditions fit. `pools` come from `read_pools`.
+
+    `billing` reads the names on bills; the shipped table unless given.
+    """
+    billing = billing or shipped_billing()
+    return next(pool for pool in pools if pool.takes(charge, nodes, billing))
 
 
 def behaviour_of(charge: Charge, pool: CostPool) -> Behaviour:
@@ -221,6 +258,11 @@ def _faults(pools: Sequence[CostPool]) -> Iterable[str]:
             yield f"pool {pool.name!r}: a node is reserved twice"
         if bool(nodes) != (pool.idle is Idle.DEDICATED):
             yield f'pool {pool.name!r}: `reserved` and idle = "dedicated" go together'
+
+
+def _sells_calls(charge: Charge, billing: Billing) -> bool:
+    """Whether a row of `billing.toml` names the service of `charge`."""
+    return billing.seller(charge.provider, charge.issuer, charge.service_name).by_service
 
 
 def _among(wanted: tuple[str, ...], value: str | None) -> bool:

@@ -6,16 +6,18 @@ closed period must not vanish when the bill comes.
 
 Decision. The legs of calls at other people's APIs, times the list price at their moment, become
 *provisional* charges: one for each provider, model and day, labelled, with the hash of the price book.
-A bill speaks for its provider's month up to the end of its latest line. For what it speaks for, an open
-period drops the estimate; a closed one keeps it, as it was sealed, and gets an exact reversal beside the
-bill lines, so that the bill alone counts (theorem 12). Every step is a pure function of what is
-recorded: nothing is flagged, nothing can be forgotten half way.
+A bill speaks for the models that its lines are for (`sale.py`), on the days that they cover: of all models
+where a line names none. A line that is not for calls (seats, support, tax, a credit) speaks for nothing.
+For what a bill speaks for, an open period drops the estimate; a closed one keeps it, as it was sealed, and
+gets an exact reversal beside the bill lines, so that the bill alone counts (theorem 12). Every step is a
+pure function of what is recorded: nothing is flagged, nothing can be forgotten half way.
 
 Where a provider itself says what an attempt cost, that is taken, in a charge of its own beside those from
 list prices; what the list says of the same attempts stands beside it as its FOCUS ListCost.
 
 What has no list price becomes a charge of nothing that says so: a statement can then tell its reader
-that a cost is missing. Amounts are exact fractions, rounded once for each charge, half to even.
+that a cost is missing. Amounts are exact fractions, rounded once for each charge, half to even. List prices
+are in US dollars; books in another currency convert each charge by the rate of its day, as they do a bill.
 
 Rejected. An estimate per call (as many charges as calls); scaling the estimate to the bill (the bill's
 own lines say better what it was for).
@@ -24,33 +26,40 @@ own lines say better what it was for).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple, Protocol
 
 import msgspec
 
-from inferworks.books.charge import Charge, NaturalClass, charge_id
-from inferworks.books.drivers import short_names
-from inferworks.books.months import DAY_NS, day_of, month_name, month_of
-from inferworks.books.rate import buckets, counted
-from inferworks.books.span import Span
+from inferworks.books.buckets import buckets, counted
+from inferworks.books.charge import (
+    LIST_PRICES,
+    TOLD_COSTS,
+    Charge,
+    NaturalClass,
+    charge_id,
+    is_provisional,
+)
+from inferworks.books.currency import NO_RATES, RateRow, Rates, converted, converted_pico
+from inferworks.books.months import DAY_NS, date_of, day_of, month_name, month_of, months
+from inferworks.books.sale import Sale, Sold, sale_of
+from inferworks.books.span import Span, merged
+from inferworks.catalog.billing import Billing, shipped_billing
 from inferworks.catalog.prices import ListPrice
 from inferworks.ids import ModelId
 from inferworks.meter.usage import NO_ITEMS, Leg, Usage
 from inferworks.money import format_pico, ten_to
 from inferworks.units import Unit
 
-LIST_PRICES = "(list prices)"
-"""The file that a provisional charge names in place of a bill; its hash is the price book's."""
-TOLD_COSTS = "(told by the provider)"
-"""The same, where the provider told the cost of each call."""
 TOKENS, ITEMS = "Tokens", "Items"
 """What the quantity of a provisional charge counts."""
 REVERSED = "reversed"
 API_CATEGORY = "AI and Machine Learning"
 """The FOCUS ServiceCategory of API calls."""
 LIST_CURRENCY = "USD"
+NO_RATE = f"listed in {LIST_CURRENCY}, without an exchange rate for the day"
+"""What is said of a charge of nothing whose list price cannot be converted."""
 
 IsApiBill = Callable[[Charge], bool]
 """Whether a bill line is for API calls: whether its pool is divided by a provider's tokens."""
@@ -95,8 +104,8 @@ class _Key(NamedTuple):
     provider: str
     model: ModelId
     day_ns: int
-    told: bool
-    """Whether the provider told the cost of each."""
+    told: str
+    """The currency in which the provider told the cost of each; empty where it did not."""
 
 
 class _Sum:
@@ -106,6 +115,7 @@ class _Sum:
         self.pico = Fraction(0)
         self.told_pico = 0
         self.priced_tokens = self.unpriced_tokens = self.unpriced_items = 0
+        self.is_listed = False
         self.book_sha256 = ""
 
     def add(self, leg: Leg, price: ListPrice | None) -> None:
@@ -134,34 +144,58 @@ def _has_tokens(leg: Leg) -> bool:
     return bool(leg.tokens.input or leg.tokens.output)
 
 
+class _Money(NamedTuple):
+    """The currency of the books, and what others were worth in it."""
+
+    currency: str
+    rates: Rates
+
+    def takes(self, currency: str, day_ns: int) -> bool:
+        """Whether an amount in `currency` on a day can stand in the books."""
+        return currency == self.currency or self._row(currency, day_ns) is not None
+
+    def pico(self, amount_pico: int, currency: str, day_ns: int) -> int:
+        """An amount that the books take, in their currency."""
+        row = self._row(currency, day_ns)
+        return amount_pico if row is None else converted_pico(amount_pico, row)
+
+    def charge(self, charge: Charge) -> Charge:
+        """A charge that the books take, in their currency."""
+        return converted(charge, self.currency, self.rates)
+
+    def _row(self, currency: str, day_ns: int) -> RateRow | None:
+        if currency == self.currency:
+            return None
+        return self.rates.on(date_of(day_ns), currency, self.currency)
+
+
 def estimates(
-    usages: Iterable[Usage], prices: Prices, span: Span, currency: str
+    usages: Iterable[Usage], prices: Prices, span: Span, currency: str, rates: Rates = NO_RATES
 ) -> tuple[Charge, ...]:
     """Provisional charges for every leg at somebody else's API that began in `span`, bill or no bill.
 
-    List prices are in US dollars; in books of another currency what has no told cost in that currency is
-    without a price. The order of `usages` leaves no trace. BooksError when counts contradict themselves.
+    List prices are in US dollars: where `rates` have none for the day, what has no told cost is without a
+    price. The order of `usages` leaves no trace. BooksError when counts contradict themselves.
     """
     sums: dict[_Key, _Sum] = defaultdict(_Sum)
+    money = _Money(currency, rates)
     for usage in usages:
         for leg in usage.legs:
             if _is_bought(leg) and span.holds(leg.started_ns):
+                day_ns = day_of(leg.started_ns)
                 price = prices.list_price(leg.provider, usage.model, leg.started_ns)
-                told = leg.told_cost_pico is not None and leg.told_currency == currency
-                key = _Key(leg.provider, usage.model, day_of(leg.started_ns), told)
-                sums[key].add(leg, price if currency == LIST_CURRENCY else None)
-    return tuple(c for key in sorted(sums) for c in _charges(key, sums[key], span, currency))
+                told = leg.told_cost_pico is not None and money.takes(leg.told_currency, day_ns)
+                currency_told = leg.told_currency if told else ""
+                key = _Key(leg.provider, usage.model, day_ns, currency_told)
+                sums[key].is_listed |= price is not None
+                sums[key].add(leg, price if money.takes(LIST_CURRENCY, day_ns) else None)
+    return tuple(c for key in sorted(sums) for c in _charges(key, sums[key], span, money))
 
 
 def _is_bought(leg: Leg) -> bool:
     """Whether somebody else will bill `leg`: it used something, or has a cost that was told."""
     used = _has_tokens(leg) or leg.items != NO_ITEMS or leg.told_cost_pico is not None
     return leg.replica is None and used
-
-
-def is_provisional(charge: Charge) -> bool:
-    """Whether `charge` is an estimate, or the reversal of one, and no line of a bill."""
-    return charge.file in (LIST_PRICES, TOLD_COSTS)
 
 
 def is_unpriced(charge: Charge) -> bool:
@@ -174,16 +208,18 @@ def true_up(
     bills: Sequence[Charge],
     is_api_bill: IsApiBill,
     sealed: Sequence[Charge] = (),
+    billing: Billing | None = None,
 ) -> tuple[Charge, ...]:
     """The provisional charges that belong in the books beside `bills`.
 
     Of what is `estimated` now, outside closed periods: what no bill speaks for yet. Of what was `sealed`
     with closed periods: all of it, and a reversal of each that a bill has come for since.
     """
-    through = _billed_through(bills, is_api_bill)
-    fresh = (charge for charge in estimated if not _billed(charge, through))
-    kept = [c for c in sealed if is_provisional(c) and not _is_reversal(c)]
-    gone = (reversal(charge) for charge in kept if _billed(charge, through))
+    estimated = tuple(estimated)
+    kept = [c for c in sealed if is_provisional(c) and not is_reversal(c)]
+    billed = _Billed([*estimated, *kept], bills, is_api_bill, billing or shipped_billing())
+    fresh = (charge for charge in estimated if not billed.covers(charge))
+    gone = (reversal(charge) for charge in kept if billed.covers(charge))
     return tuple(sorted((*fresh, *kept, *gone), key=lambda charge: charge.id))
 
 
@@ -201,39 +237,49 @@ def reversal(charge: Charge) -> Charge:
 
 
 def accuracy(
-    estimated: Iterable[Charge], bills: Sequence[Charge], is_api_bill: IsApiBill, span: Span
+    estimated: Iterable[Charge],
+    bills: Sequence[Charge],
+    is_api_bill: IsApiBill,
+    span: Span,
+    billing: Billing | None = None,
 ) -> tuple[Accuracy, ...]:
     """How good the estimates of `span` were, by provider and month.
 
     `estimated` are the estimates as they were or would have been booked, without reversals; a bill
     counts with the part that falls into the month and the span.
     """
-    through = _billed_through(bills, is_api_bill)
+    estimated = tuple(estimated)
+    billed = _Billed(estimated, bills, is_api_bill, billing or shipped_billing())
     groups: dict[tuple[str, Span], list[Charge]] = defaultdict(list)
     for charge in estimated:
         groups[charge.provider, month_of(charge.period_start_ns)].append(charge)
     return tuple(
-        _accuracy(
-            provider, month, charges, _bill_of(provider, month, bills, is_api_bill, span), through
-        )
+        _accuracy(provider, month, charges, billed.pico(provider, month.meet(*span)), billed)
         for (provider, month), charges in sorted(groups.items())
     )
 
 
-def _charges(key: _Key, total: _Sum, span: Span, currency: str) -> Iterable[Charge]:
+def _charges(key: _Key, total: _Sum, span: Span, money: _Money) -> Iterable[Charge]:
     day = Span(key.day_ns, key.day_ns + DAY_NS).meet(*span)
-    amount_pico, tokens = round(total.pico), total.priced_tokens
+    amount_pico, tokens, book = round(total.pico), total.priced_tokens, total.book_sha256
     if key.told:
-        listed = (("ListCost", format_pico(amount_pico)),) if total.book_sha256 else ()
+        listed_pico = money.pico(amount_pico, LIST_CURRENCY, key.day_ns)
+        listed = (("ListCost", format_pico(listed_pico)),) if book else ()
         tokens += total.unpriced_tokens
-        yield _charge(key, day, currency, _TOLD, total.told_pico, tokens, total.book_sha256, listed)
+        yield money.charge(
+            _charge(key, day, key.told, _TOLD, total.told_pico, tokens, book, listed)
+        )
         return
     if total.priced_tokens or total.pico:
-        yield _charge(key, day, currency, _LISTED, amount_pico, tokens, total.book_sha256)
-    if total.unpriced_tokens:
-        yield _charge(key, day, currency, _UNPRICED, 0, total.unpriced_tokens)
-    if total.unpriced_items:
-        yield _charge(key, day, currency, _UNPRICED_ITEMS, 0, total.unpriced_items)
+        yield money.charge(_charge(key, day, LIST_CURRENCY, _LISTED, amount_pico, tokens, book))
+    is_rated = money.takes(LIST_CURRENCY, key.day_ns) or not total.is_listed
+    for kind, quantity in (
+        (_UNPRICED, total.unpriced_tokens),
+        (_UNPRICED_ITEMS, total.unpriced_items),
+    ):
+        if quantity:
+            kind = kind if is_rated else kind._replace(description=NO_RATE)
+            yield _charge(key, day, money.currency, kind, 0, quantity)
 
 
 class _Kind(NamedTuple):
@@ -291,43 +337,80 @@ def _charge(
     )
 
 
-def _billed_through(
-    bills: Iterable[Charge], is_api_bill: IsApiBill
-) -> Mapping[tuple[str, Span], int]:
-    """Up to when bills speak for a provider's month, by each of the provider's names."""
-    through: dict[tuple[str, Span], int] = defaultdict(int)
-    for bill in bills:
-        if is_provisional(bill) or not is_api_bill(bill):
-            continue
-        last_ns = bill.period_end_ns
-        month = month_of(bill.period_start_ns)
-        while month.start_ns < last_ns:
-            for name in _names(bill):
-                end_ns = min(last_ns, month.end_ns)
-                through[name, month] = max(through[name, month], end_ns)
-            month = month_of(month.end_ns)
-    return through
+class _Billed:
+    """What bills speak for: when, for which provider and model."""
+
+    def __init__(
+        self,
+        estimated: Iterable[Charge],
+        bills: Iterable[Charge],
+        is_api_bill: IsApiBill,
+        billing: Billing,
+    ) -> None:
+        sold = {_sold(charge) for charge in estimated}
+        spans: dict[Sold, set[Span]] = defaultdict(set)
+        meant: dict[Sale, frozenset[Sold]] = {}
+        self._lines = _lines_for_calls(bills, is_api_bill, billing)
+        self._billing = billing
+        for bill, sale in self._lines:
+            if sale not in meant:
+                levels = sale.levels(sold, billing)
+                meant[sale] = levels[0].sold if levels else frozenset()
+            for pair in meant[sale]:
+                spans[pair].add(Span(bill.period_start_ns, bill.period_end_ns))
+        self._spans = {pair: merged(found) for pair, found in spans.items()}
+
+    def covers(self, charge: Charge) -> bool:
+        """Whether a bill speaks for the time of an estimate, or for a part of it."""
+        spans = self._spans.get(_sold(charge), ())
+        return any(span.meet(*_period(charge)).length_ns for span in spans)
+
+    def pico(self, provider: str, inside: Span) -> int | None:
+        """What `provider` billed for calls within a span; None when it did not bill yet."""
+        names = self._billing.forms(provider)
+        parts = [
+            inside.part_of(bill.amount_pico, *_period(bill))
+            for bill, sale in self._lines
+            if not sale.providers.isdisjoint(names) and inside.meet(*_period(bill)).length_ns
+        ]
+        return sum(parts) if parts else None
 
 
-def _billed(charge: Charge, through: Mapping[tuple[str, Span], int]) -> bool:
-    key = (charge.provider.casefold(), month_of(charge.period_start_ns))
-    return charge.period_start_ns < through.get(key, 0)
+def _lines_for_calls(
+    bills: Iterable[Charge], is_api_bill: IsApiBill, billing: Billing
+) -> list[tuple[Charge, Sale]]:
+    """The lines that stand for calls.
 
-
-def _bill_of(
-    provider: str, month: Span, bills: Iterable[Charge], is_api_bill: IsApiBill, span: Span
-) -> int | None:
-    """What `provider` billed for the part of `month` in `span`; None when it did not bill yet."""
-    inside = month.meet(*span)
-    parts = [
-        inside.part_of(bill.amount_pico, bill.period_start_ns, bill.period_end_ns)
+    Beside lines of the same seller and month that say they do, a line that says nothing stands for none.
+    """
+    lines = [
+        (bill, sale)
         for bill in bills
-        if not is_provisional(bill)
-        and is_api_bill(bill)
-        and provider.casefold() in _names(bill)
-        and inside.meet(bill.period_start_ns, bill.period_end_ns).length_ns
+        if not is_provisional(bill) and is_api_bill(bill)
+        for sale in [sale_of(bill, billing)]
+        if sale.is_for_calls
     ]
-    return sum(parts) if parts else None
+    told = {
+        (name, month)
+        for bill, sale in lines
+        if sale.says_so
+        for month in months(Span(*_period(bill)))
+        for name in sale.providers
+    }
+    return [
+        (bill, sale)
+        for bill, sale in lines
+        if sale.says_so
+        or told.isdisjoint((name, month_of(bill.period_start_ns)) for name in sale.providers)
+    ]
+
+
+def _sold(charge: Charge) -> Sold:
+    return charge.provider, charge.resource_id or ""
+
+
+def _period(charge: Charge) -> tuple[int, int]:
+    return charge.period_start_ns, charge.period_end_ns
 
 
 def _accuracy(
@@ -335,9 +418,9 @@ def _accuracy(
     month: Span,
     estimated: Sequence[Charge],
     billed_pico: int | None,
-    through: Mapping[tuple[str, Span], int],
+    billed: _Billed,
 ) -> Accuracy:
-    replaced = sum(c.amount_pico for c in estimated if _billed(c, through))
+    replaced = sum(c.amount_pico for c in estimated if billed.covers(c))
     return Accuracy(
         provider=provider,
         month=month_name(month),
@@ -350,13 +433,8 @@ def _accuracy(
     )
 
 
-def _names(bill: Charge) -> frozenset[str]:
-    """What the drivers of calls may call the provider of `bill`."""
-    given = (bill.provider, bill.issuer, bill.service_name)
-    return frozenset(short for name in given for short in short_names(name))
-
-
-def _is_reversal(charge: Charge) -> bool:
+def is_reversal(charge: Charge) -> bool:
+    """Whether `charge`, a provisional one, takes another back."""
     return charge.line.endswith(f"/{REVERSED}")
 
 

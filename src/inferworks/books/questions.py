@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from inferworks.books.charge import COST_OF_REVENUE, Function
+from inferworks.books.departments import Department
 from inferworks.books.policy import Policy
 from inferworks.books.workings import Line
 from inferworks.purpose import Purpose
@@ -104,6 +105,8 @@ def _answered(asked: _Asked, lines: tuple[Line, ...], marginal: Policy) -> Quest
 
 def _concerns(asked: _Asked, line: Line) -> bool:
     if line.pool != asked.pool:
+        return False
+    if line.target.department not in (None, Department.OPERATIONS):
         return False
     return not asked.purposes or line.target.purpose in asked.purposes
 

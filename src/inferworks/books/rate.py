@@ -5,31 +5,32 @@ for and it was answered, or cut short by its client or by a crash of ours after 
 pays for the tokens it was delivered. A refused or failed call pays nothing.
 
 Two steps, so that one machine and many do the same. *Sum*: each call's tokens fall into buckets, each
-into exactly one (theorem 4), and are added up by who, what and which day. *Rate*: `rate_sums` turns the
+into exactly one (theorem 4), and are added up by who, what and which day. *Rate*: `rate_calls` turns the
 sums of one customer, plan and period into amounts (`books/plans.py`) and hands them back down to the
 sums. An engine that has added up the calls itself begins at the second step. The period is the calendar
-month, cut to the plan's time in force and to the span: a statement of half a month counts tiers from the
-start of that half.
+month, cut to the plan's time in force. A price that a new plan keeps goes on where it stood: a discount
+that is added amid a month does not start tiers anew. A span that begins amid a month is rated on top of
+what the month had come to before (`ToDate`).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from inferworks.accounts.plan import PerUnit, Price, PricePlan, Terms, plan_at
-from inferworks.books.drivers import INPUT, OUTPUT
+from inferworks.books.buckets import DIRECTIONS, buckets_of
 from inferworks.books.months import day_of, month_of, months
-from inferworks.books.plans import discount_pico, period_part, scheme_pico
+from inferworks.books.plans import SoFar, Times, discount_pico, period_part, usage_pico
 from inferworks.books.span import Span
 from inferworks.errors import BooksError, MoneyError
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, ProjectId
-from inferworks.meter.usage import Items, Outcome, Tokens, Usage
+from inferworks.meter.usage import Outcome, Usage
 from inferworks.money import Key, split
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
@@ -39,20 +40,6 @@ PAYING = frozenset({Outcome.ANSWERED, Outcome.CANCELLED, Outcome.CRASHED})
 
 NO_PROJECT, NO_KEY, NO_MODEL = ProjectId("(no project)"), KeyId("(no key)"), ModelId("(no model)")
 """Whom a fee belongs to in a period in which nothing was used."""
-
-DIRECTIONS = {
-    Unit.INPUT_TOKENS: INPUT,
-    Unit.CACHE_READ_TOKENS: INPUT,
-    Unit.CACHE_WRITE_TOKENS: INPUT,
-    Unit.CACHE_WRITE_1H_TOKENS: INPUT,
-    Unit.INPUT_AUDIO_TOKENS: INPUT,
-    Unit.INPUT_IMAGE_TOKENS: INPUT,
-    Unit.OUTPUT_TOKENS: OUTPUT,
-    Unit.REASONING_TOKENS: OUTPUT,
-    Unit.OUTPUT_AUDIO_TOKENS: OUTPUT,
-    Unit.OUTPUT_IMAGE_TOKENS: OUTPUT,
-}
-"""The side of a call that a bucket is part of. (FOCUS TokenDirection) What is not in it is no token."""
 
 
 class Item(StrEnum):
@@ -119,6 +106,19 @@ class Rated(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+class ToDate(msgspec.Struct, frozen=True):
+    """What part of a month had come to before a span: use and amount, as they were rated then."""
+
+    customer: CustomerId
+    effective_ns: int
+    plan_sha256: str
+    item: Item
+    unit: Unit | None
+    model: ModelId
+    quantity: int
+    amount_pico: int
+
+
 class Unpriced(NamedTuple):
     """Units that a customer used and its plan gives no price."""
 
@@ -158,13 +158,24 @@ class BillingPeriod(NamedTuple):
     """A plan and the part of a month in which it is rated."""
 
     plan: PricePlan
-    span: Span
+    number: int
+    """Of its customer's plans, in order of time."""
+    times: Times
     terms_sha256: str
 
     @property
-    def key(self) -> tuple[CustomerId, int]:
-        """Names the period: a customer's never overlap."""
-        return self.plan.customer, self.span.start_ns
+    def month(self) -> tuple[CustomerId, int]:
+        """Names the month of a customer that it is part of."""
+        return self.plan.customer, self.times.month.start_ns
+
+    @property
+    def key(self) -> tuple[CustomerId, int, int]:
+        """Names the period, in order."""
+        return self.plan.customer, self.times.month.start_ns, self.number
+
+
+PeriodKey: TypeAlias = tuple[CustomerId, int, int]
+"""A customer, the first moment of a month, and the number of a plan."""
 
 
 class CallSum(NamedTuple):
@@ -176,78 +187,67 @@ class CallSum(NamedTuple):
     used: Iterable[tuple[Unit, int]]
 
 
-def rate(usages: Iterable[Usage], plans: Sequence[PricePlan], span: Span, currency: str) -> Revenue:
+def rate(
+    usages: Iterable[Usage],
+    plans: Sequence[PricePlan],
+    span: Span,
+    currency: str,
+    to_date: Sequence[ToDate] | None = None,
+) -> Revenue:
     """What the calls opened in `span` earned, and the fees and minimums of `plans` in it.
 
-    Pure; the order of `usages` and `plans` leaves no trace. MoneyError when a plan that is used is in
-    another currency; BooksError when a call's counts contradict themselves.
+    `to_date` is what the month in which `span` begins had come to before, nothing if it begins the month;
+    None rates each part of a month on its own, as books that were closed before there was such. Pure; the
+    order of `usages` and `plans` leaves no trace. MoneyError when a plan that is used is in another
+    currency; BooksError when a call's counts contradict themselves.
     """
     earning = (usage for usage in usages if earns(usage, span))
     sums = (CallSum(label_of(u), u.opened_ns, 1, buckets_of(u)) for u in earning)
-    return rate_calls(sums, plans, span, currency)
+    return rate_calls(sums, plans, span, currency, to_date)
 
 
 def rate_calls(
-    calls: Iterable[CallSum], plans: Sequence[PricePlan], span: Span, currency: str
+    calls: Iterable[CallSum],
+    plans: Sequence[PricePlan],
+    span: Span,
+    currency: str,
+    to_date: Sequence[ToDate] | None = None,
 ) -> Revenue:
     """`rate`, for calls that earn and have been added up already."""
-    book = PlanBook(plans, span)
-    sums: dict[tuple[CustomerId, int], dict[tuple[Label, Unit], int]] = defaultdict(
-        lambda: defaultdict(int)
-    )
+    book = PlanBook(plans, span, alone=to_date is None)
     periods = {period.key: period for period in book.standing()}
+    used: dict[PeriodKey, dict[tuple[Label, Unit], int]] = defaultdict(lambda: defaultdict(int))
     without_plan: dict[CustomerId, int] = defaultdict(int)
-    for label, opened_ns, count, used in calls:
+    for label, opened_ns, count, units in calls:
         period = book.period(label.customer, opened_ns)
         if period is None:
             without_plan[label.customer] += count
             continue
-        meter = sums[period.key]
         periods[period.key] = period
-        for unit, quantity in used:
+        meter = used[period.key]
+        for unit, quantity in units:
             if quantity:
                 meter[label, unit] += quantity
-    parts = [
-        rate_sums(
-            _usage_sums(sums[key]), _in_currency(periods[key].plan, currency), periods[key].span
-        )
-        for key in sorted(periods)
-    ]
+    for period in periods.values():
+        _in_currency(period.plan, currency)
+    parts = _rated_months(book, periods.values(), used, to_date or ())
     return _joined(parts, tuple(sorted(without_plan.items())))
 
 
-def rate_sums(sums: Iterable[UsageSum], plan: PricePlan, span: Span) -> Revenue:
-    """What the `sums` of one customer come to under `plan` in `span`, which lies within one month.
-
-    Pure, and independent of the order and of the grain of `sums` up to where a largest remainder falls:
-    rows of usage at a price per unit are the same at any grain. `sums` may repeat a label.
-    """
-    totals: dict[tuple[Label, Unit], int] = defaultdict(int)
-    for label, unit, quantity in sums:
-        if quantity < 0:
-            raise BooksError(f"customer {label.customer}: {quantity} {unit} is negative")
-        totals[label, unit] += quantity
-    meters, unpriced = _metered(totals, plan.terms)
-    maker = _Maker(plan, span, month_of(span.start_ns), plan.terms.sha256)
-    rows = [row for price, meter in meters.items() for row in maker.usage(price, meter)]
-    rows += maker.fee(Item.SUBSCRIPTION, maker.part(plan.terms.subscription_pico), rows)
-    subtotal_pico = sum(row.amount_pico for row in rows)
-    off_pico = discount_pico(plan.terms.discounts, subtotal_pico, maker.month, span)
-    rows += maker.fee(Item.DISCOUNT, -off_pico, rows)
-    short_pico = maker.part(plan.terms.minimum_pico) - (subtotal_pico - off_pico)
-    rows += maker.fee(Item.MINIMUM, max(0, short_pico), rows)
-    return Revenue(tuple(sorted(rows, key=_row_order)), unpriced_units=unpriced)
-
-
-def rate_again(revenue: Revenue, plans: Sequence[PricePlan], span: Span) -> Revenue:
+def rate_again(
+    revenue: Revenue,
+    plans: Sequence[PricePlan],
+    span: Span,
+    to_date: Sequence[ToDate] | None = None,
+) -> Revenue:
     """The amounts of `revenue` rated once more, from its quantities and the hash on each row.
 
     Equal to `revenue.rated` when theorem 14 holds. BooksError when no plan has the hash of a row.
     Breakage is not rated and is left out.
     """
-    book = PlanBook(plans, span)
-    sums: dict[tuple[CustomerId, int], list[UsageSum]] = defaultdict(list)
-    periods: dict[tuple[CustomerId, int], BillingPeriod] = {}
+    book = PlanBook(plans, span, alone=to_date is None)
+    sums: dict[PeriodKey, list[UsageSum]] = defaultdict(list)
+    periods: dict[PeriodKey, BillingPeriod] = {}
     for row in revenue.rated:
         if row.item is Item.BREAKAGE:
             continue
@@ -260,8 +260,37 @@ def rate_again(revenue: Revenue, plans: Sequence[PricePlan], span: Span) -> Reve
         periods[period.key] = period
         if row.unit is not None:
             sums[period.key].append(UsageSum(row.label, row.unit, row.quantity))
-    parts = [rate_sums(sums[key], periods[key].plan, periods[key].span) for key in sorted(periods)]
-    return _joined(parts, ())
+    used = {key: _totals(own) for key, own in sums.items()}
+    return _joined(_rated_months(book, periods.values(), used, to_date or ()), ())
+
+
+def to_date_of(rows: Iterable[Rated], plans: Iterable[PricePlan], at_ns: int) -> tuple[ToDate, ...]:
+    """What the month that holds `at_ns` had come to before, of `rows`; in a fixed order.
+
+    Without what changes nothing afterwards: prices per unit alone, breakage, plans that count no more.
+    """
+    before = Span(month_of(at_ns).start_ns, at_ns)
+    hashes = {terms.sha256 for terms in {plan.terms for plan in plans} if not terms.is_plain}
+    sums: dict[tuple[object, ...], tuple[Rated, int, int]] = {}
+    for row in rows:
+        if row.plan_sha256 in hashes and before.holds(row.day_ns):
+            what = (row.customer, row.effective_ns, row.plan_sha256, row.item, row.unit or "")
+            key = (*what, row.model if row.unit else "")
+            _, quantity, amount_pico = sums.get(key, (row, 0, 0))
+            sums[key] = row, quantity + row.quantity, amount_pico + row.amount_pico
+    return tuple(
+        ToDate(
+            customer=row.customer,
+            effective_ns=row.effective_ns,
+            plan_sha256=row.plan_sha256,
+            item=row.item,
+            unit=row.unit,
+            model=row.model if row.unit else NO_MODEL,
+            quantity=quantity,
+            amount_pico=amount_pico,
+        )
+        for _, (row, quantity, amount_pico) in sorted(sums.items(), key=lambda pair: pair[0])
+    )
 
 
 def by_call(rated: Rated, usages: Iterable[Usage], plans: Sequence[PricePlan]) -> dict[CallId, int]:
@@ -292,72 +321,13 @@ def label_of(usage: Usage) -> Label:
     return Label(*who, usage.model, usage.purpose, day_of(usage.opened_ns))
 
 
-def buckets_of(usage: Usage) -> tuple[tuple[Unit, int], ...]:
-    """Every unit of `usage`, in exactly one bucket each, and the request itself (theorem 4)."""
-    try:
-        return (*buckets(usage.tokens), *counted(usage.items), (Unit.REQUESTS, 1))
-    except BooksError as error:
-        raise BooksError(f"call {usage.call_id}: {error}") from None
-
-
-def buckets(tokens: Tokens) -> tuple[tuple[Unit, int], ...]:
-    """`tokens` by bucket: parts are taken out of the input and output they are in.
-
-    The input buckets sum to `tokens.input`, the output buckets to `tokens.output`. A token read from a
-    cache is that whatever its modality was, for so it is priced: where providers count it both ways, a
-    modality has what the cache and, for output, reasoning leave. BooksError when a part is negative or
-    parts are more than their whole.
-    """
-    flaw = tokens.flaw()
-    if flaw is not None:
-        raise BooksError(f"theorem 4 (bucket): {flaw}")
-    read, heard, seen = _apart(
-        tokens.input - tokens.cache_read - tokens.cache_write,
-        tokens.input_audio,
-        tokens.input_image,
-    )
-    said, spoken, drawn = _apart(
-        tokens.output - tokens.reasoning, tokens.output_audio, tokens.output_image
-    )
-    return (
-        (Unit.INPUT_TOKENS, read),
-        (Unit.CACHE_READ_TOKENS, tokens.cache_read),
-        (Unit.CACHE_WRITE_TOKENS, tokens.cache_write - tokens.cache_write_1h),
-        (Unit.CACHE_WRITE_1H_TOKENS, tokens.cache_write_1h),
-        (Unit.INPUT_AUDIO_TOKENS, heard),
-        (Unit.INPUT_IMAGE_TOKENS, seen),
-        (Unit.OUTPUT_TOKENS, said),
-        (Unit.REASONING_TOKENS, tokens.reasoning),
-        (Unit.OUTPUT_AUDIO_TOKENS, spoken),
-        (Unit.OUTPUT_IMAGE_TOKENS, drawn),
-    )
-
-
-def counted(items: Items) -> tuple[tuple[Unit, int], ...]:
-    """`items` by unit. BooksError when one is negative."""
-    if min(items.images, items.audio_ms, items.characters, items.searches) < 0:
-        raise BooksError(f"theorem 4 (bucket): a negative count: {items}")
-    return (
-        (Unit.IMAGES, items.images),
-        (Unit.AUDIO_MS, items.audio_ms),
-        (Unit.CHARACTERS, items.characters),
-        (Unit.SEARCHES, items.searches),
-    )
-
-
-def _apart(whole: int, audio: int, image: int) -> tuple[int, int, int]:
-    """`whole` as text, audio and image, of which there are no more than is left."""
-    audio = min(audio, whole)
-    image = min(image, whole - audio)
-    return whole - audio - image, audio, image
-
-
 class PlanBook:
     """Plans by customer and time, for one span."""
 
-    def __init__(self, plans: Iterable[PricePlan], span: Span) -> None:
-        """Keep `plans`; their order leaves no trace."""
+    def __init__(self, plans: Iterable[PricePlan], span: Span, *, alone: bool = False) -> None:
+        """Keep `plans`; their order leaves no trace. `alone` cuts all their times to the span."""
         self._span = span
+        self.alone = alone
         self._plans: dict[CustomerId, list[PricePlan]] = defaultdict(list)
         for plan in sorted(plans, key=_plan_order):
             self._plans[plan.customer].append(plan)
@@ -375,8 +345,7 @@ class PlanBook:
             return None
         key = (customer, number, day_of(at_ns))
         if key not in self._known:
-            inside = self._in_force(customer, number).meet(*self._span)
-            self._known[key] = self._period(customer, number, month_of(at_ns).meet(*inside))
+            self._known[key] = self._period(customer, number, month_of(at_ns))
         return self._known[key]
 
     def standing(self) -> Iterable[BillingPeriod]:
@@ -384,35 +353,137 @@ class PlanBook:
         for customer, plans in self._plans.items():
             for number, plan in enumerate(plans):
                 if plan.terms.standing:
-                    inside = self._in_force(customer, number).meet(*self._span)
-                    for month in months(inside):
-                        yield self._period(customer, number, month.meet(*inside))
+                    for month in months(self._fees(customer, number).meet(*self._span)):
+                        yield self._period(customer, number, month)
 
-    def _period(self, customer: CustomerId, number: int, span: Span) -> BillingPeriod:
+    def begun(self, names: Iterable[tuple[CustomerId, int, str]]) -> Iterable[BillingPeriod]:
+        """Those of `names` (customer, effective, hash) in the month with which the span begins."""
+        for customer, effective_ns, terms_sha256 in names:
+            period = self.period(customer, max(effective_ns, self._span.start_ns))
+            if period is not None and period.terms_sha256 == terms_sha256:
+                yield period
+
+    def months(self, periods: Iterable[BillingPeriod]) -> Iterable[list[BillingPeriod]]:
+        """By customer and month, in order: `periods` and those before the last of them in its month."""
+        last: dict[tuple[CustomerId, int], BillingPeriod] = {}
+        for period in periods:
+            known = last.get(period.month, period)
+            last[period.month] = period if period.number >= known.number else known
+        for key in sorted(last):
+            customer, until = key[0], last[key]
+            first = max(0, bisect_right(self._starts[customer], key[1]) - 1)
+            yield [
+                self._period(customer, number, until.times.month)
+                for number in range(min(first, until.number), until.number + 1)
+            ]
+
+    def _period(self, customer: CustomerId, number: int, month: Span) -> BillingPeriod:
         plan = self._plans[customer][number]
         if plan not in self._hashes:
             self._hashes[plan] = plan.terms.sha256
-        return BillingPeriod(plan, span, self._hashes[plan])
+        in_force = self._in_force(customer, number).meet(*month)
+        times = Times(month, in_force, self._fees(customer, number).meet(*month), self._span)
+        if self.alone:
+            inside = in_force.meet(*self._span)
+            times = Times(month, inside, inside, inside)
+        return BillingPeriod(plan, number, times, self._hashes[plan])
 
     def _in_force(self, customer: CustomerId, number: int) -> Span:
         starts = self._starts[customer]
         end_ns = starts[number + 1] if number + 1 < len(starts) else 2**63
         return Span(starts[number], end_ns)
 
+    def _fees(self, customer: CustomerId, number: int) -> Span:
+        """The days whose fees are those of a plan: the day of a change is the new one's."""
+        start_ns, end_ns = self._in_force(customer, number)
+        if self.alone:
+            return Span(start_ns, end_ns)
+        return Span(start_ns if number == 0 else day_of(start_ns), day_of(end_ns))
+
+
+def _rated_months(
+    book: PlanBook,
+    periods: Iterable[BillingPeriod],
+    used: Mapping[PeriodKey, Mapping[tuple[Label, Unit], int]],
+    to_date: Iterable[ToDate],
+) -> Iterator[Revenue]:
+    """What was `used` in `periods`, rated: each month in order, every price carried on in it."""
+    earlier: dict[tuple[CustomerId, int, str], list[ToDate]] = defaultdict(list)
+    for one in to_date:
+        earlier[one.customer, one.effective_ns, one.plan_sha256].append(one)
+    asked = list(periods)
+    asked += book.begun(earlier)
+    for month in book.months(asked):
+        so_far: dict[Price, SoFar] = {}
+        for period in month:
+            if book.alone:
+                so_far.clear()
+            known = (period.plan.customer, period.plan.effective_ns, period.terms_sha256)
+            begins = period.times.month.holds(period.times.rated.start_ns)
+            before = earlier.get(known, ()) if begins else ()
+            yield _rated(used.get(period.key, {}), period, so_far, before)
+
+
+def _rated(
+    totals: Mapping[tuple[Label, Unit], int],
+    period: BillingPeriod,
+    so_far: dict[Price, SoFar],
+    before: Iterable[ToDate],
+) -> Revenue:
+    """What `totals` come to in `period`, after what came `before` in it.
+
+    `so_far` is what the prices of the plan before have counted in the month; it is brought up to date.
+    """
+    terms, times = period.plan.terms, period.times
+    meters, unpriced = _metered(totals, terms)
+    fees: dict[Item, int] = defaultdict(int)
+    used_before: dict[Price, SoFar] = {}
+    for price in terms.prices:
+        used_before[price] = so_far.get(price, SoFar(times.in_force.start_ns))
+    for one in before:
+        price_paid = None if one.unit is None else terms.price_of(one.unit, one.model)
+        if price_paid is None:
+            fees[one.item] += one.amount_pico
+        else:
+            since_ns, quantity, amount_pico = used_before[price_paid]
+            used_before[price_paid] = SoFar(
+                since_ns, quantity + one.quantity, amount_pico + one.amount_pico
+            )
+            fees[Item.USAGE] += one.amount_pico
+    maker = _Maker(period)
+    rows: list[Rated] = []
+    so_far.clear()
+    for price in terms.prices:
+        meter, begun = meters.get(price, {}), used_before[price]
+        made = maker.usage(price, meter, begun) if times.is_rated else []
+        rows += made
+        so_far[price] = SoFar(
+            begun.since_ns,
+            begun.quantity + sum(meter.values()),
+            begun.amount_pico + sum(row.amount_pico for row in made),
+        )
+    if not times.is_rated:
+        return Revenue(())
+    fee_pico = period_part(terms.subscription_pico, times.month, times.fees_rated)
+    rows += maker.fee(Item.SUBSCRIPTION, fee_pico, rows)
+    now_pico = sum(row.amount_pico for row in rows)
+    subtotal_pico = fees[Item.USAGE] + fees[Item.SUBSCRIPTION] + now_pico
+    off_pico = discount_pico(terms.discounts, subtotal_pico, times.month, times.fees_so_far)
+    rows += maker.fee(Item.DISCOUNT, -off_pico - fees[Item.DISCOUNT], rows)
+    least_pico = period_part(terms.minimum_pico, times.month, times.fees_so_far)
+    short_pico = max(0, least_pico - (subtotal_pico - off_pico))
+    rows += maker.fee(Item.MINIMUM, short_pico - fees[Item.MINIMUM], rows)
+    return Revenue(tuple(sorted(rows, key=_row_order)), unpriced_units=unpriced)
+
 
 class _Maker(NamedTuple):
     """Makes the rows of one plan in one part of a month."""
 
-    plan: PricePlan
-    span: Span
-    month: Span
-    terms_sha256: str
+    period: BillingPeriod
 
-    def part(self, quantity: int) -> int:
-        """The part of a month's `quantity` that is in the span."""
-        return period_part(quantity, self.month, self.span)
-
-    def usage(self, price: Price, meter: Mapping[tuple[Label, Unit], int]) -> list[Rated]:
+    def usage(
+        self, price: Price, meter: Mapping[tuple[Label, Unit], int], before: SoFar
+    ) -> list[Rated]:
         """One row for each label and unit that pays `price`."""
         if isinstance(price.scheme, PerUnit) and not price.included:
             pico = price.scheme.pico_per_unit
@@ -420,8 +491,11 @@ class _Maker(NamedTuple):
                 self._row(Item.USAGE, label, quantity * pico, unit, pico, quantity)
                 for (label, unit), quantity in meter.items()
             ]
-        counted = max(0, sum(meter.values()) - self.part(price.included))
-        parts = _spread(scheme_pico(price.scheme, counted), meter)
+        amount_pico = usage_pico(price, sum(meter.values()), before, self.period.times)
+        if not meter:  # what came before was rated otherwise, or by other times
+            made = [self._row(Item.USAGE, self._nobody(), amount_pico, price.unit)]
+            return made if amount_pico else []
+        parts = _spread(amount_pico, meter)
         return [
             self._row(Item.USAGE, label, parts[label, unit], unit, None, quantity)
             for (label, unit), quantity in meter.items()
@@ -436,13 +510,17 @@ class _Maker(NamedTuple):
         for row in rows:
             amounts[row.label] += row.amount_pico
             quantities[row.label] += row.quantity
-        nobody = Label(
-            self.plan.customer, NO_PROJECT, NO_KEY, NO_MODEL, Purpose.SERVE_PAID,
-            day_of(self.span.start_ns),
-        )  # fmt: skip
-        weights = next((w for w in (amounts, quantities) if any(w.values())), {nobody: 1})
-        parts = split(amount_pico, weights)
+        candidates = (w for w in (amounts, quantities) if any(w.values()) and min(w.values()) >= 0)
+        parts = split(amount_pico, next(candidates, {self._nobody(): 1}))
         return [self._row(item, label, pico) for label, pico in parts.items() if pico]
+
+    def _nobody(self) -> Label:
+        """Whom an amount belongs to that no use of the period brought about."""
+        times = self.period.times
+        within = times.fees_rated if times.fees_rated.length_ns else times.in_force
+        day_ns = day_of(max(within.start_ns, times.rated.start_ns))
+        customer = self.period.plan.customer
+        return Label(customer, NO_PROJECT, NO_KEY, NO_MODEL, Purpose.SERVE_PAID, day_ns)
 
     def _row(
         self,
@@ -453,8 +531,17 @@ class _Maker(NamedTuple):
         pico_per_unit: int | None = None,
         quantity: int = 0,
     ) -> Rated:
-        plan = (self.plan.effective_ns, self.terms_sha256)
+        plan = (self.period.plan.effective_ns, self.period.terms_sha256)
         return Rated(*label, item, unit, *plan, pico_per_unit, quantity, amount_pico)
+
+
+def _totals(sums: Iterable[UsageSum]) -> dict[tuple[Label, Unit], int]:
+    totals: dict[tuple[Label, Unit], int] = defaultdict(int)
+    for label, unit, quantity in sums:
+        if quantity < 0:
+            raise BooksError(f"customer {label.customer}: {quantity} {unit} is negative")
+        totals[label, unit] += quantity
+    return totals
 
 
 def _metered(
@@ -498,10 +585,6 @@ def _joined(parts: Iterable[Revenue], without_plan: tuple[tuple[CustomerId, int]
     return Revenue(tuple(rated), without_plan, units)
 
 
-def _usage_sums(totals: Mapping[tuple[Label, Unit], int]) -> Iterable[UsageSum]:
-    return (UsageSum(label, unit, quantity) for (label, unit), quantity in totals.items())
-
-
 def _row_order(row: Rated) -> tuple[object, ...]:
     """The same order within a period, whatever order the inputs came in."""
     who = (row.project, row.key_id, row.model, row.purpose, row.day_ns)
@@ -513,10 +596,9 @@ def _plan_order(plan: PricePlan) -> tuple[int, str]:
     return plan.effective_ns, plan.terms.sha256
 
 
-def _in_currency(plan: PricePlan, currency: str) -> PricePlan:
+def _in_currency(plan: PricePlan, currency: str) -> None:
     if plan.currency != currency:
         raise MoneyError(
             f"the price plan of customer {plan.customer!r} is in {plan.currency}, the books are kept "
             f"in {currency}; give the customer a plan in {currency}"
         )
-    return plan

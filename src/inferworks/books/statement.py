@@ -10,15 +10,25 @@ from typing import NamedTuple
 import msgspec
 
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.charge import COST_OF_REVENUE, Charge, ChargeId, Function
+from inferworks.books.asking import is_unexplained, open_questions
+from inferworks.books.basis import Basis, basis_notes, change_pico
+from inferworks.books.charge import (
+    COST_OF_REVENUE,
+    Charge,
+    ChargeId,
+    Function,
+    NaturalClass,
+    is_provisional,
+)
 from inferworks.books.correction import Correction
 from inferworks.books.entry import Entry
 from inferworks.books.placed import Placed
 from inferworks.books.policy import MARGINAL, Policy, load_policy
-from inferworks.books.provisional import is_provisional, is_unpriced
+from inferworks.books.provisional import LIST_CURRENCY, NO_RATE, is_unpriced
 from inferworks.books.questions import Question, answer
 from inferworks.books.rate import Label, Rated, Revenue, by_call, label_of
 from inferworks.books.span import Span, utc_day
+from inferworks.books.tax import tax_notes
 from inferworks.books.validate import validate
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid
 from inferworks.books.workings import (
@@ -31,12 +41,14 @@ from inferworks.books.workings import (
     work_out,
 )
 from inferworks.ids import CallId, CustomerId
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import Facts, in_force
 from inferworks.meter.usage import Usage
 from inferworks.money import format_pico
 
 NO_CUSTOMER, NO_MODEL = "(no customer)", "(no model)"
 UNUSED, UNALLOCATED, REVENUE = "(unused capacity)", "(unallocated)", "(revenue)"
+TOTAL = "Total"
+"""The row of totals of a table."""
 
 
 class Dimension(StrEnum):
@@ -55,6 +67,10 @@ class Dimension(StrEnum):
     PURPOSE = "purpose"
     DAY = "day"
     """The UTC date on which a call was opened or an activity began."""
+
+
+NO_COSTS = "No bill covers this span, so neither its costs nor its margin are known."
+"""What is said of a statement without a single line of cost."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -119,6 +135,8 @@ class Statement(msgspec.Struct, frozen=True):
     """What the view calls revenue less what is included."""
     backed: tuple[Backed, ...] = ()
     """The charges behind each line; a correction's lines have none here."""
+    prepaid_pico: int | None = None
+    """By how much more was billed for commitments than they cost; None on the cash basis."""
     placed: tuple[Placed, ...] = ()
     """Revenue by where its calls were served; what is not in it was served nowhere or is a fee."""
 
@@ -186,6 +204,7 @@ class Statement(msgspec.Struct, frozen=True):
         """
         parts = {backed.line: backed.parts for backed in self.backed}
         return {
+            **self._basis_json(),
             "billed": format_pico(self.billed_pico),
             "allocated": format_pico(self.allocated_pico),
             "unallocated": format_pico(self.unallocated_pico),
@@ -215,6 +234,16 @@ class Statement(msgspec.Struct, frozen=True):
             "revenue_lines": [_rated_json(rated) for rated in self.revenue_rows],
             "corrections": [_correction_json(correction) for correction in self.corrections],
             "notes": list(self.notes),
+        }
+
+    def _basis_json(self) -> dict[str, object]:
+        """On which basis it is, and how what was invoiced becomes the cost of the span."""
+        if self.prepaid_pico is None:
+            return {}  # reads to the byte as it did before there was a choice
+        return {
+            "basis": Basis.ACCRUAL.value,
+            "invoiced": format_pico(self.billed_pico + self.prepaid_pico),
+            "prepaid": format_pico(self.prepaid_pico),
         }
 
 
@@ -258,18 +287,30 @@ def draw_up(workings: Workings) -> Statement:
         lines=workings.lines,
         revenue_rows=workings.revenue.rated,
         questions=answer(workings.lines, load_policy(MARGINAL)),
-        notes=tuple(
-            notes_of(
+        notes=(
+            *notes_of(
                 workings.given,
                 workings.charges,
                 workings.revenue,
                 workings.drivers.unprovisioned_ns(),
-            )
+            ),
+            *open_questions(
+                workings.charges,
+                {item.charge.id for item in workings.allocated if is_unexplained(item.rows)},
+                workings.drivers.billing,
+            ),
+            *tax_notes(workings.taxes, workings.span),
+            *basis_notes(workings.committed, workings.span),
         ),
         entries=workings.entries,
         title=policy.title,
         included=policy.included,
         margin=policy.margin,
+        prepaid_pico=(
+            change_pico(workings.committed, workings.span)
+            if policy.basis is Basis.ACCRUAL
+            else None
+        ),
         backed=_backed(workings),
         placed=_placed(workings),
     )
@@ -277,6 +318,7 @@ def draw_up(workings: Workings) -> Statement:
 
 def whole_span(charges: Iterable[Charge], facts: Facts) -> Span:
     """The smallest span that holds every charge, call and machine interval; empty when there is none."""
+    facts = in_force(facts)
     intervals = [
         *((charge.period_start_ns, charge.period_end_ns) for charge in charges),
         *((usage.opened_ns, max(usage.closed_ns, usage.opened_ns + 1)) for usage in facts.usages),
@@ -359,14 +401,31 @@ def name_of(line: Line, dimension: Dimension) -> str:
         return target.label
     known: str | None = getattr(target, _FIELDS.get(dimension, dimension.value))
     if known:
-        return known
-    if target.purpose is None:
-        return UNUSED if target.unallocated is None else UNALLOCATED
-    return _nobody(dimension)
+        return row_name(known, dimension)
+    if target.unused is not None:
+        return UNUSED
+    return _nobody(dimension) if target.unallocated is None else UNALLOCATED
 
 
 _FIELDS = {Dimension.KEY: "key_id"}
 _PLACES = (Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP)
+_OF_NO_FEE = (Dimension.PROJECT, Dimension.KEY, Dimension.MODEL)
+
+
+def row_name(name: str, dimension: Dimension) -> str:
+    """The row of what is called `name`; of what has no name, that of nobody.
+
+    A name in brackets, as rows of nobody have, has its dimension before it: `customer:(unallocated)`.
+    """
+    if not name:
+        return _nobody(dimension)
+    own = f"{dimension.value}:"
+    return own + name if name.startswith(("(", own)) else name
+
+
+def shown_name(row: Row, dimension: Dimension) -> str:
+    """The name of a row above a row of totals."""
+    return f"{dimension.value}:{TOTAL}" if row.name == TOTAL else row.name
 
 
 def _nobody(dimension: Dimension) -> str:
@@ -384,7 +443,7 @@ def _revenue(statement: Statement, dimension: Dimension) -> Iterable[tuple[str, 
     if dimension in _PLACES:
         rest_pico = statement.revenue_pico - sum(place.amount_pico for place in statement.placed)
         for place in statement.placed:
-            yield getattr(place, dimension.value) or _nobody(dimension), place.amount_pico
+            yield row_name(getattr(place, dimension.value), dimension), place.amount_pico
         if rest_pico:
             yield _nobody(dimension), rest_pico
         return
@@ -398,7 +457,10 @@ def revenue_name(rated: Rated, dimension: Dimension) -> str:
         return REVENUE
     if dimension is Dimension.DAY:
         return utc_day(rated.day_ns)
-    return str(getattr(rated, _FIELDS.get(dimension, dimension.value))) or _nobody(dimension)
+    name = str(getattr(rated, _FIELDS.get(dimension, dimension.value)))
+    if dimension in _OF_NO_FEE and name == _nobody(dimension):
+        return name  # of a fee, which has no project
+    return row_name(name, dimension)
 
 
 def _backed(workings: Workings) -> tuple[Backed, ...]:
@@ -456,6 +518,27 @@ def _flows(lines: Iterable[Line]) -> tuple[Flow, ...]:
     return tuple(Flow(*ends, sums[ends]) for ends in sorted(sums))
 
 
+def remarks(drawn_lines: Sequence[Line], notes: Sequence[str]) -> tuple[str, ...]:
+    """What a reader should know: the `notes` of a statement, and before them what its lines lack.
+
+    That no cost is in it, or that pay is cost of revenue for want of a department. It is said where a
+    statement is shown and is no part of it: what is sealed stays as it was drawn up.
+    """
+    if not drawn_lines:
+        return (NO_COSTS, *notes)
+    nobodys_pico = sum(line.amount_pico for line in drawn_lines if _is_nobodys_pay(line))
+    if not nobodys_pico:
+        return tuple(notes)
+    amount = format_pico(nobodys_pico)
+    told = f"{amount} of pay is unallocated, so cost of revenue: give it a department or a split."
+    return (told, *notes)
+
+
+def _is_nobodys_pay(line: Line) -> bool:
+    pay = line.natural_class is NaturalClass.EMPLOYEE_COMPENSATION
+    return pay and line.target.unallocated is not None and line.function in COST_OF_REVENUE
+
+
 def notes_of(
     given: Sequence[Charge], charges: Sequence[Charge], revenue: Revenue, unprovisioned_ns: int
 ) -> Iterable[str]:
@@ -480,21 +563,23 @@ def notes_of(
 def _provisional_notes(charges: Iterable[Charge]) -> Iterable[str]:
     """What is estimated, and what could not be, by provider."""
     estimated: dict[str, int] = defaultdict(int)
-    unpriced: dict[str, Counter[str]] = defaultdict(Counter)
+    unpriced: dict[str, Counter[tuple[str, bool]]] = defaultdict(Counter)
     for charge in filter(is_provisional, charges):
         estimated[charge.provider] += charge.amount_pico
         if is_unpriced(charge):
-            unpriced[charge.provider][charge.unit or ""] += int(charge.quantity or 0)
+            kind = (charge.unit or "", charge.description == NO_RATE)
+            unpriced[charge.provider][kind] += int(charge.quantity or 0)
     for provider in sorted(estimated):
         if estimated[provider]:
             yield (
                 f"{format_pico(estimated[provider])} of {provider} is estimated, from list prices or as "
                 "told with each call, until its bill is imported."
             )
-        for unit, quantity in sorted(unpriced[provider].items()):
+        for (unit, is_listed), quantity in sorted(unpriced[provider].items()):
             if quantity:
+                lack = f"exchange rate from {LIST_CURRENCY}" if is_listed else "list price"
                 yield (
-                    f"{quantity} {unit.casefold()} of {provider} have no list price and no bill yet; "
+                    f"{quantity} {unit.casefold()} of {provider} have no {lack} and no bill yet; "
                     "their cost is missing here."
                 )
 

@@ -38,6 +38,7 @@ from inferworks.books.allocate import (
     path_of,
 )
 from inferworks.books.charge import Charge
+from inferworks.books.departments import Department
 from inferworks.books.drivers import Drivers, Leaf, Shares
 from inferworks.books.pools import CostPool, DriverKind, pool_of, step_down_order
 from inferworks.books.tree import split_down
@@ -71,7 +72,9 @@ def allocate_all(
     charges: Iterable[Charge], pools: Sequence[CostPool], drivers: Drivers
 ) -> tuple[Allocated, ...]:
     """Every one of `charges` divided, in the order of their ids; support pools after the others."""
-    placed = [(charge, pool_of(charge, pools, drivers.nodes)) for charge in charges]
+    placed = [
+        (charge, pool_of(charge, pools, drivers.nodes, drivers.billing)) for charge in charges
+    ]
     final = [allocate(charge, pool, drivers) for charge, pool in placed if not _supports(pool)]
     supporting = [(charge, pool) for charge, pool in placed if _supports(pool)]
     return tuple(
@@ -145,7 +148,7 @@ def _stepped_down(charge: Charge, pool: CostPool, ladder: _Ladder) -> Allocated:
             continue
         amount_pico = waiting.pop(support.name)
         if not weights:
-            portions.append(_stuck(support.name, amount_pico))
+            portions.append(_stuck(charge, support.name, amount_pico))
             continue
         stage = f"pools {support.name}"
         parts = split(amount_pico, weights)
@@ -168,7 +171,7 @@ def _pass_on(
     """What reached the final pool `name`, divided as that pool's own cost is."""
     profile = ladder.profiles.get(name)
     if profile is None:
-        portions.append(_stuck(name, amount_pico))
+        portions.append(_stuck(charge, name, amount_pico))
         return
     stage = f"{POOL} {name}"
     parts = split_down(amount_pico, profile.weights, path_of)
@@ -183,9 +186,10 @@ def _pass_on(
         )
 
 
-def _stuck(name: str, amount_pico: int) -> Portion:
+def _stuck(charge: Charge, name: str, amount_pico: int) -> Portion:
     """What cannot go on from pool `name`, because nothing there was driven by anything."""
-    target = Target(unallocated=name)
+    named = charge.department
+    target = Target(unallocated=name) if named is None else Target(department=Department(named))
     return Portion(
         f"{POOL} {name}", target, f"{DriverKind.POOLS}/whole", "none", 0, amount_pico, {}
     )

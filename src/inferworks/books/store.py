@@ -1,45 +1,58 @@
 """`books.db`: the charges and exchange rates that were imported, each exactly once.
 
-Problem. Bills arrive late, twice, and restated. An import that is killed half way must leave no half of
-a bill behind, and importing a bill again must not double it.
+Problem. Bills arrive late, twice, in parts and restated. An import that is killed half way must leave no
+half of a bill behind, and importing a bill again must not double it.
 
-Decision. A file is recognised by its SHA-256 and lands in one transaction. A line is recognised by
-(issuer, invoice, line): with the same body it is a duplicate and counted as such; with another body it
-is a conflict. A file with conflicts is refused whole, and each conflict is kept in `quarantine` with
-both bodies, because the supplier and not the program decides which is right.
-(received = accepted + duplicate + conflict; theorem 3.) Rates are rows of the same sort, known by (day,
-from, to).
+Decision. A file lands in one transaction. What its lines are, the same again, a longer copy, a further
+part or a question, is for `deliveries` to tell; here are the charges that stand. Rates are rows of the same
+sort, known by (day, from, to); another rate for one of them refuses its file and is kept in quarantine.
 
 A line is compared as it was billed: a charge in another currency is the same line whatever rate it would
 be converted by today. What was derived once, with the rate of then, stays.
 
 Bodies are JSON: amounts in picounits outgrow SQLite's 64-bit integers.
+
+Each charge and rate ends with a checksum (`checksum.row_checksum`), looked at whenever it is read: no
+statement is drawn up from an amount that the disk has changed.
+
+Books of an older layout are read as they are; whoever writes brings them up to date. Their charges keep
+their ids, and are entered in the register as the deliveries that they are.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from inferworks.books.bills.base import BillFile
 from inferworks.books.charge import Charge
-from inferworks.books.currency import RateRow, Rates, as_billed
-from inferworks.errors import BillError, DataFolderError
-from inferworks.money import format_pico
+from inferworks.books.currency import RateRow, Rates
+from inferworks.books.deliveries.decide import Answer
+from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed
+from inferworks.books.deliveries.landing import SCHEMA as DELIVERIES
+from inferworks.books.deliveries.register import Asked, Import, Outcome, Register
+from inferworks.checksum import as_declared, is_damage, row_checksum
+from inferworks.errors import BillError, DamagedError, DataFolderError
+from inferworks.folder import leaving_none_empty
 
-_VERSION = 2
+T = TypeVar("T")
+
+_VERSION = 4
+_UNCHECKED = 2
+"""The version without checksums, which is read as it is."""
+_WIDTHS = {"charges": 6, "rates": 7}
 _BUSY_SECONDS = 10.0
 _RATES = """
 CREATE TABLE rates (
     day TEXT NOT NULL, from_currency TEXT NOT NULL, to_currency TEXT NOT NULL,
     rate TEXT NOT NULL, source TEXT NOT NULL, file_sha256 TEXT NOT NULL REFERENCES files,
-    PRIMARY KEY (day, from_currency, to_currency)
+    checksum INTEGER NOT NULL, PRIMARY KEY (day, from_currency, to_currency)
 ) WITHOUT ROWID;
 CREATE TABLE rate_quarantine (
     file_sha256 TEXT NOT NULL, at_ns INTEGER NOT NULL, kept BLOB NOT NULL, refused BLOB NOT NULL,
@@ -54,14 +67,15 @@ CREATE TABLE files (
 ) WITHOUT ROWID;
 CREATE TABLE charges (
     id TEXT PRIMARY KEY, file_sha256 TEXT NOT NULL REFERENCES files,
-    period_start_ns INTEGER NOT NULL, period_end_ns INTEGER NOT NULL, body BLOB NOT NULL
+    period_start_ns INTEGER NOT NULL, period_end_ns INTEGER NOT NULL, body BLOB NOT NULL,
+    checksum INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX charges_by_period ON charges (period_start_ns, period_end_ns);
 CREATE TABLE quarantine (
     id TEXT NOT NULL, file_sha256 TEXT NOT NULL, at_ns INTEGER NOT NULL,
     kept BLOB NOT NULL, refused BLOB NOT NULL, PRIMARY KEY (id, file_sha256)
 ) WITHOUT ROWID;
-{_RATES}"""
+{_RATES}{DELIVERIES}"""
 
 
 class Imported(NamedTuple):
@@ -70,8 +84,6 @@ class Imported(NamedTuple):
     accepted: int
     duplicate: int
     accepted_pico: int
-    charges: tuple[Charge, ...] = ()
-    """The lines that were accepted, where they are charges."""
 
 
 class BookStore:
@@ -83,16 +95,18 @@ class BookStore:
         DataFolderError when it cannot be opened, is no books.db, or is of another version.
         """
         self._path = path
-        self._db = _connect(path, read_only=read_only)
-        try:
-            with self._translated():
-                if not read_only:
-                    self._prepare(currency)
-                self._check_version()
-                self.currency: str = self._db.execute("SELECT currency FROM meta").fetchone()[0]
-        except BaseException:
-            self._db.close()
-            raise
+        with leaving_none_empty(path):
+            self._db = _connect(path, read_only=read_only)
+            self._register = Register(self._db, self._kept, self._transaction)
+            try:
+                with self._translated():
+                    if not read_only:
+                        self._prepare(currency)
+                    self._check_version()
+                    [(self.currency,)] = self._found(tuple[tuple[str]], "SELECT currency FROM meta")
+            except BaseException:
+                self._db.close()
+                raise
 
     def __enter__(self) -> BookStore:
         return self
@@ -109,24 +123,79 @@ class BookStore:
         """Close the file."""
         self._db.close()
 
-    def add(
-        self, bill: BillFile, kind: str, charges: Sequence[Charge], imported_ns: int
-    ) -> Imported:
-        """Take in the `charges` of `bill`, all or none; lines already here are counted, not added.
+    def stage(
+        self, kind: str, charges: Iterable[Charge], series: tuple[str, str] = ("", "")
+    ) -> int:
+        """Put the lines of one file aside until `land`, as they are read; how many there are.
 
-        BillError when a line is here with another body; then nothing of the file lands.
+        `series` tells of which export the file is a part (`deliveries.decide.series_of`). Whatever
+        `charges` raises leaves nothing behind.
         """
-        with self._translated(), self._transaction():
-            if self._has_file(bill.sha256):
-                return Imported(0, len(charges), 0)
-            fresh, conflicts = self._sorted_out(charges)
-            if not conflicts:
-                self._insert(bill, kind, fresh, len(charges) - len(fresh), imported_ns)
-        if conflicts:
-            self._quarantine(bill, conflicts, imported_ns)
-            raise BillError("\n".join(_conflict_text(bill, *pair) for pair in conflicts))
-        amount_pico = sum(charge.amount_pico for charge in fresh)
-        return Imported(len(fresh), len(charges) - len(fresh), amount_pico, tuple(fresh))
+        with self._translated():
+            return self._register.stage(kind, charges, series)
+
+    def land(
+        self,
+        answer: Answer | None = None,
+        closed: Closed = NOTHING_CLOSED,
+        by: str = "",
+        at_ns: int = 0,
+    ) -> list[Outcome]:
+        """Take in the files put aside, each whole or not at all; what became of each, in their order.
+
+        Lines whose time is `closed` are not changed but reversed. A file of which it cannot be told what
+        it is stays out, with a question on record; `answer` answers those.
+        """
+        with self._translated():
+            found = self._register.land(answer, closed, by, at_ns)
+            return sorted(found, key=lambda outcome: outcome.place)
+
+    def add(
+        self, bill: BillFile, kind: str, charges: Iterable[Charge], imported_ns: int
+    ) -> Imported:
+        """Take in the `charges` of `bill` alone. BillError with what would have to be answered first."""
+        given = (
+            msgspec.structs.replace(charge, file=bill.name, file_sha256=bill.sha256)
+            for charge in charges
+        )
+        if not self.stage(kind, given):
+            self.land()
+            return Imported(0, 0, 0)
+        [outcome] = self.land(at_ns=imported_ns)
+        if outcome.questions:
+            raise BillError("\n".join(outcome.questions))
+        changed = [told.changed for told in outcome.told]
+        return Imported(
+            sum(one.added for one in changed),
+            sum(one.kept for one in changed),
+            sum(one.added_pico for one in changed),
+        )
+
+    def imports(self) -> list[Import]:
+        """Every import on record, in order."""
+        with self._translated():
+            return self._register.imports() if self._version() == _VERSION else []
+
+    def questions(self, *, settled: bool = False) -> list[Asked]:
+        """The questions that files left which were not imported."""
+        with self._translated():
+            known = self._version() == _VERSION
+            return self._register.questions(settled=settled) if known else []
+
+    def settle(self, number: int, reason: str, by: str, at_ns: int) -> Asked:
+        """Let a question be settled: its file stays out. UserError when it is not open."""
+        with self._translated():
+            return self._register.settle(number, reason, by, at_ns)
+
+    def void(
+        self, number: int, reason: str, closed: Closed, by: str, at_ns: int
+    ) -> tuple[Import, Changed]:
+        """Take an import back, on record: its lines count no more, and are reversed where closed.
+
+        UserError when it is not in force.
+        """
+        with self._translated():
+            return self._register.void(number, reason, closed, by, at_ns)
 
     def add_rates(self, bill: BillFile, rows: Sequence[RateRow], imported_ns: int) -> Imported:
         """Take in the rates of `bill`, all or none; rates already here are counted, not added.
@@ -153,29 +222,68 @@ class BookStore:
     def quarantined_rates(self) -> list[tuple[RateRow, RateRow]]:
         """The conflicting rates so far: the one kept, and the one refused."""
         with self._translated():
-            rows = self._db.execute("SELECT kept, refused FROM rate_quarantine").fetchall()
-        decode = msgspec.json.Decoder(RateRow).decode
-        return [(decode(kept), decode(refused)) for kept, refused in rows]
+            rows = self._found(
+                list[tuple[bytes, bytes]], "SELECT kept, refused FROM rate_quarantine"
+            )
+            decode = msgspec.json.Decoder(RateRow).decode
+            return [(decode(kept), decode(refused)) for kept, refused in rows]
 
     def charges(self, start_ns: int | None = None, end_ns: int | None = None) -> list[Charge]:
         """The charges whose period meets the span, by id; every charge when no span is given."""
         with self._translated():
             rows = self._db.execute(
-                "SELECT body FROM charges WHERE period_end_ns > ? AND period_start_ns < ? ORDER BY id",
+                "SELECT * FROM charges WHERE period_end_ns > ? AND period_start_ns < ? ORDER BY id",
                 (
                     -(2**63) if start_ns is None else start_ns,
                     2**63 - 1 if end_ns is None else end_ns,
                 ),
             ).fetchall()
-        return [msgspec.json.decode(body, type=Charge) for (body,) in rows]
+            return list(map(self._charge, rows))
+
+    def check(self) -> tuple[int, list[str]]:
+        """How many rows there are, and what is wrong with any of them, a line each.
+
+        DamagedError when the file is no whole database any more.
+        """
+        with self._translated():
+            findings = [
+                f"{self._path} is damaged: {message}"
+                for (message,) in self._found(list[tuple[str]], "PRAGMA integrity_check(20)")
+                if message != "ok"
+            ]
+            charges = self._db.execute("SELECT * FROM charges").fetchall()
+            rates = self._db.execute("SELECT * FROM rates").fetchall()
+        for table, row in (
+            *(("charges", row) for row in charges),
+            *(("rates", row) for row in rates),
+        ):
+            try:
+                self._check(table, row)
+            except DamagedError as error:
+                findings.append(str(error))
+        return len(charges) + len(rates), findings
 
     def quarantined(self) -> list[tuple[Charge, Charge]]:
-        """The conflicts so far: the line kept, and the line refused."""
+        """The conflicts of before there was a register: the line kept, and the line refused."""
         with self._translated():
-            rows = self._db.execute(
-                "SELECT kept, refused FROM quarantine ORDER BY id, file_sha256"
-            ).fetchall()
-        return [(_decoded(kept), _decoded(refused)) for kept, refused in rows]
+            rows = self._found(
+                list[tuple[bytes, bytes]],
+                "SELECT kept, refused FROM quarantine ORDER BY id, file_sha256",
+            )
+            return [(_decoded(kept), _decoded(refused)) for kept, refused in rows]
+
+    def _check(self, table: str, row: Sequence[Any]) -> None:
+        """DamagedError when `row` of `table` is not what was written."""
+        is_checked = len(row) != _WIDTHS[table] - 1
+        if is_checked and row_checksum(table, row[:-1]) != row[-1]:
+            raise DamagedError(
+                f"{self._path} is damaged: {table} {row[0]!a} is not what was written: its checksum "
+                "differs; restore the data folder from a backup"
+            )
+
+    def _charge(self, row: Sequence[Any]) -> Charge:
+        self._check("charges", row)
+        return _decoded(as_declared(row[4], bytes))
 
     def _prepare(self, currency: str) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -185,32 +293,51 @@ class BookStore:
             if version == 0:
                 self._execute_all(_SCHEMA)
                 self._db.execute("INSERT INTO meta VALUES (?)", (currency,))
-            elif version == 1:
-                self._upgrade()
+            elif version < _VERSION:
+                self._upgrade(version)
             if version < _VERSION:
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
-    def _upgrade(self) -> None:
-        """From version 1, which knew no rates and kept RegionId among the other columns."""
-        self._execute_all(_RATES)
-        bodies = self._db.execute("SELECT body FROM charges").fetchall()
-        moved = map(_with_region, (_decoded(body) for (body,) in bodies))
-        self._db.executemany(
-            "UPDATE charges SET body = ? WHERE id = ?",
-            ((msgspec.json.encode(charge), charge.id) for charge in moved),
-        )
+    def _upgrade(self, version: int) -> None:
+        """Bring the layout up to date; 1 kept RegionId among other columns and had no rates."""
+        if version < 3:
+            self._add_checksums(version)
+        self._execute_all(DELIVERIES)
+        kinds = dict(self._found(list[tuple[str, str]], "SELECT sha256, kind FROM files"))
+        rows = self._db.execute("SELECT * FROM charges ORDER BY id").fetchall()
+        self._register.adopt(kinds, map(self._charge, rows))
+
+    def _add_checksums(self, version: int) -> None:
+        charges = self._db.execute("SELECT * FROM charges").fetchall()
+        rates = self._db.execute("SELECT * FROM rates").fetchall() if version > 1 else []
+        if version > 1:
+            self._db.execute("ALTER TABLE rates ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
+            self._db.execute("DELETE FROM rates")
+        else:
+            self._execute_all(_RATES)
+            charges = [
+                (*row, msgspec.json.encode(_with_region(_decoded(body)))) for *row, body in charges
+            ]
+        self._db.execute("ALTER TABLE charges ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
+        self._db.execute("DELETE FROM charges")
+        self._insert_all("charges", charges)
+        self._insert_all("rates", rates)
 
     def _execute_all(self, statements: str) -> None:
         for statement in filter(str.strip, statements.split(";\n")):
             self._db.execute(statement)
 
     def _version(self) -> int:
-        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
+        [[version]] = self._found(list[tuple[int]], "PRAGMA user_version")
         return version
+
+    def _found(self, kind: type[T], query: str) -> T:
+        """The rows that `query` finds, as the list of type `kind`."""
+        return as_declared(self._db.execute(query).fetchall(), kind)
 
     def _check_version(self) -> None:
         version = self._version()
-        if version != _VERSION:
+        if not _UNCHECKED <= version <= _VERSION:
             older = 0 < version < _VERSION
             advice = (
                 "the next import brings it up to date"
@@ -225,20 +352,6 @@ class BookStore:
     def _has_file(self, sha256: str) -> bool:
         found = self._db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone()
         return found is not None
-
-    def _sorted_out(
-        self, charges: Sequence[Charge]
-    ) -> tuple[list[Charge], list[tuple[Charge, Charge]]]:
-        """Which of `charges` are new, and which meet another body under their id."""
-        fresh: dict[str, Charge] = {}
-        conflicts: list[tuple[Charge, Charge]] = []
-        for charge in charges:
-            kept = fresh.get(charge.id) or self._kept(charge)
-            if kept is None:
-                fresh[charge.id] = charge
-            elif _body(kept) != _body(charge):
-                conflicts.append((kept, charge))
-        return list(fresh.values()), conflicts
 
     def _sorted_rates(
         self, rows: Sequence[RateRow]
@@ -257,16 +370,24 @@ class BookStore:
         return fresh, conflicts
 
     def _rate_rows(self) -> dict[tuple[str, str, str], RateRow]:
-        rows = self._db.execute("SELECT day, from_currency, to_currency, rate, source FROM rates")
-        return {_rate_key(row): row for row in (RateRow(*values) for values in rows.fetchall())}
+        rows = self._db.execute("SELECT * FROM rates").fetchall()
+        for row in rows:
+            self._check("rates", row)
+        known = as_declared([row[:5] for row in rows], list[tuple[str, str, str, str, str]])
+        return {_rate_key(row): row for row in (RateRow(*values) for values in known)}
 
     def _insert_rates(
         self, bill: BillFile, fresh: list[RateRow], duplicate: int, imported_ns: int
     ) -> None:
         self._insert_file(bill, "rates", len(fresh), duplicate, imported_ns)
+        self._insert_all("rates", ((*msgspec.structs.astuple(row), bill.sha256) for row in fresh))
+
+    def _insert_all(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Insert `rows` into `table`, each with its checksum."""
+        marks = ", ".join("?" * _WIDTHS[table])
         self._db.executemany(
-            "INSERT INTO rates VALUES (?, ?, ?, ?, ?, ?)",
-            ((*msgspec.structs.astuple(row), bill.sha256) for row in fresh),
+            f"INSERT INTO {table} VALUES ({marks})",
+            ((*row, row_checksum(table, row)) for row in rows),
         )
 
     def _insert_file(
@@ -277,31 +398,13 @@ class BookStore:
             (bill.sha256, bill.name, kind, imported_ns, accepted, duplicate),
         )
 
-    def _kept(self, charge: Charge) -> Charge | None:
-        row = self._db.execute("SELECT body FROM charges WHERE id = ?", (charge.id,)).fetchone()
-        return None if row is None else _decoded(row[0])
-
-    def _insert(
-        self, bill: BillFile, kind: str, fresh: list[Charge], duplicate: int, imported_ns: int
-    ) -> None:
-        self._insert_file(bill, kind, len(fresh), duplicate, imported_ns)
-        self._db.executemany(
-            "INSERT INTO charges VALUES (?, ?, ?, ?, ?)",
-            (
-                (c.id, bill.sha256, c.period_start_ns, c.period_end_ns, msgspec.json.encode(c))
-                for c in sorted(fresh, key=lambda charge: str(charge.id))  # pages in order
-            ),
-        )
-
-    def _quarantine(
-        self, bill: BillFile, conflicts: list[tuple[Charge, Charge]], at_ns: int
-    ) -> None:
-        encode = msgspec.json.encode
-        with self._translated(), self._transaction():
-            self._db.executemany(
-                "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?)",
-                ((k.id, bill.sha256, at_ns, encode(k), encode(r)) for k, r in conflicts),
+    def _kept(self, id_: str) -> Charge:
+        row = self._db.execute("SELECT * FROM charges WHERE id = ?", (id_,)).fetchone()
+        if row is None:
+            raise DamagedError(
+                f"{self._path} is damaged: charge {id_!a} is gone; restore the data folder from a backup"
             )
+        return self._charge(row)
 
     def _quarantine_rates(
         self, bill: BillFile, conflicts: list[tuple[RateRow, RateRow]], at_ns: int
@@ -333,7 +436,11 @@ class BookStore:
         """SQLite's errors as ours, in one line."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.DatabaseError, UnicodeError, msgspec.DecodeError) as error:
+            if is_damage(error):
+                raise DamagedError(
+                    f"{self._path} is damaged: {error}; restore the data folder from a backup"
+                ) from error
             raise DataFolderError(f"cannot use {self._path}: {error}") from error
 
 
@@ -347,11 +454,6 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
 
 def _decoded(body: bytes) -> Charge:
     return msgspec.json.decode(body, type=Charge)
-
-
-def _body(charge: Charge) -> Charge:
-    """`charge` as billed, without where it was read: what must be the same for the same line."""
-    return msgspec.structs.replace(as_billed(charge), file="", file_sha256="", row=0)
 
 
 def _with_region(charge: Charge) -> Charge:
@@ -370,29 +472,3 @@ def _rate_conflict_text(bill: BillFile, kept: RateRow, refused: RateRow) -> str:
         f"is here already as {kept.rate} ({kept.source}), not {refused.rate} ({refused.source}); "
         "the file was not imported"
     )
-
-
-def _conflict_text(bill: BillFile, kept: Charge, refused: Charge) -> str:
-    return (
-        f"{bill.name}, line {refused.row}: {_named(refused)} is here already from {kept.file} line "
-        f"{kept.row} with {_difference(kept, refused)}; the file was not imported. "
-        "Ask the issuer which is right; a correction needs a line of its own"
-    )
-
-
-def _named(charge: Charge) -> str:
-    return f"line {charge.line!r} of invoice {charge.invoice!r} from {charge.issuer}"
-
-
-def _difference(kept: Charge, refused: Charge) -> str:
-    kept, refused = as_billed(kept), as_billed(refused)
-    if kept.amount_pico != refused.amount_pico:
-        here, there = format_pico(kept.amount_pico), format_pico(refused.amount_pico)
-        return f"the amount {here} {kept.currency}, not {there} {refused.currency}"
-    names = [
-        name
-        for name in Charge.__struct_fields__
-        if name not in ("file", "file_sha256", "row")
-        and getattr(kept, name) != getattr(refused, name)
-    ]
-    return f"another {', '.join(names)}"

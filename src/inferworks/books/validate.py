@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise, product, zip_longest
+from itertools import pairwise, zip_longest
 
 from inferworks.accounts.plan import Terms
 from inferworks.books.allocate import Allocated, Apportionment, path_of
-from inferworks.books.charge import COST_OF_REVENUE, Function, NaturalClass
-from inferworks.books.drivers import INPUT, OUTPUT, REPLICA, Leaf
-from inferworks.books.entry import balances, trial_balance
-from inferworks.books.policy import MARGINAL, USES, Policy, base_of, load_policy
-from inferworks.books.pools import Behaviour
-from inferworks.books.rate import DIRECTIONS, Item, PlanBook, buckets_of, earns, rate_again
+from inferworks.books.basis import Basis, change_pico
+from inferworks.books.buckets import DIRECTIONS, INPUT, OUTPUT, buckets_of
+from inferworks.books.charge import COST_OF_REVENUE, Function
+from inferworks.books.drivers import REPLICA, Leaf
+from inferworks.books.entry import BALANCE_SHEET, FIRST_JOURNAL, balances, credited, trial_balance
+from inferworks.books.income import must_be_booked
+from inferworks.books.policy import COMBINATIONS, MARGINAL, Policy, base_of, load_policy
+from inferworks.books.rate import Item, PlanBook, earns, rate_again
 from inferworks.books.span import Span, merged
 from inferworks.books.workings import Workings, lines_of
 from inferworks.errors import BooksError
@@ -138,8 +140,12 @@ def hierarchy(workings: Workings) -> None:
 
 def two_labels(workings: Workings) -> None:
     """Theorem 9: natural class is that of the charge; function is the policy's, which is total."""
-    for combination in product(USES, NaturalClass, Behaviour):
-        workings.policy.function(*combination)
+    undecided = COMBINATIONS.difference(workings.policy.functions)
+    if undecided:
+        raise BooksError(
+            f"theorem 9 (two labels): the policy {workings.policy.name} gives no function to "
+            f"{', '.join(min(undecided))}"
+        )
     for item in workings.allocated:
         for row in item.rows:
             if row.natural_class != item.charge.natural_class:
@@ -198,11 +204,33 @@ def _check_refined(workings: Workings, policy: Policy) -> None:
 
 def provenance(workings: Workings) -> None:
     """Theorem 14: every amount, rated again by the plan whose hash it carries, is the same amount."""
-    again = rate_again(workings.revenue, workings.plans, workings.span)
+    again = rate_again(workings.revenue, workings.plans, workings.span, workings.to_date)
     kept = tuple(row for row in workings.revenue.rated if row.item is not Item.BREAKAGE)
     for before, after in zip_longest(kept, again.rated):
         if before != after:
             raise BooksError(f"theorem 14 (provenance): {before} is rated again as {after}")
+
+
+def month(workings: Workings) -> None:
+    """Theorem 19: the income statement of the entries is the statement's, account by account."""
+    must_be_booked(workings.lines, workings.revenue.rated, workings.entries)
+    for account in balances(workings.entries):
+        if not account.startswith((*BALANCE_SHEET, "Costs:", "Expenses:", "Income:")):
+            raise BooksError(f"theorem 19 (month): no chart of accounts can know {account}")
+
+
+def basis(workings: Workings) -> None:
+    """Theorem 18: what is billed for commitments, less what they cost, is what stands as prepaid."""
+    accounts = {credited(charge, Basis.ACCRUAL) for charge in workings.committed}
+    booked_pico = sum(
+        side.amount_pico
+        for entry in workings.entries
+        for side in entry.postings
+        if side.account in accounts
+    )
+    change = change_pico(workings.committed, workings.span)
+    if workings.journal != FIRST_JOURNAL:
+        _must_equal("theorem 18 (basis)", "prepaid", booked_pico, "billed less cost", change)
 
 
 VALIDATIONS: tuple[Validation, ...] = (
@@ -218,8 +246,10 @@ VALIDATIONS: tuple[Validation, ...] = (
     balance,
     views_agree,
     provenance,
+    basis,
+    month,
 )
-"""Theorems 1 to 11, and 14."""
+"""Theorems 1 to 11, 14, 18 and 19."""
 
 
 def _earning(workings: Workings, book: PlanBook) -> Iterator[tuple[Usage, Terms]]:

@@ -2,16 +2,21 @@
 
     bought    Assets:Receivable:<customer>     to  Liabilities:Credits:<customer>
     used      Liabilities:Credits:<customer>   to  Assets:Receivable:<customer>
+    refunded  Liabilities:Credits:<customer>   to  Assets:Receivable:<customer>
     expired   Liabilities:Credits:<customer>   to  Income:Breakage:<customer>
 
 Revenue does not depend on credit: a call earns the same whether it was paid ahead or is owed (ASC 606;
-IFRS 15). Credit settles what a day's revenue left receivable, the credit that expires soonest first.
-What expires unused is revenue of its own kind, breakage, at the moment it expires.
+IFRS 15). Credit settles what a day left receivable, the credit that expires soonest first. Use falls due
+on its day, a subscription on the first day of what it is for, a minimum on the last day of its month:
+until then nobody knows what it comes to. What expires unused is revenue of its own kind, breakage, at the
+moment it expires.
 
-A day may use what was bought by its end and expires after its beginning; so the balance is never
+A day may use what was bought by its end and expires after its beginning, and was not refunded before. A
+refund takes no more than is left: what was paid back beyond that was no credit. A day that comes to less
+than nothing (a discount, a volume price that falls) lessens the days after it. So the balance is never
 negative at the end of any day, and at any moment
 
-    bought = used + expired + what is left.
+    bought = used + refunded + expired + what is left.
 """
 
 from __future__ import annotations
@@ -23,7 +28,8 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from inferworks.accounts.credit import Credit
-from inferworks.books.months import DAY_NS, day_of
+from inferworks.books.entry import FIRST_JOURNAL, JOURNAL, REFUND
+from inferworks.books.months import DAY_NS, day_of, month_of
 from inferworks.books.rate import (
     NO_KEY,
     NO_MODEL,
@@ -32,34 +38,45 @@ from inferworks.books.rate import (
     Prepayment,
     Rated,
     Revenue,
+    ToDate,
 )
 from inferworks.books.span import Span
-from inferworks.errors import BooksError, MoneyError
+from inferworks.errors import MoneyError
 from inferworks.ids import CustomerId
 from inferworks.purpose import Purpose
 
 Days: TypeAlias = Mapping[int, int]
-"""What a customer's calls earned, in picounits, by day (its midnight)."""
+"""What fell due, in picounits, by day (its midnight)."""
 
 _NEVER = 2**63
 
 
 class Prepaid(msgspec.Struct, frozen=True):
-    """What a span must know of credit: all that was ever bought, and what was earned before the span."""
+    """What a span must know of the time before it: all credit that was ever bought, and what was earned."""
 
     credits: tuple[Credit, ...] = ()
     earned_before: tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...] = ()
     """Picounits by day, by customer, for those who bought credit before the span."""
+    to_date: tuple[ToDate, ...] | None = None
+    """What the month in which the span begins had come to before (`rate`)."""
 
 
 NOTHING_PREPAID = Prepaid()
 
 
 class Use(NamedTuple):
-    """So much of one credit went to one day's revenue."""
+    """So much of one credit went to what fell due on one day."""
 
     credit: str
     day_ns: int
+    amount_pico: int
+
+
+class Refund(NamedTuple):
+    """So much was paid back of what was left."""
+
+    refund: str
+    at_ns: int
     amount_pico: int
 
 
@@ -79,11 +96,17 @@ class Wallet(msgspec.Struct, frozen=True):
     bought_pico: int
     uses: tuple[Use, ...]
     expiries: tuple[Expiry, ...]
+    refunds: tuple[Refund, ...] = ()
 
     @property
     def used_pico(self) -> int:
-        """What the span's calls used."""
+        """What the span's calls and fees used."""
         return sum(use.amount_pico for use in self.uses)
+
+    @property
+    def refunded_pico(self) -> int:
+        """What was paid back in the span."""
+        return sum(refund.amount_pico for refund in self.refunds)
 
     @property
     def expired_pico(self) -> int:
@@ -93,57 +116,127 @@ class Wallet(msgspec.Struct, frozen=True):
     @property
     def closing_pico(self) -> int:
         """What is owed to the customer at the end."""
-        return self.opening_pico + self.bought_pico - self.used_pico - self.expired_pico
+        gone_pico = self.used_pico + self.refunded_pico + self.expired_pico
+        return self.opening_pico + self.bought_pico - gone_pico
 
 
-def days_of(rated: Iterable[Rated], customer: CustomerId) -> dict[int, int]:
-    """What `customer` earned us, by day; breakage left out."""
+def days_of(rated: Iterable[Rated], customer: CustomerId, span: Span) -> dict[int, int]:
+    """What `customer` owes for `span`, by the day on which it falls due; breakage left out."""
     days: dict[int, int] = defaultdict(int)
     for row in rated:
         if row.customer == customer and row.item is not Item.BREAKAGE:
-            days[row.day_ns] += row.amount_pico
+            due_ns = _due_ns(row, span)
+            if due_ns is not None:
+                days[due_ns] += row.amount_pico
     return dict(days)
+
+
+def _due_ns(row: Rated, span: Span) -> int | None:
+    """The day on which `row` falls due; None when that is after `span`."""
+    month = month_of(row.day_ns)
+    if row.item is Item.SUBSCRIPTION:
+        return day_of(max(month.start_ns, row.effective_ns, span.start_ns))
+    if row.item is not Item.MINIMUM:
+        return row.day_ns
+    return month.end_ns - DAY_NS if month.end_ns <= span.end_ns else None
 
 
 def wallet(
     customer: CustomerId, bought: Iterable[Credit], before: Days, now: Days, span: Span
 ) -> Wallet:
-    """What became of the credits `bought` by `customer` in `span`.
+    """What became of the credits `bought` by `customer` in `span`; negative ones are refunds.
 
-    `before` is what it earned us from its first credit up to the span, `now` within the span. The order
-    of `bought` leaves no trace. BooksError when a day earned less than nothing.
+    `before` is what fell due from its first credit up to the span, `now` within the span. The order of
+    `bought` leaves no trace.
     """
     own = sorted((c for c in bought if c.customer == customer), key=_soonest_to_expire)
-    left = {credit.id: credit.amount_pico for credit in own}
-    past, present = Span(0, span.start_ns), span
-    used_before = [use for day in sorted(before) for use in _use(own, left, day, before[day], past)]
-    expired_before = list(_expire(own, left, past))
-    uses = [use for day in sorted(now) for use in _use(own, left, day, now[day], present)]
-    expiries = list(_expire(own, left, present))
-    gone = sum(use.amount_pico for use in used_before)
+    purse = _Purse([c for c in own if not c.is_refund], [c for c in own if c.is_refund])
+    uses_before, refunds_before, expired_before = purse.settle(before, Span(0, span.start_ns))
+    uses, refunds, expiries = purse.settle(now, span)
+    gone = sum(use.amount_pico for use in uses_before)
+    gone += sum(refund.amount_pico for refund in refunds_before)
     gone += sum(expiry.amount_pico for expiry in expired_before)
     return Wallet(
         customer=customer,
-        opening_pico=sum(c.amount_pico for c in own if c.bought_ns < span.start_ns) - gone,
-        bought_pico=sum(c.amount_pico for c in own if span.holds(c.bought_ns)),
+        opening_pico=sum(c.amount_pico for c in purse.bought if c.bought_ns < span.start_ns) - gone,
+        bought_pico=sum(c.amount_pico for c in purse.bought if span.holds(c.bought_ns)),
         uses=tuple(uses),
         expiries=tuple(expiries),
+        refunds=tuple(refunds),
     )
 
 
-def breakage(wallets: Iterable[Wallet]) -> tuple[Rated, ...]:
-    """What expired, as rows of revenue."""
-    return tuple(_expired(one.customer, expiry) for one in wallets for expiry in one.expiries)
+class _Purse:
+    """The credits of one customer as they go, day by day."""
+
+    def __init__(self, bought: Sequence[Credit], refunds: Sequence[Credit]) -> None:
+        self.bought = bought
+        self._refunds = refunds
+        self._left = {credit.id: credit.amount_pico for credit in bought}
+        self._owed_pico = 0
+        """What days came to less than nothing, and no day after them has made up for."""
+
+    def settle(self, days: Days, span: Span) -> tuple[list[Use], list[Refund], list[Expiry]]:
+        """What became of them in `span`, in which `days` fell due."""
+        refunds: dict[int, list[Credit]] = defaultdict(list)
+        for refund in sorted(self._refunds, key=_oldest):
+            if span.holds(refund.bought_ns):
+                refunds[day_of(refund.bought_ns)].append(refund)
+        uses: list[Use] = []
+        refunded: list[Refund] = []
+        for day_ns in sorted({*days, *refunds}):
+            refunded += (self._refund(one) for one in refunds.get(day_ns, ()))
+            day = Span(day_ns, day_ns + DAY_NS).meet(*span)
+            due_pico = days.get(day_ns, 0) + self._owed_pico
+            self._owed_pico = min(0, due_pico)
+            taken = self._take(max(0, due_pico), day.start_ns, day.end_ns - 1)
+            uses += (Use(credit, day_ns, pico) for credit, pico in taken)
+        return uses, [one for one in refunded if one.amount_pico], self._expire(span)
+
+    def _refund(self, refund: Credit) -> Refund:
+        at_ns = refund.bought_ns
+        taken = self._take(-refund.amount_pico, at_ns, at_ns)
+        return Refund(refund.id, at_ns, sum(pico for _, pico in taken))
+
+    def _take(self, amount_pico: int, from_ns: int, until_ns: int) -> list[tuple[str, int]]:
+        """Take up to `amount_pico` of what was bought by `until_ns` and lasts beyond `from_ns`."""
+        taken: list[tuple[str, int]] = []
+        for credit in self.bought:
+            usable = credit.bought_ns <= until_ns and _expires_ns(credit) > from_ns
+            part_pico = min(amount_pico, self._left[credit.id]) if usable else 0
+            if part_pico:
+                self._left[credit.id] -= part_pico
+                amount_pico -= part_pico
+                taken.append((credit.id, part_pico))
+        return taken
+
+    def _expire(self, span: Span) -> list[Expiry]:
+        """Write off what is left of the credits that expire by the end of `span`."""
+        gone: list[Expiry] = []
+        for credit in self.bought:
+            if _expires_ns(credit) <= span.end_ns and self._left[credit.id]:
+                gone.append(Expiry(credit.id, _expires_ns(credit), self._left[credit.id]))
+                self._left[credit.id] = 0
+        return gone
 
 
-def _expired(customer: CustomerId, expiry: Expiry) -> Rated:
+def breakage(wallets: Iterable[Wallet], version: int = JOURNAL) -> tuple[Rated, ...]:
+    """What expired, as rows of revenue; `version` is that of how entries are made."""
+    return tuple(
+        _expired(one.customer, expiry, version) for one in wallets for expiry in one.expiries
+    )
+
+
+def _expired(customer: CustomerId, expiry: Expiry, version: int) -> Rated:
+    """Credit that expires at midnight goes with the day that ends; in the first version with the next."""
+    gone_ns = expiry.at_ns - (version > FIRST_JOURNAL)
     return Rated(
         customer=customer,
         project=NO_PROJECT,
         key_id=NO_KEY,
         model=NO_MODEL,
         purpose=Purpose.SERVE_PAID,
-        day_ns=day_of(expiry.at_ns),
+        day_ns=day_of(gone_ns),
         item=Item.BREAKAGE,
         unit=None,
         effective_ns=expiry.at_ns,
@@ -154,7 +247,9 @@ def _expired(customer: CustomerId, expiry: Expiry) -> Rated:
     )
 
 
-def settled(revenue: Revenue, prepaid: Prepaid, span: Span, currency: str) -> Revenue:
+def settled(
+    revenue: Revenue, prepaid: Prepaid, span: Span, currency: str, version: int = JOURNAL
+) -> Revenue:
     """`revenue` of `span` with what expired as breakage, and with how credit moved.
 
     MoneyError when a credit is in another currency.
@@ -166,10 +261,9 @@ def settled(revenue: Revenue, prepaid: Prepaid, span: Span, currency: str) -> Re
                 f"are kept in {currency}"
             )
     found = wallets(revenue, prepaid, span)
+    moved = (*_purchases(prepaid.credits, span), *_refunds(found), *_uses(found, span))
     return msgspec.structs.replace(
-        revenue,
-        rated=(*revenue.rated, *breakage(found)),
-        prepayments=(*_purchases(prepaid.credits, span), *_uses(found, span)),
+        revenue, rated=(*revenue.rated, *breakage(found, version)), prepayments=moved
     )
 
 
@@ -182,50 +276,61 @@ def wallets(revenue: Revenue, prepaid: Prepaid, span: Span) -> tuple[Wallet, ...
             customer,
             prepaid.credits,
             before.get(customer, {}),
-            days_of(revenue.rated, customer),
+            _days(revenue, prepaid, customer, span),
             span,
         )
         for customer in sorted(known)
     )
 
 
+def _days(revenue: Revenue, prepaid: Prepaid, customer: CustomerId, span: Span) -> Days:
+    """What `customer` owes for `span` by the day on which it falls due.
+
+    A minimum of which a part was earned before the span falls due as a whole. Books that were closed
+    before there were such days took every row on its own.
+    """
+    if prepaid.to_date is None:
+        days: dict[int, int] = defaultdict(int)
+        for row in revenue.rated:
+            if row.customer == customer:
+                days[row.day_ns] += row.amount_pico
+        return days
+    days = days_of(revenue.rated, customer, span)
+    month = month_of(span.start_ns)
+    if month.end_ns <= span.end_ns:
+        due_ns = month.end_ns - DAY_NS
+        for one in prepaid.to_date:
+            if one.customer == customer and one.item is Item.MINIMUM:
+                days[due_ns] = days.get(due_ns, 0) + one.amount_pico
+    return days
+
+
 def _purchases(bought: Iterable[Credit], span: Span) -> list[Prepayment]:
-    inside = sorted((c for c in bought if span.holds(c.bought_ns)), key=_oldest)
-    return [Prepayment(c.bought_ns, c.customer, f"credit {c.id}", c.amount_pico) for c in inside]
-
-
-def _uses(found: Iterable[Wallet], span: Span) -> list[Prepayment]:
+    inside = [c for c in bought if span.holds(c.bought_ns) and not c.is_refund]
     return [
-        Prepayment(span.end_ns, one.customer, f"credit used {one.customer}", -one.used_pico)
-        for one in found
-        if one.used_pico
+        Prepayment(c.bought_ns, c.customer, f"credit {c.id}", c.amount_pico)
+        for c in sorted(inside, key=_oldest)
     ]
 
 
-def _use(
-    bought: Sequence[Credit], left: dict[str, int], day_ns: int, amount_pico: int, span: Span
-) -> Iterable[Use]:
-    """Take `amount_pico` from the credits that `day_ns` may use, as far as they go."""
-    if amount_pico < 0:
-        raise BooksError(
-            f"the day that began at {day_ns} earned {amount_pico} picounits, below zero"
-        )
-    day = Span(day_ns, day_ns + DAY_NS).meet(*span)
-    for credit in bought:
-        usable = credit.bought_ns < day.end_ns and _expires_ns(credit) > day.start_ns
-        part_pico = min(amount_pico, left[credit.id]) if usable else 0
-        if part_pico:
-            left[credit.id] -= part_pico
-            amount_pico -= part_pico
-            yield Use(credit.id, day_ns, part_pico)
+def _refunds(found: Iterable[Wallet]) -> list[Prepayment]:
+    return [
+        Prepayment(one.at_ns, wallet.customer, f"{REFUND}{one.refund}", -one.amount_pico)
+        for wallet in found
+        for one in wallet.refunds
+    ]
 
 
-def _expire(bought: Sequence[Credit], left: dict[str, int], span: Span) -> Iterable[Expiry]:
-    """Write off what is left of the credits that expire by the end of `span`."""
-    for credit in bought:
-        if _expires_ns(credit) <= span.end_ns and left[credit.id]:
-            yield Expiry(credit.id, _expires_ns(credit), left[credit.id])
-            left[credit.id] = 0
+def _uses(found: Iterable[Wallet], span: Span) -> list[Prepayment]:
+    """What was used, by wallet and calendar month."""
+    used: dict[tuple[CustomerId, int], int] = defaultdict(int)
+    for one in found:
+        for use in one.uses:
+            used[one.customer, month_of(use.day_ns).end_ns] += use.amount_pico
+    return [
+        Prepayment(min(at_ns, span.end_ns), customer, f"credit used {customer}", -amount_pico)
+        for (customer, at_ns), amount_pico in used.items()
+    ]
 
 
 def _soonest_to_expire(credit: Credit) -> tuple[int, int, str]:

@@ -8,30 +8,43 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import Allocated, Allocation, Target
+from inferworks.books.basis import Basis, is_prepaid, on_basis
 from inferworks.books.charge import Charge, Function, NaturalClass
+from inferworks.books.departments import SHIPPED, Departments
 from inferworks.books.drivers import Drivers
-from inferworks.books.entry import Entry, journal
+from inferworks.books.entry import FIRST_JOURNAL, JOURNAL, Entry, journal, paid_ahead
+from inferworks.books.entry_first import first_journal
 from inferworks.books.policy import Policy
 from inferworks.books.pools import Behaviour, CostPool, default_pools
-from inferworks.books.rate import Revenue, rate
+from inferworks.books.rate import Revenue, ToDate, rate
 from inferworks.books.span import Span
 from inferworks.books.step_down import allocate_all
+from inferworks.books.tax import Tax, recoverable, tax_entries
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid, settled
+from inferworks.catalog.billing import BillingTable, billing_of, shipped_table
 from inferworks.catalog.load import ModelCatalog, model_catalog
-from inferworks.errors import MoneyError
-from inferworks.meter.facts import Facts
+from inferworks.errors import BooksError, MoneyError
+from inferworks.meter.facts import Facts, in_force
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """How money is divided: the pools, and how heavy a model's tokens are."""
+    """How money is divided: the pools, how heavy a model's tokens are, whose a bill's lines are."""
 
     pools: tuple[CostPool, ...]
     catalog: ModelCatalog
+    journal: int = FIRST_JOURNAL
+    """The version of how entries are made (`entry.py`); what is sealed without one is of the first."""
+    departments: Departments = SHIPPED
+    recoverable_taxes: tuple[str, ...] = ()
+    """The taxes that the house gets back (`tax.py`)."""
+    billing: BillingTable = msgspec.field(default_factory=shipped_table)
+    """How the names on bills are read (`sale.py`)."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -69,21 +82,37 @@ class Workings(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...]
     lines: tuple[Line, ...]
     pools: tuple[CostPool, ...] = ()
+    journal: int = JOURNAL
+    """The version of how the entries were made."""
+    taxes: tuple[Tax, ...] = ()
+    """What meets the span and comes back; no part of the charges."""
+    committed: tuple[Charge, ...] = ()
+    """The lines of commitments that meet the span, as they are billed."""
+    to_date: tuple[ToDate, ...] | None = None
+    """What the month in which the span begins had come to before."""
 
     def under(self, policy: Policy) -> Workings:
-        """The same money under another policy: who used what does not change, its function does."""
-        at_ns = self.span.end_ns
+        """The same money under another policy: who used what does not change, its function does.
+
+        BooksError when it is on another basis: then the money is not the same.
+        """
+        if policy.basis is not self.policy.basis:
+            raise BooksError(
+                f"policy {policy.name} is on the {policy.basis} basis, {self.policy.name} on the "
+                f"{self.policy.basis} basis: their costs are of other periods; draw up each on its own"
+            )
+        money = self.allocated, self.given, self.revenue, policy, self.currency, self.span
         return msgspec.structs.replace(
             self,
             policy=policy,
-            entries=journal(self.allocated, self.revenue, policy, self.currency, at_ns),
+            entries=entries_of(*money, self.journal, self.taxes, self.committed),
             lines=lines_of(self.allocated, policy),
         )
 
 
 def shipped_rules() -> Rules:
     """The rules that ship with the package."""
-    return Rules(default_pools(), model_catalog())
+    return Rules(default_pools(), model_catalog(), JOURNAL)
 
 
 def work_out(
@@ -97,10 +126,12 @@ def work_out(
     prepaid: Prepaid = NOTHING_PREPAID,
 ) -> Workings:
     """Every stage from charges and facts to lines and entries. MoneyError on a foreign currency."""
-    given, accrued = accrued_charges(charges, span, currency)
-    drivers = Drivers(facts, rules.catalog)
+    given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
+    facts = in_force(facts)
+    drivers = Drivers(facts, rules.catalog, billing_of(rules.billing))
     allocated = allocate_all(accrued, rules.pools, drivers)
-    revenue = settled(rate(facts.usages, plans, span, currency), prepaid, span, currency)
+    rated = rate(facts.usages, plans, span, currency, prepaid.to_date)
+    revenue = settled(rated, prepaid, span, currency, rules.journal)
     return Workings(
         span=span,
         currency=currency,
@@ -112,19 +143,73 @@ def work_out(
         drivers=drivers,
         allocated=allocated,
         revenue=revenue,
-        entries=journal(allocated, revenue, policy, currency, span.end_ns),
+        entries=entries_of(
+            *(allocated, given, revenue, policy, currency, span), rules.journal, taxes, committed
+        ),
         lines=lines_of(allocated, policy),
         pools=rules.pools,
+        journal=rules.journal,
+        taxes=taxes,
+        committed=committed,
+        to_date=prepaid.to_date,
     )
 
 
+def entries_of(
+    allocated: Sequence[Allocated],
+    given: Iterable[Charge],
+    revenue: Revenue,
+    policy: Policy,
+    currency: str,
+    span: Span,
+    version: int,
+    taxes: Iterable[Tax] = (),
+    committed: Iterable[Charge] = (),
+) -> tuple[Entry, ...]:
+    """The entries of `span`, made as `version` makes them. BooksError when it is a later program's."""
+    if version == FIRST_JOURNAL:
+        return first_journal(allocated, revenue, policy, currency, span.end_ns)
+    if version == JOURNAL:
+        made = journal(allocated, given, revenue, policy, currency, span)
+        beside = (*tax_entries(taxes, currency, span), *paid_ahead(committed, currency, span))
+        return (*made, *beside)
+    raise BooksError(f"its entries are of version {version}, this program makes {JOURNAL}")
+
+
+class Accrued(NamedTuple):
+    """The charges of a span, by id, each with its department."""
+
+    given: tuple[Charge, ...]
+    """What costs, whole, at what it costs."""
+    charges: tuple[Charge, ...]
+    """The same, cut to the span."""
+    taxes: tuple[Tax, ...]
+    """What comes back, whole."""
+    committed: tuple[Charge, ...]
+    """Those of `given` that a commitment pays for, as they are billed."""
+
+
 def accrued_charges(
-    charges: Iterable[Charge], span: Span, currency: str
-) -> tuple[tuple[Charge, ...], tuple[Charge, ...]]:
-    """The charges that meet `span`, by id, whole and cut to it. MoneyError on a foreign currency."""
-    given = tuple(sorted((c for c in charges if _meets(c, span)), key=lambda charge: charge.id))
-    _refuse_foreign(given, currency)
-    return given, tuple(accrue(charge, span) for charge in given)
+    charges: Iterable[Charge], span: Span, currency: str, rules: Rules, basis: Basis
+) -> Accrued:
+    """The charges that meet `span`, at what they cost by `basis`.
+
+    MoneyError on a foreign currency, BooksError on a department that is not known.
+    """
+    meeting = [rules.departments.placed(charge) for charge in charges if _meets(charge, span)]
+    _refuse_foreign(meeting, currency)
+    given: list[Charge] = []
+    taxes: list[Tax] = []
+    committed: list[Charge] = []
+    for charge in sorted(meeting, key=lambda charge: charge.id):
+        tax = recoverable(charge, rules.recoverable_taxes)
+        if tax is None:
+            given.append(on_basis(charge, basis))
+            committed += [charge] if is_prepaid(charge, basis) else []
+        else:
+            taxes.append(tax)
+    inside = (accrue(charge, span) for charge in given)
+    return Accrued(tuple(given), tuple(inside), tuple(taxes), tuple(committed))
 
 
 def accrue(charge: Charge, span: Span) -> Charge:
@@ -153,7 +238,6 @@ def _refuse_foreign(charges: Iterable[Charge], currency: str) -> None:
 
 
 def lines_of(allocated: Iterable[Allocated], policy: Policy) -> tuple[Line, ...]:
-    """The rows of `allocated` under `policy`, summed where they are alike, in a fixed order."""
     """The rows of `allocated` by everything a statement can be cut by, in a fixed order."""
     sums: dict[tuple[object, ...], int] = defaultdict(int)
     lines: dict[tuple[object, ...], Line] = {}

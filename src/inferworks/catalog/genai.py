@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import cache
 from importlib.metadata import version
 
 from genai_prices import types
@@ -41,8 +42,9 @@ _FINER = {Unit.AUDIO_MS: 1000}
 """How many of ours are in one of theirs, where it is not one."""
 
 
+@cache
 def installed_book() -> prices.PriceBook:
-    """The price book of the installed package."""
+    """The price book of the installed package, read once."""
     return prices.PriceBook(
         f"genai-prices {version('genai-prices')}", tuple(map(_provider, providers))
     )

@@ -1,4 +1,4 @@
-"""`inferworks config`: check it, show it, bring one along from elsewhere."""
+"""`inferworks config`: check it, show it, import another program's."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ import msgspec
 from inferworks.cli.config_litellm import read_litellm
 from inferworks.cli.config_text import config_toml
 from inferworks.cli.options import Command, json_option, read_config
-from inferworks.cli.show import counted, print_json, print_table
-from inferworks.config import FILE_NAME
+from inferworks.cli.show import counted, print_json, print_table, say
+from inferworks.config import FILE_NAME, shown
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.wiring import Planner
 from inferworks.wiring.plan import Plan
 from inferworks.wiring.probe import Probed, probe
+
+_NO_FILE = f"There is no {FILE_NAME} here: the defaults hold, and what the environment sets."
 
 
 def _file_option(command: Command) -> Command:
@@ -55,9 +57,9 @@ def check(config_path: Path | None, wants_probe: bool, as_json: bool) -> None:
     plan = _plan(config_path)
     probed = asyncio.run(_probe(plan)) if wants_probe else []
     if as_json:
-        print_json(_report(plan, probed))
+        print_json({"file": _read_from(config_path), **_report(plan, probed)})
     else:
-        _print(plan, probed, str(config_path or FILE_NAME))
+        _print(plan, probed, _read_from(config_path))
     if any(not result.ok for result in probed):
         sys.exit(1)
 
@@ -66,20 +68,28 @@ def check(config_path: Path | None, wants_probe: bool, as_json: bool) -> None:
 @_file_option
 @json_option
 def show(config_path: Path | None, as_json: bool) -> None:
-    """Show the configuration that holds: the file, what the environment sets, and the defaults.
+    """Show the effective configuration: file, environment and defaults.
 
-    Of a key it shows where it is kept.
+    Of a key it shows where it is kept; what looks like a secret elsewhere is shown as ***.
 
     \b
     Examples:
       inferworks config show
       INFERWORKS_GATEWAY_PORT=9000 inferworks config show --json
     """
-    held = read_config(config_path)
+    held = shown(read_config(config_path))
     if as_json:
         print_json(held)
     else:
-        click.echo(config_toml(held, everything=True), nl=False)
+        say(*config_toml(held, everything=True).splitlines())
+    if _read_from(config_path) is None:
+        say(f"Note: {_NO_FILE}", err=True)
+
+
+def _read_from(config_path: Path | None) -> str | None:
+    """The file that the configuration was read from; None where there is none."""
+    path = config_path or Path(FILE_NAME)
+    return str(path) if path.exists() else None
 
 
 @config.group("import")
@@ -108,18 +118,18 @@ def litellm(source: Path, out: Path | None) -> None:
     made = read_litellm(source, os.environ)
     text = f"# Made from LiteLLM's {source.name}\n\n{config_toml(made.config)}"
     if out is None:
-        click.echo(text, nl=False)
+        say(*text.splitlines())
     else:
-        _write(out, text)
+        write_new(out, text)
         upstreams = counted(len(made.config.upstream), "upstream")
         models = counted(len(made.config.model), "model table")
-        click.echo(f"{out}: {upstreams}, {models}")
-        click.echo(f"Check it with: inferworks config check --file {out}")
+        say(f"{out}: {upstreams}, {models}")
+        say(f"Check it with: inferworks config check --file {out}")
     if made.notes:
-        click.echo("\nNot taken over, or not in quite the same sense:", err=True)
+        say("", "Not taken over, or not in quite the same sense:", err=True)
     for note in made.notes:
         text = click.wrap_text(note, 80, initial_indent="  ", subsequent_indent="      ")
-        click.echo(text, err=True)
+        say(*text.split("\n"), err=True)
 
 
 def _plan(config_path: Path | None) -> Plan:
@@ -149,16 +159,19 @@ def _report(plan: Plan, probed: Sequence[Probed]) -> dict[str, Any]:
     }
 
 
-def _print(plan: Plan, probed: Sequence[Probed], name: str) -> None:
+def _print(plan: Plan, probed: Sequence[Probed], name: str | None) -> None:
     keys = sum(account.secret is not None for account in plan.accounts)
     counts = (
         counted(len(plan.accounts), "upstream"),
         counted(len(plan.places), "model"),
         counted(keys, "key"),
     )
-    click.echo(f"{name} is good: {', '.join(counts)} found")
+    found = ", ".join(counts)
+    if name is None:
+        say(_NO_FILE)
+    say(f"{name or 'This'} is good: {found} found")
     for warning in plan.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     if probed:
         rows = [
             (result.upstream, "ok" if result.ok else "failed", result.what) for result in probed
@@ -166,11 +179,15 @@ def _print(plan: Plan, probed: Sequence[Probed], name: str) -> None:
         print_table(("UPSTREAM", "STATE", "WHAT IT SAID"), rows)
 
 
-def _write(path: Path, text: str) -> None:
+def write_new(path: Path, text: str, option: str = "--out") -> None:
+    """Write a file that is not there yet; UserError when it is, or cannot be written.
+
+    `option` is the one that named it.
+    """
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise UserError(f"{path} is there already; name another file with --out") from None
+        raise UserError(f"{path} is there already; name another file with {option}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -48,11 +49,15 @@ _NOWHERE = "https://set-this.invalid"
 """What is written for an address that is not known."""
 
 
+class Usual(NamedTuple):
+    """What holds for a deployment that says nothing else."""
+
+    max_calls: int
+    timeout_s: Decimal | None
+
+
 def upstream_of(
-    entry: object,
-    environment: Mapping[str, str],
-    max_calls: Decimal | None,
-    notes: Notes,
+    entry: object, environment: Mapping[str, str], usual: Usual, notes: Notes
 ) -> Upstream | None:
     """The upstream of one entry of `model_list`, with its one model; None, with a note, if it has none."""
     if not isinstance(entry, dict):
@@ -81,15 +86,16 @@ def upstream_of(
         key=_key(row, params),
         region=_any(params, "region_name", "aws_region_name", "vertex_location"),
         project=_any(params, "vertex_project"),
-        priority=int(params.number("order") or 0),
+        priority=params.count("order") or 0,
         weight=_weight(params),
-        max_calls=int(params.number("max_parallel_requests") or max_calls or 0),
-        first_byte_s=float(params.number("timeout") or 300),
+        max_calls=params.count("max_parallel_requests") or usual.max_calls,
+        first_byte_s=float(params.number("timeout") or usual.timeout_s or 300),
     )
     upstream = _with_prices(upstream, params, info)
     upstream = _with_identity(upstream, row, params)
     if params.take("api_version") is not None:
         params.note("api_version", "not needed: Azure's v1 API has none")
+    params.flag("drop_params")  # a model's setting here
     info.take("id")
     params.rest()
     info.rest()

@@ -17,7 +17,7 @@ _WHY = {
     "redis_password": "not needed: no state is shared", "redis_url": "not needed: no state is shared",
     "master_key": "make keys with: inferworks keys create",
     "mode": "not needed: the path of a request says it",
-    "drop_params": "not needed: unknown fields pass, and translation drops what the other lacks",
+    "additional_drop_params": "no counterpart: a caller of the upstream's own dialect is passed as it is",
     "stream_timeout": "set first_byte_s or between_bytes_s by hand",
     "context_window_fallbacks": "no counterpart: a prompt that is too long is refused",
     "content_policy_fallbacks": "no counterpart: a refused prompt is refused",
@@ -110,6 +110,21 @@ class Table:
             return number
         self.note(name, "no number that can be taken; set it by hand")
         return None
+
+    def count(self, name: str) -> int | None:
+        """The setting as a whole number from 0 on; None, with a note, when it is something else."""
+        number = self.number(name)
+        if number is None or number == int(number):
+            return None if number is None else int(number)
+        self.note(name, "no whole number; set it by hand")
+        return None
+
+    def flag(self, name: str) -> bool:
+        """The setting as yes or no; no, with a note, when it is something else."""
+        value = self.take(name)
+        if value is not None and not isinstance(value, bool):
+            self.note(name, "neither true nor false; set it by hand")
+        return value is True
 
     def names(self, name: str) -> list[str]:
         """The setting as a list of names; what else is in it is noted."""

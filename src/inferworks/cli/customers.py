@@ -8,20 +8,27 @@ from pathlib import Path
 
 import click
 
-from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, customer_id
 from inferworks.accounts.plan import PricePlan, Terms, plan_at
 from inferworks.accounts.plan_file import read_plan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cli.books.late_lines import calendar_of
-from inferworks.cli.options import config_option, data_folder, data_option, json_option, read_config
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.credits import credit, list_credits, void
+from inferworks.cli.options import (
+    config_option,
+    data_folder,
+    data_option,
+    json_option,
+    moment_ns,
+    read_config,
+)
+from inferworks.cli.show import print_json, print_table, say
 from inferworks.cli.wallets import list_wallets
 from inferworks.clock import SystemClock
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
-from inferworks.ids import ModelId, new_id
-from inferworks.money import Rate, format_pico, parse_pico
+from inferworks.ids import ModelId
+from inferworks.money import Rate
 from inferworks.units import NS_PER_SECOND, Unit
 
 
@@ -70,7 +77,7 @@ def create(
     folder.create()
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         accounts.add_customer(customer, plan)
-    click.echo(f"Customer {name} created.")
+    say(f"Customer {name} created.")
     if plan is not None:
         _note_closed(plan, folder)
 
@@ -92,20 +99,58 @@ def price(
 ) -> None:
     """Set a customer's prices, from now or from the plan's own date on; past calls keep theirs.
 
+    A plan from the very moment of one that is there takes its place, which mends what was typed wrong;
+    the other stays on record. What was sealed keeps the prices it was sealed with.
+
     \b
     Examples:
       inferworks customers price acme --input-price 0.60 --output-price 1.80
       inferworks customers price acme --plan plan.toml
     """
     config = read_config(config_path, data_path)
-    customer = Customer(customer_id(name), SystemClock().now_ns())
+    now_ns = SystemClock().now_ns()
+    customer = Customer(customer_id(name), now_ns)
     plan = _plan(customer, config.books.currency, input_price, output_price, plan_path)
     if plan is None:
         raise click.UsageError("give --input-price and --output-price, or --plan")
     with closing(SqliteAccounts(DataFolder(Path(config.data.folder)).accounts)) as accounts:
-        accounts.add_plan(plan)
-    click.echo(f"New prices of {name} are in force from {_date(plan.effective_ns)}.")
+        moment = (plan.customer, plan.effective_ns)
+        if moment in ((one.customer, one.effective_ns) for one in accounts.plans()):
+            old = accounts.replace_plan(plan, now_ns)
+            say(f"The plan of {name} with SHA-256 {old.terms.sha256[:12]} is withdrawn.")
+        else:
+            accounts.add_plan(plan)
+    say(f"New prices of {name} are in force from {_date(plan.effective_ns)}.")
     _note_closed(plan, DataFolder(Path(config.data.folder)))
+
+
+@customers.command()
+@click.argument("name")
+@click.option(
+    "--from",
+    "effective",
+    required=True,
+    metavar="MOMENT",
+    help="From when the plan is in force, as `inferworks customers plans` shows it.",
+)
+@config_option
+@data_option
+def withdraw(name: str, effective: str, config_path: Path | None, data_path: Path | None) -> None:
+    """Take back a price plan that was a mistake: the one before it goes on.
+
+    It stays on record, and what was sealed with it stays as it was sealed.
+
+    \b
+    Example:
+      inferworks customers withdraw acme --from 2026-12-01
+    """
+    folder = data_folder(config_path, data_path)
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        old = accounts.withdraw_plan(
+            customer_id(name), moment_ns(effective, "--from"), SystemClock().now_ns()
+        )
+    say(f"The plan of {name} from {_date(old.effective_ns)} is withdrawn.")
+    _note_closed(old, folder)
 
 
 @customers.command("list")
@@ -113,7 +158,7 @@ def price(
 @data_option
 @json_option
 def list_customers(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
-    """List the customers with their prices of today."""
+    """List customers and their current prices."""
     folder = data_folder(config_path, data_path)
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
         found, plans = accounts.customers(), accounts.plans()
@@ -132,56 +177,29 @@ def list_customers(config_path: Path | None, data_path: Path | None, as_json: bo
 @data_option
 @json_option
 def list_plans(name: str, config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
-    """List every price plan a customer ever had, with the hash that its amounts carry."""
+    """List every price plan a customer has had, with the hash its amounts carry."""
     folder = data_folder(config_path, data_path)
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
-        plans = [plan for plan in accounts.plans() if plan.customer == customer_id(name)]
+        found: list[tuple[PricePlan, int | None]] = [(plan, None) for plan in accounts.plans()]
+        found += [(one.plan, one.withdrawn_ns) for one in accounts.withdrawn_plans()]
+    own = [pair for pair in found if pair[0].customer == customer_id(name)]
+    own.sort(key=lambda pair: (pair[0].effective_ns, pair[1] or 2**63))
     if as_json:
-        print_json([_plan_json(plan) for plan in plans])
+        print_json([{**_plan_json(plan), "withdrawn_ns": at_ns} for plan, at_ns in own])
         return
     rows = [
-        (_date(p.effective_ns), p.terms.name or "-", p.currency, p.terms.sha256[:12]) for p in plans
+        (
+            *(_date(plan.effective_ns), plan.terms.name or "-", plan.currency),
+            *(plan.terms.sha256[:12], "-" if at_ns is None else _date(at_ns)[:10]),
+        )
+        for plan, at_ns in own
     ]
-    print_table(("FROM", "NAME", "CURRENCY", "SHA-256"), rows)
+    print_table(("FROM", "NAME", "CURRENCY", "SHA-256", "WITHDRAWN"), rows)
 
 
-@customers.command()
-@click.argument("name")
-@click.option("--amount", required=True, metavar="AMOUNT", help="What was paid ahead.")
-@click.option(
-    "--expires",
-    type=click.DateTime(["%Y-%m-%d"]),
-    help="The day (UTC) from which it can no longer be used.",
-)
-@config_option
-@data_option
-def credit(
-    name: str,
-    amount: str,
-    expires: dt.datetime | None,
-    config_path: Path | None,
-    data_path: Path | None,
-) -> None:
-    """Sell a customer credit. It is owed to the customer until it is used, or expires.
-
-    \b
-    Example:
-      inferworks customers credit acme --amount 100.00 --expires 2027-11-01
-    """
-    config = read_config(config_path, data_path)
-    bought = Credit(
-        id=new_id("credit"),
-        customer=customer_id(name),
-        bought_ns=SystemClock().now_ns(),
-        amount_pico=parse_pico(amount),
-        currency=config.books.currency,
-        expires_ns=None if expires is None else _midnight_ns(expires),
-    )
-    with closing(SqliteAccounts(DataFolder(Path(config.data.folder)).accounts)) as accounts:
-        accounts.add_credit(bought)
-    click.echo(f"{name} has {format_pico(bought.amount_pico)} {bought.currency} more credit.")
-
-
+customers.add_command(credit)
+customers.add_command(list_credits)
+customers.add_command(void)
 customers.add_command(list_wallets)
 
 
@@ -224,7 +242,7 @@ def _note_closed(plan: PricePlan, folder: DataFolder) -> None:
     calendar = calendar_of(folder)
     until_ns = calendar.closed_until_ns
     if until_ns is not None and plan.effective_ns < until_ns:
-        click.echo(
+        say(
             f"Note: {calendar.holding(plan.effective_ns).name} is closed and keeps its prices; the new "
             f"ones count from {_date(until_ns)} on. To charge it anew, reopen it: inferworks books reopen",
             err=True,
@@ -266,10 +284,6 @@ def _plan_json(plan: PricePlan) -> dict[str, object]:
         "sha256": plan.terms.sha256,
         "terms": plan.terms,
     }
-
-
-def _midnight_ns(day: dt.datetime) -> int:
-    return int(day.replace(tzinfo=dt.UTC).timestamp()) * NS_PER_SECOND
 
 
 def _date(at_ns: int) -> str:

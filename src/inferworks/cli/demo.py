@@ -9,17 +9,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from textwrap import wrap
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.bills.base import no_progress, open_bill
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.store import BookStore
-from inferworks.cli.books.import_bills import READERS
-from inferworks.cli.show import console, print_json, print_table
+from inferworks.cli.books.import_bills import readers
+from inferworks.cli.options import DEFAULT_REPORT, free_place
+from inferworks.cli.show import print_json, print_table, print_title, progress_bar, say
 from inferworks.clock import SystemClock
 from inferworks.demo.run import Done, Plan, Settings, prepare, run
 from inferworks.demo.scenario import FEWEST_CALLS
@@ -28,7 +29,7 @@ from inferworks.errors import InferworksError, UserError
 from inferworks.folder import DataFolder
 
 
-@click.command(short_help="Run the whole house once, with a report.")
+@click.command(short_help="Run calls, training, bills and books once, with a report.")
 @click.option("--seconds", type=click.IntRange(2, 3600), default=20, show_default=True,
               help="How long calls are sent.")  # fmt: skip
 @click.option("--calls", type=click.IntRange(FEWEST_CALLS, 100_000),
@@ -38,8 +39,8 @@ from inferworks.folder import DataFolder
 @click.option("--trace", type=click.Path(path_type=Path, dir_okay=False),
               help="Take arrivals and lengths from a request trace (Azure's CSV).")  # fmt: skip
 @click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
-              default=Path("inferworks-report.html"), show_default=True,
-              help="Where the HTML report goes.")  # fmt: skip
+              help="Where the HTML report goes; the default overwrites nothing.  "
+              "[default: inferworks-report.html]")  # fmt: skip
 @click.option("--keep", is_flag=True, help="Keep the data folder, to look into it afterwards.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
 def demo(
@@ -47,11 +48,11 @@ def demo(
     calls: int | None,
     seed: int,
     trace: Path | None,
-    report_path: Path,
+    report_path: Path | None,
     keep: bool,
     json_wanted: bool,
 ) -> None:
-    """Run the whole house once: calls, training, bills, statement, report.
+    """Run everything once: calls, training, bills, statement, report.
 
     Starts the platform on a free port and a throw-away data folder. Calls, tokens, engine steps and
     gradient descent are real; the bills and the prices are synthetic, and labelled so.
@@ -63,7 +64,7 @@ def demo(
       inferworks demo --trace AzureLLMInferenceTrace_conv.csv --json
     """
     settings = Settings(seconds, calls, seed, trace)
-    report_path = _writable(report_path)
+    report_path = _writable(report_path or free_place(DEFAULT_REPORT))
     plan = prepare(settings)
     try:
         with _data_folder(keep=keep) as folder:
@@ -80,7 +81,7 @@ def demo(
     else:
         _print(done, report_path)
     if keep:
-        click.echo(f"Data kept in {folder.path}", err=True)
+        say(f"Data kept in {folder.path}", err=True)
 
 
 def _run(settings: Settings, plan: Plan, folder: DataFolder) -> Done:
@@ -91,7 +92,7 @@ def _run(settings: Settings, plan: Plan, folder: DataFolder) -> Done:
 def _take_in(path: Path, store: BookStore) -> None:
     """Import a bill file, as `inferworks books import` does."""
     bill = open_bill(path)
-    reader = reader_for(bill, READERS)
+    reader = reader_for(bill, readers())
     charges = reader.read(bill, store.currency, no_progress)
     store.add(bill, reader.kind, charges, SystemClock().now_ns())
 
@@ -127,7 +128,7 @@ class _Watched:
         """Show what happens now."""
         self._progress.update(self._task, description=text)
         if self._progress.disable:
-            click.echo(f"{text} ...", err=True)
+            say(f"{text} ...", err=True)
 
     def expect(self, calls: int) -> None:
         """Begin to count calls."""
@@ -140,22 +141,17 @@ class _Watched:
 
 @contextmanager
 def _watching() -> Iterator[_Watched]:
-    terminal = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TextColumn("calls"), TimeElapsedColumn())  # fmt: skip
-    with Progress(
-        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
-    ) as progress:
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("calls"), TimeElapsedColumn())
+    with progress_bar(*columns) as progress:
         yield _Watched(progress)
 
 
 def _print(done: Done, report_path: Path) -> None:
-    out = console()
     for section in sections(done):
-        out.print(f"[bold]{section.title}[/bold]")
+        print_title(section.title)
         if section.rows:
             print_table(section.columns, section.rows, right=section.right)
         for line in section.lines:
-            out.print(line, markup=False, highlight=False, soft_wrap=False)
-        out.print()
-    out.print(f"Report: {report_path}", soft_wrap=True, markup=False)
+            say(*wrap(line, 80))
+        say()
+    say(f"Report: {report_path}")

@@ -7,14 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import msgspec
 
 from inferworks.accounts.customer import Customer, customer_id
-from inferworks.accounts.key import DEFAULT_PROJECT, Key, mint
+from inferworks.accounts.key import ANY_SOURCE, DEFAULT_PROJECT, Key, mint
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cli.options import config_option, data_folder, data_option, json_option
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
+from inferworks.errors import UserError
 from inferworks.ids import ProjectId
+from inferworks.meter.events import LONGEST_EVENT_NAME
 from inferworks.purpose import Purpose
 
 _purpose = click.Choice([str(purpose) for purpose in Purpose])
@@ -40,8 +43,19 @@ def keys() -> None:
     help="A further purpose that a call may name in x-inferworks-purpose; may be repeated.",
 )  # fmt: skip
 @click.option(
+    "--report", "sources", multiple=True, metavar="SOURCE",
+    help="May report usage under this source, which is then its customer's "
+    "(POST /v1/usage/events); may be repeated, * for all that nobody else has.",
+)  # fmt: skip
+@click.option(
     "--reporter", is_flag=True,
-    help="May report usage for every customer and purpose (POST /v1/usage/events).",
+    help="May report for every customer and purpose; without --report, under every source that nobody "
+    "else has.",
+)  # fmt: skip
+@click.option("--ours", is_flag=True, help="May report what was used for no customer.")
+@click.option(
+    "--tell-cost", "tells_cost", is_flag=True,
+    help="May report what a provider charged for a call.",
 )  # fmt: skip
 @click.option(
     "--monitor", is_flag=True, help="May read the metrics (GET /metrics), and nothing else."
@@ -59,7 +73,10 @@ def create(
     project: str,
     purpose: str,
     allow: tuple[str, ...],
+    sources: tuple[str, ...],
     reporter: bool,
+    ours: bool,
+    tells_cost: bool,
     monitor: bool,
     log_content: bool,
     config_path: Path | None,
@@ -73,9 +90,17 @@ def create(
       inferworks keys create
       inferworks keys create --customer acme --name laptop
       inferworks keys create --customer lab --purpose train-inference \\
-          --allow train-gradient
+          --allow train-gradient --report slurm --ours
       inferworks keys create --monitor --name prometheus
     """
+    if (ours or tells_cost) and not (sources or reporter):
+        raise click.UsageError(
+            "--ours and --tell-cost say what is reported; name a source: --report SOURCE"
+        )
+    if not all(0 < len(source) <= LONGEST_EVENT_NAME for source in sources):
+        raise click.BadParameter(
+            f"a source has 1 to {LONGEST_EVENT_NAME} characters", param_hint="--report"
+        )
     folder = data_folder(config_path, data_path)
     folder.create()
     now_ns = SystemClock().now_ns()
@@ -93,13 +118,16 @@ def create(
             reporter=reporter,
             monitor=monitor,
             log_content=log_content,
+            sources=sources or ((ANY_SOURCE,) if reporter else ()),
+            ours=ours,
+            tells_cost=tells_cost,
         )
         accounts.add_key(key)
     if as_json:
         print_json({"id": key.id, "key": secret, "customer": key.customer, "purpose": key.purpose})
     else:
-        click.echo(f"{secret}\n")
-        click.echo(f"This is the only time it is shown. Its id is {key.id}.")
+        say(secret, "")
+        say(f"This is the only time it is shown. Its id is {key.id}.")
 
 
 @keys.command("list")
@@ -107,7 +135,7 @@ def create(
 @data_option
 @json_option
 def list_keys(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
-    """List the keys; secrets are not kept, only their last four characters."""
+    """List the keys; secrets are not kept, only their last four characters (KEY)."""
     folder = data_folder(config_path, data_path)
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
         found = accounts.keys()
@@ -120,25 +148,82 @@ def list_keys(config_path: Path | None, data_path: Path | None, as_json: bool) -
 
 @keys.command()
 @click.argument("key_id")
+@click.option("--keep", is_flag=True, help="Leave the old key valid, to be revoked later.")
 @config_option
 @data_option
-def revoke(key_id: str, config_path: Path | None, data_path: Path | None) -> None:
-    """Revoke the key with this id; a running platform refuses it within a second.
+@json_option
+def rotate(
+    key_id: str, keep: bool, config_path: Path | None, data_path: Path | None, as_json: bool
+) -> None:
+    """Replace a key: make one with the same rights, show its secret, and revoke the old one.
+
+    A running gateway knows both within a second. With --keep its users can be moved first.
 
     \b
-    Example:
-      inferworks keys revoke key_019a2f...
+    Examples:
+      inferworks keys rotate key_019a2f...
+      inferworks keys rotate key_019a2f... --keep
     """
     folder = data_folder(config_path, data_path)
+    now_ns = SystemClock().now_ns()
     with closing(SqliteAccounts(folder.accounts)) as accounts:
-        key = accounts.revoke_key(key_id, SystemClock().now_ns())
-    click.echo(f"{key.id} of {key.customer} is revoked.")
+        old = next((key for key in accounts.keys() if key.id == key_id), None)
+        if old is None or old.revoked_ns is not None:
+            state = "no such key" if old is None else "revoked already"
+            raise UserError(f"{key_id}: {state}; see: inferworks keys list")
+        fresh, secret = mint(old.customer, now_ns)
+        key = msgspec.structs.replace(
+            old, id=fresh.id, secret_sha256=fresh.secret_sha256, hint=fresh.hint, created_ns=now_ns
+        )
+        accounts.add_key(key)
+        if not keep:
+            accounts.revoke_key(old.id, now_ns)
+    if as_json:
+        print_json({"id": key.id, "key": secret, "replaces": old.id, "revoked": not keep})
+        return
+    say(secret, "")
+    say(f"This is the only time it is shown. Its id is {key.id}.")
+    say(f"{old.id} is still valid." if keep else f"{old.id} is revoked.")
+
+
+@keys.command()
+@click.argument("key_id", required=False)
+@click.option("--customer", metavar="ID", help="Every key of this customer, instead of one.")
+@config_option
+@data_option
+def revoke(
+    key_id: str | None, customer: str | None, config_path: Path | None, data_path: Path | None
+) -> None:
+    """Revoke the key with this id, or all of a customer; a running platform refuses them within a second.
+
+    \b
+    Examples:
+      inferworks keys revoke key_019a2f...
+      inferworks keys revoke --customer acme
+    """
+    if (key_id is None) == (customer is None):
+        raise click.UsageError("name one key, or --customer")
+    folder = data_folder(config_path, data_path)
+    now_ns = SystemClock().now_ns()
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        if key_id is not None:
+            ids = [key_id]
+        else:
+            found = [key for key in accounts.keys() if key.customer == customer]
+            ids = [key.id for key in found if key.revoked_ns is None]
+            if not ids:
+                raise UserError(
+                    f"customer {customer} has no key that is valid; see: inferworks keys list"
+                )
+        for one in ids:
+            key = accounts.revoke_key(one, now_ns)
+            say(f"{key.id} of {key.customer} is revoked.")
 
 
 def _as_row(key: Key) -> tuple[str, ...]:
     state = "active" if key.revoked_ns is None else "revoked"
     purpose = "(metrics only)" if key.monitor else key.purpose
-    return key.id, f"iw_…{key.hint}", key.customer, purpose, state, key.name
+    return key.id, f"…{key.hint}", key.customer, purpose, state, key.name
 
 
 def _as_json(key: Key) -> dict[str, object]:
@@ -150,6 +235,9 @@ def _as_json(key: Key) -> dict[str, object]:
         "project": key.project,
         "purpose": key.purpose,
         "reporter": key.reporter,
+        "sources": key.sources,
+        "ours": key.ours,
+        "tells_cost": key.tells_cost,
         "monitor": key.monitor,
         "log_content": key.log_content,
         "allowed": key.allowed,

@@ -12,7 +12,7 @@ import click
 
 from inferworks.books.bills.base import parse_moment_ns
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.config import Config
 from inferworks.errors import DataFolderError
@@ -24,6 +24,7 @@ from inferworks.meter.lake_schema import LAKE_TABLES
 from inferworks.meter.lake_seal import Sealed, seal
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.detect import lake_at
+from inferworks.redact import redacted
 from inferworks.units import NS_PER_SECOND
 
 
@@ -81,9 +82,9 @@ def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> N
         for name in LAKE_TABLES
     }
     if as_json:
-        print_json({"lake": store.url, "tables": rows})
+        print_json({"lake": redacted(store.url), "tables": rows})
         return
-    click.echo(f"lake {store.url}")
+    say(f"lake {redacted(store.url)}")
     columns = ("TABLE", "SEGMENTS", "ROWS", "BYTES", "FIRST DAY", "LAST DAY", "UNSEALED")
     table = [(name, *map(_text, row.values())) for name, row in rows.items()]
     print_table(columns, table, right="SEGMENTS ROWS BYTES UNSEALED")
@@ -94,9 +95,10 @@ def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> N
 @data_option
 @json_option
 def verify(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
-    """Read every segment again, and name what is not as it was sealed.
+    """Verify the manifest and every segment of the lake, and name what differs.
 
-    The exit status is 1 when there is such a thing.
+    What the manifest says is computed again from the segments, and the journal is asked which commit of the
+    lake it has seen. The exit status is 1 when something is wrong.
     """
     config = read_config(config_path, data_path)
     folder = DataFolder(Path(config.data.folder))
@@ -105,13 +107,18 @@ def verify(config_path: Path | None, data_path: Path | None, as_json: bool) -> N
     if as_json:
         print_json(found)
     else:
-        click.echo(f"{found.segments:,} segments, {found.rows:,} rows, {found.bytes:,} bytes read")
+        say(
+            f"{found.commits:,} commits, {found.segments:,} segments, {found.rows:,} rows, "
+            f"{found.bytes:,} bytes read"
+        )
+        if found.unchecked:
+            say(f"{found.unchecked:,} commits are of before there were checksums")
         for finding in found.findings:
-            click.echo(f"WRONG {finding.what}")
+            say(f"WRONG {finding.what}")
         if found.unnamed:
-            click.echo(f"{len(found.unnamed)} files that belong to nothing (harmless; see --json)")
+            say(f"{len(found.unnamed)} files that belong to nothing (harmless; see --json)")
         if not found.findings:
-            click.echo("everything is as it was sealed")
+            say("everything is as it was sealed")
     if found.findings:
         sys.exit(1)
 
@@ -150,7 +157,7 @@ def _print_sealed(sealed: Sealed, *, as_json: bool) -> None:
     if as_json:
         print_json({"rows": sealed.rows, "bytes": sealed.bytes, "segments": sealed.segments})
     elif not sealed.segments:
-        click.echo("nothing to seal")
+        say("nothing to seal")
     else:
         columns = ("TABLE", "DAY", "ROWS", "BYTES")
         rows = [(s.table, s.day, f"{s.rows:,}", f"{s.bytes:,}") for s in sealed.segments]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from typing import Any
 
 import click
+
+from inferworks.cli.ending import let_go_of_output
+from inferworks.visible import visible
 
 
 class LazyGroup(click.Group):
@@ -14,6 +18,36 @@ class LazyGroup(click.Group):
     def __init__(self, name: str, places: Mapping[str, str], help: str) -> None:  # noqa: A002
         super().__init__(name, help=help)
         self._places = places
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Read the command line; where that prints help to a reader that has gone, all is well."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except BrokenPipeError:
+            let_go_of_output()
+            raise click.exceptions.Exit(0) from None
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; what click says of an error is made visible like everything that is said.
+
+        A reader that has gone (`| head`) has what it wanted: that is no failure, as it is to click.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            let_go_of_output()
+            ctx.exit(0)
+        except click.ClickException as error:
+            # Final to whoever only catches one; what of it is shown is made of nothing else.
+            lines = map(visible, error.message.split("\n"))
+            error.message = "\n".join(lines)  # type: ignore[misc]
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands."""

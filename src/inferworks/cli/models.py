@@ -13,7 +13,7 @@ import click
 from inferworks.catalog.providers import provider_catalog
 from inferworks.cli.config_text import upstreams_toml
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import print_json, print_table, say
 from inferworks.cloud.offer import Rates
 from inferworks.cloud.policy import RoutePolicy
 from inferworks.config import Config
@@ -74,10 +74,10 @@ def discover_models(as_json: bool) -> None:
     elif found:
         rows = [(engine.provider, engine.url, ", ".join(engine.models)) for engine in found]
         print_table(("ENGINE", "ADDRESS", "MODELS"), rows)
-        click.echo("\nTo serve them, write into inferworks.toml:\n")
-        click.echo(upstreams_toml(engine.upstream for engine in found), nl=False)
+        say("", "To serve them, write into inferworks.toml:", "")
+        say(*upstreams_toml(engine.upstream for engine in found).splitlines())
     else:
-        click.echo("No engine answers on its usual port (inferworks providers list --local).")
+        say("No engine answers on its usual port (inferworks providers list --local).")
 
 
 def _found(engine: Found) -> Mapping[str, Any]:
@@ -100,7 +100,8 @@ def _offer(place: Place, config: Config) -> Mapping[str, Any]:
             "url": None,
             "region": config.engine.region,
             "chip": config.engine.chip,
-            "priority": place.priority,
+            "fallback": place.fallback,
+            "priority": 0,
             "weight": 1.0,
             "on_leave": "cancel",
             **_prices(None),
@@ -112,6 +113,7 @@ def _offer(place: Place, config: Config) -> Mapping[str, Any]:
         "url": place.origin.url,
         "region": place.region or None,
         "chip": place.chip or None,
+        "fallback": place.fallback,
         "priority": place.priority,
         "weight": place.weight,
         "on_leave": place.on_leave,
@@ -136,12 +138,17 @@ def _rows(model: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     """The model and how it is routed, then its offers, each with the turn in which it is tried."""
     strategy = f"({model['strategy']})" if len(model["offers"]) > 1 else ""
     yield f"{model['model']} {strategy}".rstrip(), *[""] * 5
-    turns = sorted({offer["priority"] for offer in model["offers"]})
+    turns = sorted({_turn(offer) for offer in model["offers"]})
     for offer in model["offers"]:
         price = " / ".join((offer["input_price"] or "-", offer["output_price"] or "-"))
         where = (offer[key] or "-" for key in ("provider", "region", "chip"))
-        turn = str(turns.index(offer["priority"]) + 1) + _share(offer["weight"])
+        turn = str(turns.index(_turn(offer)) + 1) + _share(offer["weight"])
         yield f"  {offer['offer']}", turn, *where, "-" if offer["input_price"] is None else price
+
+
+def _turn(offer: Mapping[str, Any]) -> tuple[int, int]:
+    """When an offer is tried: the model's own before its fallbacks', and each by priority."""
+    return offer["fallback"], offer["priority"]
 
 
 def _share(weight: float) -> str:

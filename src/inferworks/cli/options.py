@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,11 @@ import click
 import msgspec
 
 from inferworks.config import Config, load
+from inferworks.errors import UserError
 from inferworks.folder import DataFolder
+
+DEFAULT_REPORT = Path("inferworks-report.html")
+"""Where a report goes whose place nobody names."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -43,6 +48,15 @@ def json_option(command: Command) -> Command:
     )
 
 
+def free_place(path: Path) -> Path:
+    """`path`, or where something is there already the first free one of `path-2`, `path-3`, ...
+
+    For a file whose name nobody has chosen, so that nothing is overwritten unasked.
+    """
+    places = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in itertools.count(2))
+    return next(place for place in itertools.chain([path], places) if not place.exists())
+
+
 def read_config(config_path: Path | None, data_path: Path | None = None) -> Config:
     """The configuration, with the data folder that the command line names."""
     config = load(config_path, os.environ)
@@ -54,3 +68,14 @@ def read_config(config_path: Path | None, data_path: Path | None = None) -> Conf
 def data_folder(config_path: Path | None, data_path: Path | None) -> DataFolder:
     """The data folder that a command works on."""
     return DataFolder(Path(read_config(config_path, data_path).data.folder))
+
+
+def moment_ns(text: str, option: str) -> int:
+    """The moment that `option` names, in nanoseconds; UserError when it is none."""
+    # imported here: commands without moments load no books
+    from inferworks.books.bills.base import parse_moment_ns
+
+    try:
+        return parse_moment_ns(text.removesuffix(" UTC"))
+    except ValueError as error:
+        raise UserError(f"{option} {text[:60]!r}: {error}") from None

@@ -14,9 +14,11 @@ from inferworks.catalog.pins import list_prices
 from inferworks.catalog.pins import pin as keep_pin
 from inferworks.catalog.prices import ListPrice, ListRate
 from inferworks.cli.options import config_option, data_folder, data_option, json_option
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.errors import UserError
+
+_MILLION = 10**6
 
 
 @click.group()
@@ -39,7 +41,7 @@ def show(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Show what a model costs at its providers, in US dollars per million tokens.
+    """Show what a model costs at its providers, in US dollars: tokens per million, the rest as listed.
 
     \b
     Examples:
@@ -57,8 +59,9 @@ def show(
     if as_json:
         print_json([_as_json(price) for price in found])
         return
-    print_table(("PROVIDER", "MODEL", "UNIT", "PRICE/M", "FROM INPUT"), rows, right="PRICE/M")
-    click.echo(f"\n{book.book.source}, {book.sha256[:12]}")
+    columns = ("PROVIDER", "MODEL", "UNIT", "PRICE", "PER", "FROM INPUT")
+    print_table(columns, rows, right="PRICE PER")
+    say("", f"{book.book.source}, {book.sha256[:12]}")
 
 
 @prices.command()
@@ -69,7 +72,7 @@ def show(
 def pin(
     from_text: str | None, config_path: Path | None, data_path: Path | None, as_json: bool
 ) -> None:
-    """Let the installed price list hold from now on, and keep it whole in the data folder.
+    """Use the installed price list from now on, and keep a copy in the data folder.
 
     Prices never change by themselves: after an upgrade of the package genai-prices the old list holds
     until the new one is pinned. What a closed period was estimated at stays.
@@ -85,7 +88,7 @@ def pin(
     if as_json:
         print_json(made)
     else:
-        click.echo(f"{made.source} is pinned: {made.sha256}")
+        say(f"{made.source} is pinned: {made.sha256}")
 
 
 def _moment_ns(text: str | None) -> int:
@@ -99,9 +102,10 @@ def _moment_ns(text: str | None) -> int:
 
 def _rows(price: ListPrice) -> Iterable[tuple[str, ...]]:
     for unit, rate in price.rates.items():
-        for above, text in _steps(rate):
+        per = _MILLION if unit.endswith("_tokens") else rate.per
+        for above, text in _steps(rate, per):
             start = "-" if above is None else f"{above + 1:,}"
-            yield price.provider, price.model, unit.value, text, start
+            yield price.provider, price.model, unit.value, text, f"{per:,}", start
 
 
 def _as_json(price: ListPrice) -> dict[str, object]:
@@ -113,17 +117,16 @@ def _as_json(price: ListPrice) -> dict[str, object]:
         "rates": [
             {"unit": unit, "price_per_million": text, "above_input_tokens": above}
             for unit, rate in price.rates.items()
-            for above, text in _steps(rate)
+            for above, text in _steps(rate, _MILLION)
         ],
     }
 
 
-def _steps(rate: ListRate) -> list[tuple[int | None, str]]:
-    """The prices per million units, each with the input tokens above which it applies."""
+def _steps(rate: ListRate, per: int) -> list[tuple[int | None, str]]:
+    """The prices of `per` units, each with the input tokens above which it applies; exact.
+
+    What the list's own prices are for divides a million, and `per` is that or a million.
+    """
     steps = [(None, rate.price), *((tier.above, tier.price) for tier in rate.tiers)]
-    return [(above, _per_million(text, rate.per)) for above, text in steps]
-
-
-def _per_million(text: str, per: int) -> str:
-    """`text` for `per` units as the price of a million; exact, for `per` divides a million."""
-    return text if per == 10**6 else f"{Decimal(text) * (10**6 // per):f}"
+    times = per // rate.per
+    return [(above, text if times == 1 else f"{Decimal(text) * times:f}") for above, text in steps]

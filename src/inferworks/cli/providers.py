@@ -13,14 +13,14 @@ from inferworks.cli.show import print_json, print_table
 
 @click.group()
 def providers() -> None:
-    """Providers of models, and engines that one runs oneself."""
+    """Providers of models, and engines you run yourself."""
 
 
 @providers.command("list")
-@click.option("--local", is_flag=True, help="Only engines on one's own machine.")
+@click.option("--local", is_flag=True, help="Only engines on your own machine.")
 @json_option
 def list_providers(local: bool, as_json: bool) -> None:
-    """List the providers that an upstream can name.
+    """List the providers that an upstream may use.
 
     \b
     Examples:
@@ -32,9 +32,10 @@ def list_providers(local: bool, as_json: bool) -> None:
     if as_json:
         print_json(shown)
     else:
-        print_table(("ID", "NAME", "KEY IN", "ON LEAVE"), map(_row, shown))
+        columns = ("ID", "NAME", "KEY IN", "PORTS", "ON LEAVE")
+        print_table(columns, map(_row, shown))
 
 
 def _row(row: ProviderRow) -> tuple[str, ...]:
-    key = row.key_variable or ", ".join(f"port {port}" for port in row.ports) or "-"
-    return row.id, row.name, key, row.on_leave
+    ports = ", ".join(map(str, row.ports))
+    return row.id, row.name, row.key_variable or "-", ports or "-", row.on_leave

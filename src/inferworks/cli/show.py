@@ -1,20 +1,56 @@
-"""How figures are printed: tables that fit 80 columns, or JSON."""
+"""How things are told: lines, tables, or JSON; and how the log is written.
+
+Every command puts out what it says here and nowhere else, so that whatever came from outside is made
+visible first (`inferworks.visible`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import click
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn, TextColumn
 from rich.table import Table
+from rich.text import Text
+
+from inferworks.visible import visible, visible_json
+
+Side = Literal["left", "right"]
+
+DESCRIPTION = TextColumn("{task.description}", markup=False)
+"""What a progress bar is for; give it `visible` text."""
 
 
-def console() -> Console:
-    """Standard output: coloured in a terminal, plain and 80 columns wide elsewhere."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=80, no_color=True, highlight=False)
+_CLEAR = "\x1b[H\x1b[2J"
+_ID = re.compile(r"\b[a-z]+_[0-9a-f]{16,}")
+"""An id of ours: of a key, a call, a charge."""
+_LONGEST_WORD = 48
+"""What stands whole: longer words, which are no names that somebody chose, are folded."""
+_NARROWEST = 10
+"""How narrow a column may become whose words are longer than that."""
+
+
+def say(*lines: str, err: bool = False) -> None:
+    """Each of `lines` as one line, whatever is in it; an empty one when there are none."""
+    for line in lines or ("",):
+        click.echo(visible(line), err=err)
+
+
+def say_on(text: str) -> None:
+    """A piece of a text that is still coming: its lines stay lines, and the last goes on."""
+    lines = text.replace("\t", "    ").split("\n")
+    click.echo("\n".join(map(visible, lines)), nl=False)
+
+
+def clear_screen() -> None:
+    """Begin anew at the top of the terminal that standard output is."""
+    click.echo(_CLEAR, nl=False)
 
 
 def counted(number: int, noun: str) -> str:
@@ -24,19 +60,77 @@ def counted(number: int, noun: str) -> str:
 
 def print_json(value: Any) -> None:
     """Exactly one JSON document on standard output."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    click.echo(visible_json(text))
+
+
+def print_title(title: str) -> None:
+    """A heading, bold in a terminal."""
+    _console().print(Text(visible(title), "bold"))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = "") -> None:
     """A table; the columns named in `right` (space-separated) are aligned to the right.
 
-    Without column names there is no head. The first column is never broken into lines.
+    Without column names there is no head. Neither an id nor a name is broken into lines: they are there to
+    be copied and searched for. A table that has too many of them is wider than its terminal.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(
-            name, justify="right" if name in right.split() else "left", overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
+    names = right.split()
+    print_columns({name: "right" if name in names else "left" for name in columns}, rows)
+
+
+def print_columns(columns: Mapping[str, Side], rows: Iterable[Sequence[str]]) -> None:
+    """A table of columns that stand on these sides."""
+    cells = [[visible(cell) for cell in row] for row in rows]
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
+    needed = -1
+    for number, (name, side) in enumerate(columns.items()):
+        texts = [row[number] for row in cells]
+        has_ids = any(map(_ID.search, texts))
+        longest = max([cell_len(name), *map(cell_len, texts)])
+        words = [cell_len(word) for text in texts for word in text.split()]
+        whole = max([cell_len(name), *(word for word in words if word <= _LONGEST_WORD)])
+        least = longest if has_ids else max(whole, min(max([0, *words]), _NARROWEST))
+        needed += 2 + least
+        table.add_column(name, justify=side, overflow="fold", no_wrap=has_ids, min_width=least)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console = _console()
+    console.print(table, width=max(console.width, needed), crop=False)
+
+
+def progress_bar(*columns: ProgressColumn) -> Progress:
+    """A bar on standard error, shown when that is a terminal: what is done, and `columns`."""
+    terminal = Console(stderr=True)
+    return Progress(
+        DESCRIPTION, *columns, console=terminal, transient=True, disable=not terminal.is_terminal
+    )
+
+
+class VisibleFormatter(logging.Formatter):
+    """Writes a record as one visible line; the lines of a traceback after it stay lines."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The record's own line."""
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """The traceback."""
+        return "\n".join(map(visible, super().formatException(ei).split("\n")))
+
+
+class _Console(Console):
+    """A console that leaves it to the command what a reader that has gone means."""
+
+    def on_broken_pipe(self) -> None:
+        """Say that there is no reader, where rich would end the program with an error."""
+        raise BrokenPipeError
+
+
+def _console() -> Console:
+    """Standard output: coloured in a terminal, plain and 80 columns wide elsewhere."""
+    terminal = _Console()
+    return terminal if terminal.is_terminal else _Console(width=80, no_color=True, highlight=False)

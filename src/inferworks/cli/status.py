@@ -1,9 +1,8 @@
-"""`inferworks status`: is it running, is it well, what has it metered."""
+"""`inferworks status`: does it run, is it well, and how have its calls fared."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -13,59 +12,92 @@ from typing import Any
 import click
 import msgspec
 
+from inferworks.cli.calls import (
+    COLUMNS,
+    KEYS,
+    Span,
+    Sum,
+    calls_between,
+    priced,
+    row_of,
+    span_text,
+    sums_by,
+)
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import counted, print_json, print_table, say
+from inferworks.clock import SystemClock
+from inferworks.config import Config
 from inferworks.errors import UpstreamError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.meter.lake_journal import UnsealedReader
 from inferworks.meter.lake_manifest import read_manifest
 from inferworks.meter.lakes.detect import lake_at
-from inferworks.observe.table import CALLS
+from inferworks.meter.usage import Outcome
+from inferworks.units import NS_PER_SECOND
 
-_ENDED = re.compile(rf'^{CALLS.name}{{.*outcome="([a-z]+)".*}} ([0-9]+)$', re.MULTILINE)
 _TIMEOUTS = Timeouts(connect_s=2.0, first_byte_s=2.0, between_bytes_s=2.0)
+_MOST_ERRORS = 10
+"""Lines of errors that are shown."""
 
 
-@click.command(short_help="Show whether it runs, and what it metered.")
+@click.command(short_help="Show whether it runs, and how calls fare.")
+@click.option(
+    "--since", "since_ns", type=Span(), default="1h", show_default=True,
+    help="How far back calls are counted: 30s, 15m, 1h, 7d.",
+)  # fmt: skip
+@click.option("--by", type=click.Choice(list(KEYS)), default="model", show_default=True,
+              help="What calls are summed up by.")  # fmt: skip
 @config_option
 @data_option
 @json_option
-def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
-    """Show whether the platform runs, its replicas, and what it has metered.
+def status(
+    since_ns: int, by: str, config_path: Path | None, data_path: Path | None, as_json: bool
+) -> None:
+    """Show whether the gateway runs, and calls, tokens, cost, latency and errors.
 
-    What was metered is in the journal until it is sealed into the lake; both are counted. Where
-    observe.metrics_listen is set, it also shows how the calls since the start have ended. The exit status
-    is 0 when it is running and ready, 1 otherwise.
+    Calls are counted from the journal and the lake, so also those of before the last start. COST is what
+    they cost their callers, as answers tell it; P50 and P95 are the times of answered calls, to 5 %. The
+    exit status is 0 when it is running and ready, 1 otherwise.
+
+    \b
+    Examples:
+      inferworks status
+      inferworks status --since 7d --by customer --json
     """
     config = read_config(config_path, data_path)
-    folder = DataFolder(Path(config.data.folder))
-    report = _report(folder, config.lake.url or str(folder.lake), config.observe.metrics_listen)
+    now_ns = SystemClock().now_ns()
+    running = _running(DataFolder(Path(config.data.folder)))
+    with priced(config) as cost:
+        calls = calls_between(config, now_ns - since_ns, now_ns)
+        sums = sums_by(calls, cost, KEYS[by])
+    stored = _stored(config)
     if as_json:
-        print_json(report)
+        seconds = since_ns // NS_PER_SECOND
+        summed = {name: one.as_json() for name, one in sums.items()}
+        ended = sum((one.outcomes for one in sums.values()), Counter[Outcome]())
+        calls_ended = {str(outcome): number for outcome, number in sorted(ended.items())}
+        told = {"since_s": seconds, "calls": calls_ended, f"{by}s": summed}
+        print_json({**running, **told, **stored})
     else:
-        print_table(("", ""), [(name, _text(value)) for name, value in report.items()])
-    if report["state"] != "ok":
+        _print(running, sums, by, stored, since_ns)
+    if running["state"] != "ok":
         sys.exit(1)
 
 
-def _report(folder: DataFolder, lake_url: str, metrics_at: str) -> dict[str, Any]:
+def _running(folder: DataFolder) -> dict[str, Any]:
     instance = folder.instance()
-    is_up = instance is not None and bool(instance.url)
     health: Mapping[str, Any] = (
         asyncio.run(_health(instance.url)) if instance and instance.url else {}
     )
-    calls = asyncio.run(_calls(metrics_at)) if is_up and metrics_at else {}
     return {
         "state": health.get("status", "starting" if instance else "not running"),
+        **({"parts": health["parts"]} if "parts" in health else {}),
         "url": instance.url if instance else None,
         "process": instance.pid if instance else None,
         "data": str(folder.path),
         "replicas": health.get("replicas", {}),
         "running_calls": health.get("running_calls", 0),
-        **({"calls": calls} if calls else {}),
-        "journal": _unsealed(folder),
-        "lake": _sealed(lake_url),
     }
 
 
@@ -82,41 +114,55 @@ async def _health(url: str) -> Mapping[str, Any]:
         client.close()
 
 
-async def _calls(metrics_at: str) -> Mapping[str, int]:
-    """Calls since the start by how they ended, where metrics are shown without a key."""
-    client = HttpClient(_TIMEOUTS)
-    try:
-        async with client.stream(
-            "GET", Origin.parse(f"http://{metrics_at}"), "/metrics"
-        ) as response:
-            text = (await response.read(2.0, 1 << 26)).decode()
-    except UpstreamError:
-        return {}
-    finally:
-        client.close()
-    ended: Counter[str] = Counter()
-    for outcome, number in _ENDED.findall(text):
-        ended[outcome] += int(number)
-    return dict(sorted(ended.items()))
+def _stored(config: Config) -> dict[str, Mapping[str, int]]:
+    """The rows that are kept, by table: those in the journal alone, and those in the lake."""
+    folder = DataFolder(Path(config.data.folder))
+    unsealed: dict[str, int] = {}
+    if folder.journal.exists():
+        with UnsealedReader(folder.journal) as reader:
+            unsealed = {**reader.counts(), **reader.unsealed_counts()}
+    sealed: Counter[str] = Counter()
+    for segment in read_manifest(lake_at(config.lake.url or str(folder.lake))).segments:
+        sealed[segment.table] += segment.rows
+    return {"journal": unsealed, "lake": dict(sorted(sealed.items()))}
 
 
-def _unsealed(folder: DataFolder) -> Mapping[str, int]:
-    """Rows by table that are in the journal alone."""
-    if not folder.journal.exists():
-        return {}
-    with UnsealedReader(folder.journal) as reader:
-        return {**reader.counts(), **reader.unsealed_counts()}
+def _print(
+    running: Mapping[str, Any],
+    sums: Mapping[str, Sum],
+    by: str,
+    stored: Mapping[str, Mapping[str, int]],
+    since_ns: int,
+) -> None:
+    parts = f" ({', '.join(running['parts'])})" if "parts" in running else ""
+    say(f"state     {running['state']}{parts}")
+    if running["url"]:
+        say(f"address   {running['url']} (process {running['process']})")
+    say(f"data      {running['data']}")
+    if running["replicas"]:
+        say(
+            f"replicas  {', '.join(f'{name} {state}' for name, state in running['replicas'].items())}"
+        )
+    if running["url"]:
+        say(f"running   {counted(running['running_calls'], 'call')}")
+    kept = stored["journal"].get("usage", 0), stored["lake"].get("usage", 0)
+    say(
+        f"stored    {counted(kept[0], 'call')} in the journal, {counted(kept[1], 'call')} in the lake"
+    )
+    say("")
+    print_sums(sums, by.upper(), f"Calls of the last {span_text(since_ns)}")
+    errors = Counter({(n, code): k for n, one in sums.items() for code, k in one.errors.items()})
+    if errors:
+        say("")
+        rows = [(f"{k:,}", name, code) for (name, code), k in errors.most_common(_MOST_ERRORS)]
+        print_table(("ERRORS", by.upper(), "CODE"), rows, right="ERRORS")
 
 
-def _sealed(lake_url: str) -> Mapping[str, int]:
-    """Rows by table that are in the lake."""
-    rows: Counter[str] = Counter()
-    for segment in read_manifest(lake_at(lake_url)).segments:
-        rows[segment.table] += segment.rows
-    return dict(sorted(rows.items()))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {state}" for name, state in value.items()) or "none"
-    return "-" if value is None else str(value)
+def print_sums(sums: Mapping[str, Sum], caption: str, title: str) -> None:
+    """A table of `sums`, under a title."""
+    if not sums:
+        say(f"{title}: none")
+        return
+    say(title, "")
+    rows = [row_of(name, one) for name, one in sums.items()]
+    print_table((caption, *COLUMNS.split()), rows, right=COLUMNS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import sys
@@ -14,8 +13,11 @@ import click
 import msgspec
 import uvloop
 
+from inferworks.cli.log import LogHandler, keep_log
 from inferworks.cli.options import config_option, data_option, read_config
+from inferworks.cli.show import say
 from inferworks.config import FILE_NAME, Config
+from inferworks.supervise import ending
 from inferworks.wiring import ConfigSource, Platform, open_platform
 
 _SWITCH_INTERVAL_S = 0.001
@@ -25,6 +27,9 @@ the slowest hundredth of the commits took 96 ms under a saturated loop; at 1 ms,
 _COLLECT_AFTER = (20_000, 20, 20)
 """When Python looks for cycles of garbage. A call leaves none, and Python's own (700, 10, 10) looked for
 them every few calls: a tenth of the CPU time of a small one."""
+
+_TELL_S = 10.0
+"""How often the log tells what was repeated in minutes that are over."""
 
 _NO_MODELS = "none yet; name an [[upstream]] in inferworks.toml (docs/configuration.md)"
 
@@ -48,7 +53,8 @@ def up(
 ) -> None:
     """Run the platform: gateway, one replica of the embedded engine, meter.
 
-    The first start makes an API key and shows it once. Changes of upstreams and models in the
+    The first start makes an API key and shows it once; run as a service, it keeps it in the data
+    folder instead, since a log is no place for it. Changes of upstreams and models in the
     configuration file are taken up within a second, or at SIGHUP, while calls run. Ctrl-C lets
     running answers finish (gateway.drain_s at most), then stops; a second Ctrl-C stops at once.
 
@@ -57,7 +63,7 @@ def up(
       inferworks up
       inferworks up --port 9000 --data /var/lib/inferworks
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    log = keep_log()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
 
     def read() -> Config:
@@ -70,10 +76,13 @@ def up(
         return msgspec.structs.replace(config, gateway=gateway)
 
     source = ConfigSource(config_path or Path(FILE_NAME), read)
-    uvloop.run(_run(read(), source, until_eof=until_eof))
+    ended = uvloop.run(_run(read(), source, log, until_eof=until_eof))
+    if ended:
+        raise click.ClickException(f"stopped, since what cannot be begun again has ended: {ended}")
 
 
-async def _run(config: Config, source: ConfigSource, *, until_eof: bool) -> None:
+async def _run(config: Config, source: ConfigSource, log: LogHandler, *, until_eof: bool) -> str:
+    """Run until told to stop, or until vital work ends; the names of such work."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     if until_eof:
@@ -82,12 +91,16 @@ async def _run(config: Config, source: ConfigSource, *, until_eof: bool) -> None
     loop.add_signal_handler(signal.SIGINT, _stop_or_quit, stop)
     async with open_platform(config, os.environ, source) as platform:
         loop.add_signal_handler(signal.SIGHUP, platform.reload)
-        click.echo(_greeting(platform))
+        say(*_greeting(platform))
         gc.freeze()  # what is here stays: a twelfth of a small call went into looking through it again
         gc.set_threshold(*_COLLECT_AFTER)
-        await stop.wait()
-        click.echo("Stopping: running answers are finished first. Ctrl-C again stops at once.")
-    click.echo("Stopped.")
+        async with ending(platform.supervisor.every(_TELL_S, "log", log.tell)):
+            platform.supervisor.on_end = lambda _: loop.call_soon_threadsafe(stop.set)
+            if not platform.supervisor.ended():
+                await stop.wait()
+        say("Stopping: running answers are finished first. Ctrl-C again stops at once.")
+    say("Stopped.")
+    return ", ".join(platform.supervisor.ended())
 
 
 def _stop_at_eof(stop: asyncio.Event) -> None:
@@ -102,20 +115,41 @@ def _stop_or_quit(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _greeting(platform: Platform) -> str:
+def _greeting(platform: Platform) -> list[str]:
     model = next(iter(platform.models), "")
     lines = [
         f"Inferworks is ready at {platform.url}",
         f"  models  {', '.join(platform.models) or _NO_MODELS}",
         f"  data    {platform.folder.path}",
+        f"  pages   {platform.url.removesuffix('/v1')}/docs",
     ]
-    if platform.first_key and not model:
+    if platform.first_key and _is_service_log(sys.stdout.fileno()):
+        path = platform.folder.keep_first_key(platform.first_key)
+        lines += [
+            "",
+            f"Your first API key is in {path}, since this is a log. Use it and remove it.",
+        ]
+    elif platform.first_key and not model:
         lines += ["", "Your first API key, shown only this once:", "", f"  {platform.first_key}"]
     elif platform.first_key:
         lines += ["", *_first_steps(platform.url, platform.first_key, model)]
     else:
         lines += ["", "Make an API key with: inferworks keys create"]
-    return "\n".join([*lines, "", "Ctrl-C stops."])
+    return [*lines, "", "Ctrl-C stops."]
+
+
+def _is_service_log(descriptor: int) -> bool:
+    """Whether what is written to `descriptor` is kept by whatever runs us as a service.
+
+    That is systemd's journal, whatever else systemd was told to write to, or what a container prints.
+    A terminal, a pipe and a file that somebody chose are not.
+    """
+    if os.isatty(descriptor):
+        return False
+    status = os.fstat(descriptor)
+    is_journal = os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+    is_service = os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
+    return is_journal or is_service or os.getpid() == 1
 
 
 def _first_steps(url: str, key: str, model: str) -> list[str]:

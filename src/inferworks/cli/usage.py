@@ -1,4 +1,4 @@
-"""`inferworks usage`: what was used elsewhere, in."""
+"""`inferworks usage`: what was used elsewhere; taken in, looked at, and taken back."""
 
 from __future__ import annotations
 
@@ -11,17 +11,35 @@ from pathlib import Path
 import click
 import msgspec
 
-from inferworks.books.bills.base import Problem, open_bill, refuse
-from inferworks.books.bills.reports import read_reports
-from inferworks.cli.books.late_lines import late_reports
+from inferworks.books.bills.base import BillFile, Problem, bill_files, bytes_of, refuse
+from inferworks.books.bills.detect import understood
+from inferworks.books.bills.mapping import shipped
+from inferworks.books.bills.reports import kind_of, read_reports
+from inferworks.books.bills.spelling import Told
+from inferworks.cli.books.figures import moment_text
+from inferworks.cli.books.late_lines import late_lines, late_reports
+from inferworks.cli.books.papers import moments
+from inferworks.cli.books.places import places
+from inferworks.cli.books.sources import who
+from inferworks.cli.books.told import told_options
 from inferworks.cli.options import config_option, data_folder, data_option, json_option
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import counted, print_json, print_table, say
 from inferworks.cli.watch import watched
+from inferworks.clock import SystemClock
 from inferworks.errors import BillError, JournalError, UpstreamError, UserError
 from inferworks.folder import DataFolder, Instance
-from inferworks.meter.activity import Received, record_reported
-from inferworks.meter.events import Reported, envelope
+from inferworks.meter.activity import Received, record_reported, retract
+from inferworks.meter.capacity import Activity
+from inferworks.meter.events import (
+    LONGEST_REASON,
+    RETRACTION_TYPE,
+    Reported,
+    envelope,
+    name_of,
+    starts_ns,
+)
 from inferworks.meter.journal import Journal
+from inferworks.meter.reader import JournalReader
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.metering import KEY_VARIABLE, send
 
@@ -31,39 +49,40 @@ _BATCH = 1000
 
 @click.group()
 def usage() -> None:
-    """Take in what was used elsewhere."""
+    """Import usage from other systems, list it, retract it."""
 
 
 @usage.command("import")
-@click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
-)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--source", default="import", show_default=True, metavar="NAME",
     help="Who reports the rows that do not say.",
 )  # fmt: skip
-@click.option("--skip-bad", is_flag=True, help="Take in the good rows of a file that has bad ones.")
+@click.option("--skip-bad", is_flag=True, help="Import the good rows of a file that has bad ones.")
+@told_options
 @config_option
 @data_option
 @json_option
 def import_usage(
-    files: tuple[Path, ...],
+    files: tuple[str, ...],
     source: str,
     skip_bad: bool,
+    told: Told,
     config_path: Path | None,
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Take in calls, machine time and stored bytes from files.
+    """Import calls, machine time and stored bytes from files.
 
-    JSON Lines, CSV or Parquet. The kind is told by the header; docs/costs-in.md shows the columns.
+    JSON, CSV or Parquet, as it is or packed; files, folders, patterns or URLs (s3://, gs://, az://).
+    The kind is told by the header; docs/costs-in.md shows the columns.
     Each row counts exactly once by source and id, however often it is imported or sent: the same
     again is a duplicate, with another body a conflict, which is kept in quarantine and not counted.
     received = accepted + duplicate + conflict + rejected. A row for a closed period is taken in and
     corrects the open one; a note says which.
 
     While the platform runs, the rows go to it, with the key in INFERWORKS_API_KEY (made with:
-    inferworks keys create --reporter).
+    inferworks keys create --reporter --report SOURCE; --tell-cost for calls that say what they cost).
 
     \b
     Examples:
@@ -72,21 +91,107 @@ def import_usage(
     """
     folder = data_folder(config_path, data_path)
     taken: dict[str, Received] = {}
-    refused: list[str] = []
-    late: list[str] = []
-    for path in files:
-        try:
-            taken[path.name] = _import_file(path, source, folder, refused, late, skip_bad=skip_bad)
-        except BillError as error:
-            refused.append(str(error))
+    mappings = [mapping for mapping in shipped() if kind_of(mapping.of_kind.columns)]
+    with places(files) as (found, refused, late):
+        for place in found:
+            try:
+                for bill in bill_files(place.name, bytes_of(place.path)):
+                    bill_told = understood(bill, _is_report, told, mappings)
+                    taken[bill.name] = _import_file(
+                        bill_told, source, folder, refused, late, skip_bad=skip_bad
+                    )
+            except BillError as error:
+                refused.append(str(error))
     _print(taken, refused, late, as_json=as_json)
     for note in late:
-        click.echo(f"Note: {note}", err=True)
+        say(f"Note: {note}", err=True)
     conflicts = sum(received.conflict for received in taken.values())
     if conflicts:
         refused.append(conflict_text(conflicts))
     if refused:
         raise BillError("\n".join(refused))
+
+
+@usage.command("list")
+@click.option("--source", metavar="NAME", help="Each report of this source.")
+@config_option
+@data_option
+@json_option
+def list_usage(
+    source: str | None, config_path: Path | None, data_path: Path | None, as_json: bool
+) -> None:
+    """Show who reported how much; with --source every report, and which were retracted.
+
+    \b
+    Examples:
+      inferworks usage list
+      inferworks usage list --source gateway-b --json
+    """
+    folder = data_folder(config_path, data_path)
+    with JournalReader(folder.journal) as reader:
+        found = _sources(reader) if source is None else _reports(reader, source)
+    if as_json:
+        print_json(found)
+    elif source is None:
+        columns = ("SOURCE", "REPORTS", "TAKEN BACK", "FIRST", "LAST")
+        print_table(columns, map(_row, found), right="REPORTS")
+    else:
+        print_table(("ID", "KIND", "CUSTOMER", "START", "TAKEN BACK"), map(_row, found))
+
+
+@usage.command("retract")
+@click.option("--source", required=True, metavar="NAME", help="Who reported it.")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="Under which id; may be repeated.")
+@click.option("--since", metavar="WHEN", help="Whatever began then or later.")
+@click.option("--until", metavar="WHEN", help="Whatever began before then.")
+@click.option("--all", "everything", is_flag=True, help="Everything of the source.")
+@click.option("--reason", required=True, help="Why, for the record.")
+@config_option
+@data_option
+@json_option
+def retract_usage(
+    source: str,
+    ids: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    everything: bool,
+    reason: str,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Retract what was reported: it counts as never reported. For ever, and on record.
+
+    Nothing is deleted: that it was taken back is added, with who did it, when and why. What is true
+    instead is reported under another id. What was in a closed period is corrected in the open one; a
+    note says so. When an id was never reported, nothing is taken back.
+
+    While the platform runs, it is told, with the key in INFERWORKS_API_KEY (made with:
+    inferworks keys create --report SOURCE).
+
+    \b
+    Examples:
+      inferworks usage retract --source gateway-b --id req-17 --reason "sent by a test"
+      inferworks usage retract --source slurm --since 2026-11-20 --reason "wrong cluster"
+    """
+    if not (ids or since or until or everything):
+        raise click.UsageError("say what: --id, --since, --until or --all")
+    if not 0 < len(reason.strip()) <= LONGEST_REASON:
+        raise click.BadParameter(f"1 to {LONGEST_REASON} characters", param_hint="--reason")
+    start_ns, end_ns = moments(since, until)
+    folder = data_folder(config_path, data_path)
+    with JournalReader(folder.journal) as reader:
+        chosen = _chosen(reader, source, ids, start_ns, end_ns)
+        before = reader.known_retracted(map(name_of, chosen))
+    notes = late_lines((one for one in chosen if name_of(one) not in before), folder)
+    taken = _take_back([name_of(report) for report in chosen], reason.strip(), folder)
+    if as_json:
+        print_json({"retracted": taken.accepted, "before": taken.duplicate, "notes": notes})
+        return
+    more = f"; {taken.duplicate} had been before" if taken.duplicate else ""
+    say(f"{counted(taken.accepted, 'report')} of {source} taken back{more}.")
+    for note in notes:
+        say(f"Note: {note}", err=True)
 
 
 def take_in(reports: Sequence[Reported], folder: DataFolder) -> Received:
@@ -98,7 +203,7 @@ def take_in(reports: Sequence[Reported], folder: DataFolder) -> Received:
     instance = folder.instance()
     try:
         if instance is not None:
-            return _sent(reports, instance, os.environ)
+            return _sent(list(map(envelope, reports)), instance, os.environ)
         with folder.hold():
             return asyncio.run(_journaled(reports, folder))
     except (JournalError, UpstreamError) as error:
@@ -113,8 +218,12 @@ def conflict_text(conflicts: int) -> str:
     )
 
 
+def _is_report(header: Sequence[str]) -> bool:
+    return kind_of(header) is not None
+
+
 def _import_file(
-    path: Path,
+    bill: BillFile,
     source: str,
     folder: DataFolder,
     refused: list[str],
@@ -122,21 +231,113 @@ def _import_file(
     *,
     skip_bad: bool,
 ) -> Received:
-    """Take in one file; what could not be read of it is refused, or with `skip_bad` noted.
+    """Import one file; what could not be read of it is refused, or with `skip_bad` noted.
 
     What is new and for a closed period is noted in `late`.
     """
-    bill = open_bill(path)
     with watched(bill) as rows_read:
         reports, problems = read_reports(bill, source, rows_read)
     if not skip_bad:
         refuse(problems)
     texts = late_reports(reports, folder)
     received = take_in(reports, folder)
-    late.extend(f"{path.name}: {text}" for text in texts)
+    late.extend(f"{bill.name}: {text}" for text in texts)
     rejected = len(_rows_of(problems))
     refused.extend(map(str, problems))
     return received + Received(rejected, 0, 0, 0, rejected)
+
+
+def _take_back(names: Sequence[tuple[str, str]], reason: str, folder: DataFolder) -> Received:
+    """Have the reports called `names` taken back, by the running gateway or right here."""
+    instance = folder.instance()
+    try:
+        if instance is not None:
+            events = [
+                {"specversion": "1.0", "type": RETRACTION_TYPE, "source": source, "id": id_,
+                 "data": {"reason": reason}}
+                for source, id_ in names
+            ]  # fmt: skip
+            return _sent(events, instance, os.environ)
+        with folder.hold():
+            return asyncio.run(_retracted(names, reason, folder))
+    except (JournalError, UpstreamError) as error:
+        raise UserError(f"{error}; mend that and try again: nothing is taken back twice") from error
+
+
+async def _retracted(names: Sequence[tuple[str, str]], reason: str, folder: DataFolder) -> Received:
+    journal = Journal(SqliteStore(folder.journal))
+    journal.start()
+    with closing(journal):
+        now_ns = SystemClock().now_ns()
+        found = await retract(journal, {reason: names}, at_ns=now_ns, by=who())
+    return Received(len(names), len(found.retracted), len(names) - len(found.retracted), 0)
+
+
+def _chosen(
+    reader: JournalReader,
+    source: str,
+    ids: Sequence[str],
+    start_ns: int | None,
+    end_ns: int | None,
+) -> list[Reported]:
+    """The reports of `source` that are meant. UserError when one of `ids` is none, or there are none."""
+    reports = {name_of(report)[1]: report for report in reader.reported(source)}
+    unknown = [id_ for id_ in ids if id_ not in reports]
+    if unknown or not reports:
+        what = ", ".join(map(repr, unknown[:5])) or "anything"
+        raise UserError(
+            f"{source!r} never reported {what}, so nothing is taken back; see: inferworks usage list"
+        )
+    return [
+        report
+        for id_, report in reports.items()
+        if (not ids or id_ in ids)
+        and (start_ns is None or starts_ns(report) >= start_ns)
+        and (end_ns is None or starts_ns(report) < end_ns)
+    ]
+
+
+def _sources(reader: JournalReader) -> list[dict[str, object]]:
+    """What there is of each source."""
+    return [_source(source, _reports(reader, source)) for source in reader.sources()]
+
+
+def _source(source: str, reports: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    starts = [str(report["start"]) for report in reports]
+    return {
+        "source": source,
+        "reports": len(reports),
+        "retracted": sum(report["retracted"] is not None for report in reports),
+        "first": min(starts),
+        "last": max(starts),
+    }
+
+
+def _reports(reader: JournalReader, source: str) -> list[dict[str, object]]:
+    """What was reported by `source`."""
+    reports = list(reader.reported(source))
+    retracted = reader.known_retracted(map(name_of, reports))
+    return [
+        {
+            "id": name_of(report)[1],
+            "kind": "activity" if isinstance(report, Activity) else "call",
+            "customer": report.customer,
+            "start": moment_text(starts_ns(report)),
+            "retracted": msgspec.to_builtins(retracted.get(name_of(report))),
+        }
+        for report in reports
+    ]
+
+
+def _row(values: Mapping[str, object]) -> list[str]:
+    """What is shown of a source or of a report."""
+    return [_text(value) for value in values.values()]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"by {value['by']}: {value['reason']}"
+    return "" if value is None else str(value)
 
 
 def _rows_of(problems: Sequence[Problem]) -> set[int]:
@@ -152,7 +353,7 @@ async def _journaled(reports: Sequence[Reported], folder: DataFolder) -> Receive
 
 
 def _sent(
-    reports: Sequence[Reported], instance: Instance, environment: Mapping[str, str]
+    events: Sequence[Mapping[str, object]], instance: Instance, environment: Mapping[str, str]
 ) -> Received:
     """Send to the gateway, in batches; sending again after a break counts nothing twice."""
     key = environment.get(KEY_VARIABLE, "")
@@ -161,13 +362,13 @@ def _sent(
     if not key:
         raise UserError(
             f"the platform is running at {instance.url}: set {KEY_VARIABLE} to a key that may report "
-            "(inferworks keys create --reporter), or stop it"
+            "(inferworks keys create --report SOURCE), or stop it"
         )
     total = Received(0, 0, 0, 0)
-    for begin in range(0, len(reports), _BATCH):
-        events = [envelope(report) for report in reports[begin : begin + _BATCH]]
-        counts = send(msgspec.json.encode(events), instance.url, key)
-        total += Received(len(events), **counts)
+    for begin in range(0, len(events), _BATCH):
+        batch = events[begin : begin + _BATCH]
+        counts = send(msgspec.json.encode(batch), instance.url, key)
+        total += Received(len(batch), **counts)
     return total
 
 

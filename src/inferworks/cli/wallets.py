@@ -18,11 +18,12 @@ from inferworks.books.span import Span, utc_day
 from inferworks.books.wallet import Prepaid, Wallet, wallets
 from inferworks.cli.books.papers import facts_of, plans_of
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.config import Config
 from inferworks.errors import DataFolderError, UserError
 from inferworks.folder import DataFolder
+from inferworks.ids import CustomerId
 from inferworks.money import format_pico
 
 
@@ -41,7 +42,7 @@ class Balance(NamedTuple):
 def list_wallets(
     name: str | None, config_path: Path | None, data_path: Path | None, as_json: bool
 ) -> None:
-    """List what customers paid ahead, what of it they used, and what is left.
+    """List prepaid credit: what was bought, used, and is left.
 
     What is left is owed to the customer: a liability. EXPIRES is the first day on which some of it does.
 
@@ -51,37 +52,46 @@ def list_wallets(
       inferworks customers wallets acme --json
     """
     config = read_config(config_path, data_path)
+    now_ns = SystemClock().now_ns()
     balances = [
-        balance for balance in _balances(config) if name in (None, str(balance.wallet.customer))
+        balance
+        for balance in _balances(config, now_ns)
+        if name in (None, str(balance.wallet.customer))
     ]
     if name is not None and not balances:
         raise UserError(f"customer {name!r} never bought credit; see: inferworks customers credit")
     if as_json:
         print_json([_as_json(balance, config.books.currency) for balance in balances])
     elif not balances:
-        click.echo("No customer has bought credit; see: inferworks customers credit --help")
+        say("No customer has bought credit; see: inferworks customers credit --help")
     else:
-        columns = ("CUSTOMER", "BOUGHT", "USED", "EXPIRED", "LEFT", "EXPIRES")
-        print_table(columns, map(_row, balances), right="BOUGHT USED EXPIRED LEFT")
-        click.echo(f"\nAmounts in {config.books.currency}.")
+        columns = ("CUSTOMER", "BOUGHT", "USED", "REFUNDED", "EXPIRED", "LEFT", "EXPIRES")
+        print_table(columns, map(_row, balances), right="BOUGHT USED REFUNDED EXPIRED LEFT")
+        say("", f"Amounts in {config.books.currency}.")
 
 
-def _balances(config: Config) -> list[Balance]:
-    """Every customer who ever bought credit, as of now."""
+def left_pico(config: Config, customer: CustomerId, at_ns: int) -> int:
+    """What is left of the credit of `customer` at a moment, in picounits."""
+    found = (one.wallet for one in _balances(config, at_ns))
+    return sum(wallet.closing_pico for wallet in found if wallet.customer == customer)
+
+
+def _balances(config: Config, at_ns: int) -> list[Balance]:
+    """Every customer who had bought credit by `at_ns`, as of then."""
     folder = DataFolder(Path(config.data.folder))
     if not folder.accounts.exists():
         raise DataFolderError(f"there are no customers in {folder.path}; name it with --data")
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
-        bought = accounts.credits()
+        bought = [credit for credit in accounts.credits() if credit.bought_ns <= at_ns]
     if not bought:
         return []
     first_ns = min(credit.bought_ns for credit in bought)
-    span = Span(month_of(first_ns).start_ns, SystemClock().now_ns() + 1)
+    span = Span(month_of(first_ns).start_ns, at_ns + 1)
     customers = {credit.customer for credit in bought}
     plans = [plan for plan in plans_of(folder) if plan.customer in customers]
     calls = (u for u in facts_of(config, folder, span).usages if u.customer in customers)
-    revenue = rate(calls, plans, span, config.books.currency)
-    found = wallets(revenue, Prepaid(tuple(bought)), span)
+    revenue = rate(calls, plans, span, config.books.currency, ())
+    found = wallets(revenue, Prepaid(tuple(bought), to_date=()), span)
     return [Balance(wallet, _expires_ns(wallet, bought)) for wallet in found]
 
 
@@ -97,6 +107,7 @@ def _expires_ns(wallet: Wallet, bought: Sequence[Credit]) -> int | None:
             credit.expires_ns
             for credit in bought
             if credit.customer == wallet.customer
+            and not credit.is_refund
             and credit.expires_ns is not None
             and gone[credit.id] < credit.amount_pico
         ),
@@ -106,7 +117,10 @@ def _expires_ns(wallet: Wallet, bought: Sequence[Credit]) -> int | None:
 
 def _row(balance: Balance) -> tuple[str, ...]:
     wallet = balance.wallet
-    amounts = (wallet.bought_pico, wallet.used_pico, wallet.expired_pico, wallet.closing_pico)
+    amounts = (
+        *(wallet.bought_pico, wallet.used_pico, wallet.refunded_pico),
+        *(wallet.expired_pico, wallet.closing_pico),
+    )
     expires = "-" if balance.expires_ns is None else utc_day(balance.expires_ns)
     return (wallet.customer, *map(format_pico, amounts), expires)
 
@@ -118,6 +132,7 @@ def _as_json(balance: Balance, currency: str) -> dict[str, object]:
         "currency": currency,
         "bought": format_pico(wallet.bought_pico),
         "used": format_pico(wallet.used_pico),
+        "refunded": format_pico(wallet.refunded_pico),
         "expired": format_pico(wallet.expired_pico),
         "left": format_pico(wallet.closing_pico),
         "expires_ns": balance.expires_ns,

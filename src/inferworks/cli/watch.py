@@ -5,27 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from inferworks.books.bills.base import BillFile
 from inferworks.books.bills.base import Progress as RowsRead
-from inferworks.books.bills.tables import is_text
+from inferworks.books.bills.forms import is_packed
+from inferworks.cli.show import progress_bar
+from inferworks.visible import visible
 
 
 @contextmanager
 def watched(bill: BillFile) -> Iterator[RowsRead]:
     """How far the reading of `bill` is, on standard error when that is a terminal."""
-    terminal = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    rows = bill.raw.count(b"\n") if is_text(bill.raw) else None
-    with Progress(
-        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
-    ) as progress:
-        task = progress.add_task(bill.name, total=rows)
+    countable = bill.is_text and not is_packed(bill.raw)
+    rows = bill.raw.count(b"\n") if countable else None
+    with progress_bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
+        task = progress.add_task(visible(bill.name), total=rows)
         yield lambda done: progress.update(task, completed=done)

@@ -16,7 +16,17 @@ An offer may also say itself when it wants the next call (a 429 with `retry-afte
 then and taken back whole: it is at its limit, which is no sickness.
 
 Failures count in a row and as a share of a window; the window is the last whole span and the running one,
-which takes four integers instead of a list of times.
+which takes two counts and two sets for each instead of a list of times.
+
+Whose failures. A breaker shuts an offer for everybody, so what one caller can bring about says little: an
+engine answers 500 to a prompt that it cannot digest, as often as it is sent, and is well otherwise. So a
+body that has failed here once is no news when it fails again; and where several keys call, failures open
+the breaker only when they are those of more than one key, and of a `failure_share` of the keys that call.
+One key alone opens it only where nobody else calls. What never reached the offer (refused connections, no
+address) is no caller's doing and counts whoever asked.
+
+Rejected. Breakers per key (a dead upstream is found out by each of a thousand keys anew); a probe of our
+own (a prompt costs money, and a health page says little about a model).
 """
 
 from __future__ import annotations
@@ -25,6 +35,9 @@ from enum import StrEnum
 
 from inferworks.cloud.policy import BreakerPolicy
 from inferworks.units import NS_PER_SECOND
+
+_REMEMBERED = 1024
+"""Failed bodies, keys that call and keys that fail that are known at most, each."""
 
 
 class BreakerState(StrEnum):
@@ -38,18 +51,29 @@ class BreakerState(StrEnum):
     """Lets one pass and sees."""
 
 
+class _Span:
+    """Half a window: how many calls, how many failures that were news, of which keys and bodies."""
+
+    __slots__ = ("bodies", "calls", "failures", "keys")
+
+    def __init__(self) -> None:
+        self.calls = self.failures = 0
+        self.keys: set[str] = set()
+        self.bodies: set[int] = set()
+
+
 class Breaker:
     """The breaker of one offer. Times are nanoseconds of one clock that never runs back."""
 
     __slots__ = (
-        "_calls",
-        "_calls_before",
+        "_before",
         "_cool_down_ns",
-        "_failures",
-        "_failures_before",
+        "_failing",
         "_in_row",
         "_opened_ns",
+        "_span",
         "_span_ends_ns",
+        "_unreached_in_row",
         "closed",
         "policy",
         "retry_ns",
@@ -62,10 +86,8 @@ class Breaker:
         """When the next call may pass, where one was held off; 0 while all may."""
         self._opened_ns = 0
         self._cool_down_ns = 0
-        self._in_row = 0
         self._span_ends_ns = 0
-        self._calls = self._failures = 0
-        self._calls_before = self._failures_before = 0
+        self._forget()
 
     def state(self, now_ns: int) -> BreakerState:
         """Its state at `now_ns`."""
@@ -82,43 +104,84 @@ class Breaker:
         if not self.closed:
             self.retry_ns = max(self.retry_ns, now_ns + self._cool_down_ns)
 
-    def succeeded(self, began_ns: int, now_ns: int) -> None:
-        """A call that began at `began_ns` was answered."""
+    def unsent(self, began_ns: int) -> None:
+        """The call that began at `began_ns` was never sent; what waits for it need not."""
+        if not self.closed and self.retry_ns == began_ns + self._cool_down_ns:
+            self.retry_ns = began_ns
+
+    def succeeded(self, began_ns: int, now_ns: int, key: str = "") -> None:
+        """A call of `key` that began at `began_ns` was answered."""
         if self.closed:
-            self._in_row = 0
+            self._in_row = self._unreached_in_row = 0
             if now_ns >= self.retry_ns:
                 self.retry_ns = 0
             if now_ns >= self._span_ends_ns:
                 self._next_span(now_ns)
-            self._calls += 1
+            span = self._span
+            span.calls += 1
+            if len(span.keys) < _REMEMBERED:
+                span.keys.add(key)
+            if self._failing:
+                self._failing.pop(key, None)
         elif began_ns > self._opened_ns:
             self._close()
 
-    def failed(self, began_ns: int, now_ns: int) -> None:
-        """A call that began at `began_ns` has failed in a way that another offer might not."""
+    def refused(self, began_ns: int) -> None:
+        """A call that began at `began_ns` was found wrong: the offer is there, and no more is known."""
+        if not self.closed and began_ns > self._opened_ns:
+            self._close()
+
+    def failed(self, began_ns: int, now_ns: int, key: str = "", body: int | None = None) -> None:
+        """A call of `key` that began at `began_ns` has failed in a way that another offer might not.
+
+        `body` stands for what was asked; None when the offer has seen nothing of it.
+        """
+        if now_ns >= self._span_ends_ns:
+            self._next_span(now_ns)
+        if body is not None and (body in self._span.bodies or body in self._before.bodies):
+            return
         if not self.closed:
             if began_ns > self._opened_ns:
                 longest_ns = round(self.policy.longest_cool_down_s * NS_PER_SECOND)
                 self._open(now_ns, min(self._cool_down_ns * 2, longest_ns))
             return
-        if now_ns >= self._span_ends_ns:
-            self._next_span(now_ns)
-        self._in_row += 1
-        self._calls += 1
-        self._failures += 1
-        if self._too_many():
+        self._count_failure(now_ns, key, body)
+        if self._too_many(now_ns):
             self._open(now_ns, round(self.policy.cool_down_s * NS_PER_SECOND))
 
     def told_to_wait(self, now_ns: int, wait_ns: int) -> None:
         """The offer itself says when it wants the next call (a 429 with `retry-after`)."""
         self.retry_ns = max(self.retry_ns, now_ns + wait_ns)
 
-    def _too_many(self) -> bool:
+    def _count_failure(self, now_ns: int, key: str, body: int | None) -> None:
+        span = self._span
+        span.calls += 1
+        span.failures += 1
+        self._in_row += 1
+        if body is None:
+            self._unreached_in_row += 1
+        elif len(span.bodies) < _REMEMBERED:
+            span.bodies.add(body)
+        if len(span.keys) < _REMEMBERED:
+            span.keys.add(key)
+        if key in self._failing or len(self._failing) < _REMEMBERED:
+            self._failing[key] = now_ns
+
+    def _too_many(self, now_ns: int) -> bool:
         policy = self.policy
-        calls = self._calls + self._calls_before
-        failures = self._failures + self._failures_before
-        many = calls >= policy.least_calls and failures >= policy.failure_share * calls
-        return many or self._in_row >= policy.failures_in_row
+        if self._unreached_in_row >= policy.failures_in_row:
+            return True
+        calls = self._span.calls + self._before.calls
+        failures = self._span.failures + self._before.failures
+        share = calls >= policy.least_calls and failures >= policy.failure_share * calls
+        return (share or self._in_row >= policy.failures_in_row) and self._concerns_all(now_ns)
+
+    def _concerns_all(self, now_ns: int) -> bool:
+        """Whether those whose last call failed stand for all that call."""
+        keys = len(self._span.keys | self._before.keys)
+        since_ns = now_ns - round(self.policy.window_s * NS_PER_SECOND)
+        failing = sum(at_ns >= since_ns for at_ns in self._failing.values())
+        return keys < 2 or (failing >= 2 and failing >= self.policy.failure_share * keys)
 
     def _open(self, now_ns: int, cool_down_ns: int) -> None:
         self.closed = False
@@ -130,15 +193,18 @@ class Breaker:
         """Begin anew; what was counted before it opened is no news."""
         self.closed = True
         self.retry_ns = 0
-        self._in_row = 0
-        self._calls = self._failures = 0
-        self._calls_before = self._failures_before = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._in_row = self._unreached_in_row = 0
+        self._span, self._before = _Span(), _Span()
+        self._failing: dict[str, int] = {}
+        """Keys whose last call failed, and when."""
 
     def _next_span(self, now_ns: int) -> None:
         """Half a window is over: it becomes the one before, unless more than that has passed."""
         span_ns = round(self.policy.window_s * NS_PER_SECOND) // 2
         follows = now_ns < self._span_ends_ns + span_ns
-        self._calls_before = self._calls if follows else 0
-        self._failures_before = self._failures if follows else 0
-        self._calls = self._failures = 0
+        self._before = self._span if follows else _Span()
+        self._span = _Span()
         self._span_ends_ns = now_ns + span_ns

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from inferworks.catalog.facts import UNKNOWN_MODEL, ModelFacts
 from inferworks.cloud.operation import Operation
 from inferworks.ids import CallId, ModelId
 from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Tokens
@@ -30,6 +31,14 @@ class Call(msgspec.Struct, frozen=True):
     """The caller's headers that are part of its dialect (`anthropic-version`, `openai-beta`, ...)."""
     session: bytes = b""
     """What calls of one conversation share, for routes that keep them together; empty for none."""
+    facts: ModelFacts = UNKNOWN_MODEL
+    """What the model takes that is asked. Known where the call is translated, and only there."""
+    asked_as: str = ""
+    """What the upstream calls that model; empty where it is `model`."""
+    lenient: bool = False
+    """What that model cannot be asked for is left out rather than refused."""
+    left_out: tuple[str, ...] = ()
+    """What was left out in the translation: the caller's fields and tools, as the caller named them."""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -43,6 +52,8 @@ class Told(msgspec.Struct, frozen=True):
     currency: str = "USD"
     is_estimate: bool = False
     """The output is our own count of what passed: the upstream tells its own only at the end."""
+    is_input_only: bool = False
+    """The output is not told, and to be guessed from what passes."""
     is_counted: bool = False
     """It is our own count and exact: of what was asked for, where the upstream tells nothing."""
 
@@ -76,3 +87,9 @@ class Reply(msgspec.Struct, frozen=True):
     """In how long a refusal wants to be asked again, where it says so."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """The upstream's headers that are part of its dialect's answer (Stability's `seed`)."""
+    beside: tuple[tuple[bytes, bytes], ...] = ()
+    """What the upstream says of its limits, and its own id of the request (`told_beside`)."""
+    left_out: str = ""
+    """What the caller asked for and the upstream was not, as `left_out_text` tells it."""
+    lacks: bool = False
+    """A refusal told, in the upstream's own words, what the asked model alone does not have."""

@@ -12,11 +12,15 @@ all the same.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from inferworks.catalog.facts import fact_catalog
 from inferworks.clock import Clock
 from inferworks.cloud.backends.base import Backend, ReplicaSpec, RunningReplica
 from inferworks.cloud.offer import Offer
@@ -25,6 +29,7 @@ from inferworks.http.client import Origin
 from inferworks.ids import ModelId, OfferId, ReplicaId
 from inferworks.meter.journal import Journal
 from inferworks.meter.spool import SpoolReader, spool_in
+from inferworks.supervise import Supervisor, Work
 
 _PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
@@ -53,6 +58,7 @@ class Fleet:
         provider: str,
         start_timeout_s: float = 60.0,
         collect_s: float = 0.5,
+        supervisor: Supervisor | None = None,
     ) -> None:
         """`spools` is the folder of the step traces; `provider` speaks to the replicas."""
         self._backend = backend
@@ -63,6 +69,7 @@ class Fleet:
         self._provider = provider
         self._start_timeout_s = start_timeout_s
         self._collect_s = collect_s
+        self._supervisor = supervisor or Supervisor(clock)
         self._traces: dict[ReplicaId, SpoolReader] = {}
         self._running: dict[ReplicaId, RunningReplica] = {}
         self._offers: dict[ReplicaId, Offer] = {}
@@ -94,10 +101,12 @@ class Fleet:
         self._first_failure = asyncio.get_running_loop().create_future()
         ready = [asyncio.Event() for _ in self._specs]
         self._tasks = [
-            asyncio.create_task(self._keep(spec, event))
+            self._supervisor.task(spec.replica, partial(self._keep, spec, event))
             for spec, event in zip(self._specs, ready, strict=True)
         ]
-        self._tasks.append(asyncio.create_task(self._collect()))
+        self._tasks.append(
+            self._supervisor.every(self._collect_s, "step-traces", self._collect_once)
+        )
         all_ready = asyncio.create_task(_all(ready))
         either: set[asyncio.Future[Any]] = {all_ready, self._first_failure}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -118,25 +127,33 @@ class Fleet:
         if self._tasks:
             await asyncio.wait(self._tasks)
         for replica_id in list(self._traces):
-            await self._finish(replica_id, None)
+            with suppress(JournalError):  # the spool stays, and the next start takes it in
+                await self._finish(replica_id, None)
 
-    async def _keep(self, spec: ReplicaSpec, ready: asyncio.Event) -> None:
+    async def _keep(self, spec: ReplicaSpec, ready: asyncio.Event, work: Work) -> None:
         pause_s = _PAUSE_S
+        if spec.replica in self._traces:  # this keeper failed, and is begun again
+            await self._finish(spec.replica, self._clock.now_ns())
         while not self._stopping.is_set():
-            began_ns = self._clock.now_ns()
-            why = await self._run(spec, ready)
+            clock = (
+                self._clock.carried()
+            )  # how long it lived does not depend on a clock that is set
+            began_ns = clock.now_ns()
+            why = await self._run(spec, ready, work)
             if self._stopping.is_set():
                 return
+            healthy = clock.now_ns() - began_ns > _HEALTHY_NS
             _log.warning("replica %s ended (%s); starting it again", spec.replica, why)
+            clock = self._clock.carried()  # nor does how long it was down
             await self._clock.sleep(pause_s)
-            now_ns = self._clock.now_ns()
-            await self._finish(spec.replica, now_ns)
-            healthy = now_ns - began_ns > _HEALTHY_NS
+            await self._finish(spec.replica, clock.now_ns())
             pause_s = _PAUSE_S if healthy else min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _run(self, spec: ReplicaSpec, ready: asyncio.Event) -> str:
+    async def _run(self, spec: ReplicaSpec, ready: asyncio.Event, work: Work) -> str:
         """One life of a replica; says why it ended."""
-        spool = spool_in(self._spools, spec.replica, spec.node, self._clock.now_ns())
+        covered_ns = await asyncio.to_thread(self._covered_ns, spec.replica)
+        begins_ns = max(self._clock.now_ns(), covered_ns)  # the clock may have been set back since
+        spool = spool_in(self._spools, spec.replica, spec.node, begins_ns)
         self._traces[spec.replica] = SpoolReader(self._journal, spool)
         self._states[spec.replica] = "starting"
         try:
@@ -145,6 +162,7 @@ class Fleet:
             self._offers[spec.replica] = self._offer(spec, replica)
             self._states[spec.replica] = "ready"
             ready.set()
+            work.succeeded()
             return await replica.wait()
         except UpstreamError as error:
             if self._first_failure is not None and not self._first_failure.done():
@@ -155,23 +173,21 @@ class Fleet:
             self._offers.pop(spec.replica, None)
             self._running.pop(spec.replica, None)
 
-    async def _collect(self) -> None:
-        try:
-            while True:
-                await self._clock.sleep(self._collect_s)
-                await self._collect_once()
-        except JournalError:
-            _log.exception("the journal failed; the step traces stay in their spools")
+    def _covered_ns(self, replica: ReplicaId) -> int:
+        with self._journal.reads() as reads:
+            return reads.covered_ns(replica)
 
     async def _collect_once(self) -> None:
         for replica_id in list(self._traces):
             async with self._collecting:
                 if replica_id in self._traces:
-                    await self._traces[replica_id].collect()
+                    with suppress(JournalError):  # it says so itself; the steps wait in their spool
+                        await self._traces[replica_id].collect()
 
     async def _finish(self, replica_id: ReplicaId, down_until_ns: int | None) -> None:
         async with self._collecting:
-            await self._traces.pop(replica_id).finish(down_until_ns)
+            await self._traces[replica_id].finish(down_until_ns)
+            del self._traces[replica_id]
 
     def _offer(self, spec: ReplicaSpec, replica: RunningReplica) -> Offer:
         return Offer(
@@ -182,4 +198,5 @@ class Fleet:
             replica=spec.replica,
             region=spec.region,
             chip=spec.chip,
+            facts=fact_catalog().facts(self._provider, spec.model, dt.date.max),
         )

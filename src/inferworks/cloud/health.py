@@ -34,21 +34,26 @@ class Standing:
         self.running += 1
         self.breaker.began(now_ns)
 
-    def answered(self, began_ns: int, now_ns: int) -> None:
-        """The first byte of an answer is here."""
-        self.breaker.succeeded(began_ns, now_ns)
+    def unsent(self, began_ns: int) -> None:
+        """It was never sent the call, which nobody could put in words of its own."""
+        self.breaker.unsent(began_ns)
+
+    def answered(self, began_ns: int, now_ns: int, key: str = "") -> None:
+        """The first byte of an answer to `key` is here."""
+        self.breaker.succeeded(began_ns, now_ns, key)
         self.average.take(now_ns, now_ns - began_ns)
 
-    def refused(self, began_ns: int, now_ns: int) -> None:
+    def refused(self, began_ns: int) -> None:
         """It works and will not serve this call. How soon it says so tells nothing of its answers."""
-        self.breaker.succeeded(began_ns, now_ns)
+        self.breaker.refused(began_ns)
 
-    def failed(self, began_ns: int, now_ns: int, retry_after_ns: int | None = None) -> None:
-        """It failed, or says that it wants no call before `retry_after_ns` are over."""
-        if retry_after_ns:
-            self.breaker.told_to_wait(now_ns, retry_after_ns)
-        else:
-            self.breaker.failed(began_ns, now_ns)
+    def failed(self, began_ns: int, now_ns: int, key: str = "", body: int | None = None) -> None:
+        """A call of `key` failed there; `body` stands for what was asked, None if it saw nothing of it."""
+        self.breaker.failed(began_ns, now_ns, key, body)
+
+    def told_to_wait(self, now_ns: int, wait_ns: int) -> None:
+        """It says that it wants no call before `wait_ns` are over."""
+        self.breaker.told_to_wait(now_ns, wait_ns)
 
     def outrun(self, began_ns: int, now_ns: int) -> None:
         """Another was quicker, or the call's time was up: it would have taken longer than this."""
@@ -67,8 +72,13 @@ class Health:
     def __init__(
         self, clock: Clock, policy: BreakerPolicy | None = None, *, seed: int | None = None
     ) -> None:
-        """`seed` makes the random numbers the same in every run; without it they differ."""
+        """The clock must never be set (`Clock.carried`); its times are compared with no other's.
+
+        `seed` makes the random numbers the same in every run; without it they differ.
+        """
         self.clock = clock
+        self.now_ns = clock.now_ns
+        """The clock, in nanoseconds."""
         self._policy = policy or BreakerPolicy()
         self._standings: dict[OfferId, Standing] = {}
         self.random = Random(seed).random  # noqa: S311 spreads load, keeps no secret
@@ -86,22 +96,18 @@ class Health:
             standing = self._standings[offer.id] = Standing(self._policy)
         return standing
 
-    def now_ns(self) -> int:
-        """The clock, in nanoseconds."""
-        return self.clock.now_ns()
-
     def running(self, offer: Offer) -> int:
         """Calls running at `offer`."""
         return self.of(offer).running
 
     def first_byte_ns(self, offer: Offer) -> int:
         """Moving average of its time to first byte; 0 while nothing is known of it."""
-        return self.of(offer).average.read(self.clock.now_ns())
+        return self.of(offer).average.read(self.now_ns())
 
     def passes(self, offer: Offer) -> bool:
         """Whether its breaker lets a call pass now."""
         breaker = self.of(offer).breaker
-        return not breaker.retry_ns or breaker.passes(self.clock.now_ns())
+        return not breaker.retry_ns or breaker.passes(self.now_ns())
 
     def retry_ns(self, offer: Offer) -> int:
         """When its breaker lets the next call pass; in the past where it does so already."""
@@ -113,5 +119,5 @@ class Health:
 
     def states(self) -> Mapping[OfferId, BreakerState]:
         """The state of every breaker, for whoever watches."""
-        now_ns = self.clock.now_ns()
+        now_ns = self.now_ns()
         return {offer: s.breaker.state(now_ns) for offer, s in self._standings.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from inferworks.catalog.facts import UNKNOWN_MODEL, ModelFacts
 from inferworks.http.client import Origin
 from inferworks.ids import ModelId, OfferId, ReplicaId
 
@@ -40,6 +41,8 @@ class Offer(msgspec.Struct, frozen=True):
     """What the upstream calls the model; empty when it is the caller's name for it."""
     priority: int = 0
     """Offers of a higher number are tried only after every offer of a lower one."""
+    fallback: int = 0
+    """0 for an offer of the model itself; else of which of its fallbacks it is one, counted from 1."""
     weight: float = 1.0
     """Its share of the calls beside other offers of its priority; 0 when it is for emergencies only."""
     capacity: int | None = None
@@ -50,3 +53,7 @@ class Offer(msgspec.Struct, frozen=True):
     """What to do here when a client leaves its stream: `cancel`, `drain` or `estimate`."""
     rates: Rates | None = None
     """What its tokens cost us: a list price, or our own replica's rate. None when unknown."""
+    facts: ModelFacts = UNKNOWN_MODEL
+    """What the model takes there, for callers of another dialect."""
+    lenient: bool = False
+    """What it cannot be asked for is left out of a call in another dialect, rather than refused."""

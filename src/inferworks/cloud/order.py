@@ -1,8 +1,8 @@
 """In which order to try the offers of a model: one pure function per strategy.
 
 Each takes the offers that may serve a call (`eligible` has seen to that), what it may see of them and of
-the call, and the policy; and returns all of them, best first. `in_order` keeps offers of a better priority
-ahead of the others, whatever the strategy.
+the call, and the policy; and returns all of them, best first. `in_order` keeps the model's own offers ahead
+of its fallbacks', and offers of a better priority ahead of the others, whatever the strategy.
 
 Affinity uses rendezvous hashing: every offer gets a score from a hash of its name and the key, and the
 highest wins. An offer that comes or goes moves only the keys that were its own, and nothing is remembered,
@@ -29,17 +29,17 @@ Order = Callable[[Sequence[Offer], Sight, CallFacts, RoutePolicy], Sequence[Offe
 
 _NS_PER_MS = 1_000_000
 _HASHES = 1 << 64
-_priority = attrgetter("priority")
+_turn = attrgetter("fallback", "priority")
 
 
 def in_order(
     offers: Sequence[Offer], sight: Sight, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
-    """`offers`, best first: by priority, and within one by the policy's strategy."""
+    """`offers`, best first: by fallback and priority, and within one by the policy's strategy."""
     if len(offers) < 2:
         return offers
     strategy = STRATEGIES[policy.strategy]
-    tiers = groupby(sorted(offers, key=_priority), _priority)
+    tiers = groupby(sorted(offers, key=_turn), _turn)
     return [offer for _, tier in tiers for offer in strategy(list(tier), sight, facts, policy)]
 
 

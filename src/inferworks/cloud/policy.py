@@ -42,10 +42,11 @@ class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Where a call may run: an offer's region must begin with one of these (`eu-` allows `eu-west-1`). An
     offer whose region is unknown is not allowed then. Empty: anywhere."""
     attempts: int = 3
-    """Attempts for one call at most, hedges included."""
+    """Attempts at the model's own offers for one call at most, hedges included; and at those of each of its
+    fallbacks, so that each can be reached."""
     tries_per_offer: int = 1
     """How often one offer may be tried for one call. Above 1, offers that failed are tried again after
-    `backoff_ms` when all others have failed too."""
+    `backoff_ms` when all others of the model have failed too, before its first fallback is tried."""
     backoff_ms: float = 200.0
     """Wait before an offer is tried again; it doubles each time, and chance takes up to all of it off. An
     upstream's own `retry-after` is the least that is waited."""

@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from inferworks.cloud.attempt import Attempt
 from inferworks.cloud.health import Health
 from inferworks.cloud.offer import Offer
-from inferworks.cloud.route import SLOW, How, Route, Step, Verdict
+from inferworks.cloud.route import ANSWERS, SLOW, How, Route, Step, Verdict
 from inferworks.meter.usage import Outcome
 from inferworks.units import NS_PER_SECOND
 
@@ -39,25 +40,30 @@ class Racer:
         self.attempt = attempt
         self.begun: asyncio.Future[None] = loop.create_future()
         """Done when the attempt's answer is there, or its failure."""
-        self._released: asyncio.Future[BaseException | None] = loop.create_future()
+        self._released: asyncio.Future[None] = loop.create_future()
+        self._error: BaseException | None = None
+        """What ended its answer early, until it is left: kept, it would hold the frames that hold us."""
         self.task = loop.create_task(self._run())
 
     async def _run(self) -> None:
         await self.attempt.begin()
         self.begun.set_result(None)
-        error: BaseException | None = None
         try:
-            error = await self._released
+            await self._released
         except BaseException as cancelled:
-            error = cancelled
+            await self.attempt.leave(cancelled)
             raise
-        finally:
+        error, self._error = self._error, None
+        try:
             await self.attempt.leave(error)
+        finally:
+            del error
 
     async def release(self, error: BaseException | None = None) -> None:
         """Leave the answer, with the error that ended it early if one did, and wait until it is left."""
         if not self._released.done():
-            self._released.set_result(error)
+            self._error = error
+            self._released.set_result(None)
         await asyncio.wait({self.task})
         self.task.result()
 
@@ -114,11 +120,16 @@ class Race:
             return None, self._next(SLOW)
         verdict = racer.attempt.judge(self._clock.now_ns())
         self._running.remove(racer)
-        if verdict.how is not How.ELSEWHERE:
+        if verdict.how in ANSWERS:
+            return racer, None
+        of_whom = msgspec.structs.replace(verdict, offer=racer.attempt.offer)
+        lacks = verdict.how is How.LACKS
+        following = self._next(of_whom) if lacks else None
+        if lacks and following is None:
             return racer, None
         self._failed(racer.attempt, verdict)
         await racer.release()
-        return None, self._next(msgspec.structs.replace(verdict, offer=racer.attempt.offer))
+        return None, following if lacks else self._next(of_whom)
 
     async def _news(self, slow_after_ns: int | None) -> Racer | None:
         """The first that has begun to answer or failed; None when none has in `slow_after_ns`."""
@@ -154,6 +165,7 @@ class Race:
         if tasks:
             await asyncio.wait(tasks)
         for racer in self._running:
+            _forget_cancellation(racer.task)
             racer.attempt.over()  # a task that is cancelled before its first turn does nothing itself
 
     def _settle_left(self) -> None:
@@ -170,6 +182,13 @@ class Race:
                 racer.attempt.outrun(now_ns)
             else:
                 racer.attempt.timed_out(now_ns)
+
+
+def _forget_cancellation(task: asyncio.Task[None]) -> None:
+    """Take from a task the error it was cancelled with, which holds the frame that holds its racer."""
+    if task.cancelled():
+        with suppress(asyncio.CancelledError):
+            task.result()
 
 
 def _nobody_else(running: Sequence[Racer]) -> Route:

@@ -2,12 +2,13 @@
 
 `retry-after` is a number of seconds or a date (RFC 9110, 10.2.3); `retry-after-ms` is what OpenAI and Azure
 send beside it, and is finer. A date is counted from the answer's own `date`, so that it does not matter how
-our clock is set. What cannot be read is as good as not said.
+our clock is set; from our clock where the answer has none. What cannot be read is as good as not said.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
@@ -35,13 +36,16 @@ def _seconds(headers: Mapping[bytes, bytes]) -> float | None:
 
 
 def _seconds_until(then: bytes, now: bytes) -> float | None:
-    """Seconds between two dates of HTTP, 0 when `then` is past; None when either is no date."""
+    """Seconds until a date of HTTP, 0 when it is past; None when it is no date. `now` may be none."""
+    until = _date(then)
+    if until is None:
+        return None
+    since = _date(now)
+    return max(0.0, until - (time.time() if since is None else since))
+
+
+def _date(text: bytes) -> float | None:
     try:
-        until = _date(then) - _date(now)
+        return parsedate_to_datetime(text.decode("latin-1")).timestamp()
     except ValueError:
         return None
-    return max(0.0, until)
-
-
-def _date(text: bytes) -> float:
-    return parsedate_to_datetime(text.decode("latin-1")).timestamp()

@@ -2,31 +2,109 @@
 
 An upstream may have another name for a model, and is always asked for its usage. Taking a request apart and
 putting it together again would keep its values, but not what lies between them: white space, the way a
-name is escaped, a field given twice. A prompt cache, a signature or a log may hang on any of it. So the
-one value is found in the bytes and its bytes are exchanged.
+name is escaped. A prompt cache, a signature or a log may hang on any of it. So the one value is found in
+the bytes and its bytes are exchanged.
 
 A decoder gives a value's bytes and not their place. They are somewhere in the request, so where they are
-found once, that is the place; where they are found more often (a model's name that is also a value of
-`metadata`), the change is made at one place after the other and read again, until it is the right one. A
-request that repeats them more often than `_TRIES` is put together anew, which keeps the bytes of all its
-other values.
+found once, that is the place, as in nearly every request. Where they are found more often (a model's name
+that is also a value of `metadata`), the fields are walked along: the decoder has told how long each value
+is, so that only what lies between two values is looked at. Either way the work grows with the size of the
+request and no faster.
 
-Rejected: a search for `"model":`, which finds fields of inner objects too and misses a name with an escape.
+Rejected: a search for `"model":`, which finds fields of inner objects too and misses a name with an escape;
+changing one place after the other and reading the whole again, which a caller can make as slow as it likes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
+from operator import call
+from typing import Final, NamedTuple
 
 import msgspec
 
-_TRIES = 8
-_WHITE_SPACE = b" \t\r\n"
+from inferworks.cloud.aside import LARGE_BYTES
 
-read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-"""The fields of a JSON object, each value as its bytes; DecodeError when it is none."""
+MOST_NAMES: Final = 1000
+"""How many fields a request may have at its top."""
+_WHITE_SPACE: Final = b" \t\r\n"
+_BEFORE_VALUE: Final = re.compile(
+    rb'[ \t\r\n]*+[{,][ \t\r\n]*+"[^"\\]*+(?:\\.[^"\\]*+)*+"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL
+)
+"""What comes between the end of one value of an object and the next. It never goes back."""
+
+
+class _Name(str):
+    """A name as often as it is given: two that are spelled alike are still two keys."""
+
+    __slots__ = ()
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+_read_small = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_read_every_small = msgspec.json.Decoder(dict[_Name, msgspec.Raw], dec_hook=call).decode
+
+
+class TooManyNamesError(msgspec.DecodeError):
+    """A JSON object has more than `MOST_NAMES` fields."""
+
+
+def read_fields(body: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """The fields of a JSON object, each value as its bytes; the last of what is given twice.
+
+    DecodeError when it is none, or a large one of more names than `MOST_NAMES`.
+    """
+    return _read_small(body) if len(body) <= LARGE_BYTES else dict(every_field(body))
+
+
+def every_field(body: bytes | msgspec.Raw) -> list[tuple[str, msgspec.Raw]]:
+    """The fields of a JSON object in their order, those that are given twice too.
+
+    DecodeError when it is none, TooManyNamesError as soon as it has more than `MOST_NAMES`.
+    """
+    left = MOST_NAMES
+
+    def one_more(kind: type[_Name], name: str) -> _Name:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise TooManyNamesError
+        return kind(name)
+
+    fields = msgspec.json.decode(body, type=dict[_Name, msgspec.Raw], dec_hook=one_more)
+    return [(str(name), value) for name, value in fields.items()]
+
+
+def ambiguous_name(body: bytes, within: str = "") -> str | None:
+    """The first name of the object `body` that is given twice, be it in capitals or with escapes.
+
+    Of such two values one decoder takes the first and another the last; that of Go, which many engines are
+    written in, takes no heed of case. A field called `within` is looked through, too.
+    TooManyNamesError when there are more than `MOST_NAMES`.
+    """
+    every = every_field(body) if len(body) > LARGE_BYTES else _read_every_small(body).items()
+    fields = {name.casefold(): value for name, value in every}
+    repeated = None if len(fields) == len(every) else _repeated(every)
+    if len(every) > MOST_NAMES:
+        raise TooManyNamesError
+    if repeated is None and within in fields:
+        inner = bytes(fields[within])
+        repeated = ambiguous_name(inner) if inner.startswith(b"{") else None
+        return repeated and f"{within}.{repeated}"
+    return repeated
+
+
+def _repeated(fields: Iterable[tuple[str, msgspec.Raw]]) -> str | None:
+    """The first name that was there before, but for its case."""
+    seen = set[str]()
+    for name, _ in fields:
+        folded = name.casefold()
+        if folded in seen:
+            return name
+        seen.add(folded)
+    return None
 
 
 def with_model(body: bytes, model: str) -> bytes:
@@ -44,43 +122,42 @@ def with_value(body: bytes, fields: Mapping[str, msgspec.Raw], name: str, value:
     old = bytes(fields[name])
     if old == value:
         return body
-    places = list(islice(_places(body, old), _TRIES))
-    for place in places:
-        changed = b"".join((body[:place], value, body[place + len(old) :]))
-        if len(places) == 1 or _is_object_of(changed, {**fields, name: msgspec.Raw(value)}):
-            return changed
-    return msgspec.json.encode({**fields, name: msgspec.Raw(value)})
+    place = body.find(old)
+    if body.find(old, place + 1) >= 0:
+        place = _last_of(body, name).value_at
+    return b"".join((body[:place], value, body[place + len(old) :]))
 
 
-def without_value(body: bytes, fields: Mapping[str, msgspec.Raw], name: str) -> bytes:
-    """The JSON object `body`, whose fields are `fields`, less its `name`.
-
-    Where the name is written as we would and only once, all other bytes stay.
-    """
-    wanted = {key: value for key, value in fields.items() if key != name}
-    old, written = bytes(fields[name]), re.escape(msgspec.json.encode(name))
-    for place in islice(_places(body, old), _TRIES):
-        before = re.search(rb",?\s*%b\s*:\s*\Z" % written, body[:place])
-        if before is None:
-            continue
-        after = body[place + len(old) :]
-        if not before[0].startswith(b","):
-            after = after.lstrip(_WHITE_SPACE).removeprefix(b",")
-        changed = body[: before.start()] + after
-        if _is_object_of(changed, wanted):
-            return changed
-    return msgspec.json.encode(wanted)
+def without_value(body: bytes, name: str) -> bytes:
+    """The JSON object `body` less its `name`, the last that it has; all other bytes stay."""
+    field = _last_of(body, name)
+    before, after = body[: field.at], body[field.end :]
+    if body[field.at : field.at + 1] == b"{":
+        before, after = before + b"{", after.lstrip(_WHITE_SPACE).removeprefix(b",")
+    return before + after
 
 
-def _is_object_of(body: bytes, wanted: Mapping[str, msgspec.Raw]) -> bool:
-    """Whether `body` is an object with these fields; a change at the wrong place may have left none."""
-    try:
-        got = read_fields(body)
-    except msgspec.DecodeError:
-        return False
-    return got.keys() == wanted.keys() and all(
-        bytes(got[name]) == bytes(value) for name, value in wanted.items()
-    )
+class _Field(NamedTuple):
+    """Where a field stands: from the sign before its name, a brace or a comma, to the end of its value."""
+
+    at: int
+    value_at: int
+    end: int
+
+
+def _last_of(body: bytes, name: str) -> _Field:
+    """The last field of that name; it must have one."""
+    return [field for given, field in _walk(body) if given == name][-1]
+
+
+def _walk(body: bytes) -> Iterator[tuple[str, _Field]]:
+    end = 0
+    for name, value in every_field(body):
+        before = _BEFORE_VALUE.match(body, end)
+        assert before is not None, "the decoder has read a name here"
+        sign_at = before.start() + len(before[0]) - len(before[0].lstrip(_WHITE_SPACE))
+        end = before.end() + len(value)
+        yield name, _Field(sign_at, before.end(), end)
 
 
 def _with_last(body: bytes, name: str, value: bytes, *, is_first: bool) -> bytes:
@@ -88,11 +165,3 @@ def _with_last(body: bytes, name: str, value: bytes, *, is_first: bool) -> bytes
     end = body.rstrip(_WHITE_SPACE)
     field = b"%b:%b" % (msgspec.json.encode(name), value)
     return b"".join((end[:-1], b"" if is_first else b",", field, body[len(end) - 1 :]))
-
-
-def _places(body: bytes, part: bytes) -> Iterator[int]:
-    """Where `part` begins in `body`, each time it does."""
-    place = body.find(part)
-    while place >= 0:
-        yield place
-        place = body.find(part, place + 1)

@@ -8,9 +8,10 @@ It holds how each model is routed, how the offers stand, and what may still be s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from inferworks.cloud.call import Call
-from inferworks.cloud.eligible import eligible
+from inferworks.cloud.eligible import eligible, in_reserve
 from inferworks.cloud.health import Health
 from inferworks.cloud.offer import Offer, Rates
 from inferworks.cloud.order import in_order
@@ -74,9 +75,13 @@ class Router:
         may = eligible(call.model, offers, policy, health)
         if len(may) > 1:
             may = in_order(may, health, CallFacts(call, price), policy)
-        if policy.hedge_after_ms is None or len(may) < 2:
-            return attempts(may, policy, health, began_ns)
-        return attempts(may, policy, health, began_ns, self._may_hedge(call, policy))
+        may_hedge = None
+        if policy.hedge_after_ms is not None and len(may) > 1:
+            may_hedge = self._may_hedge(call, policy)
+        if len(may) == len(offers):
+            return attempts(may, policy, health, began_ns, may_hedge)
+        reserve = partial(in_reserve, call.model, offers, may, policy, health)
+        return attempts(may, policy, health, began_ns, may_hedge, reserve)
 
     def _may_hedge(self, call: Call, policy: RoutePolicy) -> Callable[[], bool] | None:
         """What is asked when `call` is slow; None when it is too large to be sent twice."""

@@ -20,10 +20,12 @@ from types import TracebackType
 from inferworks.cloud.attempt import Attempt, failure_of, told
 from inferworks.cloud.call import Call, Reply
 from inferworks.cloud.health import Health
+from inferworks.cloud.lacking import lacking
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.race import Race, Racer
-from inferworks.cloud.route import How, Route, Step, Verdict
+from inferworks.cloud.readers.in_band import refusal
+from inferworks.cloud.route import ANSWERS, How, Route, Step, Verdict
 from inferworks.errors import CallError
 from inferworks.meter.tally import OpenCall
 from inferworks.meter.usage import Outcome
@@ -44,7 +46,7 @@ class Serving(AbstractAsyncContextManager[Reply]):
 
     __slots__ = (
         "_call", "_failure", "_health", "_providers", "_race", "_retry_after_ns", "_route", "_tally",
-        "_won",
+        "_unsaid", "_won",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +65,8 @@ class Serving(AbstractAsyncContextManager[Reply]):
         self._race: Race | None = None
         self._won: Attempt | Racer | None = None
         self._failure: CallError | None = None
+        self._unsaid: CallError | None = None
+        """Why the first offer could not be asked that could not be."""
         self._retry_after_ns: int | None = None
 
     async def __aenter__(self) -> Reply:
@@ -78,12 +82,15 @@ class Serving(AbstractAsyncContextManager[Reply]):
                 attempt.cut_off(Outcome.CANCELLED)
                 raise
             verdict = attempt.judge(self._health.clock.now_ns())
-            if verdict.how is not How.ELSEWHERE:
+            lacks = verdict.how is How.LACKS
+            step = _next(self._route, verdict) if lacks else None
+            if verdict.how in ANSWERS or (lacks and step is None):
                 self._won = attempt
                 return _reply(attempt)
             self._failed(attempt, verdict)
             await attempt.leave()
-            step = _next(self._route, verdict)
+            if not lacks:
+                step = _next(self._route, verdict)
         if step is not None:
             return await self._run_race(step)
         raise self._given_up()
@@ -108,7 +115,10 @@ class Serving(AbstractAsyncContextManager[Reply]):
 
     async def _run_race(self, step: Step) -> Reply:
         self._race = race = Race(self._route, self._health, self._start, self._failed)
-        self._won = await race.run(step)
+        try:
+            self._won = await race.run(step)
+        finally:
+            self._race = None  # it holds us
         if self._won is not None:
             return _reply(self._won.attempt)
         if race.timed_out:
@@ -118,10 +128,25 @@ class Serving(AbstractAsyncContextManager[Reply]):
 
     def _start(self, offer: Offer, beside: bool = False) -> Attempt:
         provider, standing = self._providers[offer.provider], self._health.of(offer)
-        return Attempt(self._call, offer, provider, standing, self._tally, beside=beside)
+        began_ns = self._health.now_ns()
+        return Attempt(self._call, offer, provider, standing, self._tally, began_ns, beside=beside)
 
     def _failed(self, attempt: Attempt, verdict: Verdict) -> None:
-        """Put a failed attempt on record, and remember it as the failure of the call so far."""
+        """Put a failed attempt on record, and remember it as the failure of the call so far.
+
+        One that was never sent is not on record, and counts only where nothing else has failed.
+        """
+        if isinstance(attempt.answer, CallError):
+            self._unsaid = self._unsaid or attempt.answer
+            attempt.unsent()
+            return
+        if verdict.how is How.LACKS:
+            reply = _reply(attempt)
+            status, data = reply.status, reply.first.data
+            words = refusal(data).words or "The model's server refused the request."
+            self._failure = lacking(status, data) or CallError(status, words)
+            attempt.refused()
+            return
         again_ns = verdict.retry_after_ns
         if again_ns is not None:
             soonest_ns = self._retry_after_ns
@@ -131,7 +156,9 @@ class Serving(AbstractAsyncContextManager[Reply]):
         attempt.failed()
 
     def _given_up(self) -> CallError:
-        return self._failure or CallError(
+        failure = self._failure or self._unsaid
+        self._failure = self._unsaid = None  # once raised it holds the frame that holds us
+        return failure or CallError(
             503,
             f"no replica of {self._call.model} is ready",
             kind="server_error",

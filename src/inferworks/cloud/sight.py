@@ -14,6 +14,9 @@ from inferworks.cloud.offer import Offer, Rates
 
 _BYTES_PER_TOKEN = 4
 """What a token of English text weighs, by rule of thumb: an estimate to compare by, never to charge by."""
+_LOOKED_AT_BYTES = 64 * 1024
+"""How much of either end of a request is searched: a limit or a prompt that begins amid a large one is not
+worth the time."""
 _LIMIT = re.compile(rb'(?<!\\)"max_(?:completion_|output_)?tokens"\s*:\s*(\d{1,9})')
 _PROMPT = re.compile(rb'(?<!\\)"(?:messages|system|tools|prompt|input|instructions)"\s*:')
 
@@ -72,12 +75,15 @@ class CallFacts:
 
     def output_tokens(self, otherwise: int) -> int:
         """The most tokens that the request allows for its answer; `otherwise` where it sets no limit."""
-        found = _LIMIT.search(self._call.body)
+        body = self._call.body
+        found = _LIMIT.search(body, 0, _LOOKED_AT_BYTES)
+        if found is None and len(body) > _LOOKED_AT_BYTES:
+            found = _LIMIT.search(body, len(body) - _LOOKED_AT_BYTES)
         return otherwise if found is None else int(found[1])
 
     def prefix(self, n_bytes: int) -> bytes:
         """The first `n_bytes` of the prompt: from where it begins in the body, or else of the body."""
         body = self._call.body
-        found = _PROMPT.search(body)
+        found = _PROMPT.search(body, 0, _LOOKED_AT_BYTES)
         start = 0 if found is None else found.start()
         return body[start : start + n_bytes]

@@ -5,21 +5,37 @@
 It is a `Provider` around a `Provider`, so neither the route nor the loop of attempts knows of
 translations. What the provider speaks itself passes it by untouched. Translations are chained over one
 station at most (messages -> chat -> converse), the shortest way first.
+
+What an answer has used is read before it is translated, from the upstream's own words, and where those tell
+nothing it is guessed here from them: so a caller is shown what it is charged, whatever its dialect. A
+translation that fails is a failure of ours, whatever the upstream wrote: it has answered, and is paid. What
+it told goes with the error, and nobody else is asked.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import msgspec
 
-from inferworks.cloud.call import Call, Chunk, Reply
+from inferworks.catalog.facts import ANYTHING
+from inferworks.cloud.aside import LARGE_TO_PUT_OVER_BYTES, aside
+from inferworks.cloud.call import Call, Chunk, Reply, Told
+from inferworks.cloud.guess import prompt_tokens, stream_tokens, whole_usage
+from inferworks.cloud.lacking import lacking
+from inferworks.cloud.left_out import left_out_text
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.translate.base import StreamTranslation, Translation
+from inferworks.cloud.translate.sent_names import in_sent_names, sent_name
+from inferworks.errors import CallError, UntranslatableError, UpstreamError
 from inferworks.http.sse import EventSplitter
+from inferworks.meter.usage import NO_TOKENS, Tokens
+
+_log = logging.getLogger("inferworks.translate")
 
 Way = tuple[Translation, ...]
 """The translations between a caller's operation and one that the provider speaks, in order."""
@@ -48,58 +64,146 @@ class TranslatingProvider:
 
     @asynccontextmanager
     async def _translated(self, offer: Offer, call: Call, way: Way) -> AsyncIterator[Reply]:
-        asked = [call]
-        for translation in way:
-            asked.append(translation.ask(asked[-1]))
+        asked = await _asked(offer, call, way)
+        left_out = left_out_text(asked[-1].left_out)
         async with self._provider.send(offer, asked[-1]) as reply:
             back = list(zip(reversed(way), reversed(asked[:-1]), strict=True))
             if reply.first.last:
-                yield _whole(reply, back)
+                large = len(reply.first.data) > LARGE_TO_PUT_OVER_BYTES
+                whole = await aside(_whole, reply, back) if large else _whole(reply, back)
+                lacks = lacking(reply.status, reply.first.data) is not None
+                told = left_out or lacks
+                yield (
+                    msgspec.structs.replace(whole, left_out=left_out, lacks=lacks)
+                    if told
+                    else whole
+                )
             else:
-                streams = [translation.stream(before) for translation, before in back]
-                first = _put_back(reply.first, streams)
-                yield Reply(reply.status, reply.content_type, first, _Rest(reply.rest, streams))
+                rest = _Rest(reply.rest, call, [t.stream(before) for t, before in back])
+                first = await rest.put_back(reply.first)
+                yield msgspec.structs.replace(
+                    reply, first=first, rest=rest, headers=(), left_out=left_out
+                )
+
+
+async def _asked(offer: Offer, call: Call, way: Way) -> list[Call]:
+    """`call`, and what each translation made of it. What is told of it names the fields that came."""
+    asked_as = offer.upstream_model or offer.model
+    asked = [msgspec.structs.replace(call, lenient=offer.lenient, asked_as=asked_as)]
+    for number, translation in enumerate(way):
+        facts = offer.facts if translation is way[-1] else ANYTHING
+        before = msgspec.structs.replace(asked[-1], facts=facts)
+        large = len(before.body) > LARGE_TO_PUT_OVER_BYTES
+        args = (translation, before, way[:number])
+        asked.append(await aside(put_over, *args) if large else put_over(*args))
+    return asked
+
+
+def put_over(translation: Translation, call: Call, earlier: Way) -> Call:
+    """`call` in the words of the translation's target, after those of `earlier`."""
+    try:
+        after = translation.ask(call)
+    except CallError as error:
+        raise _of_what_came(error, earlier) from error
+    new = after.left_out[len(call.left_out) :]
+    for translated in reversed(earlier):
+        new = tuple(sent_name(name, translated.sent_names) for name in new)
+    return msgspec.structs.replace(after, left_out=(*call.left_out, *new))
+
+
+def _of_what_came(error: CallError, way: Way) -> CallError:
+    """A refusal in the caller's names of fields."""
+    message, param = error.message, error.param
+    for translation in reversed(way):
+        message = in_sent_names(message, translation.sent_names)
+        param = param and sent_name(param, translation.sent_names)
+    return CallError(error.status, message, code=error.code, param=param)
 
 
 class _Rest:
     """The chunks after the first, put back into the caller's words."""
 
-    def __init__(self, rest: AsyncIterator[Chunk], streams: Sequence[StreamTranslation]) -> None:
+    def __init__(
+        self, rest: AsyncIterator[Chunk], call: Call, streams: Sequence[StreamTranslation]
+    ) -> None:
         self._rest = rest
+        self._call = call
         self._streams = streams
+        self._is_told = False
+        self._guess = NO_TOKENS
+        """What was used up to here, as long as the upstream tells nothing."""
 
     def __aiter__(self) -> _Rest:
         return self
 
     async def __anext__(self) -> Chunk:
-        return _put_back(await anext(self._rest), self._streams)
+        return await self.put_back(await anext(self._rest))
+
+    async def put_back(self, chunk: Chunk) -> Chunk:
+        """`chunk` in the caller's words."""
+        if len(chunk.data) > LARGE_TO_PUT_OVER_BYTES:
+            return await aside(self.put_over, chunk)
+        return self.put_over(chunk)
+
+    def put_over(self, chunk: Chunk) -> Chunk:
+        """The same at once, which takes its time for a large one."""
+        data, told = chunk.data, chunk.told
+        if told is not None and not told.is_input_only:
+            self._is_told = True
+        elif not self._is_told:
+            told = self._guessed(chunk)
+        try:
+            for stream in self._streams:
+                data = b"".join([stream.event(event, told) for event in _events(data)])
+        except Exception as error:
+            raise _untranslatable(error, told) from error
+        return msgspec.structs.replace(chunk, data=data, told=told)
+
+    def _guessed(self, chunk: Chunk) -> Told:
+        before, new = self._guess, 0 if chunk.last else stream_tokens(chunk.data)
+        if chunk.told is not None:
+            sent = chunk.told.tokens.input
+        else:
+            sent = before.input or prompt_tokens(self._call)
+        self._guess = Tokens(sent, before.output + new)
+        return Told(self._guess, is_estimate=True)
 
 
-def _put_back(chunk: Chunk, streams: Sequence[StreamTranslation]) -> Chunk:
-    """`chunk` in the caller's words; what it told and whether it is the last stay."""
-    data = chunk.data
-    for stream in streams:
-        data = b"".join([stream.event(event) for event in _events(data)])
-    return msgspec.structs.replace(chunk, data=data)
+def _untranslatable(error: Exception, told: Told | None) -> UntranslatableError:
+    """The failure of a translation, with what the upstream has told before it."""
+    if not isinstance(error, UpstreamError | CallError):
+        _log.exception("an answer cannot be translated")
+    failure = UntranslatableError(error)
+    failure.told = told
+    return failure
 
 
 def _events(data: bytes) -> list[bytes]:
     """The events in `data`, each with its ending; the last may have none."""
+    if data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:
+        return [data]  # one event, as most come
     splitter = EventSplitter()
     events = splitter.feed(data)
-    return [*events, splitter.rest] if splitter.rest else events
+    rest = splitter.rest
+    return [*events, rest] if rest else events
 
 
 def _whole(reply: Reply, back: Sequence[tuple[Translation, Call]]) -> Reply:
     """A whole answer, or a refusal, in the caller's words."""
-    data = reply.first.data
-    for translation, before in back:
-        if reply.status >= 400:
+    data, told = reply.first.data, reply.first.told
+    if reply.status >= 300:
+        for translation, _ in back:
             data = translation.refusal(reply.status, data)
-        else:
-            data = translation.answer(before, data)
-    first = msgspec.structs.replace(reply.first, data=data)
-    return Reply(reply.status, b"application/json", first, reply.rest, reply.retry_after_ns)
+    else:
+        told, _ = whole_usage(back[-1][1], reply.first, reply.content_type)
+        try:
+            for translation, before in back:
+                data = translation.answer(before, data, told)
+        except Exception as error:
+            raise _untranslatable(error, told) from error
+    first = msgspec.structs.replace(reply.first, data=data, told=told)
+    kind = b"application/json"
+    return msgspec.structs.replace(reply, content_type=kind, first=first, headers=())
 
 
 def ways(spoken: Set[Operation], translations: Sequence[Translation]) -> Mapping[Operation, Way]:

@@ -102,7 +102,8 @@ async def _ended(process: asyncio.subprocess.Process) -> int:
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     try:
-        return await asyncio.wait_for(process.wait(), _STOP_TIMEOUT_S)
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            return await process.wait()
     except BaseException as error:
         with suppress(ProcessLookupError):
             process.kill()

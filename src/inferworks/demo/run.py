@@ -49,7 +49,7 @@ from inferworks.demo.scenario import (
 )
 from inferworks.demo.stored import StoredBytes, watch
 from inferworks.demo.traffic import Answered, Caller
-from inferworks.demo.training import Trained
+from inferworks.demo.training import TRAINER_SOURCE, Trained
 from inferworks.errors import BooksError
 from inferworks.folder import DataFolder
 from inferworks.ids import CallId, CustomerId
@@ -204,9 +204,20 @@ def open_accounts(
         price = paid.get(customer)
         plan = None if price is None else PricePlan.per_token(customer, now_ns, CURRENCY, *price)
         accounts.add_customer(Customer(customer, now_ns), plan)
-        key, secrets[customer] = mint(customer, now_ns, purpose=purpose, allowed=allowed)
+        sources = _sources(customer)
+        key, secrets[customer] = mint(
+            customer, now_ns, purpose=purpose, allowed=allowed, sources=sources, ours=bool(sources)
+        )
         accounts.add_key(key)
     return secrets
+
+
+def _sources(customer: CustomerId) -> tuple[str, ...]:
+    """The sources under which the key of `customer` reports; none for those who only call."""
+    return {
+        LAB: (TRAINER_SOURCE, _stored_by(LAB)),
+        _OPERATIONS: (_stored_by(_OPERATIONS),),
+    }.get(customer, ())
 
 
 class _World(NamedTuple):
@@ -282,8 +293,13 @@ async def _watching_files(world: _World, datasets: Path, url: str) -> AsyncItera
         await asyncio.wait({watching})
     for customer, store in held.items():
         store.sample(world.clock.now_ns())
-        event = store.event(f"demo.{customer}")
+        event = store.event(_stored_by(customer))
         await asyncio.to_thread(report, [event], url, world.secrets[customer])
+
+
+def _stored_by(customer: CustomerId) -> str:
+    """Under which source the files that `customer` keeps are reported."""
+    return f"demo.{customer}"
 
 
 def _kept_to_serve(folder: DataFolder) -> list[Path]:

@@ -70,7 +70,7 @@ def facts(done: Done) -> list[Fact]:
 def page(done: Done) -> str:
     """The HTML report."""
     lead = (
-        "One run of the whole house: customers called a model, a trainer learned from it, bills came in, "
+        "One run of everything: customers called a model, a trainer learned from it, bills came in, "
         "and the books say what each answer earned and what it cost."
     )
     prices = "; ".join(f"{name} {price}" for name, price in price_lines())

@@ -36,6 +36,8 @@ from inferworks.purpose import Purpose
 Floats = NDArray[np.float32]
 Codes = NDArray[np.uint8]
 
+TRAINER_SOURCE = "demo.trainer"
+"""Under which source the machine time of training is reported."""
 CONTEXT = 6
 """Characters that the student sees."""
 _HIDDEN = 96
@@ -158,7 +160,7 @@ def train(options: argparse.Namespace, secret: str) -> Trained:
         Purpose.TRAIN_GRADIENT,
         options.node,
         measure="processor",
-        source="demo.trainer",
+        source=TRAINER_SOURCE,
         description=about,
         url=options.url,
         key=secret,

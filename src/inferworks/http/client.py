@@ -17,6 +17,8 @@ a new connection, or one that has answered since.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import re
 import socket
 import ssl
@@ -33,8 +35,13 @@ from inferworks.http.upstream import Response, UpstreamConnection
 
 __all__ = ["NEVER", "HttpClient", "Origin", "Response", "Timeouts"]
 
+_IN_ONE_PIECE_BYTES = 16 * 1024  # a larger body is not copied behind its head
 _TARGET = re.compile(r"/[!-~]*")
 _BREAK = re.compile(rb"[\r\n\0]")
+_IN_C = re.compile(r"^\[.*?\] | \(_ssl\.c:\d+\)$")  # what Python puts around the words of OpenSSL
+_PLAIN = "accept-encoding: identity\r\n"
+"""Without it any coding is welcome (RFC 9110, 12.5.3), and proxies before an upstream choose one."""
+_NOTHING_LEFT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +110,10 @@ class _Pool:
             why = f"its certificate is not trusted ({error.verify_message})"
             raise UpstreamError(f"no connection to {where}: {why}", sent=False) from error
         except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name
-            raise UpstreamError(f"no connection to {where}: {error}", sent=False) from error
+            why, ours = _words(error, tls=origin.tls), _is_ours(error)
+            raise UpstreamError(
+                f"no connection to {where}: {why}", sent=False, ours=ours
+            ) from error
         return connection
 
     def give_back(self, origin: Origin, connection: UpstreamConnection) -> None:
@@ -132,7 +142,7 @@ async def _open(connection: UpstreamConnection, origin: Origin, tls: ssl.SSLCont
     """Connect to the first address of `origin` that takes it. OSError when none does."""
     loop = asyncio.get_running_loop()
     name = origin.host if tls else None
-    refusals: dict[str, OSError] = {}
+    refused: list[str] = []  # in words: an error would hold this frame, which would hold the error
     for address in await _addresses(origin):
         try:
             await loop.create_connection(
@@ -141,10 +151,32 @@ async def _open(connection: UpstreamConnection, origin: Origin, tls: ssl.SSLCont
         except ssl.SSLError:
             raise  # it did take it
         except OSError as error:
-            refusals[str(error)] = error
+            if _is_ours(error):
+                raise  # nor could another be tried
+            refused.append(_words(error, tls=origin.tls))
         else:
             return
-    raise OSError("; ".join(refusals) or "its name has no address")
+    raise OSError("; ".join(dict.fromkeys(refused)) or "its name has no address")
+
+
+def _words(error: OSError | UnicodeError, *, tls: bool) -> str:
+    """What went wrong with a connection, where the error itself may have no words."""
+    match error:
+        case ssl.SSLError(reason=reason):
+            # Where OpenSSL is newer than Python, Python has no name for some of its reasons.
+            why = (reason or _IN_C.sub("", str(error))).lower().replace("_", " ")
+            return f"the TLS handshake failed ({why})"
+        case ConnectionResetError() | ConnectionAbortedError() if tls:
+            return "the TLS handshake failed (it closed the connection, without a reason)"
+        case OSError(errno=number, strerror=why) if number in _NOTHING_LEFT:
+            return f"there is nothing left here to make one with ({why})"
+        case _:
+            return str(error) or type(error).__name__
+
+
+def _is_ours(error: OSError | UnicodeError) -> bool:
+    """Whether nobody was asked, since this machine has nothing left to ask with."""
+    return isinstance(error, OSError) and error.errno in _NOTHING_LEFT
 
 
 async def _addresses(origin: Origin) -> list[str]:
@@ -156,7 +188,13 @@ async def _addresses(origin: Origin) -> list[str]:
     if ":" in origin.host:  # an address, perhaps with a scope, which a look-up would lose
         return [origin.host]
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    except socket.gaierror:
+        os.close(
+            os.open(os.devnull, os.O_RDONLY)
+        )  # without a descriptor no name is known: say that
+        raise
     return [str(address[0]) for *_, address in found]
 
 
@@ -165,7 +203,9 @@ class _Asking(AbstractAsyncContextManager[Response]):
 
     __slots__ = ("_connection", "_origin", "_pool", "_request", "_timeouts")
 
-    def __init__(self, pool: _Pool, origin: Origin, request: bytes, timeouts: Timeouts) -> None:
+    def __init__(
+        self, pool: _Pool, origin: Origin, request: tuple[bytes, ...], timeouts: Timeouts
+    ) -> None:
         self._pool = pool
         self._origin = origin
         self._request = request
@@ -175,9 +215,10 @@ class _Asking(AbstractAsyncContextManager[Response]):
         connection = self._pool.kept(self._origin) or await self._pool.connect(self._origin)
         self._connection = connection
         try:
-            connection.ask(self._request, self._timeouts.answer_s)
+            timeouts = self._timeouts
+            connection.ask(self._request, timeouts.first_byte_s, timeouts.answer_s)
             while not connection.status:
-                await connection.news(self._timeouts.first_byte_s)
+                await connection.news()
         except BaseException:
             self._pool.give_back(self._origin, connection)
             raise
@@ -221,11 +262,15 @@ class HttpClient:
         self._pool.close()
 
 
-def _request(method: str, origin: Origin, path: str, headers: Headers, body: bytes) -> bytes:
-    """The bytes of a request. UpstreamError when they would be read as something else."""
+def _request(
+    method: str, origin: Origin, path: str, headers: Headers, body: bytes
+) -> tuple[bytes, ...]:
+    """The bytes of a request, in pieces. UpstreamError when they would be read as something else."""
     start = _start(method, origin, path)
     length = b"content-length: %d\r\n" % len(body) if body or method != "GET" else b""
-    return b"%b%b%b\r\n%b" % (start, length, _field_lines(headers), body)
+    if len(body) > _IN_ONE_PIECE_BYTES:
+        return b"%b%b%b\r\n" % (start, length, _field_lines(headers)), body
+    return (b"%b%b%b\r\n%b" % (start, length, _field_lines(headers), body),)
 
 
 @lru_cache(maxsize=1024)
@@ -234,7 +279,7 @@ def _start(method: str, origin: Origin, path: str) -> bytes:
     target = f"{origin.base_path}{path}"
     if not _TARGET.fullmatch(target):
         raise UpstreamError(f"not a path that can be asked for: {target[:200]!r}", sent=False)
-    return f"{method} {target} HTTP/1.1\r\nhost: {origin.authority}\r\n".encode("ascii")
+    return f"{method} {target} HTTP/1.1\r\nhost: {origin.authority}\r\n{_PLAIN}".encode("ascii")
 
 
 def _field_lines(headers: Headers) -> bytes:

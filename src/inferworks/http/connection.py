@@ -9,6 +9,9 @@ When the client leaves, that task is cancelled, at once and once: leaving its `a
 records are written. A client that closes only its sending half has left too, since nothing tells the two
 apart. What a handler sets in a context variable stays set for the next request of its connection.
 
+Nothing that a connection holds may outlive it: its reader and parser, which hold each other, are let go of
+when it ends and not when Python next looks for cycles, and its bodies are dropped with their calls.
+
 A handler that fails before it answered is answered for with 500; one that fails in the middle of its
 answer has its connection cut, so that half an answer never looks like a whole one.
 
@@ -20,23 +23,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Hashable
 from typing import cast
 
-from inferworks.http.exchange import ClientGone, Exchange, RequestHead
+from inferworks.http.budget import Held
+from inferworks.http.exchange import Admission, ClientGone, Exchange, Refused, RequestHead
 from inferworks.http.heads import Headers, KnownHead, field_lines, with_length
 from inferworks.http.request_reader import RequestReader
 from inferworks.http.shared import Shared
 
-_PARSE_BYTES = 16 * 1024  # parsed at a time, so that few pipelined requests are ever held parsed
+_PARSE_BYTES = 16 * 1024  # of a body, parsed at a time
+_HEADS_BYTES = 2 * 1024  # else, so that few pipelined requests are ever held parsed
 _BACKLOG_BYTES = 64 * 1024  # read ahead of a running exchange before the socket is left unread
 _WRITE_BYTES = 256 * 1024  # handed to the socket at a time: a slow reader has a timeout for each
 _LINGER_S = 2.0  # for a refused client to read why
+_TURNED_AWAY = 16  # connections beyond the limit that are told why; more are dropped at once
 _NEVER = float("inf")
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection. The event loop calls the first methods, the reader the next four."""
+    """One client's connection. The event loop calls the first methods, the reader the next ones."""
 
     def __init__(self, shared: Shared[Connection]) -> None:
         self._shared = shared
@@ -47,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._known: KnownHead[RequestHead] | None = None
         """The head of the last request that came in one segment, if it can be recognised."""
         self._backlog = bytearray()
+        self._backlog_held: Held | None = None
         self._waiting: deque[Exchange] = deque()
         self._exchange: Exchange | None = None
         """What is being answered; nothing else is read meanwhile."""
@@ -58,7 +65,11 @@ class Connection(asyncio.Protocol):
         """Whether what else this client sends is ignored: its last request was read, or refused."""
         self._lingers = False
         """Whether the handler goes on though its client has left."""
-        self._refusal: tuple[int, str] | None = None
+        self._owner: Hashable = None
+        """For whom the bytes of bodies and answers are counted: whoever was admitted last."""
+        self._sending: Held | None = None
+        """What counts that its owner is sending a body here."""
+        self._refusal: Refused | None = None
         """A refusal whose turn comes after the exchanges before it."""
         self._owes_continue = False
         """Whether the client waits to be told before it sends the body."""
@@ -67,19 +78,33 @@ class Connection(asyncio.Protocol):
     # --- what the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Accept the connection, or turn it away when there are too many."""
+        """Accept the connection; when there are too many an idle one gives way, or it is turned away."""
         self._transport = cast(asyncio.Transport, transport)
-        self._shared.connections.add(self)
+        connections = self._shared.connections
+        beyond = len(connections) - self._limits.connections
+        room = self._shared.room
+        gives_way = room.made_by(connections, self._loop.time()) if beyond >= 0 else None
+        connections.add(self)
+        room.strangers[self] = None
         if self._shared.closing:
             self._close()
-        elif len(self._shared.connections) > self._limits.connections:
+        elif gives_way is not None:
+            gives_way.abort()
+        elif beyond >= _TURNED_AWAY:
+            self.abort()
+        elif beyond >= 0:
             self.refuse(503, "too many connections; try again later")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left: whatever runs for it is cancelled now, unless it asked to go on."""
         self._transport = None
+        self._reader.close()
+        self._has_sent()
+        self._forget_backlog()
+        for exchange in self._waiting:
+            if exchange.held is not None:
+                exchange.held.release()
         self._waiting.clear()
-        self._backlog.clear()
         if self._task is not None:
             self._lingers = self._may_linger(self._task)
             if self._lingers:
@@ -87,6 +112,7 @@ class Connection(asyncio.Protocol):
             else:
                 self._task.cancel()
         self._shared.connections.discard(self)
+        self._shared.room.strangers.pop(self, None)
         self._shared.something_ended()
 
     def eof_received(self) -> None:
@@ -136,13 +162,16 @@ class Connection(asyncio.Protocol):
         """Feed the parser, but no further than the request that is to run next."""
         reader = self._reader
         parser = None if reader.receiving else reader.parser
-        for start in range(0, len(data), _PARSE_BYTES):
+        start = 0
+        while start < len(data):
             if self._deaf:
                 return
             if self._exchange is not None:
                 self._keep(data[start:])
                 return
-            reader.feed(data[start : start + _PARSE_BYTES])
+            end = start + (_PARSE_BYTES if reader.in_body else _HEADS_BYTES)
+            reader.feed(data[start:end])
+            start = end
         if parser is reader.parser:
             alone = self._exchange is not None and not self._waiting and not self._deaf
             self._known = reader.learned(data) if alone else None
@@ -152,6 +181,15 @@ class Connection(asyncio.Protocol):
         self._backlog += data
         if len(self._backlog) > _BACKLOG_BYTES and self._transport is not None:
             self._transport.pause_reading()
+            self._backlog_held = self.hold()
+            if not self._backlog_held.more(len(self._backlog)):
+                self.abort()
+
+    def _forget_backlog(self) -> None:
+        self._backlog = bytearray()
+        if self._backlog_held is not None:
+            self._backlog_held.release()
+            self._backlog_held = None
 
     # --- what the reader calls
 
@@ -167,9 +205,29 @@ class Connection(asyncio.Protocol):
         if self._exchange is None:
             self._pay_continue()
 
-    def received(self, head: RequestHead, body: bytes) -> None:
+    def admit(self, head: RequestHead) -> Admission | Refused:
+        """Whether the body that comes behind `head` is to be taken."""
+        admission = self._shared.admit(head)
+        if isinstance(admission, Refused):
+            return admission
+        if admission.owner is not None:
+            self._sending = Held(self._shared.sending, admission.owner)
+            if not self._sending.more(1):
+                message = "too many requests of one key are being sent at once; try again later"
+                return self._refusal_of(503, message)
+            self._shared.room.strangers.pop(self, None)
+        self._owner = admission.owner
+        return admission
+
+    def hold(self) -> Held:
+        """What counts bytes for whoever was admitted last."""
+        return Held(self._shared.budget, self._owner)
+
+    def received(self, head: RequestHead, body: bytes, held: Held | None) -> None:
         """The request is whole: run it, or let it wait for the one before."""
+        self._has_sent()
         exchange = Exchange(self, head, body)
+        exchange.held = held
         self._deaf = not exchange.keep_alive
         if self._exchange is None:
             self._run(exchange)
@@ -178,13 +236,25 @@ class Connection(asyncio.Protocol):
 
     def refuse(self, status: int, message: str) -> None:
         """Answer without a handler when the turn comes, and close; what else comes is ignored."""
+        self.turn_away(self._refusal_of(status, message))
+
+    def turn_away(self, refused: Refused) -> None:
+        """Answer so when the turn comes, and close; what else comes is ignored."""
         if self._deaf:
             return
         self._deaf = True
+        self._reader.drop()
+        self._has_sent()
         if self._exchange is None:
-            self._send_refusal(status, message)
+            self._send_refusal(refused)
         else:
-            self._refusal = (status, message)
+            self._refusal = refused
+
+    def _has_sent(self) -> None:
+        """No body is on its way here."""
+        if self._sending is not None:
+            self._sending.release()
+            self._sending = None
 
     # --- running and answering
 
@@ -226,10 +296,20 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
 
     @property
+    def most_body_bytes(self) -> int:
+        """How large a body may be."""
+        return self._limits.body_bytes
+
+    @property
     def owing(self) -> bool:
         """Whether some of an answer is still to be made or sent."""
         unsent = self._transport is not None and self._transport.get_write_buffer_size() > 0
         return unsent or self._exchange is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it may give way to others: nothing runs on it, nor is sent by one that is known."""
+        return self._exchange is None and (self._owner is None or not self._reader.receiving)
 
     def _may_linger(self, task: asyncio.Task[None]) -> bool:
         exchange = self._exchange
@@ -238,10 +318,22 @@ class Connection(asyncio.Protocol):
         return exchange.on_leave(task.cancel)
 
     async def _write_slowly(self, data: bytes) -> None:
-        for start in range(0, len(data), _WRITE_BYTES):
-            full = self.write(data[start : start + _WRITE_BYTES])
-            if full is not None:
+        """Write `data` as its client reads it; dropped if it does not, and so many do that already."""
+        held: Held | None = None
+        try:
+            for start in range(0, len(data), _WRITE_BYTES):
+                full = self.write(data[start : start + _WRITE_BYTES])
+                if full is None:
+                    continue
+                if held is None:
+                    held = self.hold()
+                    if not held.more(len(data)):
+                        self.abort()
+                        raise ClientGone
                 await full
+        finally:
+            if held is not None:
+                held.release()
 
     def _run(self, exchange: Exchange) -> None:
         """Have the task answer `exchange`: the one there is, or a first one."""
@@ -261,6 +353,8 @@ class Connection(asyncio.Protocol):
                 while self._exchange is not None:
                     await self._answer(self._exchange)
                     self._answered()
+                    if self._exchange is not None:  # sent ahead, perhaps by the thousand
+                        await asyncio.sleep(0)  # others have their turn
                 if self._transport is None:
                     return  # it was cancelled and went on to its end
                 self._turn = turn = self._loop.create_future()
@@ -282,13 +376,16 @@ class Connection(asyncio.Protocol):
     def _answered(self) -> None:
         """The handler is done: see to it that its client has an answer, then go on to the next."""
         exchange, self._exchange = self._exchange, None
+        if exchange is not None and exchange.held is not None:
+            exchange.held.release()
         self._shared.running.discard(self)
         if self._shared.closing or self._transport is None:
             self._shared.something_ended()
         if self._transport is None or self._transport.is_closing() or exchange is None:
             return
         if not exchange.started:
-            self._send_refusal(500, "the server failed to answer; the failure has been reported")
+            message = "the server failed to answer; the failure has been reported"
+            self._send_refusal(self._refusal_of(500, message))
         elif not exchange.finished:
             self.abort()  # a half-sent answer must not look like a whole one
         elif not exchange.keep_alive or self._shared.closing:
@@ -301,7 +398,7 @@ class Connection(asyncio.Protocol):
         if self._waiting:
             self._run(self._waiting.popleft())
         elif self._refusal is not None:
-            self._send_refusal(*self._refusal)
+            self._send_refusal(self._refusal)
         else:
             limit_s = (
                 self._limits.request_timeout_s
@@ -315,7 +412,7 @@ class Connection(asyncio.Protocol):
     def _parse_backlog(self) -> None:
         if self._backlog and self._transport is not None:
             data = bytes(self._backlog)
-            self._backlog.clear()
+            self._forget_backlog()
             self._transport.resume_reading()
             self._parse(data)
 
@@ -325,12 +422,17 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._owes_continue = False
 
-    def _send_refusal(self, status: int, message: str) -> None:
+    def _refusal_of(self, status: int, message: str) -> Refused:
+        """What is said by the server itself."""
+        return self._shared.refusal(status, message, self._reader.asked)
+
+    def _send_refusal(self, refused: Refused) -> None:
         if self._transport is None:
             return
         self._deaf = True
-        content_type, body = self._shared.refusal(status, message)
-        fields = ((b"content-length", b"%d" % len(body)), (b"content-type", content_type))
+        status, content_type, body, headers = refused
+        length = b"%d" % len(body)
+        fields = ((b"content-length", length), (b"content-type", content_type), *headers)
         self._transport.write(self.head(status, fields, keep_alive=False) + body)
         self.deadline = self._loop.time() + _LINGER_S
         if self._transport.can_write_eof():

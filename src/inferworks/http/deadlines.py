@@ -36,18 +36,19 @@ class Deadlines:
     def __init__(self) -> None:
         self.members: set[Waiting] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._rings_at = NEVER
+        self.rings_at = NEVER
+        """When the timer rings. A deadline that is no earlier need not be heeded."""
 
     def heed(self, deadline: float) -> None:
         """A member has set its deadline to `deadline`."""
-        if deadline < self._rings_at:
+        if deadline < self.rings_at:
             self.close()
-            self._rings_at = deadline
+            self.rings_at = deadline
             self._timer = asyncio.get_running_loop().call_at(deadline, self._ring)
 
     def close(self) -> None:
         """Stop the timer."""
-        self._rings_at = NEVER
+        self.rings_at = NEVER
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

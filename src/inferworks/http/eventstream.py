@@ -25,6 +25,8 @@ _PRELUDE: Final = struct.Struct(">III")
 _SUM: Final = struct.Struct(">I")
 _SHORT: Final = struct.Struct(">H")
 _LEAST_BYTES: Final = _PRELUDE.size + _SUM.size
+_MOST_HEADER_BYTES: Final = 128 * 1024
+"""What the format allows; without it one message could have millions of headers."""
 _STRING: Final = 7
 _FIXED_BYTES: Final = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 """Type of a header's value -> its size; types 6 (bytes) and 7 (string) say it themselves."""
@@ -43,18 +45,32 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class MessageSplitter:
-    """Collects pieces of an event stream and hands out whole messages; `rest` is an unfinished one."""
+    """Collects pieces of an event stream and hands out whole messages.
+
+    What has come of an unfinished one is kept as it grows, and looked at again only once it can be whole.
+    """
 
     def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
-        self.rest = b""
+        self._rest = bytearray()
+        self._wanted_bytes = 0
+        """The size of the unfinished message; 0 while it is not known."""
         self._limit_bytes = limit_bytes
+
+    @property
+    def rest(self) -> bytes:
+        """What has come of an unfinished message."""
+        return bytes(self._rest)
 
     def feed(self, data: bytes) -> list[Message]:
         """The messages completed by `data`. ValueError when one is damaged, or beyond the limit.
 
         Those before a damaged one are handed out first; the next call finds it at the beginning.
         """
-        data = self.rest + data if self.rest else data
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._wanted_bytes:
+                return []
+            data = bytes(self._rest)
         messages: list[Message] = []
         start = 0
         try:
@@ -64,13 +80,20 @@ class MessageSplitter:
         except ValueError:
             if not messages:
                 raise
-        self.rest = data[start:]
+        self._rest = bytearray(data[start:])
         return messages
+
+    def check_end(self) -> None:
+        """ValueError when the body ends in the middle of a message."""
+        if self._rest:
+            raise ValueError("the stream ended amid an event, before its last event")
 
     def _size(self, data: bytes, start: int) -> int:
         """The size of the message at `start`; 0 when it is not whole yet."""
+        self._wanted_bytes = 0
         if len(data) - start < _PRELUDE.size:
             return 0
+        size: int
         size, headers_bytes, wanted = _PRELUDE.unpack_from(data, start)
         if crc32(data[start : start + 8]) != wanted:
             raise ValueError("an event's prelude does not have the checksum that it claims")
@@ -78,7 +101,12 @@ class MessageSplitter:
             raise ValueError(f"an event is larger than {self._limit_bytes} bytes")
         if size < _LEAST_BYTES + headers_bytes:
             raise ValueError("an event's headers are longer than itself")
-        return size if len(data) - start >= size else 0
+        if headers_bytes > _MOST_HEADER_BYTES:
+            raise ValueError(f"an event's headers are larger than {_MOST_HEADER_BYTES} bytes")
+        if len(data) - start >= size:
+            return size
+        self._wanted_bytes = size
+        return 0
 
 
 def _message(data: bytes) -> Message:

@@ -8,11 +8,14 @@ nearly always, nothing is waited for and no coroutine is made for the waiting.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from inferworks.http.budget import Held
 from inferworks.http.heads import Headers
+
+_IN_ONE_PIECE = 64 * 1024  # a body larger than this is not copied behind its head
 
 
 class ClientGone(ConnectionError):
@@ -34,6 +37,28 @@ class RequestHead:
     """Whether the client understands an answer in chunks."""
 
 
+class Admission(NamedTuple):
+    """What a request may bring, by its head."""
+
+    body_bytes: int | None = None
+    """How large its body may be; None: as large as any."""
+    owner: Hashable = None
+    """For whom its bytes are counted; None for somebody unknown."""
+
+
+class Refused(NamedTuple):
+    """An answer that is given by the head alone."""
+
+    status: int
+    content_type: bytes
+    body: bytes
+    headers: Headers = ()
+
+
+Admit = Callable[[RequestHead], Admission | Refused]
+"""Asked about each request with a body when its head has come, before any of the body is taken."""
+
+
 class Carrier(Protocol):
     """What carries an answer to the client: a connection, or a fake of one."""
 
@@ -43,6 +68,15 @@ class Carrier(Protocol):
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         """Hand `data` on; what is returned has to be awaited. ClientGone when there is no client."""
+        ...
+
+    def hold(self) -> Held:
+        """What counts bytes that are kept because of the client."""
+        ...
+
+    @property
+    def most_body_bytes(self) -> int:
+        """How large a body may be."""
         ...
 
 
@@ -56,8 +90,9 @@ It is given what cancels the handler after all. A server that stops does so when
 class Exchange:
     """One request and its answer. `headers` has lower-case names; `body` is complete."""
 
-    __slots__ = ("_carrier", "_chunked", "_head", "body", "finished", "headers", "keep_alive",
-                 "method", "on_leave", "path", "query", "started", "status")  # fmt: skip
+    __slots__ = ("_carrier", "_chunked", "_head", "beside", "body", "finished", "headers", "held",
+                 "is_call", "keep_alive", "method", "on_leave", "path", "query", "request_id", "started",
+                 "status")  # fmt: skip
 
     def __init__(self, carrier: Carrier, asked: RequestHead, body: bytes) -> None:
         self.method = asked.method
@@ -68,12 +103,35 @@ class Exchange:
         self.keep_alive = asked.keep_alive
         self.on_leave: OnLeave | None = None
         """Asked when the client leaves; with none, the handler is cancelled at once."""
+        self.beside: Headers = ()
+        """Headers that the answer has besides its own, whatever it will be."""
+        self.request_id = ""
+        """What the client can name this request by, once it is known."""
+        self.is_call = False
+        """Whether it has become a call, of which there is a record."""
         self.started = False
         self.finished = False
+        self.held: Held | None = None
+        """What is counted for `body`, if that is large."""
         self.status = 0
         self._chunked = asked.chunked
         self._head = b""
         self._carrier = carrier
+
+    def replace_body(self, body: bytes, held: Held) -> None:
+        """Go on with `body` in place of the one that came; `held` is what is counted for it."""
+        if self.held is not None:
+            self.held.release()
+        self.body, self.held = body, held
+
+    def hold(self) -> Held:
+        """What counts bytes that are kept because of this client."""
+        return self._carrier.hold()
+
+    @property
+    def most_body_bytes(self) -> int:
+        """How large its body may be."""
+        return self._carrier.most_body_bytes
 
     async def respond(
         self,
@@ -85,7 +143,12 @@ class Exchange:
         """Send a whole answer. ValueError when a header holds a line break."""
         fields = ((b"content-length", b"%d" % len(body)), (b"content-type", content_type), *headers)
         head = self._begin(status, fields)
-        full = self._carrier.write(head if self.method == "HEAD" else head + body)
+        if self.method == "HEAD":
+            full = self._carrier.write(head)
+        elif len(body) <= _IN_ONE_PIECE:
+            full = self._carrier.write(head + body)
+        else:
+            full = self._write_apart(head, body)
         if full is not None:
             await full
         self.finished = True
@@ -120,10 +183,18 @@ class Exchange:
 
     def _begin(self, status: int, headers: Headers) -> bytes:
         assert not self.started, "an exchange is answered once"
+        if self.beside:
+            headers = (*headers, *self.beside)
         head = self._carrier.head(status, headers, keep_alive=self.keep_alive)
         self.started = True
         self.status = status
         return head
+
+    async def _write_apart(self, head: bytes, body: bytes) -> None:
+        for part in (head, body):
+            full = self._carrier.write(part)
+            if full is not None:
+                await full
 
     def _take_head(self) -> bytes:
         """The head of a stream, for its first piece; nothing for those after it."""

@@ -43,7 +43,7 @@ _PARAMETER: Final = re.compile(
     rb"[^\"\s;,=\x00-\x1f\x7f]+))"
 )
 """A parameter of a header: its name, and its value in quotes or bare."""
-_HEADER: Final = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_HEADER: Final = re.compile(rb"(" + _TOKEN + rb"):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*)")
 _BOUNDARY: Final = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]*[0-9A-Za-z'()+_,./:=?-]")
 _PLAIN_ENCODINGS: Final = frozenset({b"7bit", b"8bit", b"binary"})
 
@@ -70,12 +70,15 @@ def read_parts(body: bytes, content_type: bytes) -> tuple[Part, ...]:
 def text_fields(body: bytes, parts: Collection[Part], names: Collection[str]) -> dict[str, str]:
     """The values of those fields of `names` that the form has.
 
-    ValueError when one comes twice, as a file, in another encoding than UTF-8, or larger than 64 KiB.
+    `names` are in small letters. ValueError when one comes twice, as a file, in another encoding than
+    UTF-8, or larger than 64 KiB; or in capitals, which to some readers of forms is the same name.
     """
     found: dict[str, str] = {}
     for part in parts:
-        if part.name not in names:
+        if (name := part.name.casefold()) not in names:
             continue
+        if part.name != name:
+            raise ValueError(f"the field {part.name} must be called {name}")
         if part.name in found:
             raise ValueError(f"the field {part.name} comes twice")
         if part.is_file:

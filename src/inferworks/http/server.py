@@ -11,10 +11,12 @@ handler runs as one plain coroutine with an `Exchange` in hand (`exchange`). Whe
 coroutine is cancelled, unless it asked to go on without one. `send` waits when the socket is full, so
 back-pressure reaches the upstream. The head of a stream travels with its first chunk in one segment.
 
-Slow and hostile clients: a request must be complete within `request_timeout_s` of its first byte, a
-client that stops reading is dropped after `write_timeout_s`, sizes and the number of connections are
-bounded, and a message with two lengths or two credentials is refused. One timer looks for those that are
-late; a timer for each wait would cost more than the wait.
+Slow and hostile clients: who asks is looked at when the head has come (`admit`), so a stranger's body is
+never taken; what all of them make the server hold is bounded together (`budget`); when there are too many
+connections an idle one gives way (`room`). A request must be complete within `request_timeout_s` of its
+first byte, a client that stops reading is dropped after `write_timeout_s`, sizes and the number of
+connections are bounded, and a message with two lengths or two credentials is refused. One timer looks for
+those that are late; a timer for each wait would cost more than the wait.
 
 Rejected. uvicorn and starlette (2 and 10 times the CPU per request, the figures are in the
 decision record); HTTP/2 (a proxy in front speaks it; SDKs speak 1.1).
@@ -27,12 +29,24 @@ import socket
 from collections.abc import Callable, Set
 from contextlib import suppress
 
+from inferworks.http.budget import Budget
 from inferworks.http.connection import Connection
-from inferworks.http.exchange import ClientGone, Exchange, Handler, RequestHead
+from inferworks.http.exchange import (
+    Admission,
+    Admit,
+    ClientGone,
+    Exchange,
+    Handler,
+    Refused,
+    RequestHead,
+)
 from inferworks.http.heads import Headers, field_lines
-from inferworks.http.shared import Limits, Refusal, Shared, plain_refusal
+from inferworks.http.shared import Limits, Refusal, Shared, admit_all, plain_refusal
+from inferworks.supervise import Supervisor
 
 __all__ = [
+    "Admission",
+    "Admit",
     "ClientGone",
     "Connection",
     "Exchange",
@@ -41,6 +55,7 @@ __all__ = [
     "HttpServer",
     "Limits",
     "Refusal",
+    "Refused",
     "RequestHead",
     "bind",
     "field_lines",
@@ -77,19 +92,32 @@ class HttpServer:
         handler: Handler,
         *,
         limits: Limits = _DEFAULT,
+        admit: Admit = admit_all,
         refusal: Refusal = plain_refusal,
         on_error: Callable[[BaseException], None] | None = None,
         tick_s: float = 1.0,
+        supervisor: Supervisor | None = None,
+        name: str = "connections",
     ) -> None:
-        """`on_error` hears of every exception that a handler let escape.
+        """`admit` is asked whether to take a body before it comes.
 
-        Clients past their deadline are looked for every `tick_s` seconds.
+        `on_error` hears of every exception that a handler let escape.
+
+        Clients past their deadline are looked for every `tick_s` seconds, which `supervisor` knows by
+        `name`.
         """
         self._shared: Shared[Connection] = Shared(
-            handler, limits, refusal, self._report, self._something_ended
+            handler,
+            limits,
+            refusal,
+            self._report,
+            self._something_ended,
+            admit,
         )
         self._on_error = on_error
         self._tick_s = tick_s
+        self._supervisor = supervisor or Supervisor()
+        self._name = name
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._end: asyncio.Future[None] | None = None
@@ -98,6 +126,11 @@ class HttpServer:
     def handler(self) -> Handler:
         """What answers requests."""
         return self._shared.handler
+
+    @property
+    def budget(self) -> Budget:
+        """What clients make it hold."""
+        return self._shared.budget
 
     @property
     def connections(self) -> Set[Connection]:
@@ -119,7 +152,7 @@ class HttpServer:
         self._server = await loop.create_server(
             lambda: Connection(self._shared), sock=bound, backlog=_UNACCEPTED
         )
-        self._ticking = loop.create_task(self._tick())
+        self._ticking = self._supervisor.every(self._tick_s, self._name, self._tick, needed=True)
         return int(bound.getsockname()[1])
 
     async def stop(self, drain_s: float) -> int:
@@ -165,10 +198,8 @@ class HttpServer:
             self._end = asyncio.get_running_loop().create_future()
             await self._end
 
-    async def _tick(self) -> None:
-        while True:
-            self._shared.stamp()
-            now = asyncio.get_running_loop().time()
-            for connection in [c for c in self.connections if c.deadline < now]:
-                connection.abort()
-            await asyncio.sleep(self._tick_s)
+    def _tick(self) -> None:
+        self._shared.stamp()
+        now = asyncio.get_running_loop().time()
+        for connection in [c for c in self.connections if c.deadline < now]:
+            connection.abort()

@@ -8,9 +8,12 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Generic, TypeVar
 
-from inferworks.http.exchange import Handler
+from inferworks.http.budget import Budget, Places
+from inferworks.http.exchange import Admission, Admit, Handler, Refused, RequestHead
+from inferworks.http.heads import Headers
+from inferworks.http.room import Guest, Room
 
-C = TypeVar("C")
+C = TypeVar("C", bound=Guest)
 """A connection."""
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -23,17 +26,30 @@ class Limits:
     body_bytes: int = 20 * 1024 * 1024
     header_bytes: int = 64 * 1024
     connections: int = 10_000
+    held_bytes: int = 1024 * 1024 * 1024
+    """Of all clients together: bodies, and answers that are not read (`budget`)."""
     request_timeout_s: float = 30.0
     keep_alive_s: float = 75.0
     write_timeout_s: float = 30.0
 
 
-def plain_refusal(status: int, message: str) -> tuple[bytes, bytes]:
-    """The content type and body of a refusal by the server itself."""
-    return b"text/plain; charset=utf-8", f"{status} {message}\n".encode()
+_MORE_SAID: dict[int, Headers] = {405: ((b"allow", b""),), 503: ((b"retry-after", b"1"),)}
+"""Headers that a refusal has besides those of every answer."""
 
 
-Refusal = Callable[[int, str], tuple[bytes, bytes]]
+def plain_refusal(status: int, message: str, _asked: RequestHead) -> Refused:
+    """A refusal by the server itself, as text."""
+    body = f"{status} {message}\n".encode()
+    return Refused(status, b"text/plain; charset=utf-8", body, _MORE_SAID.get(status, ()))
+
+
+def admit_all(_: RequestHead) -> Admission:
+    """Take every body that is within the limits."""
+    return Admission()
+
+
+Refusal = Callable[[int, str, RequestHead], Refused]
+"""Writes what the server itself refuses: status, words, and the head that it is about, where one came."""
 
 
 @dataclass(slots=True)
@@ -47,11 +63,21 @@ class Shared(Generic[C]):
     """Hears of every exception that a handler let escape."""
     something_ended: Callable[[], None]
     """Hears when a connection or a handler has ended."""
+    admit: Admit = admit_all
+    """Asked by the head of each request with a body whether to take it."""
+    budget: Budget = field(init=False)
+    sending: Places = field(init=False)
+    """Connections on which a body is being sent."""
+    room: Room[C] = field(default_factory=Room)
     connections: set[C] = field(default_factory=set)
     running: set[C] = field(default_factory=set)
     """Where a handler runs; for a while that may be one whose client has left."""
     closing: bool = False
     _starts: dict[int, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.limits.held_bytes)
+        self.sending = Places(max(2, self.limits.connections))
 
     def stamp(self) -> None:
         """Answers carry the present second from now on."""

@@ -10,6 +10,13 @@ A connection may end just as it is used again: its end and our request pass each
 byte of an answer comes, and the end comes at once, for it was under way already. That is told apart from
 an upstream that breaks off at its work (`unread`); a later end, or that of a new connection, is not it.
 
+We ask for answers as they are (`identity`). One that comes compressed all the same, for not every proxy
+heeds that, is decoded as it is read; where it cannot be, it is an answer that nobody can read.
+
+Two kinds of waiting are bounded. A silence is as long as nothing comes that the reader could take: bytes of
+framing, of heads that do not end and of interim answers do not break it. And what must have come by a
+certain time, the head or the whole answer, is late even if bytes never stop coming and nobody waits.
+
 Whoever reads takes what is there (`take`), and only when nothing is there awaits `news`, a bare future:
 an answer that came in one segment, as small ones do, is read without a coroutine for each layer.
 """
@@ -18,12 +25,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from io import BytesIO
 from typing import cast
 
 import httptools
 
-from inferworks.errors import UpstreamError
+from inferworks.errors import UnreadableError, UpstreamError
+from inferworks.http.coding import Inflater, coding_of
 from inferworks.http.deadlines import NEVER, Deadlines
 from inferworks.http.heads import KnownHead, learn, with_length
 
@@ -37,7 +46,10 @@ _UNDER_WAY_S = 1.0
 class Response:
     """An upstream's answer: `status`, `headers` (lower-case names) and its body as it comes."""
 
-    __slots__ = ("_connection", "headers", "status")
+    __slots__ = ("_coding", "_connection", "_inflater", "_pieces", "headers", "status")
+
+    _inflater: Inflater
+    _pieces: Iterator[bytes] | None
 
     def __init__(
         self, connection: UpstreamConnection, status: int, headers: Mapping[bytes, bytes]
@@ -45,6 +57,10 @@ class Response:
         self.status = status
         self.headers = headers
         self._connection = connection
+        self._coding = headers.get(b"content-encoding")
+        if self._coding is not None:
+            self._coding = coding_of(self._coding) or None
+            self._pieces = None
 
     async def pieces(self, timeout_s: float) -> AsyncIterator[bytes]:
         """The body, piece by piece; UpstreamError when it breaks off or stalls for `timeout_s`."""
@@ -53,6 +69,8 @@ class Response:
 
     async def next_piece(self, timeout_s: float) -> bytes:
         """The next piece of the body: all that has come; empty at its end."""
+        if self._coding is not None:
+            return await self._next_decoded(self._coding, timeout_s)
         connection = self._connection
         while not (piece := connection.take()) and not connection.complete:
             await connection.news(timeout_s)
@@ -61,19 +79,49 @@ class Response:
     async def read(self, timeout_s: float, limit_bytes: int) -> bytes:
         """The whole body; UpstreamError when larger than `limit_bytes`."""
         connection = self._connection
+        if self._coding is not None:
+            return await self._read_decoded(timeout_s, limit_bytes)
         if connection.complete and connection.buffered_bytes <= limit_bytes:
             return connection.take()
-        pieces: list[bytes] = []
-        size = 0
+        whole = BytesIO()  # grows in place, and gives what it holds without a copy of it
         while True:
-            if piece := connection.take():
-                size += len(piece)
-                if size > limit_bytes:
-                    raise UpstreamError(f"answer larger than {limit_bytes} bytes", sent=True)
-                pieces.append(piece)
+            whole.write(connection.take())
+            if whole.tell() > limit_bytes:
+                raise _too_large(limit_bytes)
             if connection.complete:
-                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                return whole.getvalue()
             await connection.news(timeout_s)
+
+    async def _read_decoded(self, timeout_s: float, limit_bytes: int) -> bytes:
+        whole = BytesIO()
+        async for piece in self.pieces(timeout_s):
+            whole.write(piece)
+            if whole.tell() > limit_bytes:
+                raise _too_large(limit_bytes)
+        return whole.getvalue()
+
+    async def _next_decoded(self, coding: bytes, timeout_s: float) -> bytes:
+        """The next piece, decoded; UnreadableError when it cannot be."""
+        try:
+            if self._pieces is None:
+                self._inflater = Inflater(coding)
+                self._pieces = iter(())
+            while (piece := next(self._pieces, None)) is None:
+                if raw := self._connection.take():
+                    self._pieces = self._inflater.feed(raw)
+                elif self._connection.complete:
+                    self._inflater.end()
+                    return b""
+                else:
+                    await self._connection.news(timeout_s)
+        except ValueError as error:
+            raise UnreadableError(error) from error
+        await asyncio.sleep(0)  # it may stand for a thousand times its size: others have their turn
+        return piece
+
+
+def _too_large(limit_bytes: int) -> UpstreamError:
+    return UpstreamError(f"answer larger than {limit_bytes} bytes", sent=True)
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -94,6 +142,8 @@ class UpstreamConnection(asyncio.Protocol):
     _pieces: deque[bytes]
     _head_bytes: int
     _error: str | None
+    _parser: httptools.HttpResponseParser | None
+    """From the first byte to the end: it and this hold each other, and must not outlive that."""
     _late: bool
     _until_close: bool
     _reusable: bool
@@ -107,11 +157,15 @@ class UpstreamConnection(asyncio.Protocol):
         self._where = where
         self._deadlines = deadlines
         self._timeout_s = 0.0
-        self._ends_at = NEVER
+        self._due_at = NEVER
+        """When the next of what has to come must be here: the head of the answer, then all of it."""
+        self._whole_at = NEVER
+        self._silent_at = NEVER
+        """When nothing to take has come for too long."""
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = None
         self._known: KnownHead[tuple[int, dict[bytes, bytes]]] | None = None
         """The head of the last answer that came in one segment, if it can be recognised."""
         self._begin()
@@ -125,6 +179,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end, which may be that of the answer too."""
         self._transport = None
+        self._parser = None
         self._deadlines.members.discard(self)
         if not self.complete and self._error is None:
             if self.status and self._until_close and exc is None:
@@ -141,14 +196,16 @@ class UpstreamConnection(asyncio.Protocol):
         self._wake()
 
     def late(self) -> None:
-        """Nothing has come in time."""
+        """Something has not come in time."""
         self._late = self._error is None
-        whole = self.deadline == self._ends_at
-        self._fail(
-            f"{self._where} was not done in its time for a whole answer"
-            if whole
-            else f"{self._where} sent nothing for {self._timeout_s:g} s"
-        )
+        if self.deadline == self._whole_at:
+            why = "was not done in its time for a whole answer"
+        elif self.status or self._untouched:
+            why = f"sent nothing for {self._timeout_s:g} s"
+        else:
+            why = f"sent no whole head of an answer in {self._timeout_s:g} s"
+        self._due_at = NEVER
+        self._fail(f"{self._where} {why}")
         self._wake()
 
     def _ended_under_way(self) -> bool:
@@ -176,12 +233,16 @@ class UpstreamConnection(asyncio.Protocol):
             self.on_body(body)
         self._untouched = False
         self.complete = self._reusable = True
+        self._due_at = NEVER
         return True
 
     def _parse(self, data: bytes) -> None:
         untouched, self._untouched = self._untouched, False
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpResponseParser(self)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail(f"{self._where} sent something that is not HTTP/1.1")
         if not self.status:
@@ -216,11 +277,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The parser has read a head; that of an interim answer is forgotten."""
+        assert self._parser is not None
         status = self._parser.get_status_code()
         if status < 200:
             self._headers = {}
             return
         self.status = status
+        self._due_at = self._whole_at
         self._until_close = not ({b"content-length", b"transfer-encoding"} & self._headers.keys())
 
     def on_body(self, body: bytes) -> None:
@@ -230,49 +293,69 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The parser has found the end of an answer."""
+        assert self._parser is not None
         if self._parser.get_status_code() < 200:
             return
         self.complete = True
+        self._due_at = NEVER
         self._reusable = self._parser.should_keep_alive()
 
     # --- what the client calls
 
-    def ask(self, request: bytes, answer_s: float = NEVER) -> None:
-        """Send one request. Not waited for: the answer may come before all of it has left.
+    def ask(
+        self, request: Sequence[bytes], first_byte_s: float = NEVER, answer_s: float = NEVER
+    ) -> None:
+        """Send one request, given in pieces. Not waited for: the answer may come before all of it has left.
 
-        In `answer_s` seconds all of the answer must have come.
+        In `first_byte_s` seconds the head of the answer must have come, in `answer_s` all of it.
         """
         self._begin()
-        self._ends_at = NEVER if answer_s == NEVER else self._loop.time() + answer_s
+        now = self._loop.time()
+        self._timeout_s = first_byte_s
+        self._whole_at = now + answer_s
+        self._due_at = due_at = now + min(first_byte_s, answer_s)
+        self.deadline = due_at
+        self._silent_at = NEVER
         if self._transport is None or self._transport.is_closing():
             raise UpstreamError(f"{self._where} closed the connection", sent=False)
         self._deadlines.members.add(
             self
         )  # not before: uvloop tells no end of one given up as it was made
-        self._transport.write(request)
+        if due_at < self._deadlines.rings_at:
+            self._deadlines.heed(due_at)
+        self._transport.writelines(request)
 
     def answer(self) -> Response:
         """The answer, once it has a `status`."""
         return Response(self, self.status, self._headers)
 
-    def news(self, timeout_s: float) -> asyncio.Future[None]:
-        """To be awaited: done when more has come. UpstreamError when nothing more will."""
+    def news(self, timeout_s: float | None = None) -> asyncio.Future[None]:
+        """To be awaited: done when more has come. UpstreamError when nothing more will.
+
+        With `timeout_s` no silence may be longer; what is due is waited for no longer than that either way.
+        """
         if self._error is None and self._transport is None:
             self._error = f"{self._where} closed the connection"
         if self._error is not None:
             raise UpstreamError(self._error, sent=True, gave_up=self._late, unread=self.unread)
-        self._waiter = self._loop.create_future()
-        self._timeout_s = timeout_s
-        self.deadline = self._loop.time() + timeout_s
-        if self.deadline > self._ends_at:
-            self.deadline = self._ends_at
-        self._deadlines.heed(self.deadline)
-        return self._waiter
+        self._waiter = waiter = self._loop.create_future()
+        if timeout_s is None:
+            return waiter
+        silent_at = self._silent_at
+        if silent_at == NEVER:
+            self._timeout_s = timeout_s
+            self._silent_at = silent_at = self._loop.time() + timeout_s
+        if silent_at < self.deadline:  # which is what is due, while nobody waits
+            self.deadline = silent_at
+            if silent_at < self._deadlines.rings_at:  # it may have rung while nobody waited
+                self._deadlines.heed(silent_at)
+        return waiter
 
     def take(self) -> bytes:
         """All of the body that has come and was not taken."""
         if not self._pieces:
             return b""
+        self._silent_at = NEVER
         pieces = self._pieces.popleft() if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         if self.buffered_bytes > _HIGH_WATER_BYTES and self._transport is not None:
@@ -318,9 +401,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.drop()
 
     def _wake(self) -> None:
+        self.deadline = self._due_at
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
-            self.deadline = NEVER
             if not waiter.done():
                 waiter.set_result(None)

@@ -4,6 +4,9 @@ A report is named by (source, id) for ever. The same again is a duplicate and ch
 sender may send again whenever it is unsure. The same name with another body is a conflict: which of the
 two is true only people can tell, so it is not counted and both bodies are quarantined.
 
+What was reported can be taken back (`retract`): nothing is deleted, but a record of it is added, once, and
+whoever draws up figures leaves the report out (`facts.in_force`). Its name stays used.
+
 An `Activity` carries its name in fields of its own; the `Usage` of a reported call carries it in its
 call id (`events.reported_call_id`).
 """
@@ -18,10 +21,10 @@ import msgspec
 
 from inferworks.errors import RecordError
 from inferworks.meter.capacity import Activity
-from inferworks.meter.events import Reported, name_of
+from inferworks.meter.events import Reported, name_of, reported_call_id, starts_ns
 from inferworks.meter.journal import Journal
-from inferworks.meter.record import Quarantined
-from inferworks.meter.usage import Usage
+from inferworks.meter.record import Quarantined, Retracted
+from inferworks.meter.stores.base import JournalReads
 
 _CONFLICT: Final = "this source used this id before, for something else"
 
@@ -65,6 +68,17 @@ class Sorted(NamedTuple, Generic[Report]):
     conflicts: tuple[Quarantined, ...]
 
 
+class Retraction(NamedTuple):
+    """What became of names whose reports were to be taken back."""
+
+    retracted: tuple[Retracted, ...]
+    """What is taken back now."""
+    before: int
+    """How many had been taken back before."""
+    unknown: tuple[Name, ...]
+    """Under which nothing was ever reported."""
+
+
 async def record_reported(journal: Journal, reports: Sequence[Reported]) -> Received:
     """Journal what is new in `reports`; durable when this returns, all or none of it.
 
@@ -72,8 +86,7 @@ async def record_reported(journal: Journal, reports: Sequence[Reported]) -> Rece
     """
     before: Sorted[Reported] | None = None
     while True:
-        known = await asyncio.to_thread(_known, journal, reports)
-        found = sort_out(known, reports)
+        found = await asyncio.to_thread(_sorted_out, journal, reports)
         try:
             await journal.commit_all((*found.accepted, *found.conflicts))
         except RecordError:
@@ -87,6 +100,30 @@ async def record_reported(journal: Journal, reports: Sequence[Reported]) -> Rece
                 duplicate=len(found.duplicates),
                 conflict=len(found.conflicts),
             )
+
+
+async def retract(
+    journal: Journal, names: Mapping[str, Sequence[Name]], *, at_ns: int, by: str
+) -> Retraction:
+    """Take back what was reported under `names`, which stand by the reason for it.
+
+    Durable when this returns, all or none of it: when there are names under which nothing was reported,
+    those are told and nothing is taken back. JournalError when the journal has failed.
+    """
+    before: Sequence[Retracted] | None = None
+    reasons = {name: reason for reason, some in names.items() for name in some}
+    while True:
+        found = await asyncio.to_thread(_retraction, journal, reasons, at_ns, by)
+        if found.unknown:
+            return Retraction((), found.before, found.unknown)
+        try:
+            await journal.commit_all(found.retracted)
+        except RecordError:
+            if found.retracted == before:
+                raise
+            before = found.retracted  # somebody else may have taken one back meanwhile: look again
+        else:
+            return found
 
 
 def sort_out(known: Mapping[Name, Report], reports: Sequence[Report]) -> Sorted[Report]:
@@ -107,6 +144,30 @@ def sort_out(known: Mapping[Name, Report], reports: Sequence[Report]) -> Sorted[
     return Sorted(tuple(accepted), tuple(duplicates), tuple(conflicts))
 
 
+def _sorted_out(journal: Journal, reports: Sequence[Reported]) -> Sorted[Reported]:
+    with journal.reads() as reads:
+        return sort_out(_known(reads, [name_of(report) for report in reports]), reports)
+
+
+def _retraction(journal: Journal, reasons: Mapping[Name, str], at_ns: int, by: str) -> Retraction:
+    with journal.reads() as reads:
+        known, before = _known(reads, [*reasons]), reads.known_retracted(reasons)
+    return Retraction(
+        retracted=tuple(
+            Retracted(*name, starts_ns(report), _until_ns(report), at_ns, by, reasons[name])
+            for name, report in known.items()
+            if name not in before
+        ),
+        before=len(before),
+        unknown=tuple(name for name in reasons if name not in known),
+    )
+
+
+def _until_ns(report: Reported) -> int:
+    """The end of the time whose books a report is in: of a call, the moment in which it was opened."""
+    return report.end_ns if isinstance(report, Activity) else report.opened_ns
+
+
 def _conflict(report: Reported, existing: Reported) -> Quarantined:
     source, id_ = name_of(report)
     return Quarantined(
@@ -118,11 +179,8 @@ def _conflict(report: Reported, existing: Reported) -> Quarantined:
     )
 
 
-def _known(journal: Journal, reports: Sequence[Reported]) -> dict[Name, Reported]:
-    """What the journal has under the names of `reports`, whichever kind it is."""
-    activities = [report for report in reports if isinstance(report, Activity)]
-    calls = [report.call_id for report in reports if isinstance(report, Usage)]
-    with journal.reads() as reads:
-        known: dict[Name, Reported] = dict(reads.known_activities(activities))
-        known |= {name_of(usage): usage for usage in reads.known_usages(calls).values()}
-    return known
+def _known(reads: JournalReads, names: Sequence[Name]) -> dict[Name, Reported]:
+    """What the journal has under `names`, whichever kind it is."""
+    calls = [reported_call_id(*name) for name in names]
+    known: dict[Name, Reported] = dict(reads.known_activities(names))
+    return known | {name_of(usage): usage for usage in reads.known_usages(calls).values()}

@@ -4,12 +4,18 @@
      "data": {"provider": "openai", "model": "gpt-5", "customer": "acme", "purpose": "serve-paid",
               "start_ns": ..., "end_ns": ..., "input_tokens": 812, "output_tokens": 96}}
 
-Two types of event. `inferworks.activity` is the use of a resource by something that is no call: time on a
-node (`node_ns`) or bytes held (`byte_seconds`). `inferworks.call` is a call that another gateway served;
-it becomes a `Usage` like our own, with one leg at the provider, so that it earns and costs like one.
+Two types of event report something. `inferworks.activity` is the use of a resource by something that is no
+call: time on a node (`node_ns`) or bytes held (`byte_seconds`). `inferworks.call` is a call that another
+gateway served; it becomes a `Usage` like our own, with one leg at the provider, so that it earns and costs
+like one. A third, `inferworks.retraction`, takes back what was reported under its own source and id; its
+data is a `reason`.
 
 A report belongs to the time it names, however late it comes; whether that time's books are closed, and
 where it is shown if so, is for the books to say (`books.period`).
+
+Amounts and times are bounded to what one event can be: a report may be false, and must then be a small
+part of the books, be seen, and be taken back. The bounds are also those under which every engine of the
+books is exact, for sums of a billion such reports; a larger thing is reported in parts.
 
 A reported call's id is made of its source and id, percent-encoded and joined by a slash. Our own call ids
 have no slash, so the two never meet.
@@ -36,25 +42,38 @@ from inferworks.meter.usage import (
     Usage,
 )
 from inferworks.purpose import Purpose
-from inferworks.units import Unit
+from inferworks.units import NS_PER_SECOND, Unit
 
 ACTIVITY_TYPE: Final = "inferworks.activity"
 CALL_TYPE: Final = "inferworks.call"
+LONGEST_REASON: Final = 1024
+"""Characters of the reason for which a report is taken back."""
+RETRACTION_TYPE: Final = "inferworks.retraction"
 DEFAULT_PROJECT: Final = "default"
 
 Reported: TypeAlias = Activity | Usage
 """What others may report."""
 
-EventName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
-_Natural: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
-_Count: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
-"""Few enough that millions of them sum to what 64 bits hold."""
+LONGEST_EVENT_NAME: Final = 256
+EventName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LONGEST_EVENT_NAME)]
+_Moment: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 62))]
+_Quantity: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+"""At most 3.4 TB for a month; `activity_of` bounds time on a node by the time there was."""
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=10**9)]
+_Bytes: TypeAlias = Annotated[int, Meta(ge=0, le=10**12)]
+_Cost: TypeAlias = Annotated[int, Meta(ge=0, le=10**15)]
+"""A thousand units of a currency, in its picounits."""
 _Short: TypeAlias = Annotated[str, Meta(max_length=64)]
 Currency: TypeAlias = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 """An ISO 4217 code."""
 
 _TOKEN_FIELDS: Final = tuple(f"{name}_tokens" for name in Tokens.__struct_fields__)
 _ITEM_FIELDS: Final = Items.__struct_fields__
+LONGEST_CALL_NS: Final = 86_400 * NS_PER_SECOND
+LONGEST_ACTIVITY_NS: Final = 32 * 86_400 * NS_PER_SECOND
+"""A month, so that a bill's period fits."""
+SKEW_NS: Final = 300 * NS_PER_SECOND
+"""How far ahead of ours the clock of a reporter may be."""
 _LEG_FIELDS: Final = ("service_tier", "told_cost_pico", "told_currency", "ended_by")
 """What the data of a call has of its leg under the same names."""
 
@@ -64,9 +83,9 @@ class ActivityData(msgspec.Struct, frozen=True):
 
     resource: EventName
     purpose: Purpose
-    start_ns: _Natural
-    end_ns: _Natural
-    quantity: _Natural
+    start_ns: _Moment
+    end_ns: _Moment
+    quantity: _Quantity
     unit: Unit
     customer: EventName | None = None
     description: Annotated[str, Meta(max_length=1024)] = ""
@@ -77,8 +96,8 @@ class CallData(msgspec.Struct, frozen=True, omit_defaults=True):
 
     provider: EventName
     model: EventName
-    start_ns: _Natural
-    end_ns: _Natural
+    start_ns: _Moment
+    end_ns: _Moment
     customer: EventName | None = None
     """The reporting key's own, unless given."""
     purpose: Purpose | None = None
@@ -88,8 +107,8 @@ class CallData(msgspec.Struct, frozen=True, omit_defaults=True):
     output_tokens: _Count = 0
     cache_read_tokens: _Count = 0
     reasoning_tokens: _Count = 0
-    request_bytes: _Count = 0
-    response_bytes: _Count = 0
+    request_bytes: _Bytes = 0
+    response_bytes: _Bytes = 0
     endpoint: EventName = "chat.completions"
     region: Annotated[str, Meta(max_length=256)] = ""
     outcome: Outcome = Outcome.ANSWERED
@@ -105,11 +124,17 @@ class CallData(msgspec.Struct, frozen=True, omit_defaults=True):
     characters: _Count = 0
     searches: _Count = 0
     service_tier: _Short = ""
-    told_cost_pico: _Natural | None = None
+    told_cost_pico: _Cost | None = None
     """What the provider itself says the call cost, in picounits of `told_currency`."""
     told_currency: Currency = "USD"
     ended_by: _Short = ""
     end_user: Annotated[str, Meta(max_length=LONGEST_END_USER)] = ""
+
+
+class RetractionData(msgspec.Struct, frozen=True):
+    """The `data` of a retraction."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
 
 
 def name_of(report: Reported) -> tuple[str, str]:
@@ -127,7 +152,10 @@ def reported_call_id(source: str, id_: str) -> CallId:
 
 def activity_of(source: str, id_: str, data: ActivityData) -> Activity:
     """The activity that an event reports; ValueError when it cannot be meant."""
-    _check_times(data)
+    _check_times(data, LONGEST_ACTIVITY_NS, "an activity", "32 days")
+    occupied_ns = data.end_ns - data.start_ns
+    if data.unit is Unit.NODE_NS and data.quantity > occupied_ns + NS_PER_SECOND:  # they may round
+        raise ValueError("it took more time of its node than there is from its start to its end")
     return Activity(
         source=source,
         id=id_,
@@ -147,7 +175,7 @@ def call_of(source: str, id_: str, data: CallData) -> Usage:
 
     ValueError when it cannot be meant, or names no customer or purpose: fill those in before.
     """
-    _check_times(data)
+    _check_times(data, LONGEST_CALL_NS, "a call", "a day")
     if data.customer is None or data.purpose is None:
         raise ValueError("it names no customer or no purpose")
     leg = _leg(data)
@@ -177,6 +205,16 @@ def call_of(source: str, id_: str, data: CallData) -> Usage:
         items=leg.items,
         end_user=data.end_user,
     )
+
+
+def ends_ns(report: Reported) -> int:
+    """When what was reported ended."""
+    return report.end_ns if isinstance(report, Activity) else report.closed_ns
+
+
+def starts_ns(report: Reported) -> int:
+    """When what was reported began; it belongs to the books of this moment."""
+    return report.start_ns if isinstance(report, Activity) else report.opened_ns
 
 
 def envelope(report: Reported) -> dict[str, Any]:
@@ -255,6 +293,8 @@ def _call_data(usage: Usage) -> CallData:
     )
 
 
-def _check_times(data: ActivityData | CallData) -> None:
+def _check_times(data: ActivityData | CallData, longest_ns: int, kind: str, most: str) -> None:
     if data.end_ns < data.start_ns:
         raise ValueError("it ends before it starts")
+    if data.end_ns - data.start_ns > longest_ns:
+        raise ValueError(f"it is longer than {most}, which {kind} may last; report it in parts")

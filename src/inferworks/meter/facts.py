@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from inferworks.meter.capacity import Activity, Capacity, Step
+from inferworks.meter.events import reported_call_id
+from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Usage
 
 
@@ -20,3 +22,20 @@ class Facts(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
     capacity: tuple[Capacity, ...]
     activities: tuple[Activity, ...]
+    retracted: tuple[Retracted, ...] = ()
+    """Which of them were taken back. Those are given all the same, for a closed period was drawn up with
+    them; `in_force` leaves them out."""
+
+
+def in_force(facts: Facts) -> Facts:
+    """What figures are drawn from: `facts` without those that were taken back."""
+    if not facts.retracted:
+        return facts
+    names = {(one.source, one.id) for one in facts.retracted}
+    calls = {reported_call_id(*name) for name in names}
+    return Facts(
+        usages=tuple(usage for usage in facts.usages if usage.call_id not in calls),
+        steps=facts.steps,
+        capacity=facts.capacity,
+        activities=tuple(one for one in facts.activities if (one.source, one.id) not in names),
+    )

@@ -13,9 +13,19 @@ interpreter lock, whoever has a record ready joins the next group, and the disk 
 at most. A record that comes while the writer has nothing to do waits for nobody. Measured on a gateway
 under full load, that takes a fifth off the CPU time of a call.
 
-A failed write is final. After an fsync has failed nobody knows what is on the disk, and trying again
-may report success for pages that are lost (the fsync trap of 2018). So the journal remembers the
-failure: whoever waits and whoever comes later gets a JournalError until the program is restarted.
+A write that fails is refused and passes. After a disk was full, a lock timed out or an fsync failed, the
+journal is *in trouble*: whoever waits is told (JournalError), whoever comes is refused at once, and the
+writer tries a few times a second whether the store can be written again (`JournalStore.resume`). Until it
+has proven that, nobody is told that anything is durable. After a failed fsync nobody knows what is on the
+disk, and asking again may report success for pages that are lost (the fsync trap of 2018): so the store
+then lets go of the file, opens it afresh and has all of it written anew before it goes on, and what was in
+doubt is taken back, since whoever waited for it was told that it is not durable.
+
+What has been paid for is not forgotten meanwhile. The Usage of a call that was opened is kept in memory,
+as that of a call whose answer was held back (`commit`, `otherwise`), and is the first thing to be written.
+There are no more of them than calls were open, for no new ones are. If we die before, the call is still in
+the opening file, and recovery closes it. A record that was never opened (a refused call, a batch of events
+or of steps) is not kept: its sender is told, and has it still. Decision 11 tells what is weighed here.
 
 That a call is open waits for nobody: `opened` hands it to the store in the event loop, where it is out of
 reach of our own death at once, and the writer has the store settle it within a second (decision 9).
@@ -31,22 +41,26 @@ interval (adds latency when idle, and a number to tune); awaiting the database i
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 from inferworks.errors import JournalError, RecordError
 from inferworks.meter.record import Quarantined, Record
 from inferworks.meter.stores.base import JournalReads, JournalStore
-from inferworks.meter.usage import Checkpoint, Opened
+from inferworks.meter.usage import Checkpoint, Opened, Usage
 
-Kept = TypeVar("Kept", Opened, Checkpoint)
 _Waiter: TypeAlias = asyncio.Future[None]
-_Entry: TypeAlias = tuple[Sequence[Record], _Waiter | None]
-"""Records that stand or fall together, and who waits for them."""
+
+Otherwise: TypeAlias = Callable[[Usage], Usage]
+"""What is to be on record of a call whose Usage could not be made durable while somebody waited for it."""
+
+_Entry: TypeAlias = tuple[Sequence[Record], _Waiter | None, Otherwise | None]
+"""Records that stand or fall together, who waits for them, and what to keep of a Usage if they fall."""
 
 _LARGEST_GROUP: Final = 4096
 """Entries in one transaction; bounds memory and the time until the first waiter is woken."""
@@ -57,8 +71,14 @@ _LONGEST_REST_S: Final = 0.005
 _SETTLE_S: Final = 1.0
 """How long the store may keep a call open that only it and the kernel know of."""
 
-_NOTHING: Final[_Entry] = ((), None)
+_TRY_AGAIN_S: Final = 0.1
+_LONGEST_TRY_AGAIN_S: Final = 0.5
+"""How long the writer leaves a store in trouble alone; it doubles until it is the second of the two."""
+
+_NOTHING: Final[_Entry] = ((), None, None)
 """Has the writer look what else there is to do."""
+
+_log = logging.getLogger("inferworks.journal")
 
 
 class Journal:
@@ -77,24 +97,46 @@ class Journal:
         self._committed = committed
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
-        self._failure: JournalError | None = JournalError("the journal has not been started")
+        self._group: list[_Entry] = []
+        """What the writer has taken from the queue and not done with."""
+        self._ended: JournalError | None = JournalError("the journal has not been started")
+        self._trouble: JournalError | None = None
+        self._kept: list[Record] = []
+        """What is written before anything else once the store can be written again."""
+        self._doubtful: list[Usage] = []
+        """What may be in the store, although its waiters were told that it is not durable."""
+        self._try_at = 0.0
+        self._pause_s = _TRY_AGAIN_S
+        self._stops = False
         self._is_settled = True
         self._settle_at = 0.0
 
     @property
     def queued(self) -> int:
         """Entries that wait for the writer, about."""
-        return self._queue.qsize()
+        return self._queue.qsize() + len(self._kept)
 
     @property
     def failed(self) -> bool:
-        """Whether nothing can be made durable any more, or not yet."""
-        return self._failure is not None
+        """Whether nothing can be made durable now."""
+        return self._refusal() is not None
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps records from being made durable now; None when nothing does."""
+        refusal = self._refusal()
+        return None if refusal is None else str(refusal)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the writer runs."""
+        return self._writer is not None and self._writer.is_alive()
 
     def start(self) -> None:
         """Open the store and start the writer. DataFolderError when the store cannot be used."""
         self._store.open()
-        self._failure = None
+        self._ended = self._trouble = None
+        self._stops = False
         self._unsettle()  # what an earlier process has left
         self._writer = threading.Thread(target=self._write, name="journal", daemon=True)
         self._writer.start()
@@ -106,49 +148,78 @@ class Journal:
         """
         if self._writer is None:
             return
+        self._ended = JournalError("the journal is closed")
         self._queue.put(None)
         self._writer.join()
         self._writer = None
         self._store.close()
-        failure, self._failure = self._failure, JournalError("the journal is closed")
-        if failure is not None:
-            raise failure
+        if self._trouble is not None:
+            raise _again(self._trouble)
 
     def opened(self, opened: Opened) -> None:
         """Put on record that a call is opened, without waiting; what dies after this is the machine.
 
-        RecordError when this record is refused, JournalError when the journal has failed.
+        RecordError when this record is refused, JournalError when nothing can be made durable now.
         """
-        self._keep(self._store.opened, opened)
+        refusal = self._refusal()
+        if refusal is not None:
+            raise _again(refusal)
+        try:
+            self._store.opened(opened)
+        except RecordError:
+            raise
+        except JournalError as error:
+            raise _again(self._in_trouble(error)) from error
+        if self._is_settled:
+            self._unsettle()
 
     def reached(self, checkpoint: Checkpoint) -> None:
-        """Put on record how far an open call has come, as `opened` does and with its errors."""
-        self._keep(self._store.reached, checkpoint)
+        """Put on record how far an open call has come, without waiting; RecordError when that is refused.
+
+        In trouble it is left out: the call may still end well, and its next checkpoint says more.
+        """
+        if self._refusal() is not None:
+            return
+        try:
+            self._store.reached(checkpoint)
+        except RecordError:
+            raise
+        except JournalError as error:
+            self._in_trouble(error)
+        if self._is_settled:
+            self._unsettle()
 
     def append(self, record: Record) -> None:
-        """Queue `record` without waiting for it. JournalError when the journal has failed.
+        """Queue `record` without waiting for it. JournalError when the journal does not run.
 
-        It becomes durable before anything that is queued after it.
+        It becomes durable before anything that is queued after it; in trouble it is kept until it can be.
         """
-        if self._failure is not None:
-            raise _again(self._failure)
-        self._queue.put(((record,), None))
+        if self._ended is not None:
+            raise _again(self._ended)
+        self._queue.put(((record,), None, None))
 
-    def commit(self, record: Record) -> asyncio.Future[None]:
+    def commit(self, record: Record, otherwise: Otherwise | None = None) -> asyncio.Future[None]:
         """Queue `record`; the future is done once it is durable.
 
-        The future raises RecordError when this record is refused, JournalError when the journal has
-        failed. Cancelling the wait does not take the record back.
+        The future raises RecordError when this record is refused, JournalError when nothing can be made
+        durable now. Cancelling the wait does not take the record back. With `otherwise` the record is a
+        call's Usage and a JournalError is not its end: what `otherwise` makes of it is kept, and becomes
+        durable when that is possible again.
         """
-        return self.commit_all((record,))
+        return self.commit_all((record,), otherwise)
 
-    def commit_all(self, records: Sequence[Record]) -> asyncio.Future[None]:
+    def commit_all(
+        self, records: Sequence[Record], otherwise: Otherwise | None = None
+    ) -> asyncio.Future[None]:
         """Queue `records` as one transaction, all or none; the future is as for `commit`."""
         waiter: _Waiter = asyncio.get_running_loop().create_future()
-        if self._failure is not None:
-            waiter.set_exception(_again(self._failure))
+        refusal = self._trouble or self._ended
+        if refusal is None:
+            self._queue.put((records, waiter, otherwise))
         else:
-            self._queue.put((records, waiter))
+            waiter.set_exception(_again(refusal))
+            if otherwise is not None and self._ended is None:
+                self._queue.put((_if_it_fails((records, waiter, otherwise)), None, None))
         return waiter
 
     async def durable(self) -> None:
@@ -159,77 +230,100 @@ class Journal:
         """A view for reading what is durable; use it in a `with` statement."""
         return self._store.reads()
 
-    def _write(self) -> None:
-        """The writer's life: take a group, write it, wake its waiters, until told to stop."""
-        running = True
-        while running:
-            group, running = self._next_group()
-            began_s = time.monotonic()
-            self._write_group(group)
-            if running:
-                time.sleep(min(time.monotonic() - began_s, _LONGEST_REST_S))
-            if not self._is_settled and time.monotonic() >= self._settle_at:
-                self._settle()
+    def _refusal(self) -> JournalError | None:
+        return self._trouble or self._ended
 
-    def _next_group(self) -> tuple[list[_Entry], bool]:
-        """Wait for one entry, then take all that is queued; False when told to stop after it."""
-        group: list[_Entry] = []
+    # --- the writer
+
+    def _write(self) -> None:
+        """The writer's life: group after group until told to stop. Nothing else ends it."""
+        while not self._stops:
+            try:
+                self._take_group()
+                self._write_next()
+            except Exception as error:  # noqa: BLE001 whatever it is, no waiter may be left waiting
+                self._in_trouble(error)
+                self._put_aside(len(self._group))
+        if self._trouble is not None:
+            self._resume()
+
+    def _write_next(self) -> None:
+        """Write the group, rest, then see to the store."""
+        began_s = time.monotonic()
+        if self._trouble is None:
+            self._write_group(len(self._group))
+        else:
+            self._put_aside(0)
+        if not self._stops:
+            time.sleep(min(time.monotonic() - began_s, _LONGEST_REST_S))
+        if self._trouble is not None:
+            if time.monotonic() >= self._try_at:
+                self._resume()
+        elif not self._is_settled and time.monotonic() >= self._settle_at:
+            self._settle()
+
+    def _take_group(self) -> None:
+        """Wait for one entry, then take all that is queued."""
         entry = self._next_entry()
         while entry is not None:
-            group.append(entry)
-            if self._queue.empty() or len(group) == _LARGEST_GROUP:
-                return group, True
+            self._group.append(entry)
+            if self._queue.empty() or len(self._group) == _LARGEST_GROUP:
+                return
             entry = self._queue.get()
-        return group, False
+        self._stops = True
 
     def _next_entry(self) -> _Entry | None:
-        """Wait for an entry, but no longer than until it is time to settle."""
-        if self._is_settled:
+        """Wait for an entry, but no longer than until it is time to try again or to settle."""
+        if self._trouble is not None:
+            until_s = self._try_at
+        elif self._is_settled:
             return self._queue.get()
+        else:
+            until_s = self._settle_at
         try:
-            return self._queue.get(timeout=max(0.0, self._settle_at - time.monotonic()))
+            return self._queue.get(timeout=max(0.0, until_s - time.monotonic()))
         except Empty:
             return _NOTHING
 
-    def _write_group(self, group: Sequence[_Entry]) -> None:
-        """Write `group` as one transaction; when a record is at fault, each entry as its own."""
-        refusal = self._store_all([record for records, _ in group for record in records])
-        if refusal is None:
-            _wake(group, self._failure)
-        elif len(group) > 1:
-            for entry in group:
-                self._write_group((entry,))
-        elif group[0][1] is not None:
-            _wake(group, refusal)
-        else:
-            self._quarantine(group[0][0], refusal)
-
-    def _store_all(self, records: Sequence[Record]) -> RecordError | None:
-        """Write `records` unless the journal has failed; the refusal, if one of them is at fault."""
-        if self._failure is not None or not records:
-            return None
-        began_ns = time.perf_counter_ns()
+    def _write_group(self, at_once: int) -> None:
+        """Write so many entries as one transaction; when a record is at fault, each as its own."""
+        some = self._group[:at_once]
         try:
-            self._store.write(records)
+            self._store_all([record for entry in some for record in entry[0]])
         except RecordError as refusal:
-            return refusal
-        except Exception as error:  # noqa: BLE001 whatever it is, no waiter may be left waiting
-            self._failed(error)
-            return None
-        if self._committed is not None:
-            self._committed(len(records), time.perf_counter_ns() - began_ns)
-        return None
-
-    def _keep(self, keep: Callable[[Kept], None], record: Kept) -> None:
-        """Have the store keep `record` at once, and settle it soon."""
-        if self._failure is not None:
-            raise _again(self._failure)
-        try:
-            keep(record)
+            if at_once > 1:
+                for _ in some:
+                    self._write_group(1)
+                return
+            if some[0][1] is None:
+                self._write_unwaited(some[0][0])
+            del self._group[0]
+            _wake(some, refusal)
         except JournalError as error:
-            raise _again(self._failed(error)) from error
-        if self._is_settled:
-            self._unsettle()
+            self._in_trouble(error)
+            self._put_aside(at_once)
+        else:
+            del self._group[:at_once]  # said before: whoever is woken has been promised
+            _wake(some, None)
+
+    def _write_unwaited(self, records: Sequence[Record]) -> None:
+        """Write what nobody waits for; what is at fault is quarantined, not to vanish unseen."""
+        try:
+            self._store_all(records)
+        except RecordError as refusal:
+            if len(records) == 1:
+                self._store_all([_quarantined(records[0], refusal)])
+            else:
+                middle = len(records) // 2
+                self._write_unwaited(records[:middle])
+                self._write_unwaited(records[middle:])
+
+    def _store_all(self, records: Sequence[Record]) -> None:
+        if records:
+            began_ns = time.perf_counter_ns()
+            self._store.write(records)
+            if self._committed is not None:
+                self._committed(len(records), time.perf_counter_ns() - began_ns)
 
     def _unsettle(self) -> None:
         """Have the writer settle the store soon."""
@@ -238,26 +332,72 @@ class Journal:
         self._queue.put(_NOTHING)
 
     def _settle(self) -> None:
-        """Settle the store, and again in a second if it is not done. A failure is final, as any."""
+        """Settle the store, and again in a second if it is not done."""
         self._is_settled = True  # said before: a call that is opened meanwhile unsettles it again
         try:
-            if self._failure is None and self._store.settle():
+            if self._store.settle():
                 self._unsettle()
-        except Exception as error:  # noqa: BLE001 whatever it is, nothing may be opened after it
-            self._failed(error)
+        except JournalError as error:
+            self._in_trouble(error)
 
-    def _failed(self, error: Exception) -> JournalError:
-        """From here on nobody is told that anything is durable."""
-        failure = JournalError(f"the journal has failed: {error}")
-        failure.__cause__ = error
-        self._failure = failure
-        return failure
+    # --- trouble
 
-    def _quarantine(self, records: Sequence[Record], refusal: RecordError) -> None:
-        """Keep refused records that nobody waits for, so that they do not vanish unseen."""
-        again = self._store_all([_quarantined(record, refusal) for record in records])
-        if again is not None:
-            self._failure = JournalError(f"the journal cannot quarantine: {again}")
+    def _in_trouble(self, error: Exception) -> JournalError:
+        """From here on nobody is told that anything is durable, until the store can be written again."""
+        reason = str(error) or type(error).__name__
+        trouble = JournalError(f"the journal cannot be written now: {reason}")
+        trouble.__cause__ = error
+        before = self._trouble
+        if before is None:
+            self._pause_s = _TRY_AGAIN_S
+        if before is None or str(before) != str(trouble):
+            unexpected = None if isinstance(error, JournalError) else error
+            _log.error("%s; calls are refused until it can be", trouble, exc_info=unexpected)
+        self._try_at = time.monotonic() + self._pause_s
+        self._trouble = trouble
+        self._queue.put(_NOTHING)  # the writer may wait without an end
+        return trouble
+
+    def _put_aside(self, tried: int) -> None:
+        """Tell the waiters of the group that it is not durable, and keep what must not be lost.
+
+        So many of its first entries may be in the store nevertheless.
+        """
+        group, self._group = self._group, []
+        for entry in group:
+            self._kept += _if_it_fails(entry)
+        for records, _, _ in group[:tried]:
+            self._doubtful += (record for record in records if type(record) is Usage)
+        _wake(group, self._trouble)
+
+    def _resume(self) -> None:
+        """See whether the store can be written again; what was kept is written before all else."""
+        try:
+            self._store.resume(self._doubtful)
+            self._doubtful = []
+            while self._kept:
+                some = self._kept[:_LARGEST_GROUP]
+                self._doubtful = [record for record in some if type(record) is Usage]
+                self._write_unwaited(some)
+                self._doubtful = []
+                del self._kept[: len(some)]
+        except Exception as error:  # noqa: BLE001 whatever it is, the store is not ready
+            self._pause_s = min(2 * self._pause_s, _LONGEST_TRY_AGAIN_S)
+            self._in_trouble(error)
+        else:
+            self._trouble = None
+            self._unsettle()
+            _log.warning("the journal can be written again; calls are served")
+
+
+def _if_it_fails(entry: _Entry) -> Sequence[Record]:
+    """What is kept of an entry that cannot be written: all if nobody waits, else what it is `otherwise`."""
+    records, waiter, otherwise = entry
+    if waiter is None:
+        return records
+    if otherwise is None:
+        return ()
+    return [otherwise(record) for record in records if type(record) is Usage]
 
 
 def _quarantined(record: Record, refusal: RecordError) -> Quarantined:
@@ -281,7 +421,7 @@ def _again(failure: JournalError) -> JournalError:
 def _wake(group: Iterable[_Entry], error: JournalError | None) -> None:
     """Resolve every waiter of `group`, with one call into each event loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_Waiter]] = {}
-    for _, waiter in group:
+    for _, waiter, _ in group:
         if waiter is not None:
             by_loop.setdefault(waiter.get_loop(), []).append(waiter)
     for loop, waiters in by_loop.items():

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pyarrow as pa
@@ -30,6 +30,7 @@ from inferworks.meter.lake_manifest import Manifest, Segment, read_manifest
 from inferworks.meter.lake_schema import LAKE_TABLES, Fact, LakeTable, key_of, records_of, spans_of
 from inferworks.meter.lake_seal import (
     ROW_GROUP_ROWS,
+    check_journal,
     check_lake,
     keys_of,
     read_segment,
@@ -37,9 +38,11 @@ from inferworks.meter.lake_seal import (
 )
 from inferworks.meter.lake_verify import Verified, verify
 from inferworks.meter.lakes.base import LakeStore
+from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Usage
 
 F = TypeVar("F", bound=Fact)
+T = TypeVar("T")
 _NO_FACTS = Facts((), (), (), ())
 
 
@@ -49,7 +52,7 @@ class Moment(msgspec.Struct, frozen=True):
     segments: Mapping[str, tuple[Segment, ...]]
     """By table, the segments that may hold rows of the interval, and of its surroundings."""
     unsealed: Facts
-    """The rows of the interval that are in none of the segments."""
+    """The rows of the interval that are in none of the segments; and what was taken back of both."""
 
 
 class LakeReader:
@@ -96,6 +99,24 @@ class LakeReader:
         moment = self.moment(start_ns, end_ns)
         return joined(moment.unsealed, self.sealed(segments_of(moment), start_ns, end_ns))
 
+    def calls(self, start_ns: int, end_ns: int) -> Iterator[Usage]:
+        """The usages of the interval, sealed ones first, each once; none is held longer than needed."""
+        with ExitStack() as stack:
+            reader = stack.enter_context(self._reader())
+            seals = stack.enter_context(reader.moment()) if reader else Seals("", frozenset())
+            manifest = read_manifest(self._lake)
+            check_lake(seals, manifest, self._lake.url)
+            for segment in _meeting(manifest, start_ns, end_ns)["usage"]:
+                for fact in self._sealed(segment, start_ns, end_ns):
+                    yield cast(Usage, fact)
+            if reader is None:
+                return
+            between = [s for s in unsettled(seals, manifest) if s.table == "usage"]
+            gone = {key for segment in between for key in keys_of(self._lake, segment)}
+            for usage in reader.usages(start_ns, end_ns):
+                if not gone or key_of(LAKE_TABLES["usage"], usage) not in gone:
+                    yield usage
+
     def sealed(self, segments: Iterable[Segment], start_ns: int, end_ns: int) -> Facts:
         """The facts of the interval in `segments`, whether or not the manifest still names them.
 
@@ -116,11 +137,15 @@ class LakeReader:
         read_segment(self._lake, segment)
 
     def verify(self) -> Verified:
-        """Recompute every hash and count of the lake, and name what differs; see `lake_verify`."""
-        return verify(self._lake)
+        """Recompute what the lake says of itself, and name what differs; see `lake_verify`."""
+        with self._reader() as reader:
+            return verify(self._lake, reader.seals() if reader else None)
 
     def _reader(self) -> AbstractContextManager[UnsealedReader | None]:
-        if self._journal is None or not self._journal.exists():
+        if self._journal is None:
+            return nullcontext(None)
+        check_journal(self._journal, self._lake)
+        if not self._journal.exists():
             return nullcontext(None)
         return UnsealedReader(self._journal)
 
@@ -134,6 +159,7 @@ class LakeReader:
             steps=_less(unsealed.steps, LAKE_TABLES["step"], keys),
             capacity=_less(unsealed.capacity, LAKE_TABLES["capacity"], keys),
             activities=_less(unsealed.activities, LAKE_TABLES["activity"], keys),
+            retracted=unsealed.retracted,
         )
 
     def _sealed(self, segment: Segment, start_ns: int, end_ns: int) -> Iterator[Fact]:
@@ -155,6 +181,7 @@ def joined(one: Facts, other: Facts) -> Facts:
         steps=_ordered((*one.steps, *other.steps), _by_replica),
         capacity=_ordered((*one.capacity, *other.capacity), _by_state),
         activities=_ordered((*one.activities, *other.activities), _by_id),
+        retracted=_ordered((*one.retracted, *other.retracted), _by_id),
     )
 
 
@@ -165,6 +192,7 @@ def _facts_of(reader: UnsealedReader, start_ns: int, end_ns: int) -> Facts:
         steps=tuple(reader.steps(None, start_ns, end_ns)),
         capacity=tuple(reader.capacity(start_ns, end_ns)),
         activities=tuple(reader.activities(start_ns, end_ns)),
+        retracted=tuple(reader.retracted(start_ns, end_ns)),
     )
 
 
@@ -191,7 +219,7 @@ def _less(facts: tuple[F, ...], table: LakeTable, keys: Mapping[str, set[Key]]) 
     return tuple(fact for fact in facts if key_of(table, fact) not in gone) if gone else facts
 
 
-def _ordered(facts: Iterable[F], key: Any) -> tuple[F, ...]:
+def _ordered(facts: Iterable[T], key: Any) -> tuple[T, ...]:
     return tuple(sorted(facts, key=key))
 
 
@@ -207,5 +235,5 @@ def _by_state(row: Capacity) -> tuple[str, int, str]:
     return row.replica, row.start_ns, row.state
 
 
-def _by_id(activity: Activity) -> tuple[str, str]:
-    return activity.source, activity.id
+def _by_id(named: Activity | Retracted) -> tuple[str, str]:
+    return named.source, named.id

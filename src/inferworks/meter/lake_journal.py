@@ -3,10 +3,14 @@
 A sealed row leaves the journal, and with a usage the call's `opened` and `checkpoint`. A usage stays while
 its call is in an opening file: recovery would take it for one that never ended. What others have
 reported, activities and calls, stays and is marked as sealed (`sealed_activity`, `sealed_usage`): that a
-(source, id) was used must be known for ever (theorem 3). The call id of a reported call has a slash.
+(source, id) was used must be known for ever (theorem 3). The call id of a reported call has a slash. What
+was taken back is sealed like the rest, and that it was (`retracted`) is never: whoever reads looks here.
 
 `sealed_segment` names the segments whose rows have all left. A segment that the manifest names and this
 table does not may still have rows here; whoever reads both leaves those out by their keys.
+
+`meta` keeps the number and the hash of the newest commit that this journal has seen of its lake
+(`lake_head`), so that a lake that was lost, or put back from an older copy, is noticed.
 """
 
 from __future__ import annotations
@@ -21,11 +25,20 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from inferworks.errors import DataFolderError, JournalError
+from inferworks.checksum import is_damage
+from inferworks.errors import DamagedError, DataFolderError, JournalError
 from inferworks.meter.capacity import Activity
+from inferworks.meter.lake_manifest import Head
 from inferworks.meter.lake_schema import DAY_NS, Fact, LakeTable
 from inferworks.meter.openings import read_openings
-from inferworks.meter.reader import JournalReader, check_version, unclosed
+from inferworks.meter.reader import (
+    JournalReader,
+    check_version,
+    damaged,
+    reading,
+    records,
+    unclosed,
+)
 from inferworks.meter.tables import ACTIVITY, CAPACITY, SEALING, STEP, USAGE, Table
 from inferworks.meter.usage import Usage
 
@@ -70,7 +83,7 @@ _FORGET: Final = {
 }
 _ORDER: Final = {"usage": "opened_ns, call_id"}
 _OVERLAPS: Final = "start_ns < :end AND (start_ns >= :start OR end_ns > :start)"
-_JOURNAL_ID: Final = "SELECT value FROM meta WHERE key = 'journal_id'"
+_HEAD: Final = "lake_head"
 _CAN_BE_SEALED: Final = "SELECT count(*) FROM sqlite_master WHERE name = 'sealed_segment'"
 
 
@@ -90,6 +103,8 @@ class Seals(msgspec.Struct, frozen=True):
     """The journal's own id; empty in one that was made before there was a lake."""
     segments: frozenset[str]
     """The segments whose rows have all left it."""
+    head: Head = Head(0, "")
+    """The newest commit that it has seen of its lake."""
 
 
 class SealingJournal:
@@ -97,7 +112,7 @@ class SealingJournal:
 
     Beside the journal's own writer it is a second connection that writes, in short transactions; within
     one process, both take the same `turn` (`SqliteStore`). JournalError when the file cannot be read or
-    written, DataFolderError when it is no journal.
+    written, DataFolderError when it is no journal, DamagedError when it is not what was written.
     """
 
     def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
@@ -149,7 +164,7 @@ class SealingJournal:
                 "limit": limit,
             }
             rows = self._database.execute(query, values)
-            yield from map(_TABLES[table.name].from_row, rows)
+            yield from records(self._path, _TABLES[table.name], rows)
 
     def forget(self, table: LakeTable, keys: Sequence[Key]) -> None:
         """Let the rows with `keys` go, in one transaction; those that are gone already do not matter.
@@ -169,6 +184,12 @@ class SealingJournal:
         """Remember that all rows of `segment` have left."""
         with self._told(), self._transaction():
             self._database.execute("INSERT OR IGNORE INTO sealed_segment VALUES (?)", (segment,))
+
+    def saw(self, head: Head) -> None:
+        """Remember the newest commit of the lake."""
+        value = f"{head.version} {head.sha256}"
+        with self._told(), self._transaction():
+            self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_HEAD, value))
 
     def _limits(self, before_ns: int) -> dict[str, int | str]:
         """What `_DUE` asks for. A call whose usage is here never gets into an opening file any more."""
@@ -215,7 +236,9 @@ class SealingJournal:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
+            if is_damage(error):
+                raise damaged(self._path, error) from error
             raise JournalError(f"cannot seal the journal {self._path}: {error}") from error
 
 
@@ -225,15 +248,17 @@ class UnsealedReader(JournalReader):
     @contextmanager
     def moment(self) -> Iterator[Seals]:
         """Read as of one moment while the block runs; what had been sealed then."""
-        self._database.execute("BEGIN")
-        try:
-            yield _seals(self._database)
-        finally:
-            self._database.execute("COMMIT")
+        with self._one_moment():
+            yield self.seals()
+
+    def seals(self) -> Seals:
+        """What was sealed."""
+        with reading(self._path):
+            return _seals(self._database)
 
     def usages(self, start_ns: int, end_ns: int) -> Iterator[Usage]:
         """The usages of calls opened in the interval that were not sealed, by (opened_ns, call_id)."""
-        if not _seals(self._database).journal:
+        if not self.seals().journal:
             return super().usages(start_ns, end_ns)
         where = (
             "WHERE opened_ns >= :start AND opened_ns < :end "
@@ -243,7 +268,7 @@ class UnsealedReader(JournalReader):
 
     def activities(self, start_ns: int, end_ns: int) -> Iterator[Activity]:
         """The activities that overlap the interval and were not sealed, by (source, id)."""
-        if not _seals(self._database).journal:
+        if not self.seals().journal:
             return super().activities(start_ns, end_ns)
         where = f"WHERE {_OVERLAPS} AND {_ACTIVITY_NOT_SEALED} ORDER BY source, id"
         return self._select(ACTIVITY, where, {"start": start_ns, "end": end_ns})
@@ -251,7 +276,7 @@ class UnsealedReader(JournalReader):
     def unsealed_counts(self) -> dict[str, int]:
         """The number of rows that were not sealed, by table."""
         counts = {name: self.counts()[name] for name in _TABLES}
-        if _seals(self._database).journal:
+        if self.seals().journal:
             counts["activity"] -= self._count("sealed_activity")
             counts["usage"] -= self._count("sealed_usage")
         return counts
@@ -260,6 +285,11 @@ class UnsealedReader(JournalReader):
 def _seals(database: sqlite3.Connection) -> Seals:
     if database.execute(_CAN_BE_SEALED).fetchone() == (0,):
         return Seals("", frozenset())
-    found = database.execute(_JOURNAL_ID).fetchone()
+    found = dict(database.execute("SELECT key, value FROM meta"))
+    version, _, sha256 = found.get(_HEAD, "0 ").partition(" ")
+    if "journal_id" not in found or not version.isdecimal():
+        raise DamagedError("what the journal knows of its lake cannot be read")
     names = database.execute("SELECT name FROM sealed_segment")
-    return Seals(found[0], frozenset(name for (name,) in names))
+    return Seals(
+        found["journal_id"], frozenset(name for (name,) in names), Head(int(version), sha256)
+    )

@@ -8,6 +8,13 @@ on condition that its number is free. That one operation is the moment at which 
 being: before it nobody sees them, and of two that try for the same number one loses and learns of it.
 Every 32nd commit repeats all segments, so that a reader needs the newest such one and those after it.
 
+A commit ends with the SHA-256 of what stands before it, and carries the SHA-256 of the commit before. So a
+byte that the store has changed is noticed by whoever reads it, also in a span, which would leave a segment
+out of a statement in silence; and so is a commit that was taken away or put back from an older copy, except
+the newest. Of that one the journal knows (`lake_journal`): it keeps the number and the hash of the newest
+commit that it has seen. Commits of former versions have neither; they are read as they are, and the next
+commit's hash vouches for them.
+
 Rejected. One file that is replaced (two writers overwrite each other, unless the store can compare and
 swap, and a plain folder cannot); a listing of the folder (shows what was written but never committed);
 a table format such as Delta or Iceberg (the same idea with a hundred times the code; the segments are
@@ -16,18 +23,25 @@ plain Parquet, so either can be built on top by naming the files).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
 from inferworks.errors import LakeError
 from inferworks.meter.lakes.base import LakeStore
 
-_FOLDER: Final = "manifest"
+MANIFEST_FOLDER: Final = "manifest"
+"""Where the commits are."""
 _COMPLETE_EVERY: Final = 32
-FORMAT: Final = 1
-"""Raised by one when an older program could misread a commit."""
+FORMAT: Final = 2
+"""Raised by one when an older program could misread a commit, or break the chain by its own."""
+_UNCHECKED: Final = 1
+"""The format of commits without checksums."""
+_CHECKSUM: Final = b',"sha256":"%b"}'
+"""How a commit ends: in place of the brace that closes what was hashed."""
+_CHECKSUM_BYTES: Final = len(_CHECKSUM % bytes(64))
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -60,6 +74,20 @@ class Commit(msgspec.Struct, frozen=True):
     complete: bool
     """Whether `segments` are all there are, and not only what this commit adds."""
     segments: tuple[Segment, ...]
+    previous: str = ""
+    """The SHA-256 of the commit before, of its whole object; empty in the first, and in format 1."""
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether it carries checksums."""
+        return self.format != _UNCHECKED
+
+
+class Head(NamedTuple):
+    """A commit of a lake, as somebody has seen it."""
+
+    version: int
+    sha256: str
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -67,18 +95,39 @@ class Manifest(msgspec.Struct, frozen=True):
 
     version: int = 0
     segments: tuple[Segment, ...] = ()
+    hashes: Mapping[int, str] = {}
+    """The SHA-256 of the newest commits, by number; of those that had to be read."""
+
+    @property
+    def head(self) -> Head:
+        """The newest commit."""
+        return Head(self.version, self.hashes.get(self.version, ""))
 
 
 def read_manifest(store: LakeStore) -> Manifest:
-    """What the lake holds now; LakeError when a commit is missing or cannot be read."""
-    newest = len(store.names(_FOLDER))
+    """What the lake holds now; LakeError when a commit is missing, damaged or cannot be read."""
+    newest = newest_version(store)
     commits: list[Commit] = []
+    hashes: dict[int, str] = {}
     while newest > len(commits):
-        commits.append(_read(store, newest - len(commits)))
-        if commits[-1].complete:
+        commit, sha256 = read_commit(store, newest - len(commits))
+        if commits:
+            check_follows(store, commits[-1], sha256)
+        commits.append(commit)
+        hashes[commit.version] = sha256
+        if commit.complete:
             break
     segments = tuple(segment for commit in reversed(commits) for segment in commit.segments)
-    return Manifest(newest, segments)
+    return Manifest(newest, segments, hashes)
+
+
+def newest_version(store: LakeStore) -> int:
+    """The number of the newest commit; zero when there is none."""
+    numbers = (
+        name.removeprefix(f"{MANIFEST_FOLDER}/").partition(".")[0]
+        for name in store.names(MANIFEST_FOLDER)
+    )
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
 def add_segments(store: LakeStore, manifest: Manifest, added: Sequence[Segment]) -> bool:
@@ -89,23 +138,54 @@ def add_segments(store: LakeStore, manifest: Manifest, added: Sequence[Segment])
     version = manifest.version + 1
     complete = version % _COMPLETE_EVERY == 0
     segments = (*manifest.segments, *added) if complete else tuple(added)
-    body = msgspec.json.encode(Commit(FORMAT, version, complete, segments))
-    return store.create(_name(version), body)
+    commit = Commit(FORMAT, version, complete, segments, manifest.head.sha256)
+    body = msgspec.json.encode(commit)
+    checksum = hashlib.sha256(body).hexdigest().encode()
+    return store.create(commit_name(version), body[:-1] + _CHECKSUM % checksum)
 
 
-def _name(version: int) -> str:
-    return f"{_FOLDER}/{version:08d}.json"
+def read_commit(store: LakeStore, version: int) -> tuple[Commit, str]:
+    """The commit numbered `version`, and the SHA-256 of its object.
 
-
-def _read(store: LakeStore, version: int) -> Commit:
-    name = _name(version)
+    LakeError when it is missing, is not what was written, or is of a newer format.
+    """
+    name = commit_name(version)
+    data = store.get(name)
     try:
-        commit = msgspec.json.decode(store.get(name), type=Commit)
-    except msgspec.DecodeError as error:
+        commit = msgspec.json.decode(data, type=Commit)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LakeError(f"{name}: is no commit of the lake {store.url}: {error}") from error
-    if (commit.format, commit.version) != (FORMAT, version):
+    if commit.format > FORMAT:
         raise LakeError(
             f"{name}: is of format {commit.format}, this program reads {FORMAT}; "
             "use a newer version of inferworks"
         )
-    return commit
+    if commit.version != version or not _is_whole(data, commit):
+        raise LakeError(
+            f"{name}: is not what was written in the lake {store.url}: its checksum differs; "
+            "restore it from a backup"
+        )
+    return commit, hashlib.sha256(data).hexdigest()
+
+
+def check_follows(store: LakeStore, commit: Commit, previous: str) -> None:
+    """LakeError when `commit` was made after another commit than the one whose SHA-256 is `previous`."""
+    if commit.is_checked and commit.previous != previous:
+        raise LakeError(
+            f"{commit_name(commit.version - 1)}: is not the commit that the next one follows in the "
+            f"lake {store.url}; restore it from a backup"
+        )
+
+
+def _is_whole(data: bytes, commit: Commit) -> bool:
+    """Whether the checksum in `data` is right; format 1 has none."""
+    body = data[:-_CHECKSUM_BYTES] + b"}"
+    checksum = _CHECKSUM % hashlib.sha256(body).hexdigest().encode()
+    if not commit.is_checked:
+        return b'"sha256":"' not in data[-_CHECKSUM_BYTES:]
+    return data.endswith(checksum)
+
+
+def commit_name(version: int) -> str:
+    """The object that keeps the commit numbered `version`."""
+    return f"{MANIFEST_FOLDER}/{version:08d}.json"

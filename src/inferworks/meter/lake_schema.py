@@ -82,6 +82,7 @@ _LEG: Final = (
     _count("told_cost_pico", nullable=True),
     _text("told_currency"),
     _text("ended_by"),
+    _text("left_out"),
 )
 _STEP_CALL: Final = (
     _text("call_id"),
@@ -298,18 +299,23 @@ def _leg_row(leg: Leg) -> _Row:
         leg.told_cost_pico,
         leg.told_currency,
         leg.ended_by,
+        leg.left_out,
     )
 
 
-_NEW_IN_LEG: Final = (*(0,) * 10, "", None, "USD", "")
+_NEW_IN_LEG: Final = (*(0,) * 10, "", None, "USD", "", "")
 """The columns of a leg that were added since, as a file of before is read."""
 _FIRST_LEG_COLUMNS: Final = len(_LEG) - len(_NEW_IN_LEG)
 
 
 def _leg(row: _Row) -> Leg:
     first, new = row[:_FIRST_LEG_COLUMNS], row[_FIRST_LEG_COLUMNS:]
-    if not new or new[0] is None:  # a file of before, read by itself or beside newer ones
-        new = _NEW_IN_LEG
+    if len(new) < len(_NEW_IN_LEG) or new[-1] is None:  # of before, by itself or beside newer ones
+        given = (*new, *_NEW_IN_LEG[len(new) :])
+        new = tuple(
+            before if value is None else value
+            for value, before in zip(given, _NEW_IN_LEG, strict=True)
+        )
     return Leg(
         offer=OfferId(first[0]),
         provider=first[1],
@@ -328,6 +334,7 @@ def _leg(row: _Row) -> Leg:
         told_cost_pico=new[11],
         told_currency=new[12],
         ended_by=new[13],
+        left_out=new[14],
     )
 
 

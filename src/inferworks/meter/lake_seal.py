@@ -30,6 +30,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
@@ -39,7 +40,14 @@ import pyarrow.parquet as pq
 
 from inferworks.errors import LakeError
 from inferworks.meter.lake_journal import CHUNK, Due, Key, SealingJournal, Seals
-from inferworks.meter.lake_manifest import Manifest, Segment, add_segments, read_manifest
+from inferworks.meter.lake_manifest import (
+    Manifest,
+    Segment,
+    add_segments,
+    commit_name,
+    newest_version,
+    read_manifest,
+)
 from inferworks.meter.lake_schema import (
     DAY_NS,
     LAKE_TABLES,
@@ -119,6 +127,8 @@ def settle(
     """Let the journal forget what `manifest` says is sealed; LakeError when the lake is not its own."""
     seals = journal.seals()
     check_lake(seals, manifest, lake.url)
+    if manifest.head != seals.head:
+        journal.saw(manifest.head)
     _forget(journal, lake, unsettled(seals, manifest), stopped)
 
 
@@ -132,12 +142,31 @@ def unsettled(seals: Seals, manifest: Manifest) -> list[Segment]:
 
 
 def check_lake(seals: Seals, manifest: Manifest, url: str) -> None:
-    """LakeError when the journal has given rows to a segment that the manifest does not name."""
+    """LakeError when the lake is not the one that the journal was sealed into, or an older copy of it."""
     lost = seals.segments - {segment.name for segment in manifest.segments}
     if lost:
         raise LakeError(
             f"the lake {url} lacks {len(lost)} segments that this journal was sealed into, for example "
-            f"{min(lost)}; set lake.url to where they are"
+            f"{min(lost)}; set lake.url to where they are, or restore the lake from a backup"
+        )
+    if manifest.version < seals.head.version:
+        raise LakeError(
+            f"the lake {url} ends with commit {manifest.version}, though this journal has seen its commit "
+            f"{seals.head.version}: it was put back from an older copy; restore a newer one"
+        )
+    if manifest.hashes.get(seals.head.version, seals.head.sha256) != seals.head.sha256:
+        raise LakeError(
+            f"{commit_name(seals.head.version)}: is not the commit that this journal has seen in the lake "
+            f"{url}; restore it from a backup"
+        )
+
+
+def check_journal(journal: Path, lake: LakeStore) -> None:
+    """LakeError when `journal` is gone or empty, though `lake` has rows: others were in it alone."""
+    if (not journal.exists() or not journal.stat().st_size) and newest_version(lake):
+        raise LakeError(
+            f"the journal {journal} is gone, though the lake {lake.url} has rows of it: restore the data "
+            "folder from a backup (docs/backup.md)"
         )
 
 
@@ -145,7 +174,7 @@ def read_segment(lake: LakeStore, segment: Segment) -> pq.ParquetFile:
     """The file of `segment`; LakeError when it is missing or not what was sealed."""
     data = lake.get(segment.name)
     found = hashlib.sha256(data).hexdigest()
-    if found != segment.sha256:
+    if (found, len(data)) != (segment.sha256, segment.bytes):
         raise LakeError(
             f"{segment.name}: {len(data)} bytes with SHA-256 {found[:12]}... are not the {segment.bytes} "
             f"bytes with {segment.sha256[:12]}... that were sealed in the lake {lake.url}; "
@@ -227,7 +256,7 @@ def make_segment(
     digest = hashlib.sha256(data).hexdigest()
     text = day_text(day * DAY_NS)
     segment = Segment(
-        name=f"{table.name}/day={text}/{digest[:32]}.parquet",
+        name=segment_name(table.name, text, digest),
         table=table.name,
         day=text,
         rows=sum(group.rows for group in groups),
@@ -253,8 +282,8 @@ def _write_groups(
             rows=rows.num_rows,
             start_ns=min(compute.min(starts).as_py() for starts, _ in spans),
             end_ns=max(compute.max(ends).as_py() for _, ends in spans),
-            first_key=_key_at(table, batches[0], 0),
-            last_key=_key_at(table, batches[-1], -1),
+            first_key=key_at(table, batches[0], 0),
+            last_key=key_at(table, batches[-1], -1),
         )
 
 
@@ -267,5 +296,11 @@ def _batches(table: LakeTable, facts: Iterator[Fact]) -> Iterator[pa.RecordBatch
         yield batch_of(table, some)
 
 
-def _key_at(table: LakeTable, batch: pa.RecordBatch, place: int) -> Key:
+def key_at(table: LakeTable, batch: pa.RecordBatch, place: int) -> Key:
+    """The key of the row at `place` of `batch`."""
     return tuple(batch.column(name)[place].as_py() for name in table.key)
+
+
+def segment_name(table: str, day: str, sha256: str) -> str:
+    """The object that keeps the segment of `table` and `day` with that content."""
+    return f"{table}/day={day}/{sha256[:32]}.parquet"

@@ -1,17 +1,38 @@
-"""Checking a lake: every segment is read back whole and held against the manifest."""
+"""Checking a lake: the manifest's chain, then every segment, read back whole and held against it.
+
+What a commit says of a segment is computed again from the segment: hash, size, rows, day, span, first and
+last key. So a wrong word about one is noticed in commits of before there were checksums, too. The journal
+is asked what it has seen: a lake that is gone, or was put back from an older copy, is whole in itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as compute
 
 from inferworks.errors import LakeError
-from inferworks.meter.lake_manifest import Segment, read_manifest
+from inferworks.meter.lake_journal import Seals
+from inferworks.meter.lake_manifest import (
+    Manifest,
+    Segment,
+    check_follows,
+    commit_name,
+    newest_version,
+    read_commit,
+)
 from inferworks.meter.lake_schema import LAKE_TABLES, is_version_of, spans_of
-from inferworks.meter.lake_seal import ROW_GROUP_ROWS, day_text, read_segment
+from inferworks.meter.lake_seal import (
+    ROW_GROUP_ROWS,
+    check_lake,
+    day_text,
+    key_at,
+    read_segment,
+    segment_name,
+)
 from inferworks.meter.lakes.base import LakeStore
 
 
@@ -26,6 +47,9 @@ class Finding(msgspec.Struct, frozen=True):
 class Verified(msgspec.Struct, frozen=True):
     """What checking a lake has found."""
 
+    commits: int
+    unchecked: int
+    """Commits without checksums, of before there were any; the next one vouches for each of them."""
     segments: int
     rows: int
     bytes: int
@@ -34,26 +58,75 @@ class Verified(msgspec.Struct, frozen=True):
     """Objects that the manifest does not name: left by a sealing that was killed, and read by nobody."""
 
 
-def verify(lake: LakeStore) -> Verified:
-    """Read every segment of `lake` again; LakeError when the manifest itself cannot be read.
+class Commits(NamedTuple):
+    """What the whole manifest says, as far as it can be read."""
 
-    Compares hashes, columns, row counts and days, and looks for a key that occurs twice. Holds the keys of
-    one table and day, and one segment.
+    manifest: Manifest
+    unchecked: int
+    findings: tuple[Finding, ...]
+
+
+def verify(lake: LakeStore, seals: Seals | None = None) -> Verified:
+    """Read every commit and every segment of `lake` again; LakeError when the lake cannot be listed.
+
+    `seals` is what the journal knows of it. Holds the keys of one table and day, and one segment.
     """
-    segments = read_manifest(lake).segments
+    commits = read_commits(lake, seals)
+    segments = commits.manifest.segments
     named = {segment.name for segment in segments}
     present = [name for table in LAKE_TABLES for name in lake.names(table)]
-    findings = [finding for group in _by_day(segments) for finding in _check_day(lake, group)]
+    findings = [finding for group in by_day(segments) for finding in check_day(lake, group)]
     return Verified(
+        commits=commits.manifest.version,
+        unchecked=commits.unchecked,
         segments=len(segments),
         rows=sum(segment.rows for segment in segments),
         bytes=sum(segment.bytes for segment in segments),
-        findings=tuple(findings),
+        findings=(*commits.findings, *findings),
         unnamed=tuple(name for name in present if name not in named),
     )
 
 
-def _by_day(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
+def read_commits(lake: LakeStore, seals: Seals | None) -> Commits:
+    """Every commit of `lake`, each held against the one before and the newest against `seals`."""
+    segments: dict[str, Segment] = {}
+    hashes: dict[int, str] = {}
+    findings: list[Finding] = []
+    unchecked, newest = 0, newest_version(lake)
+    for version in range(1, newest + 1):
+        try:
+            commit, hashes[version] = read_commit(lake, version)
+        except LakeError as error:
+            findings.append(Finding(commit_name(version), str(error)))
+            continue
+        unchecked += not commit.is_checked
+        try:
+            check_follows(lake, commit, hashes.get(version - 1, commit.previous))
+        except LakeError as error:
+            findings.append(Finding(commit_name(version - 1), str(error)))
+        segments |= {segment.name: segment for segment in commit.segments}
+        if commit.complete and not findings and tuple(segments.values()) != commit.segments:
+            what = f"{commit_name(version)}: does not say of all segments what those before it say"
+            findings.append(Finding(commit_name(version), what))
+    manifest = Manifest(newest, tuple(segments.values()), hashes)
+    if seals is not None:
+        findings += _check_seals(lake, manifest, seals)
+    return Commits(manifest, unchecked, tuple(findings))
+
+
+def _check_seals(lake: LakeStore, manifest: Manifest, seals: Seals) -> Iterator[Finding]:
+    """What the journal knows better."""
+    try:
+        check_lake(seals, manifest, lake.url)
+    except LakeError as error:
+        yield Finding(commit_name(seals.head.version), str(error))
+    for segment in manifest.segments:
+        if segment.name in seals.segments and segment.journal != seals.journal:
+            what = f"{segment.name}: was sealed from this journal, the manifest names another"
+            yield Finding(segment.name, what)
+
+
+def by_day(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
     """The segments of each table and day."""
     groups: dict[tuple[str, str], list[Segment]] = {}
     for segment in segments:
@@ -61,7 +134,7 @@ def _by_day(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
     return iter(groups.values())
 
 
-def _check_day(lake: LakeStore, segments: Sequence[Segment]) -> Iterator[Finding]:
+def check_day(lake: LakeStore, segments: Sequence[Segment]) -> Iterator[Finding]:
     """What is wrong with the segments of one table and day, each and together."""
     table = LAKE_TABLES[segments[0].table]
     names, keys = [], []
@@ -87,14 +160,26 @@ def _checked_keys(lake: LakeStore, segment: Segment) -> pa.Table:
     file = read_segment(lake, segment)
     if not is_version_of(table, file.schema_arrow):
         raise LakeError(f"{segment.name}: its columns are not those of {segment.table}")
-    keys, days = [], set()
+    keys: list[pa.RecordBatch] = []
+    starts: list[int] = []
+    ends: list[int] = []
     for batch in file.iter_batches(ROW_GROUP_ROWS):
         keys.append(batch.select(table.key))
-        starts, _ = spans_of(table, batch)
-        days |= {day_text(compute.min(starts).as_py()), day_text(compute.max(starts).as_py())}
-    rows = sum(map(len, keys))
-    if rows != segment.rows:
-        raise LakeError(f"{segment.name}: has {rows} rows, not the {segment.rows} that were sealed")
-    if days != {segment.day}:
-        raise LakeError(f"{segment.name}: has rows of {', '.join(sorted(days))}")
+        start_ns, end_ns = spans_of(table, batch)
+        starts += [compute.min(start_ns).as_py(), compute.max(start_ns).as_py()]
+        ends.append(compute.max(end_ns).as_py())
+    found = msgspec.structs.replace(
+        segment,
+        name=segment_name(segment.table, day_text(min(starts)), segment.sha256),
+        day=day_text(max(starts)),
+        rows=sum(map(len, keys)),
+        start_ns=min(starts),
+        end_ns=max(ends),
+        first_key=key_at(table, keys[0], 0),
+        last_key=key_at(table, keys[-1], -1),
+    )
+    for name in segment.__struct_fields__:
+        told, is_ = getattr(segment, name), getattr(found, name)
+        if told != is_:
+            raise LakeError(f"{segment.name}: its {name} is {is_}, the manifest says {told}")
     return pa.Table.from_batches(keys)

@@ -16,11 +16,14 @@ end. As rows of the database, 100 streams were 100 commits a second, and the jou
 of the CPU time of each chunk.
 
 A line is the checksum of a record, its kind, the record as JSON, and a newline. What has no right checksum
-(a line cut off by the end) is no record. A file that has grown is replaced: the next one begins with what
-is known of the calls that are still open, so it holds all that is needed, and the old one goes. While no
-call is open, the file is emptied. So there is one file for each process that opens calls, of a few MB. Its
-owner holds a lock on it; one that nobody holds was left by a process that died, and goes when each of its
-calls has its Usage.
+(a line cut off by the end) is no record. A line that a full disk takes in part is taken back, so that none
+comes after half a line, and its call is refused. After a failed fsync nobody knows what the disk has: then
+the file is replaced by one that is written anew, before anything else is (`resume`).
+
+A file that has grown is replaced: the next one begins with what is known of the calls that are still open,
+so it holds all that is needed, and the old one goes. While no call is open, the file is emptied. So there
+is one file for each process that opens calls, of a few MB. Its owner holds a lock on it; one that nobody
+holds was left by a process that died, and goes when each of its calls has its Usage.
 
 While a call stands in such a file its Usage is not sealed (`lake_journal`): recovery must find it in the
 journal, or would take the call for one that never ended.
@@ -33,11 +36,13 @@ Rejected. A row in the database (what was before: a commit of its own); an fsync
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import glob
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -46,7 +51,9 @@ from zlib import crc32
 import msgspec
 
 from inferworks.errors import RecordError
+from inferworks.folder import sync_names
 from inferworks.ids import CallId
+from inferworks.meter.record import Quarantined
 from inferworks.meter.usage import Checkpoint, Opened
 
 _LARGE_BYTES: Final = 1 << 20
@@ -64,6 +71,9 @@ _write_at_once.restype = ctypes.c_ssize_t
 
 AreEnded = Callable[[Sequence[CallId]], bool]
 """Whether each of these calls has its Usage."""
+
+_PROBE: Final = b" " * 4096 + b"\n"
+"""What the disk must take before it is trusted to take lines; no record, if we die before it is cut off."""
 
 _OPENED: Final = b"+"
 _REACHED: Final = b"~"
@@ -92,23 +102,28 @@ class Openings:
         self._path = path
         self._lock = threading.Lock()
         self._file: _File | None = None
+        """Held from the start: a call is not refused because somebody else has all descriptors."""
         self._open: dict[CallId, bytes] = {}
         """The line of each call that has not ended."""
         self._reached: dict[CallId, bytes] = {}
         """The newest checkpoint's line, of those that have one."""
         self._is_new = False
         """Whether lines were written that the disk may not have."""
+        self._is_doubtful = False
+        """Whether the disk may have lost what it said it had."""
         self._left: list[Path] = []
         """Files of other processes, until they are seen to be alive or their files are gone."""
 
     def open(self) -> None:
-        """Find what others have left."""
+        """Find what others have left, and make a file of our own."""
         self._left = list(opening_files(self._path))
+        self._file = _File.make(self._path)
 
     def append(self, opened: Opened) -> None:
         """Write that a call was opened; when this returns only the death of the machine can lose it.
 
-        RecordError when it is open already or cannot be written as a line; OSError when the disk is full.
+        RecordError when it is open already or cannot be written as a line; OSError when the disk does not
+        take it, and then nothing of it is left.
         """
         if (opened.opened_ns | opened.request_bytes) >> _BITS:
             raise RecordError("a record was refused: a number is larger than 63 bits")
@@ -139,27 +154,58 @@ class Openings:
         """
         self._left = [path for path in self._left if not _is_done(path, are_ended)]
         file = self._file
-        if file is not None and not self._emptied(file):
-            if file.bytes > max(_LARGE_BYTES, 4 * len(self._needed())):
-                self._replace(file)
-            elif self._is_new:
-                self._is_new = False
-                file.sync()
+        if file is not None:
+            try:
+                self._settle(file)
+            except OSError:
+                self._is_doubtful = True
+                raise
         return bool(self._open or self._left)
+
+    def resume(self) -> None:
+        """See whether lines can be written again, and have all that is needed written anew if in doubt.
+
+        OSError when that cannot be done.
+        """
+        file = self._file
+        if file is None or self._is_doubtful:
+            self._replace(file)
+        else:
+            with self._lock:
+                size = file.bytes
+                file.cut(size)
+                file.append(_PROBE)
+                file.cut(size)
 
     def close(self) -> None:
         """Let go of the file; it is left for recovery if calls are open."""
         file, self._file = self._file, None
-        if file is not None:
-            if not self._open:
-                file.path.unlink(missing_ok=True)
+        if file is not None and self._open:
             file.close()
+        elif file is not None:
+            file.drop()
 
     def _write(self, line: bytes) -> None:
         if self._file is None:
-            self._file = _File.make(self._path)
+            raise FileNotFoundError(errno.ENOENT, "is not open", str(self._path))
         self._file.append(line)
         self._is_new = True
+
+    def _settle(self, file: _File) -> None:
+        if self._is_doubtful or file.is_gone:
+            self._replace(file)
+        elif not self._emptied(file):
+            if file.bytes > max(_LARGE_BYTES, 4 * len(self._needed())):
+                try:
+                    self._replace(file)
+                    return  # the old one is closed, and the new one has all but what has come since
+                except OSError:
+                    if self._file is not file:
+                        raise
+                # else there is no room for a new one, and the old one does for now
+            if self._is_new:
+                self._is_new = False
+                file.sync()
 
     def _needed(self) -> bytes:
         """All that is known of the calls that are open."""
@@ -172,21 +218,36 @@ class Openings:
                 return False
             had_any, self._is_new = file.bytes > 0, False
             if had_any:
-                file.empty()
+                file.cut(0)
         if had_any:
             file.sync()  # or a power failure might bring back calls whose usages have been sealed since
         return True
 
-    def _replace(self, old: _File) -> None:
+    def _replace(self, old: _File | None) -> None:
         """Go on in a new file, which begins with the calls that are open."""
         new = _File.make(self._path)
         with self._lock:
-            new.append(self._needed())
+            try:
+                new.append(self._needed())
+            except OSError:
+                new.drop()
+                raise
             self._file = new
             self._is_new = False
-        new.sync()
-        old.path.unlink(missing_ok=True)
-        old.close()
+        try:
+            new.sync()
+        except OSError:
+            if old is not None and old.is_safe:
+                self._left.append(
+                    old.path
+                )  # it says what the new one may not, until its calls have ended
+                old.close()
+            elif old is not None:
+                old.drop()
+            raise
+        self._is_doubtful = False
+        if old is not None:
+            old.drop()
 
 
 class _File:
@@ -195,50 +256,66 @@ class _File:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self.bytes = 0
+        self.is_safe = False
+        """Whether the disk has had some of it for sure."""
         self._descriptor = descriptor
-        self._is_named = False
-        """Whether the disk knows the file by its name."""
 
     @classmethod
     def make(cls, journal: Path) -> _File:
-        """A new file beside `journal`."""
+        """A new file beside `journal`, whose name is durable."""
         for number in count(1):
             path = journal.with_name(f"{journal.name}-opened-{number}")
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             try:
-                descriptor = os.open(path, flags, 0o600)
+                file = cls(path, os.open(path, flags, 0o600))
             except FileExistsError:
                 continue
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink:
-                break
-            os.close(descriptor)  # another process took it for one that was left
-        return cls(path, descriptor)
+            try:
+                fcntl.flock(file._descriptor, fcntl.LOCK_EX)
+                if not file.is_gone:
+                    sync_names(path.parent)
+                    break
+            except OSError:
+                file.drop()
+                raise
+            file.close()  # another process took it for one that was left
+        return file
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody has removed it."""
+        return os.fstat(self._descriptor).st_nlink == 0
 
     def append(self, data: bytes) -> None:
-        """Write all of `data`."""
+        """Write all of `data`, or nothing of it; OSError when it does not fit."""
         written = _write_at_once(self._descriptor, data, len(data))
-        while written != len(data):  # the disk is full, or was: then the rest raises
-            self.bytes += max(0, written)
-            data = data[max(0, written) :]
-            written = os.write(self._descriptor, data)
-        self.bytes += written
+        if written != len(data):  # the disk is full, or was: then the rest raises
+            try:
+                rest = data[max(0, written) :]
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+            except OSError:
+                with suppress(OSError):  # then `resume` does it
+                    self.cut(self.bytes)
+                raise
+        self.bytes += len(data)
 
-    def empty(self) -> None:
-        """Cut it off at its beginning."""
-        os.ftruncate(self._descriptor, 0)
-        self.bytes = 0
+    def cut(self, size: int) -> None:
+        """Leave its first `size` bytes."""
+        os.ftruncate(self._descriptor, size)
+        self.bytes = size
 
     def sync(self) -> None:
-        """Wait until the disk has it, and its name."""
+        """Wait until the disk has it."""
         os.fdatasync(self._descriptor)
-        if not self._is_named:
-            self._is_named = True
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        self.is_safe = True
+
+    def drop(self) -> None:
+        """Remove it and let go of it, as far as the disk lets us: who comes later finds it left."""
+        with suppress(OSError):
+            if not self.is_gone:  # else its name may be another's by now
+                self.path.unlink()
+        self.close()
 
     def close(self) -> None:
         """Let go of it, and of its lock."""
@@ -286,12 +363,35 @@ def _read(data: bytes) -> OpenCalls:
     return calls
 
 
+def damaged_lines(data: bytes) -> list[bytes]:
+    """The whole lines of a file that are not what was written; the last may be cut off by the end."""
+    return [
+        line
+        for line in data.split(b"\n")[:-1]
+        if line.strip(b" ") and line[:_DIGITS] != b"%08x" % crc32(line[_DIGITS + 1 :])
+    ]
+
+
+def damaged_openings(journal: Path) -> list[Quarantined]:
+    """What is to be said of lines beside `journal` that are not what was written: a call may be in each."""
+    return [
+        Quarantined("openings", file.name, "is not what was written", ascii(line), None)
+        for file in opening_files(journal)
+        for line in damaged_lines(file.read_bytes())
+    ]
+
+
 def _is_done(path: Path, are_ended: AreEnded) -> bool:
-    """Whether a file of another process is none of our business any more; it is deleted if it is over."""
+    """Whether a file of another process is none of our business any more; it is deleted if it is over.
+
+    One that cannot be read or deleted now hinders nobody, and is looked at again.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return True
+    except OSError:
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         is_over = are_ended(list(_read(path.read_bytes()).opened))
@@ -300,5 +400,7 @@ def _is_done(path: Path, are_ended: AreEnded) -> bool:
         return is_over
     except BlockingIOError:
         return True  # its owner lives
+    except OSError:
+        return False
     finally:
         os.close(descriptor)

@@ -8,24 +8,31 @@ Which facts belong to an interval `[start_ns, end_ns)`:
 - a usage, when its call was *opened* in it, so adjoining intervals share no call;
 - a step, a capacity row or an activity, when it *overlaps* it. Such a fact is returned whole, also by
   the neighbour it reaches into. One of no length belongs where it starts.
+
+Each row that is read is held against its checksum (`tables`), so no figure is drawn from one that the disk
+has changed: DamagedError names the row, or what SQLite says of the page, and what to do.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import unquote
 
 import msgspec
 
-from inferworks.errors import DataFolderError
+from inferworks.checksum import is_damage
+from inferworks.errors import DamagedError, DataFolderError
 from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, Step
+from inferworks.meter.events import Reported, reported_call_id
 from inferworks.meter.facts import Facts
 from inferworks.meter.openings import read_openings
-from inferworks.meter.record import Quarantined, SpoolCursor
+from inferworks.meter.record import Quarantined, Retracted, SpoolCursor
 from inferworks.meter.tables import (
     ACTIVITY,
     CAPACITY,
@@ -34,6 +41,7 @@ from inferworks.meter.tables import (
     OPENED,
     QUARANTINE,
     READABLE,
+    RETRACTED,
     SCHEMA_VERSION,
     STEP,
     TABLES,
@@ -46,6 +54,15 @@ from inferworks.meter.usage import Checkpoint, Opened, Usage
 R = TypeVar("R")
 
 _OVERLAPS: Final = "start_ns < :end AND (start_ns >= :start OR end_ns > :start)"
+
+_NAMED: Final = "WHERE source = :source AND id = :id"
+
+_SOURCES: Final = """
+SELECT DISTINCT source, 0 FROM activity
+UNION
+SELECT DISTINCT substr(call_id, 1, instr(call_id, '/') - 1), 1 FROM usage WHERE instr(call_id, '/')
+"""
+"""A call's is percent-encoded in its call id."""
 
 _ENDED: Final = """
 SELECT call.value FROM json_each(?) AS call
@@ -76,7 +93,8 @@ those that began before the interval only the last can reach into it."""
 class JournalReader:
     """A read-only view of the journal at `path`. Use it in a `with` statement, or close it.
 
-    DataFolderError when there is no journal there, or one of a newer version.
+    DataFolderError when there is no journal there, or one of a newer version. DamagedError, from whatever
+    reads, when what is read is not what was written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,7 +102,9 @@ class JournalReader:
         self._checkpoints: Mapping[CallId, Checkpoint] | None = None
         try:
             self._database = _connect(path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
+            if is_damage(error):
+                raise damaged(path, error) from error
             raise DataFolderError(
                 f"cannot read the journal {path}: {error}; check the data folder's name"
             ) from error
@@ -109,6 +129,20 @@ class JournalReader:
         where = "WHERE opened_ns >= :start AND opened_ns < :end ORDER BY opened_ns, call_id"
         return self._select(USAGE, where, {"start": start_ns, "end": end_ns})
 
+    def newest_row(self) -> int:
+        """The number of the usage that was written last; 0 when there is none."""
+        with reading(self._path):
+            [row] = self._database.execute("SELECT coalesce(max(rowid), 0) FROM usage").fetchone()
+        return int(row)
+
+    def arrived(self, after_row: int, most: int) -> Iterator[Usage]:
+        """The usages written after that row, in the order of writing: of more than `most`, the last."""
+        where = (
+            "WHERE rowid IN (SELECT rowid FROM usage WHERE rowid > :after "
+            "ORDER BY rowid DESC LIMIT :most) ORDER BY rowid"
+        )
+        return self._select(USAGE, where, {"after": after_row, "most": most})
+
     def steps(self, replica: ReplicaId | None, start_ns: int, end_ns: int) -> Iterator[Step]:
         """The steps that overlap the interval, by (replica, start_ns, seq); None: every replica."""
         return self._by_replica(STEP, "seq", replica, start_ns, end_ns)
@@ -122,22 +156,40 @@ class JournalReader:
         where = f"WHERE {_OVERLAPS} ORDER BY source, id"
         return self._select(ACTIVITY, where, {"start": start_ns, "end": end_ns})
 
+    def retracted(self, start_ns: int, end_ns: int) -> Iterator[Retracted]:
+        """What was taken back of what overlaps the interval, by (source, id)."""
+        where = f"WHERE {_OVERLAPS} ORDER BY source, id"
+        return self._select_new(RETRACTED, where, {"start": start_ns, "end": end_ns})
+
+    def reported(self, source: str) -> Iterator[Reported]:
+        """Everything that was reported under `source`, activities first; also what was taken back."""
+        yield from self._select(ACTIVITY, "WHERE source = :source ORDER BY id", {"source": source})
+        first = reported_call_id(source, "")
+        values = {"first": first, "last": f"{first[:-1]}{chr(ord(first[-1]) + 1)}"}
+        where = "WHERE call_id >= :first AND call_id < :last ORDER BY call_id"
+        yield from self._select(USAGE, where, values)
+
+    def sources(self) -> list[str]:
+        """Every source under which anything was reported, in order."""
+        with reading(self._path):
+            rows = self._database.execute(_SOURCES).fetchall()
+        return sorted({unquote(name) if quoted else name for name, quoted in rows})
+
     def facts(self, start_ns: int, end_ns: int) -> Facts:
         """Everything the books need of an interval, as of one moment."""
-        self._database.execute("BEGIN")
-        try:
+        with self._one_moment():
             return Facts(
                 usages=tuple(self.usages(start_ns, end_ns)),
                 steps=tuple(self.steps(None, start_ns, end_ns)),
                 capacity=tuple(self.capacity(start_ns, end_ns)),
                 activities=tuple(self.activities(start_ns, end_ns)),
+                retracted=tuple(self.retracted(start_ns, end_ns)),
             )
-        finally:
-            self._database.execute("COMMIT")
 
     def opened_unclosed(self) -> Iterator[Opened]:
         """The calls that were opened and have no usage yet, by call_id."""
-        return iter(unclosed(self._database, self._path))
+        with reading(self._path):
+            return iter(unclosed(self._database, self._path))
 
     def checkpoint(self, call_id: CallId) -> Checkpoint | None:
         """The newest checkpoint of a call, as of when this reader was first asked for one."""
@@ -147,16 +199,23 @@ class JournalReader:
         return self._checkpoints.get(call_id) or row
 
     def known_activities(
-        self, activities: Iterable[Activity]
+        self, names: Iterable[tuple[str, str]]
     ) -> Mapping[tuple[str, str], Activity]:
-        """What stands at the (source, id) of each of `activities`; absent where nothing does."""
-        where = "WHERE source = :source AND id = :id"
+        """The activity at each (source, id) of `names`; absent where there is none."""
         return {
             (known.source, known.id): known
-            for activity in activities
-            for known in self._select(
-                ACTIVITY, where, {"source": activity.source, "id": activity.id}
-            )
+            for source, id_ in names
+            for known in self._select(ACTIVITY, _NAMED, {"source": source, "id": id_})
+        }
+
+    def known_retracted(
+        self, names: Iterable[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], Retracted]:
+        """Which of `names` were taken back."""
+        return {
+            (known.source, known.id): known
+            for source, id_ in names
+            for known in self._select_new(RETRACTED, _NAMED, {"source": source, "id": id_})
         }
 
     def known_usages(self, calls: Iterable[CallId]) -> Mapping[CallId, Usage]:
@@ -171,22 +230,54 @@ class JournalReader:
         """How far the spool called `file` has been taken in."""
         return next(self._select(CURSOR, "WHERE file = :file", {"file": file}), None)
 
+    def covered_ns(self, replica: ReplicaId) -> int:
+        """Until when the time of `replica` has been taken in."""
+        newest = "WHERE replica = :replica ORDER BY covered_ns DESC LIMIT 1"
+        found = next(self._select(CURSOR, newest, {"replica": replica}), None)
+        return 0 if found is None else found.covered_ns
+
     def quarantined(self) -> Iterator[Quarantined]:
         """What was not counted, in the order of its arrival."""
         return self._select(QUARANTINE, "ORDER BY rowid", {})
 
     def counts(self) -> Mapping[str, int]:
         """The number of rows by table."""
-        return {table.name: self._count(table.name) for table in TABLES.values()}
+        return {
+            table.name: self._count(table.name) if self._has(table) else 0
+            for table in TABLES.values()
+        }
+
+    @contextmanager
+    def _one_moment(self) -> Iterator[None]:
+        """Read as of one moment while the block runs."""
+        with reading(self._path):
+            self._database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with reading(self._path):
+                self._database.execute("ROLLBACK")  # COMMIT fails once a damaged page was met
 
     def _count(self, table: str) -> int:
-        [count] = self._database.execute(f"SELECT count(*) FROM {table}").fetchone()
+        with reading(self._path):
+            [count] = self._database.execute(f"SELECT count(*) FROM {table}").fetchone()
         return int(count)
 
     def _select(self, table: Table[R], where: str, values: Mapping[str, Value]) -> Iterator[R]:
         """The records of `table` that the SQL in `where` picks; it is ours, never a caller's."""
-        rows = self._database.execute(f"SELECT * FROM {table.name} {where}", values)
-        return map(table.from_row, rows)
+        query = f"SELECT * FROM {table.name} {where}"
+        with reading(self._path):
+            return records(self._path, table, self._database.execute(query, values))
+
+    def _select_new(self, table: Table[R], where: str, values: Mapping[str, Value]) -> Iterator[R]:
+        """The same of a table that journals of former versions do not have."""
+        return self._select(table, where, values) if self._has(table) else iter(())
+
+    def _has(self, table: Table[Any]) -> bool:
+        query = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+        with reading(self._path):
+            [count] = self._database.execute(query, (table.name,)).fetchone()
+        return bool(count)
 
     def _by_replica(
         self, table: Table[R], last: str, replica: ReplicaId | None, start_ns: int, end_ns: int
@@ -195,10 +286,43 @@ class JournalReader:
         query = _OF_REPLICA.format(table=table.name, last=last)
         for name in self._replicas(table.name) if replica is None else [replica]:
             values = {"replica": name, "start": start_ns, "end": end_ns}
-            yield from map(table.from_row, self._database.execute(query, values))
+            with reading(self._path):
+                rows = self._database.execute(query, values)
+            yield from records(self._path, table, rows)
 
     def _replicas(self, table: str) -> list[str]:
-        return [name for (name,) in self._database.execute(_REPLICAS.format(table=table))]
+        with reading(self._path):
+            return [name for (name,) in self._database.execute(_REPLICAS.format(table=table))]
+
+
+def records(path: Path, table: Table[R], rows: Iterable[Any]) -> Iterator[R]:
+    """The records of `table` that `rows` of the journal at `path` keep."""
+    with reading(path):
+        yield from map(table.read, rows)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Tell of what goes wrong with reading the journal at `path` in one line.
+
+    DamagedError when it is not what was written, DataFolderError when it cannot be read.
+    """
+    try:
+        yield
+    except DamagedError as error:
+        raise damaged(path, error) from error
+    except (sqlite3.Error, UnicodeError) as error:
+        if is_damage(error):
+            raise damaged(path, error) from error
+        raise DataFolderError(f"cannot read the journal {path}: {error}; try again") from error
+
+
+def damaged(path: Path, what: object) -> DamagedError:
+    """What to say of a journal in which `what` was found."""
+    return DamagedError(
+        f"the journal {path} is damaged: {what}; restore the data folder from a backup "
+        "(docs/backup.md)"
+    )
 
 
 def unclosed(database: sqlite3.Connection, path: Path) -> list[Opened]:
@@ -207,8 +331,9 @@ def unclosed(database: sqlite3.Connection, path: Path) -> list[Opened]:
     They are in the files beside it; those that an older version left open are rows.
     """
     opened = read_openings(path).opened
-    rows = database.execute("SELECT * FROM opened")
-    opened.update((call.call_id, call) for call in map(OPENED.from_row, rows))
+    is_view = check_version(database, path) == 3  # with a column more
+    rows = database.execute(f"SELECT {', '.join(OPENED.names) if is_view else '*'} FROM opened")
+    opened.update((call.call_id, call) for call in map(OPENED.read, rows))
     over = ended(database, list(opened))
     return [opened[call_id] for call_id in sorted(opened.keys() - over)]
 

@@ -50,6 +50,24 @@ class Quarantined(msgspec.Struct, frozen=True):
     """The body that holds the place this one claimed, if that is the reason."""
 
 
+class Retracted(msgspec.Struct, frozen=True, gc=False):
+    """What was reported under (`source`, `id`) is taken back: it counts as never reported.
+
+    For ever, for the name stays used: what is true instead is reported under another. What was reported
+    stays on record, in the journal or in the lake, and whoever draws up figures leaves it out.
+    """
+
+    source: str
+    id: str
+    start_ns: int
+    """When what is taken back began, so that this belongs to the same intervals."""
+    end_ns: int
+    at_ns: int
+    by: str
+    """A key's id, or a user of the machine."""
+    reason: str
+
+
 Record: TypeAlias = (
-    Opened | Checkpoint | Usage | Capacity | Step | Activity | SpoolCursor | Quarantined
+    Opened | Checkpoint | Usage | Capacity | Step | Activity | SpoolCursor | Quarantined | Retracted
 )

@@ -10,6 +10,11 @@ the outcome CRASHED, and the best account of its tokens there is:
 2. else its newest checkpoint: *estimated*, at most one checkpoint interval behind;
 3. else zero, *estimated* too: it was never seen at work.
 
+Whoever asked for a whole answer and not for a stream was given nothing, since such an answer waits for its
+record: the call is charged nothing, as one that failed, and its steps keep what the replica did. Where a
+checkpoint has bytes that went to the client, the status is the 200 that went before them; otherwise nobody
+knows of one, and it is 0.
+
 Recovering again finds nothing left to do. Being killed in the middle leaves the rest for the next time.
 """
 
@@ -29,6 +34,7 @@ from inferworks.meter.spool import Spool, SpoolReader
 from inferworks.meter.stores.base import JournalReads
 from inferworks.meter.usage import (
     NO_TOKENS,
+    STREAMED_STATUS,
     Checkpoint,
     Confidence,
     Opened,
@@ -45,7 +51,8 @@ _BATCH: Final = 1000
 class Recovered(msgspec.Struct, frozen=True):
     """What recovery found to do."""
 
-    calls: int
+    usages: tuple[Usage, ...]
+    """Of the calls that it closed."""
     spools: int
 
 
@@ -89,7 +96,7 @@ async def recover(
     usages = await asyncio.to_thread(_crashed, journal, clock.now_ns())
     for begin in range(0, len(usages), _BATCH):
         await journal.commit_all(usages[begin : begin + _BATCH])
-    return Recovered(calls=len(usages), spools=len(leftover))
+    return Recovered(tuple(usages), spools=len(leftover))
 
 
 def _crashed(journal: Journal, now_ns: int) -> list[Usage]:
@@ -128,14 +135,18 @@ def work_of(calls: set[CallId], steps: Iterable[Step]) -> dict[CallId, list[Work
 def crashed(
     opened: Opened, now_ns: int, worked: Sequence[Worked], checkpoint: Checkpoint | None
 ) -> Usage:
-    """The Usage of a call that a crash cut off, closed at `now_ns`.
+    """The Usage of a call that a crash cut off, closed at `now_ns`, but not before it was opened.
 
-    With a checkpoint, its leg is the one that was being served, and only that replica's trace counts.
+    The clock may have been set back since then. With a checkpoint, its leg is the one that was being
+    served, and only that replica's trace counts.
     """
+    now_ns = max(now_ns, opened.opened_ns)
     if checkpoint is not None:
         return _from_checkpoint(opened, now_ns, worked, checkpoint)
     tokens, confidence = NO_TOKENS, Confidence.ESTIMATED
-    if worked:
+    if not opened.stream:
+        confidence = Confidence.COUNTED  # nothing was delivered
+    elif worked:
         tokens = max(worked, key=lambda work: work.until_ns).tokens()
         confidence = Confidence.COUNTED
     return usage_of(opened, now_ns, Outcome.CRASHED, status=0, tokens=tokens, confidence=confidence)
@@ -157,9 +168,9 @@ def _from_checkpoint(
             )
     return usage_of(
         opened,
-        now_ns,
+        max(now_ns, leg.ended_ns),
         Outcome.CRASHED,
-        status=0,
+        status=STREAMED_STATUS if checkpoint.response_bytes else 0,
         tokens=leg.tokens,
         confidence=leg.confidence,
         response_bytes=checkpoint.response_bytes,

@@ -12,6 +12,7 @@ The lines, in the order of their time:
 
     {"t":"state","state":"loading","at_ns":...}     starting, loading, idle, draining or down from at_ns on
     {"t":"step","seq":7,"start_ns":...,"duration_ns":...,"calls":[["call_..",prefill,decode,context],...]}
+    {"t":"clock","from_ns":...,"to_ns":...}         the clock was set forward: there was no time between
 
 A step line is written when the step is over. A state line may be repeated to say that nothing has
 changed (capacity is known up to the last line, so an idle replica should write one now and then), and is
@@ -71,6 +72,13 @@ class StepLine(msgspec.Struct, frozen=True, tag_field="t", tag="step"):
     calls: tuple[StepCall, ...]
 
 
+class ClockLine(msgspec.Struct, frozen=True, tag_field="t", tag="clock"):
+    """The clock was set forward: `to_ns` is the same moment as `from_ns`."""
+
+    from_ns: _Natural
+    to_ns: _Natural
+
+
 class BadLine(msgspec.Struct, frozen=True):
     """A complete line that is neither."""
 
@@ -83,7 +91,7 @@ class Line(NamedTuple):
 
     begin: int
     end: int
-    fact: StateLine | StepLine | BadLine
+    fact: StateLine | StepLine | ClockLine | BadLine
 
 
 class Since(NamedTuple):
@@ -110,10 +118,11 @@ def spool_in(folder: Path, replica: ReplicaId, node: NodeId, started_ns: int) ->
 
 def spools(folder: Path) -> list[Spool]:
     """The spools in `folder`, oldest first; DataFolderError when a spool's name is not ours."""
-    return [_spool_at(path) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
+    return [spool_at(path) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
 
 
-def _spool_at(path: Path) -> Spool:
+def spool_at(path: Path) -> Spool:
+    """The spool at `path`, as its name says; DataFolderError when it is none of ours."""
     started, *names = path.name.removesuffix(_SUFFIX).split("@")
     if not started.isdecimal() or len(names) != 2:
         raise DataFolderError(f"{path} is no spool of ours; move it out of the data folder")
@@ -134,12 +143,12 @@ def parse_spool(data: bytes) -> tuple[list[Line], int]:
     return lines, begin
 
 
-_DECODER: Final[msgspec.json.Decoder[StateLine | StepLine]] = msgspec.json.Decoder(
-    StateLine | StepLine
+_DECODER: Final[msgspec.json.Decoder[StateLine | StepLine | ClockLine]] = msgspec.json.Decoder(
+    StateLine | StepLine | ClockLine
 )
 
 
-def _parse(line: bytes) -> StateLine | StepLine | BadLine:
+def _parse(line: bytes) -> StateLine | StepLine | ClockLine | BadLine:
     try:
         return _DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -228,6 +237,7 @@ def take_in(cursor: SpoolCursor, lines: Sequence[Line]) -> list[Record]:
         return []
     timeline = [Since(cursor.covered_ns, cursor.state)]
     steps: list[Step] = []
+    before: list[Record] = []
     aside: list[Record] = []
     free_ns, last_seq = cursor.covered_ns, cursor.last_seq
     for line in lines:
@@ -237,6 +247,12 @@ def take_in(cursor: SpoolCursor, lines: Sequence[Line]) -> list[Record]:
             case StepLine() as step if step.seq > last_seq and step.start_ns >= free_ns:
                 steps.append(_step(cursor.replica, step))
                 free_ns, last_seq = step.start_ns + step.duration_ns, step.seq
+            case ClockLine(from_ns=from_ns, to_ns=to_ns):
+                until_ns = max(from_ns, free_ns, timeline[-1].at_ns)
+                before += [*steps, *_capacity(cursor, until_ns, timeline, steps)]
+                free_ns = max(to_ns, until_ns)
+                steps, timeline = [], [Since(free_ns, timeline[-1].state)]
+                cursor = msgspec.structs.replace(cursor, covered_ns=free_ns)
             case fact:
                 aside.append(_quarantined(cursor, line.begin, fact))
     covered_ns = max(free_ns, timeline[-1].at_ns)
@@ -247,7 +263,8 @@ def take_in(cursor: SpoolCursor, lines: Sequence[Line]) -> list[Record]:
         covered_ns=covered_ns,
         last_seq=last_seq,
     )
-    return [*steps, *_capacity(cursor, covered_ns, timeline, steps), *aside, moved]
+    rows = _capacity(cursor, covered_ns, timeline, steps)
+    return [*before, *steps, *rows, *aside, moved]
 
 
 def finish_at(cursor: SpoolCursor, rest: bytes, at_ns: int | None) -> list[Record]:
@@ -285,7 +302,7 @@ def _step(replica: ReplicaId, line: StepLine) -> Step:
 
 
 def _quarantined(
-    cursor: SpoolCursor, begin: int, fact: StateLine | StepLine | BadLine
+    cursor: SpoolCursor, begin: int, fact: StateLine | StepLine | ClockLine | BadLine
 ) -> Quarantined:
     if isinstance(fact, BadLine):
         body, reason = fact.text, fact.reason

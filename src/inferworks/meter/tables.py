@@ -9,21 +9,28 @@ a plain call pays for none of it.
 A call's records are keyed by `call_id`, so that a second Usage of a call cannot exist. Steps are keyed
 by time within a replica, since a replica that is started again numbers its steps from the beginning.
 
-A version adds columns at the end of tables, and nothing else changes: so a row of any version that can be
-read is a row of this one with its last columns missing, and `MIGRATIONS` are short.
+A version adds columns at the end of tables, or a table, and nothing else changes: so a row of any version
+that can be read is a row of this one with its last columns missing, and `MIGRATIONS` are short.
+
+A disk gives back another byte than it was given, and SQLite does not notice: a letter of a customer's name
+changes, and a call is on another's bill. So each row ends with a `checksum` of its other values
+(`inferworks.checksum`), looked at whenever the row is read. It is null in rows that were written before
+there were checksums; they are read as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from inferworks.checksum import row_checksum
+from inferworks.errors import DamagedError
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, ProjectId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
-from inferworks.meter.record import Quarantined, Record, SpoolCursor
+from inferworks.meter.record import Quarantined, Record, Retracted, SpoolCursor
 from inferworks.meter.usage import (
     NO_ITEMS,
     Checkpoint,
@@ -38,7 +45,7 @@ from inferworks.meter.usage import (
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 7
 """Raised by one whenever a table changes. A writer brings an older journal up to it (`MIGRATIONS`); a
 newer one is refused."""
 READABLE: Final = range(1, SCHEMA_VERSION + 1)
@@ -61,7 +68,7 @@ class Table(Generic[R]):
 
     name: str
     columns: str
-    """Column definitions as in `CREATE TABLE`, one per line, without the key."""
+    """Column definitions as in `CREATE TABLE`, one per line, without the checksum and the key."""
     key: str
     """The primary key's columns."""
     to_row: Callable[[R], Row]
@@ -71,21 +78,53 @@ class Table(Generic[R]):
     rowid: bool = False
     """Whether SQLite numbers the rows. Large ones are then appended and only their key is sorted in, which
     takes half the time; small ones do better without."""
+    names: tuple[str, ...] = field(init=False)
+    """The columns' names, in order, without the checksum's."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns' names, in order."""
-        return tuple(line.split()[0] for line in self.columns.strip().splitlines())
+    def __post_init__(self) -> None:
+        names = tuple(line.split()[0] for line in self.columns.strip().splitlines())
+        object.__setattr__(self, "names", names)
 
     def create(self) -> str:
         """The statement that makes the table."""
         tail = "" if self.rowid else " WITHOUT ROWID"
-        return f"CREATE TABLE {self.name} ({self.columns}  PRIMARY KEY ({self.key})\n){tail}"
+        return (
+            f"CREATE TABLE {self.name} ({self.columns}  checksum INTEGER,\n"
+            f"  PRIMARY KEY ({self.key})\n){tail}"
+        )
 
     def insert(self, rows: int) -> str:
         """The statement that writes `rows` rows at once."""
-        row = "(" + ",".join("?" for _ in self.names) + ")"
+        row = "(" + ",".join("?" * (len(self.names) + 1)) + ")"
         return f"{self.verb} INTO {self.name} VALUES " + ",".join([row] * rows)
+
+    def stored(self, record: R) -> Row:
+        """The row that keeps `record`, its checksum included."""
+        row = self.to_row(record)
+        return (*row, row_checksum(self.name, row))
+
+    def read(self, row: Row) -> R:
+        """The record that `row` keeps; DamagedError when it is not what was written."""
+        self.check(row)
+        try:
+            return self.from_row(row[: len(self.names)])
+        except (ValueError, TypeError, msgspec.MsgspecError) as error:  # one without a checksum
+            raise DamagedError(f"{self._told(row)} cannot be read: {error}") from error
+
+    def check(self, row: Row) -> None:
+        """DamagedError when `row` is not what was written, as far as its checksum tells."""
+        values = row[: len(self.names)]
+        if self.is_checked(row) and row_checksum(self.name, values) != row[len(values)]:
+            raise DamagedError(f"{self._told(row)} is not what was written: its checksum differs")
+
+    def is_checked(self, row: Row) -> bool:
+        """Whether `row` has a checksum; those of former versions have none."""
+        return len(row) > len(self.names) and row[len(self.names)] is not None
+
+    def _told(self, row: Row) -> str:
+        """`row` for people."""
+        key = (str(row[self.names.index(name)]) for name in self.key.split(", "))
+        return ascii(f"{self.name} {' '.join(key)}")
 
 
 def _opened_row(opened: Opened) -> Row:
@@ -473,6 +512,31 @@ QUARANTINE: Final = Table(
     rowid=True,
 )
 
+
+def _retracted_row(one: Retracted) -> Row:
+    return (one.source, one.id, one.start_ns, one.end_ns, one.at_ns, one.by, one.reason)
+
+
+def _retracted(row: Any) -> Retracted:
+    return Retracted(*row)
+
+
+RETRACTED: Final = Table(
+    "retracted",
+    """
+  source TEXT NOT NULL,
+  id TEXT NOT NULL,
+  start_ns INTEGER NOT NULL,
+  end_ns INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  by TEXT NOT NULL,
+  reason TEXT NOT NULL,
+""",
+    "source, id",
+    _retracted_row,
+    _retracted,
+)
+
 TABLES: Final[Mapping[type[Record], Table[Any]]] = {
     Opened: OPENED,
     Checkpoint: CHECKPOINT,
@@ -482,6 +546,7 @@ TABLES: Final[Mapping[type[Record], Table[Any]]] = {
     Activity: ACTIVITY,
     SpoolCursor: CURSOR,
     Quarantined: QUARANTINE,
+    Retracted: RETRACTED,
 }
 """The table of each record type."""
 
@@ -514,6 +579,7 @@ CREATE VIEW leg AS SELECT
   json_extract(leg.value, '$.told_cost_pico') AS told_cost_pico,
   coalesce(json_extract(leg.value, '$.told_currency'), 'USD') AS told_currency,
   coalesce(json_extract(leg.value, '$.ended_by'), '') AS ended_by,
+  coalesce(json_extract(leg.value, '$.left_out'), '') AS left_out,
   {",".join(_leg_count("items", name, name) for name in Items.__struct_fields__)}
 FROM usage, json_each(usage.legs) AS leg
 """
@@ -553,23 +619,36 @@ SCHEMA: Final = (
 )
 """The statements that make an empty journal."""
 
-MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
+_TO_4: Final[Mapping[int, tuple[str, ...]]] = {
     1: (
         "ALTER TABLE opened ADD COLUMN end_user TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE usage ADD COLUMN end_user TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE usage ADD COLUMN other_units TEXT",
-        "DROP VIEW leg",
-        _LEG_VIEW,
     ),
-    2: (),
     3: (  # in which a view showed the open calls, that were rows of JSON
         f"CREATE TABLE open_before AS SELECT {', '.join(OPENED.names)} FROM opened",
         "DROP VIEW opened",
         "DROP TABLE opening",
-        OPENED.create(),
+        f"CREATE TABLE opened ({OPENED.columns} PRIMARY KEY (call_id)) WITHOUT ROWID",
         "INSERT INTO opened SELECT * FROM open_before",
         "DROP TABLE open_before",
     ),
-    SCHEMA_VERSION: (),
+}
+_TO_5: Final = tuple(
+    f"ALTER TABLE {table.name} ADD COLUMN checksum INTEGER"
+    for table in TABLES.values()
+    if table is not RETRACTED
+)
+_TO_6: Final = (RETRACTED.create(),)
+_TO_7: Final = ("DROP VIEW leg", _LEG_VIEW)
+
+MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
+    version: (
+        *_TO_4.get(version, ()),
+        *(_TO_5 if version < 5 else ()),
+        *(_TO_6 if version < 6 else ()),
+        *(_TO_7 if version < 7 else ()),
+    )
+    for version in READABLE
 }
 """The statements that take a journal of each version to this one."""

@@ -18,9 +18,12 @@ work that was done and paid for).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, TypeAlias
+
+import msgspec
 
 from inferworks.clock import Clock
 from inferworks.ids import OfferId, ReplicaId
@@ -28,6 +31,7 @@ from inferworks.meter.journal import Journal
 from inferworks.meter.usage import (
     NO_ITEMS,
     NO_TOKENS,
+    STREAMED_STATUS,
     Checkpoint,
     Confidence,
     Items,
@@ -43,8 +47,10 @@ from inferworks.units import NS_PER_SECOND
 Watch: TypeAlias = Callable[[Usage], None]
 """Who wants to know of every call that ends, to count it."""
 
-_STREAMED_STATUS: Final = 200
-"""What a client was given that had its first byte before the call was closed."""
+_log = logging.getLogger("inferworks.meter")
+
+_NOT_RECORDED_STATUS: Final = 503
+"""What a client is given whose answer cannot be recorded."""
 
 
 class Meter:
@@ -62,25 +68,34 @@ class Meter:
         checkpoint_s: float = 1.0,
         watch: Watch | None = None,
     ) -> None:
-        """`watch` is told of every Usage as it goes to the journal; it neither waits nor fails."""
+        """`watch` is told of every Usage as it goes to the journal; it does not wait."""
         self._journal = journal
         self._watch = watch
         self._clock = clock
         self._checkpoint_ns = round(checkpoint_s * NS_PER_SECOND)
 
-    def open(self, opened: Opened) -> OpenCall:
-        """A call about to be served: `async with meter.open(opened) as call:`."""
-        return OpenCall(opened, self._journal, self._clock, self._checkpoint_ns, self._watch)
+    def open(self, opened: Opened, clock: Clock | None = None) -> OpenCall:
+        """A call about to be served: `async with meter.open(opened) as call:`.
+
+        `clock` is the one that its opening was read on, so that no time of the call lies before it.
+        """
+        clock = clock or self._clock.carried()
+        return OpenCall(opened, self._journal, clock, self._checkpoint_ns, self._watch)
 
     async def refuse(self, opened: Opened, status: int, error_code: str | None) -> None:
         """Record a call that is turned away before any work; durable when this returns.
 
         `status` is the HTTP status the client is given. It needs no Opened row: nothing can be lost.
         """
-        now_ns = self._clock.now_ns()
+        now_ns = max(
+            self._clock.now_ns(), opened.opened_ns
+        )  # the clock may have been set meanwhile
         usage = usage_of(opened, now_ns, Outcome.REFUSED, status=status, error_code=error_code)
         if self._watch is not None:
-            self._watch(usage)
+            try:
+                self._watch(usage)
+            except Exception:  # noqa: BLE001 whoever counts may fail; no record is lost by it
+                _log.exception("a call that was refused was not counted")
         await self._journal.commit(usage)
 
 
@@ -107,7 +122,8 @@ class OpenCall:
         self._watch = watch
         self.opened = opened
         self._journal = journal
-        self._clock = clock
+        self.clock = clock
+        """Of all its times; it is never set."""
         self._checkpoint_ns = checkpoint_ns
         self._next_checkpoint_ns = 0
         self._first_byte_ns: int | None = None
@@ -150,7 +166,7 @@ class OpenCall:
         """The first byte of the answer is being handed to the client; later calls change nothing."""
         self._check_open()
         if self._first_byte_ns is None:
-            self._first_byte_ns = self._clock.now_ns()
+            self._first_byte_ns = self.clock.now_ns()
 
     def sent(self, n_bytes: int) -> None:
         """`n_bytes` more bytes of the answer are handed to the client.
@@ -179,7 +195,7 @@ class OpenCall:
         self._check_open()
         if self._open and not beside:
             raise RuntimeError(f"call {self.opened.call_id}: a leg began before the last one ended")
-        now_ns = self._clock.now_ns()
+        now_ns = self.clock.now_ns()
         leg = RunningLeg(offer, provider, replica, region, chip, on_leave, now_ns)
         self._open.append(leg)
         self._next_checkpoint_ns = now_ns + self._checkpoint_ns
@@ -189,16 +205,16 @@ class OpenCall:
         """The attempt's first token has come; later calls change nothing."""
         leg = self._running_leg()
         if leg.first_token_ns is None:
-            leg.first_token_ns = self._clock.now_ns()
+            leg.first_token_ns = self.clock.now_ns()
 
     def progress(self, tokens: Tokens, confidence: Confidence, items: Items = NO_ITEMS) -> None:
         """The attempt has used this much so far, in total. Checkpoints now and then; never waits.
 
-        JournalError when the journal has failed: the stream cannot go on unrecorded.
+        RecordError when it cannot be a record.
         """
         leg = self._running_leg()
         leg.has_used(tokens, items, confidence)
-        now_ns = self._clock.now_ns()
+        now_ns = self.clock.now_ns()
         if now_ns >= self._next_checkpoint_ns:
             self._next_checkpoint_ns = now_ns + self._checkpoint_ns
             so_far = leg.ended(now_ns, Outcome.CRASHED, 0)  # what it will be if we die now
@@ -231,10 +247,15 @@ class OpenCall:
             raise RuntimeError(f"call {self.opened.call_id}: this leg has ended already")
         leg.has_used(tokens, items, confidence)
         ended = leg.ended(
-            self._clock.now_ns(), outcome, status,
+            self.clock.now_ns(), outcome, status,
             service_tier, told_cost_pico, told_currency, ended_by,
         )  # fmt: skip
         self._legs.append(ended)
+        self._open.remove(leg)
+
+    def leg_unsent(self, leg: RunningLeg) -> None:
+        """Nothing was sent for `leg`: it was no attempt, and is not on record."""
+        self._check_open()
         self._open.remove(leg)
 
     def answered(
@@ -253,7 +274,7 @@ class OpenCall:
         The same as `first_token`, `leg_ended`, `first_byte`, `sent` and `close`, all at one moment.
         """
         leg = self._running_leg()
-        now_ns = self._clock.now_ns()
+        now_ns = self.clock.now_ns()
         if leg.first_token_ns is None:
             leg.first_token_ns = now_ns
         leg.has_used(tokens, items, confidence)
@@ -265,7 +286,7 @@ class OpenCall:
         if self._first_byte_ns is None:
             self._first_byte_ns = now_ns
         self._response_bytes += n_bytes
-        return self._journal.commit(self._end(now_ns, Outcome.ANSWERED, status, None))
+        return self._journal.commit(self._end(now_ns, Outcome.ANSWERED, status, None), _not_sent)
 
     def close(
         self, outcome: Outcome, status: int, error_code: str | None = None
@@ -277,13 +298,14 @@ class OpenCall:
         the two leaves the record ANSWERED; that is by design, for the work was done and the converse,
         an answer without a record, could not be repaired.
 
-        The future raises JournalError when the record could not be made durable: the call must not be
-        answered as a success. When the wait is cancelled the record stands as committed here. Closing
-        twice is a bug and raises RuntimeError.
+        The future raises JournalError when the record cannot be made durable now: the call must not be
+        answered as a success, and is on record as one that failed with the code `journal` as soon as that
+        is possible. When the wait is cancelled the record stands as committed here. Closing twice is a bug
+        and raises RuntimeError.
         """
         self._check_open()
-        usage = self._end(self._clock.now_ns(), outcome, status, error_code)
-        return self._journal.commit(usage)
+        usage = self._end(self.clock.now_ns(), outcome, status, error_code)
+        return self._journal.commit(usage, _not_sent if self._first_byte_ns is None else _cut_off)
 
     def leave(self) -> None:
         """The client has left: queue the call's one Usage, and wait for nothing."""
@@ -302,8 +324,8 @@ class OpenCall:
 
     def _append(self, outcome: Outcome, error_code: str | None) -> None:
         """Queue the Usage without waiting."""
-        status = 0 if self._first_byte_ns is None else _STREAMED_STATUS
-        self._journal.append(self._end(self._clock.now_ns(), outcome, status, error_code))
+        status = 0 if self._first_byte_ns is None else STREAMED_STATUS
+        self._journal.append(self._end(self.clock.now_ns(), outcome, status, error_code))
 
     def _end(self, now_ns: int, outcome: Outcome, status: int, error_code: str | None) -> Usage:
         """The call's one Usage; from here on the call is closed."""
@@ -325,7 +347,10 @@ class OpenCall:
             items=items,
         )
         if self._watch is not None:
-            self._watch(usage)
+            try:
+                self._watch(usage)
+            except Exception:  # noqa: BLE001 whoever counts may fail; no record is lost by it
+                _log.exception("a call that ended was not counted")
         return usage
 
     def _running_leg(self) -> RunningLeg:
@@ -347,6 +372,7 @@ class RunningLeg:
         "confidence",
         "first_token_ns",
         "items",
+        "left_out",
         "offer",
         "on_leave",
         "provider",
@@ -377,6 +403,7 @@ class RunningLeg:
         self.tokens = NO_TOKENS
         self.items = NO_ITEMS
         self.confidence = Confidence.ESTIMATED
+        self.left_out = ""
 
     def has_used(self, tokens: Tokens, items: Items, confidence: Confidence) -> None:
         """It has used this much so far, in total."""
@@ -404,8 +431,27 @@ class RunningLeg:
             self.offer, self.provider, self.replica,
             self.started_ns, self.first_token_ns, ended_ns,
             outcome, status, self.tokens, confidence, self.region, self.chip,
-            self.items, service_tier, told_cost_pico, told_currency, ended_by,
+            self.items, service_tier, told_cost_pico, told_currency, ended_by, self.left_out,
         )  # fmt: skip
+
+
+def _cut_off(usage: Usage) -> Usage:
+    """What is on record of a stream whose end could not be recorded in time: it was cut before its end."""
+    return msgspec.structs.replace(
+        usage,
+        outcome=Outcome.FAILED,
+        error_code="journal",
+        tokens=NO_TOKENS,
+        items=NO_ITEMS,
+        confidence=Confidence.COUNTED,
+    )
+
+
+def _not_sent(usage: Usage) -> Usage:
+    """The same of an answer that was held back whole: its client was told 503 and nothing else."""
+    return msgspec.structs.replace(
+        _cut_off(usage), status=_NOT_RECORDED_STATUS, first_byte_ns=None, response_bytes=0
+    )
 
 
 def charged(outcome: Outcome, legs: list[Leg]) -> tuple[Tokens, Items, Confidence]:

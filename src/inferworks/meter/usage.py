@@ -117,6 +117,8 @@ class Items(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 NO_ITEMS: Final = Items()
 """The one to use where nothing is counted: it is told by identity when a record is written."""
 
+STREAMED_STATUS: Final = 200
+"""What a client was given that had its first byte before the call was closed."""
 LONGEST_END_USER: Final = 256
 """Characters of an `end_user`; whoever takes one in cuts it."""
 
@@ -149,6 +151,8 @@ class Leg(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     told_currency: str = "USD"
     ended_by: str = ""
     """What was done as nobody wanted it any more: `cancel`, `drain`, `estimate`; empty if it just ended."""
+    left_out: str = ""
+    """What the caller asked for and the upstream could not be: names joined by `, `; empty for nothing."""
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -192,11 +196,11 @@ class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     stream: bool
     opened_ns: int
     first_byte_ns: int | None
-    """When the first byte of the answer was handed to the client's connection."""
+    """When the first byte of the answer was handed to the client's connection; None also after a crash."""
     closed_ns: int
     outcome: Outcome
     status: int
-    """The HTTP status the client was given; 0 when it left or we crashed before one."""
+    """The HTTP status the client was given; 0 when it left before one, or we crashed and know of none."""
     error_code: str | None
     tokens: Tokens
     """What the client is charged for: the tokens of the leg that served it."""

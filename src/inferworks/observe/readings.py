@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from inferworks import __version__
 from inferworks.ids import OfferId
 from inferworks.observe.metric import COMMIT_NS, Family, Histogram, Metric, Sample
 from inferworks.observe.table import (
+    ACCESS_DROPPED,
     ATTEMPTS_RUNNING,
     BREAKERS,
     BUILD,
@@ -26,12 +27,17 @@ from inferworks.observe.table import (
     JOURNAL_FAILED,
     JOURNAL_QUEUE,
     JOURNAL_RECORDS,
+    LOOP_STOOD,
     MEMORY,
     MOST_FILES,
     REPLICAS,
     STARTED,
     TRANSCRIPTS_DROPPED,
+    WORK_AGE,
+    WORK_FAILURES,
+    WORK_UNWELL,
 )
+from inferworks.supervise import Work
 
 _SELF: Final = Path("/proc/self")
 
@@ -50,6 +56,11 @@ class Readings:
     journal_queue: int = 0
     journal_failed: bool = False
     transcripts_dropped: int = 0
+    access_lines_dropped: int = 0
+    loop_stood_ns: int = 0
+    """How long the event loop stood at most in the last minute."""
+    works: Sequence[Work] = ()
+    """The background work that runs or should."""
 
 
 class Commits:
@@ -82,6 +93,12 @@ def families(readings: Readings) -> Iterator[Family]:
     yield _one(JOURNAL_QUEUE, readings.journal_queue)
     yield _one(JOURNAL_FAILED, int(readings.journal_failed))
     yield _one(TRANSCRIPTS_DROPPED, readings.transcripts_dropped)
+    yield _one(ACCESS_DROPPED, readings.access_lines_dropped)
+    yield _one(LOOP_STOOD, readings.loop_stood_ns)
+    works = readings.works
+    yield Family(WORK_FAILURES, [Sample((work.name,), work.failures) for work in works])
+    yield Family(WORK_UNWELL, [Sample((work.name,), work.unwell_ns) for work in works])
+    yield Family(WORK_AGE, [Sample((work.name,), work.age_ns) for work in works])
 
 
 def process_families(started_ns: int) -> Iterator[Family]:

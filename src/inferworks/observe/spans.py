@@ -159,6 +159,7 @@ def _attempt_attributes(usage: Usage, leg: Leg) -> dict[str, Value]:
         "inferworks.replica": leg.replica or "",
         "gen_ai.openai.response.service_tier": leg.service_tier,
         "inferworks.ended_by": leg.ended_by,
+        "inferworks.left_out": leg.left_out,
     }
     found.update({name: value for name, value in told.items() if value})
     if leg.status:

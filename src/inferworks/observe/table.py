@@ -135,6 +135,37 @@ TRANSCRIPTS_DROPPED: Final = Metric(
     Kind.COUNTER,
     "Transcripts that could not be kept.",
 )
+ACCESS_DROPPED: Final = Metric(
+    "inferworks_access_log_dropped_total",
+    Kind.COUNTER,
+    "Lines of the access log that could not be written.",
+)
+LOOP_STOOD: Final = Metric(
+    "inferworks_loop_longest_stall_seconds",
+    Kind.GAUGE,
+    "The longest that the event loop stood still within the last minute.",
+    scale=NS_PER_SECOND,
+)
+WORK_FAILURES: Final = Metric(
+    "inferworks_work_failures_total",
+    Kind.COUNTER,
+    "Failures of background work: looking at the keys, collecting traces, sealing and the like.",
+    ("work",),
+)
+WORK_UNWELL: Final = Metric(
+    "inferworks_work_unwell_seconds",
+    Kind.GAUGE,
+    "Time since background work began to fail, or the turn it is busy with; 0 when it is well.",
+    ("work",),
+    scale=NS_PER_SECOND,
+)
+WORK_AGE: Final = Metric(
+    "inferworks_work_success_age_seconds",
+    Kind.GAUGE,
+    "Time since background work last succeeded: of `keys`, how old the keys are.",
+    ("work",),
+    scale=NS_PER_SECOND,
+)
 BUILD: Final = Metric(
     "inferworks_build_info", Kind.GAUGE, "1, under the version that runs.", ("version",)
 )
@@ -176,6 +207,11 @@ METRICS: Final = (
     JOURNAL_RECORDS,
     JOURNAL_FAILED,
     TRANSCRIPTS_DROPPED,
+    ACCESS_DROPPED,
+    LOOP_STOOD,
+    WORK_FAILURES,
+    WORK_UNWELL,
+    WORK_AGE,
     BUILD,
     CPU,
     MEMORY,

@@ -21,6 +21,7 @@ import base64
 import logging
 import os
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
@@ -29,6 +30,7 @@ from typing import Any, Final
 import msgspec
 
 from inferworks.meter.usage import Opened
+from inferworks.supervise import Supervisor, Work
 from inferworks.units import NS_PER_SECOND
 
 _MOST_QUEUED: Final = 256
@@ -39,12 +41,13 @@ _log = logging.getLogger("inferworks.transcripts")
 class Transcripts:
     """Keeps transcripts in `folder`, of at most `most_bytes` for a request and as much for an answer."""
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
+    def __init__(self, folder: Path, most_bytes: int, supervisor: Supervisor | None = None) -> None:
         self.dropped = 0
         """Transcripts that could not be kept."""
         self._folder = folder
         self._most_bytes = most_bytes
         self._queue: SimpleQueue[Transcript | None] = SimpleQueue()
+        self._supervisor = supervisor or Supervisor()
         self._writer: threading.Thread | None = None
         self._failing = False
 
@@ -58,8 +61,7 @@ class Transcripts:
             self.dropped += 1
             return
         if self._writer is None:
-            self._writer = threading.Thread(target=self._write, name="transcripts", daemon=True)
-            self._writer.start()
+            self._writer = self._supervisor.thread("transcripts", self._write)
         self._queue.put(transcript)
 
     def close(self) -> None:
@@ -69,13 +71,15 @@ class Transcripts:
             self._writer.join()
             self._writer = None
 
-    def _write(self) -> None:
+    def _write(self, work: Work) -> None:
         while (transcript := self._queue.get()) is not None:
+            work.begun()
             try:
                 self._append(transcript)
                 self._failing = False
             except OSError as error:
                 self._drop(error)
+            work.succeeded()
 
     def _append(self, transcript: Transcript) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -84,7 +88,14 @@ class Transcripts:
         line = msgspec.json.encode(transcript.as_json(at)) + b"\n"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(path, flags, 0o600), "wb", buffering=0) as file:
-            file.write(line)
+            size = os.fstat(file.fileno()).st_size
+            try:
+                while line:
+                    line = line[file.write(line) :]
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(size)  # no line comes after half of one
+                raise
 
     def _drop(self, error: OSError) -> None:
         """Count one that cannot be kept; say why, once until it works again."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer
-from inferworks.accounts.key import fingerprint, mint
+from inferworks.accounts.key import ANY_SOURCE, fingerprint, mint
 from inferworks.accounts.keyring import KeyRing
-from inferworks.accounts.plan import PricePlan, plan_at
+from inferworks.accounts.plan import PricePlan, WithdrawnPlan, plan_at
 from inferworks.accounts.stores.base import Accounts
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId
@@ -49,6 +50,31 @@ def _check_plans(accounts: Accounts) -> None:
     with pytest.raises(UserError, match="has a plan from that moment"):
         accounts.add_plan(PricePlan.per_token(ACME, 20, "USD", 1, 1))
     assert accounts.plans() == [first, second]
+    _check_mended_plans(accounts, first, second)
+
+
+def _check_mended_plans(accounts: Accounts, first: PricePlan, second: PricePlan) -> None:
+    """A plan that was a mistake counts no more, and stays on record."""
+    mended = PricePlan.per_million(ACME, 20, "USD", "0.70", "1.90")
+    with pytest.raises(UserError, match="no plan from that moment"):
+        accounts.replace_plan(PricePlan.per_token(ACME, 21, "USD", 1, 1), 30)
+    with pytest.raises(UserError, match="this very plan"):
+        accounts.replace_plan(second, 30)
+    assert (accounts.plans(), accounts.withdrawn_plans()) == ([first, second], [])
+    before = accounts.version()
+    assert accounts.replace_plan(mended, 30) == second
+    assert accounts.version() != before
+    assert (accounts.plans(), accounts.withdrawn_plans()) == (
+        [first, mended],
+        [WithdrawnPlan(second, 30)],
+    )
+    assert accounts.withdraw_plan(ACME, 20, 40) == mended
+    with pytest.raises(UserError, match="no plan from that moment"):
+        accounts.withdraw_plan(ACME, 20, 50)
+    assert accounts.plans() == [first]
+    accounts.add_plan(second)
+    assert accounts.plans() == [first, second]
+    assert accounts.withdrawn_plans() == [WithdrawnPlan(second, 30), WithdrawnPlan(mended, 40)]
 
 
 def _check_credits(accounts: Accounts) -> None:
@@ -60,6 +86,16 @@ def _check_credits(accounts: Accounts) -> None:
     assert accounts.version() != before
     with pytest.raises(UserError, match="no customer nobody"):
         accounts.add_credit(Credit("c", CustomerId("nobody"), 1, 1, "USD"))
+    refund = Credit("r", ACME, 7, -5, "USD", reason="asked for")
+    accounts.add_credit(refund)
+    before = accounts.version()
+    voided = accounts.void_credit("a", 8, "typed twice")
+    assert voided == msgspec.structs.replace(second, voided_ns=8, reason="typed twice")
+    assert accounts.version() != before
+    assert (accounts.credits(), accounts.voided_credits()) == ([first, refund], [voided])
+    for gone in ("a", "nothing"):
+        with pytest.raises(UserError, match=f"no credit {gone} that counts"):
+            accounts.void_credit(gone, 9, "again")
 
 
 def _check_keys(accounts: Accounts) -> None:
@@ -78,13 +114,46 @@ def _check_keys(accounts: Accounts) -> None:
     assert accounts.revoke_key(key.id, 8).revoked_ns == 7
     assert [k.revoked_ns for k in accounts.keys()] == [7]
     _check_flags(accounts)
+    _check_sources(accounts)
     with pytest.raises(UserError, match="no key nothing"):
         accounts.revoke_key("nothing", 9)
 
 
 def _check_flags(accounts: Accounts) -> None:
     """What a key may is kept with it."""
-    flagged = [mint(ACME, 6, monitor=True)[0], mint(ACME, 7, log_content=True, reporter=True)[0]]
+    flagged = [
+        mint(ACME, 6, monitor=True)[0],
+        mint(ACME, 7, log_content=True, reporter=True)[0],
+        mint(ACME, 8, sources=("b", "a, é"), ours=True, tells_cost=True)[0],
+    ]
     for key in flagged:
         accounts.add_key(key)
     assert accounts.keys()[1:] == flagged
+
+
+def _check_sources(accounts: Accounts) -> None:
+    """A source belongs to one customer, also when its key was revoked; one of all is one of them."""
+    other = CustomerId("burns")
+    accounts.add_customer(Customer(other, 1))
+    first, secret = mint(ACME, 9, sources=("gateway-b",))
+    anything, reporter = mint(other, 10, sources=(ANY_SOURCE,))
+    for key in (first, anything):
+        accounts.add_key(key)
+    accounts.revoke_key(first.id, 11)
+    before = accounts.version()
+    for sources in (("c", "gateway-b"), (ANY_SOURCE,)):
+        customer = ACME if ANY_SOURCE in sources else other
+        with pytest.raises(UserError, match="belongs to customer"):
+            accounts.add_key(mint(customer, 12, sources=sources)[0])
+    assert accounts.version() == before
+    after, _ = mint(ACME, 13, sources=("gateway-b",))
+    accounts.add_key(after)
+    ring = KeyRing(accounts)
+    assert ring.customers == {ACME, other}
+    assert ring.may_use(after, "gateway-b")
+    assert not ring.may_use(after, "another")
+    assert not ring.may_use(anything, "gateway-b")
+    assert ring.may_use(anything, "another")
+    assert not ring.may_use(anything, ANY_SOURCE), "it is a right, and no name"
+    assert ring.find(secret) == accounts.revoke_key(first.id, 14)
+    assert ring.find(reporter) == anything

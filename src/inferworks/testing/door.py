@@ -12,7 +12,7 @@ left: no connection, no running call, no call counted at an offer, no opened cal
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,13 +20,14 @@ from typing import Any
 import msgspec
 
 from inferworks.accounts.customer import Customer
-from inferworks.accounts.key import mint
+from inferworks.accounts.key import ANY_SOURCE, mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.api.admit import Gate
-from inferworks.api.app import app
+from inferworks.api.app import admit, app
+from inferworks.api.cors import Cors
 from inferworks.api.door import Door
-from inferworks.api.errors import refusal
+from inferworks.api.errors import refusals
 from inferworks.api.tariff import Lists, Tariffs
 from inferworks.clock import SystemClock
 from inferworks.cloud.credentials.key import NoCredential
@@ -44,6 +45,7 @@ from inferworks.meter.journal import Journal
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.tally import Meter, Watch
 from inferworks.meter.usage import Usage
+from inferworks.observe.access import RefusedRequest
 from inferworks.observe.board import Board
 from inferworks.observe.calls import CallMetrics
 from inferworks.observe.exposition import exposition
@@ -55,6 +57,7 @@ from inferworks.purpose import Purpose
 from inferworks.testing.exposition import parse_exposition
 from inferworks.testing.providers import A_MODEL, make_offer
 from inferworks.testing.upstream import Answer, FakeUpstream, open_upstream
+from inferworks.testing.upstreams.vendors import OPENAI, VLLM, Vendor
 
 A_CUSTOMER = CustomerId("acme")
 CHAT = "/v1/chat/completions"
@@ -115,7 +118,7 @@ class House:
     server: HttpServer
     port: int
     secret: str
-    """The secret of a key of `A_CUSTOMER` that may serve and train."""
+    """The secret of a key of `A_CUSTOMER` that may serve, train and report all of that."""
     failures: list[BaseException] = field(default_factory=list)
     """What handlers let escape."""
 
@@ -124,9 +127,17 @@ class House:
         """Where the API begins."""
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def new_key(self, purpose: Purpose = Purpose.SERVE_PAID, *allowed: Purpose) -> tuple[str, str]:
-        """Another key of `A_CUSTOMER`: its id and its secret."""
-        key, secret = mint(A_CUSTOMER, 1, purpose=purpose, allowed=allowed)
+    def new_key(
+        self,
+        purpose: Purpose = Purpose.SERVE_PAID,
+        *allowed: Purpose,
+        customer: CustomerId = A_CUSTOMER,
+        **rights: Any,
+    ) -> tuple[str, str]:
+        """Another key, and its customer if need be: its id and its secret. `rights` as in `mint`."""
+        if customer not in {known.id for known in self.accounts.customers()}:
+            self.accounts.add_customer(Customer(customer, 1))
+        key, secret = mint(customer, 1, purpose=purpose, allowed=allowed, **rights)
         self.accounts.add_key(key)
         self.door.keyring.refresh()
         return key.id, secret
@@ -212,6 +223,8 @@ async def open_door(
     traces: Traces | None = None,
     transcripts: Transcripts | None = None,
     answer_headers: bool = True,
+    cors: Sequence[str] = (),
+    on_refused: Callable[[RefusedRequest], object] | None = None,
 ) -> AsyncIterator[House]:
     """A gateway whose `A_MODEL` is offered by each of `providers`, in this order, at `origin`."""
     clock = SystemClock()
@@ -232,17 +245,23 @@ async def open_door(
         journal=journal,
         catalogue=catalogue,
         providers={provider.name: provider for provider in providers},
-        router=Router(Health(clock), lambda _: policy or RoutePolicy()),
+        router=Router(Health(clock.carried()), lambda _: policy or RoutePolicy()),
         clock=clock,
         board=Board(clock.now_ns(), Readings, calls),
         tariffs=Tariffs(accounts, lambda: lists),
         traces=traces,
         transcripts=transcripts,
         answer_headers=answer_headers,
+        on_refused=on_refused,
+        cors=Cors(cors) if cors else None,
     )
     failures: list[BaseException] = []
     server = HttpServer(
-        app(door), limits=limits or Limits(), refusal=refusal, on_error=failures.append
+        app(door),
+        limits=limits or Limits(),
+        admit=admit(door),
+        refusal=refusals(door.cors),
+        on_error=failures.append,
     )
     port = await server.start("127.0.0.1", 0)
     try:
@@ -256,10 +275,14 @@ async def open_door(
 
 @asynccontextmanager
 async def open_gateway(
-    *answers: Answer, running_usage: bool = True, **settings: Any
+    *answers: Answer, running_usage: bool = False, vendor: Vendor | None = None, **settings: Any
 ) -> AsyncIterator[tuple[House, FakeUpstream]]:
-    """A gateway before an upstream that speaks OpenAI's dialect over HTTP and follows `answers`."""
-    async with open_upstream(*answers) as upstream:
+    """A gateway before an upstream that speaks OpenAI's dialect over HTTP and follows `answers`.
+
+    It is OpenAI, or an engine of vLLM's, which tells its usage as it goes, unless a `vendor` is named.
+    """
+    vendor = vendor or (VLLM if running_usage else OPENAI)
+    async with open_upstream(*answers, vendor=vendor) as upstream:
         with closing(HttpClient()) as client:
             provider = openai_provider(
                 client, NoCredential(), name="openai", running_usage=running_usage
@@ -298,7 +321,13 @@ def _accounts() -> tuple[StubAccounts, str]:
     """Accounts with one customer and one key, and the key's secret."""
     accounts = StubAccounts()
     accounts.add_customer(Customer(A_CUSTOMER, 1))
-    key, secret = mint(A_CUSTOMER, 1, allowed=(Purpose.TRAIN_INFERENCE, Purpose.TRAIN_GRADIENT))
+    key, secret = mint(
+        A_CUSTOMER,
+        1,
+        allowed=(Purpose.TRAIN_INFERENCE, Purpose.TRAIN_GRADIENT),
+        sources=(ANY_SOURCE,),
+        ours=True,
+    )
     accounts.add_key(key)
     return accounts, secret
 

@@ -88,6 +88,7 @@ def _with_file(form: bytes, name: str, content: bytes) -> bytes:
     )
 
 
+_SPEECH = {"input": "Hi!", "voice": "alloy"}
 _EDIT = {"model": A_MODEL, "prompt": "A hat."}
 _HEARD = Tokens(HEARD_TOKENS, 2, input_audio=HEARD_TOKENS)
 
@@ -110,13 +111,13 @@ WORKS: tuple[Work, ...] = (
         Items(images=1),
     ),
     Work(
-        msgspec.structs.replace(json_call(Operation.SPEECH, {"input": "Hi!"}), stream=True),
+        msgspec.structs.replace(json_call(Operation.SPEECH, _SPEECH), stream=True),
         Tokens(),
         Items(characters=3),
     ),
     Work(
         msgspec.structs.replace(
-            json_call(Operation.SPEECH, {"input": "Hi!", "stream_format": "sse"}), stream=True
+            json_call(Operation.SPEECH, {**_SPEECH, "stream_format": "sse"}), stream=True
         ),
         Tokens(9, 2, output_audio=2),
         Items(characters=3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,18 +20,30 @@ from inferworks.folder import DataFolder
 from inferworks.http.client import Origin
 from inferworks.ids import CustomerId
 
+_GREETED = "Ctrl-C stops."
+"""The last that it prints when it is ready."""
+
 
 class RealPlatform:
-    """`inferworks up` on a free port over `data`; started, killed and started again at will."""
+    """`inferworks up` on a free port over `data`; started, killed and started again at will.
 
-    def __init__(self, data: Path) -> None:
+    It runs in `cwd`, where its configuration is, or else in the folder of this process.
+    """
+
+    def __init__(self, data: Path, cwd: Path | None = None) -> None:
         self.folder = DataFolder(data)
+        self._cwd = cwd
         self._log = data.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, timeout_s: float = 60.0) -> Origin:
-        """Start it and wait until it is ready; where its API begins."""
+    def start(self, timeout_s: float = 60.0, *, ulimit: str = "") -> Origin:
+        """Start it and wait until it is ready and has said so; where its API begins.
+
+        `ulimit` limits it as the shell's command of that name does: `-n 256`.
+        """
+        limited = ["sh", "-c", f'ulimit {ulimit}; exec "$@"', "sh"] if ulimit else []
         command = [
+            *limited,
             sys.executable,
             "-m",
             "inferworks",
@@ -40,13 +53,15 @@ class RealPlatform:
             "--data",
             str(self.folder.path),
         ]
+        before = len(self.log())
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._cwd)
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             instance = self.folder.instance()
-            if instance is not None and instance.url and instance.pid == self._process.pid:
-                return Origin.parse(instance.url)
+            url = instance.url if instance and instance.pid == self._process.pid else ""
+            if url and _GREETED in self.log()[before:]:
+                return Origin.parse(url)
             if self._process.poll() is not None:
                 break
             time.sleep(0.02)  # readiness shows in a file; there is nothing to wait on
@@ -80,6 +95,17 @@ class RealPlatform:
         assert self._process is not None, "it is not running"
         self._process.send_signal(number)
 
+    @contextmanager
+    def limited(self, kind: int, most: int) -> Iterator[None]:
+        """Give it at most so much of a resource (`resource.RLIMIT_...`) while the block runs."""
+        assert self._process is not None, "it is not running"
+        before, hard = resource.prlimit(self._process.pid, kind)
+        resource.prlimit(self._process.pid, kind, (most, hard))
+        try:
+            yield
+        finally:
+            resource.prlimit(self._process.pid, kind, (before, hard))
+
     def wait(self) -> int:
         """Wait until it has ended; the exit status."""
         process, self._process = self._process, None
@@ -92,9 +118,9 @@ class RealPlatform:
 
 
 @contextmanager
-def real_platform(data: Path) -> Iterator[RealPlatform]:
+def real_platform(data: Path, cwd: Path | None = None) -> Iterator[RealPlatform]:
     """A platform that is stopped at the end, whatever happens."""
-    platform = RealPlatform(data)
+    platform = RealPlatform(data, cwd)
     try:
         yield platform
     finally:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inferworks.errors import RecordError
+from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import State
-from inferworks.meter.record import Quarantined, Record, SpoolCursor
+from inferworks.meter.record import Quarantined, Record, Retracted, SpoolCursor
 from inferworks.meter.stores.base import JournalReads, JournalStore
 from inferworks.meter.usage import Checkpoint
 from inferworks.testing.facts import (
@@ -32,6 +33,7 @@ def check_journal_store(store: JournalStore) -> None:
         _check_intervals_are_half_open(store)
         _check_the_newest_counts(store)
         _check_what_is_open(store)
+        _check_what_is_in_doubt(store)
     finally:
         store.close()
 
@@ -44,15 +46,24 @@ def _check_every_record_comes_back(store: JournalStore) -> None:
     )
     activity = make_activity()
     quarantined = Quarantined("source", "key", "reason", "body", None)
-    store.write([make_opened(call_id="whole"), usage, step, capacity, activity, quarantined])
+    taken_back = Retracted(
+        "trainer", "run-1", activity.start_ns, activity.end_ns, 7, "key_1", "a test"
+    )
+    store.write(
+        [make_opened(call_id="whole"), usage, step, capacity, activity, quarantined, taken_back]
+    )
     with store.reads() as reads:
         facts = reads.facts(A_TIME_NS, A_TIME_NS + 1)
         assert facts.usages == (usage,), "a usage must come back as it was written"
         assert facts.steps == (step,), "a step must come back as it was written"
         assert facts.capacity == (capacity,), "a capacity row must come back as it was written"
         assert facts.activities == (activity,), "an activity must come back as it was written"
+        assert facts.retracted == (taken_back,), "what was taken back must come back"
+        names = [("trainer", "run-1"), ("trainer", "other")]
+        assert reads.known_retracted(names) == {("trainer", "run-1"): taken_back}
+        assert list(reads.retracted(activity.end_ns, activity.end_ns + 1)) == []
         assert list(reads.quarantined()) == [quarantined], "what is quarantined must come back"
-        known = reads.known_activities([make_activity(id_="other"), activity])
+        known = reads.known_activities([("trainer", "other"), ("trainer", "run-1")])
         assert known == {("trainer", "run-1"): activity}, "activities are known by (source, id)"
 
 
@@ -130,6 +141,11 @@ def _check_the_newest_counts(store: JournalStore) -> None:
         assert reads.checkpoint(older.call_id) == newer, "the newest checkpoint counts"
         assert reads.cursor("file") == further, "the newest cursor counts"
         assert reads.cursor("none") is None, "an unknown spool has no cursor"
+        covered_ns = reads.covered_ns(further.replica)
+        assert covered_ns == further.covered_ns, (
+            "of all its spools the one that reaches furthest counts"
+        )
+        assert reads.covered_ns(ReplicaId("none")) == 0, "nothing of an unknown replica is taken in"
 
 
 def _check_what_is_open(store: JournalStore) -> None:
@@ -153,3 +169,17 @@ def _check_what_is_open(store: JournalStore) -> None:
     with store.reads() as reads:
         assert not list(reads.opened_unclosed()), "a call with a usage is closed"
     assert not store.settle(), "with nothing open there is nothing left to settle"
+
+
+def _check_what_is_in_doubt(store: JournalStore) -> None:
+    there, other = make_usage(call_id="there"), make_usage(call_id="other")
+    store.opened(make_opened(call_id="there"))
+    store.write([there, other])
+    tried = make_usage(call_id="other", customer="globex")
+    store.resume([there, tried, make_usage(call_id="never written")])
+    with store.reads() as reads:
+        known = reads.known_usages([there.call_id, other.call_id, CallId("never written")])
+    assert known == {other.call_id: other}, "what is in doubt is taken back, and nothing else is"
+    store.resume([])
+    store.write([there])
+    assert not store.settle(), "resuming leaves nothing to settle"

@@ -1,7 +1,8 @@
 """An upstream that misbehaves on request: OpenAI's API over real HTTP, on a loopback port.
 
 Each request is answered as the next `Answer` says (the last one is repeated): what to answer, how to
-write it to the wire, and where to break. Its memory and its faults are those of `upstreams.frame`.
+write it to the wire, and where to break. Its memory and its faults are those of `upstreams.frame`. What its
+`Vendor` refuses is refused, whatever the script says: OpenAI's own rules unless another is named.
 
 Source of the format: https://platform.openai.com/docs/api-reference/chat, streaming and error codes
 included; `continuous_usage_stats` is vLLM's extension of it.
@@ -9,14 +10,14 @@ included; `continuous_usage_stats` is vLLM's extension of it.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from inferworks.http.server import Exchange
-from inferworks.testing.upstreams.audio import SPEECH, TRANSCRIPTIONS
+from inferworks.testing.upstreams.audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from inferworks.testing.upstreams.chat import CHAT
 from inferworks.testing.upstreams.completions import COMPLETIONS
+from inferworks.testing.upstreams.forms import form_fields
 from inferworks.testing.upstreams.frame import (
     JSON,
     Breakage,
@@ -26,7 +27,8 @@ from inferworks.testing.upstreams.frame import (
     write_whole,
 )
 from inferworks.testing.upstreams.images import IMAGE_EDITS, IMAGES
-from inferworks.testing.upstreams.responses import RESPONSES
+from inferworks.testing.upstreams.openai_words import body_of
+from inferworks.testing.upstreams.responses import INPUT_TOKENS, RESPONSES
 from inferworks.testing.upstreams.script import (
     Answer,
     Body,
@@ -36,8 +38,11 @@ from inferworks.testing.upstreams.script import (
     Written,
     event_of,
     json_of,
+    read_json,
 )
 from inferworks.testing.upstreams.stability import STABLE_IMAGE
+from inferworks.testing.upstreams.strict import Refusal
+from inferworks.testing.upstreams.vendors import OPENAI, Vendor
 from inferworks.testing.upstreams.wholes import EMBEDDINGS, MODERATIONS, RERANK
 
 __all__ = ["Answer", "Body", "FakeUpstream", "Fault", "Reports", "error_of", "open_upstream"]
@@ -58,13 +63,25 @@ class FakeUpstream(ScriptedUpstream[Answer]):
 
     base_path = "/v1"
 
+    def __init__(self, answers: Sequence[Answer], vendor: Vendor = OPENAI) -> None:
+        super().__init__(answers)
+        self.vendor = vendor
+
     async def answer(self, exchange: Exchange, scripted: Answer) -> None:
-        """Answer one request as `scripted` says, in the way of its path."""
-        wire = self.wire(exchange.path)
+        """Answer one request as `scripted` says, in the way of its path, if the vendor would serve it."""
+        operation = self.operation(exchange.path)
+        wire = self.wire(operation)
+        if wire is None:
+            await exchange.respond(404, body_of(Refusal(f"Invalid URL (POST {exchange.path})")))
+            return
         request = wire.read(exchange)
         error = wire.error_of or error_of
         if request is None:
             await exchange.respond(400, error(400))
+            return
+        refusal = self.vendor.refusal(operation, _told(exchange))
+        if refusal is not None:
+            await exchange.respond(refusal.status, self.vendor.body(refusal))
         elif scripted.status >= 400:
             status = scripted.status
             await exchange.respond(status, error(status), headers=scripted.headers)
@@ -73,46 +90,67 @@ class FakeUpstream(ScriptedUpstream[Answer]):
         else:
             await _whole(exchange, scripted, _written(scripted, wire, request))
 
-    def wire(self, path: str) -> Wire:
-        """How `path` is answered."""
-        return _WIRES.get(path.removeprefix("/v1"), CHAT)
+    def operation(self, path: str) -> str:
+        """What is asked for at `path`."""
+        return path.removeprefix("/v1")
+
+    def wire(self, operation: str) -> Wire | None:
+        """How `operation` is answered; None where there is nothing."""
+        return _WIRES.get(operation)
 
 
-def open_upstream(*answers: Answer) -> AbstractAsyncContextManager[FakeUpstream]:
+def open_upstream(
+    *answers: Answer, vendor: Vendor = OPENAI
+) -> AbstractAsyncContextManager[FakeUpstream]:
     """A `FakeUpstream` on a free port while the block runs; with no answers it answers well."""
-    return opened(FakeUpstream(answers or (Answer(),)))
+    return opened(FakeUpstream(answers or (Answer(),), vendor))
+
+
+def _told(exchange: Exchange) -> Body:
+    """The request as it was sent: of a form, its fields."""
+    return read_json(exchange) or form_fields(exchange)
 
 
 def _written(answer: Answer, wire: Wire, request: Body) -> Written:
     """The whole answer to a request, whatever it is."""
     written = wire.written(answer, request) if wire.written else None
-    return written or Written(JSON, (json_of(wire.whole(answer, request), spaced=answer.spaced),))
+    if written is not None:
+        return written
+    body = answer.luck.body(wire.dialect, wire.whole(answer, request))
+    return Written(JSON, (json_of(body, spaced=answer.spaced),))
 
 
 async def _whole(exchange: Exchange, answer: Answer, written: Written) -> None:
     """Send an answer that has no events: at once, or if it has several pieces, as it is made."""
     kind, breakage = written.content_type, _breakage(answer)
     if len(written.pieces) <= 1:
-        body, headers = b"".join(written.pieces), written.headers
+        body, headers = b"".join(written.pieces), (*written.headers, *answer.headers)
         await write_whole(exchange, answer, body, breakage, content_type=kind, headers=headers)
     elif answer.fault is Fault.ERROR_EVENT:
         await exchange.respond(answer.status, breakage.error_body)
     else:
-        await write_events(exchange, answer, written.pieces, _SILENT, content_type=kind)
+        await write_events(
+            exchange, answer, written.pieces, _SILENT, content_type=kind, headers=answer.headers
+        )
 
 
 async def _stream(exchange: Exchange, answer: Answer, wire: Wire, events: Iterator[Body]) -> None:
-    framed = (
+    framed: Iterable[bytes] = (
         _framed(json_of(event, spaced=answer.spaced), answer, event["type"] if wire.named else "")
-        for event in events
+        for event in answer.luck.events(wire.dialect, events)
     )
     done = b"" if wire.named else _framed(_DONE, answer)
-    await write_events(exchange, answer, framed, _breakage(answer), last=done)
+    if answer.luck.names:
+        framed, done = answer.luck.framed(wire.dialect, framed, done), b""
+    await write_events(
+        exchange, answer, framed, _breakage(answer), last=done, headers=answer.headers
+    )
 
 
 def _breakage(answer: Answer) -> Breakage:
     garbage = _framed(b'{"id": "chatcmpl-1", "choices": [{"ind', answer) + _framed(_DONE, answer)
-    return Breakage(garbage, _framed(error_of(500), answer), error_of(500))
+    error = error_of(answer.fault_status or 500, is_told=bool(answer.fault_status))
+    return Breakage(garbage, _framed(error, answer), error)
 
 
 def _framed(data: bytes, answer: Answer, name: str = "") -> bytes:
@@ -122,20 +160,20 @@ def _framed(data: bytes, answer: Answer, name: str = "") -> bytes:
     return before + event_of(data, name=name, line_end=end)
 
 
-def error_of(status: int) -> bytes:
-    """OpenAI's error body for `status`."""
+def error_of(status: int, *, is_told: bool = False) -> bytes:
+    """OpenAI's error body for `status`, which is told in it where no head can."""
     kind, code, message = _ERRORS.get(status, ("server_error", None, f"status {status}"))
-    return json.dumps(
-        {"error": {"message": message, "type": kind, "param": None, "code": code}}
-    ).encode()
+    return body_of(Refusal(message, None, status if is_told else code, status, kind))
 
 
 _DONE = b"[DONE]"
 _SILENT = Breakage(garbage=b"", error=b"", error_body=b"", nothing=b"")
 """Sound that is sent as it is made can only break off or stop."""
 _WIRES: Mapping[str, Wire] = {
+    "/chat/completions": CHAT,
     "/completions": COMPLETIONS,
     "/responses": RESPONSES,
+    "/responses/input_tokens": INPUT_TOKENS,
     "/embeddings": EMBEDDINGS,
     "/moderations": MODERATIONS,
     "/rerank": RERANK,
@@ -143,8 +181,9 @@ _WIRES: Mapping[str, Wire] = {
     "/images/edits": IMAGE_EDITS,
     "/audio/speech": SPEECH,
     "/audio/transcriptions": TRANSCRIPTIONS,
+    "/audio/translations": TRANSLATIONS,
     "/stable-image/generate/core": STABLE_IMAGE,
     "/stable-image/generate/ultra": STABLE_IMAGE,
     "/stable-image/generate/sd3": STABLE_IMAGE,
 }
-"""Path -> how it is answered; any other path is a chat."""
+"""Path -> how it is answered."""

@@ -48,6 +48,7 @@ from inferworks.books.bills.base import bill_file
 from inferworks.books.charge import Charge, NaturalClass
 from inferworks.books.close import close_period, reopen_period, sealed_paper, statement_of
 from inferworks.books.correction import replacement, reversal
+from inferworks.books.deliveries.canonical import numbered
 from inferworks.books.drivers import Drivers
 from inferworks.books.late import booked, with_late
 from inferworks.books.ledger import Ledger, standing
@@ -55,7 +56,7 @@ from inferworks.books.papers import Arrived, Papers, drawn, without_a_lake
 from inferworks.books.period import Period, corrects, posting_period
 from inferworks.books.policy import Policy, load_policy
 from inferworks.books.pools import Method
-from inferworks.books.rate import EARNING, PAYING
+from inferworks.books.rate import EARNING, PAYING, Rated, to_date_of
 from inferworks.books.seal import FIRST
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement
@@ -65,6 +66,7 @@ from inferworks.errors import BillError, InferworksError, JournalError, RecordEr
 from inferworks.ids import CustomerId
 from inferworks.meter.activity import sort_out
 from inferworks.meter.capacity import Activity, State
+from inferworks.meter.events import name_of
 from inferworks.meter.facts import Facts
 from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.record import Record
@@ -77,6 +79,8 @@ from inferworks.units import Unit
 STEPS: Final = 14
 """Events in one world, unless told otherwise."""
 
+_KIND: Final = "voucher"
+"""Of what kind the bills are: one whose lines have names."""
 _PERIOD_NS: Final = 1_000
 _LEAD_NS: Final = 500
 """How long before a span its calls may have been opened; the command line reads a day."""
@@ -183,6 +187,8 @@ class World:
         self.held_back: list[tuple[Record, ...]] = []
         self.papers_kept: dict[Period, bytes] = {}
         """The statement of every closed period as it read when it was closed."""
+        self.last_drawn: dict[Span, tuple[Papers, Statement]] = {}
+        self.last_shuffled: Papers | None = None
         self.cursors = {"replica-0": 0, "replica-1": 0}
         self.numbers = itertools.count()
 
@@ -203,16 +209,24 @@ class World:
         return without_a_lake(segments, span)
 
     def drawn(self, papers: Papers) -> Statement:
-        """By the definition."""
-        return drawn(papers)
+        """By the definition; once, while nothing that it is drawn from changes."""
+        known, statement = self.last_drawn.get(papers.span, (None, None))
+        if statement is None or known != papers:
+            statement = drawn(papers)
+            self.last_drawn[papers.span] = papers, statement
+        return statement
 
     def conflicts(self, span: Span) -> Mapping[str, str]:
-        """The bill lines in quarantine that may belong to `span`."""
+        """The files with a question that may belong to `span`."""
         return {
-            f"charge {refused.id} in {refused.file}": "says otherwise"
-            for _, refused in self.disk.books.quarantined()
-            if span.meet(refused.period_start_ns, refused.period_end_ns).length_ns
+            f"import of {asked.file}, question {asked.number}": "says otherwise"
+            for asked in self.disk.books.questions()
+            if span.meet(asked.start_ns, asked.end_ns).length_ns
         }
+
+    def withdrawn_plans(self) -> Sequence[PricePlan]:
+        """None: a world's plans are no mistakes."""
+        return ()
 
     def earliest_ns(self, before_ns: int) -> int | None:
         """Nothing: the first period begins at zero, before everything."""
@@ -301,7 +315,7 @@ def report_activity(world: World) -> str:
     if world.told_activities and dice.random() < 0.4:
         sent += (world.told_activities[dice.choice(sorted(world.told_activities))],)
     with world.journal.reads() as reads:
-        found = sort_out(reads.known_activities(sent), sent)
+        found = sort_out(reads.known_activities(map(name_of, sent)), sent)
     world.write((*found.accepted, *found.conflicts))
     accepted = [one for one in found.accepted if isinstance(one, Activity)]
     world.told_activities.update({(a.source, a.id): a for a in accepted})
@@ -351,7 +365,7 @@ def bill_restated(world: World) -> str | None:
     name = world.name("restated")
     lines = (_a_line(world), replace(other, file=name))
     try:
-        world.disk.books.add(bill_file(name, name.encode()), "focus", lines, 1)
+        world.disk.books.add(bill_file(name, name.encode()), _KIND, lines, 1)
     except BillError:
         return f"{known.id} restated"
     raise AssertionError("a line was taken with two amounts")
@@ -362,7 +376,7 @@ def correct(world: World) -> str | None:
     if not world.told_charges:
         return None
     known = world.told_charges[world.random.choice(sorted(world.told_charges))]
-    pair = (reversal(known), replacement(known, world.random.randint(0, 10**13)))
+    pair = numbered(_KIND, (reversal(known), replacement(known, world.random.randint(0, 10**13))))
     if pair[0].id in world.told_charges:
         return None
     return _deliver(world, world.name("correction"), pair)
@@ -481,9 +495,10 @@ def every_charge_is_billed_once(view: View) -> None:
 
 def every_call_earns_once(view: View) -> None:
     """Theorems 1 and 14: each call earned what its tokens cost under the plans of its own period."""
+    ledger = view.world.disk.ledger
     sealed = {
-        close.period: booked(view.world.disk.ledger, [close], close.period).papers.plans
-        for close in standing(view.world.disk.ledger.records())
+        close.period: ledger.body(close, "inputs/plans").rows(PricePlan)
+        for close in standing(ledger.records())
     }
     earned_pico = 0
     for usage in view.world.told_usages.values():
@@ -510,10 +525,16 @@ def closed_stays_closed(view: View) -> None:
 def corrections_make_it_right(view: View) -> None:
     """Theorem 12: the sealed figures and their corrections are what would be sealed today."""
     closes = standing(view.world.disk.ledger.records())
+    rows: list[Rated] = []
     for period, _ in view.closed:
         before = booked(view.world.disk.ledger, [c for c in closes if c.period == period], period)
-        papers, _ = with_late(before.papers, view.world.papers(period.span))
+        prepaid = before.papers.prepaid
+        if prepaid.to_date is not None:
+            to_date = to_date_of(rows, before.papers.plans, period.start_ns)
+            prepaid = msgspec.structs.replace(prepaid, to_date=to_date)
+        papers, _ = with_late(before.papers, view.world.papers(period.span), prepaid)
         now = drawn(papers)
+        rows += now.revenue_rows
         corrections = [
             correction
             for statement in (*(s for _, s in view.closed), view.open)
@@ -541,7 +562,11 @@ def late_is_posted_in_the_open(view: View) -> None:
 def in_any_order(view: View) -> None:
     """Theorem 13: the same papers in another order give the same bytes."""
     papers = view.world.papers(Span(view.rest.start_ns, view.rest.end_ns))
-    again = drawn(_shuffled(papers, view.world.random.random()))
+    order = view.world.random.random()
+    if papers == view.world.last_shuffled:
+        return
+    view.world.last_shuffled = papers
+    again = drawn(_shuffled(papers, order))
     _same("the bytes of a statement", msgspec.json.encode(again), msgspec.json.encode(view.rest))
 
 
@@ -629,7 +654,7 @@ def _view(world: World) -> View:
     ledger, period = world.disk.ledger, world.open_period
     closed = tuple((p, statement_of(ledger, world, p)) for p in ledger.periods().closed)
     rest = Span(period.end_ns, max(_horizon_ns(world), period.end_ns + 1))
-    return View(world, closed, statement_of(ledger, world, period), drawn(world.papers(rest)))
+    return View(world, closed, statement_of(ledger, world, period), world.drawn(world.papers(rest)))
 
 
 def _a_call(world: World, replica: str, start_ns: int) -> Usage:
@@ -674,12 +699,15 @@ def _a_line(world: World) -> Charge:
         resource=resource,
         natural_class=dice.choice(list(NaturalClass)),
     )
-    return replace(line, amount_pico=amount_pico)
+    [line] = numbered(_KIND, [replace(line, amount_pico=amount_pico)])
+    return line
 
 
 def _deliver(world: World, name: str, lines: tuple[Charge, ...]) -> str:
     """Import a file, and note what is in the books from now on."""
-    done = world.disk.books.add(bill_file(name, name.encode()), "focus", lines, 1)
+    file = bill_file(name, name.encode())
+    lines = tuple(replace(line, file=name, file_sha256=file.sha256) for line in lines)
+    done = world.disk.books.add(file, _KIND, lines, 1)
     fresh: dict[str, Charge] = {
         line.id: line for line in lines if line.id not in world.told_charges
     }

@@ -62,12 +62,16 @@ class Catalogue:
         if not isinstance(place, Own):
             return (place,)
         ready = self._own.offers(place.model)
-        if place.model == model and not place.priority:
+        if place.model == model and not place.fallback and not place.lenient:
             return ready
         known_as = "" if place.model == model else place.model
         return [
             msgspec.structs.replace(
-                offer, model=model, upstream_model=known_as, priority=place.priority
+                offer,
+                model=model,
+                upstream_model=known_as,
+                fallback=place.fallback,
+                lenient=place.lenient,
             )
             for offer in ready
         ]

@@ -7,25 +7,34 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from inferworks.api.admit import Gate
-from inferworks.api.errors import refusal
+from inferworks.api.cors import Cors
+from inferworks.api.errors import refusal, refusals
 from inferworks.api.metrics import PATH, show
+from inferworks.api.tariff import Tariffs, cost_of
 from inferworks.api.wire.openai_errors import error_body
 from inferworks.clock import Clock
 from inferworks.cloud.health import Health
-from inferworks.config import Observe
+from inferworks.config import Log, Observe
 from inferworks.errors import CallError, ConfigError
-from inferworks.http.server import Exchange, HttpServer, bind
+from inferworks.extras import install
+from inferworks.http.server import Exchange, HttpServer, Limits, Refusal, Refused, RequestHead, bind
 from inferworks.meter.journal import Journal
 from inferworks.meter.tally import Watch
 from inferworks.meter.usage import Usage
+from inferworks.observe.access import AccessLog, RefusedRequest
 from inferworks.observe.board import Board
 from inferworks.observe.calls import CallMetrics
 from inferworks.observe.readings import Commits, Readings
 from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
+from inferworks.supervise import Supervisor
 from inferworks.wiring.service import Service
+
+_FOR_METRICS = Limits(body_bytes=4096, connections=100)
+"""Of the address at which metrics are shown to anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,7 @@ class Parts:
     journal: Journal
     service: Service
     server: HttpServer
+    supervisor: Supervisor
 
     def read(self) -> Readings:
         """How they stand now."""
@@ -49,6 +59,8 @@ class Parts:
             replicas=self.service.door.catalogue.status(),
             journal_queue=self.journal.queued,
             journal_failed=self.journal.failed,
+            loop_stood_ns=self.supervisor.stood_ns,
+            works=tuple(self.supervisor.works.values()),
         )
 
 
@@ -61,6 +73,8 @@ class Observing:
         self.parts: Parts | None = None
         self.transcripts = transcripts
         self.traces = traces
+        self.access: AccessLog | None = None
+        """Set before the first call, where there is one."""
         self.commits = Commits()
         calls = CallMetrics(self._models, most_series=settings.most_series)
         kept = Board(clock.now_ns(), self._read, calls, self.commits)
@@ -69,23 +83,35 @@ class Observing:
     @property
     def watch(self) -> Watch | None:
         """What wants to know of every call that ends."""
-        count = self.board.calls.take if self.board else None
-        trace = self.traces.take if self.traces else None
-        if count is None or trace is None:
-            return count or trace
+        watches: list[Watch] = [self.board.calls.take] if self.board else []
+        watches += [self.traces.take] if self.traces else []
+        watches += [self.access.take] if self.access else []
+        if len(watches) <= 1:
+            return watches[0] if watches else None
 
-        def both(usage: Usage) -> None:
-            count(usage)
-            trace(usage)
+        def all_of_them(usage: Usage) -> None:
+            for watch in watches:
+                watch(usage)
 
-        return both
+        return all_of_them
+
+    def tell(self, ended: list[Usage]) -> None:
+        """Show the calls that ended before there was a watch, and keep none of them."""
+        watch = self.watch
+        while ended:
+            usage = ended.pop(0)
+            if watch is not None:
+                watch(usage)
 
     def _models(self) -> Sequence[str]:
         return self.parts.service.door.catalogue.models() if self.parts else ()
 
     def _read(self) -> Readings:
         readings = self.parts.read() if self.parts else Readings()
-        return replace(readings, transcripts_dropped=self.transcripts.dropped)
+        dropped = self.access.dropped if self.access else 0
+        return replace(
+            readings, transcripts_dropped=self.transcripts.dropped, access_lines_dropped=dropped
+        )
 
 
 @asynccontextmanager
@@ -100,13 +126,50 @@ async def tracing(
         from inferworks.observe.exporters.otlp import otlp_exporter
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"observe.traces needs the package {error.name}; pip install inferworks[telemetry]"
+            f"observe.traces needs the package {error.name}: {install('telemetry')}"
         ) from None
     traces = Traces(otlp_exporter(settings.traces_url, environment))
     try:
         yield traces
     finally:
         await asyncio.to_thread(traces.close)
+
+
+@contextmanager
+def access_log(
+    settings: Log, tariffs: Tariffs, supervisor: Supervisor
+) -> Iterator[AccessLog | None]:
+    """The access log while the block runs, if one is wanted. ConfigError when its file cannot be opened."""
+    if settings.access == "off":
+        yield None
+        return
+
+    def cost(usage: Usage) -> tuple[int, str] | None:
+        return cost_of(usage, tariffs)
+
+    path = Path(settings.file) if settings.file else None
+    try:
+        log = AccessLog(settings.access, path, cost, supervisor)
+    except OSError as error:
+        raise ConfigError(
+            f"log.file: {settings.file} cannot be written: {error.strerror}; name another, or none"
+        ) from error
+    with closing(log):
+        yield log
+
+
+def heard_refusal(access: AccessLog | None, clock: Clock, cors: Cors | None) -> Refusal:
+    """How the HTTP server refuses what it cannot read, with a line in the access log."""
+    refusal = refusals(cors)
+    if access is None:
+        return refusal
+
+    def refuse(status: int, message: str, asked: RequestHead) -> Refused:
+        at_ns = clock.now_ns()
+        access.take(RefusedRequest(at_ns, asked.method, asked.path, status, None, message))
+        return refusal(status, message, asked)
+
+    return refuse
 
 
 @contextmanager
@@ -128,7 +191,10 @@ def metrics_port(settings: Observe) -> Iterator[socket.socket | None]:
 
 @asynccontextmanager
 async def showing_metrics(
-    bound: socket.socket | None, board: Board | None, on_error: Callable[[BaseException], None]
+    bound: socket.socket | None,
+    board: Board | None,
+    on_error: Callable[[BaseException], None],
+    supervisor: Supervisor,
 ) -> AsyncIterator[None]:
     """Show `board` to whoever asks at `bound` while the block runs."""
     if bound is None or board is None:
@@ -141,7 +207,14 @@ async def showing_metrics(
         else:
             await exchange.respond(404, error_body(CallError(404, f"Only GET {PATH} is here.")))
 
-    server = HttpServer(handle, refusal=refusal, on_error=on_error)
+    server = HttpServer(
+        handle,
+        limits=_FOR_METRICS,
+        refusal=refusal,
+        on_error=on_error,
+        supervisor=supervisor,
+        name="metrics-connections",
+    )
     await server.listen(bound)
     try:
         yield

@@ -20,11 +20,12 @@ from decimal import Decimal
 
 import msgspec
 
+from inferworks.catalog.facts import fact_catalog
 from inferworks.catalog.providers import ProviderCatalog, ProviderRow
 from inferworks.cloud.offer import Offer, Rates
 from inferworks.cloud.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.config import Breaker, Config, Model, Renamed, Upstream
-from inferworks.errors import ConfigError
+from inferworks.errors import ConfigError, Mistakes
 from inferworks.ids import ModelId, OfferId
 from inferworks.money import PICO
 from inferworks.wiring.drivers import check_driver
@@ -33,8 +34,6 @@ from inferworks.wiring.upstreams import Account, account_of, is_exposed
 EMBEDDED_MODEL = ModelId("inferworks-tiny")
 OWN = "inferworks"
 """The provider that speaks to our own replicas, and their name in `offers`."""
-_FALLBACK_STEP = 1_000_000
-"""How far apart the priorities of a model and of its fallbacks are."""
 
 RatesOf = Callable[[str, str], Rates | None]
 """The list price of a seller's model; None when it is not known."""
@@ -45,7 +44,8 @@ class Own:
     """A place taken by whichever of our own replicas of `model` are ready."""
 
     model: ModelId
-    priority: int = 0
+    fallback: int = 0
+    lenient: bool = False
 
 
 Place = Offer | Own
@@ -72,31 +72,45 @@ def make_plan(
     own: Sequence[ModelId],
     day: dt.date,
 ) -> Plan:
-    """The plan of `config`; ConfigError for the first mistake, or for every upstream that lacks something.
+    """The plan of `config`; ConfigError for every mistake that is none of another's making.
 
     `own` are the models of our own replicas. Without an `environment` no key is looked for: such a plan
     can be shown and not served.
     """
-    _refuse_twice("upstream", [OWN, *(upstream.name for upstream in config.upstream)])
-    _refuse_twice("model", [model.name for model in config.model])
-    rows = {u.name: _row(u, catalog, day) for u in config.upstream}
-    accounts = _accounts(config.upstream, rows, environment)
-    offers = [
-        offer
-        for upstream, account in zip(config.upstream, accounts, strict=True)
-        for offer in _offers(upstream, account, rates_of)
-    ]
-    places = _by_name(offers, own)
+    mistakes = Mistakes()
+    with mistakes.noted():
+        _refuse_twice("upstream", [OWN, *(upstream.name for upstream in config.upstream)])
+    with mistakes.noted():
+        _refuse_twice("model", [model.name for model in config.model])
+    accounts: list[Account] = []
+    places: dict[ModelId, list[Place]] = {model: [Own(model)] for model in own}
     named: dict[str, Place] = {f"{OWN}/{model}": Own(model) for model in own}
-    named |= {offer.id: offer for offer in offers}
-    chosen = {**places, **{ModelId(m.name): _chosen(m, places, named) for m in config.model}}
-    return Plan(
-        accounts,
-        chosen | {ModelId(m.name): _with_fallbacks(m, chosen) for m in config.model},
-        {ModelId(m.name): policy_of(m) for m in config.model},
-        breaker_of(config.breaker),
-        tuple(_warnings(accounts)),
-    )
+    for upstream in config.upstream:
+        found: Sequence[tuple[str, Place]] = _stand_ins(upstream)
+        with mistakes.noted():
+            account = account_of(upstream, _row(upstream, catalog, day), environment)
+            check_driver(account)
+            found = [(offer.id, offer) for offer in _offers(upstream, account, rates_of, day)]
+            accounts.append(account)
+        named.update(found)
+        for _, place in found:
+            places.setdefault(place.model, []).append(place)
+    chosen = {model: tuple(of_name) for model, of_name in places.items()}
+    for model in config.model:
+        chosen[ModelId(model.name)] = ()  # whatever is wrong with it, others may fall back to it
+        with mistakes.noted():
+            chosen[ModelId(model.name)] = _chosen(model, places, named)
+    policies: dict[ModelId, RoutePolicy] = {}
+    routed = dict(chosen)
+    for model in config.model:
+        with mistakes.noted():
+            routed[ModelId(model.name)] = _with_fallbacks(model, chosen)
+        with mistakes.noted():
+            policies[ModelId(model.name)] = policy_of(model)
+    with mistakes.noted():
+        breaker = breaker_of(config.breaker)
+    mistakes.refuse()
+    return Plan(tuple(accounts), routed, policies, breaker, tuple(_warnings(accounts)))
 
 
 def policy_of(model: Model) -> RoutePolicy:
@@ -147,28 +161,15 @@ def _row(upstream: Upstream, catalog: ProviderCatalog, day: dt.date) -> Provider
         raise ConfigError(f"upstream {upstream.name}: {error}") from None
 
 
-def _accounts(
-    upstreams: Iterable[Upstream],
-    rows: Mapping[str, ProviderRow],
-    environment: Mapping[str, str] | None,
-) -> tuple[Account, ...]:
-    """An account for each upstream. Keys that are not there are told all at once."""
-    accounts: list[Account] = []
-    wrong: list[str] = []
-    for upstream in upstreams:
-        try:
-            account = account_of(upstream, rows[upstream.name], environment)
-            check_driver(account)
-            accounts.append(account)
-        except ConfigError as error:
-            wrong.append(str(error))
-    if wrong:
-        several = f"{len(wrong)} upstreams cannot be served:"
-        raise ConfigError(wrong[0] if len(wrong) == 1 else "\n  ".join([several, *wrong]))
-    return tuple(accounts)
+def _stand_ins(upstream: Upstream) -> Sequence[tuple[str, Place]]:
+    """Places for the models of an upstream that is wrong itself: what names them is right."""
+    names = [ModelId(_renamed(model)[0]) for model in upstream.models]
+    return [(f"{upstream.name}/{name}", Own(name)) for name in names]
 
 
-def _offers(upstream: Upstream, account: Account, rates_of: RatesOf) -> Iterable[Offer]:
+def _offers(
+    upstream: Upstream, account: Account, rates_of: RatesOf, day: dt.date
+) -> Iterable[Offer]:
     """An offer for each model of `upstream`."""
     models = [_renamed(model) for model in upstream.models]
     _refuse_twice(f"upstream {upstream.name}: model", [name for name, _ in models])
@@ -188,6 +189,7 @@ def _offers(upstream: Upstream, account: Account, rates_of: RatesOf) -> Iterable
             seller=account.seller,
             on_leave=upstream.on_leave or account.row.on_leave,
             rates=own_rates or rates_of(account.seller, upstream_name),
+            facts=fact_catalog().facts(account.row.id, upstream_name, day, known_as=name),
         )
 
 
@@ -207,16 +209,8 @@ def _own_rates(upstream: Upstream) -> Rates | None:
     return Rates(input_pico, output_pico)
 
 
-def _by_name(offers: Iterable[Offer], own: Iterable[ModelId]) -> dict[ModelId, tuple[Place, ...]]:
-    """The places of each model, our own replicas first."""
-    places: dict[ModelId, list[Place]] = {model: [Own(model)] for model in own}
-    for offer in offers:
-        places.setdefault(offer.model, []).append(offer)
-    return {model: tuple(found) for model, found in places.items()}
-
-
 def _chosen(
-    model: Model, places: Mapping[ModelId, tuple[Place, ...]], named: Mapping[str, Place]
+    model: Model, places: Mapping[ModelId, Sequence[Place]], named: Mapping[str, Place]
 ) -> tuple[Place, ...]:
     """The places that `model` names, else all of its name, as far as its regions allow."""
     name = ModelId(model.name)
@@ -231,7 +225,7 @@ def _chosen(
     offers = [place for place in found if isinstance(place, Offer)]
     if model.regions and len(offers) == len(found):
         _refuse_nowhere(model, offers)
-    return tuple(_as(place, name, 0) for place in found)
+    return tuple(_as(place, model, 0) for place in found)
 
 
 def _refuse_nowhere(model: Model, offers: Iterable[Offer]) -> None:
@@ -245,28 +239,30 @@ def _refuse_nowhere(model: Model, offers: Iterable[Offer]) -> None:
 
 
 def _with_fallbacks(model: Model, chosen: Mapping[ModelId, tuple[Place, ...]]) -> tuple[Place, ...]:
-    """The places of `model`, then those of each of its fallbacks, each set behind the one before."""
+    """The places of `model`, then those of each of its fallbacks."""
     name = ModelId(model.name)
     found = list(chosen[name])
-    for step, fallback in enumerate(model.fallbacks, 1):
+    for number, fallback in enumerate(model.fallbacks, 1):
         if fallback not in chosen or fallback == name:
             raise ConfigError(
                 f"model {model.name}: no other model {fallback!r} to fall back to{_near(fallback, chosen)}"
             )
-        behind = step * _FALLBACK_STEP
-        found += [_as(place, name, behind) for place in chosen[ModelId(fallback)]]
+        found += [_as(place, model, number) for place in chosen[ModelId(fallback)]]
     return tuple(found)
 
 
-def _as(place: Place, model: ModelId, behind: int) -> Place:
-    """`place` for callers of `model`, so far behind the others."""
-    priority = place.priority + behind
+def _as(place: Place, model: Model, fallback: int) -> Place:
+    """`place` for callers of `model`, as one of its own or of that fallback."""
     if isinstance(place, Own):
-        return Own(place.model, priority)
+        return Own(place.model, fallback, model.lenient)
+    name = ModelId(model.name)
     known_as = place.upstream_model or place.model
-    upstream_model = "" if known_as == model else known_as
     return msgspec.structs.replace(
-        place, model=model, upstream_model=upstream_model, priority=priority
+        place,
+        model=name,
+        upstream_model="" if known_as == name else known_as,
+        fallback=fallback,
+        lenient=model.lenient,
     )
 
 

@@ -10,20 +10,22 @@ import asyncio
 import logging
 import socket
 import threading
+from asyncio import to_thread
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from inferworks.accounts.customer import Customer, customer_id
 from inferworks.accounts.key import mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.stores.base import Accounts
-from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.accounts.stores.sqlite import FollowedAccounts, SqliteAccounts
 from inferworks.api.admit import Gate
+from inferworks.api.cors import Cors
 from inferworks.api.door import Door
 from inferworks.api.drain import DrainLimits, Drains
-from inferworks.api.errors import refusal
 from inferworks.api.tariff import Tariffs
 from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.health import Health
@@ -31,27 +33,39 @@ from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.traced import TracedProvider
 from inferworks.cloud.router import Router
 from inferworks.config import Config, Leave
-from inferworks.errors import ConfigError
+from inferworks.errors import ConfigError, JournalError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient
-from inferworks.http.server import HttpServer, Limits, bind
+from inferworks.http.server import HttpServer, bind
 from inferworks.ids import ModelId
 from inferworks.meter.journal import Journal
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.tally import Meter
 from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
+from inferworks.supervise import Supervisor, Work, ending
+from inferworks.units import NS_PER_SECOND
 from inferworks.wiring.catalogue import Catalogue
-from inferworks.wiring.observing import Observing, Parts, metrics_port, showing_metrics, tracing
+from inferworks.wiring.machine import Fit, fit, start_threads, this_machine
+from inferworks.wiring.observing import (
+    Observing,
+    Parts,
+    access_log,
+    heard_refusal,
+    metrics_port,
+    showing_metrics,
+    tracing,
+)
 from inferworks.wiring.plan import Plan
 from inferworks.wiring.planner import Planner
 from inferworks.wiring.reload import ConfigSource, reloading
-from inferworks.wiring.replicas import own_provider, running_fleet
+from inferworks.wiring.replicas import new_token, own_provider, running_fleet
+from inferworks.wiring.scrub import scrubbing
 from inferworks.wiring.service import Service
 from inferworks.wiring.storage import close_left_open, open_journal, sealing
 
 FIRST_CUSTOMER = "default"
-_KEYRING_REFRESH_S = 1.0
+_LOOK_S = 1.0
 
 _log = logging.getLogger("inferworks")
 
@@ -68,6 +82,8 @@ class Platform:
     """The secret of the key that the very first start made; kept nowhere else."""
     reload: Callable[[], None]
     """Look at the configuration now, changed or not."""
+    supervisor: Supervisor
+    """Knows how the work beside the calls does."""
 
 
 @asynccontextmanager
@@ -83,29 +99,47 @@ async def open_platform(
     plan = await planner.plan(config)
     lake = lake_at(config.lake.url or str(folder.lake))
     clock = SystemClock()
+    supervisor = Supervisor(clock)
     async with AsyncExitStack() as house:
+        await house.enter_async_context(ending(supervisor.pulse(clock)))
         door_socket = house.enter_context(_port(config.gateway.host, config.gateway.port))
         metrics_socket = house.enter_context(metrics_port(config.observe))
         house.enter_context(folder.hold())
         accounts = house.enter_context(closing(SqliteAccounts(folder.accounts)))
         turn = threading.Lock()
         traces = await house.enter_async_context(tracing(config.observe, environment))
-        transcripts = Transcripts(folder.transcripts, config.observe.transcript_bytes)
+        transcripts = Transcripts(folder.transcripts, config.observe.transcript_bytes, supervisor)
         house.enter_context(closing(transcripts))
         observing = Observing(config.observe, clock, transcripts, traces)
         journal = house.enter_context(open_journal(folder, turn, observing.commits))
-        await close_left_open(journal, folder, clock)
-        await house.enter_async_context(sealing(config.lake, lake, folder, clock, turn))
+        writer = supervisor.task("journal", partial(_watch, journal), vital=True)
+        await house.enter_async_context(ending(writer))
+        left_open = await close_left_open(journal, folder, clock)
+        await house.enter_async_context(sealing(config.lake, lake, folder, clock, turn, supervisor))
+        house.enter_context(scrubbing(config.scrub, folder, lake, supervisor))
         client = house.enter_context(closing(HttpClient()))
-        fleet = await house.enter_async_context(running_fleet(config, folder, journal, clock))
+        token = new_token()
+        fleet = await house.enter_async_context(
+            running_fleet(config, folder, journal, clock, supervisor, token)
+        )
         first_key = _first_key(accounts, clock)
-        keyring = KeyRing(accounts)
-        gate = Gate(config.gateway.max_calls, config.gateway.max_calls_per_key)
+        followed = house.enter_context(closing(FollowedAccounts(folder.accounts)))
+        keyring = house.enter_context(closing(KeyRing(followed, config.gateway.keys_stale_s)))
+        await start_threads()
+        fitted = _said_fit(fit(config.gateway, this_machine()))
+        most = fitted.calls
+        of_a_key = config.gateway.max_calls_per_key or most - most // 4  # leave room for the others
+        gate = Gate(most, of_a_key)
         drains = Drains(_drain_limits(config.leave))
-        tariffs = Tariffs(accounts, lambda: planner.rates.newest)
+        tariffs = Tariffs(followed, lambda: planner.rates.newest)
+        access = house.enter_context(access_log(config.log, tariffs, supervisor))
+        observing.access = access
         meter = _meter(config, journal, clock, observing)
-        health = Health(clock, plan.breaker)
-        own = _traced(own_provider(client), traces if config.observe.traces_to_replicas else None)
+        health = Health(clock.carried(), plan.breaker)
+        telling = traces if config.observe.traces_to_replicas else None
+        own = _traced(own_provider(client, token), telling)
+
+        cors = Cors(config.gateway.cors_origins) if config.gateway.cors_origins else None
 
         def door(catalogue: Catalogue, providers: Mapping[str, Provider]) -> Door:
             router = Router(health, catalogue.policy)
@@ -117,16 +151,32 @@ async def open_platform(
                 tariffs=tariffs,
                 traces=traces,
                 transcripts=transcripts,
+                cors=cors,
                 answer_headers=config.observe.answer_headers,
+                report_back_ns=round(config.meter.report_days * 86_400) * NS_PER_SECOND,
+                supervisor=supervisor,
+                on_refused=None if access is None else access.take,
             )
 
         service = house.enter_context(Service(plan, fleet, own, door))
-        server = _server(config, service)
-        observing.parts = Parts(gate, health, journal, service, server)
-        port = await house.enter_async_context(_listening(config, server, door_socket))
-        await house.enter_async_context(showing_metrics(metrics_socket, observing.board, _report))
-        await house.enter_async_context(_every(_KEYRING_REFRESH_S, keyring.refresh))
-        await house.enter_async_context(_every(_KEYRING_REFRESH_S, tariffs.refresh))
+        server = HttpServer(
+            service,
+            limits=fitted.limits,
+            admit=service.admit,
+            refusal=heard_refusal(access, clock, cors),
+            on_error=_report,
+            supervisor=supervisor,
+        )
+        observing.parts = Parts(gate, health, journal, service, server, supervisor)
+        observing.tell(left_open)
+        looks = supervisor.every(_LOOK_S, "keys", keyring.look)
+        await house.enter_async_context(ending(looks))
+        looks = supervisor.every(_LOOK_S, "prices", partial(to_thread, tariffs.refresh))
+        await house.enter_async_context(ending(looks))
+        await house.enter_async_context(
+            showing_metrics(metrics_socket, observing.board, _report, supervisor)
+        )
+        port = await house.enter_async_context(_listening(config, server, door_socket, gate))
 
         async def apply(changed: Config) -> None:
             fresh = _said(await planner.plan(changed))
@@ -134,10 +184,10 @@ async def open_platform(
             health.use(fresh.breaker)
 
         _said(plan)
-        reload = await house.enter_async_context(reloading(source, config, apply))
+        reload = await house.enter_async_context(reloading(source, config, apply, supervisor))
         url = f"http://{_authority(config.gateway.host, port)}/v1"
         folder.tell(url)
-        yield Platform(url, service.door.catalogue.models(), folder, first_key, reload)
+        yield Platform(url, service.door.catalogue.models(), folder, first_key, reload, supervisor)
 
 
 def _said(plan: Plan) -> Plan:
@@ -145,6 +195,20 @@ def _said(plan: Plan) -> Plan:
     for warning in plan.warnings:
         _log.warning("%s", warning)
     return plan
+
+
+async def _watch(journal: Journal, work: Work) -> None:
+    """See to it that the journal's writer runs, without which no call can be served; else JournalError."""
+    while journal.alive:
+        work.succeeded()
+        await asyncio.sleep(_LOOK_S)
+    raise JournalError("the journal's writer has ended")
+
+
+def _said_fit(fitted: Fit) -> Fit:
+    """`fitted`, told in the log."""
+    _log.log(logging.WARNING if fitted.lowered else logging.INFO, "limits fit %s", fitted.told)
+    return fitted
 
 
 def _drain_limits(leave: Leave) -> DrainLimits:
@@ -188,25 +252,17 @@ def _meter(config: Config, journal: Journal, clock: Clock, observing: Observing)
     return Meter(journal, clock, checkpoint_s=checkpoint_s, watch=watch)
 
 
-def _server(config: Config, service: Service) -> HttpServer:
-    limits = Limits(
-        body_bytes=config.gateway.max_body_bytes,
-        header_bytes=config.gateway.max_header_bytes,
-        connections=config.gateway.max_connections,
-        request_timeout_s=config.gateway.request_timeout_s,
-    )
-    return HttpServer(service, limits=limits, refusal=refusal, on_error=_report)
-
-
 @asynccontextmanager
 async def _listening(
-    config: Config, server: HttpServer, bound: socket.socket
+    config: Config, server: HttpServer, bound: socket.socket, gate: Gate
 ) -> AsyncIterator[int]:
-    """Have `server` listen; leaving lets running answers finish."""
+    """Have `server` listen; leaving says so at `/readyz` for a while, then lets running answers finish."""
     port = await server.listen(bound)
     try:
         yield port
     finally:
+        gate.closing = True
+        await asyncio.sleep(config.gateway.drain_wait_s)
         dropped = await server.stop(config.gateway.drain_s)
         if dropped:
             _log.warning("dropped %d calls that did not finish in time", dropped)
@@ -214,23 +270,6 @@ async def _listening(
 
 def _report(error: BaseException) -> None:
     _log.error("a handler failed", exc_info=error)
-
-
-@asynccontextmanager
-async def _every(seconds: float, act: Callable[[], None]) -> AsyncIterator[None]:
-    """Call `act` every `seconds` while the block runs."""
-
-    async def repeat() -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            act()
-
-    task = asyncio.create_task(repeat())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 def _authority(host: str, port: int) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from inferworks.config import REPEATED, Config, settings
 from inferworks.errors import ConfigError, UserError
+from inferworks.supervise import Supervisor, Work, ending
 
 _EVERY_S = 1.0
 _LIVE = frozenset({*REPEATED, "breaker"})
@@ -59,12 +60,14 @@ class Reloader:
         """Read it again now, changed or not."""
         self._asked.set()
 
-    async def run(self) -> None:
+    async def run(self, work: Work) -> None:
         """Watch until cancelled."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), _EVERY_S)
+                async with asyncio.timeout(_EVERY_S):
+                    await self._asked.wait()
             await self.look()
+            work.succeeded()
 
     async def look(self) -> None:
         """Apply the source if it changed since it was last looked at, or if that was asked for."""
@@ -76,6 +79,8 @@ class Reloader:
         try:
             if not self._source.path.exists():
                 raise ConfigError(f"{self._source.path}: no such file")
+            if not self._source.path.stat().st_size:  # being written, or the disk was full
+                raise ConfigError(f"{self._source.path}: is empty")
             config = self._source.read()
             await self._apply(config)
         except UserError as error:
@@ -94,19 +99,15 @@ class Reloader:
 
 @asynccontextmanager
 async def reloading(
-    source: ConfigSource | None, config: Config, apply: Apply
+    source: ConfigSource | None, config: Config, apply: Apply, supervisor: Supervisor
 ) -> AsyncIterator[Callable[[], None]]:
     """Watch `source` while the block runs; enters with what makes it look at once."""
     if source is None:
         yield lambda: None
         return
     reloader = Reloader(source, config, apply)
-    task = asyncio.create_task(reloader.run())
-    try:
+    async with ending(supervisor.task("configuration", reloader.run)):
         yield reloader.ask
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 def needs_restart(before: Config, after: Config) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 from inferworks.clock import Clock
 from inferworks.cloud.backends.base import ReplicaSpec
 from inferworks.cloud.backends.process import ProcessBackend
-from inferworks.cloud.credentials.key import NoCredential
+from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.fleet import Fleet
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.base import Provider
@@ -20,15 +21,25 @@ from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient
 from inferworks.ids import NodeId, ReplicaId
 from inferworks.meter.journal import Journal
+from inferworks.meter.spool import spool_at
+from inferworks.supervise import Supervisor
 from inferworks.wiring.drivers import translated
 from inferworks.wiring.plan import EMBEDDED_MODEL, OWN
 
 
 @asynccontextmanager
 async def running_fleet(
-    config: Config, folder: DataFolder, journal: Journal, clock: Clock
+    config: Config,
+    folder: DataFolder,
+    journal: Journal,
+    clock: Clock,
+    supervisor: Supervisor,
+    token: str,
 ) -> AsyncIterator[Fleet]:
-    """The replicas that `config` wants, each in a process of its own, while the block runs."""
+    """The replicas that `config` wants, each in a process of its own, while the block runs.
+
+    They answer only to who knows `token`.
+    """
     specs = [
         ReplicaSpec(
             replica=ReplicaId(f"replica-{number}"),
@@ -41,7 +52,7 @@ async def running_fleet(
         for number in range(config.engine.replicas)
     ]
     fleet = Fleet(
-        ProcessBackend(_embedded_command),
+        ProcessBackend(_embedded_command, token),
         specs,
         journal,
         clock,
@@ -49,6 +60,7 @@ async def running_fleet(
         provider=OWN,
         start_timeout_s=config.engine.start_timeout_s,
         collect_s=config.meter.collect_s,
+        supervisor=supervisor,
     )
     await fleet.start()
     try:
@@ -61,21 +73,28 @@ def _embedded_command(spec: ReplicaSpec, spool: Path) -> Sequence[str]:
     """How a replica of the embedded engine is started."""
     module = "inferworks.hardware.engines.embedded.serve"
     options = {
+        "--token": "stdin",
         "--replica": spec.replica,
         "--node": spec.node,
         "--model": spec.model,
         "--slots": str(spec.slots),
         "--spool": str(spool.resolve()),
+        "--begins-ns": str(spool_at(spool).started_ns),
     }
     return [sys.executable, "-m", module, *(part for pair in options.items() for part in pair)]
 
 
-def own_provider(client: HttpClient) -> Provider:
+def new_token() -> str:
+    """A token for the replicas of one start."""
+    return secrets.token_urlsafe(32)
+
+
+def own_provider(client: HttpClient, token: str) -> Provider:
     """What speaks to our own replicas: they have chats, and what can be put into one."""
     return translated(
         openai_provider(
             client,
-            NoCredential(),
+            KeyCredential.bearer(token),
             name=OWN,
             running_usage=True,
             operations=(Operation.CHAT,),

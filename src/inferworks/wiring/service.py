@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from inferworks.api.app import app
+from inferworks.api.app import admit, app
 from inferworks.api.door import Door
 from inferworks.cloud.providers.base import Provider
 from inferworks.http.client import HttpClient
-from inferworks.http.server import Exchange
+from inferworks.http.server import Admission, Exchange, Refused, RequestHead
 from inferworks.wiring.catalogue import Catalogue, OwnReplicas
 from inferworks.wiring.drivers import open_provider
 from inferworks.wiring.plan import OWN, Plan
@@ -57,6 +57,7 @@ class Service(AbstractContextManager["Service"]):
         self.door = self._make_door(Catalogue(plan, self._replicas), providers)
         self.plan = plan
         self._handle = app(self.door)
+        self._admit = admit(self.door)
         self._lines = lines
         for line in gone:
             line.client.close()
@@ -64,6 +65,10 @@ class Service(AbstractContextManager["Service"]):
     def __call__(self, exchange: Exchange) -> Awaitable[None]:
         """Answer one request, all of it by the plan in force now."""
         return self._handle(exchange)
+
+    def admit(self, head: RequestHead) -> Admission | Refused:
+        """Whether the body of a request is to be taken, by the plan in force now."""
+        return self._admit(head)
 
     def __exit__(self, *_: object) -> None:
         for line in self._lines.values():

@@ -13,12 +13,17 @@ from inferworks.config import Lake
 from inferworks.folder import DataFolder
 from inferworks.meter.journal import Journal
 from inferworks.meter.lake_journal import SealingJournal
-from inferworks.meter.lake_seal import seal
+from inferworks.meter.lake_seal import check_journal, seal
 from inferworks.meter.lakes.base import LakeStore
+from inferworks.meter.lakes.local import LocalLake
+from inferworks.meter.openings import damaged_openings
 from inferworks.meter.recover import recover
+from inferworks.meter.scrub import check_start
 from inferworks.meter.spool import spools
 from inferworks.meter.stores.sqlite import SqliteStore
+from inferworks.meter.usage import Usage
 from inferworks.observe.readings import Commits
+from inferworks.supervise import Supervisor, Work
 from inferworks.units import NS_PER_SECOND
 
 _log = logging.getLogger("inferworks")
@@ -26,23 +31,39 @@ _log = logging.getLogger("inferworks")
 
 @contextmanager
 def open_journal(folder: DataFolder, turn: threading.Lock, commits: Commits) -> Iterator[Journal]:
-    """The journal of `folder` while the block runs; `commits` hears how long each commit takes."""
+    """The journal of `folder` while the block runs; `commits` hears how long each commit takes.
+
+    DamagedError when it is not what was written, as far as a start can see; LakeError when it is gone,
+    and the lake beside it is not.
+    """
+    check_journal(folder.journal, LocalLake(folder.lake))
+    check_start(folder.journal)
+    damaged = damaged_openings(folder.journal)
     journal = Journal(SqliteStore(folder.journal, turn), committed=commits.take)
     journal.start()
     with closing(journal):
+        for line in damaged:
+            _log.error("%s: a line is not what was written; it is in quarantine", line.key)
+            journal.append(line)
         yield journal
 
 
-async def close_left_open(journal: Journal, folder: DataFolder, clock: Clock) -> None:
-    """Close what an earlier instance left open when it died."""
+async def close_left_open(journal: Journal, folder: DataFolder, clock: Clock) -> list[Usage]:
+    """Close what an earlier instance left open when it died; how its calls ended."""
     found = await recover(journal, clock, spools(folder.spool))
-    if found.calls:
-        _log.warning("closed %d calls that an earlier instance left open", found.calls)
+    if found.usages:
+        _log.warning("closed %d calls that an earlier instance left open", len(found.usages))
+    return list(found.usages)
 
 
 @asynccontextmanager
 async def sealing(
-    settings: Lake, lake: LakeStore, folder: DataFolder, clock: Clock, turn: threading.Lock
+    settings: Lake,
+    lake: LakeStore,
+    folder: DataFolder,
+    clock: Clock,
+    turn: threading.Lock,
+    supervisor: Supervisor,
 ) -> AsyncIterator[None]:
     """Seal old rows now and then while the block runs; leaving cuts a sealing short and waits for it.
 
@@ -52,20 +73,23 @@ async def sealing(
 
     def act() -> None:
         before_ns = clock.now_ns() - round(settings.seal_after_s * NS_PER_SECOND)
-        try:
-            with SealingJournal(folder.journal, turn) as journal:
-                least_rows, is_set = settings.least_rows, stopped.is_set
-                seal(journal, lake, before_ns, least_rows=least_rows, stopped=is_set)
-        except Exception as error:  # noqa: BLE001 whatever it is, calls go on; the next one tries again
-            _log.warning("could not seal old rows, which stay in the journal for now: %s", error)
+        with SealingJournal(folder.journal, turn) as journal:
+            least_rows, is_set = settings.least_rows, stopped.is_set
+            seal(journal, lake, before_ns, least_rows=least_rows, stopped=is_set)
 
-    async def repeat() -> None:
+    async def repeat(work: Work) -> None:
         while not leaving.is_set():
-            await asyncio.to_thread(act)
+            try:
+                await asyncio.to_thread(act)
+            except Exception as error:  # noqa: BLE001 the rows stay in the journal; the next turn tries again
+                work.failed(error)
+            else:
+                work.succeeded()
             with suppress(TimeoutError):
-                await asyncio.wait_for(leaving.wait(), settings.seal_s)
+                async with asyncio.timeout(settings.seal_s):
+                    await leaving.wait()
 
-    task = asyncio.create_task(repeat()) if settings.seal_s else None
+    task = supervisor.task("sealing", repeat) if settings.seal_s else None
     try:
         yield
     finally:

@@ -8,15 +8,18 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from inferworks.books.assets import declining, straight_line
 from inferworks.books.bills.base import BillFile, BillReader, bill_file, no_progress
-from inferworks.books.bills.depreciation import DepreciationReader, declining, straight_line
+from inferworks.books.bills.depreciation import DepreciationReader
 from inferworks.books.bills.detect import reader_for
-from inferworks.books.bills.payroll import PayrollReader, paid_twice
+from inferworks.books.bills.payroll import PayrollReader, paid_again, paid_twice
 from inferworks.books.bills.rates import read_rates
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
 from inferworks.books.charge import STAFF_TIME, Charge, NaturalClass
+from inferworks.books.deliveries.canonical import Delivery, delivery_of, line_of
 from inferworks.errors import BillError
 from inferworks.money import PICO, format_pico
 from inferworks.testing.books import check_bill_reader
@@ -32,9 +35,9 @@ GPU server 3,gpu-3,100000.00,10000.00,36,straight-line,2026-01-31,USD
 Switch 1,switch-1,9000.00,100,24,declining,2026-11-15,USD
 """
 VOUCHERS = """\
-id,period,natural_class,amount,currency,description,supplier,service_category,service_name,resource,team
-V-1,2026-11,colocation,4200.00,USD,Cage in hall 2,Hall Two Ltd,Compute,,gpu-3,infra
-V-2,2026-11-21,other,-35.00,USD,Refund of a deposit,,,,,
+id,period,natural_class,amount,currency,description,supplier,service_category,service_name,resource,team,department
+V-1,2026-11,colocation,4200.00,USD,Cage in hall 2,Hall Two Ltd,Compute,,gpu-3,infra,
+V-2,2026-11-21,other,-35.00,USD,Refund of a deposit,,,,,,office
 """
 READERS: tuple[BillReader, ...] = (PayrollReader(), DepreciationReader(), VoucherReader())
 DAY_NS = 86_400 * 10**9
@@ -89,6 +92,58 @@ def test_who_is_paid_twice_is_noticed() -> None:
     assert paid_twice(shifts) == []
 
 
+def paid(*rows: str, head: str = "run") -> list[Charge]:
+    """The charges of a payroll of rows of a person, gross pay and a number."""
+    header = f"person,gross,{head},start,end,employer_cost,currency,split\n"
+    return list(read(header + "".join(f"{row},2026-11-01,2026-12-01,1,USD,\n" for row in rows)))
+
+
+def test_several_runs_of_a_month_all_count_and_each_once() -> None:
+    """Numbered, or told apart by what they say; alike lines of one file are each a payment."""
+    wages, bonus = paid("bob,6000,"), paid("bob,1000,")
+    assert len({charge.id for charge in [*wages, *bonus]}) == 2
+    assert [charge.id for charge in paid("bob,1000.00,", "bob,6000,")] == [bonus[0].id, wages[0].id]
+    assert len({charge.id for charge in paid("bob,5,", "bob,5,")}) == 2
+    for head in ("run", "check"):
+        first, second = paid("bob,5,1", "bob,5,2", head=head)
+        assert first.id != second.id
+        (restated,) = paid("bob,6,2", head=head)
+        known, again = (delivery_of("payroll", charge) for charge in (second, restated))
+        assert known == again, "the same run with another amount is a question"
+
+
+def test_pay_that_an_older_program_took_in_is_the_same_pay() -> None:
+    """Which named its lines by their time alone; a numbered run with another amount is asked about."""
+    for charge in read(PAYROLL):
+        kept = replace(charge, line="about:0123456789abcdef")
+        assert delivered(kept) == delivered(charge)
+    wages, bonus = paid("bob,6000,", "bob,1000,")
+    assert delivered(wages)[0] != delivered(bonus)[0]
+    first, restated = paid("bob,6000,1"), paid("bob,6001,1")
+    assert delivered(first[0])[0] == delivered(restated[0])[0]
+    assert delivered(first[0])[1] != delivered(restated[0])[1]
+
+
+def delivered(charge: Charge) -> tuple[Delivery, str]:
+    """The delivery of a line of pay, and its name there."""
+    delivery = delivery_of("payroll", charge)
+    return delivery, line_of(delivery, charge).name
+
+
+def test_who_is_paid_by_several_files_is_noticed() -> None:
+    """Unless runs are numbered, or nothing of it is new."""
+    wages = paid("bob,6000,", "ann,10,")
+    bonus = [replace(charge, file="bonus.csv") for charge in paid("bob,1000,")]
+    (note,) = paid_again([*wages, *bonus], {"bonus.csv"})
+    told = (
+        "bob is paid for one time by several files, 1001.00 by bonus.csv and 6001.00 by file.csv; "
+    )
+    assert note.startswith(told)
+    assert not list(paid_again([*wages, *bonus], {"other.csv"}))
+    numbered = [replace(charge, file="bonus.csv") for charge in paid("bob,1000,7")]
+    assert not list(paid_again([*wages, *numbered], {"bonus.csv"}))
+
+
 @pytest.mark.parametrize(
     "split", ["gpu-3", "node:gpu-3", "node:a=1 node:a=2", "node:a=0", "rack:a=1", "node:a=-1"]
 )
@@ -101,8 +156,8 @@ def test_a_split_that_cannot_be_meant(split: str) -> None:
 def test_an_asset_becomes_one_charge_a_month() -> None:
     """From its day to the same day of the next month, or the last; the parts sum to what is lost."""
     charges = read(ASSETS)
-    server = [charge for charge in charges if charge.invoice == "GPU server 3"]
-    switch = [charge for charge in charges if charge.invoice == "Switch 1"]
+    server = [charge for charge in charges if dict(charge.other)["asset"] == "GPU server 3"]
+    switch = [charge for charge in charges if dict(charge.other)["asset"] == "Switch 1"]
     assert (len(server), len(switch)) == (36, 24)
     assert sum(charge.amount_pico for charge in server) == 90_000 * PICO
     assert sum(charge.amount_pico for charge in switch) == 8_900 * PICO
@@ -198,7 +253,7 @@ def test_a_span_without_length_is_refused(day: str) -> None:
 garbage = st.text(alphabet=st.sampled_from(list('1.-eE,"\n NULLT:Z2026=\x00é')), max_size=20)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from([PAYROLL, ASSETS, VOUCHERS]), garbage)
 def test_no_file_makes_a_reader_stumble(data: st.DataObject, text: str, tail: str) -> None:
     """Whatever stands in a cell or after the last line: charges, or a BillError."""

@@ -113,7 +113,8 @@ def test_events_from_a_file_are_events() -> None:
 garbage = st.text(alphabet=st.sampled_from(list('1.-eE,"\n NULLT:Z2026{}[]\x00é')), max_size=20)
 
 
-@settings(deadline=None, max_examples=150)
+@pytest.mark.slow
+@settings(max_examples=150)
 @given(st.data(), st.sampled_from([(CALL, ROW), (JOB, JOB_ROW), (HELD, HELD_ROW)]), garbage)
 def test_no_file_makes_the_reader_stumble(
     data: st.DataObject, kind: tuple[str, str], tail: str
@@ -135,7 +136,8 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@pytest.mark.slow
+@settings(max_examples=150)
 @given(st.sampled_from(sorted({*EVENT, *EVENT["data"]})), values)
 def test_no_event_makes_the_reader_stumble(name: str, value: Any) -> None:
     """Whatever stands at any name of an event or of its data."""

@@ -17,6 +17,8 @@ from inferworks.books.span import Span
 from inferworks.books.tree import split_down as split_down_in_python
 from inferworks.errors import BooksError
 
+pytestmark = pytest.mark.slow
+
 DAY_NS = 86_400 * 10**9
 
 

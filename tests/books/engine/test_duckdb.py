@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -27,10 +27,12 @@ from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
+from inferworks.meter.events import ActivityData, CallData, activity_of, call_of
 from inferworks.meter.facts import Facts
 from inferworks.meter.lake_schema import DAY_NS, LAKE_TABLES, batch_of
 from inferworks.meter.usage import Tokens
 from inferworks.money import PICO
+from inferworks.purpose import Purpose
 from inferworks.testing.books import (
     World,
     a_charge,
@@ -41,13 +43,12 @@ from inferworks.testing.books import (
     spans,
     worlds,
 )
+from inferworks.units import Unit
+
+pytestmark = pytest.mark.slow
 
 GAAP, RULES = load_policy("gaap"), shipped_rules()
-differential = settings(
-    max_examples=12,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+differential = settings(max_examples=12)
 
 
 def defined(world: World, span: Span, rules: Rules = RULES) -> Workings:
@@ -316,6 +317,51 @@ def test_files_of_a_former_version_are_read_beside_newer_ones(tmp_path: Path, se
         bought = lake.bought(engine)
     assert found.lines == defined(world, Span(0, 100)).lines
     assert bought == usages
+
+
+def test_the_largest_reports_are_divided_alike() -> None:
+    """As much as one event may say, many times, at a price that nobody asks: exact by either."""
+    start_ns, month_ns = 1_793_491_200 * 10**9, 32 * DAY_NS
+    call = CallData(
+        provider="p",
+        model="m",
+        start_ns=start_ns,
+        end_ns=start_ns + DAY_NS,
+        customer="acme",
+        purpose=Purpose.SERVE_PAID,
+        request_bytes=10**12,
+        response_bytes=10**12,
+        told_cost_pico=10**15,
+        **{f"{name}_tokens": 10**9 for name in ("input", "output", "cache_read", "reasoning")},
+        **dict.fromkeys(("images", "audio_ms", "characters", "searches"), 10**9),
+    )
+    span = (start_ns, start_ns + month_ns)
+    held = ActivityData("bucket", Purpose.DATA_PREP, *span, 2**63 - 1, Unit.BYTE_SECONDS)
+    used = ActivityData(
+        "node-1", Purpose.TRAIN_GRADIENT, *span, month_ns + 10**9, Unit.NODE_NS, CustomerId("lab")
+    )
+    facts = Facts(
+        tuple(call_of("b", f"{n:04}", call) for n in range(200)),
+        (),
+        (),
+        tuple(
+            activity_of("b", f"{n:04}", data)
+            for n in range(50)
+            for data in (held, used)[n % 2 :][:1]
+        ),
+    )
+    charges = (
+        a_charge("api", "9000000000.01", span, category="AI and Machine Learning", provider="p"),
+        a_charge("machine", "9000000000.02", span),
+        a_charge("disk", "9000000000.03", span, category="Storage", resource="bucket"),
+    )
+    plan = PricePlan.per_million(CustomerId("acme"), 0, "USD", "100000.00", "100000.01")
+    world = World(charges, facts, (plan,))
+    must_agree(world, Span(*span))
+    assert (
+        by_customer(world, Span(*span)).revenue_pico
+        == draw_up(defined(world, Span(*span))).revenue_pico
+    )
 
 
 def as_of_before(rows: pa.Table, added: int) -> pa.Table:

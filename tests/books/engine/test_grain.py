@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pytest
 
 from inferworks.books.engine.duckdb import DuckEngine
 from inferworks.books.engine.grain import UNPLACED, Parties
+
+pytestmark = pytest.mark.slow
 
 CALLED = [
     ("serve-paid", "zoë", 1),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -41,12 +42,24 @@ from inferworks.testing.books import (
 from inferworks.units import NS_PER_SECOND, Unit
 
 ROOT = Path(__file__).parents[3]
+CHECKERS = ROOT / ".venv-checkers"
 START_NS = int(dt.datetime(2026, 11, 1, tzinfo=dt.UTC).timestamp()) * NS_PER_SECOND
 MONTH = (START_NS, START_NS + 30 * 86_400 * NS_PER_SECOND)
 ODD_ISSUER = 'Ünusual "Cloud", Inc.; west: 2\\'
 
+CHECKED_BY = {"hledger", "bean_check"}
+"""The fixtures that start a checker."""
+
 Check = Callable[[Path], "subprocess.CompletedProcess[str]"]
 """Runs a checker on a file."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Count what asks a checker among the slow tests: each file that is checked is a process."""
+    for item in items:
+        if isinstance(item, pytest.Function) and CHECKED_BY & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 def at(seconds: int) -> int:
@@ -137,17 +150,35 @@ def hledger() -> Check:
     """`hledger check --strict`, or a skip where there is none."""
     program = shutil.which("hledger")
     if program is None:
-        pytest.skip("hledger is not installed (make test tries to; by hand: apt install hledger)")
+        pytest.skip(f"there is no hledger: {_why('hledger')}")
     return lambda path: _run([program, "-f", str(path), "check", "--strict", "ordereddates"])
 
 
 @pytest.fixture(scope="session")
-def bean_check() -> Check:
-    """`bean-check` in a process of its own, or a skip where there is none."""
-    program = ROOT / ".venv-checkers" / "bin" / "bean-check"
-    if not program.exists():
-        pytest.skip("beancount is not installed (make checkers tries to)")
-    return lambda path: _run([str(program), "--no-cache", str(path)])
+def bean_check() -> Iterator[Check]:
+    """`bean-check` in a process of its own, one for all files; or a skip where there is none."""
+    if not (CHECKERS / "bin" / "bean-check").exists():
+        pytest.skip(f"there is no beancount: {_why('beancount')}")
+    command = [str(CHECKERS / "bin" / "python"), str(Path(__file__).with_name("bean_checker.py"))]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1) as process:
+        asked, answers = process.stdin, process.stdout
+        assert asked is not None
+        assert answers is not None
+
+        def check(path: Path) -> subprocess.CompletedProcess[str]:
+            asked.write(f"{path}\n")
+            status, said = json.loads(answers.readline())
+            return subprocess.CompletedProcess([*command, str(path)], status, "", said)
+
+        yield check
+
+
+def _why(checker: str) -> str:
+    """What hindered `make checkers`."""
+    told = CHECKERS / f"{checker}.log"
+    lines = told.read_text().split("\n") if told.exists() else []
+    return next((line for line in reversed(lines) if line.strip()), "nobody has run make checkers")
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:

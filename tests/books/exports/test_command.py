@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from inferworks.cli.books import books
-from inferworks.cli.books.formats import FORMATS
+from inferworks.cli.books.formats import FORMATS, JOURNALS
 
 BILL = """\
 BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ChargeCategory,ServiceCategory,\
@@ -34,7 +36,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", [*FORMATS, *JOURNALS])
 def test_every_format_is_written(form: str, data: Path, tmp_path: Path) -> None:
     """The paths that are printed are the files that are there."""
     out = tmp_path / "out"
@@ -63,7 +65,7 @@ def test_a_closed_period_is_exported_as_it_was_sealed(data: Path, tmp_path: Path
     assert run("close", "2026-11", "--data", data, "--begin")[0] == 0
     late = tmp_path / "late.csv"
     late.write_text(BILL.replace("12.50", "3.00").replace("A node", "A late line"))
-    assert run("import", late, "--data", data)[0] == 0
+    assert run("import", late, "--part", "--data", data)[0] == 0
     november = json.loads(run("export", "json", "--data", data, "--period", "2026-11")[1])
     assert november["statement"]["billed"] == "12.50"
     assert [charge["amount"] for charge in november["charges"]] == ["12.50"]
@@ -97,3 +99,73 @@ def test_the_report_is_one_page(data: Path, tmp_path: Path) -> None:
     assert page.startswith("<!DOCTYPE html>")
     assert "<script" not in page
     assert "12.50" in page
+
+
+def debits(*arguments: str | Path) -> dict[str, list[str]]:
+    """What the journal for QuickBooks debits, by day."""
+    code, text = run("export", "quickbooks", *arguments)
+    assert code == 0, text
+    found: dict[str, list[str]] = {}
+    for row in csv.DictReader(io.StringIO(text)):
+        month, day, year = row["JournalDate"].split("/")
+        if row["Debits"]:
+            found.setdefault(f"{year}-{month}-{day}", []).append(row["Debits"])
+    return found
+
+
+def test_a_journal_of_any_span_is_cut_into_periods(tmp_path: Path) -> None:
+    """Closed ones as sealed, the first open one with its corrections; a part of one where dates say so."""
+    bill = BILL.replace("2026-12-01", "2024-02-01").replace("2026-11-01", "2024-01-01")
+    february = bill.replace("2024-02-01", "2024-03-01").replace("2024-01-01", "2024-02-01")
+    data, late, more = ["--data", tmp_path / "data"], tmp_path / "late.csv", tmp_path / "more.csv"
+    (tmp_path / "bill.csv").write_text(bill)
+    late.write_text(bill.replace("12.50", "3.00").replace("A node", "A late line"))
+    more.write_text(february.replace("12.50", "29.00"))
+    assert run("import", tmp_path / "bill.csv", *data)[0] == 0
+    assert run("close", "2024-01", *data, "--begin")[0] == 0
+    assert run("import", late, "--part", *data)[0] == 0
+    assert debits(*data) == {"2024-01-31": ["12.50"], "2024-02-29": ["3.00"]}
+    assert run("import", more, *data)[0] == 0
+    both = {"2024-01-31": ["12.50"], "2024-02-29": ["29.00", "3.00"]}
+    assert debits(*data) == both
+    assert debits(*data, "--from", "2024-01-01", "--to", "2024-03-01") == both
+    assert debits(*data, "--from", "2024-02-01") == {"2024-02-29": ["29.00", "3.00"]}
+    assert debits(*data, "--to", "2024-02-02") == {"2024-01-31": ["12.50"], "2024-02-01": ["1.00"]}
+
+
+def test_options_that_a_format_has_no_use_for_are_refused(data: Path) -> None:
+    """Each by name."""
+    for form, option, value in (
+        ("json", "--chart", "chart.toml"),
+        ("csv", "--decimals", "2"),
+        ("focus", "--zone", "UTC"),
+        ("hledger", "--seller", "Us"),
+    ):
+        code, text = run("export", form, option, value, "--data", data)
+        assert code == 2
+        assert f"{option} is not for {form}" in text
+    code, text = run("export", "xero", "--decimals", "3", "--data", data)
+    assert (code, "xero takes at most 2 decimals" in text) == (2, True)
+    code, text = run("export", "xero", "--zone", "Mars/Olympus", "--data", data)
+    assert (code, "no time zone 'Mars/Olympus'" in text) == (2, True)
+
+
+def test_the_chart_is_printed_checked_and_used(data: Path, tmp_path: Path) -> None:
+    """`books chart` prints it; one's own is checked when it is loaded, and may be configured."""
+    code, text = run("chart")
+    assert code == 0, text
+    own = tmp_path / "chart.toml"
+    own.write_text(text.replace("Cost of revenue - compute", "Rented machines"))
+    code, told = run("chart", own)
+    assert code == 0, told
+    assert "takes every account of the books" in told
+    config = tmp_path / "inferworks.toml"
+    config.write_text(f'[books]\nchart = "{own}"\n')
+    for options in (("--chart", own), ("--config", config)):
+        assert "Rented machines" in run("export", "quickbooks", "--data", data, *options)[1]
+    own.write_text(
+        text.replace('takes = ["Liabilities:Payable:*"]', 'takes = ["Liabilities:Nobody:*"]')
+    )
+    code, told = run("export", "quickbooks", "--data", data, "--chart", own)
+    assert code != 0
+    assert "chart.toml has no row for Liabilities:Payable:(any)" in told

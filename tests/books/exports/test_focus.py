@@ -18,6 +18,8 @@ from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.exports.base import Books, content, write_files
 from inferworks.books.exports.focus import COLUMNS, FocusExporter
 from inferworks.books.exports.tables import Kind
+from inferworks.books.formula import restored
+from inferworks.books.months import DAY_NS
 from inferworks.books.rate import Item
 from inferworks.money import parse_pico
 
@@ -167,6 +169,32 @@ def test_a_correction_is_billed_in_the_open_month(books: Books) -> None:
     assert rows_of(change(books, statement=gone), "customers") == []
 
 
+def test_a_period_that_begins_within_a_month_tells_its_corrections(books: Books) -> None:
+    """In a 4-4-5 calendar the month has days before the period: what was used there is a correction."""
+    change, day = msgspec.structs.replace, DAY_NS
+    usage = change(books.statement.revenue_rows[0], day_ns=MONTH[0] + 22 * day)
+    before = change(usage, day_ns=MONTH[0] + 21 * day)
+    expired = change(
+        usage, item=Item.BREAKAGE, unit=None, pico_per_unit=None, day_ns=MONTH[1] + 20 * day
+    )
+    statement = change(
+        books.statement,
+        start_ns=MONTH[0] + 22 * day,
+        end_ns=MONTH[1] + 20 * day,
+        revenue_rows=(usage, before, expired),
+    )
+    rows = rows_of(change(books, statement=statement), "customers")
+    told = [
+        (row["ChargeClass"], row["ChargePeriodStart"][:10], row["ChargePeriodEnd"][:10])
+        for row in rows
+    ]
+    assert told == [
+        ("Correction", "2026-11-01", "2026-11-23"),
+        ("", "2026-11-23", "2026-12-01"),
+        ("", "2026-12-01", "2026-12-21"),
+    ]
+
+
 def test_parquet_says_the_same_as_csv(books: Books, tmp_path: Path) -> None:
     """Read by DuckDB, both forms of both datasets agree cell by cell, with exact types."""
     write_files(FocusExporter().files(books), tmp_path)
@@ -185,4 +213,4 @@ def test_hostile_names_stay_in_their_cells() -> None:
     """A customer called like a formula, a quote or a line break is one cell, and comes back."""
     names = ("=1+1", 'a "b", c', "two\nlines")
     rows = rows_of(some_books(names), "customers")
-    assert {row["BillingAccountId"] for row in rows} == set(names)
+    assert {restored(row["BillingAccountId"]) for row in rows} == set(names)

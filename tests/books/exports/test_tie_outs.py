@@ -27,6 +27,7 @@ def tie_outs(books: Books, tmp_path: Path) -> Iterator[TieOuts]:
     opened.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", range(len(queries()[1])))
 def test_sound_books_tie_out(query: int, tie_outs: TieOuts) -> None:
     """No query finds a row."""
@@ -39,6 +40,7 @@ def test_there_are_enough_of_them() -> None:
     assert all(query.count("\n") < 20 for query in queries()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "was", "becomes", "query"),
     [

@@ -18,6 +18,9 @@ from inferworks.cloud.credentials.google import default_credential, file_credent
 from inferworks.errors import ConfigError, UpstreamError
 from inferworks.http.server import Exchange, HttpServer
 
+pytestmark = pytest.mark.may_stall(
+    "OpenSSL checks a private key as it is read: at a start or a reload"
+)
 Run = Callable[[Coroutine[Any, Any, None]], None]
 ACCOUNT = "gateway@my-project.iam.gserviceaccount.com"
 AUDIENCE = "https://oauth2.googleapis.com/token"  # whichever address the library is sent to

@@ -52,6 +52,32 @@ class World:
             await asyncio.wait({self.renewed._fetching})
 
 
+@pytest.mark.parametrize("by_s", [-40 * 86_400, 40 * 86_400])
+def test_a_clock_that_is_set_has_it_renewed(run: Run, by_s: int) -> None:
+    """When it ends is not known any more; a failure before the step does not delay that."""
+
+    async def main() -> None:
+        on = World()
+        assert await on.renewed.get() == "token-1"
+        on.source.error = OSError("away")
+        on.clock.set(on.clock.now_ns() + by_s * SECOND_NS)
+        for _ in range(2):
+            if by_s < 0:
+                assert await on.renewed.get() == "token-1"
+            else:
+                with pytest.raises(UpstreamError, match="away"):
+                    await on.renewed.get()
+            await on.settled()
+        assert on.source.fetched == 2
+        on.source.error = None
+        on.clock.set(on.clock.now_ns() - 7 * SECOND_NS)
+        await on.renewed.get()
+        await on.settled()
+        assert await on.renewed.get() == "token-3"
+
+    run(main())
+
+
 def test_a_good_value_is_kept(run: Run) -> None:
     """While it is fresh there is one fetch, however often it is asked for."""
 

@@ -34,12 +34,9 @@ def messages_call(
     *, stream: bool = True, operation: Operation = Operation.MESSAGES, **changes: Any
 ) -> Call:
     """A message, or what is told in `changes`."""
-    body = {
-        "model": A_MODEL,
-        "max_tokens": 100,
-        "messages": [{"role": "user", "content": "Say hello."}],
-        "stream": stream,
-    }
+    body = {"model": A_MODEL, "messages": [{"role": "user", "content": "Say hello."}]}
+    if operation is Operation.MESSAGES:
+        body |= {"max_tokens": 100, "stream": stream}
     call = Call(
         CallId("call_1"),
         operation,
@@ -135,7 +132,7 @@ BREAKS = {
     Fault.RESET: "closed the connection mid-answer",
     Fault.CLOSE: "before its last event",
     Fault.GARBAGE: "cannot be read",
-    Fault.ERROR_EVENT: "overloaded_error",
+    Fault.ERROR_EVENT: "Overloaded",
     Fault.HANG: "sent nothing for 0.2 s",
 }
 

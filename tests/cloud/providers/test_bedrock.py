@@ -189,26 +189,29 @@ def test_a_stream_that_breaks(run: Run, fault: Fault, dialect: str) -> None:
     run(main())
 
 
-@pytest.mark.parametrize(
-    "exception",
-    [
-        "internalServerException",
-        "modelStreamErrorException",
-        "modelTimeoutException",
-        "serviceUnavailableException",
-        "throttlingException",
-        "validationException",
-        "aNewerException",
-    ],
-)
+STATUSES = {
+    "internalServerException": 500,
+    "modelStreamErrorException": 424,
+    "modelTimeoutException": 408,
+    "serviceUnavailableException": 503,
+    "throttlingException": 429,
+    "validationException": 400,
+    "aNewerException": 500,
+}
+"""Exception -> the status that Bedrock answers with where it says so before a stream."""
+
+
+@pytest.mark.parametrize("exception", STATUSES)
 def test_an_exception_in_place_of_the_first_event(run: Run, exception: str) -> None:
-    """A stream that begins with an exception is no answer, and its name is told."""
+    """A stream that begins with an exception is what it would be with the status of that."""
 
     async def main() -> None:
-        async with line(ConverseAnswer(fault=Fault.ERROR_EVENT, exception=exception)) as on:
-            chunks, error = await on.ask(chat_call())
-            assert chunks == []
-            assert exception in str(error)
+        async with (
+            line(ConverseAnswer(fault=Fault.ERROR_EVENT, exception=exception)) as on,
+            on.provider.send(on.offer, chat_call()) as reply,
+        ):
+            assert reply.status == STATUSES[exception]
+            assert b"The model broke off." in reply.first.data
 
     run(main())
 
@@ -338,6 +341,7 @@ def test_a_large_body_is_signed_as_well(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.slow
 def test_amazons_own_client_understands_the_fake(run: Run) -> None:
     """The fake signs, answers, streams and refuses so that Amazon's library reads it as Bedrock."""
 

@@ -27,6 +27,8 @@ from inferworks.testing.upstreams.anthropic import MessageAnswer
 from inferworks.testing.upstreams.bedrock import ConverseAnswer, open_bedrock
 from inferworks.testing.upstreams.bedrock_claude import open_bedrock_claude
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[[Coroutine[Any, Any, None]], None]
 ROME = ConverseAnswer(
     words=("I", " look."),

@@ -35,6 +35,8 @@ from inferworks.testing.upstreams.anthropic import MessageAnswer
 from inferworks.testing.upstreams.bedrock import KEY, REGION, TOKEN
 from inferworks.testing.upstreams.bedrock_claude import FakeBedrockClaude, open_bedrock_claude
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[[Coroutine[Any, Any, None]], None]
 MODEL = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
 
@@ -240,7 +242,8 @@ def test_the_vendors_own_clients_understand_the_fake(run: Run) -> None:
         amazon = botocore.session.Session().create_client(
             "bedrock-runtime", region_name=REGION, endpoint_url=url, **keys
         )
-        body = b'{"anthropic_version":"bedrock-2023-05-31","max_tokens":1,"messages":[]}'
+        told = {"max_tokens": 1, "messages": asked["messages"]}
+        body = msgspec.json.encode({"anthropic_version": "bedrock-2023-05-31", **told})
         with closing(amazon):
             counted = amazon.count_tokens(modelId=MODEL, input={"invokeModel": {"body": body}})
         return text, counted["inputTokens"]

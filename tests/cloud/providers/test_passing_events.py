@@ -12,7 +12,7 @@ from inferworks.api.stream_count import StreamCount
 from inferworks.cloud.call import Chunk
 from inferworks.cloud.providers.passing import _Events
 from inferworks.cloud.readers.openai import ChatReader
-from inferworks.errors import UpstreamError
+from inferworks.errors import RefusalError, UpstreamError
 from inferworks.http.client import Response
 from inferworks.http.sse import EventSplitter
 from inferworks.meter.tally import OpenCall
@@ -71,8 +71,41 @@ def test_what_came_before_an_error_is_handed_on() -> None:
         stream = events(WORD * 2 + FAULT + DONE)
         assert (await anext(stream)).data == WORD * 2
         for _ in range(2):
-            with pytest.raises(UpstreamError, match="broke off"):
+            with pytest.raises(UpstreamError, match="overloaded"):
                 await anext(stream)
+
+    asyncio.run(main())
+
+
+FINISHED = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+
+
+@pytest.mark.parametrize("last", [b"", DONE[:-1], DONE[:-2], b"data: [DONE] ", COMMENT, b"\n"])
+def test_an_orderly_end_is_an_end(last: bytes) -> None:
+    """Why it ended was told and the body is over: nobody needs `[DONE]`, or the empty line behind it."""
+    chunks = asyncio.run(taken(events(WORD, FINISHED, USAGE, last)))
+    assert [chunk.last for chunk in chunks if chunk.data][-1]
+    assert chunks[-1].data.rstrip() == DONE.rstrip()
+
+
+@pytest.mark.parametrize("pieces", [[], [WORD], [COMMENT], [USAGE], [FINISHED, WORD[:9]], [DONE]])
+def test_what_is_not_whole_stays_so(pieces: list[bytes]) -> None:
+    """An end amid an answer is none, and neither is an answer of an end alone."""
+    with pytest.raises(UpstreamError):
+        asyncio.run(taken(events(*pieces)))
+
+
+def test_a_comment_is_no_beginning() -> None:
+    """What says something is waited for; the comments before it come with it, up to a bound."""
+
+    async def main() -> None:
+        assert (await events(COMMENT, b"event: ping\ndata: {}\n\n", WORD).first()).data.endswith(
+            WORD
+        )
+        assert (await events(COMMENT * 2, COMMENT, WORD).first()).data == COMMENT * 3 + WORD
+        assert len((await events(*[COMMENT * 100] * 99, WORD).first()).data) < 9_000
+        with pytest.raises(RefusalError, match="overloaded"):
+            await events(COMMENT, FAULT).first()
 
     asyncio.run(main())
 

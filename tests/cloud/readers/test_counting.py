@@ -165,6 +165,7 @@ PLACES = st.dictionaries(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(USAGE, PLACES, CONVENTIONS)
 def test_whatever_is_told_the_parts_fit(
     usage: Mapping[str, Any], places: Mapping[str, Any], counting: Counting
@@ -263,6 +264,7 @@ def test_without_a_cost_nothing_is_made_up() -> None:
     assert told is not None
     assert told.cost_pico is None
     assert reader.whole(b'{"choices":[{}]}').told is None
+    assert reader.event(b'data: {"choices":[{"index":0}]}\n\n').told is None
     assert reader.event(b"data: [DONE]\n\n").last
     delta = b'data: {"type":"x","delta":"abc","usage":{"cost":1}}\n\n'
     along = reader_of(Operation.RESPONSES, DOLLARS).event(delta).told

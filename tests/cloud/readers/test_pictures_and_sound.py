@@ -77,7 +77,9 @@ def test_two_pictures_in_one_stream() -> None:
     assert (first.last, second.last) == (False, True)
     assert second.told == Told(Tokens(6, 20, output_image=20), Items(images=2))
     assert reader.event(b": ping\n\n") == Chunk(b": ping\n\n")
-    assert images().event(b"data: [DONE]\n\n").last
+    assert reader.event(b"data: [DONE]\n\n").last
+    with pytest.raises(UpstreamError):
+        images().event(b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("reader", [images(), transcription()], ids=["images", "transcription"])
@@ -224,6 +226,7 @@ def test_wav(frames: int, rate: int, channels: int, width: int, extra: bytes) ->
     assert length_ms(bytes(cheap)) == (exact or None)
 
 
+@pytest.mark.slow
 @given(st.integers(1, (1 << 20) - 1), st.integers(1, (1 << 36) - 1))
 def test_flac(rate: int, samples: int) -> None:
     """The first block says how many samples there are and how many a second has."""

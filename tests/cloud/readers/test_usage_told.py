@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 import genai_prices
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.call import Chunk
+from inferworks.cloud.call import Chunk, Told
+from inferworks.cloud.lenient import with_whole_letters
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.readers.base import Reader
@@ -154,11 +156,11 @@ def test_consistent_counts_are_kept_exactly(whole: int, output: int, data: st.Da
 )
 def test_zero_is_not_silence(operation: Operation, zero: dict[str, int]) -> None:
     """An explicit zero is told; what is missing or null is not."""
-    told = read(operation, {"usage": zero}).told
+    told = read(operation, {"choices": [{}], "usage": zero}).told
     assert told is not None
     assert told.tokens == NO_TOKENS
-    assert read(operation, {}).told is None
-    assert read(operation, {"usage": None}).told is None
+    for silence in ({}, {"usage": None}, {"usage": {}}, {"usage": [1]}, {"usage": "none"}):
+        assert read(operation, {"choices": [{}], **silence}).told is None
 
 
 def test_moderations_are_free() -> None:
@@ -237,9 +239,7 @@ def test_a_failed_response_is_an_answer() -> None:
 
 
 @pytest.mark.parametrize("operation", sorted(openai_operations().keys() - {Operation.SPEECH}))
-@pytest.mark.parametrize(
-    "data", [b"", b"[]", b'{"usage":', b"\xff", b'{"error":{"message":"no"}}', b'{"usage":[1]}']
-)
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"usage":', b"\xff", b'{"error":{"message":"no"}}'])
 def test_an_error_is_no_answer(operation: Operation, data: bytes) -> None:
     """An error in the clothes of an answer, and what cannot be read, fail the attempt."""
     with pytest.raises(UpstreamError):
@@ -258,3 +258,28 @@ def test_a_stream_of_responses_is_counted_along() -> None:
     assert reader.event(b": ping\n\n").told is None
     other = b'data: {"type":"response.new.thing","delta":{"x":1},"response":{"usage":null}}\n\n'
     assert reader.event(other) == Chunk(other)
+
+
+def test_half_a_letter_in_a_response_passes() -> None:
+    """As it came, and what is counted along and told is read."""
+    reader = reader_of(Operation.RESPONSES)
+    response = {"object": "response", "output": [{"text": "\ud83d"}],
+                "usage": {"input_tokens": 10, "output_tokens": 2}}  # fmt: skip
+    for body in (
+        {"type": "response.output_text.delta", "delta": "\ud83d"},
+        {"type": "response.completed", "response": response},
+    ):
+        event = f"data: {json.dumps(body)}\n\n".encode()
+        chunk = reader.event(event)
+        assert chunk.data == event
+        assert chunk.told is not None
+    assert chunk.told == Told(Tokens(10, 2))
+    assert reader.whole(json.dumps(response).encode()).told == Told(Tokens(10, 2))
+
+
+@given(st.text(st.sampled_from('\\u"\ud83d\ude00x\n\U0001f600'), max_size=12))
+def test_half_a_letter_is_read_as_its_sign(text: str) -> None:
+    """Whole letters, and whatever looks like an escape, stay what they were."""
+    data = with_whole_letters(json.dumps(text).encode())
+    halves = dict.fromkeys(range(55296, 57344), "�")
+    assert msgspec.json.decode(data) == json.loads(json.dumps(text)).translate(halves)

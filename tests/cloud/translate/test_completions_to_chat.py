@@ -13,6 +13,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.completions_to_chat import CompletionsToChat
 from inferworks.errors import CallError, UpstreamError
 from inferworks.ids import CallId, ModelId
+from inferworks.testing.translations import PutBack
 
 
 def call_of(*, wants_usage: bool = True, **change: Any) -> Call:
@@ -52,16 +53,17 @@ def test_the_default_limit() -> None:
 @pytest.mark.parametrize("wanted", [False, True])
 def test_usage_is_shown_to_those_who_asked(wanted: bool) -> None:
     """It is always asked of the upstream and passed on if the client wants to see it."""
-    stream = CompletionsToChat().stream(call_of(wants_usage=wanted))
-    event = b'data: {"id":"chatcmpl-1","choices":[],"usage":{"prompt_tokens":\ndata: 1}}\n\n'
-    shown = stream.event(event)
-    assert (b'"usage":{"prompt_tokens":1}' in shown) is wanted
-    assert shown.count(b"\n") == (2 if wanted else 0)
+    stream = PutBack(CompletionsToChat(), call_of(wants_usage=wanted))
+    event = b'data: {"choices":[],"usage":{"prompt_tokens":3,\ndata: "completion_tokens":4}}\n\n'
+    assert stream.event(event) == b""
     assert stream.event(b'data: {"choices":[{"delta":{"role":"assistant"}}]}\n\n') == b""
     assert stream.event(b": ping\n\n") == b": ping\n\n"
+    shown, done, _ = stream.event(b"data: [DONE]\n\n").rpartition(b"data: [DONE]\n\n")
+    assert done
+    assert (b'"usage":{"prompt_tokens":3,"completion_tokens":4,' in shown) is wanted
 
 
 def test_an_unreadable_event() -> None:
     """What is no event of a chat fails the attempt."""
     with pytest.raises(UpstreamError):
-        CompletionsToChat().stream(call_of()).event(b"data: {\n\n")
+        PutBack(CompletionsToChat(), call_of()).event(b"data: {\n\n")

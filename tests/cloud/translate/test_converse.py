@@ -18,9 +18,11 @@ from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_to_converse import ChatToConverse
 from inferworks.cloud.translate.converse_terms import FINISH_REASONS
+from inferworks.cloud.translate.tool_results import BEGINNING
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.sse import EventSplitter, event_data
 from inferworks.ids import CallId, ModelId
+from inferworks.testing.translations import PutBack, put_back
 from inferworks.testing.upstreams.bedrock import ConverseAnswer, converse_of, events_of
 
 WAY = ChatToConverse()
@@ -60,16 +62,18 @@ def image(url: str) -> list[dict[str, Any]]:
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "two choices": ({"n": 2}, "'n' is not known to Bedrock's Converse"),
     "log probabilities": ({"logprobs": True}, "'logprobs'"),
-    "one tool at a time": ({"parallel_tool_calls": False}, "'parallel_tool_calls'"),
     "a hot answer": ({"temperature": 1.5}, "'temperature' cannot be above 1"),
     "a tier that is not known": ({"service_tier": "scale"}, "'service_tier' cannot be 'scale'"),
-    "an object without a schema": (
-        {"response_format": {"type": "json_object"}},
-        "'response_format' must be of type 'json_schema'",
+    "a form of answer that is none": (
+        {"response_format": {"type": "json_schema"}},
+        "'response_format' must be 'text', 'json_object'",
     ),
-    "a tool of another kind": ({"tools": [{"type": "custom"}]}, "'tools[0]' must be a function"),
+    "a call of a tool that it cannot have": (
+        {"tools": [{"type": "custom"}], "tool_choice": "required"},
+        "'tool_choice' must be 'auto'",
+    ),
     "a choice of another kind": (
-        {"tools": [TOOL], "tool_choice": {"type": "allowed_tools"}},
+        {"tools": [TOOL], "tool_choice": {"type": "custom"}},
         "'tool_choice' must be 'auto'",
     ),
     "calls, and no tools": (
@@ -121,6 +125,7 @@ def test_what_cannot_be_said(what: str) -> None:
     "fields",
     [
         {"n": 1, "logprobs": False, "parallel_tool_calls": True, "presence_penalty": 0},
+        {"parallel_tool_calls": False, "functions": [], "verbosity": "medium"},
         {"seed": 1, "user": "u", "store": True, "metadata": {"a": "b"}, "prompt_cache_key": "k"},
         {"temperature": None, "top_p": None, "stop": None, "tools": None, "tool_choice": None},
         {"service_tier": "auto", "reasoning_effort": "none", "response_format": {"type": "text"}},
@@ -130,6 +135,12 @@ def test_what_cannot_be_said(what: str) -> None:
 def test_what_asks_for_nothing(fields: dict[str, Any]) -> None:
     """The usual value, null, and what no answer depends on leave the request as it is."""
     assert asked(**fields) == asked()
+
+
+def test_any_of_one_tool_is_one_call() -> None:
+    """A demand for any tool, where there is one, is as good as its name: one call goes without saying."""
+    demand = {"tools": [TOOL], "tool_choice": "required"}
+    assert asked(**demand, parallel_tool_calls=False) == asked(**demand)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +190,13 @@ def test_any_chat_is_a_request_that_bedrock_knows(messages: list[dict[str, Any]]
     report = botocore.validate.ParamValidator().validate({"modelId": "m", **body}, SHAPE)
     assert not report.has_errors(), report.generate_report()
     wanted = [text for message in messages for text in spoken(message) if text.strip()]
-    assert list(found(body)) == wanted
+    told = [text.removeprefix("<system>").removesuffix("</system>") for text in found(body)]
+    # Results of tools go before what else the assistant hears, so order is kept among the others.
+    assert sorted(text for text in told if text != BEGINNING) == sorted(wanted)
+    results = {text for turn in messages if turn["role"] == "tool" for text in spoken(turn)}
+    others = [text for text in wanted if text not in results]
+    assert [text for text in told if text != BEGINNING and text not in results] == others
+    assert not {"system"} & set(roles)
 
 
 def spoken(message: dict[str, Any]) -> list[str]:
@@ -211,7 +228,7 @@ answers = st.builds(
 @given(answers)
 def test_a_stream_says_what_a_whole_answer_says(answer: ConverseAnswer) -> None:
     """The deltas put together are the message: text, signed thoughts, calls, reason and usage."""
-    whole = json.loads(WAY.answer(call_of({}), msgspec.json.encode(converse_of(answer, {}))))
+    whole = json.loads(put_back(WAY, call_of({}), msgspec.json.encode(converse_of(answer, {}))))
     wanted = whole["choices"][0]["message"]
     said, reason, usage = put_together(answer)
     assert said["content"] == (wanted["content"] or "")
@@ -226,7 +243,7 @@ def test_a_stream_says_what_a_whole_answer_says(answer: ConverseAnswer) -> None:
 
 def put_together(answer: ConverseAnswer) -> tuple[dict[str, Any], str, Any]:
     """What the deltas of a stream come to, why it ended, and its usage."""
-    stream = WAY.stream(call_of({}, stream=True))
+    stream = PutBack(WAY, call_of({}, stream=True))
     events = [
         b"data: " + json.dumps({name: payload}).encode() + b"\n\n"
         for name, payload in events_of(answer, {})
@@ -259,11 +276,11 @@ def put_together(answer: ConverseAnswer) -> tuple[dict[str, Any], str, Any]:
 def test_an_event_that_is_none(data: bytes) -> None:
     """Whatever an event holds, it is put over or it is the upstream's failure."""
     with suppress(UpstreamError):
-        WAY.stream(call_of({})).event(b"data: " + data.replace(b"\n", b"") + b"\n\n")
+        PutBack(WAY, call_of({})).event(b"data: " + data.replace(b"\n", b"") + b"\n\n")
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"output":1}', b"\xff"])
 def test_an_answer_that_is_none(data: bytes) -> None:
     """A whole answer that cannot be read is the upstream's failure."""
     with pytest.raises(UpstreamError, match="cannot be read"):
-        WAY.answer(call_of({}), data)
+        put_back(WAY, call_of({}), data)

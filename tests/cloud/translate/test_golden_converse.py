@@ -14,6 +14,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_to_converse import ChatToConverse
 from inferworks.http.sse import EventSplitter
 from inferworks.ids import CallId, ModelId
+from inferworks.testing.translations import PutBack, put_back
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "translate" / "chat_to_converse"
 FILES = sorted(GOLDEN.glob("*.in.*"))
@@ -32,9 +33,8 @@ def translated(kind: str, given: bytes) -> bytes:
     if kind == "request":
         return WAY.ask(call_of(given)).body
     if kind == "answer":
-        return WAY.answer(call_of(b""), given)
-    stream = WAY.stream(call_of(b"", stream=True))
-    return b"".join(stream.event(event) for event in EventSplitter().feed(given))
+        return put_back(WAY, call_of(b""), given)
+    return PutBack(WAY, call_of(b"", stream=True)).events(EventSplitter().feed(given))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -13,6 +13,7 @@ from inferworks.cloud.translate.chat_to_messages import ChatToMessages
 from inferworks.cloud.translate.messages_to_chat import MessagesToChat
 from inferworks.http.sse import EventSplitter
 from inferworks.ids import CallId, ModelId
+from inferworks.testing.translations import PutBack, put_back
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "translate"
 WAYS: dict[str, Translation] = {
@@ -35,9 +36,9 @@ def translated(translation: Translation, kind: str, given: bytes) -> bytes:
         stream = msgspec.json.decode(given).get("stream", False)
         return translation.ask(call_of(translation, given, stream=stream)).body
     if kind == "answer":
-        return translation.answer(call_of(translation, b""), given)
-    stream = translation.stream(call_of(translation, b"", stream=True))
-    return b"".join(stream.event(event) for event in EventSplitter().feed(given))
+        return put_back(translation, call_of(translation, b""), given)
+    stream = PutBack(translation, call_of(translation, b"", stream=True))
+    return stream.events(EventSplitter().feed(given))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")

@@ -16,6 +16,7 @@ from inferworks.cloud.translate.completions_to_chat import CompletionsToChat
 from inferworks.cloud.translate.responses_to_chat import ResponsesToChat
 from inferworks.http.sse import EventSplitter
 from inferworks.ids import CallId, ModelId
+from inferworks.testing.translations import PutBack, put_back
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "translate"
 WAYS: dict[str, Translation] = {
@@ -42,9 +43,8 @@ def translated(path: Path) -> bytes:
         case "request":
             return translation.ask(call).body
         case "answer":
-            return translation.answer(call, given)
-    stream = translation.stream(call)
-    return b"".join(stream.event(event) for event in EventSplitter().feed(given))
+            return put_back(translation, call, given)
+    return PutBack(translation, call).events(EventSplitter().feed(given))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")

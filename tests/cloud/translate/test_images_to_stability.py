@@ -28,9 +28,12 @@ from inferworks.meter.usage import Items
 from inferworks.testing.door import open_door
 from inferworks.testing.operations import json_call
 from inferworks.testing.providers import A_MODEL
+from inferworks.testing.translations import PutBack, put_back
 from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.images import PICTURE
 from inferworks.testing.upstreams.stability import SEED
+
+pytestmark = pytest.mark.slow
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -81,7 +84,7 @@ def test_what_both_can_say(fields: dict[str, object], form: dict[str, str]) -> N
         ({"response_format": "url"}, "response_format"),
         ({"output_format": "gif"}, "output_format"),
         ({"stream": True}, "stream"),
-        ({"extras": {"a": 1}}, "extras"),
+        ({"seed": {"a": 1}}, "seed"),
     ],
 )
 def test_what_stability_cannot_say_is_refused(fields: dict[str, object], param: str) -> None:
@@ -111,9 +114,9 @@ def test_refusals_and_answers_that_are_none() -> None:
     call = json_call(Operation.IMAGES, {"prompt": "x"})
     for data in (b"{}", b"x", b'{"image": 1}'):
         with pytest.raises(UpstreamError):
-            translation.answer(call, data)
+            put_back(translation, call, data)
     with pytest.raises(UpstreamError):
-        translation.stream(call).event(b"data: {}\n\n")
+        PutBack(translation, call).event(b"data: {}\n\n")
 
 
 def test_the_official_client(run: Run) -> None:

@@ -17,6 +17,7 @@ from inferworks.cloud.translate.responses_to_chat import ResponsesToChat
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.sse import EventSplitter, event_data
 from inferworks.ids import CallId, ModelId
+from inferworks.testing.translations import PutBack, put_back
 
 TOOL = {"type": "function", "name": "f", "parameters": {}, "strict": None}
 
@@ -35,12 +36,14 @@ def call_of(**change: Any) -> Call:
         ({"store": True}, "store"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
         ({"background": True}, "background"),
-        ({"truncation": "auto"}, "truncation"),
-        ({"tools": [TOOL, {"type": "web_search"}]}, "tools[1]"),
-        ({"tools": [{"type": "custom", "name": "f"}]}, "tools[0]"),
+        ({"tools": [{"type": "web_search"}], "tool_choice": "required"}, "tool_choice"),
+        (
+            {"tools": [TOOL, {"type": "web_search"}], "tool_choice": {"type": "web_search"}},
+            "tool_choice",
+        ),
         ({"tools": [TOOL], "tool_choice": {"type": "mcp"}}, "tool_choice"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
-        ({"input": [{"type": "web_search_call", "id": "ws_1"}]}, "input[0]"),
+        ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, "input[0]"),
         ({"input": [{"role": "critic", "content": "a"}]}, "input[0]"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
@@ -83,7 +86,7 @@ def test_what_changes_no_answer_is_dropped(change: dict[str, Any]) -> None:
 def test_an_unreadable_answer(data: bytes) -> None:
     """What is no chat completion fails the attempt."""
     with pytest.raises(UpstreamError):
-        ResponsesToChat().answer(call_of(), data)
+        put_back(ResponsesToChat(), call_of(), data)
 
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
@@ -101,6 +104,7 @@ FINISHES = st.sampled_from(["stop", "length", "tool_calls", "content_filter"])
 USAGE = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
 
 
+@pytest.mark.slow
 @given(MESSAGES, FINISHES, st.data())
 def test_a_stream_says_what_a_whole_answer_says(
     message: dict[str, Any], finish: str, data: st.DataObject
@@ -114,9 +118,9 @@ def test_a_stream_says_what_a_whole_answer_says(
     head = {"id": "chatcmpl-1", "created": 7, "model": "m-1", "usage": USAGE}
     whole = {**head, "choices": [{"index": 0, "message": said, "finish_reason": finish}]}
     call = call_of(metadata={"a": "b"}, tools=[TOOL])
-    wanted = msgspec.json.decode(ResponsesToChat().answer(call, json.dumps(whole).encode()))
+    wanted = msgspec.json.decode(put_back(ResponsesToChat(), call, json.dumps(whole).encode()))
 
-    stream = ResponsesToChat().stream(call)
+    stream = PutBack(ResponsesToChat(), call)
     events = [
         {**head, "usage": None, "choices": [{"index": 0, "delta": delta}]}
         for delta in deltas(said, data)

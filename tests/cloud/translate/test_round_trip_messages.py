@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from inferworks.cloud.call import Call
@@ -17,8 +17,13 @@ from inferworks.cloud.translate.messages_to_chat import MessagesToChat
 from inferworks.errors import UpstreamError
 from inferworks.http.sse import event_data
 from inferworks.ids import CallId, ModelId
+from inferworks.testing.translations import PutBack, put_back
 
 TEXT = st.text(min_size=1, max_size=9)
+SAID = TEXT.filter(str.strip)
+"""A text that Anthropic takes."""
+IDS = st.from_regex(r"[a-zA-Z0-9_-]{1,40}", fullmatch=True)
+"""Ids of calls that every vendor takes."""
 VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -29,15 +34,15 @@ VALUES = st.recursive(
     max_leaves=4,
 )
 OBJECTS = st.dictionaries(TEXT, VALUES, max_size=3)
-TEXT_BLOCK = TEXT.map(lambda text: {"type": "text", "text": text})
-CONTENT = TEXT | st.lists(TEXT_BLOCK, min_size=2, max_size=3)
+TEXT_BLOCK = SAID.map(lambda text: {"type": "text", "text": text})
+CONTENT = SAID | st.lists(TEXT_BLOCK, min_size=2, max_size=3)
 TOOL_USE = st.builds(
     lambda key, name, given: {"type": "tool_use", "id": key, "name": name, "input": given},
-    TEXT, TEXT, OBJECTS,
+    IDS, TEXT, OBJECTS,
 )  # fmt: skip
 TOOL_RESULT = st.builds(
     lambda key, content: {"type": "tool_result", "tool_use_id": key, "content": content},
-    TEXT,
+    IDS,
     CONTENT,
 )
 SPOKEN = CONTENT.map(lambda content: [{"role": "user", "content": content}])
@@ -48,23 +53,27 @@ CALLED = st.builds(
     ],
     TEXT_BLOCK, st.lists(TOOL_USE, min_size=1, max_size=3), st.lists(TOOL_RESULT, min_size=1, max_size=3),
 )  # fmt: skip
-ANSWERED = TEXT.map(lambda text: [{"role": "assistant", "content": text}])
+ANSWERED = SAID.map(lambda text: [{"role": "assistant", "content": text}])
 TURNS = st.lists(SPOKEN | CALLED | ANSWERED, max_size=4).map(
     lambda runs: [t for run in runs for t in run]
 )
 TOOLS = st.lists(
     st.builds(lambda name, words, schema: {"name": name, "description": words, "input_schema": schema},
-              TEXT, TEXT, OBJECTS), min_size=1, max_size=2)  # fmt: skip
+              TEXT, TEXT, OBJECTS.map(lambda fields: {**fields, "type": "object"})),
+    min_size=1, max_size=2,
+)  # fmt: skip
 REQUESTS = st.fixed_dictionaries(
     {
         "model": TEXT,
         "max_tokens": st.integers(1, 1 << 40),
-        "messages": st.builds(lambda turns, last: [*turns, *last], TURNS, SPOKEN),
+        "messages": st.builds(
+            lambda head, turns, last: [*head, *turns, *last], SPOKEN, TURNS, SPOKEN
+        ),
     },
     optional={
         "system": CONTENT,
         "tools": TOOLS,
-        "stop_sequences": st.lists(TEXT, min_size=1, max_size=2),
+        "stop_sequences": st.lists(SAID, min_size=1, max_size=2),
         "temperature": st.floats(0, 1),
         "top_k": st.integers(0, 100),
         "metadata": TEXT.map(lambda user: {"user_id": user}),
@@ -94,10 +103,13 @@ def is_results(turn: dict[str, Any]) -> bool:
     return isinstance(turn["content"], list) and turn["content"][0]["type"] == "tool_result"
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(REQUESTS)
 def test_a_request_survives(request: dict[str, Any]) -> None:
     """A message that goes by way of a chat to Anthropic asks for the same."""
+    blocks = [b for turn in request["messages"] for b in turn["content"] if isinstance(b, dict)]
+    calls = [block["id"] for block in blocks if block["type"] == "tool_use"]
+    assume(len(calls) == len(set(calls)))  # Anthropic refuses others, and gets none
     chat = MessagesToChat().ask(messages_call(request))
     back = json.loads(ChatToMessages().ask(chat).body)
     wanted = {**request, "messages": without_results_joined(request["messages"])}
@@ -111,7 +123,7 @@ ANSWER_BLOCKS = st.builds(
 )
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(
     ANSWER_BLOCKS, st.integers(0, 99), st.integers(0, 99), st.integers(0, 99), st.integers(0, 99)
 )
@@ -129,8 +141,8 @@ def test_an_answer_survives(
         },
     }  # fmt: skip
     call = messages_call({})
-    chat = ChatToMessages().answer(call, json.dumps(message).encode())
-    back = json.loads(MessagesToChat().answer(call, chat))
+    chat = put_back(ChatToMessages(), call, json.dumps(message).encode())
+    back = json.loads(put_back(MessagesToChat(), call, chat))
     usage = json.loads(chat)["usage"]
     assert usage["prompt_tokens"] == fresh + read + written
     assert usage["prompt_tokens_details"]["cached_tokens"] == read
@@ -221,11 +233,11 @@ def accumulated(events: list[bytes]) -> tuple[list[dict[str, Any]], str | None, 
     return blocks, reason, whole
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(PIECES, st.integers(1, 9))
 def test_a_chats_stream_as_a_messages(pieces: list[tuple[str, str]], cut: int) -> None:
     """However a stream is cut it is a beginning of a message's; whole, it says what the chat said."""
-    stream = MessagesToChat().stream(messages_call({}, stream=True))
+    stream = PutBack(MessagesToChat(), messages_call({}, stream=True))
     *events, end = [stream.event(event) for event in chat_events(pieces, cut)]
     assert not accumulated(split(b"".join(events)))[2]
     blocks, reason, whole = accumulated(split(b"".join([*events, end])))
@@ -238,12 +250,12 @@ def test_a_chats_stream_as_a_messages(pieces: list[tuple[str, str]], cut: int) -
     assert reason == ("tool_use" if tools else "end_turn")
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(PIECES, st.integers(1, 9))
 def test_a_stream_survives(pieces: list[tuple[str, str]], cut: int) -> None:
     """A chat's stream that went by way of a message's says the same to a client of chats."""
     call = messages_call({}, stream=True)
-    there, back = MessagesToChat().stream(call), ChatToMessages().stream(call)
+    there, back = PutBack(MessagesToChat(), call), PutBack(ChatToMessages(), call)
     chunks: list[dict[str, Any]] = []
     for event in chat_events(pieces, cut):
         for event_there in split(there.event(event)):
@@ -267,7 +279,7 @@ def test_a_stream_survives(pieces: list[tuple[str, str]], cut: int) -> None:
 
 def test_calls_of_tools_that_are_not_numbered() -> None:
     """Some upstreams leave `index` out; a new id is a new call."""
-    stream = MessagesToChat().stream(messages_call({}, stream=True))
+    stream = PutBack(MessagesToChat(), messages_call({}, stream=True))
     events: list[bytes] = []
     for call in (
         {"id": "a", "function": {"name": "f", "arguments": "{}"}},
@@ -280,24 +292,53 @@ def test_calls_of_tools_that_are_not_numbered() -> None:
     assert [(block["id"], block["said"]) for block in blocks] == [("a", "{}"), ("b", "{}")]
 
 
-def test_calls_of_tools_that_are_mixed_up() -> None:
-    """What a message's stream cannot say is the upstream's failure, not a wrong answer."""
-    stream = MessagesToChat().stream(messages_call({}, stream=True))
-    for index in (0, 1):
-        call = {"index": index, "id": str(index), "function": {"name": "f", "arguments": ""}}
-        body = {"id": "c", "choices": [{"delta": {"tool_calls": [call]}}]}
-        stream.event(b"data: %b\n\n" % json.dumps(body).encode())
-    late = b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"x"}}]}}]}\n\n'
-    with pytest.raises(UpstreamError, match="mixed up"):
-        stream.event(late)
+Piece = tuple[int | None, str | None, str | None, str | dict[str, Any]]
+"""Of a call of a tool: its number, id, name and arguments."""
 
 
-@settings(deadline=None)
+A, B = ("a", "f", '{"n":1}'), ("b", "g", '{"m":2}')
+FIRST, SECOND = ("toolu_0", *A[1:]), ("toolu_1", *B[1:])
+
+
+@pytest.mark.parametrize(
+    ("pieces", "calls"),
+    [
+        ([(0, *A), (0, *B)], [A, B]),
+        ([(0, None, *A[1:]), (0, "", *B[1:])], [FIRST, SECOND]),
+        ([(0, None, *A[1:]), (0, None, *A[1:])], [FIRST, ("toolu_1", *A[1:])]),
+        ([(None, "a", "f", '{"n"'), (None, "a", "f", ":1"), (None, "a", None, "}")], [A]),
+        ([(0, "a", "f", '{"n"'), (0, "b", None, ":1"), (0, "c", None, "}")], [A]),
+        ([(0, "a", "f", '{"n"'), (0, "a", "f", ":1}")], [A]),
+        ([(None, None, "f", '{"n"'), (None, None, None, ":1}")], [FIRST]),
+        ([(0, "a", "f", '{"n"'), (1, *B), (0, None, None, ":1}")], [A, B]),
+        ([(0, "a", "f", ""), (1, "b", "g", ""), (1, None, None, "{}")],
+         [("a", "f", ""), ("b", "g", "{}")]),
+        ([(5, "a", "f", {"n": 1}), (2, *B)], [A, B]),
+    ],
+)  # fmt: skip
+def test_which_call_a_piece_belongs_to(
+    pieces: list[Piece], calls: list[tuple[str, str, str]]
+) -> None:
+    """By id, number and name together, for upstreams get each of them wrong; mixed up calls are sorted."""
+    bodies = [
+        {"index": index, "id": id_, "function": {"name": name, "arguments": arguments}}
+        for index, id_, name, arguments in pieces
+    ]
+    choices = [{"delta": {"tool_calls": [body]}} for body in bodies]
+    events = [json.dumps({"id": "c", "choices": [choice]}).encode() for choice in choices]
+    told = b'{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}'
+    sent = [b"data: %b\n\n" % event for event in [*events, told, b"[DONE]"]]
+    there = PutBack(MessagesToChat(), messages_call({}, stream=True)).events(sent)
+    blocks, reason, whole = accumulated(split(there))
+    assert [(block["id"], block["name"], block["said"]) for block in blocks] == calls
+    assert (reason, whole) == ("tool_use", True)
+
+
 @given(st.binary(max_size=60))
 def test_whatever_comes_is_translated_or_refused(data: bytes) -> None:
     """No bytes of an upstream raise anything but an UpstreamError."""
     call = messages_call({}, stream=True)
-    for stream in (MessagesToChat().stream(call), ChatToMessages().stream(call)):
+    for stream in (PutBack(MessagesToChat(), call), PutBack(ChatToMessages(), call)):
         try:
             stream.event(b"data: %b\n\n" % data)
         except UpstreamError as error:

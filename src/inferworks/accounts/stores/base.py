@@ -7,26 +7,43 @@ from typing import Protocol
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import Key
-from inferworks.accounts.plan import PricePlan
+from inferworks.accounts.plan import PricePlan, WithdrawnPlan
+from inferworks.ids import CustomerId
 
 
-class Accounts(Protocol):
-    """Customers, their keys and their price plans. Nothing is deleted; a key is revoked."""
+class AccountsReads(Protocol):
+    """What a running platform looks at again and again."""
+
+    def version(self) -> object:
+        """What differs after any change, by whichever process."""
+        ...
 
     def customers(self) -> list[Customer]:
         """All customers, by name."""
+        ...
+
+    def keys(self) -> list[Key]:
+        """All keys that this program can read, oldest first, revoked ones included."""
         ...
 
     def plans(self) -> list[PricePlan]:
         """All price plans, by customer and effective date."""
         ...
 
-    def credits(self) -> list[Credit]:
-        """All purchases of credit, oldest first."""
+
+class Accounts(AccountsReads, Protocol):
+    """Customers, their keys and price plans. Nothing is deleted: a key is revoked, a plan withdrawn."""
+
+    def withdrawn_plans(self) -> list[WithdrawnPlan]:
+        """The plans that count no more, by customer, effective date and when they were withdrawn."""
         ...
 
-    def keys(self) -> list[Key]:
-        """All keys, oldest first, revoked ones included."""
+    def credits(self) -> list[Credit]:
+        """All purchases and refunds of credit that count, oldest first."""
+        ...
+
+    def voided_credits(self) -> list[Credit]:
+        """Those that were mistakes, oldest first."""
         ...
 
     def add_customer(self, customer: Customer, plan: PricePlan | None = None) -> None:
@@ -37,18 +54,31 @@ class Accounts(Protocol):
         """Keep a new plan; UserError when its customer is unknown or has one from that moment."""
         ...
 
+    def replace_plan(self, plan: PricePlan, withdrawn_ns: int) -> PricePlan:
+        """Put `plan` in the place of its customer's from the same moment, which is withdrawn and returned.
+
+        UserError when there is none, or it has the same terms.
+        """
+        ...
+
+    def withdraw_plan(
+        self, customer: CustomerId, effective_ns: int, withdrawn_ns: int
+    ) -> PricePlan:
+        """Take back the plan of `customer` from `effective_ns`; UserError when there is none."""
+        ...
+
     def add_credit(self, credit: Credit) -> None:
-        """Keep a purchase of credit; UserError when its customer is unknown."""
+        """Keep a purchase or refund of credit; UserError when its customer is unknown."""
+        ...
+
+    def void_credit(self, credit_id: str, voided_ns: int, reason: str) -> Credit:
+        """Let a credit count no more; UserError when there is none that does."""
         ...
 
     def add_key(self, key: Key) -> None:
-        """Keep a new key; UserError when its customer is unknown."""
+        """Keep a new key; UserError when its customer is unknown or another has one of its sources."""
         ...
 
     def revoke_key(self, key_id: str, revoked_ns: int) -> Key:
         """Revoke the key with this id; UserError when there is none. Revoking twice changes nothing."""
-        ...
-
-    def version(self) -> int:
-        """A number that differs after any change, by whichever process."""
         ...

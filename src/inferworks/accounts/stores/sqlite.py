@@ -1,29 +1,57 @@
-"""Accounts in a SQLite file, shared by the running platform and the command line."""
+"""Accounts in a SQLite file, shared by the running platform and the command line.
+
+The command line may be of a newer version than the platform that runs. So columns are named, never counted,
+and what one row says that this program does not know costs nobody but that row.
+
+Each row ends with a checksum of the columns before it (`inferworks.checksum`), looked at whenever it is
+read. A price, a credit or a customer that the disk has changed is refused; a key that it has changed is no
+key, and the others go on.
+"""
 
 from __future__ import annotations
 
+import logging
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer
-from inferworks.accounts.key import Key
-from inferworks.accounts.plan import PricePlan, Terms
-from inferworks.accounts.stores.stub import no_customer, no_key, plan_taken, taken
-from inferworks.errors import DataFolderError
+from inferworks.accounts.key import ANY_SOURCE, Key
+from inferworks.accounts.plan import PricePlan, Terms, WithdrawnPlan
+from inferworks.accounts.stores.stub import (
+    no_credit,
+    no_customer,
+    no_key,
+    no_plan,
+    plan_taken,
+    refuse_taken_sources,
+    same_plan,
+    taken,
+)
+from inferworks.checksum import as_declared, is_damage, row_checksum
+from inferworks.errors import DamagedError, DataFolderError
+from inferworks.folder import leaving_none_empty
 from inferworks.ids import CustomerId, KeyId, ProjectId
 from inferworks.purpose import Purpose
 
-_VERSION = 3
+_VERSION = 6
 _FLAT_PLANS = 1
 """The version in which a plan was two prices."""
 _NO_MONITORS = 2
 """The version in which no key could read metrics, or have its content kept."""
-_OLDER = frozenset({_FLAT_PLANS, _NO_MONITORS})
+_NO_SOURCES = 3
+"""The version in which every key might report under any source."""
+_NO_CHECKSUMS = 4
+"""The version in which rows had no checksums."""
+_NO_WITHDRAWN = 5
+"""The version in which a plan stayed for ever."""
+_OLDER = frozenset({_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES, _NO_CHECKSUMS, _NO_WITHDRAWN})
 
 _PLANS = """
 CREATE TABLE price_plan (
@@ -31,23 +59,38 @@ CREATE TABLE price_plan (
     effective_ns INTEGER NOT NULL,
     terms_sha256 TEXT NOT NULL,
     terms TEXT NOT NULL,
+    checksum INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (customer, effective_ns)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE credit (
     id TEXT PRIMARY KEY,
     customer TEXT NOT NULL REFERENCES customer,
     bought_ns INTEGER NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    checksum INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 """
 """Terms and credits are JSON: amounts in picounits outgrow SQLite's 64-bit integers."""
 
+_WITHDRAWN = """
+CREATE TABLE IF NOT EXISTS withdrawn_plan (
+    customer TEXT NOT NULL REFERENCES customer,
+    effective_ns INTEGER NOT NULL,
+    withdrawn_ns INTEGER NOT NULL,
+    terms_sha256 TEXT NOT NULL,
+    terms TEXT NOT NULL,
+    checksum INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (customer, effective_ns, withdrawn_ns)
+) STRICT, WITHOUT ROWID
+"""
+
 _SCHEMA = f"""
 CREATE TABLE customer (
     id TEXT PRIMARY KEY,
-    created_ns INTEGER NOT NULL
+    created_ns INTEGER NOT NULL,
+    checksum INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
-{_PLANS}
+{_PLANS}{_WITHDRAWN};
 CREATE TABLE key (
     id TEXT PRIMARY KEY,
     secret_sha256 BLOB NOT NULL UNIQUE,
@@ -61,7 +104,11 @@ CREATE TABLE key (
     revoked_ns INTEGER,
     reporter INTEGER NOT NULL DEFAULT 0,
     monitor INTEGER NOT NULL DEFAULT 0,
-    log_content INTEGER NOT NULL DEFAULT 0
+    log_content INTEGER NOT NULL DEFAULT 0,
+    sources TEXT NOT NULL DEFAULT '[]',
+    ours INTEGER NOT NULL DEFAULT 0,
+    tells_cost INTEGER NOT NULL DEFAULT 0,
+    checksum INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE change (count INTEGER NOT NULL) STRICT;
 INSERT INTO change VALUES (0);
@@ -69,20 +116,54 @@ PRAGMA user_version = {_VERSION};
 """
 
 
-class SqliteAccounts:
-    """`Accounts` in the file at `path`, which is created unless `read_only`."""
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "customer": ("id", "created_ns"),
+    "price_plan": ("customer", "effective_ns", "terms_sha256", "terms"),
+    "withdrawn_plan": ("customer", "effective_ns", "withdrawn_ns", "terms_sha256", "terms"),
+    "credit": ("id", "customer", "bought_ns", "body"),
+    "key": (
+        "id", "secret_sha256", "hint", "name", "customer", "project", "purpose", "allowed",
+        "created_ns", "revoked_ns", "reporter", "monitor", "log_content", "sources", "ours",
+        "tells_cost",
+    ),
+}  # fmt: skip
+"""What this program reads and writes of each table, and its checksums are of."""
+_WIDTHS = {"price_plan": 2, "withdrawn_plan": 3}
+_KEYS = {name: columns[: _WIDTHS.get(name, 1)] for name, columns in COLUMNS.items()}
+"""The columns that name a row."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+_PURPOSES = frozenset(Purpose)
+
+_log = logging.getLogger("inferworks.accounts")
+
+
+class SqliteAccounts:
+    """`Accounts` in the file at `path`, which is created unless `read_only`. One thread at a time."""
+
+    def __init__(self, path: Path, *, read_only: bool = False, newer: bool = False) -> None:
+        """`newer` reads a file that a newer version of this program has brought up to date."""
         if read_only and not path.exists():
-            raise DataFolderError(f"{path}: no accounts here; start with: inferworks up")
+            raise DataFolderError(
+                f"{path.parent} has no customers and keys yet; make them with: inferworks up, or "
+                "inferworks keys create; or name the folder that has them with --data"
+            )
+        self._path = path
+        self._version = _VERSION
+        """As of the last reading: a newer program may have raised it meanwhile."""
+        with leaving_none_empty(path):
+            self._open(path, read_only=read_only, newer=newer)
+
+    def _open(self, path: Path, *, read_only: bool, newer: bool) -> None:
         mode = "ro" if read_only else "rwc"
         uri = f"{path.resolve().as_uri()}?mode={mode}"
         try:
-            self._database = sqlite3.connect(uri, uri=True, timeout=10.0, isolation_level=None)
+            self._database = sqlite3.connect(
+                uri, uri=True, timeout=10.0, isolation_level=None, check_same_thread=False
+            )
         except sqlite3.OperationalError as error:
             raise DataFolderError(f"{path}: cannot be opened: {error}") from error
         self._database.execute("PRAGMA foreign_keys = ON")
-        self._check_version(path, read_only=read_only)
+        self._check_version(path, read_only=read_only, newer=newer)
 
     def close(self) -> None:
         """Close the file."""
@@ -90,28 +171,37 @@ class SqliteAccounts:
 
     def customers(self) -> list[Customer]:
         """All customers, by name."""
-        rows = self._database.execute("SELECT id, created_ns FROM customer ORDER BY id")
-        return [Customer(*row) for row in rows]
+        return [Customer(*row) for row in self._checked("customer", "ORDER BY id")]
 
     def plans(self) -> list[PricePlan]:
         """All price plans, by customer and effective date."""
-        rows = self._database.execute(
-            "SELECT customer, effective_ns, terms FROM price_plan ORDER BY customer, effective_ns"
-        )
+        rows = self._checked("price_plan", "ORDER BY customer, effective_ns")
+        return [_plan(customer, effective_ns, terms) for customer, effective_ns, _, terms in rows]
+
+    def withdrawn_plans(self) -> list[WithdrawnPlan]:
+        """The plans that count no more, by customer, effective date and when they were withdrawn."""
+        rows = self._checked("withdrawn_plan", "ORDER BY customer, effective_ns, withdrawn_ns")
         return [
-            PricePlan(customer, effective_ns, msgspec.json.decode(terms, type=Terms))
-            for customer, effective_ns, terms in rows
+            WithdrawnPlan(_plan(customer, effective_ns, terms), withdrawn_ns)
+            for customer, effective_ns, withdrawn_ns, _, terms in rows
         ]
 
     def credits(self) -> list[Credit]:
-        """All purchases of credit, oldest first."""
-        rows = self._database.execute("SELECT body FROM credit ORDER BY bought_ns, id")
-        return [msgspec.json.decode(body, type=Credit) for (body,) in rows]
+        """All purchases and refunds of credit that count, oldest first."""
+        return [credit for credit in self._all_credits() if credit.voided_ns is None]
+
+    def voided_credits(self) -> list[Credit]:
+        """Those that were mistakes, oldest first."""
+        return [credit for credit in self._all_credits() if credit.voided_ns is not None]
+
+    def _all_credits(self) -> list[Credit]:
+        rows = self._checked("credit", "ORDER BY bought_ns, id")
+        return [msgspec.json.decode(row[-1], type=Credit) for row in rows]
 
     def keys(self) -> list[Key]:
-        """All keys, oldest first."""
-        rows = self._database.execute("SELECT * FROM key ORDER BY created_ns, id")
-        return [_key(row) for row in rows]
+        """All keys that this program can read, oldest first; the log names the others."""
+        rows = self._rows("key", "ORDER BY created_ns, id")
+        return [key for row in rows if (key := self._key(row)) is not None]
 
     def add_customer(self, customer: Customer, plan: PricePlan | None = None) -> None:
         """Keep a new customer, with its first plan."""
@@ -132,38 +222,110 @@ class SqliteAccounts:
             except sqlite3.IntegrityError:
                 raise plan_taken(plan) from None
 
+    def replace_plan(self, plan: PricePlan, withdrawn_ns: int) -> PricePlan:
+        """Put `plan` in the place of its customer's from the same moment, which is returned."""
+        with self._change():
+            old = self._withdraw(plan.customer, plan.effective_ns, withdrawn_ns)
+            if old == plan:
+                raise same_plan(plan)
+            self._insert("price_plan", _plan_row(plan))
+        return old
+
+    def withdraw_plan(
+        self, customer: CustomerId, effective_ns: int, withdrawn_ns: int
+    ) -> PricePlan:
+        """Take back the plan of `customer` from `effective_ns`."""
+        with self._change():
+            return self._withdraw(customer, effective_ns, withdrawn_ns)
+
+    def _withdraw(self, customer: CustomerId, effective_ns: int, withdrawn_ns: int) -> PricePlan:
+        which, named = "WHERE customer = ? AND effective_ns = ?", (customer, effective_ns)
+        rows = list(self._rows("price_plan", which, named))
+        if not rows:
+            raise no_plan(customer)
+        self._check("price_plan", rows[0])
+        old = _plan(customer, effective_ns, rows[0][3])
+        _, _, *terms = _plan_row(old)
+        self._insert("withdrawn_plan", (*named, withdrawn_ns, *terms))
+        self._database.execute(f"DELETE FROM price_plan {which}", named)
+        return old
+
     def add_credit(self, credit: Credit) -> None:
-        """Keep a purchase of credit."""
+        """Keep a purchase or refund of credit."""
         body = msgspec.json.encode(credit).decode()
         with self._change():
             self._known(credit.customer)
             self._insert("credit", (credit.id, credit.customer, credit.bought_ns, body))
+
+    def void_credit(self, credit_id: str, voided_ns: int, reason: str) -> Credit:
+        """Let a credit count no more."""
+        with self._change():
+            found = [one for one in self.credits() if one.id == credit_id]
+            if not found:
+                raise no_credit(credit_id)
+            voided = msgspec.structs.replace(found[0], voided_ns=voided_ns, reason=reason)
+            self._database.execute("DELETE FROM credit WHERE id = ?", (credit_id,))
+            body = msgspec.json.encode(voided).decode()
+            self._insert("credit", (voided.id, voided.customer, voided.bought_ns, body))
+        return voided
 
     def add_key(self, key: Key) -> None:
         """Keep a new key."""
         allowed = " ".join(key.allowed)
         row = (key.id, key.secret_sha256, key.hint, key.name, key.customer, key.project,
                key.purpose, allowed, key.created_ns, key.revoked_ns,
-               int(key.reporter), int(key.monitor), int(key.log_content))  # fmt: skip
+               int(key.reporter), int(key.monitor), int(key.log_content),
+               msgspec.json.encode(key.sources).decode(), int(key.ours),
+               int(key.tells_cost))  # fmt: skip
         with self._change():
             self._known(key.customer)
+            if key.sources:
+                refuse_taken_sources(key, self.keys())
             self._insert("key", row)
 
     def revoke_key(self, key_id: str, revoked_ns: int) -> Key:
         """Revoke a key."""
         with self._change():
+            for row in self._rows("key", "WHERE id = ?", (key_id,)):
+                self._check("key", row)  # or it would be given a new checksum, as it is
             self._database.execute(
                 "UPDATE key SET revoked_ns = coalesce(revoked_ns, ?) WHERE id = ?",
                 (revoked_ns, key_id),
             )
-            row = self._database.execute("SELECT * FROM key WHERE id = ?", (key_id,)).fetchone()
-        if row is None:
+            self._sign("key", "WHERE id = ?", (key_id,))
+            rows = list(self._rows("key", "WHERE id = ?", (key_id,)))
+        key = self._key(rows[0]) if rows else None
+        if key is None:
             raise no_key(key_id)
-        return _key(row)
+        return key
+
+    def check(self) -> tuple[int, list[str]]:
+        """How many rows there are, and what is wrong with any of them or with the file, a line each."""
+        count, findings = 0, []
+        try:
+            messages = self._database.execute("PRAGMA integrity_check(20)").fetchall()
+        except (sqlite3.DatabaseError, UnicodeError) as error:
+            raise self._damaged(error) from error
+        for (message,) in messages:
+            if message != "ok":
+                findings.append(str(self._damaged(message)))
+        for table in COLUMNS:
+            for row in self._rows(table):
+                count += 1
+                try:
+                    self._check(table, row)
+                except DamagedError as error:
+                    findings.append(str(error))
+        return count, findings
 
     def version(self) -> int:
         """A number that differs after any change, by whichever process."""
-        return int(self._database.execute("SELECT count FROM change").fetchone()[0])
+        found = self._database.execute("SELECT count FROM change").fetchall()
+        try:
+            [(count,)] = as_declared(found, tuple[tuple[int]])
+        except msgspec.ValidationError as error:
+            raise self._damaged(error) from error
+        return int(count)
 
     @contextmanager
     def _change(self) -> Iterator[None]:
@@ -177,16 +339,68 @@ class SqliteAccounts:
             raise
         self._database.execute("COMMIT")
 
+    def _rows(
+        self, table: str, where: str = "", values: tuple[object, ...] = ()
+    ) -> Iterator[tuple[Any, ...]]:
+        """The rows of `table` that the SQL in `where` picks, their checksums at the end."""
+        query = f"SELECT {', '.join(COLUMNS[table])}, checksum FROM {table} {where}"
+        try:
+            (self._version,) = self._database.execute("PRAGMA user_version").fetchone()
+            yield from self._database.execute(query, values)
+        except (sqlite3.DatabaseError, UnicodeError) as error:
+            if is_damage(error):
+                raise self._damaged(error) from error
+            raise
+
+    def _checked(self, table: str, where: str) -> Iterator[tuple[Any, ...]]:
+        """The same rows without their checksums; DamagedError when one is not what was written."""
+        for row in self._rows(table, where):
+            self._check(table, row)
+            yield row[:-1]
+
+    def _check(self, table: str, row: tuple[Any, ...]) -> None:
+        """DamagedError when `row` is not what was written. A newer version may check more columns."""
+        if self._version == _VERSION and row_checksum(table, row[:-1]) != row[-1]:
+            raise self._damaged(f"{table} {row[0]!a} is not what was written: its checksum differs")
+
+    def _damaged(self, what: object) -> DamagedError:
+        return DamagedError(
+            f"{self._path} is damaged: {what}; restore the data folder from a backup (docs/backup.md)"
+        )
+
+    def _key(self, row: tuple[Any, ...]) -> Key | None:
+        """The key in `row`; None, and a line in the log, when it is not what was written."""
+        try:
+            self._check("key", row)
+        except DamagedError as error:
+            _log.error("%s", error)
+            return None
+        return _key(row[:-1])
+
     def _insert(self, table: str, row: tuple[object, ...]) -> None:
-        marks = ", ".join("?" * len(row))
-        self._database.execute(f"INSERT INTO {table} VALUES ({marks})", row)
+        columns = ", ".join(COLUMNS[table])
+        marks = ", ".join("?" * (len(row) + 1))
+        self._database.execute(
+            f"INSERT INTO {table} ({columns}, checksum) VALUES ({marks})",
+            (*row, row_checksum(table, row)),
+        )
+
+    def _sign(self, table: str, where: str = "", values: tuple[object, ...] = ()) -> None:
+        """Give the rows of `table` that the SQL in `where` picks the checksums that are theirs now."""
+        key = " AND ".join(f"{name} = ?" for name in _KEYS[table])
+        width = len(_KEYS[table])
+        for row in list(self._rows(table, where, values)):
+            self._database.execute(
+                f"UPDATE {table} SET checksum = ? WHERE {key}",
+                (row_checksum(table, row[:-1]), *row[:width]),
+            )
 
     def _known(self, customer: str) -> None:
         found = self._database.execute("SELECT 1 FROM customer WHERE id = ?", (customer,))
         if found.fetchone() is None:
             raise no_customer(customer)
 
-    def _check_version(self, path: Path, *, read_only: bool) -> None:
+    def _check_version(self, path: Path, *, read_only: bool, newer: bool) -> None:
         """Lay out a new file; refuse one that another version of this program wrote."""
         try:
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -196,10 +410,16 @@ class SqliteAccounts:
             if version in _OLDER and not read_only:
                 self._upgrade()
                 version = _VERSION
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeError) as error:
             self.close()
-            raise DataFolderError(f"{path}: not a readable accounts file: {error}") from error
-        if version != _VERSION:
+            if is_damage(error):
+                raise DamagedError(
+                    f"{path}: not a readable accounts file: {error}; restore the data folder from a backup"
+                ) from error
+            raise DataFolderError(
+                f"{path}: cannot be used: {error}; check its disk (its room, too) and its permissions"
+            ) from error
+        if version != _VERSION and not (newer and version > _VERSION):
             self.close()
             raise DataFolderError(
                 f"{path}: accounts of version {version}, this program reads version {_VERSION}"
@@ -222,8 +442,15 @@ class SqliteAccounts:
         if version == _FLAT_PLANS:
             self._plans_as_terms()
             self._add_flags("reporter")
-        if version in _OLDER:
+        if version in (_FLAT_PLANS, _NO_MONITORS):
             self._add_flags("monitor", "log_content")
+        if version in (_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES):
+            self._add_sources()
+        if version in _OLDER:
+            self._database.execute(_WITHDRAWN)
+        if version in _OLDER - {_NO_WITHDRAWN}:
+            self._add_checksums()
+        if version in _OLDER:
             self._database.execute(f"PRAGMA user_version = {_VERSION}")
         self._database.execute("COMMIT")
 
@@ -241,27 +468,124 @@ class SqliteAccounts:
         for name in names:
             self._database.execute(f"ALTER TABLE key ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
 
+    def _add_sources(self) -> None:
+        """Keys made to report keep what they had; no other key was ever given the right to."""
+        self._database.execute("ALTER TABLE key ADD COLUMN sources TEXT NOT NULL DEFAULT '[]'")
+        self._add_flags("ours", "tells_cost")
+        self._database.execute(
+            "UPDATE key SET sources = ?, tells_cost = 1 WHERE reporter",
+            (msgspec.json.encode([ANY_SOURCE]).decode(),),
+        )
+
+    def _add_checksums(self) -> None:
+        for table in COLUMNS:
+            names = [name for _, name, *_ in self._database.execute(f"PRAGMA table_info({table})")]
+            if "checksum" not in names:
+                self._database.execute(
+                    f"ALTER TABLE {table} ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0"
+                )
+            self._sign(table)
+
+
+class FollowedAccounts:
+    """What is read of the accounts at `path` while they may change in any way: `AccountsReads`.
+
+    A file that is replaced (a backup that is put back) is opened anew, as is one that could not be read,
+    and one that a newer version of this program has brought up to date is read on. Any thread may read.
+
+    Everything raises OSError, sqlite3.Error or DataFolderError when the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: SqliteAccounts | None = None
+        self._stamp: object = None
+        self._is_closed = False
+        self._turn = threading.Lock()
+
+    def version(self) -> object:
+        """What differs after any change."""
+        with self._read() as accounts:
+            return self._stamp, accounts.version()
+
+    def customers(self) -> list[Customer]:
+        """All customers, by name."""
+        with self._read() as accounts:
+            return accounts.customers()
+
+    def keys(self) -> list[Key]:
+        """All keys that this program can read, oldest first."""
+        with self._read() as accounts:
+            return accounts.keys()
+
+    def plans(self) -> list[PricePlan]:
+        """All price plans, by customer and effective date."""
+        with self._read() as accounts:
+            return accounts.plans()
+
+    def close(self) -> None:
+        """Close the file for good, once nobody reads it."""
+        with self._turn:
+            self._is_closed = True
+            self._let_go()
+
+    @contextmanager
+    def _read(self) -> Iterator[SqliteAccounts]:
+        """The file that lies there now, open."""
+        with self._turn:
+            status = self._path.stat()
+            stamp = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+            if stamp != self._stamp:
+                self._let_go()
+            if self._is_closed:
+                raise sqlite3.ProgrammingError("the accounts are closed")
+            if self._opened is None:
+                self._opened = SqliteAccounts(self._path, read_only=True, newer=True)
+                self._stamp = stamp
+            try:
+                yield self._opened
+            except sqlite3.Error:
+                self._let_go()
+                raise
+
+    def _let_go(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+
+def _plan(customer: CustomerId, effective_ns: int, terms: str) -> PricePlan:
+    return PricePlan(customer, effective_ns, msgspec.json.decode(terms, type=Terms))
+
 
 def _plan_row(plan: PricePlan) -> tuple[object, ...]:
     terms = msgspec.json.encode(plan.terms, order="sorted").decode()
     return plan.customer, plan.effective_ns, plan.terms.sha256, terms
 
 
-def _key(row: tuple[object, ...]) -> Key:
+def _key(row: tuple[object, ...]) -> Key | None:
+    """The key of a row; None, and a line in the log, when this program does not know what it says."""
     (key_id, secret, hint, name, customer, project, purpose, allowed, created_ns, revoked_ns,
-     reporter, monitor, log_content) = row  # fmt: skip
-    return Key(
-        id=KeyId(str(key_id)),
-        secret_sha256=secret if isinstance(secret, bytes) else b"",
-        hint=str(hint),
-        name=str(name),
-        customer=CustomerId(str(customer)),
-        project=ProjectId(str(project)),
-        purpose=Purpose(str(purpose)),
-        allowed=tuple(Purpose(text) for text in str(allowed).split()),
-        created_ns=int(str(created_ns)),
-        revoked_ns=None if revoked_ns is None else int(str(revoked_ns)),
-        reporter=bool(reporter),
-        monitor=bool(monitor),
-        log_content=bool(log_content),
-    )
+     reporter, monitor, log_content, sources, ours, tells_cost) = row  # fmt: skip
+    try:
+        return Key(
+            id=KeyId(str(key_id)),
+            secret_sha256=secret if isinstance(secret, bytes) else b"",
+            hint=str(hint),
+            name=str(name),
+            customer=CustomerId(str(customer)),
+            project=ProjectId(str(project)),
+            purpose=Purpose(str(purpose)),
+            allowed=tuple(Purpose(text) for text in str(allowed).split() if text in _PURPOSES),
+            created_ns=int(str(created_ns)),
+            revoked_ns=None if revoked_ns is None else int(str(revoked_ns)),
+            reporter=bool(reporter),
+            monitor=bool(monitor),
+            log_content=bool(log_content),
+            sources=msgspec.json.decode(str(sources), type=tuple[str, ...]),
+            ours=bool(ours),
+            tells_cost=bool(tells_cost),
+        )
+    except (ValueError, msgspec.MsgspecError) as error:
+        _log.warning("%s cannot be used by this version: %s", key_id, error)
+        return None

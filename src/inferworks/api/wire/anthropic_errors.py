@@ -1,19 +1,21 @@
 """Anthropic's error bodies, which we write ourselves.
 
 Our refusals carry OpenAI's `kind`, `code` and `param`; Anthropic's clients look at the status and at one
-word, the type, that goes with it. The parameter at fault is named in the message in both.
+word, the type, that goes with it; of one refusal they read the `details`, too. The parameter at fault is
+named in the message in both.
 
 Source: https://platform.claude.com/docs/en/api/errors
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from inferworks.api.wire.base import ErrorStyle
-from inferworks.cloud.translate.anthropic_terms import error_type
+from inferworks.cloud.rewrite import read_fields, with_value
+from inferworks.cloud.translate.anthropic_terms import THREAD_UNSUPPORTED, error_type
 from inferworks.errors import CallError
 
 
@@ -22,6 +24,7 @@ class ErrorFields(msgspec.Struct, frozen=True):
 
     type: str
     message: str
+    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 class AnthropicError(msgspec.Struct, frozen=True):
@@ -32,15 +35,33 @@ class AnthropicError(msgspec.Struct, frozen=True):
     request_id: str | None
 
 
-def error_body(error: CallError) -> bytes:
+def error_body(error: CallError, request_id: str) -> bytes:
     """Anthropic's error body."""
-    fields = ErrorFields(error_type(error.status), error.message)
-    return msgspec.json.encode(AnthropicError("error", fields, None))
+    fields = ErrorFields(error_type(error.status), error.message, _details(error))
+    return msgspec.json.encode(AnthropicError("error", fields, request_id or None))
 
 
-def error_event(error: CallError) -> bytes:
+def _details(error: CallError) -> dict[str, Any] | msgspec.UnsetType:
+    """What Anthropic's clients read beyond the type, to go on in another way."""
+    if error.code != THREAD_UNSUPPORTED:
+        return msgspec.UNSET
+    return {"error_code": error.code, "unsupported": []}
+
+
+def error_event(error: CallError, request_id: str) -> bytes:
     """An error inside a stream that has begun."""
-    return b"event: error\ndata: " + error_body(error) + b"\n\n"
+    return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"
 
 
-ANTHROPIC_ERRORS = ErrorStyle(error_body, error_event)
+def named(body: bytes, request_id: str) -> bytes:
+    """An error body with the id of the request; an upstream's own id stays."""
+    try:
+        fields = read_fields(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return body
+    if "error" not in fields or bytes(fields.get("request_id", b"null")) != b"null":
+        return body
+    return with_value(body, fields, "request_id", msgspec.json.encode(request_id))
+
+
+ANTHROPIC_ERRORS = ErrorStyle(error_body, error_event, named, id_header=b"request-id")

@@ -1,19 +1,23 @@
 """Anthropic's list of models.
 
-Everything is on one page, whatever was asked for. When a model came out is not known here.
+Everything is on one page, unless a `limit` is asked for. When a model came out is not known here.
 
 Source: https://platform.claude.com/docs/en/api/models-list
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from inferworks.api.wire.base import ModelList
+from inferworks.errors import CallError
 
+_MOST_ON_PAGE: Final = 1000
+_MOST_FIELDS: Final = 16
 _UNKNOWN: Final = "1970-01-01T00:00:00Z"
 """What Anthropic says of a model whose day of release is not known."""
 
@@ -26,14 +30,37 @@ def _one(name: str) -> bytes:
     return msgspec.json.encode(_model(name))
 
 
-def _several(names: Sequence[str]) -> bytes:
+def _several(names: Sequence[str], query: str) -> bytes:
+    try:
+        asked = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError as error:
+        raise CallError(400, "The query has too many fields.") from error
+    on_page, has_more = _page(names, asked)
     page = {
-        "data": [_model(name) for name in names],
-        "has_more": False,
-        "first_id": names[0] if names else None,
-        "last_id": names[-1] if names else None,
+        "data": [_model(name) for name in on_page],
+        "has_more": has_more,
+        "first_id": on_page[0] if on_page else None,
+        "last_id": on_page[-1] if on_page else None,
     }
     return msgspec.json.encode(page)
+
+
+def _page(names: Sequence[str], asked: Mapping[str, str]) -> tuple[Sequence[str], bool]:
+    """The names on the page that is asked for, and whether there are more in its direction."""
+    limit = asked.get("limit", str(_MOST_ON_PAGE))
+    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= _MOST_ON_PAGE:
+        raise CallError(400, f"limit: it must be a whole number from 1 to {_MOST_ON_PAGE}.")
+    if "before_id" in asked:
+        before = names[: _place(names, asked["before_id"])]
+        return before[-int(limit) :], len(before) > int(limit)
+    after = names[_place(names, asked["after_id"]) + 1 :] if "after_id" in asked else names
+    return after[: int(limit)], len(after) > int(limit)
+
+
+def _place(names: Sequence[str], name: str) -> int:
+    if name not in names:
+        raise CallError(400, f"There is no model {name[:256]!r} to list others from.")
+    return names.index(name)
 
 
 ANTHROPIC_MODELS = ModelList(_one, _several)

@@ -27,14 +27,22 @@ class Asked(msgspec.Struct, frozen=True):
     """What requests of one conversation share (`prompt_cache_key`, ...); empty when they do not say."""
 
 
+def _as_it_is(body: bytes, _request_id: str) -> bytes:
+    return body
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorStyle:
     """How a dialect writes an error."""
 
-    body: Callable[[CallError], bytes]
-    """The whole body of a refusal."""
-    event: Callable[[CallError], bytes]
-    """The last event of a stream that broke off."""
+    body: Callable[[CallError, str], bytes]
+    """The whole body of a refusal of the request of that id."""
+    event: Callable[[CallError, str], bytes]
+    """The last event of a stream that broke off, in the answer to the request of that id."""
+    named: Callable[[bytes, str], bytes] = _as_it_is
+    """An error body of an upstream's with the id of the request, if its place there is empty."""
+    id_header: bytes = b"x-request-id"
+    """Where its clients look for the id of their request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +51,8 @@ class ModelList:
 
     one: Callable[[str], bytes]
     """A model by itself."""
-    several: Callable[[Sequence[str]], bytes]
-    """All of them."""
+    several: Callable[[Sequence[str], str], bytes]
+    """All of them, or the page that a query asks for. CallError 400 when that makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)

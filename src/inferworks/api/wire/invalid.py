@@ -35,7 +35,7 @@ _BOUNDS = {
     "<=": ("above maximum value", "above_max_value"),
 }
 
-_PLACE = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<where>.*)`)?", re.DOTALL)
+_PLACE = " - at `"
 _MISSING = re.compile(r"Object missing required field `(?P<field>.+?)`")
 _TYPE = re.compile(r"Expected `(?P<expected>[a-z |]+)`, got `(?P<got>[a-z]+)`")
 _BOUND = re.compile(r"Expected `(?P<kind>int|float)` (?P<sign>>=|<=) (?P<limit>-?[0-9.]+)")
@@ -46,8 +46,7 @@ _CHOICE = re.compile(r"Invalid enum value '(?P<given>.*)'", re.DOTALL)
 
 def invalid(text: str) -> CallError:
     """The decoder's complaint `text` as a refusal with status 400; every text has one."""
-    place = _PLACE.fullmatch(text)
-    what, where = place.group("what", "where") if place else (text, None)
+    what, where = _parted(text)
     if missing := _MISSING.fullmatch(what):
         return _missing(where, missing["field"])
     if not where and _TYPE.fullmatch(what):
@@ -58,6 +57,15 @@ def invalid(text: str) -> CallError:
             return CallError(400, message, code=code, param=where)
     message = f"Invalid value for '{where or 'body'}'."
     return CallError(400, message, code="invalid_value", param=where)
+
+
+def _parted(text: str) -> tuple[str, str | None]:
+    """What is wrong, and where; the place stands last, after a value that may look like one."""
+    what, sign, place = text.rpartition(_PLACE)
+    place = place.removeprefix("key in ")
+    if not sign or not place.startswith("$"):
+        return text, None
+    return what, place.removeprefix("$").removeprefix(".").removesuffix("`")
 
 
 def _missing(where: str | None, field: str) -> CallError:

@@ -1,9 +1,10 @@
-"""OpenAI's speech and transcriptions: what we read of a request.
+"""OpenAI's speech, transcriptions and translations of speech: what we read of a request.
 
 Speech is always taken for a stream: it comes as it is made, as sound or (`stream_format: sse`) as events,
 and is handed on like that. A transcription is one only on request, and only with the models that do so.
 
-Sources: https://platform.openai.com/docs/api-reference/audio/createSpeech, /audio/createTranscription
+Sources: https://platform.openai.com/docs/api-reference/audio/createSpeech, /audio/createTranscription,
+/audio/createTranslation
 """
 
 from __future__ import annotations
@@ -41,6 +42,14 @@ class TranscriptionFields(msgspec.Struct, gc=False):
     stream: bool = False
     stream_include_usage: bool = False
     """vLLM's: an event with the usage, before the end of a stream."""
+    response_format: str = "json"
+
+
+class TranslationFields(msgspec.Struct, gc=False):
+    """The fields of an `audio.translations` form that we check. There are no streams of it."""
+
+    model: _Name
+    response_format: str = "json"
 
 
 _decode = msgspec.json.Decoder(SpeechRequest).decode
@@ -57,7 +66,15 @@ def decode_transcription(body: bytes, content_type: bytes) -> Asked:
     return Asked(fields.model, stream=fields.stream, wants_usage=fields.stream_include_usage)
 
 
+def decode_translation(body: bytes, content_type: bytes) -> Asked:
+    """The form in `body`; CallError 400 when it is wrong."""
+    return Asked(decode_form(body, content_type, TranslationFields, file=("file",)).model)
+
+
 SPEECH = Form(Operation.SPEECH, decode_speech, OPENAI_ERRORS, request=SpeechRequest)
 TRANSCRIPTIONS = Form(
     Operation.TRANSCRIPTIONS, decode_transcription, OPENAI_ERRORS, fields=TranscriptionFields
+)
+TRANSLATIONS = Form(
+    Operation.TRANSLATIONS, decode_translation, OPENAI_ERRORS, fields=TranslationFields
 )

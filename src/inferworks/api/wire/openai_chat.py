@@ -1,13 +1,13 @@
 """OpenAI's chat completions: what we read of a request.
 
 A request is decoded once, typed, to refuse what is wrong in OpenAI's words and statuses; what goes
-upstream are the client's own bytes. Of a parameter given twice the last one counts. Parameters we do
-not know pass through untouched, for the upstream to take or refuse.
+upstream are the client's own bytes. Parameters we do not know pass through untouched, for the upstream to
+take or refuse.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -46,10 +46,11 @@ class StreamOptions(msgspec.Struct):
 
 _NO_OPTIONS = StreamOptions()
 _WITH_COST: Final = {"include": True}
+_LONGEST_WISH_BYTES: Final = 64
 
 
 class ChatRequest(msgspec.Struct, gc=False):
-    """The parameters of `chat.completions` that we check, with OpenAI's bounds."""
+    """The parameters of `chat.completions` that we check, with OpenAI's bounds where all share them."""
 
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     messages: Annotated[list[Message], Meta(min_length=1)]
@@ -63,14 +64,14 @@ class ChatRequest(msgspec.Struct, gc=False):
     seed: int | None = None
     stop: (
         Annotated[str, Meta(max_length=4096)]
-        | Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=4)]
+        | Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=1024)]
         | None
     ) = None
     user: Annotated[str, Meta(max_length=4096)] | None = None
     safety_identifier: Annotated[str, Meta(max_length=4096)] | None = None
     """What OpenAI calls `user` by now."""
     prompt_cache_key: Annotated[str, Meta(max_length=4096)] | None = None
-    usage: Any = None
+    usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """OpenRouter's wish for the cost in the answer; whatever else it may be passes through unseen."""
 
 
@@ -88,8 +89,13 @@ def decode_chat(body: bytes, _content_type: bytes = b"") -> Asked:
         wants_running_usage=options.wants_running_usage,
         end_user=request.safety_identifier or request.user or "",
         session=request.prompt_cache_key or "",
-        wants_cost=request.usage == _WITH_COST,
+        wants_cost=request.usage is not msgspec.UNSET and _wants_cost(request.usage),
     )
+
+
+def _wants_cost(usage: msgspec.Raw) -> bool:
+    """Whether `usage` asks for the cost."""
+    return len(usage) <= _LONGEST_WISH_BYTES and bool(msgspec.json.decode(usage) == _WITH_COST)
 
 
 def stream_options(stream: bool | None, options: StreamOptions | None) -> StreamOptions:

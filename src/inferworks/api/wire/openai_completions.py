@@ -34,16 +34,16 @@ class CompletionsRequest(msgspec.Struct, gc=False):
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
-    best_of: Annotated[int, Meta(ge=1, le=20)] | None = None
+    best_of: Annotated[int, Meta(ge=1)] | None = None
     echo: bool | None = None
-    logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None
+    logprobs: Annotated[int, Meta(ge=0)] | None = None
     suffix: str | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
     seed: int | None = None
     stop: (
         Annotated[str, Meta(max_length=4096)]
-        | Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=4)]
+        | Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=1024)]
         | None
     ) = None
     user: Annotated[str, Meta(max_length=4096)] | None = None

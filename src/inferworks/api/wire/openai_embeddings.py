@@ -1,11 +1,15 @@
-"""OpenAI's embeddings: what we read of a request.
+"""Embeddings in OpenAI's dialect: what we read of a request.
 
-Source: https://platform.openai.com/docs/api-reference/embeddings/create
+Many speak it that OpenAI's bounds do not bind: Jina and vLLM embed pictures, which stand in `input` as
+objects, some take more texts at once, and encodings have other names. What there may be is the upstream's
+to say; a list of nothing is nobody's.
+
+Sources: https://platform.openai.com/docs/api-reference/embeddings/create, https://jina.ai/embeddings
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -15,17 +19,19 @@ from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
 
-Text = Annotated[str, Meta(min_length=1)]
-
 
 class EmbeddingsRequest(msgspec.Struct, gc=False):
-    """The parameters of `embeddings` that we check, with OpenAI's bounds."""
+    """The parameters of `embeddings` that we check."""
 
     model: Annotated[str, Meta(min_length=1, max_length=256)]
-    input: Text | Annotated[list[Text | int | list[int]], Meta(min_length=1, max_length=2048)]
-    """A text, texts, tokens, or lists of tokens."""
+    input: (
+        str
+        | dict[str, msgspec.Raw]
+        | Annotated[list[str | int | list[int] | dict[str, msgspec.Raw]], Meta(min_length=1)]
+    )
+    """A text, texts, tokens, lists of tokens, or objects with a text or a picture."""
     dimensions: Annotated[int, Meta(ge=1)] | None = None
-    encoding_format: Literal["float", "base64"] | None = None
+    encoding_format: str | None = None
     user: Annotated[str, Meta(max_length=4096)] | None = None
 
 

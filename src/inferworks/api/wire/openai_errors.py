@@ -23,13 +23,13 @@ class OpenAIError(msgspec.Struct, frozen=True):
     error: ErrorFields
 
 
-def error_body(error: CallError) -> bytes:
+def error_body(error: CallError, _request_id: str = "") -> bytes:
     """OpenAI's error body."""
     fields = ErrorFields(error.message, error.kind, error.param, error.code)
     return msgspec.json.encode(OpenAIError(fields))
 
 
-def error_event(error: CallError) -> bytes:
+def error_event(error: CallError, _request_id: str = "") -> bytes:
     """An error inside a stream that has begun."""
     return b"data: " + error_body(error) + b"\n\n"
 

@@ -18,7 +18,7 @@ def _one(name: str) -> bytes:
     return msgspec.json.encode(_model(name))
 
 
-def _several(names: Sequence[str]) -> bytes:
+def _several(names: Sequence[str], _query: str) -> bytes:
     return msgspec.json.encode({"object": "list", "data": [_model(name) for name in names]})
 
 

@@ -37,7 +37,7 @@ class ResponsesRequest(msgspec.Struct, gc=False):
     max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[int, Meta(ge=0)] | None = None
     tools: Objects | None = None
     parallel_tool_calls: bool | None = None
     user: Annotated[str, Meta(max_length=4096)] | None = None
@@ -45,7 +45,15 @@ class ResponsesRequest(msgspec.Struct, gc=False):
     prompt_cache_key: Annotated[str, Meta(max_length=4096)] | None = None
 
 
+class InputTokensRequest(msgspec.Struct, gc=False):
+    """The parameters of `responses.input_tokens` that we check."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    input: str | Objects | None = None
+
+
 _decode = msgspec.json.Decoder(ResponsesRequest).decode
+_decode_count = msgspec.json.Decoder(InputTokensRequest).decode
 
 
 def decode_responses(body: bytes, _content_type: bytes = b"") -> Asked:
@@ -68,7 +76,12 @@ def decode_responses(body: bytes, _content_type: bytes = b"") -> Asked:
     )
 
 
-def error_event(error: CallError) -> bytes:
+def decode_input_tokens(body: bytes, _content_type: bytes = b"") -> Asked:
+    """The request in `body`; CallError 400 when it is wrong."""
+    return Asked(decode_json(body, _decode_count).model)
+
+
+def error_event(error: CallError, _request_id: str = "") -> bytes:
     """An error inside a stream that has begun; how many events came before it is not known here.
 
     The fields are said twice: at the top, where the reference has them, and in `error`, where OpenAI's own
@@ -98,4 +111,7 @@ RESPONSES = Form(
     RESPONSES_ERRORS,
     frozenset({b"openai-beta"}),
     request=ResponsesRequest,
+)
+INPUT_TOKENS = Form(
+    Operation.INPUT_TOKENS, decode_input_tokens, RESPONSES_ERRORS, request=InputTokensRequest
 )

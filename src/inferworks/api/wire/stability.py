@@ -45,17 +45,17 @@ def _decoder(model: str) -> Callable[[bytes, bytes], Asked]:
 
 
 class StabilityError(msgspec.Struct, frozen=True):
-    """A refusal. The `id` is that of a request at Stability, and of ours there is none there."""
+    """A refusal. The `id` is that of the request here, which there is none of at Stability."""
 
     id: str
     name: str
     errors: list[str]
 
 
-def error_body(error: CallError) -> bytes:
+def error_body(error: CallError, request_id: str) -> bytes:
     """Stability's error body; its `name` is the status in words."""
     name = HTTPStatus(error.status).name.lower()
-    return msgspec.json.encode(StabilityError("", name, [error.message]))
+    return msgspec.json.encode(StabilityError(request_id, name, [error.message]))
 
 
 STABILITY_ERRORS = ErrorStyle(error_body, error_body)

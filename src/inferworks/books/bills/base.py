@@ -3,34 +3,35 @@
 A reader never stops at the first bad cell. It notes the problem, reads on, and at the end refuses the
 file with every problem in it, because a person mends a file in one go or gives up.
 
-A reader meets text by column name; whether the file was CSV, JSON Lines or Parquet is `tables`' business.
+A reader meets text by column name; whether the file was CSV, JSON Lines or Parquet is `tables`' business,
+and how it writes its numbers and days is `spelling`'s.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
-import re
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from inferworks.books.bills.tables import EXACT_DIGITS, is_text, open_table
-from inferworks.books.charge import Charge, charge_id
+from inferworks.books.bills import forms
+from inferworks.books.bills.mapped import mapped
+from inferworks.books.bills.mapping import BillMapping
+from inferworks.books.bills.spelling import Spelling, spelled
+from inferworks.books.bills.tables import PLAIN, Form, Table, open_table
+from inferworks.books.charge import Charge
 from inferworks.books.currency import NO_RATES, NoRateError, Rates, converted
-from inferworks.errors import BillError, MoneyError
-from inferworks.money import parse_pico
-from inferworks.units import NS_PER_SECOND
+from inferworks.books.deliveries.canonical import numbered
+from inferworks.books.deliveries.canonical import parse_moment_ns as parse_moment_ns
+from inferworks.errors import BillError, MoneyError, NoBillError
+from inferworks.money import parse_pico, rounded_pico
 
 _NOTHING = frozenset({"", "NULL", "null"})
-_MOMENT = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?)?"
-)
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _SHOWN = 60
 _WHOLE_DIGITS = 18
 _ABOUT = "about:"
@@ -42,16 +43,34 @@ Progress = Callable[[int], None]
 
 
 class BillFile(NamedTuple):
-    """A file as it was handed in."""
+    """A file as it was handed in, and what was found out about it (`detect`)."""
 
     name: str
     sha256: str
     raw: bytes
+    form: Form = PLAIN
+    spelling: Spelling = Spelling()
+    mapping: BillMapping | None = None
+    """What makes its rows those of a kind of ours, where they are not."""
+    left_out: int = 0
+    """The rows that the mapping takes for totals and the like."""
 
     @property
     def text(self) -> str:
-        """The content of a file that is text."""
-        return self.raw.decode("utf-8-sig")
+        """The content of a file that is text in UTF-8."""
+        return forms.opened(self.name, self.raw).read().decode("utf-8-sig")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is text; otherwise it is Parquet."""
+        return not forms.is_parquet(forms.head_of(self.name, self.raw))
+
+
+class Money(NamedTuple):
+    """An amount of a bill, in picounits; and as it is written, where that is finer."""
+
+    pico: int
+    exact: str | None = None
 
 
 class BillReader(Protocol):
@@ -69,8 +88,20 @@ class BillReader(Protocol):
     ) -> tuple[Charge, ...]:
         """The charges of `bill`, all in `currency`, converted by `rates` where they are in another.
 
-        BillError with every bad cell when there are any. `finished` does what is common to all kinds.
+        BillError with every bad cell when there are any. `finished` does what is common to all kinds. The
+        id of a charge is that in books that hold nothing else (`deliveries`).
         """
+        ...
+
+
+@runtime_checkable
+class LineReader(BillReader, Protocol):
+    """Reads files that may be too long to be held in memory."""
+
+    def lines(
+        self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
+    ) -> Iterator[Charge]:
+        """What `read` gives, one by one; BillError after the last."""
         ...
 
 
@@ -80,7 +111,8 @@ class Problem(NamedTuple):
     file: str
     line: int
     column: str
-    value: str
+    value: str | None
+    """None when it has no text."""
     reason: str
     place: str = "line"
     """What `line` counts: lines, or the rows of a Parquet file."""
@@ -89,7 +121,8 @@ class Problem(NamedTuple):
         where = f"{self.file}, {self.place} {self.line}"
         if not self.column:
             return f"{where}: {self.reason}"
-        return f"{where}, column {self.column}: {self.value[:_SHOWN]!r}: {self.reason}"
+        shown = f"{self.value[:_SHOWN]!r}: " if self.value is not None else ""
+        return f"{where}, column {self.column}: {shown}{self.reason}"
 
 
 class Cells:
@@ -103,25 +136,31 @@ class Cells:
         problems: list[Problem],
         *,
         place: str = "line",
-        floats: frozenset[str] = frozenset(),
+        floats: Mapping[str, int] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self.line = line
         self.row = row
         self._file = file
         self._problems = problems
         self._place = place
-        self._floats = floats
+        self._floats = floats or {}
+        self._labels = labels or {}
 
     def note(self, column: str, reason: str) -> None:
         """Note that the cell in `column` cannot be accepted."""
         value = self.row.get(column, "")
-        problem = Problem(self._file, self.line, column, value, reason, self._place)
+        theirs = self._labels.get(column)
+        shown = f"{theirs} (our {column})" if theirs else column
+        problem = Problem(self._file, self.line, shown, value, reason, self._place)
         self._problems.append(problem)
 
     def optional(self, column: str) -> str | None:
         """The text in `column`; None when it is empty, NULL or not there."""
         text = self.row.get(column, "").strip()
-        return None if text in _NOTHING else text
+        if text.isascii():
+            return None if text in _NOTHING else text
+        return unicodedata.normalize("NFC", text)
 
     def first(self, *columns: str) -> str | None:
         """The text in the first of `columns` that has one."""
@@ -144,6 +183,16 @@ class Cells:
         """The amount in `column`, in picounits; None when it is empty."""
         text = self.optional(column)
         return None if text is None else self._pico(column, text)
+
+    def money(self, column: str) -> Money:
+        """The amount in `column`, of any precision, rounded once, half to even, to a picounit."""
+        text = self.text(column)
+        return self._money(column, text) if text else Money(0)
+
+    def optional_money_pico(self, column: str) -> int | None:
+        """The same in picounits; None when it is empty."""
+        text = self.optional(column)
+        return None if text is None else self._money(column, text).pico
 
     def moment_ns(self, column: str) -> int:
         """The moment in `column`, in nanoseconds since 1970-01-01 UTC."""
@@ -176,8 +225,9 @@ class Cells:
 
     def unread(self, read: Collection[str]) -> tuple[tuple[str, str], ...]:
         """The columns that are not in `read` and not empty, by name."""
-        names = sorted(name for name in self.row if name not in read)
-        return tuple((name, text) for name in names if (text := self.optional(name)))
+        optional = self.optional
+        names = _unread(tuple(self.row), frozenset(read))
+        return tuple([(name, text) for name in names if (text := optional(name))])
 
     def _moment_ns(self, column: str) -> int | None:
         """The moment in `column`; None, and noted why, when there is none."""
@@ -190,8 +240,15 @@ class Cells:
             self.note(column, str(error))
             return None
 
+    def _money(self, column: str, text: str) -> Money:
+        try:
+            return _money_in(text)
+        except MoneyError as error:
+            self.note(column, str(error))
+            return Money(0)
+
     def _pico(self, column: str, text: str) -> int:
-        if column in self._floats and _digits(text) > EXACT_DIGITS:
+        if column in self._floats and _digits(text) > self._floats[column]:
             self.note(column, "a binary float with no exact text; write the column as a decimal")
             return 0
         try:
@@ -201,37 +258,69 @@ class Cells:
             return 0
 
 
+@lru_cache(maxsize=256)
+def _unread(columns: tuple[str, ...], read: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(name for name in columns if name not in read))
+
+
+@lru_cache(maxsize=65_536)
+def _money_in(text: str) -> Money:
+    pico, rest = rounded_pico(text)
+    return Money(pico, text if rest else None)
+
+
 def _digits(text: str) -> int:
     """The significant digits of the decimal number in `text`."""
     return len(text.lower().partition("e")[0].replace(".", "").strip("+-0"))
 
 
 def open_bill(path: Path) -> BillFile:
-    """The file at `path`; BillError when it cannot be read or is not UTF-8 text."""
+    """The file at `path`; BillError when it cannot be read, or is a zip of several."""
+    bills = list(bill_files(path.name, bytes_of(path)))
+    if len(bills) > 1:
+        raise BillError(f"{path}: holds {len(bills)} files; unpack it")
+    return bills[0]
+
+
+def bytes_of(path: Path) -> bytes:
+    """The bytes of the file at `path`; BillError when it cannot be read."""
     try:
-        raw = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise BillError(f"cannot read {path}: {error.strerror}") from error
-    return bill_file(path.name, raw)
 
 
-def bill_file(name: str, raw: bytes) -> BillFile:
-    """The bytes `raw` as a bill called `name`."""
+def bill_files(name: str, raw: bytes, encoding: str = "") -> Iterator[BillFile]:
+    """The bills in the file `raw`: itself, or what the zip of that name holds."""
+    for member, content in forms.members(name, raw):
+        yield bill_file(member, content, encoding)
+
+
+def bill_file(name: str, raw: bytes, encoding: str = "") -> BillFile:
+    """The bytes `raw` as a bill called `name`, in `encoding` unless a mark says otherwise.
+
+    BillError when they are damaged, in a form that is not read here, or no text.
+    """
+    forms.check(name, raw, encoding)
+    return BillFile(name, hashlib.sha256(raw).hexdigest(), raw, Form(encoding=encoding))
+
+
+def opened(bill: BillFile) -> Table:
+    """The table in `bill`, its columns ours, its numbers and moments written in the way that we read."""
+    table = open_table(bill.name, bill.raw, bill.form)
+    if bill.mapping is None:
+        return spelled(table, bill.spelling)
     try:
-        if is_text(raw):
-            raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BillError(
-            f"{name}: not UTF-8 text at byte {error.start}; export it as UTF-8 CSV"
-        ) from error
-    return BillFile(name, hashlib.sha256(raw).hexdigest(), raw)
+        return mapped(table, bill.mapping, bill.spelling)
+    except NoBillError as error:
+        raise NoBillError(f"{bill.name}: {error}") from error
 
 
 def header_of(bill: BillFile) -> list[str]:
     """The column names of `bill`; BillError when there are none or one stands twice."""
-    names = list(open_table(bill.name, bill.raw).header)
+    names = list(opened(bill).header)
     if not any(names):
-        raise BillError(f"{bill.name}: the file is empty; the first line must name the columns")
+        raise NoBillError(f"{bill.name}: the file is empty; the first line must name the columns")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BillError(f"{bill.name}, line 1: column {twice[0]!r} stands twice")
@@ -248,14 +337,24 @@ def require_columns(bill: BillFile, required: Sequence[str]) -> None:
 
 def read_rows(bill: BillFile, problems: list[Problem], progress: Progress) -> Iterator[Cells]:
     """The rows of `bill` under its header; blank lines are left out, misshapen rows are noted."""
-    table = open_table(bill.name, bill.raw)
-    for count, (number, row, problem) in enumerate(table.rows, start=1):
+    table = opened(bill)
+    for count, (number, row, why) in enumerate(table.rows, start=1):
         if count % 1000 == 0:
             progress(count)
-        if row is None:
-            problems.append(Problem(bill.name, number, "", "", problem, table.place))
-        else:
-            yield Cells(bill.name, number, row, problems, place=table.place, floats=table.floats)
+        problems += [
+            Problem(bill.name, number, column, None, reason, table.place)
+            for column, reason in why.items()
+        ]
+        if row is not None:
+            yield Cells(
+                bill.name,
+                number,
+                row,
+                problems,
+                place=table.place,
+                floats=table.floats,
+                labels=table.labels,
+            )
 
 
 def refuse(problems: list[Problem]) -> None:
@@ -265,22 +364,39 @@ def refuse(problems: list[Problem]) -> None:
 
 
 def finished(
-    charges: Sequence[Charge],
+    kind: str,
+    charges: Iterable[Charge],
     problems: list[Problem],
     currency_column: str,
     currency: str,
     rates: Rates,
 ) -> tuple[Charge, ...]:
-    """`charges` as a reader hands them out: with their ids and in `currency`.
+    """`charges` of a file as a reader of this `kind` hands them out: with their ids and in `currency`.
 
-    BillError with all `problems`. A currency without a rate is one of them, named with its first day
-    and not again on each of a thousand lines.
+    BillError with all `problems`.
+    """
+    return numbered(kind, tuple(converting(charges, problems, currency_column, currency, rates)))
+
+
+def converting(
+    charges: Iterable[Charge],
+    problems: list[Problem],
+    currency_column: str,
+    currency: str,
+    rates: Rates,
+) -> Iterator[Charge]:
+    """`charges` in `currency`, one by one; BillError with all `problems` when the last was asked for.
+
+    A currency without a rate is one of them, named with its first day and not again on each of a thousand
+    lines.
     """
     missing: set[str] = set()
-    done: list[Charge] = []
-    for charge in numbered(charges):
+    for charge in charges:
+        if charge.currency == currency:
+            yield charge
+            continue
         try:
-            done.append(converted(charge, currency, rates))
+            yield converted(charge, currency, rates)
         except NoRateError as error:
             if charge.currency and charge.currency not in missing:
                 missing.add(charge.currency)
@@ -290,58 +406,12 @@ def finished(
         except MoneyError as error:
             problems.append(Problem(charge.file, charge.row, "", "", str(error)))
     refuse(problems)
-    return tuple(done)
-
-
-def numbered(charges: Sequence[Charge]) -> tuple[Charge, ...]:
-    """`charges` with an ordinal added to lines of one invoice that are alike, and with their ids.
-
-    Some bills do not number their lines. Such a line is named by what it is about, and lines about the
-    same thing are told apart by an ordinal that does not depend on where they stand in the file.
-    """
-    alike: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    named = [_named(charge, 1) for charge in charges]
-    for position, charge in enumerate(charges):
-        if charge.line.startswith(_ABOUT):
-            alike[charge.issuer, charge.invoice, charge.line].append(position)
-    for positions in alike.values():
-        ranked = sorted(positions, key=lambda at: (charges[at].other, charges[at].amount_pico, at))
-        for ordinal, position in enumerate(ranked, start=1):
-            named[position] = _named(charges[position], ordinal)
-    return tuple(named)
-
-
-def _named(charge: Charge, ordinal: int) -> Charge:
-    line = charge.line if ordinal == 1 else f"{charge.line}#{ordinal}"
-    return msgspec.structs.replace(
-        charge, line=line, id=charge_id(charge.issuer, charge.invoice, line)
-    )
 
 
 def fingerprint(parts: Sequence[str | None]) -> str:
     """A short name for a line that has none: a hash of what it is about."""
     digest = hashlib.sha256(msgspec.json.encode(list(parts)))
     return _ABOUT + digest.hexdigest()[:16]
-
-
-def parse_moment_ns(text: str) -> int:
-    """Nanoseconds since 1970-01-01 UTC of an ISO 8601 moment; UTC unless it names an offset.
-
-    ValueError with a reason when `text` is no such moment.
-    """
-    match = _MOMENT.fullmatch(text.strip())
-    if not match:
-        raise ValueError("not a moment; write 2026-11-21T09:00:00Z")
-    date, time, fraction, zone = match.groups()
-    try:
-        moment = dt.datetime.fromisoformat(f"{date}T{time or '00:00'}{zone or 'Z'}")
-    except ValueError:
-        raise ValueError("no such date or time") from None
-    seconds = (moment - _EPOCH) // dt.timedelta(seconds=1)
-    moment_ns = seconds * NS_PER_SECOND + int((fraction or "0").ljust(9, "0"))
-    if abs(moment_ns) >= 2**63:
-        raise ValueError("must lie between the years 1678 and 2262")
-    return moment_ns
 
 
 def no_progress(rows: int) -> None:

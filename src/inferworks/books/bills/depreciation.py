@@ -1,8 +1,8 @@
-"""Depreciation schedules in CSV: what was bought to last becomes one charge a month of its life.
+"""Registers of assets in CSV: what was bought to last becomes one charge a month of its life.
 
-    asset,resource,cost,salvage,life_months,method,in_service,currency
-    GPU server 3,gpu-3,240000.00,24000.00,60,straight-line,2026-11-01,USD
-    Switch 1,switch-1,9000.00,0,36,declining,2026-11-15,USD
+    asset,number,resource,cost,salvage,life_months,method,in_service,currency,department,disposed,proceeds
+    GPU server 3,4711,gpu-3,240000.00,24000.00,60,straight-line,2026-11-01,USD,,,
+    Switch 1,4712,switch-1,9000.00,0,36,declining,2026-11-15,USD,operations,2027-03-10,4000.00
 
 A month runs from the day of `in_service` to the same day of the next month (or its last day, where it has
 no such day), so an asset of 60 months has 60 charges wherever in a month it began. They sum to cost less
@@ -13,19 +13,27 @@ salvage, to the last picounit.
   off (salvage included), at least an equal part of what is left to write off, and never goes below the
   salvage value; so it becomes straight-line where that is more.
 
+What a register says again, and otherwise, of an asset that is in the books: `books.assets`.
+
 The purchase itself is an asset and not a cost of its month: do not import its invoice as well.
 Source for the methods: ASC 360-10-35-4 (systematic and rational), IAS 16.62.
 """
 
 from __future__ import annotations
 
-import calendar
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-import msgspec
-
+from inferworks.books.assets import (
+    FIXED_ASSETS,
+    Asset,
+    Method,
+    Terms,
+    booked_assets,
+    matched,
+    planned,
+)
 from inferworks.books.bills.base import (
     BillFile,
     Cells,
@@ -33,109 +41,150 @@ from inferworks.books.bills.base import (
     Progress,
     finished,
     read_rows,
+    refuse,
     require_columns,
 )
+from inferworks.books.bills.whose import DEPARTMENT, department_in
 from inferworks.books.charge import Charge, ChargeId, NaturalClass
-from inferworks.books.currency import NO_RATES, Rates
-from inferworks.money import split
-from inferworks.units import NS_PER_SECOND
+from inferworks.books.currency import NO_RATES, RateRow, Rates
+from inferworks.books.departments import SHIPPED, Departments
+from inferworks.books.months import DAY_NS
+from inferworks.errors import BillError
 
 _COLUMNS = (
     "asset", "resource", "cost", "salvage", "life_months", "method", "in_service", "currency",
 )  # fmt: skip
-_READ = (*_COLUMNS, "service_category")
+_READ = (
+    *_COLUMNS, "number", "service_category", DEPARTMENT, "disposed", "proceeds", "changed",
+)  # fmt: skip
 _LONGEST_LIFE = 1200
 _EPOCH = dt.date(1970, 1, 1)
-_DAY_NS = 86_400 * NS_PER_SECOND
-_LAST_START_NS = 4_102_444_800 * NS_PER_SECOND  # 2100-01-01
+_LAST_START_NS = 47_482 * DAY_NS  # 2100-01-01
 
 
-class Method(StrEnum):
-    """How the cost of an asset is spread over its life."""
+class _Beside(NamedTuple):
+    """What the rows of a register are read beside."""
 
-    STRAIGHT_LINE = "straight-line"
-    DECLINING = "declining"
+    currency: str
+    rates: Rates
+    departments: Departments
+
+
+class KnownAssets(NamedTuple):
+    """The books that a register is read beside."""
+
+    charges: Iterable[Charge]
+    open_ns: int | None
+    """From when on the books are open; None when nothing is closed."""
+    say: Callable[[str], None]
+    """Told of each asset that changes."""
+
+
+_NOTHING_BOOKED = KnownAssets((), None, lambda _: None)
 
 
 class DepreciationReader:
-    """Reads depreciation schedules."""
+    """Reads the registers of assets of a house with `departments`."""
 
     kind = "depreciation"
 
+    def __init__(self, departments: Departments = SHIPPED) -> None:
+        self._departments = departments
+
     def recognises(self, header: Sequence[str]) -> bool:
-        """Whether the header is that of a depreciation schedule."""
+        """Whether the header is that of a register of assets."""
         return {"asset", "salvage", "life_months"} <= set(header)
 
     def read(
         self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
     ) -> tuple[Charge, ...]:
         """The charges of `bill`, one per asset and month; BillError with every bad cell."""
+        return self.read_beside(_NOTHING_BOOKED, bill, currency, progress, rates)
+
+    def read_beside(
+        self,
+        known: KnownAssets,
+        bill: BillFile,
+        currency: str,
+        progress: Progress,
+        rates: Rates = NO_RATES,
+    ) -> tuple[Charge, ...]:
+        """The same in books with the assets `known`: of those, their lines, and the ones that change them.
+
+        BillError also where a change cannot be meant.
+        """
         require_columns(bill, _COLUMNS)
         problems: list[Problem] = []
-        charges = [
-            charge
-            for cells in read_rows(bill, problems, progress)
-            for charge in _months(_first_month(bill, cells), cells, problems)
-        ]
-        return finished(charges, problems, "currency", currency, rates)
+        beside = _Beside(currency, rates, self._departments)
+        rows: list[tuple[Asset, Cells]] = []
+        for cells in read_rows(bill, problems, progress):
+            good_before = len(problems)
+            asset = _asset(bill, cells, beside)
+            _refuse_second(asset, rows, cells)
+            if len(problems) == good_before:
+                rows.append((asset, cells))
+        refuse(problems)
+        lines = list(_lines(rows, known))
+        return finished(self.kind, lines, problems, "currency", currency, rates)
 
 
-def straight_line(depreciable_pico: int, months: int) -> list[int]:
-    """`depreciable_pico` in equal monthly parts that sum to it."""
-    parts = split(depreciable_pico, dict.fromkeys(range(months), 1))
-    return [parts[month] for month in range(months)]
+def _lines(rows: Sequence[tuple[Asset, Cells]], known: KnownAssets) -> Iterator[Charge]:
+    assets, booked = [asset for asset, _ in rows], booked_assets(known.charges)
+    for (_, cells), (asset, invoice, twin) in zip(rows, matched(assets, booked), strict=True):
+        try:
+            found = planned(asset, invoice, twin, known.open_ns)
+        except BillError as error:
+            cells.note("asset", str(error))
+            continue
+        if found.note:
+            known.say(found.note)
+        yield from found.lines
 
 
-def declining(cost_pico: int, salvage_pico: int, months: int) -> list[int]:
-    """The double-declining balance of an asset, month by month; the parts sum to cost less salvage."""
-    left_pico, parts = cost_pico - salvage_pico, []
-    for to_come in range(months, 0, -1):
-        accelerated_pico = 2 * (left_pico + salvage_pico) // months
-        equal_pico = -(-left_pico // to_come)
-        parts.append(min(left_pico, max(accelerated_pico, equal_pico)))
-        left_pico -= parts[-1]
-    return parts
-
-
-def _months(first: Charge, cells: Cells, problems: Sequence[Problem]) -> Iterator[Charge]:
-    """The charges of every month, given the `first`, which carries the cost; none when it is bad."""
-    good_before = len(problems)
-    cost_pico, salvage_pico = first.amount_pico, cells.amount_pico("salvage")
-    months = _life(cells)
-    method = cells.choice("method", Method, Method.STRAIGHT_LINE)
-    if not 0 <= salvage_pico <= cost_pico:
+def _asset(bill: BillFile, cells: Cells, beside: _Beside) -> Asset:
+    """The asset of a row; its problems are noted."""
+    start_ns, currency = _day_ns(cells, "in_service"), cells.text("currency")
+    terms = Terms(
+        cost_pico=cells.amount_pico("cost"),
+        salvage_pico=cells.amount_pico("salvage"),
+        months=_life(cells),
+        method=cells.choice("method", Method, Method.STRAIGHT_LINE),
+        disposed_ns=_later_ns(cells, "disposed", start_ns),
+        proceeds_pico=cells.optional_pico("proceeds") or 0,
+    )
+    if not 0 <= terms.salvage_pico <= terms.cost_pico:
         cells.note("salvage", "must lie between zero and the cost")
-    if len(problems) > good_before or not months:
-        return
-    if method is Method.DECLINING:
-        parts = declining(cost_pico, salvage_pico, months)
-    else:
-        parts = straight_line(cost_pico - salvage_pico, months)
-    starts = [_month_ns(first.period_start_ns, month) for month in range(months + 1)]
-    for month, amount_pico in enumerate(parts):
-        yield msgspec.structs.replace(
-            first,
-            line=f"month {month + 1} of {months}",
-            amount_pico=amount_pico,
-            period_start_ns=starts[month],
-            period_end_ns=starts[month + 1],
-        )
+    if terms.proceeds_pico and terms.disposed_ns is None:
+        cells.note("proceeds", "give the day it was disposed of, too")
+    if terms.proceeds_pico < 0:
+        cells.note("proceeds", "must not be negative")
+    sold_ns = terms.disposed_ns if terms.proceeds_pico else None
+    return Asset(
+        line=_line(bill, cells, start_ns, beside),
+        name=cells.text("asset"),
+        number=cells.optional("number"),
+        terms=terms,
+        rate=_rate(cells, currency, start_ns, beside),
+        proceeds_rate=None if sold_ns is None else _rate(cells, currency, sold_ns, beside),
+        changed_ns=_later_ns(cells, "changed", start_ns),
+    )
 
 
-def _first_month(bill: BillFile, cells: Cells) -> Charge:
-    start_ns = cells.moment_ns("in_service")
-    if start_ns % _DAY_NS or not 0 <= start_ns <= _LAST_START_NS:
-        cells.note("in_service", "must be a day between 1970 and 2100, such as 2026-11-21")
-    asset, resource = cells.text("asset"), cells.text("resource")
+def _line(bill: BillFile, cells: Cells, start_ns: int, beside: _Beside) -> Charge:
+    """What the charges of the row have in common."""
+    department, resource = department_in(cells, beside.departments), cells.optional("resource")
+    if resource is None and not cells.optional(DEPARTMENT):
+        cells.note("resource", "name the node or what else the asset is, or its department")
+    asset = cells.optional("asset") or ""
     return Charge(
         id=ChargeId(""),
-        issuer="fixed assets",
+        issuer=FIXED_ASSETS,
         invoice=asset,
         line="",
         file=bill.name,
         file_sha256=bill.sha256,
         row=cells.line,
-        provider="fixed assets",
+        provider=FIXED_ASSETS,
         service_category=cells.optional("service_category") or "Compute",
         service_name="Depreciation",
         resource_id=resource,
@@ -146,13 +195,52 @@ def _first_month(bill: BillFile, cells: Cells) -> Charge:
         charge_class=None,
         period_start_ns=start_ns,
         period_end_ns=start_ns + 1,
-        amount_pico=cells.amount_pico("cost"),
+        amount_pico=0,
         effective_pico=None,
-        currency=cells.text("currency"),
+        currency=beside.currency,
         quantity=None,
         unit=None,
         other=cells.unread(_READ),
+        department=department,
     )
+
+
+def _refuse_second(asset: Asset, rows: Sequence[tuple[Asset, Cells]], cells: Cells) -> None:
+    """Note a number that stands in the file before."""
+    if asset.number is not None and any(other.number == asset.number for other, _ in rows):
+        cells.note("number", "stands in the file already; an asset has a number of its own")
+
+
+def _rate(cells: Cells, currency: str, at_ns: int, beside: _Beside) -> RateRow | None:
+    """The rate of the day of `at_ns`; None in the currency of the books, and noted where there is none."""
+    if not currency or currency == beside.currency:
+        return None
+    day = _EPOCH + dt.timedelta(days=at_ns // DAY_NS)
+    row = beside.rates.on(day, currency, beside.currency)
+    if row is None:
+        cells.note(
+            "currency",
+            f"the books are kept in {beside.currency} and there is no rate from {currency} for {day}; "
+            "import one first (columns date, from, to, rate, source)",
+        )
+    return row
+
+
+def _later_ns(cells: Cells, column: str, start_ns: int) -> int | None:
+    """The optional day in `column`, which must come after the first day of service."""
+    if cells.optional(column) is None:
+        return None
+    day_ns = _day_ns(cells, column)
+    if day_ns <= start_ns:
+        cells.note(column, "must be after in_service")
+    return day_ns
+
+
+def _day_ns(cells: Cells, column: str) -> int:
+    day_ns = cells.moment_ns(column)
+    if day_ns % DAY_NS or not 0 <= day_ns <= _LAST_START_NS:
+        cells.note(column, "must be a day between 1970 and 2100, such as 2026-11-21")
+    return day_ns
 
 
 def _life(cells: Cells) -> int:
@@ -161,11 +249,3 @@ def _life(cells: Cells) -> int:
         cells.note("life_months", f"must be a whole number from 1 to {_LONGEST_LIFE}")
         return 0
     return months
-
-
-def _month_ns(start_ns: int, months: int) -> int:
-    """The moment `months` months after the day that begins at `start_ns`."""
-    day = _EPOCH + dt.timedelta(days=start_ns // _DAY_NS)
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    last = calendar.monthrange(year, month + 1)[1]
-    return (dt.date(year, month + 1, min(day.day, last)) - _EPOCH).days * _DAY_NS

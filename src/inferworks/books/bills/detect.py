@@ -1,23 +1,216 @@
-"""Which kind of file is this? Told by its header, never by its name."""
+"""What is this file? Told by its header and its cells, never by its name.
+
+Where the header is (some programs write the invoice's number and total above it) and what separates the
+cells is found by what is known: the first line that some reader recognises, split in one of four ways. A
+header that nobody knows is the first line with a name in each cell above a line of as many cells.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from typing import Final
 
+from inferworks.books.bills import forms
 from inferworks.books.bills.base import BillFile, BillReader, header_of
-from inferworks.errors import BillError
+from inferworks.books.bills.columns import sorts_of
+from inferworks.books.bills.mapped import left_out_by, missing_columns, sorts_for
+from inferworks.books.bills.mapping import BillMapping, Names
+from inferworks.books.bills.spelling import NOTHING_TOLD, Spelling, Survey, Told
+from inferworks.books.bills.tables import (
+    Form,
+    begins_json,
+    json_document,
+    open_table,
+    rows_at,
+)
+from inferworks.errors import BillError, NoBillError
+
+_SEPARATORS: Final = (",", ";", "\t", "|")
+_LINES_ABOVE: Final = 100
+_HEAD_CHARACTERS: Final = 256 * 1024
+_PATHS: Final = ("[]", "data[]", "results[]", "rows[]", "items[]")
+"""Where the rows of a JSON document usually are."""
+_VALUE: Final = re.compile(r"[-+$€£(]*\d[\d.,:/ TZ)%-]*")
+
+Known = Callable[[Sequence[str]], bool]
+"""Whether a header is that of a file we can read."""
 
 
-def reader_for(bill: BillFile, readers: Sequence[BillReader]) -> BillReader:
-    """The first of `readers` that recognises `bill`; BillError when none does."""
+def understood(
+    bill: BillFile,
+    known: Known,
+    told: Told = NOTHING_TOLD,
+    mappings: Sequence[BillMapping] = (),
+    given: BillMapping | None = None,
+) -> BillFile:
+    """`bill` with where its rows are, how it is written and, where it is not ours, its mapping.
+
+    `given` is the mapping for what it fits; `mappings` are those that know files by their columns.
+    BillError, with one question, when its numbers or days could be read in two ways.
+    """
+
+    def fits(header: Sequence[str]) -> bool:
+        if given is not None and given.columns and not missing_columns(header, given):
+            return True
+        return known(header) or any(mapping.recognises(header) for mapping in mappings)
+
+    recognised = [m.recognise for m in (given, *mappings) if m is not None and m.recognise]
+    paths = [recognise.rows for recognise in recognised if recognise.rows]
+    bill = bill._replace(form=form_of(bill, fits, paths))
+    mapping = _mapping(header_of(bill), known, mappings, given)
+    bill = bill._replace(mapping=mapping)
+    header_of(bill)  # says which columns a mapping names that are not there
+    return _surveyed(bill, told)
+
+
+def _mapping(
+    header: Sequence[str],
+    known: Known,
+    mappings: Sequence[BillMapping],
+    given: BillMapping | None,
+) -> BillMapping | None:
+    """The mapping of a file with this header; None when it is of a kind of ours, or of none at all."""
+    if given is not None and not missing_columns(header, given):
+        return given
+    found = next((mapping for mapping in mappings if mapping.recognises(header)), None)
+    return found if found is not None or known(header) else given
+
+
+def near(header: Sequence[str], mappings: Sequence[BillMapping]) -> str:
+    """What a file that nobody knows is most like, and what it lacks for it; empty when it is like none."""
+    names = Names(header)
+    likely: list[tuple[int, str, str]] = []
+    for mapping in mappings:
+        if mapping.recognise is not None:
+            wanted = mapping.recognise.columns
+            missing = [name for name in wanted if names.find(name) is None]
+            if missing and len(missing) <= len(wanted) // 2:
+                likely.append((len(missing), mapping.title, ", ".join(missing)))
+    if not likely:
+        return ""
+    _, title, lacks = min(likely)
+    return f"it is like {title}, but has no column {lacks}"
+
+
+def _surveyed(bill: BillFile, told: Told) -> BillFile:
+    """`bill` with how its numbers, moments and currencies are written."""
+    table, mapping = open_table(bill.name, bill.raw, bill.form), bill.mapping
+    header = table.header
+    sorts = sorts_of(header) if mapping is None else sorts_for(header, mapping)
+    sorts = {name: sort for name, sort in sorts.items() if name not in table.typed}
+    codes: list[str] = []
+    is_left_out: Callable[[Mapping[str, str]], bool] = _never
+    if mapping is not None:
+        form = mapping.form
+        told = Told(
+            told.mark or form.decimal_mark, told.order or form.dates, told.zone or form.zone
+        )
+        codes = [
+            c for name, c in mapping.constants.items() if name in ("BillingCurrency", "currency")
+        ]
+        if mapping.leave_out:
+            is_left_out = left_out_by(mapping, header)
+    if not sorts and is_left_out is _never:
+        return bill._replace(spelling=Spelling(order=told.order, zone=told.zone))
+    survey = Survey(bill.name, sorts, doubtful=bill.form.separator == ";", told=told)
+    left_out = 0
+    for row in table.rows:
+        if row.cells is None:
+            continue
+        if is_left_out(row.cells):
+            left_out += 1
+        else:
+            survey.add(table.place, row.number, row.cells)
+    return bill._replace(spelling=survey.spelling(codes), left_out=left_out)
+
+
+def _never(_cells: Mapping[str, str]) -> bool:
+    return False
+
+
+def form_of(bill: BillFile, known: Known, paths: Iterable[str] = ()) -> Form:
+    """Where in `bill` the rows are and what separates their cells."""
+    head = forms.head_of(bill.name, bill.raw)
+    if forms.is_parquet(head):
+        return bill.form
+    if begins_json(head, bill.form.encoding):
+        return bill.form._replace(rows=_path(bill, known, paths))
+    encoding = forms.encoding_of(head, bill.form.encoding)
+    lines = head.decode(encoding, errors="replace")[:_HEAD_CHARACTERS].splitlines()[:_LINES_ABOVE]
+    separator, skip = _header(lines, known)
+    return bill.form._replace(separator=separator, skip=skip)
+
+
+def _header(lines: Sequence[str], known: Known) -> tuple[str, int]:
+    """What separates the cells, and how many lines are above the header."""
+    for skip, line in enumerate(lines):
+        for separator in _SEPARATORS:
+            if known(_cells(line, separator)):
+                return separator, skip
+    likely = max(_likely(lines), default=None)
+    return (_SEPARATORS[-likely[1]], -likely[2]) if likely else (",", 0)
+
+
+def _likely(lines: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+    """The places where a header may be: its width, and what it is cut and preceded by, negated."""
+    for order, separator in enumerate(_SEPARATORS):
+        rows = [_cells(line, separator) for line in lines]
+        for skip, (row, below) in enumerate(pairwise(rows)):
+            is_named = all(row) and len(set(row)) == len(row) and not any(map(_is_value, row))
+            if len(row) == len(below) > 1 and is_named:
+                yield len(row), -order, -skip
+                break
+
+
+def _is_value(cell: str) -> bool:
+    return _VALUE.fullmatch(cell) is not None
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+    except csv.Error:
+        return []
+
+
+def _path(bill: BillFile, known: Known, paths: Iterable[str]) -> str:
+    """Where in a JSON file the rows are; empty when a row is a line, or when nobody can tell."""
+    with suppress(BillError):
+        if known(open_table(bill.name, bill.raw, bill.form._replace(rows="")).header):
+            return ""
+    try:
+        document = json_document(bill.name, bill.raw, bill.form.encoding)
+    except BillError:
+        return ""  # lines that are objects make no document; what is wrong with them is said later
+    for path in (*paths, *_PATHS):
+        first = next(rows_at(document, path), None)
+        if isinstance(first, dict) and known(list(first)):
+            return path
+    return "[]" if isinstance(document, list) else ""
+
+
+def reader_for(
+    bill: BillFile, readers: Sequence[BillReader], mappings: Sequence[BillMapping] = ()
+) -> BillReader:
+    """The first of `readers` that recognises `bill`; NoBillError when none does."""
     header = header_of(bill)
     for reader in readers:
         if reader.recognises(header):
             return reader
     seen = ", ".join(header)[:120]
-    raise BillError(
+    likely = near(header, mappings)
+    if likely:
+        raise NoBillError(
+            f"{bill.name}: {likely}; export it with that, or say which column is what, beginning with: "
+            f"inferworks books map {bill.name}; its columns are: {seen}"
+        )
+    raise NoBillError(
         f"{bill.name}: neither a FOCUS bill (columns BilledCost, ChargePeriodStart, ...) nor a time "
         "sheet (columns person, start, end, minutes, ...), payroll, depreciation schedule, voucher, "
-        "storage or rates file (see docs/costs-in.md); "
-        f"its columns are: {seen}"
+        "storage or rates file, nor an export that is known (see docs/costs-in.md); to say which column "
+        f"is what, begin with: inferworks books map {bill.name}; its columns are: {seen}"
     )

@@ -6,34 +6,37 @@ nor the order of columns matters. Who issued the bill and who provided the servi
 InvoiceIssuerName stayed; ProviderName and PublisherName of 1.0 became ServiceProviderName and
 HostProviderName in 1.3.
 
-Which cost. The books take **BilledCost**: what the invoice says is owed. It counts a commitment once. The
-line that buys it (ChargeCategory Purchase) carries the money; the usage it covers and what it leaves
-unused are billed at zero. EffectiveCost spreads the same money over the usage instead; adding both, or
-taking one here and the other there, would count it twice. It is kept beside the amount for comparison. A
+Which cost. A line has two: BilledCost, what the invoice says is owed, and EffectiveCost, the same with
+commitments spread over their use. Both are kept; `books/basis.py` says which of them counts when. A
 purchase whose charge period is the whole term is spread over it, as any charge that is longer than a
 statement. Credits, refunds and corrections are negative lines like any other; nothing is clamped.
 
 FOCUS has no column that names a line. Where a bill adds one (`x_LineId`, or the `Id` of the published
-sample) it is used; else a line is named by what it is about: its account, period, service, price and
-resource, not its amount. So the same line with another amount is recognised as such wherever it stands.
+sample) it is part of what the line is about. When two lines are alike: `deliveries.canonical`.
+
+`x_Department` names whose cost a line is; so may a tag, by a key in `books.department_tags`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from inferworks.books.bills.base import (
     BillFile,
     Cells,
     Problem,
     Progress,
-    fingerprint,
-    finished,
+    converting,
+    header_of,
     read_rows,
     require_columns,
 )
+from inferworks.books.bills.whose import department_in, known_department
 from inferworks.books.charge import Charge, ChargeId, NaturalClass
 from inferworks.books.currency import NO_RATES, Rates
+from inferworks.books.deliveries.canonical import FOCUS, billing_day, numbered
+from inferworks.books.departments import SHIPPED, Departments, tags_of
+from inferworks.books.formula import restored
 
 _REQUIRED = (
     "BilledCost",
@@ -41,6 +44,9 @@ _REQUIRED = (
     "ChargePeriodStart",
     "ChargePeriodEnd",
 )
+_OURS = frozenset({"x_RevenueItem", "x_ChargeId"})
+"""Columns that only a bill of our own has: what is no formula there is read back (`formula`)."""
+_DEPARTMENT = "x_Department"
 _LINE_NAMES = ("x_LineId", "Id")
 _ISSUERS = ("InvoiceIssuerName", "ServiceProviderName", "ProviderName")
 _PROVIDERS = (
@@ -50,33 +56,6 @@ _PROVIDERS = (
     "HostProviderName",
     "InvoiceIssuerName",
 )
-_ABOUT = (
-    "BillingAccountId",
-    "SubAccountId",
-    "ChargePeriodStart",
-    "ChargePeriodEnd",
-    "ChargeCategory",
-    "ChargeClass",
-    "ChargeFrequency",
-    "ChargeDescription",
-    "ServiceCategory",
-    "ServiceName",
-    "SkuId",
-    "SkuMeter",
-    "SkuPriceId",
-    "PricingCategory",
-    "CommitmentDiscountId",
-    "CommitmentDiscountStatus",
-    "RegionId",
-    "AvailabilityZone",
-    "ResourceId",
-    "ConsumedUnit",
-    "PricingUnit",
-    "PrincipalId",
-    "CredentialId",
-)
-_ABOUT_SPLIT = ("AllocatedMethodId", "AllocatedResourceId")
-"""What tells the rows of one split resource apart, since 1.3."""
 _READ = frozenset(
     {
         *_REQUIRED,
@@ -94,6 +73,7 @@ _READ = frozenset(
         "ConsumedQuantity",
         "ConsumedUnit",
         "x_NaturalClass",
+        _DEPARTMENT,
     }
 )
 _NATURAL_CLASS = {"Networking": NaturalClass.NETWORK, "Other": NaturalClass.OTHER}
@@ -101,9 +81,12 @@ _NATURAL_CLASS = {"Networking": NaturalClass.NETWORK, "Other": NaturalClass.OTHE
 
 
 class FocusBillReader:
-    """Reads FOCUS."""
+    """Reads FOCUS, for a house with `departments`."""
 
-    kind = "focus"
+    kind = FOCUS
+
+    def __init__(self, departments: Departments = SHIPPED) -> None:
+        self._departments = departments
 
     def recognises(self, header: Sequence[str]) -> bool:
         """Whether the header has what every FOCUS bill must have."""
@@ -113,22 +96,36 @@ class FocusBillReader:
         self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
     ) -> tuple[Charge, ...]:
         """The charges of `bill`; BillError with every bad cell."""
+        return numbered(self.kind, tuple(self.lines(bill, currency, progress, rates)))
+
+    def lines(
+        self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
+    ) -> Iterator[Charge]:
+        """The charges of `bill`, one by one; BillError with every bad cell after the last."""
         require_columns(bill, _REQUIRED)
         problems: list[Problem] = []
-        charges = [_charge(bill, cells) for cells in read_rows(bill, problems, progress)]
-        return finished(charges, problems, "BillingCurrency", currency, rates)
+        rows = read_rows(bill, problems, progress)
+        if bill.is_text and not _OURS.isdisjoint(header_of(bill)):
+            rows = map(_restored, rows)
+        charges = (_charge(bill, cells, self._departments) for cells in rows)
+        yield from converting(charges, problems, "BillingCurrency", currency, rates)
 
 
-def _charge(bill: BillFile, cells: Cells) -> Charge:
+def _restored(cells: Cells) -> Cells:
+    cells.row = {name: restored(text) for name, text in cells.row.items()}
+    return cells
+
+
+def _charge(bill: BillFile, cells: Cells, departments: Departments) -> Charge:
     start_ns, end_ns = cells.period_ns("ChargePeriodStart", "ChargePeriodEnd")
-    issuer = cells.first(*_ISSUERS)
+    issuer, amount = cells.first(*_ISSUERS), cells.money("BilledCost")
     if issuer is None:
         cells.note(_ISSUERS[0], "must not be empty: it says whom we owe")
     return Charge(
         id=ChargeId(""),
         issuer=issuer or "",
-        invoice=_invoice(cells),
-        line=_line(cells),
+        invoice=_invoice(cells, start_ns),
+        line=cells.first(*_LINE_NAMES) or "",
         file=bill.name,
         file_sha256=bill.sha256,
         row=cells.line,
@@ -143,33 +140,34 @@ def _charge(bill: BillFile, cells: Cells) -> Charge:
         charge_class=cells.optional("ChargeClass"),
         period_start_ns=start_ns,
         period_end_ns=end_ns,
-        amount_pico=cells.amount_pico("BilledCost"),
-        effective_pico=cells.optional_pico("EffectiveCost"),
+        amount_pico=amount.pico,
+        effective_pico=cells.optional_money_pico("EffectiveCost"),
         currency=cells.text("BillingCurrency"),
         quantity=cells.optional("ConsumedQuantity"),
         unit=cells.optional("ConsumedUnit"),
         other=cells.unread(_READ),
         region_id=cells.optional("RegionId"),
+        department=_department(cells, departments),
+        exact=amount.exact,
     )
 
 
-def _invoice(cells: Cells) -> str:
+def _department(cells: Cells, departments: Departments) -> str | None:
+    """The department in the bill's own column. One that a tag names stays there, and is only looked at."""
+    tags = tags_of(cells.row.get("Tags", "")) if departments.tags else {}
+    tagged = next((tags[key] for key in departments.tags if tags.get(key)), None)
+    if tagged is not None:
+        known_department(cells, "Tags", tagged, departments)
+    return department_in(cells, departments, _DEPARTMENT)
+
+
+def _invoice(cells: Cells, start_ns: int) -> str:
     """The invoice's id; before it is issued, the account and the month it will be for."""
     number = cells.optional("InvoiceId")
     if number:
         return number
     account = cells.optional("BillingAccountId") or ""
-    month = (cells.optional("BillingPeriodStart") or "")[:10]
-    return f"{account}/{month}"
-
-
-def _line(cells: Cells) -> str:
-    name = cells.first(*_LINE_NAMES)
-    if name is not None:
-        return name
-    split = [cells.optional(column) for column in _ABOUT_SPLIT]
-    about = [cells.optional(column) for column in _ABOUT]
-    return fingerprint([*about, *split] if any(split) else about)
+    return f"{account}/{billing_day(cells.optional('BillingPeriodStart') or '', start_ns)}"
 
 
 def _natural_class(cells: Cells) -> NaturalClass:

@@ -1,12 +1,18 @@
 """Payroll in CSV: what people cost, for everybody or for those who keep no time sheet.
 
-    person,start,end,gross,employer_cost,currency,split
-    ann,2026-11-01,2026-12-01,6000.00,1320.00,USD,node:gpu-3=3 activity:support=1
-    bob,2026-11-01,2026-12-01,5000.00,1100.00,USD,
+    person,start,end,gross,employer_cost,currency,split,department
+    ann,2026-11-01,2026-12-01,6000.00,1320.00,USD,node:gpu-3=3 activity:support=1,operations
+    bob,2026-11-01,2026-12-01,5000.00,1100.00,USD,,sales
 
 The cost of a line is `gross` (before what is withheld from the person) plus `employer_cost` (what the
-employer pays on top: social security, insurance, pension). `split` divides it among nodes and activities
-by whole weights, exactly. Without a split the line stands in the pool `people` and is allocated to nobody.
+employer pays on top: social security, insurance, pension). `split` divides it among nodes, activities (a
+purpose, or a department) and departments by whole weights, exactly; `department` has the rest, and what a
+node's use cannot place. A line with neither stands in the pool `people` and is allocated to nobody.
+
+A person may be paid more than once for a time: a bonus, a correction. A `run` (or `check`) number tells the
+runs apart, and the same run with another amount is a question. Without one, a line that says the same is
+the same line, in whichever file, and one with another amount is another run: both count, and
+`paid_again` finds them, for it may be that the one was to stand instead of the other.
 
 A time sheet that carries pay and a payroll line of the same person and time are most likely the same
 money twice. Use one of the two for a person: time sheets with their pay, or payroll with a split.
@@ -17,7 +23,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -31,8 +37,8 @@ from inferworks.books.bills.base import (
     read_rows,
     require_columns,
 )
+from inferworks.books.bills.whose import Work, department_in, known_department, work_on
 from inferworks.books.charge import (
-    STAFF_ON_ACTIVITY,
     STAFF_ON_NODE,
     STAFF_TIME,
     Charge,
@@ -40,18 +46,23 @@ from inferworks.books.charge import (
     NaturalClass,
 )
 from inferworks.books.currency import NO_RATES, Rates
-from inferworks.money import split
+from inferworks.books.departments import SHIPPED, Departments
+from inferworks.money import format_pico, split
 
 _COLUMNS = ("person", "start", "end", "gross", "employer_cost", "currency")
-_READ = (*_COLUMNS, "split")
-_PART = re.compile(r"(node|activity):(\S+)=(\d{1,12})")
-_RESOURCE_TYPE = {"node": STAFF_ON_NODE, "activity": STAFF_ON_ACTIVITY}
+_RUNS = ("run", "check")
+"""The columns that number a pay run, or its check."""
+_READ = (*_COLUMNS, "split", "department", *_RUNS)
+_PART = re.compile(r"(node|activity|department):(\S+)=(\d{1,12})")
 
 
 class PayrollReader:
-    """Reads payroll."""
+    """Reads the payroll of a house with `departments`."""
 
     kind = "payroll"
+
+    def __init__(self, departments: Departments = SHIPPED) -> None:
+        self._departments = departments
 
     def recognises(self, header: Sequence[str]) -> bool:
         """Whether the header is that of a payroll."""
@@ -66,9 +77,39 @@ class PayrollReader:
         charges = [
             charge
             for cells in read_rows(bill, problems, progress)
-            for charge in _parts(_charge(bill, cells), _weights(cells))
+            for charge in self._parts(bill, cells)
         ]
-        return finished(charges, problems, "currency", currency, rates)
+        return finished(self.kind, charges, problems, "currency", currency, rates)
+
+    def _parts(self, bill: BillFile, cells: Cells) -> Iterator[Charge]:
+        """The charges of a line, divided by its split so that they sum to it."""
+        department = department_in(cells, self._departments)
+        whole = _charge(bill, cells, department)
+        weights = _weights(cells)
+        if not weights:
+            yield whole
+            return
+        for (kind, name), amount_pico in split(whole.amount_pico, weights).items():
+            work = self._work(cells, kind, name, department)
+            yield msgspec.structs.replace(
+                whole,
+                line=f"{whole.line}/{kind}:{name}",
+                amount_pico=amount_pico,
+                resource_type=work.resource_type,
+                resource_id=work.resource_id,
+                department=work.department,
+                description=f"{whole.description}, {name}",
+            )
+
+    def _work(self, cells: Cells, kind: str, name: str, department: str | None) -> Work:
+        """What a part of the split of a line of `department` went to."""
+        match kind:
+            case "node":
+                return Work(STAFF_ON_NODE, name, department)
+            case "activity":
+                return work_on(cells, "split", name, self._departments, department)
+            case _:
+                return Work(None, None, known_department(cells, "split", name, self._departments))
 
 
 def paid_twice(charges: Iterable[Charge]) -> list[str]:
@@ -85,19 +126,43 @@ def paid_twice(charges: Iterable[Charge]) -> list[str]:
     )
 
 
+def paid_again(charges: Iterable[Charge], files: Collection[str]) -> Iterator[str]:
+    """Who is paid for one time by several files without numbers of runs, one of `files` among them."""
+    pay: dict[tuple[str, int, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for charge in charges:
+        person = dict(charge.other).get("person", "")
+        if charge.service_name == STAFF_TIME and charge.invoice == f"pay of {person}":
+            key = person, charge.period_start_ns, charge.period_end_ns
+            pay[key][charge.file] += charge.amount_pico
+    for (person, _, _), amounts in sorted(pay.items()):
+        if len(amounts) > 1 and not amounts.keys().isdisjoint(files):
+            listed = " and ".join(f"{format_pico(amounts[n])} by {n}" for n in sorted(amounts))
+            yield (
+                f"{person} is paid for one time by several files, {listed}; all of it counts, as runs of "
+                "their own (number them in a column run)"
+            )
+
+
+def is_nobodys(charge: Charge) -> bool:
+    """Whether a line of pay does not say what it was for: no node, no activity, no department."""
+    return charge.service_name == STAFF_TIME and not (charge.resource_id or charge.department)
+
+
 def _meet(one: Charge, other: Charge) -> bool:
     return one.period_start_ns < other.period_end_ns and other.period_start_ns < one.period_end_ns
 
 
-def _charge(bill: BillFile, cells: Cells) -> Charge:
+def _charge(bill: BillFile, cells: Cells, department: str | None) -> Charge:
     """The whole of a line."""
     start_ns, end_ns = cells.period_ns("start", "end")
-    person = cells.text("person")
+    person, run = cells.text("person"), cells.first(*_RUNS)
+    gross_pico, added_pico = cells.amount_pico("gross"), cells.amount_pico("employer_cost")
+    about = [str(start_ns), str(end_ns)]
     return Charge(
         id=ChargeId(""),
         issuer="payroll",
-        invoice=f"pay of {person}",
-        line=fingerprint([cells.optional("start"), cells.optional("end")]),
+        invoice=f"pay of {person}" if run is None else f"pay of {person}, run {run}",
+        line=fingerprint(about if run else [*about, str(gross_pico), str(added_pico)]),
         file=bill.name,
         file_sha256=bill.sha256,
         row=cells.line,
@@ -112,12 +177,13 @@ def _charge(bill: BillFile, cells: Cells) -> Charge:
         charge_class=None,
         period_start_ns=start_ns,
         period_end_ns=end_ns,
-        amount_pico=cells.amount_pico("gross") + cells.amount_pico("employer_cost"),
+        amount_pico=gross_pico + added_pico,
         effective_pico=None,
         currency=cells.text("currency"),
         quantity=None,
         unit=None,
         other=(("person", person), *cells.unread(_READ)),
+        department=department,
     )
 
 
@@ -134,19 +200,3 @@ def _weights(cells: Cells) -> dict[tuple[str, str], int]:
         cells.note("split", "one of the weights must be greater than zero")
         return {}
     return weights
-
-
-def _parts(whole: Charge, weights: dict[tuple[str, str], int]) -> Iterator[Charge]:
-    """`whole`, divided by `weights` so that the parts sum to it."""
-    if not weights:
-        yield whole
-        return
-    for (kind, name), amount_pico in split(whole.amount_pico, weights).items():
-        yield msgspec.structs.replace(
-            whole,
-            line=f"{whole.line}/{kind}:{name}",
-            amount_pico=amount_pico,
-            resource_type=_RESOURCE_TYPE[kind],
-            resource_id=name,
-            description=f"{whole.description}, {name}",
-        )

@@ -7,38 +7,37 @@ Decision. Every form becomes rows of *text by column name*, and one reader per k
 Integers, decimals, dates and strings have one exact text. Binary floats do not: 0.1 is no sum of powers
 of two. A double holds any decimal of up to 15 significant digits so that it comes back unchanged, so a
 float whose shortest text has at most 15 digits is that decimal; one with more was computed, not written,
-and is not accepted *as an amount* (`floats` says which columns those are; `Cells` refuses them). JSON
-numbers are taken as they are written and are never floats here.
+and is not accepted *as an amount* (`floats` says which columns those are, and how many digits each keeps,
+for narrower floats keep fewer; `Cells` refuses them). JSON numbers are taken as they are written and are
+never floats here.
 
 Rejected. Rounding floats to twelve decimals (invents an amount the bill does not have); one reader per
 form and kind (the product of both, and each would differ a little).
 
-Rows are read one by one from the bytes, so a large file is never in memory as text.
+Rows are read one by one from the bytes, packed or not (`forms`), so a large file is never in memory as
+text. A JSON document, which is one value and has its rows somewhere inside, is: it is bounded.
+
+Where the rows are, and what separates their cells, is told before (`detect`) and handed in as a `Form`.
 """
 
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any, Final, NamedTuple
 
+from inferworks.books.bills import forms
 from inferworks.errors import BillError
-from inferworks.units import NS_PER_SECOND
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-EXACT_DIGITS = 15
-"""Significant digits that every double keeps (DBL_DIG of C's <float.h>)."""
-
-_PARQUET_MAGIC = b"PAR1"
+_MOST_DOCUMENT_BYTES: Final = 256 * 2**20
 _BATCH_ROWS = 8192
 _SHARED_CELLS = 100_000
 """Cells of one text are one string, among this many: most of a bill repeats itself."""
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class RawRow(NamedTuple):
@@ -47,7 +46,8 @@ class RawRow(NamedTuple):
     number: int
     """The line on which it ends, or the row's number in a Parquet file; counting from 1."""
     cells: Mapping[str, str] | None
-    problem: str = ""
+    problems: Mapping[str, str] = {}
+    """What is wrong, by column; under "" what is wrong with the row itself."""
 
 
 class Table(NamedTuple):
@@ -57,72 +57,195 @@ class Table(NamedTuple):
     rows: Iterator[RawRow]
     place: str
     """What a row's number counts: `line` or `row`."""
-    floats: frozenset[str] = frozenset()
-    """Columns that hold binary floats."""
+    floats: Mapping[str, int] = {}
+    """The columns that hold binary floats, and how many significant digits those keep."""
+    typed: frozenset[str] = frozenset()
+    """The columns that the file keeps as numbers or times, so that they have one text each."""
+    above: Mapping[str, str] = {}
+    """What the lines before the header say, by their first cells."""
+    labels: Mapping[str, str] = {}
+    """What the file calls a column, where it is not our name for it."""
 
 
-def is_text(raw: bytes) -> bool:
-    """Whether the file is text; otherwise it claims to be Parquet."""
-    return not raw.startswith(_PARQUET_MAGIC)
+class Form(NamedTuple):
+    """How the text of a file is laid out."""
+
+    encoding: str = ""
+    """Where the file has no mark; empty: UTF-8."""
+    separator: str = ","
+    skip: int = 0
+    """The lines before the header."""
+    rows: str = ""
+    """Where in a JSON document the rows are, such as `data[].results[]`; empty: a row is a line."""
 
 
-def open_table(name: str, raw: bytes) -> Table:
+PLAIN: Final = Form()
+
+
+def open_table(name: str, raw: bytes, form: Form = PLAIN) -> Table:
     """The table in `raw`, in whichever of the three forms; BillError when it is none."""
-    if not is_text(raw):
-        return _parquet(name, raw)
-    if raw.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
-        return _json_lines(name, raw)
-    return _csv(name, raw)
+    head = forms.head_of(name, raw)
+    if forms.is_parquet(head):
+        return _parquet(name, forms.random_access(name, raw))
+    if form.rows:
+        return _json_document(name, raw, form)
+    lines = _lines(name, raw, forms.encoding_of(head, form.encoding))
+    if begins_json(head, form.encoding):
+        return _json_lines(name, lines)
+    return _csv(name, lines, form)
 
 
-def _csv(name: str, raw: bytes) -> Table:
-    reader = csv.reader(_lines(raw, newline=""), strict=True)
+def begins_json(head: bytes, encoding: str = "") -> bool:
+    """Whether a text that begins with `head` is JSON, lines of it or a document."""
+    text = head[:256].decode(forms.encoding_of(head, encoding), errors="replace").lstrip()
+    return text.startswith(("{", "[{", "[\n", "[\r", "[ "))
+
+
+def _csv(name: str, lines: io.TextIOWrapper, form: Form) -> Table:
+    before = list(islice(lines, form.skip))
+    reader = csv.reader(lines, delimiter=form.separator, strict=True)
     try:
-        header = tuple(column.strip() for column in next(reader, []))
+        columns = [column.strip() for column in next(reader, [])]
     except csv.Error as error:
-        raise BillError(f"{name}, line 1: not CSV: {error}") from error
-    return Table(header, _csv_rows(reader, header), "line")
+        raise BillError(f"{name}, line {form.skip + 1}: not CSV: {error}") from error
+    named = len(columns)
+    while named > 1 and not columns[named - 1]:
+        named -= 1
+    header = tuple(columns[:named])
+    rows = _csv_rows(reader, header, len(columns), form.skip)
+    return Table(header, rows, "line", above=_above(before, form.separator))
 
 
-def _csv_rows(reader: Any, header: tuple[str, ...]) -> Iterator[RawRow]:
+def _csv_rows(reader: Any, header: tuple[str, ...], width: int, skipped: int) -> Iterator[RawRow]:
+    """The rows below `header`, which `width` cells less its own have no name: these must be empty."""
     seen: dict[str, str] = {}
+    named = len(header)
     try:
         for values in reader:
-            if len(values) == len(header):
-                cells = [seen.setdefault(value, value) for value in values]
-                yield RawRow(reader.line_num, dict(zip(header, cells, strict=True)))
+            if len(values) == width and not any(values[named:]):
+                cells = [seen.setdefault(value, value) for value in values[:named]]
+                if any(cells):
+                    yield RawRow(reader.line_num + skipped, dict(zip(header, cells, strict=True)))
                 if len(seen) > _SHARED_CELLS:
                     seen.clear()
-            elif values:
-                reason = f"has {len(values)} cells where the header has {len(header)}"
-                yield RawRow(reader.line_num, None, reason)
+            elif any(values):
+                reason = f"has {len(values)} cells where the header has {width}"
+                if len(values) == width:
+                    reason = "has a cell in a column without a name"
+                yield RawRow(reader.line_num + skipped, None, {"": reason})
     except csv.Error as error:
-        yield RawRow(reader.line_num, None, f"not CSV: {error}")
+        yield RawRow(reader.line_num + skipped, None, {"": f"not CSV: {error}"})
 
 
-def _json_lines(name: str, raw: bytes) -> Table:
+def _above(lines: Sequence[str], separator: str) -> dict[str, str]:
+    """What the lines before a header say: the first cell names the second."""
+    found: dict[str, str] = {}
+    for line in lines:
+        cells = [cell.strip() for cell in line.strip().replace('"', "").split(separator)]
+        if len(cells) > 1 and cells[0]:
+            found.setdefault(cells[0], cells[1])
+    return found
+
+
+def _json_lines(name: str, lines: io.TextIOWrapper) -> Table:
     """Its header is the first object's names; later objects may lack some and add others."""
-    first = next(_json_rows(raw))
+    rows = _json_rows(lines)
+    first = next(rows)
     if first.cells is None:
-        raise BillError(f"{name}, line {first.number}: {first.problem}")
-    return Table(tuple(first.cells), _json_rows(raw), "line")
+        raise BillError(f"{name}, line {first.number}: {first.problems['']}")
+    return Table(tuple(first.cells), chain([first], rows), "line")
 
 
-def _json_rows(raw: bytes) -> Iterator[RawRow]:
-    for number, line in enumerate(_lines(raw), start=1):
-        if not line.strip():
-            continue
+def _json_rows(lines: io.TextIOWrapper) -> Iterator[RawRow]:
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                yield RawRow(number, _json_cells(_json(line)))
+            except (ValueError, RecursionError) as error:
+                yield RawRow(number, None, {"": _no_object(error)})
+
+
+def json_document(name: str, raw: bytes, encoding: str = "") -> Any:
+    """The one JSON value in `raw`, its numbers as text; BillError when it is none or too large."""
+    content = forms.opened(name, raw).read(_MOST_DOCUMENT_BYTES + 1)
+    if len(content) > _MOST_DOCUMENT_BYTES:
+        size = _MOST_DOCUMENT_BYTES >> 20
+        raise BillError(f"{name}: a JSON document of more than {size} MiB; write a row a line")
+    try:
+        return _json(content.decode(forms.encoding_of(content[:4], encoding)))
+    except (ValueError, RecursionError) as error:
+        raise BillError(f"{name}: not a JSON document: {error}") from error
+
+
+def rows_at(document: Any, path: str) -> Iterator[Any]:
+    """What is in `document` at `path`; an object on the way hands down what is plain in it.
+
+    `name` steps into an object, `[]` to each item of an array, `*` to each value of an object.
+    """
+    steps = re.findall(r"\[\]|\*|[^.\[\]*]+", path)
+    return _rows_at(document, steps, {})
+
+
+def _rows_at(found: Any, steps: Sequence[str], above: Mapping[str, Any]) -> Iterator[Any]:
+    match steps, found:
+        case [], dict():
+            yield {**above, **found}
+        case [], _:
+            yield found
+        case ["[]", *rest], list():
+            for item in found:
+                yield from _rows_at(item, rest, above)
+        case ["*", *rest], dict():
+            for item in found.values():
+                yield from _rows_at(item, rest, above)
+        case [name, *rest], dict() if name in found:
+            plain = {n: v for n, v in found.items() if not isinstance(v, dict | list)}
+            yield from _rows_at(found[name], rest, {**above, **plain})
+
+
+def _json_document(name: str, raw: bytes, form: Form) -> Table:
+    """The rows at `form.rows`. Its header is all their names."""
+    rows: list[RawRow] = []
+    for number, found in enumerate(rows_at(json_document(name, raw, form.encoding), form.rows), 1):
         try:
-            found = json.loads(line, parse_float=str, parse_int=str, parse_constant=_no_constant)
-            if not isinstance(found, dict):
-                raise ValueError("not a JSON object")
-            cells = {column: _json_text(value) for column, value in found.items()}
-            "".join((*cells, *cells.values())).encode()
+            rows.append(RawRow(number, _json_cells(found)))
         except (ValueError, RecursionError) as error:
-            reason = "half a surrogate pair" if isinstance(error, UnicodeError) else str(error)
-            yield RawRow(number, None, f"not a JSON object of text and numbers: {reason}")
-        else:
-            yield RawRow(number, cells)
+            rows.append(RawRow(number, None, {"": _no_object(error)}))
+    header = dict.fromkeys(column for row in rows for column in row.cells or ())
+    return Table(tuple(header), iter(rows), "row")
+
+
+def _json(text: str) -> Any:
+    return json.loads(
+        text,
+        parse_float=str,
+        parse_int=str,
+        parse_constant=_no_constant,
+        object_pairs_hook=_once_each,
+    )
+
+
+def _json_cells(found: Any) -> dict[str, str]:
+    """The texts of an object; ValueError when it is none."""
+    if not isinstance(found, dict):
+        raise ValueError("not a JSON object")
+    cells = {column: _json_text(value) for column, value in found.items()}
+    "".join((*cells, *cells.values())).encode()
+    return cells
+
+
+def _no_object(error: Exception) -> str:
+    reason = "half a surrogate pair" if isinstance(error, UnicodeError) else str(error)
+    return f"not a JSON object of text and numbers: {reason}"
+
+
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The object of `pairs`; ValueError when two have one name: which of them holds is a guess."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{twice!r} stands twice")
+    return found
 
 
 def _no_constant(text: str) -> str:
@@ -141,78 +264,65 @@ def _json_text(value: Any) -> str:
             return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
-def _lines(raw: bytes, newline: str | None = None) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(raw), "utf-8-sig", newline=newline)
+def _lines(name: str, raw: bytes, encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(forms.opened(name, raw), encoding, newline="")
 
 
 def _parquet(name: str, raw: bytes) -> Table:
     import pyarrow as pa
     from pyarrow import parquet
 
+    from inferworks.books.bills.arrow import exact_digits
+
     try:
         file = parquet.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
-        schema = file.schema_arrow
+        floats = {field.name: exact_digits(field.type) for field in file.schema_arrow}
+        header = tuple(file.schema_arrow.names)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _not_whole(name, error) from error
-    floats = frozenset(field.name for field in schema if pa.types.is_floating(field.type))
-    return Table(tuple(schema.names), _parquet_rows(name, file), "row", floats)
+        raise _not_read(name, error) from error
+    kept = {column: digits for column, digits in floats.items() if digits}
+    typed = frozenset(f.name for f in file.schema_arrow if not _is_text(f.type))
+    return Table(header, _parquet_rows(name, file), "row", kept, typed)
+
+
+def _is_text(kind: Any) -> bool:
+    """Whether values of this Arrow type are whatever their sender wrote."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.DictionaryType):
+        return _is_text(kind.value_type)
+    types = pa.types
+    return not (
+        types.is_temporal(kind) or types.is_integer(kind) or types.is_floating(kind)
+        or types.is_decimal(kind) or types.is_boolean(kind)
+    )  # fmt: skip
 
 
 def _parquet_rows(name: str, file: Any) -> Iterator[RawRow]:
     import pyarrow as pa
 
+    from inferworks.books.bills.arrow import arrow_texts
+
     number = 0
     try:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-            columns = [_texts(column) for column in batch.columns]
-            for values in zip(*columns, strict=True):
+            names = batch.schema.names
+            texts, odd = zip(*map(arrow_texts, batch.columns), strict=True)
+            for place, values in enumerate(zip(*texts, strict=True)):
                 number += 1
-                yield RawRow(number, dict(zip(batch.schema.names, values, strict=True)))
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise _not_whole(name, error) from error
+                cells = dict(zip(names, values, strict=True))
+                why = {name: odd[at][place] for at, name in enumerate(names) if place in odd[at]}
+                yield RawRow(number, None if why else cells, why)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _not_read(name, error) from error
 
 
-def _not_whole(name: str, error: Exception) -> BillError:
+def _not_read(name: str, error: Exception) -> BillError:
+    import pyarrow as pa
+
     reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+    if isinstance(error, pa.ArrowNotImplementedError):
+        return BillError(f"{name}: holds what cannot be read here; write it as text ({reason})")
     return BillError(
         f"{name}: not a whole Parquet file, it may have been cut off; fetch it again ({reason})"
     )
-
-
-def _texts(column: pa.Array[Any]) -> list[str]:
-    """The cells of a Parquet column as exact text; a null is the empty text."""
-    import pyarrow as pa
-
-    types, kind = pa.types, column.type
-    if types.is_dictionary(kind):
-        return _texts(column.dictionary_decode())
-    if types.is_timestamp(kind):
-        moments = column.cast(pa.timestamp("ns", kind.tz)).cast(pa.int64())
-        return _each(moments, _moment_text)
-    if types.is_decimal(kind):
-        return _each(column, lambda value: format(value, "f"))
-    if types.is_binary(kind) or types.is_large_binary(kind):
-        return _each(column, lambda value: value.decode())
-    if types.is_map(kind):
-        return _each(column, lambda value: _json_text(dict(value)))
-    return _each(column, _plain_text)
-
-
-def _each(column: pa.Array[Any], text: Callable[[Any], str]) -> list[str]:
-    return ["" if value is None else text(value) for value in column.to_pylist()]
-
-
-def _plain_text(value: Any) -> str:
-    match value:
-        case float():
-            return repr(value)
-        case list() | dict() | bool():
-            return _json_text(value)
-        case _:
-            return str(value)
-
-
-def _moment_text(moment_ns: int) -> str:
-    seconds, rest_ns = divmod(moment_ns, NS_PER_SECOND)
-    moment = _EPOCH + dt.timedelta(seconds=seconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest_ns:09d}Z"

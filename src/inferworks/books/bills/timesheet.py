@@ -4,12 +4,14 @@
     ann,2026-11-21T09:00:00Z,2026-11-21T17:00:00Z,40,gpu-3,,32.00,USD,2026-47
     bob,2026-11-21T09:00:00Z,2026-11-21T17:00:00Z,90,,support,60.00,USD,2026-47
 
-A line names a `node` or an `activity`, not both. `start` and `end` bound the period whose use of the
-node the work served (a shift, a week); `minutes` is the work itself. `pay` is what the line cost.
+A line names a `node` or an `activity` (a purpose, or a department), not both; or, in an optional column,
+the `department` alone. `start` and `end` bound the period whose use of the node the work served (a shift,
+a week); `minutes` is the work itself, with at most nine decimals. `pay` is what the line cost.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from inferworks.books.bills.base import (
@@ -22,8 +24,8 @@ from inferworks.books.bills.base import (
     read_rows,
     require_columns,
 )
+from inferworks.books.bills.whose import DEPARTMENT, Work, department_in, work_on
 from inferworks.books.charge import (
-    STAFF_ON_ACTIVITY,
     STAFF_ON_NODE,
     STAFF_TIME,
     Charge,
@@ -31,15 +33,21 @@ from inferworks.books.charge import (
     NaturalClass,
 )
 from inferworks.books.currency import NO_RATES, Rates
+from inferworks.books.departments import SHIPPED, Departments
 
+_MINUTES = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _COLUMNS = ("person", "start", "end", "minutes", "node", "activity", "pay", "currency", "sheet")
-_ABOUT = ("person", "start", "end", "node", "activity")
+_READ = (*_COLUMNS, DEPARTMENT)
+_ABOUT = ("person", "node", "activity")
 
 
 class TimesheetReader:
-    """Reads time sheet CSV."""
+    """Reads time sheets of a house with `departments`."""
 
     kind = "timesheet"
+
+    def __init__(self, departments: Departments = SHIPPED) -> None:
+        self._departments = departments
 
     def recognises(self, header: Sequence[str]) -> bool:
         """Whether the header is that of a time sheet."""
@@ -51,27 +59,28 @@ class TimesheetReader:
         """The charges of `bill`; BillError with every bad cell."""
         require_columns(bill, _COLUMNS)
         problems: list[Problem] = []
-        charges = [_charge(bill, cells) for cells in read_rows(bill, problems, progress)]
-        return finished(charges, problems, "currency", currency, rates)
+        rows = read_rows(bill, problems, progress)
+        charges = [_charge(bill, cells, self._departments) for cells in rows]
+        return finished(self.kind, charges, problems, "currency", currency, rates)
 
 
-def _charge(bill: BillFile, cells: Cells) -> Charge:
+def _charge(bill: BillFile, cells: Cells, departments: Departments) -> Charge:
     start_ns, end_ns = cells.period_ns("start", "end")
-    resource_type, resource_id = _resource(cells)
+    work = _work(cells, departments)
     return Charge(
         id=ChargeId(""),
         issuer="payroll",
         invoice=cells.text("sheet"),
-        line=fingerprint([cells.optional(name) for name in _ABOUT]),
+        line=fingerprint([*_about(cells), str(start_ns), str(end_ns)]),
         file=bill.name,
         file_sha256=bill.sha256,
         row=cells.line,
         provider="payroll",
         service_category="Other",
         service_name=STAFF_TIME,
-        resource_id=resource_id,
-        resource_type=resource_type,
-        description=f"{cells.text('person')}, {resource_id}",
+        resource_id=work.resource_id,
+        resource_type=work.resource_type,
+        description=f"{cells.text('person')}, {work.resource_id or work.department}",
         natural_class=NaturalClass.EMPLOYEE_COMPENSATION,
         charge_category="Usage",
         charge_class=None,
@@ -80,20 +89,42 @@ def _charge(bill: BillFile, cells: Cells) -> Charge:
         amount_pico=cells.amount_pico("pay"),
         effective_pico=None,
         currency=cells.text("currency"),
-        quantity=str(cells.whole("minutes")),
+        quantity=_minutes(cells),
         unit="Minutes",
         other=_other(cells),
+        department=work.department,
     )
 
 
-def _resource(cells: Cells) -> tuple[str, str]:
+def _about(cells: Cells) -> list[str | None]:
+    about = [cells.optional(name) for name in _ABOUT]
+    department = cells.optional(DEPARTMENT)
+    return [*about, department] if department else about
+
+
+def _work(cells: Cells, departments: Departments) -> Work:
+    """What the minutes went to."""
     node, activity = cells.optional("node"), cells.optional("activity")
+    department = department_in(cells, departments)
     if node and activity:
         cells.note("activity", f"the line already names node {node!r}; name one of the two")
-    if not node and not activity:
-        cells.note("node", "name the node or the activity that the minutes went to")
-    return (STAFF_ON_NODE, node) if node else (STAFF_ON_ACTIVITY, activity or "")
+    if node:
+        return Work(STAFF_ON_NODE, node, department)
+    if activity:
+        return work_on(cells, "activity", activity, departments, department)
+    if not department:
+        cells.note("node", "name the node, activity or department that the minutes went to")
+    return Work(None, None, department)
+
+
+def _minutes(cells: Cells) -> str:
+    """The minutes as they are written; a whole number of nanoseconds, zero or more."""
+    text = cells.text("minutes")
+    if text and not _MINUTES.fullmatch(text):
+        cells.note("minutes", "must be a number, zero or more, of at most nine decimals")
+        return "0"
+    return text or "0"
 
 
 def _other(cells: Cells) -> tuple[tuple[str, str], ...]:
-    return (("person", cells.optional("person") or ""), *cells.unread(_COLUMNS))
+    return (("person", cells.optional("person") or ""), *cells.unread(_READ))

@@ -1,13 +1,16 @@
 """Manual vouchers in CSV: costs that no bill, payroll or schedule brings.
 
-    id,period,natural_class,amount,currency,description,supplier,service_category,service_name,resource
-    V-2026-017,2026-11,colocation,4200.00,USD,Cage in hall 2,Hall Two Ltd,Compute,,gpu-3
-    V-2026-018,2026-11-21,other,-35.00,USD,Refund of a deposit,,,,
+    id,period,natural_class,amount,currency,description,department,supplier,service_category,resource
+    V-2026-017,2026-11,colocation,4200.00,USD,Cage in hall 2,,Hall Two Ltd,Compute,gpu-3
+    V-2026-018,2026-11,other,3100.00,USD,Office rent,office,Landlord Ltd,,
 
 `period` is a month (2026-11) or a day (2026-11-21); for any other span give `start` and `end` instead.
-`id` names the voucher for ever. The columns from `supplier` on are optional and decide the cost pool, as
-they do on a bill: `service_category`, `service_name` and `resource` are FOCUS's ServiceCategory,
-ServiceName and ResourceId.
+`id` names the voucher for ever. A voucher says what it is for: by its `department`, by the `resource` that
+it serves, or by a `service_category` whose pool is divided by use (these and `service_name` are FOCUS's,
+and decide the cost pool as on a bill). One that does not is refused: it would be cost of revenue by
+accident.
+
+`amount` is without tax; `tax` comes on top, as a line of its own, and `tax_name` says which it is.
 """
 
 from __future__ import annotations
@@ -15,7 +18,10 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import msgspec
 
 from inferworks.books.bills.base import (
     BillFile,
@@ -27,22 +33,30 @@ from inferworks.books.bills.base import (
     read_rows,
     require_columns,
 )
-from inferworks.books.charge import Charge, ChargeId, NaturalClass
+from inferworks.books.bills.whose import DEPARTMENT, department_in
+from inferworks.books.charge import VOUCHERS, Charge, ChargeId, NaturalClass
 from inferworks.books.currency import NO_RATES, Rates
+from inferworks.books.departments import SHIPPED, Department, Departments
+from inferworks.books.pools import default_pools
+from inferworks.books.tax import TAX, TAX_NAME
 from inferworks.units import NS_PER_SECOND
 
 _COLUMNS = ("id", "natural_class", "amount", "currency", "description")
 _TIMES = ("period", "start", "end")
 _HINTS = ("supplier", "service_category", "service_name", "resource", "resource_type")
-_READ = (*_COLUMNS, *_TIMES, *_HINTS)
+_READ = (*_COLUMNS, *_TIMES, *_HINTS, DEPARTMENT, "tax", "tax_name")
+_OTHER = "Other"
 _PERIOD = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d))?")
 _DAY_NS = 86_400 * NS_PER_SECOND
 
 
 class VoucherReader:
-    """Reads manual vouchers."""
+    """Reads the manual vouchers of a house with `departments`."""
 
     kind = "voucher"
+
+    def __init__(self, departments: Departments = SHIPPED) -> None:
+        self._departments = departments
 
     def recognises(self, header: Sequence[str]) -> bool:
         """Whether the header is that of vouchers."""
@@ -54,24 +68,30 @@ class VoucherReader:
         """The charges of `bill`; BillError with every bad cell."""
         require_columns(bill, _COLUMNS)
         problems: list[Problem] = []
-        charges = [_charge(bill, cells) for cells in read_rows(bill, problems, progress)]
+        rows = read_rows(bill, problems, progress)
+        charges = [
+            charge
+            for cells in rows
+            for charge in _with_tax(_charge(bill, cells, self._departments), cells)
+        ]
         _refuse_second(charges, problems)
-        return finished(charges, problems, "currency", currency, rates)
+        return finished(self.kind, charges, problems, "currency", currency, rates)
 
 
-def _charge(bill: BillFile, cells: Cells) -> Charge:
+def _charge(bill: BillFile, cells: Cells, departments: Departments) -> Charge:
     start_ns, end_ns = _period(cells)
     cells.text("natural_class")
+    _refuse_purposeless(cells)
     return Charge(
         id=ChargeId(""),
-        issuer="vouchers",
-        invoice="vouchers",
+        issuer=VOUCHERS,
+        invoice=VOUCHERS,
         line=cells.text("id"),
         file=bill.name,
         file_sha256=bill.sha256,
         row=cells.line,
-        provider=cells.optional("supplier") or "vouchers",
-        service_category=cells.optional("service_category") or "Other",
+        provider=cells.optional("supplier") or VOUCHERS,
+        service_category=cells.optional("service_category") or _OTHER,
         service_name=cells.optional("service_name") or "",
         resource_id=cells.optional("resource"),
         resource_type=cells.optional("resource_type"),
@@ -87,7 +107,41 @@ def _charge(bill: BillFile, cells: Cells) -> Charge:
         quantity=None,
         unit=None,
         other=cells.unread(_READ),
+        department=department_in(cells, departments),
     )
+
+
+def _with_tax(net: Charge, cells: Cells) -> Iterator[Charge]:
+    """The charge of a voucher, and one more for the tax on it."""
+    yield net
+    tax_pico, name = cells.optional_pico("tax"), cells.optional("tax_name")
+    if tax_pico:
+        yield msgspec.structs.replace(
+            net,
+            line=f"{net.line}/tax",
+            description=f"{name or 'tax'} on {net.description}",
+            charge_category=TAX,
+            amount_pico=tax_pico,
+            other=(*net.other, *([(TAX_NAME, name)] if name else [])),
+        )
+
+
+def _refuse_purposeless(cells: Cells) -> None:
+    """Note a voucher that does not say what it is for."""
+    if cells.first(DEPARTMENT, "resource") or cells.optional("service_category") in _divided():
+        return
+    cells.note(
+        DEPARTMENT,
+        f"say what it is for: a department ({', '.join(Department)}), the resource that it serves, or a "
+        f"service_category that is divided by use ({', '.join(sorted(_divided()))})",
+    )
+
+
+@cache
+def _divided() -> frozenset[str]:
+    """The service categories that a pool divides by what is measured."""
+    conditions = (when for pool in default_pools() for when in pool.conditions)
+    return frozenset(name for when in conditions for name in when.service_category)
 
 
 def _period(cells: Cells) -> tuple[int, int]:

@@ -123,7 +123,7 @@ def answered(
     if tokens and stays:
         tables += _by_tokens(engine, calls, calls.served(tokens, parties, stays), worked, parties)
     if tokens and asked.bought:
-        tables.append(calls.bought(tokens, parties, asked.bought))
+        tables.append(calls.bought(tokens, parties, asked.bought, drivers.billing))
     if moves:
         tables.append(calls.bytes_moved(moves, parties, asked.moved))
     weights = ibis.union(*tables) if len(tables) > 1 else tables[0]

@@ -8,7 +8,7 @@ method. The asks of all charges are then answered together (`calls.py`, `apporti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from inferworks.books import drivers as d
@@ -23,7 +23,9 @@ from inferworks.books.drivers import (
     Shares,
 )
 from inferworks.books.pools import CostPool, Method
+from inferworks.books.sale import Sale
 from inferworks.books.span import Span, merged
+from inferworks.catalog.billing import Billing
 from inferworks.catalog.load import ModelCatalog
 from inferworks.errors import BooksError
 from inferworks.ids import ReplicaId
@@ -50,10 +52,9 @@ class Moved(NamedTuple):
 
 
 class Bought(NamedTuple):
-    """The question whom the providers `names` served in `span`: with `models`, where they did."""
+    """The question whose tokens in `span` a bill line was for."""
 
-    names: tuple[str, ...]
-    models: tuple[str, ...]
+    sale: Sale
     span: Span
 
 
@@ -89,8 +90,9 @@ class MachineDrivers(Drivers):
         catalog: ModelCatalog,
         places: Mapping[ReplicaId, Place],
         unprovisioned_ns: int = 0,
+        billing: Billing | None = None,
     ) -> None:
-        super().__init__(facts, catalog)
+        super().__init__(facts, catalog, billing)
         self.facts = facts
         self._placed, self._lost_ns = places, unprovisioned_ns
         self.questions: dict[Question, int] = {}
@@ -127,9 +129,9 @@ class MachineDrivers(Drivers):
         """The bytes of all calls as one share."""
         return self._whole(Moved(span))
 
-    def provider_tokens(self, names: Iterable[str], models: Iterable[str], span: Span) -> Shares:
+    def provider_tokens(self, sale: Sale, span: Span) -> Shares:
         """The tokens of all calls that were bought, as one share."""
-        return self._whole(Bought(tuple(sorted(set(names))), tuple(models), span))
+        return self._whole(Bought(sale, span))
 
     def provisioned(self, replica: ReplicaId, node: str) -> list[Span]:
         """When `replica` was provisioned on `node`."""

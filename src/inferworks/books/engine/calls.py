@@ -11,18 +11,24 @@ product of a sum is the sum of products. And from there on a label and a custome
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import partial, reduce
+from operator import add
 from typing import NamedTuple
 
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from inferworks.books.drivers import INPUT, OUTPUT, short_names
+from inferworks.books.buckets import DIRECTIONS, INPUT, OUTPUT
 from inferworks.books.engine.base import total, whole
 from inferworks.books.engine.grain import FIRST, UNPLACED, Parties, nothing
 from inferworks.books.engine.slots import NO_SLOT, Slots, part_of
 from inferworks.books.engine.who import PLACE, Who, ints
+from inferworks.books.sale import FLAT, Level, Sale, Sold, Units
 from inferworks.books.span import Span
+from inferworks.catalog.billing import Billing
+from inferworks.units import Unit
 
 
 class Stay(NamedTuple):
@@ -37,25 +43,11 @@ class Stay(NamedTuple):
 
 
 class Purchase(NamedTuple):
-    """Question `number`: what was bought in a span, of providers called one of `names`.
-
-    Of calls of one of `models` (casefolded) alone, where those weigh anything.
-    """
+    """Question `number`: what `sale` was of in `span`."""
 
     number: int
-    names: tuple[str, ...]
-    models: tuple[str, ...]
+    sale: Sale
     span: Span
-
-    @property
-    def of_models(self) -> Purchase:
-        """The same question of `models` alone, with a number of its own, below zero."""
-        return self._replace(number=-1 - self.number)
-
-    def of(self, sellers: Iterable[str]) -> list[str]:
-        """Those of `sellers` that are meant."""
-        wanted = {short for name in self.names for short in short_names(name)}
-        return [seller for seller in sellers if seller.casefold() in wanted]
 
 
 class Sums(NamedTuple):
@@ -96,19 +88,19 @@ class Calls:
 
     # --- tokens --------------------------------------------------------------------------------------
 
-    def token_sums(self, stays: Iterable[Stay], bought: Iterable[Purchase]) -> Sums:
+    def token_sums(self, stays: Iterable[Stay], bought: Sequence[Purchase]) -> Sums:
         """The tokens of all legs in the times of `stays` and in the spans of what was `bought`."""
         spans = [Span(stay.start_ns, stay.end_ns) for stay in stays]
         slots = Slots([*spans, *(one.span for one in bought)])
-        return Sums(self._engine.keep(self._token_sums(slots)), slots)
+        return Sums(self._engine.keep(self._token_sums(slots, _units_of(bought))), slots)
 
-    def _token_sums(self, slots: Slots) -> ir.Table:
+    def _token_sums(self, slots: Slots, units: Units) -> ir.Table:
         """The legs' tokens by place, slot, era and grain; what reaches over an edge apart, in `pieces`.
 
         The place is the replica, or the provider of whom the tokens were `bought`: every column by which
         ten million rows are grouped is dear, and text most of all.
         """
-        legs = self._who.calls(self._legs(), "server").mutate(
+        legs = self._who.calls(self._legs(units), "server").mutate(
             era=self._who.eras.number(ibis._.opened_ns)
         )
         legs = legs.mutate(slot=slots.number(legs.started_ns))
@@ -119,14 +111,15 @@ class Calls:
         legs = legs.mutate(cut=cut)
         legs = legs.filter((legs.slot != NO_SLOT) | legs.cut)
         keys = ("place", "bought", "slot", "era", "served", *_undirected(self.grain.columns))
+        summed = ("computed", "produced", *(unit.value for unit in units))
+        piece = ("started_ns", "ended_ns", *summed)
         return legs.group_by(list(keys)).agg(
-            computed=total(legs.computed, where=~legs.cut),
-            produced=total(legs.produced, where=~legs.cut),
-            pieces=ibis.struct({name: legs[name] for name in _PIECE}).collect(where=legs.cut),
+            **{name: total(legs[name], where=~legs.cut) for name in summed},
+            pieces=ibis.struct({name: legs[name] for name in piece}).collect(where=legs.cut),
         )
 
-    def _legs(self) -> ir.Table:
-        """One row for each attempt of each call."""
+    def _legs(self, units: Units) -> ir.Table:
+        """One row for each attempt of each call, with its tokens in the buckets `units`."""
         usage = self._who.lake.usage
         calls = ("customer", "project", "key_id", "purpose", "model", "opened_ns")
         legs = usage.select(*calls, leg=usage.legs.unnest())
@@ -142,6 +135,7 @@ class Calls:
             computed=leg.input_tokens - leg.cache_read_tokens,
             produced=leg.output_tokens,
             **{name: leg[name] for name in PLACE},
+            **_buckets(leg, units),
         )
 
     def served(self, sums: Sums, parties: Parties, stays: Sequence[Stay]) -> ir.Table:
@@ -157,33 +151,45 @@ class Calls:
         spans = [(stay.number, Span(stay.start_ns, stay.end_ns)) for stay in stays]
         return self._answers(own, asked, [("place", "asked_place")], spans)
 
-    def bought(self, sums: Sums, parties: Parties, bought: Sequence[Purchase]) -> ir.Table:
-        """Flat tokens of what was `bought`."""
+    def bought(
+        self, sums: Sums, parties: Parties, bought: Sequence[Purchase], billing: Billing
+    ) -> ir.Table:
+        """The tokens of what was `bought`: of the first level of each sale that has any."""
         others = sums.rows.filter(sums.rows.bought)
-        found = self._engine.fetch(others.select("place", "served").distinct())
-        sold: dict[str, list[str]] = {}
-        for row in found.to_pylist():
-            sold.setdefault(row["place"], []).append(row["served"])
-        asked = [*bought, *(one.of_models for one in bought if one.models)]
-        pairs = [
-            (one, seller, served)
-            for one in asked
-            for seller in one.of(sold)
-            for served in sold[seller]
-            if one.number >= 0 or served.casefold() in one.models
-        ]
-        wanted = {
-            "question": ints(one.number for one, _, _ in pairs),
-            "asked_place": pa.array([seller for _, seller, _ in pairs], pa.string()),
-            "asked_model": pa.array([served for _, _, served in pairs], pa.string()),
-            "from_ns": ints(one.span.start_ns for one, _, _ in pairs),
-            "until_ns": ints(one.span.end_ns for one, _, _ in pairs),
-            "flat": pa.array([True] * len(pairs), pa.bool_()),
-        }
-        on = [("place", "asked_place"), ("served", "asked_model")]
+        found = self._engine.fetch(others.select("place", "served").distinct()).to_pylist()
+        levels = _levels(bought, {(row["place"], row["served"]) for row in found}, billing)
         others = sums._replace(rows=parties.numbered(others))
-        weights = self._answers(others, wanted, on, [(one.number, one.span) for one in asked])
-        return weights if len(asked) == len(bought) else _preferring_models(weights)
+        answers = [
+            self._answers(
+                others,
+                _asked_pairs(of_units),
+                [("place", "asked_place"), ("served", "asked_model")],
+                [(one.number, one.span) for one in of_units],
+                units,
+            )
+            for units, of_units in _by_units(levels).items()
+        ]
+        if not answers:
+            return self.unplaced({}, parties)
+        weights = ibis.union(*answers) if len(answers) > 1 else answers[0]
+        return self._preferred(weights, levels)
+
+    def _preferred(self, weights: ir.Table, levels: Sequence[_Asked]) -> ir.Table:
+        """`weights`, by level, of the first level of each question that has any."""
+        table = self._engine.table(
+            pa.table(
+                {
+                    "level": ints(one.number for one in levels),
+                    "of_question": ints(one.question for one in levels),
+                    "rank": ints(one.rank for one in levels),
+                }
+            )
+        )
+        rows = weights.join(table, [("question", "level")])
+        first = rows["rank"].min().over(group_by="of_question")
+        rows = rows.mutate(first=first)
+        rows = rows.filter(rows["rank"] == rows["first"]).mutate(question=rows.of_question)
+        return self._engine.keep(rows.select("question", *self.grain.keys, "weight"))
 
     def _answers(
         self,
@@ -191,36 +197,34 @@ class Calls:
         asked: Mapping[str, pa.Array],
         on: Sequence[tuple[str, str]],
         spans: Sequence[tuple[int, Span]],
+        units: Units | None = None,
     ) -> ir.Table:
-        """Weights of the rows of `sums` that are `asked` about, within the span of each question."""
+        """Weights of the rows of `sums` that are `asked` about, within the span of each question.
+
+        By the tokens that fall into the buckets `units`; without them by what the catalog says of a model.
+        """
         questions = self._engine.table(pa.table(asked))
         slots = self._pairs(("asked_question", "asked_slot"), _slots_of(spans, sums.slots))
-        uncut = self._weighed(sums.rows, questions, on)
+        weighed = self._by_catalog if units is None else partial(_by_units_of, units=units)
+        uncut = weighed(sums.rows.join(questions, on))
         uncut = uncut.join(slots, [("question", "asked_question"), ("slot", "asked_slot")])
-        uncut = uncut.mutate(
-            for_input=whole(uncut.computed * uncut.of_input),
-            for_output=whole(uncut.produced * uncut.of_output),
-        )
-        cut = self._weighed(_pieces(sums.rows), questions, on)
+        cut = weighed(_pieces(sums.rows).join(questions, on))
         cut = cut.filter((cut.started_ns < cut.until_ns) & (cut.ended_ns > cut.from_ns))
         span, interval = (cut.from_ns, cut.until_ns), (cut.started_ns, cut.ended_ns)
         cut = cut.mutate(
-            for_input=part_of(cut.computed * cut.of_input, *interval, span),
-            for_output=part_of(cut.produced * cut.of_output, *interval, span),
+            for_input=part_of(cut.for_input, *interval, span),
+            for_output=part_of(cut.for_output, *interval, span),
         )
         columns = ("question", *_undirected(self.grain.keys), "for_input", "for_output")
         both = ibis.union(uncut.select(*columns), cut.select(*columns))
         return self._who.by_question(self._both_directions(both), self.grain.keys)
 
-    def _weighed(
-        self, rows: ir.Table, questions: ir.Table, on: Sequence[tuple[str, str]]
-    ) -> ir.Table:
-        """`rows` with the questions about each, and what its tokens weigh there."""
+    def _by_catalog(self, rows: ir.Table) -> ir.Table:
+        """`rows` with what their tokens weigh, each by its model; `flat` ones each the same."""
         rows = rows.join(self._who.weights(), [("served", "of_model"), ("era", "of_era")])
-        rows = rows.join(questions, on)
         return rows.mutate(
-            of_input=ibis.ifelse(rows.flat, 1, rows.input),
-            of_output=ibis.ifelse(rows.flat, 1, rows.output),
+            for_input=whole(rows.computed * ibis.ifelse(rows.flat, 1, rows.input)),
+            for_output=whole(rows.produced * ibis.ifelse(rows.flat, 1, rows.output)),
         )
 
     def _both_directions(self, rows: ir.Table) -> ir.Table:
@@ -248,10 +252,6 @@ class Calls:
         )
 
 
-_PIECE = ("started_ns", "ended_ns", "computed", "produced")
-"""What is known of a leg that reaches over an edge."""
-
-
 def _slots_of(spans: Iterable[tuple[int, Span]], slots: Slots) -> Iterable[tuple[int, int]]:
     return ((number, slot) for number, span in spans for slot in slots.within(span))
 
@@ -260,7 +260,7 @@ def _pieces(sums: ir.Table) -> ir.Table:
     """The legs that reach over an edge, one row each, for the sums of the others."""
     cut = sums.filter(sums.pieces.length() > 0)
     cut = cut.mutate(piece=cut.pieces.unnest())
-    cut = cut.mutate(**{name: cut.piece[name] for name in _PIECE})
+    cut = cut.mutate(**{name: cut.piece[name] for name in cut.piece.names})
     return cut.drop("piece", "pieces")
 
 
@@ -268,9 +268,96 @@ def _undirected(columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in columns if name != "direction")
 
 
-def _preferring_models(rows: ir.Table) -> ir.Table:
-    """`rows` with each question answered by its twin about models where that weighs anything."""
-    named = rows.filter(rows.question < 0).mutate(question=-1 - rows.question)
-    others = rows.filter(rows.question >= 0)
-    others = others.anti_join(named.select("question").distinct(), "question")
-    return ibis.union(others, named)
+class _Asked(NamedTuple):
+    """A level of a purchase, as a question of its own."""
+
+    number: int
+    question: int
+    rank: int
+    level: Level
+    span: Span
+
+
+def _levels(bought: Iterable[Purchase], sold: AbstractSet[Sold], billing: Billing) -> list[_Asked]:
+    """The levels of all that was `bought`, of what was `sold` at all."""
+    known: dict[Sale, list[Level]] = {}
+    asked: list[_Asked] = []
+    for one in bought:
+        if one.sale not in known:
+            levels = one.sale.levels(sold, billing)
+            known[one.sale] = [level for level in levels if not level.sold.isdisjoint(sold)]
+        for rank, level in enumerate(known[one.sale]):
+            asked.append(_Asked(len(asked), one.number, rank, level, one.span))
+    return asked
+
+
+def _by_units(levels: Iterable[_Asked]) -> Mapping[Units, Sequence[_Asked]]:
+    grouped: dict[Units, list[_Asked]] = {}
+    for one in levels:
+        grouped.setdefault(one.level.units, []).append(one)
+    return grouped
+
+
+def _asked_pairs(levels: Iterable[_Asked]) -> Mapping[str, pa.Array]:
+    """Which provider and model each level is about, and when."""
+    pairs = [(one, *pair) for one in levels for pair in sorted(one.level.sold)]
+    return {
+        "question": ints(one.number for one, _, _ in pairs),
+        "asked_place": pa.array([provider for _, provider, _ in pairs], pa.string()),
+        "asked_model": pa.array([model for _, _, model in pairs], pa.string()),
+        "from_ns": ints(one.span.start_ns for one, _, _ in pairs),
+        "until_ns": ints(one.span.end_ns for one, _, _ in pairs),
+    }
+
+
+def _units_of(bought: Iterable[Purchase]) -> Units:
+    """The buckets that lines tell apart; all together they are summed anyway."""
+    units = {unit for one in bought for found in one.sale.units if found != FLAT for unit in found}
+    return tuple(sorted(units))
+
+
+def _by_units_of(rows: ir.Table, *, units: Units) -> ir.Table:
+    """`rows` with their tokens in the buckets `units`."""
+    if units == FLAT:
+        return rows.mutate(for_input=whole(rows.computed), for_output=whole(rows.produced))
+    sides = {
+        side: [whole(rows[unit.value]) for unit in units if DIRECTIONS[unit] == side]
+        for side in (INPUT, OUTPUT)
+    }
+    nothing_ = whole(ibis.literal(0))
+    return rows.mutate(
+        for_input=whole(reduce(add, sides[INPUT], nothing_)),
+        for_output=whole(reduce(add, sides[OUTPUT], nothing_)),
+    )
+
+
+def _buckets(leg: ir.StructColumn, units: Units) -> dict[str, ir.Value]:
+    """`buckets.buckets` of an attempt as columns, as far as `units` need them.
+
+    What files of before lack is zero.
+    """
+
+    def count(name: str) -> ir.Value:
+        return ibis.coalesce(leg[name], 0) if name in leg.names else ibis.literal(0, "int64")
+
+    read, write = count("cache_read_tokens"), count("cache_write_tokens")
+    uncached = leg.input_tokens - read - write
+    heard = ibis.least(count("input_audio_tokens"), uncached)
+    seen = ibis.least(count("input_image_tokens"), uncached - heard)
+    reasoned = count("reasoning_tokens")
+    said = leg.output_tokens - reasoned
+    spoken = ibis.least(count("output_audio_tokens"), said)
+    drawn = ibis.least(count("output_image_tokens"), said - spoken)
+    found = {
+        Unit.INPUT_TOKENS: uncached - heard - seen,
+        Unit.CACHE_READ_TOKENS: read,
+        Unit.CACHE_WRITE_TOKENS: write - count("cache_write_1h_tokens"),
+        Unit.CACHE_WRITE_1H_TOKENS: count("cache_write_1h_tokens"),
+        Unit.INPUT_AUDIO_TOKENS: heard,
+        Unit.INPUT_IMAGE_TOKENS: seen,
+        Unit.OUTPUT_TOKENS: said - spoken - drawn,
+        Unit.REASONING_TOKENS: reasoned,
+        Unit.OUTPUT_AUDIO_TOKENS: spoken,
+        Unit.OUTPUT_IMAGE_TOKENS: drawn,
+    }
+    return {unit.value: found[unit] for unit in units}

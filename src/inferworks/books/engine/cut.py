@@ -19,7 +19,9 @@ import pyarrow as pa
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import Portion, Target, allocated_of
-from inferworks.books.charge import COST_OF_REVENUE, Charge, Function
+from inferworks.books.asking import is_unexplained, open_questions
+from inferworks.books.basis import basis_notes
+from inferworks.books.charge import COST_OF_REVENUE, Charge, ChargeId, Function
 from inferworks.books.engine.base import Engine, integers, total, uncollected
 from inferworks.books.engine.divide import Divided, divide, label_target, machine_drivers
 from inferworks.books.engine.grain import CUSTOMERS, PARTY, unallocated
@@ -35,7 +37,9 @@ from inferworks.books.statement import (
     Dimension,
     Row,
     notes_of,
+    row_name,
 )
+from inferworks.books.tax import tax_notes
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid
 from inferworks.books.workings import Line, Rules, accrued_charges, line_order, lines_of
 from inferworks.errors import BooksError
@@ -138,9 +142,11 @@ def close_by_customer(
     MoneyError on a foreign currency; BooksError when a theorem does not hold, or when the rules have
     support pools, whose step-down needs every target: draw up a whole statement then.
     """
-    given, accrued = accrued_charges(charges, span, currency)
-    drivers = machine_drivers(engine, lake, accrued, rules.pools, rules.catalog, CUSTOMERS)
-    placed = [(charge, pool_of(charge, rules.pools, drivers.nodes)) for charge in accrued]
+    given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
+    drivers = machine_drivers(engine, lake, accrued, rules, CUSTOMERS)
+    placed = [
+        (charge, pool_of(charge, rules.pools, drivers.nodes, drivers.billing)) for charge in accrued
+    ]
     _refuse_support(placed)
     done = divide(engine, lake, placed, rules.catalog, CUSTOMERS, drivers)
     uses = _sums_by_label(engine, done)
@@ -157,12 +163,25 @@ def close_by_customer(
         revenue_pico=income.total_pico,
         lines=lines,
         rows=rows,
-        notes=tuple(notes_of(given, accrued, income.unrated, drivers.unprovisioned_ns())),
+        notes=(
+            *notes_of(given, accrued, income.unrated, drivers.unprovisioned_ns()),
+            *open_questions(accrued, _unexplained(done), drivers.billing),
+            *tax_notes(taxes, span),
+            *basis_notes(committed, span),
+        ),
         included=policy.included,
         margin=policy.margin,
     )
     _verify(statement)
     return statement
+
+
+def _unexplained(done: Divided) -> set[ChargeId]:
+    return {
+        division.charge.id
+        for division in done.divisions
+        if not division.asks and is_unexplained(division.portions)
+    }
 
 
 def _refuse_support(placed: Iterable[tuple[Charge, CostPool]]) -> None:
@@ -222,7 +241,12 @@ def _sums_by_label(engine: Engine, done: Divided) -> list[_Use]:
 def _anonymous(portion: Portion) -> Portion:
     """`portion` for its use alone."""
     target = portion.target
-    use = Target(purpose=target.purpose, unused=target.unused, unallocated=target.unallocated)
+    use = Target(
+        purpose=target.purpose,
+        department=target.department,
+        unused=target.unused,
+        unallocated=target.unallocated,
+    )
     return msgspec.structs.replace(portion, target=use)
 
 
@@ -232,7 +256,7 @@ def _rows(
     """Revenue and cost by customer."""
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for customer, amount_pico in income.by_customer.items():
-        sums[customer][_REVENUE] += amount_pico
+        sums[row_name(customer, Dimension.CUSTOMER)][_REVENUE] += amount_pico
     for division in done.divisions:
         for portion in division.portions:
             column = _column_of(portion.target, division.charge, division.pool, policy)
@@ -252,7 +276,10 @@ def _sums_by_customer(
     parts, parties = done.shares
     rows = parties.named(parts).join(_columns(engine, done, uses, policy), ["ask", "label"])
     sums = parties.named(rows.group_by([PARTY, "column"]).agg(part=total(rows.part)))
-    known = ibis.ifelse(sums.customer == "", NO_CUSTOMER, sums.customer)
+    own, customer = f"{Dimension.CUSTOMER.value}:", sums.customer  # as `row_name` has it
+    marked = customer.startswith("(") | customer.startswith(own)
+    known = ibis.ifelse(marked, ibis.literal(own) + customer, customer)
+    known = ibis.ifelse(customer == "", NO_CUSTOMER, known)
     nowhere = sums.label.startswith(unallocated(""))
     sums = sums.mutate(name=ibis.ifelse(nowhere, UNALLOCATED, known))
     found = engine.fetch(sums.select("name", "column", "part"))
@@ -290,10 +317,10 @@ def _column_of(target: Target, charge: Charge, pool: CostPool, policy: Policy) -
 
 def _name(target: Target) -> str:
     if target.customer is not None:
-        return target.customer
-    if target.purpose is not None:
-        return NO_CUSTOMER
-    return UNUSED if target.unallocated is None else UNALLOCATED
+        return row_name(target.customer, Dimension.CUSTOMER)
+    if target.unused is not None:
+        return UNUSED
+    return NO_CUSTOMER if target.unallocated is None else UNALLOCATED
 
 
 def _verify(statement: CustomerStatement) -> None:

@@ -55,6 +55,8 @@ from inferworks.books.engine.slots import Slots
 from inferworks.books.engine.who import Who
 from inferworks.books.pools import CostPool, Idle
 from inferworks.books.span import Span, utc_day
+from inferworks.books.workings import Rules
+from inferworks.catalog.billing import billing_of
 from inferworks.catalog.load import ModelCatalog
 from inferworks.meter.lake_schema import DAY_NS
 from inferworks.purpose import Purpose
@@ -102,18 +104,18 @@ def machine_drivers(
     engine: Engine,
     lake: Lake,
     charges: Iterable[Charge],
-    pools: Iterable[CostPool],
-    catalog: ModelCatalog,
+    rules: Rules,
     grain: Grain,
 ) -> MachineDrivers:
     """The machines' side of `lake`, for the spans of `charges`."""
     spans = [Span(charge.period_start_ns, charge.period_end_ns) for charge in charges]
-    if any(pool.idle is Idle.PEAK for pool in pools):
+    if any(pool.idle is Idle.PEAK for pool in rules.pools):
         spans += [hour for span in spans for hour in span.hours()]
     small = machines(engine, lake, Slots(spans))
-    who = Who(engine, lake, catalog, grain)
+    who = Who(engine, lake, rules.catalog, grain)
     where = places(engine, who.places()) if grain is TARGETS else {}
-    return MachineDrivers(small.facts, catalog, where, small.unprovisioned_ns)
+    billing = billing_of(rules.billing)
+    return MachineDrivers(small.facts, rules.catalog, where, small.unprovisioned_ns, billing)
 
 
 def portions_of(divided: Divided, engine: Engine) -> Mapping[str, list[Portion]]:
@@ -213,6 +215,8 @@ def _target(row: Mapping[str, Any]) -> Target:
     """The target of a row at the grain of targets."""
     day = None if row["day"] == NO_DAY else utc_day(row["day"] * DAY_NS)
     texts = {name: row[name] or None for name in ("customer", *TARGETS.rest[:-1])}
+    if row["model"]:  # a call, which keeps its key as it is; of a reported one that is empty
+        texts["key_id"] = row["key_id"]
     return msgspec.structs.replace(label_target(row["label"]), day=day, **texts)
 
 

@@ -12,7 +12,6 @@ from inferworks.books.engine.divide import divide, machine_drivers, portions_of
 from inferworks.books.engine.grain import TARGETS
 from inferworks.books.engine.lake import Lake
 from inferworks.books.engine.revenue import call_sums, sums_of_calls
-from inferworks.books.entry import journal
 from inferworks.books.policy import Policy
 from inferworks.books.pools import DriverKind, pool_of
 from inferworks.books.rate import rate_calls
@@ -22,13 +21,14 @@ from inferworks.books.validate import (
     balance,
     conservation,
     divided,
+    month,
     two_labels,
     views_agree,
 )
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid, settled
-from inferworks.books.workings import Rules, Workings, accrued_charges, lines_of
+from inferworks.books.workings import Rules, Workings, accrued_charges, entries_of, lines_of
 
-CHECKS = (divided, conservation, two_labels, balance, views_agree)
+CHECKS = (divided, conservation, two_labels, balance, views_agree, month)
 """The theorems of `validate.py` that are about money; those about facts are checked by relations."""
 
 
@@ -49,9 +49,11 @@ def work_out_on(
     Equal to those of `work_out` in charges, allocations, lines, revenue and entries. The drivers know no
     calls. MoneyError on a foreign currency, BooksError when a theorem does not hold.
     """
-    given, accrued = accrued_charges(charges, span, currency)
-    drivers = machine_drivers(engine, lake, accrued, rules.pools, rules.catalog, TARGETS)
-    placed = [(charge, pool_of(charge, rules.pools, drivers.nodes)) for charge in accrued]
+    given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
+    drivers = machine_drivers(engine, lake, accrued, rules, TARGETS)
+    placed = [
+        (charge, pool_of(charge, rules.pools, drivers.nodes, drivers.billing)) for charge in accrued
+    ]
     final = [pair for pair in placed if pair[1].driver is not DriverKind.POOLS]
     supporting = [pair for pair in placed if pair[1].driver is DriverKind.POOLS]
     done = divide(engine, lake, final, rules.catalog, TARGETS, drivers)
@@ -63,8 +65,8 @@ def work_out_on(
     allocated += step_down(supporting, rules.pools, allocated)
     ordered = tuple(sorted(allocated, key=lambda item: item.charge.id))
     sums = engine.fetch(sums_of_calls(engine, lake.usage, plans, span, TARGETS))
-    rated = rate_calls(call_sums(sums), plans, span, currency)
-    revenue = settled(rated, prepaid, span, currency)
+    rated = rate_calls(call_sums(sums), plans, span, currency, prepaid.to_date)
+    revenue = settled(rated, prepaid, span, currency, rules.journal)
     workings = Workings(
         span=span,
         currency=currency,
@@ -76,9 +78,15 @@ def work_out_on(
         drivers=done.drivers,
         allocated=ordered,
         revenue=revenue,
-        entries=journal(ordered, revenue, policy, currency, span.end_ns),
+        entries=entries_of(
+            *(ordered, given, revenue, policy, currency, span), rules.journal, taxes, committed
+        ),
         lines=lines_of(ordered, policy),
         pools=rules.pools,
+        journal=rules.journal,
+        taxes=taxes,
+        committed=committed,
+        to_date=prepaid.to_date,
     )
     for check in CHECKS:
         check(workings)

@@ -58,7 +58,16 @@ class DuckEngine:
 
     def keep(self, expression: ir.Table) -> ir.Table:
         """`expression` as a temporary table."""
-        return self._create(str(self._backend.compile(expression)))
+        return self._create(self._sql(expression))
+
+    def _sql(self, expression: ir.Table) -> str:
+        """`expression` as SQL, a SELECT for each step: DuckDB merges them in no time, Ibis takes long."""
+        options, fused = ibis.options.sql, ibis.options.sql.fuse_selects
+        options.fuse_selects = False
+        try:
+            return str(self._backend.compile(expression))
+        finally:
+            options.fuse_selects = fused
 
     def _create(self, select: str) -> ir.Table:
         name = self._fresh()
@@ -71,7 +80,7 @@ class DuckEngine:
     def fetch(self, expression: ir.Table) -> pa.Table:
         """The rows of `expression`; straight from DuckDB, for Ibis would go through pandas."""
         try:
-            rows = self._backend.con.execute(str(self._backend.compile(expression)))
+            rows = self._backend.con.execute(self._sql(expression))
             return rows.to_arrow_table()
         except duckdb.Error as error:
             raise _refusal(error) from error

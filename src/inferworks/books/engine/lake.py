@@ -11,8 +11,10 @@ import pyarrow as pa
 
 from inferworks.books.engine.base import Engine
 from inferworks.books.span import Span
+from inferworks.meter.events import reported_call_id
 from inferworks.meter.facts import Facts
 from inferworks.meter.lake_schema import LAKE_TABLES, Fact, LakeTable, batch_of, missing, records_of
+from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Usage
 
 
@@ -66,7 +68,7 @@ def lake_of(
 ) -> Lake:
     """The Parquet `files` of each table by its name, and `recent` facts that are in none of them.
 
-    A table without a file is empty. BooksError when a file cannot be read.
+    What was taken back is left out. A table without a file is empty. BooksError when a file cannot be read.
     """
     facts = recent or Facts((), (), (), ())
     in_memory: Mapping[str, Sequence[Fact]] = {
@@ -84,7 +86,20 @@ def lake_of(
             held = pa.Table.from_batches([batch_of(table, rows)])
             parts.append(engine.table(held).select(table.schema.names))
         tables[name] = ibis.union(*parts) if len(parts) > 1 else parts[0]
-    return Lake(**tables)
+    return _in_force(engine, Lake(**tables), facts.retracted)
+
+
+def _in_force(engine: Engine, lake: Lake, retracted: Sequence[Retracted]) -> Lake:
+    """`lake` without the reports that were taken back, wherever they are."""
+    if not retracted:
+        return lake
+    names = [(one.source, one.id) for one in retracted]
+    calls = pa.table({"call_id": [reported_call_id(*name) for name in names]})
+    activities = pa.table(list(map(list, zip(*names, strict=True))), ["source", "id"])
+    return lake._replace(
+        usage=lake.usage.anti_join(engine.table(calls), "call_id"),
+        activity=lake.activity.anti_join(engine.table(activities), ["source", "id"]),
+    )
 
 
 def _sealed(engine: Engine, table: LakeTable, files: Sequence[str], lacking: pa.Schema) -> ir.Table:

@@ -14,7 +14,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from inferworks.accounts.plan import PerUnit, PricePlan, Terms
+from inferworks.accounts.plan import PricePlan, Terms
 from inferworks.books.engine.base import Engine, integers, total, whole, whole_divide
 from inferworks.books.engine.grain import CUSTOMERS, TARGETS, Grain
 from inferworks.books.engine.slots import NO_SLOT, Slots
@@ -25,6 +25,7 @@ from inferworks.books.rate import (
     CallSum,
     Label,
     Revenue,
+    ToDate,
     Unpriced,
     rate_calls,
 )
@@ -270,11 +271,11 @@ def earned(
     special = _not_plain(plans) - buyers
     rated: list[Revenue] = []
     if special:
-        apart = _rated_apart(engine, _of(engine, sums, special), plans, special, span, currency)
-        rated.append(apart)
+        own = _of(engine, sums, special)
+        rated.append(_rated_apart(engine, own, plans, special, span, currency, prepaid.to_date))
     if buyers:
         daily = sums_of_calls(engine, _of(engine, usage, buyers), plans, span, TARGETS)
-        apart = _rated_apart(engine, daily, plans, buyers, span, currency)
+        apart = _rated_apart(engine, daily, plans, buyers, span, currency, prepaid.to_date)
         rated.append(settled(apart, prepaid, span, currency))
     by_customer: dict[str, int] = defaultdict(int)
     for row in (row for revenue in rated for row in revenue.rated):
@@ -297,10 +298,13 @@ def _rated_apart(
     customers: Container[str],
     span: Span,
     currency: str,
+    to_date: Sequence[ToDate] | None,
 ) -> Revenue:
     """What `customers`, whose calls came to `sums`, are to pay by the plans that are their own."""
     own = [plan for plan in plans if plan.customer in customers]
-    return rate_calls(call_sums(engine.fetch(sums)), own, span, currency)
+    if to_date is not None:
+        to_date = [one for one in to_date if one.customer in customers]
+    return rate_calls(call_sums(engine.fetch(sums)), own, span, currency, to_date)
 
 
 def _amounts(engine: Engine, priced: ir.Table) -> Iterable[tuple[str, int]]:
@@ -335,14 +339,8 @@ def _used(engine: Engine, sums: ir.Table) -> tuple[str, ...]:
 
 def _not_plain(plans: Sequence[PricePlan]) -> AbstractSet[CustomerId]:
     """The customers who pay by more than prices per unit, at some time."""
-    terms = {terms for terms in {plan.terms for plan in plans} if not _is_plain(terms)}
+    terms = {terms for terms in {plan.terms for plan in plans} if not terms.is_plain}
     return {plan.customer for plan in plans if plan.terms in terms} if terms else frozenset()
-
-
-def _is_plain(terms: Terms) -> bool:
-    """Whether `terms` are prices per unit and nothing else."""
-    prices = all(isinstance(p.scheme, PerUnit) and not p.included for p in terms.prices)
-    return prices and not terms.standing and not terms.discounts
 
 
 def _priced(

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from inferworks.books.engine.base import no_rows
 from inferworks.errors import BooksError, ConfigError
+from inferworks.extras import install
 
 _SETTINGS = {
     "spark.sql.ansi.enabled": "true",  # a number out of bounds is an error, never a null
@@ -109,7 +110,7 @@ class SparkEngine:
             from pyspark.sql import SparkSession
         except ImportError as error:
             raise ConfigError(
-                "the engine spark needs PySpark and Java 17: pip install 'inferworks[spark]'"
+                f"the engine spark needs PySpark and Java 17: {install('spark')}"
             ) from error
         self._failures: type[Exception] = PySparkException
         builder = SparkSession.builder.master(master).appName("inferworks-books")

@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from inferworks.books.allocate import UNKNOWN_CALL
-from inferworks.books.drivers import INPUT, OUTPUT
+from inferworks.books.buckets import INPUT, OUTPUT
 from inferworks.books.engine.apportion import split
 from inferworks.books.engine.base import total, whole
 from inferworks.books.engine.calls import Stay

@@ -26,6 +26,7 @@ import msgspec
 
 from inferworks.books.allocate import Allocated, Allocation
 from inferworks.books.charge import Function
+from inferworks.books.exports.journal import Journal
 from inferworks.books.late import Later
 from inferworks.books.policy import Policy
 from inferworks.books.statement import Statement, draw_up
@@ -70,6 +71,17 @@ class Exporter(Protocol):
 
     def files(self, books: Books) -> Sequence[ExportFile]:
         """The files of the format. The same books give the same bytes."""
+        ...
+
+
+class JournalExporter(Protocol):
+    """Turns a journal into files of one format, for a general ledger."""
+
+    name: str
+    about: str
+
+    def files(self, journal: Journal) -> Sequence[ExportFile]:
+        """The files of the format. The same journal gives the same bytes."""
         ...
 
 

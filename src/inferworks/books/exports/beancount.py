@@ -1,59 +1,62 @@
 """A ledger for beancount (https://beancount.github.io/docs); `bean-check` must accept it.
 
-Every account is opened with the commodities it may hold, and balances are asserted on the day after the
+Every account is opened with the commodity it may hold, and balances are asserted on the day after the
 last entry.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import BinaryIO
 
-from inferworks.books.exports.base import Books, ExportFile
-from inferworks.books.exports.chart import Chart, chart, one_line, sealed
-from inferworks.books.statement import Statement
+from inferworks.books.exports.base import ExportFile
+from inferworks.books.exports.journal import Journal
+from inferworks.books.exports.plain_text import (
+    amount_text,
+    commodity,
+    head,
+    last_day,
+    names_of,
+    one_line,
+    sealed,
+)
 
 
 class BeancountExporter:
     """One ledger."""
 
     name = "beancount"
-    about = "a ledger for beancount, in whole picounits"
+    about = "a ledger for beancount, in whole picounits or rounded"
 
-    def files(self, books: Books) -> Sequence[ExportFile]:
+    def files(self, journal: Journal) -> Sequence[ExportFile]:
         """One file."""
-        return [ExportFile("books.beancount", partial(_write, books.statement))]
+        return [ExportFile("books.beancount", partial(_write, journal))]
 
 
-def _write(statement: Statement, sink: BinaryIO) -> None:
-    sink.writelines(sealed(_lines(chart(statement.entries, statement.start_ns))))
+def _write(journal: Journal, sink: BinaryIO) -> None:
+    sink.writelines(sealed(_lines(journal)))
 
 
-def _lines(journal: Chart) -> Iterable[str]:
-    yield "; Amounts are whole numbers of 10^-12 of a currency."
-    yield from (f"{journal.first} commodity {unit}" for unit in journal.commodities)
-    held = _held(journal)
-    for account, name in journal.accounts.items():
-        yield f"{journal.first} open {account} {','.join(held[account])}"
-        yield f"  name: {_quoted(name)}"
+def _lines(journal: Journal) -> Iterable[str]:
+    names, unit = names_of(journal), commodity(journal)
+    yield f"; {head(journal)}"
+    if journal.entries:
+        yield f"{journal.first} commodity {unit}"
+    for written, original in names.originals():
+        yield f"{journal.first} open {written} {unit}"
+        yield f"  name: {_quoted(original)}"
     for entry in journal.entries:
         yield ""
         yield f"{entry.date} * {_quoted(entry.text)}"
+        yield from [f"  number: {_quoted(entry.number)}"] if entry.number else []
         for side in entry.sides:
-            yield f"  {side.account}  {side.amount_pico} {side.commodity}"
+            yield f"  {names.written[side.account]}  {amount_text(journal, side.amount)}"
     yield ""
-    for balance in journal.balances:
-        yield f"{journal.after} balance {balance.account}  {balance.amount_pico} {balance.commodity}"
-
-
-def _held(journal: Chart) -> dict[str, list[str]]:
-    """The commodities that each account holds."""
-    held: dict[str, list[str]] = defaultdict(list)
-    for balance in journal.balances:
-        held[balance.account].append(balance.commodity)
-    return held
+    after = last_day(journal) + dt.timedelta(days=1)  # a balance is that of a day's beginning
+    for written, amount in names.balances.items():
+        yield f"{after} balance {written}  {amount_text(journal, amount)}"
 
 
 def _quoted(text: str) -> str:

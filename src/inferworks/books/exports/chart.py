@@ -1,160 +1,192 @@
-"""What the two plain-text journals share: names of accounts, days, and the integer commodity.
+"""The chart of accounts: which account of the books goes to which account of somebody's general ledger.
 
-Problem. hledger and beancount have their own rules for names, and a tolerance: beancount infers one from
-the decimals it sees, and lets a gap below it pass.
-
-Decision. Amounts are whole numbers of a commodity of 10^-12 units (`USDP`): with no decimals there is
-nothing to infer, and the tolerance is zero in both. Account names are made of letters, digits and dashes
-only, for both tools alike. A name that had to be changed for that carries a part of its hash, so that two
-names never become one; the original stands beside the account.
-
-Cost pools are accounts that are emptied within the span. Beancount knows five roots and no `Costs`, so
-they stand under `Expenses:Pools`.
+A chart is a TOML file one can read and copy (`chart.toml` is the one that ships). It must be *total*, like
+a policy: when it is loaded, a name of every kind that the books can have is tried, and what no row takes is
+refused by name, unless the file states a default. So no journal fails in the middle, and no account lands
+somewhere in silence. A pattern that an earlier one leaves nothing for is a mistake, and refused too.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+import tomllib
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from importlib import resources
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Final, Literal, NamedTuple
 
-from inferworks.books.entry import Entry
-from inferworks.books.exports.values import date_of
-from inferworks.errors import BooksError
+import msgspec
+from msgspec import Meta
 
-_ROOTS = ("Assets", "Liabilities", "Equity", "Income", "Expenses")
-_ELSEWHERE = ("Equity", "Other")
-"""Where an account goes whose root no tool knows."""
-_COSTS = "Costs"
-_POOLS = ("Expenses", "Pools")
-_PLAIN = re.compile(r"[A-Za-z0-9](?:-?[A-Za-z0-9])*")
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+from inferworks.books.charge import Function, NaturalClass
+from inferworks.books.entry import BALANCE_SHEET
+from inferworks.books.rate import Item
+from inferworks.errors import ConfigError
 
+ROUNDING: Final = "Expenses:Rounding"
+"""The account of what rounding leaves; no entry of the books has it."""
+_ROOTS: Final = ("Assets", "Liabilities", "Equity", "Income", "Expenses", "Costs")
+_ANY: Final = "(any)"
+"""Stands for a pool, a customer, a supplier when a chart is tried."""
+_LISTED: Final = 5
+_MOST_PATTERNS: Final = 2_000
+_LARGEST_BYTES: Final = 2**20
 
-class Side(NamedTuple):
-    """A posting under its name in a journal."""
-
-    account: str
-    amount_pico: int
-    commodity: str
-
-
-class Dated(NamedTuple):
-    """An entry as a journal has it: on a day."""
-
-    date: dt.date
-    text: str
-    sides: tuple[Side, ...]
+Text = Annotated[str, Meta(min_length=1, max_length=100)]
+Number = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]+([.-][A-Za-z0-9]+)*$", max_length=20)]
 
 
-class Balance(NamedTuple):
-    """What an account holds of one commodity in the end."""
+class Account(NamedTuple):
+    """An account as a journal names it."""
 
-    account: str
-    amount_pico: int
-    commodity: str
-
-
-class Chart(NamedTuple):
-    """A span's entries in the order of their days, the accounts they use, and where those end."""
-
-    entries: tuple[Dated, ...]
-    accounts: dict[str, str]
-    """Each account's name in the books, by its name in the journal."""
-    commodities: tuple[str, ...]
-    balances: tuple[Balance, ...]
-    first: dt.date
-    after: dt.date
-    """The day after the last entry."""
+    name: str
+    number: str = ""
+    """Empty where it is an account of the books and not of a chart."""
+    root: str = ""
+    """`Assets`, `Liabilities`, `Equity`, `Income` or `Expenses`: what kind of account of a chart it is."""
+    tax_rate: str = ""
 
 
-def chart(entries: Sequence[Entry], start_ns: int) -> Chart:
-    """The journal of `entries`; `start_ns` dates one that is empty. BooksError when two names meet."""
-    names = _names(posting.account for entry in entries for posting in entry.postings)
-    dated = sorted((_dated(entry, names) for entry in entries), key=lambda entry: entry.date)
-    dates = [entry.date for entry in dated] or [date_of(start_ns)]
-    sums: dict[tuple[str, str], int] = defaultdict(int)
-    for entry in dated:
-        for side in entry.sides:
-            sums[side.account, side.commodity] += side.amount_pico
-    return Chart(
-        entries=tuple(dated),
-        accounts={names[name]: name for name in sorted(names, key=names.__getitem__)},
-        commodities=tuple(sorted({commodity for _, commodity in sums})),
-        balances=_balances(sums),
-        first=dates[0],
-        after=dates[-1] + dt.timedelta(days=1),
-    )
+class _Default(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    number: Number
+    name: Text
+    tax_rate: str = ""
 
 
-def commodity(currency: str) -> str:
-    """The commodity of 10^-12 of `currency`: `USDP`."""
-    return f"{currency}P"
+class _Row(_Default, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    takes: Annotated[tuple[Text, ...], Meta(min_length=1)]
 
 
-def account_name(name: str) -> str:
-    """The account `name` of the books as both tools accept it; other names give other texts."""
-    root, *parts = name.split(":")
-    if root == _COSTS:
-        head = _POOLS
-    elif root in _ROOTS and parts:
-        head = (root, _capitalised(parts.pop(0)))
-    else:
-        head, parts = _ELSEWHERE, [root, *parts]
-    return ":".join((*head, *map(_component, parts)))
+class Chart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """A total function from the accounts of the books to those of a ledger. Made by `read_chart`."""
+
+    account: tuple[_Row, ...]
+    default: _Default | None = None
+    """What takes an account that no row takes."""
+    tax_rate: Text = "Tax Exempt (0%)"
+    netsuite_account: Literal["number", "name"] = "number"
+    netsuite_subsidiary: str = ""
+
+    def account_of(self, name: str) -> Account | None:
+        """Where the account `name` of the books goes; None when nothing takes it."""
+        if name not in self._found:
+            self._found[name] = self._taking(name)
+        return self._found[name]
+
+    def _taking(self, name: str) -> Account | None:
+        row = next((row for parts, row in self._patterns if _fits(parts, name)), self.default)
+        if row is None:
+            return None
+        root = name.partition(":")[0].replace("Costs", "Expenses")
+        return Account(row.name, row.number, root, row.tax_rate or self.tax_rate)
+
+    @cached_property
+    def _found(self) -> dict[str, Account | None]:
+        """What was asked for before: a journal asks for few accounts, many times."""
+        return {}
+
+    @cached_property
+    def _patterns(self) -> tuple[tuple[list[str], _Row], ...]:
+        return tuple((text.split("*"), row) for row in self.account for text in row.takes)
 
 
-def one_line(text: str) -> str:
-    """`text` without line breaks and other control characters."""
-    return _CONTROL.sub(" ", text).strip()
+def read_chart(text: str, name: str) -> Chart:
+    """The chart in the TOML `text` of the file `name`; ConfigError where it is wrong or not total."""
+    try:
+        chart = msgspec.convert(tomllib.loads(text), Chart)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"chart of accounts {name}: {error}") from error
+    for check in (_too_many, _unknown_roots, _two_names, _never_fitting):
+        for fault in check(chart):
+            raise ConfigError(f"chart of accounts {name}: {fault}")
+    missing = [account for account in accounts() if chart.account_of(account) is None]
+    if missing:
+        more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
+        raise ConfigError(
+            f"chart of accounts {name} has no row for {', '.join(missing[:_LISTED])}{more}; add rows "
+            "that take them, or a default"
+        )
+    return chart
 
 
-def seal_line(sha256: str) -> str:
-    """The last line of a journal: what `head -n -1 FILE | sha256sum` must say."""
-    return f"; sha256 of all lines above: {sha256}\n"
+def load_chart(path: Path | None = None) -> Chart:
+    """The chart in the file at `path`, else the one that ships. ConfigError when it cannot be used."""
+    if path is None:
+        return read_chart(shipped_chart(), "chart.toml")
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST_BYTES + 1)
+        text = raw.decode()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the chart of accounts {path}: {error.strerror or error}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the chart of accounts {path} is not UTF-8 text: {error}") from error
+    if len(raw) > _LARGEST_BYTES:
+        raise ConfigError(f"the chart of accounts {path} is larger than {_LARGEST_BYTES} bytes")
+    return read_chart(text, path.name)
 
 
-def sealed(lines: Iterable[str]) -> Iterable[bytes]:
-    """`lines` as bytes, and the line that seals them."""
-    digest = hashlib.sha256()
-    for line in lines:
-        raw = f"{line}\n".encode()
-        digest.update(raw)
-        yield raw
-    yield seal_line(digest.hexdigest()).encode()
+def shipped_chart() -> str:
+    """The text of the chart that ships."""
+    return resources.files("inferworks.books.exports").joinpath("chart.toml").read_text("utf-8")
 
 
-def _component(text: str) -> str:
-    """One part of a name: `acme` is `Acme`; what cannot stand as it is carries its hash."""
-    if _PLAIN.fullmatch(text) and not text[0].isupper():
-        return _capitalised(text)
-    readable = _NOT_PLAIN.sub("-", text).strip("-") or "X"
-    return f"{_capitalised(readable)}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+def accounts() -> Iterator[str]:
+    """An account of every kind that the books can have; what only a name can tell apart is `(any)`."""
+    yield from (f"{prefix}:{_ANY}" for prefix in BALANCE_SHEET)
+    yield from (f"Income:{item.title()}:{_ANY}" for item in Item)
+    for function, natural_class in product(Function, NaturalClass):
+        yield f"Expenses:{function}:{natural_class}:{_ANY}"
+    yield from (f"Costs:{_ANY}:{natural_class}" for natural_class in NaturalClass)
+    yield ROUNDING
 
 
-def _capitalised(text: str) -> str:
-    """`text` as both tools want a name to begin. What we ourselves call accounts needs no more."""
-    return text[0].upper() + text[1:]
+def _fits(parts: list[str], name: str) -> bool:
+    """Whether `name` is `parts` in order with any text between them, in time that is linear in both."""
+    first, *middle = parts
+    if not middle:
+        return name == first
+    last, at = middle.pop(), len(first)
+    for part in middle:
+        found = name.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return name.startswith(first) and name.endswith(last) and len(name) - at >= len(last)
 
 
-def _names(accounts: Iterable[str]) -> dict[str, str]:
-    names = {account: account_name(account) for account in set(accounts)}
-    if len(set(names.values())) < len(names):
-        raise BooksError("two accounts have the same name in the journal; no journal was written")
-    return names
+def _too_many(chart: Chart) -> Iterable[str]:
+    count = sum(len(row.takes) for row in chart.account)
+    if count > _MOST_PATTERNS:
+        yield f"it has {count} patterns, more than {_MOST_PATTERNS}"
 
 
-def _dated(entry: Entry, names: dict[str, str]) -> Dated:
-    sides = (
-        Side(names[posting.account], posting.amount_pico, commodity(posting.currency))
-        for posting in entry.postings
-    )
-    return Dated(date_of(entry.at_ns), one_line(entry.text), tuple(sides))
+def _unknown_roots(chart: Chart) -> Iterable[str]:
+    for row in chart.account:
+        for text in row.takes:
+            if text.partition(":")[0] not in _ROOTS and not text.startswith("*"):
+                yield f"{text!r} is no account of the books: they begin with {', '.join(_ROOTS)}"
 
 
-def _balances(sums: dict[tuple[str, str], int]) -> tuple[Balance, ...]:
-    return tuple(Balance(account, sums[account, unit], unit) for account, unit in sorted(sums))
+def _two_names(chart: Chart) -> Iterable[str]:
+    """Numbers that stand for two names, or that would look alike in a journal."""
+    rows = [*chart.account, *([chart.default] if chart.default else [])]
+    names: dict[str, tuple[str, str, str]] = {}
+    for row in rows:
+        one = (row.number, row.name, row.tax_rate)
+        known = names.setdefault(row.number.replace(".", "-").casefold(), one)
+        if known != one:
+            yield f"number {row.number} is {row.name!r}, and {known[0]} is {known[1]!r} already"
+
+
+def _never_fitting(chart: Chart) -> Iterable[str]:
+    seen: list[tuple[list[str], str]] = []
+    for row in chart.account:
+        for text in row.takes:
+            earlier = next((other for parts, other in seen if _fits(parts, text)), None)
+            if earlier is not None:
+                yield f"{text!r} (number {row.number}) can never fit: {earlier!r} before it takes all of it"
+            seen.append((text.split("*"), text))

@@ -37,7 +37,7 @@ from inferworks.books.exports.base import Books, ExportFile
 from inferworks.books.exports.tables import Column, Kind, Row, Table, Value
 from inferworks.books.exports.tabular import csv_file, parquet_file
 from inferworks.books.exports.values import decimal_text, second_above, second_below
-from inferworks.books.months import month_of
+from inferworks.books.months import DAY_NS, day_of, month_of
 from inferworks.books.rate import Item, Rated
 from inferworks.books.span import Span
 from inferworks.money import PICO, split
@@ -157,7 +157,7 @@ def customers(books: Books) -> Table:
     """The charges of our customers; their billed cost sums to the statement's revenue."""
     statement = books.statement
     span = Span(statement.start_ns, statement.end_ns)
-    sold = _sold(statement.revenue_rows)
+    sold = _sold(statement.revenue_rows, span)
     rows = (_customer_row(item, books.seller, statement.currency, span) for item in sold)
     return _table("customers", _CUSTOMER_X, rows)
 
@@ -234,14 +234,20 @@ _CATEGORIES = {
 }
 
 
-def _sold(rated: Iterable[Rated]) -> list[Rated]:
-    """The amounts summed over the days of each month, in a fixed order; `day_ns` is the month's first.
+def _sold(rated: Iterable[Rated], span: Span) -> list[Rated]:
+    """The amounts summed over the days of each month, in a fixed order; `day_ns` is the first of them.
 
-    A correction and what it reverses meet here; where nothing is left of them there is no row.
+    What was used before the span is a correction and stays apart, also within the month that the span
+    begins in; what expires as the span ends is of its last month. A correction and what it reverses meet
+    here; where nothing is left of them there is no row.
     """
     sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
     alike: dict[tuple[str, ...], Rated] = {}
     for row in rated:
+        first_ns = month_of(min(row.day_ns, span.end_ns - 1)).start_ns
+        if day_of(row.day_ns) + DAY_NS > span.start_ns:
+            first_ns = max(first_ns, span.start_ns)
+        row = msgspec.structs.replace(row, day_ns=first_ns)
         key = _sold_key(row)
         alike.setdefault(key, row)
         sums[key][0] += row.quantity
@@ -249,7 +255,6 @@ def _sold(rated: Iterable[Rated]) -> list[Rated]:
     return [
         msgspec.structs.replace(
             alike[key],
-            day_ns=month_of(alike[key].day_ns).start_ns,
             quantity=sums[key][0],
             amount_pico=sums[key][1],
         )
@@ -262,7 +267,7 @@ def _sold_key(row: Rated) -> tuple[str, ...]:
     """What amounts must share to be one row; text only, so that any two compare."""
     return (
         row.customer,
-        f"{month_of(row.day_ns).start_ns:020d}",
+        f"{row.day_ns:020d}",
         row.project,
         row.key_id,
         row.model,
@@ -278,7 +283,7 @@ def _sold_key(row: Rated) -> tuple[str, ...]:
 def _customer_row(row: Rated, seller: str, currency: str, span: Span) -> dict[str, Value]:
     category = _CATEGORIES[row.item]
     return {
-        **_billing(currency, month_of(row.day_ns), span),
+        **_billing(currency, row.day_ns, span),
         **_costs(row.amount_pico),
         **_seller(seller),
         **(_metered(row) if row.unit is not None and row.item is Item.USAGE else {}),
@@ -304,15 +309,18 @@ def _customer_row(row: Rated, seller: str, currency: str, span: Span) -> dict[st
     }
 
 
-def _billing(currency: str, month: Span, span: Span) -> dict[str, Value]:
-    """The month, and the part of it that the span covers.
+def _billing(currency: str, first_ns: int, span: Span) -> dict[str, Value]:
+    """The month of `first_ns`, and the part of it that the span covers.
 
-    What was used before the span is booked in it as a correction: the charge period is the original's,
-    the billing period that of the span.
+    What was used before the span is booked in it as a correction: the charge period is what the month has
+    before the span, the billing period that of the span.
     """
-    covered = span.meet(*month)
-    late = covered.length_ns == 0 < span.length_ns
-    period, billed = (month, month_of(span.start_ns)) if late else (covered, month)
+    month, late = month_of(first_ns), first_ns < span.start_ns
+    period = Span(month.start_ns, min(month.end_ns, span.start_ns)) if late else span.meet(*month)
+    return _periods(currency, month_of(span.start_ns) if late else month, period, late)
+
+
+def _periods(currency: str, billed: Span, period: Span, late: bool) -> dict[str, Value]:
     return {
         "BillingCurrency": currency,
         "PricingCurrency": currency,
@@ -393,7 +401,7 @@ def _supplier_rows(item: Allocated, books: Books) -> Iterable[dict[str, Value]]:
 def _charge_cells(charge: Charge) -> dict[str, Value]:
     """What every part takes over from the charge."""
     return {
-        **_billing(charge.currency, _months(charge), Span(*_period(charge))),
+        **_periods(charge.currency, _months(charge), Span(*_period(charge)), late=False),
         "BillingAccountId": charge.issuer,
         "BillingAccountName": charge.issuer,
         "BillingAccountType": "Supplier",

@@ -1,7 +1,8 @@
 """A journal for hledger (https://hledger.org/journal.html); `hledger check --strict` must accept it.
 
 Every account and commodity is declared, entries stand in the order of their days, and a last entry
-asserts the balance of every account.
+asserts the balance of every account. What an account is called in the books stands in a comment of its own:
+beside the declaration hledger would read tags out of it, and `type:` there makes a revenue an asset.
 """
 
 from __future__ import annotations
@@ -10,38 +11,55 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import BinaryIO
 
-from inferworks.books.exports.base import Books, ExportFile
-from inferworks.books.exports.chart import Chart, chart, one_line, sealed
-from inferworks.books.statement import Statement
+from inferworks.books.exports.base import ExportFile
+from inferworks.books.exports.journal import EXACT, Journal
+from inferworks.books.exports.plain_text import (
+    amount_text,
+    commodity,
+    head,
+    last_day,
+    names_of,
+    one_line,
+    sealed,
+)
 
 
 class HledgerExporter:
     """One journal."""
 
     name = "hledger"
-    about = "a journal for hledger, in whole picounits"
+    about = "a journal for hledger, in whole picounits or rounded"
 
-    def files(self, books: Books) -> Sequence[ExportFile]:
+    def files(self, journal: Journal) -> Sequence[ExportFile]:
         """One file."""
-        return [ExportFile("books.journal", partial(_write, books.statement))]
+        return [ExportFile("books.journal", partial(_write, journal))]
 
 
-def _write(statement: Statement, sink: BinaryIO) -> None:
-    sink.writelines(sealed(_lines(chart(statement.entries, statement.start_ns))))
+def _write(journal: Journal, sink: BinaryIO) -> None:
+    sink.writelines(sealed(_lines(journal)))
 
 
-def _lines(journal: Chart) -> Iterable[str]:
-    yield "; Amounts are whole numbers of 10^-12 of a currency."
-    yield from (f"commodity 1. {unit}" for unit in journal.commodities)
-    for account, name in journal.accounts.items():
-        yield f"account {account}  ; {one_line(name)}"
+def _lines(journal: Journal) -> Iterable[str]:
+    names = names_of(journal)
+    yield f"; {head(journal)}"
+    yield from (f"; {written} is {original}" for written, original in names.originals())
+    places = "1." if journal.decimals in (0, EXACT) else f"1.{'0' * journal.decimals}"
+    if journal.entries:
+        yield f"commodity {places} {commodity(journal)}"
+    yield from (f"account {written}" for written in names.balances)
     for entry in journal.entries:
         yield ""
-        yield f"{entry.date} * {entry.text}"
+        number = f"({entry.number}) " if entry.number else ""
+        yield f"{entry.date} * {number}{_description(entry.text)}"
         for side in entry.sides:
-            yield f"    {side.account}  {side.amount_pico} {side.commodity}"
+            yield f"    {names.written[side.account]}  {amount_text(journal, side.amount)}"
     yield ""
-    yield f"{journal.after} * balances"
-    for balance in journal.balances:
-        unit = balance.commodity
-        yield f"    {balance.account}  0 {unit} = {balance.amount_pico} {unit}"
+    yield f"{last_day(journal)} * balances"
+    for written, amount in names.balances.items():
+        nothing, all_of_it = (amount_text(journal, pico) for pico in (0, amount))
+        yield f"    {written}  {nothing} = {all_of_it}"
+
+
+def _description(text: str) -> str:
+    """`text` without a semicolon, which would begin a comment, and with it tags."""
+    return one_line(text).replace(";", "\\x3b")

@@ -11,20 +11,21 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from functools import partial
-from html import escape
 from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from inferworks.books.bridge import Bridge, BridgeLine, BridgeStep, Step, bridge
 from inferworks.books.charge import Charge, Function
 from inferworks.books.exports.sankey import sankey
 from inferworks.books.exports.style import STYLE
+from inferworks.books.exports.values import html_text
 from inferworks.books.exports.waterfall import Bar, Kind, waterfall
 from inferworks.books.late import Later, amended, made_up
 from inferworks.books.questions import Question
-from inferworks.books.statement import Dimension, Flow, Row, Statement
+from inferworks.books.statement import TOTAL, Dimension, Flow, Row, Statement, remarks, shown_name
 from inferworks.books.workings import Line
 from inferworks.money import format_pico, round_pico
 from inferworks.units import NS_PER_SECOND
@@ -85,7 +86,7 @@ def render(report: Report) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(report.title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<title>{html_text(report.title)}</title>\n<style>{STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
@@ -94,11 +95,11 @@ def _head(report: Report) -> str:
     statement = report.statement
     seconds = (statement.end_ns - statement.start_ns) / NS_PER_SECOND
     span = f"{_moment(statement.start_ns)} to {_moment(statement.end_ns)} UTC ({seconds:g} s)"
-    label = f'<p class="label" role="note">{escape(report.label)}</p>' if report.label else ""
+    label = f'<p class="label" role="note">{html_text(report.label)}</p>' if report.label else ""
     return (
-        f"<header><h1>{escape(report.title)}</h1>\n"
-        f'<p class="quiet">{escape(span)} · policy {escape(statement.policy)} · '
-        f"amounts in {escape(statement.currency)}</p>\n{label}\n<p>{escape(report.lead)}</p></header>"
+        f"<header><h1>{html_text(report.title)}</h1>\n"
+        f'<p class="quiet">{html_text(span)} · policy {html_text(statement.policy)} · '
+        f"amounts in {html_text(statement.currency)}</p>\n{label}\n<p>{html_text(report.lead)}</p></header>"
     )
 
 
@@ -343,8 +344,12 @@ def _node_text(node: str) -> str:
 
 
 def _use_text(use: str) -> str:
-    """A use in words: `unused:idle` is unused capacity, and why."""
-    return use.replace("unused:", "unused, ").replace("Unallocated:", "unallocated, ")
+    """A use in words: `unused:idle` is unused capacity, and why; `department:sales` is sales."""
+    return (
+        use.replace("unused:", "unused, ")
+        .replace("Unallocated:", "unallocated, ")
+        .removeprefix("department:")
+    )
 
 
 # --- by customer
@@ -354,13 +359,14 @@ def _customers(statement: Statement) -> str:
     rows = statement.by(Dimension.CUSTOMER)
     largest = max((abs(row.gross_margin_pico) for row in rows), default=0)
     total = Row(
-        "Total",
+        TOTAL,
         statement.revenue_pico,
         statement.cost_of_revenue_pico,
         statement.research_and_development_pico,
         0,
     )
-    body = "".join(_customer_row(row, largest) for row in rows)
+    named = (replace(row, name=shown_name(row, Dimension.CUSTOMER)) for row in rows)
+    body = "".join(_customer_row(row, largest) for row in named)
     table = (
         '<table class="bars"><thead><tr><th scope="col">Customer</th>'
         '<th scope="col" class="n income">Revenue</th>'
@@ -381,7 +387,7 @@ def _customer_row(row: Row, largest: int) -> str:
     kind = "" if largest else ' class="sum"'
     bar = _bar(margin, largest, row.name) if largest else ""
     return (
-        f'<tr{kind}><th scope="row">{escape(row.name)}</th>'
+        f'<tr{kind}><th scope="row">{html_text(row.name)}</th>'
         f'<td class="n income">{_money(Amount(row.revenue_pico))}</td>'
         f'<td class="n cost">{_money(Amount(row.cost_of_revenue_pico))}</td>'
         f'<td class="n">{_money(Amount(margin, signed=True))}</td><td class="bar">{bar}</td></tr>'
@@ -395,7 +401,7 @@ def _bar(pico: int, largest: int, name: str) -> str:
     kind = "gain" if pico >= 0 else "loss"
     said = f"Gross margin of {name}: {round_pico(pico, places=2)}"
     return (
-        f'<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="{escape(said)}">'
+        f'<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="{html_text(said)}">'
         f'<rect class="{kind}" data-pico="{pico}" x="{start:.2f}" y="1" width="{length:.2f}" height="8"/>'
         '<line x1="50" y1="0" x2="50" y2="10"/></svg>'
     )
@@ -434,8 +440,8 @@ def _question_lines(question: Question) -> str:
     ]
     table = _table(("Function", "Used for", "Customer", "Bought as", "Amount"), rows)
     return (
-        f"<details><summary>{question.number}. {escape(question.text)}: {escape(question.pool)}, "
-        f"divided by {escape(question.driver)}</summary>{table}</details>"
+        f"<details><summary>{question.number}. {html_text(question.text)}: {html_text(question.pool)}, "
+        f"divided by {html_text(question.driver)}</summary>{table}</details>"
     )
 
 
@@ -461,8 +467,12 @@ def _what_happened(report: Report) -> str:
     said = ""
     if report.sample is not None:
         asked, answered = report.sample
-        said = f"<blockquote><p><b>{escape(asked)}</b></p><p>{escape(answered)}</p></blockquote>"
-    terms = "".join(f"<dt>{escape(f.name)}</dt><dd>{escape(f.text)}</dd>" for f in report.facts)
+        said = (
+            f"<blockquote><p><b>{html_text(asked)}</b></p><p>{html_text(answered)}</p></blockquote>"
+        )
+    terms = "".join(
+        f"<dt>{html_text(f.name)}</dt><dd>{html_text(f.text)}</dd>" for f in report.facts
+    )
     return _section("What happened", "", f"{said}<dl>{terms}</dl>")
 
 
@@ -495,9 +505,9 @@ def _how_computed(statement: Statement) -> str:
         *_METHODS,
         ("Checked", (f"Billed {exact}, allocated {format_pico(statement.allocated_pico)}: {same}, to the "
          f"last 10⁻¹². {len(statement.entries)} balanced entries.")),
-        *(("Note", note) for note in statement.notes),
+        *(("Note", note) for note in remarks(statement.lines, statement.notes)),
     )  # fmt: skip
-    listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in terms)
+    listed = "".join(f"<dt>{name}</dt><dd>{html_text(text)}</dd>" for name, text in terms)
     return _section("How each figure is computed", "", f"<dl>{listed}</dl>")
 
 
@@ -505,8 +515,8 @@ def _how_computed(statement: Statement) -> str:
 
 
 def _section(title: str, lead: str, body: str) -> str:
-    told = f'<p class="quiet">{escape(lead)}</p>' if lead else ""
-    return f"<section><h2>{escape(title)}</h2>\n{told}\n{body}</section>"
+    told = f'<p class="quiet">{html_text(lead)}</p>' if lead else ""
+    return f"<section><h2>{html_text(title)}</h2>\n{told}\n{body}</section>"
 
 
 def _table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[Cell]]]) -> str:
@@ -514,7 +524,7 @@ def _table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[Cell]]]) -
     rows = list(rows)
     money = {place for _, cells in rows for place, c in enumerate(cells) if isinstance(c, Amount)}
     head = "".join(
-        f'<th scope="col"{_numeric(place in money)}>{escape(name)}</th>'
+        f'<th scope="col"{_numeric(place in money)}>{html_text(name)}</th>'
         for place, name in enumerate(columns)
     )
     body = "".join(_table_row(kind, cells) for kind, cells in rows)
@@ -533,7 +543,7 @@ def _numeric(yes: bool) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    return _money(cell) if isinstance(cell, Amount) else escape(cell)
+    return _money(cell) if isinstance(cell, Amount) else html_text(cell)
 
 
 def _money(amount: Amount) -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import NamedTuple
 
+from inferworks.books.exports.values import html_text
 from inferworks.books.statement import Flow
 from inferworks.money import round_pico
 
@@ -58,15 +58,15 @@ def sankey(
     nodes = _nodes(drawn, order, scale_height)
     height = max((node.y + node.height for node in nodes.values()), default=0.0) + _TOP
     picture = Picture(width, max(height, _labels_height(nodes)), len(order))
-    identity = f"picture-{len(order)}-{int(width)}-{escape(order[0][0]) if order[0] else ''}"
+    identity = f"picture-{len(order)}-{int(width)}-{html_text(order[0][0]) if order[0] else ''}"
     identity = "".join(sign if sign.isalnum() or sign == "-" else "-" for sign in identity)
     parts = [
         (
             f'<svg class="sankey" viewBox="0 0 {picture.width:g} {picture.height:.0f}" role="img" '
             f'aria-labelledby="{identity}-title {identity}-description">'
         ),
-        f'<title id="{identity}-title">{escape(title)}</title>',
-        f'<desc id="{identity}-description">{escape(description)}</desc>',
+        f'<title id="{identity}-title">{html_text(title)}</title>',
+        f'<desc id="{identity}-description">{html_text(description)}</desc>',
         *_bands(drawn, nodes, picture, classes, labels),
         *_boxes(nodes.values(), picture, classes),
         *_texts(nodes.values(), picture, labels),
@@ -120,7 +120,7 @@ def _bands(
         said = f"{labels[flow.source]} to {labels[flow.target]}: {_money(flow.amount_pico)}"
         yield (
             f'<path class="band {colour}" data-pico="{flow.amount_pico}" '
-            f'd="{_band_path(x0, y0, h0, x1, y1, h1)}"><title>{escape(said)}</title></path>'
+            f'd="{_band_path(x0, y0, h0, x1, y1, h1)}"><title>{html_text(said)}</title></path>'
         )
 
 
@@ -150,7 +150,7 @@ def _texts(nodes: Iterable[Node], picture: Picture, labels: Mapping[str, str]) -
         x = picture.x(node.column) + (-6 if last else _NODE_WIDTH + 6)
         anchor = "end" if last else "start"
         yield (
-            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(labels[node.name])} '
+            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html_text(labels[node.name])} '
             f'<tspan class="amount">{_money(node.amount_pico)}</tspan></text>'
         )
 

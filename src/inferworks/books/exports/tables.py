@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from inferworks.books.allocate import Allocated
 from inferworks.books.charge import Function
+from inferworks.books.entry import booked_within
 from inferworks.books.exports.base import Books
 from inferworks.books.late import amended
 from inferworks.books.statement import Statement
@@ -203,11 +204,13 @@ _POSTINGS = (
 
 
 def _posting_rows(statement: Statement) -> Iterable[Row]:
+    ends = statement.start_ns, statement.end_ns
     for number, entry in enumerate(statement.entries, start=1):
+        at_ns = booked_within(entry, *ends)
         for posting in entry.postings:
             yield (
                 number,
-                entry.at_ns,
+                at_ns,
                 entry.text,
                 posting.account,
                 posting.currency,

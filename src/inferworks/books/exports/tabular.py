@@ -1,6 +1,7 @@
 """Tables as CSV and Parquet.
 
-CSV: UTF-8, comma, `\\n`, a quote only where one is needed, nothing for a missing value. Parquet: amounts
+CSV: UTF-8, comma, `\\n`, a quote only where one is needed, nothing for a missing value, and no text that a
+spreadsheet would work out (`formula`). Parquet: amounts
 are DECIMAL(38, 12) and whole numbers DECIMAL(38, 0), because neither a float nor 64 bits would hold them.
 """
 
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from inferworks.books.exports.base import Books, ExportFile
 from inferworks.books.exports.tables import Kind, Row, Table, Value, books_tables
 from inferworks.books.exports.values import decimal_text, moment_text
+from inferworks.books.formula import inert
 
 _BATCH = 50_000
 _EXACT = Context(prec=60)
@@ -78,7 +80,11 @@ def _write_csv(table: Table, sink: BinaryIO) -> None:
     writer = csv.writer(codecs.getwriter("utf-8")(sink), lineterminator="\n")
     writer.writerow([column.name for column in table.columns])
     for row in table.rows:
-        writer.writerow([text_of(value, kind) for value, kind in zip(row, kinds, strict=True)])
+        writer.writerow([_cell(value, kind) for value, kind in zip(row, kinds, strict=True)])
+
+
+def _cell(value: Value, kind: Kind) -> str | None:
+    return inert(value) if isinstance(value, str) else text_of(value, kind)
 
 
 def _write_parquet(table: Table, sink: BinaryIO) -> None:

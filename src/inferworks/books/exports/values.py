@@ -1,11 +1,13 @@
-"""How values are written: exact decimals with a point and no exponent, moments in UTC."""
+"""How values are written: exact decimals with a point and no exponent, moments in UTC, text in pages."""
 
 from __future__ import annotations
 
 import datetime as dt
+from html import escape
 
 from inferworks.money import format_pico
 from inferworks.units import NS_PER_SECOND
+from inferworks.visible import visible
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -13,6 +15,11 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 def decimal_text(pico: int) -> str:
     """10^-12 as an exact decimal with a point: `8.40`, `0.000000000001`."""
     return format_pico(pico)
+
+
+def html_text(text: str) -> str:
+    """`text` for a page: no markup, and all of it to be seen."""
+    return escape(visible(text))
 
 
 def moment_text(at_ns: int) -> str:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from html import escape
 from typing import NamedTuple
 
+from inferworks.books.exports.values import html_text
 from inferworks.money import format_pico, round_pico
 
 
@@ -56,7 +56,7 @@ def waterfall(bars: Sequence[Bar], currency: str) -> str:
     rows = "".join(_row(item, lowest, max(1, highest - lowest)) for item in placed)
     return (
         '<table class="bars bridge"><thead><tr><th scope="col"></th>'
-        f'<th scope="col" class="n">{escape(currency)}</th><td class="bar"></td></tr></thead>'
+        f'<th scope="col" class="n">{html_text(currency)}</th><td class="bar"></td></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
 
@@ -74,12 +74,12 @@ def place(bars: Iterable[Bar]) -> list[Placed]:
 def _row(item: Placed, lowest: int, whole: int) -> str:
     bar = item.bar
     if bar.kind is Kind.HEADING:
-        return f'<tr class="heading"><th colspan="3">{escape(bar.label)}</th></tr>'
+        return f'<tr class="heading"><th colspan="3">{html_text(bar.label)}</th></tr>'
     reached = bar.kind is Kind.REACHED
     tells = f' class="{_sign(bar.pico)}"' if reached and bar.pico and not bar.colour else ""
     shown = round_pico(bar.pico, places=2).replace("-", "−")
     return (
-        f'<tr class="{"sum" if reached else "part"}"><th scope="row">{escape(bar.label)}</th>'
+        f'<tr class="{"sum" if reached else "part"}"><th scope="row">{html_text(bar.label)}</th>'
         f'<td class="n"><span{tells} title="{format_pico(bar.pico)}">{shown}</span></td>'
         f'<td class="bar">{_svg(item, lowest, whole)}</td></tr>'
     )
@@ -93,7 +93,7 @@ def _svg(item: Placed, lowest: int, whole: int) -> str:
     above = "" if bar.kind is Kind.REACHED else _line(came, 0.0, 1.5)
     return (
         '<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(f"{bar.label}: {round_pico(bar.pico, places=2)}")}">'
+        f'aria-label="{html_text(f"{bar.label}: {round_pico(bar.pico, places=2)}")}">'
         f"{_line(zero, 0.0, 10.0)}{above}{_line(leads, 8.5, 10.0)}"
         f'<rect class="{bar.colour or _sign(bar.pico)}" data-pico="{bar.pico}" '
         f'x="{left:.2f}" y="1.5" width="{width:.2f}" height="7"/></svg>'

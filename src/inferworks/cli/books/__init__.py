@@ -6,6 +6,10 @@ from inferworks.cli.lazy import LazyGroup
 
 VERBS = {
     "import": "inferworks.cli.books.import_bills:import_bills",
+    "map": "inferworks.cli.books.map_columns:map_columns",
+    "imports": "inferworks.cli.books.imports:imports",
+    "quarantine": "inferworks.cli.books.quarantine:quarantine",
+    "reconcile": "inferworks.cli.books.reconcile:reconcile",
     "statement": "inferworks.cli.books.statement:statement",
     "bridge": "inferworks.cli.books.bridge:show_bridge",
     "economics": "inferworks.cli.books.economics:show_economics",
@@ -15,10 +19,11 @@ VERBS = {
     "estimates": "inferworks.cli.books.estimates:estimates",
     "report": "inferworks.cli.books.report:report",
     "export": "inferworks.cli.books.export:export",
+    "chart": "inferworks.cli.books.chart:show_chart",
     "close": "inferworks.cli.books.close:close",
     "verify": "inferworks.cli.books.verify:verify",
     "reopen": "inferworks.cli.books.reopen:reopen",
     "periods": "inferworks.cli.books.periods:periods",
 }
 
-books = LazyGroup("books", VERBS, "Bills in; what was earned and what it cost out.")
+books = LazyGroup("books", VERBS, "Import bills; report revenue, cost and margin; close periods.")

@@ -39,6 +39,7 @@ from inferworks.cli.books.sources import (
     statement_of_period,
 )
 from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.show import say
 from inferworks.config import Config
 
 if TYPE_CHECKING:  # Ibis takes its time to load
@@ -77,7 +78,8 @@ class Asked(NamedTuple):
         Where support pools step down to every target, it draws up the whole.
         """
         ends = self._open_ends()
-        stepped = any(pool.driver is DriverKind.POOLS for pool in rules_of(self.pools_path).pools)
+        pools = rules_of(self.config, self.pools_path).pools
+        stepped = any(pool.driver is DriverKind.POOLS for pool in pools)
         if ends is None or stepped:
             return self.statement(engine, Dimension.CUSTOMER)
         name = self._engine(engine, Dimension.CUSTOMER, ends)
@@ -107,12 +109,12 @@ class Asked(NamedTuple):
         ends: tuple[int | None, int | None] | None,
     ) -> EngineName:
         """Who draws it up; a note is printed where that is not who was asked for."""
-        unable = why_unable(rules_of(self.pools_path), by) if ends else WHY_NOT_SEALED
+        unable = why_unable(rules_of(self.config, self.pools_path), by) if ends else WHY_NOT_SEALED
         span = wanted_span(*(ends or (None, None)))
         wanted = EngineName(asked_for or self.config.books.engine)
         choice = chosen(wanted, lambda: facts_recorded(self.config, span) if ends else 0, unable)
         if choice.note:
-            click.echo(f"Note: {choice.note}", err=True)
+            say(f"Note: {choice.note}", err=True)
         return choice.engine
 
     def paper(self) -> bytes | None:

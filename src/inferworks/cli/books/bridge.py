@@ -8,9 +8,9 @@ import click
 
 from inferworks.books.bridge import Bridge, bridge
 from inferworks.cli.books.asked import asked, asking_without_policy
-from inferworks.cli.books.figures import amount, places_of, print_figures, span_text
+from inferworks.cli.books.figures import amount, places_of, print_figures, print_no_costs, span_text
 from inferworks.cli.books.later import corrections_json, print_corrections
-from inferworks.cli.show import print_json
+from inferworks.cli.show import print_json, say
 
 
 @click.command("bridge")
@@ -40,9 +40,10 @@ def show_bridge(
     if as_json:
         print_json(built.to_json() | corrections_json(drawn, later))
         return
-    click.echo(f"Bridge in {built.currency}, {span_text(drawn)}\n")
+    say(f"Bridge in {built.currency}, {span_text(drawn)}", "")
     print_figures(("", f"AMOUNT {built.currency}"), _rows(built, places_of(drawn)))
     print_corrections(drawn, later)
+    print_no_costs(drawn.lines)
 
 
 def _rows(built: Bridge, places: int) -> list[tuple[str, str]]:

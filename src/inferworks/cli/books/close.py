@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from inferworks.books.close import Closed, close_period
-from inferworks.cli.books.figures import amount, places_of, print_figures
+from inferworks.cli.books.figures import amount, moment_text, places_of, print_figures
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.sources import RecordedSource, who
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json
+from inferworks.cli.show import print_json, say
 from inferworks.clock import SystemClock
-from inferworks.errors import BooksError
+from inferworks.errors import BooksError, UserError
 from inferworks.money import format_pico
 
 
@@ -41,7 +41,7 @@ def close(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Close PERIOD: draw up its statement, check it, and seal it with all it was drawn from.
+    """Close PERIOD: compute its statement, check it, and seal it with its inputs.
 
     PERIOD is a month (2026-11), a span (2026-11-01..2026-11-16) or a declared name. Periods are closed
     in order. What arrives afterwards is shown as a correction in the open period.
@@ -55,6 +55,11 @@ def close(
     now_ns = SystemClock().now_ns()
     with open_ledger(config, read_only=False) as ledger:
         wanted = ledger.periods().named(period)
+        if now_ns < wanted.start_ns:
+            begins = moment_text(wanted.start_ns)
+            raise UserError(
+                f"{period} has not begun: it begins {begins} (UTC); close it when it is over"
+            )
         try:
             closed = close_period(
                 ledger,
@@ -72,7 +77,7 @@ def close(
     else:
         _print(closed)
     if now_ns < wanted.end_ns:
-        click.echo("Note: the period has not ended; what is still to come will be late.", err=True)
+        say("Note: the period has not ended; what is still to come will be late.", err=True)
 
 
 def _as_json(closed: Closed) -> dict[str, object]:
@@ -97,7 +102,7 @@ def _as_json(closed: Closed) -> dict[str, object]:
 
 def _print(closed: Closed) -> None:
     record, statement = closed.record, closed.statement
-    click.echo(f"Closed {record.period.name} under policy {record.policy}, by {record.by}.")
+    say(f"Closed {record.period.name} under policy {record.policy}, by {record.by}.")
     figures = [
         ("Revenue", statement.revenue_pico),
         ("Cost of revenue", statement.cost_of_revenue_pico),
@@ -108,5 +113,5 @@ def _print(closed: Closed) -> None:
     places = places_of(statement)
     rows = [(name, amount(pico, places)) for name, pico in figures]
     print_figures(("", f"AMOUNT {statement.currency}"), rows)
-    click.echo(f"Record {record.number}, SHA-256 {closed.sha256}")
-    click.echo("Write that hash down elsewhere: it vouches for this period and all before it.")
+    say(f"Record {record.number}, SHA-256 {closed.sha256}")
+    say("Write that hash down elsewhere: it vouches for this period and all before it.")

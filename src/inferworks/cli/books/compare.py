@@ -8,9 +8,9 @@ import click
 
 from inferworks.books.compare import Compared, Comparison, compare
 from inferworks.cli.books.asked import asked, asking_without_policy
-from inferworks.cli.books.figures import amount, places_of, print_figures, span_text
+from inferworks.cli.books.figures import amount, places_of, print_figures, print_no_costs, span_text
 from inferworks.cli.books.papers import policy_of
-from inferworks.cli.show import print_json
+from inferworks.cli.show import print_json, say
 
 _MOST_MOVED = 20
 
@@ -30,9 +30,9 @@ def show_comparison(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare the policies ONE and OTHER: gaap, marginal, full, or one's own.
+    """Compare the policies ONE and OTHER: gaap, marginal, full, or your own.
 
-    One's own is a TOML file: by its path, or by its name when it lies in policies/ of the data folder.
+    Your own is a TOML file: by its path, or by its name when it lies in policies/ of the data folder.
     The money and who used what are the same under both; what differs is listed use by use.
 
     \b
@@ -48,17 +48,18 @@ def show_comparison(
         print_json(found.to_json())
         return
     _print(found)
+    print_no_costs(workings.lines)
 
 
 def _print(found: Comparison) -> None:
     places = places_of(found.one)
     names = (found.one.policy.upper(), found.other.policy.upper())
-    click.echo(f"Two policies in {found.one.currency}, {span_text(found.one)}\n")
+    say(f"Two policies in {found.one.currency}, {span_text(found.one)}", "")
     rows = [_row(row, places) for row in found.functions if row.one_pico or row.other_pico]
     rows += [_row(row, places) for row in found.view]
     print_figures(("", *names, "DIFFERENCE"), rows)
     _print_corrections(found, names, places)
-    click.echo(f"Margin: {found.one.margin} / {found.other.margin}\n")
+    say(f"Margin: {found.one.margin} / {found.other.margin}", "")
     moved = [
         (item.use, item.pool, f"{item.one} -> {item.other}", amount(item.amount_pico, places))
         for item in found.moved[:_MOST_MOVED]

@@ -9,9 +9,9 @@ import click
 
 from inferworks.books.economics import CustomerEconomics, Economics, economics
 from inferworks.cli.books.asked import asked, asking_without_policy
-from inferworks.cli.books.figures import amount, places_of, print_figures, span_text
+from inferworks.cli.books.figures import amount, places_of, print_figures, print_no_costs, span_text
 from inferworks.cli.books.later import corrections_json, print_corrections
-from inferworks.cli.show import print_json
+from inferworks.cli.show import print_json, say
 
 _MOST_CUSTOMERS = 20
 
@@ -44,11 +44,12 @@ def show_economics(
         print_json(found.to_json() | corrections_json(drawn, later))
         return
     places = places_of(drawn)
-    click.echo(f"Unit economics in {found.currency}, {span_text(drawn)}\n")
+    say(f"Unit economics in {found.currency}, {span_text(drawn)}", "")
     print_figures(("", f"AMOUNT {found.currency}"), _rows(found, places))
     _print_customers(found, places)
-    click.echo(f"Break-even: {found.break_even}.\n")
+    say(f"Break-even: {found.break_even}.", "")
     print_corrections(drawn, later)
+    print_no_costs(drawn.lines)
 
 
 def _rows(found: Economics, places: int) -> list[tuple[str, str]]:

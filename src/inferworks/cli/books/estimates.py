@@ -9,7 +9,7 @@ import click
 from inferworks.books.provisional import Accuracy
 from inferworks.cli.books.papers import estimates_of, moments
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import print_json, print_table, say
 from inferworks.money import format_pico
 
 
@@ -41,7 +41,7 @@ def estimates(
         print_json([_as_json(row) for row in rows])
         return
     if not rows:
-        click.echo("No call went to another provider's API, so nothing is estimated.")
+        say("No call went to another provider's API, so nothing is estimated.")
         return
     columns = (
         "PROVIDER", "MONTH", "ESTIMATED", "BILLED", "DIFFERENCE", "%", "WAITING", "NO PRICE"

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from inferworks.books.charge import Charge
+from inferworks.books.charge import Charge, is_provisional
+from inferworks.books.currency import NO_RATES, Rates
 from inferworks.books.ledger import Ledger, standing
 from inferworks.books.papers import INPUTS
-from inferworks.books.pools import CostPool, DriverKind, pool_of
+from inferworks.books.pools import DriverKind, pool_of
 from inferworks.books.provisional import (
     Accuracy,
     IsApiBill,
     accuracy,
     estimates,
-    is_provisional,
     true_up,
 )
 from inferworks.books.span import Span
+from inferworks.books.store import BookStore
+from inferworks.books.workings import Rules
+from inferworks.catalog.billing import billing_of
 from inferworks.catalog.pins import list_prices
 from inferworks.folder import DataFolder
 from inferworks.meter.usage import Usage
@@ -36,7 +39,7 @@ def estimated(
     folder: DataFolder,
     bills: Sequence[Charge],
     usages: Sequence[Usage],
-    pools: Sequence[CostPool],
+    rules: Rules,
     span: Span,
     currency: str,
 ) -> Estimated:
@@ -44,10 +47,10 @@ def estimated(
     sealed, closed = _sealed(folder, span)
     now = _estimates(folder, usages, span, currency)
     fresh = [c for c in now if not any(span.holds(c.period_start_ns) for span in closed)]
-    is_api_bill = _is_api_bill(pools)
+    is_api_bill, billing = is_api_bill_under(rules), billing_of(rules.billing)
     return Estimated(
-        booked=true_up(fresh, bills, is_api_bill, sealed),
-        accuracy=accuracy([*sealed, *fresh], bills, is_api_bill, span),
+        booked=true_up(fresh, bills, is_api_bill, sealed, billing),
+        accuracy=accuracy([*sealed, *fresh], bills, is_api_bill, span, billing),
     )
 
 
@@ -57,7 +60,14 @@ def _estimates(
     """Price lists are read only when something was bought."""
     if not any(leg.replica is None for usage in usages for leg in usage.legs):
         return ()
-    return estimates(usages, list_prices(folder.price_books), span, currency)
+    return estimates(usages, list_prices(folder.price_books), span, currency, _rates(folder))
+
+
+def _rates(folder: DataFolder) -> Rates:
+    if not folder.books.exists():
+        return NO_RATES
+    with BookStore(folder.books, read_only=True) as store:
+        return store.rates()
 
 
 def _sealed(folder: DataFolder, span: Span) -> tuple[list[Charge], list[Span]]:
@@ -80,8 +90,11 @@ def _meets(one: Span, other: Span) -> bool:
     return one.meet(*other).length_ns > 0
 
 
-def _is_api_bill(pools: Sequence[CostPool]) -> IsApiBill:
+def is_api_bill_under(rules: Rules) -> IsApiBill:
+    """What tells a line for API calls: whether `rules` divide it by a provider's tokens."""
+
     def is_api_bill(charge: Charge) -> bool:
-        return pool_of(charge, pools, ()).driver is DriverKind.PROVIDER_TOKENS
+        pool = pool_of(rules.departments.placed(charge), rules.pools, (), billing_of(rules.billing))
+        return pool.driver is DriverKind.PROVIDER_TOKENS
 
     return is_api_bill

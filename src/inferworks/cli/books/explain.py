@@ -10,7 +10,7 @@ import click
 from inferworks.books.explain import explain, parse_subject
 from inferworks.books.nodes import Bounds, Node
 from inferworks.cli.books.asked import asked, asking
-from inferworks.cli.show import print_json
+from inferworks.cli.show import print_json, say
 from inferworks.money import format_pico
 
 _WIDTH = 80
@@ -44,7 +44,7 @@ def show_explanation(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Take a figure apart, down to the bill lines and the calls under it.
+    """Break a figure down to the bill lines and calls behind it.
 
     KIND is customer, project, key, model, provider, region, pool, chip, purpose, day, charge or call.
     Amounts are exact; the parts of every figure sum to it.
@@ -63,25 +63,25 @@ def show_explanation(
     if as_json:
         print_json(found.to_json())
         return
-    click.echo(f"{found.subject} in {found.currency}, policy {found.policy}\n")
+    say(f"{found.subject} in {found.currency}, policy {found.policy}", "")
     _print_roots(found.revenue, found.cost)
     for one in found.corrections:
         for line in _folded(f"Correction {one.name}. Late: {_listed(one.causes)}.", _WIDTH):
-            click.echo(line)
+            say(line)
         _print_roots(one.revenue, one.cost)
     if found.corrections:
         for name, pico in (
             ("revenue, all together", found.revenue_together_pico),
             ("cost, all together", found.cost_together_pico),
         ):
-            click.echo(next(_two_columns(name, format_pico(pico))))
+            say(next(_two_columns(name, format_pico(pico))))
 
 
 def _print_roots(*roots: Node) -> None:
     for root in roots:
         for line in _lines(root, 0):
-            click.echo(line)
-        click.echo()
+            say(line)
+        say()
 
 
 def _listed(causes: Sequence[str]) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.exports.base import Books, ExportFile, books_of, write_files
-from inferworks.cli.books.formats import FORMATS, exporter
+from inferworks.books.exports.base import Books, ExportFile, books_of, content, write_files
+from inferworks.cli.books.formats import FORMATS, IMPORTED_LEDGERS, JOURNALS, exporter
+from inferworks.cli.books.journals import chart_of, journal_files, statements_of, zone_of
 from inferworks.cli.books.later import note_corrections
 from inferworks.cli.books.papers import moments, worked_out, worked_out_of
 from inferworks.cli.books.sources import (
@@ -18,14 +19,16 @@ from inferworks.cli.books.sources import (
     statement_of_period,
 )
 from inferworks.cli.options import config_option, data_option, read_config
+from inferworks.cli.show import say
 from inferworks.config import Config
 from inferworks.errors import UserError
 
 _SELLER = "Inferworks"
+_CENTS = 2
 
 
 @click.command()
-@click.argument("form", metavar="FORMAT", type=click.Choice(list(FORMATS)))
+@click.argument("form", metavar="FORMAT", type=click.Choice([*FORMATS, *JOURNALS]))
 @click.option("--out", type=click.Path(path_type=Path), help="A file, or a folder for several.")
 @click.option("--period", metavar="PERIOD", help="A month, e.g. 2026-11.")
 @click.option("--from", "from_text", metavar="DATE", help="First day or moment (UTC).")
@@ -33,10 +36,21 @@ _SELLER = "Inferworks"
 @click.option("--policy", metavar="NAME", help="A shipped policy or a TOML file.  [default: gaap]")
 @click.option(
     "--seller",
-    default=_SELLER,
-    show_default=True,
-    help="Your name, as the issuer of your customers' bills.",
+    metavar="NAME",
+    help=f"Your name, as the issuer of your customers' bills.  [default: {_SELLER}]",
 )
+@click.option(
+    "--chart",
+    "chart_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Chart of accounts of a journal; `books chart` prints the one that ships.",
+)
+@click.option(
+    "--decimals",
+    type=click.IntRange(0, 11),
+    help="Add a journal up by account and round it; 2 for cents.",
+)
+@click.option("--zone", metavar="NAME", help="Time zone of a journal's days.  [default: UTC]")
 @config_option
 @data_option
 def export(
@@ -46,26 +60,56 @@ def export(
     from_text: str | None,
     to_text: str | None,
     policy: str | None,
-    seller: str,
+    seller: str | None,
+    chart_path: Path | None,
+    decimals: int | None,
+    zone: str | None,
     config_path: Path | None,
     data_path: Path | None,
 ) -> None:
     """Write the books as files that other people's tools read and check.
 
-    FORMAT is focus, csv or parquet (several files, into the folder --out), or hledger, beancount, json
-    or html (one file; without --out it is printed). A file is written whole or not at all, and the same
-    books give the same bytes. docs/exports.md has queries to check them with.
+    FORMAT is focus, csv or parquet (several files, into the folder --out), json or html (one file), or
+    a journal for a general ledger: hledger or beancount (exact, or rounded with --decimals), quickbooks,
+    xero or netsuite (in cents, under a chart of accounts). Without --out, one file is printed. A file
+    is written whole or not at all, and the same books give the same bytes. docs/exports.md has more.
 
     \b
     Examples:
       inferworks books export focus --period 2026-11 --out november
       inferworks books export hledger | hledger -f - check --strict
-      inferworks books export beancount --out books.beancount
+      inferworks books export quickbooks --period 2026-11 --chart chart.toml --out november.csv
     """
     config = read_config(config_path, data_path)
-    books = read_books(config, policy, period, from_text, to_text, seller)
-    note_corrections(period, books.later)
-    put_out(exporter(form).files(books), out, form)
+    if form in FORMATS:
+        _refuse(form, {"--chart": chart_path, "--decimals": decimals, "--zone": zone})
+        books = read_books(config, policy, period, from_text, to_text, seller or _SELLER)
+        note_corrections(period, books.later)
+        put_out(exporter(form).files(books), out, form)
+        return
+    _refuse(form, {"--seller": seller})
+    _refuse_both(period, from_text, to_text)
+    if form in IMPORTED_LEDGERS and (decimals or 0) > _CENTS:
+        raise click.UsageError(f"{form} takes at most {_CENTS} decimals")
+    chart, days = chart_of(config, chart_path), zone_of(zone or "UTC")
+    statements = statements_of(config, policy, period, from_text, to_text)
+    note_corrections(period, later_corrections(config, period) if period else ())
+    journal, files = journal_files(form, statements, chart, decimals, days)
+    put_out(files, out, form)
+    if journal.remark:
+        say(journal.remark, err=True)
+
+
+def _refuse_both(period: str | None, from_text: str | None, to_text: str | None) -> None:
+    if period is not None and (from_text is not None or to_text is not None):
+        raise click.UsageError("give --period, or --from and --to")
+
+
+def _refuse(form: str, options: dict[str, object]) -> None:
+    """UsageError when an option is given that `form` has no use for."""
+    for name, value in options.items():
+        if value is not None:
+            raise click.UsageError(f"{name} is not for {form}")
 
 
 def read_books(
@@ -80,8 +124,7 @@ def read_books(
     if period is None:
         span = moments(from_text, to_text)
         return books_of(worked_out(config, policy or config.books.policy, None, *span), seller)
-    if from_text is not None or to_text is not None:
-        raise click.UsageError("give --period, or --from and --to")
+    _refuse_both(period, from_text, to_text)
     return _books_of_period(config, policy, period, seller)
 
 
@@ -97,7 +140,9 @@ def put_out(files: Sequence[ExportFile], out: Path | None, form: str) -> None:
     """Write `files` to `out`, and say where; a single file without `out` goes to standard output."""
     if out is not None:
         for path in write_files(files, out):
-            click.echo(path)
+            say(str(path))
+    elif len(files) == 1 and sys.stdout.isatty():
+        say(*content(files[0]).decode().splitlines())
     elif len(files) == 1:
         files[0].write(sys.stdout.buffer)
         sys.stdout.buffer.flush()

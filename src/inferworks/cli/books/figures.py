@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import click
-from rich.table import Table
-
-from inferworks.books.statement import Statement
-from inferworks.cli.show import console
+from inferworks.books.statement import Statement, remarks
+from inferworks.books.workings import Line
+from inferworks.cli.show import print_columns, say
 from inferworks.money import PICO, round_pico
 from inferworks.units import NS_PER_SECOND
 
@@ -22,14 +21,9 @@ def print_figures(
     columns: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str] = ()
 ) -> None:
     """A table of amounts, which stand on the right; the first column and those in `words` are words."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, name in enumerate(columns):
-        left = place == 0 or name in words
-        table.add_column(name, justify="left" if left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
-    click.echo()
+    left = {*columns[:1], *words}
+    print_columns({name: "left" if name in left else "right" for name in columns}, rows)
+    say()
 
 
 def places_of(drawn: Statement | CustomerStatement) -> int:
@@ -43,13 +37,28 @@ def places_for(*amounts_pico: int) -> int:
 
 
 def amount(pico: int, places: int) -> str:
-    """An amount for people."""
-    return round_pico(pico, places=places)
+    """An amount for people, its thousands apart."""
+    whole, point, decimals = round_pico(pico, places=places).partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    return f"{sign}{int(whole.removeprefix('-')):,}{point}{decimals}"
+
+
+def percentage(share: Decimal | None) -> str:
+    """A percentage for people; a dash where there is none."""
+    return "-" if share is None else f"{share:,}"
 
 
 def span_text(drawn: Statement | CustomerStatement) -> str:
     """The span of a statement, in words."""
+    if drawn.end_ns <= drawn.start_ns:
+        return "nothing recorded yet"
     return f"{moment_text(drawn.start_ns)} to {moment_text(drawn.end_ns)}"
+
+
+def print_no_costs(lines: Sequence[Line]) -> None:
+    """A word where figures have no cost in them, which look like a margin of 100 % else."""
+    for remark in remarks(lines, ()):
+        say(f"Note: {remark}", "Import bills with: inferworks books import FILE")
 
 
 def moment_text(at_ns: int) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
 
 import click
 import msgspec
@@ -12,38 +14,78 @@ from inferworks.books.bills import rates
 from inferworks.books.bills.base import (
     BillFile,
     BillReader,
-    bill_file,
+    LineReader,
+    bill_files,
+    bytes_of,
     header_of,
-    open_bill,
     refuse,
 )
 from inferworks.books.bills.base import Progress as RowsRead
-from inferworks.books.bills.depreciation import DepreciationReader
-from inferworks.books.bills.detect import reader_for
+from inferworks.books.bills.depreciation import DepreciationReader, KnownAssets
+from inferworks.books.bills.detect import form_of, reader_for, understood
 from inferworks.books.bills.focus import FocusBillReader
-from inferworks.books.bills.payroll import PayrollReader, paid_twice
+from inferworks.books.bills.mapping import BillMapping, load_mapping, shipped
+from inferworks.books.bills.payroll import PayrollReader, paid_again, paid_twice
 from inferworks.books.bills.reports import STORAGE, kind_of, read_reports
+from inferworks.books.bills.spelling import Told as Spelled
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
-from inferworks.books.store import BookStore, Imported
-from inferworks.cli.books.late_lines import late_lines, late_reports
+from inferworks.books.charge import Charge
+from inferworks.books.deliveries.decide import Answer, Fate, series_of
+from inferworks.books.deliveries.register import State, Told, plain
+from inferworks.books.departments import SHIPPED, Departments
+from inferworks.books.period import late_texts
+from inferworks.books.store import BookStore
+from inferworks.cli.books.import_remarks import Remarks
+from inferworks.cli.books.late_lines import calendar_of, closed_time, late_reports
+from inferworks.cli.books.papers import departments_of
+from inferworks.cli.books.places import Place, places
+from inferworks.cli.books.sources import who
+from inferworks.cli.books.told import told_options
+from inferworks.cli.books.unexplained import Unexplained
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import counted, print_json, print_table, say
 from inferworks.cli.usage import conflict_text, take_in
 from inferworks.cli.watch import watched
 from inferworks.clock import SystemClock
-from inferworks.errors import BillError
+from inferworks.errors import BillError, NoBillError
 from inferworks.folder import DataFolder
 from inferworks.money import format_pico
 
-READERS: tuple[BillReader, ...] = (
-    FocusBillReader(),
-    TimesheetReader(),
-    PayrollReader(),
-    DepreciationReader(),
-    VoucherReader(),
-)
-"""The kinds of file that become charges, told apart by their header."""
+
+def readers(departments: Departments = SHIPPED) -> tuple[BillReader, ...]:
+    """The kinds of file that become charges, told apart by their header, in a house with `departments`."""
+    return (
+        FocusBillReader(departments),
+        TimesheetReader(departments),
+        PayrollReader(departments),
+        DepreciationReader(departments),
+        VoucherReader(departments),
+    )
+
+
+_SMALL_BYTES = 4 * 2**20
+_CHANGING: Final = {Fate.NEW, Fate.PART, Fate.REVISION}
+_SOURCE = "import"
+"""Who reports the usage in a file that does not say."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What a file changed in one delivery: an issuer's account and billing period."""
+
+    delivery: str
+    fate: Fate
+    revision: int
+    added: int
+    gone: int
+    changed: int
+    """Lines that stand instead of another about the same thing; the rest of those added and gone."""
+    amended: int
+    withheld: int
+    """Amendments of lines of a closed period, which stay as they were sealed."""
+    before: dict[str, str]
+    """The exact total, by the currency of the bill."""
+    after: dict[str, str]
 
 
 class Landed(msgspec.Struct, frozen=True):
@@ -59,59 +101,107 @@ class Landed(msgspec.Struct, frozen=True):
     currency: str
     conflict: int = 0
     rejected: int = 0
+    mapping: str = ""
+    """What made its columns ours, where they were not."""
     late: tuple[str, ...] = ()
     """Which closed periods the new lines are for, and which open one they correct."""
+    notes: tuple[str, ...] = ()
+    """What is no error and still worth a look."""
+    changes: tuple[Change, ...] = ()
+
+
+class _Staged(NamedTuple):
+    """A file whose lines were put aside."""
+
+    bill: BillFile
+    kind: str
+    lines: int
+    notes: tuple[str, ...]
 
 
 @click.command("import")
-@click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--mapping",
+    "mapping_path",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Which column is what, for files that are not known by themselves.",
 )
+@click.option("--part", is_flag=True, help="What overlaps another file counts beside it.")
+@click.option("--replace", is_flag=True, help="What overlaps another file takes its place.")
+@told_options
 @config_option
 @data_option
 @json_option
 def import_bills(
-    files: tuple[Path, ...], config_path: Path | None, data_path: Path | None, as_json: bool
+    files: tuple[str, ...],
+    mapping_path: Path | None,
+    part: bool,
+    replace: bool,
+    told: Spelled,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
 ) -> None:
-    """Take in what things cost: bills, time sheets, payroll and the like.
+    """Import costs: bills, time sheets, payroll and the like.
 
-    CSV, JSON Lines or Parquet. The kind is told by the header: FOCUS bills (1.0 to 1.4), time sheets,
-    payroll, depreciation schedules, vouchers, metered storage, and exchange rates, which go in before
-    the rest. docs/costs-in.md shows the columns of each.
+    CSV, JSON or Parquet, as it is or packed (gzip, zstd, zip); a file, a folder, a pattern or the URL of
+    an object store (s3://, gs://, az://). The kind is told by the header: FOCUS bills (1.0 to 1.4), time
+    sheets, payroll, depreciation schedules, vouchers, metered storage, and exchange rates, which go in
+    before the rest. docs/costs-in.md shows the columns of each. So are the exports of many clouds, model
+    providers and time trackers (docs/mappings.md); for any other file, --mapping says which column is
+    what, and `inferworks books map` drafts such a mapping.
 
-    A file lands whole or not at all, and the same file or line twice lands once. A line that is here
-    already with another amount is refused and kept in quarantine. A line for a closed period lands and
-    corrects the open one; a note says which.
+    How numbers and days are written is found out from the file. Where it could be either (11/1/2026,
+    1,234), the file is refused with the option that says it.
+
+    A file lands whole or not at all, and the same lines twice land once, in whatever form. An export of
+    the month to date that has grown takes the place of the one before. Where a file overlaps another and
+    it cannot be told whether both count, it is refused with the amount under each answer: --part or
+    --replace. A line for a closed period lands and corrects the open one; a note says which.
 
     \b
     Examples:
       inferworks books import aws-2026-11.parquet
-      inferworks books import rates.csv bills/*.csv timesheet.csv
+      inferworks books import rates.csv bills/*.csv.gz timesheet.csv
+      inferworks books import s3://company-bills/focus/2026-11/
+      inferworks books import --decimal-mark , --dates DMY payroll.csv
+      inferworks books import --replace a-cloud-2026-11-corrected.csv
 
     \b
     A time sheet names a node or an activity in each line:
       person,start,end,minutes,node,activity,pay,currency,sheet
       ann,2026-11-21T09:00Z,2026-11-21T17:00Z,40,gpu-3,,32.00,USD,2026-47
     """
+    if part and replace:
+        raise click.UsageError("--part and --replace are two answers; give one of them")
+    answer = Answer.PART if part else Answer.REPLACE if replace else None
     config = read_config(config_path, data_path)
     folder = DataFolder(Path(config.data.folder))
     folder.create()
     landed: list[Landed] = []
-    refused: list[str] = []
-    with BookStore(folder.books, currency=config.books.currency) as store:
-        for path in sorted(files, key=_turn):
-            try:
-                landed.append(_import_file(path, store, folder))
-            except BillError as error:
-                refused.append(str(error))
-        notes = _notes(landed, store)
+    passed: list[str] = []
+    with (
+        BookStore(folder.books, currency=config.books.currency) as store,
+        places(files) as (found, refused, empty),
+    ):
+        known = readers(departments_of(config))
+        given = None if mapping_path is None else load_mapping(mapping_path)
+        unexplained, taxes = Unexplained(config, folder), config.books.recoverable_taxes
+        intake = _Intake(store, folder, known, told, taxes, shipped(), given, unexplained, [])
+        for place in sorted(found, key=_turn):
+            _import_place(place, intake, answer, (landed, passed, refused))
+        _land(intake, answer, (landed, passed, refused))
+        notes = [*_notes(landed, store), *(f"no bill: {text}" for text in passed), *empty]
+    notes += unexplained.questions()
     if as_json:
         print_json({"files": landed, "refused": refused, "notes": notes})
     elif landed:
         columns = ("FILE", "KIND", "NEW", "DUPLICATE", "AMOUNT", "CURRENCY")
         print_table(columns, map(_row, landed), right="NEW DUPLICATE AMOUNT")
     for note in notes:
-        click.echo(f"Note: {note}", err=True)
+        say(f"Note: {note}", err=True)
     conflicts = sum(file.conflict for file in landed)
     if conflicts:
         refused.append(conflict_text(conflicts))
@@ -122,87 +212,302 @@ def import_bills(
 def _notes(landed: Sequence[Landed], store: BookStore) -> list[str]:
     """What is no error and still worth a look."""
     late = [f"{file.file}: {text}" for file in landed for text in file.late]
-    return [*late, *_paid_twice(landed, store)]
+    changes = [
+        f"{file.file}: {text}"
+        for file in landed
+        for change in file.changes
+        if (text := _change_text(change))
+    ]
+    return [
+        *changes,
+        *late,
+        *_paid_twice(landed, store),
+        *(note for file in landed for note in file.notes),
+    ]
 
 
 def _paid_twice(landed: Sequence[Landed], store: BookStore) -> list[str]:
     if not {file.kind for file in landed} & {PayrollReader.kind, TimesheetReader.kind}:
         return []
-    return [
+    charges = store.charges()
+    fresh = {file.file for file in landed if file.accepted}
+    twice = (
         f"{person} is paid by a time sheet and by the payroll for the same time; "
         "if that is the same money, one of the two is too much"
-        for person in paid_twice(store.charges())
-    ]
+        for person in paid_twice(charges)
+    )
+    return [*paid_again(charges, fresh), *twice]
 
 
-def _turn(path: Path) -> int:
+def _turn(place: Place) -> int:
     """When a file is taken in: exchange rates first, because the bills beside them may need them."""
+    with suppress(BillError, OSError):  # whatever is wrong with it is said in its turn
+        bill = next(bill_files(place.name, _head(place.path)), None)
+        if bill is not None:
+            form = form_of(bill, rates.recognises)
+            return 0 if rates.recognises(header_of(bill._replace(form=form))) else 1
+    return 1
+
+
+def _head(path: Path) -> bytes:
+    """The first line of a file that is plain text, all of one that is small."""
+    raw = bytes_of(path) if path.stat().st_size < _SMALL_BYTES else b""
+    if raw:
+        return raw
+    with path.open("rb") as file:
+        return file.readline(_SMALL_BYTES)
+
+
+class _Intake(NamedTuple):
+    """What bills are taken in with, and into what."""
+
+    store: BookStore
+    folder: DataFolder
+    readers: Sequence[BillReader]
+    told: Spelled
+    recoverable_taxes: Sequence[str]
+    mappings: Sequence[BillMapping]
+    given: BillMapping | None
+    unexplained: Unexplained
+    staged: list[_Staged]
+
+    def knows(self, header: Sequence[str]) -> bool:
+        """Whether this is the header of a file that costs are imported from."""
+        return (
+            rates.recognises(header)
+            or kind_of(header) is not None
+            or any(reader.recognises(header) for reader in self.readers)
+        )
+
+    def understood(self, bill: BillFile) -> BillFile:
+        """`bill` with everything that must be known to read it."""
+        return understood(bill, self.knows, self.told, self.mappings, self.given)
+
+
+_Outcome: TypeAlias = tuple[list[Landed], list[str], list[str]]
+"""What landed, what was passed over, and why the rest was refused."""
+
+
+def _import_place(place: Place, intake: _Intake, answer: Answer | None, outcome: _Outcome) -> None:
+    """Import the bills in one file: each lands or is put aside, is no bill, or is refused."""
+    landed, passed, refused = outcome
     try:
-        with path.open("rb") as file:
-            return 0 if rates.recognises(header_of(bill_file(path.name, file.readline()))) else 1
-    except (OSError, BillError):
-        return 1  # whatever is wrong with it is said in its turn
+        encoding = "" if intake.given is None else intake.given.form.encoding
+        for bill in bill_files(place.name, bytes_of(place.path), encoding):
+            chosen = place.chosen and bill.name == place.name
+            try:
+                told = intake.understood(bill)
+                _land_before_assets(told, intake, answer, outcome)
+                done = _import_bill(told, intake, _series(place, bill))
+                if isinstance(done, _Staged):
+                    intake.staged.append(done)
+                else:
+                    landed.append(_noted(told, done))
+            except NoBillError as error:
+                (refused if chosen else passed).append(str(error))
+            except BillError as error:
+                again = _again(bill, str(error), intake.store)
+                if again is None:
+                    refused.append(str(error))
+                else:
+                    landed.append(again)
+    except NoBillError as error:
+        (refused if place.chosen else passed).append(str(error))
+    except BillError as error:
+        refused.append(str(error))
 
 
-def _import_file(path: Path, store: BookStore, folder: DataFolder) -> Landed:
-    """Read and store one file; what became of its lines."""
-    bill = open_bill(path)
+def _again(bill: BillFile, why: str, store: BookStore) -> Landed | None:
+    """A file that is in the books though a new one like it would be refused; None when it is not there.
+
+    So whoever imports a whole folder each month need not mend what an older program took in.
+    """
+    there = [one for one in store.imports() if one.file_sha256 == bill.sha256]
+    if not there or any(one.state is State.VOID for one in there):
+        return None
+    lines = sum(one.lines for one in there)
+    told = f"{bill.name} is in the books already; a new file like it would be refused: "
+    return Landed(
+        file=bill.name,
+        kind=there[0].delivery.kind,
+        received=lines,
+        accepted=0,
+        duplicate=lines,
+        amount=format_pico(0),
+        currency=store.currency,
+        notes=(told + why.splitlines()[0],),
+    )
+
+
+def _noted(bill: BillFile, landed: Landed) -> Landed:
+    """What became of a bill, with what its mapping has to say."""
+    if bill.mapping is None:
+        return landed
+    notes = [*landed.notes]
+    if bill.left_out:
+        rows = "1 row was" if bill.left_out == 1 else f"{bill.left_out} rows were"
+        notes.append(f"{bill.name}: {rows} left out by the mapping {bill.mapping.name}")
+    if bill.mapping.note:
+        notes.append(f"{bill.name}: {bill.mapping.title}: {bill.mapping.note}")
+    return msgspec.structs.replace(landed, mapping=bill.mapping.name, notes=tuple(notes))
+
+
+def _series(place: Place, bill: BillFile) -> tuple[str, str]:
+    """Of which export a file is a part, by its name and where it lies."""
+    inside = bill.name.removeprefix(place.name).lstrip("/")
+    if not inside:
+        return series_of(place.folder, place.name.rpartition("/")[2])
+    folder, _, name = inside.rpartition("/")
+    return series_of(f"{place.folder}/{place.name.rpartition('/')[2]}/{folder}", name)
+
+
+def _land_before_assets(
+    bill: BillFile, intake: _Intake, answer: Answer | None, outcome: _Outcome
+) -> None:
+    """A register of assets is read beside what is in the books: let there be all that came before it."""
+    if DepreciationReader().recognises(header_of(bill)):
+        _land(intake, answer, outcome)
+
+
+def _land(intake: _Intake, answer: Answer | None, outcome: _Outcome) -> None:
+    """Take in the files that were put aside: each lands, or is refused with its questions."""
+    landed, _, refused = outcome
+    calendar = calendar_of(intake.folder)
+    found = intake.store.land(answer, closed_time(calendar), who(), SystemClock().now_ns())
+    for one in found:
+        file = intake.staged[one.place]
+        if one.questions:
+            refused += one.questions
+            continue
+        changed = [told.changed for told in one.told]
+        done = Landed(
+            file=file.bill.name,
+            kind=file.kind,
+            received=file.lines,
+            accepted=sum(one.added for one in changed),
+            duplicate=sum(one.kept for one in changed),
+            amount=format_pico(sum(one.added_pico for one in changed)),
+            currency=intake.store.currency,
+            late=tuple(late_texts((line for one in changed for line in one.late), calendar)),
+            notes=file.notes,
+            changes=tuple(
+                _change(told) for told in one.told if told.fate in _CHANGING or told.changed.amended
+            ),
+        )
+        landed.append(_noted(file.bill, done))
+    intake.staged.clear()
+
+
+def _change(told: Told) -> Change:
+    changed = told.changed
+    return Change(
+        delivery=str(told.delivery),
+        fate=told.fate,
+        revision=told.revision,
+        added=changed.added - changed.changed,
+        gone=changed.gone - changed.changed,
+        changed=changed.changed,
+        amended=changed.amended,
+        withheld=changed.withheld,
+        before={currency: plain(total.exact) for currency, total in told.before.items()},
+        after={currency: plain(total.exact) for currency, total in told.after.items()},
+    )
+
+
+def _change_text(change: Change) -> str:
+    """What changed, in words; nothing where a delivery is new or nothing changed."""
+    said = [
+        f"{counted(number, noun)} {what}"
+        for number, noun, what in (
+            (change.added, "line", "added"),
+            (change.gone, "line", "gone"),
+            (change.changed, "line", "changed"),
+            (change.amended, "line", "amended"),
+            (change.withheld, "line", "of a closed period left as sealed"),
+        )
+        if number
+    ]
+    if change.fate is Fate.NEW or not said:
+        return ""
+    what = {
+        Fate.REVISION: f"revision {change.revision} of {change.delivery}",
+        Fate.PART: f"a further part of {change.delivery}",
+    }.get(change.fate, f"{change.delivery}, which is here already")
+    amount = ""
+    if change.before != change.after:
+        amount = f"; {_amounts(change.before)} before, {_amounts(change.after)} after"
+    return f"{what}: {', '.join(said)}{amount}"
+
+
+def _amounts(totals: dict[str, str]) -> str:
+    return (
+        " and ".join(f"{amount} {currency}" for currency, amount in sorted(totals.items()))
+        or "0.00"
+    )
+
+
+def _import_bill(bill: BillFile, intake: _Intake, series: tuple[str, str]) -> Landed | _Staged:
+    """Read one bill and store what is no cost; put the lines of others aside."""
+    store, folder = intake.store, intake.folder
     header = header_of(bill)
     report = kind_of(header)
     with watched(bill) as rows_read:
         if rates.recognises(header):
             return _import_rates(bill, store, rows_read)
-        if report is not None and report.name == STORAGE:
-            return _import_storage(bill, store, folder, rows_read)
-        reader = reader_for(bill, READERS)
-        charges = reader.read(bill, store.currency, rows_read, store.rates())
-    done = store.add(bill, reader.kind, charges, SystemClock().now_ns())
-    late = late_lines(done.charges, folder)
-    return _landed(bill, reader.kind, done, store.currency, late)
+        if report is not None:
+            return _import_reports(bill, report.name, intake, rows_read)
+        reader = reader_for(bill, intake.readers, intake.mappings)
+        remarks = Remarks(bill.name, store.currency, intake.recoverable_taxes)
+        given = bill, store.currency, rows_read, store.rates()
+        read: Iterable[Charge]
+        if isinstance(reader, DepreciationReader):
+            open_ns = calendar_of(folder).closed_until_ns
+            known = KnownAssets(store.charges(), open_ns, remarks.say)
+            read = reader.read_beside(known, *given)
+        elif isinstance(reader, LineReader):
+            read = reader.lines(*given)
+        else:
+            read = reader.read(*given)
+        charges = intake.unexplained.looked_at(remarks.seen(read))
+        lines = store.stage(reader.kind, charges, series)
+    read_already = bill._replace(raw=b"")  # a folder of bills is not in memory all at once
+    return _Staged(read_already, reader.kind, lines, tuple(remarks.notes()))
 
 
 def _import_rates(bill: BillFile, store: BookStore, rows_read: RowsRead) -> Landed:
     rows = rates.read_rates(bill, rows_read)
     done = store.add_rates(bill, rows, SystemClock().now_ns())
-    return _landed(bill, rates.KIND, done, store.currency)
-
-
-def _import_storage(
-    bill: BillFile, store: BookStore, folder: DataFolder, rows_read: RowsRead
-) -> Landed:
-    """What was held is no cost but what divides one: it goes to the meter, as if it were reported."""
-    reports, problems = read_reports(bill, STORAGE, rows_read)
-    refuse(problems)
-    late = late_reports(reports, folder)
-    received = take_in(reports, folder)
     return Landed(
         file=bill.name,
-        kind=STORAGE,
+        kind=rates.KIND,
+        received=done.accepted + done.duplicate,
+        accepted=done.accepted,
+        duplicate=done.duplicate,
+        amount=format_pico(0),
+        currency=store.currency,
+    )
+
+
+def _import_reports(bill: BillFile, kind: str, intake: _Intake, rows_read: RowsRead) -> Landed:
+    """What was used or held is no cost but what divides one: it goes to the meter, as if reported."""
+    reports, problems = read_reports(bill, STORAGE if kind == STORAGE else _SOURCE, rows_read)
+    refuse(problems)
+    late = late_reports(reports, intake.folder)
+    received = take_in(reports, intake.folder)
+    return Landed(
+        file=bill.name,
+        kind=kind,
         received=received.received,
         accepted=received.accepted,
         duplicate=received.duplicate,
         conflict=received.conflict,
         amount=format_pico(0),
-        currency=store.currency,
-        late=tuple(late),
-    )
-
-
-def _landed(
-    bill: BillFile, kind: str, done: Imported, currency: str, late: Sequence[str] = ()
-) -> Landed:
-    return Landed(
-        file=bill.name,
-        kind=kind,
-        received=done.accepted + done.duplicate,
-        accepted=done.accepted,
-        duplicate=done.duplicate,
-        amount=format_pico(done.accepted_pico),
-        currency=currency,
+        currency=intake.store.currency,
         late=tuple(late),
     )
 
 
 def _row(file: Landed) -> tuple[str, ...]:
     counts = str(file.accepted), str(file.duplicate)
-    return file.file, file.kind, *counts, file.amount, file.currency
+    kind = f"{file.kind} ({file.mapping})" if file.mapping else file.kind
+    return file.file, kind, *counts, file.amount, file.currency

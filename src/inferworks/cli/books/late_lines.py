@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from inferworks.books.deliveries.landing import NOTHING_CLOSED, Closed
 from inferworks.books.ledger import Ledger
 from inferworks.books.period import Periods, Recorded, late_texts
 from inferworks.folder import DataFolder
@@ -19,6 +20,13 @@ def calendar_of(folder: DataFolder) -> Periods:
         return Periods()
     with Ledger(folder.ledger, read_only=True) as ledger:
         return ledger.periods()
+
+
+def closed_time(calendar: Periods) -> Closed:
+    """The time of the closed periods of `calendar`."""
+    if not calendar.closed:
+        return NOTHING_CLOSED
+    return Closed(calendar.closed[0].start_ns, calendar.closed[-1].end_ns)
 
 
 def late_lines(recorded: Iterable[Recorded], folder: DataFolder) -> list[str]:
@@ -40,7 +48,7 @@ def _unknown(reports: Sequence[Reported], folder: DataFolder) -> list[Reported]:
     usages = {r.call_id: r for r in reports if isinstance(r, Usage)}
     if folder.journal.exists():
         with JournalReader(folder.journal) as reader:
-            known = reader.known_activities(activities.values())
+            known = reader.known_activities(activities)
             served = reader.known_usages(usages)
         activities = {key: r for key, r in activities.items() if key not in known}
         usages = {key: r for key, r in usages.items() if key not in served}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
-
 from inferworks.books.late import Later, amended, made_up
 from inferworks.books.statement import Row, Statement
 from inferworks.cli.books.figures import amount, places_of, print_figures
+from inferworks.cli.show import say
 from inferworks.money import format_pico
 
 _COLUMNS = ("REVENUE", "COST OF REVENUE", "GROSS MARGIN", "R&D", "OTHER")
@@ -35,7 +34,7 @@ def note_corrections(period: str | None, later: Sequence[Later]) -> None:
     """Say on the standard error where a closed period was corrected: what is printed leaves that out."""
     if later:
         where = ", ".join(sorted({one.booked_in.name for one in later}))
-        click.echo(f"Note: {period} is as it was sealed; its corrections are in {where}.", err=True)
+        say(f"Note: {period} is as it was sealed; its corrections are in {where}.", err=True)
 
 
 def _print(title: str, rows: Sequence[Row], places: int) -> None:

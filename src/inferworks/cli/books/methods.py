@@ -13,7 +13,7 @@ from inferworks.books.step_down import Received, received
 from inferworks.cli.books.asked import asked, asking_without_policy
 from inferworks.cli.books.figures import amount, print_figures
 from inferworks.cli.books.later import note_corrections
-from inferworks.cli.show import print_json
+from inferworks.cli.show import print_json, say
 from inferworks.money import PICO, format_pico, round_pico
 
 
@@ -46,7 +46,7 @@ def show_methods(
     rows = [(d.method.value, _ratio(d.ratio), _ratio(d.customers_ratio)) for d in found.distances]
     print_figures(("DISTANCE TO M3", "BY SIDE OF CALL", "BY CUSTOMER"), rows)
     if found.without_steps:
-        click.echo(f"{found.without_steps} replicas report no steps and are left out.\n")
+        say(f"{found.without_steps} replicas report no steps and are left out.", "")
     if pools:
         _print_pools(pools)
 
@@ -67,7 +67,7 @@ def _print_pools(pools: Sequence[Received]) -> None:
     ]
     print_figures(("RECEIVED BY POOL", "STEP-DOWN", "RECIPROCAL", "DIFFERENCE"), rows)
     largest = max(row.difference_pico for row in pools)
-    click.echo(f"Largest difference: {amount(round(largest), 6)}")
+    say(f"Largest difference: {amount(round(largest), 6)}")
 
 
 def _json(found: Distances, pools: Sequence[Received]) -> dict[str, object]:

@@ -98,11 +98,11 @@ def _gathered(
         raise no_folder(folder)
     wanted = wanted_span(start_ns, end_ns)
     charges, currency = charges_of(folder, wanted, config.books.currency)
-    plans, rules = plans_of(folder), rules_of(pools_path)
+    plans, rules = plans_of(folder), rules_of(config, pools_path)
     lake = _lake(engine, config, folder, around(wanted))
     span = asked_span(start_ns, end_ns, charges, lake.whole_span(engine))
     bought = lake.bought(engine)
-    charges += estimated(folder, charges, bought, rules.pools, span, currency).booked
+    charges += estimated(folder, charges, bought, rules, span, currency).booked
     prepaid = prepaid_for(config, folder, plans, span, currency)
     drawn_under = policy_of(config, policy)
     return lake, Given(charges, plans, drawn_under, currency, span, rules, prepaid)

@@ -8,29 +8,33 @@ from pathlib import Path
 from typing import TypeAlias
 
 import click
+import msgspec
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.bills.base import parse_moment_ns
 from inferworks.books.charge import Charge
+from inferworks.books.departments import Departments, read_departments
 from inferworks.books.papers import Papers
 from inferworks.books.policy import Policy, load_policy
-from inferworks.books.pools import default_pools, read_pools
+from inferworks.books.pools import read_pools
 from inferworks.books.provisional import Accuracy
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, draw_up, elapsed_span, whole_span
 from inferworks.books.store import BookStore
 from inferworks.books.validate import validate
 from inferworks.books.wallet import Prepaid
-from inferworks.books.workings import Rules, Workings, work_out
-from inferworks.catalog.load import model_catalog
+from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.cli.books.billing import billing_table
 from inferworks.cli.books.estimating import estimated
+from inferworks.cli.books.figures import moment_text
 from inferworks.cli.books.prepaid import prepaid_of
+from inferworks.cli.options import read_config
 from inferworks.clock import SystemClock
 from inferworks.config import Config
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.folder import DataFolder
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import Facts, in_force
 from inferworks.meter.lake import LakeReader, segments_of
 from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.lakes.detect import lake_at
@@ -61,8 +65,8 @@ def worked_out(
     facts, plans = facts_of(config, folder, wanted), plans_of(folder)
     span = asked_span(start_ns, end_ns, charges, whole_span((), facts))
     try:
-        rules = rules_of(pools_path)
-        charges += estimated(folder, charges, facts.usages, rules.pools, span, currency).booked
+        rules = rules_of(config, pools_path)
+        charges += estimated(folder, charges, facts.usages, rules, span, currency).booked
         prepaid = prepaid_for(config, folder, plans, span, currency)
         drawn_under = policy_of(config, policy)
         workings = work_out(charges, facts, plans, drawn_under, currency, span, rules, prepaid)
@@ -70,6 +74,19 @@ def worked_out(
         return workings
     except BooksError as error:
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
+
+
+def span_of(config: Config, start_ns: int | None, end_ns: int | None) -> Span:
+    """The span that the command line asks for; an end that was not given is that of what has happened."""
+    folder = DataFolder(Path(config.data.folder))
+    if not folder.path.is_dir():
+        raise no_folder(folder)
+    wanted = wanted_span(start_ns, end_ns)
+    if None in (start_ns, end_ns):
+        charges, _ = charges_of(folder, wanted, config.books.currency)
+        used = whole_span((), facts_of(config, folder, wanted))
+        return asked_span(start_ns, end_ns, charges, used)
+    return wanted
 
 
 def worked_out_of(papers: Papers) -> Workings:
@@ -100,11 +117,32 @@ def wanted_span(start_ns: int | None, end_ns: int | None) -> Span:
 
 
 def asked_span(start_ns: int | None, end_ns: int | None, charges: list[Charge], used: Span) -> Span:
-    """The span asked for; an end that was not given is that of what has happened so far."""
+    """The span asked for; an end that was not given is that of what has happened so far.
+
+    UserError when nothing can have happened on that side of the end that was given.
+    """
     wanted = wanted_span(start_ns, end_ns)
     if None not in (start_ns, end_ns):
         return wanted
-    return wanted.meet(*elapsed_span(charges, used, SystemClock().now_ns()))
+    now_ns = SystemClock().now_ns()
+    span = wanted.meet(*elapsed_span(charges, used, now_ns))
+    if span.length_ns:
+        return span
+    if end_ns is not None:
+        raise UserError(f"nothing is recorded before {moment_text(end_ns)}; give --from as well")
+    if start_ns is None:
+        return span  # nothing is recorded at all
+    if start_ns >= now_ns:
+        raise UserError(f"{moment_text(start_ns)} is yet to come; give --to as well")
+    return Span(start_ns, now_ns)
+
+
+def opened_books(config_path: Path | None, data_path: Path | None, *, read_only: bool) -> BookStore:
+    """The books in the data folder that the options name; DataFolderError when there are none."""
+    folder = DataFolder(Path(read_config(config_path, data_path).data.folder))
+    if not folder.books.exists():
+        raise no_folder(folder)
+    return BookStore(folder.books, read_only=read_only)
 
 
 def no_folder(folder: DataFolder) -> DataFolderError:
@@ -134,10 +172,10 @@ def gathered(
     """
     folder = DataFolder(Path(config.data.folder))
     charges, currency = charges_of(folder, span, config.books.currency)
-    moment, rules = lake_reader(config, folder).moment(*around(span)), rules_of(pools_path)
+    moment, rules = lake_reader(config, folder).moment(*around(span)), rules_of(config, pools_path)
     segments = tuple(sorted(segments_of(moment), key=lambda segment: segment.name))
     usages = tuple(bought(segments, moment.unsealed, span))
-    charges += estimated(folder, charges, usages, rules.pools, span, currency).booked
+    charges += estimated(folder, charges, usages, rules, span, currency).booked
     plans = plans_of(folder)
     return Papers(
         span=span,
@@ -169,7 +207,7 @@ def estimates_of(config: Config, start_ns: int | None, end_ns: int | None) -> tu
     charges, currency = charges_of(folder, wanted, config.books.currency)
     facts = facts_of(config, folder, wanted)
     span = asked_span(start_ns, end_ns, charges, whole_span((), facts))
-    return estimated(folder, charges, facts.usages, default_pools(), span, currency).accuracy
+    return estimated(folder, charges, facts.usages, rules_of(config, None), span, currency).accuracy
 
 
 def charges_of(folder: DataFolder, span: Span, currency: str) -> tuple[list[Charge], str]:
@@ -182,7 +220,7 @@ def charges_of(folder: DataFolder, span: Span, currency: str) -> tuple[list[Char
 
 def facts_of(config: Config, folder: DataFolder, span: Span) -> Facts:
     """The meter's facts for `span`, sealed or not; none when nothing was ever served here."""
-    return lake_reader(config, folder).facts(*around(span))
+    return in_force(lake_reader(config, folder).facts(*around(span)))
 
 
 def plans_of(folder: DataFolder) -> list[PricePlan]:
@@ -200,15 +238,26 @@ def prepaid_for(
     return prepaid_of(folder, lambda past: facts_of(config, folder, past), plans, span, currency)
 
 
-def rules_of(pools_path: Path | None) -> Rules:
-    """The rules in the file at `pools_path`, else the shipped ones."""
+def departments_of(config: Config) -> Departments:
+    """What the house calls its departments. ConfigError when one of the names means nothing."""
+    return read_departments(config.books.departments, config.books.department_tags)
+
+
+def rules_of(config: Config, pools_path: Path | None) -> Rules:
+    """The house's own names, and the pools in the file at `pools_path`, else the shipped ones."""
+    rules = msgspec.structs.replace(
+        shipped_rules(),
+        departments=departments_of(config),
+        recoverable_taxes=config.books.recoverable_taxes,
+        billing=billing_table(config),
+    )
     if pools_path is None:
-        return Rules(default_pools(), model_catalog())
+        return rules
     try:
         text = pools_path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the pools file {pools_path}: {error}") from error
-    return Rules(read_pools(text, pools_path.name), model_catalog())
+    return msgspec.structs.replace(rules, pools=read_pools(text, pools_path.name))
 
 
 def moments(from_text: str | None, to_text: str | None) -> tuple[int | None, int | None]:

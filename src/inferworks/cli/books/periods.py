@@ -1,4 +1,4 @@
-"""`inferworks books periods`: which periods are closed; declare one of one's own."""
+"""`inferworks books periods`: which periods are closed; declare one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from inferworks.books.seal import Close, sha256_of
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.papers import moments
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.units import NS_PER_SECOND
 
@@ -33,7 +33,7 @@ def periods(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """List the periods, or declare one that is no calendar month under a NAME.
+    """List periods, or declare one under a NAME that is no calendar month.
 
     \b
     Examples:
@@ -47,7 +47,7 @@ def periods(
             raise click.UsageError("a period to declare needs --from and --to")
         with open_ledger(config, read_only=False) as ledger:
             ledger.declare(declared(name, start_ns, end_ns, ledger.periods()))
-        click.echo(f"Declared {name}.")
+        say(f"Declared {name}.")
         return
     with open_ledger(config, read_only=True) as ledger:
         rows = _rows(ledger)

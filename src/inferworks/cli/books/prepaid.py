@@ -1,4 +1,4 @@
-"""What a statement must know of prepaid credit: what was bought, and what was earned before its span."""
+"""What a statement must know of the time before its span: credit, and what a month had come to."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from inferworks.accounts.credit import Credit
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.months import month_of
-from inferworks.books.rate import rate
+from inferworks.books.rate import ToDate, rate, to_date_of
 from inferworks.books.span import Span
-from inferworks.books.wallet import NOTHING_PREPAID, Prepaid, days_of
+from inferworks.books.wallet import Prepaid, days_of
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
@@ -24,15 +24,32 @@ def prepaid_of(
     span: Span,
     currency: str,
 ) -> Prepaid:
-    """The credit in `folder`. Calls before `span` are read only where credit is older than it."""
+    """The credit in `folder`, and what came before `span` of it and of the month.
+
+    Calls before `span` are read only where something depends on them: where credit is older, or the span
+    begins amid a month for which somebody pays by tiers, fees or discounts.
+    """
     if not folder.accounts.exists():
-        return NOTHING_PREPAID
+        return Prepaid(to_date=())
+    to_date = _to_date(facts_of, plans, span, currency)
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
         bought = accounts.credits()
     older = [credit for credit in bought if credit.bought_ns < span.start_ns]
-    if not older:
-        return Prepaid(tuple(bought))
-    return Prepaid(tuple(bought), _earned(older, facts_of, plans, span, currency))
+    earned = _earned(older, facts_of, plans, span, currency) if older else ()
+    return Prepaid(tuple(bought), earned, to_date)
+
+
+def _to_date(
+    facts_of: Callable[[Span], Facts], plans: Sequence[PricePlan], span: Span, currency: str
+) -> tuple[ToDate, ...]:
+    """What the month in which `span` begins had come to before."""
+    before = Span(month_of(span.start_ns).start_ns, span.start_ns)
+    customers = {plan.customer for plan in plans if not plan.terms.is_plain}
+    if not before.length_ns or not customers:
+        return ()
+    own = [plan for plan in plans if plan.customer in customers]
+    calls = (usage for usage in facts_of(before).usages if usage.customer in customers)
+    return to_date_of(rate(calls, own, before, currency, ()).rated, own, span.start_ns)
 
 
 def _earned(
@@ -47,5 +64,7 @@ def _earned(
     past = Span(month_of(min(credit.bought_ns for credit in older)).start_ns, span.start_ns)
     calls = (usage for usage in facts_of(past).usages if usage.customer in customers)
     own = [plan for plan in plans if plan.customer in customers]
-    rated = rate(calls, own, past, currency).rated
-    return tuple((name, tuple(sorted(days_of(rated, name).items()))) for name in sorted(customers))
+    rated = rate(calls, own, past, currency, ()).rated
+    return tuple(
+        (name, tuple(sorted(days_of(rated, name, past).items()))) for name in sorted(customers)
+    )

@@ -10,7 +10,7 @@ from inferworks.books.close import reopen_period
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.sources import who
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json
+from inferworks.cli.show import print_json, say
 from inferworks.clock import SystemClock
 
 
@@ -27,7 +27,7 @@ def reopen(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Open PERIOD again, the last that was closed. Its seal stays, superseded and verifiable.
+    """Reopen PERIOD, the last that was closed. Its seal stays, superseded and verifiable.
 
     A late bill needs no reopening: it is shown as a correction in the open period by itself.
 
@@ -47,5 +47,5 @@ def reopen(
     if as_json:
         print_json({"sha256": sha256, "record": record})
         return
-    click.echo(f"Reopened {period}; record {record.supersedes} is superseded.")
-    click.echo(f"Record {record.number}, SHA-256 {sha256}")
+    say(f"Reopened {period}; record {record.supersedes} is superseded.")
+    say(f"Record {record.number}, SHA-256 {sha256}")

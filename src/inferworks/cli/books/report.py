@@ -8,7 +8,13 @@ import click
 
 from inferworks.cli.books.export import put_out, read_books
 from inferworks.cli.books.formats import exporter
-from inferworks.cli.options import config_option, data_option, read_config
+from inferworks.cli.options import (
+    DEFAULT_REPORT,
+    config_option,
+    data_option,
+    free_place,
+    read_config,
+)
 
 _FORMAT = "html"
 
@@ -17,9 +23,7 @@ _FORMAT = "html"
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=Path("inferworks-report.html"),
-    show_default=True,
-    help="Where the report goes.",
+    help="Where the report goes; the default overwrites nothing.  [default: inferworks-report.html]",
 )
 @click.option("--period", metavar="PERIOD", help="A month, e.g. 2026-11.")
 @click.option("--from", "from_text", metavar="DATE", help="First day or moment (UTC).")
@@ -28,7 +32,7 @@ _FORMAT = "html"
 @config_option
 @data_option
 def report(
-    out: Path,
+    out: Path | None,
     period: str | None,
     from_text: str | None,
     to_text: str | None,
@@ -48,4 +52,4 @@ def report(
     """
     config = read_config(config_path, data_path)
     books = read_books(config, policy, period, from_text, to_text)
-    put_out(exporter(_FORMAT).files(books), out, _FORMAT)
+    put_out(exporter(_FORMAT).files(books), out or free_place(DEFAULT_REPORT), _FORMAT)

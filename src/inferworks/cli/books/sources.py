@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
+from inferworks.accounts.plan import PricePlan
+from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.charge import Charge
 from inferworks.books.close import sealed_paper, sealed_papers, statement_of
-from inferworks.books.late import Adjustment, Later, adjustments, corrected_later
+from inferworks.books.deliveries.register import Asked, Import
+from inferworks.books.late import Adjustment, Later, adjustments, corrected_later, open_papers
 from inferworks.books.ledger import standing
-from inferworks.books.papers import Arrived, Papers, all_facts, drawn
+from inferworks.books.months import month_name, month_of
+from inferworks.books.papers import Arrived, Papers, all_facts, drawn, seen_by
 from inferworks.books.policy import Policy
+from inferworks.books.reconcile import missing
 from inferworks.books.seal import Close, sha256_of
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, whole_span
@@ -30,7 +36,7 @@ from inferworks.cli.books.papers import (
 )
 from inferworks.config import Config
 from inferworks.folder import DataFolder
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import Facts, in_force
 from inferworks.meter.lake import LakeReader, joined, segments_of
 from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.reader import JournalReader
@@ -79,11 +85,16 @@ class RecordedSource:
             return drawn_large(papers, self._lake, self._config.books)
         return drawn(papers, self.sealed_facts)
 
+    def bought(self, span: Span) -> Iterable[Usage]:
+        """The calls around `span` whose cost may be estimated; the others may be among them."""
+        moment = self._lake.moment(*around(span))
+        return self._bought(list(segments_of(moment)), moment.unsealed, span)
+
     def _bought(self, segments: Sequence[Segment], unsealed: Facts, span: Span) -> Iterable[Usage]:
         """The calls whose cost may be estimated; the others may be among them."""
         if many(segments, unsealed):
             return bought_large(segments, unsealed, span, self._lake, self._config.books)
-        return (*unsealed.usages, *self.sealed_facts(segments, span).usages)
+        return in_force(joined(unsealed, self.sealed_facts(segments, span))).usages
 
     def conflicts(self, span: Span) -> dict[str, str]:
         """Bill lines and facts in quarantine that may belong to `span`."""
@@ -91,10 +102,23 @@ class RecordedSource:
         if self._folder.books.exists():
             with BookStore(self._folder.books, read_only=True) as store:
                 found.update(_refused_lines(store.quarantined(), span))
+                found.update(_questions(store.questions(), span))
+                imports = store.imports()
+        else:
+            imports = []
+        for supplier, month in _not_billed(imports, self._config.books.suppliers, span):
+            found[f"bill of {supplier} for {month}"] = "expected (books.suppliers), not imported"
         if self._folder.journal.exists():
             with JournalReader(self._folder.journal) as reader:
                 found.update(_refused_facts(reader.quarantined(), span))
         return found
+
+    def withdrawn_plans(self) -> list[PricePlan]:
+        """The price plans that were mistakes; what was sealed may rest on them."""
+        if not self._folder.accounts.exists():
+            return []
+        with closing(SqliteAccounts(self._folder.accounts, read_only=True)) as accounts:
+            return [one.plan for one in accounts.withdrawn_plans()]
 
     def earliest_ns(self, before_ns: int) -> int | None:
         """The first moment before `before_ns` for which anything is recorded."""
@@ -135,9 +159,10 @@ def papers_of_period(
     source = RecordedSource(config, policy, pools_path)
     with open_ledger(config, read_only=True) as ledger:
         period = ledger.periods().named(name)
-        papers = sealed_papers(ledger, period) or source.papers(period.span)
-    if policy is not None:
-        papers = msgspec.structs.replace(papers, policy=policy_of(config, policy))
+        papers = sealed_papers(ledger, period)
+        if papers is not None and policy is not None:
+            papers = seen_by(papers, policy_of(config, policy))
+        papers = papers or open_papers(ledger, source, period)
     return source.whole(papers)
 
 
@@ -194,6 +219,24 @@ def _refused_lines(
         if any(span.meet(*period).length_ns for period in periods):
             name = f"charge {refused.id} in {refused.file_sha256[:12]}"
             yield name, f"{refused.file}, line {refused.row} says otherwise than {kept.file}"
+
+
+def _not_billed(
+    imports: Sequence[Import], suppliers: Sequence[str], span: Span
+) -> Iterator[tuple[str, str]]:
+    """The suppliers who must bill every month and have not, by the months that end in `span`."""
+    month = month_of(span.start_ns)
+    while suppliers and month.end_ns <= span.end_ns:
+        yield from missing(imports, suppliers, month_name(month))
+        month = month_of(month.end_ns)
+
+
+def _questions(asked: Iterable[Asked], span: Span) -> Iterator[tuple[str, str]]:
+    """The files that were not imported because it could not be told what they are."""
+    for one in asked:
+        if span.meet(one.start_ns, one.end_ns).length_ns:
+            name = f"file {one.file_sha256[:12]} of {one.delivery}"
+            yield name, f"{one.text}; or: inferworks books quarantine settle {one.number}"
 
 
 def _refused_facts(quarantined: Iterable[Quarantined], span: Span) -> Iterator[tuple[str, str]]:

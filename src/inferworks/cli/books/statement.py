@@ -10,21 +10,25 @@ import click
 import msgspec
 
 from inferworks.books.charge import COST_OF_REVENUE, Function
+from inferworks.books.comparatives import percent_of
 from inferworks.books.late import Later
 from inferworks.books.seal import Close
-from inferworks.books.statement import Dimension, Row, Statement
+from inferworks.books.statement import TOTAL, Dimension, Row, Statement, remarks, shown_name
 from inferworks.books.workings import Line
 from inferworks.cli.books.asked import asked, asking
+from inferworks.cli.books.comparatives import compare_with
 from inferworks.cli.books.engines import BY_CALL, EngineName
 from inferworks.cli.books.figures import (
     amount,
     moment_text,
+    percentage,
     places_of,
     print_figures,
+    print_no_costs,
     span_text,
 )
 from inferworks.cli.books.later import print_corrections
-from inferworks.cli.show import print_json
+from inferworks.cli.show import print_json, say
 
 if TYPE_CHECKING:  # Ibis takes its time to load
     from inferworks.books.engine.cut import CustomerStatement
@@ -47,10 +51,17 @@ _GROSS_MARGIN = "Gross margin"
     type=click.Choice([name.value for name in EngineName]),
     help="What draws it up; all give the same figures.  [default: auto]",
 )
+@click.option(
+    "--compare",
+    "beside",
+    metavar="WHAT",
+    help="Beside it: previous, year-before, year-to-date, or a period.",
+)
 @asking
 def statement(
     by: str | None,
     engine: str | None,
+    beside: str | None,
     period: str | None,
     from_text: str | None,
     to_text: str | None,
@@ -71,16 +82,25 @@ def statement(
       inferworks books statement
       inferworks books statement --by customer
       inferworks books statement --period 2026-11 --policy marginal
+      inferworks books statement --period 2026-11 --compare previous
       inferworks books statement --from 2026-11-01 --to 2026-12-01 --json
     """
     question = asked(period, from_text, to_text, policy, pools_path, config_path, data_path)
     cut = Dimension(by) if by else None
+    if beside is not None:
+        if cut is not None:
+            raise click.BadParameter(
+                "compares whole statements: leave out --by", param_hint="--compare"
+            )
+        compare_with(question, beside, engine, as_json=as_json)
+        return
     paper = question.paper() if as_json and cut is None else None
     if paper is not None:
         print_json(msgspec.Raw(paper))
         return
     if as_json:
-        print_json(question.statement(engine, cut).to_json(cut))
+        drawn = question.statement(engine, cut)
+        print_json(drawn.to_json(cut) | {"notes": remarks(drawn.lines, drawn.notes)})
         return
     if cut is None:
         _print_whole(question.statement(engine), question.closed(), question.later())
@@ -98,17 +118,18 @@ def _print_whole(drawn: Statement, closed: Sealed, later: Sequence[Later]) -> No
 
 
 def _print_notes(drawn: Drawn) -> None:
+    print_no_costs(drawn.lines)
     for note in drawn.notes:
-        click.echo(f"Note: {note}")
+        say(f"Note: {note}")
 
 
 def _print_statement(drawn: Drawn, closed: Sealed) -> None:
     places = places_of(drawn)
-    click.echo(f"Statement in {drawn.currency}, policy {drawn.policy}, {span_text(drawn)}")
+    say(f"Statement in {drawn.currency}, policy {drawn.policy}, {span_text(drawn)}")
     if closed is not None:
         close, sha256 = closed
-        click.echo(f"Closed {moment_text(close.at_ns)} by {close.by}, SHA-256 {sha256[:12]}")
-    click.echo()
+        say(f"Closed {moment_text(close.at_ns)} by {close.by}, SHA-256 {sha256[:12]}")
+    say()
     rows = [("Revenue", drawn.revenue_pico), ("Cost of revenue", drawn.cost_of_revenue_pico)]
     rows += _of_which(drawn, COST_OF_REVENUE)
     rows += [(_GROSS_MARGIN, drawn.gross_margin_pico)]
@@ -118,8 +139,11 @@ def _print_statement(drawn: Drawn, closed: Sealed) -> None:
     if drawn.margin != _GROSS_MARGIN:
         rows += [(drawn.margin, drawn.margin_pico)]
     rows += [("Billed", drawn.billed_pico), ("Allocated", drawn.allocated_pico)]
-    table = [(name, amount(pico, places)) for name, pico in rows]
-    print_figures(("", f"AMOUNT {drawn.currency}"), table)
+    table = [
+        (name, amount(pico, places), percentage(percent_of(pico, drawn.revenue_pico)))
+        for name, pico in rows
+    ]
+    print_figures(("", f"AMOUNT {drawn.currency}", "% OF REVENUE"), table)
 
 
 def _of_which(drawn: Drawn, functions: Sequence[Function]) -> list[tuple[str, int]]:
@@ -148,15 +172,15 @@ def _print_cut(drawn: Drawn, closed: Sealed, dimension: Dimension) -> None:
         "R&D",
         "OTHER",
     )
-    rows = [_cut_row(row, places) for row in drawn.by(dimension)]
+    rows = [_cut_row(row, shown_name(row, dimension), places) for row in drawn.by(dimension)]
     total = Row(
-        "Total",
+        TOTAL,
         drawn.revenue_pico,
         drawn.cost_of_revenue_pico,
         drawn.research_and_development_pico,
         drawn.allocated_pico - drawn.cost_of_revenue_pico - drawn.research_and_development_pico,
     )
-    print_figures(columns, [*rows, _cut_row(total, places)])
+    print_figures(columns, [*rows, _cut_row(total, TOTAL, places)])
     if dimension in BY_CALL and isinstance(drawn, Statement) and not drawn.placed:
         _note_unplaced(drawn, dimension)
     _print_notes(drawn)
@@ -165,13 +189,13 @@ def _print_cut(drawn: Drawn, closed: Sealed, dimension: Dimension) -> None:
 def _note_unplaced(drawn: Statement, dimension: Dimension) -> None:
     """Why all revenue stands on one line, where calls earned any."""
     if drawn.revenue_pico:
-        click.echo(
+        say(
             f"Note: revenue is not told by {dimension} here: that gives it back to single calls, which "
             "is done where the definition draws up, not where DuckDB closes a large period."
         )
 
 
-def _cut_row(row: Row, places: int) -> tuple[str, ...]:
+def _cut_row(row: Row, name: str, places: int) -> tuple[str, ...]:
     amounts = (
         row.revenue_pico,
         row.cost_of_revenue_pico,
@@ -179,7 +203,7 @@ def _cut_row(row: Row, places: int) -> tuple[str, ...]:
         row.research_and_development_pico,
         row.other_pico,
     )
-    return (row.name, *(amount(pico, places) for pico in amounts))
+    return (name, *(amount(pico, places) for pico in amounts))
 
 
 def _print_questions(drawn: Statement) -> None:

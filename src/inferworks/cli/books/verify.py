@@ -11,7 +11,7 @@ from inferworks.books.ledger import Ledger
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.sources import RecordedSource
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json
+from inferworks.cli.show import print_json, say
 
 _SHOWN = 20
 
@@ -29,7 +29,7 @@ def verify(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Check the chain of closes, draw every closed PERIOD up again, and compare.
+    """Check the chain of closes, recompute every closed PERIOD, and compare.
 
     Exit status 1 when anything is not as it was sealed; the first difference is named.
 
@@ -45,10 +45,8 @@ def verify(
     if as_json:
         print_json({"sound": not found, "closes": checked, "findings": found})
     elif not found:
-        click.echo(
-            f"Sound. Closes checked: {checked}. Each follows the one before and comes out the"
-        )
-        click.echo("same, and everything that was sealed still stands in the books.")
+        say(f"Sound. Closes checked: {checked}. Each follows the one before and comes out the")
+        say("same, and everything that was sealed still stands in the books.")
     if found:
         listed = "\n".join(found[:_SHOWN])
         more = f"\nand {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

@@ -3,13 +3,21 @@
 The child tells its port in one JSON line on its standard output when it is ready. Its standard input is
 a pipe that only we hold: when this process dies, however it dies, the pipe closes and the child ends
 too, so no orphan keeps a port or burns a core.
+
+A port of the loopback is open to every user of the machine, and what a replica answers there nobody meters.
+So a replica answers only to who knows its token. It is the first line of the child's standard input: a
+command line can be read by all, and an environment is passed on to whatever the child starts.
+
+The child's environment holds what a program needs to run, by name (`_NEEDED`), and none of our secrets.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +28,22 @@ from inferworks.errors import UpstreamError
 
 _KILL_AFTER_S = 5.0
 """Beyond its drain time, how long an ending process may take before it is killed."""
+
+_NEEDED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|SSL_CERT_(FILE|DIR)"
+    r"|LD_LIBRARY_PATH|LD_PRELOAD|DYLD_\w+|PYTHON\w+|COVERAGE_\w+"
+    r"|(OMP|OPENBLAS|MKL|GOTO|ORT|CUDA|NVIDIA|NCCL|ROCR|HIP|ROCM|TORCH|VLLM|HF)_\w+"
+)
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+
+
+def bare(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of `environment` a replica needs: paths, languages and settings of its libraries, no secret."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if _NEEDED.fullmatch(name) and not _SECRET.search(name)
+    }
 
 
 class _Ready(msgspec.Struct):
@@ -44,7 +68,8 @@ class ProcessReplica:
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(self._process.wait(), drain_s + _KILL_AFTER_S)
+            async with asyncio.timeout(drain_s + _KILL_AFTER_S):
+                await self._process.wait()
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
@@ -53,8 +78,10 @@ class ProcessReplica:
 class ProcessBackend:
     """Starts each replica with the command that `command` makes of its spec and spool."""
 
-    def __init__(self, command: Callable[[ReplicaSpec, Path], Sequence[str]]) -> None:
+    def __init__(self, command: Callable[[ReplicaSpec, Path], Sequence[str]], token: str) -> None:
+        """`token` is the first line of each child's standard input: what its callers must know."""
         self._command = command
+        self._token = token
 
     async def start(self, spec: ReplicaSpec, spool: Path, timeout_s: float) -> ProcessReplica:
         """Start a process and wait for its ready line."""
@@ -63,7 +90,10 @@ class ProcessBackend:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for us to hear: we let the child finish its calls
+            env=bare(os.environ),
         )
+        assert process.stdin is not None
+        process.stdin.write(self._token.encode() + b"\n")
         try:
             async with asyncio.timeout(timeout_s):
                 port = await _port(process, spec)

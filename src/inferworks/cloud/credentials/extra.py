@@ -6,6 +6,7 @@ import importlib
 from types import ModuleType
 
 from inferworks.errors import ConfigError
+from inferworks.extras import install
 
 
 def library(module: str, extra: str) -> ModuleType:
@@ -15,5 +16,5 @@ def library(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or module
         raise ConfigError(
-            f"credentials of this kind need the package {missing}; pip install inferworks[{extra}]"
+            f"credentials of this kind need the package {missing}: {install(extra)}"
         ) from None

@@ -66,6 +66,7 @@ class Renewed(Generic[Value]):
         self._retry_ns = round(retry_s * _SECOND_NS)
         self._wait_s = wait_s
         self._clock = clock or SystemClock()
+        self._carried = self._clock.carried()
         self._lease: Lease[Value] | None = None
         self._renew_ns = 0
         """From when on it is to be renewed."""
@@ -79,7 +80,13 @@ class Renewed(Generic[Value]):
 
     async def get(self) -> Value:
         """A value that is good now. UpstreamError (not sent) when there is none and none can be had."""
-        now_ns = self._clock.now_ns()
+        carried = self._clock.carried()
+        if (
+            carried is not self._carried
+        ):  # the clock was set: when the value ends is not known any more
+            self._carried = carried
+            self._renew_ns = self._not_before_ns = carried.now_ns()
+        now_ns = carried.now_ns()
         if now_ns >= self._renew_ns:
             fetching = self._started(now_ns)
             if self._lease is None or now_ns >= self._lease.ends_ns:

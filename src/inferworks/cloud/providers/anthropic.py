@@ -1,6 +1,7 @@
 """Anthropic's API: messages and the counting of their tokens.
 
-A request goes down as it came, with the model's name at this upstream; usage is in every answer without
+A request goes down as it came, with the model's name at this upstream and without thoughts that nobody has
+signed; usage is in every answer without
 asking. Callers of other dialects reach it through `cloud.translate`. The credential is
 `KeyCredential(b"x-api-key", key)`, or a bearer token.
 
@@ -15,6 +16,7 @@ from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.passing import Profile, Spoken
+from inferworks.cloud.providers.unsigned import without_unsigned
 from inferworks.cloud.readers.anthropic import CountReader, MessagesReader
 from inferworks.cloud.rewrite import with_model
 
@@ -23,8 +25,8 @@ VERSION: Final = b"2023-06-01"
 
 
 def _write(call: Call, offer: Offer) -> bytes:
-    name = offer.upstream_model
-    return with_model(call.body, name) if name else call.body
+    name, body = offer.upstream_model, without_unsigned(call.body)
+    return with_model(body, name) if name else body
 
 
 ANTHROPIC: Final = Profile(

@@ -26,6 +26,7 @@ from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.passing import Framing, Spoken
+from inferworks.cloud.providers.unsigned import without_unsigned
 from inferworks.cloud.readers.anthropic import MessagesReader
 from inferworks.cloud.readers.invoke import CountedReader, InvokeEvents
 from inferworks.cloud.rewrite import read_fields
@@ -82,7 +83,7 @@ def _fields(call: Call) -> dict[str, msgspec.Raw]:
     headers = {name: value.decode("latin-1") for name, value in call.headers}
     version = headers.get(b"anthropic-version", "") or _OLDEST
     betas = [beta.strip() for beta in headers.get(b"anthropic-beta", "").split(",") if beta.strip()]
-    fields = read_fields(call.body)
+    fields = read_fields(without_unsigned(call.body))
     fields.pop("model", None)
     fields.pop("stream", None)
     fields.setdefault("anthropic_version", _raw(_OLDEST_HERE if version == _OLDEST else version))

@@ -20,6 +20,7 @@ from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
+from inferworks.cloud.readers.anthropic import CountReader
 from inferworks.cloud.readers.audio import SpeechReader, TranscriptionReader
 from inferworks.cloud.readers.counting import AS_OPENAI, Counting, priced
 from inferworks.cloud.readers.images import ImagesReader
@@ -77,6 +78,7 @@ def openai_operations(
         Operation.CHAT: Spoken("/chat/completions", chat_reader, write),
         Operation.COMPLETIONS: Spoken("/completions", chat_reader, write),
         Operation.RESPONSES: Spoken("/responses", responses_reader, renamed),
+        Operation.INPUT_TOKENS: Spoken("/responses/input_tokens", CountReader, renamed),
         Operation.EMBEDDINGS: Spoken("/embeddings", WholeReader, renamed),
         Operation.MODERATIONS: Spoken("/moderations", ModerationsReader, renamed),
         Operation.RERANK: Spoken("/rerank", RerankReader, renamed),
@@ -86,6 +88,7 @@ def openai_operations(
         Operation.TRANSCRIPTIONS: Spoken(
             "/audio/transcriptions", TranscriptionReader, heard, may_be_whole=True
         ),
+        Operation.TRANSLATIONS: Spoken("/audio/translations", TranscriptionReader, renamed),
     }
     return {
         operation: replace(how, reader=priced(how.reader, counting))

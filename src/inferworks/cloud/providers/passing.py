@@ -2,9 +2,10 @@
 
 What goes down is what the caller wrote, what comes up is what the upstream wrote. A prompt is never
 decoded and encoded again: a request is changed at its top level only, where it must be (the model's name
-at this upstream, the wish for usage), and its other values stay the bytes that came. What differs from
-one API to the next is data: a `Profile` (its paths, its readers, its fixed headers) and a `Credential`.
-Our own replicas are spoken to in the same way.
+at this upstream, the wish for usage), and its other values stay the bytes that came. So does an error body,
+but for our own credential, which some servers repeat in it. What differs from one API to the next is data:
+a `Profile` (its paths, its readers, its fixed headers) and a `Credential`. Our own replicas are spoken to
+in the same way.
 """
 
 from __future__ import annotations
@@ -18,19 +19,32 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Protocol
 
+import msgspec
+
+from inferworks.cloud.aside import LARGE_BYTES, aside
+from inferworks.cloud.bounds import PASSED_OVER, check_answer
 from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.readers.base import PieceReader, PieceReaderOf, Reader, ReaderOf
 from inferworks.cloud.retry_after import retry_after_ns
-from inferworks.errors import UpstreamError
+from inferworks.cloud.told_beside import told_beside
+from inferworks.errors import RefusalError, UpstreamError
 from inferworks.http.client import HttpClient, Origin, Response
 from inferworks.http.sse import EventSplitter
 
 _STREAM = b"text/event-stream"
 _WORDS = (b"application/json", b"text/")
 """What no sound is: an error that does not call itself one."""
+_LONGEST_REFUSAL_BYTES = LARGE_BYTES
+_MOST_AT_ONCE_BYTES = 64 * 1024
+_MOST_EVENTS_AT_ONCE = 256
+"""An upstream may send empty events by the megabyte. So many are read, then others have their turn."""
+_PING = b"event: ping"
+_MOST_COMMENT_BYTES = 4096
+"""Of the comments before the first event no more are kept than have these; they go with it."""
+_SHORTEST_SECRET_BYTES = 8
 _END_S = 1.0
 """How long the end of a body may take after its last event before its connection is given up."""
 
@@ -40,6 +54,10 @@ class Splitter(Protocol):
 
     def feed(self, data: bytes) -> list[bytes]:
         """The events completed by `data`. ValueError when they cannot be any."""
+        ...
+
+    def end(self) -> list[bytes]:
+        """The events completed by the end of the body. ValueError when it comes amid one."""
         ...
 
 
@@ -116,7 +134,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
     """
 
     __slots__ = ("_asking", "_call", "_client", "_credential", "_events", "_offer", "_profile",
-                 "_response")  # fmt: skip
+                 "_response", "_sent")  # fmt: skip
 
     _asking: AbstractAsyncContextManager[Response]
     _response: Response
@@ -140,13 +158,17 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         call, offer = self._call, self._offer
         spoken = self._profile.spoken[call.operation]
         path = spoken.path + spoken.place(call, offer) if spoken.place else spoken.path
-        body = spoken.write(call, offer)
+        large = len(call.body) > LARGE_BYTES
+        body = await aside(spoken.write, call, offer) if large else spoken.write(call, offer)
         url = _url(offer.origin, path)
         headers = await self._credential.headers("POST", url, self._headers(), body)
+        self._sent = headers
         self._asking = self._client.stream("POST", offer.origin, path, headers, body)
         self._response = await self._asking.__aenter__()
         try:
             return await self._begin(spoken)
+        except RefusalError as error:
+            return self._refused(spoken, error)
         except BaseException as error:
             await self._asking.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -167,33 +189,46 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         """The answer, once its first chunk has come."""
         response = self._response
         content_type = response.headers.get(b"content-type", b"application/json")
-        reader = spoken.reader(self._call)
+        call = self._call
+        large = len(call.body) > LARGE_BYTES
+        reader = await aside(spoken.reader, call) if large else spoken.reader(call)
         if response.status >= 300 or not self._call.stream:
             whole = await self._whole(spoken, reader)
             again_ns = retry_after_ns(response.headers) if response.status >= 300 else None
             headers = self._answer_headers() if self._profile.answer_headers else ()
-            return Reply(response.status, content_type, whole, Nothing(), again_ns, headers)
+            beside = told_beside(response.headers)
+            return Reply(response.status, content_type, whole, Nothing(), again_ns, headers, beside)
         framing = spoken.framing
         if not content_type.lower().startswith(framing.content_type):
             return await self._begin_otherwise(spoken, content_type, reader)
         if framing is not EVENTS:
             content_type = _STREAM
         splitter = framing.splitter()
-        self._events = _Events(response, self._profile.between_bytes_s, reader, splitter)
-        return Reply(response.status, content_type, await anext(self._events), self._events)
+        events = _Events(response, self._profile.between_bytes_s, reader, splitter)
+        first, beside = await events.first(), told_beside(response.headers)
+        self._events = events
+        return Reply(response.status, content_type, first, events, beside=beside)
 
     async def _begin_otherwise(self, spoken: Spoken, content_type: bytes, reader: Reader) -> Reply:
         """The answer to a stream that is not framed as one."""
         response = self._response
         if spoken.may_be_whole:
-            return Reply(
-                response.status, content_type, await self._whole(spoken, reader), Nothing()
-            )
+            whole, beside = await self._whole(spoken, reader), told_beside(response.headers)
+            return Reply(response.status, content_type, whole, Nothing(), beside=beside)
         if spoken.pieces is None or content_type.lower().startswith(_WORDS):
-            raise UpstreamError("it was asked for a stream and sent something else", sent=True)
+            whole = await self._whole(spoken, reader)  # which raises if it is an error after all
+            raise _no_stream(whole)
         pieces = spoken.pieces(self._call)
         self._events = _Pieces(response, self._profile.between_bytes_s, pieces)
-        return Reply(response.status, content_type, await anext(self._events), self._events)
+        first, beside = await anext(self._events), told_beside(response.headers)
+        return Reply(response.status, content_type, first, self._events, beside=beside)
+
+    def _refused(self, spoken: Spoken, error: RefusalError) -> Reply:
+        """The error that was told of in an answer, as if its status had come."""
+        first = self._refusal(spoken, error.status, error.body)
+        headers = self._response.headers
+        again_ns, beside = retry_after_ns(headers), told_beside(headers)
+        return Reply(error.status, b"application/json", first, Nothing(), again_ns, beside=beside)
 
     def _answer_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The headers of the answer that go to the caller."""
@@ -215,17 +250,34 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         profile, response = self._profile, self._response
         data = await response.read(profile.between_bytes_s, profile.max_answer_bytes)
         if response.status < 300:
+            if max(len(data), len(self._call.body)) > LARGE_BYTES:
+                return await aside(_read_large, reader.whole, data)
             return reader.whole(data)
+        return self._refusal(spoken, response.status, data)
+
+    def _refusal(self, spoken: Spoken, status: int, data: bytes) -> Chunk:
+        """An error body as it came, or in the dialect's words where the API has others of its own."""
+        data = self._without_credential(data)
         if spoken.refusal is not None:
-            data = spoken.refusal(response.status, data)
+            data = spoken.refusal(status, data[:_LONGEST_REFUSAL_BYTES])
         return Chunk(data, last=True)
+
+    def _without_credential(self, data: bytes) -> bytes:
+        """`data` with `***` in place of what was sent to prove who asks, should it be repeated there."""
+        plain = self._headers()
+        for header in self._sent:
+            secret = header[1].rpartition(b" ")[2]
+            if header not in plain and len(secret) >= _SHORTEST_SECRET_BYTES:
+                data = data.replace(secret, b"***")
+        return data
 
 
 class _Events:
     """The events of a stream as chunks: what has come at once is one, and the last event one by itself.
 
     A busy upstream sends many events in a segment. They are read one by one, since any of them may tell of
-    usage or of an error, but counted, framed and sent together.
+    usage or of an error, but counted, framed and sent together: some hundreds at most, and a large event by
+    itself, beside the event loop, so that no upstream takes more than a moment of it.
 
     Not an async generator: what it holds is its reader's, so there is nothing to close when it is left.
     """
@@ -236,12 +288,24 @@ class _Events:
         self.ended = False
         self._response = response
         self._between_bytes_s = between_bytes_s
+        self._reader = reader
         self._read = reader.event
         self._splitter = splitter
+        self._unread = b""
+        """Of the body: what has come and was not split yet."""
         self._ready: deque[bytes] = deque()
         self._last: Chunk | None = None
         self._error: UpstreamError | None = None
         """The last event, or an error, that was read after others which are on their way."""
+
+    async def first(self) -> Chunk:
+        """The first chunk that says something. A comment does not: what follows it may be an error."""
+        chunk, before = await anext(self), b""
+        while _says_nothing(chunk):
+            if len(before) < _MOST_COMMENT_BYTES:
+                before += chunk.data
+            chunk = await anext(self)
+        return msgspec.structs.replace(chunk, data=before + chunk.data) if before else chunk
 
     def __aiter__(self) -> _Events:
         return self
@@ -251,25 +315,54 @@ class _Events:
             raise StopAsyncIteration
         if self._error is not None:
             raise self._error
-        if self._last is None:
+        chunk = self._last
+        if chunk is None:
+            if self._ready or self._unread:
+                await asyncio.sleep(0)  # others have their turn
             while not self._ready:
-                piece = await self._response.next_piece(self._between_bytes_s)
-                if not piece:
-                    raise UpstreamError("the stream ended before its last event", sent=True)
-                self._ready.extend(_split(self._splitter, piece))
-        chunk = self._last or self._take()
+                piece = self._unread or await self._response.next_piece(self._between_bytes_s)
+                if piece:
+                    self._split(piece)
+                elif not self._is_cut():
+                    return self._at_end()
+            event = self._ready.popleft()
+            if len(event) > LARGE_BYTES:  # only the first can be, for it came in several pieces
+                chunk = await aside(_read_large, self._read, event)
+            else:
+                chunk = self._read(event)
+                if self._ready and not chunk.last:
+                    chunk = self._joined(chunk)
         self.ended = chunk.last
         return chunk
 
-    def _take(self) -> Chunk:
-        """The next event, with those that have come after it."""
-        chunk = self._read(self._ready.popleft())
-        return chunk if chunk.last or not self._ready else self._joined(chunk)
+    def _split(self, piece: bytes) -> None:
+        """Make ready the events that are whole with `piece`, or with so much of it as is done at once."""
+        self._unread = piece[_MOST_AT_ONCE_BYTES:]
+        try:
+            self._ready.extend(self._splitter.feed(piece[:_MOST_AT_ONCE_BYTES]))
+        except ValueError as error:
+            raise UpstreamError(str(error), sent=True) from error
+
+    def _is_cut(self) -> bool:
+        """Whether the end of the body completes an event, which lacks no more than its empty line."""
+        try:
+            self._ready.extend(self._splitter.end())
+        except ValueError as error:
+            raise UpstreamError(str(error), sent=True) from error
+        return bool(self._ready)
+
+    def _at_end(self) -> Chunk:
+        """The last chunk, where the body has ended in order without an event that is the last."""
+        chunk = self._reader.ended()
+        if chunk is None:
+            raise UpstreamError("the stream ended before its last event", sent=True)
+        self.ended = True
+        return chunk
 
     def _joined(self, first: Chunk) -> Chunk:
-        """`first` and all events that are ready, but for the last one and what cannot be read."""
+        """`first` and the events that are ready, but for the last one and what cannot be read."""
         data, told = [first.data], first.told
-        while self._ready:
+        for _ in range(min(len(self._ready), _MOST_EVENTS_AT_ONCE)):
             try:
                 chunk = self._read(self._ready.popleft())
             except UpstreamError as error:
@@ -310,6 +403,27 @@ class _Pieces:
         return self._reader.end()
 
 
+def _read_large(read: Callable[[bytes], Chunk], data: bytes) -> Chunk:
+    """What `read` makes of a large answer or event."""
+    check_answer(data, PASSED_OVER)
+    return read(data)
+
+
+def _says_nothing(chunk: Chunk) -> bool:
+    """Whether there are comments in a chunk, or pings, and nothing else."""
+    if chunk.told is not None or chunk.last:
+        return False
+    events = chunk.data.split(b"\n\n")
+    return all(b"data:" not in event or event.startswith(_PING) for event in events)
+
+
+def _no_stream(whole: Chunk) -> UpstreamError:
+    """What is wrong with a whole answer where a stream was asked for; what it told is kept."""
+    error = UpstreamError("it was asked for a stream and sent something else", sent=True)
+    error.told = whole.told
+    return error
+
+
 class Nothing:
     """What follows a whole answer."""
 
@@ -335,10 +449,3 @@ async def _finish(response: Response) -> None:
         async with asyncio.timeout(_END_S):
             while await response.next_piece(_END_S):
                 pass
-
-
-def _split(splitter: Splitter, piece: bytes) -> list[bytes]:
-    try:
-        return splitter.feed(piece)
-    except ValueError as error:
-        raise UpstreamError(str(error), sent=True) from error

@@ -15,7 +15,7 @@ from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.call import Call, Chunk, Reply, Told
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.errors import UpstreamError
+from inferworks.errors import CallError, UntranslatableError, UpstreamError
 from inferworks.http.sse import DONE
 from inferworks.meter.usage import Tokens
 
@@ -34,6 +34,12 @@ class Script(msgspec.Struct, frozen=True):
     """A status of 400 or more is a refusal."""
     unreachable: bool = False
     """No connection at all."""
+    code: str | None = None
+    """What a refusal calls itself."""
+    unsaid: str = ""
+    """Why it cannot be asked for this, as if the call had to be put into words that it does not have."""
+    untranslatable: bool = False
+    """It answers and tells what it used, and the answer cannot be put into the caller's words."""
     breaks_after: int | None = None
     """Break off after this many tokens; 0 breaks before the first."""
     token_s: float = 0.0
@@ -60,10 +66,16 @@ class StubProvider:
     @asynccontextmanager
     async def send(self, offer: Offer, call: Call) -> AsyncIterator[Reply]:
         """Answer `call` as the script says."""
-        self.calls.append(call)
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+        if script.unsaid:
+            raise CallError(400, script.unsaid, code="unsupported_parameter")
+        self.calls.append(call)
         if script.unreachable:
             raise UpstreamError(f"no connection to {offer.id}", sent=False)
+        if script.untranslatable:
+            error = UntranslatableError("the stub says so")
+            error.told = Told(Tokens(script.input_tokens, len(script.words)))
+            raise error
         told = _Telling(self._chunks(script, call))
         try:
             yield Reply(script.status, _content_type(script, call), await anext(told), told)
@@ -73,7 +85,8 @@ class StubProvider:
 
     async def _chunks(self, script: Script, call: Call) -> AsyncGenerator[Chunk, None]:
         if script.status >= 400:
-            yield Chunk(msgspec.json.encode(_REFUSAL), last=True)
+            error = {**_REFUSAL["error"], "code": script.code}
+            yield Chunk(msgspec.json.encode({"error": error}), last=True)
         elif call.stream:
             async for chunk in self._stream(script, call):
                 yield chunk

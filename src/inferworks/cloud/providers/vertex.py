@@ -26,6 +26,7 @@ from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.passing import Spoken
+from inferworks.cloud.providers.unsigned import without_unsigned
 from inferworks.cloud.readers.anthropic import CountReader, MessagesReader
 from inferworks.cloud.rewrite import read_fields
 from inferworks.cloud.translate.cloud_errors import google_as_anthropic, google_as_openai
@@ -88,7 +89,7 @@ def _write_count(call: Call, offer: Offer) -> bytes:
 def _versioned(call: Call) -> dict[str, msgspec.Raw]:
     """The fields of a request, each as it came, and the version that its caller's header names."""
     named = dict(call.headers).get(b"anthropic-version", b"").decode("latin-1") or _OLDEST
-    fields = read_fields(call.body)
+    fields = read_fields(without_unsigned(call.body))
     fields.setdefault("anthropic_version", _raw(_OLDEST_HERE if named == _OLDEST else named))
     return fields
 

@@ -22,12 +22,15 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from inferworks.cloud.bounds import check_answer
 from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.lenient import read_answer
 from inferworks.cloud.readers.asked import asked
 from inferworks.cloud.readers.audio_length import length_ms
-from inferworks.cloud.readers.fitted import fitted
+from inferworks.cloud.readers.fitted import fitted, highest
+from inferworks.cloud.readers.in_band import is_empty, refusal
 from inferworks.cloud.readers.openai import Count
-from inferworks.errors import UpstreamError
+from inferworks.errors import UnreadableError, UpstreamError
 from inferworks.http.multipart import is_form, read_parts
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.usage import NO_TOKENS, Items, Tokens
@@ -63,6 +66,7 @@ class _Delta(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     delta: _Delta | None = None
+    finish_reason: str | None = None
 
 
 class _Body(msgspec.Struct):
@@ -91,7 +95,7 @@ class _TranscriptionAsked(msgspec.Struct):
     response_format: str = "json"
 
 
-_read_body = msgspec.json.Decoder(_Body).decode
+_read_body = msgspec.json.Decoder(_Body)
 
 
 class SpeechReader:
@@ -118,14 +122,21 @@ class SpeechReader:
             raise UpstreamError("the answer is empty", sent=True)
         return Chunk(b"", self._told, last=True)
 
+    def ended(self) -> Chunk | None:
+        """None: events without their last one are not whole."""
+        return None
+
     def event(self, event: bytes) -> Chunk:
         """One event; all of them pass."""
         data = event_data(event)
         if not data:
             return Chunk(event)  # a comment
         if data == DONE:
+            if not self._is_begun:
+                raise UnreadableError("it has no sound")
             return Chunk(event, last=True)
         body = _read(data)
+        self._is_begun = True
         if body.type != "speech.audio.done":
             return Chunk(event, self._told)
         return Chunk(event, self._told_at_end(body.usage), last=True)
@@ -147,6 +158,7 @@ class TranscriptionReader:
         """What a stream has told before its end."""
         self._seen = 0
         """Tokens of text, by our own count."""
+        self._is_begun = self._has_ended = False
 
     def whole(self, data: bytes) -> Chunk:
         """A whole transcription, in the form that was asked for."""
@@ -161,14 +173,26 @@ class TranscriptionReader:
         if not data:
             return Chunk(event)  # a comment
         if data == DONE:
+            if not self._is_begun:
+                raise UnreadableError("it has no text")
             return Chunk(event, self._told or self._by_recording(), last=True)
         body = _read(data)
+        self._is_begun = True
+        self._has_ended = self._has_ended or any(c.finish_reason for c in body.choices or ())
         if body.type == "transcript.text.done":
             return Chunk(event, _told(body) or self._by_recording(), last=True)
-        self._told = _told(body) or self._told
+        now = _told(body)
+        if now is not None:
+            self._told = now if self._told is None else highest(self._told, now)
         only_usage = body.choices is not None and not body.choices
         data = b"" if only_usage and not self._call.wants_usage else event
         return Chunk(data, self._told or self._counted_along(body.new_text))
+
+    def ended(self) -> Chunk | None:
+        """The last chunk of a stream, written as a chat's, that ends without `[DONE]`."""
+        if not self._has_ended:
+            return None
+        return Chunk(b"data: %b\n\n" % DONE, self._told or self._by_recording(), last=True)
 
     def _counted_along(self, text: str) -> Told:
         self._seen += max(1, len(text) // _BYTES_PER_TOKEN) if text else 0
@@ -213,10 +237,8 @@ def _told(body: _Body) -> Told | None:
 
 def _read(data: bytes) -> _Body:
     """What an answer or an event tells. UpstreamError when it tells of an error, or nothing readable."""
-    try:
-        body = _read_body(data)
-    except _UNREADABLE as error:
-        raise UpstreamError(f"the answer cannot be read: {error}", sent=True) from error
-    if body.type == "error" or (bytes(body.error) != b"null" and body.text is None):
-        raise UpstreamError("the answer is an error", sent=True)
+    check_answer(data)
+    body = read_answer(data, _read_body)
+    if body.type == "error" or (body.text is None and not is_empty(body.error)):
+        raise refusal(data)
     return body

@@ -2,8 +2,9 @@
 
 A provider passes an answer on as the bytes that came. Three things in it are ours to see: what it has
 used (and so costs), whether it is an error in the clothes of an answer, and which event is the last.
-A reader looks that far and no further, and takes out what only we asked for. It is made anew for every
-call and may keep state between a stream's events.
+A reader looks that far and no further, and takes out what only we asked for: nothing in a field that none
+of the three needs can fail a call. It is made anew for every call and may keep state between a stream's
+events. An error of an answer that has told what it used carries that (`told`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ class Reader(Protocol):
 
     def event(self, event: bytes) -> Chunk:
         """One event of a stream, with its ending. UpstreamError when it is an error or unreadable."""
+        ...
+
+    def ended(self) -> Chunk | None:
+        """The last chunk of a stream whose body has ended in order without one; None: it is not whole."""
         ...
 
 

@@ -34,8 +34,12 @@ import msgspec
 from msgspec import Meta
 
 from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.guess import answer_tokens, sides
+from inferworks.cloud.lenient import leniently, read_answer
 from inferworks.cloud.readers.fitted import fitted
-from inferworks.errors import UpstreamError
+from inferworks.cloud.readers.in_band import status_of
+from inferworks.cloud.rewrite import read_fields
+from inferworks.errors import RefusalError, UnreadableError
 from inferworks.http.eventstream import Message, MessageSplitter
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.usage import Tokens
@@ -52,8 +56,8 @@ class _CacheDetail(msgspec.Struct):
 class Usage(msgspec.Struct, rename="camel"):
     """`TokenUsage`, of an answer or of a stream's `metadata`."""
 
-    input_tokens: Count = 0
-    output_tokens: Count = 0
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
     total_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
     cache_write_input_tokens: Count | None = None
@@ -69,6 +73,7 @@ class _Told(msgspec.Struct, rename="camel"):
 
     usage: Usage | None = None
     service_tier: _Tier | None = None
+    output: msgspec.Raw = msgspec.Raw()
 
 
 class _Failure(msgspec.Struct):
@@ -85,9 +90,7 @@ _FAILURES = (
 )
 """How a stream breaks off. Any other name that ends in `Exception` or `Error` is one too."""
 
-_read_told = msgspec.json.Decoder(_Told).decode
-_read_event = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_read_failure = msgspec.json.Decoder(_Failure).decode
+_read_told = msgspec.json.Decoder(_Told)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -105,6 +108,11 @@ class ConverseEvents:
             if message.headers.get(":event-type") == "metadata":
                 events.append(b"data: %b\n\n" % DONE)
         return events
+
+    def end(self) -> list[bytes]:
+        """Nothing: a message says how long it is. ValueError when the last one is not whole."""
+        self._messages.check_end()
+        return []
 
 
 def _event(message: Message) -> bytes:
@@ -127,12 +135,20 @@ def message_name(message: Message) -> str:
 class ConverseReader:
     """Reads an answer of Converse, whole or in the events that `ConverseEvents` makes."""
 
-    def __init__(self, _call: Call) -> None:
-        pass
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._seen = 0
+        """Deltas, which are a token each."""
+        self._has_ended = False
+        """Why it ends was told."""
 
     def whole(self, data: bytes) -> Chunk:
         """A whole answer."""
-        return Chunk(data, _told(data), last=True)
+        body = read_answer(data, _read_told)
+        if body.usage is None and not len(body.output):
+            raise UnreadableError("it has no output")
+        written = answer_tokens(self._call, data) if _is_partial(body.usage) else 0
+        return Chunk(data, self._used(body, written), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """One event. UpstreamError when it is an exception."""
@@ -141,52 +157,64 @@ class ConverseReader:
             return Chunk(event, last=True)
         for name, payload in _read(data).items():
             if name == "metadata":
-                return Chunk(event, _told(payload))
+                return Chunk(event, self._used(read_answer(payload, _read_told), self._seen))
             if name in _FAILURES or name.endswith(("Exception", "Error")):
-                raise UpstreamError(failure_text(name, payload), sent=True)
+                raise RefusalError(status_of(name), bytes(payload), failure_text(name, payload))
+            self._seen += name == "contentBlockDelta"
+            self._has_ended = self._has_ended or name == "messageStop"
         return Chunk(event)
+
+    def ended(self) -> Chunk | None:
+        """The last chunk of a stream that ends without its usage; None when it is not whole."""
+        return Chunk(b"data: %b\n\n" % DONE, last=True) if self._has_ended else None
+
+    def _used(self, body: _Told, written: int) -> Told | None:
+        """What `body` tells, with a guess at a side that it does not tell; None: it tells neither."""
+        usage, is_guess = body.usage, False
+        if usage is None:
+            return None
+        if _is_partial(usage):
+            total = usage.total_tokens
+            both = sides(self._call, usage.input_tokens, usage.output_tokens, total, written)
+            if both is None:
+                return None
+            usage = msgspec.structs.replace(usage, input_tokens=both.sent, output_tokens=both.made)
+            is_guess = both.is_guess
+        tier = (body.service_tier.type if body.service_tier else None) or ""
+        return Told(tokens_of(usage), service_tier=tier, is_estimate=is_guess)
 
 
 def failure_text(name: str, payload: bytes | msgspec.Raw) -> str:
-    """How a stream that broke off is told of, without the words of its caller."""
+    """What an exception amid a stream says."""
     try:
-        why = _read_failure(payload).message
+        why = leniently(payload, _Failure).message
     except _UNREADABLE:
         why = ""
-    return f"the answer broke off with {name[:60]}" + (f": {why[:200]}" if why else "")
+    return f"{name[:60]}" + (f": {why[:200]}" if why else "")
 
 
 def _read(data: bytes) -> dict[str, msgspec.Raw]:
     try:
-        return _read_event(data)
+        return read_fields(data)
     except _UNREADABLE as error:
-        raise UpstreamError(f"the answer cannot be read: {error}", sent=True) from error
+        raise UnreadableError(error) from error
 
 
-def _told(data: bytes | msgspec.Raw) -> Told | None:
-    try:
-        body = _read_told(data)
-    except _UNREADABLE as error:
-        raise UpstreamError(f"the answer cannot be read: {error}", sent=True) from error
-    if body.usage is None:
-        return None
-    tier = body.service_tier.type if body.service_tier else ""
-    return Told(tokens_of(body.usage), service_tier=tier)
+def _is_partial(usage: Usage | None) -> bool:
+    return usage is not None and (usage.input_tokens is None or usage.output_tokens is None)
 
 
 def tokens_of(usage: Usage) -> Tokens:
     """Bedrock's counts as ours: what the cache had or took is part of the input."""
     read, written = usage.cache_read_input_tokens or 0, usage.cache_write_input_tokens or 0
     added = 0 if _has_the_cache_in_it(usage, read + written) else read + written
-    tokens = fitted(
-        usage.input_tokens + added, usage.output_tokens, cache_read=read, cache_write=written
-    )
+    sent, made = usage.input_tokens or 0, usage.output_tokens or 0
+    tokens = fitted(sent + added, made, cache_read=read, cache_write=written)
     hour = sum(kind.inputTokens for kind in usage.cache_details or () if kind.ttl == "1h")
     return msgspec.structs.replace(tokens, cache_write_1h=min(hour, tokens.cache_write))
 
 
 def _has_the_cache_in_it(usage: Usage, cached: int) -> bool:
     """Whether `inputTokens` counts the cache already, by what the total says."""
-    return usage.total_tokens == usage.input_tokens + usage.output_tokens and (
-        0 < cached <= usage.input_tokens
-    )
+    sent = usage.input_tokens or 0
+    return usage.total_tokens == sent + (usage.output_tokens or 0) and 0 < cached <= sent

@@ -22,6 +22,7 @@ import msgspec
 
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.readers.base import Reader, ReaderOf
+from inferworks.cloud.rewrite import read_fields
 from inferworks.http.sse import event_data
 
 Part = Literal["included", "added"]
@@ -88,9 +89,13 @@ class Priced:
         chunk = self._reader.event(event)
         return chunk if chunk.told is None else self._with_cost(chunk, event_data(event))
 
+    def ended(self) -> Chunk | None:
+        """The last chunk of a stream that ends without one."""
+        return self._reader.ended()
+
     def _with_cost(self, chunk: Chunk, data: bytes) -> Chunk:
         """`chunk`, whose JSON is `data`, with the cost that it tells."""
-        if chunk.told is None or chunk.told.is_estimate:
+        if chunk.told is None or (chunk.told.is_estimate and not chunk.last):
             return chunk
         cost = told_cost(data, self._path, self._pico)
         told = msgspec.structs.replace(chunk.told, cost_pico=cost)
@@ -132,13 +137,10 @@ def _at(data: bytes, path: list[str]) -> str | None:
     value: bytes | msgspec.Raw = data
     for name in path:
         try:
-            fields = _read_fields(value)
+            fields = read_fields(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None  # no object; that the answer itself is one, its own reader has seen
         if name not in fields:
             return None
         value = fields[name]
     return bytes(value).decode()
-
-
-_read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -7,6 +7,9 @@ being what everybody charges by, and a part gives way. What is a contradiction `
 
 from __future__ import annotations
 
+import msgspec
+
+from inferworks.cloud.call import Told
 from inferworks.meter.usage import Tokens
 
 
@@ -37,3 +40,20 @@ def fitted(
         input_image=min(input_image, input_tokens - input_audio),
         output_image=min(output_image, output_tokens - output_audio),
     )
+
+
+def highest(before: Told, now: Told) -> Told:
+    """`now`, none of whose counts is less than it was `before`: what is cumulative cannot fall."""
+    then, tokens = before.tokens, now.tokens
+    if (
+        tokens.input >= then.input
+        and tokens.output >= then.output
+        and tokens.cache_read >= then.cache_read
+    ):
+        return now
+    every = {n: max(getattr(then, n), getattr(tokens, n)) for n in Tokens.__struct_fields__}
+    hour = every.pop("cache_write_1h")
+    most = fitted(every.pop("input"), every.pop("output"), **every)
+    most = msgspec.structs.replace(most, cache_write_1h=min(hour, most.cache_write))
+    tier = now.service_tier or before.service_tier
+    return msgspec.structs.replace(now, tokens=most, service_tier=tier)

@@ -15,20 +15,20 @@ Source: https://platform.openai.com/docs/api-reference/images/object, /images-st
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 
+from inferworks.cloud.bounds import check_answer
 from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.lenient import read_answer
 from inferworks.cloud.readers.asked import asked
 from inferworks.cloud.readers.fitted import fitted
+from inferworks.cloud.readers.in_band import is_empty, refusal, tells_an_error
 from inferworks.cloud.readers.openai import Count
-from inferworks.errors import UpstreamError
+from inferworks.errors import UnreadableError
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.usage import NO_TOKENS, Items, Tokens
-
-Decoded = TypeVar("Decoded")
 
 _LONGEST_WORD = 32
 
@@ -73,6 +73,9 @@ class _Made(msgspec.Struct):
         return " ".join(word[:_LONGEST_WORD] for word in (self.quality, self.size) if word)
 
 
+Decoded = TypeVar("Decoded", bound=_Made)
+
+
 class _Answer(_Made):
     data: list[msgspec.Raw] | None = None
 
@@ -81,8 +84,8 @@ class _Event(_Made):
     type: str = ""
 
 
-_read_answer = msgspec.json.Decoder(_Answer).decode
-_read_event = msgspec.json.Decoder(_Event).decode
+_read_answer = msgspec.json.Decoder(_Answer)
+_read_event = msgspec.json.Decoder(_Event)
 
 
 class ImagesReader:
@@ -98,8 +101,8 @@ class ImagesReader:
     def whole(self, data: bytes) -> Chunk:
         """All pictures at once."""
         answer = _read(data, _read_answer)
-        if not answer.data and bytes(answer.error) != b"null":
-            raise UpstreamError("the answer is an error", sent=True)
+        if not answer.data and (not is_empty(answer.error) or tells_an_error(data)):
+            raise refusal(data)
         made = Items(images=len(answer.data or ()))
         return Chunk(data, Told(answer.tokens, made, answer.made_as), last=True)
 
@@ -109,10 +112,12 @@ class ImagesReader:
         if not data:
             return Chunk(event)  # a comment
         if data == DONE:
+            if not self._wanted:
+                raise UnreadableError("it has no pictures")
             return Chunk(event, last=True)
         body = _read(data, _read_event)
-        if body.type == "error" or bytes(body.error) != b"null":
-            raise UpstreamError("the answer broke off with an error", sent=True)
+        if body.type == "error" or not is_empty(body.error):
+            raise refusal(data)
         self._wanted = self._wanted or asked(self._call, _Asked).n or 1
         if not body.type.endswith(".completed"):
             return Chunk(event, self._so_far())
@@ -122,6 +127,10 @@ class ImagesReader:
             return Chunk(event, self._so_far())
         told = Told(self._tokens, Items(images=self._made), body.made_as)
         return Chunk(event, told, last=True)
+
+    def ended(self) -> Chunk | None:
+        """None: the last picture ends a stream, so without it nothing is whole."""
+        return None
 
     def _so_far(self) -> Told:
         """What is known amid a stream: what it was to make, and the tokens told up to here."""
@@ -141,9 +150,7 @@ def tokens_of(usage: Usage) -> Tokens:
     )
 
 
-def _read(data: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:
+def _read(data: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
     """What an answer or an event tells. UpstreamError when it tells nothing readable."""
-    try:
-        return decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamError(f"the answer cannot be read: {error}", sent=True) from error
+    check_answer(data)
+    return read_answer(data, decoder)

@@ -13,8 +13,10 @@ from __future__ import annotations
 import msgspec
 
 from inferworks.cloud.call import Call, Chunk, Told
-from inferworks.cloud.readers.converse import Count, message_name
-from inferworks.errors import UpstreamError
+from inferworks.cloud.readers.converse import Count, failure_text, message_name
+from inferworks.cloud.readers.in_band import status_of
+from inferworks.cloud.translate.cloud_errors import anthropic_error
+from inferworks.errors import UnreadableError, UpstreamError
 from inferworks.http.eventstream import Message, MessageSplitter
 from inferworks.meter.usage import NO_TOKENS
 
@@ -25,7 +27,7 @@ class _Chunk(msgspec.Struct, rename={"event": "bytes"}):
 
 
 class _Event(msgspec.Struct):
-    type: str
+    type: str = ""
 
 
 class _Counted(msgspec.Struct, rename="camel"):
@@ -47,12 +49,17 @@ class InvokeEvents:
         """The events completed by `data`. ValueError when a message is damaged, or holds none."""
         return [_event(message) for message in self._messages.feed(data)]
 
+    def end(self) -> list[bytes]:
+        """Nothing: a message says how long it is. ValueError when the last one is not whole."""
+        self._messages.check_end()
+        return []
+
 
 def _event(message: Message) -> bytes:
     name = message_name(message)
     if name != "chunk":
-        error = {"type": name, "message": message.payload.decode(errors="replace")}
-        return _framed("error", msgspec.json.encode({"type": "error", "error": error}))
+        status = status_of(name)
+        return _framed("error", anthropic_error(status, failure_text(name, message.payload)))
     try:
         data = _read_chunk(message.payload).event
         return _framed(_read_event(data).type, data)
@@ -76,10 +83,14 @@ class CountedReader:
         try:
             counted = _read_counted(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UpstreamError(f"the answer cannot be read: {error}", sent=True) from error
+            raise UnreadableError(error) from error
         answer = msgspec.json.encode({"input_tokens": counted.input_tokens})
         return Chunk(answer, Told(NO_TOKENS), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """There are no streams of it."""
         raise UpstreamError("a count of tokens is not streamed", sent=True)
+
+    def ended(self) -> Chunk | None:
+        """There are no streams of it."""
+        return None

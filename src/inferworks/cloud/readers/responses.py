@@ -2,7 +2,12 @@
 
 A stream ends with `response.completed`, `response.incomplete` or `response.failed`; there is no `[DONE]`,
 and only that last event tells the usage, all of it. Cached tokens are part of the input in this dialect,
-reasoning of the output. A failed response is an answer too: it was worked on, says why, and is charged for.
+reasoning of the output. A failed response is an answer too: it was worked on, says why, and is charged for
+what it tells; one that tells nothing and has said nothing has used nothing.
+
+An `error` that is the first event is judged as the status that it carries. Behind others it passes, as
+what comes after it does: clients heed `response.failed`, which follows. A stream that ends without it has
+broken off.
 
 In between a stream tells nothing, yet what breaks off there has been paid for. So the output is counted
 along from what passes: a delta is a token at least, and a long one a token for every four bytes. Such a
@@ -20,13 +25,17 @@ from typing import Any
 
 import msgspec
 
+from inferworks.cloud.bounds import check_answer
 from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.guess import answer_tokens, prompt_tokens, sides
+from inferworks.cloud.lenient import fitted_or_unreadable, read_answer
 from inferworks.cloud.readers.counting import AS_OPENAI, Counting, whole_input, whole_output
 from inferworks.cloud.readers.fitted import fitted
+from inferworks.cloud.readers.in_band import is_empty, refusal, tells_an_error
 from inferworks.cloud.readers.openai import Count
-from inferworks.errors import UpstreamError
+from inferworks.errors import UnreadableError
 from inferworks.http.sse import DONE, event_data
-from inferworks.meter.usage import NO_ITEMS, Items, Tokens
+from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens
 
 _BYTES_PER_TOKEN = 4
 """What a token of English text weighs, by rule of thumb."""
@@ -50,8 +59,8 @@ _NO_OUTPUT_DETAILS = _OutputDetails()
 class Usage(msgspec.Struct):
     """The `usage` object of a response."""
 
-    input_tokens: Count = 0
-    output_tokens: Count = 0
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
     total_tokens: Count | None = None
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
@@ -100,7 +109,7 @@ class _Response(msgspec.Struct):
     service_tier: str | None = None
     output: list[_Item] | None = None
     tool_usage: _ToolUsage | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = msgspec.Raw()
 
 
 class _Event(msgspec.Struct):
@@ -110,33 +119,33 @@ class _Event(msgspec.Struct):
     delta: Any = None
     """Text in every event that is known today."""
     response: _Response | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = msgspec.Raw()
 
 
-_read_response = msgspec.json.Decoder(_Response).decode
+_read_response = msgspec.json.Decoder(_Response)
 _read_event = msgspec.json.Decoder(_Event).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class ResponsesReader:
     """Reads a response, whole or in events."""
 
     def __init__(self, call: Call, *, counting: Counting = AS_OPENAI) -> None:
+        self._call = call
         self._counting = counting
-        self._input = len(call.body) // _BYTES_PER_TOKEN
+        self._input: int | None = None
         """Our own guess at the input, until it is told."""
         self._seen = 0
         """Tokens of output, by our own count."""
+        self._is_begun = False
 
     def whole(self, data: bytes) -> Chunk:
         """A whole response, a failed one too."""
-        try:
-            response = _read_response(data)
-        except _UNREADABLE as error:
-            raise _unreadable(error) from error
-        if response.object != "response" and bytes(response.error) != b"null":
-            raise UpstreamError("the answer is an error", sent=True)
-        return Chunk(data, told(response, self._counting), last=True)
+        check_answer(data)
+        response = read_answer(data, _read_response)
+        if response.object != "response" and (not is_empty(response.error) or tells_an_error(data)):
+            raise refusal(data)
+        written = answer_tokens(self._call, data) if _is_partial(response.usage) else 0
+        return Chunk(data, self._told(response, written), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """One event; all of them pass."""
@@ -144,27 +153,54 @@ class ResponsesReader:
         if not data:
             return Chunk(event)  # a comment
         if data == DONE:
+            if not self._is_begun:
+                raise UnreadableError("it has no response")
             return Chunk(event, last=True)  # some upstreams end as a chat does
+        check_answer(data)
         try:
             body = _read_event(data)
-        except _UNREADABLE as error:
-            raise _unreadable(error) from error
-        if body.type == "error" or (not body.type and bytes(body.error) != b"null"):
-            raise UpstreamError("the answer broke off with an error", sent=True)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            body = fitted_or_unreadable(data, _Event)
+        if body.type == "error" or (not body.type and not is_empty(body.error)):
+            if not self._is_begun:
+                raise refusal(data)
+            return Chunk(event)
+        self._is_begun = True
         if body.type in _LAST:
-            used = None if body.response is None else told(body.response, self._counting)
+            used = None if body.response is None else self._told(body.response, self._seen)
+            if used is None and body.type == "response.failed" and not self._seen:
+                used = Told(NO_TOKENS, is_estimate=True)
             return Chunk(event, used, last=True)
         return Chunk(event, self._counted_along(body.delta))
+
+    def ended(self) -> Chunk | None:
+        """None: only its last event says that a response is whole."""
+        return None
+
+    def _told(self, response: _Response, written: int) -> Told | None:
+        """What `response` tells, with a guess at a side that it does not tell; None: it tells neither."""
+        usage = response.usage
+        if usage is None or not _is_partial(usage):
+            return told(response, self._counting)
+        total = usage.total_tokens
+        both = sides(self._call, usage.input_tokens, usage.output_tokens, total, written)
+        if both is None:
+            return None
+        filled = msgspec.structs.replace(usage, input_tokens=both.sent, output_tokens=both.made)
+        whole = told(msgspec.structs.replace(response, usage=filled), self._counting)
+        return whole and msgspec.structs.replace(whole, is_estimate=both.is_guess)
 
     def _counted_along(self, delta: object) -> Told | None:
         if not isinstance(delta, str) or not delta:
             return None
         self._seen += max(1, len(delta) // _BYTES_PER_TOKEN)
+        if self._input is None:
+            self._input = prompt_tokens(self._call)
         return Told(Tokens(self._input, self._seen), is_estimate=True)
 
 
-def _unreadable(error: Exception) -> UpstreamError:
-    return UpstreamError(f"the answer cannot be read: {error}", sent=True)
+def _is_partial(usage: Usage | None) -> bool:
+    return usage is not None and (usage.input_tokens is None or usage.output_tokens is None)
 
 
 def told(response: _Response, counting: Counting = AS_OPENAI) -> Told | None:
@@ -182,9 +218,9 @@ def tokens_of(usage: Usage, counting: Counting = AS_OPENAI) -> Tokens:
     read, written = details.cached_tokens, details.cache_write_tokens or 0
     if read is None:
         read = details.cache_read_input_tokens or 0
-    input_tokens = whole_input(usage.input_tokens, read + written, counting)
+    input_tokens = whole_input(usage.input_tokens or 0, read + written, counting)
     output_tokens, reasoning = whole_output(
-        usage.output_tokens, thought, usage.total_tokens, input_tokens, counting
+        usage.output_tokens or 0, thought, usage.total_tokens, input_tokens, counting
     )
     return fitted(
         input_tokens, output_tokens, cache_read=read, cache_write=written, reasoning=reasoning

@@ -8,9 +8,12 @@ Source: https://platform.stability.ai/docs/api-reference#tag/Generate
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.lenient import fitted_or_unreadable
 from inferworks.errors import UpstreamError
 from inferworks.meter.usage import NO_TOKENS, Items
 
@@ -18,10 +21,7 @@ _ONE_IMAGE = Told(NO_TOKENS, Items(images=1))
 
 
 class _Answer(msgspec.Struct):
-    image: str = ""
-
-
-_read = msgspec.json.Decoder(_Answer).decode
+    image: Any = ""
 
 
 class StableImageReader:
@@ -42,12 +42,13 @@ class StableImageReader:
         """There are no streams of it."""
         raise UpstreamError("this kind of answer is not streamed", sent=True)
 
+    def ended(self) -> Chunk | None:
+        """There are no streams of it."""
+        return None
+
 
 def _check(data: bytes) -> None:
     """UpstreamError when the JSON in `data` has no picture."""
-    try:
-        image = _read(data).image
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamError(f"the answer cannot be read: {error}", sent=True) from error
-    if not image:
+    image = fitted_or_unreadable(data, _Answer).image
+    if not image or not isinstance(image, str):
         raise UpstreamError("the answer has no picture", sent=True)

@@ -14,18 +14,17 @@ https://docs.cohere.com/reference/rerank, https://docs.voyageai.com/reference/re
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.lenient import read_answer
+from inferworks.cloud.readers.in_band import is_empty, refusal, tells_an_error
 from inferworks.cloud.readers.openai import Count
 from inferworks.errors import UpstreamError
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens
-
-Decoded = TypeVar("Decoded")
 
 
 class Usage(msgspec.Struct):
@@ -41,6 +40,9 @@ class _Answer(msgspec.Struct):
     error: msgspec.Raw = msgspec.Raw()
     data: msgspec.Raw = msgspec.Raw()
     results: msgspec.Raw = msgspec.Raw()
+
+
+Decoded = TypeVar("Decoded", bound=_Answer)
 
 
 class _Billed(msgspec.Struct):
@@ -59,8 +61,8 @@ class _Ranking(_Answer):
     meta: _Meta | None = None
 
 
-_read_answer = msgspec.json.Decoder(_Answer).decode
-_read_ranking = msgspec.json.Decoder(_Ranking).decode
+_read_answer = msgspec.json.Decoder(_Answer)
+_read_ranking = msgspec.json.Decoder(_Ranking)
 
 
 class WholeReader:
@@ -76,6 +78,10 @@ class WholeReader:
     def event(self, event: bytes) -> Chunk:
         """There are no streams of it."""
         raise UpstreamError("this kind of answer is not streamed", sent=True)
+
+    def ended(self) -> Chunk | None:
+        """There are no streams of it."""
+        return None
 
     def told(self, data: bytes) -> Told | None:
         """What the answer says it has used."""
@@ -132,17 +138,9 @@ def _tokens_of(told: Usage | _Billed) -> Tokens | None:
     return None if read is None else Tokens(read, written or 0)
 
 
-def _read(data: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:
+def _read(data: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
     """What an answer tells. UpstreamError when it tells of an error, or nothing readable."""
-    try:
-        answer = decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamError(f"the answer cannot be read: {error}", sent=True) from error
-    if isinstance(answer, _Answer) and _is_error(answer):
-        raise UpstreamError("the answer is an error", sent=True)
+    answer = read_answer(data, decoder)
+    if not (answer.data or answer.results) and (not is_empty(answer.error) or tells_an_error(data)):
+        raise refusal(data)
     return answer
-
-
-def _is_error(answer: _Answer) -> bool:
-    told = bytes(answer.error) not in (b"", b"null")
-    return told and not (answer.data or answer.results)

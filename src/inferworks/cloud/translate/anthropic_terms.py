@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from inferworks.meter.usage import Tokens
+from inferworks.cloud.call import Told
+from inferworks.meter.usage import NO_TOKENS
+
+NOTHING_TOLD: Final = Told(NO_TOKENS)
+"""What a stream has used that has only begun."""
 
 _ERROR_TYPES: Final = {
     400: "invalid_request_error",
@@ -25,6 +29,12 @@ _ERROR_TYPES: Final = {
 }
 """Status -> the type of an error, as Anthropic has it."""
 
+THREAD_UNSUPPORTED: Final = "thread_unsupported_request"
+"""Says to Anthropic's clients that no conversation is kept for them; they send all of it each time then.
+
+Source: `ThreadUnsupportedRequestErrorDetails` of https://github.com/anthropics/anthropic-sdk-typescript
+"""
+
 FINISH_REASONS: Final = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -40,10 +50,52 @@ STOP_REASONS: Final = {
     "stop": "end_turn",
     "length": "max_tokens",
     "tool_calls": "tool_use",
-    "function_call": "tool_use",
     "content_filter": "refusal",
 }
 """OpenAI's finish reason -> Anthropic's stop reason."""
+
+_AS_OPENAI: Final = {
+    "function_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_length": "length",
+    "insufficient_system_resource": "length",
+    "abort": "length",
+    "error": "length",
+    "network_error": "length",
+    "model_context_window_exceeded": "length",
+    "sensitive": "content_filter",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "refusal": "content_filter",
+}
+"""What others write in OpenAI's dialect -> its own word. What was cut off is cut, whoever did it."""
+
+
+def finish_reason(stop_reason: str | None, *, calls_tools: bool) -> str:
+    """OpenAI's finish reason for Anthropic's stop reason, also for one that is newer than this.
+
+    Whether tools are called is seen by the calls: one that is the answer itself (`json_tool`) is none.
+    """
+    return as_called(FINISH_REASONS.get(stop_reason or "", "stop"), calls_tools=calls_tools)
+
+
+def as_called(reason: str, *, calls_tools: bool) -> str:
+    """OpenAI's finish reason `reason` of an answer that calls tools, or does not."""
+    if reason in {"stop", "tool_calls"}:
+        return "tool_calls" if calls_tools else "stop"
+    return reason
+
+
+def openai_finish(finish: str | None, *, calls_tools: bool) -> str:
+    """OpenAI's own finish reason for any that is written in its dialect, or none.
+
+    A forced call of a tool ends with `stop` at OpenAI, and others always write that; a call of a tool is no
+    end of a turn, whatever it says.
+    """
+    written = (finish or "stop").lower()
+    known = written if written in STOP_REASONS else _AS_OPENAI.get(written, "stop")
+    return "tool_calls" if calls_tools and known == "stop" else known
 
 
 def error_type(status: int) -> str:
@@ -59,8 +111,14 @@ def openai_error_type(status: int) -> str:
     return "server_error" if status >= 500 else "invalid_request_error"
 
 
-def messages_usage(tokens: Tokens) -> dict[str, Any]:
-    """`tokens` as Anthropic writes them: `input_tokens` leaves out what the cache had or took."""
+def marked(usage: dict[str, Any], told: Told) -> dict[str, Any]:
+    """`usage`, which says so if it is a guess; a field that a client does not know it passes over."""
+    return {**usage, "estimated": True} if told.is_estimate else usage
+
+
+def messages_usage(told: Told) -> dict[str, Any]:
+    """Tokens as Anthropic writes them: `input_tokens` leaves out what the cache had or took."""
+    tokens = told.tokens
     usage: dict[str, Any] = {
         "input_tokens": max(0, tokens.input - tokens.cache_read - tokens.cache_write),
         "cache_creation_input_tokens": tokens.cache_write,
@@ -69,12 +127,13 @@ def messages_usage(tokens: Tokens) -> dict[str, Any]:
     }
     if tokens.reasoning:
         usage["output_tokens_details"] = {"thinking_tokens": tokens.reasoning}
-    return usage
+    return marked(usage, told)
 
 
-def chat_usage(tokens: Tokens) -> dict[str, Any]:
-    """`tokens` as OpenAI writes them: `prompt_tokens` is all of the input, the cache's part a detail."""
-    return {
+def chat_usage(told: Told) -> dict[str, Any]:
+    """Tokens as OpenAI writes them: `prompt_tokens` is all of the input, the cache's part a detail."""
+    tokens = told.tokens
+    usage = {
         "prompt_tokens": tokens.input,
         "completion_tokens": tokens.output,
         "total_tokens": tokens.input + tokens.output,
@@ -84,3 +143,4 @@ def chat_usage(tokens: Tokens) -> dict[str, Any]:
         },
         "completion_tokens_details": {"reasoning_tokens": tokens.reasoning},
     }
+    return marked(usage, told)

@@ -11,15 +11,21 @@ import msgspec
 UNHEEDED: Final = frozenset(
     {
         "metadata", "prediction", "prompt_cache_key", "prompt_cache_options",
-        "prompt_cache_retention", "seed", "store", "stream_options",
+        "prompt_cache_retention", "store", "stream_options",
     }
 )  # fmt: skip
 """Fields that no answer depends on."""
+WISHES: Final[Mapping[str, tuple[Any, ...]]] = {
+    "seed": (),
+    "verbosity": ("medium",),
+    "web_search_options": (),
+}
+"""Fields of OpenAI's alone that promise nothing, or offer something -> the values that ask for nothing."""
 OPENAI_ALONE: Final[Mapping[str, tuple[Any, ...]]] = {
     "audio": (),
     "frequency_penalty": (0,),
-    "function_call": (),
-    "functions": (),
+    "function_call": ("auto", "none"),
+    "functions": ([],),
     "logit_bias": ({},),
     "logprobs": (False,),
     "modalities": (["text"],),
@@ -27,8 +33,6 @@ OPENAI_ALONE: Final[Mapping[str, tuple[Any, ...]]] = {
     "n": (1,),
     "presence_penalty": (0,),
     "top_logprobs": (0,),
-    "verbosity": ("medium",),
-    "web_search_options": (),
 }
 """Fields that other vendors' APIs have nothing for -> the values that ask for nothing."""
 EFFORTS: Final[Mapping[str, str]] = {"minimal": "low"}
@@ -86,6 +90,11 @@ class Message(msgspec.Struct):
     thinking_blocks: list[dict[str, msgspec.Raw]] | None = None
 
     @property
+    def signed_thoughts(self) -> list[dict[str, msgspec.Raw]]:
+        """Those of `thinking_blocks` that can go back to the model that thought them, as they came."""
+        return [block for block in self.thinking_blocks or () if _is_signed(block)]
+
+    @property
     def is_instruction(self) -> bool:
         """Whether it tells the model how to behave."""
         return self.role in {"system", "developer"}
@@ -98,6 +107,27 @@ class Message(msgspec.Struct):
         return self.content or []
 
 
+class _Thought(msgspec.Struct):
+    type: str | None = None
+    signature: str | None = None
+    data: str | None = None
+
+
+_read_thought = msgspec.json.Decoder(_Thought).decode
+
+
+def _is_signed(block: dict[str, msgspec.Raw]) -> bool:
+    try:
+        thought = _read_thought(msgspec.json.encode(block))
+    except msgspec.DecodeError:
+        return True  # whoever knows such blocks says what is wrong with it
+    return bool(
+        {"thinking": thought.signature, "redacted_thinking": thought.data}.get(
+            thought.type or "", True
+        )
+    )
+
+
 class ToolFunction(msgspec.Struct):
     """What may be called, or what must be."""
 
@@ -108,11 +138,19 @@ class ToolFunction(msgspec.Struct):
 
 
 class Tool(msgspec.Struct):
-    """One of `tools`, or a `tool_choice` that names one."""
+    """One of `tools`, or a `tool_choice` that names one or several."""
 
     type: str
     function: ToolFunction | None = None
+    allowed_tools: AllowedTools | None = None
     cache_control: msgspec.Raw = _NO_RAW
+
+
+class AllowedTools(msgspec.Struct):
+    """Those of the tools that may be called now."""
+
+    mode: str = "auto"
+    tools: list[Tool] = []
 
 
 class JsonSchema(msgspec.Struct):

@@ -11,22 +11,23 @@ from dataclasses import dataclass
 
 import msgspec
 
-from inferworks.cloud.call import Call
+from inferworks.cloud.call import Call, Told
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.readers.converse import tokens_of
 from inferworks.cloud.translate.anthropic_terms import chat_usage
 from inferworks.cloud.translate.chat_to_converse_request import converse_request
 from inferworks.cloud.translate.chat_to_converse_stream import ChatStream, completion_id
 from inferworks.cloud.translate.cloud_errors import amazon_message, openai_error
 from inferworks.cloud.translate.converse_answer import (
+    ANSWERS,
     Answer,
     Block,
     ToolUse,
-    read_converse,
     thinking_blocks,
 )
 from inferworks.cloud.translate.converse_terms import finish_reason
-from inferworks.cloud.translate.fields import Fields, read_answer, set_if
+from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, read_answer, set_if
+from inferworks.cloud.translate.json_tool import JSON_TOOL
+from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +44,19 @@ class ChatToConverse:
         """What the upstream is asked for."""
         return Operation.CONVERSE
 
+    @property
+    def sent_names(self) -> SentNames:
+        """What the caller calls the fields of the target."""
+        return SAME_NAMES
+
     def ask(self, call: Call) -> Call:
         """`call` in Converse's words. CallError 400 for what they cannot say."""
-        return msgspec.structs.replace(
-            call,
-            operation=self.target,
-            body=converse_request(call),
-            wants_usage=True,
-            wants_running_usage=False,
-            headers=(),
-        )
+        omissions = Omissions(call.lenient)
+        return asked_as(call, self.target, converse_request(call, omissions), omissions)
 
-    def answer(self, call: Call, data: bytes) -> bytes:
+    def answer(self, call: Call, data: bytes, told: Told) -> bytes:
         """A whole answer as a completion."""
-        return msgspec.json.encode(_completion(call, read_answer(data, read_converse)))
+        return msgspec.json.encode(_completion(call, read_answer(data, ANSWERS), told))
 
     def refusal(self, status: int, data: bytes) -> bytes:
         """Amazon's error body as OpenAI's."""
@@ -67,27 +67,31 @@ class ChatToConverse:
         return ChatStream(call.id, call.model, wants_usage=call.wants_usage)
 
 
-def _completion(call: Call, answer: Answer) -> Fields:
+def _completion(call: Call, answer: Answer, told: Told) -> Fields:
+    said = _said(answer.output.message.content)
     choice = {
         "index": 0,
-        "message": _said(answer.output.message.content),
+        "message": said,
         "logprobs": None,
-        "finish_reason": finish_reason(answer.stop_reason),
+        "finish_reason": finish_reason(answer.stop_reason, calls_tools="tool_calls" in said),
     }
     return {
         "id": completion_id(call.id),
         "object": "chat.completion",
         "created": 0,  # Bedrock does not say
         "model": call.model,
+        "system_fingerprint": None,  # OpenRouter's client wants the field
         "choices": [choice],
-        "usage": chat_usage(tokens_of(answer.usage)),
+        "usage": chat_usage(told),
     }
 
 
 def _said(blocks: list[Block]) -> Fields:
     """The blocks of an answer as OpenAI's one message."""
-    text = "".join(block.said for block in blocks)
-    calls = [_tool_call(block.tool_use) for block in blocks if block.tool_use]
+    uses = [block.tool_use for block in blocks if block.tool_use]
+    answers = [use.arguments for use in uses if use.name == JSON_TOOL]
+    text = "".join(answers or [block.said for block in blocks])
+    calls = [_tool_call(use) for use in uses if use.name != JSON_TOOL]
     thoughts = [block.reasoning_content for block in blocks if block.reasoning_content]
     thought = "".join(t.reasoning_text.text for t in thoughts if t.reasoning_text)
     signed = [block for reasoning in thoughts for block in thinking_blocks(reasoning)]
@@ -100,5 +104,5 @@ def _said(blocks: list[Block]) -> Fields:
 
 
 def _tool_call(tool_use: ToolUse) -> Fields:
-    function = {"name": tool_use.name, "arguments": bytes(tool_use.input).decode()}
+    function = {"name": tool_use.name, "arguments": tool_use.arguments}
     return {"id": tool_use.tool_use_id, "type": "function", "function": function}

@@ -14,8 +14,9 @@ import msgspec
 from inferworks.cloud.translate.chat_request import File, Message, Part, ToolCall
 from inferworks.cloud.translate.converse_terms import DOCUMENT_FORMATS, IMAGE_FORMATS
 from inferworks.cloud.translate.fields import Fields, cannot, is_object, read_request, set_if
+from inferworks.cloud.translate.tool_results import CallIds
 
-_DATA_URL: Final = re.compile(r"data:([a-z0-9.+/-]+)(?:;[^,;]*)*;base64,(.+)", re.DOTALL)
+_MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+/-]+")
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9()\[\]-]+")
 """What a document's name may not hold: dots, lines, two spaces."""
 _SERVES: Final = "Bedrock's Converse, which serves this model"
@@ -47,18 +48,19 @@ def blocks_of(message: Message, where: str) -> list[Fields]:
     ]
 
 
-def assistant_blocks(message: Message, where: str) -> list[Fields]:
+def assistant_blocks(message: Message, ids: CallIds, where: str) -> list[Fields]:
     """What the assistant thought (as far as it is signed), said and called."""
-    thoughts = [_thought(block) for block in message.thinking_blocks or ()]
+    thoughts = [_thought(block) for block in message.signed_thoughts]
     refusal = [{"text": message.refusal}] if message.refusal else []
-    calls = [_tool_use(call, f"{where}.tool_calls") for call in message.tool_calls or ()]
+    calls = [_tool_use(call, ids, f"{where}.tool_calls") for call in message.tool_calls or ()]
     return [*thoughts, *blocks_of(message, where), *refusal, *calls]
 
 
-def tool_result(message: Message, where: str) -> Fields:
+def tool_result(message: Message, ids: CallIds, where: str) -> Fields:
     """What a tool gave."""
     content = blocks_of(message, where) or [{"text": " "}]  # Bedrock wants one that is not empty
-    return {"toolResult": {"toolUseId": message.tool_call_id, "content": content}}
+    call_id = ids.answered(message.tool_call_id)
+    return {"toolResult": {"toolUseId": call_id, "content": content}}
 
 
 def cache_point(cache_control: msgspec.Raw) -> list[Fields]:
@@ -74,27 +76,26 @@ def _thought(block: Mapping[str, msgspec.Raw]) -> Fields:
     thought = read_request(msgspec.json.encode(block), _read_thought)
     if thought.type == "redacted_thinking":
         return {"reasoningContent": {"redactedContent": thought.data}}
-    text: Fields = {"text": thought.thinking}
-    set_if(text, "signature", thought.signature or None)
+    text: Fields = {"text": thought.thinking, "signature": thought.signature}
     return {"reasoningContent": {"reasoningText": text}}
 
 
-def _tool_use(call: ToolCall, where: str) -> Fields:
+def _tool_use(call: ToolCall, ids: CallIds, where: str) -> Fields:
     if call.function is None:
         raise cannot(where, f"must be functions for {_SERVES}", where)
     arguments = call.function.arguments or "{}"
     if not is_object(arguments):
         raise cannot(where, f"has arguments that are no JSON object: {arguments[:60]!r}", where)
     given = msgspec.Raw(arguments.encode())
-    return {"toolUse": {"toolUseId": call.id, "name": call.function.name, "input": given}}
+    call_id = ids.called(call.id)
+    return {"toolUse": {"toolUseId": call_id, "name": call.function.name, "input": given}}
 
 
 def _block(part: Part, where: str) -> list[Fields]:
     match part.type:
-        case "text":
-            return [{"text": part.text}] if part.text.strip() else []
-        case "refusal":
-            return [{"text": part.refusal}]
+        case "text" | "refusal":
+            text = part.text or part.refusal
+            return [{"text": text}] if text.strip() else []
         case "image_url" if part.image_url:
             return [{"image": _image(part.image_url.url, where)}]
         case "file" if part.file and part.file.file_data:
@@ -121,8 +122,10 @@ def _document(file: File, where: str) -> Fields:
 
 def _given(url: str, where: str, what: str) -> tuple[str, Fields]:
     """The media type of a data URL, and what it holds as a source."""
-    found = _DATA_URL.fullmatch(url)
-    if found is None:
+    head, _, data = url.partition(",")
+    media_type = head.removeprefix("data:").partition(";")[0]
+    is_data = head.startswith("data:") and head.endswith(";base64")
+    if not (is_data and data and _MEDIA_TYPE.fullmatch(media_type)):
         why = f"has {what} that is not in the request; {_SERVES}, fetches none: write a data URL"
         raise cannot(where, why, where)
-    return found[1], {"bytes": found[2]}
+    return media_type, {"bytes": data}

@@ -1,9 +1,13 @@
 """A request of OpenAI's chat completions in the words of Bedrock's Converse.
 
 Converse has one form for every model of Bedrock, and a place for what only some of them know
-(`additionalModelRequestFields`). So a field that neither dialect names goes there, for the model to take
-or refuse: `top_k`, `thinking`, `reasoningConfig`. Converse's own fields (`guardrailConfig`,
+(`additionalModelRequestFields`). A caller may write that field itself, and some that only models know go
+there (`top_k`, `thinking`, `reasoningConfig`). Converse's own fields (`guardrailConfig`,
 `performanceConfig`, ...) pass where they stand.
+
+One call at a time is nothing that Converse knows, but Anthropic's models do, by a `tool_choice` among those
+fields; Bedrock refuses it beside a choice of Converse's own (BerriAI/litellm#36536), so it stands alone.
+Beside a forced call it asks for nothing.
 
 Turns must alternate, so neighbours of one role become one turn; results of tools are the user's. Blank
 texts and empty turns, which Bedrock refuses and which say nothing, are left out. There is no way to show
@@ -24,11 +28,14 @@ from typing import Final
 
 import msgspec
 
+from inferworks.catalog.facts import ModelFacts
 from inferworks.cloud.call import Call
+from inferworks.cloud.rewrite import read_fields
+from inferworks.cloud.translate.chat_fit import at_most, leave_out_sampling, nearest_effort
 from inferworks.cloud.translate.chat_request import (
-    EFFORTS,
     OPENAI_ALONE,
     UNHEEDED,
+    WISHES,
     Message,
     Request,
     ResponseFormat,
@@ -42,25 +49,30 @@ from inferworks.cloud.translate.chat_to_converse_content import (
     cache_point,
     tool_result,
 )
+from inferworks.cloud.translate.chat_tools import Offered, offered
 from inferworks.cloud.translate.converse_terms import TIERS
 from inferworks.cloud.translate.fields import (
     FieldRules,
     Fields,
+    Omissions,
     cannot,
     passed,
     read_request,
     set_if,
 )
+from inferworks.cloud.translate.instructions import Turn, placed
+from inferworks.cloud.translate.json_tool import (
+    DESCRIPTION,
+    JSON_TOOL,
+    TO_BE_CALLED,
+    is_mode,
+    may_answer,
+    schema_of,
+    wants_json,
+)
+from inferworks.cloud.translate.schemas import as_object, is_closed_raw
+from inferworks.cloud.translate.tool_results import BEGINNING, CallIds
 
-_RULES = FieldRules(
-    "Bedrock's Converse",
-    translated={
-        "model", "messages", "max_tokens", "max_completion_tokens", "stop", "stream", "tools",
-        "tool_choice", "reasoning_effort", "response_format", "service_tier",
-    },
-    dropped={*UNHEEDED, "safety_identifier", "user"},
-    refused={**OPENAI_ALONE, "parallel_tool_calls": (True,)},
-)  # fmt: skip
 _OWN: Final = frozenset(
     {
         "additionalModelResponseFieldPaths", "guardrailConfig", "performanceConfig",
@@ -68,27 +80,49 @@ _OWN: Final = frozenset(
     }
 )  # fmt: skip
 """Fields of Converse's that a caller may write into a chat."""
+_MODELS_OWN: Final = frozenset(
+    {
+        "additionalModelRequestFields", "anthropic_beta", "reasoningConfig", "reasoning_config",
+        "thinking", "top_k", "topK",
+    }
+)  # fmt: skip
+"""Fields of models behind Converse that a caller may write into a chat."""
+_RULES = FieldRules(
+    "Bedrock's Converse",
+    same={"temperature", "top_p", *_OWN, *_MODELS_OWN},
+    translated={
+        "model", "messages", "max_tokens", "max_completion_tokens", "stop", "stream", "tools",
+        "tool_choice", "parallel_tool_calls", "reasoning_effort", "response_format", "service_tier",
+    },
+    dropped={*UNHEEDED, "safety_identifier", "user"},
+    wishes=WISHES,
+    refused=OPENAI_ALONE,
+)  # fmt: skip
 _INFERENCE: Final = (("temperature", "temperature"), ("top_p", "topP"))
 _SERVES: Final = "Bedrock's Converse, which serves this model"
 
-_read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
-Turn = tuple[str, list[Fields]]
-"""A role and the blocks of its content."""
-
-
-def converse_request(call: Call) -> bytes:
+def converse_request(call: Call, omissions: Omissions) -> bytes:
     """The body of `/converse`; the model's name stands in the path and not in it."""
     request = read_request(call.body, read_chat)
-    head = request.head
-    extra = passed(call.body, _RULES)
-    fields: Fields = {"messages": _turns(request.messages[len(head) :], len(head))}
-    set_if(fields, "system", _system(head) or None)
-    set_if(fields, "inferenceConfig", _inference(request, extra) or None)
-    set_if(fields, "toolConfig", _tools(request))
-    set_if(fields, "outputConfig", _output(request) or None)
-    set_if(fields, "serviceTier", _tier(request.service_tier))
+    extra = passed(call.body, _RULES, omissions)
+    system, turns = _said(request.messages)
+    fields: Fields = {"messages": turns}
+    set_if(fields, "system", system or None)
+    set_if(fields, "inferenceConfig", _inference(request, call.facts, extra, omissions) or None)
+    output = _output(request, call.facts, omissions)
+    tools = _Tools(request, call, omissions)
+    if tools.format is not None:
+        output["textFormat"] = tools.format
+    elif tools.answers and not call.facts.forced_tools:
+        fields["system"] = [*fields.get("system", ()), {"text": TO_BE_CALLED}]
+    if tools.is_forced and (output.pop("effort", None) or extra.pop("thinking", None)):
+        omissions.leave_out("reasoning_effort")  # a model that must call does not think before
+    set_if(fields, "toolConfig", tools.config)
+    set_if(fields, "outputConfig", output or None)
+    set_if(fields, "serviceTier", _tier(request.service_tier, omissions))
     fields |= {name: extra.pop(name) for name in _OWN & extra.keys()}
+    set_if(extra, "tool_choice", tools.choice_of_the_model)
     set_if(fields, "additionalModelRequestFields", _for_the_model(extra) or None)
     return msgspec.json.encode(fields)
 
@@ -96,61 +130,114 @@ def converse_request(call: Call) -> bytes:
 def _for_the_model(extra: Fields) -> Fields:
     """What only the model knows: under Converse's name for that, or beside all else."""
     given = extra.pop("additionalModelRequestFields", None)
-    return extra if given is None else {**read_request(given, _read_fields), **extra}
+    return extra if given is None else {**read_request(given, read_fields), **extra}
 
 
-def _inference(request: Request, extra: Fields) -> Fields:
+def _inference(request: Request, facts: ModelFacts, extra: Fields, omissions: Omissions) -> Fields:
     """`inferenceConfig`; what is of it is taken out of `extra`."""
     if request.temperature is not None and request.temperature > 1:
-        raise cannot("temperature", f"cannot be above 1 for {_SERVES}", "temperature")
+        omissions.refuse("temperature", f"cannot be above 1 for {_SERVES}", "temperature")
+        extra["temperature"] = 1
+    if facts.temperature == 0:
+        leave_out_sampling(extra, omissions)
+    elif {"temperature", "top_p"} <= extra.keys() and not facts.top_p_beside_temperature:
+        del extra["top_p"]
+        omissions.leave_out("top_p")
     fields: Fields = {}
-    set_if(fields, "maxTokens", request.limit)
+    set_if(fields, "maxTokens", request.limit and at_most(request.limit, facts))
     for ours, theirs in _INFERENCE:
         set_if(fields, theirs, extra.pop(ours, None))
-    set_if(fields, "stopSequences", request.stops)
+    stops = [stop for stop in request.stops or () if facts.blank_stops or stop.strip()]
+    set_if(fields, "stopSequences", stops or None)
     return fields
 
 
-def _output(request: Request) -> Fields:
-    """How hard to think and in which form to answer; without an effort a model does as it is made."""
-    config: Fields = {}
+def _output(request: Request, facts: ModelFacts, omissions: Omissions) -> Fields:
+    """How hard to think; without an effort a model does as it is made."""
     effort = request.reasoning_effort
-    if effort is not None and effort != "none":
-        config["effort"] = EFFORTS.get(effort, effort)
-    if request.response_format is not None and request.response_format.type != "text":
-        config["textFormat"] = _text_format(request.response_format)
-    return config
+    if effort is None or effort == "none":
+        return {}
+    known = nearest_effort(effort, facts.efforts)
+    if known is None:
+        omissions.leave_out("reasoning_effort")
+        return {}
+    return {"effort": known}
 
 
-def _text_format(given: ResponseFormat) -> Fields:
-    if given.type != "json_schema" or given.json_schema is None:
-        why = f"must be of type 'json_schema', with a schema, for {_SERVES}"
-        raise cannot("response_format", why, "response_format")
-    schema = {"schema": bytes(given.json_schema.schema).decode()}
-    return {"type": "json_schema", "structure": {"jsonSchema": schema}}
-
-
-def _tier(tier: str | None) -> Fields | None:
+def _tier(tier: str | None, omissions: Omissions) -> Fields | None:
     if tier is None or tier == "auto":
         return None
     if tier not in TIERS:
-        raise cannot("service_tier", f"cannot be {tier[:60]!r} for {_SERVES}", "service_tier")
+        omissions.refuse("service_tier", f"cannot be {tier[:60]!r} for {_SERVES}", "service_tier")
+        return None
     return {"type": tier}
 
 
-# --- tools
+# --- tools and forms of the answer
 
 
-def _tools(request: Request) -> Fields | None:
-    if not request.tools:
-        return None
-    if request.tool_choice == "none":
-        _refuse_calls_without_tools(request.messages)
-        return None
-    tools = [field for n, tool in enumerate(request.tools) for field in _tool(n, tool)]
-    config: Fields = {"tools": tools}
-    set_if(config, "toolChoice", _tool_choice(request.tool_choice))
-    return config
+class _Tools:
+    """What a chat says of tools and of the form of its answer, which may have to be one of them."""
+
+    def __init__(self, request: Request, call: Call, omissions: Omissions) -> None:
+        self.format: Fields | None = None
+        """The form of the answer, where Converse has a mode for it."""
+        self.answers = False
+        """Whether a tool gives the answer."""
+        self.choice_of_the_model: Fields | None = None
+        """The choice in Anthropic's words, where Converse's have none."""
+        given = offered(request, _SERVES, omissions)
+        may_force = call.facts.forced_tools
+        if not may_force and (given.forced is not None or given.choice == "required"):
+            why = "cannot demand a tool: that is not taken by the model that serves this"
+            omissions.refuse("tool_choice", why, "tool_choice")
+            given = given._replace(choice="auto", forced=None)
+        if given.choice == "none" and given.tools:
+            _refuse_calls_without_tools(request.messages)
+        offers = [] if given.choice == "none" else given.tools
+        facts = call.facts
+        tools = [field for function, tool in offers for field in _tool(function, tool, facts)]
+        choice = _tool_choice(given) if offers else None
+        wanted = wants_json(request.response_format)
+        if wanted is not None and "json_schema" in facts.json_modes and is_mode(wanted):
+            self.format = _text_format(wanted)
+        elif wanted is not None and may_answer(given):
+            self.answers = True
+            choice = {"any": {}} if may_force else {"auto": {}}  # more know it than a tool by name
+            tools.append(_json_tool(wanted))
+        self.is_forced = choice is not None and "auto" not in choice
+        """Whether one of the tools must be called."""
+        # A demand for any of one tool is a forced call, too: Vercel's `generateObject` says it so.
+        is_forced = given.forced is not None or (
+            given.choice == "required" and len(given.tools) == 1
+        )
+        if request.parallel_tool_calls is False and offers and not is_forced:
+            choice = self._one_at_a_time(call, choice, omissions)
+        self.config: Fields | None = None
+        if tools:
+            self.config = {"tools": tools}
+            set_if(self.config, "toolChoice", choice)
+
+    def _one_at_a_time(
+        self, call: Call, choice: Fields | None, omissions: Omissions
+    ) -> Fields | None:
+        """The choice that is left for Converse to say."""
+        if "claude" in (call.asked_as or call.model) and call.facts.parallel_tools:
+            kind = "any" if choice is not None and "any" in choice else "auto"
+            self.choice_of_the_model = {"type": kind, "disable_parallel_tool_use": True}
+            return None
+        omissions.leave_out("parallel_tool_calls")
+        return choice
+
+
+def _text_format(given: ResponseFormat) -> Fields:
+    schema = {"schema": bytes(schema_of(given)).decode()}
+    return {"type": "json_schema", "structure": {"jsonSchema": schema}}
+
+
+def _json_tool(wanted: ResponseFormat) -> Fields:
+    schema = {"json": as_object(schema_of(wanted))}
+    return {"toolSpec": {"name": JSON_TOOL, "description": DESCRIPTION, "inputSchema": schema}}
 
 
 def _refuse_calls_without_tools(messages: Sequence[Message]) -> None:
@@ -159,64 +246,53 @@ def _refuse_calls_without_tools(messages: Sequence[Message]) -> None:
         raise cannot("tool_choice", why, "tool_choice")
 
 
-def _tool(number: int, tool: Tool) -> list[Fields]:
+def _tool(function: ToolFunction, tool: Tool, facts: ModelFacts) -> list[Fields]:
     """A tool, and a mark behind it where the cache is to end."""
-    function = tool.function
-    if tool.type != "function" or function is None:
-        where = f"tools[{number}]"
-        raise cannot(where, f"must be a function for {_SERVES}", where)
     spec: Fields = {"name": function.name}
     set_if(spec, "description", function.description or None)
-    spec["inputSchema"] = {"json": function.parameters}
-    set_if(spec, "strict", function.strict)
+    spec["inputSchema"] = {"json": as_object(function.parameters)}
+    if function.strict and "json_schema" in facts.json_modes and is_closed_raw(function.parameters):
+        spec["strict"] = True
     return [{"toolSpec": spec}, *cache_point(tool.cache_control)]
 
 
-def _tool_choice(choice: str | Tool | None) -> Fields | None:
-    match choice:
-        case None:
-            return None
-        case "auto":
-            return {"auto": {}}
-        case "required":
-            return {"any": {}}
-        case Tool(type="function", function=ToolFunction(name=name)):
-            return {"tool": {"name": name}}
-    why = f"must be 'auto', 'none', 'required' or a function for {_SERVES}"
-    raise cannot("tool_choice", why, "tool_choice")
+def _tool_choice(given: Offered) -> Fields | None:
+    if given.forced is not None:
+        return {"tool": {"name": given.forced}}
+    if given.choice is None:
+        return None
+    return {"any" if given.choice == "required" else given.choice: {}}
 
 
 # --- messages
 
 
-def _turns(messages: Sequence[Message], first: int) -> list[Fields]:
-    """The turns of `messages`, the first of which is number `first` of the request."""
-    said = [_said(message, f"messages[{number}]") for number, message in enumerate(messages, first)]
-    return [
+def _said(messages: Sequence[Message]) -> tuple[list[Fields], list[Fields]]:
+    """The instructions at the head of a chat, which are texts, and its turns, which alternate."""
+    ids = CallIds()
+    said = (_turn(message, ids, f"messages[{n}]") for n, message in enumerate(messages))
+    system, placed_turns = placed(said, amid=False)
+    if any(not {"text", "cachePoint"} >= block.keys() for block in system):
+        raise cannot(
+            "messages[0]", f"has an instruction that is no text, for {_SERVES}", "messages[0]"
+        )
+    turns: list[Fields] = [
         {"role": role, "content": [block for _, blocks in run for block in blocks]}
-        for role, run in groupby(filter(itemgetter(1), said), key=itemgetter(0))
+        for role, run in groupby(placed_turns, key=itemgetter(0))
     ]
+    if not turns or turns[0]["role"] != "user":
+        turns.insert(0, {"role": "user", "content": [{"text": BEGINNING}]})
+    return system, turns
 
 
-def _said(message: Message, where: str) -> Turn:
+def _turn(message: Message, ids: CallIds, where: str) -> Turn:
     match message.role:
         case "assistant":
-            return "assistant", assistant_blocks(message, where)
+            return "assistant", assistant_blocks(message, ids, where)
         case "tool":
-            return "user", [tool_result(message, where)]
+            return "tool", [tool_result(message, ids, where)]
         case "user":
             return "user", blocks_of(message, where)
         case "system" | "developer":
             return "system", blocks_of(message, where)
     raise cannot(f"{where}.role", f"cannot be {message.role[:60]!r}", where)
-
-
-def _system(head: Sequence[Message]) -> list[Fields]:
-    """The instructions at the head of a chat, which are texts."""
-    blocks: list[Fields] = []
-    for number, message in enumerate(head):
-        where = f"messages[{number}]"
-        blocks += blocks_of(message, where)
-        if any(not {"text", "cachePoint"} >= block.keys() for block in blocks):
-            raise cannot(where, f"has an instruction that is no text, for {_SERVES}", where)
-    return blocks

@@ -15,19 +15,20 @@ from collections.abc import Iterator
 
 import msgspec
 
-from inferworks.cloud.readers.converse import tokens_of
+from inferworks.cloud.call import Told
 from inferworks.cloud.translate.anthropic_terms import chat_usage
 from inferworks.cloud.translate.converse_answer import (
-    Block,
+    EVENTS,
+    BlockEvent,
     Event,
     Reasoning,
     ReasoningText,
     ToolUse,
-    read_event,
     thinking_blocks,
 )
 from inferworks.cloud.translate.converse_terms import finish_reason
 from inferworks.cloud.translate.fields import Fields, read_answer
+from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.http.sse import DONE, event_data
 from inferworks.ids import CallId, ModelId
 
@@ -50,51 +51,70 @@ class ChatStream:
         self._wants_usage = wants_usage
         self._thoughts = Reasoning()
         """The thoughts of the open block, as far as they came."""
-        self._calls = -1
-        """The number of the newest call of a tool."""
-        self._wants_input = False
-        """The open block is a call of a tool that has no input yet."""
+        self._calls: dict[int, int] = {}
+        """The number of the call of a tool that a block is."""
+        self._answers: set[int] = set()
+        """The blocks that are a call which is the answer itself (`json_tool`)."""
+        self._without_input: set[int] = set()
+        """The blocks that are calls of tools and have no input yet."""
+        self._told: Told | None = None
 
-    def event(self, event: bytes) -> bytes:
+    def event(self, event: bytes, told: Told | None) -> bytes:
         """OpenAI's events for one of Converse's."""
+        self._told = told or self._told
         data = event_data(event)
-        if not data or data == DONE:
-            return event  # an end, and a comment, are the same in both
-        chunks = self._chunks(read_answer(data, read_event))
-        return b"".join(b"data: %b\n\n" % msgspec.json.encode(chunk) for chunk in chunks)
+        if not data:
+            return event  # a comment is the same in both
+        if data == DONE:
+            return b"".join(map(_framed, self._usage())) + event
+        chunks = self._chunks(read_answer(data, EVENTS))
+        return b"".join(map(_framed, chunks))
 
     def _chunks(self, event: Event) -> Iterator[Fields]:
         if event.message_start is not None:
             yield self._chunk({"role": "assistant", "content": ""})
         elif event.content_block_start is not None:
-            yield from map(self._chunk, self._opened(event.content_block_start.start))
+            yield from map(self._chunk, self._opened(event.content_block_start))
         elif event.content_block_delta is not None:
-            yield from map(self._chunk, self._added(event.content_block_delta.delta))
+            yield from map(self._chunk, self._added(event.content_block_delta))
         elif event.content_block_stop is not None:
-            yield from map(self._chunk, self._closed())
+            yield from map(self._chunk, self._closed(event.content_block_stop))
         elif event.message_stop is not None:
-            yield self._chunk({}, finish_reason(event.message_stop.stop_reason))
-        elif event.metadata is not None and self._wants_usage:
-            usage = chat_usage(tokens_of(event.metadata.usage))
-            yield {**self._envelope, "choices": [], "usage": usage}
-
-    def _opened(self, block: Block) -> Iterator[Fields]:
-        """What the beginning of a block says: only calls of tools have one that counts."""
-        if block.tool_use is not None:
-            self._calls += 1
-            self._wants_input = True
-            function = {"name": block.tool_use.name, "arguments": ""}
-            yield self._call(
-                {"id": block.tool_use.tool_use_id, "type": "function", "function": function}
+            calls_tools = bool(self._calls)
+            yield self._chunk(
+                {}, finish_reason(event.message_stop.stop_reason, calls_tools=calls_tools)
             )
+        elif event.metadata is not None:
+            yield from self._usage()
 
-    def _added(self, delta: Block) -> Iterator[Fields]:
+    def _usage(self) -> Iterator[Fields]:
+        """What it has used, once, for those who asked."""
+        if self._wants_usage and self._told is not None:
+            self._wants_usage = False
+            yield {**self._envelope, "choices": [], "usage": chat_usage(self._told)}
+
+    def _opened(self, event: BlockEvent) -> Iterator[Fields]:
+        """What the beginning of a block says: only calls of tools have one that counts."""
+        tool_use = event.start.tool_use
+        if tool_use is None:
+            return
+        self._without_input.add(event.content_block_index)
+        if tool_use.name == JSON_TOOL:
+            self._answers.add(event.content_block_index)
+        else:
+            self._calls[event.content_block_index] = len(self._calls)
+            function = {"name": tool_use.name, "arguments": ""}
+            opened = {"id": tool_use.tool_use_id, "type": "function", "function": function}
+            yield self._call(event, opened)
+
+    def _added(self, event: BlockEvent) -> Iterator[Fields]:
+        delta = event.delta
         if delta.text:
             yield {"content": delta.text}
         if delta.reasoning_content is not None:
             yield from self._thought(delta.reasoning_content)
         if delta.tool_use is not None:
-            yield from self._argued(delta.tool_use)
+            yield from self._argued(event, delta.tool_use)
 
     def _thought(self, piece: Reasoning) -> Iterator[Fields]:
         before = self._thoughts.reasoning_text or ReasoningText()
@@ -105,27 +125,36 @@ class ChatStream:
         if piece.text:
             yield {"reasoning_content": piece.text}
 
-    def _argued(self, tool_use: ToolUse) -> Iterator[Fields]:
+    def _argued(self, event: BlockEvent, tool_use: ToolUse) -> Iterator[Fields]:
         """A piece of a call's arguments: here they are text, and not the object itself."""
-        piece = read_answer(tool_use.input, _read_text)
+        written = tool_use.arguments
+        piece = msgspec.json.decode(written, type=str) if written.startswith('"') else written
         if piece:
-            self._wants_input = False
-            yield self._call({"function": {"arguments": piece}})
+            self._without_input.discard(event.content_block_index)
+            yield self._with(event, piece)
 
-    def _closed(self) -> Iterator[Fields]:
+    def _closed(self, event: BlockEvent) -> Iterator[Fields]:
         thoughts, self._thoughts = thinking_blocks(self._thoughts), Reasoning()
         if thoughts:
             yield {"thinking_blocks": thoughts}
-        if self._wants_input:
-            self._wants_input = False
-            yield self._call({"function": {"arguments": "{}"}})
+        if event.content_block_index in self._without_input:
+            self._without_input.discard(event.content_block_index)
+            yield self._with(event, "{}")
 
-    def _call(self, piece: Fields) -> Fields:
-        return {"tool_calls": [{"index": self._calls, **piece}]}
+    def _with(self, event: BlockEvent, arguments: str) -> Fields:
+        """A piece of what a tool is called with, or of the answer that is given by a call."""
+        if event.content_block_index in self._answers:
+            return {"content": arguments}
+        return self._call(event, {"function": {"arguments": arguments}})
+
+    def _call(self, event: BlockEvent, piece: Fields) -> Fields:
+        number = self._calls.get(event.content_block_index, max(0, len(self._calls) - 1))
+        return {"tool_calls": [{"index": number, **piece}]}
 
     def _chunk(self, delta: Fields, reason: str | None = None) -> Fields:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         return {**self._envelope, "choices": [choice]}
 
 
-_read_text = msgspec.json.Decoder(str).decode
+def _framed(chunk: Fields) -> bytes:
+    return b"data: %b\n\n" % msgspec.json.encode(chunk)

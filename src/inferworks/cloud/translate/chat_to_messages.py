@@ -10,18 +10,20 @@ from dataclasses import dataclass
 
 import msgspec
 
-from inferworks.cloud.call import Call
+from inferworks.cloud.call import Call, Told
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.readers.anthropic import tokens_of
 from inferworks.cloud.translate.anthropic_terms import (
-    FINISH_REASONS,
     chat_usage,
+    finish_reason,
     openai_error_type,
 )
 from inferworks.cloud.translate.chat_to_messages_request import messages_request
 from inferworks.cloud.translate.chat_to_messages_stream import ChatStream
-from inferworks.cloud.translate.fields import Fields, read_answer, set_if
-from inferworks.cloud.translate.messages_answer import Block, Message, read_message, signed
+from inferworks.cloud.translate.cloud_errors import error_words
+from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, read_answer, set_if
+from inferworks.cloud.translate.json_tool import JSON_TOOL
+from inferworks.cloud.translate.messages_answer import MESSAGES, Block, Message, signed
+from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +43,25 @@ class ChatToMessages:
         """What the upstream is asked for."""
         return Operation.MESSAGES
 
+    @property
+    def sent_names(self) -> SentNames:
+        """What the caller calls the fields of the target."""
+        return SAME_NAMES
+
     def ask(self, call: Call) -> Call:
         """`call` as a message. CallError 400 for what a message cannot say."""
-        body = messages_request(call, self.default_max_tokens)
-        return msgspec.structs.replace(
-            call,
-            operation=self.target,
-            body=body,
-            wants_usage=True,
-            wants_running_usage=False,
-            headers=(),
-        )
+        omissions = Omissions(call.lenient)
+        body = messages_request(call, self.default_max_tokens, omissions)
+        return asked_as(call, self.target, body, omissions)
 
-    def answer(self, call: Call, data: bytes) -> bytes:
+    def answer(self, call: Call, data: bytes, told: Told) -> bytes:
         """A whole message as a completion."""
-        return msgspec.json.encode(_completion(read_answer(data, read_message)))
+        return msgspec.json.encode(_completion(read_answer(data, MESSAGES), told))
 
     def refusal(self, status: int, data: bytes) -> bytes:
         """Anthropic's error body as OpenAI's."""
         error = {
-            "message": _error_message(status, data),
+            "message": error_words(status, data),
             "type": openai_error_type(status),
             "param": None,
             "code": None,
@@ -72,27 +73,31 @@ class ChatToMessages:
         return ChatStream(wants_usage=call.wants_usage)
 
 
-def _completion(message: Message) -> Fields:
+def _completion(message: Message, told: Told) -> Fields:
+    said = _said(message.content)
     choice = {
         "index": 0,
-        "message": _said(message.content),
+        "message": said,
         "logprobs": None,
-        "finish_reason": FINISH_REASONS.get(message.stop_reason or "", "stop"),
+        "finish_reason": finish_reason(message.stop_reason, calls_tools="tool_calls" in said),
     }
     return {
         "id": message.id,
         "object": "chat.completion",
         "created": 0,  # Anthropic does not say
         "model": message.model,
+        "system_fingerprint": None,  # OpenRouter's client wants the field
         "choices": [choice],
-        "usage": chat_usage(tokens_of(message.usage)),
+        "usage": chat_usage(told),
     }
 
 
 def _said(blocks: list[Block]) -> Fields:
     """The blocks of an answer as OpenAI's one message."""
-    texts = [block.text for block in blocks if block.type == "text"]
-    calls = [_tool_call(block) for block in blocks if block.type == "tool_use"]
+    answers = [block.arguments for block in blocks if block.name == JSON_TOOL]
+    texts = answers or [block.text for block in blocks if block.type == "text"]
+    uses = [block for block in blocks if block.type == "tool_use" and block.name != JSON_TOOL]
+    calls = [_tool_call(block) for block in uses]
     thoughts = [block for block in blocks if block.type in {"thinking", "redacted_thinking"}]
     content = "".join(texts) if texts or not calls else None
     said: Fields = {"role": "assistant", "content": content, "refusal": None}
@@ -103,25 +108,5 @@ def _said(blocks: list[Block]) -> Fields:
 
 
 def _tool_call(block: Block) -> Fields:
-    function = {"name": block.name, "arguments": bytes(block.input).decode()}
+    function = {"name": block.name, "arguments": block.arguments}
     return {"id": block.id, "type": "function", "function": function}
-
-
-class _Error(msgspec.Struct):
-    message: str = ""
-
-
-class _ErrorBody(msgspec.Struct):
-    error: _Error
-
-
-_read_error = msgspec.json.Decoder(_ErrorBody).decode
-
-
-def _error_message(status: int, data: bytes) -> str:
-    """What an error body of Anthropic's says; an unreadable one says its status."""
-    try:
-        text = _read_error(data).error.message
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        text = ""
-    return text or f"The model's server refused the request with status {status}."

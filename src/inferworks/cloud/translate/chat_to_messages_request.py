@@ -1,7 +1,9 @@
 """A request of OpenAI's chat completions in the words of Anthropic's messages.
 
-Instructions at the head of a chat become `system`; later ones stay where they are, as turns of the system
-(which older models refuse). Results of tools that follow one another become one turn of the user. What
+Instructions at the head of a chat become `system`; later ones stand where the model hears them
+(`instructions`). Results of tools that follow one another become one turn of the user. Blank
+texts, turns that say nothing and stop sequences of white space, all of which Anthropic refuses, are left
+out; ids of calls that other vendors wrote are put into letters that it takes. What
 Anthropic has signed comes back as it went out, in `thinking_blocks`; thoughts without a signature are
 left out, for Anthropic takes none. `cache_control` on a part or a tool passes, an extension by which
 clients of OpenAI's ask for Anthropic's prompt cache.
@@ -13,15 +15,23 @@ https://platform.claude.com/docs/en/api/messages
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import chain, dropwhile, takewhile
+from typing import Final
 
 import msgspec
 
+from inferworks.catalog.facts import ModelFacts
 from inferworks.cloud.call import Call
+from inferworks.cloud.translate.chat_fit import (
+    at_most,
+    leave_out_sampling,
+    nearest_effort,
+    short_user,
+)
 from inferworks.cloud.translate.chat_request import (
-    EFFORTS,
     OPENAI_ALONE,
     UNHEEDED,
+    WISHES,
     Message,
     Part,
     Request,
@@ -31,172 +41,276 @@ from inferworks.cloud.translate.chat_request import (
     ToolFunction,
     read_chat,
 )
+from inferworks.cloud.translate.chat_tools import Offered, offered
 from inferworks.cloud.translate.fields import (
     FieldRules,
     Fields,
+    Omissions,
     cannot,
     is_object,
     passed,
     read_request,
     set_if,
 )
+from inferworks.cloud.translate.instructions import Turn, placed
+from inferworks.cloud.translate.json_tool import (
+    DESCRIPTION,
+    JSON_TOOL,
+    TO_BE_CALLED,
+    is_mode,
+    may_answer,
+    schema_of,
+    wants_json,
+)
+from inferworks.cloud.translate.schemas import as_object, is_closed_raw
+from inferworks.cloud.translate.tool_results import BEGINNING, CallIds
 
 _RULES = FieldRules(
     "Anthropic's API",
+    same={
+        "temperature", "top_p",
+        # Anthropic's own, which a caller of chats may write
+        "cache_control", "container", "inference_geo", "output_config", "speed", "thinking", "top_k",
+    },
     translated={
         "model", "messages", "max_tokens", "max_completion_tokens", "stop", "stream", "tools",
         "tool_choice", "parallel_tool_calls", "reasoning_effort", "response_format", "user",
         "safety_identifier", "service_tier",
     },
     dropped=UNHEEDED,
+    wishes=WISHES,
     refused=OPENAI_ALONE,
 )  # fmt: skip
+_SERVES: Final = "Anthropic's API, which serves this model"
+_BUDGETS: Final = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384}
+"""Tokens to think with, for an effort, where a model knows budgets alone."""
+_LEAST_BUDGET: Final = 1024
+_LARGEST_BUDGET: Final = 32_768
+_NO_WISH: Final = msgspec.Raw(b"null")
+_read_number = msgspec.json.Decoder(float | None).decode
 
 
-def messages_request(call: Call, default_max_tokens: int) -> bytes:
+def messages_request(call: Call, default_max_tokens: int, omissions: Omissions) -> bytes:
     """The message to ask for; an answer that the caller did not limit ends at `default_max_tokens`."""
     request = read_request(call.body, read_chat)
-    head = request.head
+    system, turns = _said(request.messages, call.facts)
     fields: Fields = {
         "model": request.model,
-        "max_tokens": request.limit or default_max_tokens,
-        "messages": _turns(request.messages[len(head) :], len(head)),
-        **passed(call.body, _RULES),
+        "max_tokens": at_most(request.limit or default_max_tokens, call.facts),
+        "messages": turns,
+        **passed(call.body, _RULES, omissions),
     }
     if call.stream:
         fields["stream"] = True
-    set_if(fields, "system", _system(head) or None)
-    _put_tools(fields, request)
-    _put_settings(fields, request)
-    _put_output(fields, request)
+    set_if(fields, "system", system or None)
+    _put_settings(fields, request, call.facts, omissions)
+    _put_effort(fields, request, call.facts, omissions)
+    _put_tools(fields, request, call.facts, omissions)
+    _put_sampling(fields, call.facts, omissions)
     return msgspec.json.encode(fields)
 
 
-def _put_settings(fields: Fields, request: Request) -> None:
-    if request.temperature is not None and request.temperature > 1:
-        why = "cannot be above 1 for Anthropic's API, which serves this model"
-        raise cannot("temperature", why, "temperature")
-    set_if(fields, "stop_sequences", request.stops)
+def _put_settings(
+    fields: Fields, request: Request, facts: ModelFacts, omissions: Omissions
+) -> None:
+    stops = [stop for stop in request.stops or () if stop.strip()]
+    set_if(fields, "stop_sequences", stops or None)
     user = request.safety_identifier or request.user
-    set_if(fields, "metadata", {"user_id": user} if user else None)
+    label = short_user(user, facts.user_length) if user else None
+    set_if(fields, "metadata", {"user_id": label} if label else None)
     match request.service_tier:
         case None | "auto":
             return
         case "default":
             fields["service_tier"] = "standard_only"
         case other:
-            why = f"cannot be {other[:60]!r} for Anthropic's API, which serves this model"
-            raise cannot("service_tier", why, "service_tier")
+            omissions.refuse(
+                "service_tier", f"cannot be {other[:60]!r} for {_SERVES}", "service_tier"
+            )
 
 
-def _put_output(fields: Fields, request: Request) -> None:
-    """How hard to think and in which form to answer."""
-    config: Fields = {}
-    match request.reasoning_effort:
-        case None:
-            pass
-        case "none":
-            fields.setdefault("thinking", {"type": "disabled"})
-        case effort:
-            fields.setdefault("thinking", {"type": "adaptive"})
-            config["effort"] = EFFORTS.get(effort, effort)
-    if request.response_format is not None and request.response_format.type != "text":
-        config["format"] = _output_format(request.response_format)
-    if config:
-        fields.setdefault("output_config", config)
+def _put_sampling(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
+    """How to choose among words. A model that thinks takes no wish about that, and a new one takes none."""
+    temperature = read_request(fields.get("temperature", _NO_WISH), _read_number)
+    if temperature is not None and temperature > 1:
+        omissions.refuse("temperature", f"cannot be above 1 for {_SERVES}", "temperature")
+        fields["temperature"] = 1
+    if facts.temperature == 0 or _thinks(fields):
+        leave_out_sampling(fields, omissions)
+    elif "top_p" in fields and "temperature" in fields and not facts.top_p_beside_temperature:
+        del fields["top_p"]
+        omissions.leave_out("top_p")
 
 
-def _output_format(given: ResponseFormat) -> Fields:
-    if given.type != "json_schema" or given.json_schema is None:
-        why = "must be of type 'json_schema', with a schema, for Anthropic's API"
-        raise cannot("response_format", f"{why}, which serves this model", "response_format")
-    return {"type": "json_schema", "schema": given.json_schema.schema}
+def _thinks(fields: Fields) -> bool:
+    thinking = fields.get("thinking")
+    if isinstance(thinking, msgspec.Raw):
+        thinking = msgspec.json.decode(thinking)
+    return isinstance(thinking, dict) and thinking.get("type") in {"adaptive", "enabled"}
 
 
-# --- tools
-
-
-def _put_tools(fields: Fields, request: Request) -> None:
-    if not request.tools:
+def _put_effort(fields: Fields, request: Request, facts: ModelFacts, omissions: Omissions) -> None:
+    """How hard to think: as an effort, or as a budget where the model knows no efforts."""
+    effort = request.reasoning_effort
+    if effort is None or ("thinking" in fields and effort == "none"):
         return
-    fields["tools"] = [_tool(number, tool) for number, tool in enumerate(request.tools)]
-    choice = _tool_choice(request.tool_choice)
+    if effort == "none":
+        if "none" in facts.efforts or facts.thinking_budget:
+            fields["thinking"] = {"type": "disabled"}
+        elif facts.efforts:
+            omissions.leave_out("reasoning_effort")
+    elif facts.efforts:
+        fields.setdefault("thinking", {"type": "adaptive"})
+        fields.setdefault("output_config", {"effort": nearest_effort(effort, facts.efforts)})
+    elif not facts.thinking_budget:
+        omissions.leave_out("reasoning_effort")
+    elif "thinking" not in fields:
+        budget = _BUDGETS.get(effort, _LARGEST_BUDGET)
+        if request.limit is None:
+            fields["max_tokens"] = at_most(fields["max_tokens"] + budget, facts)
+        budget = min(budget, fields["max_tokens"] - 1)
+        if budget < _LEAST_BUDGET or _is_amid_calls_without_thoughts(fields["messages"]):
+            omissions.leave_out("reasoning_effort")
+        else:
+            fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
+
+
+def _is_amid_calls_without_thoughts(turns: Sequence[Fields]) -> bool:
+    """Whether the last turn of the assistant called tools and lost its thoughts, as the turns are sent.
+
+    A model that thinks by a budget refuses to go on from the results then, whatever the user says beside
+    them. Most clients of chats do not send thoughts back.
+    """
+    before = dropwhile(lambda turn: turn["role"] != "assistant", reversed(turns))
+    last = takewhile(lambda turn: turn["role"] == "assistant", before)
+    blocks = chain.from_iterable(turn["content"] for turn in last)
+    kinds = [block.get("type") for block in blocks if isinstance(block, dict)]
+    return "tool_use" in kinds and all(isinstance(kind, str) for kind in kinds)  # thoughts are raw
+
+
+# --- tools and forms of the answer
+
+
+def _put_tools(fields: Fields, request: Request, facts: ModelFacts, omissions: Omissions) -> None:
+    given = offered(request, _SERVES, omissions)
+    if not facts.forced_tools and (given.forced is not None or given.choice == "required"):
+        why = "cannot demand a tool: that is not taken by the model that serves this"
+        omissions.refuse("tool_choice", why, "tool_choice")
+        given = given._replace(choice="auto", forced=None)
+    tools = [_tool(function, tool, facts) for function, tool in given.tools]
+    choice = _tool_choice(given) if tools else None
+    wanted = wants_json(request.response_format)
+    if wanted is not None and "json_schema" in facts.json_modes and is_mode(wanted):
+        _put_format(fields, wanted)
+    elif wanted is not None and may_answer(given):
+        choice = _json_choice(given) if facts.forced_tools else {"type": "auto"}
+        tools.append(_json_tool(wanted))
+        if not facts.forced_tools:
+            _tell_of_json_tool(fields)
+    if not tools:
+        return
+    if choice is not None and choice["type"] in {"any", "tool"}:
+        _stop_thinking(fields, omissions)
+    fields["tools"] = tools
     if request.parallel_tool_calls is False and choice != {"type": "none"}:
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     set_if(fields, "tool_choice", choice)
 
 
-def _tool(number: int, tool: Tool) -> Fields:
-    function = tool.function
-    if tool.type != "function" or function is None:
-        where = f"tools[{number}]"
-        raise cannot(
-            where, "must be a function for Anthropic's API, which serves this model", where
-        )
+def _stop_thinking(fields: Fields, omissions: Omissions) -> None:
+    """A model that must call a tool does not think before."""
+    if not _thinks(fields):
+        return
+    del fields["thinking"]
+    config = fields.pop("output_config", {})
+    if isinstance(config, dict) and "format" in config:
+        fields["output_config"] = {"format": config["format"]}
+    omissions.leave_out("reasoning_effort")
+
+
+def _put_format(fields: Fields, wanted: ResponseFormat) -> None:
+    own = fields.get("output_config", {})
+    config = msgspec.json.decode(own) if isinstance(own, msgspec.Raw) else own
+    form = {"type": "json_schema", "schema": schema_of(wanted)}
+    fields["output_config"] = {"format": form, **config}
+
+
+def _json_tool(wanted: ResponseFormat) -> Fields:
+    return {
+        "name": JSON_TOOL,
+        "description": DESCRIPTION,
+        "input_schema": as_object(schema_of(wanted)),
+    }
+
+
+def _tell_of_json_tool(fields: Fields) -> None:
+    """What a model is told that cannot be made to call a tool."""
+    system = fields.get("system", [])
+    blocks = [{"type": "text", "text": system}] if isinstance(system, str) else system
+    fields["system"] = [*blocks, {"type": "text", "text": TO_BE_CALLED}]
+
+
+def _json_choice(given: Offered) -> Fields:
+    """Call one of the tools; where nothing but an answer is possible, that one, once."""
+    if given.tools and given.choice != "none":
+        return {"type": "any"}
+    return {"type": "tool", "name": JSON_TOOL, "disable_parallel_tool_use": True}
+
+
+def _tool(function: ToolFunction, tool: Tool, facts: ModelFacts) -> Fields:
     fields: Fields = {"name": function.name}
     set_if(fields, "description", function.description)
-    fields["input_schema"] = function.parameters
-    set_if(fields, "strict", function.strict)
+    fields["input_schema"] = as_object(function.parameters)
+    if function.strict and "json_schema" in facts.json_modes and is_closed_raw(function.parameters):
+        fields["strict"] = True
     return _cached(fields, tool.cache_control)
 
 
-def _tool_choice(choice: str | Tool | None) -> Fields | None:
-    match choice:
-        case None:
-            return None
-        case "auto" | "none":
-            return {"type": choice}
-        case "required":
-            return {"type": "any"}
-        case Tool(type="function", function=ToolFunction(name=name)):
-            return {"type": "tool", "name": name}
-    why = "must be 'auto', 'none', 'required' or a function for Anthropic's API"
-    raise cannot("tool_choice", f"{why}, which serves this model", "tool_choice")
+def _tool_choice(given: Offered) -> Fields | None:
+    if given.forced is not None:
+        return {"type": "tool", "name": given.forced}
+    return {"type": "any" if given.choice == "required" else given.choice} if given.choice else None
 
 
 # --- messages
 
 
-def _system(head: Sequence[Message]) -> str | list[Fields]:
-    """The instructions at the head of a chat."""
-    blocks = [_block(part, "messages[0]") for message in head for part in message.parts]
-    return _simplest(blocks)
+def _said(
+    messages: Sequence[Message], facts: ModelFacts
+) -> tuple[str | list[Fields], list[Fields]]:
+    """The instructions at the head of a chat, and its turns."""
+    ids = CallIds()
+    said = (_turn(message, ids, f"messages[{n}]") for n, message in enumerate(messages))
+    system, placed_turns = placed(said, amid=facts.system_amid)
+    turns: list[Fields] = [
+        {"role": role, "content": _simplest(blocks)} for role, blocks in placed_turns
+    ]
+    if not turns or turns[0]["role"] != "user":
+        turns.insert(0, {"role": "user", "content": BEGINNING})
+    return _simplest(system), turns
 
 
-def _turns(messages: Sequence[Message], first: int) -> list[Fields]:
-    """The turns of `messages`, the first of which is number `first` of the request."""
-    turns: list[Fields] = []
-    numbered = enumerate(messages, first)
-    for role, run in groupby(numbered, lambda pair: pair[1].role):
-        if role == "tool":
-            results = [_tool_result(message, f"messages[{number}]") for number, message in run]
-            turns.append({"role": "user", "content": results})
-        else:
-            turns.extend(_turn(message, f"messages[{number}]") for number, message in run)
-    return turns
-
-
-def _turn(message: Message, where: str) -> Fields:
+def _turn(message: Message, ids: CallIds, where: str) -> Turn:
     match message.role:
         case "assistant":
-            return {"role": "assistant", "content": _assistant(message, where)}
+            return "assistant", _assistant(message, ids, where)
+        case "tool":
+            return "tool", [_tool_result(message, ids, where)]
         case "user":
-            return {"role": "user", "content": _content(message, where)}
+            return "user", _all_blocks(message, where)
         case "system" | "developer":
-            return {"role": "system", "content": _content(message, where)}
+            return "system", _all_blocks(message, where)
     raise cannot(f"{where}.role", f"cannot be {message.role[:60]!r}", where)
 
 
-def _assistant(message: Message, where: str) -> str | list[Fields]:
-    said: list[Fields] = [*(message.thinking_blocks or ())]
-    said += [_block(part, where) for part in message.parts]
+def _assistant(message: Message, ids: CallIds, where: str) -> list[Fields]:
+    said: list[Fields] = [*message.signed_thoughts, *_all_blocks(message, where)]
     if message.refusal:
         said.append({"type": "text", "text": message.refusal})
-    calls = [_tool_use(call, where) for call in message.tool_calls or ()]
-    return _simplest([*said, *calls])
+    return [*said, *(_tool_use(call, ids, where) for call in message.tool_calls or ())]
 
 
-def _tool_use(call: ToolCall, where: str) -> Fields:
+def _tool_use(call: ToolCall, ids: CallIds, where: str) -> Fields:
     if call.function is None:
         where = f"{where}.tool_calls"
         raise cannot(where, "must be functions for Anthropic's API, which serves this model", where)
@@ -205,16 +319,18 @@ def _tool_use(call: ToolCall, where: str) -> Fields:
         where = f"{where}.tool_calls"
         raise cannot(where, f"has arguments that are no JSON object: {arguments[:60]!r}", where)
     given = msgspec.Raw(arguments.encode())
-    return {"type": "tool_use", "id": call.id, "name": call.function.name, "input": given}
+    call_id = ids.called(call.id)
+    return {"type": "tool_use", "id": call_id, "name": call.function.name, "input": given}
 
 
-def _tool_result(message: Message, where: str) -> Fields:
-    content = _content(message, where)
-    return {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}
+def _tool_result(message: Message, ids: CallIds, where: str) -> Fields:
+    content = _simplest(_all_blocks(message, where))
+    call_id = ids.answered(message.tool_call_id)
+    return {"type": "tool_result", "tool_use_id": call_id, "content": content}
 
 
-def _content(message: Message, where: str) -> str | list[Fields]:
-    return _simplest([_block(part, where) for part in message.parts])
+def _all_blocks(message: Message, where: str) -> list[Fields]:
+    return [block for part in message.parts for block in _blocks(part, where)]
 
 
 def _simplest(blocks: list[Fields]) -> str | list[Fields]:
@@ -225,12 +341,14 @@ def _simplest(blocks: list[Fields]) -> str | list[Fields]:
     return str(blocks[0]["text"]) if is_text else blocks
 
 
-def _block(part: Part, where: str) -> Fields:
+def _blocks(part: Part, where: str) -> list[Fields]:
+    """A part as a block; none for a blank text."""
     match part.type:
-        case "text":
-            block: Fields = {"type": "text", "text": part.text}
-        case "refusal":
-            block = {"type": "text", "text": part.refusal}
+        case "text" | "refusal":
+            text = part.text or part.refusal
+            if not text.strip():
+                return []
+            block: Fields = {"type": "text", "text": text}
         case "image_url" if part.image_url:
             block = {"type": "image", "source": _source(part.image_url.url, where)}
         case "file" if part.file and part.file.file_data.startswith("data:application/pdf;"):
@@ -239,7 +357,7 @@ def _block(part: Part, where: str) -> Fields:
         case other:
             why = f"has a part ({other[:60]}) that Anthropic's API, which serves this model, does not know"
             raise cannot(where, why, where)
-    return _cached(block, part.cache_control)
+    return [_cached(block, part.cache_control)]
 
 
 def _source(url: str, where: str) -> Fields:

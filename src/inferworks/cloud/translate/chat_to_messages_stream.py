@@ -4,7 +4,8 @@ Anthropic opens a block, adds to it and closes it; OpenAI's deltas stand for the
 block becomes a delta of the choice, calls of tools numbered in their order; closing a block says nothing,
 but for two things. Thoughts come again with their signature (`thinking_blocks`), which Anthropic wants to
 see in the next turn; and a call of a tool without arguments, for which Anthropic sends no delta, gets its
-`{}`. The usage is told in an event of its own, to those who asked.
+`{}`. A call that is the answer itself (`json_tool`) is told as words. The usage is told in an event of its
+own, to those who asked.
 
 Sources: https://platform.claude.com/docs/en/build-with-claude/streaming,
 https://platform.openai.com/docs/api-reference/chat-streaming
@@ -16,20 +17,43 @@ from collections.abc import Iterator
 
 import msgspec
 
-from inferworks.cloud.readers.anthropic import Usage, merged, tokens_of
-from inferworks.cloud.translate.anthropic_terms import FINISH_REASONS, chat_usage
+from inferworks.cloud.call import Told
+from inferworks.cloud.translate.anthropic_terms import chat_usage, finish_reason
 from inferworks.cloud.translate.fields import Fields, read_answer
+from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.messages_answer import (
+    EVENTS,
     Block,
     Delta,
     Event,
     Message,
-    read_event,
     signed,
 )
 from inferworks.http.sse import DONE, event_data
 
 _PING = b": ping\n\n"
+
+
+class _Open:
+    """A block that is open, with its thoughts as far as they came."""
+
+    __slots__ = ("block", "has_arguments", "number")
+
+    def __init__(self, block: Block, number: int) -> None:
+        self.block = block
+        self.number = number
+        """Its place among the calls of tools, where it is one."""
+        self.has_arguments = False
+
+    def argued(self, arguments: str) -> Fields:
+        """A piece of what a tool is called with, or of the answer that is given by a call."""
+        if self.block.name == JSON_TOOL:
+            return {"content": arguments}
+        return self.call({"function": {"arguments": arguments}})
+
+    def call(self, piece: Fields) -> Fields:
+        """`piece` of a call as OpenAI writes it."""
+        return {"tool_calls": [{"index": self.number, **piece}]}
 
 
 class ChatStream:
@@ -38,19 +62,23 @@ class ChatStream:
     def __init__(self, *, wants_usage: bool) -> None:
         self._wants_usage = wants_usage
         self._message = Message()
-        self._usage = Usage()
-        self._block = Block("")
-        """The block that is open, with its thoughts as far as they came."""
-        self._calls = -1
-        """The number of the newest call of a tool."""
-        self._has_arguments = False
+        self._told: Told | None = None
+        self._blocks: dict[int, _Open] = {}
+        """The blocks that are open, by what Anthropic numbers them."""
+        self._none = _Open(Block(), 0)
+        """What stands for a block that never began."""
+        self._newest = 0
+        """The number of the newest of them."""
+        self._calls = 0
+        """How many calls of tools have begun."""
 
-    def event(self, event: bytes) -> bytes:
+    def event(self, event: bytes, told: Told | None) -> bytes:
         """OpenAI's events for one of Anthropic's."""
+        self._told = told or self._told
         data = event_data(event)
         if not data:
             return event  # a comment keeps the connection alive in any dialect
-        read = read_answer(data, read_event)
+        read = read_answer(data, EVENTS)
         match read.type:
             case "ping":
                 return _PING
@@ -62,30 +90,35 @@ class ChatStream:
     def _chunks(self, event: Event) -> Iterator[Fields]:
         match event:
             case Event(type="message_start", message=Message() as message):
-                self._message, self._usage = message, message.usage
+                self._message = message
                 yield self._chunk({"role": "assistant", "content": ""})
             case Event(type="content_block_start", content_block=Block() as block):
-                yield from map(self._chunk, self._opened(block))
+                self._newest = self._newest + 1 if event.index is None else event.index
+                self._blocks[self._newest] = opened = _Open(block, self._calls)
+                yield from map(self._chunk, self._opened(opened))
             case Event(type="content_block_delta", delta=Delta() as delta):
-                yield from map(self._chunk, self._added(delta))
+                number = self._newest if event.index is None else event.index
+                opened = self._blocks.get(number, self._none)
+                yield from map(self._chunk, self._added(opened, delta))
             case Event(type="content_block_stop"):
-                yield from map(self._chunk, self._closed())
+                number = self._newest if event.index is None else event.index
+                closed = self._blocks.pop(number, self._none)
+                yield from map(self._chunk, self._closed(closed))
             case Event(type="message_delta", delta=Delta() as delta):
-                self._usage = merged(self._usage, event.usage or Usage())
                 yield from self._end(delta.stop_reason)
 
-    def _opened(self, block: Block) -> Iterator[Fields]:
+    def _opened(self, opened: _Open) -> Iterator[Fields]:
         """What the beginning of a block says; most say nothing yet."""
-        self._block, self._has_arguments = block, False
-        if block.type == "tool_use":
+        block = opened.block
+        if block.type == "tool_use" and block.name != JSON_TOOL:
             self._calls += 1
             function = {"name": block.name, "arguments": ""}
-            yield self._call({"id": block.id, "type": "function", "function": function})
+            yield opened.call({"id": block.id, "type": "function", "function": function})
         elif block.type == "text" and block.text:
             yield {"content": block.text}
 
-    def _added(self, delta: Delta) -> Iterator[Fields]:
-        block = self._block
+    def _added(self, opened: _Open, delta: Delta) -> Iterator[Fields]:
+        block = opened.block
         match delta.type:
             case "text_delta":
                 yield {"content": delta.text}
@@ -95,23 +128,20 @@ class ChatStream:
             case "signature_delta":
                 block.signature += delta.signature
             case "input_json_delta" if block.type == "tool_use" and delta.partial_json:
-                self._has_arguments = True
-                yield self._call({"function": {"arguments": delta.partial_json}})
+                opened.has_arguments = True
+                yield opened.argued(delta.partial_json)
 
-    def _closed(self) -> Iterator[Fields]:
-        block, self._block = self._block, Block("")
+    def _closed(self, opened: _Open) -> Iterator[Fields]:
+        block = opened.block
         if block.type in {"thinking", "redacted_thinking"}:
             yield {"thinking_blocks": [signed(block)]}
-        elif block.type == "tool_use" and not self._has_arguments:
-            yield self._call({"function": {"arguments": bytes(block.input).decode()}})
-
-    def _call(self, piece: Fields) -> Fields:
-        return {"tool_calls": [{"index": self._calls, **piece}]}
+        elif block.type == "tool_use" and not opened.has_arguments:
+            yield opened.argued(block.arguments)
 
     def _end(self, stop_reason: str | None) -> Iterator[Fields]:
-        yield self._chunk({}, FINISH_REASONS.get(stop_reason or "", "stop"))
-        if self._wants_usage:
-            yield {**self._envelope(), "choices": [], "usage": chat_usage(tokens_of(self._usage))}
+        yield self._chunk({}, finish_reason(stop_reason, calls_tools=self._calls > 0))
+        if self._wants_usage and self._told is not None:
+            yield {**self._envelope(), "choices": [], "usage": chat_usage(self._told)}
 
     def _chunk(self, delta: Fields, finish_reason: str | None = None) -> Fields:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}

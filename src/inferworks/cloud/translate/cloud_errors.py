@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
+from inferworks.cloud.readers.in_band import refusal
 from inferworks.cloud.translate.anthropic_terms import error_type, openai_error_type
 
 
@@ -34,6 +35,11 @@ _read_google = msgspec.json.Decoder(_Google | list[_Google]).decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+def error_words(status: int, data: bytes) -> str:
+    """What an error body of OpenAI's, Anthropic's or the like says; an unreadable one says its status."""
+    return refusal(data).words or _says_nothing(status)
+
+
 def amazon_message(status: int, data: bytes) -> str:
     """What an error body of Amazon's says; an unreadable one says its status."""
     try:
@@ -44,7 +50,10 @@ def amazon_message(status: int, data: bytes) -> str:
 
 
 def amazon_as_anthropic(status: int, data: bytes) -> bytes:
-    """Amazon's error body as Anthropic's."""
+    """Amazon's error body as Anthropic's; one that is Anthropic's, from amid a stream, stays as it is."""
+    body = _google(data)
+    if body is not None and body.type == "error":
+        return data
     return anthropic_error(status, amazon_message(status, data))
 
 

@@ -12,30 +12,43 @@ Source: https://platform.openai.com/docs/api-reference/completions
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
-from inferworks.cloud.call import Call
+from inferworks.cloud.call import Call, Told
 from inferworks.cloud.operation import Operation
+from inferworks.cloud.translate.anthropic_terms import chat_usage, openai_finish
 from inferworks.cloud.translate.chat_answer import Said
+from inferworks.cloud.translate.chat_fit import fit_chat
 from inferworks.cloud.translate.fields import (
     FieldRules,
     Fields,
+    Omissions,
     cannot,
     passed,
     read_answer,
     read_request,
+)
+from inferworks.cloud.translate.sent_names import (
+    COMPLETIONS_TO_CHAT,
+    SentNames,
+    error_in_sent_names,
 )
 from inferworks.http.sse import DONE, event_data
 
 _DEFAULT_MAX_TOKENS: Final = 16
 _RULES = FieldRules(
     "a chat API",
+    same={
+        "model", "max_tokens", "temperature", "top_p", "n", "stream", "stream_options", "seed", "stop",
+        "user", "frequency_penalty", "presence_penalty", "logit_bias",
+    },
     translated={"prompt"},
     dropped=(),
+    wishes={},
     refused={"suffix": ("",), "echo": (False,), "best_of": (1,), "logprobs": ()},
-)
+)  # fmt: skip
 
 
 class _Request(msgspec.Struct):
@@ -44,6 +57,7 @@ class _Request(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
+    needed: ClassVar = frozenset({"message", "delta"})
     index: int = 0
     message: Said = msgspec.field(default_factory=Said)
     delta: Said = msgspec.field(default_factory=Said)
@@ -53,15 +67,15 @@ class _Choice(msgspec.Struct):
 class _Chat(msgspec.Struct):
     """A chat completion or an event of one."""
 
-    id: str = ""
-    created: int = 0
-    model: str = ""
+    needed: ClassVar = frozenset({"choices"})
+    id: str | None = None
+    created: int | float | None = None
+    model: str | None = None
     choices: list[_Choice] = []
-    usage: Fields | None = None
 
 
 _read_body = msgspec.json.Decoder(_Request).decode
-_read_chat = msgspec.json.Decoder(_Chat).decode
+_read_chat = msgspec.json.Decoder(_Chat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +92,38 @@ class CompletionsToChat:
         """What the upstream is asked for."""
         return Operation.CHAT
 
+    @property
+    def sent_names(self) -> SentNames:
+        """What the caller calls the fields of the target."""
+        return COMPLETIONS_TO_CHAT
+
     def ask(self, call: Call) -> Call:
         """`call` as a chat. CallError 400 for what a chat cannot do."""
         request = read_request(call.body, _read_body)
-        fields = passed(call.body, _RULES)
+        omissions = Omissions(call.lenient)
+        fields = passed(call.body, _RULES, omissions)
         fields["messages"] = [{"role": "user", "content": _one_text(request.prompt)}]
         if request.max_tokens is None:
             fields["max_tokens"] = _DEFAULT_MAX_TOKENS
-        body = msgspec.json.encode(fields)
-        return msgspec.structs.replace(call, operation=self.target, body=body, wants_usage=True)
+        fitted = fit_chat(fields, call.facts, omissions.called(COMPLETIONS_TO_CHAT))
+        body = msgspec.json.encode(fitted)
+        return msgspec.structs.replace(
+            call,
+            operation=self.target,
+            body=body,
+            wants_usage=True,
+            left_out=(*call.left_out, *omissions.names),
+        )
 
-    def answer(self, call: Call, data: bytes) -> bytes:
+    def answer(self, call: Call, data: bytes, told: Told) -> bytes:
         """A whole chat completion as a completion."""
         chat = read_answer(data, _read_chat)
         choices = [_choice(choice, choice.message) for choice in chat.choices]
-        return msgspec.json.encode(
-            _completion(call, chat, choices, with_usage=chat.usage is not None)
-        )
+        return msgspec.json.encode(_completion(call, chat, choices, told))
 
     def refusal(self, status: int, data: bytes) -> bytes:
-        """Both write their errors alike."""
-        return data
+        """Both write their errors alike, but for the names of fields."""
+        return error_in_sent_names(data, self.sent_names)
 
     def stream(self, call: Call) -> CompletionsStream:
         """A chat's events as a completion's."""
@@ -110,20 +135,28 @@ class CompletionsStream:
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self._newest = _Chat()
+        self._told: Told | None = None
 
-    def event(self, event: bytes) -> bytes:
-        """The completion's event for one of the chat; nothing for one that says nothing."""
+    def event(self, event: bytes, told: Told | None) -> bytes:
+        """The completion's event for one of the chat; nothing for one that says nothing.
+
+        What it has used is told before the end, to those who asked.
+        """
+        self._told = told or self._told
         data = event_data(event)
-        if not data or data == DONE:
+        if not data:
             return event
-        chat = read_answer(data, _read_chat)
+        if data == DONE:
+            wanted = self._call.wants_usage and self._told is not None
+            return (self._event([], self._told) if wanted else b"") + event
+        chat = self._newest = read_answer(data, _read_chat)
         said = [c for c in chat.choices if c.delta.text or c.finish_reason]
-        tells = self._call.wants_usage and chat.usage is not None
-        if not said and not (tells and not chat.choices):
-            return b""
-        choices = [_choice(choice, choice.delta) for choice in said]
-        completion = _completion(self._call, chat, choices, with_usage=tells)
-        return b"data: " + msgspec.json.encode(completion) + b"\n\n"
+        return self._event([_choice(c, c.delta) for c in said]) if said else b""
+
+    def _event(self, choices: list[Fields], told: Told | None = None) -> bytes:
+        completion = _completion(self._call, self._newest, choices, told)
+        return b"data: %b\n\n" % msgspec.json.encode(completion)
 
 
 def _one_text(prompt: str | list[str | int | list[int]]) -> str:
@@ -135,7 +168,7 @@ def _one_text(prompt: str | list[str | int | list[int]]) -> str:
 
 
 def _choice(choice: _Choice, said: Said) -> Fields:
-    finish = choice.finish_reason
+    finish = choice.finish_reason and openai_finish(choice.finish_reason, calls_tools=False)
     return {
         "text": said.text,
         "index": choice.index,
@@ -144,12 +177,12 @@ def _choice(choice: _Choice, said: Said) -> Fields:
     }
 
 
-def _completion(call: Call, chat: _Chat, choices: list[Fields], *, with_usage: bool) -> Fields:
+def _completion(call: Call, chat: _Chat, choices: list[Fields], told: Told | None) -> Fields:
     fields = {
-        "id": "cmpl-" + chat.id.removeprefix("chatcmpl-"),
+        "id": "cmpl-" + (chat.id or call.id).removeprefix("chatcmpl-"),
         "object": "text_completion",
-        "created": chat.created,
+        "created": int(chat.created or 0),
         "model": chat.model or call.model,
         "choices": choices,
     }
-    return {**fields, "usage": chat.usage} if with_usage else fields
+    return fields if told is None else {**fields, "usage": chat_usage(told)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
-from inferworks.cloud.readers.converse import Usage
 from inferworks.cloud.translate.fields import Fields
 
 
@@ -14,6 +15,12 @@ class ToolUse(msgspec.Struct, rename="camel"):
     tool_use_id: str = ""
     name: str = ""
     input: msgspec.Raw = msgspec.Raw(b"{}")
+
+    @property
+    def arguments(self) -> str:
+        """The input as text; null is none."""
+        given = bytes(self.input).decode()
+        return "{}" if given == "null" else given
 
 
 class ReasoningText(msgspec.Struct):
@@ -48,6 +55,7 @@ class Cited(msgspec.Struct):
 class Block(msgspec.Struct, rename="camel"):
     """A block of content, or a delta of one: one of its fields is there."""
 
+    needed: ClassVar = frozenset({"text", "tool_use"})
     text: str = ""
     tool_use: ToolUse | None = None
     reasoning_content: Reasoning | None = None
@@ -63,26 +71,30 @@ class Block(msgspec.Struct, rename="camel"):
 class Message(msgspec.Struct):
     """The one message of an answer."""
 
+    needed: ClassVar = frozenset({"content"})
     content: list[Block] = []
 
 
 class Output(msgspec.Struct):
     """`output`."""
 
+    needed: ClassVar = frozenset({"message"})
     message: Message = msgspec.field(default_factory=Message)
 
 
 class Answer(msgspec.Struct, rename="camel"):
     """A whole answer."""
 
+    needed: ClassVar = frozenset({"output"})
     output: Output = msgspec.field(default_factory=Output)
     stop_reason: str = ""
-    usage: Usage = msgspec.field(default_factory=Usage)
 
 
-class BlockEvent(msgspec.Struct):
+class BlockEvent(msgspec.Struct, rename="camel"):
     """An event within a block of content."""
 
+    needed: ClassVar = frozenset({"start", "delta"})
+    content_block_index: int = 0
     start: Block = msgspec.field(default_factory=Block)
     delta: Block = msgspec.field(default_factory=Block)
 
@@ -93,12 +105,6 @@ class MessageEvent(msgspec.Struct, rename="camel"):
     stop_reason: str = ""
 
 
-class UsageEvent(msgspec.Struct):
-    """What the answer has used."""
-
-    usage: Usage = msgspec.field(default_factory=Usage)
-
-
 class Event(msgspec.Struct, rename="camel"):
     """An event of a stream: one of its fields is there."""
 
@@ -107,11 +113,12 @@ class Event(msgspec.Struct, rename="camel"):
     content_block_delta: BlockEvent | None = None
     content_block_stop: BlockEvent | None = None
     message_stop: MessageEvent | None = None
-    metadata: UsageEvent | None = None
+    metadata: dict[str, msgspec.Raw] | None = None
+    """What it has used, which its reader has told."""
 
 
-read_converse = msgspec.json.Decoder(Answer).decode
-read_event = msgspec.json.Decoder(Event).decode
+ANSWERS = msgspec.json.Decoder(Answer)
+EVENTS = msgspec.json.Decoder(Event)
 
 
 def thinking_blocks(reasoning: Reasoning) -> list[Fields]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
+from inferworks.cloud.translate.anthropic_terms import as_called
+
 FINISH_REASONS: Final = MappingProxyType(
     {
         "end_turn": "stop",
@@ -53,6 +55,6 @@ DOCUMENT_FORMATS: Final = MappingProxyType(
 """Media type -> format of a document."""
 
 
-def finish_reason(stop_reason: str) -> str:
+def finish_reason(stop_reason: str, *, calls_tools: bool) -> str:
     """OpenAI's finish reason for Converse's stop reason, also for one that is newer than this."""
-    return FINISH_REASONS.get(stop_reason, "stop")
+    return as_called(FINISH_REASONS.get(stop_reason, "stop"), calls_tools=calls_tools)

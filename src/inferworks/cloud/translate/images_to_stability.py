@@ -17,20 +17,22 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from math import gcd
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
-from inferworks.cloud.call import Call
+from inferworks.cloud.call import Call, Told
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.anthropic_terms import openai_error_type
 from inferworks.cloud.translate.fields import (
     FieldRules,
+    Omissions,
     cannot,
     passed,
     read_answer,
     read_request,
 )
+from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
 from inferworks.errors import UpstreamError
 from inferworks.http.multipart import form_of
 
@@ -39,8 +41,10 @@ _SIZE: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
 _FORMATS: Final = frozenset({"png", "jpeg", "webp"})
 _RULES = FieldRules(
     "Stability's API",
+    same={"seed", "negative_prompt", "style_preset"},
     translated={"model", "prompt", "size", "output_format"},
     dropped=("user", "safety_identifier"),
+    wishes={},
     refused={
         "n": (1,),
         "response_format": ("b64_json",),
@@ -66,7 +70,8 @@ class _Request(msgspec.Struct):
 
 
 class _Picture(msgspec.Struct):
-    image: str
+    needed: ClassVar = frozenset({"image"})
+    image: str = ""
     finish_reason: str = "SUCCESS"
     seed: int | None = None
 
@@ -77,7 +82,7 @@ class _Refusal(msgspec.Struct):
 
 
 _read_body = msgspec.json.Decoder(_Request).decode
-_read_picture = msgspec.json.Decoder(_Picture).decode
+_read_picture = msgspec.json.Decoder(_Picture)
 _read_refusal = msgspec.json.Decoder(_Refusal).decode
 
 
@@ -95,10 +100,17 @@ class ImagesToStability:
         """What the upstream is asked for."""
         return Operation.STABLE_IMAGE
 
+    @property
+    def sent_names(self) -> SentNames:
+        """What the caller calls the fields of the target."""
+        return SAME_NAMES
+
     def ask(self, call: Call) -> Call:
         """`call` as a form. CallError 400 for what Stability cannot do."""
         request = read_request(call.body, _read_body)
-        fields = [(name, _text(name, value)) for name, value in passed(call.body, _RULES).items()]
+        omissions = Omissions(call.lenient)
+        own = passed(call.body, _RULES, omissions)
+        fields = [(name, _text(name, value)) for name, value in own.items()]
         fields += [("model", call.model), ("prompt", request.prompt)]
         if request.size not in (None, "auto"):
             fields.append(("aspect_ratio", _ratio(request.size)))
@@ -111,9 +123,10 @@ class ImagesToStability:
             body=form_of(fields, boundary),
             content_type=b"multipart/form-data; boundary=" + boundary,
             headers=((b"accept", b"application/json"),),
+            left_out=(*call.left_out, *omissions.names),
         )
 
-    def answer(self, _call: Call, data: bytes) -> bytes:
+    def answer(self, _call: Call, data: bytes, _told: Told) -> bytes:
         """A picture in JSON as OpenAI's."""
         picture = read_answer(data, _read_picture)
         image = {
@@ -143,7 +156,7 @@ class ImagesToStability:
 
 
 class _NoStream:
-    def event(self, _event: bytes) -> bytes:
+    def event(self, _event: bytes, _told: Told | None) -> bytes:
         """Nothing is streamed."""
         raise UpstreamError("this kind of answer is not streamed", sent=True)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
-from inferworks.cloud.readers.anthropic import Usage
 from inferworks.cloud.translate.fields import Fields
 
 
 class Block(msgspec.Struct):
     """A block of content; which fields count depends on its type."""
 
-    type: str
+    needed: ClassVar = frozenset({"text", "name"})
+    type: str = ""
     text: str = ""
     thinking: str = ""
     signature: str = ""
@@ -20,15 +22,21 @@ class Block(msgspec.Struct):
     name: str = ""
     input: msgspec.Raw = msgspec.Raw(b"{}")
 
+    @property
+    def arguments(self) -> str:
+        """The input as text; null is none."""
+        given = bytes(self.input).decode()
+        return "{}" if given == "null" else given
+
 
 class Message(msgspec.Struct):
     """A message; in a stream, its beginning."""
 
+    needed: ClassVar = frozenset({"content"})
     id: str = ""
     model: str = ""
     content: list[Block] = []
     stop_reason: str | None = None
-    usage: Usage = msgspec.field(default_factory=Usage)
 
 
 class Delta(msgspec.Struct):
@@ -45,15 +53,16 @@ class Delta(msgspec.Struct):
 class Event(msgspec.Struct):
     """An event of a stream; which fields count depends on its type."""
 
-    type: str
+    needed: ClassVar = frozenset({"message", "content_block", "delta"})
+    type: str = ""
+    index: int | None = None
     message: Message | None = None
     content_block: Block | None = None
     delta: Delta | None = None
-    usage: Usage | None = None
 
 
-read_message = msgspec.json.Decoder(Message).decode
-read_event = msgspec.json.Decoder(Event).decode
+MESSAGES = msgspec.json.Decoder(Message)
+EVENTS = msgspec.json.Decoder(Event)
 
 
 def signed(block: Block) -> Fields:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 _EMPTY = msgspec.Raw(b"{}")
@@ -14,6 +16,7 @@ class Source(msgspec.Struct):
     media_type: str = ""
     data: str = ""
     url: str = ""
+    content: str | list[Block] | None = None
 
 
 class Block(msgspec.Struct):
@@ -21,7 +24,7 @@ class Block(msgspec.Struct):
 
     type: str
     text: str = ""
-    source: Source | None = None
+    source: Source | str | None = None
     title: str | None = None
     id: str = ""
     name: str = ""
@@ -31,6 +34,12 @@ class Block(msgspec.Struct):
     is_error: bool | None = None
     thinking: str = ""
     signature: str = ""
+    tool_name: str = ""
+
+    @property
+    def origin(self) -> str:
+        """What kind of source it has; empty without any."""
+        return self.source.type if isinstance(self.source, Source) else ""
 
 
 class Turn(msgspec.Struct):
@@ -38,6 +47,9 @@ class Turn(msgspec.Struct):
 
     role: str
     content: str | list[Block]
+    tool_calls: msgspec.Raw = msgspec.Raw(b"null")
+    tool_call_id: msgspec.Raw = msgspec.Raw(b"null")
+    """Both are OpenAI's, and mean nothing here."""
 
     @property
     def blocks(self) -> list[Block]:
@@ -84,6 +96,19 @@ class OutputConfig(msgspec.Struct):
     format: OutputFormat | None = None
 
 
+class Edit(msgspec.Struct):
+    """One of `context_management.edits`."""
+
+    type: str
+    keep: msgspec.Raw = _EMPTY
+
+
+class ContextManagement(msgspec.Struct):
+    """`context_management`."""
+
+    edits: list[Edit] = []
+
+
 class Metadata(msgspec.Struct):
     """`metadata`."""
 
@@ -102,8 +127,12 @@ class Request(msgspec.Struct):
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
+    output_format: OutputFormat | None = None
+    """What a beta called `output_config.format`."""
+    context_management: ContextManagement | None = None
     metadata: Metadata | None = None
     service_tier: str | None = None
+    thread: Any = None
 
 
 def as_blocks(content: str | list[Block] | None) -> list[Block]:

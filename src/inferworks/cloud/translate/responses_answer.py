@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from inferworks.cloud.call import Call
+from inferworks.cloud.call import Call, Told
+from inferworks.cloud.translate.anthropic_terms import marked, openai_finish
 from inferworks.cloud.translate.chat_answer import Completion
 from inferworks.cloud.translate.fields import Fields, read_request
 from inferworks.cloud.translate.responses_request import (
@@ -23,7 +24,7 @@ from inferworks.cloud.translate.responses_request import (
     Tool,
     read_responses_request,
 )
-from inferworks.meter.usage import Tokens
+from inferworks.cloud.translate.responses_tools import CallsBack
 
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """OpenAI's finish reason of a chat -> why a response is incomplete."""
@@ -38,26 +39,33 @@ class Echo:
         self._raw = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
         self._model = call.model
         self._stem = call.id.removeprefix("call_")
+        self.calls = CallsBack(self._request)
+        """Which tool of the request a function of the chat stands for."""
 
     def id_of(self, kind: str, number: int | None = None) -> str:
         """An id: `resp_`, `msg_`, `fc_`, `rs_` or `call_` and the call's own, and a number."""
         return f"{kind}_{self._stem}" if number is None else f"{kind}_{self._stem}_{number}"
 
     def response(
-        self, completion: Completion, output: list[Fields], status: str, reason: str | None = None
+        self,
+        completion: Completion,
+        output: list[Fields],
+        status: str,
+        reason: str | None = None,
+        told: Told | None = None,
     ) -> Fields:
-        """The response as it stands; `reason` says why it is incomplete."""
+        """The response as it stands; `reason` says why it is incomplete, `told` what it has used."""
         return {
             "id": self.id_of("resp"),
             "object": "response",
-            "created_at": completion.created,
+            "created_at": completion.created_s,
             "completed_at": None,
             "status": status,
             "error": None,
             "incomplete_details": None if reason is None else {"reason": reason},
             "model": completion.model or self._model,
             "output": output,
-            "usage": None if completion.usage is None else usage_of(completion.tokens),
+            "usage": None if told is None else usage_of(told),
             **_repeated(self._request, self._raw),
         }
 
@@ -86,7 +94,7 @@ def _repeated(request: Request, raw: dict[str, msgspec.Raw]) -> Fields:
         "temperature": _or(request.temperature, 1.0),
         "text": {**_DEFAULT_TEXT, **(_value(raw.get("text", NULL)) or {})},
         "tool_choice": _value(raw.get("tool_choice", NULL)) or "auto",
-        "tools": [_tool(tool) for tool in request.tools or ()],
+        "tools": _tools(request, raw),
         "top_logprobs": _or(request.top_logprobs, 0),
         "top_p": _or(request.top_p, 1.0),
         "truncation": "disabled",
@@ -102,7 +110,14 @@ def _or(given: Any, default: object) -> Any:
     return default if given is None else given
 
 
-def _tool(tool: Tool) -> Fields:
+def _tools(request: Request, raw: dict[str, msgspec.Raw]) -> list[Any]:
+    """Functions with all their fields, other tools as they were given."""
+    given = _value(raw.get("tools", NULL)) or []
+    pairs = zip(request.tools or (), given, strict=False)
+    return [_function(tool) if tool.type == "function" else other for tool, other in pairs]
+
+
+def _function(tool: Tool) -> Fields:
     return {
         "type": tool.type,
         "name": tool.name,
@@ -114,13 +129,14 @@ def _tool(tool: Tool) -> Fields:
 
 def ending(finish: str | None) -> tuple[str, str | None]:
     """The status of a response whose chat has ended so, and why it is incomplete."""
-    reason = _INCOMPLETE.get(finish or "stop")
+    reason = _INCOMPLETE.get(openai_finish(finish, calls_tools=False))
     return ("completed" if reason is None else "incomplete"), reason
 
 
-def usage_of(tokens: Tokens) -> Fields:
-    """`tokens` as a response tells them."""
-    return {
+def usage_of(told: Told) -> Fields:
+    """Tokens as a response tells them."""
+    tokens = told.tokens
+    usage = {
         "input_tokens": tokens.input,
         "input_tokens_details": {
             "cached_tokens": tokens.cache_read,
@@ -130,6 +146,7 @@ def usage_of(tokens: Tokens) -> Fields:
         "output_tokens_details": {"reasoning_tokens": tokens.reasoning},
         "total_tokens": tokens.input + tokens.output,
     }
+    return marked(usage, told)
 
 
 def part_of(kind: str, text: str, logprobs: Sequence[Fields] = ()) -> Fields:
@@ -155,15 +172,3 @@ def message_of(item_id: str, parts: list[Fields], status: str) -> Fields:
 def thought_of(item_id: str, parts: list[Fields], status: str) -> Fields:
     """An item of what was thought."""
     return {"id": item_id, "type": "reasoning", "status": status, "summary": [], "content": parts}
-
-
-def call_of(item_id: str, call_id: str, name: str, arguments: str, status: str) -> Fields:
-    """An item of a function to be called."""
-    return {
-        "id": item_id,
-        "type": "function_call",
-        "status": status,
-        "call_id": call_id,
-        "name": name,
-        "arguments": arguments,
-    }

@@ -33,16 +33,29 @@ class Item(msgspec.Struct):
     name: str = ""
     arguments: str = ""
     output: msgspec.Raw = NULL
+    input: msgspec.Raw = NULL
+    namespace: str | None = None
+    tools: list[Tool] | None = None
+
+
+class InputFormat(msgspec.Struct):
+    """What the text may be that a `custom` tool is called with."""
+
+    type: str = "text"
+    syntax: str = ""
+    definition: str = ""
 
 
 class Tool(msgspec.Struct):
-    """A tool; of those that are no functions only the type is read."""
+    """A tool: a function, a `custom` one, a `namespace` of such; of any other only the type is read."""
 
     type: str
     name: str = ""
     description: str | None = None
     parameters: msgspec.Raw = NULL
     strict: bool | None = None
+    format: InputFormat | None = None
+    tools: list[Tool] | None = None
 
 
 class ToolChoice(msgspec.Struct):
@@ -50,6 +63,7 @@ class ToolChoice(msgspec.Struct):
 
     type: str
     name: str = ""
+    namespace: str | None = None
     mode: str = "auto"
     tools: list[Tool] = []
 

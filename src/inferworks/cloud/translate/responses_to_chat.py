@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from inferworks.cloud.call import Call
+from inferworks.cloud.call import Call, Told
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.chat_answer import Choice, read_completion
-from inferworks.cloud.translate.fields import Fields, read_answer
+from inferworks.cloud.translate.chat_answer import COMPLETIONS, Choice
+from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, read_answer
 from inferworks.cloud.translate.responses_answer import (
     Echo,
-    call_of,
     ending,
     message_of,
     part_of,
@@ -25,6 +24,7 @@ from inferworks.cloud.translate.responses_answer import (
 )
 from inferworks.cloud.translate.responses_to_chat_request import chat_request
 from inferworks.cloud.translate.responses_to_chat_stream import ResponsesStream
+from inferworks.cloud.translate.sent_names import RESPONSES_TO_CHAT, SentNames, error_in_sent_names
 from inferworks.errors import UpstreamError
 
 
@@ -42,26 +42,30 @@ class ResponsesToChat:
         """What the upstream is asked for."""
         return Operation.CHAT
 
+    @property
+    def sent_names(self) -> SentNames:
+        """What the caller calls the fields of the target."""
+        return RESPONSES_TO_CHAT
+
     def ask(self, call: Call) -> Call:
         """`call` as a chat. CallError 400 for what a chat cannot do."""
-        body = chat_request(call.body)
-        return msgspec.structs.replace(
-            call, operation=self.target, body=body, wants_usage=True, headers=()
-        )
+        omissions = Omissions(call.lenient)
+        body = chat_request(call, omissions)
+        return asked_as(call, self.target, body, omissions)
 
-    def answer(self, call: Call, data: bytes) -> bytes:
+    def answer(self, call: Call, data: bytes, told: Told) -> bytes:
         """A whole chat completion as a response."""
-        completion = read_answer(data, read_completion)
-        if not completion.choices:
+        completion = read_answer(data, COMPLETIONS)
+        choice, echo = completion.first, Echo(call)
+        if choice is None:
             raise UpstreamError("the answer has no choices", sent=True)
-        choice, echo = completion.choices[0], Echo(call)
         status, reason = ending(choice.finish_reason)
         output = list(_output(choice, echo, status))
-        return msgspec.json.encode(echo.response(completion, output, status, reason))
+        return msgspec.json.encode(echo.response(completion, output, status, reason, told))
 
     def refusal(self, status: int, data: bytes) -> bytes:
-        """Both write their errors alike."""
-        return data
+        """Both write their errors alike, but for the names of fields."""
+        return error_in_sent_names(data, self.sent_names)
 
     def stream(self, call: Call) -> ResponsesStream:
         """A chat's events as a response's."""
@@ -71,7 +75,7 @@ class ResponsesToChat:
 def _output(choice: Choice, echo: Echo, status: str) -> Iterator[Fields]:
     """The items of a message, numbered as they stand: what was thought, said and called."""
     number, said = 0, choice.message
-    calls = said.tool_calls or []
+    calls = said.calls
     if said.thought:
         thought = part_of("reasoning_text", said.thought)
         more = bool(said.text or calls)
@@ -83,18 +87,19 @@ def _output(choice: Choice, echo: Echo, status: str) -> Iterator[Fields]:
         number += 1
     for place, call in enumerate(calls, number):
         function = call.function
-        yield call_of(
+        nothing = "" if echo.calls.is_custom(function.name or "") else "{}"
+        yield echo.calls.item(
             echo.id_of("fc", place),
             call.id or echo.id_of("call", place),
             function.name or "",
-            function.arguments or "",
+            function.written or nothing,
             status,
         )
 
 
 def _said(choice: Choice) -> Iterator[Fields]:
     said = choice.message
-    if said.content or not said.refusal:
-        yield part_of("output_text", said.content or "", choice.sureness)
+    if said.written or not said.refusal:
+        yield part_of("output_text", said.written, choice.sureness)
     if said.refusal:
         yield part_of("refusal", said.refusal)

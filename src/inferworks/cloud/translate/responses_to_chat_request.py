@@ -1,11 +1,16 @@
 """A request of OpenAI's responses in the words of its chat completions.
 
-Items become messages in their order. A turn of the assistant may be several items there (what it said, and
-each function that it called) and is one message here, so they are put together again. Thoughts are left
-out: a chat has nowhere to put them, and models answer without.
+Items become messages in their order. A turn of the assistant may be several items there (what it thought,
+what it said, and each function that it called) and is one message here, so they are put together again.
+In a chat every call is answered right behind the turn that made it, while a response's input may have
+other things between; these are held until the last answer has come. What a function shows follows in a
+message of the user (`tool_results`), other tools become functions (`responses_tools`).
 
-What only the maker of a response could do is refused: to go on from what it has stored, and to run its own
-tools. The limit of an answer goes by its old name `max_tokens`, which every upstream knows that has chats
+Thoughts that we gave out (`reasoning_text`) go back as `reasoning_content`, which some thinking models
+demand beside their calls (Wei-Shaw/sub2api#5520); OpenAI's own are sealed and mean nothing to anybody else.
+
+What only the maker of a response could do is refused: to go on from what it has stored. The limit of an
+answer goes by its old name `max_tokens`, which every upstream knows that has chats
 but no responses; instructions and the messages of developers go as `system` for the same reason.
 
 Sources: https://platform.openai.com/docs/api-reference/responses/create and /chat/create,
@@ -14,14 +19,17 @@ https://platform.openai.com/docs/guides/migrate-to-responses
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
+from inferworks.cloud.call import Call
+from inferworks.cloud.translate.chat_fit import fit_chat
 from inferworks.cloud.translate.fields import (
     FieldRules,
     Fields,
+    Omissions,
     cannot,
     passed,
     read_request,
@@ -35,15 +43,32 @@ from inferworks.cloud.translate.responses_request import (
     Reasoning,
     Request,
     Text,
-    Tool,
     ToolChoice,
     read_content,
     read_responses_request,
+)
+from inferworks.cloud.translate.responses_tools import (
+    Offered,
+    function_name,
+    functions,
+    offered,
+    past_call,
+)
+from inferworks.cloud.translate.sent_names import RESPONSES_TO_CHAT
+from inferworks.cloud.translate.tool_results import (
+    OPENAI_ID_CHARACTERS,
+    SHOWN_BELOW,
+    short_id,
+    shown_by,
 )
 from inferworks.errors import CallError
 
 _RULES = FieldRules(
     "a chat API",
+    same={
+        "model", "stream", "temperature", "top_p", "presence_penalty", "frequency_penalty", "user",
+        "service_tier",
+    },
     translated={
         "input", "instructions", "max_output_tokens", "tools", "tool_choice", "parallel_tool_calls",
         "text", "reasoning", "include", "top_logprobs", "store", "previous_response_id", "conversation",
@@ -52,13 +77,11 @@ _RULES = FieldRules(
         "metadata", "max_tool_calls", "stream_options", "safety_identifier", "prompt_cache_key",
         "prompt_cache_retention", "prompt_cache_options",
     },
+    wishes={"truncation": ("disabled",), "moderation": (), "access_programs": ()},
     refused={
         "background": (False,),
         "prompt": (),
-        "truncation": ("disabled",),
         "context_management": ([],),
-        "moderation": (),
-        "access_programs": (),
         "image": (),
     },
 )  # fmt: skip
@@ -69,15 +92,24 @@ _ROLES: Final = {
     "system": "system",
     "developer": "system",
 }
+_RUN_BY_OPENAI: Final = frozenset(
+    {
+        "code_interpreter_call", "file_search_call", "image_generation_call", "mcp_approval_request",
+        "mcp_approval_response", "mcp_call", "mcp_list_tools", "tool_search_call", "web_search_call",
+    }
+)  # fmt: skip
+"""Items of what OpenAI ran itself. What came of it stands in what was said; they are left out."""
+_SILENT: Final = frozenset({"additional_tools", "tool_search_output"})
+"""Items that say nothing: the tools that they bring are offered with the others."""
 
 
-def chat_request(body: bytes) -> bytes:
-    """The chat that `body` asks for. CallError 400 for what a chat cannot do."""
-    request = read_request(body, read_responses_request)
-    _check_state(request)
+def chat_request(call: Call, omissions: Omissions) -> bytes:
+    """The chat that `call` asks for. CallError 400 for what a chat cannot do."""
+    request = read_request(call.body, read_responses_request)
+    _check_state(request, omissions)
     text, reasoning = request.text or Text(), request.reasoning or Reasoning()
-    fields = passed(body, _RULES)
-    fields["messages"] = list(_messages(request))
+    fields = passed(call.body, _RULES, omissions)
+    fields["messages"] = _messages(request, omissions)
     if not fields["messages"]:
         message = "Missing required parameter: 'input'."
         raise CallError(400, message, code="missing_required_parameter", param="input")
@@ -88,81 +120,166 @@ def chat_request(body: bytes) -> bytes:
     if request.top_logprobs or _LOGPROBS in (request.include or ()):
         fields["logprobs"] = True
         set_if(fields, "top_logprobs", request.top_logprobs)
-    return msgspec.json.encode({**fields, **_tool_fields(request)})
+    fields |= _tool_fields(request, omissions)
+    return msgspec.json.encode(fit_chat(fields, call.facts, omissions.called(RESPONSES_TO_CHAT)))
 
 
-def _check_state(request: Request) -> None:
+def _check_state(request: Request, omissions: Omissions) -> None:
     whole = "nothing is kept here: send the whole conversation in 'input'"
     if request.previous_response_id is not None:
         raise cannot("previous_response_id", f"cannot be used, for {whole}", "previous_response_id")
     if request.conversation != NULL:
         raise cannot("conversation", f"cannot be used, for {whole}", "conversation")
     if request.store:
-        raise cannot("store", "cannot be true, for responses of this model are not kept", "store")
+        why = "cannot be true, for responses of this model are not kept"
+        omissions.refuse("store", why, "store")
 
 
-def _messages(request: Request) -> Iterator[Fields]:
+def _messages(request: Request, omissions: Omissions) -> list[Fields]:
+    chat = _Chat()
     if request.instructions is not None:
-        yield {"role": "system", "content": request.instructions}
+        chat.say({"role": "system", "content": request.instructions})
     if isinstance(request.input, str):
-        yield {"role": "user", "content": request.input}
+        chat.say({"role": "user", "content": request.input})
+        return chat.messages
+    for number, item in enumerate(request.input or ()):
+        _put(item, f"input[{number}]", chat, omissions)
+    return chat.whole()
+
+
+class _Chat:
+    """Messages in the order that a chat wants: every answer behind the turn that called for it."""
+
+    def __init__(self) -> None:
+        self.messages: list[Fields] = []
+        self._turn: Fields | None = None
+        """The turn of the assistant that what follows belongs to."""
+        self._thought = ""
+        """What was thought before the turn that it belongs to."""
+        self._waiting: set[str] = set()
+        """Calls that are not answered yet."""
+        self._shown: list[Fields] = []
+        self._held: list[Fields] = []
+
+    def say(self, message: Fields) -> None:
+        """What the user or an instruction says."""
+        if self._waiting:
+            self._held.append(message)
+        else:
+            self._release()
+            self.messages.append(message)
+
+    def think(self, thought: str) -> None:
+        """What the assistant thought, before or amid a turn."""
+        self._thought += thought
+
+    def speak(self, text: str) -> None:
+        """What the assistant said: a turn of its own, unless calls are open or just made."""
+        turn = self._turn
+        if turn is None or not (self._waiting or "tool_calls" in turn):
+            self._begin(text)
+        else:
+            turn["content"] = (turn["content"] or "") + text
+            self._add_thought(turn)
+
+    def call(self, call_id: str, function: Fields) -> None:
+        """A function that the assistant called."""
+        turn = self._turn or self._begin(None)
+        self._add_thought(turn)
+        call = {"id": call_id, "type": "function", "function": function}
+        turn.setdefault("tool_calls", []).append(call)
+        self._waiting.add(call_id)
+
+    def answer(self, call_id: str, text: str, shown: list[Fields]) -> None:
+        """What a function gave: words, and what it shows beside them."""
+        if not self._waiting:
+            self._release()
+        self.messages.append({"role": "tool", "tool_call_id": call_id, "content": text})
+        self._waiting.discard(call_id)
+        self._shown += shown
+        if not self._waiting:
+            self._turn = None
+
+    def whole(self) -> list[Fields]:
+        """All messages."""
+        self._release()
+        return self.messages
+
+    def _begin(self, text: str | None) -> Fields:
+        self._release()
+        turn: Fields = {"role": "assistant", "content": text}
+        self._add_thought(turn)
+        self.messages.append(turn)
+        self._turn = turn
+        return turn
+
+    def _add_thought(self, turn: Fields) -> None:
+        if self._thought:
+            turn["reasoning_content"] = turn.get("reasoning_content", "") + self._thought
+            self._thought = ""
+
+    def _release(self) -> None:
+        """What was held back comes now."""
+        if self._shown:
+            self.messages.append({"role": "user", "content": self._shown})
+        self.messages += self._held
+        self._shown, self._held, self._turn = [], [], None
+
+
+def _put(item: Item, place: str, chat: _Chat, omissions: Omissions) -> None:
+    match item.type:
+        case "message" | "":
+            _put_message(item, place, chat)
+        case "function_call" | "custom_tool_call":
+            chat.call(short_id(item.call_id, OPENAI_ID_CHARACTERS), past_call(item))
+        case "function_call_output" | "custom_tool_call_output":
+            _put_output(item, place, chat)
+        case "reasoning":
+            chat.think(_thought(item, place))
+        case kind if kind in _SILENT:
+            pass
+        case kind if kind in _RUN_BY_OPENAI:
+            omissions.names.append(f"{place}:{kind}")
+        case kind:
+            raise cannot(
+                place, f"is of the type {kind[:60]!r}, which this model cannot be sent", place
+            )
+
+
+def _put_output(item: Item, place: str, chat: _Chat) -> None:
+    call_id = short_id(item.call_id, OPENAI_ID_CHARACTERS)
+    content = _content(item.output, f"{place}.output")
+    if isinstance(content, str):
+        chat.answer(call_id, content, [])
         return
-    yield from _together(_translated(request.input or []))
+    words = [part["text"] for part in content if part["type"] == "text"]
+    shown = [part for part in content if part["type"] != "text"]
+    if shown:
+        shown = [{"type": "text", "text": shown_by(call_id)}, *shown]
+    chat.answer(call_id, "\n".join(words) or (SHOWN_BELOW if shown else ""), shown)
 
 
-def _translated(items: list[Item]) -> Iterator[Fields]:
-    """A message for each item; thoughts are left out."""
-    for number, item in enumerate(items):
-        place = f"input[{number}]"
-        if item.type in {"message", ""}:
-            yield _message(item, place)
-        elif item.type == "function_call":
-            yield {"role": "assistant", "content": None, "tool_calls": [_call(item)]}
-        elif item.type == "function_call_output":
-            content = _content(item.output, f"{place}.output")
-            yield {"role": "tool", "tool_call_id": item.call_id, "content": content}
-        elif item.type != "reasoning":
-            why = f"is of the type {item.type!r}, which this model cannot be sent"
-            raise cannot(place, why, place)
+def _thought(item: Item, place: str) -> str:
+    parts = _parts(item.content, f"{place}.content")
+    return parts if isinstance(parts, str) else "".join(part.text for part in parts)
 
 
-def _together(messages: Iterator[Fields]) -> Iterator[Fields]:
-    """What the assistant said and called in one go as one message."""
-    turn: Fields | None = None
-    for message in messages:
-        if turn is not None and "tool_calls" in message:
-            turn.setdefault("tool_calls", []).extend(message["tool_calls"])
-            continue
-        if turn is not None:
-            yield turn
-        turn = message if message["role"] == "assistant" else None
-        if turn is None:
-            yield message
-    if turn is not None:
-        yield turn
-
-
-def _call(item: Item) -> Fields:
-    function = {"name": item.name, "arguments": item.arguments}
-    return {"id": item.call_id, "type": "function", "function": function}
-
-
-def _message(item: Item, place: str) -> Fields:
+def _put_message(item: Item, place: str, chat: _Chat) -> None:
     role = _ROLES.get(item.role)
     if role is None:
         raise cannot(f"{place}.role", "must be user, assistant, system or developer", place)
     if role == "assistant":
-        return _said(item, place)
-    return {"role": role, "content": _content(item.content, f"{place}.content")}
+        chat.speak(_said(item, place))
+    else:
+        chat.say({"role": role, "content": _content(item.content, f"{place}.content")})
 
 
-def _said(item: Item, place: str) -> Fields:
-    """A message of the assistant's: texts are one text, as upstreams expect to see it again."""
+def _said(item: Item, place: str) -> str:
+    """What the assistant said: texts are one text, as upstreams expect to see it again."""
     content = _parts(item.content, f"{place}.content")
     if isinstance(content, str):
-        return {"role": "assistant", "content": content}
-    said = "".join(part.text or part.refusal for part in content)
-    return {"role": "assistant", "content": said}
+        return content
+    return "".join(part.text or part.refusal for part in content)
 
 
 def _content(raw: msgspec.Raw, place: str) -> str | list[Fields]:
@@ -232,42 +349,44 @@ _PARTS: Mapping[str, Callable[[Part], Fields | None]] = {
 }
 
 
-def _tool_fields(request: Request) -> Fields:
+def _tool_fields(request: Request, omissions: Omissions) -> Fields:
     """`tools` and what belongs to them; a chat refuses the rest without tools."""
-    choice = request.tool_choice
-    tools = [_tool(tool, f"tools[{number}]") for number, tool in enumerate(request.tools or ())]
-    if isinstance(choice, ToolChoice) and choice.type == "allowed_tools":
-        allowed = {tool.name for tool in choice.tools}
-        tools = [tool for tool in tools if tool["function"]["name"] in allowed]
-        choice = choice.mode
+    tools, unknown = offered(request)
+    omissions.names += unknown
+    choice = _choice(request.tool_choice, tools)
+    if isinstance(request.tool_choice, ToolChoice) and request.tool_choice.type == "allowed_tools":
+        tools = _allowed(request.tool_choice, tools)
+    if choice == "required" and not tools:
+        why = "asks for a call of a tool, and this model can have none of those that are given"
+        raise cannot("tool_choice", why, "tool_choice")
     if not tools:
         return {}
-    fields: Fields = {"tools": tools}
+    fields: Fields = {"tools": functions(tools)}
     set_if(fields, "parallel_tool_calls", request.parallel_tool_calls)
-    set_if(fields, "tool_choice", _tool_choice(choice))
+    set_if(fields, "tool_choice", choice)
     return fields
 
 
-def _tool(tool: Tool, place: str) -> Fields:
-    if tool.type != "function":
-        why = f"is of the type {tool.type!r}, which this model does not have; functions can be used"
-        raise cannot(place, why, place)
-    function: Fields = {"name": tool.name}
-    set_if(function, "description", tool.description)
-    set_if(function, "parameters", None if tool.parameters == NULL else tool.parameters)
-    set_if(function, "strict", tool.strict)
-    return {"type": "function", "function": function}
-
-
-def _tool_choice(choice: str | ToolChoice | None) -> object:
+def _choice(choice: str | ToolChoice | None, tools: list[Offered]) -> str | Fields | None:
+    """`tool_choice` as a chat says it. CallError 400 where it orders a tool that a chat cannot have."""
     if not isinstance(choice, ToolChoice):
         return choice
-    if choice.type != "function":
-        why = (
-            f"is of the type {choice.type!r}, which this model does not have; functions can be used"
-        )
-        raise cannot("tool_choice", why, "tool_choice")
-    return {"type": "function", "function": {"name": choice.name}}
+    if choice.type == "allowed_tools":
+        return choice.mode
+    if choice.type in {"function", "custom"}:
+        name = function_name(choice.name, choice.namespace)
+        inner = (tool.function for tool in tools if tool.tool.name == choice.name)
+        if all(tool.function != name for tool in tools):
+            name = next(inner, name)  # of a namespace that is not said
+        return {"type": "function", "function": {"name": name}}
+    why = f"is of the type {choice.type[:60]!r}, which this model does not have; functions can be used"
+    raise cannot("tool_choice", why, "tool_choice")
+
+
+def _allowed(choice: ToolChoice, tools: list[Offered]) -> list[Offered]:
+    """Those of `tools` that may be called now."""
+    allowed = {tool.name for tool in choice.tools}
+    return [tool for tool in tools if tool.tool.name in allowed or tool.namespace in allowed]
 
 
 def _response_format(wanted: Format | None) -> Fields | None:

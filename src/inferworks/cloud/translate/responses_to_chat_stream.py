@@ -22,22 +22,25 @@ from typing import Final
 
 import msgspec
 
+from inferworks.cloud.call import Told
+from inferworks.cloud.translate.anthropic_terms import NOTHING_TOLD
 from inferworks.cloud.translate.chat_answer import (
+    COMPLETIONS,
     Choice,
     Completion,
+    OpenCalls,
     Said,
     ToolCall,
-    read_completion,
 )
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.responses_answer import (
     Echo,
-    call_of,
     ending,
     message_of,
     part_of,
     thought_of,
 )
+from inferworks.cloud.translate.responses_tools import CallsBack
 from inferworks.http.sse import DONE, event_data
 
 _SAID: Final = "output_text"
@@ -50,21 +53,23 @@ class ResponsesStream:
         self._echo = echo
         self._begun: Completion | None = None
         """The first event, with the model and the time."""
-        self._last = Completion()
-        """The newest event with usage."""
+        self._told = NOTHING_TOLD
         self._finish: str | None = None
         self._items: list[_Spoken | _Called] = []
-        self._calls: dict[int, _Called] = {}
+        self._calls = OpenCalls()
+        self._called_items: list[_Called] = []
+        """In the order in which they were called."""
         self._events = 0
 
-    def event(self, event: bytes) -> bytes:
+    def event(self, event: bytes, told: Told | None) -> bytes:
         """The response's events for one of the chat."""
+        self._told = told or self._told
         data = event_data(event)
         if not data:
             return event  # a comment keeps the connection alive in any dialect
         if data == DONE:
             return b"".join(map(self._framed, self._end()))
-        return b"".join(map(self._framed, self._continue(read_answer(data, read_completion))))
+        return b"".join(map(self._framed, self._continue(read_answer(data, COMPLETIONS))))
 
     def _framed(self, event: Fields) -> bytes:
         numbered = {**event, "sequence_number": self._events}
@@ -72,15 +77,14 @@ class ResponsesStream:
         return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), msgspec.json.encode(numbered))
 
     def _continue(self, completion: Completion) -> Iterator[Fields]:
-        if completion.usage is not None:
-            self._last = completion
         if self._begun is None:
             yield from self._begin(completion)
-        for choice in completion.choices[:1]:
+        choice = completion.first
+        if choice is not None:
             yield from self._added(choice)
 
     def _begin(self, completion: Completion) -> Iterator[Fields]:
-        self._begun = msgspec.structs.replace(completion, usage=None)
+        self._begun = completion
         response = self._echo.response(self._begun, [], "in_progress")
         yield {"type": "response.created", "response": response}
         yield {"type": "response.in_progress", "response": response}
@@ -94,7 +98,7 @@ class ResponsesStream:
                 spoken = self._open_spoken(is_thought=is_thought)
                 yield from spoken.begin()
             yield from spoken.add(kind, text, choice.sureness if kind == _SAID else [])
-        for call in choice.delta.tool_calls or ():
+        for call in choice.delta.calls:
             yield from self._called(call)
 
     def _speaking(self, *, is_thought: bool) -> _Spoken | None:
@@ -112,25 +116,18 @@ class ResponsesStream:
         return spoken
 
     def _called(self, piece: ToolCall) -> Iterator[Fields]:
-        number = self._number(piece)
-        call = self._calls.get(number)
-        if call is None:
+        call, begins = self._calls.take(piece)
+        if begins:
             yield from self._hush()
             index = len(self._items)
-            call_id = piece.id or self._echo.id_of("call", index)
-            call = _Called(self._echo.id_of("fc", index), index, call_id, piece.function.name or "")
-            self._calls[number] = call
-            self._items.append(call)
-            yield call.begin()
+            call_id = call.id or self._echo.id_of("call", index)
+            item_id = self._echo.id_of("fc", index)
+            item = _Called(item_id, index, call_id, call.name, self._echo.calls)
+            self._called_items.append(item)
+            self._items.append(item)
+            yield item.begin()
         if piece.function.arguments:
-            yield call.add(piece.function.arguments)
-
-    def _number(self, piece: ToolCall) -> int:
-        """Which call of a function a piece belongs to; some upstreams do not number them."""
-        if piece.index is not None:
-            return piece.index
-        newest = max(self._calls, default=-1)
-        return newest + 1 if piece.id or newest < 0 else newest
+            yield from self._called_items[call.number].add(piece.function.written)
 
     def _hush(self) -> Iterator[Fields]:
         """Finish what is being said or thought."""
@@ -143,14 +140,13 @@ class ResponsesStream:
             yield from self._begin(Completion())
         if not self._items:
             yield from self._open_spoken(is_thought=False).begin()
-        status, reason = ending(self._finish)
+        status, reason = ending("length" if self._calls.are_cut else self._finish)
         for item in self._items:
             if item.is_open:
                 yield from item.end(status)
         begun = self._begun or Completion()
-        whole = msgspec.structs.replace(begun, usage=self._last.usage)
         output = [item.item for item in self._items]
-        response = self._echo.response(whole, output, status, reason)
+        response = self._echo.response(begun, output, status, reason, self._told)
         yield {"type": f"response.{status}", "response": response}
 
 
@@ -158,8 +154,8 @@ def _texts(said: Said) -> Iterator[tuple[bool, str, str]]:
     """What a delta adds: whether it is a thought, its kind of part, and the text."""
     if said.thought:
         yield True, "reasoning_text", said.thought
-    if said.content:
-        yield False, _SAID, said.content
+    if said.written:
+        yield False, _SAID, said.written
     if said.refusal:
         yield False, "refusal", said.refusal
 
@@ -240,14 +236,18 @@ class _Spoken:
 
 
 class _Called:
-    """An item of a function to be called, whose arguments are coming."""
+    """An item of a tool to be called, whose arguments are coming.
 
-    def __init__(self, item_id: str, index: int, call_id: str, name: str) -> None:
+    Those of a custom tool are a text within JSON, and told at once when they are whole.
+    """
+
+    def __init__(self, item_id: str, index: int, call_id: str, name: str, calls: CallsBack) -> None:
         self.is_open = True
         self._id = item_id
         self._index = index
         self._call_id = call_id
         self._name = name
+        self._calls = calls
         self._arguments: list[str] = []
         self._status = "in_progress"
 
@@ -255,7 +255,7 @@ class _Called:
     def item(self) -> Fields:
         """The item as it stands."""
         arguments = "".join(self._arguments)
-        return call_of(self._id, self._call_id, self._name, arguments, self._status)
+        return self._calls.item(self._id, self._call_id, self._name, arguments, self._status)
 
     def begin(self) -> Fields:
         """Announce the item."""
@@ -265,23 +265,28 @@ class _Called:
             "item": self.item,
         }
 
-    def add(self, arguments: str) -> Fields:
+    def add(self, arguments: str) -> Iterator[Fields]:
         """A piece of its arguments more."""
         self._arguments.append(arguments)
-        name = "response.function_call_arguments.delta"
-        return {"type": name, **self._place(), "delta": arguments}
+        if not self._calls.is_custom(self._name):
+            name = "response.function_call_arguments.delta"
+            yield {"type": name, **self._place(), "delta": arguments}
 
     def end(self, status: str) -> Iterator[Fields]:
-        """Finish the item."""
-        arguments = "".join(self._arguments)
-        name = "response.function_call_arguments.done"
-        yield {"type": name, **self._place(), "name": self._name, "arguments": arguments}
+        """Finish the item; arguments that never came are none."""
+        if not (self._arguments or self._calls.is_custom(self._name)) and status == "completed":
+            yield from self.add("{}")
         self.is_open, self._status = False, status
-        yield {
-            "type": "response.output_item.done",
-            "output_index": self._index,
-            "item": self.item,
-        }
+        item = self.item
+        if "input" in item:
+            name = "response.custom_tool_call_input"
+            yield {"type": f"{name}.delta", **self._place(), "delta": item["input"]}
+            yield {"type": f"{name}.done", **self._place(), "input": item["input"]}
+        else:
+            name = "response.function_call_arguments.done"
+            told = {"name": item["name"], "arguments": item["arguments"]}
+            yield {"type": name, **self._place(), **told}
+        yield {"type": "response.output_item.done", "output_index": self._index, "item": item}
 
     def _place(self) -> Fields:
         return {"item_id": self._id, "output_index": self._index}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hmac
+from collections.abc import Callable, Mapping
 
 from inferworks.clock import Clock
 from inferworks.errors import CallError
@@ -17,10 +18,11 @@ from inferworks.hardware.engines.openai import (
     encode_models,
     to_ask,
 )
-from inferworks.http.server import Exchange
+from inferworks.http.server import Admission, Exchange, Refused, RequestHead
 from inferworks.ids import CallId, new_call_id
 from inferworks.units import NS_PER_SECOND
 
+_STRANGER = CallError(401, "this replica answers only to its gateway", code="invalid_api_key")
 CALL_ID_HEADER = b"x-inferworks-call-id"
 _STREAM_HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -31,12 +33,30 @@ _STREAM_HEADERS = (
 class Face:
     """Answers the exchanges of one engine's server."""
 
-    def __init__(self, engine: Engine, clock: Clock, healthy: Callable[[], bool]) -> None:
-        """`healthy` says whether new calls are welcome; GET /health repeats it."""
+    def __init__(
+        self, engine: Engine, clock: Clock, healthy: Callable[[], bool], token: str = ""
+    ) -> None:
+        """`healthy` says whether new calls are welcome; GET /health repeats it.
+
+        With a `token`, whoever asks must send it as a bearer token, as one does to vLLM's `--api-key`.
+        """
+        self._credential = f"Bearer {token}".encode() if token else b""
         self._engine = engine
         self._clock = clock
         self._healthy = healthy
         self._created_s = clock.now_ns() // NS_PER_SECOND
+
+    def admit(self, head: RequestHead) -> Admission | Refused:
+        """Take the bodies of whoever sends the token; a stranger's is refused before it comes."""
+        if not self._credential:
+            return Admission()
+        if self._is_known(head.headers):
+            return Admission(owner=self._credential)
+        return Refused(_STRANGER.status, b"application/json", encode_error(_STRANGER))
+
+    def _is_known(self, headers: Mapping[bytes, bytes]) -> bool:
+        given = headers.get(b"authorization", b"")
+        return not self._credential or hmac.compare_digest(given, self._credential)
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one exchange; a CallError becomes an error body, or breaks off a stream."""
@@ -49,6 +69,8 @@ class Face:
                 await exchange.respond(error.status, encode_error(error))
 
     async def _route(self, exchange: Exchange) -> None:
+        if not self._is_known(exchange.headers):
+            raise CallError(_STRANGER.status, _STRANGER.message, code=_STRANGER.code)
         match exchange.method, exchange.path:
             case "POST", "/v1/chat/completions":
                 await self._chat(exchange)

@@ -17,7 +17,8 @@ from inferworks.hardware.engines.stopping import StopScanner
 
 Rule = Callable[[tuple[Message, ...]], str]
 
-_WORD = re.compile(r"\s*\S+\s*")
+_WORD = re.compile(r"\A\s*+\S++\s*+|\S++\s*+")
+"""A word with the white space around it, which is looked at once."""
 
 
 def echo(messages: tuple[Message, ...]) -> str:

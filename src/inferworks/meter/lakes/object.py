@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from inferworks.errors import ConfigError, LakeError
+from inferworks.extras import install
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -80,7 +81,7 @@ def object_lake(url: str) -> ObjectLake:
         from obstore.store import from_url
     except ImportError as error:
         raise ConfigError(
-            f"lake.url: {url} needs obstore; install it with: pip install 'inferworks[objects]'"
+            f"lake.url: {url} needs obstore; install it with: {install('objects')}"
         ) from error
     try:
         return ObjectLake(from_url(url), url)

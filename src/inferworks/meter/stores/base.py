@@ -13,12 +13,12 @@ from typing import Protocol
 from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, Step
 from inferworks.meter.facts import Facts
-from inferworks.meter.record import Quarantined, Record, SpoolCursor
+from inferworks.meter.record import Quarantined, Record, Retracted, SpoolCursor
 from inferworks.meter.usage import Checkpoint, Opened, Usage
 
 
 class JournalStore(Protocol):
-    """Keeps records. Only the journal's one writer calls `write` and `settle`; `reads` is for anybody."""
+    """Keeps records. The journal's one writer alone writes, settles and resumes; `reads` is for anybody."""
 
     def open(self) -> None:
         """Make the store ready; DataFolderError when it cannot be used."""
@@ -28,7 +28,8 @@ class JournalStore(Protocol):
         """Make all of `records` durable, or none of them.
 
         RecordError: one of them is at fault (a second Usage of a call, a value that cannot be stored);
-        nothing was written and the store is sound. JournalError: the store has failed.
+        nothing was written and the store is sound. JournalError: they are not durable, and whether they
+        were written is open until `resume` has returned.
         """
         ...
 
@@ -45,9 +46,17 @@ class JournalStore(Protocol):
         ...
 
     def settle(self) -> bool:
-        """Make safe what `opened` and `reached` have kept; JournalError when the store has failed.
+        """Make safe what `opened` and `reached` have kept; JournalError when that cannot be done now.
 
         Called about a second after a call was opened, and again every second for as long as it is True.
+        """
+        ...
+
+    def resume(self, doubtful: Sequence[Usage]) -> None:
+        """After a JournalError: be ready to write again, or raise JournalError again.
+
+        What of `doubtful` was written nevertheless is taken back: whoever waited for it was told that it is
+        not durable. When this returns all that was durable still is, and everything can be written.
         """
         ...
 
@@ -76,7 +85,11 @@ class JournalReads(Protocol):
         ...
 
     def activities(self, start_ns: int, end_ns: int) -> Iterator[Activity]:
-        """The activities that overlap the interval, by (source, id)."""
+        """The activities that overlap the interval, by (source, id); also those that were taken back."""
+        ...
+
+    def retracted(self, start_ns: int, end_ns: int) -> Iterator[Retracted]:
+        """What was taken back of what overlaps the interval, by (source, id)."""
         ...
 
     def facts(self, start_ns: int, end_ns: int) -> Facts:
@@ -92,9 +105,15 @@ class JournalReads(Protocol):
         ...
 
     def known_activities(
-        self, activities: Iterable[Activity]
+        self, names: Iterable[tuple[str, str]]
     ) -> Mapping[tuple[str, str], Activity]:
-        """What stands at the (source, id) of each of `activities`; absent where nothing does."""
+        """The activity at each (source, id) of `names`; absent where there is none."""
+        ...
+
+    def known_retracted(
+        self, names: Iterable[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], Retracted]:
+        """Which of `names` were taken back."""
         ...
 
     def known_usages(self, calls: Iterable[CallId]) -> Mapping[CallId, Usage]:
@@ -103,6 +122,10 @@ class JournalReads(Protocol):
 
     def cursor(self, file: str) -> SpoolCursor | None:
         """How far the spool called `file` has been taken in."""
+        ...
+
+    def covered_ns(self, replica: ReplicaId) -> int:
+        """Until when the time of `replica` has been taken in; 0 when none of it has."""
         ...
 
     def quarantined(self) -> Iterator[Quarantined]:

@@ -9,6 +9,12 @@ loop queues for the lock once per row, and with many rows per statement once per
 size up to `_LARGEST` is one statement per table; each size is prepared once.
 
 That a call was opened is kept beside the database, in a file that takes it without a wait (`openings`).
+
+After an error that leaves open what the disk has (a failed fsync, any I/O error), a new connection is made,
+and the whole write-ahead log goes into the database and is begun afresh (`wal_checkpoint(TRUNCATE)`): so
+all that is read from then on was written anew and synced anew, be it that the log's pages had been lost. A
+full disk and a lock that could not be had in time leave the file and the connection as they were: SQLite
+has rolled back, and writes the same place of the log again.
 """
 
 from __future__ import annotations
@@ -16,16 +22,18 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from inferworks.errors import DataFolderError, JournalError, RecordError
+from inferworks.folder import sync_names
 from inferworks.ids import CallId
 from inferworks.meter.openings import Openings
 from inferworks.meter.reader import JournalReader, check_version, ended
 from inferworks.meter.record import Record
-from inferworks.meter.tables import MIGRATIONS, SCHEMA, SCHEMA_VERSION, TABLES, Row
+from inferworks.meter.tables import MIGRATIONS, SCHEMA, SCHEMA_VERSION, TABLES, USAGE, Row
 from inferworks.meter.usage import Checkpoint, Opened, Usage
 
 _LARGEST: Final = 64
@@ -41,7 +49,11 @@ _PRAGMAS: Final = (
     "PRAGMA fullfsync = ON",  # on macOS a plain fsync stops short of the disk
     "PRAGMA wal_autocheckpoint = 4000",  # pages of 4 KiB: one pause per 16 MB written
     "PRAGMA cache_size = -16000",  # KiB
+    "PRAGMA temp_store = MEMORY",  # so that no statement needs a descriptor, or room on another disk
 )
+
+_SOUND: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY})
+"""The errors after which the file and the connection are as they were."""
 
 
 class SqliteStore:
@@ -55,15 +67,22 @@ class SqliteStore:
         self._path = path
         self._turn = turn or threading.Lock()
         self._database: sqlite3.Connection | None = None
+        self._identity = ""
+        self._place: tuple[int, int] | None = None
+        """Which file of the disk it is."""
+        self._is_doubtful = False
+        """Whether the connection or the disk may have lost something."""
         self._openings = Openings(path)
         self._statements: dict[tuple[type[Record], int], str] = {}
 
     def open(self) -> None:
         """Open the file, or make it; DataFolderError when it is no journal, or a newer one."""
         try:
-            self._database = _connect(self._path)
+            self._database = _connect(self._path, "rwc")
+            self._identity, self._place = _identity(self._database), _place(self._path)
             self._openings.open()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
+            self.close()
             raise DataFolderError(
                 f"cannot use the journal {self._path}: {error}; "
                 "name another data folder, or restore this one from a backup"
@@ -78,6 +97,7 @@ class SqliteStore:
         except (sqlite3.IntegrityError, OverflowError, UnicodeError) as error:
             raise RecordError(f"a record was refused: {error}") from error
         except sqlite3.Error as error:
+            self._is_doubtful |= error.sqlite_errorcode & 0xFF not in _SOUND
             raise JournalError(f"cannot write {self._path}: {error}") from error
 
     def opened(self, opened: Opened) -> None:
@@ -99,20 +119,70 @@ class SqliteStore:
     def settle(self) -> bool:
         """Have the disk take which calls are open; see `JournalStore.settle`."""
         try:
+            if _place(self._path) != self._place:
+                self._is_doubtful = True
+                raise JournalError(f"{self._path} is gone, or another file; bring it back")
             return self._openings.settle(self._are_ended)
         except (OSError, sqlite3.Error) as error:
             raise self._lost(error) from error
+
+    def resume(self, doubtful: Sequence[Usage]) -> None:
+        """Write the journal on, in a new connection if need be; see `JournalStore.resume`."""
+        try:
+            with self._turn:
+                if self._database is None or self._is_doubtful:
+                    self._reopen()
+                self._take_back(self._open_database(), doubtful)
+            self._openings.resume()
+        except (OSError, sqlite3.Error, DataFolderError) as error:
+            raise JournalError(f"cannot write {self._path} again: {error}") from error
 
     def reads(self) -> JournalReader:
         """A read-only view of the file."""
         return JournalReader(self._path)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
+        self._openings.close()
         if self._database is not None:
-            self._openings.close()
             self._database.close()
             self._database = None
+
+    def _reopen(self) -> None:
+        """Begin again with a new connection, and with all that is known written and synced anew."""
+        old, self._database = self._database, None
+        if old is not None:
+            with suppress(sqlite3.Error):
+                old.close()
+        database = _connect(self._path, "rw")
+        try:
+            if self._identity not in {"", _identity(database)}:
+                raise JournalError(f"{self._path} is another journal now; bring ours back")
+            (is_busy, _, _) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if is_busy:
+                raise JournalError(
+                    f"{self._path} is being read by others, who hold old pages of it"
+                )
+        except BaseException:
+            database.close()
+            raise
+        self._database, self._place = database, _place(self._path)
+        self._is_doubtful = False
+
+    def _take_back(self, database: sqlite3.Connection, doubtful: Sequence[Usage]) -> None:
+        """Remove those of `doubtful` that are there; it writes in any case, to see whether that works."""
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            database.execute("UPDATE meta SET value = value WHERE key = 'schema_version'")
+            for usage in doubtful:
+                where = (usage.call_id,)
+                row = database.execute("SELECT * FROM usage WHERE call_id = ?", where).fetchone()
+                if row is not None and row == USAGE.stored(usage):
+                    database.execute("DELETE FROM usage WHERE call_id = ?", where)
+            database.execute("COMMIT")
+        finally:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
 
     def _write(self, database: sqlite3.Connection, records: Sequence[Record]) -> None:
         statements = self._statements_for(database, records)
@@ -156,7 +226,7 @@ class SqliteStore:
         by_type: dict[type[Record], list[Row]] = {}
         for record in records:
             type_ = type(record)
-            by_type.setdefault(type_, []).append(TABLES[type_].to_row(record))
+            by_type.setdefault(type_, []).append(TABLES[type_].stored(record))
         variables = database.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         statements: list[tuple[str, Row]] = []
         for type_, rows in by_type.items():
@@ -176,10 +246,15 @@ class SqliteStore:
         return statement
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """A connection that writes durably, with the tables in place."""
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection that writes durably, with the tables in place. With the mode `rw` it makes no file.
+
+    The file and its write-ahead log have durable names: SQLite asks for that too, but takes no notice when
+    it fails, and what was committed into a log without a name goes with the power.
+    """
     database = sqlite3.connect(
-        path,
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
         timeout=_LOCK_TIMEOUT_S,
         isolation_level=None,
         check_same_thread=False,
@@ -190,10 +265,27 @@ def _connect(path: Path) -> sqlite3.Connection:
         _migrate(database, path)
         for pragma in _PRAGMAS:
             database.execute(pragma)
+        check_version(database, path)  # any read makes the log
+        sync_names(path.parent)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _identity(database: sqlite3.Connection) -> str:
+    """What tells this journal from any other."""
+    found = database.execute("SELECT value FROM meta WHERE key = 'journal_id'").fetchone()
+    return "" if found is None else str(found[0])
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """Which file is at `path`; None when there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _create(database: sqlite3.Connection) -> None:

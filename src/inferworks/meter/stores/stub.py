@@ -11,7 +11,7 @@ from inferworks.errors import JournalError, RecordError
 from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, Step
 from inferworks.meter.facts import Facts
-from inferworks.meter.record import Quarantined, Record, SpoolCursor
+from inferworks.meter.record import Quarantined, Record, Retracted, SpoolCursor
 from inferworks.meter.stores.base import JournalReads
 from inferworks.meter.tables import TABLES, Row
 from inferworks.meter.usage import Checkpoint, Opened, Usage
@@ -25,8 +25,7 @@ _Tables = dict[type, dict[_Key, Record]]
 class MemoryStore:
     """Keeps a journal in memory; the same rules as on disk, and nothing survives the process.
 
-    `writes` counts the transactions. Setting `broken` makes every write fail, as a full or dying disk
-    would.
+    `writes` counts the transactions. While `broken` is set every write fails, as on a full or dying disk.
     """
 
     def __init__(self) -> None:
@@ -55,6 +54,14 @@ class MemoryStore:
         """Nothing here is ever safe."""
         return False
 
+    def resume(self, doubtful: Sequence[Usage]) -> None:
+        """Be ready again unless it is broken; see `JournalStore.resume`."""
+        self._check()
+        with self._turn:
+            usages = self._tables[Usage]
+            kept = {key: usage for key, usage in usages.items() if usage not in doubtful}
+            self._tables = {**self._tables, Usage: kept}
+
     def reads(self) -> AbstractContextManager[JournalReads]:
         """A view of what is kept at this moment."""
         return nullcontext(MemoryReads(self._tables))
@@ -62,9 +69,12 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _keep(self, records: Sequence[Record]) -> None:
+    def _check(self) -> None:
         if self.broken:
             raise JournalError("the store is broken")
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        self._check()
         with self._turn:
             tables = {type_: dict(rows) for type_, rows in self._tables.items()}
             for record in records:
@@ -111,6 +121,15 @@ class MemoryReads:
         )
         return iter(sorted(picked, key=lambda activity: (activity.source, activity.id)))
 
+    def retracted(self, start_ns: int, end_ns: int) -> Iterator[Retracted]:
+        """What was taken back of what overlaps the interval, by (source, id)."""
+        picked = (
+            one
+            for one in self._all(Retracted)
+            if _overlaps(one.start_ns, one.end_ns, start_ns, end_ns)
+        )
+        return iter(sorted(picked, key=lambda one: (one.source, one.id)))
+
     def facts(self, start_ns: int, end_ns: int) -> Facts:
         """Everything the books need of an interval."""
         return Facts(
@@ -118,6 +137,7 @@ class MemoryReads:
             steps=tuple(self.steps(None, start_ns, end_ns)),
             capacity=tuple(self.capacity(start_ns, end_ns)),
             activities=tuple(self.activities(start_ns, end_ns)),
+            retracted=tuple(self.retracted(start_ns, end_ns)),
         )
 
     def opened_unclosed(self) -> Iterator[Opened]:
@@ -131,11 +151,18 @@ class MemoryReads:
         return next((c for c in self._all(Checkpoint) if c.call_id == call_id), None)
 
     def known_activities(
-        self, activities: Iterable[Activity]
+        self, names: Iterable[tuple[str, str]]
     ) -> Mapping[tuple[str, str], Activity]:
-        """What stands at the (source, id) of each of `activities`; absent where nothing does."""
-        wanted = {(activity.source, activity.id) for activity in activities}
+        """The activity at each (source, id) of `names`; absent where there is none."""
+        wanted = set(names)
         return {(a.source, a.id): a for a in self._all(Activity) if (a.source, a.id) in wanted}
+
+    def known_retracted(
+        self, names: Iterable[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], Retracted]:
+        """Which of `names` were taken back."""
+        wanted = set(names)
+        return {(r.source, r.id): r for r in self._all(Retracted) if (r.source, r.id) in wanted}
 
     def known_usages(self, calls: Iterable[CallId]) -> Mapping[CallId, Usage]:
         """The usage of each of `calls`; absent where there is none."""
@@ -145,6 +172,11 @@ class MemoryReads:
     def cursor(self, file: str) -> SpoolCursor | None:
         """How far the spool called `file` has been taken in."""
         return next((cursor for cursor in self._all(SpoolCursor) if cursor.file == file), None)
+
+    def covered_ns(self, replica: ReplicaId) -> int:
+        """Until when the time of `replica` has been taken in."""
+        cursors = (c for c in self._all(SpoolCursor) if c.replica == replica)
+        return max((cursor.covered_ns for cursor in cursors), default=0)
 
     def quarantined(self) -> Iterator[Quarantined]:
         """What was not counted, in the order of its arrival."""

@@ -4,6 +4,14 @@ The suites that clients are tested with ask for tools and for JSON of a schema, 
 A fake upstream whose answer `is_able` gives them something to look at: values made from the schema, with
 the numbers and the quoted words of the question where it has some. It calls a tool whenever it may and has
 no result yet, so a conversation with tools comes to its end.
+
+Agents offer many tools with every question, and look at what is done with one of them. A question can
+therefore say what is to be done, and then nothing else is:
+
+    CALL name {"argument": 1}     one call after the other, each once; then it tells the last result
+    SAY "words"                   the words, a string of JSON
+
+so that an agent's own loop is seen to run, and the result of its tool to have come back to the model.
 """
 
 from __future__ import annotations
@@ -11,6 +19,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,8 +30,12 @@ S = TypeVar("S", bound=Scripted)
 
 _NUMBER = re.compile(r"-?\d+")
 _QUOTED = re.compile(r"'([^']+)'")
+_CALL = re.compile(r"\bCALL ([\w.-]+) (?=\{)")
+_SAY = re.compile(r'\bSAY (?=\\?")')
+_ESCAPED = re.compile(r"\\(.)")
+_THOUGHTS = ("Let me", " see.")
 _PIECE = 12
-"""Characters of JSON that make a token here."""
+"""Characters that make a token here, where the words are not scripted."""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -30,10 +43,20 @@ class Question(msgspec.Struct, frozen=True):
 
     text: str
     """The user's last words."""
-    tools: Mapping[str, Body]
-    """Name -> schema of its arguments; empty when none may be called."""
+    tools: Mapping[str, Body] = {}
+    """Name -> schema of its arguments, of all that are offered."""
+    choice: str = "auto"
+    """Which may be called: `auto`, `none`, `required` or a name."""
     schema: Body | None = None
     """Of the answer, when it is to be JSON."""
+    said: str = ""
+    """All that the user has said in this conversation."""
+    calls: int = 0
+    """How many were made in it before."""
+    result: str | None = None
+    """Of the last tool, when the model is to go on with it."""
+    thinks: bool = False
+    """Thoughts are to come before anything else."""
 
 
 class Reaction(msgspec.Struct, frozen=True):
@@ -45,37 +68,109 @@ class Reaction(msgspec.Struct, frozen=True):
 
 
 def react(question: Question) -> Reaction:
-    """Call a tool if there is one, else answer in JSON if that is asked for, else as usual."""
-    for name, schema in question.tools.items():
-        return Reaction(tool=(name, _json(schema, question.text)))
+    """Call a tool if there is one to call, else answer in the form that is asked for, else as usual."""
+    told = [
+        (name, arguments) for name, arguments in _calls(question.said) if name in question.tools
+    ]
+    words = _words(question.said)
+    tool = _tool(question, told, is_told=bool(told) or words is not None)
+    if tool is not None:
+        return Reaction(tool=tool)
     if question.schema is not None:
-        text = _json(question.schema, question.text)
-        starts = range(0, len(text), _PIECE)
-        return Reaction(words=tuple(text[start : start + _PIECE] for start in starts))
-    return Reaction()
+        return Reaction(words=_pieces(_arguments(question.schema, question)))
+    if told and question.result is not None:
+        return Reaction(words=_pieces(f"The tool says: {question.result}"))
+    return Reaction() if words is None else Reaction(words=_pieces(words))
+
+
+def _tool(
+    question: Question, told: Sequence[tuple[str, str]], *, is_told: bool
+) -> tuple[str, str] | None:
+    """The tool to call next, and its arguments."""
+    tools, choice = question.tools, question.choice
+    due = told[question.calls :]
+    if choice == "none" or not tools:
+        return None
+    if due and choice in {"auto", "required", due[0][0]}:
+        return due[0]
+    if choice in tools:
+        name = choice
+    elif choice == "required":
+        # What ends a conversation is offered last.
+        name = list(tools)[-1 if is_told or question.calls else 0]
+    elif is_told or question.result is not None:
+        return None
+    else:
+        name = next(iter(tools))
+    return name, _arguments(tools[name], question)
+
+
+def _arguments(schema: Body, question: Question) -> str:
+    """What keeps to `schema`: the object that is to be said, if there is one and it does."""
+    words = _words(question.said)
+    said = None if words is None else _value_at(words, 0)
+    if words and isinstance(said, dict) and said.keys() >= (schema.get("properties") or {}).keys():
+        return words
+    return _json(schema, question.text)
+
+
+def _calls(said: str) -> Iterator[tuple[str, str]]:
+    for found in _CALL.finditer(said):
+        arguments = _value_at(said, found.end())
+        if arguments is not None:
+            yield found[1], json.dumps(arguments, ensure_ascii=False)
+
+
+def _words(said: str) -> str | None:
+    """What is to be said, by the last who said so."""
+    values = [_value_at(said, found.end()) for found in _SAY.finditer(said)]
+    return values[-1] if values else None
+
+
+def _value_at(text: str, start: int) -> Any:
+    """The JSON value that begins there, None where there is none."""
+    for rest in (text[start:], _ESCAPED.sub(r"\1", text[start:])):  # some agents quote the question
+        with suppress(ValueError):
+            return json.JSONDecoder().raw_decode(rest)[0]
+    return None
+
+
+def _pieces(text: str) -> tuple[str, ...]:
+    return tuple(text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
 
 
 def as_asked(answer: S, asked: Callable[[Body], Question], request: Body) -> S:
     """`answer` with what an able model says to `request`, whose question `asked` finds."""
-    reaction = react(asked(request)) if answer.is_able else Reaction()
+    if not answer.is_able:
+        return answer
+    question = asked(request)
+    reaction = react(question)
+    thoughts: Mapping[str, Any] = {"thoughts": _THOUGHTS} if question.thinks else {}
     if reaction.tool is not None:
-        return msgspec.structs.replace(answer, words=(), tool=reaction.tool)
-    return msgspec.structs.replace(answer, words=reaction.words or answer.words)
+        return msgspec.structs.replace(
+            answer, words=(), tool=reaction.tool, calls_before=question.calls, **thoughts
+        )
+    return msgspec.structs.replace(answer, words=reaction.words or answer.words, **thoughts)
 
 
 def asked_in_chat(request: Body) -> Question:
     """The question of a chat completion."""
     messages = request["messages"]
-    functions = [tool["function"] for tool in request.get("tools") or ()]
-    tools = {function["name"]: function.get("parameters", {}) for function in functions}
+    functions = [tool["function"] for tool in request.get("tools") or () if "function" in tool]
     choice = request.get("tool_choice") or "auto"
-    named = choice["function"]["name"] if isinstance(choice, dict) else ""
-    has_result = messages[-1]["role"] == "tool"
-    text = _last_text(messages)
+    said = _said(messages)
     return Question(
-        text,
-        _callable(tools, named or choice, has_result=has_result),
-        _chat_schema(request.get("response_format") or {}, text),
+        said[-1] if said else "",
+        {function["name"]: function.get("parameters", {}) for function in functions},
+        choice["function"]["name"] if isinstance(choice, dict) else choice,
+        _chat_schema(request.get("response_format") or {}, messages, said),
+        "\n".join(said),
+        sum(len(message.get("tool_calls") or ()) for message in messages),
+        _last(
+            " ".join(_texts(message["content"]))
+            for message in _after(messages, lambda message: message["role"] == "assistant")
+            if message["role"] == "tool"
+        ),
     )
 
 
@@ -84,12 +179,22 @@ def asked_in_messages(request: Body) -> Question:
     messages = request["messages"]
     tools = {tool["name"]: tool.get("input_schema", {}) for tool in request.get("tools") or ()}
     choice = request.get("tool_choice") or {"type": "auto"}
-    word = {"any": "required"}.get(choice["type"], choice["type"])
-    wanted = (request.get("output_config") or {}).get("format") or {}
+    config = request.get("output_config") or {}
+    wanted = config.get("format") or request.get("output_format") or {}  # the latter as a beta
+    said = _said(messages)
     return Question(
-        _last_text(messages),
-        _callable(tools, choice.get("name") or word, has_result=_has_result(messages[-1])),
+        said[-1] if said else "",
+        tools,
+        choice.get("name") or {"any": "required"}.get(choice["type"], choice["type"]),
         wanted.get("schema"),
+        "\n".join(said),
+        sum(part.get("type") == "tool_use" for part in _parts(messages)),
+        _last(
+            " ".join(_texts(part.get("content")))
+            for part in _parts(messages[-1:])
+            if part.get("type") == "tool_result"
+        ),
+        (request.get("thinking") or {}).get("type") in {"enabled", "adaptive"},
     )
 
 
@@ -98,58 +203,96 @@ def asked_in_converse(request: Body) -> Question:
     messages = request["messages"]
     config = request.get("toolConfig") or {}
     specs = [tool["toolSpec"] for tool in config.get("tools") or () if "toolSpec" in tool]
-    tools = {spec["name"]: spec["inputSchema"]["json"] for spec in specs}
     ((kind, named),) = (config.get("toolChoice") or {"auto": {}}).items()
     wanted = (request.get("outputConfig") or {}).get("textFormat")
-    schema = json.loads(wanted["structure"]["jsonSchema"]["schema"]) if wanted else None
-    said = [part["text"] for part in messages[-1]["content"] if "text" in part]
-    has_result = any("toolResult" in part for part in messages[-1]["content"])
-    choice = named.get("name") or {"any": "required"}.get(kind, kind)
-    return Question(" ".join(said), _callable(tools, choice, has_result=has_result), schema)
+    said = _said(messages)
+    return Question(
+        said[-1] if said else "",
+        {spec["name"]: spec["inputSchema"]["json"] for spec in specs},
+        named.get("name") or {"any": "required"}.get(kind, kind),
+        json.loads(wanted["structure"]["jsonSchema"]["schema"]) if wanted else None,
+        "\n".join(said),
+        sum("toolUse" in part for part in _parts(messages)),
+        _last(
+            " ".join(piece.get("text") or json.dumps(piece.get("json")) for piece in result)
+            for part in _parts(messages[-1:])
+            if (result := part.get("toolResult", {}).get("content")) is not None
+        ),
+    )
 
 
 def asked_in_responses(request: Body) -> Question:
-    """The question of a response, as far as a form of the answer goes."""
-    wanted = (request.get("text") or {}).get("format") or {}
+    """The question of a response."""
     given = request.get("input") or ""
-    return Question(given if isinstance(given, str) else "", {}, wanted.get("schema"))
+    items: list[Body] = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    choice = request.get("tool_choice") or "auto"
+    wanted = (request.get("text") or {}).get("format") or {}
+    said = _said(items)
+    return Question(
+        said[-1] if said else "",
+        {
+            tool["name"]: tool.get("parameters") or {}
+            for tool in request.get("tools") or ()
+            if tool["type"] == "function"
+        },
+        choice.get("name", "auto") if isinstance(choice, dict) else choice,
+        _chat_schema({"type": wanted.get("type"), "json_schema": wanted}, items, said),
+        "\n".join(said),
+        sum(item.get("type") == "function_call" for item in items),
+        _last(
+            " ".join(_texts(item["output"]))
+            for item in _after(items, lambda item: item.get("type") == "function_call")
+            if item.get("type") == "function_call_output"
+        ),
+    )
 
 
-def _callable(tools: Mapping[str, Body], choice: str, *, has_result: bool) -> Mapping[str, Body]:
-    """The tools of which one is to be called, the first of them."""
-    if choice in tools:
-        return {choice: tools[choice]}
-    if choice == "none" or (choice == "auto" and has_result):
-        return {}
-    return tools
-
-
-def _chat_schema(wanted: Body, text: str) -> Body | None:
+def _chat_schema(wanted: Body, messages: Sequence[Body], said: Sequence[str]) -> Body | None:
+    """The schema of the answer; of any object, the one that is told, or one with the quoted words."""
     if wanted.get("type") == "json_schema":
         schema: Body = wanted["json_schema"].get("schema", {})
         return schema
-    if wanted.get("type") == "json_object":
-        return {"type": "object", "properties": {name: {} for name in _QUOTED.findall(text)}}
-    return None
+    if wanted.get("type") != "json_object" or _words("\n".join(said)) is not None:
+        return None
+    for message in messages:
+        for text in _texts(message.get("content") if message.get("role") == "system" else None):
+            told = _value_at(text, text.find("{")) if "{" in text else None
+            if isinstance(told, dict) and "properties" in told:
+                return told
+    names = _QUOTED.findall(said[-1]) if said else ()
+    return {"type": "object", "properties": {name: {} for name in names}}
 
 
-def _last_text(messages: Sequence[Body]) -> str:
-    said = [message["content"] for message in messages if message["role"] == "user"]
-    return " ".join(_texts(said[-1])) if said else ""
+def _after(messages: Sequence[Body], is_models: Callable[[Body], bool]) -> Sequence[Body]:
+    """What came after the model's last word."""
+    last = max((at for at, message in enumerate(messages) if is_models(message)), default=-1)
+    return messages[last + 1 :]
+
+
+def _last(results: Iterator[str]) -> str | None:
+    return next(iter([*results][::-1]), None)
+
+
+def _said(messages: Sequence[Body]) -> list[str]:
+    """The user's texts, one for each message that has some."""
+    users = [message.get("content") for message in messages if message.get("role") == "user"]
+    return [text for content in users if (text := " ".join(_texts(content)))]
+
+
+def _parts(messages: Sequence[Body]) -> Iterator[Body]:
+    for message in messages:
+        if isinstance(message["content"], list):
+            yield from message["content"]
 
 
 def _texts(content: object) -> Iterator[str]:
+    """The texts of a content of any dialect."""
     if isinstance(content, str):
         yield content
         return
     for part in content if isinstance(content, list) else ():
-        if part.get("type") == "text":
+        if part.get("type", "text") in {"text", "input_text"} and "text" in part:
             yield part["text"]
-
-
-def _has_result(message: Body) -> bool:
-    content = message["content"]
-    return isinstance(content, list) and any(part["type"] == "tool_result" for part in content)
 
 
 def _json(schema: Body, text: str) -> str:

@@ -1,8 +1,8 @@
 """An upstream that speaks Anthropic's messages over real HTTP, and misbehaves on request.
 
 Each request is answered as the next `MessageAnswer` says, the last one is repeated; memory and faults are
-those of `upstreams.frame`. It is as strict as the real one about the version header and the required
-fields.
+those of `upstreams.frame`. What Anthropic refuses (`anthropic_rules`) is refused, whatever the script says;
+a request with a header for betas may have their fields.
 
 Sources: https://platform.claude.com/docs/en/api/messages, /build-with-claude/streaming, /api/errors
 """
@@ -15,7 +15,8 @@ from contextlib import AbstractAsyncContextManager
 
 from inferworks.http.server import Exchange
 from inferworks.testing.upstreams.able import as_asked, asked_in_messages
-from inferworks.testing.upstreams.blocks import SIGNATURE, BlocksAnswer
+from inferworks.testing.upstreams.anthropic_rules import flaw_in
+from inferworks.testing.upstreams.blocks import SIGNATURE, BlocksAnswer, halves_of
 from inferworks.testing.upstreams.frame import (
     Breakage,
     ScriptedUpstream,
@@ -23,7 +24,8 @@ from inferworks.testing.upstreams.frame import (
     write_events,
     write_whole,
 )
-from inferworks.testing.upstreams.script import Body, event_of, json_of
+from inferworks.testing.upstreams.script import Body, event_of, json_of, nth, read_json
+from inferworks.testing.upstreams.unlucky import MESSAGES
 
 _ERRORS: Mapping[int, tuple[str, str]] = {
     400: ("invalid_request_error", "max_tokens: Field required"),
@@ -36,11 +38,6 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
     529: ("overloaded_error", "Overloaded"),
 }
 """Status -> type and message of Anthropic's error body."""
-
-_REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "/v1/messages": ("model", "messages", "max_tokens"),
-    "/v1/messages/count_tokens": ("model", "messages"),
-}
 
 
 class MessageAnswer(BlocksAnswer, frozen=True):
@@ -65,10 +62,15 @@ class FakeAnthropic(ScriptedUpstream[MessageAnswer]):
 
     async def answer(self, exchange: Exchange, scripted: MessageAnswer) -> None:
         """Answer one request as `scripted` says, if it has what it must have."""
-        request = json.loads(exchange.body)
+        request = read_json(exchange)
+        if request is None:
+            await exchange.respond(400, _error(400, "The request body is not valid JSON"))
+            return
         flaw = _flaw(exchange, request)
         if flaw is not None:
             await exchange.respond(400, _error(400, flaw))
+        elif request.get("thread") is not None:
+            await exchange.respond(400, _NO_THREAD)
         elif scripted.status >= 400:
             await exchange.respond(scripted.status, error_of(scripted.status))
         elif exchange.path.endswith("/count_tokens"):
@@ -86,12 +88,12 @@ def _flaw(exchange: Exchange, request: Body) -> str | None:
     """What the real one would refuse a request for, however it is scripted."""
     if b"anthropic-version" not in exchange.headers:
         return "anthropic-version: header is required"
-    missing = [name for name in _REQUIRED[exchange.path] if name not in request]
-    return f"{missing[0]}: Field required" if missing else None
+    counts = exchange.path.endswith("/count_tokens")
+    return flaw_in(request, counts=counts, is_beta=b"anthropic-beta" in exchange.headers)
 
 
 async def _say(exchange: Exchange, answer: MessageAnswer, request: Body) -> None:
-    overloaded = error_of(529)
+    overloaded = error_of(answer.fault_status or 529)
     garbage = event_of(b'{"type": "conte', name="content_block_delta")
     breakage = Breakage(
         garbage + _framed({"type": "message_stop"}, answer),
@@ -99,10 +101,12 @@ async def _say(exchange: Exchange, answer: MessageAnswer, request: Body) -> None
         overloaded,
     )
     if request.get("stream"):
-        framed = (_framed(event, answer) for event in events_of(answer, request))
-        await write_events(exchange, answer, framed, breakage)
+        events = answer.luck.events(MESSAGES, events_of(answer, request))
+        framed = (_framed(event, answer) for event in events)
+        await write_events(exchange, answer, answer.luck.framed(MESSAGES, framed), breakage)
     else:
-        await write_whole(exchange, answer, json_of(message_of(answer, request)), breakage)
+        body = answer.luck.body(MESSAGES, message_of(answer, request))
+        await write_whole(exchange, answer, json_of(body), breakage)
 
 
 def _framed(event: Body, answer: MessageAnswer) -> bytes:
@@ -146,7 +150,7 @@ def _in_deltas(block: Body, answer: MessageAnswer) -> tuple[Body, list[Body]]:
             signature = {"type": "signature_delta", "signature": block["signature"]}
             return {**block, "thinking": "", "signature": ""}, [*deltas, signature]
         case "tool_use":
-            pieces = ("", *answer.tool_halves)
+            pieces = ("", *halves_of(block["input"]))
             deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
             return {**block, "input": {}}, deltas
     words = answer.words_of(block["text"])
@@ -162,8 +166,8 @@ def message_of(answer: MessageAnswer, request: Body) -> Body:
         content.append({"type": "thinking", "thinking": thinking, "signature": SIGNATURE})
     if words:
         content.append({"type": "text", "text": "".join(words)})
-    if answer.tool:
-        call = {"id": "toolu_01", "name": answer.tool[0], "input": answer.tool_input}
+    for number, (name, arguments) in enumerate(answer.tools, answer.calls_before):
+        call = {"id": nth("toolu_01", number), "name": name, "input": json.loads(arguments)}
         content.append({"type": "tool_use", **call})
     message: Body = {
         "id": "msg_01",
@@ -207,3 +211,17 @@ def _error(status: int, message: str) -> bytes:
     kind = _ERRORS.get(status, ("api_error", ""))[0]
     error = {"type": kind, "message": message}
     return json_of({"type": "error", "error": error, "request_id": "req_011CS"})
+
+
+_NO_THREAD = json_of(
+    {
+        "type": "error",
+        "error": {
+            "type": "invalid_request_error",
+            "message": "thread: threads are not available to your organization",
+            "details": {"error_code": "thread_unsupported_request", "unsupported": ["hipaa"]},
+        },
+        "request_id": "req_011CS",
+    }
+)
+"""As for organizations that have Anthropic keep nothing; the fake keeps nothing, too."""

@@ -20,6 +20,8 @@ from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, Wri
 
 HEARD_TOKENS = 14
 """What a recording costs, however long."""
+_BYTES_PER_S = 16_000
+"""Of a recording that is no WAV: an MP3 of the usual quality."""
 _SOUNDS = {
     "mp3": b"audio/mpeg",
     "opus": b"audio/opus",
@@ -115,10 +117,28 @@ def _usage(answer: Answer, request: Body) -> Body:
     return {"usage": usage}
 
 
+def _read_recording(exchange: Exchange) -> Body | None:
+    """The form; None where its one file is a broken WAV, or its length is wanted and cannot be told."""
+    request = read_form(exchange)
+    if request is None or len(request[FILES]) != 1:
+        return None
+    ((_, heard),) = request[FILES]
+    must_be_measured = heard[:4] == b"RIFF" or request.get("response_format") == "verbose_json"
+    return None if must_be_measured and _measured_s(heard) is None else request
+
+
 def _heard_s(request: Body) -> float:
     ((_, heard),) = request[FILES]
-    with wave.open(io.BytesIO(heard)) as sound:
-        return float(sound.getnframes() / sound.getframerate())
+    measured = _measured_s(heard)
+    return len(heard) / _BYTES_PER_S if measured is None else measured
+
+
+def _measured_s(heard: bytes) -> float | None:
+    try:
+        with wave.open(io.BytesIO(heard)) as sound:
+            return float(sound.getnframes() / sound.getframerate())
+    except (wave.Error, EOFError, ZeroDivisionError):
+        return None
 
 
 def _no_json(_answer: Answer, _request: Body) -> Body:
@@ -127,5 +147,11 @@ def _no_json(_answer: Answer, _request: Body) -> Body:
 
 SPEECH = Wire(_no_json, _speech_events, named=True, written=_speech, read=_read_speech)
 TRANSCRIPTIONS = Wire(
-    _transcription, _transcription_events, named=True, written=_transcribed_text, read=read_form
+    _transcription,
+    _transcription_events,
+    named=True,
+    written=_transcribed_text,
+    read=_read_recording,
 )
+TRANSLATIONS = Wire(_transcription, written=_transcribed_text, read=_read_recording)
+"""Into English, and never streamed."""

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 from inferworks.http.server import Exchange
 from inferworks.testing.upstream import FakeUpstream
@@ -52,11 +53,15 @@ class FakeAzure(FakeUpstream):
         else:
             await super().handle(exchange)
 
-    def wire(self, path: str) -> Wire:
-        """OpenAI's wire, annotated."""
+    def operation(self, path: str) -> str:
+        """What is asked for, behind the deployment."""
         found = _PATH.fullmatch(path)
-        wire = super().wire(found[1] if found else path)
-        return wire if found is None or found[1] != "/chat/completions" else _annotated(wire)
+        return found[1] if found else path
+
+    def wire(self, operation: str) -> Wire | None:
+        """OpenAI's wire, annotated."""
+        wire = super().wire(operation)
+        return _annotated(wire) if wire and operation == "/chat/completions" else wire
 
 
 def open_azure(*answers: Answer) -> AbstractAsyncContextManager[FakeAzure]:
@@ -93,7 +98,7 @@ def _annotated(wire: Wire) -> Wire:
             choices = [{**choice, "content_filter_results": _SAFE} for choice in event["choices"]]
             yield {**event, "choices": choices}
 
-    return Wire(whole, events)
+    return replace(wire, whole=whole, events=events)
 
 
 def _error(code: str, message: str) -> bytes:

@@ -1,8 +1,9 @@
 """An upstream that speaks Bedrock's Converse over real HTTP, and misbehaves on request.
 
 Each request is answered as the next `ConverseAnswer` says, the last one is repeated; memory and faults are
-those of `upstreams.frame`. It is as strict as the real one about the proof of who
-asks: a signature is recomputed from what arrived (`bedrock_signature`), a bearer token compared.
+those of `upstreams.frame`. It is as strict as the real one about the proof of who asks: a signature is
+recomputed from what arrived (`bedrock_signature`), a bearer token compared; and about what is asked
+(`bedrock_rules`), whatever the script says.
 
 Sources: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html,
 /API_runtime_ConverseStream.html, /CommonErrors.html
@@ -19,8 +20,9 @@ from contextlib import AbstractAsyncContextManager
 from inferworks.http.eventstream import CONTENT_TYPE, written
 from inferworks.http.server import Exchange
 from inferworks.testing.upstreams.able import as_asked, asked_in_converse
+from inferworks.testing.upstreams.bedrock_rules import converse_flaw
 from inferworks.testing.upstreams.bedrock_signature import Key, Request, signature_flaw
-from inferworks.testing.upstreams.blocks import SIGNATURE, BlocksAnswer
+from inferworks.testing.upstreams.blocks import SIGNATURE, BlocksAnswer, halves_of
 from inferworks.testing.upstreams.frame import (
     Breakage,
     ScriptedUpstream,
@@ -28,7 +30,8 @@ from inferworks.testing.upstreams.frame import (
     write_events,
     write_whole,
 )
-from inferworks.testing.upstreams.script import Body, json_of
+from inferworks.testing.upstreams.script import Body, json_of, nth
+from inferworks.testing.upstreams.unlucky import CONVERSE
 
 REGION = "eu-central-1"
 KEY = Key("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
@@ -73,10 +76,11 @@ class FakeBedrock(ScriptedUpstream[ConverseAnswer]):
             await refuse(exchange, 403, denial)
         elif found is None:
             await refuse(exchange, 404, "UnknownOperationException")
+        elif (flaw := converse_flaw(request := json.loads(exchange.body), found[1])) is not None:
+            await refuse(exchange, 400, flaw)
         elif scripted.status >= 400:
             await refuse(exchange, scripted.status)
         else:
-            request = json.loads(exchange.body)
             say = _stream if found[2] else _whole
             await say(exchange, as_asked(scripted, asked_in_converse, request), request)
 
@@ -109,12 +113,15 @@ async def refuse(exchange: Exchange, status: int, why: str = "") -> None:
 
 
 async def _whole(exchange: Exchange, answer: ConverseAnswer, request: Body) -> None:
-    body = json_of(converse_of(answer, request))
+    body = json_of(answer.luck.body(CONVERSE, converse_of(answer, request)))
     await write_whole(exchange, answer, body, breakage_of(_DELTA, answer.exception))
 
 
 async def _stream(exchange: Exchange, answer: ConverseAnswer, request: Body) -> None:
-    messages = (message(name, payload) for name, payload in events_of(answer, request))
+    told = ({"name": name, "payload": payload} for name, payload in events_of(answer, request))
+    events = answer.luck.events(CONVERSE, told)
+    framed = (message(event["name"], event["payload"]) for event in events)
+    messages = answer.luck.framed(CONVERSE, framed)
     breakage = breakage_of(_DELTA, answer.exception)
     await write_events(exchange, answer, messages, breakage, content_type=CONTENT_TYPE)
 
@@ -159,7 +166,7 @@ def events_of(answer: ConverseAnswer, request: Body) -> Iterator[tuple[str, Body
 
 def _deltas(block: Body, answer: ConverseAnswer) -> Iterator[Body]:
     if "toolUse" in block:
-        for half in answer.tool_halves:
+        for half in halves_of(block["toolUse"]["input"]):
             yield {"toolUse": {"input": half}}
     elif "reasoningContent" in block:
         for thought in answer.thoughts:
@@ -180,8 +187,12 @@ def converse_of(answer: ConverseAnswer, request: Body) -> Body:
         content.append({"reasoningContent": {"reasoningText": text}})
     if words:
         content.append({"text": "".join(words)})
-    if answer.tool:
-        call = {"toolUseId": "tooluse_01", "name": answer.tool[0], "input": answer.tool_input}
+    for number, (name, arguments) in enumerate(answer.tools, answer.calls_before):
+        call = {
+            "toolUseId": nth("tooluse_01", number),
+            "name": name,
+            "input": json.loads(arguments),
+        }
         content.append({"toolUse": call})
     return {
         "metrics": {"latencyMs": 275},

@@ -15,7 +15,9 @@ from contextlib import AbstractAsyncContextManager
 
 from inferworks.http.eventstream import CONTENT_TYPE
 from inferworks.http.server import Exchange
+from inferworks.testing.upstreams.able import as_asked, asked_in_messages
 from inferworks.testing.upstreams.anthropic import MessageAnswer, events_of, message_of
+from inferworks.testing.upstreams.anthropic_rules import flaw_in
 from inferworks.testing.upstreams.bedrock import KEY, breakage_of, denied, message, refuse
 from inferworks.testing.upstreams.frame import (
     ScriptedUpstream,
@@ -49,13 +51,14 @@ class FakeBedrockClaude(ScriptedUpstream[MessageAnswer]):
             return
         body = _body(exchange, is_count=found[2] == "count-tokens")
         self.bodies.append(body)
-        flaw = _flaw(body)
+        flaw = _flaw(body, found[1])
         if flaw is not None:
             await refuse(exchange, 400, flaw)
         elif scripted.status >= 400:
             await refuse(exchange, scripted.status)
         else:
-            await _respond(exchange, scripted, found[2], {**body, "model": found[1]})
+            answer = as_asked(scripted, asked_in_messages, body)
+            await _respond(exchange, answer, found[2], {**body, "model": found[1]})
 
 
 def open_bedrock_claude(
@@ -73,15 +76,15 @@ def _body(exchange: Exchange, *, is_count: bool) -> Body:
     return body
 
 
-def _flaw(body: Body) -> str | None:
+def _flaw(body: Body, model: str) -> str | None:
     """What Bedrock finds wrong with a request."""
     if body.get("anthropic_version") not in VERSIONS:
         return "Malformed input request: anthropic_version: required"
     if "model" in body or "stream" in body:
         return "Malformed input request: extraneous key is not permitted"
-    if "max_tokens" not in body:
-        return "Malformed input request: max_tokens: required"
-    return None
+    own = ("anthropic_version", "anthropic_beta")
+    request = {name: value for name, value in body.items() if name not in own}
+    return flaw_in({**request, "model": model}, counts=False, is_beta="anthropic_beta" in body)
 
 
 async def _respond(exchange: Exchange, answer: MessageAnswer, how: str, request: Body) -> None:

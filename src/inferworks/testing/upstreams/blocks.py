@@ -27,20 +27,7 @@ class BlocksAnswer(Scripted, frozen=True):
     @property
     def output_tokens(self) -> int:
         """One for each word, thought and call."""
-        return len(self.words) + len(self.thoughts) + (self.tool is not None)
-
-    @property
-    def tool_input(self) -> Any:
-        """The arguments of the call."""
-        return json.loads(self.tool[1]) if self.tool else {}
-
-    @property
-    def tool_halves(self) -> tuple[str, ...]:
-        """The arguments of the call as a stream has them; nothing where there are none."""
-        if self.tool is None or not self.tool_input:
-            return ()
-        half = len(self.tool[1]) // 2
-        return self.tool[1][:half], self.tool[1][half:]
+        return len(self.words) + len(self.thoughts) + len(self.tools)
 
     def words_of(self, text: str) -> Iterator[str]:
         """The words that `text`, the whole or the cut one, is made of."""
@@ -55,3 +42,10 @@ class BlocksAnswer(Scripted, frozen=True):
         if words != self.words:
             return "max_tokens"
         return "tool_use" if self.tool else "end_turn"
+
+
+def halves_of(given: Any) -> tuple[str, ...]:
+    """The arguments of a call as a stream has them; nothing where there are none."""
+    text = json.dumps(given, ensure_ascii=False) if given else ""
+    half = len(text) // 2
+    return (text[:half], text[half:]) if text else ()

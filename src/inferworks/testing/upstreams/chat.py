@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from inferworks.testing.upstreams import unlucky
 from inferworks.testing.upstreams.able import as_asked, asked_in_chat
-from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, words_of
+from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, nth, words_of
 
 
 def _events(answer: Answer, request: Body) -> Iterator[Body]:
@@ -43,19 +44,30 @@ def _choices(answer: Answer, request: Body) -> Iterator[tuple[Body, int]]:
             yield _delta(index, {"content": word}, logprobs=_logprobs(request, (word,))), count
         for piece in _call_pieces(answer):
             count += 1
-            yield _delta(index, {"tool_calls": [{"index": 0, **piece}]}), count
+            yield _delta(index, {"tool_calls": [piece]}), count
         yield _delta(index, {}, reason), count
 
 
 def _call_pieces(answer: Answer) -> Iterator[Body]:
-    """The call of a function as a stream has it: its name first, then its arguments in two halves."""
-    if answer.tool is None:
-        return
-    name, arguments = answer.tool
-    half = len(arguments) // 2
-    yield {"id": "call_abc123", "type": "function", "function": {"name": name, "arguments": ""}}
-    yield {"function": {"arguments": arguments[:half]}}
-    yield {"function": {"arguments": arguments[half:]}}
+    """The calls of functions as a stream has them: the name first, then the arguments in two halves."""
+    for index, call in enumerate(_calls(answer)):
+        function = call["function"]
+        arguments = function["arguments"]
+        half = len(arguments) // 2
+        yield {"index": index, **call, "function": {**function, "arguments": ""}}
+        yield {"index": index, "function": {"arguments": arguments[:half]}}
+        yield {"index": index, "function": {"arguments": arguments[half:]}}
+
+
+def _calls(answer: Answer) -> list[Body]:
+    return [
+        {
+            "id": nth("call_abc123", answer.calls_before + number),
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        }
+        for number, (name, arguments) in enumerate(answer.tools)
+    ]
 
 
 def _logprobs(request: Body, words: Sequence[str]) -> Body | None:
@@ -88,14 +100,11 @@ def _completion(answer: Answer, request: Body) -> Body:
 
 
 def _message(answer: Answer, words: Sequence[str]) -> Body:
-    """What is said, and the call of a function."""
+    """What is said, and the calls of functions."""
     content = "".join(words) if words or answer.tool is None else None
     message: Body = {"role": "assistant", "content": content, "refusal": None}
     if answer.tool is not None:
-        name, arguments = answer.tool
-        function = {"name": name, "arguments": arguments}
-        call = {"id": "call_abc123", "type": "function", "function": function}
-        message["tool_calls"] = [call]
+        message["tool_calls"] = _calls(answer)
     return message
 
 
@@ -138,4 +147,4 @@ def _n(request: Body) -> int:
     return request.get("n") or 1
 
 
-CHAT = Wire(_completion, _events)
+CHAT = Wire(_completion, _events, dialect=unlucky.CHAT)

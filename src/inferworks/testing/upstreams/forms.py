@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import email.parser
 import email.policy
+import json
+from collections.abc import Iterator
 from email.message import Message
-from typing import Any
+from typing import Any, NamedTuple
 
 from inferworks.http.exchange import Exchange
 from inferworks.testing.upstreams.script import Body
@@ -17,27 +19,59 @@ FILES = "files"
 """Where `read_form` puts what came as a file: a list of name and bytes."""
 
 
+class _Part(NamedTuple):
+    name: str
+    value: bytes
+    is_file: bool
+
+
 def read_form(exchange: Exchange) -> Body | None:
     """The fields by name, `stream` and `n` as what they mean, and the files; None when it is no form."""
-    content_type = exchange.headers.get(b"content-type", b"")
-    if not content_type.startswith(b"multipart/form-data"):
+    if not _is_form(exchange):
         return None
-    head = b"Content-Type: " + content_type + b"\r\n\r\n"
-    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + exchange.body)
     request: Body = {FILES: []}
-    for part in message.walk():
-        if part is not message:
-            _add(request, part)
+    for part in _parts(exchange):
+        if part.is_file:
+            request[FILES].append((part.name, part.value))
+        else:
+            request[part.name] = part.value.decode(errors="replace")
     request["stream"] = request.get("stream", "false").lower() in {"true", "1"}
     request["n"] = int(request.get("n", "1"))
     return request
 
 
-def _add(request: Body, part: Message[Any, Any]) -> None:
-    name = str(part.get_param("name", header="content-disposition"))
-    value = part.get_payload(decode=True)
-    assert isinstance(value, bytes), "a part of a form has no parts"
-    if part.get_filename() is not None:
-        request[FILES].append((name, value))
-    else:
-        request[name] = value.decode(errors="replace")
+def form_fields(exchange: Exchange) -> Body:
+    """A form as the request would be in JSON: numbers and truth as such, arrays without their `[]`."""
+    fields: Body = {}
+    for part in _parts(exchange) if _is_form(exchange) else ():
+        value = part.name if part.is_file else _meant(part.value.decode(errors="replace"))
+        if part.name.endswith("[]"):
+            fields.setdefault(part.name.removesuffix("[]"), []).append(value)
+        else:
+            fields[part.name] = value
+    return fields
+
+
+def _meant(text: str) -> object:
+    """`text` as JSON where it is a number, a truth or an object, else itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _is_form(exchange: Exchange) -> bool:
+    return exchange.headers.get(b"content-type", b"").startswith(b"multipart/form-data")
+
+
+def _parts(exchange: Exchange) -> Iterator[_Part]:
+    head = b"Content-Type: " + exchange.headers[b"content-type"] + b"\r\n\r\n"
+    parser = email.parser.BytesParser(policy=email.policy.HTTP)
+    message: Message[Any, Any] = parser.parsebytes(head + exchange.body)
+    for part in message.walk():
+        if part is message:
+            continue
+        value = part.get_payload(decode=True)
+        assert isinstance(value, bytes), "a part of a form has no parts"
+        name = str(part.get_param("name", header="content-disposition"))
+        yield _Part(name, value, part.get_filename() is not None)

@@ -152,9 +152,10 @@ async def write_events(
     *,
     content_type: bytes = EVENT_STREAM,
     last: bytes = b"",
+    headers: Headers = (),
 ) -> None:
     """Send a stream up to its fault, else to its end; `last` follows the events at once."""
-    await exchange.start(answer.status, [(b"content-type", content_type)])
+    await exchange.start(answer.status, [(b"content-type", content_type), *headers])
     for number, event in enumerate(events):
         if answer.fault is not Fault.NONE and number == answer.fault_after:
             await _go_wrong(exchange, answer.fault, breakage)

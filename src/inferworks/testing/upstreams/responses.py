@@ -1,4 +1,4 @@
-"""OpenAI's responses as a fake upstream writes them: one message, word by word.
+"""OpenAI's responses as a fake upstream writes them: a message word by word, the call of a function.
 
 Source: https://platform.openai.com/docs/api-reference/responses-streaming
 """
@@ -7,51 +7,82 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
-from inferworks.testing.upstreams.able import asked_in_responses, react
-from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, words_of
+from inferworks.testing.upstreams import unlucky
+from inferworks.testing.upstreams.able import as_asked, asked_in_responses
+from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, nth, words_of
 
 _ITEM = "msg_67ccd2bf17f0819081ff3bb2cf6508e6"
+_CALL_ITEM = "fc_67ccd2bf17f0819081ff3bb2cf6508e6"
 
 
 def _whole(answer: Answer, request: Body) -> Body:
-    words, reason = _words(answer, request)
-    done = _message("".join(words), "completed")
-    return _response(answer, request, [done], reason, len(words))
+    answer = as_asked(answer, asked_in_responses, request)
+    items, reason = _items(answer, request)
+    return _response(answer, request, items, reason)
 
 
 def _events(answer: Answer, request: Body) -> Iterator[Body]:
+    answer = as_asked(answer, asked_in_responses, request)
     for number, event in enumerate(_unnumbered(answer, request)):
         yield {**event, "sequence_number": number}
 
 
 def _unnumbered(answer: Answer, request: Body) -> Iterator[Body]:
-    words, reason = _words(answer, request)
-    begun = _response(answer, request, [], None, 0)
-    place = {"output_index": 0}
-    within = {"item_id": _ITEM, "output_index": 0, "content_index": 0}
-    text = "".join(words)
-    whole = _message(text, "completed")
-    empty = {**whole, "status": "in_progress", "content": []}
+    items, reason = _items(answer, request)
+    begun = _response(answer, request, [], None)
     yield {"type": "response.created", "response": begun}
     yield {"type": "response.in_progress", "response": begun}
-    yield {"type": "response.output_item.added", **place, "item": empty}
-    yield {"type": "response.content_part.added", **within, "part": _text("")}
-    for word in words:
-        yield {"type": "response.output_text.delta", **within, "delta": word, "logprobs": []}
-    yield {"type": "response.output_text.done", **within, "text": text, "logprobs": []}
-    yield {"type": "response.content_part.done", **within, "part": _text(text)}
-    yield {"type": "response.output_item.done", **place, "item": whole}
-    end = _response(answer, request, [whole], reason, len(words))
+    for index, item in enumerate(items):
+        place = {"output_index": index}
+        if item["type"] == "message":
+            empty = {**item, "status": "in_progress", "content": []}
+            pieces = _text_pieces(answer, item, place)
+        else:
+            empty = {**item, "status": "in_progress", "arguments": ""}
+            pieces = _call_pieces(item, place)
+        yield {"type": "response.output_item.added", **place, "item": empty}
+        yield from pieces
+        yield {"type": "response.output_item.done", **place, "item": item}
+    end = _response(answer, request, items, reason)
     yield {"type": f"response.{end['status']}", "response": end}
 
 
-def _words(answer: Answer, request: Body) -> tuple[tuple[str, ...], str]:
-    """The words of the message and why it ends."""
-    words = react(asked_in_responses(request)).words if answer.is_able else None
-    answer = answer if words is None else msgspec.structs.replace(answer, words=words)
-    return words_of(answer, request.get("max_output_tokens"))
+def _text_pieces(answer: Answer, item: Body, place: Body) -> Iterator[Body]:
+    """A message, word by word."""
+    within = {"item_id": item["id"], **place, "content_index": 0}
+    part = item["content"][0]
+    yield {"type": "response.content_part.added", **within, "part": _text("")}
+    left = len(part["text"])
+    for word in answer.words:
+        if left > 0:
+            yield {"type": "response.output_text.delta", **within, "delta": word, "logprobs": []}
+        left -= len(word)
+    yield {"type": "response.output_text.done", **within, "text": part["text"], "logprobs": []}
+    yield {"type": "response.content_part.done", **within, "part": part}
+
+
+def _call_pieces(item: Body, place: Body) -> Iterator[Body]:
+    """The call of a function, its arguments in two halves."""
+    within, arguments = {"item_id": item["id"], **place}, item["arguments"]
+    half = len(arguments) // 2
+    for piece in (arguments[:half], arguments[half:]):
+        yield {"type": "response.function_call_arguments.delta", **within, "delta": piece}
+    done = {"name": item["name"], "arguments": arguments}
+    yield {"type": "response.function_call_arguments.done", **within, **done}
+
+
+def _items(answer: Answer, request: Body) -> tuple[list[Body], str]:
+    """What is put out, and why it ends."""
+    words, reason = words_of(answer, request.get("max_output_tokens"))
+    said = [_message("".join(words), "completed")] if words or not answer.tools else []
+    calls: list[Body] = [
+        {
+            "id": nth(_CALL_ITEM, number), "type": "function_call", "status": "completed",
+            "call_id": nth("call_12xyz", number), "name": name, "arguments": arguments,
+        }
+        for number, (name, arguments) in enumerate(answer.tools, answer.calls_before)
+    ]  # fmt: skip
+    return [*said, *calls], reason
 
 
 def _message(text: str, status: str) -> Body:
@@ -65,9 +96,7 @@ def _text(text: str) -> Body:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def _response(
-    answer: Answer, request: Body, output: list[Body], reason: str | None, tokens: int
-) -> Body:
+def _response(answer: Answer, request: Body, output: list[Body], reason: str | None) -> Body:
     """A response that is done, or without a `reason` one that is in progress."""
     status = {None: "in_progress", "stop": "completed", "length": "incomplete"}[reason]
     told = reason is not None and answer.reports is not Reports.NEVER
@@ -85,8 +114,13 @@ def _response(
         "tool_choice": "auto",
         "tools": [],
         "service_tier": "default",
-        "usage": _usage(answer, tokens) if told else None,
+        "usage": _usage(answer, _tokens(answer, request)) if told else None,
     }
+
+
+def _tokens(answer: Answer, request: Body) -> int:
+    """One for each word and call."""
+    return len(words_of(answer, request.get("max_output_tokens"))[0]) + (answer.tool is not None)
 
 
 def _usage(answer: Answer, output: int) -> Body:
@@ -101,4 +135,11 @@ def _usage(answer: Answer, output: int) -> Body:
     }
 
 
-RESPONSES = Wire(_whole, _events, named=True)
+RESPONSES = Wire(_whole, _events, named=True, dialect=unlucky.RESPONSES)
+
+
+def _count(answer: Answer, _request: Body) -> Body:
+    return {"object": "response.input_tokens", "input_tokens": answer.input_tokens}
+
+
+INPUT_TOKENS = Wire(_count)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from inferworks.http.exchange import Exchange
+from inferworks.testing.upstreams.unlucky import Luck
 
 Body = dict[str, Any]
 
@@ -52,20 +53,38 @@ class Scripted(msgspec.Struct, frozen=True):
     """The answer, one token each; the limit that the request sets cuts it."""
     tool: tuple[str, str] | None = None
     """A tool that is called after the words: its name and its arguments, as JSON."""
+    more_tools: tuple[tuple[str, str], ...] = ()
+    """Those that are called beside it."""
     is_able: bool = False
     """It calls the tools of its request instead, and answers in the form that it asks for."""
+    calls_before: int = 0
+    """Of the conversation; the id of the next ends in their number, for no two are the same."""
     input_tokens: int = 5
     status: int = 200
     """A status of 400 or more is answered with the vendor's error body."""
     fault: Fault = Fault.NONE
     fault_after: int = 0
     """Events before the fault; of a whole body, any number above zero means half of it."""
+    fault_status: int = 0
+    """The status that an error event tells, within an answer of 200; 0: what a failing server tells."""
     piece_bytes: int | None = None
     """The stream is written in pieces of this size, each by itself; None: event by event."""
     event_s: float = 0.0
     """Seconds before each event."""
     end_apart: bool = False
     """The end of the HTTP body comes a moment after the last event."""
+    luck: Luck = Luck()
+    """The unlucky forms in which it comes."""
+
+    @property
+    def tools(self) -> tuple[tuple[str, str], ...]:
+        """All that are called."""
+        return () if self.tool is None else (self.tool, *self.more_tools)
+
+
+def nth(call_id: str, number: int) -> str:
+    """The id of a call that has `number` others before it."""
+    return f"{call_id}_{number}" if number else call_id
 
 
 class Answer(Scripted, frozen=True):
@@ -75,7 +94,7 @@ class Answer(Scripted, frozen=True):
     reasoning_tokens: int | None = None
     reports: Reports = Reports.AS_ASKED
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Sent with an answer whose status is an error."""
+    """Sent with the answer, beside its own."""
     comment_before_each: str | None = None
     """A keep-alive comment before each event."""
     line_end: bytes = b"\n"
@@ -117,6 +136,8 @@ class Wire:
     """A whole answer to a request that is to be answered by something else than JSON."""
     read: Callable[[Exchange], Body | None] = read_json
     """The request; None when it cannot be read."""
+    dialect: str = ""
+    """Which unlucky forms it can come in."""
     error_of: Callable[[int], bytes] | None = None
     """The error body for a status, where it is not OpenAI's."""
 

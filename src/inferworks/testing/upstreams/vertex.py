@@ -37,6 +37,10 @@ class FakeGemini(FakeUpstream):
     token = TOKEN
     """The token that is good; it may be changed while it runs."""
 
+    def operation(self, path: str) -> str:
+        """What is asked for, behind the place."""
+        return path.removeprefix(_GEMINI)
+
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request as the script says, if it may ask."""
         flaw = _denied(exchange, self.token)

@@ -82,6 +82,7 @@ def on_bench(test: Callable[[Bench], Awaitable[None]], slots: int = 32, waiting:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_alone_and_in_a_batch_of_eight() -> None:
     """The same prompt alone and in a batch of 8 gives the same tokens at temperature 0."""
 
@@ -98,6 +99,7 @@ def test_alone_and_in_a_batch_of_eight() -> None:
     on_bench(test)
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_answer_in_any_company() -> None:
     """With temperature, the same seed gives the same text alone and among others."""
 
@@ -112,6 +114,7 @@ def test_a_seed_gives_the_same_answer_in_any_company() -> None:
     on_bench(test)
 
 
+@pytest.mark.slow
 def test_lengths() -> None:
     """max_tokens ends with `length`; the end of turn waits for min_tokens and may be ignored."""
 

@@ -49,6 +49,7 @@ def alone(model: Model, question: str) -> Run:
     return Run(prompt, tokens, logits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_logits_are_bitwise_the_same_in_any_batch(model: Model, seed: int) -> None:
     """In random batches, with rows leaving on the way, every logit has the bits it has alone."""

@@ -39,6 +39,7 @@ def test_zero_takes_the_likeliest() -> None:
     assert draw(flat, [Sampler.of(0.0, 1.0, 5, 0)], [False]) == [0]
 
 
+@pytest.mark.slow
 def test_a_seed_decides() -> None:
     """The same seed draws the same; another seed or another choice draws otherwise."""
     assert draws(1.0, 1.0) == draws(1.0, 1.0)
@@ -53,6 +54,7 @@ def test_shares_follow_the_probabilities() -> None:
         assert counts[token] / 2000 == pytest.approx(share, abs=4 * (share / 2000) ** 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("top_p", "kept"),
     [
@@ -73,6 +75,7 @@ def test_the_end_can_be_barred(temperature: float) -> None:
     assert draw(ending, samplers, [True, False]) == [7, END]
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32), st.integers(1, 8), st.data())
 def test_neighbours_do_not_matter(seed: int, rows: int, data: st.DataObject) -> None:
     """Rows drawn together are what each of them is drawn alone."""

@@ -6,10 +6,11 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import pytest
 
 from inferworks.hardware.spool import ReplicaState, StateLine, StepLine, read_spool
 from inferworks.ids import CallId
+
+pytestmark = pytest.mark.slow
 
 WAIT_S = 30
 QUESTION = [{"role": "user", "content": "Tell me a long story about Ada."}]
@@ -47,10 +50,10 @@ class Replica:
         connection.close()
         return answer
 
-    def get(self, path: str) -> tuple[int, bytes]:
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         """Fetch a path."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers or {})
         response = connection.getresponse()
         answer = response.status, response.read()
         connection.close()
@@ -68,13 +71,24 @@ class Replica:
 
 
 @contextmanager
-def started(spool: Path, *more: str) -> Iterator[Replica]:
-    """A replica that is ready; killed at the end if it still runs."""
-    command = [sys.executable, "-m", "inferworks.hardware.engines.embedded.serve", "--port", "0",
-               "--replica", "r1", "--node", "n1", "--spool", str(spool), *more]  # fmt: skip
+def started(
+    spool: Path, *more: str, stdin: bytes = b"", descriptors: int = 1024
+) -> Iterator[Replica]:
+    """A replica that is ready and was sent `stdin`; killed at the end if it still runs.
+
+    The limit of its file descriptors is set in its own process: this one may hold more already.
+    """
+    command = [
+        *("sh", "-c", f'ulimit -Sn {descriptors} && exec "$@"', "sh"),
+        *(sys.executable, "-m", "inferworks.hardware.engines.embedded.serve", "--port", "0"),
+        *("--replica", "r1", "--node", "n1", "--spool", str(spool), *more),
+    ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
+            assert process.stdin is not None
             assert process.stdout is not None
+            process.stdin.write(stdin)
+            process.stdin.flush()
             ready = json.loads(process.stdout.readline())
             assert (ready["event"], ready["pid"]) == ("ready", process.pid)
             yield Replica(process, ready["port"], spool)
@@ -203,3 +217,40 @@ def test_it_drains_on_sigterm(tmp_path: Path) -> None:
         running.close()
     assert replica.states()[-2:] == ["draining", "down"]
     assert replica.tokens_of("last")[1] == 8 * 299
+
+
+def test_a_replica_with_a_token_answers_to_nobody_else(tmp_path: Path) -> None:
+    """Without its token no path answers, and nothing is traced."""
+    with started(tmp_path / "spool", "--token", "stdin", stdin=b"s3cret\n") as replica:
+        for path in ("/v1/models", "/health", "/elsewhere"):
+            assert replica.get(path)[0] == 401
+            for wrong in ("Bearer s3cre", "Bearer s3cret2", "s3cret", "Basic s3cret"):
+                assert replica.get(path, {"authorization": wrong})[0] == 401
+        assert replica.ask("somebody_elses")[0] == 401
+        assert replica.tokens_of("somebody_elses") == (0, 0)
+        assert replica.get("/v1/models", {"authorization": "Bearer s3cret"})[0] == 200
+
+
+def test_strangers_shut_nobody_out(tmp_path: Path) -> None:
+    """However many connections strangers of this machine hold, whoever has the token is answered."""
+    with ExitStack() as stack:
+        replica = stack.enter_context(
+            started(tmp_path / "spool", "--token", "stdin", stdin=b"s3cret\n", descriptors=128)
+        )
+        for begun in (b"", b"GET /", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n"):
+            for _ in range(100):
+                idle = socket.create_connection(("127.0.0.1", replica.port), WAIT_S)
+                stack.enter_context(idle)
+                idle.sendall(begun)
+            for _ in range(3):
+                assert replica.get("/v1/models", {"authorization": "Bearer s3cret"})[0] == 200
+
+
+@pytest.mark.parametrize("stdin", [b"", b"x" * 2000])
+def test_a_token_that_does_not_come(tmp_path: Path, stdin: bytes) -> None:
+    """A replica that is to have a token and gets none does not begin without one."""
+    command = [sys.executable, "-m", "inferworks.hardware.engines.embedded.serve", "--token", "stdin",
+               "--replica", "r1", "--node", "n1", "--spool", str(tmp_path / "spool")]  # fmt: skip
+    ended = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=WAIT_S)
+    assert (ended.returncode, ended.stdout) == (1, b"")
+    assert ended.stderr == b"the first line of standard input must be the token\n"

@@ -251,7 +251,8 @@ class _Stepper:
             self._refuse(call.mailbox, overloaded(self._batch.waiting))
 
     def _step(self) -> None:
-        start_ns = self._clock.now_ns()
+        clock = self._clock.carried()
+        start_ns = clock.now_ns()
         step = self._batch.plan()
         news: _News = []
         done: list[Seat] = []
@@ -262,7 +263,7 @@ class _Stepper:
             self._decode(step.seats, news, done)
         for seat in done:
             self._leave(seat)
-        self._on_step(start_ns, self._clock.now_ns() - start_ns, work)
+        self._on_step(start_ns, clock.now_ns() - start_ns, work)
         if news:
             self._tell(news)
 

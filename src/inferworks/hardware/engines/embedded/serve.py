@@ -9,6 +9,8 @@ It prints one line, `{"event":"ready","port":N,"pid":N}`, when it accepts calls.
 - on SIGTERM or SIGINT, after the running calls, for which it waits at most `--drain-s` seconds;
 - with status 1 when the engine's thread fails.
 
+With `--token stdin` it answers only to who knows the first line of its standard input.
+
 It writes its states and steps to the spool (`inferworks.hardware.spool`). "Starting" begins when this
 file is read, some hundredths of a second after the process began: Python does not say when that was.
 """
@@ -23,6 +25,7 @@ _STARTED_NS = _CLOCK.now_ns()
 import argparse  # noqa: E402 - the clock starts before the imports, which take most of a start
 import asyncio  # noqa: E402
 import os  # noqa: E402
+import resource  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
@@ -37,10 +40,13 @@ from inferworks.hardware.engines.embedded.engine import EmbeddedEngine  # noqa: 
 from inferworks.hardware.engines.embedded.model import Model  # noqa: E402
 from inferworks.hardware.engines.face import Face  # noqa: E402
 from inferworks.hardware.spool import ReplicaState, Spool  # noqa: E402
-from inferworks.http.server import HttpServer  # noqa: E402
+from inferworks.http.server import HttpServer, Limits  # noqa: E402
 from inferworks.ids import ModelId, NodeId, ReplicaId  # noqa: E402
 
 _SWITCH_INTERVAL_S = 0.0002
+_LONGEST_TOKEN = 1024
+_SPARE_FILES = 64
+_LEAST_CONNECTIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +59,13 @@ class Options:
     node: NodeId
     model: ModelId
     spool: Path
+    begins_ns: int
     slots: int
     waiting: int
     threads: int
     drain_s: float
+    token: str
+    """Where the token that callers must know is to be read; empty: everybody may call."""
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -68,9 +77,14 @@ def parse(argv: Sequence[str]) -> Options:
     parser.add_argument("--node", required=True, help="the id of the node it runs on")
     parser.add_argument("--model", default="inferworks-tiny", help="the name it answers to")
     parser.add_argument("--spool", type=Path, required=True, help="the file it writes facts to")
+    parser.add_argument(
+        "--begins-ns", type=int, default=0, help="until when its time is accounted for"
+    )
     parser.add_argument("--slots", type=int, default=32, help="sequences in a batch, at most")
     parser.add_argument("--waiting", type=int, default=1024, help="calls that may wait for a slot")
     parser.add_argument("--threads", type=int, default=1, help="threads of one step")
+    parser.add_argument("--token", choices=("", "stdin"), default="",
+                        help="stdin: answer only to who knows its first line")  # fmt: skip
     parser.add_argument("--drain-s", type=float, default=30.0, help="patience after SIGTERM")
     return Options(**vars(parser.parse_args(argv)))
 
@@ -78,9 +92,10 @@ def parse(argv: Sequence[str]) -> Options:
 class _Replica:
     """The running parts, and the two ways to ask them to end."""
 
-    def __init__(self, options: Options, spool: Spool) -> None:
+    def __init__(self, options: Options, spool: Spool, token: str) -> None:
         self._options = options
         self._spool = spool
+        self._token = token
         self._drain = asyncio.Event()
         self._orphaned = asyncio.Event()
 
@@ -99,8 +114,12 @@ class _Replica:
             on_idle=self._spool.beat,
             waiting_limit=options.waiting,
         )
-        face = Face(engine, _CLOCK, lambda: not (engine.ended.is_set() or self._drain.is_set()))
-        server = HttpServer(face.handle)
+
+        def healthy() -> bool:
+            return not (engine.ended.is_set() or self._drain.is_set())
+
+        face = Face(engine, _CLOCK, healthy, self._token)
+        server = HttpServer(face.handle, limits=_limits(), admit=face.admit)
         port = await server.start(options.host, options.port)
         self._spool.enter(ReplicaState.IDLE)
         _announce(port)
@@ -130,6 +149,16 @@ class _Replica:
         parent.start()
 
 
+def _limits() -> Limits:
+    """No more connections than there may be files: with none left, nobody could be told to give way."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return Limits()
+    return Limits(
+        connections=min(Limits().connections, max(_LEAST_CONNECTIONS, files - _SPARE_FILES))
+    )
+
+
 async def _first_of(*events: asyncio.Event) -> None:
     """Wait until one of the events is set."""
     waits = [asyncio.ensure_future(event.wait()) for event in events]
@@ -142,9 +171,11 @@ async def _first_of(*events: asyncio.Event) -> None:
 
 def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, orphaned: asyncio.Event) -> None:
     """Block until standard input ends; a pipe ends when the last process that holds it does."""
-    while os.read(0, 4096):
-        pass
-    loop.call_soon_threadsafe(orphaned.set)
+    try:
+        while os.read(0, 4096):
+            pass
+    finally:  # what cannot be listened to is as good as dead: nobody would hear of its end
+        loop.call_soon_threadsafe(orphaned.set)
 
 
 def _announce(port: int) -> None:
@@ -153,11 +184,26 @@ def _announce(port: int) -> None:
     sys.stdout.buffer.flush()
 
 
+def _line_of_input() -> str:
+    """The first line of standard input, and not a byte more of it. SystemExit when it has none."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte or len(line) == _LONGEST_TOKEN:
+            raise SystemExit("the first line of standard input must be the token")
+        line += byte
+    return line.strip().decode("ascii")
+
+
 async def _serve(options: Options) -> int:
-    spool = Spool(options.spool, _CLOCK, options.replica, options.node, options.model)
+    token = _line_of_input() if options.token else ""
+    spool = Spool(
+        options.spool, _CLOCK, options.replica, options.node, options.model,
+        begins_ns=options.begins_ns,
+    )  # fmt: skip
     spool.start(_STARTED_NS)
     try:
-        return await _Replica(options, spool).run()
+        return await _Replica(options, spool, token).run()
     finally:
         spool.close()
 

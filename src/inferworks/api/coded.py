@@ -1,0 +1,80 @@
+"""Requests whose bodies come compressed (`content-encoding`), as agents send their long histories.
+
+They are taken in the codings of `http.coding`, and refused in all others with status 415 and the list of
+those (RFC 9110, 15.5.16), by their head where they have a body. What is decoded counts like what comes
+plain: each piece against the bound of a body and against the bytes that may be held at once, before the
+next is made. A body is decoded once it is all there and its key was looked at, beside the event loop where
+it is large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from typing import Final
+
+from inferworks.cloud.aside import aside
+from inferworks.errors import CallError
+from inferworks.http.budget import FREE_BYTES
+from inferworks.http.coding import PIECE_BYTES, TAKEN, can_decode, coding_of, decoded
+from inferworks.http.server import Exchange
+
+CODED: Final = b"content-encoding"
+
+
+def check_coding(headers: Mapping[bytes, bytes]) -> bytes:
+    """The coding of a request's body; empty for none. CallError 415 for one that is not taken."""
+    coding = coding_of(headers.get(CODED, b""))
+    if coding and not can_decode(coding):
+        raise CallError(
+            415,
+            f"The content-encoding {coding[:80].decode('latin-1')!r} is not taken; known are "
+            f"{TAKEN.decode()}, one at a time, or none.",
+            code="unsupported_content_encoding",
+        )
+    return coding
+
+
+async def decode_body(exchange: Exchange) -> None:
+    """Put the plain body of a request in place of the one that came. CallError when it cannot be had."""
+    coding = check_coding(exchange.headers)
+    if not coding or not exchange.body:
+        return
+    held = exchange.hold()
+    whole = BytesIO()
+    pieces = decoded(exchange.body, coding)
+    is_small = len(exchange.body) <= FREE_BYTES
+    try:
+        while piece := await _next(pieces, here=is_small and whole.tell() < PIECE_BYTES):
+            whole.write(piece)
+            if whole.tell() > exchange.most_body_bytes:
+                raise _too_large(exchange.most_body_bytes)
+            if whole.tell() > FREE_BYTES and not held.more(len(piece)):
+                raise _no_room()
+        exchange.replace_body(whole.getvalue(), held)
+    except ValueError as error:
+        held.release()
+        raise _not_so(coding, error) from error
+    except BaseException:
+        held.release()
+        raise
+
+
+async def _next(pieces: Iterator[bytes], *, here: bool) -> bytes:
+    """The next piece; empty when there is none. Made beside the event loop unless `here`."""
+    return next(pieces, b"") if here else await aside(next, pieces, b"")
+
+
+def _too_large(most_bytes: int) -> CallError:
+    message = f"The body is larger than {most_bytes} bytes once it is decoded."
+    return CallError(413, message, code="body_too_large")
+
+
+def _not_so(coding: bytes, error: ValueError) -> CallError:
+    message = f"The body cannot be decoded as {coding.decode()}: {error}."
+    return CallError(400, message, code="invalid_content_encoding")
+
+
+def _no_room() -> CallError:
+    message = "Too much is being received at once; try again later."
+    return CallError(503, message, kind="server_error", code="no_room")

@@ -1,0 +1,63 @@
+"""CORS: which web pages may call the API from their visitors' browsers.
+
+A browser asks first (a preflight: `OPTIONS` with `access-control-request-method`), and shows a page no
+answer that does not name the page's origin. Nobody is allowed unless the operator names them
+(`gateway.cors_origins`): a key in a page is a key in everybody's hands.
+
+Credentials are never allowed: nothing here goes by cookies, keys are headers that a page sets itself. So an
+answer may say `*` for the headers that are exposed, whatever vendor they are of.
+
+Source: https://fetch.spec.whatwg.org/#http-cors-protocol
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from inferworks.errors import CallError
+
+ANYBODY: Final = "*"
+_ASKS: Final = b"access-control-request-method"
+_METHODS: Final = b"GET, HEAD, POST, DELETE"
+_NAMES: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,4096}")
+_MAX_AGE_S: Final = 7200  # as long as any browser keeps it
+_EXPOSED: Final = (b"access-control-expose-headers", b"*")
+_BY_ORIGIN: Final = (b"vary", b"origin")
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+class Cors:
+    """Who may call from a page."""
+
+    def __init__(self, origins: Sequence[str]) -> None:
+        """`origins` as browsers write them, `https://app.example`; `*` for anybody."""
+        self._anybody = ANYBODY in origins
+        self._origins = frozenset(origin.lower().encode() for origin in origins)
+
+    def allowing(self, headers: Mapping[bytes, bytes]) -> Pairs:
+        """What an answer to a request with these `headers` says, so that its page is shown it."""
+        origin = headers.get(b"origin")
+        if self._anybody:
+            return [] if origin is None else [(b"access-control-allow-origin", b"*"), _EXPOSED]
+        if origin is None or origin.lower() not in self._origins:
+            return [_BY_ORIGIN]
+        return [(b"access-control-allow-origin", origin), _EXPOSED, _BY_ORIGIN]
+
+    def preflight(self, headers: Mapping[bytes, bytes]) -> Pairs | None:
+        """What is said to a preflight; None when it is none. CallError 403 to a page that may not call."""
+        if _ASKS not in headers or b"origin" not in headers:
+            return None
+        if not self._anybody and headers[b"origin"].lower() not in self._origins:
+            raise CallError(403, "Pages of this origin may not call this API (gateway.cors_origins).",
+                            kind="permission_error", code="origin_not_allowed")  # fmt: skip
+        said = [
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-max-age", b"%d" % _MAX_AGE_S),
+        ]
+        wanted = headers.get(b"access-control-request-headers", b"")
+        if _NAMES.fullmatch(wanted):  # `*` would not stand for `authorization`
+            said.append((b"access-control-allow-headers", wanted))
+        return said

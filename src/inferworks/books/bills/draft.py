@@ -1,0 +1,264 @@
+"""A first draft of a mapping for a file that nobody knows, for a person to read and finish.
+
+A draft may guess, since somebody reads it: columns are chosen by the words in their names and by what
+their cells look like. Each line shows what it found; what it did not find stands there as a comment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from inferworks.books.bills.columns import KINDS, Kind
+from inferworks.books.bills.mapping import UNKNOWN
+from inferworks.books.bills.spelling import NOTHING, Sort, looks_like
+from inferworks.visible import visible
+
+_SHOWN: Final = 3
+_LONGEST_SHOWN: Final = 40
+_WORDS: Final[Mapping[str, Sequence[str]]] = {
+    "BilledCost": ("billed cost", "cost", "amount", "net", "charge", "spend", "total", "price"),
+    "BillingCurrency": ("currency",),
+    "ChargePeriodStart": (
+        "period start", "usage start", "start", "from", "begin", "date", "day", "created", "time",
+    ),
+    "ChargePeriodEnd": ("period end", "usage end", "end", "to", "until", "finish"),
+    "InvoiceIssuerName": ("issuer", "vendor", "supplier", "provider"),
+    "InvoiceId": ("invoice id", "invoice number", "invoice no", "invoice"),
+    "ChargeDescription": ("description", "line item", "item", "details", "memo"),
+    "ServiceName": ("service", "product"),
+    "ResourceId": ("resource", "instance", "machine", "pod", "node", "host", "server", "vm"),
+    "RegionId": ("region", "location", "datacenter"),
+    "SkuId": ("sku", "plan", "model", "gpu"),
+    "BillingAccountId": ("account",),
+    "SubAccountId": ("project", "workspace", "team"),
+    "ConsumedQuantity": ("quantity", "usage amount", "usage", "hours", "units"),
+    "ConsumedUnit": ("unit",),
+    "person": ("person", "employee", "user", "member", "name"),
+    "start": ("start", "from", "begin", "date", "day"),
+    "end": ("end", "to", "until", "finish"),
+    "minutes": ("minutes", "duration", "hours", "time spent", "seconds"),
+    "node": ("node", "machine", "project"),
+    "activity": ("activity", "task"),
+    "department": ("department", "team", "cost center"),
+    "pay": ("pay", "cost", "wage"),
+    "currency": ("currency",),
+    "sheet": ("sheet", "week"),
+    "gross": ("gross", "salary", "wage", "earnings", "pay"),
+    "employer_cost": ("employer", "taxes", "contributions"),
+    "bucket": ("bucket", "container", "volume"),
+    "bytes": ("bytes", "size", "storage"),
+    "purpose": ("purpose",),
+    "customer": ("customer", "end user", "tenant", "team", "user"),
+    "id": ("request id", "id", "uuid"),
+    "provider": ("provider", "vendor"),
+    "model": ("model",),
+    "input_tokens": ("prompt tokens", "input tokens", "input"),
+    "output_tokens": ("completion tokens", "output tokens", "output"),
+    "told_cost": ("cost", "spend", "amount"),
+}  # fmt: skip
+"""The words that the name of a column has, the best first; a column is used once."""
+_UNITS: Final = (
+    ("cents", "cents"), ("millicents", "millicents"), ("micro", "micro"), ("micros", "micro"),
+    ("hours", "hours"), ("hrs", "hours"), ("h", "hours"), ("seconds", "seconds"), ("sec", "seconds"),
+    ("ms", "milliseconds"), ("gb", "GB"), ("gib", "GiB"), ("tb", "TB"), ("tib", "TiB"), ("mb", "MB"),
+)  # fmt: skip
+
+
+class Column(NamedTuple):
+    """A column of the file: its name, the words in it, and the first of its cells that have a text."""
+
+    name: str
+    words: tuple[str, ...]
+    examples: tuple[str, ...]
+
+    def is_a(self, sort: Sort | None) -> bool:
+        """Whether most of its cells look like what a column of this sort holds: some may be of totals."""
+        alike = [text for text in self.examples if sort is None or looks_like(text, sort)]
+        return sort is None or 2 * len(alike) > len(self.examples)
+
+
+def draft(name: str, header: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
+    """A mapping, in TOML, for the file `name` with these columns, by what its first rows look like."""
+    columns = [_column(column, rows) for column in header if column]
+    kind = _kind(columns)
+    lines = [
+        f"# A draft for {visible(name)}, by the names of its columns and its first {len(rows)} rows.",
+        "# Read every line, complete what is missing, then:",
+        "#   inferworks books import --mapping THIS-FILE FILE",
+        "",
+        f"title = {_quoted(name)}",
+        f"kind = {_quoted(kind)}  # {', '.join(KINDS)}",
+        "",
+        "[columns]",
+    ]
+    used, constants = set[str](), dict[str, str]()
+    lines += _mapped_columns(kind, columns, used, constants)
+    lines += ["", "[constants]", *(f"{column} = {text}" for column, text in constants.items())]
+    rest = [column.name for column in columns if column.name not in used]
+    if rest:
+        lines += ["", "# Not used, and kept beside each line:"]
+        lines += [f"#   {visible(column)}" for column in rest]
+    lines += [
+        "",
+        "# Rows that are no lines of their own, such as totals:",
+        "# [[leave_out]]",
+        f"# column = {_quoted(header[0] if header else 'name')}",
+        '# is = ["Total"]',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _column(name: str, rows: Sequence[Mapping[str, str]]) -> Column:
+    texts = (row.get(name, "").strip() for row in rows)
+    examples = list(dict.fromkeys(text for text in texts if text not in NOTHING))
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    words = tuple(re.findall(r"[a-z0-9]+", split.lower()))
+    return Column(name, words, tuple(examples[:50]))
+
+
+def _kind(columns: Sequence[Column]) -> str:
+    """The kind of file that these columns are likely of."""
+    words = {word for column in columns for word in column.words}
+    if words & {"gross", "salary", "payroll"}:
+        return "payroll"
+    if words & {"employee", "person", "user", "member"} and words & {
+        "hours",
+        "duration",
+        "minutes",
+    }:
+        return "timesheet"
+    if "model" in words and words & {"tokens"} and words & {"request", "id"}:
+        return "usage"
+    if words & {"bucket"} and words & {"bytes", "size"}:
+        return "storage"
+    return "bill"
+
+
+def _mapped_columns(
+    kind_name: str, columns: Sequence[Column], used: set[str], constants: dict[str, str]
+) -> Iterator[str]:
+    """A line for each of our columns; fills in what is `used` and what is constant."""
+    kind = KINDS[kind_name]
+    needed = [*kind.required, *kind.one_of[:1]]
+    for target in dict.fromkeys((*needed, *kind.one_of, *kind.empty, *kind.optional)):
+        sort = kind.sorts.get(target)
+        column = _best(target, sort, columns, used)
+        if column is None and target in ("ChargePeriodEnd", "end"):
+            start = next((c for c in columns if c.name in used and c.is_a(Sort.MOMENT)), None)
+            if start is not None:
+                yield _line(target, start, sort, plus="1 day") + "  # or the column that says it"
+                continue
+        if column is None and target in needed and sort in (Sort.NUMBER, Sort.MOMENT):
+            column = next((c for c in columns if c.name not in used and _fits(c, sort)), None)
+            if column is not None:
+                used.add(column.name)
+                yield f"{_line(target, column, sort)}: by what is in it; is it this?"
+                continue
+        if column is not None:
+            used.add(column.name)
+            yield _line(target, column, sort)
+        elif target in needed:
+            constant = _constant(target, columns, kind)
+            constants[target] = (
+                constant or f"{_quoted(UNKNOWN)}  # missing: no column looks like it"
+            )
+    for target in list(constants):
+        if constants[target].startswith(_quoted(UNKNOWN)):
+            yield f"# {target} is missing: name its column here, or what it always is under [constants]"
+
+
+def _best(
+    target: str, sort: Sort | None, columns: Sequence[Column], used: set[str]
+) -> Column | None:
+    for words in _WORDS.get(target, ()):
+        wanted = words.split()
+        for column in columns:
+            has = all(word in column.words for word in wanted)
+            if has and column.name not in used and _fits(column, sort):
+                return column
+    return None
+
+
+def _fits(column: Column, sort: Sort | None) -> bool:
+    if sort is Sort.MOMENT and _epoch(column):
+        return True
+    if sort is Sort.NUMBER and _is_duration(column):
+        return True
+    return column.is_a(sort)
+
+
+def _epoch(column: Column) -> str:
+    """The unit of a column of moments that are numbers since 1970; empty when it has none such."""
+    lengths = {len(text) for text in column.examples if text.isdigit() and text[0] == "1"}
+    if lengths and all(text.isdigit() for text in column.examples):
+        return {10: "unix", 13: "unix_ms", 16: "unix_us"}.get(lengths.pop(), "")
+    return ""
+
+
+def _is_duration(column: Column) -> bool:
+    return bool(column.examples) and all(
+        re.fullmatch(r"\d+:\d\d(:\d\d)?", text) for text in column.examples
+    )
+
+
+def _line(target: str, column: Column, sort: Sort | None, plus: str = "") -> str:
+    """A line of the draft, with what stands in the column."""
+    told = {"column": column.name}
+    unit = next((unit for word, unit in _UNITS if word in column.words), "")
+    if sort is Sort.MOMENT:
+        unit = _epoch(column)
+    elif sort is not Sort.NUMBER:
+        unit = ""
+    elif _is_duration(column):
+        unit = "h:mm:ss"
+    elif target not in ("minutes", "bytes") and unit not in ("cents", "millicents", "micro"):
+        unit = ""
+    told |= {"unit": unit} if unit else {}
+    told |= {"plus": plus} if plus else {}
+    parts = ", ".join(f"{name} = {_quoted(text)}" for name, text in told.items())
+    value = _quoted(column.name) if len(told) == 1 else f"{{ {parts} }}"
+    shown = ", ".join(text[:_LONGEST_SHOWN] for text in column.examples[:_SHOWN])
+    return f"{target} = {value}" + ("" if plus else f"  # {visible(shown)}")
+
+
+def _constant(target: str, columns: Sequence[Column], kind: Kind) -> str:
+    """What a column of ours always is, as far as the file tells; empty when it does not."""
+    if kind.sorts.get(target) is Sort.CURRENCY:
+        named = {word.upper() for column in columns for word in column.words} & _CURRENCIES
+        return _quoted(named.pop()) + "  # by the name of a column" if len(named) == 1 else ""
+    if target == "sheet":
+        return '"sheet"  # what names the sheet, such as a week; the same sheet counts once'
+    if target == "purpose":
+        return '"serve-paid"  # what it was used for'
+    return ""
+
+
+_CURRENCIES: Final = frozenset(
+    (
+        "USD",
+        "EUR",
+        "GBP",
+        "JPY",
+        "CNY",
+        "INR",
+        "CAD",
+        "AUD",
+        "CHF",
+        "SEK",
+        "NOK",
+        "DKK",
+        "PLN",
+        "BRL",
+    )
+)
+
+
+def _quoted(text: str) -> str:
+    """`text` as a TOML string, with nothing in it that cannot be seen."""
+    letters = (
+        f"\\{one}" if one in '"\\' else one if visible(one) == one else f"\\U{ord(one):08x}"
+        for one in text
+    )
+    return f'"{"".join(letters)}"'

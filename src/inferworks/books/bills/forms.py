@@ -1,0 +1,240 @@
+"""What a file is packed in, and the letters of its text.
+
+Problem. Clouds deliver `.csv.gz` and zips of several files, spreadsheets save UTF-16, and a packed file
+of a kilobyte can hold a terabyte.
+
+Decision. What is packed is read as a stream, never unpacked as a whole (Parquet apart, whose reader jumps
+about in it), and the stream ends with an error where it grows beyond `MOST_BYTES` or beyond what any
+honest file packs to. A zip is a folder: each of its members is a file of its own. What is in another
+form is refused by its name, with what to save it as. All is told by the first bytes, never by the name
+of the file.
+
+UTF-8 is assumed; UTF-16 is known by its mark. Every file is also valid Windows-1252, so that one has to
+be declared.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+from inferworks.errors import BillError, NoBillError
+
+MOST_BYTES: Final = 8 * 2**30
+"""Of one file, unpacked."""
+_MOST_PARQUET_BYTES: Final = 2 * 2**30
+_MOST_RATIO: Final = 400
+"""Unpacked to packed: bills pack to a tenth or, at best, a hundredth."""
+_ALWAYS_BYTES: Final = 32 * 2**20
+"""Unpacked, whatever the ratio."""
+_MOST_MEMBERS: Final = 10_000
+_CHUNK_BYTES: Final = 2**20
+_TAR_MARK_AT: Final = 257
+
+_GZIP, _ZSTD, _ZIP, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"PAR1"
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_FOREIGN = (
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save its sheet as CSV"),
+    (b"%PDF", "a PDF, which has no columns; ask its sender for CSV"),
+    (b"<!DOCTYPE", "a web page; the download may have needed a login"),
+    (b"<html", "a web page; the download may have needed a login"),
+    (b"<?xml", "XML; export it as CSV, JSON or Parquet"),
+    (b"Obj\x01", "Avro; export it as CSV, JSON or Parquet"),
+    (b"ORC", "ORC; export it as CSV, JSON or Parquet"),
+    (b"BZh", "packed with bzip2; unpack it, or pack it with gzip"),
+    (b"\xfd7zXZ", "packed with xz; unpack it, or pack it with gzip"),
+    (b"7z\xbc\xaf", "packed with 7-Zip; unpack it, or pack it as zip"),
+    (b"Rar!", "packed with RAR; unpack it, or pack it as zip"),
+    (b"SQLite format 3", "an SQLite database; export the table as CSV"),
+)
+
+
+def is_parquet(head: bytes) -> bool:
+    """Whether a file that begins with `head` claims to be Parquet; otherwise it is text."""
+    return head.startswith(_PARQUET)
+
+
+def is_zip(raw: bytes) -> bool:
+    """Whether the file claims to be a zip."""
+    return raw.startswith(_ZIP)
+
+
+def members(name: str, raw: bytes) -> Iterator[tuple[str, bytes]]:
+    """The files in `raw` with their names, in the order of their names: itself, or what a zip holds.
+
+    BillError when the zip cannot be read, is an office document, or holds too much.
+    """
+    if not is_zip(raw):
+        yield name, raw
+        return
+    with _told(name, "zip"), zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        entries = sorted(
+            (e for e in archive.infolist() if not e.is_dir()), key=lambda e: e.filename
+        )
+        _check_entries(name, [entry.filename for entry in entries])
+        left = _most_bytes(len(raw), MOST_BYTES)
+        for entry in entries:
+            if entry.flag_bits & 1:
+                raise BillError(f"{name}: {entry.filename} needs a password; unpack it first")
+            with archive.open(entry) as file:
+                content = file.read(left + 1)
+            left -= len(content)
+            if left < 0:
+                raise _too_large(name)
+            if is_zip(content):
+                raise BillError(f"{name}: {entry.filename} is a zip in a zip; unpack it first")
+            yield f"{name}/{entry.filename}", content
+
+
+def _check_entries(name: str, entries: list[str]) -> None:
+    if "[Content_Types].xml" in entries:
+        raise NoBillError(f"{name}: an Excel workbook or other office document; save it as CSV")
+    if "content.xml" in entries and "mimetype" in entries:
+        raise NoBillError(f"{name}: an OpenDocument file; save its sheet as CSV")
+    if len(entries) > _MOST_MEMBERS:
+        raise BillError(f"{name}: holds {len(entries)} files; at most {_MOST_MEMBERS} are read")
+    if not entries:
+        raise BillError(f"{name}: the zip is empty")
+
+
+def is_packed(raw: bytes) -> bool:
+    """Whether the file is packed with gzip or zstd."""
+    return raw.startswith((_GZIP, _ZSTD))
+
+
+def opened(name: str, raw: bytes) -> io.BytesIO | io.BufferedReader:
+    """The content of `raw`, unpacked as it is read; a BillError where it is damaged or too large."""
+    if not is_packed(raw):
+        return io.BytesIO(raw)
+    return io.BufferedReader(_Unpacked(name, raw), _CHUNK_BYTES)
+
+
+def head_of(name: str, raw: bytes) -> bytes:
+    """The first bytes of the content of `raw`."""
+    return opened(name, raw).read(_CHUNK_BYTES)
+
+
+def random_access(name: str, raw: bytes) -> bytes:
+    """The whole content of `raw`, for a reader that needs it so."""
+    if not is_packed(raw):
+        return raw
+    content = opened(name, raw).read(_MOST_PARQUET_BYTES + 1)
+    if len(content) > _MOST_PARQUET_BYTES:
+        raise _too_large(name)
+    return content
+
+
+def encoding_of(head: bytes, declared: str = "") -> str:
+    """The encoding of a text that begins with `head`: what its mark says, else `declared` or UTF-8."""
+    marked = _MARKS.get(head[:2])
+    return marked or declared or "utf-8-sig"
+
+
+def check(name: str, raw: bytes, encoding: str = "") -> None:
+    """BillError when `raw` is in no form that is read here, damaged, too large, or no such text."""
+    head = head_of(name, raw)
+    _check_foreign(name, head)
+    if is_parquet(head):
+        return
+    codec = encoding_of(head, encoding)
+    decoder, at = codecs.getincrementaldecoder(codec)(), 0
+    stream = opened(name, raw)
+    while True:
+        chunk = stream.read(_CHUNK_BYTES)
+        begins = at - len(decoder.getstate()[0])
+        at += len(chunk)
+        try:
+            decoder.decode(chunk, final=not chunk)
+        except UnicodeError as error:
+            raise _no_text(name, codec, begins, error) from error
+        if not chunk:
+            return
+
+
+def _check_foreign(name: str, head: bytes) -> None:
+    begins = head[:64].lstrip()
+    for mark, what in _FOREIGN:
+        if begins[: len(mark)].lower() == mark.lower():
+            raise NoBillError(f"{name}: {what}")
+    if b"\0" in head[:2]:
+        raise NoBillError(
+            f"{name}: UTF-16 without its mark, or no text at all; save it as UTF-8 CSV"
+        )
+    if head[_TAR_MARK_AT : _TAR_MARK_AT + 5] == b"ustar":
+        raise NoBillError(f"{name}: a tar archive; unpack it and import its files")
+
+
+def _no_text(name: str, codec: str, begins: int, error: UnicodeError) -> NoBillError:
+    if codec == "utf-8-sig":
+        at = begins + getattr(error, "start", 0)
+        return NoBillError(
+            f"{name}: not UTF-8 text at byte {at}; export it as UTF-8 CSV, or say in a mapping "
+            'what it is ([form] encoding = "windows-1252")'
+        )
+    return NoBillError(f"{name}: not {codec} text; save it as UTF-8 CSV")
+
+
+class _Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Unpacked(io.RawIOBase):
+    """The unpacked content of `raw`, which ends with a BillError when it is damaged or grows too large."""
+
+    def __init__(self, name: str, raw: bytes) -> None:
+        self._name = name
+        self._kind = "gzip" if raw.startswith(_GZIP) else "zstd"
+        self._stream = _unpacking(raw)
+        self._left = _most_bytes(len(raw), MOST_BYTES)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` with the next bytes; how many there were."""
+        with _told(self._name, self._kind):
+            data = self._stream.read(len(buffer))
+        self._left -= len(data)
+        if self._left < 0:
+            raise _too_large(self._name)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _unpacking(raw: bytes) -> _Stream:
+    if raw.startswith(_GZIP):
+        return gzip.GzipFile(fileobj=io.BytesIO(raw))
+    import pyarrow as pa
+
+    stream: _Stream = pa.CompressedInputStream(pa.BufferReader(raw), "zstd")
+    return stream
+
+
+def _most_bytes(packed: int, most: int) -> int:
+    return min(most, max(_ALWAYS_BYTES, packed * _MOST_RATIO))
+
+
+def _too_large(name: str) -> BillError:
+    return BillError(
+        f"{name}: unpacks to more than {MOST_BYTES >> 30} GiB or to more than {_MOST_RATIO} times its "
+        "size; if it is a bill, unpack it and split it"
+    )
+
+
+@contextmanager
+def _told(name: str, kind: str) -> Iterator[None]:
+    """Whatever is wrong with what is packed as a BillError."""
+    try:
+        yield
+    except (EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)[:120]
+        raise BillError(
+            f"{name}: not a whole {kind} file, it may have been cut off; fetch it again ({reason})"
+        ) from error

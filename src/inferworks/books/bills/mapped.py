@@ -1,0 +1,460 @@
+"""A table as its mapping makes it: rows in, rows of a kind of ours out. Pure, row by row."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Context, Decimal
+from itertools import chain
+from typing import Any, Final
+
+from inferworks.books.bills.mapping import (
+    BYTES,
+    EPOCHS,
+    IN_BYTES,
+    IN_SECONDS,
+    MONEY,
+    PLUS,
+    SECONDS,
+    BillMapping,
+    Filled,
+    LeftOut,
+    Names,
+)
+from inferworks.books.bills.spelling import NOTHING, PLAIN_NUMBER, Sort, Spelling, moment, number
+from inferworks.books.bills.tables import RawRow, Table
+from inferworks.errors import NoBillError
+
+_EXACT: Final = Context(prec=200)
+_MOST_DIGITS: Final = 50
+_MINUTE_PLACES: Final = Decimal("1e-9")
+_EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - wall clock, in UTC like all of ours
+_OURS_TO_READ: Final = frozenset(
+    {"x_LineId", "x_NaturalClass", "x_RevenueItem", "x_ChargeId", "Id"}
+)
+_ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+
+Cells = Mapping[str, str]
+Made = Callable[[Cells], str]
+"""Makes the text of a column of ours from a row; ValueError with a reason when it cannot."""
+
+
+def mapped(table: Table, mapping: BillMapping, spelling: Spelling) -> Table:
+    """`table` as rows of the kind that `mapping` makes of it.
+
+    NoBillError when a column that it names is not there: for a mapping that recognises files by their
+    columns one that its kind needs, else any.
+    """
+    names, kind = _names(table, mapping), mapping.of_kind
+    sources = {
+        name: [names[source] for how in ways for source in how.sources if source in names]
+        for name, ways in mapping.filled().items()
+    }
+    labels = {name: found[0] for name, found in sources.items() if found and found[0] != name}
+    made = _columns(table, mapping, names, spelling)
+    zeros = {name: "0" for name in kind.empty if kind.sorts.get(name) is Sort.NUMBER}
+    constants = {**zeros, **mapping.constants}
+    rules = [_left_out(rule, names) for rule in mapping.leave_out]
+    rows = _rows(table, rules, made, labels, constants, _not_beside(table, mapping, names, made))
+    if mapping.at_least:
+        rows = (_lasting(row, mapping.at_least) for row in rows)
+    return table._replace(
+        header=tuple(dict.fromkeys((*made, *constants, *kind.empty))),
+        rows=rows,
+        floats=_floats(table, {name: sources.get(name) or [name] for name in made}),
+        labels=labels,
+    )
+
+
+def _columns(
+    table: Table, mapping: BillMapping, names: Mapping[str, str], spelling: Spelling
+) -> dict[str, Made]:
+    """What makes each of our columns: the mapping, else the file's own column of that name."""
+    sorts = mapping.of_kind.sorts
+    ways = {
+        name: [_made(name, how, names, sorts.get(name), spelling, table) for how in filled]
+        for name, filled in mapping.filled().items()
+    }
+    if mapping.keep_names:
+        for name in table.header:
+            if name in mapping.of_kind.columns:
+                ways.setdefault(name, []).append(_kept(name, spelling))
+    return {name: _first(found) for name, found in ways.items()}
+
+
+def _not_beside(
+    table: Table, mapping: BillMapping, names: Mapping[str, str], made: Mapping[str, Made]
+) -> set[str]:
+    """The columns that are not kept beside the line, since they are in it or mean nothing there."""
+    sources = {source for how in mapping.places() for source in how.sources}
+    ignored = filter(None, map(Names(table.header).find, mapping.ignore))
+    kept = made if mapping.keep_names else ()
+    return {*sources, *(names[source] for source in sources if source in names), *ignored, *kept}
+
+
+def _floats(table: Table, sources: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """How many digits the floats keep that our columns are made of."""
+    digits = {
+        name: [table.floats[source] for source in found if source in table.floats]
+        for name, found in sources.items()
+    }
+    return {name: min(found) for name, found in digits.items() if found}
+
+
+def sorts_for(header: Sequence[str], mapping: BillMapping) -> dict[str, Sort]:
+    """What the columns of a file hold that `mapping` takes numbers, moments and currencies from."""
+    names, kind = Names(header), mapping.of_kind
+    sorts: dict[str, Sort] = {}
+    for name, ways in mapping.filled().items():
+        sort = kind.sorts.get(name)
+        for how in ways:
+            if sort is None or how.unit in (*EPOCHS, "h:mm:ss") or how.text:
+                continue
+            for source in how.sources:
+                column = names.find(source)
+                if column is not None:
+                    sorts[column] = sort
+    if mapping.keep_names:
+        sorts.update({name: kind.sorts[name] for name in header if name in kind.sorts})
+    return sorts
+
+
+def left_out_by(mapping: BillMapping, header: Sequence[str]) -> Callable[[Cells], bool]:
+    """Whether the mapping takes a row for no line of its own."""
+    names = _found(Names(header), mapping)
+    rules = [_left_out(rule, names) for rule in mapping.leave_out]
+    return lambda cells: any(rule(cells) for rule in rules)
+
+
+def _rows(
+    table: Table,
+    rules: Sequence[Callable[[Cells], bool]],
+    made: Mapping[str, Made],
+    labels: Mapping[str, str],
+    constants: Mapping[str, str],
+    used: set[str],
+) -> Iterator[RawRow]:
+    for row in table.rows:
+        if row.cells is None:
+            yield row
+            continue
+        if any(rule(row.cells) for rule in rules):
+            continue
+        cells = dict(constants)
+        problems: dict[str, str] = {}
+        for name, text in row.cells.items():
+            if name not in used and text:
+                cells[name if name.startswith("x_") else _beside(name)] = text
+        for name, make in made.items():
+            try:
+                text = make(row.cells)
+            except ValueError as error:
+                problems[labels.get(name, name)] = str(error)
+            else:
+                if text or name not in constants:
+                    cells[name] = text
+        yield RawRow(row.number, None if problems else cells, problems)
+
+
+def _lasting(row: RawRow, at_least: str) -> RawRow:
+    """The row; what begins and ends at one moment lasts `at_least`."""
+    for start, end in (("ChargePeriodStart", "ChargePeriodEnd"), ("start", "end")):
+        if (
+            row.cells is not None
+            and row.cells.get(start)
+            and row.cells[start] == row.cells.get(end)
+        ):
+            try:
+                later = _later(row.cells[start], at_least)
+            except ValueError as error:
+                return RawRow(row.number, None, {start: f"{row.cells[start][:60]!r}: {error}"})
+            return row._replace(cells={**row.cells, end: later})
+    return row
+
+
+def _kept(name: str, spelling: Spelling) -> Made:
+    """What takes a column for what its name says."""
+    return lambda cells: spelling.canonical(name, cells.get(name, "").strip())
+
+
+def _beside(name: str) -> str:
+    """What a column that is not mapped is called beside the line."""
+    ours = f"x_{name}"
+    return f"x_their_{name}" if ours in _OURS_TO_READ else ours
+
+
+def missing_columns(header: Sequence[str], mapping: BillMapping) -> list[str]:
+    """The columns that the mapping needs and a file with this header has not."""
+    found = _found(Names(header), mapping)
+    strict, needed = mapping.recognise is None, mapping.of_kind.required
+    return [
+        " or ".join(source for how in ways for source in how.sources if source not in found)
+        for name, ways in mapping.filled().items()
+        if (strict or name in needed) and not any(_is_there(how, found, strict) for how in ways)
+    ]
+
+
+def _names(table: Table, mapping: BillMapping) -> dict[str, str]:
+    """The columns of the file by the names that the mapping gives them."""
+    found = _found(Names(table.header), mapping)
+    missing = missing_columns(table.header, mapping)
+    if missing:
+        columns = ", ".join(table.header)[:200]
+        raise NoBillError(
+            f"the mapping {mapping.name} names {', '.join(missing)}, which is not there; the columns are: "
+            f"{columns}"
+        )
+    return found
+
+
+def _is_there(how: Filled, found: Mapping[str, str], strict: bool) -> bool:
+    there = [source in found for source in how.sources]
+    some_do = (how.add or how.text) and there and not strict
+    return bool(how.default) or (any(there) if some_do else all(there))
+
+
+def _found(names: Names, mapping: BillMapping) -> dict[str, str]:
+    """The columns by the names that the mapping gives them; a path is found by what it begins with."""
+    wanted = chain(
+        *(how.sources for how in mapping.places()),
+        (rule.column for rule in mapping.leave_out),
+        (how.in_name for how in mapping.places() if how.in_name),
+    )
+    found: dict[str, str] = {}
+    for name in wanted:
+        column = names.find(name)
+        root = re.split(r"\.|\[\]", name)[0]
+        if column is None and root != name and names.find(root):
+            column = (names.find(root) or root) + name[len(root) :]
+        if column is not None:
+            found[name] = column
+    return found
+
+
+def _left_out(rule: LeftOut, names: Mapping[str, str]) -> Callable[[Cells], bool]:
+    column = names.get(rule.column, rule.column)
+    words = frozenset(word.casefold() for word in rule.is_)
+    starts = rule.starts.casefold()
+
+    def test(cells: Cells) -> bool:
+        text = _text(cells, column).casefold()
+        if rule.empty:
+            return not text
+        return text in words or bool(starts and text.startswith(starts))
+
+    return test
+
+
+def _first(ways: Sequence[Made]) -> Made:
+    """What makes the first text that any of these makes."""
+    if len(ways) == 1:
+        return ways[0]
+    return lambda cells: next((text for make in ways if (text := make(cells))), "")
+
+
+def _made(
+    name: str,
+    how: Filled,
+    names: Mapping[str, str],
+    sort: Sort | None,
+    spelling: Spelling,
+    table: Table,
+) -> Made:
+    """What makes the column `name` of ours."""
+    raw = _raw(how, names, spelling, table)
+    words = {word.casefold(): text for word, text in how.words.items()}
+    mark = spelling.marks.get(names.get(how.column, how.column), ".")
+
+    def make(cells: Cells) -> str:
+        text = raw(cells)
+        if how.before:
+            text = text.partition(how.before)[0].strip() if how.before in text else ""
+        if how.after and how.after in text:
+            text = text.partition(how.after)[2].strip()
+        if words and text:
+            fallback = text if how.otherwise is None else how.otherwise
+            text = words.get(text.casefold(), fallback)
+        text = text or how.default
+        if not text or sort is None:
+            return text
+        if sort is Sort.NUMBER:
+            return _number(name, text, how, "." if how.add else mark)
+        if sort is Sort.MOMENT:
+            return _moment(text, how, spelling)
+        return text.upper() if len(text) == 3 and text.isalpha() else text
+
+    return make
+
+
+def _raw(how: Filled, names: Mapping[str, str], spelling: Spelling, table: Table) -> Made:
+    """What finds the text that a column is made of."""
+    if how.above:
+        above = table.above.get(how.above, "")
+        return lambda _: above
+    if how.in_name:
+        column = names.get(how.in_name, "")
+        inside = (Names(()).star(how.in_name, column) or "") if column else ""
+        inside = {"$": "USD", "€": "EUR", "£": "GBP"}.get(inside, inside)
+        return lambda _: inside
+    sources = [names.get(source, source) for source in how.sources]
+    if not sources:
+        return lambda _: how.text
+    if how.join:
+        return lambda cells: " ".join(filter(None, (_text(cells, s) for s in sources)))
+    if how.add:
+        marks = [spelling.marks.get(source, ".") for source in sources]
+        return lambda cells: _sum(cells, sources, marks)
+    if how.text:
+        template = re.split(r"\{[^{}]+\}", how.text)
+        return lambda cells: _templated(template, [_text(cells, s) for s in sources])
+    return lambda cells: _text(cells, sources[0])
+
+
+def _templated(parts: Sequence[str], texts: Sequence[str]) -> str:
+    """The parts with the texts between them; what is between two empty ones is left out."""
+    if not any(texts):
+        return ""
+    out = parts[0]
+    for text, after in zip(texts, parts[1:], strict=True):
+        out += text + after
+    return re.sub(r"(?:, )+(?=, |$)|^(?:, )+|\(\)", "", out).strip()
+
+
+def _text(cells: Cells, path: str) -> str:
+    """The text of a cell, or of what is at a path within the JSON in it."""
+    text = cells.get(path)
+    if text is None and ("." in path or "[]" in path):
+        return next(iter(_texts(cells, path)), "")
+    text = (text or "").strip()
+    return "" if text in NOTHING else text
+
+
+def _texts(cells: Cells, path: str) -> list[str]:
+    """The texts at a path into JSON: all of them, where it goes through arrays."""
+    if path in cells:
+        text = cells[path].strip()
+        return [] if text in NOTHING else [text]
+    steps = re.findall(r"\[\]|[^.\[\]]+", path)
+    for count in range(len(steps) - 1, 0, -1):
+        root = ".".join(steps[:count])
+        if root in cells:
+            return _inside(cells[root], steps[count:])
+    return []
+
+
+def _inside(text: str, steps: Sequence[str]) -> list[str]:
+    if text.strip() in NOTHING:
+        return []
+    try:
+        found: list[Any] = [json.loads(text, parse_float=str, parse_int=str)]
+    except (ValueError, RecursionError):
+        raise ValueError(f"{text[:40]!r} is no JSON") from None
+    for step in steps:
+        if step == "[]":
+            found = [item for one in found if isinstance(one, list) for item in one]
+        else:
+            found = [one[step] for one in found if isinstance(one, dict) and step in one]
+    plain = [one for one in found if one is not None and not isinstance(one, dict | list | bool)]
+    return [str(one) for one in plain]
+
+
+def _sum(cells: Cells, sources: Sequence[str], marks: Sequence[str]) -> str:
+    texts = [
+        number(text, mark)
+        for source, mark in zip(sources, marks, strict=True)
+        for text in _texts(cells, source)
+    ]
+    if not texts:
+        return ""
+    total = Decimal(0)
+    for text in texts:
+        total = _EXACT.add(total, _decimal(text))
+    return _plain(total)
+
+
+def _number(name: str, text: str, how: Filled, mark: str) -> str:
+    if how.unit == "h:mm:ss":
+        value = _duration(text)
+    else:
+        plain = number(text, mark)
+        if not how.unit and how.sign == 1:
+            return plain
+        value = _decimal(plain)
+    if name in IN_SECONDS and how.unit:
+        seconds = _EXACT.multiply(value, Decimal(SECONDS[how.unit]))
+        value = _EXACT.divide(seconds, Decimal(IN_SECONDS[name]))
+        value = value.quantize(_MINUTE_PLACES, context=_EXACT)
+    elif name in IN_BYTES and how.unit:
+        value = _EXACT.multiply(value, Decimal(BYTES[how.unit])).to_integral_value()
+    elif how.unit:
+        value = value.scaleb(MONEY[how.unit], _EXACT)
+    return _plain(value if how.sign == 1 else -value)
+
+
+def _decimal(text: str) -> Decimal:
+    """The number in `text`, of a size that can be meant, so that nothing below is ever rounded."""
+    if not PLAIN_NUMBER.fullmatch(text):
+        raise ValueError(f"{text[:60]!r} is no number")
+    value = Decimal(text)
+    if len(value.as_tuple().digits) > _MOST_DIGITS or abs(value.adjusted()) > _MOST_DIGITS:
+        raise ValueError(f"{text[:60]!r} is no number that can be meant")
+    return value
+
+
+def _plain(value: Decimal) -> str:
+    return format(value, "f")
+
+
+def _duration(text: str) -> Decimal:
+    parts = text.split(":")
+    if len(parts) not in (2, 3) or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"{text[:60]!r} is no duration; it is written as in 1:30:00")
+    hours, minutes, seconds = (int(part) for part in (*parts, "0")[:3])
+    return Decimal(hours * 3600 + minutes * 60 + seconds)
+
+
+def _moment(text: str, how: Filled, spelling: Spelling) -> str:
+    iso = (
+        _from_epoch(text, EPOCHS[how.unit])
+        if how.unit
+        else moment(text, spelling.order, spelling.zone)
+    )
+    return _later(iso, how.plus) if how.plus else iso
+
+
+def _from_epoch(text: str, power: int) -> str:
+    nanoseconds = _decimal(text).scaleb(power + 9, _EXACT)
+    if nanoseconds != nanoseconds.to_integral_value() or abs(nanoseconds.adjusted()) > 18:
+        raise ValueError(f"{text[:60]!r} is no moment in that unit")
+    seconds, rest = divmod(int(nanoseconds), 10**9)
+    try:
+        at = _EPOCH + dt.timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError(f"{text[:60]!r} is no moment in that unit") from None
+    return f"{at.isoformat()}.{rest:09d}Z" if rest else f"{at.isoformat()}Z"
+
+
+def _later(iso: str, plus: str) -> str:
+    """The moment `plus` after another, both ISO 8601; a day stays a day where it can."""
+    found, added = _ISO.fullmatch(iso), PLUS.fullmatch(plus)
+    if found is None or added is None:
+        return iso  # its reader says what is wrong with it
+    count, unit = int(added[1]), added[2]
+    try:
+        at = dt.datetime.fromisoformat(found[1])
+        if unit == "month":
+            year, month = divmod(at.year * 12 + at.month - 1 + count, 12)
+            if at.day > 28:
+                raise ValueError(
+                    "a month after the 29th is not the same day everywhere; map its end"
+                )
+            at = at.replace(year=year, month=month + 1)
+        else:
+            at += dt.timedelta(**{f"{unit}s": count})
+    except (ValueError, OverflowError) as error:
+        raise ValueError(str(error)) from None
+    if len(found[1]) == 10 and at.time() == dt.time():
+        return at.date().isoformat()
+    return f"{at.isoformat()}{found[2] or ''}{found[3] or 'Z'}"

@@ -1,0 +1,191 @@
+"""What arrives, before anything is decided: the lines of files that are being imported.
+
+Lines go to a temporary table as they are read, so that a bill of a million lines is never in memory; it is
+on the disk beside the books and goes with the connection. A row there is a row of `charges`, ready to be
+taken over, with what the decision needs: part, name, about, carried (`canonical.Line`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from inferworks.books.charge import Charge
+from inferworks.books.deliveries.canonical import (
+    Delivery,
+    Line,
+    decimal_text,
+    delivery_of,
+    line_of,
+    with_id,
+)
+from inferworks.books.deliveries.decide import Part, merged
+from inferworks.checksum import row_checksum
+from inferworks.money import EXACT
+
+SCHEMA: Final = """
+CREATE TEMP TABLE arriving (
+    part INTEGER NOT NULL, name TEXT NOT NULL, about TEXT NOT NULL, carried TEXT NOT NULL,
+    id TEXT NOT NULL, file_sha256 TEXT NOT NULL, period_start_ns INTEGER NOT NULL,
+    period_end_ns INTEGER NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL
+)"""
+DIGEST_BITS: Final = 96
+_BATCH = 2_000
+_encode = msgspec.json.Encoder().encode
+
+
+class Total(msgspec.Struct):
+    """What lines come to in the currency of their bill."""
+
+    exact: str = "0"
+    """An exact decimal, in units."""
+    pico: int = 0
+    """The sum of the lines as they are kept, each rounded."""
+
+    @property
+    def left(self) -> Decimal:
+        """What rounding the lines one by one has left out, in units."""
+        return EXACT.subtract(Decimal(self.exact), EXACT.scaleb(Decimal(self.pico), -12))
+
+
+Totals = dict[str, Total]
+"""By currency."""
+
+
+class Arrival(NamedTuple):
+    """The lines of one delivery in one file."""
+
+    delivery: Delivery
+    part: Part
+    totals: Totals
+    file: str
+    file_sha256: str
+
+
+class _Sum:
+    """What is known of a part while its lines come in."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.digest = self.lines = 0
+        self.spans: set[tuple[int, int]] = set()
+        self.invoices: set[str] = set()
+        self.pico: dict[str, int] = {}
+        self.left: dict[str, Decimal] = {}
+
+    def add(self, line: Line, charge: Charge) -> None:
+        """Count one line."""
+        self.invoices.add(line.invoice)
+        billed = charge if charge.foreign is None else charge.foreign
+        self.digest = (self.digest + int(line.name[4:], 16)) % (1 << DIGEST_BITS)
+        self.lines += 1
+        self.spans.add((charge.period_start_ns, charge.period_end_ns))
+        self.pico[billed.currency] = self.pico.get(billed.currency, 0) + billed.amount_pico
+        if charge.exact is not None:
+            rounded = EXACT.scaleb(Decimal(billed.amount_pico), -12)
+            left = EXACT.subtract(Decimal(charge.exact), rounded)
+            self.left[billed.currency] = EXACT.add(self.left.get(billed.currency, Decimal(0)), left)
+
+    def totals(self) -> Totals:
+        """What the lines come to."""
+        return {
+            currency: _total(pico, self.left.get(currency)) for currency, pico in self.pico.items()
+        }
+
+
+def _total(pico: int, left: Decimal | None) -> Total:
+    units = EXACT.scaleb(Decimal(pico), -12)
+    exact = units if left is None else EXACT.add(units, left)
+    return Total(decimal_text(str(exact)), pico)
+
+
+def added(one: Totals, other: Totals) -> Totals:
+    """The sum of both."""
+    found = dict(one)
+    for currency, total in other.items():
+        before = found.get(currency, Total())
+        exact = EXACT.add(Decimal(before.exact), Decimal(total.exact))
+        found[currency] = Total(decimal_text(str(exact)), before.pico + total.pico)
+    return found
+
+
+def rounding_pico(total: Total) -> int:
+    """What the rounding line of a delivery says: its exact total, rounded once, less its lines."""
+    exact = EXACT.scaleb(Decimal(total.exact), 12)
+    return int(EXACT.to_integral_value(exact)) - total.pico
+
+
+def stage(
+    db: sqlite3.Connection,
+    kind: str,
+    charges: Iterable[Charge],
+    series: tuple[str, str],
+    first: int,
+) -> list[Arrival]:
+    """Put `charges` of one file aside; what there is of each delivery.
+
+    Parts are numbered from `first` down. Whatever `charges` raises leaves no row behind.
+    """
+    sums: dict[Delivery, _Sum] = {}
+    rows: list[Sequence[Any]] = []
+    file = file_sha256 = ""
+    try:
+        for charge in charges:
+            delivery = delivery_of(kind, charge)
+            total = sums.get(delivery)
+            if total is None:
+                total = sums[delivery] = _Sum(first - len(sums))
+            line = line_of(delivery, charge)
+            file, file_sha256 = charge.file, charge.file_sha256
+            named = with_id(charge, line.name)
+            total.add(line, charge)
+            rows.append((total.number, *line[:3], *charge_row(named)))
+            if len(rows) == _BATCH:
+                _insert(db, rows)
+                rows.clear()
+        _insert(db, rows)
+    except BaseException:
+        discard(db, [total.number for total in sums.values()])
+        raise
+    return [
+        Arrival(
+            delivery,
+            Part(
+                one.number,
+                one.digest,
+                one.lines,
+                merged(one.spans),
+                *series,
+                tuple(sorted(one.invoices)),
+            ),
+            one.totals(),
+            file,
+            file_sha256,
+        )
+        for delivery, one in sums.items()
+    ]
+
+
+def charge_row(charge: Charge) -> tuple[Any, ...]:
+    """`charge` as a row of `charges`, with its checksum."""
+    row = (
+        charge.id,
+        charge.file_sha256,
+        charge.period_start_ns,
+        charge.period_end_ns,
+        _encode(charge),
+    )
+    return (*row, row_checksum("charges", row))
+
+
+def discard(db: sqlite3.Connection, parts: Iterable[int]) -> None:
+    """Forget the lines of `parts`."""
+    db.executemany("DELETE FROM arriving WHERE part = ?", ((part,) for part in parts))
+
+
+def _insert(db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
+    db.executemany("INSERT INTO arriving VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -1,0 +1,313 @@
+"""The canonical line: which delivery a bill line belongs to, and when two lines are alike.
+
+Problem. The same bill comes as CSV and as Parquet, with its moments spelled `2026-11-01` or
+`2026-11-01T00:00:00Z`, its amounts as 1.0, 1.00 or 1E0, before the invoice has a number and after, and
+again with the columns of a newer FOCUS version. Whatever of that is part of a line's name counts it twice.
+
+Decision. A *delivery* is what an issuer says of an account and a billing period in one kind of file. A line
+is known within it by what it is *about* and what it *says*, in one form: moments are UTC nanoseconds,
+amounts exact decimals, texts in NFC without outer space, a missing column like an empty one. About are the
+columns of FOCUS 1.0 that name something; what it says are amount, effective cost, quantity and the end of
+its time. All else is *carried* (the invoice's number, tags, display names, list prices, columns of newer
+versions or of one supplier): it may come later, and amends the line.
+
+Lines are a multiset. Of lines that are alike, the first has the name of its content for its id, the next
+are told apart by a number; so the ids of a delivery follow from what is in it, and not from the order, the
+parts or the form in which it came.
+
+Files of our own kinds name what they are about: a person and a time, a voucher, an asset. Each of these is
+a delivery of its own.
+
+Rejected. InvoiceId in the name (null until the invoice is issued, as FOCUS prescribes); all columns in the
+name (any column that is added later makes another line); the amount left out of it (a line that is restated
+could not stand beside what replaces it, in a period that is closed).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+import unicodedata
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import msgspec
+
+from inferworks.books.charge import Charge, ChargeId
+from inferworks.money import format_pico
+from inferworks.units import NS_PER_SECOND
+
+FOCUS: Final = "focus"
+"""The kind of files whose deliveries are accounts and billing periods."""
+
+_ACCOUNT, _PERIOD = "BillingAccountId", "BillingPeriodStart"
+_ABOUT: Final = frozenset(
+    {
+        "AvailabilityZone",
+        "ChargeFrequency",
+        "CommitmentDiscountCategory",
+        "CommitmentDiscountId",
+        "CommitmentDiscountStatus",
+        "CommitmentDiscountType",
+        "PricingCategory",
+        "PricingUnit",
+        "SkuId",
+        "SkuPriceId",
+        "SubAccountId",
+    }
+)
+"""Columns without a field of their own that tell what a line is about."""
+_UNNAMED: Final = ("about:", "")
+"""How the line of a charge begins that its bill did not name."""
+_DECIMAL = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d{1,3})?")
+_MOMENT = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?)?"
+)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_DAY_NS = 86_400 * NS_PER_SECOND
+_ID_DIGITS = 24
+_encode = msgspec.json.Encoder().encode
+
+
+class Delivery(NamedTuple):
+    """What one issuer says of one account and one billing period, in one kind of file."""
+
+    kind: str
+    issuer: str
+    account: str
+    """A billing account; of our own kinds of file, their invoice: a sheet, a person's pay, an asset."""
+    period: str
+    """The first day of the billing period; of our own kinds of file, the line that it is."""
+
+    def __str__(self) -> str:
+        account = f", account {self.account}" if self.kind == FOCUS and self.account else ""
+        if self.kind == FOCUS:
+            month = self.period[:7] if self.period.endswith("-01") else self.period
+            return f"{self.issuer}{account}, {month}"
+        line = "" if self.period.startswith("about:") else f", {self.period}"
+        return f"{self.kind} {self.account}{line}"
+
+
+class Line(NamedTuple):
+    """A line by its content."""
+
+    name: ChargeId
+    """The same for lines that are alike; the id of the first of them."""
+    about: str
+    """The same for lines that are about the same thing, whatever they say."""
+    carried: str
+    """Changes with whatever amends the line."""
+    invoice: str
+    """The number of its invoice; empty while there is none."""
+
+
+def parse_moment_ns(text: str) -> int:
+    """Nanoseconds since 1970-01-01 UTC of an ISO 8601 moment; UTC unless it names an offset.
+
+    ValueError with a reason when `text` is no such moment.
+    """
+    return _moment_ns(text.strip())
+
+
+@lru_cache(maxsize=65_536)
+def _moment_ns(text: str) -> int:
+    match = _MOMENT.fullmatch(text)
+    if not match:
+        raise ValueError("not a moment; write 2026-11-21T09:00:00Z")
+    date, time, fraction, zone = match.groups()
+    try:
+        moment = dt.datetime.fromisoformat(f"{date}T{time or '00:00'}{zone or 'Z'}")
+    except ValueError:
+        raise ValueError("no such date or time") from None
+    seconds = (moment - _EPOCH) // dt.timedelta(seconds=1)
+    moment_ns = seconds * NS_PER_SECOND + int((fraction or "0").ljust(9, "0"))
+    if abs(moment_ns) >= 2**63:
+        raise ValueError("must lie between the years 1678 and 2262")
+    return moment_ns
+
+
+def moment_text(moment_ns: int) -> str:
+    """A moment as ISO 8601 in UTC: a day where it is the first of one."""
+    seconds, rest_ns = divmod(moment_ns, NS_PER_SECOND)
+    moment = _EPOCH + dt.timedelta(seconds=seconds)
+    if moment_ns % _DAY_NS == 0:
+        return moment.date().isoformat()
+    fraction = f".{rest_ns:09d}" if rest_ns else ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
+@lru_cache(maxsize=65_536)
+def canonical(text: str) -> str:
+    """`text` as it is compared: a moment as nanoseconds, a number as its decimal, else NFC.
+
+    A number that begins with a needless zero is text: the name of something.
+    """
+    text = normal(text)
+    if text[:1].isdigit() or text[:1] in ("+", "-", "."):
+        if _DECIMAL.fullmatch(text) and any(map(str.isdigit, text)):
+            return decimal_text(text)
+        if _MOMENT.fullmatch(text):
+            try:
+                return f"{_moment_ns(text)} ns"
+            except ValueError:
+                return text
+    return text
+
+
+def normal(text: str) -> str:
+    """`text` in NFC, without outer space."""
+    text = text.strip()
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+@lru_cache(maxsize=65_536)
+def decimal_text(text: str) -> str:
+    """The one way to write the number in `text`: 1.0, 1.00 and 1E0 are "1"."""
+    try:
+        sign, digits, exponent = Decimal(text).as_tuple()
+    except ArithmeticError:
+        return text
+    if not isinstance(exponent, int):
+        return text
+    number = int("".join(map(str, digits)))
+    while number and number % 10 == 0:
+        number, exponent = number // 10, exponent + 1
+    return f"{'-' if sign and number else ''}{number}" + (
+        f"E{exponent}" if number and exponent else ""
+    )
+
+
+def delivery_of(kind: str, charge: Charge) -> Delivery:
+    """The delivery that `charge`, of a file of this `kind`, belongs to."""
+    if kind == FOCUS:
+        account = period = ""
+        for column, text in charge.other:
+            if column == _ACCOUNT:
+                account = normal(text)
+            elif column == _PERIOD:
+                period = text
+        return Delivery(kind, charge.issuer, account, billing_day(period, charge.period_start_ns))
+    person = dict(charge.other).get("person", "")
+    span = f"{moment_text(charge.period_start_ns)}/{moment_text(charge.period_end_ns)}"
+    if kind == "timesheet":  # known by what it is about, however an older program named its line
+        work = charge.resource_id or charge.department
+        return Delivery(kind, charge.issuer, f"{charge.invoice}: {person}, {work}", span)
+    if kind == "payroll" and charge.invoice == f"pay of {person}":  # a run is known by what it pays
+        billed = charge if charge.foreign is None else charge.foreign
+        paid = f"{format_pico(billed.amount_pico)} {billed.currency}"
+        return Delivery(kind, charge.issuer, f"{charge.invoice}: {paid}", span)
+    line = charge.line.partition("/")[0] if charge.line.startswith("about:") else charge.line
+    return Delivery(kind, charge.issuer, charge.invoice, line)
+
+
+@lru_cache(maxsize=65_536)
+def billing_day(text: str, charged_ns: int) -> str:
+    """The day on which a billing period begins; without one, the month in which the charge begins."""
+    try:
+        return moment_text(_moment_ns(text.strip()))
+    except ValueError:
+        return f"{moment_text(charged_ns // _DAY_NS * _DAY_NS)[:7]}-01"
+
+
+def told_invoice(delivery: Delivery, charge: Charge) -> str:
+    """The number of the invoice; empty before one is issued, when its account and month stand for it."""
+    prefix = f"{delivery.account}/"
+    rest = charge.invoice.removeprefix(prefix)
+    waiting = charge.invoice.startswith(prefix) and (not rest or _MOMENT.fullmatch(rest))
+    return "" if delivery.kind == FOCUS and waiting else charge.invoice
+
+
+def line_of(delivery: Delivery, charge: Charge) -> Line:
+    """What `charge` is known by within `delivery`."""
+    billed = charge if charge.foreign is None else charge.foreign
+    named = "" if charge.line.startswith(_UNNAMED[0]) else charge.line
+    columns: list[tuple[str, str]] = []
+    carried: list[tuple[str, str]] = []
+    for column, text in charge.other:
+        if column in _ABOUT:
+            columns.append((column, normal(text)))
+        elif column not in (_ACCOUNT, _PERIOD):
+            carried.append((column, canonical(text)))
+    digest = hashlib.sha256(
+        _encode(
+            (
+                delivery,
+                named,
+                charge.period_start_ns,
+                charge.charge_category,
+                charge.charge_class,
+                charge.description,
+                charge.service_category,
+                charge.service_name,
+                charge.resource_id,
+                charge.resource_type,
+                charge.region_id,
+                charge.unit,
+                billed.currency,
+                columns,
+            )
+        )
+    )
+    about = digest.hexdigest()[:16]
+    digest.update(
+        _encode(
+            (
+                charge.period_end_ns,
+                str(billed.amount_pico),
+                decimal_text(charge.exact) if charge.exact else None,
+                str(billed.effective_pico),
+                decimal_text(charge.quantity) if charge.quantity else None,
+            )
+        )
+    )
+    name = ChargeId(f"chg_{digest.hexdigest()[:_ID_DIGITS]}")
+    invoice = told_invoice(delivery, charge)
+    more = _encode((invoice, charge.provider, charge.natural_class, charge.department, carried))
+    return Line(name, about, hashlib.sha256(more).hexdigest()[:16], invoice)
+
+
+def id_of(name: ChargeId, ordinal: int) -> ChargeId:
+    """The id of one among alike lines, counting from 1."""
+    if ordinal == 1:
+        return name
+    digest = hashlib.sha256(f"{name}#{ordinal}".encode())
+    return ChargeId(f"chg_{digest.hexdigest()[:_ID_DIGITS]}")
+
+
+def with_id(charge: Charge, name: ChargeId, ordinal: int = 1) -> Charge:
+    """`charge` with the id of that one among the lines called `name`."""
+    line = name[4:20] if charge.line in _UNNAMED else charge.line
+    line = f"about:{line}" if charge.line in _UNNAMED else line
+    if ordinal > 1:
+        line = f"{line}#{ordinal}"
+    return msgspec.structs.replace(charge, id=id_of(name, ordinal), line=line)
+
+
+def numbered(kind: str, charges: Sequence[Charge]) -> tuple[Charge, ...]:
+    """`charges` with the ids that they have in books which hold nothing else."""
+    seen: dict[ChargeId, int] = {}
+    done = []
+    for charge in charges:
+        name = line_of(delivery_of(kind, charge), charge).name
+        seen[name] = seen.get(name, 0) + 1
+        done.append(with_id(charge, name, seen[name]))
+    return tuple(done)
+
+
+def amended(kept: Charge, told: Charge, invoice: str) -> Charge:
+    """`kept` with what the alike line `told` carries; what is told once is not untold by a gap.
+
+    `invoice` is the number that `told` gives its invoice, if it has one.
+    """
+    other = dict(kept.other) | dict(told.other)
+    return msgspec.structs.replace(
+        kept,
+        invoice=invoice or kept.invoice,
+        provider=told.provider or kept.provider,
+        natural_class=told.natural_class,
+        department=told.department or kept.department,
+        other=tuple(sorted(other.items())),
+    )

@@ -1,0 +1,561 @@
+"""The register of deliveries: what was imported, what stands, what was taken back, and what is asked.
+
+An import is a part of a delivery (`decide.Part`) with who brought it and when. It is in force, superseded
+by a later revision, an older or a second copy of what was there, or taken back. A file of which it cannot
+be told what it is is not imported; the question it leaves is on record until the file comes with an answer
+or somebody settles it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from inferworks.books.charge import Charge
+from inferworks.books.deliveries import arriving
+from inferworks.books.deliveries.arriving import DIGEST_BITS, Arrival, Total, Totals
+from inferworks.books.deliveries.canonical import FOCUS, Delivery, delivery_of, line_of, moment_text
+from inferworks.books.deliveries.decide import (
+    Answer,
+    Fate,
+    Named,
+    Part,
+    Question,
+    Step,
+    Verdict,
+    decide,
+    merged,
+)
+from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed, Landing, Lines
+from inferworks.errors import UserError
+
+_COLUMNS: Final = (
+    "number, delivery, file, file_sha256, series, place, revision, state, digest, lines, spans, totals, "
+    "invoices, at_ns, by, reason"
+)
+_STANDS: Final = {Fate.NEW, Fate.PART, Fate.REVISION}
+_spans = msgspec.json.Decoder(tuple[tuple[int, int], ...]).decode
+_totals = msgspec.json.Decoder(Totals).decode
+_invoices = msgspec.json.Decoder(tuple[str, ...]).decode
+_encode = msgspec.json.encode
+
+Load = Callable[[str], Charge]
+Transaction = Callable[[], AbstractContextManager[None]]
+
+
+class State(StrEnum):
+    """How an import stands."""
+
+    IN_FORCE = "in force"
+    SUPERSEDED = "superseded"
+    DUPLICATE = "duplicate"
+    OLDER = "older"
+    VOID = "void"
+
+
+class Import(NamedTuple):
+    """An import on record: the lines of one delivery in one file."""
+
+    number: int
+    delivery: Delivery
+    file: str
+    file_sha256: str
+    revision: int
+    state: State
+    lines: int
+    totals: Totals
+    """What its lines come to, by the currency of the bill."""
+    start_ns: int
+    end_ns: int
+    at_ns: int
+    by: str
+    reason: str
+
+
+class Asked(NamedTuple):
+    """A question on record: a file that was not imported."""
+
+    number: int
+    file: str
+    file_sha256: str
+    delivery: Delivery
+    start_ns: int
+    end_ns: int
+    text: str
+    at_ns: int
+    settled_ns: int | None
+    by: str
+    reason: str
+
+
+class Told(NamedTuple):
+    """What became of one delivery in one file."""
+
+    delivery: Delivery
+    fate: Fate
+    revision: int
+    changed: Changed
+    before: Totals
+    """What the delivery came to before, in the currency of the bill."""
+    after: Totals
+
+
+class Outcome(NamedTuple):
+    """What became of a file: what was done with each delivery in it, or why it was not imported."""
+
+    place: int
+    """Which of the files put aside it is, counting from 0."""
+    told: tuple[Told, ...] = ()
+    questions: tuple[str, ...] = ()
+
+
+class _File(NamedTuple):
+    """A file put aside: which it is, and what there is of each delivery in it."""
+
+    place: int
+    arrivals: list[Arrival]
+
+
+class Register:
+    """Deliveries in the database `db`, whose charges `load` reads."""
+
+    def __init__(self, db: sqlite3.Connection, load: Load, transaction: Transaction) -> None:
+        self._db = db
+        self._load = load
+        self._transaction = transaction
+        self._arrived: list[_File] = []
+        self._by, self._at_ns = "", 0
+        """Who is importing, and when."""
+
+    def stage(self, kind: str, charges: Iterable[Charge], series: tuple[str, str]) -> int:
+        """Put the lines of one file aside; how many there are. `land` decides what becomes of them."""
+        if not self._arrived:
+            self._db.execute("DROP TABLE IF EXISTS temp.arriving")
+            self._db.execute(arriving.SCHEMA)
+        first = -1 - sum(len(file.arrivals) for file in self._arrived)
+        self._db.execute("BEGIN")
+        try:
+            found = arriving.stage(self._db, kind, charges, series, first)
+        finally:
+            self._db.execute("COMMIT")
+        self._arrived.append(_File(len(self._arrived), found))
+        return sum(arrival.part.lines for arrival in found)
+
+    def land(
+        self,
+        answer: Answer | None = None,
+        closed: Closed = NOTHING_CLOSED,
+        by: str = "",
+        at_ns: int = 0,
+    ) -> Iterator[Outcome]:
+        """Take in the files put aside, each whole or not at all; what became of each.
+
+        Files that bring parts of one delivery are taken in together.
+        """
+        files, self._arrived = self._arrived, []
+        self._by, self._at_ns = by, at_ns
+        if files:
+            self._db.execute("CREATE INDEX temp.arriving_by_name ON arriving (part, name)")
+        for group in _groups(files):
+            yield from self._land(group, answer, closed)
+
+    def imports(self, *numbers: int) -> list[Import]:
+        """Every import on record, or those of these numbers, in order."""
+        return [
+            Import(
+                number, delivery, file, sha256, revision, State(state), lines, _totals(totals),
+                spans[0][0] if (spans := _spans(raw)) else 0, spans[-1][1] if spans else 0,
+                at_ns, by, reason,
+            )
+            for delivery, (
+                number, _, file, sha256, _, _, revision, state, _, lines, raw, totals, _, at_ns, by,
+                reason,
+            ) in self._parts("1" if not numbers else f"number IN ({_listed(numbers)})")
+        ]  # fmt: skip
+
+    def questions(self, *, settled: bool = False) -> list[Asked]:
+        """The questions that are open; with `settled` the others too."""
+        rows = self._db.execute(
+            "SELECT questions.number, file, file_sha256, kind, issuer, account, period, start_ns, end_ns, "
+            "text, at_ns, settled_ns, by, reason FROM questions JOIN deliveries "
+            f"ON deliveries.number = delivery {'' if settled else 'WHERE settled_ns IS NULL '}"
+            "ORDER BY questions.number"
+        )
+        return [
+            Asked(row[0], row[1], row[2], Delivery(*row[3:7]), *row[7:]) for row in rows.fetchall()
+        ]
+
+    def settle(self, number: int, reason: str, by: str, at_ns: int) -> Asked:
+        """Let the question `number` be settled: its file stays out. UserError when it is not open."""
+        with self._transaction():
+            found = [asked for asked in self.questions() if asked.number == number]
+            if not found:
+                raise UserError(
+                    f"no question {number} is open; inferworks books quarantine list has them"
+                )
+            self._settle("number = ?", number, reason, by, at_ns)
+        return found[0]
+
+    def void(
+        self, number: int, reason: str, closed: Closed, by: str, at_ns: int
+    ) -> tuple[Import, Changed]:
+        """Take the import `number` back: its lines count no more. UserError when it is not in force."""
+        with self._transaction():
+            found = self.imports(number)
+            if not found:
+                raise UserError(
+                    f"there is no import {number}; inferworks books imports list has them"
+                )
+            if found[0].state is not State.IN_FORCE:
+                raise UserError(
+                    f"import {number} is {found[0].state}: it has no lines to take back"
+                )
+            [(delivery,)] = self._db.execute(
+                "SELECT delivery FROM parts WHERE number = ?", (number,)
+            )
+            landing = Landing(self._db, self._load, closed, at_ns)
+            changed = landing.take_back([number])
+            self._db.execute(
+                "UPDATE parts SET state = ?, reason = ? WHERE number = ?",
+                (State.VOID, f"{reason} ({by})", number),
+            )
+            late = landing.round(delivery, found[0].delivery, self._total(delivery))
+        return found[0], changed._replace(late=(*changed.late, *late))
+
+    def adopt(self, kinds: dict[str, str], charges: Iterable[Charge]) -> None:
+        """Enter the charges of a layout that knew no deliveries; `kinds` says of what kind a file is."""
+        parts: dict[tuple[Delivery, str], list[Charge]] = defaultdict(list)
+        for charge in charges:
+            kind = kinds.get(charge.file_sha256, "")
+            parts[delivery_of(kind, charge), charge.file_sha256].append(charge)
+        for (delivery, sha256), members in parts.items():
+            number = self._number(delivery)
+            digest, totals = 0, Totals()
+            rows = []
+            invoices: set[str] = set()
+            for charge in members:
+                line = line_of(delivery, charge)
+                billed = charge if charge.foreign is None else charge.foreign
+                amount = Total(_exact(billed.amount_pico), billed.amount_pico)
+                totals = arriving.added(totals, {billed.currency: amount})
+                digest = (digest + int(line.name[4:], 16)) % (1 << DIGEST_BITS)
+                invoices.add(line.invoice)
+                rows.append((line.name, charge.id, line.about, line.carried))
+            spans = merged((c.period_start_ns, c.period_end_ns) for c in members)
+            part = Part(0, digest, len(members), spans, "", "", tuple(sorted(invoices)))
+            arrival = Arrival(delivery, part, totals, members[0].file, sha256)
+            entered = self._enter(number, arrival, 1, State.IN_FORCE)
+            self._db.executemany(
+                "INSERT INTO lines VALUES (?, ?, ?, ?, ?)", ((entered, *row) for row in rows)
+            )
+
+    def _land(
+        self, files: Sequence[_File], answer: Answer | None, closed: Closed
+    ) -> Iterator[Outcome]:
+        """Take in files that share deliveries: all but those that leave a question."""
+        left = list(files)
+        refused: list[Outcome] = []
+        with self._transaction():
+            while left:
+                decided = self._decide(left, answer)
+                asked = _asked(decided)
+                if not asked:
+                    break
+                again = []
+                for file in left:
+                    parts = [one for one in file.arrivals if one.part.number in asked]
+                    texts = [self._ask(one, asked[one.part.number]) for one in parts]
+                    if texts:
+                        refused.append(Outcome(file.place, questions=tuple(texts)))
+                    else:
+                        again.append(file)
+                left = again
+            else:
+                decided = {}
+            told = self._do(decided, left, closed)
+        yield from refused
+        for file in left:
+            parts_told = tuple(told[arrival.part.number] for arrival in file.arrivals)
+            yield Outcome(file.place, parts_told)
+
+    def _decide(
+        self, files: Sequence[_File], answer: Answer | None
+    ) -> dict[Delivery, list[Verdict]]:
+        together: dict[Delivery, list[Part]] = defaultdict(list)
+        for arrival in _arrivals(files):
+            together[arrival.delivery].append(arrival.part)
+        grown = Lines(self._db)
+        named = Named(grown)
+        return {
+            delivery: decide(
+                parts,
+                self._known(self._number(delivery)),
+                grown if delivery.kind == FOCUS else named,
+                answer,
+            )
+            for delivery, parts in together.items()
+        }
+
+    def _do(
+        self,
+        decided: dict[Delivery, list[Verdict]],
+        files: Sequence[_File],
+        closed: Closed,
+    ) -> dict[int, Told]:
+        """Do what was decided; what became of each part that arrived."""
+        arrivals = {arrival.part.number: arrival for arrival in _arrivals(files)}
+        landing = Landing(self._db, self._load, closed, self._at_ns)
+        told: dict[int, Told] = {}
+        for delivery, verdicts in decided.items():
+            number = self._number(delivery)
+            before = self._total(number)
+            [(revision,)] = self._db.execute(
+                "SELECT COALESCE(MAX(revision), 0) FROM parts WHERE delivery = ?", (number,)
+            )
+            steps = [verdict for verdict in verdicts if isinstance(verdict, Step)]
+            for step in sorted(steps, key=lambda step: step.fate not in _STANDS):
+                revision += step.fate in (Fate.NEW, Fate.REVISION)
+                ours = [arrivals[part.number] for part in step.parts]
+                done = self._step(landing, number, step, ours, revision)
+                for part, changed in done.items():
+                    told[part] = Told(delivery, step.fate, revision, changed, before, before)
+            after = self._total(number)
+            late = landing.round(number, delivery, after)
+            parts = [part.number for step in steps for part in step.parts]
+            for part in parts:
+                told[part] = told[part]._replace(after=after)
+            changed = told[parts[0]].changed
+            changed = changed._replace(late=(*changed.late, *late))
+            told[parts[0]] = told[parts[0]]._replace(changed=changed)
+        for arrival in arrivals.values():
+            self._db.execute(
+                "INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, 0, 0)",
+                (arrival.file_sha256, arrival.file, arrival.delivery.kind, self._at_ns),
+            )
+            self._settle("file_sha256 = ?", arrival.file_sha256, "imported", self._by, self._at_ns)
+        return told
+
+    def _step(
+        self, landing: Landing, delivery: int, step: Step, ours: Sequence[Arrival], revision: int
+    ) -> dict[int, Changed]:
+        """Do one step; what became of the lines of each part."""
+        if step.fate not in _STANDS:
+            there = [part.number for part in self._known(delivery) if part.in_force]
+            older = step.fate is Fate.OLDER
+            state = State.OLDER if older else State.DUPLICATE
+            for one in ours:
+                self._enter(delivery, one, revision, state)
+            for one in ours:
+                self._db.execute(
+                    "UPDATE parts SET invoices = ? WHERE delivery = ? AND digest = ? AND state = ?",
+                    (
+                        _encode(one.part.invoices), delivery, f"{one.part.digest:024x}",
+                        State.IN_FORCE,
+                    ),
+                )  # fmt: skip
+            parts = {one.part.number: one.part.lines for one in ours}
+            return landing.repeat(ours[0].delivery, parts, there, overrule=not older)
+        numbers = {
+            one.part.number: self._enter(delivery, one, revision, State.IN_FORCE) for one in ours
+        }
+        replaced = [part.number for part in step.replaced]
+        changed = landing.take_in(ours[0].delivery, numbers, replaced)
+        self._db.execute(
+            f"UPDATE parts SET state = ? WHERE number IN ({_listed(replaced)})", (State.SUPERSEDED,)
+        )
+        return changed
+
+    def _enter(self, delivery: int, arrival: Arrival, revision: int, state: State) -> int:
+        """Put an import on record; its number. A file that is there in this state is not entered twice."""
+        if state in (State.DUPLICATE, State.OLDER):
+            again = self._db.execute(
+                "SELECT number FROM parts WHERE delivery = ? AND file_sha256 = ? AND state != ?",
+                (delivery, arrival.file_sha256, State.VOID),
+            ).fetchone()
+            if again:
+                return int(again[0])
+        part = arrival.part
+        found = self._db.execute(
+            f"INSERT INTO parts ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
+            (
+                delivery, arrival.file, arrival.file_sha256, part.series, part.place, revision, state,
+                f"{part.digest:024x}", part.lines, _encode(part.spans), _encode(arrival.totals),
+                _encode(part.invoices), self._at_ns, self._by,
+            ),
+        )  # fmt: skip
+        return int(found.lastrowid or 0)
+
+    def _ask(self, arrival: Arrival, question: Question) -> str:
+        """Put a question on record; its text."""
+        text = self._text(arrival, question)
+        self._db.execute(
+            "INSERT INTO questions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, NULL, ?, '') "
+            "ON CONFLICT (file_sha256, delivery) DO UPDATE SET text = excluded.text, settled_ns = NULL",
+            (
+                arrival.file, arrival.file_sha256, self._number(arrival.delivery), arrival.part.start_ns,
+                arrival.part.end_ns, text, self._at_ns, self._by,
+            ),
+        )  # fmt: skip
+        return text
+
+    def _text(self, arrival: Arrival, question: Question) -> str:
+        """The question in words: what overlaps, and the amount under each answer."""
+        there = [part.number for part in question.overlap if part.number >= 0]
+        files = sorted({one.file for one in self.imports(*there)}) if there else []
+        beside = [part for part in question.overlap if part.number < 0]
+        lines = sum(part.lines for part in question.overlap)
+        number = self._number(arrival.delivery)
+        now = self._total(number)
+        both = arriving.added(now, arrival.totals)
+        overlap = self._totals_of(there)
+        instead = arriving.added(both, _negated(overlap))
+        start_ns = max(arrival.part.start_ns, min(part.start_ns for part in question.overlap))
+        end_ns = min(arrival.part.end_ns, max(part.end_ns for part in question.overlap))
+        whose = ", ".join(files) if files else "another file of this command"
+        head = (
+            f"{arrival.file}: its {arrival.part.lines} lines ({amounts(arrival.totals)}) of "
+            f"{arrival.delivery} overlap {lines} lines of {whose}"
+            f"{f' ({amounts(overlap)})' if there else ''} from {moment_text(start_ns)} to "
+            f"{moment_text(end_ns)} and are neither the same nor more; nothing of it was imported. "
+        )
+        if beside:
+            return (
+                head + "Import with --part if both count, or give the two in commands of their own"
+            )
+        return head + (
+            f"Import it with --part if both count ({amounts(both)} in all), or with --replace if it "
+            f"stands instead ({amounts(instead)} in all)"
+        )
+
+    def _settle(self, where: str, key: object, reason: str, by: str, at_ns: int) -> None:
+        self._db.execute(
+            f"UPDATE questions SET settled_ns = ?, by = ?, reason = ? WHERE settled_ns IS NULL AND {where}",
+            (at_ns, by, reason, key),
+        )
+
+    def _number(self, delivery: Delivery) -> int:
+        """The number of a delivery, given when it is first heard of."""
+        find = "SELECT number FROM deliveries WHERE kind = ? AND issuer = ? AND account = ? AND period = ?"
+        found = self._db.execute(find, delivery).fetchone()
+        if found is None:
+            found = (
+                self._db.execute(
+                    "INSERT INTO deliveries VALUES (NULL, ?, ?, ?, ?)", delivery
+                ).lastrowid,
+            )
+        return int(found[0] or 0)
+
+    def _parts(self, where: str) -> list[tuple[Delivery, tuple]]:  # type: ignore[type-arg]
+        columns = ", ".join(f"parts.{name}" for name in _COLUMNS.split(", "))
+        rows = self._db.execute(
+            f"SELECT kind, issuer, account, period, {columns} FROM parts JOIN deliveries "
+            f"ON deliveries.number = delivery WHERE {where.replace('number', 'parts.number')} "
+            "ORDER BY parts.number"
+        )
+        return [(Delivery(*row[:4]), row[4:]) for row in rows]
+
+    def _known(self, delivery: int) -> list[Part]:
+        """The parts of a delivery that were not taken back."""
+        rows = self._db.execute(
+            "SELECT number, digest, lines, spans, series, place, invoices, state FROM parts "
+            "WHERE delivery = ? AND state != ? ORDER BY number",
+            (delivery, State.VOID),
+        )
+        return [
+            Part(
+                number,
+                int(digest, 16),
+                lines,
+                _spans(spans),
+                series,
+                place,
+                _invoices(invoices),
+                state == State.IN_FORCE,
+            )
+            for number, digest, lines, spans, series, place, invoices, state in rows
+        ]
+
+    def _total(self, delivery: int) -> Totals:
+        """What the parts of a delivery that are in force come to."""
+        rows = self._db.execute(
+            "SELECT number FROM parts WHERE delivery = ? AND state = ?", (delivery, State.IN_FORCE)
+        )
+        return self._totals_of([number for (number,) in rows])
+
+    def _totals_of(self, parts: Sequence[int]) -> Totals:
+        found: Totals = {}
+        for (raw,) in self._db.execute(
+            f"SELECT totals FROM parts WHERE number IN ({_listed(parts)})"
+        ):
+            found = arriving.added(found, _totals(raw))
+        return found
+
+
+def amounts(totals: Totals) -> str:
+    """What `totals` say, for people: `1.40 USD and 2.00 EUR`."""
+    parts = [f"{plain(total.exact)} {currency}" for currency, total in sorted(totals.items())]
+    return " and ".join(parts) or "nothing"
+
+
+def plain(exact: str) -> str:
+    """An exact decimal written out, with at least two places."""
+    whole, _, fraction = f"{Decimal(exact):f}".partition(".")
+    return f"{whole}.{fraction:0<2}"
+
+
+def _exact(pico: int) -> str:
+    return f"{pico}E-12"
+
+
+def _negated(totals: Totals) -> Totals:
+    return {
+        currency: Total(str(-Decimal(total.exact)), -total.pico)
+        for currency, total in totals.items()
+    }
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _asked(decided: dict[Delivery, list[Verdict]]) -> dict[int, Question]:
+    """The questions among what was decided, by the number of the part that asks."""
+    return {
+        part.number: verdict
+        for verdicts in decided.values()
+        for verdict in verdicts
+        if isinstance(verdict, Question)
+        for part in verdict.parts
+    }
+
+
+def _arrivals(files: Iterable[_File]) -> Iterator[Arrival]:
+    for file in files:
+        yield from file.arrivals
+
+
+def _groups(files: Sequence[_File]) -> Iterator[list[_File]]:
+    """The files, those together that share a delivery, in the order of the first of each."""
+    leader = list(range(len(files)))
+
+    def of(file: int) -> int:
+        while leader[file] != file:
+            file = leader[file]
+        return file
+
+    first: dict[Delivery, int] = {}
+    for at, file in enumerate(files):
+        for arrival in file.arrivals:
+            one, other = of(at), of(first.setdefault(arrival.delivery, at))
+            leader[max(one, other)] = min(one, other)
+    groups: dict[int, list[_File]] = defaultdict(list)
+    for at, file in enumerate(files):
+        groups[of(at)].append(file)
+    yield from groups.values()

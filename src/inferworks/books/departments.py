@@ -1,0 +1,151 @@
+"""Departments: whose cost something is, where no meter can say what it was used for.
+
+Problem. A salary, a rent or a licence is used by nobody that the meter knows. Without a department it can
+only be cost of revenue by default, and the gross margin is charged with the sales team.
+
+Decision. There are eleven departments, and every policy says of each what its function is, like of every
+purpose (theorem 9): a policy that leaves one out is refused. A house names its own departments after one
+of them (`books.departments`). A charge keeps the name that its file gave it; which department that is,
+is looked up when a statement is drawn up, and sealed with the rules of a closed period. A name that is
+not known is an error that tells what was near, never a default.
+
+Rejected. A function on the charge itself (a bill would decide what a policy is there to decide);
+departments made up freely in a policy (another policy could not say what they are).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+import msgspec
+
+from inferworks.books.charge import Charge
+from inferworks.errors import BooksError, ConfigError
+from inferworks.purpose import Purpose
+
+
+class Department(StrEnum):
+    """Who in the house has a cost."""
+
+    OPERATIONS = "operations"
+    """Those who run the service: infrastructure, data halls, repairs."""
+    SUPPORT = "support"
+    """Those who answer customers."""
+    RESEARCH = "research"
+    """Those who make the next model."""
+    ENGINEERING = "engineering"
+    """Those who build the product."""
+    SALES = "sales"
+    MARKETING = "marketing"
+    FINANCE = "finance"
+    PEOPLE = "people"
+    """Human resources."""
+    LEGAL = "legal"
+    OFFICE = "office"
+    """Rent, furniture and supplies that the whole house shares."""
+    MANAGEMENT = "management"
+
+
+_OTHER_NAMES: Mapping[str, Department] = {
+    "infrastructure": Department.OPERATIONS,
+    "customer-support": Department.SUPPORT,
+    "r&d": Department.RESEARCH,
+    "hr": Department.PEOPLE,
+    "human-resources": Department.PEOPLE,
+}
+"""What departments are called as well."""
+_NEAR = 3
+
+
+class Departments(msgspec.Struct, frozen=True):
+    """The departments of a house by name, and the tags of a bill's resources that name them."""
+
+    own: Mapping[str, Department] = {}
+    """The house's own names; each means one of `Department`."""
+    tags: tuple[str, ...] = ()
+    """Keys in FOCUS's Tags; the first that a line has says whose it is."""
+
+    def find(self, name: str) -> Department | None:
+        """The department called `name`; None when there is none such."""
+        folded = folded_name(name)
+        known = self.own.get(folded) or _OTHER_NAMES.get(folded)
+        return known or (Department(folded) if folded in set(Department) else None)
+
+    def named_by(self, charge: Charge) -> str | None:
+        """What `charge` calls its department: in a column of its own, else in a tag."""
+        if charge.department or not self.tags:
+            return charge.department
+        tags = tags_of(dict(charge.other).get("Tags", ""))
+        return next((tags[key] for key in self.tags if tags.get(key)), None)
+
+    def placed(self, charge: Charge) -> Charge:
+        """`charge` with its department for the name of it. BooksError when there is none such."""
+        name = self.named_by(charge)
+        if name is None:
+            return charge
+        department = self.find(name)
+        if department is None:
+            raise BooksError(f"{charge.file}, line {charge.row}: {self.unknown(name)}")
+        return msgspec.structs.replace(charge, department=department.value)
+
+    def unknown(self, name: str) -> str:
+        """Why `name` is no department, and what may have been meant."""
+        known = sorted({*Department, *_OTHER_NAMES, *self.own})
+        return (
+            f"there is no department {name!r}{_near(folded_name(name), known)}; name one of "
+            f"{', '.join(Department)}, or say which of them it is in books.departments"
+        )
+
+    def unknown_activity(self, name: str) -> str:
+        """Why `name` is no activity, and what may have been meant."""
+        known = [*Purpose, *sorted({*Department, *_OTHER_NAMES, *self.own} - set(Purpose))]
+        return (
+            f"there is no activity {name!r}{_near(folded_name(name), known)}; an activity is a purpose "
+            f"({', '.join(Purpose)}) or a department"
+        )
+
+
+SHIPPED = Departments()
+"""Without names of the house's own."""
+
+
+def read_departments(named: Iterable[str], tags: Iterable[str]) -> Departments:
+    """The departments that a configuration names, each as `own name=department`, and the tags.
+
+    ConfigError when one of them means no department, or a name stands twice.
+    """
+    own: dict[str, Department] = {}
+    for text in named:
+        name, _, meant = text.rpartition("=")
+        department = SHIPPED.find(meant)
+        if not name.strip() or department is None:
+            raise ConfigError(
+                f'books.departments: {text!r}: write it as in "growth=marketing", with one of '
+                f"{', '.join(Department)}"
+            )
+        if own.setdefault(folded_name(name), department) is not department:
+            raise ConfigError(f"books.departments: {name.strip()!r} stands twice")
+    return Departments(dict(sorted(own.items())), tuple(tags))
+
+
+def folded_name(name: str) -> str:
+    """A department's name as it is compared: `Human Resources` is `human-resources`."""
+    return "-".join(name.casefold().replace("_", " ").split())
+
+
+def tags_of(text: str) -> dict[str, str]:
+    """FOCUS's Tags, an object or a list of pairs as JSON; empty when `text` is neither."""
+    try:
+        found = json.loads(text)
+        pairs = found.items() if isinstance(found, dict) else ((key, value) for key, value in found)
+        return {str(key): value.strip() for key, value in pairs if isinstance(value, str)}
+    except (ValueError, TypeError, RecursionError):
+        return {}
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), _NEAR)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""

@@ -1,0 +1,274 @@
+"""The books as journals that a general ledger takes in: on days, under its accounts, exact or in cents.
+
+Problem. The books hold an entry for each charge, to 10^-12. Some ledgers want exactly that; most want a
+dozen lines a month, in cents, and each of their entries must balance to the cent. A million amounts of a
+tenth of a cent, rounded one by one, are nothing; rounded in sum they are a thousand dollars.
+
+Decision. Two forms of one value. *Exact*: every entry as it is booked. *Rounded*: the entries of a period
+are first added up, exactly, into a few journals (its costs, its sales, the credit that moved on a day, the
+corrections of each earlier period), by account; then each line is rounded, half to even, and what is left
+of the journal stands on a line of its own, so that it balances. A line is within half a unit of its exact
+amount, so what is on the rounding lines of a period is at most half a unit for each line that had to be
+rounded (`Rounding` says how many there are).
+
+An entry stands on the last day of what it is for, within its period. Days are those of UTC, or of another
+zone for a company whose periods begin at midnight elsewhere; a period that begins within a day has no days
+of its own in a ledger, and is refused.
+
+Rejected. Rounding each entry (above); spreading what is left over the lines (then a line is not what the
+statement says, rounded); one journal a month (nobody could tell a correction from a cost).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from inferworks.books.entry import CREDITS, PAYABLE, RECEIVABLE, Entry, booked_within, moves_credit
+from inferworks.books.exports.chart import ROUNDING, Account, Chart
+from inferworks.books.statement import Statement
+from inferworks.errors import UserError
+from inferworks.money import format_pico, rounded, ten_to
+from inferworks.units import NS_PER_SECOND
+
+EXACT: Final = 12
+"""The decimals of an amount that is not rounded."""
+_CHARGE: Final = re.compile(r"chg_[0-9a-f]+")
+
+
+class Side(NamedTuple):
+    """A line of a journal: whole units of 10^-decimals to an account, debits positive."""
+
+    account: Account
+    amount: int
+    party: str = ""
+    """The customer of a receivable, the supplier of a payable, where the ledger wants to know."""
+
+
+class Dated(NamedTuple):
+    """An entry on its day."""
+
+    date: dt.date
+    text: str
+    sides: tuple[Side, ...]
+    number: str = ""
+    """Names it for ever, where entries are added up; at most 21 characters."""
+
+
+class Rounding(NamedTuple):
+    """What rounding did to journals; amounts in whole units of 10^-decimals."""
+
+    lines: int
+    """The lines that had to be rounded; each is at most half a unit off."""
+    net: int
+    """What stands on the rounding lines together."""
+
+
+class Journal(NamedTuple):
+    """Balanced entries in the order of their days, amounts in units of 10^-decimals of one currency."""
+
+    currency: str
+    first: dt.date
+    """A day before which there is nothing."""
+    entries: tuple[Dated, ...]
+    decimals: int = EXACT
+    rounding: Rounding = Rounding(0, 0)
+
+    @property
+    def remark(self) -> str:
+        """What rounding did, in a sentence; empty where nothing is rounded."""
+        if self.decimals == EXACT:
+            return ""
+        lines, net = self.rounding
+        most = format_pico(lines * ten_to(12 - self.decimals) // 2)
+        return (
+            f"Amounts are rounded to {self.decimals} decimals: {lines} lines, each by at most half a "
+            f"unit; {self.text(net)} {self.currency} stands on rounding lines, at most {most}."
+        )
+
+    def text(self, amount: int) -> str:
+        """`amount` as a decimal with as many places as the journal has."""
+        return format_pico(amount * ten_to(12 - self.decimals), places=self.decimals)
+
+
+def exact_journal(
+    statements: Sequence[Statement], chart: Chart | None = None, zone: dt.tzinfo = dt.UTC
+) -> Journal:
+    """Every entry of `statements`, as it is booked. UserError when a period has no days of its own."""
+    entries = [
+        Dated(day, entry.text, _sides(entry, chart))
+        for statement in statements
+        for entry, day in _dated(statement, zone)
+    ]
+    currency, first = _common(statements, zone)
+    return Journal(currency, first, tuple(sorted(entries, key=lambda entry: entry.date)))
+
+
+def rounded_journal(
+    statements: Sequence[Statement],
+    decimals: int,
+    chart: Chart | None = None,
+    zone: dt.tzinfo = dt.UTC,
+    *,
+    parties: bool = False,
+    most_lines: int = 10**9,
+) -> Journal:
+    """The entries of `statements` added up by period, kind and account, and rounded to `decimals`.
+
+    With `parties` receivables and payables have a line for each customer and supplier. A journal of more
+    than `most_lines` is divided. UserError when a period has no days of its own, or cannot be divided.
+    """
+    entries: list[Dated] = []
+    lines, net, numbers = 0, 0, Counter[tuple[dt.date, str]]()
+    for statement in statements:
+        for code, title, day, booked in _kinds(statement, zone):
+            for sums in _divided(booked, chart, parties, most_lines - 1):
+                sides, off, left = _rounded(sums, decimals, chart)
+                lines, net = lines + off, net + left
+                numbers[day, code] += 1
+                number = f"IW-{day:%Y%m%d}-{code}-{numbers[day, code]}"
+                entries += [Dated(day, title, sides, number)] if sides else []
+    currency, first = _common(statements, zone)
+    ordered = sorted(entries, key=lambda entry: entry.date)
+    return Journal(currency, first, tuple(ordered), decimals, Rounding(lines, net))
+
+
+_Sums = dict[tuple[Account, str], int]
+"""Picounits by account and party."""
+
+
+def _dated(statement: Statement, zone: dt.tzinfo) -> Iterator[tuple[Entry, dt.date]]:
+    """The entries of a statement and their days."""
+    for moment_ns in (statement.start_ns, statement.end_ns):
+        local = _local(moment_ns, zone)
+        if moment_ns % NS_PER_SECOND or local.time() != dt.time():
+            raise UserError(
+                f"{local:%Y-%m-%dT%H:%M:%S%z} is no midnight in {zone}, so the days of a journal would not "
+                "be those of the period; name the time zone that its periods begin in with --zone"
+            )
+    for entry in statement.entries:
+        at_ns = booked_within(entry, statement.start_ns, statement.end_ns)
+        yield entry, _local(at_ns, zone).date()
+
+
+def _local(at_ns: int, zone: dt.tzinfo) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, zone)
+
+
+def _common(statements: Sequence[Statement], zone: dt.tzinfo) -> tuple[str, dt.date]:
+    """The currency of all `statements`, and the first day of the first."""
+    currencies = {statement.currency for statement in statements}
+    currencies |= {p.currency for s in statements for entry in s.entries for p in entry.postings}
+    if len(currencies) != 1:
+        raise UserError(
+            f"a journal has one currency, these periods have {', '.join(sorted(currencies)) or 'none'}"
+        )
+    return currencies.pop(), _local(min(s.start_ns for s in statements), zone).date()
+
+
+def _account(name: str, chart: Chart | None) -> Account:
+    account = Account(name) if chart is None else chart.account_of(name)
+    if account is None:
+        raise UserError(f"the chart of accounts has no row for {name}; add one that takes it")
+    return account
+
+
+def _sides(entry: Entry, chart: Chart | None) -> tuple[Side, ...]:
+    return tuple(Side(_account(p.account, chart), p.amount_pico) for p in entry.postings)
+
+
+class _Kind(NamedTuple):
+    code: str
+    title: str
+    date: dt.date
+    entries: Sequence[Entry]
+
+
+def _kinds(statement: Statement, zone: dt.tzinfo) -> Iterator[_Kind]:
+    """The entries of a statement, by what they are: each kind is a journal of its own."""
+    dated, name = list(_dated(statement, zone)), _name(statement, zone)
+    last = _local(max(statement.start_ns, statement.end_ns - 1), zone).date()
+    own = dated[: len(dated) - sum(len(one.entries) for one in statement.corrections)]
+    costs = [entry for entry, _ in own if not _is_sale(entry)]
+    yield _Kind("COST", f"Costs of {name}", last, costs)
+    sales = [entry for entry, _ in own if _is_sale(entry) and not moves_credit(entry)]
+    yield _Kind("SALE", f"Sales of {name}", last, sales)
+    moved: dict[dt.date, list[Entry]] = defaultdict(list)
+    for entry, day in own:
+        if moves_credit(entry):
+            moved[day].append(entry)
+    for day, entries in sorted(moved.items()):
+        yield _Kind("CRED", f"Credit bought and refunded on {day}", day, entries)
+    for correction in statement.corrections:
+        title = f"Corrections of {correction.period.name}, booked in {name}"
+        yield _Kind("CORR", title, last, correction.entries)
+
+
+def _is_sale(entry: Entry) -> bool:
+    """Whether `entry` is between us and a customer."""
+    return any(posting.account.startswith((RECEIVABLE, CREDITS)) for posting in entry.postings)
+
+
+def _name(statement: Statement, zone: dt.tzinfo) -> str:
+    """The period of a statement: `2026-11` where it is a month, else its first and last day."""
+    first, after = (_local(at_ns, zone).date() for at_ns in (statement.start_ns, statement.end_ns))
+    if first.day == 1 and after == (first + dt.timedelta(days=31)).replace(day=1):
+        return f"{first:%Y-%m}"
+    return f"{first} to {after - dt.timedelta(days=1)}"
+
+
+def _divided(
+    entries: Iterable[Entry], chart: Chart | None, parties: bool, most: int
+) -> Iterator[_Sums]:
+    """The sums of `entries`, in as few parts as have at most `most` lines each; every part balances."""
+    part: _Sums = {}
+    for unit in _units(entries):
+        sums = _summed(unit, chart, parties)
+        if len(sums) > most:
+            raise UserError(f"entry {unit[0].text!r} alone has more than {most} lines")
+        if len(part.keys() | sums.keys()) > most:
+            yield part
+            part = {}
+        for key, pico in sums.items():
+            part[key] = part.get(key, 0) + pico
+    if part:
+        yield part
+
+
+def _units(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
+    """What must stay together: all entries of a charge, so that its pool is emptied; else one entry."""
+    units: dict[object, list[Entry]] = defaultdict(list)
+    for number, entry in enumerate(entries):
+        charge = _CHARGE.search(entry.text)
+        units[charge[0] if charge else number].append(entry)
+    return units.values()
+
+
+def _summed(entries: Iterable[Entry], chart: Chart | None, parties: bool) -> _Sums:
+    """Picounits by account, and by party where that is wanted; what is nothing is left out."""
+    sums: _Sums = defaultdict(int)
+    for entry in entries:
+        for posting in entry.postings:
+            party = _party(posting.account) if parties else ""
+            sums[_account(posting.account, chart), party] += posting.amount_pico
+    return {key: pico for key, pico in sums.items() if pico}
+
+
+def _party(account: str) -> str:
+    """The customer of a receivable, the supplier of a payable; empty for any other account."""
+    prefix = next((p for p in (RECEIVABLE, PAYABLE) if account.startswith(f"{p}:")), None)
+    return account[len(prefix) + 1 :] if prefix else ""
+
+
+def _rounded(sums: _Sums, decimals: int, chart: Chart | None) -> tuple[tuple[Side, ...], int, int]:
+    """The lines of a journal, how many had to be rounded, and what is left for the rounding line."""
+    sides = [Side(*key[:1], rounded(pico, decimals), key[1]) for key, pico in sums.items()]
+    off = sum(pico % ten_to(12 - decimals) != 0 for pico in sums.values())
+    left = -sum(side.amount for side in sides)
+    if left:
+        sides.append(Side(_account(ROUNDING, chart), left))
+    kept = (side for side in sides if side.amount)
+    return tuple(sorted(kept, key=lambda s: (s.amount < 0, s.account, s.party))), off, left

@@ -1,0 +1,135 @@
+"""What the two plain-text ledgers share: names of accounts, the commodity, the balances, the last line.
+
+Problem. hledger and beancount have their own rules for names, and a tolerance: beancount infers one from
+the decimals it sees, and lets a gap below it pass.
+
+Decision. Exact amounts are whole numbers of a commodity of 10^-12 units (`USDP`): with no decimals there is
+nothing to infer, and the tolerance is zero in both. Amounts that are rounded are of the currency itself.
+Account names are made of letters, digits and dashes only, for both tools alike. A name that had to be
+changed for that carries a part of its hash, so that two names never become one; an account of a chart has
+its number for that. The original stands beside the account.
+
+Cost pools are accounts that are emptied within a period. Beancount knows five roots and no `Costs`, so
+they stand under `Expenses:Pools`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from inferworks.books.exports.chart import Account
+from inferworks.books.exports.journal import EXACT, Journal
+from inferworks.errors import BooksError
+from inferworks.visible import visible
+
+_ROOTS = ("Assets", "Liabilities", "Equity", "Income", "Expenses")
+_ELSEWHERE = ("Equity", "Other")
+"""Where an account goes whose root no tool knows."""
+_COSTS = "Costs"
+_POOLS = ("Expenses", "Pools")
+_PLAIN = re.compile(r"[A-Za-z0-9](?:-?[A-Za-z0-9])*")
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9]+")
+
+
+class Names(NamedTuple):
+    """The accounts of a journal, and where each ends, in whole units of 10^-decimals."""
+
+    written: dict[Account, str]
+    """How each account is written."""
+    balances: dict[str, int]
+    """By the written name, in order."""
+
+    def originals(self) -> Iterable[tuple[str, str]]:
+        """Each written name and what it stands for, in order."""
+        return sorted(
+            (written, one_line(_title(account))) for account, written in self.written.items()
+        )
+
+
+def names_of(journal: Journal) -> Names:
+    """How the accounts of `journal` are written. BooksError when two names meet."""
+    sums: dict[Account, int] = defaultdict(int)
+    for entry in journal.entries:
+        for side in entry.sides:
+            sums[side.account] += side.amount
+    written = {account: account_name(account) for account in sums}
+    if len(set(written.values())) < len(written):
+        raise BooksError("two accounts have the same name in the journal; no journal was written")
+    return Names(written, dict(sorted((written[account], sums[account]) for account in sums)))
+
+
+def head(journal: Journal) -> str:
+    """What the first line of a journal says of its amounts."""
+    return journal.remark or "Amounts are whole numbers of 10^-12 of a currency."
+
+
+def commodity(journal: Journal) -> str:
+    """What its amounts are of: `USDP` for 10^-12 of a dollar, else `USD`."""
+    return f"{journal.currency}P" if journal.decimals == EXACT else journal.currency
+
+
+def amount_text(journal: Journal, amount: int) -> str:
+    """`amount` with its commodity."""
+    text = str(amount) if journal.decimals == EXACT else journal.text(amount)
+    return f"{text} {commodity(journal)}"
+
+
+def last_day(journal: Journal) -> dt.date:
+    """The day of the last entry."""
+    return journal.entries[-1].date if journal.entries else journal.first
+
+
+def account_name(account: Account) -> str:
+    """`account` as both tools accept it; other accounts give other texts."""
+    if account.number:
+        return f"{account.root}:{_capitalised(_NOT_PLAIN.sub('-', _title(account)).strip('-'))}"
+    root, *parts = account.name.split(":")
+    if root == _COSTS:
+        head = _POOLS
+    elif root in _ROOTS and parts:
+        head = (root, _capitalised(parts.pop(0)))
+    else:
+        head, parts = _ELSEWHERE, [root, *parts]
+    return ":".join((*head, *map(_component, parts)))
+
+
+def one_line(text: str) -> str:
+    """`text` as one line in which everything can be seen."""
+    return visible(text).strip()
+
+
+def seal_line(sha256: str) -> str:
+    """The last line of a journal: what `head -n -1 FILE | sha256sum` must say."""
+    return f"; sha256 of all lines above: {sha256}\n"
+
+
+def sealed(lines: Iterable[str]) -> Iterable[bytes]:
+    """`lines` as bytes, and the line that seals them."""
+    digest = hashlib.sha256()
+    for line in lines:
+        raw = f"{line}\n".encode()
+        digest.update(raw)
+        yield raw
+    yield seal_line(digest.hexdigest()).encode()
+
+
+def _component(text: str) -> str:
+    """One part of a name: `acme` is `Acme`; what cannot stand as it is carries its hash."""
+    if _PLAIN.fullmatch(text) and not text[0].isupper():
+        return _capitalised(text)
+    readable = _NOT_PLAIN.sub("-", text).strip("-") or "X"
+    return f"{_capitalised(readable)}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _capitalised(text: str) -> str:
+    """`text` as both tools want a name to begin. What we ourselves call accounts needs no more."""
+    return text[0].upper() + text[1:]
+
+
+def _title(account: Account) -> str:
+    return f"{account.number} {account.name}".strip()

@@ -1,0 +1,54 @@
+"""The checksum of a row: what SQLite does not keep, and a disk that gives back another byte makes needed.
+
+It is the CRC-32 of the table's name followed by the row's values as a JSON array without spaces, as in
+`zlib.crc32(b'usage["call_1","acme",...]')`. The name is in it, so that no row passes for one of another
+table, and the row's key is, so that none passes for another row. It tells of accidents: whoever alters a
+row on purpose can alter it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from functools import cache
+from typing import Final, TypeVar
+from zlib import crc32
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
+
+T = TypeVar("T")
+
+_MISSING: Final = ("no such table: ", "no such column: ")
+"""How SQLite begins when its own page says something else of a table than what was written there."""
+
+
+def row_checksum(table: str, row: Sequence[object]) -> int:
+    """The checksum of `row` of `table`: an integer of 32 bits."""
+    return crc32(_encode(row), _of_name(table))
+
+
+@cache
+def _of_name(table: str) -> int:
+    return crc32(table.encode())
+
+
+def as_declared(found: object, kind: type[T]) -> T:
+    """`found` in a database, as the type `kind`; `msgspec.ValidationError` when it is of another.
+
+    SQLite gives back a value of any type from any column, and no row where there must be one, when the
+    page says something else than what was written to it.
+    """
+    return msgspec.convert(found, kind, builtin_types=(bytes,))
+
+
+def is_damage(error: sqlite3.Error | UnicodeError | msgspec.DecodeError) -> bool:
+    """Whether a database whose layout was looked at is not what SQLite has written.
+
+    Text that is no Unicode has no code, and where SQLite's own message quotes it, Python cannot read that;
+    nor has a value of another type than its column's (`as_declared`).
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    lacks = code == sqlite3.SQLITE_ERROR and str(error).startswith(_MISSING)
+    return lacks or code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

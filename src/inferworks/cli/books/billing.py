@@ -1,0 +1,45 @@
+"""How the names on bills are read here: the shipped table, and what the configuration adds to it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+from inferworks.catalog.billing import Alias, BillingTable, SellerRow, shipped_table, with_own
+from inferworks.catalog.providers import OPENAI_COMPATIBLE, provider_catalog
+from inferworks.config import Config, Renamed, Upstream
+from inferworks.errors import ConfigError
+
+
+def billing_table(config: Config) -> BillingTable:
+    """The table that bills are read by. ConfigError for a row that says nothing."""
+    return with_own(shipped_table(), _sellers(config), _aliases(config))
+
+
+def _sellers(config: Config) -> Iterator[SellerRow]:
+    for number, row in enumerate(config.billed, start=1):
+        if row.providers and (row.names or row.services):
+            yield SellerRow(providers=row.providers, names=row.names, services=row.services)
+        elif row.providers or row.names or row.services or not row.models:
+            raise ConfigError(
+                f"[[billed]] {number}: name the `providers` whose calls it is, and the `names` or "
+                "`services` on the bill; or `models` alone"
+            )
+    for upstream in config.upstream:
+        if upstream.billed_by:
+            yield SellerRow(providers=(_metered(upstream),), names=upstream.billed_by)
+
+
+def _aliases(config: Config) -> Iterator[Alias]:
+    """Models that are billed by other names: as `[[billed]]` says, and as an upstream knows them."""
+    renamed: list[Renamed] = [model for row in config.billed for model in row.models]
+    for upstream in config.upstream:
+        renamed += [model for model in upstream.models if isinstance(model, Renamed)]
+    for model in renamed:
+        yield Alias(billed=model.upstream, model=model.name)
+
+
+def _metered(upstream: Upstream) -> str:
+    """What the meter calls the provider of an upstream's calls."""
+    row = provider_catalog().row(upstream.provider, dt.date.max)
+    return upstream.name if row.id == OPENAI_COMPATIBLE else row.seller

@@ -1,0 +1,54 @@
+"""`inferworks books statement --compare`: a statement beside that of another time."""
+
+from __future__ import annotations
+
+from inferworks.books.comparatives import (
+    CAPTIONS,
+    WORDS,
+    Compared,
+    beside,
+    comparatives_json,
+    compared,
+)
+from inferworks.books.span import Span
+from inferworks.books.statement import Statement, remarks
+from inferworks.cli.books.asked import Asked
+from inferworks.cli.books.figures import amount, percentage, places_for, print_figures, span_text
+from inferworks.cli.show import print_json, say
+
+
+def compare_with(question: Asked, what: str, engine: str | None, *, as_json: bool) -> None:
+    """Print the statement that `question` asks for beside the one that `what` names."""
+    now = question.statement(engine)
+    name = beside(Span(now.start_ns, now.end_ns), what).name if what in WORDS else what
+    other = question._replace(period=name, from_text=None, to_text=None)
+    then = other.statement(engine)
+    rows = compared(now, then)
+    if as_json:
+        notes = {"notes": remarks(now.lines, now.notes)}
+        print_json(now.to_json() | notes | {"compared": comparatives_json(name, rows)})
+    else:
+        _print(now, then, name, rows, question.period)
+
+
+def _print(
+    now: Statement, then: Statement, name: str, rows: tuple[Compared, ...], period: str | None
+) -> None:
+    amounts = [pico for row in rows for pico in (row.now_pico, row.then_pico)]
+    places = places_for(*amounts)
+    say(f"Statement in {now.currency}, policy {now.policy}, {span_text(now)}")
+    say(f"Beside it {name}: {span_text(then)}", "")
+    shown = [row for row in rows if row.now_pico or row.then_pico]
+    table = [
+        (
+            CAPTIONS[row.name],
+            *(amount(pico, places) for pico in (row.now_pico, row.then_pico, row.change_pico)),
+            percentage(row.percent),
+        )
+        for row in shown
+    ]
+    heads = (period if period and len(period) <= 12 else "NOW", name if len(name) <= 12 else "THEN")
+    print_figures(("", *heads, "CHANGE", "CHANGE %"), table)
+    for which, drawn in ((heads[0], now), (heads[1], then)):
+        for note in remarks(drawn.lines, drawn.notes):
+            say(f"Note, {which}: {note}")

@@ -1,0 +1,52 @@
+"""What is said of a file's lines that is no error and still worth a look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from inferworks.books.bills.payroll import is_nobodys
+from inferworks.books.charge import Charge
+from inferworks.books.tax import is_tax, recoverable
+from inferworks.cli.show import counted
+from inferworks.money import format_pico
+
+
+class Remarks:
+    """Sums up what is worth a look while the lines of the file `name` go by."""
+
+    def __init__(self, name: str, currency: str, recoverable_taxes: Sequence[str]) -> None:
+        self._name, self._currency = name, currency
+        self._recoverable_taxes = recoverable_taxes
+        self._nobodys_lines = 0
+        self._nobodys_pico = 0
+        self._tax_pico = 0
+        self._said: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Let `text` be said of the file."""
+        self._said.append(text)
+
+    def seen(self, charges: Iterable[Charge]) -> Iterator[Charge]:
+        """The same `charges`, one by one."""
+        for charge in charges:
+            if is_nobodys(charge):
+                self._nobodys_lines += 1
+                self._nobodys_pico += charge.amount_pico
+            if is_tax(charge) and recoverable(charge, self._recoverable_taxes) is None:
+                self._tax_pico += charge.amount_pico
+            yield charge
+
+    def notes(self) -> Iterator[str]:
+        """What there is to say."""
+        yield from (f"{self._name}: {text}" for text in self._said)
+        if self._nobodys_lines:
+            yield (
+                f"{self._name}: {counted(self._nobodys_lines, 'line')} of pay without a split or a "
+                f"department: {format_pico(self._nobodys_pico)} {self._currency} stays unallocated, in "
+                "cost of revenue"
+            )
+        if self._tax_pico:
+            yield (
+                f"{self._name}: {format_pico(self._tax_pico)} {self._currency} of tax counts as cost; "
+                "name what you get back in books.recoverable_taxes"
+            )

@@ -1,0 +1,164 @@
+"""`inferworks books imports`: what was imported, and how it is taken back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from inferworks.books.deliveries.landing import Changed
+from inferworks.books.deliveries.register import Import, State, amounts, plain
+from inferworks.books.period import late_texts
+from inferworks.cli.books.figures import moment_text
+from inferworks.cli.books.late_lines import calendar_of, closed_time
+from inferworks.cli.books.papers import opened_books
+from inferworks.cli.books.sources import who
+from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.show import counted, print_json, print_table, say
+from inferworks.clock import SystemClock
+from inferworks.errors import UserError
+from inferworks.folder import DataFolder
+
+
+@click.group("imports")
+def imports() -> None:
+    """List what was imported, and take an import back."""
+
+
+@imports.command("list")
+@click.option("--all", "every", is_flag=True, help="Also what is no longer in force, and copies.")
+@config_option
+@data_option
+@json_option
+def list_imports(
+    every: bool, config_path: Path | None, data_path: Path | None, as_json: bool
+) -> None:
+    """List the imports that are in force: of each file, what it says of an account and a month.
+
+    \b
+    Examples:
+      inferworks books imports list
+      inferworks books imports list --all --json
+    """
+    with opened_books(config_path, data_path, read_only=True) as store:
+        found = [one for one in store.imports() if every or one.state is State.IN_FORCE]
+    if as_json:
+        print_json({"imports": list(map(_as_json, found))})
+        return
+    columns = ("NUMBER", "DELIVERY", "FILE", "STATE", "LINES", "AMOUNT")
+    print_table(columns, map(_row, found), right="NUMBER LINES AMOUNT")
+
+
+@imports.command("show")
+@click.argument("number", type=int)
+@config_option
+@data_option
+@json_option
+def show_import(
+    number: int, config_path: Path | None, data_path: Path | None, as_json: bool
+) -> None:
+    """Show the import NUMBER: its file, its delivery, and how it stands.
+
+    \b
+    Example:
+      inferworks books imports show 12
+    """
+    with opened_books(config_path, data_path, read_only=True) as store:
+        one = next((one for one in store.imports() if one.number == number), None)
+    if one is None:
+        raise UserError(f"there is no import {number}; inferworks books imports list has them")
+    if as_json:
+        print_json(_as_json(one))
+        return
+    rows = [
+        ("Import", str(one.number)),
+        ("Delivery", str(one.delivery)),
+        ("Kind", one.delivery.kind),
+        ("File", one.file),
+        ("SHA-256", one.file_sha256),
+        ("Revision", str(one.revision)),
+        ("State", one.state + (f": {one.reason}" if one.reason else "")),
+        ("Lines", str(one.lines)),
+        ("Exact total", amounts(one.totals)),
+        ("Time", f"{moment_text(one.start_ns)} to {moment_text(one.end_ns)}"),
+        (
+            "Imported",
+            f"{moment_text(one.at_ns)} by {one.by}" if one.at_ns else "by an older version",
+        ),
+    ]
+    print_table(("", ""), rows)
+
+
+@imports.command("void")
+@click.argument("number", type=int)
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it stays on record.")
+@config_option
+@data_option
+@json_option
+def void_import(
+    number: int, reason: str, config_path: Path | None, data_path: Path | None, as_json: bool
+) -> None:
+    """Take the import NUMBER back: its lines count no more, as if it had never come.
+
+    Where a period is closed they stay as they were sealed, and an exact reversal corrects the open
+    period. The import stays on record with who took it back and why; its file may come again.
+
+    \b
+    Example:
+      inferworks books imports void 12 --reason "the bill of another company"
+    """
+    if not reason.strip():
+        raise UserError(f"import {number}: say why it is taken back, with --reason")
+    config = read_config(config_path, data_path)
+    folder = DataFolder(Path(config.data.folder))
+    calendar = calendar_of(folder)
+    with opened_books(config_path, data_path, read_only=False) as store:
+        one, changed = store.void(
+            number, reason.strip(), closed_time(calendar), who(), SystemClock().now_ns()
+        )
+    late = late_texts(changed.late, calendar)
+    if as_json:
+        print_json({**_as_json(one), "state": State.VOID, "gone": changed.gone, "notes": late})
+        return
+    say(_void_text(one, changed))
+    for text in late:
+        say(f"Note: {text}", err=True)
+
+
+def _void_text(one: Import, changed: Changed) -> str:
+    return (
+        f"Took back import {one.number} of {one.file}: {counted(changed.gone, 'line')} of "
+        f"{one.delivery}, {amounts(one.totals)}."
+    )
+
+
+def _row(one: Import) -> tuple[str, ...]:
+    return (
+        str(one.number),
+        str(one.delivery),
+        one.file,
+        one.state,
+        str(one.lines),
+        amounts(one.totals),
+    )
+
+
+def _as_json(one: Import) -> dict[str, object]:
+    return {
+        "number": one.number,
+        "kind": one.delivery.kind,
+        "issuer": one.delivery.issuer,
+        "account": one.delivery.account,
+        "period": one.delivery.period,
+        "file": one.file,
+        "sha256": one.file_sha256,
+        "revision": one.revision,
+        "state": one.state,
+        "lines": one.lines,
+        "totals": {currency: plain(total.exact) for currency, total in one.totals.items()},
+        "start_ns": one.start_ns,
+        "end_ns": one.end_ns,
+        "imported_ns": one.at_ns,
+        "by": one.by,
+        "reason": one.reason,
+    }

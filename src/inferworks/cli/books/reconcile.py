@@ -1,0 +1,128 @@
+"""`inferworks books reconcile`: bills beside the suppliers' invoices, and who has not billed yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import click
+
+from inferworks.books.bills.base import (
+    Problem,
+    no_progress,
+    open_bill,
+    read_rows,
+    refuse,
+    require_columns,
+)
+from inferworks.books.deliveries.canonical import FOCUS, decimal_text
+from inferworks.books.deliveries.register import plain
+from inferworks.books.months import month_name, month_of
+from inferworks.books.period import Periods
+from inferworks.books.reconcile import Check, Finding, Invoice, billed_by, checklist, missing
+from inferworks.books.store import BookStore
+from inferworks.cli.books.papers import no_folder
+from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.show import print_json, print_table
+from inferworks.errors import BillError, UserError
+from inferworks.folder import DataFolder
+
+
+@click.command()
+@click.argument("invoices", required=False, type=click.Path(path_type=Path))
+@click.option("--period", metavar="MONTH", help="Which bills must be there by now (2026-11).")
+@config_option
+@data_option
+@json_option
+def reconcile(
+    invoices: Path | None,
+    period: str | None,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Set the imported bills beside INVOICES, what the suppliers' invoices say; list who is missing.
+
+    INVOICES has the columns issuer, currency, total, and invoice (its number) or month (2026-11, all
+    invoices of the issuer for it). A bill agrees when its exact total, rounded to the places of the
+    invoice, is the invoice's. Exit status 1 when something differs or is missing.
+
+    Expected for a month are the suppliers in books.suppliers and those that billed the month before.
+
+    \b
+    Examples:
+      inferworks books reconcile invoices.csv --period 2026-11
+      inferworks books reconcile --period 2026-11 --json
+
+    \b
+    A file of invoices:
+      issuer,invoice,currency,total
+      A Cloud,INV-1,USD,1234.57
+    """
+    if invoices is None and period is None:
+        raise UserError("name a file of invoices, a month with --period, or both")
+    config = read_config(config_path, data_path)
+    folder = DataFolder(Path(config.data.folder))
+    if not folder.books.exists():
+        raise no_folder(folder)
+    with BookStore(folder.books, read_only=True) as store:
+        imports = store.imports()
+        bills = {one.file_sha256 for one in imports if one.delivery.kind == FOCUS}
+        charges = [charge for charge in store.charges() if charge.file_sha256 in bills]
+    expected: list[tuple[str, str]] = []
+    if period is not None:
+        month = month_of(Periods().named(period).start_ns)
+        before = month_name(month_of(month.start_ns - 1))
+        suppliers = {*config.books.suppliers, *billed_by(imports, before)}
+        expected = list(missing(imports, suppliers, month_name(month)))
+    told = [] if invoices is None else list(_read(invoices))
+    found = checklist(charges, told, expected)
+    if as_json:
+        print_json({"checks": list(map(_as_json, found))})
+    else:
+        columns = ("ISSUER", "INVOICE OR MONTH", "BILLED", "INVOICED", "DIFFERENCE", "FINDING")
+        print_table(columns, map(_row, found), right="BILLED INVOICED DIFFERENCE")
+    if any(one.finding is not Finding.AGREES for one in found):
+        raise SystemExit(1)
+
+
+def _read(path: Path) -> Iterator[Invoice]:
+    """The invoices in the file at `path`; BillError with every bad cell."""
+    bill = open_bill(path)
+    require_columns(bill, ("issuer", "currency", "total"))
+    problems: list[Problem] = []
+    found: list[Invoice] = []
+    for cells in read_rows(bill, problems, no_progress):
+        number, month = cells.optional("invoice"), cells.first("month", "billing_month")
+        if not number and not month:
+            cells.note("invoice", "give the number of the invoice, or the month that it is for")
+        cells.money("total")
+        texts = (cells.text("issuer"), number or "", "" if number else (month or "")[:7])
+        found.append(Invoice(*texts, cells.text("currency"), cells.text("total")))
+    refuse(problems)
+    if not found:
+        raise BillError(f"{path.name}: has no invoices")
+    yield from found
+
+
+def _row(one: Check) -> tuple[str, ...]:
+    amounts = (one.billed, one.invoiced, one.difference)
+    texts = ["" if amount is None else f"{_text(amount)} {one.currency}" for amount in amounts]
+    return (one.issuer, one.what, *texts, one.finding)
+
+
+def _text(amount: Decimal) -> str:
+    """An exact amount, written out."""
+    return plain(decimal_text(str(amount)))
+
+
+def _as_json(one: Check) -> dict[str, object]:
+    amounts = {"billed": one.billed, "invoiced": one.invoiced, "difference": one.difference}
+    return {
+        "issuer": one.issuer,
+        "invoice_or_month": one.what,
+        "currency": one.currency,
+        **{name: None if amount is None else _text(amount) for name, amount in amounts.items()},
+        "finding": one.finding,
+    }

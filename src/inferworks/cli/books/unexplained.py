@@ -1,0 +1,101 @@
+"""Lines of a bill that no call explains, asked about as soon as they are imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence, Set
+
+from inferworks.books.asking import open_questions
+from inferworks.books.charge import Charge
+from inferworks.books.sale import Sold, sale_of
+from inferworks.books.span import Span, merged
+from inferworks.catalog.billing import billing_of
+from inferworks.cli.books.estimating import estimated, is_api_bill_under
+from inferworks.cli.books.papers import charges_of, rules_of
+from inferworks.cli.books.sources import RecordedSource
+from inferworks.config import Config
+from inferworks.folder import DataFolder
+from inferworks.meter.usage import Usage
+
+_MOST_SORTS = 50_000
+
+
+class Unexplained:
+    """Collects the lines for API calls whose sellers no row of the table of names knows.
+
+    Only what these may be for is looked up among the calls, which may be many.
+    """
+
+    def __init__(self, config: Config, folder: DataFolder) -> None:
+        self._config, self._folder = config, folder
+        self._rules = rules_of(config, None)
+        self._billing = billing_of(self._rules.billing)
+        self._is_api_bill = is_api_bill_under(self._rules)
+        self._sorts: dict[tuple[str | None, ...], bool] = {}
+        self._spans: set[tuple[int, int]] = set()
+        self._files: set[str] = set()
+
+    def looked_at(self, charges: Iterable[Charge]) -> Iterator[Charge]:
+        """The same `charges`, one by one, while they are imported."""
+        for charge in charges:
+            if self._is_unexplained(charge):
+                self._spans.add((charge.period_start_ns, charge.period_end_ns))
+                self._files.add(charge.file_sha256)
+            yield charge
+
+    def questions(self) -> list[str]:
+        """What to ask, where calls of the time of those lines have no bill."""
+        notes: list[str] = []
+        for span in merged(sorted(self._spans)):
+            usages = tuple(RecordedSource(self._config).bought(span))
+            sold = {
+                (leg.provider, usage.model)
+                for usage in usages
+                for leg in usage.legs
+                if leg.replica is None
+            }
+            if sold:
+                notes += self._asked(span, usages, sold)
+        return notes
+
+    def _asked(self, span: Span, usages: Sequence[Usage], sold: Set[Sold]) -> Iterable[str]:
+        bills, currency = charges_of(self._folder, span, self._config.books.currency)
+        booked = estimated(self._folder, bills, usages, self._rules, span, currency).booked
+        lines = [
+            bill
+            for bill in bills
+            if bill.file_sha256 in self._files
+            and span.holds(bill.period_start_ns)
+            and self._is_unexplained(bill)
+        ]
+        unexplained = {
+            line.id
+            for line in lines
+            if not sale_of(line, self._billing).levels(sold, self._billing)
+        }
+        return open_questions([*lines, *booked], unexplained, self._billing)
+
+    def _is_unexplained(self, charge: Charge) -> bool:
+        """Looked up once for all lines that are alike in what decides it: a bill has few sorts of them."""
+        told = dict(charge.other)
+        sort = (
+            charge.provider,
+            charge.issuer,
+            charge.service_name,
+            charge.service_category,
+            charge.charge_category,
+            charge.resource_type,
+            charge.department,
+            told.get("CommitmentDiscountStatus"),
+            told.get("Tags"),
+        )
+        found = self._sorts.get(sort)
+        if found is None:
+            if len(self._sorts) == _MOST_SORTS:
+                self._sorts.clear()
+            found = not self._is_known(charge) and self._is_api_bill(charge)
+            self._sorts[sort] = found
+        return found
+
+    def _is_known(self, charge: Charge) -> bool:
+        names = (charge.provider, charge.issuer, charge.service_name)
+        return self._billing.seller(*names).known

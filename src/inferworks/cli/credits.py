@@ -1,0 +1,187 @@
+"""`inferworks customers credit|credits|void`: what customers paid ahead and got back, and mistakes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import closing
+from pathlib import Path
+
+import click
+import msgspec
+
+from inferworks.accounts.credit import Credit
+from inferworks.accounts.customer import customer_id
+from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.books.span import utc_day
+from inferworks.cli.books.late_lines import calendar_of
+from inferworks.cli.options import (
+    config_option,
+    data_folder,
+    data_option,
+    json_option,
+    moment_ns,
+    read_config,
+)
+from inferworks.cli.show import print_json, print_table, say
+from inferworks.cli.wallets import left_pico
+from inferworks.clock import SystemClock
+from inferworks.errors import UserError
+from inferworks.folder import DataFolder
+from inferworks.ids import new_id
+from inferworks.money import format_pico, parse_pico
+from inferworks.units import NS_PER_SECOND
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--amount", required=True, metavar="AMOUNT", help="What was paid ahead; negative: paid back."
+)
+@click.option("--at", metavar="MOMENT", help="When it was paid.  [default: now]")
+@click.option(
+    "--expires",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The day (UTC) from which it can no longer be used.",
+)
+@click.option("--reason", default="", metavar="TEXT", help="Why it is paid back.")
+@config_option
+@data_option
+def credit(
+    name: str,
+    amount: str,
+    at: str | None,
+    expires: dt.datetime | None,
+    reason: str,
+    config_path: Path | None,
+    data_path: Path | None,
+) -> None:
+    """Sell a customer credit, or pay back what is left of it.
+
+    Credit is owed to the customer until it is used, paid back, or expires. No more is paid back than is
+    left; and nothing is entered into a period that is closed.
+
+    \b
+    Examples:
+      inferworks customers credit acme --amount 100.00 --expires 2027-11-01
+      inferworks customers credit acme --amount 40.00 --at 2026-11-28
+      inferworks customers credit acme --amount=-50.00 --reason "contract ended"
+    """
+    config = read_config(config_path, data_path)
+    folder, now_ns = DataFolder(Path(config.data.folder)), SystemClock().now_ns()
+    paid = Credit(
+        id=new_id("credit"),
+        customer=customer_id(name),
+        bought_ns=now_ns if at is None else moment_ns(at, "--at"),
+        amount_pico=parse_pico(amount),
+        currency=config.books.currency,
+        expires_ns=None if expires is None else _midnight_ns(expires),
+        reason=reason,
+    )
+    if paid.bought_ns > now_ns:
+        raise UserError(f"--at {at}: is yet to come; enter the credit when it has been paid")
+    _refuse_closed(folder, paid.bought_ns, "date it later, or reopen the period")
+    asked_pico = -paid.amount_pico
+    if paid.is_refund:
+        left = left_pico(config, paid.customer, paid.bought_ns)
+        if not left:
+            raise UserError(
+                f"nothing is left of the credit of {name}: there is nothing to pay back"
+            )
+        paid = msgspec.structs.replace(paid, amount_pico=-min(left, asked_pico))
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        accounts.add_credit(paid)
+    if not paid.is_refund:
+        say(f"Added {format_pico(paid.amount_pico)} {paid.currency} of credit to {name}.")
+        return
+    say(f"Paid back {format_pico(-paid.amount_pico)} {paid.currency} of credit to {name}.")
+    if -paid.amount_pico < asked_pico:
+        beyond = format_pico(asked_pico + paid.amount_pico)
+        say(
+            f"Note: that is all that was left; {beyond} beyond it is no credit, and not entered.",
+            err=True,
+        )
+
+
+@click.command("credits")
+@click.argument("name")
+@config_option
+@data_option
+@json_option
+def list_credits(
+    name: str, config_path: Path | None, data_path: Path | None, as_json: bool
+) -> None:
+    """List what a customer paid ahead and got back, purchase by purchase, voided ones too.
+
+    \b
+    Example:
+      inferworks customers credits acme
+    """
+    folder = data_folder(config_path, data_path)
+    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+        found = [*accounts.credits(), *accounts.voided_credits()]
+    own = [one for one in found if one.customer == customer_id(name)]
+    own.sort(key=lambda one: (one.bought_ns, one.id))
+    if as_json:
+        print_json([_as_json(one) for one in own])
+        return
+    rows = [
+        (one.id, utc_day(one.bought_ns), format_pico(one.amount_pico), _until(one)) for one in own
+    ]
+    print_table(("CREDIT", "PAID", "AMOUNT", "EXPIRES"), rows, right="AMOUNT")
+    say("", f"Amounts in {', '.join(sorted({one.currency for one in own})) or '-'}.")
+
+
+@click.command()
+@click.argument("credit_id", metavar="CREDIT")
+@click.option("--reason", required=True, metavar="TEXT", help="Why it was a mistake.")
+@config_option
+@data_option
+def void(credit_id: str, reason: str, config_path: Path | None, data_path: Path | None) -> None:
+    """Void a purchase or refund of credit that was a mistake: it counts as if it had never been.
+
+    It stays on record. What lies in a closed period is not voided but paid back.
+
+    \b
+    Example:
+      inferworks customers void credit_01hx3 --reason "entered twice"
+    """
+    folder = data_folder(config_path, data_path)
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        for one in accounts.credits():
+            if one.id == credit_id:
+                _refuse_closed(folder, one.bought_ns, "pay it back with a negative amount")
+        voided = accounts.void_credit(credit_id, SystemClock().now_ns(), reason)
+    amount = f"{format_pico(voided.amount_pico)} {voided.currency}"
+    say(f"The credit of {amount} to {voided.customer} is void.")
+
+
+def _midnight_ns(day: dt.datetime) -> int:
+    return int(day.replace(tzinfo=dt.UTC).timestamp()) * NS_PER_SECOND
+
+
+def _refuse_closed(folder: DataFolder, at_ns: int, advice: str) -> None:
+    """UserError when the moment lies in a closed period, in which nothing can be entered."""
+    calendar = calendar_of(folder)
+    if calendar.closed_until_ns is not None and at_ns < calendar.closed_until_ns:
+        raise UserError(
+            f"{utc_day(at_ns)} is in {calendar.holding(at_ns).name}, which is closed; {advice}"
+        )
+
+
+def _until(credit: Credit) -> str:
+    if credit.voided_ns is not None:
+        return "voided"
+    return "-" if credit.expires_ns is None else utc_day(credit.expires_ns)
+
+
+def _as_json(credit: Credit) -> dict[str, object]:
+    return {
+        "id": credit.id,
+        "customer": credit.customer,
+        "paid_ns": credit.bought_ns,
+        "amount": format_pico(credit.amount_pico),
+        "currency": credit.currency,
+        "expires_ns": credit.expires_ns,
+        "voided_ns": credit.voided_ns,
+        "reason": credit.reason,
+    }

@@ -1,0 +1,182 @@
+"""How a command ends that could not do what it was asked: in one line, and never in a traceback.
+
+A disk that is full or read-only, somebody else's file, a damaged database, a terminal that has gone: none
+of them is news to whoever wrote this program, and a page of Python tells a user nothing of it. The seams
+translate what they know the place of (`errors`); whatever comes past them ends here, as what it was, what
+it was about, and what to do. What nobody has thought of is said to be our fault, and the traceback is kept
+in a file that can be sent to us.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import sys
+import tempfile
+import traceback
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from inferworks.cli.show import say
+from inferworks.errors import InferworksError, UserError
+
+MENDABLE: Final = 2
+"""The exit status when the user can mend it."""
+FAILED: Final = 1
+OURS: Final = 70
+"""`EX_SOFTWARE` of sysexits.h."""
+INTERRUPTED: Final = 130
+"""As a shell tells of SIGINT."""
+
+_LONGEST: Final = 500
+"""Characters of a foreign error's text."""
+
+_NO_ROOM: Final = "make room on that disk and try again"
+_REMEDIES: Final = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), and try again",
+    errno.EROFS: "name a place that can be written to",
+    errno.EACCES: "check whose it is and its permissions",
+    errno.EPERM: "check whose it is and its permissions",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "close other programs: the machine has no file descriptors left",
+    errno.ENOMEM: "free memory and try again",
+    errno.EAGAIN: "close other programs: the machine has no processes or threads left",
+    errno.EIO: "check the disk: it fails",
+    errno.ENOENT: "check the name",
+    errno.EISDIR: "name a file",
+    errno.ENOTDIR: "name a folder",
+}
+_DATABASE_REMEDIES: Final = {
+    sqlite3.SQLITE_FULL: f"the disk is full: {_NO_ROOM}",
+    sqlite3.SQLITE_READONLY: "check the disk and the permissions of the data folder",
+    sqlite3.SQLITE_CANTOPEN: "check the permissions of the data folder, and its limits (ulimit -a)",
+    sqlite3.SQLITE_PERM: "check the permissions of the data folder",
+    sqlite3.SQLITE_BUSY: "another command is at work on it: try again when it is done",
+    sqlite3.SQLITE_LOCKED: "another command is at work on it: try again when it is done",
+    sqlite3.SQLITE_IOERR: "check the disk, its room and its limits (ulimit -a), and try again",
+    sqlite3.SQLITE_NOMEM: "free memory and try again",
+    sqlite3.SQLITE_CORRUPT: "restore the data folder from a backup; inferworks scrub says what is damaged",
+    sqlite3.SQLITE_NOTADB: "restore the data folder from a backup; inferworks scrub says what is damaged",
+}
+_ENGINES: Final = frozenset({"duckdb", "_duckdb", "ibis", "pyarrow"})
+"""The packages whose errors are those of an engine of the books."""
+
+
+class Ending(NamedTuple):
+    """What is said, and the exit status."""
+
+    text: str
+    status: int
+
+
+def end(error: BaseException) -> int:
+    """Tell of `error` on standard error; the exit status."""
+    ending = ending_of(error)
+    if ending is None:
+        ending = Ending(
+            f"{_named(error)}; this is a fault of ours: please report it{_kept(error)}", OURS
+        )
+    with suppress(
+        OSError, ValueError
+    ):  # standard error is closed or full: the status has to say it all
+        if ending.text:
+            say(*f"inferworks: {ending.text}".split("\n"), err=True)
+    return ending.status
+
+
+def ending_of(error: BaseException) -> Ending | None:
+    """What to say of `error`; None when nobody has thought of it."""
+    match error:
+        case UserError():
+            return Ending(str(error), MENDABLE)
+        case InferworksError():
+            return Ending(_first_line(error), FAILED)
+        case KeyboardInterrupt():
+            return Ending("", INTERRUPTED)
+        case BrokenPipeError():
+            return Ending("", 0)  # whoever read has what it wanted, as `head` does
+        case sqlite3.Error():
+            return _of_database(error)
+        case MemoryError():
+            return Ending("there is not enough memory; free some and try again", MENDABLE)
+        case RuntimeError() if "start new thread" in str(error):
+            return Ending(
+                f"{error}; close other programs, or raise the limit (ulimit -u)", MENDABLE
+            )
+        case UnicodeError():
+            return Ending(_of_text(error), MENDABLE)
+        case RecursionError():
+            return Ending(
+                "what was read is nested too deeply; check the files that were named", MENDABLE
+            )
+        case OSError() if error.errno is not None:
+            place = f"{error.filename}: " if error.filename is not None else ""
+            remedy = _REMEDIES.get(error.errno)
+            text = f"{place}{error.strerror}"
+            return Ending(f"{text}; {remedy}" if remedy else text, MENDABLE)
+    if type(error).__module__.partition(".")[0] in _ENGINES:
+        text = f"the books' engine failed: {_first_line(error)}"
+        return Ending(f"{text}; try another with --engine, or with more memory or room", FAILED)
+    return None
+
+
+def _of_text(error: UnicodeError) -> str:
+    """What to say of text that is none in its encoding."""
+    if isinstance(error, UnicodeEncodeError):
+        part = error.object[error.start : error.end]
+        return f"{part!a} cannot be written in {error.encoding}; set PYTHONIOENCODING=utf-8"
+    if isinstance(error, UnicodeDecodeError):
+        part_read = error.object[error.start : error.end]
+        return f"{part_read!r} is no {error.encoding}; check the files and settings that were named"
+    return _first_line(error)
+
+
+def let_go_of_output() -> None:
+    """Have nothing more be written to standard output, which cannot take it."""
+    if sys.stdout is None:
+        return
+    with suppress(OSError, ValueError):  # it has no descriptor
+        output = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, output)
+        finally:
+            os.close(nowhere)
+
+
+def _of_database(error: sqlite3.Error) -> Ending | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None or code & 0xFF not in _DATABASE_REMEDIES:
+        return None
+    remedy = _DATABASE_REMEDIES[code & 0xFF]
+    return Ending(f"a database of the data folder cannot be used: {error}; {remedy}", MENDABLE)
+
+
+def _named(error: BaseException) -> str:
+    text = _first_line(error)
+    name = type(error).__name__
+    return f"{name}: {text}" if text else name
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0][:_LONGEST]
+
+
+def _kept(error: BaseException) -> str:
+    """Where the traceback is kept, as the end of a sentence; empty where no file can be made."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w",
+            prefix="inferworks-fault-",
+            suffix=".txt",
+            encoding="utf-8",
+            errors="replace",
+            delete=False,
+        ) as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return ""
+    return f" with {file.name}"

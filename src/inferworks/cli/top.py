@@ -1,0 +1,98 @@
+"""`inferworks top`: who calls what at this moment."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from inferworks.cli.calls import KEYS, Arrivals, Span, Sum, calls_between, priced, sums_by
+from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.show import clear_screen, print_json, say
+from inferworks.cli.status import print_sums
+from inferworks.clock import SystemClock
+from inferworks.folder import DataFolder
+from inferworks.units import NS_PER_SECOND
+
+_MOST_HELD = 200_000
+"""Calls that are looked at; of more, the newest."""
+_LONGEST_NS = 600 * NS_PER_SECOND
+"""How long before the window calls may have been opened that ended in it, when it is first shown."""
+
+
+@click.command(short_help="Show who calls what, live.")
+@click.option("--by", type=click.Choice(list(KEYS)), default="model", show_default=True,
+              help="What calls are summed up by.")  # fmt: skip
+@click.option("--window", "window_ns", type=Span(), default="1m", show_default=True,
+              help="How far back calls count.")  # fmt: skip
+@click.option("--every", "every_s", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True,
+              help="Seconds between two looks.")  # fmt: skip
+@click.option("--once", is_flag=True, help="Show it once and end, as when it is piped.")
+@config_option
+@data_option
+@json_option
+def top(
+    by: str,
+    window_ns: int,
+    every_s: float,
+    once: bool,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Show the calls that ended within the last minute, by model or customer, until Ctrl-C.
+
+    They come from the journal as they end. Where the output is no terminal, or with --once or --json, it is
+    shown once.
+
+    \b
+    Examples:
+      inferworks top
+      inferworks top --by customer --window 15m --json
+    """
+    config = read_config(config_path, data_path)
+    arrivals = Arrivals(DataFolder(Path(config.data.folder)).journal)
+    once = once or as_json or not _in_terminal()
+    clock = SystemClock()
+    with suppress(KeyboardInterrupt), priced(config) as cost:
+        arrivals.new(0)  # from now on; what ended before is looked up by when it was opened
+        since_ns = clock.now_ns() - window_ns
+        before = calls_between(config, since_ns - _LONGEST_NS, since_ns + 2 * window_ns)
+        held = {usage.call_id: usage for usage in deque(before, maxlen=_MOST_HELD)}
+        while True:
+            since_ns = clock.now_ns() - window_ns
+            held |= {usage.call_id: usage for usage in arrivals.new(_MOST_HELD)}
+            held = {name: usage for name, usage in held.items() if usage.closed_ns >= since_ns}
+            sums = sums_by(held.values(), cost, KEYS[by])
+            if as_json:
+                told = {name: one.as_json() for name, one in sums.items()}
+                print_json({"window_s": window_ns // NS_PER_SECOND, "by": by, "sums": told})
+            else:
+                _show(sums, by, window_ns, cleared=not once)
+            if once:
+                return
+            time.sleep(every_s)
+
+
+def _in_terminal() -> bool:
+    try:
+        return sys.stdout.isatty()
+    except (AttributeError, ValueError):  # it is closed
+        return False
+
+
+def _show(sums: Mapping[str, Sum], by: str, window_ns: int, *, cleared: bool) -> None:
+    if cleared:
+        clear_screen()
+    minutes = window_ns / NS_PER_SECOND / 60
+    calls = sum(one.calls for one in sums.values())
+    tokens = sum(one.output_tokens for one in sums.values())
+    rate = f"{calls / minutes:,.1f} calls and {tokens / minutes:,.0f} output tokens a minute"
+    print_sums(sums, by.upper(), f"inferworks top: {rate}")
+    if cleared:
+        say("", "Ctrl-C ends.")

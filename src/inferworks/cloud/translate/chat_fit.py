@@ -1,0 +1,300 @@
+"""A chat that was put over from another dialect, in the form that the asked model takes.
+
+A caller of chats is held to none of this: its bytes pass and the upstream decides. A caller of another
+dialect never chose a chat's words, so we choose those that the model takes: what its limit is called, how
+long a user's label may be, which efforts and forms of JSON it knows (`Call.facts`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import Any, Final
+
+import msgspec
+
+from inferworks.catalog.facts import ANYTHING, ModelFacts
+from inferworks.cloud.translate.fields import Fields, Omissions, read_request
+from inferworks.cloud.translate.tool_results import digest_id
+
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""Reasoning efforts, the least first."""
+_SERVES: Final = "by the model that serves this"
+_SAMPLING: Final[Mapping[str, tuple[Any, ...]]] = {
+    "temperature": (1,),
+    "top_p": (1,),
+    "top_k": (),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+}
+"""Wishes about how words are chosen -> the values that ask for nothing."""
+_USUAL_TIERS: Final = (None, "auto", "default")
+_SCHEMA: Final = "Answer with one JSON object and nothing else. It follows this JSON schema:\n"
+"""What a model is told before a schema that it cannot be held to."""
+_MORE_BELOW: Final = " [...] The rest stands among the instructions."
+_ALL_PARTS: Final = len(ModelFacts().parts)
+_SEEN: Final = "I have the results."
+_NOT_SHOWN: Final = "(What stood here cannot be shown to this model.)"
+_UNKNOWN_THOUGHT: Final = "(What was thought here is not known.)"
+_ANY_OBJECT: Final = {"name": "answer", "schema": {"type": "object"}}
+
+
+def fit_chat(fields: Fields, facts: ModelFacts, omissions: Omissions) -> Fields:
+    """`fields` of a chat as the model takes them. CallError 400 for what it cannot be asked."""
+    if facts is ANYTHING:
+        return fields
+    _fit_limit(fields, facts)
+    _fit_messages(fields, facts, omissions)
+    if "user" in fields:
+        _fit_user(fields, facts)
+    if "tools" in fields:
+        _fit_tools(fields, facts, omissions)
+    if "reasoning_effort" in fields:
+        _fit_effort(fields, facts, omissions)
+    if "stop" in fields:
+        _fit_stops(fields, facts, omissions)
+    _fit_sampling(fields, facts, omissions)
+    if "response_format" in fields:
+        _fit_format(fields, facts, omissions)
+    if not facts.seed and fields.pop("seed", None) is not None:
+        omissions.leave_out("seed")
+    if not facts.verbosity and fields.pop("verbosity", "medium") != "medium":
+        omissions.leave_out("verbosity")
+    if not facts.service_tiers and "service_tier" in fields:
+        tier = _value(fields, "service_tier")
+        del fields["service_tier"]
+        if tier not in _USUAL_TIERS:
+            omissions.refuse("service_tier", f"is not known {_SERVES}", "service_tier")
+    return fields
+
+
+def _fit_messages(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
+    messages = fields["messages"]
+    if facts.thoughts != "taken":
+        _fit_thoughts(messages, facts)
+    if facts.id_length is not None:
+        _fit_ids(messages, facts.id_length)
+    if len(facts.parts) < _ALL_PARTS:
+        _fit_parts(messages, facts, omissions)
+    if not facts.user_after_tool:
+        fields["messages"] = _answered(messages)
+
+
+def _value(fields: Fields, name: str) -> Any:
+    """What a field says, be it read already or still as it came."""
+    value = fields.get(name)
+    return read_request(value, msgspec.json.decode) if isinstance(value, msgspec.Raw) else value
+
+
+def _fit_user(fields: Fields, facts: ModelFacts) -> None:
+    """A label that no answer depends on: shortened, always to the same."""
+    user = _value(fields, "user")
+    if isinstance(user, str) and len(user) > facts.user_length:
+        fields["user"] = short_user(user, facts.user_length)
+    if not facts.user_length:
+        fields.pop("user", None)
+
+
+def short_user(user: str, longest: int) -> str:
+    """A user's label as it is, or its hash where it is too long."""
+    if len(user) <= longest:
+        return user
+    return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:longest]
+
+
+def _fit_limit(fields: Fields, facts: ModelFacts) -> None:
+    """The limit by its name, and no higher than an answer can be long."""
+    limit = _value(fields, "max_tokens")
+    if limit is None:
+        return
+    del fields["max_tokens"]
+    fields[facts.limit_field] = at_most(limit, facts)
+
+
+def at_most(limit: int, facts: ModelFacts) -> int:
+    """`limit`, and no more than the model can give."""
+    return limit if facts.most_output is None else min(limit, facts.most_output)
+
+
+def _fit_thoughts(messages: Sequence[Fields], facts: ModelFacts) -> None:
+    """What was thought in past turns: not taken by everybody, and demanded by some."""
+    for message in messages:
+        if facts.thoughts == "refused":
+            message.pop("reasoning_content", None)
+        elif message.get("tool_calls"):
+            message.setdefault("reasoning_content", _UNKNOWN_THOUGHT)
+
+
+def _fit_ids(messages: Sequence[Fields], length: int) -> None:
+    """Ids of calls, alike in call and result, where only one form of them is taken."""
+    for message in messages:
+        if "tool_call_id" in message:
+            message["tool_call_id"] = digest_id(message["tool_call_id"], length)
+        for call in message.get("tool_calls") or ():
+            call["id"] = digest_id(call["id"], length)
+
+
+def _fit_parts(messages: Sequence[Fields], facts: ModelFacts, omissions: Omissions) -> None:
+    """What is shown, where the model can see or hear it."""
+    taken = {"text", *facts.parts}
+    for message in messages:
+        content = message["content"]
+        for number, part in enumerate(content if isinstance(content, list) else ()):
+            if part["type"] not in taken:
+                why = f"has a part ({part['type']}) that is not taken {_SERVES}"
+                omissions.refuse("messages", why, "messages")
+                content[number] = {"type": "text", "text": _NOT_SHOWN}
+
+
+def _answered(messages: Sequence[Fields]) -> list[Fields]:
+    """A word of the assistant's between the result of a tool and what the user says behind it."""
+    apart: list[Fields] = []
+    for message in messages:
+        if message["role"] == "user" and apart and apart[-1]["role"] == "tool":
+            apart.append({"role": "assistant", "content": _SEEN})
+        apart.append(message)
+    return apart
+
+
+def _fit_descriptions(fields: Fields, longest: int) -> None:
+    """A description that is too long for its place stands among the instructions."""
+    told: list[str] = []
+    for tool in fields["tools"]:
+        function = tool["function"]
+        description = function.get("description") or ""
+        if len(description) > longest:
+            told.append(f"The tool {function['name']}: {description}")
+            function["description"] = description[: longest - len(_MORE_BELOW)] + _MORE_BELOW
+    if told:
+        _instruct(fields, "\n\n".join(told))
+
+
+def _instruct(fields: Fields, words: str) -> None:
+    """Add an instruction behind those that there are."""
+    messages = fields["messages"]
+    head = sum(1 for _ in takewhile(lambda message: message["role"] == "system", messages))
+    messages.insert(head, {"role": "system", "content": words})
+
+
+def _fit_tools(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
+    if not facts.tools:
+        omissions.refuse("tools", f"cannot be offered in a chat: none are taken {_SERVES}", "tools")
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            fields.pop(name, None)
+        return
+    if facts.description_length is not None:
+        _fit_descriptions(fields, facts.description_length)
+    if not facts.forced_tools and fields.get("tool_choice", "auto") not in ("auto", "none"):
+        why = f"cannot demand a tool: that is not taken {_SERVES}"
+        omissions.refuse("tool_choice", why, "tool_choice")
+        del fields["tool_choice"]
+    if not facts.parallel_tools and fields.pop("parallel_tool_calls", None) is False:
+        choice = fields.get("tool_choice")
+        # A forced call is one call, also where it is said as a demand for any of one tool.
+        if not (isinstance(choice, dict) or (choice == "required" and len(fields["tools"]) == 1)):
+            omissions.leave_out("parallel_tool_calls")
+    if facts.tools_effort:
+        given = fields.get("reasoning_effort", facts.tools_effort)
+        fields["reasoning_effort"] = facts.tools_effort
+        if given != facts.tools_effort:
+            omissions.leave_out("reasoning_effort")
+
+
+def nearest_effort(effort: str, known: tuple[str, ...]) -> str | None:
+    """The effort of `known` that is nearest to `effort`, the higher of two; None where there is none."""
+    if effort in known or effort not in _EFFORTS:
+        return effort if known else None
+    wanted = _EFFORTS.index(effort)
+    ranked = [_EFFORTS.index(one) for one in known if one in _EFFORTS and one != "none"]
+    if effort == "none" or not ranked:
+        return None
+    return _EFFORTS[min(ranked, key=lambda rank: (abs(rank - wanted), -rank))]
+
+
+def _fit_effort(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
+    effort = fields.get("reasoning_effort")
+    if effort is None:
+        return
+    fitted = nearest_effort(effort, facts.efforts)
+    if fitted is not None:
+        fields["reasoning_effort"] = fitted
+        return
+    del fields["reasoning_effort"]
+    if effort != "none" or facts.efforts:  # a model that knows none does not think unasked
+        omissions.leave_out("reasoning_effort")
+
+
+def _fit_stops(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
+    given = _value(fields, "stop")
+    if given is None:
+        return
+    stops = [given] if isinstance(given, str) else list(given)
+    if not facts.blank_stops:
+        stops = [stop for stop in stops if stop.strip()]
+    if facts.stops is not None and len(stops) > facts.stops:
+        why = f"has {len(stops)} sequences, and {facts.stops} are taken {_SERVES}"
+        omissions.refuse("stop", why, "stop")
+        stops = stops[: facts.stops]
+    if not stops:
+        del fields["stop"]
+    elif stops != given and [given] != stops:
+        fields["stop"] = stops
+
+
+def _fit_sampling(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
+    if not facts.top_k and fields.pop("top_k", None) is not None:
+        omissions.leave_out("top_k")
+    if facts.temperature == 0:
+        leave_out_sampling(fields, omissions)
+        return
+    if not facts.logprobs:
+        _leave_out_logprobs(fields, omissions)
+    if not facts.logit_bias:
+        if _value(fields, "logit_bias"):
+            omissions.leave_out("logit_bias")
+        fields.pop("logit_bias", None)
+    temperature = _value(fields, "temperature")
+    if temperature is not None and temperature > facts.temperature:
+        why = f"cannot be above {facts.temperature:g}: no more is taken {_SERVES}"
+        omissions.refuse("temperature", why, "temperature")
+        fields["temperature"] = facts.temperature
+
+
+def leave_out_sampling(fields: Fields, omissions: Omissions) -> None:
+    """Leave out how words are chosen, for a model that takes no wish about that.
+
+    CallError 400 where their probabilities are wanted, which it does not tell.
+    """
+    for name, usual in _SAMPLING.items():
+        given = _value(fields, name)
+        fields.pop(name, None)
+        if given is not None and given not in usual:
+            omissions.leave_out(name)
+    _leave_out_logprobs(fields, omissions)
+
+
+def _leave_out_logprobs(fields: Fields, omissions: Omissions) -> None:
+    """CallError 400 where they are wanted, unless the call is put over leniently."""
+    if _value(fields, "logprobs"):
+        omissions.refuse("logprobs", f"are not told {_SERVES}", "logprobs")
+    for name in ("logprobs", "top_logprobs"):
+        fields.pop(name, None)
+
+
+def _fit_format(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
+    wanted: Any = fields.get("response_format")
+    if wanted is None or wanted["type"] in {"text", *facts.json_modes}:
+        return
+    match wanted["type"], facts.json_modes:
+        case "json_schema", ("json_object", *_):
+            schema = wanted["json_schema"]["schema"]
+            _instruct(fields, _SCHEMA + bytes(schema).decode())
+            fields["response_format"] = {"type": "json_object"}
+        case "json_object", ("json_schema", *_):
+            fields["response_format"] = {"type": "json_schema", "json_schema": _ANY_OBJECT}
+        case _:
+            why = f"asks for JSON, of which no form is known {_SERVES}"
+            omissions.refuse("response_format", why, "response_format")
+            del fields["response_format"]

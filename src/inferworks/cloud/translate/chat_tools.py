@@ -1,0 +1,48 @@
+"""The tools that a chat offers, as far as another dialect can have them.
+
+A tool that is no function was offered and not ordered: it is left out and named, unless the choice forces
+it. `allowed_tools` is a choice among functions and is made here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from inferworks.cloud.translate.chat_request import AllowedTools, Request, Tool, ToolFunction
+from inferworks.cloud.translate.fields import Omissions, cannot
+
+
+class Offered(NamedTuple):
+    """Functions, and which of them is to be called."""
+
+    tools: list[tuple[ToolFunction, Tool]]
+    choice: str | None
+    """`auto`, `none` or `required`; None where nothing is said, or where one is forced."""
+    forced: str | None
+    """The function that must be called."""
+
+
+def offered(request: Request, serves: str, omissions: Omissions) -> Offered:
+    """What `request` offers to an API that has functions alone. CallError 400 where it orders another."""
+    tools: list[tuple[ToolFunction, Tool]] = []
+    for number, tool in enumerate(request.tools or ()):
+        if tool.type == "function" and tool.function is not None:
+            tools.append((tool.function, tool))
+        else:
+            omissions.leave_out(f"tools[{number}]:{tool.type}")
+    match request.tool_choice:
+        case Tool(type="function", function=ToolFunction(name=name)):
+            return Offered(tools, None, name)
+        case Tool(type="allowed_tools", allowed_tools=AllowedTools() as allowed):
+            names = {tool.function.name for tool in allowed.tools if tool.function}
+            tools = [pair for pair in tools if pair[0].name in names]
+            choice: object = allowed.mode
+        case given:
+            choice = given
+    match choice:
+        case None | "auto" | "none":
+            return Offered(tools, choice, None)
+        case "required" if tools:
+            return Offered(tools, "required", None)
+    why = f"must be 'auto', 'none', 'required' or a function that is given, for {serves}"
+    raise cannot("tool_choice", why, "tool_choice")

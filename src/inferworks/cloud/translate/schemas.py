@@ -1,0 +1,129 @@
+"""What vendors demand of a JSON Schema: of a strict one, and of any that a tool has.
+
+OpenAI's strict schemas close every object and require every property; Anthropic's and Bedrock's close every
+object and have no bounds and nothing that leads back to itself, whatever is required. One that is strict at
+one vendor may be refused as such by another, so `strict` is said only where it holds.
+
+Sources: https://platform.openai.com/docs/guides/structured-outputs,
+https://platform.claude.com/docs/en/build-with-claude/structured-outputs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from inferworks.cloud.rewrite import read_fields
+from inferworks.cloud.translate.fields import read_request
+
+_UNKNOWN: Final = frozenset(
+    {
+        "contains", "dependentRequired", "dependentSchemas", "else", "exclusiveMaximum",
+        "exclusiveMinimum", "if", "maxItems", "maxLength", "maxProperties", "maximum", "minLength",
+        "minProperties", "minimum", "multipleOf", "not", "oneOf", "patternProperties", "prefixItems",
+        "propertyNames", "then", "unevaluatedProperties", "uniqueItems",
+    }
+)  # fmt: skip
+"""Words of JSON Schema that the modes of Anthropic and Bedrock do not know."""
+_NO_ARGUMENTS: Final = msgspec.Raw(b'{"type":"object","properties":{}}')
+_NAMED: Final = frozenset({"$defs", "definitions", "properties"})
+"""Words whose value is schemas by names of the caller's own."""
+_VALUES: Final = frozenset({"const", "default", "enum", "examples", "required"})
+"""Words whose value is no schema."""
+
+
+def is_closed(schema: Any) -> bool:
+    """Whether Anthropic and Bedrock can hold an answer, or a call, to `schema`."""
+    return all(_is_known(one) for one in _objects(schema)) and not _is_recursive(schema)
+
+
+def is_closed_raw(schema: msgspec.Raw) -> bool:
+    """The same of a schema that has not been read yet."""
+    return is_closed(read_request(schema, msgspec.json.decode))
+
+
+def is_strict(schema: Any) -> bool:
+    """Whether OpenAI can hold an answer, or a call, to `schema`."""
+    return all(_is_whole(one) for one in _objects(schema))
+
+
+def as_object(schema: msgspec.Raw) -> msgspec.Raw:
+    """A schema of a tool's, which Anthropic and Bedrock want to be one of an object, and to say so."""
+    if bytes(schema) == b"null":
+        return _NO_ARGUMENTS
+    fields = read_request(schema, read_fields)
+    if "type" in fields:
+        return schema
+    return msgspec.Raw(msgspec.json.encode({"type": "object", **fields}))
+
+
+def _is_whole(schema: dict[str, Any]) -> bool:
+    if schema.get("type") != "object" and "properties" not in schema:
+        return True
+    properties, required = schema.get("properties"), schema.get("required", [])
+    if not isinstance(properties, dict) or not isinstance(required, list):
+        return False
+    return schema.get("additionalProperties") is False and all(
+        name in required for name in properties
+    )
+
+
+def _objects(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every schema within `schema`."""
+    waiting = [schema]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            yield one
+            for word, value in one.items():
+                if word in _NAMED and isinstance(value, dict):
+                    waiting += value.values()
+                elif word not in _VALUES:
+                    waiting.append(value)
+
+
+def _is_known(schema: dict[str, Any]) -> bool:
+    kinds = schema.get("type")
+    is_object = kinds == "object" or (isinstance(kinds, list) and "object" in kinds)
+    is_open = is_object and schema.get("additionalProperties") is not False
+    is_counted = schema.get("minItems") not in (None, 0, 1)
+    return not (is_open or is_counted or schema.keys() & _UNKNOWN)
+
+
+def _is_recursive(schema: Any) -> bool:
+    """Whether a definition leads back to itself."""
+    if not isinstance(schema, dict):
+        return False
+    parts = {"#": schema}
+    for group in ("$defs", "definitions"):
+        inner = schema.get(group)
+        if isinstance(inner, dict):
+            parts |= {f"#/{group}/{name}": value for name, value in inner.items()}
+    leads = {name: _references(part, is_root=name == "#") for name, part in parts.items()}
+    done: set[str] = set()
+    path: list[tuple[str, Iterator[str]]] = [("#", iter(leads["#"]))]
+    open_names = {"#"}
+    while path:
+        name, rest = path[-1]
+        following = next(rest, None)
+        if following is None:
+            path.pop()
+            open_names.discard(name)
+            done.add(name)
+        elif following in open_names:
+            return True
+        elif following not in done:
+            open_names.add(following)
+            path.append((following, iter(leads.get(following, ()))))
+    return False
+
+
+def _references(part: Any, *, is_root: bool) -> list[str]:
+    """What a part refers to; the definitions within the root are parts of their own."""
+    if is_root and isinstance(part, dict):
+        part = {name: value for name, value in part.items() if name not in {"$defs", "definitions"}}
+    return [one["$ref"] for one in _objects(part) if isinstance(one.get("$ref"), str)]

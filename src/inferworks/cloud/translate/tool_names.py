@@ -1,0 +1,43 @@
+"""Names of tools that are too long for an upstream: shortened on the way there, whole on the way back.
+
+Anthropic takes names of 128 characters, OpenAI and Bedrock of 64
+(https://platform.claude.com/docs/en/agents-and-tools/tool-use/implement-tool-use,
+https://platform.openai.com/docs/api-reference/chat/create), and clients write the name of a tool's server
+before its own (`mcp__server__tool`). A name that is too long gets the end that is its digest, the same
+wherever it stands. Nothing is kept between a request and its answer: the whole name is looked up in the
+request.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from inferworks.cloud.translate.tool_results import short_id
+
+_LONGEST: Final = 64
+
+
+class _Tool(msgspec.Struct):
+    name: str = ""
+
+
+class _Request(msgspec.Struct):
+    tools: list[_Tool] | None = None
+
+
+_read = msgspec.json.Decoder(_Request).decode
+
+
+def short_name(name: str) -> str:
+    """What the tool `name` of the caller's is called at the upstream."""
+    return short_id(name, _LONGEST)
+
+
+def whole_name(name: str, body: bytes) -> str:
+    """What the caller calls the tool that an answer calls `name`, by the request `body`."""
+    if len(name) != _LONGEST:  # as long as every name that was shortened
+        return name
+    tools = _read(body).tools or ()
+    return next((tool.name for tool in tools if short_name(tool.name) == name), name)

@@ -1,0 +1,27 @@
+"""How to install what an optional part of the program needs: a command that works wherever it runs.
+
+The packages are named, and not our own extra (`inferworks[aws]`): until this project is published under its
+name, whatever an index has there is somebody else's.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from importlib.metadata import PackageNotFoundError, requires
+
+
+def install(extra: str) -> str:
+    """The command that installs what the extra called `extra` needs, into the Python that runs."""
+    try:
+        all_of_them = requires("inferworks") or []
+    except PackageNotFoundError:  # run from its source, not installed
+        all_of_them = []
+    marker = f"extra=='{extra}'"
+    parts = (needed.partition(";") for needed in all_of_them)
+    names = [name.strip() for name, _, when in parts if marker in _plain(when)]
+    return shlex.join([sys.executable, "-m", "pip", "install", *(names or ["-e", f".[{extra}]"])])
+
+
+def _plain(marker: str) -> str:
+    return marker.replace('"', "'").replace(" ", "")

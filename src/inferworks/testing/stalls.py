@@ -1,0 +1,133 @@
+"""Whether an event loop stood: work that one callback did in one go while all others waited.
+
+Problem. One call that keeps the loop for 50 ms is 50 ms for every other call, and no test of that call
+shows it. Time by the clock shows nothing either where tests share a machine.
+
+Decision. A beat is scheduled on the loop every few milliseconds, and what the loop's thread has used of the
+processor between two beats is no more than that unless something held the loop. Other programs do not
+count, nor does waiting, nor the collection of garbage, which in a test goes through all the modules of all
+the other tests. A thread looks at what the loop does once a beat is overdue, so that it can be told, and so
+that what others do in the same thread (a client that a test asks with) can be left out.
+
+Rejected: to wrap the loop's callbacks (uvloop makes them in C); asyncio's debug mode (time by the clock).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+from unittest import mock
+
+MOST_S: Final = 0.05
+"""Seconds of the processor that a loop may be kept."""
+_BEAT_S: Final = 0.005
+_LOOK_S: Final = 0.01
+_SHOWN: Final = 12
+
+
+class Stall(NamedTuple):
+    """A loop that stood."""
+
+    seconds: float
+    """Of the processor."""
+    calls: tuple[traceback.FrameSummary, ...]
+    """What was under way, outermost first; empty where nobody saw it."""
+
+    def is_in(self, folders: Collection[str]) -> bool:
+        """Whether code in one of `folders` was under way, or it is not known what was."""
+        return not self.calls or any(
+            call.filename.startswith(tuple(folders)) for call in self.calls
+        )
+
+    def __str__(self) -> str:
+        where = "".join(traceback.format_list(self.calls[-_SHOWN:]))
+        return f"the event loop stood for {self.seconds * 1000:.0f} ms of the processor at\n{where}"
+
+
+@contextmanager
+def watched(most_s: float = MOST_S) -> Iterator[list[Stall]]:
+    """Watch every loop that is run while this is entered; those that stood are in the list."""
+    found: list[Stall] = []
+    run = asyncio.Runner.run
+
+    def watched_run(runner: asyncio.Runner, *args: Any, **kwargs: Any) -> Any:
+        with _watching(runner.get_loop(), most_s, found):
+            return run(runner, *args, **kwargs)
+
+    with mock.patch.object(asyncio.Runner, "run", watched_run):
+        yield found
+
+
+@contextmanager
+def _watching(loop: asyncio.AbstractEventLoop, most_s: float, found: list[Stall]) -> Iterator[None]:
+    beat = _Beat(most_s, found)
+    over = threading.Event()
+    looking = threading.Thread(target=beat.look, args=(over,), name="stalls", daemon=True)
+    collected = beat.collected
+    gc.callbacks.append(collected)
+    looking.start()
+    beat.next(loop)
+    try:
+        yield
+    finally:
+        beat.stop()
+        over.set()
+        looking.join()
+        gc.callbacks.remove(collected)
+
+
+class _Beat:
+    """The beats of a loop that runs in this thread."""
+
+    def __init__(self, most_s: float, found: list[Stall]) -> None:
+        self._most_s = most_s
+        self._found = found
+        self._thread = threading.get_ident()
+        self._clock = time.pthread_getcpuclockid(self._thread)
+        self._last_s = time.thread_time()
+        self._collecting_since_s = 0.0
+        self._calls: tuple[traceback.FrameSummary, ...] = ()
+        self._handle: asyncio.TimerHandle | None = None
+
+    def next(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One beat, and the next in a few milliseconds."""
+        self._handle = loop.call_later(_BEAT_S, self.next, loop)
+        self._took()
+
+    def stop(self) -> None:
+        """The last beat."""
+        assert self._handle is not None, "it began with one"
+        self._handle.cancel()
+        self._took()
+
+    def collected(self, phase: str, _info: dict[str, Any]) -> None:
+        """Garbage is collected: what that takes is not the loop's."""
+        if threading.get_ident() != self._thread:
+            return
+        if phase == "start":
+            self._collecting_since_s = time.thread_time()
+        else:
+            self._last_s += time.thread_time() - self._collecting_since_s
+
+    def look(self, over: threading.Event) -> None:
+        """Keep what the loop does once it has been kept for long, until `over`."""
+        while not over.wait(_LOOK_S):
+            kept_s = time.clock_gettime(self._clock) - self._last_s
+            if kept_s > self._most_s / 2 and not self._calls:
+                frame = sys._current_frames().get(self._thread)  # noqa: SLF001 the one way to see it
+                frames = reversed(list(traceback.walk_stack(frame)))
+                self._calls = tuple(traceback.StackSummary.extract(frames, lookup_lines=False))
+
+    def _took(self) -> None:
+        kept_s = time.thread_time() - self._last_s
+        if kept_s > self._most_s:
+            self._found.append(Stall(kept_s, self._calls))
+        self._last_s += kept_s
+        self._calls = ()

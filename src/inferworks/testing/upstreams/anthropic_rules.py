@@ -1,0 +1,289 @@
+"""What Anthropic refuses beside what its types tell, and in which words.
+
+Its API says what Pydantic says, with the tags of unions in the place: `messages.1.content.0.tool_use.id`.
+What it checks later has words of its own.
+
+Sources: https://platform.claude.com/docs/en/api/messages, /en/about-claude/models/overview,
+/en/build-with-claude/extended-thinking, /en/build-with-claude/structured-outputs; the words as reported,
+among others in anthropics/claude-code#12526 (calls and results), LibreChat-AI/agents#124 (empty texts),
+maximhq/bifrost#5097 (ids), anthropics/claude-code#24451 (limits), altic-dev/FluidVoice#285 (temperatures).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from inferworks.testing.upstreams.anthropic_order import messages_order
+from inferworks.testing.upstreams.script import Body
+from inferworks.testing.upstreams.strict import (
+    Bound,
+    Flaw,
+    RequestType,
+    flaw_of,
+    request_type,
+)
+
+_API = "https://platform.claude.com/docs/en/api/messages"
+_IDS = "https://github.com/maximhq/bifrost/issues/5097"
+_ID = {"pattern": "^[a-zA-Z0-9_-]+$"}
+_BOUNDS = (
+    Bound("max_tokens", {"minimum": 0}, _API),
+    Bound("messages", {"minItems": 1, "maxItems": 100_000}, _API),
+    Bound("temperature", {"minimum": 0, "maximum": 1}, _API),
+    Bound("top_p", {"minimum": 0, "maximum": 1}, _API),
+    Bound("top_k", {"minimum": 0}, _API),
+    Bound("metadata.user_id", {"maxLength": 256}, _API),
+    Bound("thinking.budget_tokens", {"minimum": 1024}, _API),
+    Bound("tools[].name", {"pattern": "^[a-zA-Z0-9_-]{1,128}$"}, _API),
+    Bound("messages[].content[].id", _ID, _IDS),
+    Bound("messages[].content[].tool_use_id", _ID, _IDS),
+    Bound("messages[].content[].name", {"minLength": 1, "maxLength": 200}, _API),
+)
+
+_WORDS: Mapping[str, str] = {
+    "required": "Field required",
+    "additionalProperties": "Extra inputs are not permitted",
+    "pattern": "String should match pattern '{bound}'",
+    "minLength": "String should have at least {bound} character",
+    "maxLength": "String should have at most {bound} characters",
+    "minItems": "List should have at least {bound} item after validation, not {size}",
+    "maxItems": "List should have at most {bound} items after validation, not {size}",
+    "minimum": "Input should be greater than or equal to {bound}",
+    "maximum": "Input should be less than or equal to {bound}",
+}
+_OWN: Mapping[tuple[str, str], str] = {
+    ("messages", "minItems"): "at least one message is required",
+    ("temperature", "minimum"): "range: 0..1",
+    ("temperature", "maximum"): "range: 0..1",
+}
+"""Field and keyword -> what is said in place of Pydantic's words."""
+_KINDS: Mapping[str, str] = {
+    "string": "string", "integer": "integer", "number": "number", "boolean": "boolean",
+    "array": "list", "object": "dictionary", "null": "null",
+}  # fmt: skip
+
+
+class Family(NamedTuple):
+    """What is known of some models."""
+
+    models: str
+    """Of the names, from their beginning."""
+    max_tokens: int
+    samples: bool = True
+    """It takes a temperature, `top_p` and `top_k`."""
+    thinking: Sequence[str] = ("enabled", "disabled")
+    """How it may be told to think."""
+    has_effort: bool = False
+    prefills: bool = True
+    """The last message may be the beginning of its answer."""
+
+
+_BOTH = ("enabled", "adaptive", "disabled")
+_ADAPTIVE = ("adaptive", "disabled")
+FAMILIES: Sequence[Family] = (
+    Family("claude-3-haiku|claude-3-opus|claude-3-sonnet", 4096, thinking=("disabled",)),
+    Family("claude-3-5", 8192, thinking=("disabled",)),
+    Family("claude-3-7", 128_000),
+    Family(r"claude-opus-4-(1|0|\d{8})|claude-opus-4$", 32_000),
+    Family("claude-opus-4-5", 64_000, has_effort=True),
+    Family("claude-opus-4-6", 128_000, thinking=_BOTH, has_effort=True, prefills=False),
+    Family("claude-sonnet-4-6", 64_000, thinking=_BOTH, has_effort=True, prefills=False),
+    Family("claude-(sonnet|haiku)-4", 64_000),
+    Family(
+        r"claude-opus-4-[78]|claude-\w+-(5|[6-9])|claude-mythos", 128_000,
+        samples=False, thinking=_ADAPTIVE, has_effort=True, prefills=False,
+    ),
+)  # fmt: skip
+"""The first whose models have the name; a model of none takes everything."""
+
+
+def flaw_in(request: Body, *, counts: bool, is_beta: bool) -> str | None:
+    """What Anthropic says to `request`, a message or one to be counted; None when it serves it."""
+    flaw = flaw_of(request, _type_of(counts, is_beta))
+    if flaw is not None:
+        return worded(flaw)
+    return next(filter(None, (rule(request) for rule in _RULES)), None)
+
+
+@cache
+def _type_of(counts: bool, is_beta: bool) -> RequestType:
+    name = "anthropic_count" if counts else "anthropic_messages"
+    return request_type(f"{name}_beta" if is_beta else name, _BOUNDS)
+
+
+def worded(flaw: Flaw) -> str:
+    """What Pydantic says of `flaw`, as Anthropic shows it."""
+    *outer, last = flaw.place or ("",)
+    if flaw.keyword == "enum" and last == "type" and len(flaw.bound) > 1:
+        known = ", ".join(f"'{name}'" for name in flaw.bound)
+        place = ".".join(map(str, outer))
+        found = (
+            f"Input tag '{flaw.value}' found using 'type' does not match any of the expected tags"
+        )
+        return f"{place}: {found}: {known}"
+    own = _OWN.get((".".join(map(str, flaw.place)), flaw.keyword))
+    return f"{'.'.join(map(str, flaw.place))}: {own or _said(flaw)}"
+
+
+def _said(flaw: Flaw) -> str:
+    if flaw.keyword == "enum":
+        *first, last = [f"'{value}'" for value in flaw.bound]
+        others = f"{', '.join(first)} or " if first else ""
+        return f"Input should be {others}{last}"
+    if flaw.keyword == "type":
+        kinds = [kind for kind in flaw.bound if kind != "null"]
+        return f"Input should be a valid {_KINDS[kinds[0]]}"
+    size = len(flaw.value) if isinstance(flaw.value, list) else 0
+    return _WORDS[flaw.keyword].format(bound=flaw.bound, size=size)
+
+
+def _family_of(model: str) -> Family | None:
+    """A name may have the cloud's before it: `eu.anthropic.claude-...`."""
+    name = model[max(model.find("claude"), 0) :]
+    return next((family for family in FAMILIES if re.match(family.models, name)), None)
+
+
+def _limit(request: Body) -> str | None:
+    family, wanted = _family_of(request["model"]), request.get("max_tokens", 0)
+    if family is None or wanted <= family.max_tokens:
+        return None
+    return (
+        f"max_tokens: {wanted} > {family.max_tokens}, which is the maximum allowed number of output "
+        f"tokens for {request['model']}"
+    )
+
+
+def _sampling(request: Body) -> str | None:
+    family = _family_of(request["model"])
+    for name in ("temperature", "top_p", "top_k"):
+        if family and not family.samples and request.get(name, 1) != 1:
+            return f"`{name}` is deprecated for this model."
+    if family and {"temperature", "top_p"} <= request.keys():
+        return "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
+    return None
+
+
+def _thinking(request: Body) -> str | None:
+    thinking, family = request.get("thinking") or {}, _family_of(request["model"])
+    kind = thinking.get("type", "disabled")
+    if family and kind not in family.thinking:
+        if kind == "adaptive":
+            return "adaptive thinking is not supported on this model"
+        return (
+            f'"thinking.type.{kind}" is not supported for this model. Use "thinking.type.adaptive" and '
+            '"output_config.effort" to control thinking behavior.'
+        )
+    if family and not family.has_effort and (request.get("output_config") or {}).get("effort"):
+        return "This model does not support the effort parameter."
+    if kind == "disabled":
+        return None
+    if thinking.get("budget_tokens", -1) >= request.get("max_tokens", 1 << 62):
+        return "`max_tokens` must be greater than `thinking.budget_tokens`."
+    if request.get("temperature", 1) != 1:
+        return "`temperature` may only be set to 1 when thinking is enabled."
+    if "top_k" in request:
+        return "`top_k` must be unset when thinking is enabled."
+    if (request.get("tool_choice") or {}).get("type") in ("any", "tool"):
+        return "Thinking may not be enabled when tool_choice forces tool use."
+    return None
+
+
+def _stops(request: Body) -> str | None:
+    """https://github.com/BerriAI/litellm/issues/3286."""
+    blank = [stop for stop in request.get("stop_sequences") or () if not stop.strip()]
+    return "stop_sequences: each stop sequence must contain non-whitespace" if blank else None
+
+
+def _tools(request: Body) -> str | None:
+    tools = request.get("tools") or []
+    names = [tool["name"] for tool in tools if "name" in tool]
+    if len(set(names)) < len(names):
+        return "tools: Tool names must be unique."
+    for number, tool in enumerate(tools):
+        schema = tool.get("input_schema")
+        place = f"tools.{number}.custom.input_schema"
+        if schema is None:
+            continue
+        if "type" not in schema:
+            return f"{place}.type: Field required"
+        if schema["type"] != "object":
+            return f"{place}.type: Input should be 'object'"
+        if schema.keys() & {"oneOf", "allOf", "anyOf"}:
+            return f"{place}: input_schema does not support oneOf, allOf, or anyOf at the top level"
+    choice = request.get("tool_choice")
+    if choice is not None and not tools:
+        return "tool_choice: tool_choice may only be specified while providing tools."
+    if choice is not None and choice["type"] == "tool" and choice["name"] not in names:
+        return f"tool_choice: Tool '{choice['name']}' not found in provided tools"
+    return None
+
+
+def _prefill(request: Body) -> str | None:
+    family = _family_of(request["model"])
+    if family and not family.prefills and request["messages"][-1]["role"] == "assistant":
+        return (
+            "This model does not support assistant message prefill. "
+            "The conversation must end with a user message."
+        )
+    return None
+
+
+_UNSUPPORTED: Mapping[str, Sequence[str]] = {
+    "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "string": ("minLength", "maxLength"),
+    "array": ("maxItems", "uniqueItems"),
+}
+"""Kind of value -> what the schema of an answer may not ask of it."""
+
+
+def _answer_schema(request: Body) -> str | None:
+    wanted = (request.get("output_config") or {}).get("format") or request.get("output_format")
+    if not wanted:
+        return None
+    flaw = next(_schema_flaws(wanted.get("schema")), None)
+    return flaw and f"output_config.format.schema: {flaw}"
+
+
+def _schema_flaws(schema: Any) -> Iterator[str]:
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _schema_flaws(part)
+    if not isinstance(schema, Mapping):
+        return
+    kind = schema.get("type")
+    if kind == "object" and schema.get("additionalProperties") is not False:
+        yield "For 'object' type, 'additionalProperties' must be explicitly set to false"
+    refused = [name for name in _UNSUPPORTED.get(str(kind), ()) if name in schema]
+    if refused:
+        yield f"For '{kind}' type, properties {', '.join(refused)} are not supported"
+    for name in ("properties", "$defs", "definitions"):
+        yield from _schema_flaws(list((schema.get(name) or {}).values()))
+    for name in ("items", "anyOf", "allOf"):
+        yield from _schema_flaws(schema.get(name))
+
+
+def _cache_points(request: Body) -> str | None:
+    count = len(list(_marked([request.get("system"), request.get("tools"), request["messages"]])))
+    if count <= 4:
+        return None
+    return f"A maximum of 4 blocks with cache_control may be provided. Found {count}."
+
+
+def _marked(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for part in value:
+            yield from _marked(part)
+    elif isinstance(value, dict):
+        if value.get("cache_control"):
+            yield value
+        yield from _marked(value.get("content"))
+
+
+_RULES: Sequence[Callable[[Body], str | None]] = (
+    _limit, _sampling, _thinking, _stops, _tools, _answer_schema, messages_order, _prefill, _cache_points,
+)  # fmt: skip
+"""In the order in which they are looked at, once the types are right."""

@@ -1,0 +1,458 @@
+"""Everything that a vendor may send beside what its examples show: the same answer in unlucky forms.
+
+Problem. A reader that is tried with the answers of a vendor's documentation fails on the vendor's own: a
+count with a fraction, a null for an object, a comment before the first event, the calls of two tools with
+the same index. Each was met by somebody's users first.
+
+Decision. Each such form is a row with a name and the place where it was met: what it does to a whole body,
+to the events of a stream, or to their bytes. It never changes what is said, called or counted, so all
+of it must come out as it does plainly. A test asks for one by its name, or for what a seed draws: the same
+for the same seed. A form that needs something (calls, usage) leaves an answer without it as it is.
+
+Rejected: values drawn at random from the types of answers. Most are what no vendor would send, and a test
+cannot say what should come of them.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from random import Random
+from typing import Any, NamedTuple
+
+Body = dict[str, Any]
+Events = Sequence[Body]
+CHAT, RESPONSES, MESSAGES, CONVERSE = "chat", "responses", "messages", "converse"
+_JSON = frozenset({CHAT, RESPONSES, MESSAGES, CONVERSE})
+_SSE = frozenset({CHAT, RESPONSES, MESSAGES})
+
+
+class Form(NamedTuple):
+    """One unlucky form."""
+
+    dialects: frozenset[str]
+    source: str
+    """Where it was met, or what allows it."""
+    body: Callable[[Body, Random], Body] | None = None
+    """What it makes of a whole body, and unless `events` is there of each event."""
+    events: Callable[[Events, Random], Iterable[Body]] | None = None
+    """What it makes of the events of a stream."""
+    framed: Callable[[Sequence[bytes], Random], Iterable[bytes]] | None = None
+    """What it makes of their bytes; the last is the end of the stream, which may be empty."""
+
+
+class Luck(NamedTuple):
+    """Which forms an answer has."""
+
+    names: tuple[str, ...] = ()
+    seed: int = 0
+
+    def body(self, dialect: str, body: Body) -> Body:
+        """A whole body in these forms."""
+        for form, random in self._forms(dialect):
+            if form.body is not None:
+                body = form.body(copy.deepcopy(body), random)
+        return body
+
+    def events(self, dialect: str, events: Iterable[Body]) -> Iterable[Body]:
+        """The events of a stream in these forms."""
+        for form, random in self._forms(dialect):
+            if form.events is not None:
+                events = form.events(copy.deepcopy(list(events)), random)
+            elif form.body is not None:
+                events = [form.body(copy.deepcopy(event), random) for event in events]
+        return events
+
+    def framed(self, dialect: str, events: Iterable[bytes], last: bytes = b"") -> Iterable[bytes]:
+        """The bytes of a stream in these forms, `last` behind them."""
+        if not self.names:
+            return chain(events, [last])
+        pieces: Iterable[bytes] = [*events, last]
+        for form, random in self._forms(dialect):
+            if form.framed is not None:
+                pieces = form.framed(list(pieces), random)
+        return [piece for piece in pieces if piece]
+
+    def _forms(self, dialect: str) -> Iterator[tuple[Form, Random]]:
+        for name, form in FORMS.items():
+            if name in self.names and dialect in form.dialects:
+                yield form, Random(f"{self.seed} {name}")  # noqa: S311 it guards nothing
+
+
+def drawn(seed: int, dialect: str, most: int = 3) -> Luck:
+    """What `seed` draws among the forms of `dialect`: one to `most` of them."""
+    random = Random(f"{seed} {dialect}")  # noqa: S311 it guards nothing
+    names = [name for name, form in FORMS.items() if dialect in form.dialects]
+    return Luck(tuple(random.sample(names, random.randint(1, most))), seed)
+
+
+def _objects(value: Any) -> Iterator[Body]:
+    """Every object in `value`, outermost first, but for arguments and what was asked for."""
+    if isinstance(value, dict):
+        yield value
+        for name, part in value.items():
+            if name not in {"input", "metadata", "json"}:
+                yield from _objects(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _objects(part)
+
+
+def _extra_fields(body: Body, random: Random) -> Body:
+    for one in list(_objects(body)):
+        if "contentBlockIndex" not in one:
+            one["x_new"] = random.choice([None, 7, "new", {"deep": [1.5, None]}, []])
+    return body
+
+
+def _other_order(body: Body, random: Random) -> Body:
+    for one in list(_objects(body)):
+        names = list(one)
+        random.shuffle(names)
+        fields = {name: one[name] for name in names}
+        one.clear()
+        one.update(fields)
+    return body
+
+
+_FRACTIONS = frozenset({"created", "created_at"})
+_NULLABLE: Mapping[str, Any] = dict.fromkeys(
+    (
+        "system_fingerprint", "service_tier", "prompt_tokens_details", "completion_tokens_details",
+        "cache_creation", "server_tool_use", "stop_sequence", "logprobs", "annotations",
+        "cacheDetails", "metrics", "serviceTier", "incomplete_details",
+    )
+)  # fmt: skip
+_NEEDLESS = frozenset(
+    {
+        "system_fingerprint", "created", "created_at", "object", "logprobs", "refusal", "service_tier",
+        "stop_sequence", "cache_creation", "annotations", "sequence_number", "metrics", "serviceTier",
+        "parallel_tool_calls", "tool_choice", "total_tokens", "totalTokens",
+    }
+)  # fmt: skip
+
+
+def _fraction(body: Body, random: Random) -> Body:
+    for one in _objects(body):
+        for name in _FRACTIONS & one.keys():
+            one[name] += random.randrange(1, 1000) / 1000
+    return body
+
+
+def _nulls(body: Body, _random: Random) -> Body:
+    """Null where something might be told, none of it needed."""
+    for one in list(_objects(body)):
+        one.update((name, None) for name in _NULLABLE.keys() & one.keys())
+        if one.get("delta") == {}:
+            one["delta"] = None
+        if one.get("choices") == []:
+            one["choices"] = None
+    if str(body.get("object", "")).startswith("chat.completion"):
+        body["id"] = None
+    return body
+
+
+def _without_needless(body: Body, _random: Random) -> Body:
+    for one in list(_objects(body)):
+        for name in _NEEDLESS & one.keys():
+            del one[name]
+    return body
+
+
+def _counts_as_floats(body: Body, _random: Random) -> Body:
+    for one in list(_objects(body)):
+        for name, value in one.items():
+            if name.endswith(("_tokens", "Tokens")) and isinstance(value, int):
+                one[name] = float(value)
+    return body
+
+
+def _in_parts(body: Body, _random: Random) -> Body:
+    for choice in body.get("choices") or ():
+        said = choice.get("message") or choice.get("delta") or {}
+        if isinstance(said.get("content"), str) and said["content"]:
+            thought = [{"type": "text", "text": "Hm."}]
+            text = {"type": "text", "text": said["content"]}
+            said["content"] = [{"type": "thinking", "thinking": thought}, text]
+    return body
+
+
+def _thought(name: str) -> Callable[[Body, Random], Body]:
+    """Thoughts beside what is said, in the field `name`."""
+
+    def thoughtful(body: Body, _random: Random) -> Body:
+        for choice in body.get("choices") or ():
+            said = choice.get("message") or choice.get("delta") or {}
+            if said.get("content"):
+                said[name] = "Hm."
+        return body
+
+    return thoughtful
+
+
+def _arguments_as_object(body: Body, _random: Random) -> Body:
+    for choice in body.get("choices") or ():
+        for call in choice.get("message", {}).get("tool_calls") or ():
+            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+    return body
+
+
+def _without_index(events: Events, _random: Random) -> Events:
+    """Where one call follows the other: nobody could tell them apart otherwise."""
+    pieces = [piece for event in events for piece in _pieces_of_calls(event)]
+    numbers = [piece["index"] for piece in pieces]
+    if numbers == sorted(numbers):
+        for piece in pieces:
+            del piece["index"]
+    return events
+
+
+def _stop_beside_calls(events: Events, _random: Random) -> Events:
+    for event in events:
+        for choice in event["choices"]:
+            if choice["finish_reason"] == "tool_calls":
+                choice["finish_reason"] = "stop"
+    return events
+
+
+def _usage_on_finish(events: Events, _random: Random) -> Iterator[Body]:
+    """The usage stands in the event that has the reason, and no event follows."""
+    usage = next((event["usage"] for event in reversed(events) if event.get("usage")), None)
+    for event in events:
+        if not event["choices"]:
+            continue
+        event.pop("usage", None)
+        if usage and any(choice["finish_reason"] for choice in event["choices"]):
+            event["usage"] = usage
+        yield event
+
+
+def _zeros(usage: Body) -> Body:
+    return {name: 0 for name, value in usage.items() if isinstance(value, int)}
+
+
+def _zeros_first(events: Events, _random: Random) -> Iterator[Body]:
+    """Each event counts, and all but the last to zero."""
+    usage = next((event["usage"] for event in reversed(events) if event.get("usage")), None)
+    for event in events:
+        yield event if usage is None or event.get("usage") else {**event, "usage": _zeros(usage)}
+
+
+def _zeros_last(events: Events, _random: Random) -> Iterator[Body]:
+    yield from events
+    if events[-1].get("usage"):
+        yield {**events[-1], "usage": _zeros(events[-1]["usage"])}
+
+
+def _role_in_each(body: Body, _random: Random) -> Body:
+    for choice in body.get("choices") or ():
+        if "delta" in choice:
+            choice["delta"] = {"role": "assistant", **(choice["delta"] or {})}
+    return body
+
+
+def _empty_first(events: Events, _random: Random) -> Iterator[Body]:
+    """As Azure begins, with an event that says nothing."""
+    empty = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
+    yield {**empty, "prompt_filter_results": []}
+    yield from events
+
+
+def _pieces_of_calls(event: Body) -> list[Body]:
+    return [
+        piece
+        for choice in event.get("choices") or ()
+        for piece in (choice.get("delta") or {}).get("tool_calls") or ()
+    ]
+
+
+def _ids_repeated(events: Events, _random: Random) -> Events:
+    ids: dict[int, str] = {}
+    for event in events:
+        for piece in _pieces_of_calls(event):
+            piece["id"] = ids.setdefault(piece["index"], piece.get("id", ""))
+            piece["type"] = "function"
+    return events
+
+
+def _ids_empty(events: Events, _random: Random) -> Events:
+    """Behind the first piece of a call, id and name are empty strings and not left out."""
+    for event in events:
+        for piece in _pieces_of_calls(event):
+            piece.setdefault("id", "")
+            piece["function"].setdefault("name", "")
+    return events
+
+
+def _whole_calls(events: Events, _random: Random) -> list[Body]:
+    """Each call in one event, and the number of each is 0."""
+    calls: dict[int, Body] = {}
+    kept = []
+    for event in events:
+        pieces = _pieces_of_calls(event)
+        for piece in pieces:
+            if piece["index"] in calls:
+                function = calls[piece["index"]]["function"]
+                function["arguments"] += piece["function"]["arguments"]
+            else:
+                calls[piece["index"]] = piece
+                kept.append(event)
+        if not pieces:
+            kept.append(event)
+    for call in calls.values():
+        call["index"] = 0
+    return kept
+
+
+def _interleaved(events: Events, _random: Random) -> Events:
+    """The pieces of several calls by turns; those of one call in their order."""
+    places = [number for number, event in enumerate(events) if _pieces_of_calls(event)]
+    calls: dict[int, list[Body]] = {}
+    for number in places:
+        calls.setdefault(_pieces_of_calls(events[number])[0]["index"], []).append(events[number])
+    turns = [
+        call[turn]
+        for turn in range(max(map(len, calls.values()), default=0))
+        for call in calls.values()
+        if turn < len(call)
+    ]
+    mixed = list(events)
+    for number, event in zip(places, turns, strict=True):
+        mixed[number] = event
+    return mixed
+
+
+def _input_again_as_zero(events: Events, _random: Random) -> Events:
+    for event in events:
+        if event["type"] == "message_delta" and "usage" in event:
+            event["usage"] = {
+                "input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
+                **event["usage"],
+            }  # fmt: skip
+    return events
+
+
+def _usage_again(events: Events, _random: Random) -> Events:
+    begun: Body = {}
+    for event in events:
+        if event["type"] == "message_start":
+            begun = event["message"].get("usage") or {}
+        if event["type"] == "message_delta" and "usage" in event:
+            event["usage"] = {**begun, **event["usage"]}
+    return events
+
+
+def _unknown_events(events: Events, random: Random) -> Iterator[Body]:
+    """Vendors may add kinds of events; who knows none of them passes over it."""
+    for event in events:
+        yield event
+        if random.random() < 0.5 and event.get("type") not in _LAST:
+            yield {"type": "ping"} if random.random() < 0.5 else {"type": "new.event", "x": [1]}
+
+
+_LAST = frozenset({"message_stop", "response.completed", "response.incomplete"})
+
+
+def _comment_first(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
+    return [b": OPENROUTER PROCESSING\n\n", *pieces]
+
+
+def _comments_between(pieces: Sequence[bytes], _random: Random) -> Iterator[bytes]:
+    for piece in pieces:
+        yield b": keep-alive\n\n" if piece else b""
+        yield piece
+
+
+def _with_crlf(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
+    return [piece.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for piece in pieces]
+
+
+def _fields_of_sse(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
+    """With ids and waits, which a stream may have and no client of these needs."""
+    return [
+        b"id: %d\nretry: 3000\n%b" % (number, piece) for number, piece in enumerate(pieces) if piece
+    ]
+
+
+def _no_space(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
+    return [piece.replace(b"data: ", b"data:", 1) for piece in pieces]
+
+
+def _cut_anywhere(pieces: Sequence[bytes], random: Random) -> Iterator[bytes]:
+    """In pieces that end amid an event, or in several at once."""
+    left = b"".join(pieces)
+    while left:
+        size = random.choice([1, 2, 3, 7, 50, 300])
+        yield left[:size]
+        left = left[size:]
+
+
+def _no_done(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
+    return [*pieces[:-1], b""]
+
+
+def _done_with_space(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
+    return [*pieces[:-1], pieces[-1].replace(b"[DONE]", b"[DONE] ")]
+
+
+def _done_without_end(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
+    return [*pieces[:-1], pieces[-1].rstrip(b"\r\n")]
+
+
+def _no_names(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
+    return [piece[piece.find(b"data:") :] for piece in pieces]
+
+
+_SPEC = "https://html.spec.whatwg.org/multipage/server-sent-events.html"
+_ADDED = "https://platform.openai.com/docs/api-reference/backward-compatibility"
+_FILTER = "https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter"
+_STREAMING = "https://platform.claude.com/docs/en/build-with-claude/streaming"
+_CHATS, _CLAUDE = frozenset({CHAT}), frozenset({MESSAGES})
+_NAMED = frozenset({MESSAGES, RESPONSES})
+FORMS: Mapping[str, Form] = {
+    "extra fields": Form(_JSON, _ADDED, _extra_fields),
+    "other order": Form(_JSON, "https://www.rfc-editor.org/rfc/rfc8259#section-4", _other_order),
+    "time with a fraction": Form(frozenset({CHAT, RESPONSES}), "siyuan-note/siyuan#14787", _fraction),
+    "nulls": Form(_JSON, "siyuan-note/siyuan#14787, QuantumNous/new-api#6822", _nulls),
+    "needless left out": Form(_JSON, "QuantumNous/new-api#6822", _without_needless),
+    "counts as floats": Form(_JSON, "https://www.rfc-editor.org/rfc/rfc8259#section-6", _counts_as_floats),
+    "content in parts": Form(_CHATS, "BerriAI/litellm#16911", _in_parts),
+    "role in each event": Form(_CHATS, "https://docs.mistral.ai/api/", None, lambda events, random: [
+        _role_in_each(event, random) for event in events
+    ]),
+    "empty event first": Form(_CHATS, _FILTER,
+                              None, _empty_first),
+    "usage on the finish": Form(_CHATS, "router-for-me/CLIProxyAPI#4053", None, _usage_on_finish),
+    "zeros before the usage": Form(_CHATS, "router-for-me/CLIProxyAPI#4964", None, _zeros_first),
+    "zeros behind the usage": Form(_CHATS, "router-for-me/CLIProxyAPI#4053", None, _zeros_last),
+    "ids repeated": Form(_CHATS, "ai-dynamo/dynamo#4723", None, _ids_repeated),
+    "ids empty": Form(_CHATS, "mcowger/plexus#691", None, _ids_empty),
+    "whole calls of index 0": Form(_CHATS, "su-kaka/gcli2api#406", None, _whole_calls),
+    "calls interleaved": Form(_CHATS, "mcowger/plexus#691", None, _interleaved),
+    "calls without index": Form(_CHATS, "ollama/ollama#7881", None, _without_index),
+    "stop beside calls": Form(_CHATS, "googleapis/python-genai#2868", None, _stop_beside_calls),
+    "arguments as an object": Form(
+        _CHATS, "huggingface/text-generation-inference#2461", _arguments_as_object
+    ),
+    "thoughts in reasoning_content": Form(_CHATS, "https://api-docs.deepseek.com/guides/thinking_mode",
+                                          _thought("reasoning_content")),
+    "thoughts in reasoning": Form(_CHATS, "https://openrouter.ai/docs/use-cases/reasoning-tokens",
+                                  _thought("reasoning")),
+    "input again as zero": Form(_CLAUDE, "envoyproxy/ai-gateway#1631", None, _input_again_as_zero),
+    "usage again": Form(_CLAUDE, "tensorzero/tensorzero#5481", None, _usage_again),
+    "unknown events": Form(_NAMED,
+                           _STREAMING, None, _unknown_events),
+    "comment first": Form(_SSE, "openclaw/clawrouter#101", framed=_comment_first),
+    "comments between": Form(_SSE, _SPEC, framed=_comments_between),
+    "lines end with CRLF": Form(_SSE, _SPEC, framed=_with_crlf),
+    "ids and waits": Form(_SSE, _SPEC, framed=_fields_of_sse),
+    "no space behind data": Form(_SSE, _SPEC, framed=_no_space),
+    "no names": Form(_NAMED, "router-for-me/CLIProxyAPI#5028", framed=_no_names),
+    "no [DONE]": Form(_CHATS, "Dstack-TEE/private-ai-gateway#114", framed=_no_done),
+    "[DONE] and a space": Form(_CHATS, "Dstack-TEE/private-ai-gateway#114", framed=_done_with_space),
+    "[DONE] and no end of line": Form(_CHATS, "router-for-me/CLIProxyAPI#4884", framed=_done_without_end),
+    "cut anywhere": Form(_JSON, "https://www.rfc-editor.org/rfc/rfc9112#section-7.1", framed=_cut_anywhere),
+}  # fmt: skip
+"""Name -> form, in the order in which they come about: bytes are cut last."""

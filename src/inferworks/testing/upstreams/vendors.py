@@ -1,0 +1,232 @@
+"""Vendors that speak OpenAI's dialect: what each refuses, and in which words, as rows of differences.
+
+A row begins from OpenAI's types; it may add fields to them and take others away, leave them open, and has
+rules of its own. What it says to a flaw is its own too.
+
+Sources: https://platform.openai.com/docs/api-reference, https://api-docs.deepseek.com/api/create-chat-completion,
+https://docs.mistral.ai/api/#tag/chat, https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import msgspec
+
+from inferworks.testing.upstreams import openai_rules
+from inferworks.testing.upstreams.openai_order import chat_order, misplaced_picture
+from inferworks.testing.upstreams.openai_words import body_of, worded, written
+from inferworks.testing.upstreams.script import Body
+from inferworks.testing.upstreams.strict import (
+    Bound,
+    Flaw,
+    Refusal,
+    RequestType,
+    flaw_of,
+    request_type,
+)
+
+_CHAT = "/chat/completions"
+_ANY: Mapping[str, object] = {}
+
+
+class Vendor(msgspec.Struct, frozen=True):
+    """One who answers to OpenAI's dialect."""
+
+    name: str
+    refusal: Callable[[str, Body], Refusal | None]
+    """Of a request at the path of an operation; None when it is served."""
+    body: Callable[[Refusal], bytes] = body_of
+    """Its error body."""
+
+
+def _openai(path: str, request: Body) -> Refusal | None:
+    misplaced = misplaced_picture(request) if path == _CHAT else None
+    return misplaced or openai_rules.refusal_of(path, request)
+
+
+def _chats(
+    bounds: Sequence[Bound] = (),
+    *,
+    also: Collection[str] = (),
+    lacks: Collection[str] = (),
+    is_open: bool = False,
+) -> RequestType:
+    """OpenAI's type of a chat with fields added and taken away."""
+    kind = request_type("openai_chat", bounds, is_open=is_open)
+    fields = {**kind.schema["properties"], **dict.fromkeys(also, _ANY)}
+    left = {name: field for name, field in fields.items() if name not in lacks}
+    return msgspec.structs.replace(kind, schema={**kind.schema, "properties": left})
+
+
+_VLLM = _chats(is_open=True)
+"""Its models allow extra fields: vllm/entrypoints/openai/protocol.py."""
+
+
+def _vllm(path: str, request: Body) -> Refusal | None:
+    flaw = flaw_of(request, _VLLM) if path == _CHAT else None
+    if flaw is None:
+        return None
+    where = ", ".join(repr(part) for part in ("body", *flaw.place))
+    message = f"1 validation error:\n  {{'type': '{flaw.keyword}', 'loc': ({where}), 'input': ...}}"
+    return Refusal(message, written(flaw.place), "400", kind="BadRequestError")
+
+
+def _vllm_body(refusal: Refusal) -> bytes:
+    error = {
+        "message": refusal.message, "type": refusal.kind, "param": refusal.param, "code": refusal.status,
+    }  # fmt: skip
+    return json.dumps({"error": error}).encode()
+
+
+_DEEPSEEK = _chats(
+    (
+        Bound("stop", {"maxItems": 16}, "https://api-docs.deepseek.com/api/create-chat-completion"),
+        Bound("temperature", {"minimum": 0, "maximum": 2}, "https://api-docs.deepseek.com"),
+        Bound("top_logprobs", {"minimum": 0, "maximum": 20}, "https://api-docs.deepseek.com"),
+    ),
+    is_open=True,
+)
+_VARIANTS = ("system", "user", "assistant", "tool")
+
+
+def _deepseek(path: str, request: Body) -> Refusal | None:
+    """Its reader is serde's: a variant that it does not know stops it, a field does not."""
+    if path not in (_CHAT, "/completions", "/beta/completions"):
+        return Refusal("Not Found", status=404)
+    if path != _CHAT:
+        return None
+    flaw = flaw_of(request, _DEEPSEEK)
+    if flaw is not None:
+        missing = flaw.keyword == "required"
+        said = (
+            f"missing field `{flaw.place[-1]}`"
+            if missing
+            else f"invalid value for {written(flaw.place)}"
+        )
+        return _deserialization(said)
+    unknown = _deepseek_variant(request["messages"])
+    if unknown is not None:
+        return _deserialization(unknown)
+    wanted = (request.get("response_format") or {}).get("type")
+    if wanted == "json_schema":
+        return Refusal("This response_format type is unavailable now", None, _CODE)
+    return chat_order(request) or _lost_thoughts(request)
+
+
+_CODE = "invalid_request_error"
+
+
+def _deserialization(why: str) -> Refusal:
+    message = f"Failed to deserialize the JSON body into the target type: {why} at line 1 column 1"
+    return Refusal(message, None, _CODE, status=422 if why.startswith("missing") else 400)
+
+
+def _deepseek_variant(messages: Sequence[Body]) -> str | None:
+    for number, message in enumerate(messages):
+        if message["role"] not in _VARIANTS:
+            names = ", ".join(f"`{name}`" for name in _VARIANTS)
+            return (
+                f"messages[{number}]: unknown variant `{message['role']}`, expected one of {names}"
+            )
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            if part.get("type") != "text":
+                return f"messages[{number}]: unknown variant `{part.get('type')}`, expected `text`"
+    return None
+
+
+def _lost_thoughts(request: Body) -> Refusal | None:
+    """Calls that were thought about must come back with the thoughts.
+
+    Sources: https://api-docs.deepseek.com/guides/thinking_mode#tool-calls, mnfst/modelparams.dev#29.
+    """
+    thinking = request.get("thinking") or {}
+    is_thinker = re.search("reasoner|v4|thinking", request["model"]) is not None
+    if thinking.get("type", "enabled" if is_thinker else "disabled") == "disabled":
+        return None
+    for message in request["messages"]:
+        if message.get("tool_calls") and message.get("reasoning_content") is None:
+            why = "The `reasoning_content` in the thinking mode must be passed back to the API."
+            return Refusal(why, None, _CODE)
+    return None
+
+
+_MISTRAL = _chats(
+    (
+        Bound("temperature", {"minimum": 0, "maximum": 1.5}, "https://docs.mistral.ai/api/#tag/chat"),
+        Bound("top_p", {"minimum": 0, "maximum": 1}, "https://docs.mistral.ai/api/#tag/chat"),
+        Bound("messages", {"minItems": 1}, "https://docs.mistral.ai/api/#tag/chat"),
+        Bound("messages[]", {"isOpen": True}, "https://docs.mistral.ai/api/#tag/chat"),
+    ),
+    also=("random_seed", "safe_prompt", "prompt_mode", "guardrails", "tool_choice"),
+    lacks=(
+        "seed", "user", "max_completion_tokens", "logprobs", "top_logprobs", "logit_bias", "store",
+        "functions", "function_call", "service_tier", "modalities", "audio", "verbosity",
+        "web_search_options", "safety_identifier", "prompt_cache_retention", "moderation",
+    ),
+)  # fmt: skip
+_NINE = re.compile("[a-zA-Z0-9]{9}")
+
+
+def _mistral(path: str, request: Body) -> Refusal | None:
+    if path != _CHAT:
+        return None
+    flaw = flaw_of(request, _MISTRAL)
+    if flaw is not None:
+        return _mistral_detail(flaw)
+    return _mistral_order(request["messages"])
+
+
+def _mistral_detail(flaw: Flaw) -> Refusal:
+    kinds = {
+        "additionalProperties": ("extra_forbidden", "Extra inputs are not permitted"),
+        "required": ("missing", "Field required"),
+    }
+    kind, said = kinds.get(flaw.keyword, ("value_error", worded(flaw, is_older=False).message))
+    detail = [{"type": kind, "loc": ["body", *flaw.place], "msg": said}]
+    return Refusal(json.dumps({"detail": detail}), status=422)
+
+
+def _mistral_order(messages: Sequence[Body]) -> Refusal | None:
+    """Roles and ids.
+
+    Sources: LibreChat-AI/agents#344 (a user behind a tool), vercel/ai#1883 (ids of nine characters).
+    """
+    before = ""
+    for message in messages:
+        role = message["role"]
+        if before == "tool" and role not in ("tool", "assistant"):
+            return _mistral_said(f"Unexpected role '{role}' after role 'tool'", "3230")
+        ids = [call["id"] for call in message.get("tool_calls") or ()]
+        for said in [*ids, *([message["tool_call_id"]] if role == "tool" else [])]:
+            if _NINE.fullmatch(said) is None:
+                why = f"Tool call id was {said} but must be a-z, A-Z, 0-9, with a length of 9."
+                return _mistral_said(why, "3280")
+        before = role
+    if before == "assistant" and not messages[-1].get("prefix"):
+        expected = "Expected last role User or Tool (or Assistant with prefix True)"
+        why = f"{expected} for serving but got assistant"
+        return _mistral_said(why, "3230")
+    return None
+
+
+def _mistral_said(message: str, code: str) -> Refusal:
+    return Refusal(message, None, code, kind="invalid_request_message_order")
+
+
+def _mistral_body(refusal: Refusal) -> bytes:
+    message = json.loads(refusal.message) if refusal.status == 422 else refusal.message
+    body = {
+        "object": "error", "message": message, "type": refusal.kind, "param": None,
+        "code": refusal.code,
+    }  # fmt: skip
+    return json.dumps(body).encode()
+
+
+OPENAI = Vendor("openai", _openai)
+VLLM = Vendor("vllm", _vllm, _vllm_body)
+DEEPSEEK = Vendor("deepseek", _deepseek)
+MISTRAL = Vendor("mistral", _mistral, _mistral_body)

@@ -1,0 +1,100 @@
+"""A copy of a data folder that may be in use, from which everything can go on.
+
+Problem. `cp -r` of a folder in use copies a database and its write-ahead log at two moments, and between
+them SQLite may have moved pages from one to the other. And the files refer to each other: a copy in which
+the ledger names what the books do not have yet is refused when it is verified.
+
+Decision. Each database is copied by SQLite's own backup, as of one moment. What refers is copied before
+what it refers to, so that each copy has all that those before it name: the ledger, then the books and
+accounts, which it vouches for; which calls are open, then the journal, in which they may have ended since;
+and last the lake, which may know more than the journal, but not less. Of the lake, the list of commits
+comes first, then the segments, which are all there by then, then those commits.
+
+A copy is read whole (`wiring.scrub`) before it is called a backup.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from inferworks.errors import DataFolderError
+from inferworks.folder import DataFolder
+from inferworks.meter.lake_manifest import MANIFEST_FOLDER
+from inferworks.meter.lake_schema import LAKE_TABLES
+from inferworks.meter.openings import opening_files
+
+_LOG_SUFFIXES: Final = ("-wal", "-shm", "-journal")
+
+
+def back_up(folder: DataFolder, to: DataFolder) -> None:
+    """Copy all of `folder` into `to`, which must be new or empty; a lake elsewhere is not in it.
+
+    DataFolderError when it cannot be read or written. Nothing is left then: half a copy is no backup.
+    """
+    if to.path.exists() and (not to.path.is_dir() or any(to.path.iterdir())):
+        raise DataFolderError(f"{to.path} is there already; name a new folder for the backup")
+    if folder.path.resolve() in to.path.resolve().parents:
+        raise DataFolderError(f"{to.path} is in the data folder; name a folder elsewhere")
+    try:
+        to.create()
+        for name in ("ledger", "accounts", "books"):
+            _copy_database(getattr(folder, name), getattr(to, name))
+        _copy(folder.path, to.path, opening_files(folder.journal))
+        _copy_database(folder.journal, to.journal)
+        _copy(folder.path, to.path, _others(folder))
+        commits = _files(folder.lake / MANIFEST_FOLDER)
+        segments = [path for table in LAKE_TABLES for path in _files(folder.lake / table)]
+        _copy(folder.path, to.path, [*segments, *commits])
+        os.sync()
+    except BaseException as error:
+        shutil.rmtree(to.path, ignore_errors=True)
+        if isinstance(error, OSError | sqlite3.Error):
+            message = f"{folder.path} cannot be copied to {to.path}: {error}"
+            raise DataFolderError(message) from error
+        raise
+
+
+def _others(folder: DataFolder) -> Iterator[Path]:
+    """The files that are no database, lie not in the lake and tell not who holds the folder."""
+    databases = {
+        path.name for path in (folder.ledger, folder.accounts, folder.books, folder.journal)
+    }
+    apart = {name + suffix for name in databases for suffix in ("", *_LOG_SUFFIXES)}
+    openings = set(opening_files(folder.journal))
+    for path in _files(folder.path):
+        is_lake = folder.lake in path.parents
+        if path.name not in {*apart, "instance.json"} and path not in openings and not is_lake:
+            yield path
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _copy(root: Path, to: Path, files: Iterable[Path]) -> None:
+    """Copy `files` to the same places below `to`; one that is gone by now belonged to work that is over."""
+    for path in files:
+        target = to / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            shutil.copy2(path, target)
+        except FileNotFoundError:
+            continue
+
+
+def _copy_database(path: Path, to: Path) -> None:
+    """Copy the database at `path` as of one moment, if there is one."""
+    if not path.exists():
+        return
+    with (
+        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(to)) as target,
+    ):
+        source.backup(target)
+    to.chmod(0o600)

@@ -1,0 +1,127 @@
+"""The scrubbing of a data folder: which parts there are, at once or a little all the time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.books.audit import audit_kept
+from inferworks.books.ledger import Ledger
+from inferworks.books.store import BookStore
+from inferworks.config import Scrub
+from inferworks.errors import BooksError, DamagedError, UserError
+from inferworks.folder import DataFolder
+from inferworks.meter.lakes.base import LakeStore
+from inferworks.meter.scrub import Piece, scrub_journal, scrub_lake
+from inferworks.supervise import Supervisor, Work
+
+_LEAVE_S = 5.0
+"""How long leaving waits for a piece that is being read; a lake that does not answer is left to it."""
+
+
+class Scrubbed(msgspec.Struct):
+    """What was read of one part of a data folder, so far."""
+
+    part: str
+    rows: int = 0
+    bytes: int = 0
+    unchecked: int = 0
+    """Rows and commits without a checksum, of before there were any."""
+    findings: list[str] = []
+
+    def add(self, piece: Piece) -> None:
+        """Count `piece` in."""
+        self.rows += piece.rows
+        self.bytes += piece.bytes
+        self.unchecked += piece.unchecked
+        self.findings += piece.findings
+
+
+def scrub(folder: DataFolder, lake: LakeStore, *, thorough: bool) -> Generator[Piece, None, None]:
+    """Read everything in `folder` and `lake` again, a piece at a time; see `meter.scrub`."""
+    if folder.journal.exists():
+        yield from scrub_journal(folder.journal, thorough=thorough)
+    yield from scrub_lake(lake, folder.journal)
+    parts: tuple[tuple[str, Path, Callable[[Path], tuple[int, list[str]]]], ...] = (
+        ("accounts", folder.accounts, _accounts),
+        ("books", folder.books, _books),
+        ("ledger", folder.ledger, _ledger),
+    )
+    for part, path, read in parts:
+        if path.exists():
+            try:
+                rows, findings = read(path)
+            except (UserError, BooksError) as error:
+                rows, findings = 0, [str(error)]
+            yield Piece(part, rows, path.stat().st_size, tuple(findings))
+
+
+def summed(pieces: Iterable[Piece]) -> list[Scrubbed]:
+    """What `pieces` come to, part by part."""
+    parts: dict[str, Scrubbed] = {}
+    for piece in pieces:
+        parts.setdefault(piece.part, Scrubbed(piece.part)).add(piece)
+    return list(parts.values())
+
+
+@contextmanager
+def scrubbing(
+    settings: Scrub, folder: DataFolder, lake: LakeStore, supervisor: Supervisor
+) -> Iterator[None]:
+    """Scrub again and again while the block runs, within the bytes per second that `settings` allow.
+
+    In a thread of its own, which only reads. What is damaged makes the work `scrub` ill until a whole pass
+    finds nothing: so health and metrics tell of it.
+    """
+    stopped = threading.Event()
+
+    def life(work: Work) -> None:
+        while not stopped.is_set():
+            if _pass(settings, folder, lake, work, stopped):
+                work.succeeded()
+            stopped.wait(settings.every_s)
+
+    thread = supervisor.thread("scrub", life, patience_s=0.0) if settings.every_s else None
+    try:
+        yield
+    finally:
+        stopped.set()
+        if thread:
+            thread.join(_LEAVE_S)
+
+
+def _pass(
+    settings: Scrub, folder: DataFolder, lake: LakeStore, work: Work, stopped: threading.Event
+) -> bool:
+    """Read everything once, without haste; whether it came to its end and nothing was wrong."""
+    is_sound = True
+    with closing(scrub(folder, lake, thorough=False)) as pieces:
+        for piece in pieces:
+            for finding in piece.findings:
+                is_sound = False
+                work.failed(DamagedError(finding))
+            if stopped.wait(piece.bytes / settings.bytes_per_s):
+                return False
+    return is_sound
+
+
+def _accounts(path: Path) -> tuple[int, list[str]]:
+    with closing(SqliteAccounts(path, read_only=True)) as accounts:
+        return accounts.check()
+
+
+def _books(path: Path) -> tuple[int, list[str]]:
+    with BookStore(path, read_only=True) as books:
+        return books.check()
+
+
+def _ledger(path: Path) -> tuple[int, list[str]]:
+    with Ledger(path, read_only=True) as ledger:
+        records = len(ledger.chain())
+        broken = [f"{path} is damaged: {finding}" for finding in audit_kept(ledger)]
+        return records, [*ledger.check(), *broken]

@@ -1,0 +1,124 @@
+"""Health, liveness and readiness over raw HTTP: each part that fails shows where it should."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from inferworks import __version__
+from inferworks.cloud.providers.stub import StubProvider
+from inferworks.ids import ModelId
+from inferworks.testing.door import House, open_door
+from inferworks.testing.providers import A_MODEL
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+PATHS = ("/livez", "/readyz", "/health")
+
+
+async def told(house: House) -> list[tuple[int, str, list[str]]]:
+    """What each of the three says: its status, its word and the parts it names."""
+    found = []
+    for path in PATHS:
+        answer = await house.ask("GET", path, secret="")
+        body = answer.json
+        assert body["version"] == __version__
+        found.append((answer.status, body["status"], body.get("parts", [])))
+        head = await house.ask("HEAD", path, secret="")
+        assert (head.status, head.body) == (answer.status, b"")
+    return found
+
+
+A_CHAT = {"model": A_MODEL, "messages": [{"role": "user", "content": "hi"}]}
+OK = (200, "ok", [])
+
+
+def test_all_is_well(run: Run) -> None:
+    """Open to all; no call is on record for it."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            assert await told(house) == [OK, OK, OK]
+            answer = await house.ask("GET", "/health", secret="")
+            assert answer.json == {
+                "status": "ok", "version": __version__, "replicas": {}, "running_calls": 0,
+            }  # fmt: skip
+            assert await house.usages() == []
+
+    run(main())
+
+
+def test_a_model_without_an_offer(run: Run) -> None:
+    """No calls are to be sent here yet, but nothing is to be restarted."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            house.catalogue.ready[ModelId("coming")] = ()
+            assert await told(house) == [OK, (503, "starting", []), (503, "starting", [])]
+
+    run(main())
+
+
+def test_a_stop_that_is_coming(run: Run) -> None:
+    """A load balancer is told; calls that come all the same are served, and nothing is wrong."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            house.door.gate.closing = True
+            assert await told(house) == [OK, (503, "stopping", []), OK]
+            assert (await house.chat(A_CHAT)).status == 200
+
+    run(main())
+
+
+def test_keys_that_are_not_fresh(run: Run) -> None:
+    """Every key is refused with 503 and clear words, metrics apart; the journal has no such call."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            house.door.keyring.fresh = False
+            failing = (503, "failing", ["keys"])
+            assert await told(house) == [OK, failing, failing]
+            answer = await house.chat(A_CHAT)
+            assert (answer.status, answer.json["error"]["code"]) == (503, "keys_not_fresh")
+            assert answer.json["error"]["message"].startswith("API keys cannot be checked")
+            metrics = await house.ask("GET", "/metrics")
+            assert metrics.status == 403, "this key is no monitor; one that is may read on"
+            assert await house.usages() == []
+            house.door.keyring.fresh = True
+            assert (await house.chat(A_CHAT)).status == 200
+
+    run(main())
+
+
+def test_work_that_is_ill(run: Run) -> None:
+    """What calls need fails them; what they can do without is told; what is vital calls for a restart."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            supervisor = house.door.supervisor
+            sealing = supervisor.work("sealing", patience_s=0)
+            sealing.failed(OSError("no room"))
+            assert await told(house) == [OK, OK, (200, "degraded", ["sealing"])]
+            keys = supervisor.work("keys", patience_s=0, needed=True)
+            keys.failed(OSError("no file"))
+            failing = (503, "failing", ["keys"])
+            assert await told(house) == [OK, failing, failing]
+            keys.succeeded()
+            supervisor.work("door", vital=True).failed(OSError())
+            failing = (503, "failing", ["door"])
+            assert await told(house) == [failing, failing, failing]
+
+    run(main())
+
+
+def test_a_journal_that_has_failed(run: Run) -> None:
+    """Neither ready nor healthy; it tells which part and not why."""
+
+    async def main() -> None:
+        async with open_door(StubProvider()) as house:
+            house.store.broken = True
+            await house.chat(A_CHAT)
+            failing = (503, "failing", ["journal"])
+            assert (await told(house))[1:] == [failing, failing]
+
+    run(main())

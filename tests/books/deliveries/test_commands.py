@@ -1,0 +1,197 @@
+"""The commands that list, answer and take back imports, in open and in closed periods."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from inferworks.cli.main import cli
+from inferworks.clock import SimClock
+from inferworks.errors import UserError
+
+JANUARY_NS = 1_798_761_600 * 10**9  # 2027-01-01
+HEADER = (
+    "BilledCost,BillingCurrency,BillingAccountId,BillingPeriodStart,ChargePeriodStart,ChargePeriodEnd,"
+    "InvoiceIssuerName,ServiceCategory,ResourceId,Tags\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of its own, and a day on which December is over."""
+    monkeypatch.setattr("inferworks.cli.books.close.SystemClock", lambda: SimClock(JANUARY_NS))
+    monkeypatch.chdir(tmp_path)
+
+
+def a_bill(name: str, *lines: tuple[int, str], tags: str = "") -> str:
+    """A bill of lines for days of November; its name."""
+    rows = (
+        f"{amount},USD,acct-1,2026-11-01,2026-11-{day:02},2026-11-{day + 1:02},A Cloud,Compute,vm,{tags}\n"
+        for day, amount in lines
+    )
+    Path(name).write_text(HEADER + "".join(rows))
+    return name
+
+
+def run(*arguments: str) -> Any:
+    """The JSON of `inferworks books ...`, which must work."""
+    result = CliRunner().invoke(cli, ["books", *arguments, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def refused(*arguments: str) -> str:
+    """What a command says when it refuses."""
+    try:
+        result = CliRunner().invoke(
+            cli, ["books", *arguments], standalone_mode=False, catch_exceptions=False
+        )
+    except (UserError, click.ClickException) as error:
+        return str(error)
+    raise AssertionError(f"not refused: {result.output}")
+
+
+def billed(period: str) -> str:
+    """What is billed for a month."""
+    said = run("statement", "--period", period)
+    return str(said.get("billed", said.get("statement", {}).get("billed")))
+
+
+def test_a_question_is_answered_by_either_option_or_settled() -> None:
+    """Each amount is the one that the question named; nothing is left in quarantine."""
+    first = a_bill("first.csv", (9, "1.00"), (10, "2.00"))
+    second = a_bill("second.csv", (9, "1.00"), (10, "7.00"))
+    for answer, amount in (("--part", "11.00"), ("--replace", "8.00")):
+        data = ("--data", answer.strip("-"))
+        run("import", first, *data)
+        assert f"({amount} USD in all)" in refused("import", second, *data)
+        assert "cannot be closed" in refused("close", "2026-11", "--begin", *data)
+        [asked] = run("quarantine", "list", *data)["questions"]
+        assert (asked["file"], asked["issuer"], asked["settled"]) == (
+            "second.csv",
+            "A Cloud",
+            False,
+        )
+        run("import", answer, second, *data)
+        assert run("quarantine", "list", *data)["questions"] == []
+        assert run("close", "2026-11", "--begin", *data)["billed"] == amount
+    run("import", first)
+    refused("import", second)
+    run("quarantine", "settle", "1", "--reason", "a draft")
+    assert "no question 1 is open" in refused("quarantine", "settle", "1", "--reason", "again")
+    assert run("quarantine", "list", "--all")["questions"][0]["reason"] == "a draft"
+    assert run("close", "2026-11", "--begin")["billed"] == "3.00"
+
+
+def test_an_import_says_what_changed() -> None:
+    """Lines added, gone, changed and amended, and the total before and after."""
+    run("import", a_bill("first.csv", (9, "1.00"), (10, "0.40")))
+    [file] = run("import", a_bill("second.csv", (9, "1.00"), (10, "1.00"), (11, "0.30")))["files"]
+    [change] = file["changes"]
+    assert (change["fate"], change["revision"]) == ("revision", 2)
+    assert (change["added"], change["gone"], change["changed"], change["amended"]) == (1, 0, 1, 0)
+    assert (change["before"], change["after"]) == ({"USD": "1.40"}, {"USD": "2.30"})
+    said = run("import", a_bill("tagged.csv", (9, "1.00"), tags="{}"))
+    assert said["files"][0]["changes"][0]["amended"] == 1
+
+
+def test_an_import_is_taken_back_and_may_come_again() -> None:
+    """It stays on record with who and why; the same file lands again."""
+    bill = a_bill("bill.csv", (9, "1.00"), (10, "2.00"))
+    run("import", bill)
+    assert run("imports", "void", "1", "--reason", "not ours")["gone"] == 2
+    assert billed("2026-11") == "0.00"
+    assert "is void" in refused("imports", "void", "1", "--reason", "again")
+    assert run("imports", "list")["imports"] == []
+    [void] = run("imports", "list", "--all")["imports"]
+    assert (void["state"], void["lines"], void["totals"]) == ("void", 2, {"USD": "3.00"})
+    assert void["reason"].startswith("not ours")
+    assert run("import", bill)["files"][0]["accepted"] == 2
+    assert run("imports", "show", "2")["state"] == "in force"
+    assert "there is no import 7" in refused("imports", "show", "7")
+
+
+def test_a_revision_of_a_closed_period_is_a_correction_of_the_open_one() -> None:
+    """What was sealed stays, reversed exactly; the months together come to the newest revision."""
+    run("import", a_bill("first.csv", (9, "1.00"), (10, "0.40")))
+    run("close", "2026-11", "--begin")
+    said = run("import", a_bill("second.csv", (9, "1.00"), (10, "1.00"), (11, "0.30"), tags="{}"))
+    assert any("3 lines are for 2026-11, which is closed" in note for note in said["notes"])
+    assert any("left as sealed" in note for note in said["notes"])
+    assert (billed("2026-11"), billed("2026-12")) == ("1.40", "0.90")
+    run("imports", "void", "2", "--reason", "a bill of somebody else")
+    assert (billed("2026-11"), billed("2026-12")) == ("1.40", "-1.40")
+    assert run("verify")["findings"] == []
+
+
+def test_bills_are_set_beside_invoices_and_who_is_missing_is_listed() -> None:
+    """Theorem 17: a bill agrees to the places of its invoice, or the difference is listed."""
+    run("import", a_bill("bill.csv", (9, "1.0049"), (10, "2.00")))
+    Path("invoices.csv").write_text(
+        "issuer,month,currency,total\nA Cloud,2026-11,USD,3.00\nB Cloud,2026-11,USD,5.00\n"
+    )
+    code, [agrees, absent] = reconciled("invoices.csv")
+    assert (code, agrees["finding"], agrees["difference"]) == (1, "agrees", "0.0049")
+    assert (absent["issuer"], absent["finding"]) == ("B Cloud", "no bill")
+    Path("invoices.csv").write_text("issuer,month,currency,total\nA Cloud,2026-11,USD,3.01\n")
+    assert reconciled("invoices.csv")[1][0]["finding"] == "differs"
+    [expected] = reconciled("--period", "2026-12")[1]
+    assert (expected["issuer"], expected["finding"]) == ("A Cloud", "expected")
+    assert reconciled("--period", "2026-11") == (0, [])
+
+
+def test_a_close_asks_for_the_bills_that_must_come() -> None:
+    """Those of the configuration; a reason lets it go on, and stands in the record."""
+    Path("inferworks.toml").write_text('[books]\nsuppliers = ["A Cloud", "B Cloud"]\n')
+    run("import", a_bill("bill.csv", (9, "1.00")))
+    said = refused("close", "2026-11", "--begin")
+    assert "bill of B Cloud for 2026-11: expected" in said
+    assert "A Cloud" not in said
+    done = run("close", "2026-11", "--begin", "--accept", "B Cloud billed nothing")
+    assert done["accepted"] == ["bill of B Cloud for 2026-11"]
+
+
+def reconciled(*arguments: str) -> tuple[int, list[Any]]:
+    """The exit status and the checks of `inferworks books reconcile`."""
+    done = CliRunner().invoke(cli, ["books", "reconcile", *arguments, "--json"])
+    return done.exit_code, json.loads(done.stdout)["checks"]
+
+
+def test_books_of_before_keep_their_ids_and_their_seals() -> None:
+    """A folder of the layout before deliveries: closed months verify, and the bill again is a duplicate."""
+    bill = a_bill("bill.csv", (9, "1.00"), (10, "2.00"))
+    run("import", bill)
+    older = {"chg_000000000000000000000001", "chg_000000000000000000000002"}
+    with closing(sqlite3.connect("inferworks-data/books.db", isolation_level=None)) as db:
+        made_older(db, sorted(older))
+    run("close", "2026-11", "--begin")
+    Path(bill).write_text(Path(bill).read_text().replace("2026-11-01,", "2026-11-01T00:00:00Z,"))
+    assert run("import", bill)["files"][0]["duplicate"] == 2
+    with closing(sqlite3.connect("inferworks-data/books.db")) as db:
+        assert {id_ for (id_,) in db.execute("SELECT id FROM charges")} == older
+    assert run("verify")["findings"] == []
+    run("import", a_bill("more.csv", (9, "1.00"), (10, "2.00"), (11, "4.00")))
+    assert (billed("2026-11"), billed("2026-12")) == ("3.00", "4.00")
+
+
+def made_older(db: sqlite3.Connection, ids: list[str]) -> None:
+    """Take books back to the layout before deliveries, their charges under other ids."""
+    from inferworks.checksum import row_checksum
+
+    for id_, row in zip(ids, db.execute("SELECT * FROM charges").fetchall(), strict=True):
+        body = json.loads(row[4]) | {"id": id_}
+        del body["exact"]
+        new = (id_, *row[1:4], json.dumps(body).encode())
+        db.execute("DELETE FROM charges WHERE id = ?", row[:1])
+        values = (*new, row_checksum("charges", new))
+        db.execute("INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?)", values)
+    for table in ("lines", "parts", "deliveries", "replaced", "questions"):
+        db.execute(f"DROP TABLE {table}")
+    db.execute("PRAGMA user_version = 3")

@@ -1,0 +1,159 @@
+"""Nothing from outside reaches a terminal or the log as it came; JSON says it exactly."""
+
+from __future__ import annotations
+
+import ast
+import json
+import logging
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from inferworks.cli.main import cli
+from inferworks.cli.show import VisibleFormatter
+
+CLI = Path(__file__).parents[2] / "src" / "inferworks" / "cli"
+HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+HOSTILE = "\x1b]0;pwned\x07\x1b[2J\u202eeman\u200b\r\n[/b][link=http://x]\x9b1m"
+START, END = "2026-11-01T00:00:00Z", "2026-11-01T00:00:05Z"
+SPAN = ("--from", "2026-11-01", "--to", "2026-12-01")
+DIMENSIONS = (
+    "customer",
+    "project",
+    "key",
+    "model",
+    "provider",
+    "region",
+    "pool",
+    "chip",
+    "purpose",
+    "day",
+)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of our own."""
+    monkeypatch.chdir(tmp_path)
+
+
+def inferworks(*arguments: str) -> Result:
+    """Run the command line."""
+    return CliRunner().invoke(cli, arguments)
+
+
+def harmful(text: str) -> set[str]:
+    """What in `text` a terminal would not show as it is."""
+    return {c for c in text if c != "\n" and unicodedata.category(c) in HARMFUL}
+
+
+def lines_of_hostile_names() -> None:
+    """Have calls and costs on record in which every name is hostile."""
+    data = {
+        "provider": HOSTILE, "model": HOSTILE, "customer": HOSTILE, "project": HOSTILE, "region": HOSTILE,
+        "purpose": "serve-paid", "start_ns": 1793491200 * 10**9, "end_ns": 1793491205 * 10**9,
+        "input_tokens": 10**6, "told_cost_pico": 10**12,
+    }  # fmt: skip
+    event = {
+        "specversion": "1.0",
+        "type": "inferworks.call",
+        "source": HOSTILE,
+        "id": HOSTILE,
+        "data": data,
+    }
+    again = {**event, "data": {**data, "input_tokens": 7}}
+    Path("calls.jsonl").write_text(f"{json.dumps(event)}\n{json.dumps(again)}\n")
+    Path("bill.csv").write_text(
+        "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,ServiceName,"
+        "ServiceCategory,ResourceId,ChargeDescription\n"
+        f'10.00,USD,{START},2026-12-01T00:00:00Z,"{HOSTILE}","{HOSTILE}",Databases,"{HOSTILE}",'
+        f'"{HOSTILE}"\n'
+    )
+    assert "on record already" in str(inferworks("usage", "import", "calls.jsonl").exception)
+    assert inferworks("books", "import", "bill.csv").exit_code == 0
+    assert inferworks("keys", "create", "--name", HOSTILE, "--project", HOSTILE).exit_code == 0
+
+
+@pytest.mark.slow
+def test_no_command_hands_on_what_a_terminal_obeys() -> None:
+    """Every table, line, note and error of a world in which every name is hostile."""
+    lines_of_hostile_names()
+    shown = [
+        inferworks("keys", "list"),
+        inferworks("books", "statement", *SPAN),
+        *(inferworks("books", "statement", "--by", name, *SPAN) for name in DIMENSIONS),
+        *(inferworks("books", "explain", f"{name}:{HOSTILE}", *SPAN) for name in DIMENSIONS[2:5]),
+        inferworks("books", "explain", f"call:{HOSTILE}", *SPAN),
+        inferworks("books", "close", "2026-11"),
+        inferworks("books", "statement", "--period", HOSTILE),
+        inferworks("books", "statement", "--by", HOSTILE),
+        inferworks("books", "import", HOSTILE),
+        inferworks("usage", "import", HOSTILE),
+        inferworks("customers", "create", HOSTILE),
+        inferworks("keys", "revoke", HOSTILE),
+        inferworks("config", "show", "--config", f"{HOSTILE}.toml"),
+        inferworks("config", "show"),
+        inferworks("status"),
+    ]
+    together = ""
+    for result in shown:
+        assert harmful(result.output) == set(), result.output
+        together += result.output
+    assert r"\x1b]0;pwned" in together
+
+
+def test_json_is_exact() -> None:
+    """What is read from it is what was recorded, and a terminal may see it."""
+    lines_of_hostile_names()
+    for arguments in (
+        ("keys", "list"), ("books", "statement", "--by", "model", *SPAN),
+        ("books", "explain", f"model:{HOSTILE}", *SPAN),
+    ):  # fmt: skip
+        result = inferworks(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        assert harmful(result.stdout) == set()
+        assert any(HOSTILE in text for text in strings(json.loads(result.stdout))), arguments
+
+
+def strings(value: object) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item)
+
+
+def test_the_log_is_of_lines_that_can_be_seen() -> None:
+    """A record is one line; a traceback after it has its lines, and they can be seen too."""
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError as error:
+        caught = (type(error), error, error.__traceback__)
+    record = logging.LogRecord("x", logging.WARNING, "", 1, "lost %s", (HOSTILE,), caught)
+    first, *more = VisibleFormatter().format(record).split("\n")
+    assert first.endswith(r"\r\n[/b][link=http://x]\x9b1m")
+    assert more[0] == "Traceback (most recent call last):"
+    assert harmful("".join([first, *more])) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(CLI.rglob("*.py")), ids=lambda path: path.stem)
+def test_commands_speak_through_one_module(path: Path) -> None:
+    """No other module of the command line writes to a stream, but for the bytes of an export."""
+    if path == CLI / "show.py":
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert not {
+        name
+        for name in called
+        if name in ("click.echo", "click.secho", "print", "Console", "Table.add_row")
+    }

@@ -1,0 +1,3 @@
+export OPENAI_API_BASE=<URL>
+export OPENAI_API_KEY=<KEY>
+export AIDER_MODEL=openai/<MODEL>

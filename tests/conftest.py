@@ -1,0 +1,188 @@
+"""The same verdict every time, on any number of cores.
+
+*Examples.* Hypothesis draws the same ones in every run: not at random, not from a database of past
+failures, and not judged by how long they took on a busy machine. Of itself it also draws constants that
+stand in the modules imported so far, which are others in each worker and for each choice of tests; here it
+does not. What explores at random is the profile `fuzz`, of `make fuzz`.
+
+*Workers.* The tests of a file run in the same one (`--dist loadfile`), so that what a file shares is made
+once: a session of Spark, the run of a demo. Files that take long begin first, or one worker would end
+alone. (Marks of `xdist_group` have no effect under pytest 9.2: pytest-dev/pytest-xdist#1386.)
+
+*Quick and slow.* A file whose `pytestmark` is slow is not even read by `make check`: the clients of others,
+Spark and DuckDB take longer to import than thousands of tests to run.
+
+*Garbage.* What is imported for the tests stays. While they are collected nobody looks for garbage in it,
+and later searches leave it out: in a process with all the tests each would take half a second.
+
+*Stalls.* Where the gateway runs in the test's own process, a test fails in which it kept its event loop
+for 50 ms of the processor in one go: everybody else would have waited. `may_stall` says why one may.
+
+*Files.* What the tests of a file open, they close: a file or socket that is open at its end and was not at
+its beginning fails its last test. Else what hundreds of files leave open comes to a limit in another test,
+far from its cause. Pipes and polls do not count: libraries make theirs once for a process.
+
+*Folders.* Those that tests write in lie in memory where there is enough of it: what is made sure to be on
+the disk, as journals and lakes do all the time, would have the processor wait. Of tests that pass nothing
+stays (`tmp_path_retention_policy`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+
+import inferworks
+from inferworks.testing.stalls import watched
+
+ROOMS = Path(inferworks.__file__).parent
+OURS = [str(ROOMS / room) for room in ("http", "api", "cloud", "meter")]
+FAKES = [str(ROOMS / "testing" / "upstream")]
+"""Upstreams in a test's own loop may take their time, as they would in one of their own."""
+WHOLLY_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
+LONGEST = (
+    "tests/books/engine/test_spark.py",
+    "tests/scenarios/test_books_worlds.py",
+    "tests/books/engine/test_duckdb.py",
+    "tests/scenarios/test_simulation.py",
+    "tests/meter/test_lake.py",
+)
+"""Files that take longest, longest first."""
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 2 * 2**30
+DESCRIPTORS = Path("/proc/self/fd")
+SHARED = ("tests/clients/", "tests/books/engine/test_spark.py")
+"""They share what stays open from one file to the next: servers, and Spark's process."""
+OPEN_BEFORE = pytest.StashKey[tuple[Path, dict[str, str]]]()
+"""The file of tests at hand, and what was open when it began."""
+WATCHED = ("tests/http/", "tests/api/", "tests/cloud/", "tests/scenarios/")
+
+settings.register_profile(
+    "same",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile("fuzz", settings.get_profile("same"), derandomize=False, print_blob=True)
+settings.load_profile("same")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have no constants drawn from modules, unless exploring; let Ctrl-C be heard; and write in memory.
+
+    A shell has what it starts in the background ignore Ctrl-C, and so do the processes that tests start.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.getoption("--hypothesis-profile") != "fuzz":
+        providers.is_local_module_file = lambda _path: False
+    if has_room(MEMORY):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def has_room(folder: Path) -> bool:
+    """Whether tests may write in `folder` and run what they wrote, and it has room for them."""
+    try:
+        state = os.statvfs(folder)
+    except OSError:
+        return False
+    is_usable = os.access(folder, os.W_OK) and not state.f_flag & os.ST_NOEXEC
+    return is_usable and state.f_bavail * state.f_frsize >= MEMORY_BYTES
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out a file that is slow as a whole where only quick tests are wanted."""
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    return bool(WHOLLY_SLOW.search(collection_path.read_text())) or None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage in what is imported, neither now nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; when exploring, somewhere else each time."""
+    for item in items:
+        if " at 0x" in item.nodeid:  # each process would collect another test
+            raise pytest.UsageError(f"{item.nodeid}: an address in its name; give it ids")
+    if config.option.markexpr == "not slow":
+        return
+    if config.getoption("--hypothesis-profile") == "fuzz":
+        Random(config.getoption("--hypothesis-seed")).shuffle(items)
+        return
+    files = [item.location[0] for item in items]
+    slow = {item.location[0] for item in items if item.get_closest_marker("slow")}
+    order = {file: place for place, file in enumerate([*LONGEST, *sorted(slow), *files][::-1])}
+    items.sort(key=lambda item: -order[item.location[0]])
+
+
+def open_files() -> dict[str, str]:
+    """The files and sockets that are open, by descriptor; none where the system does not tell.
+
+    What pytest has put in the place of the standard streams is left out.
+    """
+    found = {}
+    for link in DESCRIPTORS.glob("*"):
+        with contextlib.suppress(OSError):  # that of the folder itself is gone
+            found[link.name] = str(link.readlink())
+    of_files = ("/", "socket:")
+    return {n: name for n, name in found.items() if int(n) > 2 and name.startswith(of_files)}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note what is open when a file of tests begins."""
+    path, _ = item.session.stash.get(OPEN_BEFORE, (None, {}))
+    if path != item.path:
+        item.session.stash[OPEN_BEFORE] = item.path, open_files()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Fail the last test of a file that leaves something open."""
+    yield
+    if (nextitem and nextitem.path == item.path) or item.nodeid.startswith(SHARED):
+        return
+    _, before = item.session.stash[OPEN_BEFORE]
+    if left_open(before):
+        gc.collect()
+    if left := left_open(before):
+        pytest.fail(f"{item.location[0]} leaves open: {', '.join(left)}", pytrace=False)
+
+
+def left_open(before: dict[str, str]) -> list[str]:
+    """What is open and was not `before`."""
+    return [name for number, name in open_files().items() if before.get(number) != name]
+
+
+@pytest.fixture(autouse=True)
+def nothing_stalls(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test whose event loop stood."""
+    if not request.node.nodeid.startswith(WATCHED) or request.node.get_closest_marker("may_stall"):
+        yield
+        return
+    with watched() as stalls:
+        yield
+    for stall in stalls:
+        if stall.is_in(OURS) and not (stall.calls and stall.is_in(FAKES)):
+            pytest.fail(str(stall))

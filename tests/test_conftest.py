@@ -1,0 +1,55 @@
+"""The tests themselves: what is drawn does not depend on what ran before; what is left open is seen."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def drawn() -> list[tuple[str, int]]:
+    """The examples of a property."""
+    examples: list[tuple[str, int]] = []
+
+    @given(st.text(), st.integers())
+    def draw(text: str, number: int) -> None:
+        examples.append((text, number))
+
+    draw()
+    return examples
+
+
+def test_examples_do_not_depend_on_what_was_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another module with constants of its own changes nothing."""
+    before = drawn()
+    (tmp_path / "odd.py").write_text(f"A = {[f'odd {n}' for n in range(1000)]}\nB = 123_456_789\n")
+    spec = spec_from_file_location("odd", tmp_path / "odd.py")
+    assert spec
+    monkeypatch.setitem(sys.modules, "odd", module_from_spec(spec))
+    assert drawn() == before
+    assert len(before) == 100
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not tell")
+def test_what_is_left_open_is_told(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Files and sockets, each by its name; not pipes, and nothing that was open before."""
+    checks = request.config.pluginmanager.get_plugin(str(Path(__file__).with_name("conftest.py")))
+    assert checks
+    file = tmp_path / "file"
+    before = checks.open_files()
+    reads, writes = os.pipe()
+    with file.open("w"), socket.socket():
+        left = sorted(checks.left_open(before))
+        assert left[0] == str(file)
+        assert [name.partition("[")[0] for name in left[1:]] == ["socket:"]
+    assert not checks.left_open(before)
+    os.close(reads)
+    os.close(writes)

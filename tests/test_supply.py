@@ -1,0 +1,78 @@
+"""What is installed with Inferworks: every file of it pinned by hash, every licence one that we accept."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import PackageMetadata, PackageNotFoundError, metadata
+from pathlib import Path
+
+import pytest
+
+LOCKS = Path(__file__).parent.parent / "requirements"
+PERMISSIVE = frozenset({
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "MIT", "MIT-0", "PSF-2.0", "Zlib",
+})  # fmt: skip
+ALLOWED = {"run.txt": PERMISSIVE, "dev.txt": PERMISSIVE | {"CNRI-Python", "MPL-2.0", "any-OSI"}}
+"""The SPDX licences that each lock may bring; what only tests need may also be under weak copyleft,
+or under whichever licence one likes."""
+WORDS = {
+    "Apache-2.0": ("Apache-2.0", "Apache 2.0", "Apache License, Version 2.0", "Apache Software License"),
+    "BSD-2-Clause": ("BSD-2-Clause",),
+    "BSD-3-Clause": ("BSD-3-Clause", "3-Clause BSD License", "BSD License"),
+    "MIT": ("MIT", "MIT License"),
+    "MPL-2.0": ("MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)"),
+}  # fmt: skip
+"""How licences were named before there was `License-Expression`."""
+NAMED = {word: licence for licence, words in WORDS.items() for word in words}
+
+
+def locked(lock: str) -> dict[str, str]:
+    """The packages of a lock, and what is said of each: version, marker and hashes."""
+    text = (LOCKS / lock).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([\w.-]+)(==(?:.*\\\n)*.*)$", text, re.MULTILINE))
+
+
+def licences(package: PackageMetadata) -> set[str]:
+    """All licences that the metadata of `package` names, alternatives too, by their SPDX names."""
+    if expression := package.get("License-Expression"):
+        return set(re.split(r"[\s()]+(?:AND|OR)[\s()]+", expression.strip("() ")))
+    kinds = [kind for kind in package.get_all("Classifier") or [] if kind.startswith("License :: ")]
+    told = [kind.rpartition(" :: ")[2] for kind in kinds] or [package.get("License", "")]
+    return {NAMED.get(word.splitlines()[0], word) if word else "none" for word in told}
+
+
+@pytest.mark.parametrize("lock", ALLOWED)
+def test_every_licence_is_one_that_we_accept(lock: str) -> None:
+    """Of each package of the lock that is installed here; the others are for other systems."""
+    odd: dict[str, object] = {}
+    for name, said in locked(lock).items():
+        try:
+            found = licences(metadata(name))
+        except PackageNotFoundError:
+            if ";" not in said.splitlines()[0]:
+                odd[name] = "not installed"
+            continue
+        if not found <= ALLOWED[lock]:
+            odd[name] = found
+    assert odd == {}
+
+
+@pytest.mark.parametrize("lock", sorted(path.name for path in LOCKS.glob("*.txt")))
+def test_every_package_is_pinned_by_hash(lock: str) -> None:
+    """To one version, wherever it may come from: a lock names no place."""
+    text = (LOCKS / lock).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "--index" not in text
+    packages = locked(lock)
+    assert packages
+    assert len(packages) == len(re.findall(r"^\S", text, re.MULTILINE))
+    assert [name for name, said in packages.items() if "--hash=sha256:" not in said] == []
+
+
+def test_what_runs_is_what_was_tested() -> None:
+    """The lock of the tests holds every package of the installation, in the same version."""
+    run, tested = (
+        {name: re.sub(r" ;[^\\]*", " ", said) for name, said in locked(lock).items()}
+        for lock in ("run.txt", "dev.txt")
+    )
+    assert {name: tested.get(name) for name in run} == run

@@ -1,0 +1,87 @@
+"""The watch over event loops: it sees what held one, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from inferworks.testing.stalls import MOST_S, watched
+
+
+def keep_busy(seconds: float) -> None:
+    """Use so much of the processor."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_callback_that_holds_the_loop_is_found(run) -> None:
+    """It is told how long it took, and where."""
+
+    async def main() -> None:
+        await asyncio.sleep(0.01)
+        keep_busy(MOST_S + 0.02)
+        await asyncio.sleep(0.01)
+
+    with watched() as stalls:
+        run(main())
+    (stall,) = stalls
+    assert stall.seconds > MOST_S
+    assert "keep_busy" in str(stall)
+    assert stall.is_in([str(Path(__file__).parent)])
+    assert not stall.is_in(["/nowhere"])
+
+
+def test_what_holds_the_loop_to_its_end_is_found() -> None:
+    """Also when no beat comes after it."""
+
+    async def main() -> None:
+        keep_busy(MOST_S + 0.02)
+
+    with watched() as stalls:
+        uvloop.run(main())
+    assert len(stalls) == 1
+
+
+def test_many_short_steps_are_none() -> None:
+    """A loop that is busy for long, but free in between, stands for nobody."""
+
+    async def main() -> None:
+        for _ in range(40):
+            keep_busy(0.005)
+            await asyncio.sleep(0)
+
+    with watched() as stalls:
+        uvloop.run(main())
+    assert not stalls
+
+
+def test_waiting_and_garbage_are_none() -> None:
+    """Time in which others have the processor does not count, nor do collections of garbage."""
+
+    async def main() -> None:
+        time.sleep(MOST_S * 2)  # noqa: ASYNC251 as a slow disk would
+        began_s = time.thread_time()
+        while time.thread_time() - began_s < MOST_S * 2:
+            gc.collect()
+
+    with watched() as stalls:
+        uvloop.run(main())
+    assert not stalls
+
+
+def test_threads_are_not_the_loop() -> None:
+    """What is done aside holds nobody."""
+
+    async def main() -> None:
+        await asyncio.to_thread(keep_busy, MOST_S * 2)
+
+    with watched() as stalls:
+        uvloop.run(main())
+    assert not stalls
