@@ -21,6 +21,7 @@
 | 17 Footing | deliveries/test_any_order | |
 | 18 Basis | test_basis | `validate.basis` |
 | 19 Month | exports/test_month | `validate.month` |
+| 20 Cause | test_causes | `validate.cause_by_cause`, whenever a change is explained |
 
 The worlds (`inferworks.testing.worlds`) run all of `VALIDATIONS` after every event, too.
 """
@@ -40,7 +41,7 @@ from hypothesis import strategies as st
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.policy import load_policy
 from inferworks.books.statement import close_span, whole_span
-from inferworks.books.validate import VALIDATIONS
+from inferworks.books.validate import VALIDATIONS, cause_by_cause
 from inferworks.meter.activity import sort_out
 from inferworks.meter.capacity import Activity
 from inferworks.meter.events import name_of
@@ -71,21 +72,22 @@ def named_by_tests() -> dict[int, set[str]]:
 @pytest.mark.slow
 def test_every_theorem_has_a_test() -> None:
     """At least one test says in its docstring that it is about this theorem."""
-    assert named_by_tests().keys() >= set(range(1, 20))
+    assert named_by_tests().keys() >= set(range(1, 21))
 
 
 def test_every_theorem_has_a_check_at_run_time() -> None:
-    """`VALIDATIONS` on every statement, the worlds after every event; together all of them."""
-    checked = set().union(*(theorems_in(check.__doc__) for check in VALIDATIONS))
+    """`VALIDATIONS` on every statement, on two of them, the worlds after every event: all of them."""
+    checks = (*VALIDATIONS, cause_by_cause)
+    checked = set().union(*(theorems_in(check.__doc__) for check in checks))
     for numbers, _ in (*CHECKS, *SEAL_CHECKS):
         checked |= set(numbers)
-    assert checked == {*range(1, 16), 18, 19}
+    assert checked == {*range(1, 16), 18, 19, 20}
 
 
 def test_the_table_names_every_theorem() -> None:
     """The table above has a row for each, in order."""
     rows = re.findall(r"^\| (\d+) ", __doc__ or "", re.MULTILINE)
-    assert [int(row) for row in rows] == list(range(1, 20))
+    assert [int(row) for row in rows] == list(range(1, 21))
 
 
 def an_event(name: int, quantity: int) -> Activity:

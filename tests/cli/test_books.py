@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,24 @@ def test_tables_fit_80_columns_without_colour(
     assert max(map(len, result.output.splitlines())) <= 80
     assert "\x1b" not in result.output
     assert "unused capacity: idle" in result.output
+
+
+def test_it_says_why_the_margin_changed(bills: tuple[Path, Path], served: DataFolder) -> None:
+    """Ten seconds beside the first half of them: the same call, more machine, all of it exact."""
+    inferworks("books", "import", *bills)
+    dates = ("--from", "2026-11-21T00:00:00Z", "--to", "2026-11-21T00:00:10Z")
+    half = "2026-11-21T00:00:00Z..2026-11-21T00:00:05Z"
+    told = inferworks("books", "statement", *dates, "--compare", half)
+    assert told.exit_code == 0, told.output
+    assert "idle: more or less capacity stood unused" in told.stdout
+    table = told.stdout[told.stdout.index("WHY IT CHANGED") :]
+    assert max(map(len, table.splitlines())) <= 80
+    found = json.loads(inferworks("books", "statement", *dates, "--compare", half, "--json").stdout)
+    explained = found["compared"]["explained"]
+    assert explained["change"] == found["compared"]["figures"]["gross_margin"]["change"]
+    effects = [Decimal(pico) for pico in explained["causes"].values()]
+    assert sum(effects) == Decimal(explained["change"]) == Decimal("-8.00")
+    assert explained["causes"]["idle"] == "-5.00"
 
 
 def test_dates_bound_the_span(bills: tuple[Path, Path], served: DataFolder) -> None:

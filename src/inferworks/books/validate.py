@@ -233,6 +233,11 @@ def basis(workings: Workings) -> None:
         _must_equal("theorem 18 (basis)", "prepaid", booked_pico, "billed less cost", change)
 
 
+def cause_by_cause(change_pico: int, effects: Iterable[int]) -> None:
+    """Theorem 20: the effects of the causes of a change sum to it; of two statements, so not of a span."""
+    _must_equal("theorem 20 (cause)", "the change", change_pico, "its causes", sum(effects))
+
+
 VALIDATIONS: tuple[Validation, ...] = (
     exact,
     divided,
@@ -249,7 +254,7 @@ VALIDATIONS: tuple[Validation, ...] = (
     basis,
     month,
 )
-"""Theorems 1 to 11, 14, 18 and 19."""
+"""Theorems 1 to 11, 14, 18 and 19; theorem 20 is about two statements (`cause_by_cause`)."""
 
 
 def _earning(workings: Workings, book: PlanBook) -> Iterator[tuple[Usage, Terms]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inferworks.books.causes import MEANINGS, Explained, explain_change
 from inferworks.books.comparatives import (
     CAPTIONS,
     WORDS,
@@ -23,16 +24,22 @@ def compare_with(question: Asked, what: str, engine: str | None, *, as_json: boo
     name = beside(Span(now.start_ns, now.end_ns), what).name if what in WORDS else what
     other = question._replace(period=name, from_text=None, to_text=None)
     then = other.statement(engine)
-    rows = compared(now, then)
+    rows, why = compared(now, then), explain_change(now, then)
     if as_json:
         notes = {"notes": remarks(now.lines, now.notes)}
-        print_json(now.to_json() | notes | {"compared": comparatives_json(name, rows)})
+        told = comparatives_json(name, rows) | {"explained": why.to_json()}
+        print_json(now.to_json() | notes | {"compared": told})
     else:
-        _print(now, then, name, rows, question.period)
+        _print(now, then, name, rows, why, question.period)
 
 
 def _print(
-    now: Statement, then: Statement, name: str, rows: tuple[Compared, ...], period: str | None
+    now: Statement,
+    then: Statement,
+    name: str,
+    rows: tuple[Compared, ...],
+    why: Explained,
+    period: str | None,
 ) -> None:
     amounts = [pico for row in rows for pico in (row.now_pico, row.then_pico)]
     places = places_for(*amounts)
@@ -49,6 +56,19 @@ def _print(
     ]
     heads = (period if period and len(period) <= 12 else "NOW", name if len(name) <= 12 else "THEN")
     print_figures(("", *heads, "CHANGE", "CHANGE %"), table)
+    _print_causes(why, places)
     for which, drawn in ((heads[0], now), (heads[1], then)):
         for note in remarks(drawn.lines, drawn.notes):
             say(f"Note, {which}: {note}")
+
+
+def _print_causes(why: Explained, places: int) -> None:
+    """Why the gross margin changed; the causes sum to the change."""
+    shown = [
+        (f"{cause.value}: {MEANINGS[cause]}", amount(pico, places), why.mostly(cause))
+        for cause, pico in why.by_cause().items()
+        if why.mostly(cause)
+    ]
+    if shown:
+        total = ("Gross margin", amount(why.change_pico, places), "")
+        print_figures(("WHY IT CHANGED", "EFFECT", "MOSTLY"), [*shown, total], words=("MOSTLY",))

@@ -55,7 +55,7 @@ _GROSS_MARGIN = "Gross margin"
     "--compare",
     "beside",
     metavar="WHAT",
-    help="Beside it: previous, year-before, year-to-date, or a period.",
+    help="Beside it, and why it changed: previous, year-before, year-to-date, or a period.",
 )
 @asking
 def statement(

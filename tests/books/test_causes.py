@@ -1,0 +1,270 @@
+"""Why a gross margin changed: exact, the same in any order, nothing for what did not change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import permutations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from inferworks.books.allocate import Target
+from inferworks.books.causes import Cause, Explained, Factor, effects_of, explain_change
+from inferworks.books.charge import Function, NaturalClass
+from inferworks.books.correction import Correction
+from inferworks.books.drivers import Unused
+from inferworks.books.period import month_of
+from inferworks.books.policy import load_policy
+from inferworks.books.pools import Behaviour
+from inferworks.books.rate import Item, Rated
+from inferworks.books.statement import Statement, close_span
+from inferworks.books.validate import cause_by_cause
+from inferworks.books.workings import Line
+from inferworks.errors import BooksError
+from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
+from inferworks.purpose import Purpose
+from inferworks.testing.books import NO_FACTS, World, spans, worlds
+from inferworks.units import Unit
+
+USD = 10**12
+SIX = tuple(Cause)[:6]
+
+
+@st.composite
+def products(draw: st.DrawFn) -> list[Factor]:
+    """Factors whose product is whole at both times."""
+    causes = draw(st.lists(st.sampled_from(SIX), min_size=1, max_size=4, unique=True))
+    levels = st.integers(-20, 10**6)
+    whole = [(draw(levels), draw(levels)) for _ in causes]
+    under = [draw(st.integers(1, 50)) for _ in causes]
+    # What one factor is divided by, the next is a multiple of.
+    factors = [
+        Factor(cause, Fraction(then * under[n - 1], of), Fraction(now * under[n - 1], of))
+        for n, (cause, (then, now), of) in enumerate(zip(causes, whole, under, strict=True))
+    ]
+    return draw(st.permutations(factors))
+
+
+def by_orders(factors: Sequence[Factor]) -> dict[Cause, Fraction]:
+    """The Shapley values by definition: what each adds, averaged over all orders."""
+    sums = dict.fromkeys((factor.cause for factor in factors), Fraction(0))
+    for order in permutations(range(len(factors))):
+        levels = [factor.then for factor in factors]
+        for one in order:
+            before = math.prod(levels)
+            levels[one] = factors[one].now
+            sums[factors[one].cause] += math.prod(levels) - before
+    return {cause: pico / math.factorial(len(factors)) for cause, pico in sums.items()}
+
+
+@pytest.mark.slow
+@given(products())
+@settings(max_examples=60)
+def test_a_products_change_is_divided_by_shapley_value(factors: list[Factor]) -> None:
+    """Theorem 20: exact sum, in any order, nothing for what did not change, negated when swapped."""
+    found = effects_of(factors)
+    change = math.prod(f.now for f in factors) - math.prod(f.then for f in factors)
+    assert sum(found.values()) == change
+    exact = by_orders(factors)
+    assert all(abs(found[cause] - exact[cause]) < 1 for cause in found)
+    assert all(effects_of(order) == found for order in (factors[::-1], sorted(factors)))
+    assert all(found[factor.cause] == 0 for factor in factors if factor.then == factor.now)
+    swapped = [Factor(f.cause, f.now, f.then) for f in factors]
+    assert effects_of(swapped) == {cause: -pico for cause, pico in found.items()}
+
+
+def test_remainders_go_to_the_largest_then_by_name() -> None:
+    """1 of three equal factors from 0 to 1: a third each, and the unit to the first name."""
+    third = [Factor(cause, Fraction(0), Fraction(1)) for cause in SIX[:3]]
+    assert effects_of(third) == {Cause.MIX: 1, Cause.PRICE: 0, Cause.VOLUME: 0}
+
+
+# --- statements by hand ---------------------------------------------------------------------------------
+
+
+def sale(
+    quantity: int,
+    amount: int,
+    *,
+    customer: str = "acme",
+    model: str = "small",
+    unit: Unit | None = Unit.OUTPUT_TOKENS,
+    item: Item = Item.USAGE,
+) -> Rated:
+    """`amount` picounits for `quantity` units."""
+    return Rated(
+        *(CustomerId(customer), ProjectId("p"), KeyId("k"), ModelId(model), Purpose.SERVE_PAID),
+        *(0, item, unit, 0, "", None, quantity, amount),
+    )
+
+
+def cost(
+    amount: int,
+    *,
+    customer: str | None = "acme",
+    model: str | None = "small",
+    direction: str = "Output",
+    pool: str = "machines",
+    method: str = "node-time/M2",
+    behaviour: Behaviour = Behaviour.COMMITTED,
+) -> Line:
+    """What the use of machines by calls cost."""
+    whose = CustomerId(customer) if customer else None
+    of = ModelId(model) if model else None
+    target = Target(purpose=Purpose.SERVE_PAID, customer=whose, model=of, direction=direction)
+    return Line(
+        *(Function.COST_OF_REVENUE, pool, NaturalClass.PURCHASED_COMPUTE, target, amount),
+        *(behaviour, method),
+    )
+
+
+def idle(amount: int) -> Line:
+    """Capacity of machines that nobody used."""
+    return Line(
+        *(Function.UNUSED_CAPACITY, "machines", NaturalClass.PURCHASED_COMPUTE),
+        *(Target(unused=Unused.IDLE), amount, Behaviour.COMMITTED, "node-time/separate"),
+    )
+
+
+def people(amount: int) -> Line:
+    """Pay that nothing divides."""
+    return cost(amount, customer=None, model=None, pool="people", method="repair-time/share")
+
+
+def stated(*rows: Rated | Line) -> Statement:
+    """A statement of `rows`."""
+    empty = close_span((), NO_FACTS, (), load_policy("gaap"), "USD", 0, 1)
+    return replace(
+        empty,
+        revenue_rows=tuple(row for row in rows if isinstance(row, Rated)),
+        lines=tuple(row for row in rows if isinstance(row, Line)),
+    )
+
+
+def causes(now: Statement, then: Statement) -> dict[str, int]:
+    """What is explained, without the causes that did nothing."""
+    return {
+        cause.value: pico for cause, pico in explain_change(now, then).by_cause().items() if pico
+    }
+
+
+CACHED = Unit.CACHE_READ_TOKENS
+FRESH = Unit.INPUT_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "because"),
+    [
+        # 100 tokens at 3, then at 4: price alone.
+        ([sale(100, 300)], [sale(100, 400)], {"price": 100}),
+        # Twice as much at the same price and cost: volume alone, on both sides.
+        ([sale(100, 300), cost(50)], [sale(200, 600), cost(100)], {"volume": 250}),
+        # (200 - 100) x (3 + 4)/2, and (4 - 3) x (100 + 200)/2.
+        ([sale(100, 300)], [sale(200, 800)], {"volume": 350, "price": 150}),
+        # The same 200 tokens, 50 of which move to a model that is dearer by 2.
+        ([sale(100, 300), sale(100, 500, model="large")],
+         [sale(50, 150), sale(150, 750, model="large")], {"mix": 100}),
+        # A new customer is no price that rose from nothing. Volume, at the mean of both mixes, is
+        # 100 x (3/4 x 3 + 1/4 x 5); mix, at the mean of both volumes, 150 x (-1/2 x 3 + 1/2 x 5).
+        ([sale(100, 300)], [sale(100, 300), sale(100, 500, customer="burns")],
+         {"volume": 350, "mix": 150}),
+        # 80 of 100 input tokens are read from a cache, at 1 instead of 10, and take no machine time.
+        ([sale(100, 1000, unit=FRESH), cost(500, direction="Input")],
+         [sale(20, 200, unit=FRESH), sale(80, 80, unit=CACHED), cost(100, direction="Input")],
+         {"cache": -720 + 400}),
+        # A discount of a tenth is a lower price; a fee is a fee, a discount on nothing too.
+        ([sale(100, 300)], [sale(100, 300), sale(0, -30, unit=None, item=Item.DISCOUNT)],
+         {"price": -30}),
+        ([], [sale(0, 90, unit=None, item=Item.SUBSCRIPTION),
+              sale(0, -9, unit=None, item=Item.DISCOUNT)], {"fees": 81}),
+        # The machine is half used for 100, then wholly: volume costs 50 more, idleness 50 less.
+        ([sale(100, 0), cost(50), idle(50)], [sale(200, 0), cost(100)],
+         {"volume": -50, "idle": 50}),
+        # The same machine for twice the money: bills, for what stands idle too.
+        ([sale(100, 0), cost(50), idle(50)], [sale(100, 0), cost(100), idle(100)],
+         {"bills": -100}),
+        # A second machine that nobody uses: idle.
+        ([sale(100, 0), cost(50), idle(50)], [sale(100, 0), cost(50), idle(150)],
+         {"idle": -100}),
+        # Free use is not counted by a price: at constant cost it is volume, what it is dearer by is bills.
+        ([sale(100, 0), cost(50), cost(10, customer="freda")],
+         [sale(100, 0), cost(100), cost(60, customer="freda")],
+         {"volume": -30, "bills": -70}),
+        # Pay does not move with use; nor does a committed web server, whoever used it.
+        ([sale(100, 300), people(40), cost(10, pool="web", method="call-bytes/share")],
+         [sale(200, 600), people(50), cost(12, pool="web", method="call-bytes/share")],
+         {"volume": 300, "bills": -12}),
+        # What a provider charges for tokens moves with them.
+        ([sale(100, 300), cost(10, pool="providers", method="provider-tokens/share",
+                               behaviour=Behaviour.VARIABLE)],
+         [sale(200, 600), cost(20, pool="providers", method="provider-tokens/share",
+                               behaviour=Behaviour.VARIABLE)],
+         {"volume": 290}),
+    ],
+)  # fmt: skip
+def test_causes_by_hand(
+    then: list[Rated | Line], now: list[Rated | Line], because: dict[str, int]
+) -> None:
+    """Theorem 20: each cause alone, and two that meet, worked out by hand; swapped, negated."""
+    assert causes(stated(*now), stated(*then)) == because
+    negated = {cause: -pico for cause, pico in because.items()}
+    assert causes(stated(*then), stated(*now)) == negated
+
+
+def test_what_is_late_is_a_cause_of_its_own() -> None:
+    """A correction stands among the rows of the statement that books it, and is counted once."""
+    late = Correction(month_of(0), (), 7, (cost(7),), (sale(10, 30),), ())
+    plain = stated(sale(100, 300), cost(50))
+    booking = replace(
+        stated(sale(100, 300), cost(50), *late.revenue_rows, *late.lines), corrections=(late,)
+    )
+    assert causes(booking, plain) == {"late": 23}
+    found = explain_change(booking, plain)
+    assert found.mostly(Cause.LATE) == "1970-01"
+    assert causes(plain, booking) == {"late": -23}
+
+
+def test_it_says_whom_it_is_mostly_about() -> None:
+    """By customer and model for what is sold, by pool for what is bought; nobody where nothing is."""
+    then = stated(sale(100, 300), sale(100, 300, customer="burns"), people(4))
+    now = stated(
+        sale(100, 310), sale(100, 290, customer="burns"), sale(100, 350, model="large"), people(5)
+    )
+    found: Explained = explain_change(now, then)
+    assert found.mostly(Cause.VOLUME).startswith("acme, ")
+    assert found.mostly(Cause.BILLS) == "people"
+    assert found.mostly(Cause.IDLE) == ""
+    told = found.to_json()
+    assert told["change"] == "0.000000000349"
+    assert isinstance(told["causes"], dict)
+    assert set(told["causes"]) == {cause.value for cause in Cause}
+
+
+def test_causes_that_do_not_sum_are_refused() -> None:
+    """Theorem 20 at run time."""
+    with pytest.raises(
+        BooksError, match=r"theorem 20 \(cause\) does not hold: the change 3\.00, its"
+    ):
+        cause_by_cause(3 * USD, (USD, USD))
+
+
+@pytest.mark.slow
+@given(worlds(), worlds(), spans(), spans())
+@settings(max_examples=6)
+def test_causes_of_any_two_statements(
+    one: World, other: World, then: tuple[int, int], now: tuple[int, int]
+) -> None:
+    """Theorem 20: of random worlds too they sum to the change, and are negated when swapped."""
+    policy = load_policy("gaap")
+    before, after = (
+        close_span(world.charges, world.facts, world.plans, policy, "USD", *span)
+        for world, span in ((one, then), (other, now))
+    )
+    found, back = explain_change(after, before), explain_change(before, after)
+    assert sum(found.by_cause().values()) == after.gross_margin_pico - before.gross_margin_pico
+    assert back.by_cause() == {cause: -pico for cause, pico in found.by_cause().items()}
+    assert not any(explain_change(after, after).by_cause().values())
