@@ -19,6 +19,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -137,13 +138,21 @@ def folded_name(name: str) -> str:
 
 
 def tags_of(text: str) -> dict[str, str]:
-    """FOCUS's Tags, an object or a list of pairs as JSON; empty when `text` is neither."""
+    """FOCUS's Tags, an object or a list of pairs as JSON; empty when `text` is neither.
+
+    A pair is two texts, or an object of a `key` and a `value`, as Google Cloud writes labels.
+    """
     try:
         found = json.loads(text)
-        pairs = found.items() if isinstance(found, dict) else ((key, value) for key, value in found)
+        pairs = found.items() if isinstance(found, dict) else map(_pair, found)
         return {str(key): value.strip() for key, value in pairs if isinstance(value, str)}
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return {}
+
+
+def _pair(found: Any) -> tuple[Any, Any]:
+    key, value = (found["key"], found["value"]) if isinstance(found, dict) else found
+    return key, value
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -71,9 +71,15 @@ Totals = Mapping[tuple[str, str, str], Decimal]
 
 
 def checklist(
-    charges: Iterable[Charge], invoices: Sequence[Invoice], expected: Iterable[tuple[str, str]]
+    charges: Iterable[Charge],
+    invoices: Sequence[Invoice],
+    expected: Iterable[tuple[str, str]],
+    month: str | None = None,
 ) -> list[Check]:
-    """Every invoice beside its lines, what no invoice is for, and the bills `expected`, by their month."""
+    """Every invoice beside its lines, what no invoice is for, and the bills `expected`, by their month.
+
+    With a `month` it is about that one: bills of others that no invoice is for are left out.
+    """
     by_invoice, by_month = _totals(charges)
     found = [_check(invoice, by_invoice, by_month) for invoice in invoices]
     numbered = {issuer for issuer, number, *_ in invoices if number}
@@ -82,7 +88,7 @@ def checklist(
         found += [
             Check(*key, total, None, Finding.NO_INVOICE)
             for key, total in by_month.items()
-            if total and key not in told and key[0] not in numbered
+            if total and key not in told and key[0] not in numbered and month in (None, key[1])
         ]
     found += [Check(issuer, month, "", None, None, Finding.EXPECTED) for issuer, month in expected]
     return sorted(found, key=lambda one: (one.issuer, one.what, one.currency))

@@ -19,11 +19,13 @@ from inferworks.books.bills.payroll import PayrollReader
 from inferworks.books.bills.reports import kind_of, read_reports
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.charge import Charge
+from inferworks.books.departments import Departments
 from inferworks.meter.usage import Usage
 from inferworks.money import format_pico
 
 READERS = (FocusBillReader(), TimesheetReader(), PayrollReader())
 MAPPINGS = shipped()
+TAGGED = Departments(tags=("user_team", "team"))
 HOUR_NS = 3_600 * 10**9
 
 
@@ -98,6 +100,7 @@ def test_aws_cur_2_in_parquet() -> None:
         "line_item_unblended_cost": [0.25],
         "line_item_currency_code": ["USD"],
         "line_item_product_code": ["AmazonBedrock"],
+        "resource_tags": pa.array([[("user_team", "research")]], pa.map_(pa.string(), pa.string())),
         "bill_invoicing_entity": ["Amazon Web Services, Inc."],
         "product": pa.array(
             [[("product_name", "Amazon Bedrock"), ("region", "eu-west-1")]],
@@ -114,6 +117,7 @@ def test_aws_cur_2_in_parquet() -> None:
         "AI and Machine Learning",
     )
     assert charge.period_end_ns - charge.period_start_ns == HOUR_NS
+    assert TAGGED.named_by(charge) == "research"
 
 
 @pytest.mark.parametrize(
@@ -159,6 +163,7 @@ def test_google_cloud_billing_export() -> None:
         "usage_start_time": "2026-11-01 00:00:00 UTC",
         "usage_end_time": "2026-11-01 01:00:00 UTC",
         "project": {"id": "p-1", "labels": []},
+        "labels": [{"key": "team", "value": "support"}],
         "location": {"region": "us-central1"},
         "cost": 10.5,
         "currency": "USD",
@@ -173,6 +178,7 @@ def test_google_cloud_billing_export() -> None:
     assert (first.service_name, first.description) == ("Compute Engine", "A3 core")
     assert (first.service_category, first.region_id) == ("Compute", "us-central1")
     assert second.charge_category == "Tax"
+    assert TAGGED.named_by(first) == "support"
 
 
 def test_google_cloud_cost_table() -> None:

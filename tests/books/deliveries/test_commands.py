@@ -30,10 +30,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def a_bill(name: str, *lines: tuple[int, str], tags: str = "") -> str:
-    """A bill of lines for days of November; its name."""
+def a_bill(name: str, *lines: tuple[int, str], tags: str = "", month: int = 11) -> str:
+    """A bill of lines for days of a month, of November unless it is said; its name."""
     rows = (
-        f"{amount},USD,acct-1,2026-11-01,2026-11-{day:02},2026-11-{day + 1:02},A Cloud,Compute,vm,{tags}\n"
+        f"{amount},USD,acct-1,2026-{month}-01,2026-{month}-{day:02},2026-{month}-{day + 1:02},A Cloud,"
+        f"Compute,vm,{tags}\n"
         for day, amount in lines
     )
     Path(name).write_text(HEADER + "".join(rows))
@@ -145,6 +146,11 @@ def test_bills_are_set_beside_invoices_and_who_is_missing_is_listed() -> None:
     [expected] = reconciled("--period", "2026-12")[1]
     assert (expected["issuer"], expected["finding"]) == ("A Cloud", "expected")
     assert reconciled("--period", "2026-11") == (0, [])
+    run("import", a_bill("next.csv", (9, "4.00"), month=12))
+    Path("invoices.csv").write_text("issuer,month,currency,total\nA Cloud,2026-12,USD,4.00\n")
+    code, found = reconciled("invoices.csv", "--period", "2026-12")
+    assert (code, [one["invoice_or_month"] for one in found]) == (0, ["2026-12"])
+    assert {one["finding"] for one in reconciled("invoices.csv")[1]} == {"agrees", "no invoice"}
 
 
 def test_a_close_asks_for_the_bills_that_must_come() -> None:

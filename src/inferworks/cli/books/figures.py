@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from inferworks.books.statement import Statement, remarks
+from inferworks.books.statement import NO_COSTS, Statement, remarks
 from inferworks.books.workings import Line
 from inferworks.cli.show import print_columns, say
 from inferworks.money import PICO, round_pico
@@ -58,7 +58,9 @@ def span_text(drawn: Statement | CustomerStatement) -> str:
 def print_no_costs(lines: Sequence[Line]) -> None:
     """A word where figures have no cost in them, which look like a margin of 100 % else."""
     for remark in remarks(lines, ()):
-        say(f"Note: {remark}", "Import bills with: inferworks books import FILE")
+        say(f"Note: {remark}")
+        if remark == NO_COSTS:
+            say("Import bills with: inferworks books import FILE")
 
 
 def moment_text(at_ns: int) -> str:

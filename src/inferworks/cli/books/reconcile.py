@@ -71,13 +71,14 @@ def reconcile(
         bills = {one.file_sha256 for one in imports if one.delivery.kind == FOCUS}
         charges = [charge for charge in store.charges() if charge.file_sha256 in bills]
     expected: list[tuple[str, str]] = []
+    name: str | None = None
     if period is not None:
         month = month_of(Periods().named(period).start_ns)
-        before = month_name(month_of(month.start_ns - 1))
+        name, before = month_name(month), month_name(month_of(month.start_ns - 1))
         suppliers = {*config.books.suppliers, *billed_by(imports, before)}
-        expected = list(missing(imports, suppliers, month_name(month)))
+        expected = list(missing(imports, suppliers, name))
     told = [] if invoices is None else list(_read(invoices))
-    found = checklist(charges, told, expected)
+    found = checklist(charges, told, expected, name)
     if as_json:
         print_json({"checks": list(map(_as_json, found))})
     else:
