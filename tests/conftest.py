@@ -34,6 +34,7 @@ import gc
 import os
 import re
 import signal
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -63,8 +64,8 @@ MEMORY_BYTES = 2 * 2**30
 DESCRIPTORS = Path("/proc/self/fd")
 SHARED = ("tests/clients/", "tests/books/engine/test_spark.py")
 """They share what stays open from one file to the next: servers, and Spark's process."""
-OPEN_BEFORE = pytest.StashKey[tuple[Path, dict[str, str]]]()
-"""The file of tests at hand, and what was open when it began."""
+OPEN_BEFORE = pytest.StashKey[tuple[Path, dict[str, str], dict[str, str]]]()
+"""The file of tests at hand, and what was open when it began, and when the test did."""
 WATCHED = ("tests/http/", "tests/api/", "tests/cloud/", "tests/scenarios/")
 
 settings.register_profile(
@@ -151,22 +152,31 @@ def open_files() -> dict[str, str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Note what is open when a file of tests begins."""
-    path, _ = item.session.stash.get(OPEN_BEFORE, (None, {}))
-    if path != item.path:
-        item.session.stash[OPEN_BEFORE] = item.path, open_files()
+    """Note what is open when a test begins, and when its file did."""
+    path, of_file, _ = item.session.stash.get(OPEN_BEFORE, (None, {}, {}))
+    now = open_files()
+    item.session.stash[OPEN_BEFORE] = item.path, of_file if path == item.path else now, now
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """Fail the last test of a file that leaves something open."""
+    """Fail a test that leaves something for the garbage collector to close, and a file that leaves it open.
+
+    Whoever makes the collector run next would be blamed for it, which is another test each time.
+    """
     yield
-    if (nextitem and nextitem.path == item.path) or item.nodeid.startswith(SHARED):
+    if item.nodeid.startswith(SHARED):
         return
-    _, before = item.session.stash[OPEN_BEFORE]
-    if left_open(before):
-        gc.collect()
-    if left := left_open(before):
+    _, of_file, of_test = item.session.stash[OPEN_BEFORE]
+    if left := left_open(of_test):
+        with warnings.catch_warnings(record=True) as closed:
+            warnings.simplefilter("always")
+            gc.collect()
+        if garbage := [name for name in left if name not in left_open(of_test)]:
+            said = [*garbage, *(str(warning.message) for warning in closed)]
+            pytest.fail(f"{item.nodeid} does not close: {', '.join(said)}", pytrace=False)
+    is_last = nextitem is None or nextitem.path != item.path
+    if is_last and (left := left_open(of_file)):
         pytest.fail(f"{item.location[0]} leaves open: {', '.join(left)}", pytrace=False)
 
 

@@ -11,11 +11,13 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import FieldInfo
 
 from inferworks.errors import ConfigError, Mistakes
 from inferworks.redact import MASK, redacted
@@ -647,7 +649,7 @@ def _mistyped_in(table: Any, kind: type[Section], place: str, strict: bool) -> I
     if not isinstance(table, dict):
         yield from _refused(table, kind, place, strict)
         return
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    fields = _fields(kind)
     for name, value in table.items():
         if name in fields:
             yield from _refused(value, fields[name].type, f"{place}.{name}", strict)
@@ -659,6 +661,12 @@ def _mistyped_in(table: Any, kind: type[Section], place: str, strict: bool) -> I
     ):  # else what is unknown was most likely meant for what is missing
         for name in missing:
             yield f"{place}: object missing required field {name}"
+
+
+@cache
+def _fields(kind: type[Section]) -> dict[str, FieldInfo]:
+    """The settings of a section by name; looking them up evaluates all annotations anew."""
+    return {field.name: field for field in msgspec.structs.fields(kind)}
 
 
 def _refused(value: Any, kind: Any, place: str, strict: bool) -> Iterator[str]:

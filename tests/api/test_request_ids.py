@@ -53,13 +53,12 @@ def test_the_official_client_sees_it(run: Run) -> None:
 
     async def main() -> None:
         async with open_gateway() as (house, _):
-            client = AsyncOpenAI(base_url=house.url, api_key=house.secret, max_retries=0)
-            got = await client.chat.completions.create(
-                model=A_MODEL, messages=[{"role": "user", "content": "hi"}]
-            )
+            async with AsyncOpenAI(base_url=house.url, api_key=house.secret) as client:
+                got = await client.chat.completions.create(
+                    model=A_MODEL, messages=[{"role": "user", "content": "hi"}]
+                )
             (usage,) = await house.usages()
             assert got._request_id == usage.call_id
-            await client.close()
 
     run(main())
 

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import openai
@@ -43,6 +44,13 @@ def one_line(result: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
+@pytest.fixture
+def closed_at_end() -> Iterator[ExitStack]:
+    """What holds the clients of a test, and closes them."""
+    with ExitStack() as stack:
+        yield stack
+
+
 def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
     """Wait for another process to have done something that shows only by looking."""
     deadline = time.monotonic() + timeout_s
@@ -51,12 +59,12 @@ def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
         time.sleep(0.05)
 
 
-def test_first_start_to_second_start(tmp_path: Path) -> None:
+def test_first_start_to_second_start(tmp_path: Path, closed_at_end: ExitStack) -> None:
     """The first start makes a key that works as pasted; the second shows none and keeps all."""
     with real_platform(tmp_path / "data") as platform:
         url = base_url(platform.start())
         (secret,) = set(re.findall(r"iw_[\w-]{43}", platform.log()))
-        client = openai.OpenAI(base_url=url, api_key=secret)
+        client = closed_at_end.enter_context(openai.OpenAI(base_url=url, api_key=secret))
         answer = client.chat.completions.create(
             model="inferworks-tiny",
             messages=[{"role": "user", "content": "What is gross margin?"}],
@@ -133,11 +141,14 @@ def test_a_wrong_configuration_is_one_clear_line(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_lets_running_streams_finish(tmp_path: Path, number: signal.Signals) -> None:
+def test_ctrl_c_lets_running_streams_finish(
+    tmp_path: Path, closed_at_end: ExitStack, number: signal.Signals
+) -> None:
     """A stream that runs when the stop comes is answered to its end and recorded."""
     with real_platform(tmp_path / "data") as platform:
         url = base_url(platform.start())
-        client = openai.OpenAI(base_url=url, api_key=re.findall(r"iw_[\w-]{43}", platform.log())[0])
+        (secret,) = set(re.findall(r"iw_[\w-]{43}", platform.log()))
+        client = closed_at_end.enter_context(openai.OpenAI(base_url=url, api_key=secret))
         stream = client.chat.completions.create(
             model="inferworks-tiny",
             messages=[{"role": "user", "content": "Tell me a story."}],
@@ -176,13 +187,15 @@ def test_the_platform_ends_with_whoever_holds_its_input(tmp_path: Path) -> None:
         assert process.wait(timeout=30) == 0
 
 
-def test_a_revoked_key_stops_working(tmp_path: Path) -> None:
+def test_a_revoked_key_stops_working(tmp_path: Path, closed_at_end: ExitStack) -> None:
     """Keys made, listed and revoked by the command line take effect on the running platform."""
     data = ("--data", str(tmp_path / "data"))
     with real_platform(tmp_path / "data") as platform:
         url = base_url(platform.start())
         made = json.loads(inferworks("keys", "create", "--name", "x", "--json", *data).stdout)
-        client = openai.OpenAI(base_url=url, api_key=made["key"], max_retries=0)
+        client = closed_at_end.enter_context(
+            openai.OpenAI(base_url=url, api_key=made["key"], max_retries=0)
+        )
 
         def works() -> bool:
             try:
@@ -200,12 +213,13 @@ def test_a_revoked_key_stops_working(tmp_path: Path) -> None:
         assert "no key key_nothing" in one_line(inferworks("keys", "revoke", "key_nothing", *data))
 
 
-def test_a_dead_replica_is_replaced(tmp_path: Path) -> None:
+def test_a_dead_replica_is_replaced(tmp_path: Path, closed_at_end: ExitStack) -> None:
     """A replica that is killed is started again, and its down time is accounted for."""
     with real_platform(tmp_path / "data") as platform:
         url = base_url(platform.start())
-        client = openai.OpenAI(
-            base_url=url, api_key=re.findall(r"iw_[\w-]{43}", platform.log())[0], max_retries=20
+        (secret,) = set(re.findall(r"iw_[\w-]{43}", platform.log()))
+        client = closed_at_end.enter_context(
+            openai.OpenAI(base_url=url, api_key=secret, max_retries=20)
         )
 
         def ask() -> str:
