@@ -239,6 +239,15 @@ class Log(Section, frozen=True):
     ] = ""
 
 
+class Supplier(Section, frozen=True):
+    """A supplier who bills every month: `{ name = "A Cloud", accrue = "average", since = "2026-11" }`."""
+
+    name: Annotated[str, Meta(min_length=1)]
+    accrue: Annotated[str, Meta(pattern=r"^(last|average|never|\d{1,15}(\.\d{1,12})?)$")] = "last"
+    since: Annotated[str, Meta(pattern=r"^(\d{4}-(0[1-9]|1[0-2]))?$")] = ""
+    department: str = ""
+
+
 class Books(Section, frozen=True):
     """How bills and usage become a statement."""
 
@@ -260,8 +269,11 @@ class Books(Section, frozen=True):
         ),
     ] = ("VAT", "GST", "HST", "MwSt", "USt", "TVA", "IVA", "BTW")
     suppliers: Annotated[
-        tuple[str, ...],
-        Meta(description="Whose FOCUS bills every month must have; a close asks for them."),
+        tuple[str | Supplier, ...],
+        Meta(
+            description="Whose FOCUS bills every month must have; accrued until they come: names, or "
+            "`{ name, accrue, since, department }` with accrue `last`, `average`, `never` or an amount."
+        ),
     ] = ()
     chart: Annotated[str, Meta(description="Chart of accounts of exported journals, a file.")] = ""
     engine: Annotated[

@@ -8,8 +8,8 @@ import pytest
 from inferworks.books.charge import Charge
 from inferworks.books.policy import load_policy
 from inferworks.books.pools import default_pools, pool_of
-from inferworks.books.provisional import reversal
 from inferworks.books.span import Span
+from inferworks.books.standing import reversal
 from inferworks.books.statement import Dimension, Statement, close_span
 from inferworks.books.workings import shipped_rules
 from inferworks.catalog.billing import Alias, SellerRow, with_own

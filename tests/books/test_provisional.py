@@ -18,9 +18,9 @@ from inferworks.books.provisional import (
     accuracy,
     estimates,
     is_unpriced,
-    reversal,
     true_up,
 )
+from inferworks.books.standing import reversal
 from inferworks.books.statement import close_span
 from inferworks.catalog.prices import (
     DatedRates,

@@ -16,8 +16,8 @@ import msgspec
 from inferworks.books.allocate import Allocation, Portion
 from inferworks.books.charge import Charge, ChargeId, is_provisional
 from inferworks.books.pools import DriverKind
-from inferworks.books.provisional import is_reversal
 from inferworks.books.sale import Sold, model_text, sale_of
+from inferworks.books.standing import is_reversal
 from inferworks.catalog.billing import Billing
 from inferworks.money import format_pico
 

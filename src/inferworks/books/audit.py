@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from inferworks.books.accruals import true_ups
 from inferworks.books.close import with_corrections
 from inferworks.books.correction import corrected
 from inferworks.books.late import booked, with_late
@@ -154,8 +155,9 @@ def _outputs(
             yield from _compared(ledger, close, prefix_of(original) + OWN, now)
             before = booked(ledger, earlier, original)
             _, causes = with_late(before.papers, restated, restated.prepaid)
+            told = true_ups(before.papers.charges, restated.charges, original.span)
             corrections.append(
-                corrected(original, before.statement, now, causes, close.period.end_ns)
+                corrected(original, before.statement, now, causes, close.period.end_ns, told)
             )
         statement = with_corrections(own, corrections)
     except (BooksError, LakeError, MoneyError) as error:

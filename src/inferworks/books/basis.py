@@ -10,7 +10,10 @@ effective. What is billed for it goes into an asset, prepaid, and every cost of 
 the life of a commitment both are the same; in between, the balance is what has been paid ahead, or, below
 zero, what has been used and will be billed (theorem 18):
 
-    billed = cost of the period + change of prepaid.
+    billed = cost of the period + change of prepaid,
+
+less the change of what no bill has come for yet (`accruals.py`), plus that of what is capitalised: all of
+it is in `balances.py`.
 
 What no use drew on (CommitmentDiscountStatus `Unused`) is a line of unused capacity. Lines without an
 EffectiveCost are spread evenly over the time that they are for, as everything is that reaches beyond a

@@ -26,6 +26,9 @@ LIST_PRICES = "(list prices)"
 TOLD_COSTS = "(told by the provider)"
 """The same, where the provider told the cost of each call."""
 
+ACCRUED = "(accrued, no bill yet)"
+"""The file that a charge names which stands for a bill that is expected (`accruals.py`)."""
+
 
 class NaturalClass(StrEnum):
     """What was bought (the expense categories of ASC 220-40)."""
@@ -130,3 +133,8 @@ def charge_id(issuer: str, invoice: str, line: str) -> ChargeId:
 def is_provisional(charge: Charge) -> bool:
     """Whether `charge` is an estimate, or the reversal of one, and no line of a bill."""
     return charge.file in (LIST_PRICES, TOLD_COSTS)
+
+
+def is_accrual(charge: Charge) -> bool:
+    """Whether `charge` stands for a bill that has not come, or takes back one that does."""
+    return charge.file == ACCRUED

@@ -21,14 +21,14 @@ restating every closed period under today's prices or policy (a new price would 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from inferworks.books.correction import Correction
 from inferworks.books.income import must_be_booked
-from inferworks.books.late import booked_for, booked_under, on_top, open_papers, restated
+from inferworks.books.late import booked_for, booked_under, on_top, open_books, restated
 from inferworks.books.ledger import Ledger, standing
 from inferworks.books.papers import (
     PAPER,
@@ -152,11 +152,13 @@ def statement_of(
     close = _close_of(ledger, period)
     if close is not None and (view is None or view.name == close.policy):
         return ledger.body(close, STATEMENT).rows(Statement)[0]
-    papers = papers_of(ledger, close) if close else open_papers(ledger, source, period)
+    corrections: Iterable[Correction]
+    if close is None:
+        papers, corrections = open_books(ledger, source, period)
+    else:
+        papers, corrections = papers_of(ledger, close), booked_for(ledger, source, period)
     if view is not None:
         papers = seen_by(papers, view) if close else msgspec.structs.replace(papers, policy=view)
-    corrections: Iterable[Correction] = booked_for(ledger, source, period)
-    if view is not None:
         named = view, papers.currency, period.end_ns
         corrections = [booked_under(correction, *named) for correction in corrections]
     return with_corrections(source.drawn(papers), corrections)
@@ -193,9 +195,10 @@ def with_corrections(own: Statement, corrections: Iterable[Correction]) -> State
         revenue_rows=(*own.revenue_rows, *(row for c in kept for row in c.revenue_rows)),
         entries=(*own.entries, *(entry for c in kept for entry in c.entries)),
         questions=answer(lines, load_policy(MARGINAL)),
-        notes=(*own.notes, *map(_note, kept)),
+        notes=(*own.notes, *(note for c in kept for note in _notes(c))),
         corrections=kept,
-        prepaid_pico=_prepaid_sum(own, kept),
+        prepaid_pico=_sum([own.prepaid_pico, *(c.prepaid_pico for c in kept)]),
+        accrued_pico=_sum([own.accrued_pico, *(c.accrued_pico for c in kept)]),
         placed=placed_sum((*own.placed, *(place for c in kept for place in c.placed))),
     )
     must_be_booked(statement.lines, statement.revenue_rows, statement.entries)
@@ -206,9 +209,8 @@ def with_corrections(own: Statement, corrections: Iterable[Correction]) -> State
     return statement
 
 
-def _prepaid_sum(own: Statement, corrections: Iterable[Correction]) -> int | None:
-    """The change of what is prepaid; None where nothing is on the accrual basis."""
-    changes = [own.prepaid_pico, *(correction.prepaid_pico for correction in corrections)]
+def _sum(changes: Iterable[int | None]) -> int | None:
+    """The sum of what is known; None where nothing is."""
     known = [pico for pico in changes if pico is not None]
     return sum(known) if known else None
 
@@ -261,10 +263,11 @@ def _conflicts_text(period: Period, conflicts: Mapping[str, str]) -> str:
     )
 
 
-def _note(correction: Correction) -> str:
+def _notes(correction: Correction) -> Iterator[str]:
     count = len(correction.causes)
     listed = ", ".join(correction.causes[:3]) + (", ..." if count > 3 else "")
     records = "1 record" if count == 1 else f"{count} records"
-    return (
+    yield (
         f"Late for the closed period {correction.period.name}, corrected here: {records}: {listed}."
     )
+    yield from (one.text for one in correction.true_ups)

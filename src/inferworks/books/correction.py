@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
+from inferworks.books.accruals import TrueUp
 from inferworks.books.charge import Charge, charge_id
 from inferworks.books.entry import Entry, Posting
 from inferworks.books.period import Period
@@ -65,6 +66,11 @@ class Figures(Protocol):
         """By how much what is prepaid changed; None on the cash basis."""
         ...
 
+    @property
+    def accrued_pico(self) -> int | None:
+        """By how much what is accrued changed; None where nothing was."""
+        ...
+
 
 class Correction(msgspec.Struct, frozen=True):
     """What is booked in an open period for a closed one: reversals, and what replaces them."""
@@ -82,6 +88,10 @@ class Correction(msgspec.Struct, frozen=True):
     """By how much the revenue of each place changed; what is not in it was served nowhere or is a fee."""
     prepaid_pico: int | None = None
     """By how much what is prepaid changed; None on the cash basis."""
+    accrued_pico: int | None = None
+    """By how much what is accrued for bills that have not come changed; None where nothing was."""
+    true_ups: tuple[TrueUp, ...] = ()
+    """The accruals that bills took back, beside those bills."""
 
     @property
     def revenue_pico(self) -> int:
@@ -95,7 +105,12 @@ class Correction(msgspec.Struct, frozen=True):
 
 
 def corrected(
-    period: Period, booked: Figures, restated: Figures, causes: Sequence[str], booked_ns: int
+    period: Period,
+    booked: Figures,
+    restated: Figures,
+    causes: Sequence[str],
+    booked_ns: int,
+    told: tuple[TrueUp, ...] = (),
 ) -> Correction:
     """What takes the `booked` figures of `period` to the `restated` ones; its entries at `booked_ns`.
 
@@ -109,12 +124,14 @@ def corrected(
         revenue_rows=tuple(_replaced(booked.revenue_rows, restated.revenue_rows)),
         entries=tuple(_entries(period, booked.entries, restated.entries, booked_ns)),
         placed=placed_change(booked.placed, restated.placed),
-        prepaid_pico=(
-            None
-            if restated.prepaid_pico is None
-            else restated.prepaid_pico - (booked.prepaid_pico or 0)
-        ),
+        prepaid_pico=_change(booked.prepaid_pico, restated.prepaid_pico),
+        accrued_pico=_change(booked.accrued_pico, restated.accrued_pico),
+        true_ups=told,
     )
+
+
+def _change(before: int | None, after: int | None) -> int | None:
+    return None if after is None else after - (before or 0)
 
 
 def reversal(charge: Charge) -> Charge:

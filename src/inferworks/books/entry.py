@@ -11,7 +11,7 @@ Debits are positive, credits negative. Accounts are named by what they are:
     Assets:Prepaid:<supplier>:<commitment>                the same, of a commitment (`basis.py`)
     Assets:AccumulatedDepreciation:<asset>                what an asset has lost of its cost; a credit
     Liabilities:Payable:<supplier>                        what suppliers have billed
-    Liabilities:Accrued:<provider>                        what they will bill, as estimated
+    Liabilities:Accrued:<supplier>                        what they will bill, as estimated
     Liabilities:AccruedPayroll:<source>                   what staff have earned
     Liabilities:Credits:<customer>                        paid ahead and not used: deferred revenue
 
@@ -33,7 +33,7 @@ import msgspec
 
 from inferworks.books.allocate import Allocated
 from inferworks.books.basis import Basis, commitment_of, is_prepaid
-from inferworks.books.charge import VOUCHERS, Charge, NaturalClass, is_provisional
+from inferworks.books.charge import VOUCHERS, Charge, NaturalClass, is_accrual, is_provisional
 from inferworks.books.months import month_of, months
 from inferworks.books.policy import Policy
 from inferworks.books.rate import Item, Prepayment, Revenue
@@ -49,14 +49,18 @@ RECEIVABLE, CREDITS = "Assets:Receivable", "Liabilities:Credits"
 REFUND = "credit refunded "
 """What the text of a refund begins with."""
 PAYABLE = "Liabilities:Payable"
+ACCRUED = "Liabilities:Accrued"
+"""Accrued expenses: what suppliers have not billed yet."""
+RECOVERABLE, PREPAID = "Assets:RecoverableTax", "Assets:Prepaid"
+CAPITALISED, PAYROLL = "Assets:AccumulatedDepreciation", "Liabilities:AccruedPayroll"
 BALANCE_SHEET = (
     RECEIVABLE,
-    "Assets:RecoverableTax",
-    "Assets:Prepaid",
-    "Assets:AccumulatedDepreciation",
+    RECOVERABLE,
+    PREPAID,
+    CAPITALISED,
     PAYABLE,
-    "Liabilities:Accrued",
-    "Liabilities:AccruedPayroll",
+    ACCRUED,
+    PAYROLL,
     CREDITS,
 )
 """What the names of all accounts begin with that stand in a balance sheet."""
@@ -160,19 +164,21 @@ def paid_ahead(committed: Iterable[Charge], currency: str, span: Span) -> Iterat
 def credited(charge: Charge, basis: Basis = Basis.CASH) -> str:
     """The account that the cost of `charge` is credited to while it is used: what it leaves owed.
 
-    By natural class first: depreciation lowers an asset, pay is owed to staff. The rest is a supplier's:
-    a commitment that was paid ahead is used up, an estimate is accrued until its bill comes.
+    What no bill has come for is accrued. Else by natural class: depreciation lowers an asset, pay is owed
+    to staff. The rest is a supplier's: a commitment that was paid ahead is used up.
     """
+    if is_accrual(charge):
+        return f"{ACCRUED}:{charge.issuer}"
     if is_prepaid(charge, basis):
-        return f"Assets:Prepaid:{_supplier(charge)}:{commitment_of(charge)}"
+        return f"{PREPAID}:{_supplier(charge)}:{commitment_of(charge)}"
     if charge.natural_class is NaturalClass.DEPRECIATION:
         named = charge.resource_id if charge.issuer == VOUCHERS else charge.invoice
         asset = dict(charge.other).get("asset") or named or charge.provider
-        return f"Assets:AccumulatedDepreciation:{asset}"
+        return f"{CAPITALISED}:{asset}"
     if charge.natural_class is NaturalClass.EMPLOYEE_COMPENSATION:
-        return f"Liabilities:AccruedPayroll:{_supplier(charge)}"
+        return f"{PAYROLL}:{_supplier(charge)}"
     if is_provisional(charge):
-        return f"Liabilities:Accrued:{_supplier(charge)}"
+        return f"{ACCRUED}:{_supplier(charge)}"
     return f"{PAYABLE}:{_supplier(charge)}"
 
 
@@ -183,11 +189,7 @@ def prepaid(charge: Charge, basis: Basis) -> str | None:
     a period, a purchase or a voucher, has been billed as a whole.
     """
     owed = credited(charge, basis).startswith(PAYABLE)
-    return (
-        f"Assets:Prepaid:{_supplier(charge)}"
-        if owed and charge.charge_category != "Usage"
-        else None
-    )
+    return f"{PREPAID}:{_supplier(charge)}" if owed and charge.charge_category != "Usage" else None
 
 
 _Months: TypeAlias = Sequence[tuple[Span, Mapping[str, int]]]

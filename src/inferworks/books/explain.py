@@ -418,8 +418,9 @@ def target_text(target: Target) -> str:
 
 def _bill_text(charge: Charge) -> str:
     """Where a charge stands on its bill, and what it comes to in this span."""
+    place = f"{charge.file} line {charge.row}" if charge.row else charge.file
     return (
-        f"{charge.issuer}, {charge.file} line {charge.row}: {charge.description} "
+        f"{charge.issuer}, {place}: {charge.description} "
         f"({format_pico(charge.amount_pico)} in this span)"
     )
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from inferworks.books.accruals import true_ups
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.correction import Correction, corrected
 from inferworks.books.entry import Entry, Posting
@@ -25,6 +26,7 @@ from inferworks.books.income import expense_account
 from inferworks.books.ledger import Ledger, standing
 from inferworks.books.months import month_of
 from inferworks.books.papers import (
+    CHARGES,
     INPUTS,
     OWN,
     PREPAID,
@@ -40,7 +42,7 @@ from inferworks.books.papers import (
 from inferworks.books.period import Period
 from inferworks.books.policy import Policy
 from inferworks.books.rate import ToDate, to_date_of
-from inferworks.books.seal import Close
+from inferworks.books.seal import Body, Close
 from inferworks.books.span import Span, utc_day
 from inferworks.books.statement import Row, Statement
 from inferworks.books.wallet import Prepaid, days_of
@@ -88,7 +90,7 @@ class Adjustment(NamedTuple):
 
 def booked(ledger: Ledger, closes: Iterable[Close], period: Period) -> Booked:
     """How the closed `period` stands after all of `closes`."""
-    place = _stands_in(list(closes), period)
+    place = stands_in(list(closes), period)
     return Booked(papers_of(ledger, *place), _own(ledger, *place))
 
 
@@ -153,7 +155,7 @@ def corrected_later(ledger: Ledger, source: Source, period: Period) -> tuple[Lat
         if correction.period == period
     ]
     open_period = ledger.periods().first_open(0)
-    close, prefix = _stands_in(closes, period)
+    close, prefix = stands_in(closes, period)
     before = _in_month(closes, period.start_ns)
     if ledger.body(close, prefix + PREPAID).rows(Prepaid)[0].earned_before:
         before = [one.period for one in closes if one.period < period]
@@ -228,7 +230,16 @@ def made_up(statement: Statement) -> tuple[Row, ...]:
     return (own, *corrections, whole)
 
 
-def _stands_in(closes: Sequence[Close], period: Period) -> tuple[Close, str]:
+def charges_in(ledger: Ledger, span: Span) -> Iterator[Body]:
+    """The charges that the closed periods which meet `span` stand with, as they are sealed."""
+    closes = standing(ledger.records())
+    for close in closes:
+        if span.meet(*close.period.span).length_ns:
+            place, prefix = stands_in(closes, close.period)
+            yield ledger.body(place, prefix + CHARGES)
+
+
+def stands_in(closes: Sequence[Close], period: Period) -> tuple[Close, str]:
     """The close in which `period` stands after all of `closes`, and under which prefix."""
     close, prefix = next(close for close in closes if close.period == period), ""
     for later in closes:
@@ -256,7 +267,7 @@ def _restated(
     """
     found: dict[Period, Restated] = {}
     for period in periods:
-        place = _stands_in(closes, period)
+        place = stands_in(closes, period)
         sealed = papers_of(ledger, *place)
         to_date = sealed.prepaid.to_date
         if to_date is not None:
@@ -277,17 +288,28 @@ def _restated(
         )
         papers, causes = with_late(sealed, Arrived(recorded.charges, facts), prepaid)
         now = source.drawn(papers)
-        correction = corrected(period, _own(ledger, *place), now, causes, booked_ns)
+        told = true_ups(sealed.charges, papers.charges, period.span)
+        correction = corrected(period, _own(ledger, *place), now, causes, booked_ns, told)
         found[period] = Restated(period, Booked(papers, now), correction)
         yield found[period]
 
 
 def open_papers(ledger: Ledger, source: Source, period: Period) -> Papers:
     """What the open `period` is drawn from now."""
-    papers, closes = source.papers(period.span), standing(ledger.records())
-    if not _in_month(closes, period.start_ns):
-        return papers
-    return on_top(ledger, closes, restated(ledger, source, closes, period.end_ns), papers)
+    return open_books(ledger, source, period)[0]
+
+
+def open_books(
+    ledger: Ledger, source: Source, period: Period
+) -> tuple[Papers, tuple[Correction, ...]]:
+    """What the open `period` is drawn from now, and the corrections that it books."""
+    closes = standing(ledger.records())
+    late: Iterable[Restated] = restated(ledger, source, closes, period.end_ns)
+    corrections: tuple[Correction, ...] = ()
+    if carries_corrections(period, closes):
+        late = tuple(late)
+        corrections = tuple(one.correction for one in late if not one.correction.empty)
+    return on_top(ledger, closes, late, source.papers(period.span)), corrections
 
 
 def on_top(
@@ -315,9 +337,7 @@ def _to_date(
     if not before:
         return papers.prepaid.to_date or ()
     statements = (
-        found[period].now.statement
-        if period in found
-        else _own(ledger, *_stands_in(closes, period))
+        found[period].now.statement if period in found else _own(ledger, *stands_in(closes, period))
         for period in before
     )
     rows = (row for statement in statements for row in statement.revenue_rows)

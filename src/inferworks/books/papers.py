@@ -123,6 +123,7 @@ INPUTS: Final = (
     _Input("inputs/plans", PricePlan, "price plan", lambda p: (p.customer, p.effective_ns)),
 )
 """What is kept row by row."""
+CHARGES: Final = INPUTS[0].part
 SEGMENTS: Final = "inputs/segments"
 """What is kept by reference; a close made before there were such has no part of this name."""
 POLICY, RULES = "rules/policy", "rules/rules"
@@ -176,7 +177,7 @@ def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Papers:
     return Papers(
         span=period.span,
         currency=close.currency,
-        charges=inputs["inputs/charges"],
+        charges=inputs[CHARGES],
         facts=Facts(
             usages=inputs["inputs/usages"],
             steps=inputs["inputs/steps"],

@@ -45,6 +45,7 @@ from inferworks.books.currency import NO_RATES, RateRow, Rates, converted, conve
 from inferworks.books.months import DAY_NS, date_of, day_of, month_name, month_of, months
 from inferworks.books.sale import Sale, Sold, sale_of
 from inferworks.books.span import Span, merged
+from inferworks.books.standing import with_reversals
 from inferworks.catalog.billing import Billing, shipped_billing
 from inferworks.catalog.prices import ListPrice
 from inferworks.ids import ModelId
@@ -54,7 +55,6 @@ from inferworks.units import Unit
 
 TOKENS, ITEMS = "Tokens", "Items"
 """What the quantity of a provisional charge counts."""
-REVERSED = "reversed"
 API_CATEGORY = "AI and Machine Learning"
 """The FOCUS ServiceCategory of API calls."""
 LIST_CURRENCY = "USD"
@@ -213,27 +213,14 @@ def true_up(
     """The provisional charges that belong in the books beside `bills`.
 
     Of what is `estimated` now, outside closed periods: what no bill speaks for yet. Of what was `sealed`
-    with closed periods: all of it, and a reversal of each that a bill has come for since.
+    with closed periods, reversals too: all of it, and a reversal of each that a bill has come for since.
     """
     estimated = tuple(estimated)
-    kept = [c for c in sealed if is_provisional(c) and not is_reversal(c)]
+    kept = [charge for charge in sealed if is_provisional(charge)]
     billed = _Billed([*estimated, *kept], bills, is_api_bill, billing or shipped_billing())
     fresh = (charge for charge in estimated if not billed.covers(charge))
-    gone = (reversal(charge) for charge in kept if billed.covers(charge))
-    return tuple(sorted((*fresh, *kept, *gone), key=lambda charge: charge.id))
-
-
-def reversal(charge: Charge) -> Charge:
-    """The exact opposite of an estimate, under a name of its own."""
-    line = f"{charge.line}/{REVERSED}"
-    return msgspec.structs.replace(
-        charge,
-        id=charge_id(charge.issuer, charge.invoice, line),
-        line=line,
-        description=f"{charge.description}; reversed, for the bill has arrived",
-        amount_pico=-charge.amount_pico,
-        quantity=str(-int(charge.quantity or 0)),
-    )
+    done = with_reversals(kept, billed.covers)
+    return tuple(sorted((*fresh, *done), key=lambda charge: charge.id))
 
 
 def accuracy(
@@ -431,11 +418,6 @@ def _accuracy(
             int(c.quantity or 0) for c in estimated if is_unpriced(c) and c.unit == TOKENS
         ),
     )
-
-
-def is_reversal(charge: Charge) -> bool:
-    """Whether `charge`, a provisional one, takes another back."""
-    return charge.line.endswith(f"/{REVERSED}")
 
 
 def _decimal(value: Fraction, places: int) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from inferworks.accounts.plan import PricePlan
+from inferworks.books.accruals import Accrued, TrueUp, accrual_notes, accrued_of, accrued_pico
 from inferworks.books.asking import is_unexplained, open_questions
 from inferworks.books.basis import Basis, basis_notes, change_pico
 from inferworks.books.charge import (
@@ -139,6 +140,10 @@ class Statement(msgspec.Struct, frozen=True):
     """By how much more was billed for commitments than they cost; None on the cash basis."""
     placed: tuple[Placed, ...] = ()
     """Revenue by where its calls were served; what is not in it was served nowhere or is a fee."""
+    accrued_pico: int | None = None
+    """By how much what is accrued for bills that have not come changed; None where nothing is."""
+    accrued: tuple[Accrued, ...] = ()
+    """What stands for bills that have not come."""
 
     @property
     def allocated_pico(self) -> int:
@@ -242,9 +247,19 @@ class Statement(msgspec.Struct, frozen=True):
             return {}  # reads to the byte as it did before there was a choice
         return {
             "basis": Basis.ACCRUAL.value,
-            "invoiced": format_pico(self.billed_pico + self.prepaid_pico),
+            "invoiced": format_pico(
+                self.billed_pico + self.prepaid_pico - (self.accrued_pico or 0)
+            ),
             "prepaid": format_pico(self.prepaid_pico),
+            **self._accrued_json(),
         }
+
+    def _accrued_json(self) -> dict[str, object]:
+        """What is in the cost and not invoiced yet."""
+        if self.accrued_pico is None:
+            return {}
+        bills = list(map(accrued_json, self.accrued))
+        return {"accrued": format_pico(self.accrued_pico), "accrued_bills": bills}
 
 
 _REVENUE, _COST, _RESEARCH, _OTHER = "revenue", "cost of revenue", "research", "other"
@@ -313,6 +328,8 @@ def draw_up(workings: Workings) -> Statement:
         ),
         backed=_backed(workings),
         placed=_placed(workings),
+        accrued_pico=accrued_pico(workings.charges),
+        accrued=accrued_of(workings.charges),
     )
 
 
@@ -547,6 +564,7 @@ def notes_of(
     if cut:
         yield f"{cut} bill lines reach beyond this span; they are accrued by time."
     yield from _provisional_notes(charges)
+    yield from accrual_notes(charges)
     for customer, calls in revenue.unpriced:
         yield f"{calls} calls of customer {customer} had no price plan in force and earned nothing."
     for unpriced in revenue.unpriced_units:
@@ -645,6 +663,31 @@ def _correction_json(correction: Correction) -> dict[str, object]:
         "revenue": format_pico(correction.revenue_pico),
         "lines": [line_json(line) for line in correction.lines],
         "revenue_lines": [_rated_json(rated) for rated in correction.revenue_rows],
+        **(
+            {"true_ups": list(map(true_up_json, correction.true_ups))}
+            if correction.true_ups
+            else {}
+        ),
+    }
+
+
+def accrued_json(one: Accrued) -> dict[str, str]:
+    """What stands for a bill, as JSON values."""
+    return {
+        "supplier": one.supplier,
+        "month": one.month,
+        "how": one.how,
+        "amount": format_pico(one.amount_pico),
+    }
+
+
+def true_up_json(one: TrueUp) -> dict[str, str]:
+    """An accrual beside its bill, as JSON values."""
+    return {
+        "supplier": one.supplier,
+        "month": one.month,
+        "accrued": format_pico(one.accrued_pico),
+        "billed": format_pico(one.billed_pico),
     }
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
@@ -33,10 +33,12 @@ import msgspec
 from inferworks.books.bills.base import BillFile
 from inferworks.books.charge import Charge
 from inferworks.books.currency import RateRow, Rates
+from inferworks.books.deliveries.canonical import FOCUS
 from inferworks.books.deliveries.decide import Answer
 from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed
 from inferworks.books.deliveries.landing import SCHEMA as DELIVERIES
 from inferworks.books.deliveries.register import Asked, Import, Outcome, Register
+from inferworks.books.deliveries.validate import registered, validate
 from inferworks.checksum import as_declared, is_damage, row_checksum
 from inferworks.errors import BillError, DamagedError, DataFolderError
 from inferworks.folder import leaving_none_empty
@@ -237,6 +239,35 @@ class BookStore:
                     -(2**63) if start_ns is None else start_ns,
                     2**63 - 1 if end_ns is None else end_ns,
                 ),
+            ).fetchall()
+            return list(map(self._charge, rows))
+
+    def validated(self, start_ns: int, end_ns: int) -> list[Charge]:
+        """`charges`, held against the register. BooksError when theorem 16 or 17 does not hold of them."""
+        if self._version() != _VERSION:
+            return self.charges(start_ns, end_ns)
+        with self._translated():
+            self._db.execute("BEGIN")  # both of one moment, whatever is imported meanwhile
+            try:
+                charges = self.charges(start_ns, end_ns)
+                register = registered(self._db, start_ns, end_ns)
+            finally:
+                self._db.execute("COMMIT")
+        validate(charges, register)
+        return charges
+
+    def charges_from(self, issuers: Collection[str], start_ns: int, end_ns: int) -> list[Charge]:
+        """The lines of bills of `issuers` that are in force and whose period meets the span, by id."""
+        if self._version() != _VERSION:
+            return []
+        marks = ", ".join("?" * len(issuers))
+        with self._translated():
+            rows = self._db.execute(
+                "SELECT charges.* FROM deliveries JOIN parts ON delivery = deliveries.number "
+                "JOIN lines ON part = parts.number JOIN charges USING (id) "
+                f"WHERE issuer IN ({marks}) AND kind = ? "
+                "AND period_end_ns > ? AND period_start_ns < ? ORDER BY id",
+                (*issuers, FOCUS, start_ns, end_ns),
             ).fetchall()
             return list(map(self._charge, rows))
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from inferworks.books.charge import Charge
-from inferworks.books.entry import Entry, Posting, credited
+from inferworks.books.entry import RECOVERABLE, Entry, Posting, credited
 from inferworks.books.months import month_of
 from inferworks.books.span import Span
 from inferworks.money import format_pico
@@ -70,7 +70,7 @@ def tax_notes(taxes: Iterable[Tax], span: Span) -> Iterator[str]:
 
 def account_of(tax: Tax) -> str:
     """The account of what an authority owes."""
-    return f"Assets:RecoverableTax:{'other' if tax.name == ANY else tax.name}"
+    return f"{RECOVERABLE}:{'other' if tax.name == ANY else tax.name}"
 
 
 def tax_entries(taxes: Iterable[Tax], currency: str, span: Span) -> Iterator[Entry]:

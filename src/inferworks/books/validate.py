@@ -13,11 +13,12 @@ from itertools import pairwise, zip_longest
 
 from inferworks.accounts.plan import Terms
 from inferworks.books.allocate import Allocated, Apportionment, path_of
-from inferworks.books.basis import Basis, change_pico
+from inferworks.books.balances import Balances, changes
+from inferworks.books.balances import booked as balances_booked
 from inferworks.books.buckets import DIRECTIONS, INPUT, OUTPUT, buckets_of
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.drivers import REPLICA, Leaf
-from inferworks.books.entry import BALANCE_SHEET, FIRST_JOURNAL, balances, credited, trial_balance
+from inferworks.books.entry import BALANCE_SHEET, FIRST_JOURNAL, balances, trial_balance
 from inferworks.books.income import must_be_booked
 from inferworks.books.policy import COMBINATIONS, MARGINAL, Policy, base_of, load_policy
 from inferworks.books.rate import Item, PlanBook, earns, rate_again
@@ -220,17 +221,17 @@ def month(workings: Workings) -> None:
 
 
 def basis(workings: Workings) -> None:
-    """Theorem 18: what is billed for commitments, less what they cost, is what stands as prepaid."""
-    accounts = {credited(charge, Basis.ACCRUAL) for charge in workings.committed}
-    booked_pico = sum(
-        side.amount_pico
-        for entry in workings.entries
-        for side in entry.postings
-        if side.account in accounts
-    )
-    change = change_pico(workings.committed, workings.span)
-    if workings.journal != FIRST_JOURNAL:
-        _must_equal("theorem 18 (basis)", "prepaid", booked_pico, "billed less cost", change)
+    """Theorem 18: billed is cost and the changes of what is prepaid, accrued, capitalised, as booked."""
+    if workings.journal == FIRST_JOURNAL:
+        return
+    charges = workings.given, workings.charges, workings.committed, workings.taxes
+    due = changes(*charges, workings.span, workings.policy.basis)
+    booked = balances_booked(workings.entries)
+    for name in Balances._fields:
+        one, other = getattr(booked, name), getattr(due, name)
+        _must_equal("theorem 18 (basis)", f"{name} as booked", one, "by the charges", other)
+    cost_pico = sum(charge.amount_pico for charge in workings.charges)
+    _must_equal("theorem 18 (basis)", "what balances leave", booked.cost, "cost", cost_pico)
 
 
 def cause_by_cause(change_pico: int, effects: Iterable[int]) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import Allocated, Allocation, Target
 from inferworks.books.basis import Basis, is_prepaid, on_basis
-from inferworks.books.charge import Charge, Function, NaturalClass
+from inferworks.books.charge import Charge, Function, NaturalClass, is_accrual
 from inferworks.books.departments import SHIPPED, Departments
 from inferworks.books.drivers import Drivers
 from inferworks.books.entry import FIRST_JOURNAL, JOURNAL, Entry, journal, paid_ahead
@@ -196,7 +196,11 @@ def accrued_charges(
 
     MoneyError on a foreign currency, BooksError on a department that is not known.
     """
-    meeting = [rules.departments.placed(charge) for charge in charges if _meets(charge, span)]
+    meeting = [
+        rules.departments.placed(charge)
+        for charge in charges
+        if _meets(charge, span) and not (basis is Basis.CASH and is_accrual(charge))
+    ]
     _refuse_foreign(meeting, currency)
     given: list[Charge] = []
     taxes: list[Tax] = []

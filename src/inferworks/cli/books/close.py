@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from inferworks.books.close import Closed, close_period
+from inferworks.books.statement import accrued_json, true_up_json
 from inferworks.cli.books.figures import amount, moment_text, places_of, print_figures
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.sources import RecordedSource, who
@@ -97,6 +98,8 @@ def _as_json(closed: Closed) -> dict[str, object]:
         "billed": format_pico(statement.billed_pico),
         "revenue": format_pico(statement.revenue_pico),
         "gross_margin": format_pico(statement.gross_margin_pico),
+        "accrued": [accrued_json(one) for one in statement.accrued],
+        "true_ups": [true_up_json(one) for c in statement.corrections for one in c.true_ups],
     }
 
 
@@ -108,10 +111,15 @@ def _print(closed: Closed) -> None:
         ("Cost of revenue", statement.cost_of_revenue_pico),
         ("Gross margin", statement.gross_margin_pico),
         ("Billed", statement.billed_pico),
+        *((f"  of it accrued, no bill of {a.supplier}", a.amount_pico) for a in statement.accrued),
         *((f"  of it late for {c.period.name}", c.billed_pico) for c in statement.corrections),
     ]
     places = places_of(statement)
     rows = [(name, amount(pico, places)) for name, pico in figures]
     print_figures(("", f"AMOUNT {statement.currency}"), rows)
+    for one in statement.accrued:
+        say(f"Accrued for {one.supplier}, {one.month}: {one.how}.")
+    for true_up in (one for c in statement.corrections for one in c.true_ups):
+        say(true_up.text)
     say(f"Record {record.number}, SHA-256 {closed.sha256}")
     say("Write that hash down elsewhere: it vouches for this period and all before it.")

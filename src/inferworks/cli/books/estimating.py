@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from inferworks.books.charge import Charge, is_provisional
+from inferworks.books.charge import LIST_PRICES, TOLD_COSTS, Charge
 from inferworks.books.currency import NO_RATES, Rates
-from inferworks.books.ledger import Ledger, standing
-from inferworks.books.papers import INPUTS
+from inferworks.books.late import charges_in
+from inferworks.books.ledger import Ledger
 from inferworks.books.pools import DriverKind, pool_of
 from inferworks.books.provisional import (
     Accuracy,
@@ -71,19 +71,22 @@ def _rates(folder: DataFolder) -> Rates:
 
 
 def _sealed(folder: DataFolder, span: Span) -> tuple[list[Charge], list[Span]]:
-    """The estimates that closed periods were closed with, as far as they meet `span`; those periods."""
+    """The estimates that closed periods stand with, as far as they meet `span`; those periods."""
     if not folder.ledger.exists():
         return [], []
     with Ledger(folder.ledger, read_only=True) as ledger:
-        closes = [c for c in standing(ledger.records()) if _meets(c.period.span, span)]
-        charges = [
-            charge for close in closes for charge in ledger.body(close, _CHARGES).rows(Charge)
-        ]
-    kept = [c for c in charges if is_provisional(c) and span.holds(c.period_start_ns)]
-    return kept, [close.period.span for close in closes]
+        charges = sealed_charges(ledger, span, (LIST_PRICES, TOLD_COSTS))
+        closed = [period.span for period in ledger.periods().closed if _meets(period.span, span)]
+    return [c for c in charges if span.holds(c.period_start_ns)], closed
 
 
-_CHARGES = next(given.part for given in INPUTS if given.kind is Charge)
+def sealed_charges(ledger: Ledger, span: Span, files: Collection[str]) -> list[Charge]:
+    """The charges of `files` that the closed periods which meet `span` stand with."""
+    found: list[Charge] = []
+    for body in charges_in(ledger, span):
+        if any(file.encode() in body.raw for file in files):
+            found += (charge for charge in body.rows(Charge) if charge.file in files)
+    return found
 
 
 def _meets(one: Span, other: Span) -> bool:

@@ -25,6 +25,7 @@ from inferworks.books.store import BookStore
 from inferworks.books.validate import validate
 from inferworks.books.wallet import Prepaid
 from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.cli.books.accruing import unbilled
 from inferworks.cli.books.billing import billing_table
 from inferworks.cli.books.estimating import estimated
 from inferworks.cli.books.figures import moment_text
@@ -66,7 +67,7 @@ def worked_out(
     span = asked_span(start_ns, end_ns, charges, whole_span((), facts))
     try:
         rules = rules_of(config, pools_path)
-        charges += estimated(folder, charges, facts.usages, rules, span, currency).booked
+        charges += unbilled(config, charges, facts.usages, rules, span, currency)
         prepaid = prepaid_for(config, folder, plans, span, currency)
         drawn_under = policy_of(config, policy)
         workings = work_out(charges, facts, plans, drawn_under, currency, span, rules, prepaid)
@@ -163,7 +164,13 @@ Bought: TypeAlias = Callable[[Sequence[Segment], Facts, Span], Iterable[Usage]]
 
 
 def gathered(
-    config: Config, policy: str, pools_path: Path | None, span: Span, bought: Bought
+    config: Config,
+    policy: str,
+    pools_path: Path | None,
+    span: Span,
+    bought: Bought,
+    *,
+    validated: bool = True,
 ) -> Papers:
     """Everything recorded for `span` and the rules in force: what a close seals.
 
@@ -171,11 +178,11 @@ def gathered(
     is estimated.
     """
     folder = DataFolder(Path(config.data.folder))
-    charges, currency = charges_of(folder, span, config.books.currency)
+    charges, currency = charges_of(folder, span, config.books.currency, validated=validated)
     moment, rules = lake_reader(config, folder).moment(*around(span)), rules_of(config, pools_path)
     segments = tuple(sorted(segments_of(moment), key=lambda segment: segment.name))
     usages = tuple(bought(segments, moment.unsealed, span))
-    charges += estimated(folder, charges, usages, rules, span, currency).booked
+    charges += unbilled(config, charges, usages, rules, span, currency)
     plans = plans_of(folder)
     return Papers(
         span=span,
@@ -210,12 +217,17 @@ def estimates_of(config: Config, start_ns: int | None, end_ns: int | None) -> tu
     return estimated(folder, charges, facts.usages, rules_of(config, None), span, currency).accuracy
 
 
-def charges_of(folder: DataFolder, span: Span, currency: str) -> tuple[list[Charge], str]:
-    """The charges that meet `span`, and their currency; none when nothing was imported yet."""
+def charges_of(
+    folder: DataFolder, span: Span, currency: str, *, validated: bool = True
+) -> tuple[list[Charge], str]:
+    """The charges that meet `span`, and their currency; none when nothing was imported yet.
+
+    Where they are `validated`, BooksError when they are not what was imported (theorems 16 and 17).
+    """
     if not folder.books.exists():
         return [], currency
     with BookStore(folder.books, read_only=True) as store:
-        return store.charges(*span), store.currency
+        return (store.validated if validated else store.charges)(*span), store.currency
 
 
 def facts_of(config: Config, folder: DataFolder, span: Span) -> Facts:

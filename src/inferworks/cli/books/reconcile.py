@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from inferworks.books.accruals import Compared, compared
+from inferworks.books.basis import Basis
 from inferworks.books.bills.base import (
     Problem,
     no_progress,
@@ -21,12 +23,17 @@ from inferworks.books.deliveries.register import plain
 from inferworks.books.months import month_name, month_of
 from inferworks.books.period import Periods
 from inferworks.books.reconcile import Check, Finding, Invoice, billed_by, checklist, missing
+from inferworks.books.span import Span
 from inferworks.books.store import BookStore
+from inferworks.cli.books.accruing import expected_of
 from inferworks.cli.books.papers import no_folder
+from inferworks.cli.books.sources import RecordedSource
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json, print_table
+from inferworks.cli.show import print_json, print_table, say
+from inferworks.config import Config
 from inferworks.errors import BillError, UserError
 from inferworks.folder import DataFolder
+from inferworks.money import format_pico
 
 
 @click.command()
@@ -48,7 +55,8 @@ def reconcile(
     invoices of the issuer for it). A bill agrees when its exact total, rounded to the places of the
     invoice, is the invoice's. Exit status 1 when something differs or is missing.
 
-    Expected for a month are the suppliers in books.suppliers and those that billed the month before.
+    Expected for a month are the suppliers in books.suppliers and those that billed the month before. What
+    is accrued for those in books.suppliers is listed below, beside the bill once it is here.
 
     \b
     Examples:
@@ -72,20 +80,33 @@ def reconcile(
         charges = [charge for charge in store.charges() if charge.file_sha256 in bills]
     expected: list[tuple[str, str]] = []
     name: str | None = None
+    accrued: tuple[Compared, ...] = ()
     if period is not None:
         month = month_of(Periods().named(period).start_ns)
         name, before = month_name(month), month_name(month_of(month.start_ns - 1))
-        suppliers = {*config.books.suppliers, *billed_by(imports, before)}
+        suppliers = {*(one.supplier for one in expected_of(config)), *billed_by(imports, before)}
         expected = list(missing(imports, suppliers, name))
+        accrued = _compared(config, month)
     told = [] if invoices is None else list(_read(invoices))
     found = checklist(charges, told, expected, name)
     if as_json:
-        print_json({"checks": list(map(_as_json, found))})
+        accruals = [_accrual_json(one) for one in accrued]
+        print_json({"checks": list(map(_as_json, found)), "accruals": accruals})
     else:
         columns = ("ISSUER", "INVOICE OR MONTH", "BILLED", "INVOICED", "DIFFERENCE", "FINDING")
         print_table(columns, map(_row, found), right="BILLED INVOICED DIFFERENCE")
+        if accrued:
+            say()
+            heads = ("ACCRUED FOR", "MONTH", "ACCRUED", "BILLED", "TRUE-UP")
+            print_table(heads, map(_accrual_row, accrued), right="ACCRUED BILLED TRUE-UP")
     if any(one.finding is not Finding.AGREES for one in found):
         raise SystemExit(1)
+
+
+def _compared(config: Config, month: Span) -> tuple[Compared, ...]:
+    """What is or was accrued for `month`, beside what is billed; nothing on the cash basis."""
+    papers = RecordedSource(config).papers(month)
+    return compared(papers.charges, month) if papers.policy.basis is Basis.ACCRUAL else ()
 
 
 def _read(path: Path) -> Iterator[Invoice]:
@@ -116,6 +137,30 @@ def _row(one: Check) -> tuple[str, ...]:
 def _text(amount: Decimal) -> str:
     """An exact amount, written out."""
     return plain(decimal_text(str(amount)))
+
+
+def _accrual_row(one: Compared) -> tuple[str, ...]:
+    left = ("no bill yet", "") if one.billed_pico is None else _billed_texts(one)
+    return (one.supplier, one.month, format_pico(one.accrued_pico), *map(str, left))
+
+
+def _accrual_json(one: Compared) -> dict[str, object]:
+    billed, true_up = _billed_texts(one)
+    return {
+        "supplier": one.supplier,
+        "month": one.month,
+        "accrued": format_pico(one.accrued_pico),
+        "how": one.how,
+        "billed": billed,
+        "true_up": true_up,
+    }
+
+
+def _billed_texts(one: Compared) -> tuple[str | None, str | None]:
+    """What is billed, and by how much that is more than what was accrued."""
+    if one.billed_pico is None:
+        return None, None
+    return format_pico(one.billed_pico), format_pico(one.billed_pico - one.accrued_pico)
 
 
 def _as_json(one: Check) -> dict[str, object]:

@@ -6,25 +6,27 @@ import os
 import pwd
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.books.basis import Basis
 from inferworks.books.charge import Charge
 from inferworks.books.close import sealed_paper, sealed_papers, statement_of
-from inferworks.books.deliveries.register import Asked, Import
+from inferworks.books.deliveries.register import Asked
 from inferworks.books.late import Adjustment, Later, adjustments, corrected_later, open_papers
 from inferworks.books.ledger import standing
-from inferworks.books.months import month_name, month_of
 from inferworks.books.papers import Arrived, Papers, all_facts, drawn, seen_by
 from inferworks.books.policy import Policy
-from inferworks.books.reconcile import missing
 from inferworks.books.seal import Close, sha256_of
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, whole_span
 from inferworks.books.store import BookStore
+from inferworks.books.workings import Rules
+from inferworks.cli.books.accruing import accrued, not_billed
 from inferworks.cli.books.large import bought_large, drawn_large, is_large, many
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.papers import (
@@ -33,8 +35,10 @@ from inferworks.cli.books.papers import (
     gathered,
     lake_reader,
     policy_of,
+    rules_of,
 )
 from inferworks.config import Config
+from inferworks.errors import BooksError
 from inferworks.folder import DataFolder
 from inferworks.meter.facts import Facts, in_force
 from inferworks.meter.lake import LakeReader, joined, segments_of
@@ -48,8 +52,15 @@ class RecordedSource:
     """What is recorded in the data folder of `config`; the `Source` of the command line."""
 
     def __init__(
-        self, config: Config, policy: str | None = None, pools_path: Path | None = None
+        self,
+        config: Config,
+        policy: str | None = None,
+        pools_path: Path | None = None,
+        *,
+        validated: bool = True,
     ) -> None:
+        """Refuse bill lines that are not what was imported, where they are `validated`."""
+        self._validated = validated
         self._config = config
         self._policy = policy or config.books.policy
         self._pools_path = pools_path
@@ -58,11 +69,19 @@ class RecordedSource:
 
     def papers(self, span: Span) -> Papers:
         """Everything recorded for `span`, and the rules in force."""
-        return gathered(self._config, self._policy, self._pools_path, span, self._bought)
+        return gathered(
+            self._config,
+            self._policy,
+            self._pools_path,
+            span,
+            self._bought,
+            validated=self._validated,
+        )
 
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
         """What is recorded for `span`, without the facts in the segments called `known`."""
-        charges, _ = charges_of(self._folder, span, self._config.books.currency)
+        charges, currency = self._charges(span)
+        charges += accrued(self._config, (), self._rules, span, currency)
         moment = self._lake.moment(*around(span))
         new = [segment for segment in segments_of(moment) if segment.name not in known]
         sealed = self._lake.sealed(new, *around(span))
@@ -103,10 +122,8 @@ class RecordedSource:
             with BookStore(self._folder.books, read_only=True) as store:
                 found.update(_refused_lines(store.quarantined(), span))
                 found.update(_questions(store.questions(), span))
-                imports = store.imports()
-        else:
-            imports = []
-        for supplier, month in _not_billed(imports, self._config.books.suppliers, span):
+        accrues = policy_of(self._config, self._policy).basis is Basis.ACCRUAL
+        for supplier, month in not_billed(self._config, span, accrues=accrues):
             found[f"bill of {supplier} for {month}"] = "expected (books.suppliers), not imported"
         if self._folder.journal.exists():
             with JournalReader(self._folder.journal) as reader:
@@ -122,17 +139,33 @@ class RecordedSource:
 
     def earliest_ns(self, before_ns: int) -> int | None:
         """The first moment before `before_ns` for which anything is recorded."""
-        charges, _ = charges_of(self._folder, Span(0, before_ns), self._config.books.currency)
+        charges, _ = self._charges(Span(0, before_ns))
         moment = self._lake.moment(0, before_ns)
         span = whole_span(charges, moment.unsealed)
         starts = [segment.start_ns for segment in segments_of(moment)]
         starts += [span.start_ns] if span.length_ns else []
         return min(starts, default=None)
 
+    def misread(self) -> list[str]:
+        """What of theorems 16 and 17 does not hold of the bills, in words."""
+        try:
+            charges_of(self._folder, Span(-(2**63), 2**63 - 1), self._config.books.currency)
+        except BooksError as error:
+            return [str(error)]
+        return []
+
     def whole(self, papers: Papers) -> Papers:
         """`papers` with the facts of their segments among the others."""
         facts = all_facts(papers, self.sealed_facts)
         return msgspec.structs.replace(papers, facts=facts, segments=())
+
+    def _charges(self, span: Span) -> tuple[list[Charge], str]:
+        currency = self._config.books.currency
+        return charges_of(self._folder, span, currency, validated=self._validated)
+
+    @cached_property
+    def _rules(self) -> Rules:
+        return rules_of(self._config, self._pools_path)
 
     @property
     def _lake(self) -> LakeReader:
@@ -219,16 +252,6 @@ def _refused_lines(
         if any(span.meet(*period).length_ns for period in periods):
             name = f"charge {refused.id} in {refused.file_sha256[:12]}"
             yield name, f"{refused.file}, line {refused.row} says otherwise than {kept.file}"
-
-
-def _not_billed(
-    imports: Sequence[Import], suppliers: Sequence[str], span: Span
-) -> Iterator[tuple[str, str]]:
-    """The suppliers who must bill every month and have not, by the months that end in `span`."""
-    month = month_of(span.start_ns)
-    while suppliers and month.end_ns <= span.end_ns:
-        yield from missing(imports, suppliers, month_name(month))
-        month = month_of(month.end_ns)
 
 
 def _questions(asked: Iterable[Asked], span: Span) -> Iterator[tuple[str, str]]:

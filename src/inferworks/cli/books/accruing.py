@@ -1,0 +1,179 @@
+"""What stands in the books for bills that are expected and have not come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from inferworks.books.accruals import (
+    AVERAGED,
+    Billed,
+    Expected,
+    Ground,
+    accruals,
+    can_accrue,
+    key_of,
+)
+from inferworks.books.charge import ACCRUED, Charge
+from inferworks.books.deliveries.canonical import FOCUS, normal
+from inferworks.books.deliveries.register import Import, State
+from inferworks.books.ledger import Ledger
+from inferworks.books.months import month_name, month_of, months
+from inferworks.books.period import Periods
+from inferworks.books.span import Span
+from inferworks.books.standing import with_reversals
+from inferworks.books.store import BookStore
+from inferworks.books.workings import Rules
+from inferworks.catalog.billing import billing_of
+from inferworks.cli.books.estimating import estimated, is_api_bill_under, sealed_charges
+from inferworks.clock import SystemClock
+from inferworks.config import Config, Supplier
+from inferworks.folder import DataFolder
+from inferworks.meter.usage import Usage
+
+
+def unbilled(
+    config: Config,
+    bills: Sequence[Charge],
+    usages: Sequence[Usage],
+    rules: Rules,
+    span: Span,
+    currency: str,
+) -> list[Charge]:
+    """What stands in the books of `span` beside `bills`: estimates of calls, and accruals."""
+    folder = DataFolder(Path(config.data.folder))
+    booked = estimated(folder, bills, usages, rules, span, currency).booked
+    return [*booked, *accrued(config, booked, rules, span, currency)]
+
+
+def accrued(
+    config: Config, booked: Sequence[Charge], rules: Rules, span: Span, currency: str
+) -> list[Charge]:
+    """The accruals of `span`: of open months as they stand now, of closed ones as sealed and reversed.
+
+    `booked` is what calls are estimated to cost, which is not accrued again.
+    """
+    folder = DataFolder(Path(config.data.folder))
+    expected = expected_of(config)
+    sealed, closed = _sealed(folder, span)
+    if not expected and not sealed:
+        return []
+    bills = _Bills(folder)
+    found = list(with_reversals(sealed, lambda charge: key_of(charge) in bills.here))
+    is_api_bill, billing = is_api_bill_under(rules), billing_of(rules.billing)
+    ground = Ground(booked, is_api_bill, billing, rules.recoverable_taxes, currency)
+    done = {key_of(charge) for charge in sealed}
+    for supplier, month in _missing(expected, bills, span):
+        open_part = _open_part(month, closed)
+        key = supplier.supplier.casefold(), month_name(month)
+        if key not in done and open_part.length_ns:
+            billed = bills.billed(supplier.supplier, month)
+            found += accruals(supplier, month, open_part, billed, ground)
+    return [c for c in found if span.meet(c.period_start_ns, c.period_end_ns).length_ns]
+
+
+def not_billed(config: Config, span: Span, *, accrues: bool) -> Iterator[tuple[str, str]]:
+    """The expected bills for months that end in `span` which are not here, and not accrued either.
+
+    Where the basis `accrues`, those are left of which nothing is known to accrue them from.
+    """
+    expected = expected_of(config)
+    if not expected:
+        return
+    bills = _Bills(DataFolder(Path(config.data.folder)))
+    for supplier, month in _missing(expected, bills, span):
+        if month.end_ns <= span.end_ns:
+            known = accrues and can_accrue(supplier, month, bills.billed(supplier.supplier, month))
+            if not known:
+                yield supplier.supplier, month_name(month)
+
+
+def expected_of(config: Config) -> list[Expected]:
+    """Whose bills every month must have."""
+    found = {}
+    for one in config.books.suppliers:
+        supplier = Supplier(name=one) if isinstance(one, str) else one
+        name = normal(supplier.name)
+        found[name.casefold()] = Expected(
+            name, supplier.accrue, supplier.since, supplier.department
+        )
+    return [found[name] for name in sorted(found)]
+
+
+class _Bills:
+    """The bills in the books of `folder`."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        self._path = folder.books
+        imports: list[Import] = []
+        if self._path.exists():
+            with BookStore(self._path, read_only=True) as store:
+                imports = store.imports()
+        self._in_force = [
+            one for one in imports if one.state is State.IN_FORCE and one.delivery.kind == FOCUS
+        ]
+        self.here = {
+            (one.delivery.issuer.casefold(), one.delivery.period[:7]) for one in self._in_force
+        }
+        """Of whom and for which month there is a bill."""
+
+    def billed(self, supplier: str, month: Span) -> Billed:
+        """What `supplier` billed for the time that an accrual for `month` looks at."""
+        mine = [
+            one for one in self._in_force if one.delivery.issuer.casefold() == supplier.casefold()
+        ]
+        if not mine:
+            return Billed(supplier, (), ())
+        named = sorted({one.delivery.period[:7] for one in mine})
+        before = [_month(name) for name in named if name < month_name(month)][-AVERAGED:]
+        issuers = sorted({one.delivery.issuer for one in mine})
+        start_ns = before[0].start_ns if before else month.start_ns
+        with BookStore(self._path, read_only=True) as store:
+            charges = store.charges_from(issuers, start_ns, month.end_ns)
+        return Billed(issuers[-1], before, charges)
+
+
+class _Sealed(NamedTuple):
+    charges: list[Charge]
+    closed: list[Span]
+
+
+def _sealed(folder: DataFolder, span: Span) -> _Sealed:
+    """The accruals that closed periods stand with, as far as they meet `span`; the closed time."""
+    if not folder.ledger.exists():
+        return _Sealed([], [])
+    with Ledger(folder.ledger, read_only=True) as ledger:
+        closed = [period.span for period in ledger.periods().closed]
+        wide = _whole_months(span)
+        charges = sealed_charges(ledger, wide, (ACCRUED,))
+    return _Sealed(charges, closed)
+
+
+def _whole_months(span: Span) -> Span:
+    return Span(
+        month_of(span.start_ns).start_ns, month_of(max(span.start_ns, span.end_ns - 1)).end_ns
+    )
+
+
+def _missing(
+    expected: Iterable[Expected], bills: _Bills, span: Span
+) -> Iterator[tuple[Expected, Span]]:
+    """Who has not billed for which month that meets `span` and has begun."""
+    now_ns = SystemClock().now_ns()
+    first = Span(max(0, span.start_ns), min(span.end_ns, now_ns))
+    wanted = list(months(first)) if expected else []
+    for supplier in expected:
+        for month in wanted:
+            if (supplier.supplier.casefold(), month_name(month)) not in bills.here:
+                yield supplier, month
+
+
+def _open_part(month: Span, closed: Iterable[Span]) -> Span:
+    """The end of `month` that is not closed, which may be all or nothing of it."""
+    start_ns = max((one.end_ns for one in closed if one.meet(*month).length_ns), default=0)
+    return month.meet(start_ns, month.end_ns)
+
+
+def _month(name: str) -> Span:
+    return Periods().named(name).span

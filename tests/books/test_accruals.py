@@ -1,0 +1,234 @@
+"""Accruals: bills that are expected and have not come, and what becomes of them when they do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from msgspec.structs import replace
+
+from inferworks.books.accruals import Billed, Expected, Ground, accruals, can_accrue, compared
+from inferworks.books.charge import Charge
+from inferworks.books.months import DAY_NS, month_of
+from inferworks.books.pools import DriverKind, default_pools, pool_of
+from inferworks.books.span import Span
+from inferworks.books.standing import is_reversal, with_reversals
+from inferworks.catalog.billing import shipped_billing
+from inferworks.cli.main import cli
+from inferworks.clock import SimClock
+from inferworks.testing.books import a_charge
+
+NOVEMBER = month_of(20_770 * DAY_NS)
+OCTOBER = month_of(NOVEMBER.start_ns - 1)
+SEPTEMBER = month_of(OCTOBER.start_ns - 1)
+JANUARY_NS = 1_798_761_600 * 10**9  # 2027-01-01
+AS_BILLED = {"issuer": "A Cloud", "charge_category": "Usage", "description": "a machine"}
+HEADER = (
+    "BilledCost,BillingCurrency,BillingAccountId,BillingPeriodStart,ChargePeriodStart,ChargePeriodEnd,"
+    "ChargeCategory,InvoiceIssuerName,ServiceCategory,ServiceName,ResourceId\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of its own, and a day on which December is over."""
+    for module in ("close", "accruing"):
+        monkeypatch.setattr(
+            f"inferworks.cli.books.{module}.SystemClock", lambda: SimClock(JANUARY_NS)
+        )
+    monkeypatch.chdir(tmp_path)
+
+
+def a_line(amount: str, span: Span = OCTOBER, **changes: Any) -> Charge:
+    """A line of A Cloud."""
+    line = a_charge(f"l{amount}", amount, span, category="Compute", resource="vm")
+    return replace(line, **{**AS_BILLED, **changes})
+
+
+def ground(*estimated: Charge) -> Ground:
+    """What accruals are worked out from, beside bills."""
+
+    def is_api_bill(charge: Charge) -> bool:
+        return pool_of(charge, default_pools(), ()).driver is DriverKind.PROVIDER_TOKENS
+
+    return Ground(estimated, is_api_bill, shipped_billing(), ("VAT",), "USD")
+
+
+def accrued(
+    method: str, lines: Sequence[Charge], months: Sequence[Span] = (OCTOBER,), **changes: Any
+) -> list[tuple[str | None, str]]:
+    """What is accrued for November, by resource."""
+    expected = Expected("a cloud", method)
+    of_charges = accruals(
+        expected, NOVEMBER, NOVEMBER, Billed("A Cloud", months, lines), ground(**changes)
+    )
+    return sorted((one.resource_id, str(one.amount_pico / 10**12)) for one in of_charges)
+
+
+def test_as_in_the_last_bill_what_recurs() -> None:
+    """Machine by machine; credits, corrections, what is bought once and tax that comes back do not."""
+    once = (("ChargeFrequency", "One-Time"),)
+    lines = [
+        a_line("10"),
+        a_line("5", resource_id="db"),
+        a_line("-3", charge_category="Credit"),
+        a_line("-2", charge_class="Correction"),
+        a_line("500", other=once),
+        a_line("1.9", charge_category="Tax", description="VAT 19 %"),
+        a_line("99", SEPTEMBER),
+    ]
+    assert accrued("last", lines) == [("db", "5.0"), ("vm", "10.0")]
+    assert accrued("average", lines, (SEPTEMBER, OCTOBER)) == [("db", "2.5"), ("vm", "54.5")]
+    assert accrued("never", lines) == []
+
+
+def test_what_is_here_already_is_taken_off() -> None:
+    """A year of support costs in November by its own line; the second half of a bill is still to come."""
+    year = Span(SEPTEMBER.start_ns, SEPTEMBER.start_ns + 365 * DAY_NS)
+    assert accrued("last", [a_line("365", year)]) == []
+    middle = OCTOBER.start_ns + 15 * DAY_NS
+    across = Span(middle, NOVEMBER.start_ns + 15 * DAY_NS)
+    [(_, left)] = accrued(
+        "last", [a_line("31", across), a_line("30", Span(OCTOBER.start_ns, middle))]
+    )
+    assert float(left) == 31 * 16 / 31 + 30 - 15
+
+
+def test_a_stated_amount_is_divided_as_the_last_bill_was() -> None:
+    """In whole picounits; without a bill it is a line of its own, of the department that is stated."""
+    lines = [a_line("2"), a_line("1", resource_id="db")]
+    assert accrued("90", lines) == [("db", "30.0"), ("vm", "60.0")]
+    expected = Expected("A Cloud", "90", department="office")
+    [one] = accruals(expected, NOVEMBER, NOVEMBER, Billed("A Cloud", (), ()), ground())
+    assert (one.amount_pico, one.department, one.issuer) == (90 * 10**12, "office", "A Cloud")
+    assert "accrued, no bill yet: 90 USD a month, as stated" in one.description
+
+
+def test_calls_are_never_estimated_twice() -> None:
+    """What calls are estimated at stands for the lines that are for calls, and for so much of an amount."""
+    estimate = replace(
+        a_line("7", Span(NOVEMBER.start_ns, NOVEMBER.start_ns + DAY_NS)),
+        file="(list prices)", issuer="openai", provider="openai",
+    )  # fmt: skip
+    calls = a_line("40", service_category="AI and Machine Learning", service_name="API")
+    seats = a_line("25", resource_id="seats", service_category="Developer Tools")
+    lines = [replace(one, issuer="OpenAI, LLC", provider="OpenAI") for one in (calls, seats)]
+
+    def of(method: str, *estimates: Charge) -> int:
+        billed = Billed("OpenAI, LLC", (OCTOBER,), lines)
+        found = accruals(
+            Expected("OpenAI, LLC", method), NOVEMBER, NOVEMBER, billed, ground(*estimates)
+        )
+        return sum(one.amount_pico for one in found) // 10**12
+
+    assert (of("last"), of("last", estimate)) == (65, 25)
+    assert (of("100"), of("100", estimate), of("5", estimate)) == (100, 93, 0)
+
+
+def test_only_what_is_known_can_be_accrued() -> None:
+    """A bill before, or an amount; and not before the first month that is expected."""
+    none, some = Billed("A Cloud", (), ()), Billed("A Cloud", (OCTOBER,), ())
+    assert not can_accrue(Expected("A Cloud"), NOVEMBER, none)
+    assert can_accrue(Expected("A Cloud"), NOVEMBER, some)
+    assert can_accrue(Expected("A Cloud", "5"), NOVEMBER, none)
+    assert not can_accrue(Expected("A Cloud", "5", "2026-12"), NOVEMBER, none)
+    assert not can_accrue(Expected("A Cloud"), SEPTEMBER, some)
+
+
+def test_a_bill_that_goes_again_leaves_the_accrual_again() -> None:
+    """Whatever was sealed stays; what is added makes the sum what it must be, under a name of its own."""
+    [first] = accruals(
+        Expected("A Cloud", "5"), NOVEMBER, NOVEMBER, Billed("A Cloud", (), ()), ground()
+    )
+    sealed = [first]
+    for turn in range(1, 6):
+        is_billed = bool(turn % 2)
+        found = list(with_reversals([*sealed, *sealed], lambda _, billed=is_billed: billed))
+        assert sum(one.amount_pico for one in found) == (0 if is_billed else first.amount_pico)
+        assert len({one.id for one in found}) == len(found) == turn + 1
+        assert list(with_reversals(found, lambda _, billed=is_billed: billed)) == found
+        assert is_reversal(found[-1]) is is_billed
+        sealed = found
+    assert compared(sealed, NOVEMBER)[0].accrued_pico == first.amount_pico
+
+
+def a_bill(name: str, month: str, *amounts: str, issuer: str = "A Cloud") -> str:
+    """A bill for a month; its name."""
+    ends = {"2026-10": "2026-11", "2026-11": "2026-12", "2026-12": "2027-01"}
+    rows = (
+        f"{amount},USD,acct-1,{month}-01,{month}-01,{ends[month]}-01,Usage,{issuer},Other,s,r-{at}\n"
+        for at, amount in enumerate(amounts)
+    )
+    Path(name).write_text(HEADER + "".join(rows))
+    return name
+
+
+def run(*arguments: str) -> Any:
+    """The JSON of `inferworks books ...`, which must work."""
+    result = CliRunner().invoke(cli, ["books", *arguments, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def said(*arguments: str) -> str:
+    """What `inferworks books ...` prints, whether it finds something amiss or not."""
+    return CliRunner().invoke(cli, ["books", *arguments], catch_exceptions=False).output
+
+
+@pytest.mark.slow
+def test_a_month_closes_on_an_accrual_and_the_bill_trues_it_up() -> None:
+    """Conserved at every step: closed, billed late, closed again, taken back, billed again."""
+    Path("inferworks.toml").write_text('[books]\nsuppliers = ["A Cloud"]\n')
+    run("import", a_bill("october.csv", "2026-10", "10.00", "5.00"))
+    run("close", "2026-10", "--begin")
+    closed = run("close", "2026-11")
+    [stands] = closed["accrued"]
+    assert (stands["amount"], stands["how"]) == ("15.00", "as in the bill for 2026-10")
+    november = run("statement", "--period", "2026-11")
+    assert (november["billed"], november["invoiced"], november["accrued"]) == (
+        "15.00",
+        "0.00",
+        "15.00",
+    )
+    assert "accrued, for no bill has come yet" in "".join(november["notes"])
+    assert "no bill yet" in said("reconcile", "--period", "2026-11")
+
+    run("import", a_bill("november.csv", "2026-11", "10.00", "6.50"))
+    december = run("statement", "--period", "2026-12")
+    assert (december["billed"], december["invoiced"]) == ("18.00", "16.50")  # December is accrued
+    assert (december["corrections"][0]["billed"], december["accrued"]) == ("1.50", "1.50")
+    [true_up] = december["corrections"][0]["true_ups"]
+    assert (true_up["accrued"], true_up["billed"]) == ("15.00", "16.50")
+    [check] = run("reconcile", "--period", "2026-11")["accruals"]
+    assert (check["accrued"], check["billed"], check["true_up"]) == ("15.00", "16.50", "1.50")
+    assert "1.50 more" in said("close", "2026-12")
+    run("verify")
+
+    imports = run("imports", "list")["imports"]
+    number = next(one["number"] for one in imports if one["file"] == "november.csv")
+    run("imports", "void", str(number), "--reason", "not ours")
+    january = run("statement", "--period", "2027-01")
+    assert january["corrections"][0]["billed"] == "-1.50"
+    run("verify")
+    run("import", a_bill("december.csv", "2026-12", "3.00"))
+    totals = [run("statement", "--period", f"20{m}")["billed"] for m in ("26-10", "26-11", "26-12")]
+    assert totals == ["15.00", "15.00", "18.00"]
+
+
+@pytest.mark.slow
+def test_what_cannot_be_accrued_is_asked_for() -> None:
+    """A supplier who never billed stops a close; one with a stated amount does not."""
+    Path("inferworks.toml").write_text(
+        '[books]\nsuppliers = ["B Cloud", { name = "A Cloud", accrue = "40.00" }]\n'
+    )
+    run("import", a_bill("october.csv", "2026-10", "10.00"))
+    result = CliRunner().invoke(cli, ["books", "close", "2026-10", "--begin"])
+    assert "bill of B Cloud for 2026-10" in str(result.exception)
+    assert "A Cloud" not in str(result.exception)
+    done = run("close", "2026-10", "--begin", "--accept", "B Cloud is new")
+    assert done["accrued"] == []
+    assert run("statement", "--period", "2026-11")["accrued"] == "40.00"
