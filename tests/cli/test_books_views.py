@@ -167,7 +167,8 @@ def test_a_closed_period_is_explained_from_what_was_sealed() -> None:
     """After a close the views still answer, and the statement is the sealed one."""
     before = document("explain", "customer:acme", "--period", "2026-11")
     assert books("close", "2026-11").exit_code == 0
-    assert document("explain", "customer:acme", "--period", "2026-11") == before
+    closed = {"provisional": False}  # before, that depends on today
+    assert document("explain", "customer:acme", "--period", "2026-11") | closed == before | closed
     assert document("bridge", "--period", "2026-11")["revenue"] == "14.00"
     assert document("compare", "gaap", "full", "--period", "2026-11")["moved"] == []
 

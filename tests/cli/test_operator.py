@@ -276,8 +276,9 @@ def test_percentiles_are_right_to_a_twentieth() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["providers list", "keys list", "logs", "status", "top", "config show", "books statement",
-     "books export json", "customers list", "--help", "books --help", "keys list --help"],
+    ["providers list", "keys list", "logs", "status", "top", "config show",
+     "books statement --period 2026-11", "books export json --period 2026-11",
+     "customers list", "--help", "books --help", "keys list --help"],
 )  # fmt: skip
 def test_a_reader_that_has_gone_is_no_failure(
     command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

@@ -71,14 +71,20 @@ class Periods(msgspec.Struct, frozen=True):
     def named(self, text: str) -> Period:
         """The period called `text`: a declared or closed one, a month, or `START..END`.
 
-        UserError when there is none of that name, or it overlaps one that is known by another name.
+        UserError when there is none of that name, or it overlaps one that is known by another name: but the
+        first part of a declared one that is open is that period so far.
         """
         known = {period.name: period for period in (*self.declared, *self.closed)}
         if text in known:
             return known[text]
         period = _month(text) if _MONTH.fullmatch(text) else _between(text)
-        refuse_overlap(period, (*self.declared, *self.closed))
+        whole = [one for one in self.declared if self._is_so_far(period, one)]
+        refuse_overlap(period, [one for one in known.values() if one not in whole])
         return period
+
+    def _is_so_far(self, period: Period, whole: Period) -> bool:
+        begun = period.start_ns == whole.start_ns and period.end_ns <= whole.end_ns
+        return begun and self.status(whole) is Status.OPEN
 
     def holding(self, at_ns: int) -> Period:
         """The period of the moment `at_ns`: a closed or declared one, else its month.

@@ -271,6 +271,19 @@ class BookStore:
             ).fetchall()
             return list(map(self._charge, rows))
 
+    def newest(self, now_ns: int) -> tuple[int, int]:
+        """When the last charge that is over at `now_ns` ended, and when the last begun one began.
+
+        0 without one; where none has begun, when the first will.
+        """
+        query = """
+            SELECT coalesce(max(CASE WHEN period_end_ns <= :now THEN period_end_ns END), 0),
+                   coalesce(max(CASE WHEN period_start_ns < :now THEN period_start_ns END),
+                            min(period_start_ns), 0) FROM charges"""
+        with self._translated():
+            over_ns, begun_ns = self._db.execute(query, {"now": now_ns}).fetchone()
+        return int(over_ns), int(begun_ns)
+
     def check(self) -> tuple[int, list[str]]:
         """How many rows there are, and what is wrong with any of them, a line each.
 

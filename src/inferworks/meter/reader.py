@@ -90,6 +90,13 @@ ORDER BY start_ns, {{last}}
 those that began before the interval only the last can reach into it."""
 
 
+_LATEST = """
+SELECT coalesce(max(at), 0) FROM (
+  SELECT max(max(closed_ns, opened_ns + 1)) AS at FROM usage
+  UNION ALL SELECT max(end_ns) FROM capacity UNION ALL SELECT max(end_ns) FROM activity)
+"""
+
+
 class JournalReader:
     """A read-only view of the journal at `path`. Use it in a `with` statement, or close it.
 
@@ -134,6 +141,12 @@ class JournalReader:
         with reading(self._path):
             [row] = self._database.execute("SELECT coalesce(max(rowid), 0) FROM usage").fetchone()
         return int(row)
+
+    def latest_ns(self) -> int:
+        """Just after the last moment that a call, an interval or an activity is about; 0 without any."""
+        with reading(self._path):
+            [last] = self._database.execute(_LATEST).fetchone()
+        return int(last)
 
     def arrived(self, after_row: int, most: int) -> Iterator[Usage]:
         """The usages written after that row, in the order of writing: of more than `most`, the last."""

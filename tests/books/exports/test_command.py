@@ -23,7 +23,7 @@ ServiceName,InvoiceIssuerName,ChargeDescription,ResourceId
 def run(*arguments: str | Path) -> tuple[int, str]:
     """The exit status, and what was printed: without the notes where all went well."""
     result = CliRunner().invoke(books, [str(argument) for argument in arguments])
-    text = str(result.exception) if result.exception and not result.output else result.output
+    text = f"{result.output}{result.exception or ''}"
     return result.exit_code, result.stdout if result.exit_code == 0 else text
 
 
@@ -124,10 +124,13 @@ def test_a_journal_of_any_span_is_cut_into_periods(tmp_path: Path) -> None:
     assert run("import", tmp_path / "bill.csv", *data)[0] == 0
     assert run("close", "2024-01", *data, "--begin")[0] == 0
     assert run("import", late, "--part", *data)[0] == 0
-    assert debits(*data) == {"2024-01-31": ["12.50"], "2024-02-29": ["3.00"]}
+    assert debits(*data) == {"2024-01-31": ["12.50"]}
+    all_of_it = (*data, "--from", "2024-01-01")
+    assert debits(*all_of_it) == {"2024-01-31": ["12.50"], "2024-02-29": ["3.00"]}
     assert run("import", more, *data)[0] == 0
     both = {"2024-01-31": ["12.50"], "2024-02-29": ["29.00", "3.00"]}
-    assert debits(*data) == both
+    assert debits(*all_of_it) == both
+    assert debits(*data) == {"2024-02-29": ["29.00", "3.00"]}
     assert debits(*data, "--from", "2024-01-01", "--to", "2024-03-01") == both
     assert debits(*data, "--from", "2024-02-01") == {"2024-02-29": ["29.00", "3.00"]}
     assert debits(*data, "--to", "2024-02-02") == {"2024-01-31": ["12.50"], "2024-02-01": ["1.00"]}

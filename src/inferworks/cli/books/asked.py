@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
+import msgspec
 
 from inferworks.books.late import Adjustment, Later
 from inferworks.books.policy import Policy
@@ -14,6 +15,7 @@ from inferworks.books.pools import DriverKind
 from inferworks.books.seal import Close
 from inferworks.books.statement import Dimension, Statement
 from inferworks.books.workings import Workings
+from inferworks.cli.books.by_default import period_meant
 from inferworks.cli.books.engines import (
     WHY_NOT_SEALED,
     EngineName,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:  # Ibis takes its time to load
     from inferworks.books.engine.cut import CustomerStatement
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Drawn = TypeVar("Drawn", Statement, "CustomerStatement")
 
 
 class Asked(NamedTuple):
@@ -57,6 +60,8 @@ class Asked(NamedTuple):
     to_text: str | None
     policy: str | None
     pools_path: Path | None
+    provisional: str = ""
+    """Why the figures are not final: the period is not over."""
 
     def statement(self, engine: str | None = None, by: Dimension | None = None) -> Statement:
         """The statement: of a closed period as it was sealed, else as everything stands now.
@@ -69,8 +74,8 @@ class Asked(NamedTuple):
         if name is not EngineName.REFERENCE and ends is not None:
             from inferworks.cli.books.on_engine import drawn_on
 
-            return drawn_on(name, self.config, self._policy, self.pools_path, *ends)
-        return self._defined()
+            return self._noted(drawn_on(name, self.config, self._policy, self.pools_path, *ends))
+        return self._noted(self._defined())
 
     def by_customer(self, engine: str | None = None) -> Statement | CustomerStatement:
         """The same figures for a cut by customer, of which an engine draws up nothing else.
@@ -84,10 +89,20 @@ class Asked(NamedTuple):
             return self.statement(engine, Dimension.CUSTOMER)
         name = self._engine(engine, Dimension.CUSTOMER, ends)
         if name is EngineName.REFERENCE:
-            return self._defined()
+            return self._noted(self._defined())
         from inferworks.cli.books.on_engine import customers_on
 
-        return customers_on(name, self.config, self._policy, self.pools_path, *ends)
+        return self._noted(customers_on(name, self.config, self._policy, self.pools_path, *ends))
+
+    def marked(self, figures: dict[str, object]) -> dict[str, object]:
+        """`figures` as JSON values, and whether they are provisional."""
+        return figures | {"provisional": bool(self.provisional)}
+
+    def _noted(self, drawn: Drawn) -> Drawn:
+        """`drawn`, which says so where it is provisional."""
+        if not self.provisional:
+            return drawn
+        return msgspec.structs.replace(drawn, notes=(self.provisional, *drawn.notes))
 
     def _open_ends(self) -> tuple[int | None, int | None] | None:
         """From when until when facts are asked for; None where a seal may have a say in it."""
@@ -173,15 +188,20 @@ def asked(
     config_path: Path | None,
     data_path: Path | None,
 ) -> Asked:
-    """What the options say; BadParameter when a period is named beside dates."""
+    """What the options say, or the newest period; BadParameter when one is named beside dates."""
     if period is not None and (from_text is not None or to_text is not None):
         raise click.BadParameter("name a period or dates, not both", param_hint="--period")
     config = read_config(config_path, data_path)
-    return Asked(config, period, from_text, to_text, policy, pools_path)
+    meant = period_meant(config, period, from_text, to_text)
+    return Asked(config, meant.name, from_text, to_text, policy, pools_path, meant.provisional)
 
 
 _SPAN = (
-    click.option("--period", metavar="PERIOD", help="A month (2026-11), or START..END."),
+    click.option(
+        "--period",
+        metavar="PERIOD",
+        help="A month (2026-11), or START..END.  [default: the newest]",
+    ),
     click.option("--from", "from_text", metavar="DATE", help="First day or moment (UTC)."),
     click.option("--to", "to_text", metavar="DATE", help="Day or moment to stop before (UTC)."),
 )

@@ -38,7 +38,7 @@ def show_bridge(
     drawn, later = question.statement(), question.later()
     built = bridge(drawn)
     if as_json:
-        print_json(built.to_json() | corrections_json(drawn, later))
+        print_json(question.marked(built.to_json() | corrections_json(drawn, later)))
         return
     say(f"Bridge in {built.currency}, {span_text(drawn)}", "")
     print_figures(("", f"AMOUNT {built.currency}"), _rows(built, places_of(drawn)))

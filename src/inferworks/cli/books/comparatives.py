@@ -26,9 +26,9 @@ def compare_with(question: Asked, what: str, engine: str | None, *, as_json: boo
     then = other.statement(engine)
     rows, why = compared(now, then), explain_change(now, then)
     if as_json:
-        notes = {"notes": remarks(now.lines, now.notes)}
+        notes: dict[str, object] = {"notes": remarks(now.lines, now.notes)}
         told = comparatives_json(name, rows) | {"explained": why.to_json()}
-        print_json(now.to_json() | notes | {"compared": told})
+        print_json(question.marked(now.to_json() | notes | {"compared": told}))
     else:
         _print(now, then, name, rows, why, question.period)
 

@@ -45,7 +45,7 @@ def show_comparison(
     workings = question.workings()
     found = compare(workings, first, second, question.adjustments(workings.policy))
     if as_json:
-        print_json(found.to_json())
+        print_json(question.marked(found.to_json()))
         return
     _print(found)
     print_no_costs(workings.lines)

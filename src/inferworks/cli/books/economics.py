@@ -41,7 +41,7 @@ def show_economics(
     drawn, later = question.statement(), question.later()
     found = economics(drawn)
     if as_json:
-        print_json(found.to_json() | corrections_json(drawn, later))
+        print_json(question.marked(found.to_json() | corrections_json(drawn, later)))
         return
     places = places_of(drawn)
     say(f"Unit economics in {found.currency}, {span_text(drawn)}", "")

@@ -61,7 +61,7 @@ def show_explanation(
     adjustments = question.adjustments(workings.policy)
     found = explain(workings, wanted, Bounds(depth, width), adjustments)
     if as_json:
-        print_json(found.to_json())
+        print_json(question.marked(found.to_json()))
         return
     say(f"{found.subject} in {found.currency}, policy {found.policy}", "")
     _print_roots(found.revenue, found.cost)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import msgspec
 
 from inferworks.books.exports.base import Books, ExportFile, books_of, content, write_files
+from inferworks.cli.books.by_default import Meant, period_meant
 from inferworks.cli.books.formats import FORMATS, IMPORTED_LEDGERS, JOURNALS, exporter
 from inferworks.cli.books.journals import chart_of, journal_files, statements_of, zone_of
 from inferworks.cli.books.later import note_corrections
@@ -30,7 +32,7 @@ _CENTS = 2
 @click.command()
 @click.argument("form", metavar="FORMAT", type=click.Choice([*FORMATS, *JOURNALS]))
 @click.option("--out", type=click.Path(path_type=Path), help="A file, or a folder for several.")
-@click.option("--period", metavar="PERIOD", help="A month, e.g. 2026-11.")
+@click.option("--period", metavar="PERIOD", help="A month, e.g. 2026-11.  [default: the newest]")
 @click.option("--from", "from_text", metavar="DATE", help="First day or moment (UTC).")
 @click.option("--to", "to_text", metavar="DATE", help="The day or moment to stop before (UTC).")
 @click.option("--policy", metavar="NAME", help="A shipped policy or a TOML file.  [default: gaap]")
@@ -81,28 +83,32 @@ def export(
       inferworks books export quickbooks --period 2026-11 --chart chart.toml --out november.csv
     """
     config = read_config(config_path, data_path)
+    meant = meant_alone(config, period, from_text, to_text)
     if form in FORMATS:
         _refuse(form, {"--chart": chart_path, "--decimals": decimals, "--zone": zone})
-        books = read_books(config, policy, period, from_text, to_text, seller or _SELLER)
-        note_corrections(period, books.later)
+        books = read_books(config, policy, meant, from_text, to_text, seller or _SELLER)
+        note_corrections(meant.name, books.later)
         put_out(exporter(form).files(books), out, form)
         return
     _refuse(form, {"--seller": seller})
-    _refuse_both(period, from_text, to_text)
     if form in IMPORTED_LEDGERS and (decimals or 0) > _CENTS:
         raise click.UsageError(f"{form} takes at most {_CENTS} decimals")
     chart, days = chart_of(config, chart_path), zone_of(zone or "UTC")
-    statements = statements_of(config, policy, period, from_text, to_text)
-    note_corrections(period, later_corrections(config, period) if period else ())
+    statements = statements_of(config, policy, meant.name, from_text, to_text)
+    note_corrections(meant.name, later_corrections(config, meant.name) if meant.name else ())
     journal, files = journal_files(form, statements, chart, decimals, days)
     put_out(files, out, form)
     if journal.remark:
         say(journal.remark, err=True)
 
 
-def _refuse_both(period: str | None, from_text: str | None, to_text: str | None) -> None:
+def meant_alone(
+    config: Config, period: str | None, from_text: str | None, to_text: str | None
+) -> Meant:
+    """The period that is meant; UsageError when one is named beside dates."""
     if period is not None and (from_text is not None or to_text is not None):
         raise click.UsageError("give --period, or --from and --to")
+    return period_meant(config, period, from_text, to_text)
 
 
 def _refuse(form: str, options: dict[str, object]) -> None:
@@ -115,17 +121,21 @@ def _refuse(form: str, options: dict[str, object]) -> None:
 def read_books(
     config: Config,
     policy: str | None,
-    period: str | None,
+    meant: Meant,
     from_text: str | None,
     to_text: str | None,
     seller: str = _SELLER,
 ) -> Books:
-    """The books of the span that the command line asks for."""
-    if period is None:
+    """The books of the period that is `meant`, or of the dates; what is provisional says so in a note."""
+    if meant.name is None:
         span = moments(from_text, to_text)
         return books_of(worked_out(config, policy or config.books.policy, None, *span), seller)
-    _refuse_both(period, from_text, to_text)
-    return _books_of_period(config, policy, period, seller)
+    books = _books_of_period(config, policy, meant.name, seller)
+    if not meant.provisional:
+        return books
+    notes = (meant.provisional, *books.statement.notes)
+    noted = msgspec.structs.replace(books.statement, notes=notes)
+    return msgspec.structs.replace(books, statement=noted)
 
 
 def _books_of_period(config: Config, policy: str | None, name: str, seller: str) -> Books:

@@ -38,10 +38,10 @@ def show_methods(
     """
     question = asked(period, from_text, to_text, None, pools_path, config_path, data_path)
     workings = question.workings()
-    note_corrections(period, question.later())
+    note_corrections(question.period, question.later())
     found, pools = distances(workings), received(workings.allocated, workings.pools)
     if as_json:
-        print_json(_json(found, pools))
+        print_json(question.marked(_json(found, pools)))
         return
     rows = [(d.method.value, _ratio(d.ratio), _ratio(d.customers_ratio)) for d in found.distances]
     print_figures(("DISTANCE TO M3", "BY SIDE OF CALL", "BY CUSTOMER"), rows)

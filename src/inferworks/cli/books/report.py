@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.cli.books.export import put_out, read_books
+from inferworks.cli.books.export import meant_alone, put_out, read_books
 from inferworks.cli.books.formats import exporter
 from inferworks.cli.options import (
     DEFAULT_REPORT,
@@ -25,7 +25,7 @@ _FORMAT = "html"
     type=click.Path(path_type=Path),
     help="Where the report goes; the default overwrites nothing.  [default: inferworks-report.html]",
 )
-@click.option("--period", metavar="PERIOD", help="A month, e.g. 2026-11.")
+@click.option("--period", metavar="PERIOD", help="A month, e.g. 2026-11.  [default: the newest]")
 @click.option("--from", "from_text", metavar="DATE", help="First day or moment (UTC).")
 @click.option("--to", "to_text", metavar="DATE", help="The day or moment to stop before (UTC).")
 @click.option("--policy", metavar="NAME", help="A shipped policy or a TOML file.  [default: gaap]")
@@ -43,7 +43,7 @@ def report(
     """Write the report: statement, bridge, where the money went, margin by customer.
 
     One HTML file without scripts or anything from the network; it can be mailed and printed. Without
-    dates, it ends with what was last used or billed.
+    a period or dates it is about the newest month with anything in it, provisional until that is over.
 
     \b
     Examples:
@@ -51,5 +51,6 @@ def report(
       inferworks books report --period 2026-11 --out november.html
     """
     config = read_config(config_path, data_path)
-    books = read_books(config, policy, period, from_text, to_text)
+    meant = meant_alone(config, period, from_text, to_text)
+    books = read_books(config, policy, meant, from_text, to_text)
     put_out(exporter(_FORMAT).files(books), out or free_place(DEFAULT_REPORT), _FORMAT)

@@ -73,7 +73,8 @@ def statement(
 ) -> None:
     """Print revenue, cost of revenue, gross margin and what else was spent.
 
-    Without dates, it ends with what was last used or billed; what schedules hold for later is left out.
+    Without a period or dates: the newest month with anything in it. A month that is not over is
+    provisional, and told up to what was last used or billed.
     Few facts are drawn up in Python, from 100,000 on by DuckDB; see books.engine. Amounts in tables are
     rounded for reading; --json has every one exactly, and beside each line the charges it is made of.
 
@@ -100,7 +101,8 @@ def statement(
         return
     if as_json:
         drawn = question.statement(engine, cut)
-        print_json(drawn.to_json(cut) | {"notes": remarks(drawn.lines, drawn.notes)})
+        notes: dict[str, object] = {"notes": remarks(drawn.lines, drawn.notes)}
+        print_json(question.marked(drawn.to_json(cut) | notes))
         return
     if cut is None:
         _print_whole(question.statement(engine), question.closed(), question.later())

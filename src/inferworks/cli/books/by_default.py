@@ -1,0 +1,97 @@
+"""Which period a command of the books is about when nobody says.
+
+Problem. A statement of everything since the beginning looks like one of a month and is none: last year's
+bills stand beside today's calls, and the figure moves with what happens to be imported. A blank page since
+the calendar turned an hour ago helps nobody either.
+
+Decision. The newest period with anything in it: that of the last call, machine interval or bill line that
+is over. It is the running month while the platform is in use, and the last month that has something where
+old bills are looked at. A running month is told so far: what is billed for later days of it is left out by
+time. It is *provisional*, and whatever prints it says so; so does whoever names a month that is not over.
+Of books without any use, the month of the bill line that began last is told whole.
+
+Rejected. The last complete month (empty on the first day, and without the calls that somebody has just
+made); the running month by the clock alone (empty for old books, other figures every second).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from inferworks.books.period import Period, Periods, Status, span_name
+from inferworks.books.store import BookStore
+from inferworks.cli.books.figures import moment_text
+from inferworks.cli.books.ledgers import open_ledger
+from inferworks.cli.books.papers import moments
+from inferworks.cli.show import say
+from inferworks.clock import SystemClock
+from inferworks.config import Config
+from inferworks.folder import DataFolder
+from inferworks.meter.lake_manifest import read_manifest
+from inferworks.meter.lakes.detect import lake_at
+from inferworks.meter.reader import JournalReader
+
+
+class Meant(NamedTuple):
+    """The period that is meant; what a reader should know of it, nothing once it is over."""
+
+    name: str | None
+    """As `--period` takes it; None where dates were given, and where nothing is recorded."""
+    provisional: str = ""
+
+
+def period_meant(
+    config: Config, name: str | None, from_text: str | None, to_text: str | None
+) -> Meant:
+    """The period called `name`, dates, or else the newest with anything in it, said on standard error."""
+    now_ns = SystemClock().now_ns()
+    if from_text is not None or to_text is not None:
+        _, end_ns = moments(from_text, to_text)
+        return Meant(None, _provisional(end_ns or 0, now_ns))
+    with open_ledger(config, read_only=True) as ledger:
+        calendar = ledger.periods()
+    if name is not None:
+        return Meant(name, _unless_closed(calendar, calendar.named(name), now_ns))
+    last = _newest(config, now_ns)
+    if last is None:
+        return Meant(None)
+    period = calendar.holding(last.at_ns - 1)
+    text = _unless_closed(calendar, period, now_ns)
+    say(f"Note: no period was named; this is {period.name}{' so far' if text else ''}.", err=True)
+    if text and last.used:
+        return Meant(span_name(period.start_ns, last.at_ns), text)
+    return Meant(period.name, text)
+
+
+def _unless_closed(calendar: Periods, period: Period, now_ns: int) -> str:
+    closed = calendar.status(period) is Status.CLOSED
+    return "" if closed else _provisional(period.end_ns, now_ns)
+
+
+def _provisional(end_ns: int, now_ns: int) -> str:
+    return f"Provisional: it is not over until {moment_text(end_ns)}." if end_ns > now_ns else ""
+
+
+class _Last(NamedTuple):
+    """Until when something is recorded, and whether anything was used, not only billed."""
+
+    at_ns: int
+    used: bool
+
+
+def _newest(config: Config, now_ns: int) -> _Last | None:
+    """The end of what has happened; None when nothing is recorded."""
+    folder = DataFolder(Path(config.data.folder))
+    lake = lake_at(config.lake.url or str(folder.lake))
+    used = [segment.end_ns for segment in read_manifest(lake).segments]
+    if folder.journal.exists():
+        with JournalReader(folder.journal) as reader:
+            used.append(reader.latest_ns())
+    over_ns = begun_ns = 0
+    if folder.books.exists():
+        with BookStore(folder.books, read_only=True) as store:
+            over_ns, begun_ns = store.newest(now_ns)
+    if any(used):
+        return _Last(max(*used, over_ns), used=True)
+    return _Last(begun_ns + 1, used=False) if begun_ns else None

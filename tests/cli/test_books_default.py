@@ -1,0 +1,136 @@
+"""What commands of the books are about when no period is named, and what is provisional."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from inferworks.books.bills.base import parse_moment_ns
+from inferworks.cli.books import by_default
+from inferworks.cli.main import cli
+from inferworks.folder import DataFolder
+from inferworks.meter.stores.sqlite import SqliteStore
+from inferworks.testing.books import a_usage
+
+BILLS = """\
+BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,ServiceCategory,ResourceId
+31.00,USD,2025-10-01,2025-11-01,A Cloud,Compute,node-1
+30.00,USD,2025-11-01,2025-12-01,A Cloud,Compute,node-1
+"""
+
+
+def books(*arguments: str) -> Result:
+    """Run a command of the books; it must not fail."""
+    result = CliRunner().invoke(cli, ["books", *arguments])
+    assert result.exit_code == 0, f"{result.output}{result.exception!r}"
+    return result
+
+
+def told(*arguments: str) -> tuple[str, bool]:
+    """What a statement bills, and whether it is provisional."""
+    drawn = json.loads(books("statement", "--json", *arguments).stdout)
+    return drawn["billed"], drawn["provisional"]
+
+
+@pytest.fixture(autouse=True)
+def _billed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of our own, with the bills of two months, on the sixteenth of the second."""
+    monkeypatch.chdir(tmp_path)
+    at(monkeypatch, "2025-11-16")
+    Path("bills.csv").write_text(BILLS)
+    books("import", "bills.csv")
+
+
+def at(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """Let it be `moment`."""
+
+    class Stopped:
+        def now_ns(self) -> int:
+            return parse_moment_ns(moment)
+
+    monkeypatch.setattr(by_default, "SystemClock", Stopped)
+
+
+def call(moment: str) -> None:
+    """A call at `moment`, and nothing in a second or more."""
+    with closing(SqliteStore(DataFolder(Path("inferworks-data")).journal)) as store:
+        store.open()
+        store.write([a_usage(f"call-{moment}", opened_ns=parse_moment_ns(moment))])
+
+
+def test_bills_alone_are_told_by_the_month_that_began_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole, provisional until it is over; never two months in one figure."""
+    assert told() == ("30.00", True)
+    assert told("--period", "2025-10") == ("31.00", False)
+    assert told("--from", "2025-10-01", "--to", "2025-12-01") == ("61.00", True)
+    at(monkeypatch, "2025-12-01")
+    assert told() == ("30.00", False)
+    at(monkeypatch, "2025-10-20")
+    assert told() == ("31.00", True)
+
+
+def test_a_running_month_is_told_so_far() -> None:
+    """Up to the last call: half of November's bill by the sixteenth; whole when it is named."""
+    call("2025-11-15T23:59:59.999999999Z")
+    assert told() == ("15.00", True)
+    assert told("--period", "2025-11") == ("30.00", True)
+    said = books("statement")
+    assert said.stderr == "Note: no period was named; this is 2025-11 so far.\n"
+    assert "Note: Provisional: it is not over until 2025-12-01 00:00:00.\n" in said.stdout
+
+
+def test_the_month_of_the_last_call_while_no_newer_bill_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Old calls and a newer month that is billed in advance: the month of the calls, which is over."""
+    call("2025-10-15T00:00:00Z")
+    assert told() == ("31.00", False)
+    assert books("statement").stderr == "Note: no period was named; this is 2025-10.\n"
+    at(monkeypatch, "2026-01-05")  # by then November's bill is over, too
+    assert told() == ("30.00", False)
+
+
+def test_a_closed_period_is_never_provisional(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read from its seal, whenever that was made."""
+    at(monkeypatch, "2025-10-20")
+    books("close", "2025-10")
+    assert "Provisional" not in books("statement").output
+
+
+def test_a_declared_period_is_told_so_far_too() -> None:
+    """From its first day to the last call."""
+    books("periods", "fy26-p02", "--from", "2025-10-27", "--to", "2025-11-24")
+    call("2025-11-15T23:59:59.999999999Z")
+    assert told() == ("20.00", True)  # five days of October, fifteen of November
+    assert "this is fy26-p02 so far" in books("economics").stderr
+
+
+@pytest.mark.parametrize("verb", ["bridge", "economics", "compare gaap full", "methods",
+                                  "explain pool:other"])  # fmt: skip
+def test_every_command_says_what_it_is_about(verb: str) -> None:
+    """On the standard error, and in its JSON that it is provisional."""
+    said = books(*verb.split(), "--json")
+    assert "this is 2025-11 so far" in said.stderr
+    assert json.loads(said.stdout)["provisional"] is True
+
+
+def test_reports_and_exports_say_so_too(tmp_path: Path) -> None:
+    """A page has the note, a journal has the month's entries alone."""
+    books("report", "--out", str(tmp_path / "page.html"))
+    assert "Provisional: it is not over until" in (tmp_path / "page.html").read_text()
+    journal = books("export", "hledger")
+    assert "this is 2025-11 so far" in journal.stderr
+    assert "2025-11-30" in journal.stdout
+    assert "2025-10" not in journal.stdout
+
+
+def test_nothing_recorded_is_no_period() -> None:
+    """A folder without bills and calls says so, and names no month."""
+    Path("inferworks-data/books.db").unlink()
+    said = books("statement")
+    assert "nothing recorded yet" in said.stdout
+    assert said.stderr == ""
