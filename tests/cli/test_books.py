@@ -191,6 +191,36 @@ def test_it_says_why_the_margin_changed(bills: tuple[Path, Path], served: DataFo
     assert explained["causes"]["idle"] == "-5.00"
 
 
+def test_a_budget_stands_beside_the_statement(
+    bills: tuple[Path, Path], served: DataFolder, tmp_path: Path
+) -> None:
+    """Ten seconds of November have their part of its budget; one line says which file is not meant."""
+    inferworks("books", "import", *bills)
+    budget = tmp_path / "budget.csv"
+    budget.write_text(
+        "period,line,amount,customer\n2026-11-21T00:00:00Z..2026-11-21T00:00:20Z,Revenue,40,\n"
+        "2026-11-21T00:00:00Z..2026-11-21T00:00:10Z,revenue,15,acme\n"
+    )
+    asked = ("books", "statement", "--from", "2026-11-21T00:00:00Z", "--to", "2026-11-21T00:00:10Z")
+    told = inferworks(*asked, "--budget", budget)
+    assert told.exit_code == 0, told.output
+    assert "Revenue" in told.stdout
+    assert "favourable" not in told.stdout
+    assert told.stdout.count("adverse") == 3  # revenue, acme and the rest
+    table, _, note = told.stdout.partition("Note: ")
+    assert "cut by time" in note
+    assert max(map(len, table.splitlines())) <= 80
+    found = json.loads(inferworks(*asked, "--budget", budget, "--json").stdout)
+    acme = next(one for one in found["budget"]["lines"] if one["customer"])
+    assert (acme["budget"], acme["actual"], acme["variance"]) == ("15.00", "14.00", "-1.00")
+    assert found["statement"]["revenue"] == "14.00"
+    budget.write_text("period,line,amount\n2026-11,revenues,40\n")
+    assert "no line of the statement; the nearest is 'revenue'" in str(
+        inferworks(*asked, "--budget", budget).exception
+    )
+    assert "name one" in inferworks(*asked, "--budget", budget, "--by", "day").output
+
+
 def test_dates_bound_the_span(bills: tuple[Path, Path], served: DataFolder) -> None:
     """Half of the ten seconds carries half of the bill, and says so."""
     inferworks("books", "import", bills[0])

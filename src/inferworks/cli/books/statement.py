@@ -16,6 +16,7 @@ from inferworks.books.seal import Close
 from inferworks.books.statement import TOTAL, Dimension, Row, Statement, remarks, shown_name
 from inferworks.books.workings import Line
 from inferworks.cli.books.asked import asked, asking
+from inferworks.cli.books.budgets import set_against
 from inferworks.cli.books.comparatives import compare_with
 from inferworks.cli.books.engines import BY_CALL, EngineName
 from inferworks.cli.books.figures import (
@@ -57,11 +58,18 @@ _GROSS_MARGIN = "Gross margin"
     metavar="WHAT",
     help="Beside it, and why it changed: previous, year-before, year-to-date, or a period.",
 )
+@click.option(
+    "--budget",
+    "budget",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Beside it what was planned: a CSV of period, line and amount.",
+)
 @asking
 def statement(
     by: str | None,
     engine: str | None,
     beside: str | None,
+    budget: Path | None,
     period: str | None,
     from_text: str | None,
     to_text: str | None,
@@ -84,16 +92,18 @@ def statement(
       inferworks books statement --by customer
       inferworks books statement --period 2026-11 --policy marginal
       inferworks books statement --period 2026-11 --compare previous
+      inferworks books statement --period 2026-11 --budget budget.csv
       inferworks books statement --from 2026-11-01 --to 2026-12-01 --json
     """
+    if (by, beside, budget).count(None) < 2:
+        raise click.UsageError("--by, --compare and --budget each tell it their way: name one")
     question = asked(period, from_text, to_text, policy, pools_path, config_path, data_path)
     cut = Dimension(by) if by else None
     if beside is not None:
-        if cut is not None:
-            raise click.BadParameter(
-                "compares whole statements: leave out --by", param_hint="--compare"
-            )
         compare_with(question, beside, engine, as_json=as_json)
+        return
+    if budget is not None:
+        set_against(question, budget, engine, as_json=as_json)
         return
     paper = question.paper() if as_json and cut is None else None
     if paper is not None:

@@ -1,0 +1,54 @@
+"""`inferworks books statement --budget`: a statement beside what was planned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inferworks.books.budget import Against, Variance, against, against_json, read_budget, shown
+from inferworks.books.statement import Statement, remarks
+from inferworks.cli.books.asked import Asked
+from inferworks.cli.books.figures import amount, percentage, places_for, print_figures, span_text
+from inferworks.cli.books.ledgers import open_ledger
+from inferworks.cli.books.papers import departments_of
+from inferworks.cli.show import print_json, say
+
+_WORDS = {None: "", True: "favourable", False: "adverse"}
+
+
+def set_against(question: Asked, path: Path, engine: str | None, *, as_json: bool) -> None:
+    """Print the statement that `question` asks for beside the budget in the file at `path`."""
+    with open_ledger(question.config, read_only=True) as ledger:
+        calendar = ledger.periods()
+    departments = departments_of(question.config)
+    drawn = question.statement(engine)
+    budget = read_budget(path, calendar.named, departments, drawn.currency)
+    found = against(drawn, budget)
+    if as_json:
+        told: dict[str, object] = {
+            "notes": remarks(drawn.lines, drawn.notes),
+            "budget": against_json(budget, found),
+        }
+        print_json(question.marked(drawn.to_json() | told))
+    else:
+        _print(drawn, budget.file, found)
+
+
+def _print(drawn: Statement, name: str, found: Against) -> None:
+    lines = shown(found.lines)
+    places = places_for(
+        *(pico for one in lines for pico in (one.budget_pico or 0, one.actual_pico))
+    )
+    say(f"Statement in {drawn.currency}, policy {drawn.policy}, {span_text(drawn)}")
+    say(f"Beside it the budget of {name}", "")
+    columns = ("", "BUDGET", "ACTUAL", "VARIANCE", "%", "WHICH IS")
+    print_figures(columns, [_row(one, places) for one in lines], words=("WHICH IS",))
+    for period in found.cut:
+        say(f"Note: this is a part of {period}; its budget is cut by time.")
+    for note in remarks(drawn.lines, drawn.notes):
+        say(f"Note: {note}")
+
+
+def _row(one: Variance, places: int) -> tuple[str, ...]:
+    amounts = (one.budget_pico, one.actual_pico, one.variance_pico)
+    texts = ["-" if pico is None else amount(pico, places) for pico in amounts]
+    return (one.name, *texts, percentage(one.percent), _WORDS[one.favourable])
