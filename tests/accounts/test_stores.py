@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from inferworks.accounts.credit import Credit
-from inferworks.accounts.customer import Customer, customer_id
+from inferworks.accounts.customer import Customer, CustomerFact, customer_id
 from inferworks.accounts.key import ANY_SOURCE, Key, mint
 from inferworks.accounts.plan import PricePlan, Terms
 from inferworks.accounts.stores.sqlite import COLUMNS, SqliteAccounts
@@ -148,7 +148,8 @@ def test_only_reporters_of_version_three_may_still_report(tmp_path: Path) -> Non
 def without_checksums(path: Path) -> None:
     """Make a file what version 4 wrote."""
     with closing(sqlite3.connect(path)) as database:
-        for table in COLUMNS:
+        database.execute("DROP TABLE customer_fact")
+        for table in COLUMNS.keys() - {"customer_fact"}:
             database.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
         database.execute("PRAGMA user_version = 4")
 
@@ -165,7 +166,20 @@ def filled(path: Path) -> Key:
         accounts.replace_plan(mended, 8)
         accounts.add_credit(Credit("c", acme, 1, 10, "USD"))
         accounts.add_key(key)
+        accounts.add_fact(
+            CustomerFact(customer=acme, effective_ns=1, recorded_ns=2, by="ann", display_name="A")
+        )
     return key
+
+
+def test_facts_of_customers_are_only_added(tmp_path: Path) -> None:
+    """The database itself refuses to change or to delete one."""
+    path = tmp_path / "accounts.db"
+    filled(path)
+    with closing(sqlite3.connect(path)) as database:
+        for statement in ("UPDATE customer_fact SET body = ''", "DELETE FROM customer_fact"):
+            with pytest.raises(sqlite3.IntegrityError, match="a fact of a customer is never"):
+                database.execute(statement)
 
 
 def test_rows_of_version_four_are_given_checksums(tmp_path: Path) -> None:
@@ -175,6 +189,7 @@ def test_rows_of_version_four_are_given_checksums(tmp_path: Path) -> None:
     without_checksums(path)
     with closing(SqliteAccounts(path)) as accounts:
         assert accounts.check() == (5, [])
+        assert accounts.facts() == []
         assert accounts.keys() == [key]
         assert accounts.revoke_key(key.id, 5).revoked_ns == 5
         assert accounts.check() == (5, [])
@@ -189,6 +204,7 @@ def test_a_changed_row_is_noticed(table: str, column: str, tmp_path: Path) -> No
     key = filled(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         changed = {"integer": f"{column} + 1", "text": f"{column} || ' '", "null": "7"}
+        database.execute("DROP TRIGGER customer_fact_stays")
         cases = " ".join(f"WHEN '{kind}' THEN {value}" for kind, value in changed.items())
         database.execute(
             f"UPDATE {table} SET {column} = CASE typeof({column}) {cases} ELSE x'01' END"
@@ -205,6 +221,7 @@ def test_a_changed_row_is_noticed(table: str, column: str, tmp_path: Path) -> No
                 "customer": accounts.customers,
                 "price_plan": accounts.plans,
                 "withdrawn_plan": accounts.withdrawn_plans,
+                "customer_fact": accounts.facts,
             }
             with pytest.raises(DamagedError, match="its checksum differs; restore"):
                 read.get(table, accounts.credits)()

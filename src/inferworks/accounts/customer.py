@@ -1,8 +1,14 @@
-"""A customer: whoever is charged for calls, or on whose account we give them away."""
+"""A customer: whoever is charged for calls, or on whose account we give them away.
+
+Its id is what calls were metered under and never changes. What else there is to say of it (names, whom it
+was merged with) is a *fact* that holds from a moment on, with who recorded it, when and why; facts are
+only ever added. `directory.py` says what they come to.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import msgspec
 
@@ -10,13 +16,32 @@ from inferworks.errors import UserError
 from inferworks.ids import CustomerId
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_LONGEST = 100
+_RESERVED = frozenset({"total"})
+"""What tables call a row of their own; a row of nobody is in brackets."""
 
 
 class Customer(msgspec.Struct, frozen=True):
-    """One customer. `id` is its short name, as it stands in statements."""
+    """One customer. `id` is its short name, as its calls were metered."""
 
     id: CustomerId
     created_ns: int
+
+
+class CustomerFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What holds of `customer` from `effective_ns` on, as far as it says anything."""
+
+    customer: CustomerId
+    effective_ns: int
+    recorded_ns: int
+    by: str
+    reason: str = ""
+    display_name: str | None = None
+    """As it stands in statements; empty for its id again."""
+    legal_name: str | None = None
+    """As contracts have it; empty for none."""
+    merged_into: CustomerId | None = None
+    """As whom it counts; itself when it stands on its own again."""
 
 
 def customer_id(text: str) -> CustomerId:
@@ -27,3 +52,19 @@ def customer_id(text: str) -> CustomerId:
             "starting with a letter or digit"
         )
     return CustomerId(text)
+
+
+def written_name(text: str) -> str:
+    """`text` as a name for people; refused where a table could not show it, or has such a row itself."""
+    name = unicodedata.normalize("NFC", " ".join(text.split()))
+    odd = any(unicodedata.category(letter).startswith("C") for letter in name)
+    if odd or len(name) > _LONGEST:
+        raise UserError(
+            f"name {text[:80]!a} is not usable: use up to {_LONGEST} printed characters"
+        )
+    if name.startswith("(") or name.casefold() in _RESERVED:
+        raise UserError(
+            f"name {name!r} is not usable: statements have a row of their own called so, as they have "
+            "for everything in brackets"
+        )
+    return name

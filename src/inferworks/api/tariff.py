@@ -27,6 +27,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from inferworks.accounts.directory import directory_of
 from inferworks.accounts.plan import PricePlan, plan_at
 from inferworks.accounts.stores.base import AccountsReads
 from inferworks.books.buckets import buckets, counted
@@ -209,7 +210,8 @@ class Tariffs:
         version = self._accounts.version()
         if version != self._version:
             plans: dict[CustomerId, list[PricePlan]] = {}
-            for plan in self._accounts.plans():
+            directory = directory_of(self._accounts.facts())
+            for plan in directory.plans_of_callers(self._accounts.plans()):
                 plans.setdefault(plan.customer, []).append(plan)
             self._plans, self._planned, self._version = plans, {}, version
 

@@ -272,11 +272,12 @@ def sale(at_ns: int, item: Item, customer: str, amount_pico: int, currency: str)
 
 
 def prepayment(one: Prepayment, currency: str) -> Entry:
-    """Credit that was bought, or used."""
-    sides = [
-        (f"{RECEIVABLE}:{one.customer}", one.amount_pico),
-        (f"{CREDITS}:{one.customer}", -one.amount_pico),
-    ]
+    """Credit that was bought, used, or became another customer's."""
+    debited = f"{RECEIVABLE}:{one.customer}"
+    credited = f"{CREDITS}:{one.customer}"
+    if one.into is not None:
+        debited, credited = credited, f"{CREDITS}:{one.into}"
+    sides = [(debited, one.amount_pico), (credited, -one.amount_pico)]
     return _entry(one.at_ns, one.text, sides, currency)
 
 

@@ -135,6 +135,8 @@ class Prepayment(msgspec.Struct, frozen=True):
     customer: CustomerId
     text: str
     amount_pico: int
+    into: CustomerId | None = None
+    """Whose it is from then on, where a customer was merged with another."""
 
 
 class Revenue(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -144,6 +144,8 @@ class Statement(msgspec.Struct, frozen=True):
     """By how much what is accrued for bills that have not come changed; None where nothing is."""
     accrued: tuple[Accrued, ...] = ()
     """What stands for bills that have not come."""
+    names: tuple[tuple[str, str], ...] = ()
+    """What customers are called, by their ids; those without a name are not among them."""
 
     @property
     def allocated_pico(self) -> int:
@@ -208,6 +210,7 @@ class Statement(msgspec.Struct, frozen=True):
         It is cut by customer, model and purpose, and by `by`.
         """
         parts = {backed.line: backed.parts for backed in self.backed}
+        names = dict(self.names)
         return {
             **self._basis_json(),
             "billed": format_pico(self.billed_pico),
@@ -232,7 +235,7 @@ class Statement(msgspec.Struct, frozen=True):
                 "margin": format_pico(self.margin_pico),
             },
             "functions": {f.value: format_pico(self.function_pico(f)) for f in Function},
-            **{f"{d.value}s": [_row_json(d, row) for row in self.by(d)] for d in _cuts(by)},
+            **{f"{d.value}s": [_row_json(d, row, names) for row in self.by(d)] for d in _cuts(by)},
             "questions": [_question_json(question) for question in self.questions],
             "flows": [_flow_json(flow) for flow in self.flows()],
             "lines": [line_json(line, parts.get(line, ())) for line in self.lines],
@@ -316,6 +319,7 @@ def draw_up(workings: Workings) -> Statement:
             ),
             *tax_notes(workings.taxes, workings.span),
             *basis_notes(workings.committed, workings.span),
+            *workings.customers.notes(*workings.span),
         ),
         entries=workings.entries,
         title=policy.title,
@@ -330,6 +334,13 @@ def draw_up(workings: Workings) -> Statement:
         placed=_placed(workings),
         accrued_pico=accrued_pico(workings.charges),
         accrued=accrued_of(workings.charges),
+        names=workings.customers.shown(
+            workings.span.end_ns - 1,
+            {
+                *(row.customer for row in workings.revenue.rated),
+                *(line.target.customer for line in workings.lines if line.target.customer),
+            },
+        ),
     )
 
 
@@ -440,8 +451,10 @@ def row_name(name: str, dimension: Dimension) -> str:
     return own + name if name.startswith(("(", own)) else name
 
 
-def shown_name(row: Row, dimension: Dimension) -> str:
-    """The name of a row above a row of totals."""
+def shown_name(row: Row, dimension: Dimension, names: Mapping[str, str]) -> str:
+    """The name of a row above a row of totals; of a customer what `names` call it."""
+    if dimension is Dimension.CUSTOMER and row.name in names:
+        return names[row.name]
     return f"{dimension.value}:{TOTAL}" if row.name == TOTAL else row.name
 
 
@@ -606,9 +619,15 @@ def _caption(function: Function) -> str:
     return function.value.replace("-", "_")
 
 
-def _row_json(dimension: Dimension, row: Row) -> dict[str, str]:
+def name_json(customer: str, names: Mapping[str, str]) -> dict[str, str]:
+    """The name of a customer, to stand beside its id; nothing where it has none."""
+    return {"name": names[customer]} if customer in names else {}
+
+
+def _row_json(dimension: Dimension, row: Row, names: Mapping[str, str]) -> dict[str, str]:
     return {
         dimension.value: row.name,
+        **(name_json(row.name, names) if dimension is Dimension.CUSTOMER else {}),
         "revenue": format_pico(row.revenue_pico),
         "cost_of_revenue": format_pico(row.cost_of_revenue_pico),
         "gross_margin": format_pico(row.gross_margin_pico),

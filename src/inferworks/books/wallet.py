@@ -4,6 +4,7 @@
     used      Liabilities:Credits:<customer>   to  Assets:Receivable:<customer>
     refunded  Liabilities:Credits:<customer>   to  Assets:Receivable:<customer>
     expired   Liabilities:Credits:<customer>   to  Income:Breakage:<customer>
+    moved     Liabilities:Credits:<customer>   to  Liabilities:Credits:<survivor>
 
 Revenue does not depend on credit: a call earns the same whether it was paid ahead or is owed (ASC 606;
 IFRS 15). Credit settles what a day left receivable, the credit that expires soonest first. Use falls due
@@ -16,7 +17,10 @@ refund takes no more than is left: what was paid back beyond that was no credit.
 than nothing (a discount, a volume price that falls) lessens the days after it. So the balance is never
 negative at the end of any day, and at any moment
 
-    bought = used + refunded + expired + what is left.
+    bought + moved to it = used + refunded + expired + moved on + what is left.
+
+A customer that is merged with another leaves it what is left at that moment, each credit with the day on
+which it expires; what it owed until then used its own.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from inferworks.accounts.credit import Credit
+from inferworks.accounts.directory import ALONE, Directory
 from inferworks.books.entry import FIRST_JOURNAL, JOURNAL, REFUND
 from inferworks.books.months import DAY_NS, day_of, month_of
 from inferworks.books.rate import (
@@ -97,6 +102,8 @@ class Wallet(msgspec.Struct, frozen=True):
     uses: tuple[Use, ...]
     expiries: tuple[Expiry, ...]
     refunds: tuple[Refund, ...] = ()
+    moved_pico: int = 0
+    """What came from customers that were merged with this one, less what went when it was."""
 
     @property
     def used_pico(self) -> int:
@@ -117,7 +124,7 @@ class Wallet(msgspec.Struct, frozen=True):
     def closing_pico(self) -> int:
         """What is owed to the customer at the end."""
         gone_pico = self.used_pico + self.refunded_pico + self.expired_pico
-        return self.opening_pico + self.bought_pico - gone_pico
+        return self.opening_pico + self.bought_pico + self.moved_pico - gone_pico
 
 
 def days_of(rated: Iterable[Rated], customer: CustomerId, span: Span) -> dict[int, int]:
@@ -149,21 +156,80 @@ def wallet(
     `before` is what fell due from its first credit up to the span, `now` within the span. The order of
     `bought` leaves no trace.
     """
-    own = sorted((c for c in bought if c.customer == customer), key=_soonest_to_expire)
-    purse = _Purse([c for c in own if not c.is_refund], [c for c in own if c.is_refund])
-    uses_before, refunds_before, expired_before = purse.settle(before, Span(0, span.start_ns))
-    uses, refunds, expiries = purse.settle(now, span)
-    gone = sum(use.amount_pico for use in uses_before)
-    gone += sum(refund.amount_pico for refund in refunds_before)
-    gone += sum(expiry.amount_pico for expiry in expired_before)
-    return Wallet(
+    own = [credit for credit in bought if credit.customer == customer]
+    return _wallet(customer, own, (), before, now, span, ())[0]
+
+
+Left: TypeAlias = Mapping[int, Sequence[Credit]]
+"""What was left when a customer was merged with another, by that moment."""
+
+
+def _wallet(
+    customer: CustomerId,
+    own: Sequence[Credit],
+    came: Sequence[Credit],
+    before: Days,
+    now: Days,
+    span: Span,
+    leaves: Sequence[int],
+) -> tuple[Wallet, Left]:
+    """The same, beside its `own` with credits that `came` with others, which it left at `leaves`."""
+    have = sorted((*own, *came), key=_soonest_to_expire)
+    purse = _Purse([c for c in have if not c.is_refund], [c for c in have if c.is_refund])
+    opening_pico = sum(c.amount_pico for c in purse.bought if c.bought_ns < span.start_ns)
+    past, left_before = _in_parts(purse, before, Span(0, span.start_ns), leaves)
+    opening_pico -= past.gone_pico + _sum(left_before)
+    current, left = _in_parts(purse, now, span, leaves)
+    found = Wallet(
         customer=customer,
-        opening_pico=sum(c.amount_pico for c in purse.bought if c.bought_ns < span.start_ns) - gone,
-        bought_pico=sum(c.amount_pico for c in purse.bought if span.holds(c.bought_ns)),
-        uses=tuple(uses),
-        expiries=tuple(expiries),
-        refunds=tuple(refunds),
+        opening_pico=opening_pico,
+        bought_pico=sum(c.amount_pico for c in own if span.holds(c.bought_ns) and not c.is_refund),
+        uses=tuple(current.uses),
+        expiries=tuple(current.expiries),
+        refunds=tuple(current.refunds),
+        moved_pico=sum(c.amount_pico for c in came if span.holds(c.bought_ns)) - _sum(left),
     )
+    return found, {**left_before, **left}
+
+
+def _sum(left: Left) -> int:
+    return sum(credit.amount_pico for found in left.values() for credit in found)
+
+
+class _Course(NamedTuple):
+    """What became of credits in a stretch of time."""
+
+    uses: list[Use]
+    refunds: list[Refund]
+    expiries: list[Expiry]
+
+    @property
+    def gone_pico(self) -> int:
+        """What was used, paid back and expired."""
+        used_pico = sum(use.amount_pico for use in self.uses)
+        refunded_pico = sum(refund.amount_pico for refund in self.refunds)
+        return used_pico + refunded_pico + sum(expiry.amount_pico for expiry in self.expiries)
+
+
+def _in_parts(purse: _Purse, days: Days, span: Span, leaves: Iterable[int]) -> tuple[_Course, Left]:
+    """What became of the credits of `purse` in `span`, which are another's from each of `leaves` on."""
+    edges = sorted(at_ns for at_ns in leaves if span.start_ns <= at_ns < span.end_ns)
+    uses: list[Use] = []
+    refunds: list[Refund] = []
+    expiries: list[Expiry] = []
+    left: dict[int, Sequence[Credit]] = {}
+    start_ns = span.start_ns
+    for end_ns in (*edges, span.end_ns):
+        part = Span(start_ns, end_ns)
+        own = days if not edges else {day: pico for day, pico in days.items() if part.holds(day)}
+        used, refunded, expired = purse.settle(own, part)
+        uses += used
+        refunds += refunded
+        expiries += expired
+        if end_ns in edges:
+            left[end_ns] = purse.leave()
+        start_ns = end_ns
+    return _Course(uses, refunds, expiries), left
 
 
 class _Purse:
@@ -192,6 +258,16 @@ class _Purse:
             taken = self._take(max(0, due_pico), day.start_ns, day.end_ns - 1)
             uses += (Use(credit, day_ns, pico) for credit, pico in taken)
         return uses, [one for one in refunded if one.amount_pico], self._expire(span)
+
+    def leave(self) -> list[Credit]:
+        """What is left of them, which is another's from now on."""
+        left = [
+            msgspec.structs.replace(credit, amount_pico=self._left[credit.id])
+            for credit in self.bought
+            if self._left[credit.id]
+        ]
+        self._left = dict.fromkeys(self._left, 0)
+        return left
 
     def _refund(self, refund: Credit) -> Refund:
         at_ns = refund.bought_ns
@@ -248,7 +324,12 @@ def _expired(customer: CustomerId, expiry: Expiry, version: int) -> Rated:
 
 
 def settled(
-    revenue: Revenue, prepaid: Prepaid, span: Span, currency: str, version: int = JOURNAL
+    revenue: Revenue,
+    prepaid: Prepaid,
+    span: Span,
+    currency: str,
+    version: int = JOURNAL,
+    directory: Directory = ALONE,
 ) -> Revenue:
     """`revenue` of `span` with what expired as breakage, and with how credit moved.
 
@@ -260,27 +341,63 @@ def settled(
                 f"credit {credit.id} of customer {credit.customer} is in {credit.currency}, the books "
                 f"are kept in {currency}"
             )
-    found = wallets(revenue, prepaid, span)
-    moved = (*_purchases(prepaid.credits, span), *_refunds(found), *_uses(found, span))
+    found, left = wallets_and_moves(revenue, prepaid, span, directory)
+    moved = (
+        *_purchases(directory.credits(prepaid.credits), span),
+        *left,
+        *_refunds(found),
+        *_uses(found, span),
+    )
     return msgspec.structs.replace(
         revenue, rated=(*revenue.rated, *breakage(found, version)), prepayments=moved
     )
 
 
-def wallets(revenue: Revenue, prepaid: Prepaid, span: Span) -> tuple[Wallet, ...]:
-    """The wallets of all who ever bought credit before the end of `span`, by customer."""
+def wallets(
+    revenue: Revenue, prepaid: Prepaid, span: Span, directory: Directory = ALONE
+) -> tuple[Wallet, ...]:
+    """The wallets of all who ever had credit before the end of `span`, by customer."""
+    return wallets_and_moves(revenue, prepaid, span, directory)[0]
+
+
+def wallets_and_moves(
+    revenue: Revenue, prepaid: Prepaid, span: Span, directory: Directory
+) -> tuple[tuple[Wallet, ...], tuple[Prepayment, ...]]:
+    """The same, and what left with customers that were merged with others within `span`."""
+    bought = directory.credits(prepaid.credits)
+    moves = sorted(directory.moves(), key=lambda move: (move.from_ns, move.customer))
+    moves = [move for move in moves if move.from_ns < span.end_ns]
     before = {customer: dict(days) for customer, days in prepaid.earned_before}
-    known = {credit.customer for credit in prepaid.credits if credit.bought_ns < span.end_ns}
-    return tuple(
-        wallet(
+    came: dict[CustomerId, list[Credit]] = defaultdict(list)
+    known = {credit.customer for credit in bought if credit.bought_ns < span.end_ns}
+    prepayments: list[Prepayment] = []
+
+    def drawn(customer: CustomerId) -> tuple[Wallet, Left]:
+        return _wallet(
             customer,
-            prepaid.credits,
+            [credit for credit in bought if credit.customer == customer],
+            came[customer],
             before.get(customer, {}),
             _days(revenue, prepaid, customer, span),
             span,
+            [move.from_ns for move in moves if move.customer == customer],
         )
-        for customer in sorted(known)
-    )
+
+    for move in moves:  # in order of time: what comes to a customer is there before it leaves
+        if move.customer in known:
+            left = drawn(move.customer)[1].get(move.from_ns, ())
+            came[move.into] += [
+                msgspec.structs.replace(one, customer=move.into, bought_ns=move.from_ns)
+                for one in left
+            ]
+            known.add(move.into)
+            amount_pico = sum(one.amount_pico for one in left)
+            if amount_pico and span.holds(move.from_ns):
+                text = f"credit of {move.customer} moved to {move.into}"
+                prepayments.append(
+                    Prepayment(move.from_ns, move.customer, text, amount_pico, move.into)
+                )
+    return tuple(drawn(customer)[0] for customer in sorted(known)), tuple(prepayments)
 
 
 def _days(revenue: Revenue, prepaid: Prepaid, customer: CustomerId, span: Span) -> Days:

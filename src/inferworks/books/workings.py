@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from inferworks.accounts.directory import ALONE, Directory
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import Allocated, Allocation, Target
 from inferworks.books.basis import Basis, is_prepaid, on_basis
@@ -27,6 +28,7 @@ from inferworks.books.span import Span
 from inferworks.books.step_down import allocate_all
 from inferworks.books.tax import Tax, recoverable, tax_entries
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid, settled
+from inferworks.books.whose import counted_facts
 from inferworks.catalog.billing import BillingTable, billing_of, shipped_table
 from inferworks.catalog.load import ModelCatalog, model_catalog
 from inferworks.errors import BooksError, MoneyError
@@ -45,6 +47,8 @@ class Rules(msgspec.Struct, frozen=True):
     """The taxes that the house gets back (`tax.py`)."""
     billing: BillingTable = msgspec.field(default_factory=shipped_table)
     """How the names on bills are read (`sale.py`)."""
+    customers: Directory = ALONE
+    """As whom customers count, and what they are called."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -90,6 +94,8 @@ class Workings(msgspec.Struct, frozen=True):
     """The lines of commitments that meet the span, as they are billed."""
     to_date: tuple[ToDate, ...] | None = None
     """What the month in which the span begins had come to before."""
+    customers: Directory = ALONE
+    """As whom customers count, and what they are called; the facts and plans above count already."""
 
     def under(self, policy: Policy) -> Workings:
         """The same money under another policy: who used what does not change, its function does.
@@ -127,16 +133,17 @@ def work_out(
 ) -> Workings:
     """Every stage from charges and facts to lines and entries. MoneyError on a foreign currency."""
     given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
-    facts = in_force(facts)
+    facts = counted_facts(in_force(facts), rules.customers)
+    plans = rules.customers.plans(plans)
     drivers = Drivers(facts, rules.catalog, billing_of(rules.billing))
     allocated = allocate_all(accrued, rules.pools, drivers)
     rated = rate(facts.usages, plans, span, currency, prepaid.to_date)
-    revenue = settled(rated, prepaid, span, currency, rules.journal)
+    revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
     return Workings(
         span=span,
         currency=currency,
         policy=policy,
-        plans=tuple(plans),
+        plans=plans,
         facts=facts,
         given=given,
         charges=accrued,
@@ -152,6 +159,7 @@ def work_out(
         taxes=taxes,
         committed=committed,
         to_date=prepaid.to_date,
+        customers=rules.customers,
     )
 
 

@@ -1,4 +1,4 @@
-"""`inferworks customers`: who is charged, at what price, and what they paid ahead."""
+"""`inferworks customers`: who is charged, as whom, at what price, and what they paid ahead."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 import click
 
 from inferworks.accounts.customer import Customer, customer_id
+from inferworks.accounts.directory import directory_of
 from inferworks.accounts.plan import PricePlan, Terms, plan_at
 from inferworks.accounts.plan_file import read_plan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cli.books.late_lines import calendar_of
 from inferworks.cli.credits import credit, list_credits, void
+from inferworks.cli.customer_facts import merge, rename, show
 from inferworks.cli.options import (
     config_option,
     data_folder,
@@ -27,14 +29,14 @@ from inferworks.cli.wallets import list_wallets
 from inferworks.clock import SystemClock
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
-from inferworks.ids import ModelId
+from inferworks.ids import CustomerId, ModelId
 from inferworks.money import Rate
 from inferworks.units import NS_PER_SECOND, Unit
 
 
 @click.group()
 def customers() -> None:
-    """Create customers, set their prices, sell them credit."""
+    """Create customers, name and merge them, set their prices, sell them credit."""
 
 
 _input = click.option("--input-price", metavar="PRICE", help="Price per million input tokens.")
@@ -161,14 +163,26 @@ def list_customers(config_path: Path | None, data_path: Path | None, as_json: bo
     """List customers and their current prices."""
     folder = data_folder(config_path, data_path)
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
-        found, plans = accounts.customers(), accounts.plans()
+        found, plans, facts = accounts.customers(), accounts.plans(), accounts.facts()
     now_ns = SystemClock().now_ns()
-    rows = [(c, plan_at(plans, c.id, now_ns)) for c in found]
+    directory = directory_of(facts)
+    called = {one.customer: one.name for one in directory.names if one.from_ns <= now_ns}
+    names = {customer.id: called.get(customer.id) or None for customer in found}
+    whose = {customer.id: directory.survivor(customer.id, now_ns) for customer in found}
+    rows = [(c, plan_at(plans, whose[c.id], now_ns)) for c in found]
     if as_json:
-        print_json([_as_json(customer, plan) for customer, plan in rows])
+        print_json(
+            [
+                {**_as_json(c, plan), "name": names[c.id], "counts_as": whose[c.id]}
+                for c, plan in rows
+            ]
+        )
         return
-    columns = ("CUSTOMER", "INPUT/M", "OUTPUT/M", "CURRENCY", "PLAN")
-    print_table(columns, [_as_row(c, plan) for c, plan in rows], right="INPUT/M OUTPUT/M")
+    columns = ("CUSTOMER", "NAME", "INPUT/M", "OUTPUT/M", "CURRENCY", "PLAN")
+    table = [
+        (c.id, _called(c, names[c.id], whose[c.id]), *_as_row(c, plan)[1:]) for c, plan in rows
+    ]
+    print_table(columns, table, right="INPUT/M OUTPUT/M")
 
 
 @customers.command("plans")
@@ -197,6 +211,9 @@ def list_plans(name: str, config_path: Path | None, data_path: Path | None, as_j
     print_table(("FROM", "NAME", "CURRENCY", "SHA-256", "WITHDRAWN"), rows)
 
 
+customers.add_command(rename)
+customers.add_command(merge)
+customers.add_command(show)
 customers.add_command(credit)
 customers.add_command(list_credits)
 customers.add_command(void)
@@ -247,6 +264,12 @@ def _note_closed(plan: PricePlan, folder: DataFolder) -> None:
             f"ones count from {_date(until_ns)} on. To charge it anew, reopen it: inferworks books reopen",
             err=True,
         )
+
+
+def _called(customer: Customer, name: str | None, survivor: CustomerId) -> str:
+    if survivor == customer.id:
+        return name or "-"
+    return f"{name}, counts as {survivor}" if name else f"counts as {survivor}"
 
 
 def _as_row(customer: Customer, plan: PricePlan | None) -> tuple[str, ...]:

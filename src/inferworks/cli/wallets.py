@@ -16,7 +16,8 @@ from inferworks.books.months import month_of
 from inferworks.books.rate import rate
 from inferworks.books.span import Span, utc_day
 from inferworks.books.wallet import Prepaid, Wallet, wallets
-from inferworks.cli.books.papers import facts_of, plans_of
+from inferworks.books.whose import counted_facts
+from inferworks.cli.books.papers import customers_of, facts_of, plans_of
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
@@ -87,11 +88,13 @@ def _balances(config: Config, at_ns: int) -> list[Balance]:
         return []
     first_ns = min(credit.bought_ns for credit in bought)
     span = Span(month_of(first_ns).start_ns, at_ns + 1)
-    customers = {credit.customer for credit in bought}
-    plans = [plan for plan in plans_of(folder) if plan.customer in customers]
-    calls = (u for u in facts_of(config, folder, span).usages if u.customer in customers)
+    directory = customers_of(config)
+    customers = {credit.customer for credit in bought} | {one.into for one in directory.moves()}
+    plans = [plan for plan in directory.plans(plans_of(folder)) if plan.customer in customers]
+    facts = counted_facts(facts_of(config, folder, span), directory)
+    calls = (usage for usage in facts.usages if usage.customer in customers)
     revenue = rate(calls, plans, span, config.books.currency, ())
-    found = wallets(revenue, Prepaid(tuple(bought), to_date=()), span)
+    found = wallets(revenue, Prepaid(tuple(bought), to_date=()), span, directory)
     return [Balance(wallet, _expires_ns(wallet, bought)) for wallet in found]
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from inferworks.accounts.credit import Credit
-from inferworks.accounts.customer import Customer
+from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import ANY_SOURCE, fingerprint, mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan, plan_at
@@ -24,6 +24,7 @@ def check_accounts(accounts: Accounts) -> None:
     _check_plans(accounts)
     _check_credits(accounts)
     _check_keys(accounts)
+    _check_facts(accounts)
 
 
 def _check_customers(accounts: Accounts) -> None:
@@ -35,6 +36,31 @@ def _check_customers(accounts: Accounts) -> None:
     with pytest.raises(UserError, match="exists already"):
         accounts.add_customer(Customer(ACME, 2))
     assert accounts.customers() == [Customer(ACME, 1)]
+
+
+def _check_facts(accounts: Accounts) -> None:
+    """They stand in the order in which they were recorded, whatever they are dated."""
+    burns = CustomerId("burns-ltd")
+    accounts.add_customer(Customer(burns, 2))
+    before = accounts.version()
+    renamed = CustomerFact(
+        customer=ACME, effective_ns=9, recorded_ns=10, by="ann", reason="why", display_name="Acme"
+    )
+    merged = CustomerFact(
+        customer=burns, effective_ns=5, recorded_ns=11, by="ann", merged_into=ACME
+    )
+    for fact in (renamed, merged):
+        accounts.add_fact(fact)
+    assert accounts.facts() == [renamed, merged]
+    assert accounts.version() != before
+    nobody = CustomerId("nobody")
+    for unknown in (
+        msgspec.structs.replace(renamed, customer=nobody),
+        msgspec.structs.replace(merged, merged_into=nobody),
+    ):
+        with pytest.raises(UserError, match="no customer nobody"):
+            accounts.add_fact(unknown)
+    assert accounts.facts() == [renamed, merged]
 
 
 def _check_plans(accounts: Accounts) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from inferworks.accounts.credit import Credit
-from inferworks.accounts.customer import Customer
+from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import Key
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan
 from inferworks.ids import CustomerId
@@ -20,6 +20,10 @@ class AccountsReads(Protocol):
 
     def customers(self) -> list[Customer]:
         """All customers, by name."""
+        ...
+
+    def facts(self) -> list[CustomerFact]:
+        """All facts of customers, in the order in which they were recorded."""
         ...
 
     def keys(self) -> list[Key]:
@@ -48,6 +52,10 @@ class Accounts(AccountsReads, Protocol):
 
     def add_customer(self, customer: Customer, plan: PricePlan | None = None) -> None:
         """Keep a new customer, with its first plan; UserError when the name is taken."""
+        ...
+
+    def add_fact(self, fact: CustomerFact) -> None:
+        """Keep a fact for ever; UserError when its customer, or the one it is merged with, is unknown."""
         ...
 
     def add_plan(self, plan: PricePlan) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from inferworks.accounts.credit import Credit
-from inferworks.accounts.customer import Customer
+from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import ANY_SOURCE, Key
 from inferworks.accounts.plan import PricePlan, Terms, WithdrawnPlan
 from inferworks.accounts.stores.stub import (
@@ -40,7 +40,7 @@ from inferworks.folder import leaving_none_empty
 from inferworks.ids import CustomerId, KeyId, ProjectId
 from inferworks.purpose import Purpose
 
-_VERSION = 6
+_VERSION = 7
 _FLAT_PLANS = 1
 """The version in which a plan was two prices."""
 _NO_MONITORS = 2
@@ -51,7 +51,11 @@ _NO_CHECKSUMS = 4
 """The version in which rows had no checksums."""
 _NO_WITHDRAWN = 5
 """The version in which a plan stayed for ever."""
-_OLDER = frozenset({_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES, _NO_CHECKSUMS, _NO_WITHDRAWN})
+_NO_FACTS = 6
+"""The version in which a customer was an id and nothing else."""
+_OLDER = frozenset(
+    {_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES, _NO_CHECKSUMS, _NO_WITHDRAWN, _NO_FACTS}
+)
 
 _PLANS = """
 CREATE TABLE price_plan (
@@ -83,6 +87,26 @@ CREATE TABLE IF NOT EXISTS withdrawn_plan (
     PRIMARY KEY (customer, effective_ns, withdrawn_ns)
 ) STRICT, WITHOUT ROWID
 """
+
+_FACTS = (
+    """
+    CREATE TABLE IF NOT EXISTS customer_fact (
+        number INTEGER PRIMARY KEY,
+        customer TEXT NOT NULL REFERENCES customer,
+        effective_ns INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        checksum INTEGER NOT NULL DEFAULT 0
+    ) STRICT
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS customer_fact_stays BEFORE UPDATE ON customer_fact
+    BEGIN SELECT RAISE(ABORT, 'a fact of a customer is never changed'); END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS customer_fact_is_kept BEFORE DELETE ON customer_fact
+    BEGIN SELECT RAISE(ABORT, 'a fact of a customer is never deleted'); END
+    """,
+)
 
 _SCHEMA = f"""
 CREATE TABLE customer (
@@ -118,6 +142,7 @@ PRAGMA user_version = {_VERSION};
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "customer": ("id", "created_ns"),
+    "customer_fact": ("number", "customer", "effective_ns", "body"),
     "price_plan": ("customer", "effective_ns", "terms_sha256", "terms"),
     "withdrawn_plan": ("customer", "effective_ns", "withdrawn_ns", "terms_sha256", "terms"),
     "credit": ("id", "customer", "bought_ns", "body"),
@@ -173,6 +198,11 @@ class SqliteAccounts:
         """All customers, by name."""
         return [Customer(*row) for row in self._checked("customer", "ORDER BY id")]
 
+    def facts(self) -> list[CustomerFact]:
+        """All facts of customers, in the order in which they were recorded."""
+        rows = self._checked("customer_fact", "ORDER BY number")
+        return [msgspec.json.decode(row[-1], type=CustomerFact) for row in rows]
+
     def plans(self) -> list[PricePlan]:
         """All price plans, by customer and effective date."""
         rows = self._checked("price_plan", "ORDER BY customer, effective_ns")
@@ -212,6 +242,17 @@ class SqliteAccounts:
                 raise taken(customer.id) from None
             if plan is not None:
                 self._insert("price_plan", _plan_row(plan))
+
+    def add_fact(self, fact: CustomerFact) -> None:
+        """Keep a fact for ever."""
+        with self._change():
+            for customer in (fact.customer, fact.merged_into):
+                if customer is not None:
+                    self._known(customer)
+            count = "SELECT coalesce(max(number), 0) FROM customer_fact"
+            (last,) = self._database.execute(count).fetchone()
+            body = msgspec.json.encode(fact).decode()
+            self._insert("customer_fact", (last + 1, fact.customer, fact.effective_ns, body))
 
     def add_plan(self, plan: PricePlan) -> None:
         """Keep a new plan."""
@@ -431,7 +472,7 @@ class SqliteAccounts:
         self._database.execute("BEGIN IMMEDIATE")
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            for statement in filter(str.strip, _SCHEMA.split(";")):
+            for statement in (*filter(str.strip, _SCHEMA.split(";")), *_FACTS):
                 self._database.execute(statement)
         self._database.execute("COMMIT")
 
@@ -446,9 +487,12 @@ class SqliteAccounts:
             self._add_flags("monitor", "log_content")
         if version in (_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES):
             self._add_sources()
-        if version in _OLDER:
+        if version in _OLDER - {_NO_FACTS}:
             self._database.execute(_WITHDRAWN)
-        if version in _OLDER - {_NO_WITHDRAWN}:
+        if version in _OLDER:
+            for statement in _FACTS:
+                self._database.execute(statement)
+        if version in _OLDER - {_NO_WITHDRAWN, _NO_FACTS}:
             self._add_checksums()
         if version in _OLDER:
             self._database.execute(f"PRAGMA user_version = {_VERSION}")
@@ -517,6 +561,11 @@ class FollowedAccounts:
         """All keys that this program can read, oldest first."""
         with self._read() as accounts:
             return accounts.keys()
+
+    def facts(self) -> list[CustomerFact]:
+        """All facts of customers, in the order in which they were recorded."""
+        with self._read() as accounts:
+            return accounts.facts()
 
     def plans(self) -> list[PricePlan]:
         """All price plans, by customer and effective date."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from inferworks.accounts.credit import Credit
-from inferworks.accounts.customer import Customer
+from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import Key
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan
 from inferworks.errors import UserError
@@ -19,6 +19,7 @@ class StubAccounts:
 
     def __init__(self) -> None:
         self._customers: dict[str, Customer] = {}
+        self._facts: list[CustomerFact] = []
         self._plans: list[PricePlan] = []
         self._withdrawn: list[WithdrawnPlan] = []
         self._credits: list[Credit] = []
@@ -28,6 +29,10 @@ class StubAccounts:
     def customers(self) -> list[Customer]:
         """All customers, by name."""
         return sorted(self._customers.values(), key=lambda customer: customer.id)
+
+    def facts(self) -> list[CustomerFact]:
+        """All facts of customers, in the order in which they were recorded."""
+        return list(self._facts)
 
     def plans(self) -> list[PricePlan]:
         """All price plans, by customer and effective date."""
@@ -58,6 +63,14 @@ class StubAccounts:
         self._customers[customer.id] = customer
         if plan is not None:
             self._plans.append(plan)
+        self._version += 1
+
+    def add_fact(self, fact: CustomerFact) -> None:
+        """Keep a fact for ever."""
+        for customer in (fact.customer, fact.merged_into):
+            if customer is not None:
+                self._known(customer)
+        self._facts.append(fact)
         self._version += 1
 
     def add_credit(self, credit: Credit) -> None:

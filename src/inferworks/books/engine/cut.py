@@ -9,7 +9,7 @@ and the counts are checked on the way (`_verify`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import ibis
@@ -25,7 +25,7 @@ from inferworks.books.charge import COST_OF_REVENUE, Charge, ChargeId, Function
 from inferworks.books.engine.base import Engine, integers, total, uncollected
 from inferworks.books.engine.divide import Divided, divide, label_target, machine_drivers
 from inferworks.books.engine.grain import CUSTOMERS, PARTY, unallocated
-from inferworks.books.engine.lake import Lake
+from inferworks.books.engine.lake import Lake, counted_lake
 from inferworks.books.engine.revenue import Earned, earned
 from inferworks.books.policy import Policy
 from inferworks.books.pools import CostPool, DriverKind, behaviour_of, pool_of
@@ -36,6 +36,7 @@ from inferworks.books.statement import (
     UNUSED,
     Dimension,
     Row,
+    name_json,
     notes_of,
     row_name,
 )
@@ -66,6 +67,8 @@ class CustomerStatement(msgspec.Struct, frozen=True):
     """The functions that the policy's view sets against revenue."""
     margin: str = "Gross margin"
     """What the view calls revenue less what is included."""
+    names: tuple[tuple[str, str], ...] = ()
+    """What customers are called, by their ids; those without a name are not among them."""
 
     @property
     def allocated_pico(self) -> int:
@@ -104,6 +107,7 @@ class CustomerStatement(msgspec.Struct, frozen=True):
 
     def to_json(self) -> dict[str, object]:
         """The statement as JSON values; every amount an exact decimal string."""
+        names = dict(self.names)
         return {
             "policy": self.policy,
             "currency": self.currency,
@@ -114,7 +118,7 @@ class CustomerStatement(msgspec.Struct, frozen=True):
             "revenue": format_pico(self.revenue_pico),
             "cost_of_revenue": format_pico(self.cost_of_revenue_pico),
             "lines": [_line_json(line) for line in self.lines],
-            "customers": [_row_json(row) for row in self.rows],
+            "customers": [_row_json(row, names) for row in self.rows],
             "notes": list(self.notes),
         }
 
@@ -142,6 +146,7 @@ def close_by_customer(
     MoneyError on a foreign currency; BooksError when a theorem does not hold, or when the rules have
     support pools, whose step-down needs every target: draw up a whole statement then.
     """
+    lake, plans = counted_lake(engine, lake, rules.customers), rules.customers.plans(plans)
     given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
     drivers = machine_drivers(engine, lake, accrued, rules, CUSTOMERS)
     placed = [
@@ -151,7 +156,7 @@ def close_by_customer(
     done = divide(engine, lake, placed, rules.catalog, CUSTOMERS, drivers)
     uses = _sums_by_label(engine, done)
     lines = _lines(done, uses, placed, policy)
-    income = earned(engine, lake.usage, plans, span, currency, prepaid)
+    income = earned(engine, lake.usage, plans, span, currency, prepaid, rules.customers)
     rows = _rows(engine, done, uses, policy, income)
     statement = CustomerStatement(
         policy=policy.name,
@@ -168,7 +173,9 @@ def close_by_customer(
             *open_questions(accrued, _unexplained(done), drivers.billing),
             *tax_notes(taxes, span),
             *basis_notes(committed, span),
+            *rules.customers.notes(*span),
         ),
+        names=rules.customers.shown(span.end_ns - 1, (row.name for row in rows)),
         included=policy.included,
         margin=policy.margin,
     )
@@ -355,9 +362,10 @@ def _line_json(line: Line) -> dict[str, object]:
     }
 
 
-def _row_json(row: Row) -> dict[str, str]:
+def _row_json(row: Row, names: Mapping[str, str]) -> dict[str, str]:
     return {
         "customer": row.name,
+        **name_json(row.name, names),
         "revenue": _text(row.revenue_pico),
         "cost_of_revenue": _text(row.cost_of_revenue_pico),
         "gross_margin": _text(row.gross_margin_pico),

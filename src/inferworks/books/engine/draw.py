@@ -10,7 +10,7 @@ from inferworks.books.charge import Charge
 from inferworks.books.engine.base import Engine, uncollected
 from inferworks.books.engine.divide import divide, machine_drivers, portions_of
 from inferworks.books.engine.grain import TARGETS
-from inferworks.books.engine.lake import Lake
+from inferworks.books.engine.lake import Lake, counted_lake
 from inferworks.books.engine.revenue import call_sums, sums_of_calls
 from inferworks.books.policy import Policy
 from inferworks.books.pools import DriverKind, pool_of
@@ -49,6 +49,7 @@ def work_out_on(
     Equal to those of `work_out` in charges, allocations, lines, revenue and entries. The drivers know no
     calls. MoneyError on a foreign currency, BooksError when a theorem does not hold.
     """
+    lake, plans = counted_lake(engine, lake, rules.customers), rules.customers.plans(plans)
     given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
     drivers = machine_drivers(engine, lake, accrued, rules, TARGETS)
     placed = [
@@ -66,12 +67,12 @@ def work_out_on(
     ordered = tuple(sorted(allocated, key=lambda item: item.charge.id))
     sums = engine.fetch(sums_of_calls(engine, lake.usage, plans, span, TARGETS))
     rated = rate_calls(call_sums(sums), plans, span, currency, prepaid.to_date)
-    revenue = settled(rated, prepaid, span, currency, rules.journal)
+    revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
     workings = Workings(
         span=span,
         currency=currency,
         policy=policy,
-        plans=tuple(plans),
+        plans=plans,
         facts=done.drivers.facts,
         given=given,
         charges=accrued,
@@ -87,6 +88,7 @@ def work_out_on(
         taxes=taxes,
         committed=committed,
         to_date=prepaid.to_date,
+        customers=rules.customers,
     )
     for check in CHECKS:
         check(workings)

@@ -9,6 +9,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from inferworks.accounts.directory import Directory
 from inferworks.books.engine.base import Engine
 from inferworks.books.span import Span
 from inferworks.meter.events import reported_call_id
@@ -87,6 +88,42 @@ def lake_of(
             parts.append(engine.table(held).select(table.schema.names))
         tables[name] = ibis.union(*parts) if len(parts) > 1 else parts[0]
     return _in_force(engine, Lake(**tables), facts.retracted)
+
+
+def counted_lake(engine: Engine, lake: Lake, directory: Directory) -> Lake:
+    """`lake` with the customers for whom its calls and activities count: `whose.py` as relations."""
+    counted = directory.counted()
+    if not counted:
+        return lake
+    names = [(one.customer, one.survivor) for one in counted]
+    times = [(one.from_ns, one.until_ns) for one in counted]
+    table = pa.table(
+        {
+            "of_customer": pa.array([customer for customer, _ in names], pa.string()),
+            "survivor": pa.array([survivor for _, survivor in names], pa.string()),
+            "from_ns": pa.array([from_ns for from_ns, _ in times], pa.int64()),
+            "until_ns": pa.array([until_ns for _, until_ns in times], pa.int64()),
+        }
+    )
+
+    def whose(rows: ir.Table, at_ns: str) -> ir.Table:
+        merged = engine.table(table)
+        columns = rows.columns
+        joined = rows.left_join(
+            merged,
+            [
+                rows.customer == merged.of_customer,
+                rows[at_ns] >= merged.from_ns,
+                rows[at_ns] < merged.until_ns,
+            ],
+        )
+        return joined.mutate(customer=ibis.coalesce(joined.survivor, joined.customer)).select(
+            *columns
+        )
+
+    return lake._replace(
+        usage=whose(lake.usage, "opened_ns"), activity=whose(lake.activity, "start_ns")
+    )
 
 
 def _in_force(engine: Engine, lake: Lake, retracted: Sequence[Retracted]) -> Lake:

@@ -14,6 +14,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from inferworks.accounts.directory import ALONE, Directory
 from inferworks.accounts.plan import PricePlan, Terms
 from inferworks.books.engine.base import Engine, integers, total, whole, whole_divide
 from inferworks.books.engine.grain import CUSTOMERS, TARGETS, Grain
@@ -258,6 +259,7 @@ def earned(
     span: Span,
     currency: str,
     prepaid: Prepaid = NOTHING_PREPAID,
+    directory: Directory = ALONE,
 ) -> Earned:
     """What the calls opened in `span` earned, by customer, and what expired of their credit.
 
@@ -268,6 +270,7 @@ def earned(
     sums = sums_of_calls(engine, usage, plans, span, CUSTOMERS)
     units = _used(engine, sums)
     buyers = {credit.customer for credit in prepaid.credits}
+    buyers |= {one.survivor for one in directory.counted()}  # who may have what others bought
     special = _not_plain(plans) - buyers
     rated: list[Revenue] = []
     if special:
@@ -276,7 +279,7 @@ def earned(
     if buyers:
         daily = sums_of_calls(engine, _of(engine, usage, buyers), plans, span, TARGETS)
         apart = _rated_apart(engine, daily, plans, buyers, span, currency, prepaid.to_date)
-        rated.append(settled(apart, prepaid, span, currency))
+        rated.append(settled(apart, prepaid, span, currency, directory=directory))
     by_customer: dict[str, int] = defaultdict(int)
     for row in (row for revenue in rated for row in revenue.rated):
         by_customer[row.customer] += row.amount_pico

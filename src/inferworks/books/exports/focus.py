@@ -26,7 +26,7 @@ amount (it would not multiply back).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -158,7 +158,8 @@ def customers(books: Books) -> Table:
     statement = books.statement
     span = Span(statement.start_ns, statement.end_ns)
     sold = _sold(statement.revenue_rows, span)
-    rows = (_customer_row(item, books.seller, statement.currency, span) for item in sold)
+    names = dict(statement.names)
+    rows = (_customer_row(item, names, books.seller, statement.currency, span) for item in sold)
     return _table("customers", _CUSTOMER_X, rows)
 
 
@@ -280,7 +281,9 @@ def _sold_key(row: Rated) -> tuple[str, ...]:
     )
 
 
-def _customer_row(row: Rated, seller: str, currency: str, span: Span) -> dict[str, Value]:
+def _customer_row(
+    row: Rated, names: Mapping[str, str], seller: str, currency: str, span: Span
+) -> dict[str, Value]:
     category = _CATEGORIES[row.item]
     return {
         **_billing(currency, row.day_ns, span),
@@ -288,7 +291,7 @@ def _customer_row(row: Rated, seller: str, currency: str, span: Span) -> dict[st
         **_seller(seller),
         **(_metered(row) if row.unit is not None and row.item is Item.USAGE else {}),
         "BillingAccountId": row.customer,
-        "BillingAccountName": row.customer,
+        "BillingAccountName": names.get(row.customer, row.customer),
         "BillingAccountType": "Customer",
         "ChargeCategory": category.charge,
         "ChargeDescription": _description(row, category),

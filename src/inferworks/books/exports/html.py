@@ -9,7 +9,7 @@ The pictures have a table beside them with the same figures, for whoever cannot 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
@@ -253,7 +253,7 @@ def _parts(statement: Statement, function: Function) -> list[tuple[str, Sequence
 
 
 def _where_the_money_went(statement: Statement) -> str:
-    flows = statement.flows()
+    flows = _named(statement.flows(), dict(statement.names))
     order = [_column(flows, prefix) for prefix in (("pool",), ("use",), ("customer", "function"))]
     broad = _picture(
         flows, order, 920, 420, "bills, by pool; what they were used for; who or what bore it"
@@ -272,6 +272,12 @@ def _where_the_money_went(statement: Statement) -> str:
         f'<figure class="narrow">{first}</figure><figure class="narrow">{second}</figure>'
         f"<details><summary>The same as a table</summary>{table}</details>",
     )
+
+
+def _named(flows: Iterable[Flow], names: Mapping[str, str]) -> list[Flow]:
+    """`flows` to customers as `names` call them, no two of which are alike."""
+    called = {f"customer:{customer}": f"customer:{name}" for customer, name in names.items()}
+    return [replace(flow, target=called.get(flow.target, flow.target)) for flow in flows]
 
 
 def _picture(
@@ -365,7 +371,8 @@ def _customers(statement: Statement) -> str:
         statement.research_and_development_pico,
         0,
     )
-    named = (replace(row, name=shown_name(row, Dimension.CUSTOMER)) for row in rows)
+    names = dict(statement.names)
+    named = (replace(row, name=shown_name(row, Dimension.CUSTOMER, names)) for row in rows)
     body = "".join(_customer_row(row, largest) for row in named)
     table = (
         '<table class="bars"><thead><tr><th scope="col">Customer</th>'

@@ -24,7 +24,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from inferworks.books.entry import CREDITS, PAYABLE, RECEIVABLE, Entry, booked_within, moves_credit
@@ -124,8 +124,9 @@ def rounded_journal(
     entries: list[Dated] = []
     lines, net, numbers = 0, 0, Counter[tuple[dt.date, str]]()
     for statement in statements:
+        names = dict(statement.names) if parties else None
         for code, title, day, booked in _kinds(statement, zone):
-            for sums in _divided(booked, chart, parties, most_lines - 1):
+            for sums in _divided(booked, chart, names, most_lines - 1):
                 sides, off, left = _rounded(sums, decimals, chart)
                 lines, net = lines + off, net + left
                 numbers[day, code] += 1
@@ -221,12 +222,12 @@ def _name(statement: Statement, zone: dt.tzinfo) -> str:
 
 
 def _divided(
-    entries: Iterable[Entry], chart: Chart | None, parties: bool, most: int
+    entries: Iterable[Entry], chart: Chart | None, names: Mapping[str, str] | None, most: int
 ) -> Iterator[_Sums]:
     """The sums of `entries`, in as few parts as have at most `most` lines each; every part balances."""
     part: _Sums = {}
     for unit in _units(entries):
-        sums = _summed(unit, chart, parties)
+        sums = _summed(unit, chart, names)
         if len(sums) > most:
             raise UserError(f"entry {unit[0].text!r} alone has more than {most} lines")
         if len(part.keys() | sums.keys()) > most:
@@ -247,20 +248,23 @@ def _units(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
     return units.values()
 
 
-def _summed(entries: Iterable[Entry], chart: Chart | None, parties: bool) -> _Sums:
-    """Picounits by account, and by party where that is wanted; what is nothing is left out."""
+def _summed(
+    entries: Iterable[Entry], chart: Chart | None, names: Mapping[str, str] | None
+) -> _Sums:
+    """Picounits by account, and by party where there are `names` for it; what is nothing is left out."""
     sums: _Sums = defaultdict(int)
     for entry in entries:
         for posting in entry.postings:
-            party = _party(posting.account) if parties else ""
+            party = "" if names is None else _party(posting.account, names)
             sums[_account(posting.account, chart), party] += posting.amount_pico
     return {key: pico for key, pico in sums.items() if pico}
 
 
-def _party(account: str) -> str:
-    """The customer of a receivable, the supplier of a payable; empty for any other account."""
+def _party(account: str, names: Mapping[str, str]) -> str:
+    """The customer of a receivable as `names` call it, the supplier of a payable; empty for others."""
     prefix = next((p for p in (RECEIVABLE, PAYABLE) if account.startswith(f"{p}:")), None)
-    return account[len(prefix) + 1 :] if prefix else ""
+    party = account[len(prefix) + 1 :] if prefix else ""
+    return names.get(party, party) if prefix == RECEIVABLE else party
 
 
 def _rounded(sums: _Sums, decimals: int, chart: Chart | None) -> tuple[tuple[Side, ...], int, int]:

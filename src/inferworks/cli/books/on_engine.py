@@ -103,7 +103,7 @@ def _gathered(
     span = asked_span(start_ns, end_ns, charges, lake.whole_span(engine))
     bought = lake.bought(engine)
     charges += estimated(folder, charges, bought, rules, span, currency).booked
-    prepaid = prepaid_for(config, folder, plans, span, currency)
+    prepaid = prepaid_for(config, folder, plans, span, currency, rules)
     drawn_under = policy_of(config, policy)
     return lake, Given(charges, plans, drawn_under, currency, span, rules, prepaid)
 

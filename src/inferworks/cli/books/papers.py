@@ -10,6 +10,7 @@ from typing import TypeAlias
 import click
 import msgspec
 
+from inferworks.accounts.directory import ALONE, Directory, directory_of
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.bills.base import parse_moment_ns
@@ -68,7 +69,7 @@ def worked_out(
     try:
         rules = rules_of(config, pools_path)
         charges += unbilled(config, charges, facts.usages, rules, span, currency)
-        prepaid = prepaid_for(config, folder, plans, span, currency)
+        prepaid = prepaid_for(config, folder, plans, span, currency, rules)
         drawn_under = policy_of(config, policy)
         workings = work_out(charges, facts, plans, drawn_under, currency, span, rules, prepaid)
         validate(workings)
@@ -192,7 +193,7 @@ def gathered(
         plans=tuple(plans),
         policy=policy_of(config, policy),
         rules=rules,
-        prepaid=prepaid_for(config, folder, plans, span, currency),
+        prepaid=prepaid_for(config, folder, plans, span, currency, rules),
         segments=segments,
     )
 
@@ -244,10 +245,31 @@ def plans_of(folder: DataFolder) -> list[PricePlan]:
 
 
 def prepaid_for(
-    config: Config, folder: DataFolder, plans: list[PricePlan], span: Span, currency: str
+    config: Config,
+    folder: DataFolder,
+    plans: list[PricePlan],
+    span: Span,
+    currency: str,
+    rules: Rules,
 ) -> Prepaid:
     """What is known of prepaid credit."""
-    return prepaid_of(folder, lambda past: facts_of(config, folder, past), plans, span, currency)
+    return prepaid_of(
+        folder,
+        lambda past: facts_of(config, folder, past),
+        plans,
+        span,
+        currency,
+        rules.customers,
+    )
+
+
+def customers_of(config: Config) -> Directory:
+    """As whom customers count, and what they are called."""
+    folder = DataFolder(Path(config.data.folder))
+    if not folder.accounts.exists():
+        return ALONE
+    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+        return directory_of(accounts.facts())
 
 
 def departments_of(config: Config) -> Departments:
@@ -262,6 +284,7 @@ def rules_of(config: Config, pools_path: Path | None) -> Rules:
         departments=departments_of(config),
         recoverable_taxes=config.books.recoverable_taxes,
         billing=billing_table(config),
+        customers=customers_of(config),
     )
     if pools_path is None:
         return rules

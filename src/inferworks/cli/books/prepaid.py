@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 
 from inferworks.accounts.credit import Credit
+from inferworks.accounts.directory import Directory
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.months import month_of
 from inferworks.books.rate import ToDate, rate, to_date_of
 from inferworks.books.span import Span
 from inferworks.books.wallet import Prepaid, days_of
+from inferworks.books.whose import counted_facts
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
@@ -23,6 +25,7 @@ def prepaid_of(
     plans: Sequence[PricePlan],
     span: Span,
     currency: str,
+    directory: Directory,
 ) -> Prepaid:
     """The credit in `folder`, and what came before `span` of it and of the month.
 
@@ -31,11 +34,17 @@ def prepaid_of(
     """
     if not folder.accounts.exists():
         return Prepaid(to_date=())
-    to_date = _to_date(facts_of, plans, span, currency)
+    plans = directory.plans(plans)
+
+    def counted(past: Span) -> Facts:
+        return counted_facts(facts_of(past), directory)
+
+    to_date = _to_date(counted, plans, span, currency)
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
         bought = accounts.credits()
-    older = [credit for credit in bought if credit.bought_ns < span.start_ns]
-    earned = _earned(older, facts_of, plans, span, currency) if older else ()
+    older = [c for c in directory.credits(bought) if c.bought_ns < span.start_ns]
+    heirs = {merge.into for merge in directory.moves()}
+    earned = _earned(older, heirs, counted, plans, span, currency) if older else ()
     return Prepaid(tuple(bought), earned, to_date)
 
 
@@ -54,13 +63,14 @@ def _to_date(
 
 def _earned(
     older: Sequence[Credit],
+    heirs: Collection[CustomerId],
     facts_of: Callable[[Span], Facts],
     plans: Sequence[PricePlan],
     span: Span,
     currency: str,
 ) -> tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...]:
-    """What those who bought credit before `span` earned us from the month of their first up to it."""
-    customers = {credit.customer for credit in older}
+    """What those who bought credit before `span`, or may have it of others, earned us up to it."""
+    customers = {*(credit.customer for credit in older), *heirs}
     past = Span(month_of(min(credit.bought_ns for credit in older)).start_ns, span.start_ns)
     calls = (usage for usage in facts_of(past).usages if usage.customer in customers)
     own = [plan for plan in plans if plan.customer in customers]

@@ -184,7 +184,8 @@ def _print_cut(drawn: Drawn, closed: Sealed, dimension: Dimension) -> None:
         "R&D",
         "OTHER",
     )
-    rows = [_cut_row(row, shown_name(row, dimension), places) for row in drawn.by(dimension)]
+    names = dict(drawn.names)
+    rows = [_cut_row(row, shown_name(row, dimension, names), places) for row in drawn.by(dimension)]
     total = Row(
         TOTAL,
         drawn.revenue_pico,

@@ -1,0 +1,240 @@
+"""`inferworks customers rename`, `merge` and `show`: what is on record of a customer, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from inferworks.accounts.customer import CustomerFact, customer_id, written_name
+from inferworks.accounts.directory import Directory, Merge, directory_of, refuse_circle
+from inferworks.accounts.plan import plan_at
+from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.books.months import DAY_NS
+from inferworks.books.span import utc_day
+from inferworks.cli.books.figures import moment_text
+from inferworks.cli.books.late_lines import calendar_of
+from inferworks.cli.books.sources import who
+from inferworks.cli.options import config_option, data_folder, data_option, json_option, moment_ns
+from inferworks.cli.show import print_json, print_table, say
+from inferworks.clock import SystemClock
+from inferworks.errors import UserError
+from inferworks.folder import DataFolder
+from inferworks.ids import CustomerId
+
+_reason = click.option(
+    "--reason", required=True, metavar="TEXT", help="Why; it stays on record, with who and when."
+)
+
+
+@click.command()
+@click.argument("customer")
+@click.option("--name", metavar="NAME", help='What statements call it; "" for its id again.')
+@click.option("--legal-name", metavar="NAME", help='As contracts have it; "" for none.')
+@click.option("--from", "effective", metavar="MOMENT", help="From when on.  [default: now]")
+@_reason
+@config_option
+@data_option
+def rename(
+    customer: str,
+    name: str | None,
+    legal_name: str | None,
+    effective: str | None,
+    reason: str,
+    config_path: Path | None,
+    data_path: Path | None,
+) -> None:
+    """Give a customer a name for people; what it was called before stays on record.
+
+    Its id stays, for its calls were metered under it: in files and JSON it stands beside the name. A
+    statement has the names of its last moment, and a closed one those that it was sealed with. Of two
+    customers with one name each has its id behind it.
+
+    \b
+    Examples:
+      inferworks customers rename acme --name "Acme Robotics" --reason "as they sign"
+      inferworks customers rename acme --name Acmex --legal-name "Acmex SE" --from 2026-12-01 \\
+        --reason "new name in the register"
+    """
+    if name is None and legal_name is None:
+        raise click.UsageError("give --name, --legal-name, or both")
+    folder, now_ns = data_folder(config_path, data_path), SystemClock().now_ns()
+    effective_ns = now_ns if effective is None else moment_ns(effective, "--from")
+    fact = CustomerFact(
+        customer=customer_id(customer),
+        effective_ns=effective_ns,
+        recorded_ns=now_ns,
+        by=who(),
+        reason=_said(reason),
+        display_name=None if name is None else written_name(name),
+        legal_name=None if legal_name is None else written_name(legal_name),
+    )
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        accounts.add_fact(fact)
+    known = name or legal_name or customer
+    say(f"{customer} is called {known} from {moment_text(effective_ns)} UTC.")
+
+
+@click.command()
+@click.argument("customer")
+@click.option("--into", metavar="CUSTOMER", help="The customer as whom it counts from then on.")
+@click.option("--undo", is_flag=True, help="Let it stand on its own again from then on.")
+@click.option("--from", "effective", required=True, metavar="DATE", help="The first day (UTC).")
+@_reason
+@config_option
+@data_option
+def merge(
+    customer: str,
+    into: str | None,
+    undo: bool,
+    effective: str,
+    reason: str,
+    config_path: Path | None,
+    data_path: Path | None,
+) -> None:
+    """Count a customer as another from a day on: one bought the other, or both were one all along.
+
+    From that day its calls and activities are the other's, at the other's prices and in the other's
+    tiers; its own plan ends, its subscription and minimum are owed by time, and what is left of its
+    credit is the other's. What was before stays its own. A closed period stays as it was closed, so the
+    day cannot lie in one.
+
+    \b
+    Examples:
+      inferworks customers merge burns --into acme --from 2026-12-01 --reason "bought by acme"
+      inferworks customers merge burns --undo --from 2026-12-01 --reason "it was another Burns"
+    """
+    if (into is None) is not undo:
+        raise click.UsageError("give --into CUSTOMER, or --undo")
+    folder = data_folder(config_path, data_path)
+    effective_ns = moment_ns(effective, "--from")
+    merged = customer_id(customer)
+    survivor = merged if into is None else customer_id(into)
+    _refuse_moment(effective_ns, folder)
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        directory = directory_of(accounts.facts())
+        now = directory.into(merged, effective_ns)
+        if survivor == now:
+            raise UserError(
+                f"{merged} stands on its own on {utc_day(effective_ns)} already"
+                if now == merged
+                else f"{merged} counts as {now} on {utc_day(effective_ns)} already"
+            )
+        refuse_circle(directory, Merge(merged, effective_ns, survivor))
+        accounts.add_fact(
+            CustomerFact(
+                customer=merged,
+                effective_ns=effective_ns,
+                recorded_ns=SystemClock().now_ns(),
+                by=who(),
+                reason=_said(reason),
+                merged_into=survivor,
+            )
+        )
+        has_plan = plan_at(accounts.plans(), survivor, effective_ns) is not None
+    day = utc_day(effective_ns)
+    if undo:
+        say(f"{merged} stands on its own again from {day}.")
+    else:
+        say(f"{merged} counts as {survivor} from {day}.")
+    if not has_plan:
+        say(
+            f"Note: {survivor} has no price plan in force then; what it uses earns nothing.",
+            err=True,
+        )
+
+
+@click.command()
+@click.argument("customer")
+@config_option
+@data_option
+@json_option
+def show(customer: str, config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
+    """Show what is on record of a customer: what holds, since when, and who recorded it and why.
+
+    \b
+    Example:
+      inferworks customers show acme
+    """
+    folder, wanted = data_folder(config_path, data_path), customer_id(customer)
+    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+        if wanted not in {one.id for one in accounts.customers()}:
+            raise UserError(f"there is no customer {customer}; see: inferworks customers list")
+        facts = accounts.facts()
+    directory = directory_of(facts)
+    own = sorted(
+        (fact for fact in facts if fact.customer == wanted), key=lambda fact: fact.effective_ns
+    )
+    others = [fact for fact in facts if fact.merged_into == wanted and fact.customer != wanted]
+    now_ns = SystemClock().now_ns()
+    if as_json:
+        print_json(
+            {
+                "customer": wanted,
+                "name": _last(own, "display_name", now_ns),
+                "legal_name": _last(own, "legal_name", now_ns),
+                "counts_as": directory.survivor(wanted, now_ns),
+                "facts": own,
+                "merged_with_it": others,
+            }
+        )
+        return
+    say(f"Customer {wanted}")
+    for caption, text in _holds(own, directory, wanted, now_ns):
+        say(f"  {caption}: {text}")
+    rows = [
+        (moment_text(fact.effective_ns), what, utc_day(fact.recorded_ns), fact.by, fact.reason)
+        for fact in (*own, *others)
+        for what in _told(fact)
+    ]
+    if rows:
+        say()
+        print_table(("FROM", "WHAT", "RECORDED", "BY", "REASON"), rows)
+
+
+def _last(facts: list[CustomerFact], field: str, at_ns: int) -> str | None:
+    said = [getattr(fact, field) for fact in facts if fact.effective_ns <= at_ns]
+    return next((text or None for text in reversed(said) if text is not None), None)
+
+
+def _holds(
+    facts: list[CustomerFact], directory: Directory, customer: CustomerId, at_ns: int
+) -> Iterator[tuple[str, str]]:
+    for caption, field in (("name", "display_name"), ("legal name", "legal_name")):
+        text = _last(facts, field, at_ns)
+        if text:
+            yield caption, text
+    survivor = directory.survivor(customer, at_ns)
+    if survivor != customer:
+        yield "counts as", survivor
+
+
+def _told(fact: CustomerFact) -> Iterator[str]:
+    if fact.display_name is not None:
+        yield f"name: {fact.display_name or '-'}"
+    if fact.legal_name is not None:
+        yield f"legal name: {fact.legal_name or '-'}"
+    if fact.merged_into == fact.customer:
+        yield f"{fact.customer} on its own again"
+    elif fact.merged_into is not None:
+        yield f"{fact.customer} counts as {fact.merged_into}"
+
+
+def _refuse_moment(effective_ns: int, folder: DataFolder) -> None:
+    """UserError when a merge cannot begin then."""
+    if effective_ns % DAY_NS:
+        raise UserError("--from: a merge begins with a day (UTC), for fees and credit go by days")
+    until_ns = calendar_of(folder).closed_until_ns
+    if until_ns is not None and effective_ns < until_ns:
+        raise UserError(
+            f"--from {utc_day(effective_ns)}: it is closed until {utc_day(until_ns)}, and what is closed "
+            "stays; merge from that day on, or reopen first: inferworks books reopen"
+        )
+
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise UserError("say why, with --reason")
+    return reason.strip()
