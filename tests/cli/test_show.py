@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from inferworks.cli.main import cli
-from inferworks.cli.show import VisibleFormatter
+from inferworks.log import VisibleFormatter
 
 CLI = Path(__file__).parents[2] / "src" / "inferworks" / "cli"
 HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

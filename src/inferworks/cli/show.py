@@ -1,4 +1,4 @@
-"""How things are told: lines, tables, or JSON; and how the log is written.
+"""How things are told: lines, tables, or JSON.
 
 Every command puts out what it says here and nowhere else, so that whatever came from outside is made
 visible first (`inferworks.visible`).
@@ -6,7 +6,6 @@ visible first (`inferworks.visible`).
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -105,21 +104,6 @@ def progress_bar(*columns: ProgressColumn) -> Progress:
     return Progress(
         DESCRIPTION, *columns, console=terminal, transient=True, disable=not terminal.is_terminal
     )
-
-
-class VisibleFormatter(logging.Formatter):
-    """Writes a record as one visible line; the lines of a traceback after it stay lines."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """The record's own line."""
-        return visible(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
-        """The traceback."""
-        return "\n".join(map(visible, super().formatException(ei).split("\n")))
 
 
 class _Console(Console):

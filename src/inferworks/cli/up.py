@@ -7,16 +7,18 @@ import gc
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 import msgspec
 import uvloop
 
-from inferworks.cli.log import LogHandler, keep_log
 from inferworks.cli.options import config_option, data_option, read_config
 from inferworks.cli.show import say
 from inferworks.config import FILE_NAME, Config
+from inferworks.log import LogHandler, keep_log
+from inferworks.outlet import check_standard_streams, replace_standard_output
 from inferworks.supervise import ending
 from inferworks.wiring import ConfigSource, Platform, open_platform
 
@@ -64,6 +66,7 @@ def up(
       inferworks up --port 9000 --data /var/lib/inferworks
     """
     log = keep_log()
+    replace_standard_output()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
 
     def read() -> Config:
@@ -94,13 +97,19 @@ async def _run(config: Config, source: ConfigSource, log: LogHandler, *, until_e
         say(*_greeting(platform))
         gc.freeze()  # what is here stays: a twelfth of a small call went into looking through it again
         gc.set_threshold(*_COLLECT_AFTER)
-        async with ending(platform.supervisor.every(_TELL_S, "log", log.tell)):
+        async with ending(platform.supervisor.every(_TELL_S, "log", partial(_see_to, log))):
             platform.supervisor.on_end = lambda _: loop.call_soon_threadsafe(stop.set)
             if not platform.supervisor.ended():
                 await stop.wait()
         say("Stopping: running answers are finished first. Ctrl-C again stops at once.")
     say("Stopped.")
     return ", ".join(platform.supervisor.ended())
+
+
+def _see_to(log: LogHandler) -> None:
+    """Tell what was repeated; TimeoutError when nobody takes what is written."""
+    log.tell()
+    check_standard_streams()
 
 
 def _stop_at_eof(stop: asyncio.Event) -> None:

@@ -42,6 +42,7 @@ from inferworks.hardware.engines.face import Face  # noqa: E402
 from inferworks.hardware.spool import ReplicaState, Spool  # noqa: E402
 from inferworks.http.server import HttpServer, Limits  # noqa: E402
 from inferworks.ids import ModelId, NodeId, ReplicaId  # noqa: E402
+from inferworks.log import keep_log  # noqa: E402
 
 _SWITCH_INTERVAL_S = 0.0002
 _LONGEST_TOKEN = 1024
@@ -211,6 +212,7 @@ async def _serve(options: Options) -> int:
 def main(argv: Sequence[str]) -> int:
     """Serve until told to end; return the exit status."""
     options = parse(argv)
+    keep_log()  # nor does a replica wait for whoever should read its errors
     # The engine's thread and the event loop share the interpreter: with the default of 5 ms the one
     # that comes back from a step or a socket would wait many steps for the other.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)

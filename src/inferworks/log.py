@@ -10,12 +10,15 @@ so that two providers which fail are both seen; the others are counted, and the 
 the end of that minute with their number. Only the first of a kind has its traceback, until a minute has
 passed without one. Nothing is dropped without a count, and the counts that are left are written at the end.
 
+Whoever logs waits for nothing: `inferworks.outlet` writes the lines, or drops and counts them.
+
 Rejected. Sampling (the one line that matters is a rare one); a limit for all lines together (a flood of one
 kind would silence the others).
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 import threading
@@ -23,9 +26,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, NamedTuple, TextIO, TypeAlias
+from typing import Any, Final, NamedTuple, TextIO, TypeAlias
 
-from inferworks.cli.show import VisibleFormatter
+from inferworks.outlet import replace_standard_error
+from inferworks.visible import visible
 
 _MINUTE_S: Final = 60.0
 _DIFFERENT: Final = 5
@@ -43,9 +47,14 @@ _Trace: TypeAlias = (
 
 
 def keep_log() -> LogHandler:
-    """Log warnings and errors from here on, those that nobody catches in threads and finalizers too."""
+    """Log warnings and errors from here on, those that nobody catches in threads and finalizers too.
+
+    What is written to standard error by whomever then waits for nothing (`inferworks.outlet`).
+    """
+    replace_standard_error()
     handler = LogHandler()
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    atexit.register(handler.close)  # before what is queued is waited for
     threading.excepthook = _escaped_a_thread
     sys.unraisablehook = _unraisable
     return handler
@@ -79,6 +88,21 @@ class _Minute:
         self.texts = {text}
         self.unwritten = 0
         self.last = ""
+
+
+class VisibleFormatter(logging.Formatter):
+    """Writes a record as one visible line; the lines of a traceback after it stay lines."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The record's own line."""
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """The traceback."""
+        return "\n".join(map(visible, super().formatException(ei).split("\n")))
 
 
 class LogHandler(logging.StreamHandler[TextIO]):

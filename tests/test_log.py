@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from inferworks.cli.log import LogHandler
+from inferworks.log import LogHandler
 
 
 class World:
@@ -20,7 +20,7 @@ class World:
         self.now_s = 0.0
         self.stream = io.StringIO()
         self.handler = LogHandler(self.stream, lambda: self.now_s)
-        self.log = logging.getLogger("tests.cli.log")
+        self.log = logging.getLogger("tests.log")
         self.log.propagate = False
         self.log.addHandler(self.handler)
 
@@ -125,7 +125,7 @@ def test_what_escapes_a_thread_is_logged() -> None:
     """It is one line of the log, with its traceback, and not a print of Python's."""
     program = """
 import threading
-from inferworks.cli.log import keep_log
+from inferworks.log import keep_log
 keep_log()
 thread = threading.Thread(target=lambda: 1 / 0)
 thread.start()
