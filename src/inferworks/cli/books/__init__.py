@@ -11,6 +11,7 @@ VERBS = {
     "quarantine": "inferworks.cli.books.quarantine:quarantine",
     "reconcile": "inferworks.cli.books.reconcile:reconcile",
     "statement": "inferworks.cli.books.statement:statement",
+    "forecast": "inferworks.cli.books.forecasts:show_forecast",
     "bridge": "inferworks.cli.books.bridge:show_bridge",
     "economics": "inferworks.cli.books.economics:show_economics",
     "compare": "inferworks.cli.books.compare:show_comparison",

@@ -27,6 +27,7 @@ from inferworks.cli.books.papers import moments
 from inferworks.cli.show import say
 from inferworks.clock import SystemClock
 from inferworks.config import Config
+from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.lake_manifest import read_manifest
 from inferworks.meter.lakes.detect import lake_at
@@ -62,6 +63,28 @@ def period_meant(
     if text and last.used:
         return Meant(span_name(period.start_ns, last.at_ns), text)
     return Meant(period.name, text)
+
+
+def running_period(config: Config, name: str | None) -> tuple[Period, Period]:
+    """The period called `name`, or else the running one: whole, and as far as something is recorded.
+
+    UserError when it is over or closed, or nothing is recorded of it yet.
+    """
+    now_ns = SystemClock().now_ns()
+    with open_ledger(config, read_only=True) as ledger:
+        calendar = ledger.periods()
+    period = calendar.holding(now_ns) if name is None else calendar.named(name)
+    if not _unless_closed(calendar, period, now_ns):
+        raise UserError(
+            f"{period.name} is over; see: inferworks books statement --period {period.name}"
+        )
+    last = _newest(config, now_ns)
+    until_ns = min(last.at_ns, now_ns) if last and last.used else now_ns
+    until_ns = until_ns if until_ns > period.start_ns else now_ns
+    if until_ns <= period.start_ns:
+        raise UserError(f"{period.name} has not begun; there is nothing to forecast it from")
+    name = span_name(period.start_ns, until_ns)
+    return period, Period(period.start_ns, until_ns, name)
 
 
 def _unless_closed(calendar: Periods, period: Period, now_ns: int) -> str:

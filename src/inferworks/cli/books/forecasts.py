@@ -1,0 +1,92 @@
+"""`inferworks books forecast`: what the running month is expected to come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from inferworks.books.charge import is_provisional
+from inferworks.books.comparatives import CAPTIONS
+from inferworks.books.forecast import METHODS, Forecast, forecast
+from inferworks.books.period import Period
+from inferworks.books.span import Span
+from inferworks.books.workings import accrued_charges
+from inferworks.cli.books.asked import Asked
+from inferworks.cli.books.by_default import running_period
+from inferworks.cli.books.figures import amount, moment_text, places_for, print_figures
+from inferworks.cli.books.sources import RecordedSource
+from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.show import print_json, say
+
+
+@click.command("forecast")
+@click.option(
+    "--period", metavar="PERIOD", help="A month that is not over.  [default: the running one]"
+)
+@click.option(
+    "--policy", metavar="NAME", help="gaap, marginal, full, or a TOML file.  [default: gaap]"
+)
+@click.option(
+    "--pools",
+    "pools_path",
+    type=click.Path(path_type=Path),
+    help="Rules for cost pools, instead of the shipped ones.",
+)
+@config_option
+@data_option
+@json_option
+def show_forecast(
+    period: str | None,
+    policy: str | None,
+    pools_path: Path | None,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Forecast what the running month comes to: PROVISIONAL, and never booked or kept.
+
+    Each line is what is here so far, what is known to come (pay, assets, commitments, subscriptions,
+    accruals), and the rest at the rate so far. How that is done is printed below it.
+
+    \b
+    Examples:
+      inferworks books forecast
+      inferworks books forecast --period 2026-11 --policy marginal --json
+    """
+    config = read_config(config_path, data_path)
+    whole, so_far = running_period(config, period)
+    question = Asked(config, so_far.name, None, None, policy, pools_path)
+    drawn, workings = question.statement(), question.workings()
+    papers = RecordedSource(config, policy, pools_path).papers(whole.span)
+    bills = [charge for charge in papers.charges if not is_provisional(charge)]
+    rest = Span(so_far.end_ns, whole.end_ns)
+    ahead = accrued_charges(bills, rest, papers.currency, papers.rules, workings.policy.basis)
+    found = forecast(drawn, workings, ahead.charges, whole.end_ns)
+    if as_json:
+        notes = ["Provisional: a forecast.", *drawn.notes]
+        print_json({"period": whole.name, **found.to_json(), "notes": notes})
+    else:
+        _print(found, whole)
+        for note in drawn.notes:
+            say(f"Note, so far: {note}")
+
+
+def _print(found: Forecast, whole: Period) -> None:
+    say(f"PROVISIONAL: forecast of {whole.name} in {found.currency}, policy {found.policy}")
+    say(f"From what happened until {moment_text(found.at_ns)}", "")
+    shown = [line for line in found.lines if line.so_far_pico or line.known_pico or line.rate_pico]
+    places = places_for(*(line.total_pico for line in shown))
+    rows = [
+        (
+            CAPTIONS[line.name],
+            *(
+                amount(pico, places)
+                for pico in (line.so_far_pico, line.known_pico, line.rate_pico, line.total_pico)
+            ),
+        )
+        for line in shown
+    ]
+    print_figures(("PROVISIONAL", "SO FAR", "KNOWN", "AT THE RATE", "FORECAST"), rows)
+    for method in METHODS:
+        say(method)

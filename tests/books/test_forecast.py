@@ -1,0 +1,193 @@
+"""What a running month is expected to come to: each part by hand, and that nothing of it is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from msgspec.structs import replace
+
+from inferworks.accounts.plan import Graduated, Price, PricePlan, Terms, Tier
+from inferworks.books.bills.base import parse_moment_ns
+from inferworks.books.charge import ACCRUED, STAFF_TIME, Charge, NaturalClass
+from inferworks.books.forecast import METHODS, Forecast, forecast
+from inferworks.books.policy import load_policy
+from inferworks.books.span import Span
+from inferworks.books.statement import draw_up
+from inferworks.books.workings import accrued_charges, shipped_rules, work_out
+from inferworks.cli.main import cli
+from inferworks.clock import SimClock
+from inferworks.errors import BooksError, UserError
+from inferworks.folder import DataFolder
+from inferworks.ids import CustomerId
+from inferworks.meter.facts import Facts
+from inferworks.meter.stores.sqlite import SqliteStore
+from inferworks.meter.usage import Tokens, Usage
+from inferworks.testing.books import a_charge, a_usage
+from inferworks.units import Unit
+
+USD = 10**12
+
+
+def day(number: int) -> int:
+    """The first moment of a day of November 2025; the 31st is December's first."""
+    return parse_moment_ns("2025-11-01") + (number - 1) * 86_400 * 10**9
+
+
+RULES = shipped_rules()
+POLICY = load_policy("gaap")
+
+
+def forecast_of(
+    charges: Sequence[Charge], plans: Sequence[PricePlan] = (), calls: Iterable[Usage] = ()
+) -> dict[str, tuple[float, float, float]]:
+    """So far, known and at the rate so far, half way through November, of what is not nothing."""
+    passed, rest = Span(day(1), day(16)), Span(day(16), day(31))
+    facts = Facts(tuple(calls), (), (), ())
+    workings = work_out(charges, facts, plans, POLICY, "USD", passed, RULES)
+    ahead = accrued_charges(charges, rest, "USD", RULES, POLICY.basis).charges
+    found: Forecast = forecast(draw_up(workings), workings, ahead, rest.end_ns)
+    assert all(line.total_pico == sum(line[1:]) for line in found.lines)
+    return {
+        line.name: (line.so_far_pico / USD, line.known_pico / USD, line.rate_pico / USD)
+        for line in found.lines
+        if any(line[1:])
+    }
+
+
+def rent(amount: str, first: int, last: int, **changes: object) -> Charge:
+    """A machine that nobody uses, from the start of one day to that of another."""
+    return replace(a_charge("rent", amount, (day(first), day(last))), **changes)
+
+
+def cost(so_far: float, known: float, rate: float) -> dict[str, tuple[float, float, float]]:
+    """Cost of revenue, and what follows from it."""
+    taken = (-so_far, -known, -rate)
+    return {
+        "cost_of_revenue": (so_far, known, rate),
+        "gross_margin": taken,
+        "operating_result": taken,
+    }
+
+
+@pytest.mark.parametrize(
+    ("charge", "expected"),
+    [
+        # Its rest is known, by time; what is recorded for later days too.
+        (rent("30", 1, 31), cost(15, 15, 0)),
+        (rent("30", 11, 21), cost(15, 15, 0)),
+        (rent("30", 20, 21), cost(0, 30, 0)),
+        # Over: it goes on as the supplier billed it until his last line ends, of ten days or of fifteen.
+        (rent("10", 1, 11), cost(10, 0, 20)),
+        (rent("15", 1, 16), cost(15, 0, 15)),
+        # What happens once does not.
+        (rent("10", 1, 11, charge_category="Purchase"), cost(10, 0, 0)),
+        (rent("-10", 1, 11, charge_category="Credit"), cost(-10, 0, 0)),
+        (rent("10", 1, 11, other=(("ChargeFrequency", "One-Time"),)), cost(10, 0, 0)),
+    ],
+)
+def test_a_bill_by_hand(charge: Charge, expected: dict[str, tuple[float, float, float]]) -> None:
+    """Half way through a month of thirty days."""
+    assert forecast_of([charge]) == expected
+
+
+def test_a_supplier_with_an_accrual_is_not_extended() -> None:
+    """That has his whole month; another supplier's lines go on."""
+    mark = {"file": ACCRUED, "id": "chg_2", "other": (("x_AccrualMethod", "as stated"),)}
+    waiting = rent("20", 1, 31, **mark)
+    assert forecast_of([rent("10", 1, 11), waiting])["cost_of_revenue"] == (20, 10, 0)
+    other = rent("20", 1, 31, issuer="B Cloud", **mark)
+    assert forecast_of([rent("10", 1, 11), other])["cost_of_revenue"] == (20, 10, 20)
+
+
+def test_pay_to_come_is_its_departments() -> None:
+    """Half of sales' month is known, and the bonus of legal that is recorded for the twentieth."""
+    pay = replace(
+        a_charge("pay", "30", (day(1), day(31)), resource=None,
+                 natural_class=NaturalClass.EMPLOYEE_COMPENSATION),
+        service_name=STAFF_TIME, department="sales",
+    )  # fmt: skip
+    bonus = replace(
+        pay, id="chg_2", department="legal", period_start_ns=day(20), period_end_ns=day(21)
+    )
+    found = forecast_of([pay, bonus])
+    assert found["sales_and_marketing"] == (15, 15, 0)
+    assert found["general_and_administrative"] == (0, 30, 0)
+    assert "cost_of_revenue" not in found
+
+
+def test_revenue_is_rated_by_the_plan() -> None:
+    """Twice the tokens fall into the next tier; a subscription is known; a minimum fills up."""
+    acme = CustomerId("acme")
+    tiers = (Tier(1_000_000, USD // 10**5), Tier(None, USD // 10**6))
+    prices = (Price(Unit.OUTPUT_TOKENS, Graduated(tiers)),)
+    calls = [a_usage("call-1", opened_ns=day(3), tokens=Tokens(output=1_000_000))]
+    plan = PricePlan(acme, day(1), Terms("USD", prices))
+    assert forecast_of([], [plan], calls)["revenue"] == (10, 0, 1)
+    fee = PricePlan(acme, day(1), Terms("USD", prices, subscription_pico=30 * USD))
+    assert forecast_of([], [fee], calls)["revenue"] == (25, 15, 1)
+    dearer = PricePlan(acme, day(16), Terms("USD", (Price(Unit.OUTPUT_TOKENS, tiers_of(5)),)))
+    assert forecast_of([], [plan, dearer], calls)["revenue"] == (10, 0, 5)
+
+
+def tiers_of(price: int) -> Graduated:
+    """One tier of `price` a million."""
+    return Graduated((Tier(None, price * USD // 10**6),))
+
+
+def test_a_period_that_is_over_has_no_forecast() -> None:
+    """Nor one of which nothing has passed."""
+    workings = work_out((), Facts((), (), (), ()), (), POLICY, "USD", Span(day(1), day(31)), RULES)
+    with pytest.raises(BooksError, match="needs a period of which a part is over"):
+        forecast(draw_up(workings), workings, (), day(31))
+
+
+BILLS = """\
+BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,ServiceCategory,ResourceId
+30.00,USD,2025-11-01,2025-12-01,A Cloud,Compute,node-1
+"""
+
+
+@pytest.fixture
+def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine for November; the last call was on the fifteenth, today is the sixteenth."""
+    monkeypatch.chdir(tmp_path)
+    for module in ("by_default", "accruing"):
+        monkeypatch.setattr(
+            f"inferworks.cli.books.{module}.SystemClock", lambda: SimClock(day(16) + 1)
+        )
+    (tmp_path / "bills.csv").write_text(BILLS)
+    assert CliRunner().invoke(cli, ["books", "import", "bills.csv"]).exit_code == 0
+    with closing(SqliteStore(DataFolder(Path("inferworks-data")).journal)) as store:
+        store.open()
+        store.write([a_usage("call-1", opened_ns=day(16) - 1)])
+    return tmp_path
+
+
+def test_it_is_provisional_wherever_it_is_printed(company: Path) -> None:
+    """In the title, in the table and in the JSON, with the methods; and nothing is written."""
+    before = {path: path.read_bytes() for path in company.rglob("*.db")}
+    told = CliRunner().invoke(cli, ["books", "forecast"])
+    assert told.exit_code == 0, told.output
+    assert told.stdout.startswith("PROVISIONAL: forecast of 2025-11 in USD")
+    assert told.stdout.count("PROVISIONAL") == 2
+    assert max(map(len, told.stdout.partition("Note")[0].splitlines())) <= 80
+    found = json.loads(CliRunner().invoke(cli, ["books", "forecast", "--json"]).stdout)
+    assert found["provisional"] is True
+    assert found["methods"] == list(METHODS)
+    assert "\n".join(METHODS) in told.stdout
+    cost = next(line for line in found["lines"] if line["line"] == "cost_of_revenue")
+    assert (cost["so_far"], cost["known"], cost["forecast"]) == ("15.00", "15.00", "30.00")
+    assert {path: path.read_bytes() for path in company.rglob("*.db")} == before
+
+
+def test_what_cannot_be_forecast_is_refused(company: Path) -> None:
+    """What is over, closed, or has not begun."""
+    for period, reason in (("2025-10", "2025-10 is over"), ("2025-12", "2025-12 has not begun")):
+        refused = CliRunner().invoke(cli, ["books", "forecast", "--period", period])
+        assert isinstance(refused.exception, UserError)
+        assert reason in str(refused.exception)
