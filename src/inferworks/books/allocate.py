@@ -21,7 +21,7 @@ spreading what cannot be placed over what can (it hides the hole in the metering
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ from inferworks.books.drivers import Drivers, Leaf, Place, Shares
 from inferworks.books.pools import Behaviour, CostPool, DriverKind, Idle, behaviour_of
 from inferworks.books.sale import sale_of
 from inferworks.books.span import Span, utc_day
-from inferworks.books.tree import Path, split_down
+from inferworks.books.tree import Amount, Path, split_each_down
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, ProjectId, ReplicaId
 from inferworks.meter.capacity import State
 from inferworks.money import split
@@ -121,6 +121,8 @@ class Apportionment(msgspec.Struct, frozen=True):
     amount_pico: int
     weights: Shares
     parts: Shares
+    lines: int = 1
+    """How many lines were split, each on its own; amount and parts are then their sums (`bundle.py`)."""
 
 
 class Portion(msgspec.Struct, frozen=True):
@@ -194,7 +196,7 @@ class _Unused(NamedTuple):
     stage: str
     target: Target
     quantity_ns: int
-    amount_pico: int
+    amount: Amount
 
 
 class Division:
@@ -202,6 +204,7 @@ class Division:
 
     def __init__(self, charge: Charge, pool: CostPool, drivers: Drivers) -> None:
         self.charge, self.pool, self.drivers = charge, pool, drivers
+        self.amount = charge.amounts
         self.span = Span(charge.period_start_ns, charge.period_end_ns)
         self.portions: list[Portion] = []
         self.apportionments: list[Apportionment] = []
@@ -238,7 +241,7 @@ class Division:
             return self._keep_whole()
         replicas = {leaf: ns for leaf, ns in occupants.items() if leaf[0] == d.REPLICA}
         others = self._grouped({leaf: ns for leaf, ns in occupants.items() if leaf not in replicas})
-        parts = self._split("node", self.charge.amount_pico, {**replicas, **others.weights})
+        parts = self._split("node", self.amount, {**replicas, **others.weights})
         for leaf in replicas:
             self._divide_replica(ReplicaId(leaf[1]), node, parts[leaf])
         for key, target in others.targets.items():
@@ -248,11 +251,11 @@ class Division:
                 self._unused.append(_Unused("node", target, others.weights[key], parts[key]))
         return self._place_unused(node)
 
-    def _divide_replica(self, replica: ReplicaId, node: str, amount_pico: int) -> None:
+    def _divide_replica(self, replica: ReplicaId, node: str, amount: Amount) -> None:
         stage = f"replica {replica}"
         states = self.drivers.states(replica, node, self.span)
         weights: Shares = {(state.value,): duration_ns for state, duration_ns in states.items()}
-        parts = self._split(stage, amount_pico, weights)
+        parts = self._split(stage, amount, weights)
         for state, duration_ns in states.items():
             if state is State.ACTIVE:
                 self._divide_active(replica, node, parts[state.value,])
@@ -260,10 +263,10 @@ class Division:
                 target = _unused_target(state, self.drivers.replica_place(replica))
                 self._unused.append(_Unused(stage, target, duration_ns, parts[state.value,]))
 
-    def _divide_active(self, replica: ReplicaId, node: str, amount_pico: int) -> None:
+    def _divide_active(self, replica: ReplicaId, node: str, amount: Amount) -> None:
         active = self.drivers.active(replica, node, self.span, self.pool.method, self._path_of)
         self.divide_among(
-            f"active {replica}", active.shares, active.method.value, "replica_ns", amount_pico
+            f"active {replica}", active.shares, active.method.value, "replica_ns", amount
         )
 
     def _divide_repair(self, resource: str) -> None:
@@ -273,7 +276,7 @@ class Division:
             leaf = (d.PURPOSE, resource) if known else (d.UNALLOCATED,)
             grouped = self._grouped({leaf: worked})
             [key] = grouped.targets
-            self._portion("activity", grouped, key, "activity", unit, self.charge.amount_pico)
+            self._portion("activity", grouped, key, "activity", unit, self.amount)
         else:
             work = self.drivers.node_work(resource, self.span, self.pool.method, self._path_of)
             self._divide_by(work, "node_ns")
@@ -282,10 +285,10 @@ class Division:
         """Unused capacity to whoever the pool's idle method says; to nobody when it finds nobody."""
         bearers = self._bearers(node)
         if bearers and self._unused:
-            amount_pico = sum(item.amount_pico for item in self._unused)
+            amount = sum(item.amount for item in self._unused)
             method = f"idle-{self.pool.idle.value}"
-            return self.divide_among("idle", bearers, method, "node_ns", amount_pico)
-        for stage, target, quantity_ns, amount_pico in self._unused:
+            return self.divide_among("idle", bearers, method, "node_ns", amount)
+        for stage, target, quantity_ns, amount in self._unused:
             self.portions.append(
                 Portion(
                     stage,
@@ -293,7 +296,7 @@ class Division:
                     f"{self.pool.driver}/separate",
                     "node_ns" if stage == "node" else "replica_ns",
                     quantity_ns,
-                    amount_pico,
+                    int(amount),
                     {(d.UNUSED, target.use): quantity_ns},
                 )
             )
@@ -316,17 +319,16 @@ class Division:
         """Split the whole charge in one stage."""
         if not shares:
             return self._keep_whole()
-        amount_pico = self.charge.amount_pico
-        return self.divide_among(self.pool.name, shares, "share", unit, amount_pico)
+        return self.divide_among(self.pool.name, shares, "share", unit, self.amount)
 
     def divide_among(
-        self, stage: str, shares: Shares, method: str, unit: str, amount_pico: int
+        self, stage: str, shares: Shares, method: str, unit: str, amount: Amount
     ) -> None:
-        """Split `amount_pico` among the targets of `shares`, and keep a portion for each."""
+        """Split `amount` among the targets of `shares`, and keep a portion for each."""
         grouped = self._grouped(shares)
-        parts = self._split(stage, amount_pico, grouped.weights)
-        for key, part_pico in parts.items():
-            self._portion(stage, grouped, key, method, unit, part_pico)
+        parts = self._split(stage, amount, grouped.weights)
+        for key, part in parts.items():
+            self._portion(stage, grouped, key, method, unit, part)
 
     def _keep_whole(self, leaf: Leaf | None = None) -> None:
         """The driver is zero: the charge stays whole, its department's or else in sight."""
@@ -335,20 +337,22 @@ class Division:
             leaf = (d.UNALLOCATED,) if department is None else (d.DEPARTMENT, department)
         grouped = self._grouped({leaf: 0})
         [key] = grouped.targets
-        self._portion(self.pool.name, grouped, key, "whole", "none", self.charge.amount_pico)
+        self._portion(self.pool.name, grouped, key, "whole", "none", self.amount)
 
     def _grouped(self, shares: Shares) -> Grouped:
         return by_target(shares, self.pool.name, self.drivers)
 
-    def _split(self, stage: str, amount_pico: int, weights: Shares) -> Shares:
-        parts = split_down(amount_pico, weights, path_of)
+    def _split(self, stage: str, amount: Amount, weights: Shares) -> Mapping[Leaf, Amount]:
+        parts = split_each_down(amount, weights, path_of)
+        sums = {key: int(part) for key, part in parts.items()}
+        lines = 1 if isinstance(amount, int) else len(amount)
         self.apportionments.append(
-            Apportionment(self.charge.id, stage, amount_pico, weights, parts)
+            Apportionment(self.charge.id, stage, int(amount), weights, sums, lines)
         )
         return parts
 
     def _portion(
-        self, stage: str, grouped: Grouped, key: Leaf, method: str, unit: str, amount_pico: int
+        self, stage: str, grouped: Grouped, key: Leaf, method: str, unit: str, amount: Amount
     ) -> None:
         self.portions.append(
             Portion(
@@ -357,7 +361,7 @@ class Division:
                 f"{self.pool.driver}/{method}",
                 unit,
                 grouped.weights[key],
-                amount_pico,
+                int(amount),
                 grouped.leaves[key],
             )
         )

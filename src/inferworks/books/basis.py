@@ -31,11 +31,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
-import msgspec
-
 from inferworks.books.charge import Charge
 from inferworks.books.span import Span
 from inferworks.money import format_pico
+
+COMMITMENT = "CommitmentDiscountId"
+"""FOCUS's column for the commitment that a line buys, draws on or leaves unused."""
 
 
 class Basis(StrEnum):
@@ -51,7 +52,7 @@ def commitment_of(charge: Charge) -> str | None:
     """The commitment that `charge` buys, draws on or leaves unused, if it says what is effective."""
     if charge.effective_pico is None:
         return None
-    return dict(charge.other).get("CommitmentDiscountId") or None
+    return dict(charge.other).get(COMMITMENT) or None
 
 
 def is_prepaid(charge: Charge, basis: Basis) -> bool:
@@ -61,9 +62,9 @@ def is_prepaid(charge: Charge, basis: Basis) -> bool:
 
 def on_basis(charge: Charge, basis: Basis) -> Charge:
     """`charge` at what it costs."""
-    if not is_prepaid(charge, basis) or charge.effective_pico is None:
+    if not is_prepaid(charge, basis):
         return charge
-    return msgspec.structs.replace(charge, amount_pico=charge.effective_pico)
+    return charge.effectively()
 
 
 def change_pico(committed: Iterable[Charge], span: Span) -> int:

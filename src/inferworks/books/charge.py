@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
 import msgspec
+
+if TYPE_CHECKING:  # numpy takes its time to load
+    from inferworks.books.amounts import Amounts
 
 ChargeId = NewType("ChargeId", str)
 
@@ -116,6 +119,22 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """Whose cost it is, as its file says; in the workings of a statement one of `Department`."""
     exact: str | None = None
     """The amount as the bill writes it, where that is finer than 10^-12; `amount_pico` is rounded once."""
+
+    @property
+    def amounts(self) -> int | Amounts:
+        """What is divided: the amount; of a bundle (`bundle.py`) those of its lines, each on its own."""
+        return self.amount_pico
+
+    @property
+    def is_bundle(self) -> bool:
+        """Whether it stands for lines of a bill, and is none itself."""
+        return False
+
+    def effectively(self) -> Charge:
+        """The same at what is effective, where its bill says that."""
+        if self.effective_pico is None:
+            return self
+        return msgspec.structs.replace(self, amount_pico=self.effective_pico)
 
 
 def charge_id(issuer: str, invoice: str, line: str) -> ChargeId:

@@ -100,6 +100,17 @@ def model_text(charge: Charge) -> str:
 
 _METERS = ("SkuMeter", "x_UsageType", "x_SkuMeterName")
 """FOCUS's column for what is metered, and those of AWS and Azure."""
+COLUMNS = (
+    *_METERS,
+    "ChargeFrequency",
+    "PricingUnit",
+    "ResourceName",
+    "SkuId",
+    "SkuPriceDetails",
+    "x_RevenueItem",
+    "x_SkuDescription",
+)
+"""The columns without a field of their own that are looked at here."""
 _TOKENS = frozenset({Means.INPUT, Means.OUTPUT, Means.CACHE, Means.READ, Means.WRITE})
 _LONGEST_DETAILS = 100_000
 

@@ -11,12 +11,34 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from inferworks.money import split
 from inferworks.units import NS_PER_SECOND
 
 NS_PER_HOUR = 3_600 * NS_PER_SECOND
+
+
+class Timed(Protocol):
+    """What is for a span of time."""
+
+    @property
+    def period_start_ns(self) -> int:
+        """Where it begins."""
+        ...
+
+    @property
+    def period_end_ns(self) -> int:
+        """Where it stops before."""
+        ...
+
+
+class Times(NamedTuple):
+    """A period, and how many are for it."""
+
+    period_start_ns: int
+    period_end_ns: int
+    lines: int
 
 
 class Span(NamedTuple):

@@ -28,7 +28,7 @@ from inferworks.books.policy import MARGINAL, Policy, load_policy
 from inferworks.books.provisional import LIST_CURRENCY, NO_RATE, is_unpriced
 from inferworks.books.questions import Question, answer
 from inferworks.books.rate import Label, Rated, Revenue, by_call, label_of
-from inferworks.books.span import Span, utc_day
+from inferworks.books.span import Span, Timed, utc_day
 from inferworks.books.tax import tax_notes
 from inferworks.books.validate import validate
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid
@@ -294,8 +294,12 @@ def close_span(
 
 
 def draw_up(workings: Workings) -> Statement:
-    """The statement of `workings` that have been validated."""
+    """The statement of `workings` that have been validated.
+
+    Where bill lines are in bundles, it has the figures, and neither entries nor what is behind each line.
+    """
     policy = workings.policy
+    by_line = not any(charge.is_bundle for charge in workings.charges)
     return Statement(
         policy=policy.name,
         currency=workings.currency,
@@ -321,7 +325,7 @@ def draw_up(workings: Workings) -> Statement:
             *basis_notes(workings.committed, workings.span),
             *workings.customers.notes(*workings.span),
         ),
-        entries=workings.entries,
+        entries=workings.entries if by_line else (),
         title=policy.title,
         included=policy.included,
         margin=policy.margin,
@@ -330,7 +334,7 @@ def draw_up(workings: Workings) -> Statement:
             if policy.basis is Basis.ACCRUAL
             else None
         ),
-        backed=_backed(workings),
+        backed=_backed(workings) if by_line else (),
         placed=_placed(workings),
         accrued_pico=accrued_pico(workings.charges),
         accrued=accrued_of(workings.charges),
@@ -357,7 +361,7 @@ def whole_span(charges: Iterable[Charge], facts: Facts) -> Span:
     return Span(start_ns, max((end_ns for _, end_ns in intervals), default=start_ns))
 
 
-def elapsed_span(charges: Iterable[Charge], used: Span, now_ns: int) -> Span:
+def elapsed_span(charges: Iterable[Timed], used: Span, now_ns: int) -> Span:
     """What a statement without dates covers: from the first thing recorded to the last that happened.
 
     Where something was `used` (calls, machines), that is its end, or that of the last bill line over at

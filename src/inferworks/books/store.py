@@ -21,9 +21,10 @@ their ids, and are entered in the register as the deliveries that they are.
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
@@ -38,46 +39,24 @@ from inferworks.books.deliveries.decide import Answer
 from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed
 from inferworks.books.deliveries.landing import SCHEMA as DELIVERIES
 from inferworks.books.deliveries.register import Asked, Import, Outcome, Register
-from inferworks.books.deliveries.validate import registered, validate
+from inferworks.books.deliveries.validate import Held, registered
+from inferworks.books.layout import (
+    SCHEMA,
+    UNCHECKED,
+    VERSION,
+    WIDTHS,
+    add_checksums,
+    execute_all,
+    insert_all,
+)
+from inferworks.books.span import Times
 from inferworks.checksum import as_declared, is_damage, row_checksum
 from inferworks.errors import BillError, DamagedError, DataFolderError
 from inferworks.folder import leaving_none_empty
 
 T = TypeVar("T")
 
-_VERSION = 4
-_UNCHECKED = 2
-"""The version without checksums, which is read as it is."""
-_WIDTHS = {"charges": 6, "rates": 7}
 _BUSY_SECONDS = 10.0
-_RATES = """
-CREATE TABLE rates (
-    day TEXT NOT NULL, from_currency TEXT NOT NULL, to_currency TEXT NOT NULL,
-    rate TEXT NOT NULL, source TEXT NOT NULL, file_sha256 TEXT NOT NULL REFERENCES files,
-    checksum INTEGER NOT NULL, PRIMARY KEY (day, from_currency, to_currency)
-) WITHOUT ROWID;
-CREATE TABLE rate_quarantine (
-    file_sha256 TEXT NOT NULL, at_ns INTEGER NOT NULL, kept BLOB NOT NULL, refused BLOB NOT NULL,
-    PRIMARY KEY (kept, refused)
-) WITHOUT ROWID;
-"""
-_SCHEMA = f"""
-CREATE TABLE meta (currency TEXT NOT NULL);
-CREATE TABLE files (
-    sha256 TEXT PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, imported_ns INTEGER NOT NULL,
-    accepted INTEGER NOT NULL, duplicate INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE charges (
-    id TEXT PRIMARY KEY, file_sha256 TEXT NOT NULL REFERENCES files,
-    period_start_ns INTEGER NOT NULL, period_end_ns INTEGER NOT NULL, body BLOB NOT NULL,
-    checksum INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX charges_by_period ON charges (period_start_ns, period_end_ns);
-CREATE TABLE quarantine (
-    id TEXT NOT NULL, file_sha256 TEXT NOT NULL, at_ns INTEGER NOT NULL,
-    kept BLOB NOT NULL, refused BLOB NOT NULL, PRIMARY KEY (id, file_sha256)
-) WITHOUT ROWID;
-{_RATES}{DELIVERIES}"""
 
 
 class Imported(NamedTuple):
@@ -176,12 +155,12 @@ class BookStore:
     def imports(self) -> list[Import]:
         """Every import on record, in order."""
         with self._translated():
-            return self._register.imports() if self._version() == _VERSION else []
+            return self._register.imports() if self._version() == VERSION else []
 
     def questions(self, *, settled: bool = False) -> list[Asked]:
         """The questions that files left which were not imported."""
         with self._translated():
-            known = self._version() == _VERSION
+            known = self._version() == VERSION
             return self._register.questions(settled=settled) if known else []
 
     def settle(self, number: int, reason: str, by: str, at_ns: int) -> Asked:
@@ -244,21 +223,12 @@ class BookStore:
 
     def validated(self, start_ns: int, end_ns: int) -> list[Charge]:
         """`charges`, held against the register. BooksError when theorem 16 or 17 does not hold of them."""
-        if self._version() != _VERSION:
-            return self.charges(start_ns, end_ns)
-        with self._translated():
-            self._db.execute("BEGIN")  # both of one moment, whatever is imported meanwhile
-            try:
-                charges = self.charges(start_ns, end_ns)
-                register = registered(self._db, start_ns, end_ns)
-            finally:
-                self._db.execute("COMMIT")
-        validate(charges, register)
-        return charges
+        with closing(self.bodies(start_ns, end_ns)) as bodies:
+            return sorted(map(_decoded, bodies), key=attrgetter("id"))
 
     def charges_from(self, issuers: Collection[str], start_ns: int, end_ns: int) -> list[Charge]:
         """The lines of bills of `issuers` that are in force and whose period meets the span, by id."""
-        if self._version() != _VERSION:
+        if self._version() != VERSION:
             return []
         marks = ", ".join("?" * len(issuers))
         with self._translated():
@@ -283,6 +253,37 @@ class BookStore:
         with self._translated():
             over_ns, begun_ns = self._db.execute(query, {"now": now_ns}).fetchone()
         return int(over_ns), int(begun_ns)
+
+    def times(self, start_ns: int, end_ns: int) -> list[Times]:
+        """The periods of the charges that meet the span, each with how many have it."""
+        with self._translated():
+            rows = self._db.execute(
+                "SELECT period_start_ns, period_end_ns, COUNT(*) FROM charges "
+                "WHERE period_end_ns > ? AND period_start_ns < ? GROUP BY 1, 2",
+                (start_ns, end_ns),
+            )
+            return list(map(Times._make, as_declared(rows.fetchall(), list[tuple[int, int, int]])))
+
+    def bodies(self, start_ns: int, end_ns: int) -> Generator[bytes]:
+        """The same as JSON, in no order, one at a time; the BooksError after the last. To be closed."""
+        with self._translated():
+            self._db.execute("BEGIN")  # both of one moment, whatever is imported meanwhile
+            try:
+                known = self._version() == VERSION
+                held = Held(registered(self._db, start_ns, end_ns)) if known else None
+                for row in self._db.execute(
+                    "SELECT * FROM charges WHERE period_end_ns > ? AND +period_start_ns < ?",
+                    (start_ns, end_ns),
+                ):
+                    self._check("charges", row)
+                    body = as_declared(row[4], bytes)
+                    if held is not None:
+                        held.add(body)
+                    yield body
+            finally:
+                self._db.execute("COMMIT")
+        if held is not None:
+            held.validate()
 
     def check(self) -> tuple[int, list[str]]:
         """How many rows there are, and what is wrong with any of them, a line each.
@@ -318,7 +319,7 @@ class BookStore:
 
     def _check(self, table: str, row: Sequence[Any]) -> None:
         """DamagedError when `row` of `table` is not what was written."""
-        is_checked = len(row) != _WIDTHS[table] - 1
+        is_checked = len(row) != WIDTHS[table] - 1
         if is_checked and row_checksum(table, row[:-1]) != row[-1]:
             raise DamagedError(
                 f"{self._path} is damaged: {table} {row[0]!a} is not what was written: its checksum "
@@ -335,41 +336,21 @@ class BookStore:
         with self._transaction():
             version = self._version()
             if version == 0:
-                self._execute_all(_SCHEMA)
+                execute_all(self._db, SCHEMA)
                 self._db.execute("INSERT INTO meta VALUES (?)", (currency,))
-            elif version < _VERSION:
+            elif version < VERSION:
                 self._upgrade(version)
-            if version < _VERSION:
-                self._db.execute(f"PRAGMA user_version = {_VERSION}")
+            if version < VERSION:
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     def _upgrade(self, version: int) -> None:
-        """Bring the layout up to date; 1 kept RegionId among other columns and had no rates."""
+        """Bring the layout up to date."""
         if version < 3:
-            self._add_checksums(version)
-        self._execute_all(DELIVERIES)
+            add_checksums(self._db, version)
+        execute_all(self._db, DELIVERIES)
         kinds = dict(self._found(list[tuple[str, str]], "SELECT sha256, kind FROM files"))
         rows = self._db.execute("SELECT * FROM charges ORDER BY id").fetchall()
         self._register.adopt(kinds, map(self._charge, rows))
-
-    def _add_checksums(self, version: int) -> None:
-        charges = self._db.execute("SELECT * FROM charges").fetchall()
-        rates = self._db.execute("SELECT * FROM rates").fetchall() if version > 1 else []
-        if version > 1:
-            self._db.execute("ALTER TABLE rates ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
-            self._db.execute("DELETE FROM rates")
-        else:
-            self._execute_all(_RATES)
-            charges = [
-                (*row, msgspec.json.encode(_with_region(_decoded(body)))) for *row, body in charges
-            ]
-        self._db.execute("ALTER TABLE charges ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
-        self._db.execute("DELETE FROM charges")
-        self._insert_all("charges", charges)
-        self._insert_all("rates", rates)
-
-    def _execute_all(self, statements: str) -> None:
-        for statement in filter(str.strip, statements.split(";\n")):
-            self._db.execute(statement)
 
     def _version(self) -> int:
         [[version]] = self._found(list[tuple[int]], "PRAGMA user_version")
@@ -381,15 +362,15 @@ class BookStore:
 
     def _check_version(self) -> None:
         version = self._version()
-        if not _UNCHECKED <= version <= _VERSION:
-            older = 0 < version < _VERSION
+        if not UNCHECKED <= version <= VERSION:
+            older = 0 < version < VERSION
             advice = (
                 "the next import brings it up to date"
                 if older
                 else ("use the program version that wrote it, or another data folder")
             )
             raise DataFolderError(
-                f"{self._path} has layout version {version}, this program reads version {_VERSION}; "
+                f"{self._path} has layout version {version}, this program reads version {VERSION}; "
                 f"{advice}"
             )
 
@@ -424,14 +405,8 @@ class BookStore:
         self, bill: BillFile, fresh: list[RateRow], duplicate: int, imported_ns: int
     ) -> None:
         self._insert_file(bill, "rates", len(fresh), duplicate, imported_ns)
-        self._insert_all("rates", ((*msgspec.structs.astuple(row), bill.sha256) for row in fresh))
-
-    def _insert_all(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Insert `rows` into `table`, each with its checksum."""
-        marks = ", ".join("?" * _WIDTHS[table])
-        self._db.executemany(
-            f"INSERT INTO {table} VALUES ({marks})",
-            ((*row, row_checksum(table, row)) for row in rows),
+        insert_all(
+            self._db, "rates", ((*msgspec.structs.astuple(row), bill.sha256) for row in fresh)
         )
 
     def _insert_file(
@@ -463,7 +438,7 @@ class BookStore:
                 ),
             )
 
-    @contextlib.contextmanager
+    @contextmanager
     def _transaction(self) -> Iterator[None]:
         """All or nothing; the write lock is taken at once, so that what was read still holds."""
         self._db.execute("BEGIN IMMEDIATE")
@@ -475,7 +450,7 @@ class BookStore:
             raise
         self._db.execute("COMMIT")
 
-    @contextlib.contextmanager
+    @contextmanager
     def _translated(self) -> Iterator[None]:
         """SQLite's errors as ours, in one line."""
         try:
@@ -498,12 +473,6 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
 
 def _decoded(body: bytes) -> Charge:
     return msgspec.json.decode(body, type=Charge)
-
-
-def _with_region(charge: Charge) -> Charge:
-    other = dict(charge.other)
-    region_id = other.pop("RegionId", None)
-    return msgspec.structs.replace(charge, region_id=region_id, other=tuple(other.items()))
 
 
 def _rate_key(row: RateRow) -> tuple[str, str, str]:

@@ -17,18 +17,30 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from inferworks.money import split
+
+if TYPE_CHECKING:  # numpy takes its time to load
+    from inferworks.books.amounts import Amounts
 
 Leaf = TypeVar("Leaf", bound=Hashable)
 Path: TypeAlias = tuple[tuple[str, ...], ...]
 """The steps above a leaf, from the top; all paths of a split are of the same length."""
+Amount: TypeAlias = "int | Amounts"
+"""What is divided: an amount, or those of many lines, each on its own."""
 
 
 def split_down(
     total: int, weights: Mapping[Leaf, int], path_of: Callable[[Leaf], Path]
 ) -> dict[Leaf, int]:
+    """`split_each_down` of one amount."""
+    return cast("dict[Leaf, int]", split_each_down(total, weights, path_of))
+
+
+def split_each_down(
+    total: Amount, weights: Mapping[Leaf, int], path_of: Callable[[Leaf], Path]
+) -> Mapping[Leaf, Amount]:
     """`total` divided among the leaves of `weights`, step by step down their paths.
 
     Each step is a `money.split`: the parts sum to `total`, ties go by key. MoneyError when a weight is
@@ -37,20 +49,26 @@ def split_down(
     return _divided(total, {leaf: (path_of(leaf), weight) for leaf, weight in weights.items()})
 
 
-def _divided(total: int, leaves: Mapping[Leaf, tuple[Path, int]]) -> dict[Leaf, int]:
+def _divided(total: Amount, leaves: Mapping[Leaf, tuple[Path, int]]) -> Mapping[Leaf, Amount]:
     """`total` among `leaves`, each with what is left of its path and its weight."""
     if not any(path for path, _ in leaves.values()):
-        return split(total, {leaf: weight for leaf, (_, weight) in leaves.items()})
+        return _split(total, {leaf: weight for leaf, (_, weight) in leaves.items()})
     groups: dict[tuple[str, ...], dict[Leaf, tuple[Path, int]]] = defaultdict(dict)
     for leaf, (path, weight) in leaves.items():
         groups[path[0]][leaf] = (path[1:], weight)
     sums = {key: sum(weight for _, weight in group.values()) for key, group in groups.items()}
-    parts: dict[Leaf, int] = {}
-    for key, part in split(total, sums).items():
+    parts: dict[Leaf, Amount] = {}
+    for key, part in _split(total, sums).items():
         parts |= _part_of(part, groups[key], sums[key])
     return {leaf: parts[leaf] for leaf in leaves}
 
 
-def _part_of(part: int, group: Mapping[Leaf, tuple[Path, int]], weight: int) -> dict[Leaf, int]:
+def _split(total: Amount, weights: Mapping[Leaf, int]) -> Mapping[Leaf, Amount]:
+    return split(total, weights) if isinstance(total, int) else total.split(weights)
+
+
+def _part_of(
+    part: Amount, group: Mapping[Leaf, tuple[Path, int]], weight: int
+) -> Mapping[Leaf, Amount]:
     """A group's part among its leaves; one without weight has no part to divide."""
     return _divided(part, group) if weight else dict.fromkeys(group, 0)

@@ -284,7 +284,8 @@ def _check_split(split: Apportionment) -> None:
         sum(split.parts.values()),
     )
     for leaf, part in split.parts.items():
-        if abs(part * whole - split.amount_pico * split.weights[leaf]) >= _steps_down(leaf) * whole:
+        most = _steps_down(leaf) * split.lines * whole
+        if abs(part * whole - split.amount_pico * split.weights[leaf]) >= most:
             raise BooksError(
                 f"theorem 2 (split): {split.charge_id} {split.stage}: {leaf} got {part} of "
                 f"{split.amount_pico} for {split.weights[leaf]} of {whole}"

@@ -19,7 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import count, groupby
 from operator import itemgetter
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -40,6 +40,7 @@ from inferworks.books.deliveries.canonical import (
     with_id,
 )
 from inferworks.books.deliveries.decide import Alike, Part
+from inferworks.books.span import Timed
 
 SCHEMA: Final = """
 CREATE TABLE deliveries (
@@ -76,20 +77,6 @@ CREATE TEMP TABLE pairs (
 _ROUNDING: Final = "Rounding"
 _decode = msgspec.json.Decoder(Charge).decode
 Row = tuple[Any, ...]
-
-
-class Timed(Protocol):
-    """What is for a span of time."""
-
-    @property
-    def period_start_ns(self) -> int:
-        """Where it begins."""
-        ...
-
-    @property
-    def period_end_ns(self) -> int:
-        """Where it stops before."""
-        ...
 
 
 class Closed(NamedTuple):

@@ -17,16 +17,15 @@ by who reads them.
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
 
-from inferworks.books.charge import Charge
+from inferworks.books.charge import Charge, Foreign
 from inferworks.books.correction import reversal
-from inferworks.books.currency import as_billed
 from inferworks.books.deliveries.arriving import Totals, added, rounding_pico
 from inferworks.errors import BooksError
 from inferworks.money import EXACT, format_pico
@@ -56,14 +55,82 @@ class Register(NamedTuple):
     """The ids of the lines of each part; of the rounding lines of a delivery, under its number negated."""
 
 
-Validation = Callable[[dict[str, Charge], Register], None]
+class _Line(msgspec.Struct):
+    """What is read of each of a million lines."""
+
+    id: str
+    amount_pico: int
+    currency: str
+    foreign: Foreign | None = None
+    exact: str | None = None
 
 
-def validate(charges: Iterable[Charge], register: Register) -> None:
-    """BooksError unless every theorem of `VALIDATIONS` holds of `charges`."""
-    by_id: dict[str, Charge] = {charge.id: charge for charge in charges}
-    for validation in VALIDATIONS:
-        validation(by_id, register)
+class Held:
+    """The lines that are read for a statement, one by one, held against the `register`."""
+
+    def __init__(self, register: Register) -> None:
+        self.register = register
+        self.parts: dict[str, int] = {}
+        """The part that each line is of."""
+        self.twice = ""
+        """A line of two parts."""
+        for number, ids in register.lines.items():
+            for id_ in ids:
+                if id_ in self.parts:
+                    self.twice = id_
+                self.parts[id_] = number
+        self.counts: Counter[int] = Counter()
+        """How many lines of each part there were."""
+        self.sums: dict[int, dict[str, Sum]] = defaultdict(dict)
+        """What they came to, by the currency of their bill."""
+        self.left: list[Charge] = []
+        """Those of no part."""
+
+    def add(self, body: bytes) -> None:
+        """Count a line, given as JSON."""
+        line = _line(body)
+        part = self.parts.get(line.id)
+        if part is None:
+            self.left.append(_charge(body))
+            return
+        self.counts[part] += 1
+        billed = line if line.foreign is None else line.foreign
+        sums = self.sums[part]
+        if billed.currency not in sums:
+            sums[billed.currency] = Sum()
+        sums[billed.currency].add(billed.amount_pico, line.exact)
+
+    def validate(self) -> None:
+        """BooksError unless every theorem of `VALIDATIONS` holds."""
+        for validation in VALIDATIONS:
+            validation(self)
+
+    def whole(self, part: int) -> Mapping[str, Sum] | None:
+        """What the lines of `part` come to, by currency; None when not all of them were read."""
+        if self.counts[part] != len(self.register.lines.get(part, ())):
+            return None
+        return self.sums.get(part, {})
+
+
+class Sum:
+    """What lines in one currency come to, and what rounding each has left out."""
+
+    __slots__ = ("left", "pico")
+
+    def __init__(self) -> None:
+        self.pico, self.left = 0, Decimal(0)
+
+    def add(self, pico: int, exact: str | None) -> None:
+        """Count one."""
+        self.pico += pico
+        if exact is not None:
+            rounded = EXACT.scaleb(Decimal(pico), -12)
+            self.left = EXACT.add(self.left, EXACT.subtract(Decimal(exact), rounded))
+
+
+Validation = Callable[[Held], None]
+_line = msgspec.json.Decoder(_Line).decode
+_charge = msgspec.json.Decoder(Charge).decode
 
 
 def registered(db: sqlite3.Connection, start_ns: int, end_ns: int) -> Register:
@@ -89,9 +156,9 @@ def registered(db: sqlite3.Connection, start_ns: int, end_ns: int) -> Register:
     return Register(parts, cut, dict(lines))
 
 
-def delivery(charges: dict[str, Charge], register: Register) -> None:
+def delivery(held: Held) -> None:
     """Theorem 16: every charge is a line of one import in force, or taken back by its exact reversal."""
-    counted: set[str] = set()
+    register = held.register
     for number, ids in register.lines.items():
         part = register.parts.get(number)
         if part and len(ids) != (part.lines if part.in_force else 0):
@@ -99,37 +166,35 @@ def delivery(charges: dict[str, Charge], register: Register) -> None:
                 f"theorem 16 (delivery): import {number} ({part.file}) has {len(ids)} lines in the "
                 f"books, not {part.lines if part.in_force else 0}"
             )
-        for id_ in ids:
-            if id_ in counted:
-                raise BooksError(f"theorem 16 (delivery): charge {id_} is a line of two imports")
-            counted.add(id_)
+    if held.twice:
+        raise BooksError(f"theorem 16 (delivery): charge {held.twice} is a line of two imports")
     for number, part in register.parts.items():
         if part.in_force and part.lines and number not in register.lines:
             raise BooksError(
                 f"theorem 16 (delivery): import {number} ({part.file}) has no lines in the books"
             )
-    _must_be_taken_back([charge for id_, charge in charges.items() if id_ not in counted])
+    _must_be_taken_back(held.left)
 
 
-def footing(charges: dict[str, Charge], register: Register) -> None:
+def footing(held: Held) -> None:
     """Theorem 17: a file comes to its lines; a delivery to its lines and its rounding line."""
+    register = held.register
     deliveries: dict[int, Totals] = defaultdict(dict)
     cut = set(register.cut)
     for number, part in register.parts.items():
         if not part.in_force:
             continue
-        found = _found(register.lines.get(number, ()), charges)
-        if found is None:
+        sums = held.whole(number)
+        if sums is None:
             cut.add(part.delivery)
             continue
-        name = f"import {number} ({part.file})"
-        _must_foot(name, _sums(found), part.totals)
+        _must_foot(f"import {number} ({part.file})", sums, part.totals)
         deliveries[part.delivery] = added(deliveries[part.delivery], part.totals)
     for number, totals in deliveries.items():
-        rounding = _found(register.lines.get(-number, ()), charges)
+        rounding = held.whole(-number)
         if rounding is None or number in cut:
             continue
-        booked = {as_billed(one).currency: as_billed(one).amount_pico for one in rounding}
+        booked = {currency: sum_.pico for currency, sum_ in rounding.items()}
         due = {currency: rounding_pico(total) for currency, total in totals.items()}
         for currency in sorted(due | booked):
             one, other = booked.get(currency, 0), due.get(currency, 0)
@@ -160,33 +225,12 @@ def _must_be_taken_back(left: Sequence[Charge]) -> None:
         )
 
 
-def _found(ids: Sequence[str], charges: dict[str, Charge]) -> list[Charge] | None:
-    """The charges of `ids`; None when some are not among them."""
-    found = [charges[id_] for id_ in ids if id_ in charges]
-    return found if len(found) == len(ids) else None
-
-
-def _sums(charges: Iterable[Charge]) -> dict[str, tuple[int, Decimal]]:
-    """By currency of the bill: the sum of the lines, and what rounding each has left out."""
-    pico: dict[str, int] = defaultdict(int)
-    left: dict[str, Decimal] = defaultdict(Decimal)
-    for charge in charges:
-        billed = charge if charge.foreign is None else charge.foreign
-        pico[billed.currency] += billed.amount_pico
-        if charge.exact is not None:
-            rounded = EXACT.scaleb(Decimal(billed.amount_pico), -12)
-            off = EXACT.subtract(Decimal(charge.exact), rounded)
-            left[billed.currency] = EXACT.add(left[billed.currency], off)
-    return {currency: (sum_, left[currency]) for currency, sum_ in pico.items()}
-
-
-def _must_foot(name: str, sums: dict[str, tuple[int, Decimal]], totals: Totals) -> None:
+def _must_foot(name: str, sums: Mapping[str, Sum], totals: Totals) -> None:
     for currency in sorted(sums.keys() | totals.keys()):
-        pico, left = sums.get(currency, (0, Decimal(0)))
-        total = totals.get(currency)
-        if total is None or pico != total.pico or left != total.left:
+        found, total = sums.get(currency, Sum()), totals.get(currency)
+        if total is None or found.pico != total.pico or found.left != total.left:
             told = "nothing" if total is None else f"{format_pico(total.pico)} and {total.left}"
             raise BooksError(
-                f"theorem 17 (footing): {name}: its lines come to {format_pico(pico)} {currency} and what "
-                f"rounding left out to {left}; when it came it was {told}"
+                f"theorem 17 (footing): {name}: its lines come to {format_pico(found.pico)} {currency} and "
+                f"what rounding left out to {found.left}; when it came it was {told}"
             )

@@ -25,6 +25,7 @@ from inferworks.books.drivers import (
 from inferworks.books.pools import CostPool, Method
 from inferworks.books.sale import Sale
 from inferworks.books.span import Span, merged
+from inferworks.books.tree import Amount
 from inferworks.catalog.billing import Billing
 from inferworks.catalog.load import ModelCatalog
 from inferworks.errors import BooksError
@@ -159,19 +160,19 @@ class Asking(Division):
         self.asks: list[Ask] = []
 
     def divide_among(
-        self, stage: str, shares: Shares, method: str, unit: str, amount_pico: int
+        self, stage: str, shares: Shares, method: str, unit: str, amount: Amount
     ) -> None:
         """Leave an ask when a share stands for calls; else divide."""
         sources = tuple(int(leaf[1]) for leaf in shares if leaf[0] == ASKED)
-        if not sources:
-            super().divide_among(stage, shares, method, unit, amount_pico)
+        if not sources or not isinstance(amount, int):  # a bundle asks nothing (`bundle.py`)
+            super().divide_among(stage, shares, method, unit, amount)
             return
         others = {leaf: weight for leaf, weight in shares.items() if leaf[0] != ASKED}
         grouped = by_target(others, self.pool.name, self.drivers)
         known = tuple((target, grouped.weights[key]) for key, target in grouped.targets.items())
         method_id = f"{self.pool.driver}/{method}"
         self.asks.append(
-            Ask(self.charge, self.pool, stage, method_id, unit, amount_pico, sources, known)
+            Ask(self.charge, self.pool, stage, method_id, unit, int(amount), sources, known)
         )
 
 

@@ -20,13 +20,14 @@ from inferworks.books.papers import Papers
 from inferworks.books.policy import Policy, load_policy
 from inferworks.books.pools import read_pools
 from inferworks.books.provisional import Accuracy
-from inferworks.books.span import Span
+from inferworks.books.span import Span, Timed
 from inferworks.books.statement import Statement, draw_up, elapsed_span, whole_span
 from inferworks.books.store import BookStore
 from inferworks.books.validate import validate
 from inferworks.books.wallet import Prepaid
 from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
 from inferworks.cli.books.accruing import unbilled
+from inferworks.cli.books.bill_lines import BillLines
 from inferworks.cli.books.billing import billing_table
 from inferworks.cli.books.estimating import estimated
 from inferworks.cli.books.figures import moment_text
@@ -49,25 +50,41 @@ LONGEST_CALL_NS = 86_400 * NS_PER_SECOND
 
 
 def drawn_up(
-    config: Config, policy: str, pools_path: Path | None, start_ns: int | None, end_ns: int | None
+    config: Config,
+    policy: str,
+    pools_path: Path | None,
+    start_ns: int | None,
+    end_ns: int | None,
+    *,
+    by_line: bool = True,
 ) -> Statement:
-    """The statement that the command line asks for."""
-    return draw_up(worked_out(config, policy, pools_path, start_ns, end_ns))
+    """The statement that the command line asks for; its figures alone, unless it is wanted `by_line`."""
+    return draw_up(worked_out(config, policy, pools_path, start_ns, end_ns, by_line=by_line))
 
 
 def worked_out(
-    config: Config, policy: str, pools_path: Path | None, start_ns: int | None, end_ns: int | None
+    config: Config,
+    policy: str,
+    pools_path: Path | None,
+    start_ns: int | None,
+    end_ns: int | None,
+    *,
+    by_line: bool = True,
 ) -> Workings:
-    """The validated workings of the span that the command line asks for."""
+    """The validated workings of the span that the command line asks for.
+
+    Where not every line of a bill is wanted, those that are alike may be in bundles.
+    """
     folder = DataFolder(Path(config.data.folder))
     if not folder.path.is_dir():
         raise no_folder(folder)
     wanted = wanted_span(start_ns, end_ns)
-    charges, currency = charges_of(folder, wanted, config.books.currency)
     facts, plans = facts_of(config, folder, wanted), plans_of(folder)
-    span = asked_span(start_ns, end_ns, charges, whole_span((), facts))
+    lines = BillLines(folder, wanted, config.books.currency)
+    span = asked_span(start_ns, end_ns, lines.times, whole_span((), facts))
     try:
-        rules = rules_of(config, pools_path)
+        rules, currency = rules_of(config, pools_path), lines.currency
+        charges = lines.charges() if by_line else lines.for_figures(rules, span, facts)
         charges += unbilled(config, charges, facts.usages, rules, span, currency)
         prepaid = prepaid_for(config, folder, plans, span, currency, rules)
         drawn_under = policy_of(config, policy)
@@ -118,7 +135,9 @@ def wanted_span(start_ns: int | None, end_ns: int | None) -> Span:
     )
 
 
-def asked_span(start_ns: int | None, end_ns: int | None, charges: list[Charge], used: Span) -> Span:
+def asked_span(
+    start_ns: int | None, end_ns: int | None, charges: Sequence[Timed], used: Span
+) -> Span:
     """The span asked for; an end that was not given is that of what has happened so far.
 
     UserError when nothing can have happened on that side of the end that was given.

@@ -1,0 +1,356 @@
+"""Bundles: bill lines that no figure of a statement tells apart, as one charge with all their amounts.
+
+Problem. A cloud's bill has a million lines, an hour of a machine each, a day of a bucket. A statement tells
+few of them apart: by what divides them, what was bought, whose it is and when. Held as a charge each, with
+its splits, its entries and its parts, a line takes seven kilobytes.
+
+Decision. Lines are read one at a time, and those that are alike in everything a statement looks at become
+a *bundle*: one charge, whose amount is their sum, and beside it the amounts of all of them. It is divided
+once; each split divides every amount on its own (`amounts.py`) and keeps the sums, so that a bundle gives,
+to the picounit, what its lines would. All that follows only adds up: entries, lines, validations and notes
+of a bundle are the sums of those of its lines.
+
+Of a bundle's charge everything that was not compared is blank, so nothing can look at it by mistake. Of a
+line for calls, lines that say the same of what was sold are alike whatever their words (`sale.py`), and the
+first one's words stand for all.
+
+A line stays single where sums are not all that is asked of it: if it reaches over the edge of the span or
+of a month (its part is rounded), is staff's or an asset's, supports other pools, or outgrows 64 bits.
+
+Bundles are for figures. Whoever asks for what is behind a figure, line by line, draws up the lines:
+exports, closes, explanations and the parts in `--json` never see a bundle.
+
+Rejected. Summing lines in SQL before they are divided (the remainder of a sum is not the sum of
+remainders); a table of sums beside the lines (it would have to be kept right through every revision).
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Collection, Iterable
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from inferworks.books.amounts import LARGEST, Amounts
+from inferworks.books.basis import COMMITMENT, commitment_of
+from inferworks.books.charge import VOUCHERS, Charge, ChargeId, NaturalClass
+from inferworks.books.months import month_of
+from inferworks.books.pools import DriverKind, behaviour_of, pool_of
+from inferworks.books.sale import COLUMNS as OF_SALES
+from inferworks.books.sale import model_text, sale_of
+from inferworks.books.span import Span
+from inferworks.books.tax import TAX_NAME, is_tax, recoverable
+from inferworks.books.workings import Rules
+from inferworks.catalog.billing import billing_of
+from inferworks.meter.facts import Facts
+from inferworks.units import Unit
+
+_SINGLE: Final = frozenset({NaturalClass.DEPRECIATION, NaturalClass.EMPLOYEE_COMPENSATION})
+_MOST_LINES: Final = 1_024
+"""Lines of a bundle that is divided: so many times as many parts are held at once."""
+_MOST_KNOWN: Final = 50_000
+
+
+class Bundle(Charge, frozen=True, kw_only=True):
+    """Bill lines as one charge: `amount_pico` is their sum, its id that of the first."""
+
+    members: Amounts
+    """What each of them comes to."""
+    effective: Amounts | None = None
+    """Of lines of a commitment, what each is effective at."""
+
+    @property
+    def amounts(self) -> Amounts:
+        """What each of its lines comes to."""
+        return self.members
+
+    @property
+    def is_bundle(self) -> bool:
+        """That it is."""
+        return True
+
+    def effectively(self) -> Charge:
+        """The same at what is effective, line by line."""
+        if self.effective is None or self.effective_pico is None:
+            return self
+        return msgspec.structs.replace(
+            self, amount_pico=self.effective_pico, members=self.effective
+        )
+
+
+class Things(NamedTuple):
+    """What the meter knows, by the names that bills have for it."""
+
+    nodes: Collection[str]
+    buckets: Collection[str]
+
+    @classmethod
+    def of(cls, facts: Facts) -> Things:
+        """What there is in `facts`."""
+        used = facts.activities
+        return cls(
+            {row.node for row in facts.capacity}
+            | {one.resource for one in used if one.unit is Unit.NODE_NS},
+            {one.resource for one in used if one.unit is Unit.BYTE_SECONDS},
+        )
+
+
+class _Told(Enum):
+    """What tells lines of one sort apart, beside their month."""
+
+    NOTHING = 0
+    """The whole line goes to one place."""
+    TIME = 1
+    TIME_AND_THING = 2
+    SALE = 3
+    """Everything by which a line for calls says what was sold."""
+    TAX = 4
+
+
+class _Growing:
+    """A bundle in the making."""
+
+    def __init__(self, blank: Charge, limit: int | None) -> None:
+        self.blank, self.limit = blank, limit
+        self.first: Charge | None = None
+        self.amounts, self.effective = array("q"), array("q")
+
+    def done(self) -> list[Bundle]:
+        """The bundle of what was put in since it was asked last; none of nothing."""
+        first, self.first = self.first, None
+        if first is None:
+            return []
+        members = Amounts(self.amounts)
+        effective = Amounts(self.effective) if self.effective else None
+        self.amounts, self.effective = array("q"), array("q")
+        told: dict[str, Any] = {
+            name: getattr(self.blank, name) for name in Charge.__struct_fields__
+        }
+        told |= {
+            "id": first.id,
+            "file": first.file,
+            "file_sha256": first.file_sha256,
+            "row": first.row,
+        }
+        told["amount_pico"] = int(members)
+        told["effective_pico"] = None if effective is None else int(effective)
+        return [Bundle(members=members, effective=effective, **told)]
+
+
+class _Sort:
+    """Lines of one pool that are told apart by the same."""
+
+    def __init__(self, told: _Told) -> None:
+        self.told = told
+        self.known: dict[tuple[object, ...], _Growing | None] = {}
+        self.sales: dict[tuple[object, ...], object] = {}
+
+
+class _Read(msgspec.Struct):
+    """What is read of a line before it is known whether another one is like it."""
+
+    issuer: str
+    provider: str
+    service_category: str
+    service_name: str
+    resource_id: str | None
+    resource_type: str | None
+    description: str
+    natural_class: str
+    charge_category: str
+    charge_class: str | None
+    period_start_ns: int
+    period_end_ns: int
+    amount_pico: int
+    effective_pico: int | None
+    currency: str
+    unit: str | None
+    department: str | None = None
+    other: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+_read = msgspec.json.Decoder(_Read).decode
+_decode = msgspec.json.Decoder(Charge).decode
+
+
+class Bundler:
+    """Puts the lines of `span` into bundles, under `rules`, by what the meter knows.
+
+    `calls`: whether what is divided among calls may be in bundles; an engine asks for each such line.
+    """
+
+    def __init__(self, rules: Rules, span: Span, things: Things, *, calls: bool = True) -> None:
+        self._rules, self._span, self._things, self._calls = rules, span, things, calls
+        self._billing = billing_of(rules.billing)
+        tags = ("Tags",) if rules.departments.tags else ()
+        self._kept = frozenset({"PricingCategory", "CommitmentDiscountStatus", COMMITMENT, *tags})
+        self._kept_pairs = _pairs(self._kept)
+        self._sale_pairs = _pairs({*OF_SALES, TAX_NAME})
+        self._sorts: dict[tuple[object, ...], _Sort | None] = {}
+        self._growing: dict[tuple[Charge, object], _Growing] = {}
+        self._charges: list[Charge] = []
+
+    def charges(self, bodies: Iterable[bytes]) -> list[Charge]:
+        """The lines in `bodies`, as JSON, in bundles where they can be. BooksError as of single lines."""
+        nodes, buckets = self._things
+        for body in bodies:
+            line = _read(body)
+            amount, effective, thing = line.amount_pico, line.effective_pico, line.resource_id
+            alike = (
+                line.issuer, line.provider, line.service_category, line.service_name,
+                line.resource_type, line.natural_class, line.charge_category, line.charge_class,
+                line.currency, line.department, _sign(amount),
+                None if effective is None else _sign(effective), thing in nodes, thing in buckets,
+                *self._kept_pairs(line.other),
+            )  # fmt: skip
+            if alike not in self._sorts:
+                told = self._told(self._rules.departments.placed(_decode(body)))
+                self._sorts[alike] = None if told is None else _Sort(told)
+            sort = self._sorts[alike]
+            growing = None if sort is None else self._grown(sort, line, body)
+            if growing is None or abs(amount) >= LARGEST or abs(effective or 0) >= LARGEST:
+                self._charges.append(_decode(body))
+                continue
+            if growing.first is None:
+                growing.first = _decode(body)
+            growing.amounts.append(amount)
+            if growing.blank.effective_pico is not None:
+                growing.effective.append(effective or 0)
+            if len(growing.amounts) == growing.limit:
+                self._charges += growing.done()
+        for growing in self._growing.values():
+            self._charges += growing.done()
+        return self._charges
+
+    def _told(self, charge: Charge) -> _Told | None:
+        if charge.issuer == VOUCHERS or charge.natural_class in _SINGLE:
+            return None
+        if is_tax(charge):
+            return _Told.TAX
+        nodes, buckets = self._things
+        match pool_of(charge, self._rules.pools, nodes, self._billing).driver:
+            case DriverKind.POOLS | DriverKind.REPAIR_TIME:
+                return None
+            case DriverKind.PROVIDER_TOKENS:
+                return _Told.SALE if self._calls else None
+            case DriverKind.CALL_BYTES:
+                return _Told.TIME if self._calls else None
+            case DriverKind.NODE_TIME:
+                return _Told.TIME_AND_THING if self._calls else None
+            case DriverKind.STORED_BYTES if charge.resource_id in buckets:
+                return _Told.TIME_AND_THING
+            case _:
+                return _Told.NOTHING
+
+    def _grown(self, sort: _Sort, line: _Read, body: bytes) -> _Growing | None:
+        """The bundle that `line` goes into; None where it stays single."""
+        telling: object = None
+        match sort.told:
+            case _Told.TIME_AND_THING:
+                telling = line.resource_id
+            case _Told.TAX:
+                telling = line.description, *self._sale_pairs(line.other)
+            case _Told.SALE:
+                telling = self._sale(sort, line, body)
+        key = line.period_start_ns, line.period_end_ns, telling
+        if key not in sort.known:
+            if len(sort.known) > _MOST_KNOWN:
+                sort.known.clear()
+            sort.known[key] = self._begun(sort.told, telling, body)
+        return sort.known[key]
+
+    def _sale(self, sort: _Sort, line: _Read, body: bytes) -> object:
+        """What `line` says was sold, whatever the words; and the model as written, where that is asked."""
+        words = line.resource_id, line.description, line.unit, *self._sale_pairs(line.other)
+        if words not in sort.sales:
+            if len(sort.sales) > _MOST_KNOWN:
+                sort.sales.clear()
+            charge = _decode(body)
+            sale = sale_of(charge, self._billing)
+            sort.sales[words] = sale, model_text(charge) if sale.certain else ""
+        return sort.sales[words]
+
+    def _begun(self, told: _Told, telling: object, body: bytes) -> _Growing | None:
+        """The bundle for lines that are alike `body`, which may be there already."""
+        charge = self._rules.departments.placed(_decode(body))
+        period = Span(charge.period_start_ns, charge.period_end_ns)
+        inside = self._span.meet(*month_of(period.start_ns))
+        if inside.meet(*period) != period or not period.length_ns:
+            return None
+        alike = self._blank(charge, told, inside)
+        blank = alike
+        if told is _Told.SALE:  # the first one's words stand for all that say the same
+            columns = {*self._kept, *OF_SALES}
+            blank = msgspec.structs.replace(
+                alike,
+                resource_id=charge.resource_id,
+                description=charge.description,
+                unit=charge.unit,
+                other=_of(charge, columns),
+            )
+        if self._looked_at(blank) != self._looked_at(charge):
+            return None
+        limit = None if told in (_Told.NOTHING, _Told.TAX) else _MOST_LINES
+        return self._growing.setdefault((alike, telling), _Growing(blank, limit))
+
+    def _blank(self, charge: Charge, told: _Told, month: Span) -> Charge:
+        """`charge` with nothing but what is looked at, less the words that say what was sold."""
+        is_timed = told not in (_Told.NOTHING, _Told.TAX)
+        return msgspec.structs.replace(
+            charge,
+            id=ChargeId(""),
+            invoice="",
+            line="",
+            file="",
+            file_sha256="",
+            row=0,
+            resource_id=charge.resource_id if told is _Told.TIME_AND_THING else None,
+            description=charge.description if told is _Told.TAX else "",
+            period_start_ns=charge.period_start_ns if is_timed else month.start_ns,
+            period_end_ns=charge.period_end_ns if is_timed else month.end_ns,
+            amount_pico=_sign(charge.amount_pico),
+            effective_pico=None
+            if commitment_of(charge) is None
+            else _sign(charge.effective_pico or 0),
+            quantity=None,
+            unit=None,
+            other=_of(charge, {*self._kept, TAX_NAME} if told is _Told.TAX else self._kept),
+            region_id=None,
+            foreign=None,
+            exact=None,
+        )
+
+    def _looked_at(self, charge: Charge) -> tuple[object, ...]:
+        """What the blanks must not change."""
+        pool = pool_of(charge, self._rules.pools, self._things.nodes, self._billing)
+        is_sale = pool.driver is DriverKind.PROVIDER_TOKENS
+        tax = recoverable(charge, self._rules.recoverable_taxes)
+        return (
+            pool.name,
+            behaviour_of(charge, pool),
+            self._rules.departments.placed(charge).department,
+            commitment_of(charge),
+            None if tax is None else tax.name,
+            sale_of(charge, self._billing) if is_sale and self._calls else None,
+        )
+
+
+def _of(charge: Charge, columns: Collection[str]) -> tuple[tuple[str, str], ...]:
+    return tuple(pair for pair in charge.other if pair[0] in columns)
+
+
+def _sign(amount_pico: int) -> int:
+    """Credits go with credits: what reaches a pool from others follows its positive charges."""
+    return (amount_pico > 0) - (amount_pico < 0)
+
+
+def _pairs(names: Iterable[str]) -> Any:
+    """Finds the pairs of these `names` among the columns of a line, as they are written.
+
+    A quotation mark within a text is escaped, so `["` begins a pair and nothing else.
+    """
+    any_of = "|".join(map(re.escape, sorted(names))).encode()
+    return re.compile(rb'\["(?:' + any_of + rb')","(?:[^"\\]|\\.)*"\]').findall

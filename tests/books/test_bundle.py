@@ -1,0 +1,186 @@
+"""Bundles: lines that are alike, divided together, give to the picounit what each of them gives."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from inferworks.books.amounts import LARGEST, Amounts
+from inferworks.books.basis import Basis
+from inferworks.books.bundle import Bundle, Bundler, Things
+from inferworks.books.charge import Charge, ChargeId
+from inferworks.books.departments import read_departments
+from inferworks.books.entry import balances
+from inferworks.books.policy import Policy, load_policy
+from inferworks.books.pools import CostPool, DriverKind, Idle, When
+from inferworks.books.span import Span
+from inferworks.books.statement import Statement, draw_up
+from inferworks.books.validate import validate
+from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.errors import BooksError, MoneyError
+from inferworks.money import split
+from inferworks.testing.books import World, a_charge, a_company, spans, worlds
+
+GAAP, RULES = load_policy("gaap"), shipped_rules()
+DEPARTMENTS = read_departments(["growth=marketing"], ["team"])
+HALL = CostPool(
+    "hall", DriverKind.POOLS, When(service_category=("Web",)), to=("machines", "storage")
+)
+LATER = [
+    ("ListCost", "3.10"),
+    ("SkuId", "SKU1"),
+    ("Tags", '{"team":"growth","quote":"[\\"PricingCategory\\",\\"Committed\\"]"}'),
+    ("PricingCategory", "Standard"),
+    ("CommitmentDiscountId", "plan-1"),
+    ("CommitmentDiscountStatus", "Unused"),
+    ("x_UsageType", "Claude-output-tokens"),
+    ("x_TaxName", "VAT"),
+]
+
+
+def bundled(charges: Sequence[Charge], world: World, span: Span, rules: Rules) -> list[Charge]:
+    """`charges` in bundles where they can be."""
+    bodies = map(msgspec.json.encode, charges)
+    return Bundler(rules, span, Things.of(world.facts)).charges(bodies)
+
+
+def worked(
+    charges: Sequence[Charge], world: World, span: Span, rules: Rules, policy: Policy = GAAP
+) -> Workings:
+    """The validated workings of `charges`, or the refusal of them."""
+    done = work_out(charges, world.facts, world.plans, policy, "USD", span, rules)
+    validate(done)
+    return done
+
+
+def figures(workings: Workings) -> Statement:
+    """The statement without what only single lines have."""
+    return replace(draw_up(workings), entries=(), backed=())
+
+
+def must_agree(
+    lines: Sequence[Charge], world: World, span: Span, rules: Rules = RULES, policy: Policy = GAAP
+) -> list[Charge]:
+    """The bundles of `lines` give the statement and the balances that `lines` give."""
+    bundles = bundled(lines, world, span, rules)
+    one, other = (
+        worked(lines, world, span, rules, policy),
+        worked(bundles, world, span, rules, policy),
+    )
+    assert figures(one) == figures(other)
+    assert balances(one.entries) == balances(other.entries)
+    return bundles
+
+
+def many(charges: Sequence[Charge], seed: int) -> list[Charge]:
+    """Each of `charges` several times, with other amounts and whatever else bills write."""
+    dice = random.Random(seed)
+    made = []
+    for charge in charges:
+        for number in range(dice.randint(1, 4)):
+            other = tuple(sorted(dice.sample(LATER, dice.randint(0, 5))))
+            amount = charge.amount_pico + dice.randint(-1_000, 1_000) * 10 ** dice.randint(0, 12)
+            effective = dice.choice([None, 0, amount // 3])
+            made.append(
+                replace(
+                    charge,
+                    id=ChargeId(f"{charge.id}-{number}"),
+                    amount_pico=amount,
+                    effective_pico=effective,
+                    charge_category=dice.choice(["Usage"] * 4 + ["Tax", "Purchase", "Credit"]),
+                    row=number,
+                    invoice=f"invoice {number}",
+                    other=other,
+                )
+            )
+    return made
+
+
+@pytest.mark.slow
+@given(worlds(), spans(), st.integers(0, 9_999))
+@settings(max_examples=20)
+def test_random_lines_in_bundles_give_what_they_give_alone(
+    world: World, span: tuple[int, int], seed: int
+) -> None:
+    """Of every pool, on both bases, with taxes that come back, tags and all idle methods."""
+    rules = replace(RULES, departments=DEPARTMENTS, recoverable_taxes=("VAT",) if seed % 2 else ())
+    idle = [Idle.SEPARATE, Idle.PROPORTIONAL, Idle.PEAK][seed % 3]
+    pools = tuple(
+        replace(pool, idle=idle) if pool.name == "machines" else pool for pool in rules.pools
+    )
+    policy = GAAP if seed % 5 else replace(GAAP, basis=Basis.CASH)
+    rules = replace(rules, pools=pools)
+    must_agree(many(world.charges, seed), world, Span(*span), rules, policy)
+
+
+def test_what_steps_down_follows_the_same_positive_lines() -> None:
+    """A pool that supports others goes by their positive lines, so credits are in bundles of their own."""
+    world = a_company()
+    rules = replace(RULES, pools=(HALL, *RULES.pools))
+    lines = many(world.charges, 3)
+    lines += [
+        replace(line, id=ChargeId(f"-{line.id}"), amount_pico=-line.amount_pico // 7)
+        for line in lines
+    ]
+    must_agree(lines, world, Span(0, 1_000), rules)
+
+
+def test_alike_lines_are_one_charge_and_others_stay_single() -> None:
+    """A bundle holds what was compared and nothing else; staff and what an edge cuts stay as they are."""
+    world, inside = a_company(), (0, 1_000)
+    alike = [
+        replace(a_charge(f"db-{n}", f"0.{n + 1}", inside, category="Databases"), row=n)
+        for n in range(9)
+    ]
+    shift, cut = world.charges[3], a_charge("over the edge", "1.00", (900, 1_100))
+    found = bundled([*alike, shift, cut], world, Span(*inside), RULES)
+    assert [charge for charge in found if not charge.is_bundle] == [shift, cut]
+    [bundle] = [charge for charge in found if isinstance(charge, Bundle)]
+    assert (len(bundle.members), bundle.amount_pico) == (9, sum(c.amount_pico for c in alike))
+    assert (bundle.id, bundle.description, bundle.resource_id) == (alike[0].id, "", None)
+    must_agree([*alike, shift, cut], world, Span(*inside))
+
+
+def test_a_line_too_large_for_64_bits_stays_single() -> None:
+    """Nine million dollars in one line are rare, and still exact."""
+    world = a_company()
+    lines = [
+        replace(charge, id=ChargeId(f"{charge.id}-{n}"), amount_pico=LARGEST + n)
+        for charge in world.charges
+        for n in range(2)
+    ]
+    assert not any(c.is_bundle for c in must_agree(lines, world, Span(0, 1_000)))
+
+
+def test_a_department_that_is_not_known_is_refused_as_of_a_single_line() -> None:
+    """The refusal names the line."""
+    charge = replace(a_charge("db", "1.00", (0, 9), category="Databases"), department="lobby")
+    with pytest.raises(BooksError, match=r"bill\.csv, line 2: there is no department 'lobby'"):
+        bundled([charge], a_company(), Span(0, 9), RULES)
+
+
+@given(
+    st.lists(st.integers(-LARGEST + 1, LARGEST - 1) | st.integers(-99, 99), min_size=1, max_size=5),
+    st.lists(st.integers(0, 2**70) | st.integers(0, 9), min_size=1, max_size=6),
+)
+def test_amounts_are_split_as_each_of_them_is(amounts: list[int], weights: list[int]) -> None:
+    """Largest remainder, ties by key, negative or near the bounds: the parts of `money.split`."""
+    weighed = dict(enumerate(weights))
+    if not any(weights):
+        with pytest.raises(MoneyError):
+            Amounts(amounts).split(weighed)
+        return
+    parts = [split(amount, weighed) for amount in amounts]
+    found = Amounts(amounts).split(weighed)
+    assert {key: int(part) for key, part in found.items()} == {
+        key: sum(part[key] for part in parts) for key in weighed
+    }
+    for at, amount in enumerate(amounts):
+        alone = Amounts([amount]).split(weighed)
+        assert {key: int(part) for key, part in alone.items()} == parts[at]
