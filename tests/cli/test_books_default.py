@@ -101,6 +101,24 @@ def test_a_closed_period_is_never_provisional(monkeypatch: pytest.MonkeyPatch) -
     assert "Provisional" not in books("statement").output
 
 
+def test_a_running_month_has_the_same_days_of_the_month_before_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fifteen days of each, also when the month before is closed; nothing of that is provisional."""
+    books("close", "2025-10")
+    call("2025-11-15T23:59:59.999999999Z")
+    said = books("statement", "--compare", "previous")
+    assert (
+        "Beside it 2025-10-01..2025-10-16: 2025-10-01 00:00:00 to 2025-10-16 00:00:00"
+        in said.stdout
+    )
+    assert said.stdout.count("Provisional") == 1
+    found = json.loads(books("statement", "--compare", "previous", "--json").stdout)
+    cost = found["compared"]["figures"]["cost_of_revenue"]
+    assert (cost["now"], cost["then"], found["provisional"]) == ("15.00", "15.00", True)
+    books("statement", "--period", "2025-11", "--compare", "year-to-date")
+
+
 def test_a_declared_period_is_told_so_far_too() -> None:
     """From its first day to the last call."""
     books("periods", "fy26-p02", "--from", "2025-10-27", "--to", "2025-11-24")

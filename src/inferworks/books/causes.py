@@ -86,11 +86,12 @@ MEANINGS: Final = {
 
 
 class Factor(NamedTuple):
-    """One factor of a product, at the two times."""
+    """One factor of a product, at the two times: `then` and `now` over `of`, all whole numbers."""
 
     cause: Cause
-    then: Fraction
-    now: Fraction
+    then: int
+    now: int
+    of: int = 1
 
 
 class Part(NamedTuple):
@@ -184,24 +185,22 @@ def effects_of(factors: Sequence[Factor]) -> dict[Cause, int]:
 
     The product must be whole on both sides. The factor `i` adds (now - then) times the mean, over all
     orders, of the others' product; summed by how many of them have changed before it, that is a polynomial.
-    Each part is within one unit of its exact value; of equal remainders the first cause has it.
+    What did not change only multiplies it. Each part is within one unit of its exact value; of equal
+    remainders the first cause has it.
     """
-    factors = sorted(factors, key=lambda factor: factor.cause)
-    scales = [math.lcm(f.then.denominator, f.now.denominator) for f in factors]
-    then = [int(f.then * scale) for f, scale in zip(factors, scales, strict=True)]
-    now = [int(f.now * scale) for f, scale in zip(factors, scales, strict=True)]
-    count = len(factors)
+    exact = dict.fromkeys((factor.cause for factor in factors), 0)
+    changed = [factor for factor in factors if factor.then != factor.now]
+    unchanged = math.prod(factor.now for factor in factors if factor.then == factor.now)
+    count = len(changed)
     orders = [math.factorial(k) * math.factorial(count - 1 - k) for k in range(count)]
-    exact: dict[Cause, int] = dict.fromkeys((factor.cause for factor in factors), 0)
-    for one, factor in enumerate(factors):
-        if then[one] != now[one]:
-            products = [1]
-            for other in range(count):
-                if other != one:
-                    products = _times(products, then[other], now[other])
-            mean = sum(weight * product for weight, product in zip(orders, products, strict=True))
-            exact[factor.cause] += (now[one] - then[one]) * mean
-    return _whole(exact, math.factorial(count) * math.prod(scales))
+    for one in changed:
+        products = [unchanged]
+        for other in changed:
+            if other is not one:
+                products = _times(products, other.then, other.now)
+        mean = sum(weight * product for weight, product in zip(orders, products, strict=True))
+        exact[one.cause] += (one.now - one.then) * mean
+    return _whole(exact, math.factorial(count) * math.prod(factor.of for factor in factors))
 
 
 def _times(products: Sequence[int], then: int, now: int) -> list[int]:
@@ -468,19 +467,24 @@ def _indices(counted: Mapping[_Use, tuple[_Counted, _Counted]]) -> dict[str, Fra
 def _at_constant_cost(cause: Cause, costs: Sequence[int], index: Fraction) -> tuple[Factor, ...]:
     """A cost that no quantity is known of: as it would be at the cost of then, and what that rose to."""
     then_pico, now_pico = costs
-    amount = Factor(cause, Fraction(then_pico), now_pico / index)
-    return amount, Factor(Cause.BILLS, Fraction(1), index)
+    was, now = index.denominator, index.numerator
+    amount = Factor(cause, then_pico * now, now_pico * was, now)
+    return amount, Factor(Cause.BILLS, was, now, was)
 
 
 def _amount(cause: Cause, then: int, now: int) -> Factor:
-    return Factor(cause, Fraction(then), Fraction(now))
+    return Factor(cause, then, now)
 
 
 def _ratio(cause: Cause, part: _Pair, whole: _Pair) -> Factor:
     """The parts of the wholes, then and now; where there was no whole, as at the other time."""
-    then, now = (Fraction(one, of) if of else None for one, of in zip(part, whole, strict=True))
-    known = [ratio for ratio in (then, now) if ratio is not None] or [Fraction(0)]
-    return Factor(cause, known[0] if then is None else then, known[-1] if now is None else now)
+    (then, now), (then_of, now_of) = part, whole
+    if not then_of and not now_of:
+        return Factor(cause, 0, 0)
+    if not then_of or not now_of:
+        known, of = (now, now_of) if now_of else (then, then_of)
+        return Factor(cause, known, known, of)
+    return Factor(cause, then * now_of, now * then_of, then_of * now_of)
 
 
 def _beside(then: Mapping[_Key, int], now: Mapping[_Key, int]) -> Iterator[tuple[_Key, int, int]]:

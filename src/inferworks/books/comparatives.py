@@ -1,8 +1,8 @@
 """Comparatives: a statement beside that of another time, and what changed.
 
 A controller reads a figure beside the month before, the year before or the year so far. Which span that is
-follows from the one that is asked about: a month has a month before it, whatever its length; any other span
-the one of equal length that ends where it begins.
+follows from the one that is asked about: a month has a month before it, whatever its length, and the first
+days of one the first days of that; any other span the one of equal length that ends where it begins.
 """
 
 from __future__ import annotations
@@ -113,8 +113,11 @@ def beside(span: Span, word: str) -> Period:
         start_ns, end_ns = map(_a_year_before, span)
         begun_ns = start_ns if start_ns < end_ns else end_ns - span.length_ns  # a 29th of February
         return _period(Span(begun_ns, end_ns))
-    if span == month_of(span.start_ns):
-        return _period(month_of(span.start_ns - 1))
+    month, before = month_of(span.start_ns), month_of(span.start_ns - 1)
+    if span == month:
+        return _period(before)
+    if span.start_ns == month.start_ns and span.end_ns < month.end_ns:
+        return _period(before.meet(before.start_ns, before.start_ns + span.length_ns))
     return _period(Span(span.start_ns - span.length_ns, span.start_ns))
 
 

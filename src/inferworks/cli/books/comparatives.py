@@ -22,7 +22,10 @@ def compare_with(question: Asked, what: str, engine: str | None, *, as_json: boo
     """Print the statement that `question` asks for beside the one that `what` names."""
     now = question.statement(engine)
     name = beside(Span(now.start_ns, now.end_ns), what).name if what in WORDS else what
-    other = question._replace(period=name, from_text=None, to_text=None)
+    other = question._replace(period=name, from_text=None, to_text=None, provisional="")
+    first, between, last = name.partition("..")
+    if what in WORDS and between:  # of any length, so it may hold closed months: as all stands now
+        other = other._replace(period=None, from_text=first, to_text=last)
     then = other.statement(engine)
     rows, why = compared(now, then), explain_change(now, then)
     if as_json:
