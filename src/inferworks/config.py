@@ -400,7 +400,7 @@ class Upstream(Section, frozen=True):
     ] = 120.0
     answer_s: Annotated[
         float, Meta(ge=0, description="Time for its whole answer; 0 for no limit.")
-    ] = 0.0
+    ] = 3600.0
     on_leave: Annotated[
         Literal["", "cancel", "drain", "estimate"],
         Meta(description="What to do when a client leaves its stream; empty: as its row says."),

@@ -17,7 +17,7 @@ def run() -> Run:
     """Runs a test's coroutine on the loop that production runs on."""
 
     async def limited(main: Coroutine[Any, Any, None]) -> None:
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(180.0):
             await main
 
     return lambda main: uvloop.run(limited(main))

@@ -56,14 +56,15 @@ def event(body: dict[str, Any]) -> bytes:
 class Upstream:
     """Speaks a stream up to its end, which it keeps back until it is told; counts who left before.
 
-    With `early` it keeps back all but the first event.
+    With `early` it keeps back all but the first event, with `late` the usage behind its last word.
     """
 
-    def __init__(self, *, running: bool = True, early: bool = False) -> None:
+    def __init__(self, *, running: bool = True, early: bool = False, late: bool = False) -> None:
         self.held = asyncio.Event()
         self.asked = self.left = self.finished = 0
         self._running = running
         self._early = early
+        self._late = late
         self.server = HttpServer(self.handle)
 
     async def handle(self, exchange: Exchange) -> None:
@@ -90,6 +91,9 @@ class Upstream:
                 event({"choices": [{"index": 0, "delta": {"content": word}}], **told})
             )
             await (self.held.wait() if self._early else asyncio.sleep(0))
+        if self._late:
+            await exchange.send(event({"choices": [{"delta": {}, "finish_reason": "stop"}]}))
+            await self.held.wait()
         await exchange.send(event({"choices": [], "usage": usage(len(WORDS))}))
         await self.held.wait()
         await exchange.end(b"data: [DONE]\n\n")
@@ -101,12 +105,13 @@ async def gateway(
     *,
     running: bool = True,
     early: bool = False,
+    late: bool = False,
     limits: DrainLimits | None = None,
     route: RoutePolicy | None = None,
     timeouts: Timeouts | None = None,
 ) -> AsyncIterator[tuple[House, Upstream]]:
     """A gateway before an `Upstream`, at an offer of this policy; nothing is left of it afterwards."""
-    upstream = Upstream(running=running, early=early)
+    upstream = Upstream(running=running, early=early, late=late)
     port = await upstream.server.start("127.0.0.1", 0)
     origin = Origin("127.0.0.1", port, tls=False, base_path="/v1")
     try:
@@ -299,6 +304,32 @@ def test_leaving_a_silent_stream(run: Run, policy: str) -> None:
                 assert (leg.tokens, leg.confidence) == (EXACT, Confidence.REPORTED)
             else:
                 assert leg.confidence is Confidence.ESTIMATED or leg.tokens == EXACT
+
+    run(main())
+
+
+@POLICIES
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages"])
+def test_leaving_an_answer_that_is_over(run: Run, policy: str, path: str) -> None:
+    """Whoever leaves between the last word and the usage is charged what was used, by every policy."""
+
+    async def main() -> None:
+        limits = DrainLimits(at_once=0)
+        async with gateway(policy, running=False, late=True, limits=limits) as (house, upstream):
+            [provider] = house.door.providers.values()
+            house.door.providers[provider.name] = TranslatingProvider(provider, TRANSLATIONS)  # type: ignore[index]
+            reader, writer = await house.connect()
+            body = {**STREAM, "max_tokens": 50}
+            writer.write(house.request("POST", path, msgspec.json.encode(body)))
+            await reader.readuntil(b"stop" if path == CHAT else WORDS[-2].encode())
+            await until(lambda: upstream.asked == 1)
+            writer.close()
+            await until(lambda: not house.server.connections)
+            upstream.held.set()
+            await house.alone()
+            leg = the_leg(await house.usages())
+            assert (leg.outcome, leg.ended_by) == (Outcome.CANCELLED, "drain")
+            assert (leg.tokens, leg.confidence) == (EXACT, Confidence.REPORTED)
 
     run(main())
 

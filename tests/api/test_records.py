@@ -503,11 +503,13 @@ def test_keys_and_prompts_are_kept_nowhere(run: Run, caplog: pytest.LogCaptureFi
             for body in (STREAM, WHOLE, STREAM, WHOLE, WHOLE, WHOLE, {**WHOLE, "n": PROMPT}, WHOLE):
                 await house.chat(body)
             await house.chat(f'{{"model": "{PROMPT}'.encode())
+            await house.chat({**WHOLE, "model": house.secret})  # put into the wrong field
+            await house.chat({**WHOLE, "user": house.secret})
             object.__setattr__(
                 house.door, "router", SimpleNamespace(health=house.door.router.health)
             )
             assert (await house.chat(WHOLE)).status == 500
-            assert len(await house.usages()) == 10
+            assert len(await house.usages()) == 12
             kept = repr(house.store._tables)
             assert "acme" in kept
             for secret in (PROMPT, house.secret, house.secret[3:20]):

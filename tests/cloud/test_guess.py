@@ -25,19 +25,53 @@ def test_four_bytes_of_text_are_a_token() -> None:
     assert prompt_tokens(replace(make_call(), body=body)) == 100
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PHOTOGRAPH}"}},
-        {"type": "image", "source": {"type": "base64", "data": PHOTOGRAPH}},
-        {"type": "input_audio", "input_audio": {"data": PHOTOGRAPH, "format": "wav"}},
-    ],
-)
-def test_media_are_no_text(part: dict[str, object]) -> None:
-    """A photograph or a sound in a prompt is not charged by its bytes."""
+def test_media_are_no_text() -> None:
+    """A sound in a prompt is not charged by its bytes."""
+    part = {"type": "input_audio", "input_audio": {"data": PHOTOGRAPH, "format": "wav"}}
     body = msgspec.json.encode({"messages": [{"role": "user", "content": [part]}]})
     assert len(body) > 100_000
     assert prompt_tokens(replace(make_call(), body=body)) < 60
+
+
+IN_DATA = f"data:image/png;base64,{PHOTOGRAPH}"
+ELSEWHERE = "https://example.com/cat.png"
+A_TOOL = {"name": "draw", "parameters": {"type": "object", "properties": {"image": {}}}}
+
+
+@pytest.mark.parametrize(
+    ("operation", "parts"),
+    [
+        (
+            Operation.CHAT,
+            [{"type": "image_url", "image_url": {"url": at}} for at in (ELSEWHERE, IN_DATA)],
+        ),
+        (
+            Operation.MESSAGES,
+            [
+                {"type": "image", "source": {"type": "url", "url": ELSEWHERE}},
+                {"type": "image", "source": {"type": "base64", "data": PHOTOGRAPH}},
+            ],
+        ),
+        (
+            Operation.RESPONSES,
+            [{"type": "input_image", "image_url": at} for at in (ELSEWHERE, IN_DATA)],
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "parts",
+)
+def test_pictures_are_of_a_common_size(operation: Operation, parts: list[object]) -> None:
+    """Each picture counts as 765 tokens, wherever it lies and however large the body is."""
+    asked = [
+        {"messages": [{"role": "user", "content": some}], "input": [], "tools": [A_TOOL]}
+        for some in ([], parts[:1], [parts[0], *parts])
+    ]
+    none, one, three = [
+        prompt_tokens(replace(make_call(), operation=operation, body=msgspec.json.encode(body)))
+        for body in asked
+    ]
+    assert 765 <= one - none <= 765 + 20
+    within = 765 if operation is Operation.MESSAGES else 60  # its tool has a property `image`
+    assert 3 * 765 <= three - none <= 3 * 765 + within + 120
 
 
 def test_a_form_is_no_text() -> None:
@@ -128,13 +162,13 @@ def test_events_are_tokens_unless_they_are_long() -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 100])
 def test_media_and_text_are_told_apart_in_large_bodies(count: int) -> None:
-    """Of a body of any size the text counts and the photographs do not, to a hundredth or so."""
+    """Of a body of any size the text counts and the photographs' bytes do not, to a hundredth or so."""
     text = "It was the best of times, it was the worst of times. " * 2000
     part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PHOTOGRAPH}"}}
     content = [part, {"type": "text", "text": text}] * count
     body = msgspec.json.encode({"messages": [{"role": "user", "content": content}]})
     guess = prompt_tokens(replace(make_call(), body=body))
-    assert guess == pytest.approx(count * len(text) / 4, rel=0.02)
+    assert guess == pytest.approx(count * (len(text) / 4 + 765), rel=0.02)
 
 
 def test_a_guess_at_a_large_body_takes_no_time() -> None:

@@ -135,7 +135,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a test's coroutine on the loop that production runs on."""
 
     async def limited() -> None:
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(180.0):
             await main
 
     uvloop.run(limited())

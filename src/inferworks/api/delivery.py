@@ -3,8 +3,9 @@
 The last bytes of an answer (its body, or the last event) are held until the call's Usage is durable:
 whoever has a whole answer has been counted.
 
-When the client leaves, the call is dropped where it stands, or where its offer says `drain` goes on
-without a client (`drain`): either way it leaves the tally's block as cancelled.
+When the client leaves, the call is dropped where it stands, or where its offer says `drain`, or its answer
+is at its end but for its usage, goes on without a client (`drain`): either way it leaves the tally's block
+as cancelled.
 """
 
 from __future__ import annotations
@@ -174,9 +175,16 @@ class Delivery:
         return self._telling.chunk(events, told)
 
     def _reads_on(self, cut: Callable[[], object]) -> bool:
-        """The client has left: whether its answer is read to the end, for its usage."""
-        if self._drain is None and self._tally.on_leave == "drain":
-            self._drain = self._door.drains.begin(cut)
+        """The client has left: whether its answer is read to the end, for its usage.
+
+        One that is over is, whatever its offer says. There is no work left that leaving would stop, and
+        who leaves just before the usage is told would have an estimate instead of a bill.
+        """
+        if self._drain is None and self._tally.is_running:
+            is_over = self._streamed is not None and self._streamed[0].is_over()
+            if not is_over and self._tally.on_leave != "drain":
+                return False
+            self._drain = self._door.drains.begin(cut, is_over=is_over)
             if self._drain is not None:
                 self._attempts.abandon()
         return self._drain is not None

@@ -45,9 +45,12 @@ class Drains:
     def __len__(self) -> int:
         return len(self._running)
 
-    def begin(self, cut: Callable[[], object]) -> Drain | None:
-        """Begin one, to be ended with its `end`; None when there are too many. `cut` cancels its task."""
-        if len(self._running) >= self.limits.at_once:
+    def begin(self, cut: Callable[[], object], *, is_over: bool = False) -> Drain | None:
+        """Begin one, to be ended with its `end`; None when there are too many. `cut` cancels its task.
+
+        One that `is_over` waits for what it has used and nothing else, so there are never too many.
+        """
+        if len(self._running) >= self.limits.at_once and not is_over:
             return None
         drain = Drain(self.limits, cut, self._running.discard)
         self._running.add(drain)

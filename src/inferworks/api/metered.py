@@ -33,6 +33,7 @@ from inferworks.ids import CallId, ModelId, new_call_id
 from inferworks.meter.usage import LONGEST_END_USER, Opened
 from inferworks.observe.transcripts import Transcript
 from inferworks.purpose import Purpose
+from inferworks.redact import redacted
 
 _SESSION = b"x-inferworks-session"
 """What calls of one conversation share, in a dialect that has no word for it."""
@@ -76,7 +77,8 @@ def metered(form: Form, model: str = "") -> Endpoint:
             offers = _offers(door, call)
             place = door.gate.admit(key.id)
         except CallError as error:
-            refused = arrived.opened(form, asked, purpose)
+            named = redacted(asked.model)  # which may be a key that was put into the wrong field
+            refused = arrived.opened(form, msgspec.structs.replace(asked, model=named), purpose)
             await door.meter.refuse(refused, error.status, error.code)
             raise
         transcript = _transcript(door, key, opened, exchange)
@@ -114,7 +116,7 @@ class _Arrived(NamedTuple):
             model=ModelId(asked.model),
             stream=asked.stream,
             request_bytes=len(self.exchange.body),
-            end_user=asked.end_user[:LONGEST_END_USER],
+            end_user=redacted(asked.end_user[:LONGEST_END_USER]) if asked.end_user else "",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
@@ -75,6 +75,10 @@ class Chunk(msgspec.Struct, frozen=True):
     """Nothing follows. A client that has it has the whole answer."""
 
 
+def _is_not_over() -> bool:
+    return False
+
+
 class Reply(msgspec.Struct, frozen=True):
     """An upstream's answer that has begun: its first chunk is here, the rest is still coming."""
 
@@ -89,6 +93,8 @@ class Reply(msgspec.Struct, frozen=True):
     """The upstream's headers that are part of its dialect's answer (Stability's `seed`)."""
     beside: tuple[tuple[bytes, bytes], ...] = ()
     """What the upstream says of its limits, and its own id of the request (`told_beside`)."""
+    is_over: Callable[[], bool] = _is_not_over
+    """Whether the upstream has said that its answer is at its end, though what it used may still come."""
     left_out: str = ""
     """What the caller asked for and the upstream was not, as `left_out_text` tells it."""
     lacks: bool = False

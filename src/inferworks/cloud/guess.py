@@ -6,10 +6,11 @@ probabilities are none. So of a request or an answer the texts in it are counted
 in its schema, which a model reads too; of an answer's end one token more, as every engine counts it.
 
 An image or a sound weighs what the provider says it weighs, and a guess from its bytes would charge a
-photograph as a novel. Media stand in JSON as base64, and no text goes on for so long without a space or a
-sign. So pieces are looked at, all alike and each by itself: one of nothing but base64's letters is no text.
-Of a large body, whose envelope is little beside what it holds, only a thousand pieces are, evenly spread,
-since a guess is made amid a stream and must take no time.
+photograph as a novel. So a picture is guessed to be of a common size: else whoever leaves before the usage
+is told has pictures for nothing. Sounds are left out. Media stand in JSON as base64, and no text goes on
+for so long without a space or a sign. So pieces are looked at, all alike and each by itself: one of nothing
+but base64's letters is no text. Of a large body, whose envelope is little beside what it holds, only a
+thousand pieces are, evenly spread, since a guess is made amid a stream and must take no time.
 
 Of a stream an event is a token, as nearly every upstream sends them; one that is longer than any token
 makes it is read for its words.
@@ -32,6 +33,18 @@ from inferworks.meter.usage import Confidence, Tokens
 
 _BYTES_PER_TOKEN = 4
 """What a token of English text weighs, by rule of thumb."""
+_TOKENS_PER_PICTURE: Final = 765
+"""A picture of 1024 by 1024 at high detail: 85 and 170 for each of 4 tiles.
+
+Source: https://platform.openai.com/docs/guides/images-vision#calculating-costs, of GPT-4o and its like.
+Anthropic's of that size is some 1,400 (width x height / 750), Gemini's 258 for each of 4 tiles.
+"""
+_PICTURES: Final = {
+    Operation.CHAT: ("image_url", 2),
+    Operation.MESSAGES: ("image", 1),
+    Operation.RESPONSES: ("input_image", 1),
+}
+"""The type of a part that is a picture, and how often its name stands in quotes there."""
 _LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_=-"
 _PIECE_BYTES: Final = 128
 _MOST_PIECES: Final = 1024
@@ -65,11 +78,14 @@ def prompt_tokens(call: Call) -> int:
     body = call.body
     if b"json" not in call.content_type.lower():
         return 0
+    kind, times = _PICTURES.get(call.operation, ("", 1))
     if len(body) >= _SMALL_BYTES or (fields := _fields(body)) is None:
-        return _tokens(body)
+        pictures = body.count(b'"%b"' % kind.encode()) // times if kind else 0
+        return _tokens(body) + pictures * _TOKENS_PER_PICTURE
     words = _words_in(fields, _ASKED)
     schemas = sum(len(msgspec.json.encode(fields[name])) for name in _SCHEMAS & fields.keys())
-    return _as_tokens(words + schemas)
+    pictures = _pictures_in([fields[name] for name in fields if name in _ASKED], kind)
+    return _as_tokens(words + schemas) + pictures * _TOKENS_PER_PICTURE
 
 
 def whole_usage(call: Call, answer: Chunk, content_type: bytes) -> tuple[Told, Confidence]:
@@ -166,6 +182,19 @@ def _texts(values: list[Any]) -> Iterator[str]:
             left += value if not value or not isinstance(value[0], float) else []
         elif isinstance(value, int | float) and not isinstance(value, bool):
             yield str(value)
+
+
+def _pictures_in(values: list[Any], kind: str) -> int:
+    """How many parts of the type `kind` lie in `values`."""
+    found, left = 0, values
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            found += bool(kind) and value.get("type") == kind
+            left += value.values()
+        elif isinstance(value, list):
+            left += value if not value or not isinstance(value[0], float) else []
+    return found
 
 
 def _word_bytes(text: str) -> int:

@@ -41,7 +41,7 @@ def transcription(sound: bytes = b"", **fields: str) -> TranscriptionReader:
     )
 
 
-COUNT = st.integers(0, 1 << 40)
+COUNT = st.integers(0, 10**9)
 
 
 @given(COUNT, COUNT, st.none() | COUNT, st.none() | COUNT, st.integers(0, 10))

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.cloud.call import Chunk, Told
+from inferworks.cloud.guess import whole_usage
 from inferworks.cloud.lenient import with_whole_letters
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.readers.base import Reader
 from inferworks.cloud.readers.fitted import fitted
 from inferworks.errors import UpstreamError
-from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens
+from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Confidence, Items, Tokens
 from inferworks.testing.providers import make_call
 
 CHAT_EXAMPLE = {
@@ -103,7 +104,7 @@ def test_usage_is_what_genai_prices_extracts(
         assert getattr(told.tokens, ours) == (getattr(theirs, name, 0) or 0), name
 
 
-COUNT = st.integers(0, 1 << 40)
+COUNT = st.integers(0, 10**9)
 
 
 @given(total=st.tuples(COUNT, COUNT), parts=st.tuples(COUNT, COUNT, COUNT, COUNT, COUNT, COUNT))
@@ -161,6 +162,28 @@ def test_zero_is_not_silence(operation: Operation, zero: dict[str, int]) -> None
     assert told.tokens == NO_TOKENS
     for silence in ({}, {"usage": None}, {"usage": {}}, {"usage": [1]}, {"usage": "none"}):
         assert read(operation, {"choices": [{}], **silence}).told is None
+
+
+@pytest.mark.parametrize("number", [10**9 + 1, 10**12, 2**63 - 1, 10**23, -1])
+@pytest.mark.parametrize(
+    ("operation", "example"),
+    [
+        (Operation.CHAT, CHAT_EXAMPLE),
+        (Operation.RESPONSES, RESPONSE_EXAMPLE),
+        (Operation.EMBEDDINGS, EMBEDDING_EXAMPLE),
+    ],
+)
+def test_what_nobody_can_have_used_is_not_said(
+    operation: Operation, example: dict[str, Any], number: int
+) -> None:
+    """A count that no call has is no count: it is estimated, whatever else the answer tells."""
+    counts = {name: number for name, value in example["usage"].items() if isinstance(value, int)}
+    call = make_call()
+    told, confidence = whole_usage(
+        call, read(operation, {**example, "usage": counts}), b"application/json"
+    )
+    assert max(told.tokens.input, told.tokens.output) < 1000
+    assert confidence is Confidence.ESTIMATED
 
 
 def test_moderations_are_free() -> None:

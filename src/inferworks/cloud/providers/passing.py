@@ -207,7 +207,9 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         events = _Events(response, self._profile.between_bytes_s, reader, splitter)
         first, beside = await events.first(), told_beside(response.headers)
         self._events = events
-        return Reply(response.status, content_type, first, events, beside=beside)
+        return Reply(
+            response.status, content_type, first, events, beside=beside, is_over=events.is_over
+        )
 
     async def _begin_otherwise(self, spoken: Spoken, content_type: bytes, reader: Reader) -> Reply:
         """The answer to a stream that is not framed as one."""
@@ -297,6 +299,10 @@ class _Events:
         self._last: Chunk | None = None
         self._error: UpstreamError | None = None
         """The last event, or an error, that was read after others which are on their way."""
+
+    def is_over(self) -> bool:
+        """Whether the answer would be whole if nothing more came."""
+        return self._last is not None or self._reader.ended() is not None
 
     async def first(self) -> Chunk:
         """The first chunk that says something. A comment does not: what follows it may be an error."""

@@ -18,21 +18,19 @@ Source: https://platform.claude.com/docs/en/build-with-claude/streaming and /pro
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from inferworks.cloud.call import Call, Chunk, Told
 from inferworks.cloud.guess import answer_tokens, sides
 from inferworks.cloud.lenient import fitted_or_unreadable, read_answer
+from inferworks.cloud.readers.counting import Count
 from inferworks.cloud.readers.in_band import is_empty, refusal, tells_an_error
 from inferworks.errors import UnreadableError, UpstreamError
 from inferworks.http.sse import event_data
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens
 
-Count = Annotated[int, Meta(ge=0, le=1 << 60)]
-"""A number of tokens; the sum of several is still 64 bits wide."""
 _INPUT = (
     "input_tokens",
     "cache_creation_input_tokens",

@@ -27,9 +27,9 @@ from inferworks.cloud.call import Call, Chunk, Told
 from inferworks.cloud.lenient import read_answer
 from inferworks.cloud.readers.asked import asked
 from inferworks.cloud.readers.audio_length import length_ms
+from inferworks.cloud.readers.counting import Count
 from inferworks.cloud.readers.fitted import fitted, highest
 from inferworks.cloud.readers.in_band import is_empty, refusal
-from inferworks.cloud.readers.openai import Count
 from inferworks.errors import UnreadableError, UpstreamError
 from inferworks.http.multipart import is_form, read_parts
 from inferworks.http.sse import DONE, event_data
@@ -41,7 +41,7 @@ _USUAL_BYTES_PER_MS: Final = 16
 """128 kbit/s, the usual rate of compressed sound."""
 _TEXTS: Final = frozenset({"text", "srt", "vtt"})
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+_Seconds = Annotated[float, Meta(ge=0, le=7 * 86_400)]
 
 
 class _InputDetails(msgspec.Struct):

@@ -28,14 +28,12 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.h
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from inferworks.cloud.call import Call, Chunk, Told
 from inferworks.cloud.guess import answer_tokens, sides
 from inferworks.cloud.lenient import leniently, read_answer
+from inferworks.cloud.readers.counting import Count
 from inferworks.cloud.readers.fitted import fitted
 from inferworks.cloud.readers.in_band import status_of
 from inferworks.cloud.rewrite import read_fields
@@ -43,9 +41,6 @@ from inferworks.errors import RefusalError, UnreadableError
 from inferworks.http.eventstream import Message, MessageSplitter
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.usage import Tokens
-
-Count = Annotated[int, Meta(ge=0, le=1 << 60)]
-"""A number of tokens; the sum of several is still 64 bits wide."""
 
 
 class _CacheDetail(msgspec.Struct):

@@ -16,9 +16,10 @@ Some answers also say what they cost. That is no count: `Priced` takes it from w
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.readers.base import Reader, ReaderOf
@@ -26,7 +27,13 @@ from inferworks.cloud.rewrite import read_fields
 from inferworks.http.sse import event_data
 
 Part = Literal["included", "added"]
-_LARGEST_PICO: Final = (1 << 63) - 1
+Count = Annotated[int, Meta(ge=0, le=10**9)]
+"""A number of tokens, as any dialect tells it.
+
+What is more than any model reads or writes in a call was not counted: it is not said, and estimated. One
+such number would be the greatest customer of the month, and its sum with another no number of a column.
+"""
+_LARGEST_PICO: Final = 10**18
 
 
 class Counting(msgspec.Struct, frozen=True, kw_only=True):

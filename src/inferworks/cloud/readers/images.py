@@ -23,9 +23,9 @@ from inferworks.cloud.bounds import check_answer
 from inferworks.cloud.call import Call, Chunk, Told
 from inferworks.cloud.lenient import read_answer
 from inferworks.cloud.readers.asked import asked
+from inferworks.cloud.readers.counting import Count
 from inferworks.cloud.readers.fitted import fitted
 from inferworks.cloud.readers.in_band import is_empty, refusal, tells_an_error
-from inferworks.cloud.readers.openai import Count
 from inferworks.errors import UnreadableError
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.usage import NO_TOKENS, Items, Tokens

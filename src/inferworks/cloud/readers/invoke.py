@@ -13,7 +13,8 @@ from __future__ import annotations
 import msgspec
 
 from inferworks.cloud.call import Call, Chunk, Told
-from inferworks.cloud.readers.converse import Count, failure_text, message_name
+from inferworks.cloud.readers.converse import failure_text, message_name
+from inferworks.cloud.readers.counting import Count
 from inferworks.cloud.readers.in_band import status_of
 from inferworks.cloud.translate.cloud_errors import anthropic_error
 from inferworks.errors import UnreadableError, UpstreamError

@@ -24,17 +24,22 @@ Source: https://platform.openai.com/docs/api-reference/chat/object
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
-from msgspec import Meta
 
 from inferworks.cloud.call import Call, Chunk, Told
 from inferworks.cloud.guess import answer_tokens, sides
 from inferworks.cloud.lenient import fitted_or_unreadable, leniently, with_whole_letters
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.readers.asked import asked
-from inferworks.cloud.readers.counting import AS_OPENAI, Counting, whole_input, whole_output
+from inferworks.cloud.readers.counting import (
+    AS_OPENAI,
+    Count,
+    Counting,
+    whole_input,
+    whole_output,
+)
 from inferworks.cloud.readers.fitted import fitted, highest
 from inferworks.cloud.readers.in_band import LONGEST_EMPTY_BYTES, is_empty, refusal, tells_an_error
 from inferworks.cloud.rewrite import read_fields, without_value
@@ -43,8 +48,6 @@ from inferworks.http.sse import DONE, event_data
 from inferworks.meter.usage import NO_ITEMS, Tokens
 
 Changed = TypeVar("Changed")
-Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
-"""A number of tokens, as any dialect writes it."""
 
 
 class _PromptDetails(msgspec.Struct):

@@ -29,10 +29,9 @@ from inferworks.cloud.bounds import check_answer
 from inferworks.cloud.call import Call, Chunk, Told
 from inferworks.cloud.guess import answer_tokens, prompt_tokens, sides
 from inferworks.cloud.lenient import fitted_or_unreadable, read_answer
-from inferworks.cloud.readers.counting import AS_OPENAI, Counting, whole_input, whole_output
+from inferworks.cloud.readers.counting import AS_OPENAI, Count, Counting, whole_input, whole_output
 from inferworks.cloud.readers.fitted import fitted
 from inferworks.cloud.readers.in_band import is_empty, refusal, tells_an_error
-from inferworks.cloud.readers.openai import Count
 from inferworks.errors import UnreadableError
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens

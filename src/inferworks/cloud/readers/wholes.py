@@ -21,8 +21,8 @@ from msgspec import Meta
 
 from inferworks.cloud.call import Call, Chunk, Told
 from inferworks.cloud.lenient import read_answer
+from inferworks.cloud.readers.counting import Count
 from inferworks.cloud.readers.in_band import is_empty, refusal, tells_an_error
-from inferworks.cloud.readers.openai import Count
 from inferworks.errors import UpstreamError
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens
 
@@ -46,7 +46,7 @@ Decoded = TypeVar("Decoded", bound=_Answer)
 
 
 class _Billed(msgspec.Struct):
-    search_units: Annotated[float, Meta(ge=0, le=1e15)] | None = None
+    search_units: Annotated[float, Meta(ge=0, le=1e9)] | None = None
     input_tokens: Count | None = None
     output_tokens: Count | None = None
     total_tokens: Count | None = None
