@@ -90,7 +90,10 @@ def checklist(
             for key, total in by_month.items()
             if total and key not in told and key[0] not in numbered and month in (None, key[1])
         ]
-    found += [Check(issuer, month, "", None, None, Finding.EXPECTED) for issuer, month in expected]
+    absent = {(one.issuer, one.what) for one in found if one.finding is Finding.NO_BILL}
+    found += [
+        Check(*one, "", None, None, Finding.EXPECTED) for one in expected if one not in absent
+    ]
     return sorted(found, key=lambda one: (one.issuer, one.what, one.currency))
 
 
