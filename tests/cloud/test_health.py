@@ -154,6 +154,11 @@ def test_an_average_rises_at_once_and_falls_slowly(
     assert round(average.read(round(at_s * S)) / MS) == value_ms
 
 
+def key_of(name: str) -> tuple[str, str]:
+    """A key by name, whose first letter is its customer's."""
+    return name[0], name
+
+
 def calls(*events: tuple[str, int | None], step_ms: int = 100) -> Breaker:
     """A breaker after calls of keys: the body that failed there, None for one that was answered."""
     breaker = Breaker(POLICY)
@@ -161,9 +166,9 @@ def calls(*events: tuple[str, int | None], step_ms: int = 100) -> Breaker:
         now_ns = number * step_ms * MS
         breaker.began(now_ns)
         if body is None:
-            breaker.succeeded(now_ns, now_ns, key)
+            breaker.succeeded(now_ns, now_ns, key_of(key))
         else:
-            breaker.failed(now_ns, now_ns, key, body)
+            breaker.failed(now_ns, now_ns, key_of(key), body)
     return breaker
 
 
@@ -180,10 +185,13 @@ def calls(*events: tuple[str, int | None], step_ms: int = 100) -> Breaker:
         ([("a", 1), ("b", 2), ("c", 3)], False),
         ([("b", None), ("c", None), ("d", None), ("a", 1), ("a", 2), ("a", 3), ("e", 4)], True),
         ([("b", None), ("c", None), ("a", 1), ("b", 2), ("a", 3)], False),
+        ([("b", None), *[(f"a{n % 9}", n) for n in range(50)]], True),
+        ([("a0", None), *[("a1", n) for n in range(50)]], True),
+        ([("a0", None), ("a1", 1), ("a2", 2), ("a3", 3)], False),
     ],
 )
 def test_whose_failures_open_a_breaker(events: list[tuple[str, int | None]], closed: bool) -> None:
-    """A body counts once, and where several keys call, half of them must fail and more than one."""
+    """A body counts once, and where several call, half of them must fail and more than one."""
     assert calls(*events).closed is closed
 
 
@@ -192,7 +200,7 @@ def test_a_key_that_has_left_is_not_waited_for() -> None:
     breaker = calls(("b", None))
     began_ns = round(POLICY.window_s * S) + 2 * S
     for n in range(3):
-        breaker.failed(began_ns + n, began_ns + n, "a", n)
+        breaker.failed(began_ns + n, began_ns + n, key_of("a"), n)
     assert not breaker.closed
 
 
@@ -200,7 +208,7 @@ def test_what_never_reached_the_offer_is_nobodys_doing() -> None:
     """A refused connection opens it whoever called, though others were just answered."""
     breaker = calls(("b", None), ("c", None))
     for now_ns in (S, S + 1, S + 2):
-        breaker.failed(now_ns, now_ns, "a")
+        breaker.failed(now_ns, now_ns, key_of("a"))
     assert not breaker.closed
 
 
@@ -208,21 +216,24 @@ HOSTILE = st.one_of(st.integers(0, 100_000), st.just(None))
 
 
 @pytest.mark.slow
-@given(st.lists(st.tuples(HOSTILE, st.integers(0, 300)), max_size=300), st.integers(1, 19))
-def test_one_key_never_shuts_out_another(
-    events: list[tuple[int | None, int]], every_s: int
+@given(
+    st.lists(st.tuples(HOSTILE, st.integers(0, 300), st.integers(0, 5)), max_size=300),
+    st.integers(1, 19),
+)
+def test_one_customer_never_shuts_out_another(
+    events: list[tuple[int | None, int, int]], every_s: int
 ) -> None:
-    """Whatever key A sends and however often, the breaker stays closed while B is answered."""
+    """Whatever A sends, however often and with however many keys, it stays closed while B is answered."""
     breaker, now_ns, next_b_ns = Breaker(POLICY), S, S
-    for body, step_ms in [(None, 0), *events]:
+    for body, step_ms, number in [(None, 0, 0), *events]:
         now_ns += step_ms * MS
         while next_b_ns <= now_ns:
-            breaker.succeeded(next_b_ns, next_b_ns, "b")
+            breaker.succeeded(next_b_ns, next_b_ns, key_of("b"))
             next_b_ns += every_s * S // 2
         if body is None:
-            breaker.succeeded(now_ns, now_ns, "a")
+            breaker.succeeded(now_ns, now_ns, key_of(f"a{number}"))
         else:
-            breaker.failed(now_ns, now_ns, "a", body)
+            breaker.failed(now_ns, now_ns, key_of(f"a{number}"), body)
         assert breaker.closed
 
 
@@ -230,9 +241,9 @@ def test_a_breaker_stays_small() -> None:
     """A million hostile bodies of as many keys are not all remembered."""
     breaker = calls(("b", None))
     for n in range(20_000):
-        breaker.succeeded(S, S, f"key-{n}")
-        breaker.failed(S, S, f"key-{n}", n)
-    kept = len(breaker._failing) + len(breaker._span.keys) + len(breaker._span.bodies)
+        breaker.succeeded(S, S, key_of(f"key-{n}"))
+        breaker.failed(S, S, key_of(f"key-{n}"), n)
+    kept = len(breaker._failing) + len(breaker._span.callers) + len(breaker._span.bodies)
     assert kept <= 3 * 1024
 
 

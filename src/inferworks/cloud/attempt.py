@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from math import ceil
 from typing import TypeVar
 
+from inferworks.cloud.breaker import Caller
 from inferworks.cloud.call import Call, Reply, Told
 from inferworks.cloud.guess import prompt_tokens
 from inferworks.cloud.health import Standing
@@ -125,7 +126,7 @@ class Attempt:
         if isinstance(self.answer, CallError):
             self._standing.unsent(began_ns)
         elif verdict.how in (How.SERVED, How.UNFIT):
-            self._standing.answered(began_ns, now_ns, self._tally.opened.key_id)
+            self._standing.answered(began_ns, now_ns, self._caller())
         elif verdict.how in (How.FINAL, How.LACKS):
             self._standing.refused(began_ns)
         elif isinstance(self.answer, UpstreamError):
@@ -141,7 +142,11 @@ class Attempt:
         """Tell the offer's health that it failed; `seen` when it may have done so over what was asked."""
         body = self._call.body
         asked = hash((len(body), body[:_SAMPLE_BYTES], body[-_SAMPLE_BYTES:])) if seen else None
-        self._standing.failed(self._began_ns, now_ns, self._tally.opened.key_id, asked)
+        self._standing.failed(self._began_ns, now_ns, self._caller(), asked)
+
+    def _caller(self) -> Caller:
+        opened = self._tally.opened
+        return opened.customer, opened.key_id
 
     def unsent(self) -> None:
         """Take its leg back: nothing was sent."""

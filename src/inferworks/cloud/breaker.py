@@ -20,10 +20,11 @@ which takes two counts and two sets for each instead of a list of times.
 
 Whose failures. A breaker shuts an offer for everybody, so what one caller can bring about says little: an
 engine answers 500 to a prompt that it cannot digest, as often as it is sent, and is well otherwise. So a
-body that has failed here once is no news when it fails again; and where several keys call, failures open
-the breaker only when they are those of more than one key, and of a `failure_share` of the keys that call.
-One key alone opens it only where nobody else calls. What never reached the offer (refused connections, no
-address) is no caller's doing and counts whoever asked.
+body that has failed here once is no news when it fails again; and where several customers call, failures
+open the breaker only when they are those of more than one, and of a `failure_share` of those that call; so
+it is with the keys, for a customer may have many, and in one house all may be one customer's. One alone
+opens it only where nobody else calls. What never reached the offer (refused connections, no address) is no
+caller's doing and counts whoever asked.
 
 Rejected. Breakers per key (a dead upstream is found out by each of a thousand keys anew); a probe of our
 own (a prompt costs money, and a health page says little about a model).
@@ -37,7 +38,11 @@ from inferworks.cloud.policy import BreakerPolicy
 from inferworks.units import NS_PER_SECOND
 
 _REMEMBERED = 1024
-"""Failed bodies, keys that call and keys that fail that are known at most, each."""
+"""Failed bodies, callers and callers whose calls fail that are known at most, each."""
+
+Caller = tuple[str, str]
+"""A customer, and the key that it calls with."""
+NOBODY: Caller = ("", "")
 
 
 class BreakerState(StrEnum):
@@ -52,13 +57,13 @@ class BreakerState(StrEnum):
 
 
 class _Span:
-    """Half a window: how many calls, how many failures that were news, of which keys and bodies."""
+    """Half a window: how many calls, how many failures that were news, of whom and of which bodies."""
 
-    __slots__ = ("bodies", "calls", "failures", "keys")
+    __slots__ = ("bodies", "callers", "calls", "failures")
 
     def __init__(self) -> None:
         self.calls = self.failures = 0
-        self.keys: set[str] = set()
+        self.callers: set[Caller] = set()
         self.bodies: set[int] = set()
 
 
@@ -109,8 +114,8 @@ class Breaker:
         if not self.closed and self.retry_ns == began_ns + self._cool_down_ns:
             self.retry_ns = began_ns
 
-    def succeeded(self, began_ns: int, now_ns: int, key: str = "") -> None:
-        """A call of `key` that began at `began_ns` was answered."""
+    def succeeded(self, began_ns: int, now_ns: int, caller: Caller = NOBODY) -> None:
+        """A call of `caller` that began at `began_ns` was answered."""
         if self.closed:
             self._in_row = self._unreached_in_row = 0
             if now_ns >= self.retry_ns:
@@ -119,10 +124,10 @@ class Breaker:
                 self._next_span(now_ns)
             span = self._span
             span.calls += 1
-            if len(span.keys) < _REMEMBERED:
-                span.keys.add(key)
+            if len(span.callers) < _REMEMBERED:
+                span.callers.add(caller)
             if self._failing:
-                self._failing.pop(key, None)
+                self._failing.pop(caller, None)
         elif began_ns > self._opened_ns:
             self._close()
 
@@ -131,8 +136,10 @@ class Breaker:
         if not self.closed and began_ns > self._opened_ns:
             self._close()
 
-    def failed(self, began_ns: int, now_ns: int, key: str = "", body: int | None = None) -> None:
-        """A call of `key` that began at `began_ns` has failed in a way that another offer might not.
+    def failed(
+        self, began_ns: int, now_ns: int, caller: Caller = NOBODY, body: int | None = None
+    ) -> None:
+        """A call of `caller` that began at `began_ns` has failed in a way that another offer might not.
 
         `body` stands for what was asked; None when the offer has seen nothing of it.
         """
@@ -145,7 +152,7 @@ class Breaker:
                 longest_ns = round(self.policy.longest_cool_down_s * NS_PER_SECOND)
                 self._open(now_ns, min(self._cool_down_ns * 2, longest_ns))
             return
-        self._count_failure(now_ns, key, body)
+        self._count_failure(now_ns, caller, body)
         if self._too_many(now_ns):
             self._open(now_ns, round(self.policy.cool_down_s * NS_PER_SECOND))
 
@@ -153,7 +160,7 @@ class Breaker:
         """The offer itself says when it wants the next call (a 429 with `retry-after`)."""
         self.retry_ns = max(self.retry_ns, now_ns + wait_ns)
 
-    def _count_failure(self, now_ns: int, key: str, body: int | None) -> None:
+    def _count_failure(self, now_ns: int, caller: Caller, body: int | None) -> None:
         span = self._span
         span.calls += 1
         span.failures += 1
@@ -162,10 +169,10 @@ class Breaker:
             self._unreached_in_row += 1
         elif len(span.bodies) < _REMEMBERED:
             span.bodies.add(body)
-        if len(span.keys) < _REMEMBERED:
-            span.keys.add(key)
-        if key in self._failing or len(self._failing) < _REMEMBERED:
-            self._failing[key] = now_ns
+        if len(span.callers) < _REMEMBERED:
+            span.callers.add(caller)
+        if caller in self._failing or len(self._failing) < _REMEMBERED:
+            self._failing[caller] = now_ns
 
     def _too_many(self, now_ns: int) -> bool:
         policy = self.policy
@@ -178,10 +185,15 @@ class Breaker:
 
     def _concerns_all(self, now_ns: int) -> bool:
         """Whether those whose last call failed stand for all that call."""
-        keys = len(self._span.keys | self._before.keys)
+        calling = self._span.callers | self._before.callers
         since_ns = now_ns - round(self.policy.window_s * NS_PER_SECOND)
-        failing = sum(at_ns >= since_ns for at_ns in self._failing.values())
-        return keys < 2 or (failing >= 2 and failing >= self.policy.failure_share * keys)
+        failing = {caller for caller, at_ns in self._failing.items() if at_ns >= since_ns}
+        customers, of_them = ({customer for customer, _ in some} for some in (calling, failing))
+        share = self.policy.failure_share
+        return all(
+            every < 2 or (some >= 2 and some >= share * every)
+            for every, some in ((len(calling), len(failing)), (len(customers), len(of_them)))
+        )
 
     def _open(self, now_ns: int, cool_down_ns: int) -> None:
         self.closed = False
@@ -198,7 +210,7 @@ class Breaker:
     def _forget(self) -> None:
         self._in_row = self._unreached_in_row = 0
         self._span, self._before = _Span(), _Span()
-        self._failing: dict[str, int] = {}
+        self._failing: dict[Caller, int] = {}
         """Keys whose last call failed, and when."""
 
     def _next_span(self, now_ns: int) -> None:

@@ -11,7 +11,7 @@ from random import Random
 
 from inferworks.clock import Clock
 from inferworks.cloud.average import PeakAverage
-from inferworks.cloud.breaker import Breaker, BreakerState
+from inferworks.cloud.breaker import NOBODY, Breaker, BreakerState, Caller
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.policy import BreakerPolicy
 from inferworks.ids import OfferId
@@ -38,18 +38,20 @@ class Standing:
         """It was never sent the call, which nobody could put in words of its own."""
         self.breaker.unsent(began_ns)
 
-    def answered(self, began_ns: int, now_ns: int, key: str = "") -> None:
-        """The first byte of an answer to `key` is here."""
-        self.breaker.succeeded(began_ns, now_ns, key)
+    def answered(self, began_ns: int, now_ns: int, caller: Caller = NOBODY) -> None:
+        """The first byte of an answer to `caller` is here."""
+        self.breaker.succeeded(began_ns, now_ns, caller)
         self.average.take(now_ns, now_ns - began_ns)
 
     def refused(self, began_ns: int) -> None:
         """It works and will not serve this call. How soon it says so tells nothing of its answers."""
         self.breaker.refused(began_ns)
 
-    def failed(self, began_ns: int, now_ns: int, key: str = "", body: int | None = None) -> None:
-        """A call of `key` failed there; `body` stands for what was asked, None if it saw nothing of it."""
-        self.breaker.failed(began_ns, now_ns, key, body)
+    def failed(
+        self, began_ns: int, now_ns: int, caller: Caller = NOBODY, body: int | None = None
+    ) -> None:
+        """A call of `caller` failed; `body` stands for what was asked, None if nothing of it was seen."""
+        self.breaker.failed(began_ns, now_ns, caller, body)
 
     def told_to_wait(self, now_ns: int, wait_ns: int) -> None:
         """It says that it wants no call before `wait_ns` are over."""
