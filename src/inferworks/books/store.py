@@ -57,6 +57,8 @@ from inferworks.folder import leaving_none_empty
 T = TypeVar("T")
 
 _BUSY_SECONDS = 10.0
+_PAGES = "PRAGMA page_size = 16384"
+"""Of new books: a bill line, a kilobyte or two, does not fit beside others on the usual page."""
 
 
 class Imported(NamedTuple):
@@ -331,6 +333,7 @@ class BookStore:
         return _decoded(as_declared(row[4], bytes))
 
     def _prepare(self, currency: str) -> None:
+        self._db.execute(_PAGES)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         with self._transaction():

@@ -249,3 +249,32 @@ def test_what_has_no_text_is_named_by_row_and_column(column: pa.Array, reason: s
 def test_floats_keep_so_many_digits(kind: pa.DataType, digits: int | None) -> None:
     """Of a decimal, by their width, however they are packed."""
     assert exact_digits(kind) == digits
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([None, 10**17, -1, 0], pa.timestamp("us", tz="Europe/Berlin")),
+        pa.array([2**62, None, 5, 5], pa.timestamp("s")),
+        pa.array([None, 7, 7, -3], pa.date32()),
+        pa.array(
+            [Decimal("0.000000001"), None, Decimal("-12.5"), Decimal(0)], pa.decimal128(38, 9)
+        ),
+        pa.array([1, None, -(2**63)], pa.int64()),
+        pa.array(
+            [[("b", "2"), ("a", None)], None, [], [("a", "é"), ("a", "x")]],
+            pa.map_(pa.string(), pa.string()),
+        ),
+        pa.array([[("a", None)], None], pa.map_(pa.string(), pa.int64())),
+    ],
+    ids=["moment", "second", "date", "decimal", "integer", "tags", "map"],
+)
+def test_a_column_read_at_once_has_the_texts_of_its_values(column: pa.Array[Any]) -> None:
+    """Whatever is quick about it: the same text of each value, and the same reason where there is none."""
+    texts, problems = arrow_texts(column)
+    for place, value in enumerate(column):
+        if place in problems:
+            with pytest.raises(ValueError, match=problems[place]):
+                arrow_text(value)
+        else:
+            assert texts[place] == arrow_text(value)

@@ -29,6 +29,7 @@ import pyarrow as pa
 
 from inferworks.units import NS_PER_SECOND
 
+_TWICE = "names something twice in one cell"
 _UNIT_NS = {"s": NS_PER_SECOND, "ms": 10**6, "us": 10**3, "ns": 1}
 _DAY_S = 86_400
 _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
@@ -53,6 +54,41 @@ def arrow_texts(column: pa.Array[Any]) -> tuple[Sequence[str], Mapping[int, str]
     if types.is_string(kind) or types.is_large_string(kind):
         with suppress(UnicodeDecodeError):
             return [text or "" for text in column.to_pylist()], {}
+    if types.is_decimal(kind):
+        return ["" if it is None else format(it, "f") for it in column.to_pylist()], {}
+    if types.is_integer(kind):
+        return ["" if it is None else str(it) for it in column.to_pylist()], {}
+    if types.is_timestamp(kind) or types.is_date(kind):  # a bill has few of them, many times
+        return _once_each(column.dictionary_encode())
+    if types.is_map(kind) and pa.string() == kind.key_type == kind.item_type:
+        with suppress(UnicodeDecodeError):
+            return _maps(column.to_pylist())
+    return _one_by_one(column)
+
+
+def _maps(rows: Iterable[list[tuple[str, str]] | None]) -> tuple[Sequence[str], Mapping[int, str]]:
+    """The texts of maps of text, which tags are: few, many times."""
+    known: dict[tuple[tuple[str, str], ...], str] = {}
+    texts, problems = [], {}
+    for place, pairs in enumerate(rows):
+        key = tuple((name or "", text) for name, text in pairs or ())
+        if key not in known:
+            known[key] = json.dumps(dict(key), ensure_ascii=False, sort_keys=True)
+        if len({name for name, _ in key}) < len(key):
+            problems[place] = _TWICE
+        texts.append("" if pairs is None or place in problems else known[key])
+    return texts, problems
+
+
+def _once_each(coded: pa.DictionaryArray) -> tuple[Sequence[str], Mapping[int, str]]:
+    """The texts of a column, each value looked at once."""
+    values, problems = _one_by_one(coded.dictionary)
+    places = coded.indices.to_pylist()
+    odd = {at: problems[n] for at, n in enumerate(places) if n in problems} if problems else {}
+    return ["" if n is None else values[n] for n in places], odd
+
+
+def _one_by_one(column: pa.Array[Any]) -> tuple[Sequence[str], Mapping[int, str]]:
     texts, problems = [""] * len(column), {}
     for place, value in enumerate(column):
         try:
@@ -112,7 +148,7 @@ def _is_coded(kind: pa.DataType) -> bool:
 def _object(names: Sequence[str], values: Iterable[pa.Scalar[Any]]) -> dict[str, Any]:
     found = dict(zip(names, map(_plain, values), strict=True))
     if len(found) < len(names):
-        raise ValueError("names something twice in one cell")
+        raise ValueError(_TWICE)
     return found
 
 
