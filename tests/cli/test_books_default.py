@@ -137,11 +137,12 @@ def test_every_command_says_what_it_is_about(verb: str) -> None:
 
 
 def test_reports_and_exports_say_so_too(tmp_path: Path) -> None:
-    """A page has the note, a journal has the month's entries alone."""
+    """A page has the note, a journal has the whole month's entries alone."""
+    call("2025-11-15T10:30:00Z")
     books("report", "--out", str(tmp_path / "page.html"))
     assert "Provisional: it is not over until" in (tmp_path / "page.html").read_text()
     journal = books("export", "hledger")
-    assert "this is 2025-11 so far" in journal.stderr
+    assert journal.stderr == "Note: no period was named; this is 2025-11, which is not over.\n"
     assert "2025-11-30" in journal.stdout
     assert "2025-10" not in journal.stdout
 

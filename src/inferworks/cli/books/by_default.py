@@ -43,9 +43,17 @@ class Meant(NamedTuple):
 
 
 def period_meant(
-    config: Config, name: str | None, from_text: str | None, to_text: str | None
+    config: Config,
+    name: str | None,
+    from_text: str | None,
+    to_text: str | None,
+    *,
+    whole: bool = False,
 ) -> Meant:
-    """The period called `name`, dates, or else the newest with anything in it, said on standard error."""
+    """The period called `name`, dates, or else the newest with anything in it, said on standard error.
+
+    With `whole` a running period is meant to its end: the entries of a journal stand on its days.
+    """
     now_ns = SystemClock().now_ns()
     if from_text is not None or to_text is not None:
         _, end_ns = moments(from_text, to_text)
@@ -59,8 +67,9 @@ def period_meant(
         return Meant(None)
     period = calendar.holding(last.at_ns - 1)
     text = _unless_closed(calendar, period, now_ns)
-    say(f"Note: no period was named; this is {period.name}{' so far' if text else ''}.", err=True)
-    if text and last.used:
+    state = "" if not text else ", which is not over" if whole else " so far"
+    say(f"Note: no period was named; this is {period.name}{state}.", err=True)
+    if text and last.used and not whole:
         return Meant(span_name(period.start_ns, last.at_ns), text)
     return Meant(period.name, text)
 

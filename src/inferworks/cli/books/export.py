@@ -83,7 +83,7 @@ def export(
       inferworks books export quickbooks --period 2026-11 --chart chart.toml --out november.csv
     """
     config = read_config(config_path, data_path)
-    meant = meant_alone(config, period, from_text, to_text)
+    meant = meant_alone(config, period, from_text, to_text, whole=form in JOURNALS)
     if form in FORMATS:
         _refuse(form, {"--chart": chart_path, "--decimals": decimals, "--zone": zone})
         books = read_books(config, policy, meant, from_text, to_text, seller or _SELLER)
@@ -103,12 +103,17 @@ def export(
 
 
 def meant_alone(
-    config: Config, period: str | None, from_text: str | None, to_text: str | None
+    config: Config,
+    period: str | None,
+    from_text: str | None,
+    to_text: str | None,
+    *,
+    whole: bool = False,
 ) -> Meant:
     """The period that is meant; UsageError when one is named beside dates."""
     if period is not None and (from_text is not None or to_text is not None):
         raise click.UsageError("give --period, or --from and --to")
-    return period_meant(config, period, from_text, to_text)
+    return period_meant(config, period, from_text, to_text, whole=whole)
 
 
 def _refuse(form: str, options: dict[str, object]) -> None:
