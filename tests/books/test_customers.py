@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -122,11 +123,12 @@ def test_what_is_left_of_credit_moves_with_its_customer() -> None:
 
     88 is the part of the 230 that 50 of 130 units have.
     """
-    bought = (Credit("c", BURNS, day(2), 1_000, "USD"),)
+    bought = (Credit("c", BURNS, day(2), 1_000, "USD", NOVEMBER.end_ns + 9 * DAY_NS),)
     workings = worked(MERGED, credits_=bought)
     found = wallets(workings.revenue, Prepaid(bought, to_date=()), NOVEMBER, MERGED)
     told = {w.customer: (w.bought_pico, w.used_pico, w.moved_pico, w.closing_pico) for w in found}
     assert told == {BURNS: (1_000, 200, -800, 0), ACME: (0, 88, 800, 712)}
+    assert [wallet.expires_ns for wallet in found] == [NOVEMBER.end_ns + 9 * DAY_NS, None]
     booked = balances(workings.entries)
     assert booked["Liabilities:Credits:burns"] == 0
     assert booked["Liabilities:Credits:acme"] == -712
@@ -173,6 +175,7 @@ def test_merges_follow_each_other_and_make_no_circle() -> None:
 
 def test_names_are_shown_and_no_two_are_alike() -> None:
     """As of the last moment; a name that two have, or that is another's id, has the id behind it."""
+    assert dict(Directory((), (Named(ACME, 0, "Acme"),)).shown(1, ("acme",))) == {"acme": "Acme"}
     facts = [
         CustomerFact(customer=ACME, effective_ns=9, recorded_ns=1, by="x", display_name="Acmex"),
         CustomerFact(customer=ACME, effective_ns=5, recorded_ns=2, by="x", display_name="Acme"),
@@ -297,6 +300,22 @@ def test_customers_are_named_and_merged_on_the_command_line(
     cut = json.loads(run(*statement, "2025-10", "--json"))["customers"]
     assert [(row["customer"], row["revenue"]) for row in cut[:1]] == [("acme", "2.00")]
     assert "Sound" in run("books", "verify")
+
+    run("books", "export", "focus", "--period", "2025-10", "--seller", "Us", "--out", "focus")
+    [bill] = csv.DictReader(Path("focus/customers.csv").read_text().splitlines()[:2])
+    assert (bill["BillingAccountId"], bill["BillingAccountName"]) == ("acme", "Acme")
+    run("books", "export", "quickbooks", "--period", "2025-10", "--out", "journal.csv")
+    parties = {row["Name"] for row in csv.DictReader(Path("journal.csv").read_text().splitlines())}
+    assert "Acme" in parties
+    assert "acme" not in parties
+    run("books", "report", "--period", "2025-10", "--out", "report.html")
+    assert '<th scope="row">Acme</th>' in Path("report.html").read_text()
+    plan = ("customers", "price", "burns", "--plan", "later.toml")
+    Path("later.toml").write_text(PLAN.format("3").replace("2025-01-01", "2025-12-01"))
+    assert "burns counts as acme then; its own plans do not hold" in run(*plan)
+    assert "the other's credit" in run("customers", "credit", "burns", "--amount", "5")
+    [wallet] = json.loads(run("customers", "wallets", "--json"))
+    assert (wallet["customer"], wallet["left"]) == ("acme", "5.00")
 
     shown = run("customers", "show", "burns")
     for text in ("name: Acme East", "counts as: acme", "Burns & Co", "bought"):

@@ -16,7 +16,7 @@ rated by its own plan (then two half-empty tiers cost more than the one that was
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -155,10 +155,11 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
         ids = set(present)
         named = {one.customer: one.name for one in self.names if one.from_ns <= at_ns}
         called = {customer: name for customer, name in sorted(named.items()) if name}
-        alike = Counter(name.casefold() for name in called.values())
-        alike.update(customer for customer in ids if called.get(CustomerId(customer)) != customer)
+        claimed: dict[str, set[str]] = defaultdict(set)
+        for customer, name in (*called.items(), *((one, one) for one in ids)):
+            claimed[name.casefold()].add(customer)
         return tuple(
-            (customer, name if alike[name.casefold()] == 1 else f"{name} ({customer})")
+            (customer, name if claimed[name.casefold()] == {customer} else f"{name} ({customer})")
             for customer, name in called.items()
             if customer in ids
         )

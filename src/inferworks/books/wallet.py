@@ -104,6 +104,8 @@ class Wallet(msgspec.Struct, frozen=True):
     refunds: tuple[Refund, ...] = ()
     moved_pico: int = 0
     """What came from customers that were merged with this one, less what went when it was."""
+    expires_ns: int | None = None
+    """When the first of the credits expires that something is left of; None when none does."""
 
     @property
     def used_pico(self) -> int:
@@ -188,6 +190,7 @@ def _wallet(
         expiries=tuple(current.expiries),
         refunds=tuple(current.refunds),
         moved_pico=sum(c.amount_pico for c in came if span.holds(c.bought_ns)) - _sum(left),
+        expires_ns=purse.expires_ns,
     )
     return found, {**left_before, **left}
 
@@ -258,6 +261,12 @@ class _Purse:
             taken = self._take(max(0, due_pico), day.start_ns, day.end_ns - 1)
             uses += (Use(credit, day_ns, pico) for credit, pico in taken)
         return uses, [one for one in refunded if one.amount_pico], self._expire(span)
+
+    @property
+    def expires_ns(self) -> int | None:
+        """When the first of the credits expires that something is left of."""
+        left = (credit for credit in self.bought if self._left[credit.id])
+        return min((c.expires_ns for c in left if c.expires_ns is not None), default=None)
 
     def leave(self) -> list[Credit]:
         """What is left of them, which is another's from now on."""

@@ -14,6 +14,7 @@ from inferworks.accounts.customer import customer_id
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.span import utc_day
 from inferworks.cli.books.late_lines import calendar_of
+from inferworks.cli.customer_facts import note_merged
 from inferworks.cli.options import (
     config_option,
     data_folder,
@@ -90,6 +91,8 @@ def credit(
         paid = msgspec.structs.replace(paid, amount_pico=-min(left, asked_pico))
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         accounts.add_credit(paid)
+        facts = accounts.facts()
+    note_merged(facts, paid.customer, paid.bought_ns, "it is the other's credit")
     if not paid.is_refund:
         say(f"Added {format_pico(paid.amount_pico)} {paid.currency} of credit to {name}.")
         return

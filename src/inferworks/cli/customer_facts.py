@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -192,6 +192,13 @@ def show(customer: str, config_path: Path | None, data_path: Path | None, as_jso
     if rows:
         say()
         print_table(("FROM", "WHAT", "RECORDED", "BY", "REASON"), rows)
+
+
+def note_merged(facts: Iterable[CustomerFact], customer: CustomerId, at_ns: int, what: str) -> None:
+    """Say so when `what` is entered for a customer that counts as another then."""
+    survivor = directory_of(facts).survivor(customer, at_ns)
+    if survivor != customer:
+        say(f"Note: {customer} counts as {survivor} then; {what}", err=True)
 
 
 def _last(facts: list[CustomerFact], field: str, at_ns: int) -> str | None:

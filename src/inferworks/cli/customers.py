@@ -15,7 +15,7 @@ from inferworks.accounts.plan_file import read_plan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cli.books.late_lines import calendar_of
 from inferworks.cli.credits import credit, list_credits, void
-from inferworks.cli.customer_facts import merge, rename, show
+from inferworks.cli.customer_facts import merge, note_merged, rename, show
 from inferworks.cli.options import (
     config_option,
     data_folder,
@@ -122,6 +122,8 @@ def price(
             say(f"The plan of {name} with SHA-256 {old.terms.sha256[:12]} is withdrawn.")
         else:
             accounts.add_plan(plan)
+        facts = accounts.facts()
+    note_merged(facts, plan.customer, plan.effective_ns, "its own plans do not hold")
     say(f"New prices of {name} are in force from {_date(plan.effective_ns)}.")
     _note_closed(plan, DataFolder(Path(config.data.folder)))
 

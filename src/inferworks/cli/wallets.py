@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 
-from inferworks.accounts.credit import Credit
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.months import month_of
 from inferworks.books.rate import rate
@@ -28,13 +24,6 @@ from inferworks.ids import CustomerId
 from inferworks.money import format_pico
 
 
-class Balance(NamedTuple):
-    """A customer's wallet as of now, and the first day on which something of what is left expires."""
-
-    wallet: Wallet
-    expires_ns: int | None
-
-
 @click.command("wallets")
 @click.argument("name", required=False)
 @config_option
@@ -46,6 +35,7 @@ def list_wallets(
     """List prepaid credit: what was bought, used, and is left.
 
     What is left is owed to the customer: a liability. EXPIRES is the first day on which some of it does.
+    MOVED is what came with customers that were merged with it, less what went when it was itself.
 
     \b
     Examples:
@@ -54,31 +44,29 @@ def list_wallets(
     """
     config = read_config(config_path, data_path)
     now_ns = SystemClock().now_ns()
-    balances = [
-        balance
-        for balance in _balances(config, now_ns)
-        if name in (None, str(balance.wallet.customer))
-    ]
-    if name is not None and not balances:
+    found = [one for one in _wallets(config, now_ns) if name in (None, str(one.customer))]
+    if name is not None and not found:
         raise UserError(f"customer {name!r} never bought credit; see: inferworks customers credit")
     if as_json:
-        print_json([_as_json(balance, config.books.currency) for balance in balances])
-    elif not balances:
+        print_json([_as_json(one, config.books.currency) for one in found])
+    elif not found:
         say("No customer has bought credit; see: inferworks customers credit --help")
     else:
-        columns = ("CUSTOMER", "BOUGHT", "USED", "REFUNDED", "EXPIRED", "LEFT", "EXPIRES")
-        print_table(columns, map(_row, balances), right="BOUGHT USED REFUNDED EXPIRED LEFT")
+        moved = ("MOVED",) if any(one.moved_pico for one in found) else ()
+        columns = ("CUSTOMER", "BOUGHT", *moved, "USED", "REFUNDED", "EXPIRED", "LEFT", "EXPIRES")
+        rows = [_row(one, is_moved=bool(moved)) for one in found]
+        print_table(columns, rows, right="BOUGHT MOVED USED REFUNDED EXPIRED LEFT")
         say("", f"Amounts in {config.books.currency}.")
 
 
 def left_pico(config: Config, customer: CustomerId, at_ns: int) -> int:
     """What is left of the credit of `customer` at a moment, in picounits."""
-    found = (one.wallet for one in _balances(config, at_ns))
+    found = _wallets(config, at_ns)
     return sum(wallet.closing_pico for wallet in found if wallet.customer == customer)
 
 
-def _balances(config: Config, at_ns: int) -> list[Balance]:
-    """Every customer who had bought credit by `at_ns`, as of then."""
+def _wallets(config: Config, at_ns: int) -> list[Wallet]:
+    """Those of every customer who had credit by `at_ns`, as of then."""
     folder = DataFolder(Path(config.data.folder))
     if not folder.accounts.exists():
         raise DataFolderError(f"there are no customers in {folder.path}; name it with --data")
@@ -94,49 +82,28 @@ def _balances(config: Config, at_ns: int) -> list[Balance]:
     facts = counted_facts(facts_of(config, folder, span), directory)
     calls = (usage for usage in facts.usages if usage.customer in customers)
     revenue = rate(calls, plans, span, config.books.currency, ())
-    found = wallets(revenue, Prepaid(tuple(bought), to_date=()), span, directory)
-    return [Balance(wallet, _expires_ns(wallet, bought)) for wallet in found]
+    return list(wallets(revenue, Prepaid(tuple(bought), to_date=()), span, directory))
 
 
-def _expires_ns(wallet: Wallet, bought: Sequence[Credit]) -> int | None:
-    """When the first of the credits expires that something is left of; None when none does."""
-    gone: dict[str, int] = defaultdict(int)
-    for use in wallet.uses:
-        gone[use.credit] += use.amount_pico
-    for expiry in wallet.expiries:
-        gone[expiry.credit] += expiry.amount_pico
-    return min(
-        (
-            credit.expires_ns
-            for credit in bought
-            if credit.customer == wallet.customer
-            and not credit.is_refund
-            and credit.expires_ns is not None
-            and gone[credit.id] < credit.amount_pico
-        ),
-        default=None,
-    )
-
-
-def _row(balance: Balance) -> tuple[str, ...]:
-    wallet = balance.wallet
+def _row(wallet: Wallet, *, is_moved: bool) -> tuple[str, ...]:
     amounts = (
-        *(wallet.bought_pico, wallet.used_pico, wallet.refunded_pico),
-        *(wallet.expired_pico, wallet.closing_pico),
+        wallet.bought_pico,
+        *((wallet.moved_pico,) if is_moved else ()),
+        *(wallet.used_pico, wallet.refunded_pico, wallet.expired_pico, wallet.closing_pico),
     )
-    expires = "-" if balance.expires_ns is None else utc_day(balance.expires_ns)
+    expires = "-" if wallet.expires_ns is None else utc_day(wallet.expires_ns)
     return (wallet.customer, *map(format_pico, amounts), expires)
 
 
-def _as_json(balance: Balance, currency: str) -> dict[str, object]:
-    wallet = balance.wallet
+def _as_json(wallet: Wallet, currency: str) -> dict[str, object]:
     return {
         "customer": wallet.customer,
         "currency": currency,
         "bought": format_pico(wallet.bought_pico),
+        "moved": format_pico(wallet.moved_pico),
         "used": format_pico(wallet.used_pico),
         "refunded": format_pico(wallet.refunded_pico),
         "expired": format_pico(wallet.expired_pico),
         "left": format_pico(wallet.closing_pico),
-        "expires_ns": balance.expires_ns,
+        "expires_ns": wallet.expires_ns,
     }
