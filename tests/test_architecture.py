@@ -24,7 +24,7 @@ HOUSE = """
     catalog
     config
     http folder metering
-    money units purpose clock supervise ids secrets checksum errors extras redact visible log outlet
+    money units purpose clock supervise ids secrets checksum errors extras redact visible log outlet files
 """
 """A row may import the rows below it. Rooms joined by `|` do not import each other."""
 

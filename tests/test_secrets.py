@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +43,21 @@ def test_what_is_no_reference_is_refused_unread(text: str) -> None:
         parse_reference(text)
     assert VALUE not in str(caught.value)
     assert "sk-proj" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["a pipe", "a device", "too long"])
+def test_only_a_short_regular_file_is_a_secret(tmp_path: Path, what: str) -> None:
+    """A pipe without a writer would be waited for, a device read, for ever: both are one clear line."""
+    path = tmp_path / "key"
+    if what == "a pipe":
+        os.mkfifo(path)
+    elif what == "a device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(b"x" * (64 * 1024 + 1))
+    words = "has more than 65,536 bytes" if what == "too long" else "is not a regular file"
+    with pytest.raises(ConfigError, match=f"file:{path} cannot be read: it {words}"):
+        resolve(parse_reference(f"file:{path}"), {})
 
 
 def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "inferworks"
 BEGINS = re.compile(r"\b(create_task|ensure_future|Thread|ThreadPoolExecutor)\(")
 AWAITED = {
     "accounts/keyring.py": "its one thread is awaited by the supervised look at the keys",
+    "cli/last_resort.py": "it does nothing but end the process",
     "cloud/aside.py": "its threads are awaited by the call whose body they read",
     "cloud/credentials/renewed.py": "it catches whatever its fetch raises, for those who wait for it",
     "cloud/fleet.py": "a start waits for it; the keepers are supervised",
@@ -28,6 +29,8 @@ AWAITED = {
     "hardware/engines/embedded/serve.py": "the replica ends when one of them does",
     "http/connection.py": "it is the call; what escapes it is reported",
     "meter/journal.py": "its writer is watched by vital work",
+    "outlet.py": "what it cannot write is counted, and the supervised log looks whether it gets on",
+    "wiring/reload.py": "supervised work waits for it",
     "supervise.py": "it is what supervises",
 }
 """Who begins tasks and threads without a supervisor, and who sees their end."""
@@ -47,6 +50,28 @@ def simulate(test: Callable[[SimClock, Supervisor], Awaitable[None]]) -> None:
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(run())
+
+
+def test_work_that_hangs_is_told_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """A turn that takes longer than it may is one failure and one line, and its end is another line."""
+
+    async def test(clock: SimClock, supervisor: Supervisor) -> None:
+        work = supervisor.work("reading", patience_s=60.0)
+        async with ending(supervisor.pulse(clock)):
+            work.begun()
+            await clock.advance(300)
+            assert (names(supervisor.ill()), work.failures) == (["reading"], 1)
+            work.succeeded()
+            work.begun()
+            await clock.advance(10)
+            work.succeeded()
+            assert (names(supervisor.ill()), work.failures) == ([], 1)
+
+    with caplog.at_level(logging.WARNING):
+        simulate(test)
+    said = [record.getMessage() for record in caplog.records]
+    assert re.sub(r"\d+", "N", said[0]) == "reading has been at one turn for N s"
+    assert said[1:] == ["reading works again"]
 
 
 def test_work_that_fails_is_tried_at_every_turn(caplog: pytest.LogCaptureFixture) -> None:

@@ -20,6 +20,7 @@ from msgspec import Meta
 from msgspec.structs import FieldInfo
 
 from inferworks.errors import ConfigError, Mistakes
+from inferworks.files import TEXT_BYTES, read_bytes
 from inferworks.redact import MASK, redacted
 from inferworks.secrets import parse_reference
 
@@ -770,7 +771,7 @@ def _check_key(upstream: Upstream, source: str) -> None:
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(read_bytes(path, TEXT_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         if required:
             raise ConfigError(f"{path}: no such configuration file") from None

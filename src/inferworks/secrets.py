@@ -1,7 +1,7 @@
 """Secrets by reference: a configuration says where a key is, never what it is.
 
     env:OPENAI_API_KEY          an environment variable
-    file:/run/secrets/openai    a file: its text without the line break at its end
+    file:/run/secrets/openai    a file: at most 64 kB of text, less the line break at its end
     keyring:SERVICE/NAME        the system's key store, through the package `keyring`
 
 A `Secret` remembers where it came from and shows only that, in its repr and in every error; `reveal()` is
@@ -19,6 +19,7 @@ import msgspec
 
 from inferworks.errors import ConfigError
 from inferworks.extras import install
+from inferworks.files import SECRET_BYTES, read_bytes
 
 _FORMS = {
     "env": re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
@@ -100,7 +101,7 @@ def _from_environment(reference: SecretReference, environment: Mapping[str, str]
 
 def _from_file(reference: SecretReference) -> str:
     try:
-        return Path(reference.name).expanduser().read_text(encoding="utf-8").strip()
+        return read_bytes(Path(reference.name).expanduser(), SECRET_BYTES).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigError(f"{reference} cannot be read: {why}") from None

@@ -26,8 +26,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Final
+from contextlib import asynccontextmanager, suppress
+from typing import Final, TypeVar
 
 from inferworks.clock import Clock, SystemClock
 from inferworks.units import NS_PER_SECOND
@@ -42,6 +42,8 @@ _STANDING_NS: Final = 5 * NS_PER_SECOND
 _LONGEST_PAUSE_S: Final = 30.0
 
 _log = logging.getLogger("inferworks.supervise")
+
+T = TypeVar("T")
 
 
 class Work:
@@ -69,6 +71,7 @@ class Work:
         self._succeeded_ns = clock.now_ns()
         self._unwell_ns: int | None = None
         """Since when it is busy or failing."""
+        self._is_overdue = False
 
     def begun(self) -> None:
         """One turn of it begins. Work whose turns cannot hang need not say so."""
@@ -79,6 +82,9 @@ class Work:
         """One turn of it is done."""
         self._succeeded_ns = self._clock.now_ns()
         self._unwell_ns = None
+        if self._is_overdue:
+            self._is_overdue = False
+            _log.warning("%s works again", self.name)
         if self.in_row:
             _log.warning("%s works again, after %d failures", self.name, self.in_row)
             self.in_row = 0
@@ -90,6 +96,15 @@ class Work:
         self.in_row += 1
         trace = error if self.in_row == 1 else None
         _log.error("%s failed: %s: %s", self.name, type(error).__name__, error, exc_info=trace)
+
+    def overdue(self) -> None:
+        """One turn of it has taken longer than it may: that is a failure too, and told once."""
+        if not self._is_overdue and not self.in_row:
+            self._is_overdue = True
+            self.failures += 1
+            _log.error(
+                "%s has been at one turn for %.0f s", self.name, self.unwell_ns / NS_PER_SECOND
+            )
 
     @property
     def age_ns(self) -> int:
@@ -194,7 +209,7 @@ class Supervisor:
         return self.task(name, repeat, patience_s=patience_s, needed=needed)
 
     def pulse(self, clock: Clock, name: str = "loop") -> asyncio.Task[None]:
-        """A task that says in the log when the event loop, or the whole process, stood still.
+        """A task that says in the log when the event loop, or the whole process, stood still, or work does.
 
         `clock` is asked for the time at every beat, so that one that is set is noticed within a second.
         """
@@ -210,6 +225,8 @@ class Supervisor:
                 if late_ns > _STANDING_NS:
                     _log.warning("nothing ran for %.1f s", late_ns / NS_PER_SECOND)
                 clock.now_ns()
+                for each in self.ill():
+                    each.overdue()
                 work.succeeded()
 
         return self.task(name, beat, needed=True)
@@ -263,6 +280,36 @@ class Supervisor:
         if work.vital and self.on_end is not None:
             self.on_end(work.name)
         return work.vital
+
+
+def beside(name: str, run: Callable[[], T]) -> asyncio.Future[T]:
+    """Run `run` in a thread of its own; the future has what it returns or raises.
+
+    For what may never come back, as a file on a network that hangs: a stop does not wait for such a thread,
+    as it does for those of `asyncio.to_thread`. Who cancels the future leaves the thread to itself.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)  # type: ignore[arg-type]
+        else:
+            future.set_exception(error)
+
+    def act() -> None:
+        result, raised = None, None
+        try:
+            result = run()
+        except BaseException as error:  # noqa: BLE001 whoever waits is told
+            raised = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(settle, result, raised)
+
+    threading.Thread(target=act, name=name, daemon=True).start()
+    return future
 
 
 @asynccontextmanager

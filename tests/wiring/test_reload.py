@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -15,7 +18,7 @@ from inferworks.config import Config, Gateway, load
 from inferworks.http.client import HttpClient, Origin
 from inferworks.meter.reader import JournalReader
 from inferworks.testing.upstream import Answer, FakeUpstream, open_upstream
-from inferworks.wiring import ConfigSource, Platform, open_platform
+from inferworks.wiring import ConfigSource, Platform, open_platform, reload
 from inferworks.wiring.reload import needs_restart
 
 HEAD = """
@@ -251,6 +254,38 @@ def test_a_rotated_key_file_is_taken_up(tmp_path: Path) -> None:
                 return [upstream.received[0].headers[b"authorization"]]
 
     assert asyncio.run(run()) == [b"Bearer first"]
+
+
+def test_what_hangs_in_a_reload_is_told_and_passed_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key store that never answers holds up neither a corrected file nor a stop, and is seen."""
+    release = threading.Event()
+    store = SimpleNamespace(get_password=lambda service, name: release.wait() and None)
+    monkeypatch.setitem(sys.modules, "keyring", store)
+    monkeypatch.setattr(reload, "_READ_S", 0.02)
+
+    async def run() -> None:
+        async with (
+            open_upstream(Answer()) as upstream,
+            open_house(tmp_path, upstream_text(upstream, "m")) as house,
+        ):
+            work = house.platform.supervisor.works["configuration"]
+            house.write(upstream_text(upstream, "n", key="keyring:a/b"))
+            house.platform.reload()
+            async with asyncio.timeout(10):
+                while "does not answer" not in caplog.text:
+                    await asyncio.sleep(0.005)
+            assert await house.models() == {"m"}
+            assert work.unwell_ns > 0
+            house.write(upstream_text(upstream, "o"))
+            assert await house.until({"o"}.__eq__) == {"o"}
+            house.write(upstream_text(upstream, "p", key="keyring:a/b"))
+            house.platform.reload()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(run())
+    release.set()
 
 
 def test_records_name_who_is_paid(tmp_path: Path) -> None:

@@ -114,7 +114,11 @@ def test_a_private_key_is_not_kept(plan_of: PlanOf, certificate: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "cannot be read"), ("hello", "holds no certificates in PEM")]
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("hello", "holds no certificates in PEM"),
+    ],
 )
 def test_a_file_without_certificates(
     plan_of: PlanOf, tmp_path: Path, content: str | None, said: str

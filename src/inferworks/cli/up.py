@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import click
 import msgspec
 import uvloop
 
+from inferworks.cli.last_resort import GRACE_S, LastResort
 from inferworks.cli.options import config_option, data_option, read_config
 from inferworks.cli.show import say
 from inferworks.config import FILE_NAME, Config
@@ -79,28 +81,46 @@ def up(
         return msgspec.structs.replace(config, gateway=gateway)
 
     source = ConfigSource(config_path or Path(FILE_NAME), read)
-    ended = uvloop.run(_run(read(), source, log, until_eof=until_eof))
+    config = read()
+    resort = LastResort(config.gateway.drain_wait_s + config.gateway.drain_s + GRACE_S)
+    try:
+        ended = uvloop.run(_run(config, source, log, resort, until_eof=until_eof))
+    finally:
+        resort.over()  # no thread is left that the interpreter would wait for
     if ended:
         raise click.ClickException(f"stopped, since what cannot be begun again has ended: {ended}")
 
 
-async def _run(config: Config, source: ConfigSource, log: LogHandler, *, until_eof: bool) -> str:
+async def _run(
+    config: Config, source: ConfigSource, log: LogHandler, resort: LastResort, *, until_eof: bool
+) -> str:
     """Run until told to stop, or until vital work ends; the names of such work."""
-    stop = asyncio.Event()
+    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        resort.told()
+        stopping.set()
+
+    def stop_or_quit() -> None:
+        if stopping.is_set():
+            raise KeyboardInterrupt
+        stop()
+
     if until_eof:
         loop.add_reader(sys.stdin.fileno(), _stop_at_eof, stop)
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGINT, _stop_or_quit, stop)
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGINT, stop_or_quit)
     async with open_platform(config, os.environ, source) as platform:
         loop.add_signal_handler(signal.SIGHUP, platform.reload)
         say(*_greeting(platform))
         gc.freeze()  # what is here stays: a twelfth of a small call went into looking through it again
         gc.set_threshold(*_COLLECT_AFTER)
         async with ending(platform.supervisor.every(_TELL_S, "log", partial(_see_to, log))):
-            platform.supervisor.on_end = lambda _: loop.call_soon_threadsafe(stop.set)
+            platform.supervisor.on_end = lambda _: loop.call_soon_threadsafe(stop)
             if not platform.supervisor.ended():
-                await stop.wait()
+                await stopping.wait()
+        resort.told()
         say("Stopping: running answers are finished first. Ctrl-C again stops at once.")
     say("Stopped.")
     return ", ".join(platform.supervisor.ended())
@@ -112,16 +132,10 @@ def _see_to(log: LogHandler) -> None:
     check_standard_streams()
 
 
-def _stop_at_eof(stop: asyncio.Event) -> None:
+def _stop_at_eof(stop: Callable[[], None]) -> None:
     if not os.read(sys.stdin.fileno(), 4096):
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        stop.set()
-
-
-def _stop_or_quit(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        raise KeyboardInterrupt
-    stop.set()
+        stop()
 
 
 def _greeting(platform: Platform) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from collections.abc import Mapping
 
@@ -11,6 +10,7 @@ import msgspec
 from inferworks.catalog.providers import provider_catalog
 from inferworks.config import Config
 from inferworks.folder import DataFolder
+from inferworks.supervise import beside
 from inferworks.wiring.discover import discover, unknown_to
 from inferworks.wiring.plan import EMBEDDED_MODEL, Plan, make_plan
 from inferworks.wiring.rates import ListRates
@@ -31,7 +31,7 @@ class Planner:
             found = await discover(self._catalog.rows(day), skip=[config.gateway.port])
             upstreams = (*config.upstream, *unknown_to(config.upstream, found))
             config = msgspec.structs.replace(config, upstream=upstreams)
-        return await asyncio.to_thread(self.plan_offline, config, day)
+        return await beside("plan", lambda: self.plan_offline(config, day))
 
     def plan_offline(self, config: Config, day: dt.date) -> Plan:
         """The plan of `config` as it stands."""

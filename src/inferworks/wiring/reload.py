@@ -4,11 +4,16 @@ The file and the secret files it names are looked at every second: two `stat` ca
 every file system and container volume, and see a file that was replaced as well as one that was written
 to. SIGHUP looks at once. A file that is broken, half written or gone leaves what is in force in force,
 with one line in the log; what only a restart can change (the port, the data folder) is named.
+
+All of it is read in threads beside the loop, each of which may hang for ever (a mount whose server is
+away, a key store that waits for a person): that is said after ten seconds, `/health` tells of it after a
+minute, and the next change of the file is taken in all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -17,14 +22,17 @@ from pathlib import Path
 
 from inferworks.config import REPEATED, Config, settings
 from inferworks.errors import ConfigError, UserError
-from inferworks.supervise import Supervisor, Work, ending
+from inferworks.supervise import Supervisor, Work, beside, ending
 
 _EVERY_S = 1.0
+_READ_S = 10.0
+"""How long what a configuration names may take to be read until that is said."""
 _LIVE = frozenset({*REPEATED, "breaker"})
 """Sections that take effect without a restart."""
 
 _log = logging.getLogger("inferworks.config")
 
+Stamp = tuple[object, ...]
 Apply = Callable[[Config], Awaitable[None]]
 """Puts a configuration in force, all of it or, with a UserError, nothing."""
 
@@ -37,7 +45,18 @@ class ConfigSource:
     read: Callable[[], Config]
     """Reads it again; ConfigError when it is wrong."""
 
-    def stamp(self, config: Config) -> tuple[object, ...]:
+    def read_whole(self) -> Config:
+        """Read it again; ConfigError when it is wrong, gone, or being written."""
+        try:
+            size = self.path.stat().st_size
+        except OSError as error:
+            why = "no such file" if error.errno == errno.ENOENT else error.strerror
+            raise ConfigError(f"{self.path}: {why}") from None
+        if not size:  # being written, or the disk was full
+            raise ConfigError(f"{self.path}: is empty")
+        return self.read()
+
+    def stamp(self, config: Config) -> Stamp:
         """What changes whenever the file, or a secret or certificate file that it names, does."""
         keys = (key for u in config.upstream for key in (u.key, u.client_secret))
         files = [key.removeprefix("file:") for key in keys if key.startswith("file:")]
@@ -55,6 +74,9 @@ class Reloader:
         self._config = config
         self._seen = source.stamp(config)
         self._asked = asyncio.Event()
+        self._stamping: asyncio.Future[Stamp] | None = None
+        self._taking: asyncio.Task[None] | None = None
+        """What takes in a change, while it does."""
 
     def ask(self) -> None:
         """Read it again now, changed or not."""
@@ -62,26 +84,56 @@ class Reloader:
 
     async def run(self, work: Work) -> None:
         """Watch until cancelled."""
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_EVERY_S):
-                    await self._asked.wait()
-            await self.look()
-            work.succeeded()
-
-    async def look(self) -> None:
-        """Apply the source if it changed since it was last looked at, or if that was asked for."""
-        seen = self._source.stamp(self._config)
-        if seen == self._seen and not self._asked.is_set():
-            return
-        self._asked.clear()
-        self._seen = seen
         try:
-            if not self._source.path.exists():
-                raise ConfigError(f"{self._source.path}: no such file")
-            if not self._source.path.stat().st_size:  # being written, or the disk was full
-                raise ConfigError(f"{self._source.path}: is empty")
-            config = self._source.read()
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_EVERY_S):
+                        await self._asked.wait()
+                work.begun()
+                await self._look()
+                if not self._hangs():
+                    work.succeeded()
+        finally:
+            await self._give_up()
+
+    async def _look(self) -> None:
+        """Take in the source if it changed since it was last looked at, or if that was asked for."""
+        seen = await self._stamped()
+        if (seen is None or seen == self._seen) and not self._asked.is_set():
+            return
+        await self._give_up()
+        self._asked.clear()
+        self._seen = seen or self._seen
+        self._taking = asyncio.create_task(self._take_in())
+        await asyncio.wait({self._taking}, timeout=_READ_S)
+        if not self._taking.done():
+            _log.error(
+                "configuration not reloaded, the old one stays in force: a file or key store that it names "
+                "does not answer; it is taken in when it does, or when the file changes again"
+            )
+
+    def _hangs(self) -> bool:
+        """Whether something that was to be read does not come."""
+        return any(each is not None and not each.done() for each in (self._stamping, self._taking))
+
+    async def _give_up(self) -> None:
+        """Take in no more what hangs."""
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.wait({self._taking})
+
+    async def _stamped(self) -> Stamp | None:
+        """What changes whenever the source does; None while nobody can say."""
+        if self._stamping is None or self._stamping.done():
+            config = self._config
+            self._stamping = beside("configuration-stamps", lambda: self._source.stamp(config))
+        await asyncio.wait({self._stamping}, timeout=_EVERY_S)
+        return self._stamping.result() if self._stamping.done() else None
+
+    async def _take_in(self) -> None:
+        """Apply what the source says now, all of it or nothing."""
+        try:
+            config = await beside("configuration-file", self._source.read_whole)
             await self._apply(config)
         except UserError as error:
             why = " ".join(str(error).split())  # one line, whatever it lists
@@ -93,7 +145,7 @@ class Reloader:
         for name in needs_restart(self._config, config):
             _log.warning("%s changed; it takes effect with the next start", name)
         self._config = config
-        self._seen = self._source.stamp(config)
+        self._seen = await beside("configuration-stamps", lambda: self._source.stamp(config))
         _log.warning("configuration reloaded: %s", _summary(config))
 
 

@@ -17,6 +17,7 @@ import msgspec
 from inferworks.catalog.providers import OPENAI_COMPATIBLE, ProviderRow
 from inferworks.config import Upstream
 from inferworks.errors import ConfigError
+from inferworks.files import TEXT_BYTES, read_bytes
 from inferworks.http.client import NEVER, Origin, Timeouts
 from inferworks.secrets import Secret, parse_reference, resolve
 from inferworks.wiring.identity import NO_IDENTITY, Identity, identity_of
@@ -107,10 +108,14 @@ def _authorities(ca_file: str) -> str:
     if not ca_file:
         return ""
     try:
-        pem = Path(ca_file).expanduser().read_text(encoding="ascii", errors="ignore")
+        pem = read_bytes(Path(ca_file).expanduser(), TEXT_BYTES).decode("ascii", "ignore")
         ssl.create_default_context(cadata=pem)
     except OSError as error:  # an ssl.SSLError is one too
-        why = "cannot be read" if error.filename else "holds no certificates in PEM"
+        why = (
+            f"cannot be read: {error.strerror}"
+            if error.filename
+            else "holds no certificates in PEM"
+        )
         raise ConfigError(f"ca_file {ca_file} {why}") from error
     return pem
 

@@ -20,6 +20,7 @@ from inferworks.cloud.credentials.extra import library
 from inferworks.cloud.credentials.renewed import Lease, Renewed
 from inferworks.cloud.credentials.token import TokenCredential
 from inferworks.errors import ConfigError
+from inferworks.files import SECRET_BYTES, read_bytes
 
 _SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 
@@ -28,7 +29,7 @@ def file_credential(path: Path, *, clock: Clock | None = None) -> TokenCredentia
     """The service account whose key file is at `path`. ConfigError when there is no such file."""
     account = library("google.oauth2.service_account", "google").Credentials
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = json.loads(read_bytes(path, SECRET_BYTES))
         credentials = account.from_service_account_info(info, scopes=_SCOPES)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
