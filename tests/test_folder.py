@@ -155,24 +155,24 @@ def test_another_users_link_is_refused(tmp_path: Path) -> None:
         DataFolder(path)
 
 
+@pytest.mark.parametrize("name", ["accounts.db", "journal.db"])
 @pytest.mark.parametrize("what", ["removed", "emptied"])
-def test_accounts_that_are_gone_are_not_begun_anew(tmp_path: Path, what: str) -> None:
-    """Where a gateway has run, all customers and keys would be gone with them, and no word said."""
+def test_databases_that_are_gone_are_not_begun_anew(tmp_path: Path, what: str, name: str) -> None:
+    """Where a gateway has run, all that was in them would be gone, and no word said."""
     folder = DataFolder(tmp_path / "data")
     with folder.hold():
         SqliteAccounts(folder.accounts).close()
+        folder.journal.write_bytes(b"a journal")
         folder.tell("http://127.0.0.1:8080/v1")
-    with folder.hold():  # as before
-        folder.tell("http://127.0.0.1:8080/v1")
+    with folder.hold():  # a start that got no further
+        pass
+    path = folder.path / name
     if what == "removed":
-        folder.accounts.unlink()
+        path.unlink()
     else:
-        folder.accounts.write_bytes(b"")
+        path.write_bytes(b"")
     for _ in range(2):
-        with (
-            pytest.raises(DataFolderError, match=r"accounts\.db is gone, .* backup"),
-            folder.hold(),
-        ):
+        with pytest.raises(DataFolderError, match=rf"{name} is gone, .* backup"), folder.hold():
             pass
     with pytest.raises(DataFolderError, match="is gone"):
         folder.create()

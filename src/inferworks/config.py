@@ -174,6 +174,13 @@ class Engine(Section, frozen=True):
     start_timeout_s: Annotated[
         float, Meta(gt=0, description="Time a replica has to become ready.")
     ] = 60.0
+    hang_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="A replica that answers nothing for so long is killed and started again; 0: never.",
+        ),
+    ] = 30.0
 
 
 class Observe(Section, frozen=True):

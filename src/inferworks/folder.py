@@ -40,6 +40,8 @@ class Instance(msgspec.Struct, frozen=True):
     pid: int
     url: str
     """Where its API begins; empty while it is starting."""
+    has_run: bool = False
+    """Whether a gateway has been ready on this folder before."""
 
 
 class DataFolder:
@@ -65,7 +67,7 @@ class DataFolder:
         self._lock = path / "instance.json"
 
     def create(self) -> None:
-        """Make the folder, for this user only; DataFolderError when that cannot be, or accounts are gone.
+        """Make the folder, for this user only; DataFolderError when that cannot be, or a database is gone.
 
         Its name is durable when this returns: else a power failure could take it away with all that is
         durable in it.
@@ -79,12 +81,9 @@ class DataFolder:
             for path in made or [self.path]:  # again if it is there: who made it may have died
                 with suppress(PermissionError):  # a folder above ours need not let us read it
                     sync_names(path.parent)
-            before = self._read()
-            if before is not None and before.url and not _holds_something(self.accounts):
-                raise DataFolderError(
-                    f"{self.accounts} is gone, though a gateway has run on it: restore it from a backup "
-                    f"(docs/backup.md), or remove {self._lock} to begin without customers and keys"
-                )
+            if self._has_run():
+                self._check_not_gone(self.accounts, "customers and keys")
+                self._check_not_gone(self.journal, "what happened before")
         except OSError as error:
             raise _unusable(self.path, f"cannot be made: {error.strerror or error}") from error
 
@@ -120,9 +119,23 @@ class DataFolder:
     def tell(self, url: str) -> None:
         """Write down who holds the folder and where it answers; DataFolderError when that cannot be."""
         try:
-            self._lock.write_bytes(msgspec.json.encode(Instance(os.getpid(), url)))
+            has_run = bool(url) or self._has_run()
+            self._lock.write_bytes(msgspec.json.encode(Instance(os.getpid(), url, has_run)))
         except OSError as error:
             raise _unusable(self.path, f"cannot be written: {error.strerror or error}") from error
+
+    def _has_run(self) -> bool:
+        """Whether a gateway has been ready on this folder."""
+        before = self._read()
+        return before is not None and (before.has_run or bool(before.url))
+
+    def _check_not_gone(self, path: Path, what: str) -> None:
+        """DataFolderError when `path`, which a gateway has written, is gone or empty."""
+        if not _holds_something(path):
+            raise DataFolderError(
+                f"{path} is gone, though a gateway has run on it: restore it from a backup "
+                f"(docs/backup.md), or remove {self._lock} to begin without {what}"
+            )
 
     def instance(self) -> Instance | None:
         """The instance that holds the folder now, if one does."""

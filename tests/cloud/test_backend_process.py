@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,40 @@ def test_what_a_replica_needs_is_inherited() -> None:
              "LD_LIBRARY_PATH", "VIRTUAL_ENV")  # fmt: skip
     needed = dict.fromkeys(names, "x")
     assert bare(needed) == needed
+
+
+ANSWERS = """
+import json, socket, sys
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(json.dumps({"event": "ready", "port": server.getsockname()[1]}), flush=True)
+    while True:
+        client, _ = server.accept()
+        with client:
+            client.recv(4096)
+            client.sendall(b"HTTP/1.1 401 Unauthorized\\r\\n\\r\\n")
+"""
+
+
+@pytest.mark.slow
+def test_a_stopped_process_answers_nothing_and_can_be_killed(tmp_path: Path) -> None:
+    """SIGSTOP: connections are still taken, by the kernel, and nothing comes back."""
+
+    def command(_spec: ReplicaSpec, _spool: Path) -> Sequence[str]:
+        return [sys.executable, "-c", ANSWERS]
+
+    async def main() -> None:
+        replica = await ProcessBackend(command, "t0ken").start(SPEC, tmp_path / "spool", 30.0)
+        await replica.answer()
+        replica._process.send_signal(signal.SIGSTOP)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await replica.answer()
+        await replica.kill()
+        assert await replica.wait() == "killed by signal 9"
+        with pytest.raises(ConnectionRefusedError):
+            await replica.answer()
+
+    asyncio.run(main())
 
 
 def test_a_child_is_told_the_token_and_nothing_else(

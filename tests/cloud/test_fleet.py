@@ -38,7 +38,9 @@ class HastyClock(SystemClock):
 Test = Callable[[Fleet, StubBackend, HastyClock], Awaitable[None]]
 
 
-def with_fleet(folder: Path, backend: StubBackend, test: Test, *, replicas: int = 2) -> None:
+def with_fleet(
+    folder: Path, backend: StubBackend, test: Test, *, replicas: int = 2, hang_s: float = 30.0
+) -> None:
     """Run `test` with a fleet that has not been started."""
 
     async def run() -> None:
@@ -46,7 +48,16 @@ def with_fleet(folder: Path, backend: StubBackend, test: Test, *, replicas: int 
         journal.start()
         clock = HastyClock()
         specs = [ReplicaSpec(ReplicaId(f"r{n}"), NodeId("node"), MODEL, 4) for n in range(replicas)]
-        fleet = Fleet(backend, specs, journal, clock, spools=folder, provider="own", collect_s=7.0)
+        fleet = Fleet(
+            backend,
+            specs,
+            journal,
+            clock,
+            spools=folder,
+            provider="own",
+            hang_s=hang_s,
+            collect_s=7.0,
+        )
         try:
             await test(fleet, backend, clock)
         finally:
@@ -110,6 +121,26 @@ def test_a_dead_replica_is_not_offered_and_replaced(tmp_path: Path) -> None:
         assert [spec.replica for spec in backend.started] == ["r0", "r1", "r0"]
 
     with_fleet(tmp_path, StubBackend(), test)
+
+
+def test_a_replica_that_answers_nothing_is_killed_and_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that is there and does nothing is said, counted and treated as one that has died."""
+
+    async def test(fleet: Fleet, backend: StubBackend, clock: HastyClock) -> None:
+        await fleet.start()
+        hanging, well = backend.replicas
+        hanging.hang()
+        await until(lambda: len(backend.replicas) == 3 and len(fleet.offers(MODEL)) == 2)
+        assert await hanging.wait() == "killed"
+        assert [spec.replica for spec in backend.started] == ["r0", "r1", "r0"]
+        assert fleet._supervisor.works["r0"].failures == 1
+        assert fleet._supervisor.works["r1"].failures == 0
+        assert not well._ended.is_set()
+
+    with_fleet(tmp_path, StubBackend(), test, hang_s=0.1)
+    assert "replica r0 ended (it answered nothing for 0.1 s and was killed)" in caplog.text
 
 
 def test_a_fleet_that_cannot_start_says_so(tmp_path: Path) -> None:

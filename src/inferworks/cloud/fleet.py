@@ -4,6 +4,10 @@ Each replica has a keeper, one task for its whole life: start it, offer it, wait
 its time, and start it again after a pause that doubles while it keeps dying, so that a model that cannot
 load does not burn the machine.
 
+A process that is there and does nothing (stopped, stuck, swapped out) looks like one that is at work. So a
+keeper asks its replica now and then; one that answers nothing for `hang_s` is killed, which breaks off its
+calls, and begun again like one that has died.
+
 A replica traces its steps into a spool file, one per run; a collector takes them into the journal while
 it runs and once more after its end. While no process runs the replica is `down`: the machine is paid for
 all the same.
@@ -33,6 +37,8 @@ from inferworks.supervise import Supervisor, Work
 
 _PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
+_LOOKS = 6
+"""How often within the time in which a replica has to answer it is asked."""
 _HEALTHY_NS = 60 * 10**9
 """A replica that lived this long begins again with the shortest pause."""
 
@@ -57,6 +63,7 @@ class Fleet:
         spools: Path,
         provider: str,
         start_timeout_s: float = 60.0,
+        hang_s: float = 30.0,
         collect_s: float = 0.5,
         supervisor: Supervisor | None = None,
     ) -> None:
@@ -68,6 +75,7 @@ class Fleet:
         self._clock = clock
         self._provider = provider
         self._start_timeout_s = start_timeout_s
+        self._hang_s = hang_s
         self._collect_s = collect_s
         self._supervisor = supervisor or Supervisor(clock)
         self._traces: dict[ReplicaId, SpoolReader] = {}
@@ -163,7 +171,7 @@ class Fleet:
             self._states[spec.replica] = "ready"
             ready.set()
             work.succeeded()
-            return await replica.wait()
+            return await self._until_end(spec, replica, work)
         except UpstreamError as error:
             if self._first_failure is not None and not self._first_failure.done():
                 self._first_failure.set_result(error)
@@ -172,6 +180,37 @@ class Fleet:
             self._states[spec.replica] = "down"
             self._offers.pop(spec.replica, None)
             self._running.pop(spec.replica, None)
+
+    async def _until_end(self, spec: ReplicaSpec, replica: RunningReplica, work: Work) -> str:
+        """Wait until it has ended; one that answers nothing is ended. Says why it ended."""
+        ended = asyncio.ensure_future(replica.wait())
+        try:
+            while True:
+                await asyncio.wait({ended}, timeout=self._hang_s / _LOOKS if self._hang_s else None)
+                if ended.done():
+                    return ended.result()
+                if not await self._answers(replica):
+                    why = f"it answered nothing for {self._hang_s:g} s and was killed"
+                    work.failed(UpstreamError(why, sent=False))
+                    self._offers.pop(spec.replica, None)
+                    await replica.kill()
+                    return why
+        finally:
+            ended.cancel()
+            await asyncio.wait({ended})
+
+    async def _answers(self, replica: RunningReplica) -> bool:
+        """Whether it answers within `hang_s`; asked twice, for it may be our loop that stood still."""
+        for _ in range(2):
+            try:
+                async with asyncio.timeout(self._hang_s / 2):
+                    await replica.answer()
+            except TimeoutError:
+                continue
+            except OSError:  # it is about to end, which is heard of otherwise
+                return True
+            return True
+        return False
 
     def _covered_ns(self, replica: ReplicaId) -> int:
         with self._journal.reads() as reads:

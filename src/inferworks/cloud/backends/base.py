@@ -34,6 +34,14 @@ class RunningReplica(Protocol):
         """Wait until it has ended, for whatever reason; says why in a few words."""
         ...
 
+    async def answer(self) -> None:
+        """Have it answer anything, as no stopped or stuck process does; OSError when it is away."""
+        ...
+
+    async def kill(self) -> None:
+        """End it at once. Returns when it has ended."""
+        ...
+
     async def stop(self, drain_s: float) -> None:
         """Let it finish its calls for `drain_s`, then end it. Returns when it has ended."""
         ...

@@ -25,9 +25,12 @@ import msgspec
 
 from inferworks.cloud.backends.base import ReplicaSpec
 from inferworks.errors import UpstreamError
+from inferworks.http.client import Origin
 
 _KILL_AFTER_S = 5.0
 """Beyond its drain time, how long an ending process may take before it is killed."""
+
+_ASK = b"GET /health HTTP/1.1\r\nhost: replica\r\nconnection: close\r\n\r\n"
 
 _NEEDED = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|SSL_CERT_(FILE|DIR)"
@@ -56,12 +59,28 @@ class ProcessReplica:
 
     def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self.url = url
+        self._origin = Origin.parse(url)
         self._process = process
 
     async def wait(self) -> str:
         """Wait until the process has ended."""
         code = await self._process.wait()
         return f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+
+    async def answer(self) -> None:
+        """Ask how it does: whatever comes back, an error too, shows that its loop runs."""
+        reader, writer = await asyncio.open_connection(self._origin.host, self._origin.port)
+        try:
+            writer.write(_ASK)
+            await reader.read(1)
+        finally:
+            writer.close()
+
+    async def kill(self) -> None:
+        """SIGKILL, which ends a stopped process too."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
 
     async def stop(self, drain_s: float) -> None:
         """Ask the process to finish, wait for it, kill it when it does not end."""
@@ -71,8 +90,7 @@ class ProcessReplica:
             async with asyncio.timeout(drain_s + _KILL_AFTER_S):
                 await self._process.wait()
         except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+            await self.kill()
 
 
 class ProcessBackend:

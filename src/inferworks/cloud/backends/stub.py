@@ -16,11 +16,25 @@ class StubReplica:
         self.url = url
         self._ended = asyncio.Event()
         self._why = ""
+        self._hangs = False
 
     def crash(self, why: str = "crashed") -> None:
         """End it from outside."""
         self._why = why
         self._ended.set()
+
+    def hang(self) -> None:
+        """Have it answer no more."""
+        self._hangs = True
+
+    async def answer(self) -> None:
+        """Answer, unless it hangs."""
+        if self._hangs:
+            await asyncio.Event().wait()
+
+    async def kill(self) -> None:
+        """End it."""
+        self.crash("killed")
 
     async def wait(self) -> str:
         """Wait for its end."""
