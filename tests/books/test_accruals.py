@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from inferworks.books.accruals import Billed, Expected, Ground, accruals, can_accrue, compared
 from inferworks.books.charge import Charge
-from inferworks.books.months import DAY_NS, month_of
+from inferworks.books.months import DAY_NS
+from inferworks.books.period import Period, Periods
 from inferworks.books.pools import DriverKind, default_pools, pool_of
 from inferworks.books.span import Span
 from inferworks.books.standing import is_reversal, with_reversals
@@ -22,9 +23,7 @@ from inferworks.cli.main import cli
 from inferworks.clock import SimClock
 from inferworks.testing.books import a_charge
 
-NOVEMBER = month_of(20_770 * DAY_NS)
-OCTOBER = month_of(NOVEMBER.start_ns - 1)
-SEPTEMBER = month_of(OCTOBER.start_ns - 1)
+SEPTEMBER, OCTOBER, NOVEMBER = map(Periods().named, ("2026-09", "2026-10", "2026-11"))
 JANUARY_NS = 1_798_761_600 * 10**9  # 2027-01-01
 AS_BILLED = {"issuer": "A Cloud", "charge_category": "Usage", "description": "a machine"}
 HEADER = (
@@ -43,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def a_line(amount: str, span: Span = OCTOBER, **changes: Any) -> Charge:
+def a_line(amount: str, span: Span = OCTOBER.span, **changes: Any) -> Charge:
     """A line of A Cloud."""
     line = a_charge(f"l{amount}", amount, span, category="Compute", resource="vm")
     return replace(line, **{**AS_BILLED, **changes})
@@ -59,12 +58,12 @@ def ground(*estimated: Charge) -> Ground:
 
 
 def accrued(
-    method: str, lines: Sequence[Charge], months: Sequence[Span] = (OCTOBER,), **changes: Any
+    method: str, lines: Sequence[Charge], months: Sequence[Period] = (OCTOBER,), **changes: Any
 ) -> list[tuple[str | None, str]]:
     """What is accrued for November, by resource."""
     expected = Expected("a cloud", method)
     of_charges = accruals(
-        expected, NOVEMBER, NOVEMBER, Billed("A Cloud", months, lines), ground(**changes)
+        expected, NOVEMBER, NOVEMBER.span, Billed("A Cloud", months, lines), ground(**changes)
     )
     return sorted((one.resource_id, str(one.amount_pico / 10**12)) for one in of_charges)
 
@@ -79,7 +78,7 @@ def test_as_in_the_last_bill_what_recurs() -> None:
         a_line("-2", charge_class="Correction"),
         a_line("500", other=once),
         a_line("1.9", charge_category="Tax", description="VAT 19 %"),
-        a_line("99", SEPTEMBER),
+        a_line("99", SEPTEMBER.span),
     ]
     assert accrued("last", lines) == [("db", "5.0"), ("vm", "10.0")]
     assert accrued("average", lines, (SEPTEMBER, OCTOBER)) == [("db", "2.5"), ("vm", "54.5")]
@@ -103,7 +102,7 @@ def test_a_stated_amount_is_divided_as_the_last_bill_was() -> None:
     lines = [a_line("2"), a_line("1", resource_id="db")]
     assert accrued("90", lines) == [("db", "30.0"), ("vm", "60.0")]
     expected = Expected("A Cloud", "90", department="office")
-    [one] = accruals(expected, NOVEMBER, NOVEMBER, Billed("A Cloud", (), ()), ground())
+    [one] = accruals(expected, NOVEMBER, NOVEMBER.span, Billed("A Cloud", (), ()), ground())
     assert (one.amount_pico, one.department, one.issuer) == (90 * 10**12, "office", "A Cloud")
     assert "accrued, no bill yet: 90 USD a month, as stated" in one.description
 
@@ -121,7 +120,7 @@ def test_calls_are_never_estimated_twice() -> None:
     def of(method: str, *estimates: Charge) -> int:
         billed = Billed("OpenAI, LLC", (OCTOBER,), lines)
         found = accruals(
-            Expected("OpenAI, LLC", method), NOVEMBER, NOVEMBER, billed, ground(*estimates)
+            Expected("OpenAI, LLC", method), NOVEMBER, NOVEMBER.span, billed, ground(*estimates)
         )
         return sum(one.amount_pico for one in found) // 10**12
 
@@ -142,7 +141,7 @@ def test_only_what_is_known_can_be_accrued() -> None:
 def test_a_bill_that_goes_again_leaves_the_accrual_again() -> None:
     """Whatever was sealed stays; what is added makes the sum what it must be, under a name of its own."""
     [first] = accruals(
-        Expected("A Cloud", "5"), NOVEMBER, NOVEMBER, Billed("A Cloud", (), ()), ground()
+        Expected("A Cloud", "5"), NOVEMBER, NOVEMBER.span, Billed("A Cloud", (), ()), ground()
     )
     sealed = [first]
     for turn in range(1, 6):
@@ -232,3 +231,5 @@ def test_what_cannot_be_accrued_is_asked_for() -> None:
     done = run("close", "2026-10", "--begin", "--accept", "B Cloud is new")
     assert done["accrued"] == []
     assert run("statement", "--period", "2026-11")["accrued"] == "40.00"
+    span = ("--from", "2026-11-01", "--to", "2026-12-01")
+    assert run("statement", *span, "--engine", "duckdb")["accrued"] == "40.00"

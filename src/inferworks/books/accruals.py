@@ -26,9 +26,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -42,11 +42,11 @@ from inferworks.books.charge import (
     is_accrual,
     is_provisional,
 )
-from inferworks.books.months import month_name, month_of
+from inferworks.books.period import Period
 from inferworks.books.provisional import IsApiBill
 from inferworks.books.sale import sale_of
 from inferworks.books.span import Span
-from inferworks.books.standing import is_first
+from inferworks.books.standing import is_first, with_reversals
 from inferworks.books.tax import recoverable
 from inferworks.catalog.billing import Billing
 from inferworks.money import format_pico, parse_pico, split
@@ -80,7 +80,7 @@ class Billed(NamedTuple):
 
     issuer: str
     """As his bills write his name."""
-    months: Sequence[Span]
+    months: Sequence[Period]
     """The months of his bills in force."""
     charges: Sequence[Charge]
     """His lines in force, of the time around those months that matter."""
@@ -137,29 +137,66 @@ class TrueUp(msgspec.Struct, frozen=True):
         )
 
 
+class Bills(Protocol):
+    """The bills in force."""
+
+    @property
+    def here(self) -> Collection[tuple[str, str]]:
+        """Of which supplier and month there is one, as `key_of` has it."""
+        ...
+
+    def billed(self, supplier: str, month: Period) -> Billed:
+        """What `supplier` billed for `month` and the months before it that an accrual looks at."""
+        ...
+
+
+def in_the_books(
+    missing: Iterable[tuple[Expected, Period]],
+    bills: Bills,
+    sealed: Sequence[Charge],
+    closed: Sequence[Span],
+    ground: Ground,
+    span: Span,
+) -> list[Charge]:
+    """The accruals of `span`: of open months as they stand now, of closed ones as sealed and reversed.
+
+    `missing` is whose bill is not here; `sealed` are the accruals that the `closed` periods stand with.
+    """
+    here = bills.here
+    found = list(with_reversals(sealed, lambda charge: key_of(charge) in here))
+    done = {key_of(charge) for charge in sealed}
+    for expected, month in missing:
+        open_part = _open_part(month.span, closed)
+        if (expected.supplier.casefold(), month.name) not in done and open_part.length_ns:
+            billed = bills.billed(expected.supplier, month)
+            found += accruals(expected, month, open_part, billed, ground)
+    return [c for c in found if span.meet(c.period_start_ns, c.period_end_ns).length_ns]
+
+
 def accruals(
-    expected: Expected, month: Span, open_part: Span, billed: Billed, ground: Ground
+    expected: Expected, month: Period, open_part: Span, billed: Billed, ground: Ground
 ) -> Iterator[Charge]:
     """The charges that stand for the bill of `expected` for `month`, which has not come.
 
     `open_part` is the time of the month that is not closed. None where nothing is known of him.
     """
-    if expected.method == NEVER or month_name(month) < expected.since:
+    if expected.method == NEVER or month.name < expected.since:
         return
     is_stated = expected.method not in (LAST, AVERAGE)
     recent = _before(billed, month)[-AVERAGED if expected.method == AVERAGE else -1 :]
-    lines = [charge for charge in billed.charges if not _lasts(charge, month)]
-    costs, here = _average(lines, recent, ground), _costs(lines, month, ground)
-    calls_pico = _estimated_pico(expected.supplier, lines, month, ground)
+    span = month.span
+    lines = [charge for charge in billed.charges if not _lasts(charge, span)]
+    costs, here = _average(lines, recent, ground), _costs(lines, span, ground)
+    calls_pico = _estimated_pico(expected.supplier, lines, span, ground)
     if is_stated:
-        here_pico = sum(_costs(billed.charges, month, ground).values()) + (calls_pico or 0)
+        here_pico = sum(_costs(billed.charges, span, ground).values()) + (calls_pico or 0)
         left = _divided(expected, costs, here_pico, billed.issuer, ground)
         how = f"{expected.method} {ground.currency} a month, as stated in books.suppliers"
     else:
         if calls_pico is not None:
             costs = {shape: p for shape, p in costs.items() if not _is_for_calls(shape, ground)}
         left = {shape: _left(pico, here.get(shape, 0)) for shape, pico in costs.items()}
-        names = ", ".join(map(month_name, recent))
+        names = ", ".join(one.name for one in recent)
         one = len(recent) == 1
         how = f"as in the bill for {names}" if one else f"average of the bills for {names}"
     for shape, pico in left.items():
@@ -169,9 +206,9 @@ def accruals(
             yield charge
 
 
-def can_accrue(expected: Expected, month: Span, billed: Billed) -> bool:
+def can_accrue(expected: Expected, month: Period, billed: Billed) -> bool:
     """Whether there is anything to accrue `expected` from for `month`."""
-    if expected.method == NEVER or month_name(month) < expected.since:
+    if expected.method == NEVER or month.name < expected.since:
         return False
     return expected.method not in (LAST, AVERAGE) or bool(_before(billed, month))
 
@@ -205,7 +242,7 @@ def accrual_notes(charges: Iterable[Charge]) -> Iterator[str]:
         )
 
 
-def compared(charges: Iterable[Charge], month: Span) -> tuple[Compared, ...]:
+def compared(charges: Iterable[Charge], month: Period) -> tuple[Compared, ...]:
     """What is or was accrued for `month`, beside what the bills among `charges` cost in it."""
     charges = tuple(charges)
     standing: dict[tuple[str, str], int] = defaultdict(int)
@@ -222,10 +259,12 @@ def compared(charges: Iterable[Charge], month: Span) -> tuple[Compared, ...]:
             key[1],
             names[key][1],
             accrued_pico,
-            None if standing[key] else sum(_part_pico(c, month) for c in _bills(charges, key[0])),
+            None
+            if standing[key]
+            else sum(_part_pico(c, month.span) for c in _bills(charges, key[0])),
         )
         for key, accrued_pico in sorted(booked.items())
-        if key[1] == month_name(month)
+        if key[1] == month.name
     )
 
 
@@ -246,7 +285,7 @@ def true_ups(sealed: Iterable[Charge], now: Iterable[Charge], span: Span) -> tup
     names: dict[tuple[str, str], tuple[str, Span]] = {}
     for charge in filter(is_accrual, late):
         accrued[key_of(charge)] -= _part_pico(charge, span)
-        names[key_of(charge)] = charge.issuer, month_of(charge.period_start_ns)
+        names[key_of(charge)] = charge.issuer, Span(charge.period_start_ns, charge.period_end_ns)
     found = []
     for key, accrued_pico in sorted(accrued.items()):
         issuer, month = names[key]
@@ -267,7 +306,7 @@ Costs = dict[Charge, int]
 """Picounits by the shape of the lines: lines that are divided alike are of one shape."""
 
 
-def _before(billed: Billed, month: Span) -> list[Span]:
+def _before(billed: Billed, month: Period) -> list[Period]:
     """The months before `month` that the supplier billed for, at most a year back, in order."""
     year_ns = 12 * 31 * 86_400 * 10**9
     return sorted(
@@ -287,11 +326,11 @@ def _costs(charges: Iterable[Charge], month: Span, ground: Ground) -> Costs:
     return dict(sums)
 
 
-def _average(charges: Iterable[Charge], months: Sequence[Span], ground: Ground) -> Costs:
+def _average(charges: Iterable[Charge], months: Sequence[Period], ground: Ground) -> Costs:
     """What lines that recur cost in a month, on average, rounded half to even."""
     sums: Costs = defaultdict(int)
     for month in months:
-        for shape, pico in _costs(charges, month, ground).items():
+        for shape, pico in _costs(charges, month.span, ground).items():
             sums[shape] += pico
     return {shape: round(Fraction(pico, len(months))) for shape, pico in sums.items()}
 
@@ -312,6 +351,12 @@ def _divided(
         return {_plain(issuer, ground.currency): left_pico}
     shapes = {_key(shape): shape for shape in costs}
     return {shapes[key]: pico for key, pico in split(left_pico, weights).items()}
+
+
+def _open_part(month: Span, closed: Iterable[Span]) -> Span:
+    """The end of `month` that is not closed, which may be all or nothing of it."""
+    start_ns = max((one.end_ns for one in closed if one.meet(*month).length_ns), default=0)
+    return month.meet(start_ns, month.end_ns)
 
 
 def _lasts(charge: Charge, month: Span) -> bool:
@@ -403,10 +448,10 @@ def _key(shape: Charge) -> str:
 
 
 def _accrual(
-    shape: Charge, amount_pico: int, how: str, issuer: str, department: str, month: Span
+    shape: Charge, amount_pico: int, how: str, issuer: str, department: str, month: Period
 ) -> Charge:
     """The charge of one shape of an expected bill."""
-    invoice, line = f"{_INVOICE}{month_name(month)}", _key(shape)
+    invoice, line = f"{_INVOICE}{month.name}", _key(shape)
     about = f"{shape.description}; " if shape.description else ""
     return msgspec.structs.replace(
         shape,

@@ -19,6 +19,7 @@ from inferworks.books.span import Span
 from inferworks.books.step_down import step_down
 from inferworks.books.validate import (
     balance,
+    basis,
     conservation,
     divided,
     month,
@@ -28,7 +29,7 @@ from inferworks.books.validate import (
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid, settled
 from inferworks.books.workings import Rules, Workings, accrued_charges, entries_of, lines_of
 
-CHECKS = (divided, conservation, two_labels, balance, views_agree, month)
+CHECKS = (divided, conservation, two_labels, balance, views_agree, basis, month)
 """The theorems of `validate.py` that are about money; those about facts are checked by relations."""
 
 

@@ -11,18 +11,16 @@ from inferworks.books.accruals import (
     Billed,
     Expected,
     Ground,
-    accruals,
     can_accrue,
-    key_of,
+    in_the_books,
 )
 from inferworks.books.charge import ACCRUED, Charge
 from inferworks.books.deliveries.canonical import FOCUS, normal
 from inferworks.books.deliveries.register import Import, State
 from inferworks.books.ledger import Ledger
 from inferworks.books.months import month_name, month_of, months
-from inferworks.books.period import Periods
+from inferworks.books.period import Period, Periods
 from inferworks.books.span import Span
-from inferworks.books.standing import with_reversals
 from inferworks.books.store import BookStore
 from inferworks.books.workings import Rules
 from inferworks.catalog.billing import billing_of
@@ -60,17 +58,9 @@ def accrued(
     if not expected and not sealed:
         return []
     bills = _Bills(folder)
-    found = list(with_reversals(sealed, lambda charge: key_of(charge) in bills.here))
     is_api_bill, billing = is_api_bill_under(rules), billing_of(rules.billing)
     ground = Ground(booked, is_api_bill, billing, rules.recoverable_taxes, currency)
-    done = {key_of(charge) for charge in sealed}
-    for supplier, month in _missing(expected, bills, span):
-        open_part = _open_part(month, closed)
-        key = supplier.supplier.casefold(), month_name(month)
-        if key not in done and open_part.length_ns:
-            billed = bills.billed(supplier.supplier, month)
-            found += accruals(supplier, month, open_part, billed, ground)
-    return [c for c in found if span.meet(c.period_start_ns, c.period_end_ns).length_ns]
+    return in_the_books(_missing(expected, bills, span), bills, sealed, closed, ground, span)
 
 
 def not_billed(config: Config, span: Span, *, accrues: bool) -> Iterator[tuple[str, str]]:
@@ -86,7 +76,7 @@ def not_billed(config: Config, span: Span, *, accrues: bool) -> Iterator[tuple[s
         if month.end_ns <= span.end_ns:
             known = accrues and can_accrue(supplier, month, bills.billed(supplier.supplier, month))
             if not known:
-                yield supplier.supplier, month_name(month)
+                yield supplier.supplier, month.name
 
 
 def expected_of(config: Config) -> list[Expected]:
@@ -118,7 +108,7 @@ class _Bills:
         }
         """Of whom and for which month there is a bill."""
 
-    def billed(self, supplier: str, month: Span) -> Billed:
+    def billed(self, supplier: str, month: Period) -> Billed:
         """What `supplier` billed for the time that an accrual for `month` looks at."""
         mine = [
             one for one in self._in_force if one.delivery.issuer.casefold() == supplier.casefold()
@@ -126,7 +116,7 @@ class _Bills:
         if not mine:
             return Billed(supplier, (), ())
         named = sorted({one.delivery.period[:7] for one in mine})
-        before = [_month(name) for name in named if name < month_name(month)][-AVERAGED:]
+        before = [_month(name) for name in named if name < month.name][-AVERAGED:]
         issuers = sorted({one.delivery.issuer for one in mine})
         start_ns = before[0].start_ns if before else month.start_ns
         with BookStore(self._path, read_only=True) as store:
@@ -158,22 +148,16 @@ def _whole_months(span: Span) -> Span:
 
 def _missing(
     expected: Iterable[Expected], bills: _Bills, span: Span
-) -> Iterator[tuple[Expected, Span]]:
+) -> Iterator[tuple[Expected, Period]]:
     """Who has not billed for which month that meets `span` and has begun."""
     now_ns = SystemClock().now_ns()
     first = Span(max(0, span.start_ns), min(span.end_ns, now_ns))
-    wanted = list(months(first)) if expected else []
+    wanted = [_month(month_name(month)) for month in months(first)] if expected else []
     for supplier in expected:
         for month in wanted:
-            if (supplier.supplier.casefold(), month_name(month)) not in bills.here:
+            if (supplier.supplier.casefold(), month.name) not in bills.here:
                 yield supplier, month
 
 
-def _open_part(month: Span, closed: Iterable[Span]) -> Span:
-    """The end of `month` that is not closed, which may be all or nothing of it."""
-    start_ns = max((one.end_ns for one in closed if one.meet(*month).length_ns), default=0)
-    return month.meet(start_ns, month.end_ns)
-
-
-def _month(name: str) -> Span:
-    return Periods().named(name).span
+def _month(name: str) -> Period:
+    return Periods().named(name)

@@ -25,8 +25,8 @@ from inferworks.books.span import Span
 from inferworks.books.statement import Statement, draw_up
 from inferworks.books.wallet import Prepaid
 from inferworks.books.workings import Rules
+from inferworks.cli.books.accruing import unbilled
 from inferworks.cli.books.engines import EngineName
-from inferworks.cli.books.estimating import estimated
 from inferworks.cli.books.papers import (
     around,
     asked_span,
@@ -102,7 +102,7 @@ def _gathered(
     lake = _lake(engine, config, folder, around(wanted))
     span = asked_span(start_ns, end_ns, charges, lake.whole_span(engine))
     bought = lake.bought(engine)
-    charges += estimated(folder, charges, bought, rules, span, currency).booked
+    charges += unbilled(config, charges, bought, rules, span, currency)
     prepaid = prepaid_for(config, folder, plans, span, currency, rules)
     drawn_under = policy_of(config, policy)
     return lake, Given(charges, plans, drawn_under, currency, span, rules, prepaid)

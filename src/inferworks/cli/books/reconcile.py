@@ -21,9 +21,8 @@ from inferworks.books.bills.base import (
 from inferworks.books.deliveries.canonical import FOCUS, decimal_text
 from inferworks.books.deliveries.register import plain
 from inferworks.books.months import month_name, month_of
-from inferworks.books.period import Periods
+from inferworks.books.period import Period, Periods
 from inferworks.books.reconcile import Check, Finding, Invoice, billed_by, checklist, missing
-from inferworks.books.span import Span
 from inferworks.books.store import BookStore
 from inferworks.cli.books.accruing import expected_of
 from inferworks.cli.books.papers import no_folder
@@ -86,7 +85,7 @@ def reconcile(
         name, before = month_name(month), month_name(month_of(month.start_ns - 1))
         suppliers = {*(one.supplier for one in expected_of(config)), *billed_by(imports, before)}
         expected = list(missing(imports, suppliers, name))
-        accrued = _compared(config, month)
+        accrued = _compared(config, Period(*month, name))
     told = [] if invoices is None else list(_read(invoices))
     found = checklist(charges, told, expected, name)
     if as_json:
@@ -103,9 +102,9 @@ def reconcile(
         raise SystemExit(1)
 
 
-def _compared(config: Config, month: Span) -> tuple[Compared, ...]:
+def _compared(config: Config, month: Period) -> tuple[Compared, ...]:
     """What is or was accrued for `month`, beside what is billed; nothing on the cash basis."""
-    papers = RecordedSource(config).papers(month)
+    papers = RecordedSource(config).papers(month.span)
     return compared(papers.charges, month) if papers.policy.basis is Basis.ACCRUAL else ()
 
 

@@ -1,0 +1,174 @@
+"""The disk of a seeded world: real files, and a process that can be lost while it writes them.
+
+A ledger is content-addressed, and one process writes it here. So what was read of it once is remembered
+until that process is lost: a world looks at its closes after every event.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+from unittest import mock
+
+from inferworks.books.ledger import Ledger
+from inferworks.books.period import Periods
+from inferworks.books.seal import Body, Close, Record
+from inferworks.books.store import BookStore
+
+T = TypeVar("T")
+
+
+class Kill(BaseException):
+    """The process is gone, in the middle of what it did."""
+
+
+class Fuse:
+    """Kills the process after a number of statements of the database; never, unless it is lit."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def burn(self) -> None:
+        """Count one statement."""
+        if self.left is None:
+            return
+        if self.left <= 0:
+            raise Kill
+        self.left -= 1
+
+
+class Disk:
+    """The books and the ledger as files in `folder`, and a way to lose the process that writes them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.fuse = Fuse()
+        self._folders = (folder / str(number) for number in itertools.count())
+        self.folder = next(self._folders)
+        self.folder.mkdir(parents=True)
+        self._open()
+
+    def kill(self) -> None:
+        """Lose the process: go on with a copy of its files as they are now."""
+        old, self.folder = self.folder, next(self._folders)
+        shutil.copytree(old, self.folder)
+        self.fuse.left = None
+        self.close()
+        self._open()
+
+    def close(self) -> None:
+        """Close both files."""
+        self.books.close()
+        self.ledger.close()
+
+    def _open(self) -> None:
+        connect = functools.partial(sqlite3.connect, factory=_fused(self.fuse))
+        with mock.patch.object(sqlite3, "connect", connect):
+            self.books = BookStore(self.folder / "books.db")
+            self.ledger = RememberingLedger(self.folder / "ledger.db")
+
+
+class RememberingLedger(Ledger):
+    """A ledger that reads and decodes nothing twice."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.forget()
+
+    def forget(self) -> None:
+        """Read everything anew from now on."""
+        self._chain: list[tuple[str, bytes]] | None = None
+        self._records: list[Record] | None = None
+        self._periods: Periods | None = None
+        self._bodies: dict[tuple[str, str], Body] = {}
+        self._rows: dict[tuple[str, type[Any]], tuple[Any, ...]] = {}
+
+    def chain(self) -> list[tuple[str, bytes]]:
+        """Every record as it is kept, in order."""
+        if self._chain is None:
+            self._chain = super().chain()
+        return self._chain
+
+    def records(self) -> list[Record]:
+        """Every record, in order."""
+        if self._records is None:
+            self._records = super().records()
+        return self._records
+
+    def periods(self) -> Periods:
+        """The calendar: what is closed now; a world declares no periods."""
+        if self._periods is None:
+            self._periods = super().periods()
+        return self._periods
+
+    def append(self, record: Record, bodies: Iterable[Body] = ()) -> str:
+        """Keep `record` and its parts, and look at the chain anew."""
+        self._chain = self._records = self._periods = None
+        return super().append(record, bodies)
+
+    def body(self, close: Close, name: str) -> Body:
+        """The part called `name` of `close`."""
+        part = next((part for part in close.parts if part.name == name), None)
+        key = (name, part.sha256) if part else ("", "")
+        if key not in self._bodies:
+            self._bodies[key] = _Remembered.of(super().body(close, name), self._rows)
+        return self._bodies[key]
+
+
+class _Remembered(Body):
+    """A part whose rows are decoded once."""
+
+    known: dict[tuple[str, type[Any]], tuple[Any, ...]]
+
+    @classmethod
+    def of(cls, body: Body, known: dict[tuple[str, type[Any]], tuple[Any, ...]]) -> _Remembered:
+        """`body`, which keeps what was decoded in `known`."""
+        one = cls(*body)
+        one.known = known
+        return one
+
+    def rows(self, kind: type[T]) -> tuple[T, ...]:
+        """The rows, read as values of `kind`."""
+        key = self.part.sha256, kind
+        if key not in self.known:
+            self.known[key] = super().rows(kind)
+        return self.known[key]
+
+
+def _fused(fuse: Fuse) -> type[sqlite3.Connection]:
+    """A connection that burns `fuse` before and after each statement."""
+
+    class Fused(sqlite3.Connection):
+        def execute(self, *arguments: Any) -> sqlite3.Cursor:
+            fuse.burn()
+            done = super().execute(*arguments)
+            fuse.burn()
+            return done
+
+        def executemany(self, sql: str, rows: Any) -> sqlite3.Cursor:
+            fuse.burn()
+            return super().executemany(sql, (_burning(fuse, row) for row in rows))
+
+    return Fused
+
+
+def _burning(fuse: Fuse, row: Any) -> Any:
+    fuse.burn()
+    return row
+
+
+def killed(disk: Disk, dice: Random, work: Callable[[], str]) -> str | None:
+    """Do `work` with a lit fuse; None when we were killed, else what it did."""
+    disk.fuse.left = dice.randint(0, 40)
+    try:
+        done = work()
+    except Kill:
+        disk.kill()
+        return None
+    disk.fuse.left = None
+    return done
