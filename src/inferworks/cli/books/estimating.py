@@ -18,6 +18,7 @@ from inferworks.books.provisional import (
     true_up,
 )
 from inferworks.books.span import Span
+from inferworks.books.standing import is_first
 from inferworks.books.store import BookStore
 from inferworks.books.workings import Rules
 from inferworks.catalog.billing import billing_of
@@ -48,9 +49,10 @@ def estimated(
     now = _estimates(folder, usages, span, currency)
     fresh = [c for c in now if not any(span.holds(c.period_start_ns) for span in closed)]
     is_api_bill, billing = is_api_bill_under(rules), billing_of(rules.billing)
+    told = [*filter(is_first, sealed), *fresh]  # what was estimated, whatever became of it
     return Estimated(
         booked=true_up(fresh, bills, is_api_bill, sealed, billing),
-        accuracy=accuracy([*sealed, *fresh], bills, is_api_bill, span, billing),
+        accuracy=accuracy(told, bills, is_api_bill, span, billing),
     )
 
 
