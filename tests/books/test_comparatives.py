@@ -111,3 +111,4 @@ def test_percentages_are_rounded_half_to_even() -> None:
         Decimal("-0.0"),
     ]
     assert percent_of(5, 0) is None
+    assert str(percent_of(-1, 10_000)) == "0.0"

@@ -102,7 +102,7 @@ def percent_of(part_pico: int, whole_pico: int) -> Decimal | None:
     if not whole_pico:
         return None
     share = Decimal(part_pico) * 100 / Decimal(whole_pico)
-    return share.quantize(Decimal("0.1"), ROUND_HALF_EVEN)
+    return share.quantize(Decimal("0.1"), ROUND_HALF_EVEN) + 0  # so that none is -0.0
 
 
 def beside(span: Span, word: str) -> Period:
