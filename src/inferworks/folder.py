@@ -21,6 +21,7 @@ import msgspec
 
 from inferworks.errors import DataFolderError
 
+_INSTANCE_BYTES = 512
 _LOOKS = 20
 _LOOK_S = 0.01
 _OURS = (
@@ -120,7 +121,10 @@ class DataFolder:
         """Write down who holds the folder and where it answers; DataFolderError when that cannot be."""
         try:
             has_run = bool(url) or self._has_run()
-            self._lock.write_bytes(msgspec.json.encode(Instance(os.getpid(), url, has_run)))
+            data = msgspec.json.encode(Instance(os.getpid(), url, has_run))
+            with self._lock.open("r+b") as file:  # its room is kept: the disk may be full meanwhile
+                file.write(data.ljust(_INSTANCE_BYTES))
+                file.truncate()
         except OSError as error:
             raise _unusable(self.path, f"cannot be written: {error.strerror or error}") from error
 

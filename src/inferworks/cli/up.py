@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import logging
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +38,11 @@ them every few calls: a tenth of the CPU time of a small one."""
 
 _TELL_S = 10.0
 """How often the log tells what was repeated in minutes that are over."""
+
+_ROOM_S = 1.0
+"""How long to wait for room on the disk before the next try."""
+
+_log = logging.getLogger("inferworks.up")
 
 _NO_MODELS = "none yet; name an [[upstream]] in inferworks.toml (docs/configuration.md)"
 
@@ -111,7 +120,10 @@ async def _run(
         loop.add_reader(sys.stdin.fileno(), _stop_at_eof, stop)
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_signal_handler(signal.SIGINT, stop_or_quit)
-    async with open_platform(config, os.environ, source) as platform:
+    async with AsyncExitStack() as house:
+        platform = await _opened(house, config, source, stopping)
+        if platform is None:
+            return ""
         loop.add_signal_handler(signal.SIGHUP, platform.reload)
         say(*_greeting(platform))
         gc.freeze()  # what is here stays: a twelfth of a small call went into looking through it again
@@ -124,6 +136,34 @@ async def _run(
         say("Stopping: running answers are finished first. Ctrl-C again stops at once.")
     say("Stopped.")
     return ", ".join(platform.supervisor.ended())
+
+
+async def _opened(
+    house: AsyncExitStack, config: Config, source: ConfigSource, stopping: asyncio.Event
+) -> Platform | None:
+    """The platform, once its disk has room for it; None when told to stop before that."""
+    while not stopping.is_set():
+        try:
+            return await house.enter_async_context(open_platform(config, os.environ, source))
+        except Exception as error:
+            if not is_full(error):
+                raise
+            _log.warning("there is no room to start; trying again until there is: %s", error)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ROOM_S):
+                await stopping.wait()
+    return None
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether `error`, or what led to it, is that a disk or a quota is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _see_to(log: LogHandler) -> None:
