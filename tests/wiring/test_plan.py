@@ -72,11 +72,12 @@ def test_upstreams_become_offers(plan_of: PlanOf) -> None:
 
 
 def test_time_limits_reach_the_connections(plan_of: PlanOf) -> None:
-    """Each limit of an upstream is one of its account; a whole answer has none unless one is set."""
+    """Each limit of an upstream is one of its account; 0 for a whole answer is none."""
     limits = "connect_s = 1\nfirst_byte_s = 2\nbetween_bytes_s = 3\n"
     unset = plan_of(TWO + limits, KEY).accounts[1].timeouts
     assert (unset.connect_s, unset.first_byte_s, unset.between_bytes_s) == (1, 2, 3)
-    assert unset.answer_s == NEVER
+    assert unset.answer_s == 3600
+    assert plan_of(f"{TWO}{limits}answer_s = 0\n", KEY).accounts[1].timeouts.answer_s == NEVER
     assert plan_of(f"{TWO}{limits}answer_s = 4\n", KEY).accounts[1].timeouts.answer_s == 4
 
 

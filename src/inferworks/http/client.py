@@ -99,7 +99,8 @@ class _Pool:
         where = origin.authority
         connection = UpstreamConnection(where, self._deadlines)
         if origin.tls and self._tls is None:
-            self._tls = ssl.create_default_context()
+            # The certificates of all authorities are read, which takes longer than a loop may stand.
+            self._tls = await asyncio.to_thread(ssl.create_default_context)
         try:
             async with asyncio.timeout(self._timeouts.connect_s):
                 await _open(connection, origin, self._tls if origin.tls else None)
