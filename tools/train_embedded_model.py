@@ -30,7 +30,8 @@ import math
 import random
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,6 +51,7 @@ VOCABULARY = 264  # 256 bytes, five specials, and three unused rows so that the 
 SHORT_ROW = 256
 LONG_EVERY = 12
 CHECKPOINT_EVERY = 100
+ASK_EVERY = 40
 READING_WEIGHT = 0.1  # the loss on text that the model reads, relative to text it must write
 OUTPUT = Path(__file__).parents[1] / "src/inferworks/hardware/engines/embedded"
 
@@ -179,10 +181,11 @@ class Decoder(nn.Module):
 
 # ------------------------------------------------------------------------------------- the text
 
+Chat = tuple[Example, ...]
+SUMS: corpus.Mix = ((corpus.add, 2), (corpus.subtract, 3))
 
-def encode(
-    chat: tuple[Example, ...], reading: float = READING_WEIGHT
-) -> tuple[list[int], list[float]]:
+
+def encode(chat: Chat, reading: float = READING_WEIGHT) -> tuple[list[int], list[float]]:
     """Return a chat's tokens, and the loss weight of each one as a *target*."""
     tokens, weights = [BEGIN], [0.0]
 
@@ -200,12 +203,12 @@ def encode(
 
 
 def rows(
-    seed: int, length: int, *, held_out: bool, reading: float
+    chats: Iterator[Chat], length: int, reading: float
 ) -> Iterator[tuple[list[int], list[float]]]:
     """Yield rows of ``length + 1`` tokens: whole chats side by side, the rest padding."""
     tokens: list[int] = []
     weights: list[float] = []
-    for chat in conversations(seed, held_out=held_out):
+    for chat in chats:
         more, more_weights = encode(chat, reading)
         if len(tokens) + len(more) > length + 1:
             padding = length + 1 - len(tokens)
@@ -217,13 +220,55 @@ def rows(
 
 
 def batches(
-    seed: int, length: int, size: int, *, held_out: bool = False, reading: float = READING_WEIGHT
+    chats: Iterator[Chat], length: int, size: int, reading: float = READING_WEIGHT
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield tokens (size, length + 1) and their weights as targets, for ever."""
-    source = rows(seed, length, held_out=held_out, reading=reading)
+    source = rows(chats, length, reading)
     while True:
         chunk = list(itertools.islice(source, size))
         yield torch.tensor([row for row, _ in chunk]), torch.tensor([w for _, w in chunk])
+
+
+class Mistakes:
+    """Sums that the model got wrong when it was asked, near which it is then taught more.
+
+    A model that is right nine times in ten learns little from sums drawn by chance. So it is asked
+    some now and then, and a share of its chats become sums like those that it missed.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.missed: deque[Example] = deque(maxlen=1000)
+
+    def ask(self, model: Decoder, count: int = 500) -> float:
+        """Ask sums of the corpus; return the share that was wrong."""
+        seed = self.rng.randrange(2**32)
+        asked = list(itertools.islice(examples(seed, held_out=False, mix=SUMS), count))
+        right = answered_exactly(model, asked)
+        missed = [example for example, is_right in zip(asked, right, strict=True) if not is_right]
+        self.missed.extend(missed)
+        return len(missed) / count
+
+    def among(self, chats: Iterator[Chat], share: float) -> Iterator[Chat]:
+        """Yield the chats, a share of them replaced by one sum near a mistake."""
+        for chat in chats:
+            if not self.missed or self.rng.random() >= share:
+                yield chat
+            elif not (near := self.near(self.rng.choice(self.missed))).held_out:
+                yield (near,)
+
+    def near(self, missed: Example) -> Example:
+        """Return the sum in another wording, with both numbers shifted, or with a digit changed."""
+        rng, way = self.rng, self.rng.random()
+        a, b = map(int, missed.answer.split(" = ")[0].split()[::2])
+        if way < 0.35:
+            by = rng.randrange(-999, 1000)
+            a, b = a + by, b + by if missed.kind == "subtract" else b - by
+        elif way < 0.7:
+            change = rng.choice((1, 10, 100)) * rng.randrange(-9, 10)
+            a, b = rng.choice(((a + change, b), (a, b + change)))
+        make = corpus.sum_of if missed.kind == "add" else corpus.difference_of
+        return make(rng, a % 1000, b % 1000)
 
 
 # --------------------------------------------------------------------------------- the training
@@ -259,11 +304,16 @@ def train(model: Decoder, arguments: argparse.Namespace) -> float:
     """
     compiled = torch.compile(model, dynamic=False) if arguments.compile else model
     optimizer, started, recent = optimiser(model), time.monotonic(), [0.0]
-    short = batches(arguments.seed, SHORT_ROW, arguments.rows, reading=arguments.reading)
-    long = batches(
-        arguments.seed + 1000, model.shape.positions, arguments.rows // 4, reading=arguments.reading
-    )
+    mistakes = Mistakes(arguments.seed + 2000)
+    chats = conversations(arguments.seed, held_out=False)
+    if arguments.mistakes:
+        chats = mistakes.among(chats, arguments.mistakes)
+    longer = conversations(arguments.seed + 1000, held_out=False)
+    short = batches(chats, SHORT_ROW, arguments.rows, arguments.reading)
+    long = batches(longer, model.shape.positions, arguments.rows // 4, arguments.reading)
     for step in range(arguments.steps):
+        if arguments.mistakes and step % ASK_EVERY == 0:
+            wrong = mistakes.ask(model)
         rate = learning_rate(step, arguments.steps, arguments.rate)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -277,7 +327,8 @@ def train(model: Decoder, arguments: argparse.Namespace) -> float:
         if step % 50 == 0:
             elapsed = time.monotonic() - started
             mean = sum(recent) / len(recent)
-            print(f"step {step} loss {mean:.4f} rate {rate:.5f} {elapsed:.0f}s", flush=True)
+            told = f" wrong {wrong:.3f}" if arguments.mistakes else ""
+            print(f"step {step} loss {mean:.4f} rate {rate:.5f} {elapsed:.0f}s{told}", flush=True)
         if arguments.checkpoint is not None and step % CHECKPOINT_EVERY == CHECKPOINT_EVERY - 1:
             torch.save(model.state_dict(), arguments.checkpoint)
     return sum(recent) / len(recent)
@@ -290,7 +341,9 @@ def train(model: Decoder, arguments: argparse.Namespace) -> float:
 def held_out_loss(model: Decoder, weight: float, count: int = 8) -> float:
     """Return nats per byte over held-out rows, for bytes written (1.0) or bytes read (0.1)."""
     total, bytes_seen = 0.0, 0.0
-    for tokens, weights in itertools.islice(batches(77, 512, 32, held_out=True), count):
+    for tokens, weights in itertools.islice(
+        batches(conversations(77, held_out=True), 512, 32), count
+    ):
         chosen = (weights[:, 1:].flatten() - weight).abs() < 1e-6
         logits = model(tokens[:, :-1]).flatten(0, 1)[chosen]
         total += F.cross_entropy(logits, tokens[:, 1:].flatten()[chosen], reduction="sum").item()
@@ -299,16 +352,22 @@ def held_out_loss(model: Decoder, weight: float, count: int = 8) -> float:
 
 
 @torch.no_grad()
-def answers_exactly(model: Decoder, example: Example) -> bool:
-    """Tell whether greedy decoding gives the answer, byte for byte, and then stops.
+def answered_exactly(model: Decoder, asked: Sequence[Example]) -> list[bool]:
+    """Tell for each whether greedy decoding gives the answer, byte for byte, and then stops.
 
     One forward pass decides it: greedy decoding gives the answer exactly when the likeliest
     token after every prefix of the right answer is the next token of the right answer.
     """
-    tokens, weights = encode((example,))
-    likeliest = model(torch.tensor([tokens]))[0].argmax(-1)
-    answered = [i for i, weight in enumerate(weights) if weight == 1.0]
-    return all(int(likeliest[i - 1]) == tokens[i] for i in answered)
+    right: list[bool] = []
+    for start in range(0, len(asked), 64):
+        chats = [encode((example,)) for example in asked[start : start + 64]]
+        longest = max(len(tokens) for tokens, _ in chats)
+        padded = [tokens + [END_OF_TURN] * (longest - len(tokens)) for tokens, _ in chats]
+        likeliest = model(torch.tensor(padded)).argmax(-1)
+        for row, (tokens, weights) in zip(likeliest, chats, strict=True):
+            answer = [i for i, weight in enumerate(weights) if weight == 1.0]
+            right.append(all(int(row[i - 1]) == tokens[i] for i in answer))
+    return right
 
 
 SCORED = (
@@ -318,9 +377,9 @@ SCORED = (
 )  # fmt: skip
 
 
-def score(model: Decoder, questions: Collection[Example]) -> dict[str, float | int]:
+def score(model: Decoder, questions: Sequence[Example]) -> dict[str, float | int]:
     """Return how many questions there are and the share of them answered exactly."""
-    right = sum(answers_exactly(model, example) for example in questions)
+    right = sum(answered_exactly(model, questions))
     return {"questions": len(questions), "exact": round(right / len(questions), 4)}
 
 
@@ -332,7 +391,7 @@ def exact_match(model: Decoder, per_kind: int) -> dict[str, dict[str, float | in
         for example in itertools.islice(examples(99, held_out=True, mix=((maker, 1),)), 3_000):
             if len(found) < per_kind:
                 found.setdefault(example.key, example)
-        scores[example.kind] = score(model, found.values())
+        scores[example.kind] = score(model, list(found.values()))
     return scores
 
 
@@ -521,6 +580,8 @@ def card(model: Decoder, arguments: argparse.Namespace, scores: dict[str, object
         f"PYTHONPATH=src python tools/train_embedded_model.py --steps {arguments.steps} "
         f"--rows {arguments.rows} --rate {arguments.rate} --seed {arguments.seed} "
         f"--reading {arguments.reading}"
+        + (f" --mistakes {arguments.mistakes}" if arguments.mistakes else "")
+        + (f" --begin-with {arguments.begin_with.name}" if arguments.begin_with else "")
     )
     digest = hashlib.sha256((arguments.output / "model.onnx").read_bytes()).hexdigest()
     specials = {"end_of_turn": END_OF_TURN, "begin": BEGIN, "system": SYSTEM, "user": USER,
@@ -552,6 +613,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=0.004, help="peak learning rate")
     parser.add_argument(
         "--reading", type=float, default=READING_WEIGHT, help="loss weight of text that is read"
+    )
+    parser.add_argument(
+        "--mistakes", type=float, default=0.0, help="share of chats near sums that it gets wrong"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
