@@ -4,12 +4,12 @@ Problem. A month is drawn up, or closed, before the last bill for it is here. Le
 low and the next month's too high; and waiting for the last bill closes no month.
 
 Decision. On the accrual basis a supplier who bills every month (`books.suppliers`) and has not for this
-one is *accrued*: charges of the same sort as those of his bills stand for it, so that they are divided as
+one is *accrued*: charges of the same sort as those of its bills stand for it, so that they are divided as
 the bill will be, each with the method in its text. What is expected follows one of three methods: *as in
-his last bill* (the default), *the average* of his last three, or *a stated amount*, divided as the last
-bill was. Expected is what he cost in a month by all his lines that recur, not what one file of his comes
-to: a line that reaches over a month's end costs in both. What his lines that are here already say of the
-month is taken off, and so is what is estimated from calls at his API (`provisional.py`): a call is never
+its last bill* (the default), *the average* of its last three, or *a stated amount*, divided as the last
+bill was. Expected is what it cost in a month by all its lines that recur, not what one of its files comes
+to: a line that reaches over a month's end costs in both. What its lines that are here already say of the
+month is taken off, and so is what is estimated from calls at its API (`provisional.py`): a call is never
 estimated twice.
 
 While the month is open an accrual is worked out anew whenever it is asked for, and is gone when the bill
@@ -70,20 +70,20 @@ class Expected(NamedTuple):
     method: str = LAST
     """One of the named methods, or an amount for a month as decimal text."""
     since: str = ""
-    """The first month that he bills for, as `2026-11`; empty where his first bill says so."""
+    """The first month that it bills for, as `2026-11`; empty where its first bill says so."""
     department: str = ""
-    """Whose cost it is, where his bills do not say so."""
+    """Whose cost it is, where its bills do not say so."""
 
 
 class Billed(NamedTuple):
     """What a supplier has billed."""
 
     issuer: str
-    """As his bills write his name."""
+    """As it writes its name on its bills."""
     months: Sequence[Period]
-    """The months of his bills in force."""
+    """The months of its bills in force."""
     charges: Sequence[Charge]
-    """His lines in force, of the time around those months that matter."""
+    """Its lines in force, of the time around those months that matter."""
 
 
 class Ground(NamedTuple):
@@ -178,7 +178,7 @@ def accruals(
 ) -> Iterator[Charge]:
     """The charges that stand for the bill of `expected` for `month`, which has not come.
 
-    `open_part` is the time of the month that is not closed. None where nothing is known of him.
+    `open_part` is the time of the month that is not closed. None where nothing is known of it.
     """
     if expected.method == NEVER or month.name < expected.since:
         return

@@ -13,7 +13,7 @@ that part by time, exactly (`Span.part_of`), and the reader is told.
 A variance is actual less budget. It is favourable where it raises the result: more revenue, less cost.
 
 Rejected. Rows told by customers beside rows told by models (they overlap, and no rest can be said); a
-budget kept in the data folder (it is the controller's file, and changes as often as he likes).
+budget kept in the data folder (it is the controller's file, and changes as often as they like).
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ functions that the same charge has had so far, else its pool; else its departmen
 
 *At the rate so far* is the rest. Use is expected to go on: what customers use of each unit is extended by
 time and rated together with what they have used, so that tiers, discounts, minimums and a price that begins
-later are those of their plans. A supplier's lines of use that are over go on as he billed them until the
-end of his last one, not until today. What happens once (a purchase, a credit, an adjustment, a correction
+later are those of their plans. A supplier's lines of use that are over go on as it billed them until the
+end of its last one, not until today. What happens once (a purchase, a credit, an adjustment, a correction
 of a closed period, credit that expires) is not extended, nor is a supplier for whom an accrual stands: that
-has his whole month.
+has its whole month.
 
 A forecast is provisional as a whole: it is never booked, sealed or kept.
 
@@ -55,7 +55,7 @@ METHODS: Final = (
     "Known: the rest, by time, of charges that reach further: pay, assets, rent.",
     "Known, too: accruals, what is recorded for later days, subscriptions.",
     "At the rate: what customers use, extended by time and rated by their plans.",
-    "At the rate, too: a supplier's lines of use, as billed until his last one ends.",
+    "At the rate, too: a supplier's lines of use, as billed until its last one ends.",
     "What happens once is not extended. A forecast is never booked or kept.",
 )
 """How a forecast is made, in sentences."""

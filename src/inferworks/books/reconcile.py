@@ -24,7 +24,7 @@ _WIDE = Context(prec=EXACT.prec)
 
 
 class Invoice(NamedTuple):
-    """What a supplier's invoice says, or all of his invoices for a month."""
+    """What a supplier's invoice says, or all of its invoices for a month."""
 
     issuer: str
     invoice: str
