@@ -48,7 +48,7 @@ from corpus import Example, conversations, examples
 
 END_OF_TURN, BEGIN, SYSTEM, USER, ASSISTANT = 256, 257, 258, 259, 260
 VOCABULARY = 264  # 256 bytes, five specials, and three unused rows so that the width is even
-HAS_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()
+HAS_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 there is no other way
 """Whether the processor computes with bfloat16 itself: to have it imitated is ten times as slow."""
 SHORT_ROW = 256
 LONG_EVERY = 12
@@ -576,15 +576,36 @@ def load(model: Decoder, path: Path) -> None:
             place.copy_(stored[name].float())
 
 
+def load_mean(model: Decoder, paths: Sequence[Path]) -> None:
+    """Read the mean of the weights of exported models in place."""
+    others = [Decoder(model.shape) for _ in paths]
+    for other, path in zip(others, paths, strict=True):
+        load(other, path)
+    with torch.no_grad():
+        for place, *every in zip(
+            model.parameters(), *(o.parameters() for o in others), strict=True
+        ):
+            place.copy_(torch.stack(every).mean(0))
+
+
+def _options(arguments: argparse.Namespace) -> str:
+    """What decides a model; files by their last two names."""
+    if arguments.mean:
+        return "--mean " + " ".join("/".join(path.parts[-2:]) for path in arguments.mean)
+    options = (
+        f"--steps {arguments.steps} --rows {arguments.rows} --rate {arguments.rate} "
+        f"--seed {arguments.seed} --reading {arguments.reading}"
+    )
+    if arguments.mistakes:
+        options += f" --mistakes {arguments.mistakes}"
+    if arguments.begin_with:
+        options += f" --begin-with {'/'.join(arguments.begin_with.parts[-2:])}"
+    return options
+
+
 def card(model: Decoder, arguments: argparse.Namespace, scores: dict[str, object]) -> str:
     """Return the model's card as JSON: what it is, how it was made, how good it is."""
-    command = (
-        f"PYTHONPATH=src python tools/train_embedded_model.py --steps {arguments.steps} "
-        f"--rows {arguments.rows} --rate {arguments.rate} --seed {arguments.seed} "
-        f"--reading {arguments.reading}"
-        + (f" --mistakes {arguments.mistakes}" if arguments.mistakes else "")
-        + (f" --begin-with {arguments.begin_with.name}" if arguments.begin_with else "")
-    )
+    command = f"PYTHONPATH=src python tools/train_embedded_model.py {_options(arguments)}"
     digest = hashlib.sha256((arguments.output / "model.onnx").read_bytes()).hexdigest()
     specials = {"end_of_turn": END_OF_TURN, "begin": BEGIN, "system": SYSTEM, "user": USER,
                 "assistant": ASSISTANT}  # fmt: skip
@@ -626,6 +647,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--checkpoint", type=Path, help="where to keep torch's weights, if at all")
+    parser.add_argument(
+        "--mean", type=Path, nargs="+", help="take the mean of exported models instead of training"
+    )
     parser.add_argument("--begin-with", type=Path, help="an exported model to train on from")
     return parser.parse_args(argv)
 
@@ -639,14 +663,17 @@ def main(argv: list[str]) -> int:
     if arguments.begin_with is not None:
         load(model, arguments.begin_with)
     print(f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
-    train_loss = train(model, arguments)
+    scores: dict[str, object] = {}
+    if arguments.mean:
+        load_mean(model, arguments.mean)
+    else:
+        scores["train_loss_nats_per_byte"] = round(train(model, arguments), 4)
     round_weights(model)
     arguments.output.mkdir(parents=True, exist_ok=True)
     export(model, arguments.output / "model.onnx")
     if arguments.checkpoint is not None:
         torch.save(model.state_dict(), arguments.checkpoint)
-    scores: dict[str, object] = {
-        "train_loss_nats_per_byte": round(train_loss, 4),
+    scores |= {
         "held_out_loss_nats_per_byte": round(held_out_loss(model, 1.0), 4),
         "held_out_exact_match": exact_match(model, arguments.questions),
         "sums_exact_match": sums(model, arguments.sums),
