@@ -324,6 +324,7 @@ class Connection(asyncio.Protocol):
             for start in range(0, len(data), _WRITE_BYTES):
                 full = self.write(data[start : start + _WRITE_BYTES])
                 if full is None:
+                    await asyncio.sleep(0)  # others have their turn, however fast it is read
                     continue
                 if held is None:
                     held = self.hold()
