@@ -259,16 +259,22 @@ def check(usages: list[Usage], seen: list[Seen], asked: list[str]) -> None:
 
 
 def check_policy(record: Usage) -> None:
-    """A leg of a cancelled call says what its offer's policy is, unless its upstream failed first."""
+    """A leg of a cancelled call says what its offer's policy is, unless its upstream failed first.
+
+    Who leaves while the last event is on its way leaves an answer that is over, and that one is read to
+    its end whatever the policy is.
+    """
     policy = record.model.removesuffix("-model")
     if record.outcome is not Outcome.CANCELLED:
         assert all(leg.ended_by == "" for leg in record.legs)
         return
     for leg in record.legs:
-        assert leg.ended_by == (policy if leg.outcome is Outcome.CANCELLED else "")
-        if leg.outcome is Outcome.CANCELLED and policy == "drain":
+        if leg.outcome is not Outcome.CANCELLED:
+            assert leg.ended_by == ""
+            if leg is record.legs[-1]:
+                assert policy == "drain", "only what is drained can fail once its client has left"
+        elif leg.ended_by == "drain":
             assert (leg.tokens.output, leg.confidence) == (8, Confidence.REPORTED)
-        if leg.outcome is Outcome.FAILED and leg is record.legs[-1]:
-            assert policy == "drain", "only what is drained can fail once its client has left"
-        if policy == "estimate":
-            assert leg.confidence is Confidence.ESTIMATED
+        else:
+            assert leg.ended_by == policy
+            assert policy == "cancel" or leg.confidence is Confidence.ESTIMATED
