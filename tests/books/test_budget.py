@@ -15,9 +15,7 @@ from inferworks.books.budget import (
     Planned,
     Variance,
     against,
-    against_json,
     read_budget,
-    shown,
 )
 from inferworks.books.departments import Departments
 from inferworks.books.period import Period, Periods
@@ -51,8 +49,7 @@ def planned(amount: int, *key: str, period: tuple[int, int] = SPAN) -> Planned:
 def rows(found: Against) -> dict[str, tuple[int | None, int, bool | None]]:
     """Budget and variance in picounits and whether it is favourable, by name."""
     return {
-        one.name: (one.budget_pico, one.variance_pico or 0, one.favourable)
-        for one in shown(found.lines)
+        one.name: (one.budget_pico, one.variance_pico or 0, one.favourable) for one in found.shown
     }
 
 
@@ -80,7 +77,7 @@ def test_a_statement_beside_its_budget() -> None:
         assert sum(one.actual_pico for one in parts) == whole.actual_pico
     acme = next(one for one in found.lines if one.key == Key("revenue", "acme"))
     assert (acme.name, acme.actual_pico, str(acme.percent)) == ("  acme", 14 * USD, "40.0")
-    assert against_json(budget, found)["cut_by_time"] == []
+    assert found.to_json()["cut_by_time"] == []
     assert acme.to_json() == {
         "line": "revenue", "customer": "acme", "model": "", "department": "", "rest": False,
         "budget": "10.00", "actual": "14.00", "variance": "4.00", "variance_percent": "40.0",

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from inferworks.books.allocate import Target
-from inferworks.books.causes import Cause, Explained, Factor, effects_of, explain_change
+from inferworks.books.causes import Factor, effects_of, explain_change
 from inferworks.books.charge import Function, NaturalClass
 from inferworks.books.correction import Correction
 from inferworks.books.drivers import Unused
+from inferworks.books.explained import Cause, Explained
 from inferworks.books.period import month_of
 from inferworks.books.policy import load_policy
 from inferworks.books.pools import Behaviour
@@ -243,6 +244,24 @@ def test_it_says_whom_it_is_mostly_about() -> None:
     assert told["change"] == "0.000000000349"
     assert isinstance(told["causes"], dict)
     assert set(told["causes"]) == {cause.value for cause in Cause}
+
+
+def test_it_calls_customers_by_their_names() -> None:
+    """As now, or as then if gone; two of one name have their ids behind it; JSON has both."""
+    then = stated(sale(100, 300), sale(50, 900, customer="burns"), sale(1, 2, customer="dune"))
+    now = stated(sale(100, 301), sale(50, 150, customer="dune"))
+    before = replace(then, names=(("acme", "Acme"), ("burns", "Burns & Co"), ("dune", "Dune")))
+    after = replace(now, names=(("acme", "Acme Robotics"), ("dune", "Burns & Co")))
+    found = explain_change(after, before)
+    told = {text for cause in Cause for text, _ in found.told(cause)}
+    assert told == {
+        f"{name}, small" for name in ("Acme Robotics", "Burns & Co (burns)", "Burns & Co (dune)")
+    }
+    parts = found.to_json()["parts"]
+    assert isinstance(parts, list)
+    assert {(one["customer"], one["name"]) for one in parts} == {
+        ("acme", "Acme Robotics"), ("burns", "Burns & Co (burns)"), ("dune", "Burns & Co (dune)"),
+    }  # fmt: skip
 
 
 def test_causes_that_do_not_sum_are_refused() -> None:

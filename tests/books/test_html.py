@@ -8,11 +8,16 @@ from itertools import pairwise
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from inferworks.accounts.plan import PricePlan
+from inferworks.books.budget import Budget, Key, Planned, against
 from inferworks.books.charge import Charge
+from inferworks.books.comparatives import comparison
+from inferworks.books.explained import Cause
 from inferworks.books.exports.html import Fact, Report, render
 from inferworks.books.exports.style import STYLE
+from inferworks.books.period import Period
 from inferworks.books.policy import load_policy
 from inferworks.books.statement import Dimension, Statement, close_span
 from inferworks.ids import CustomerId
@@ -21,6 +26,7 @@ from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens
 from inferworks.purpose import Purpose
 from inferworks.testing.books import (
+    NO_FACTS,
     a_charge,
     a_shift,
     a_step,
@@ -83,6 +89,18 @@ class _Balance(HTMLParser):
             assert self.open.pop() == tag
 
 
+def beside_another(customer: str = "acme", text: str = "fine") -> Report:
+    """The report of `customer`, with half the time beside it and a budget."""
+    statement, charges = the_statement(customer)
+    named = replace(statement, names=((customer, text),))
+    before = close_span(charges, NO_FACTS, (), load_policy("gaap"), "USD", 0, 500)
+    found = comparison(named, replace(before, notes=(text,)), text)
+    period = Period(*SPAN, text)
+    rows = (Planned(period, Key("revenue", customer), 10**13), Planned(period, Key("revenue"), 7))
+    budget = against(named, Budget(text, rows))
+    return replace(a_report(named, charges, text), beside=found, budget=budget)
+
+
 def drawn(page: str, kind: str, where: str) -> list[int]:
     """The exact amounts of the elements of class `kind` within the figure of class `where`."""
     figures = re.findall(rf'<figure class="{where}">(.*?)</figure>', page, re.DOTALL)
@@ -98,6 +116,32 @@ def test_it_is_whole_html_with_nothing_from_outside() -> None:
     assert balance.open == []
     assert not balance.seen & {"script", "link", "img", "iframe", "object", "base", "form"}
     assert not re.search(r"https?:|//[a-z]|\bsrc=|\bhref=|url\(|@import|\son\w+=", page)
+
+
+@pytest.mark.parametrize("text", ["2026-10", HOSTILE])
+def test_another_time_and_a_budget_stand_beside_it(text: str) -> None:
+    """The bars lead from the margin of then to that of now; every text is escaped, elements closed."""
+    report = beside_another(text, text)
+    page = render(report)
+    balance = _Balance()
+    balance.feed(page)
+    assert balance.open == []
+    assert "<script" not in page
+    assert not {"\u202e", "\x1b", "\x00"} & set(page)
+    assert report.beside is not None
+    why = report.beside.why
+    picture = page[page.index("Why the gross margin changed") : page.index("Whose, and of what")]
+    bars = [int(pico) for pico in re.findall(r'data-pico="(-?\d+)"', picture)]
+    assert sum(bars) == why.change_pico == why.now_pico - why.then_pico
+    assert len(bars) == len([cause for cause in Cause if why.mostly(cause)]) > 2
+    assert "favourable" in page
+    assert "the rest" in page
+
+
+def test_nothing_stands_beside_it_unasked() -> None:
+    """A report of one time has no sections about others."""
+    page = render(a_report(*the_statement()))
+    assert not [word for word in ("Beside", "Why the gross margin") if word in page]
 
 
 def test_text_is_escaped() -> None:

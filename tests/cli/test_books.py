@@ -191,6 +191,25 @@ def test_it_says_why_the_margin_changed(bills: tuple[Path, Path], served: DataFo
     assert explained["causes"]["idle"] == "-5.00"
 
 
+def test_the_report_draws_why_it_changed(
+    bills: tuple[Path, Path], served: DataFolder, tmp_path: Path
+) -> None:
+    """What the statement says of another time and of a budget, `report` and `export html` draw."""
+    inferworks("books", "import", *bills)
+    budget, page = tmp_path / "budget.csv", tmp_path / "page.html"
+    budget.write_text("period,line,amount\n2026-11,revenue,40\n")
+    dates = ("--from", "2026-11-21T00:00:00Z", "--to", "2026-11-21T00:00:10Z")
+    beside = ("--compare", "2026-11-21T00:00:00Z..2026-11-21T00:00:05Z", "--budget", budget)
+    inferworks("books", "report", *dates, *beside, "--out", page)
+    drawn = page.read_text()
+    assert 'title="-8.00"' in drawn[drawn.index("Beside 2026-11-21T") :]
+    assert 'data-pico="-5000000000000"' in drawn[drawn.index("Why the gross margin changed") :]
+    assert "Beside the budget" in drawn
+    assert inferworks("books", "export", "html", *dates, *beside).stdout == drawn
+    refused = inferworks("books", "export", "csv", *dates, *beside, "--out", tmp_path)
+    assert "--compare is not for csv" in refused.output
+
+
 def test_a_budget_stands_beside_the_statement(
     bills: tuple[Path, Path], served: DataFolder, tmp_path: Path
 ) -> None:

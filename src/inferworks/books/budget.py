@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -35,7 +35,7 @@ from inferworks.books.bills.base import (
     require_columns,
 )
 from inferworks.books.charge import COST_OF_REVENUE, Function
-from inferworks.books.comparatives import CAPTIONS, figures, percent_of
+from inferworks.books.comparatives import CAPTIONS, EARNED, figures, percent_of
 from inferworks.books.departments import Departments
 from inferworks.books.period import Period
 from inferworks.books.span import Span
@@ -56,6 +56,8 @@ _MARGINS: Final = {
     "operating_result": tuple(name for name in _FUNCTIONS if name != "unused_capacity"),
 }
 """The margins, and what is taken off revenue for each."""
+WHICH_IS: Final = {None: "", True: "favourable", False: "adverse"}
+"""What a variance is, in words."""
 
 
 class Key(NamedTuple):
@@ -126,8 +128,7 @@ class Variance(NamedTuple):
         """Whether it raises the result; None where it does neither."""
         if not self.variance_pico:
             return None
-        earned = self.key.line == REVENUE or self.key.line in _MARGINS
-        return (self.variance_pico > 0) is earned
+        return (self.variance_pico > 0) is (self.key.line in EARNED)
 
     def to_json(self) -> dict[str, object]:
         """As JSON values; amounts as exact decimal strings."""
@@ -143,11 +144,25 @@ class Variance(NamedTuple):
 
 
 class Against(NamedTuple):
-    """A statement beside a budget."""
+    """A statement beside the budget in a file."""
 
+    file: str
     lines: tuple[Variance, ...]
     cut: tuple[str, ...]
     """The budget's periods of which the statement has only a part."""
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON values."""
+        return {
+            "file": self.file,
+            "cut_by_time": list(self.cut),
+            "lines": [one.to_json() for one in self.lines],
+        }
+
+    @property
+    def shown(self) -> list[Variance]:
+        """The lines of which there is anything to say."""
+        return [one for one in self.lines if one.actual_pico or one.budget_pico]
 
 
 def read_budget(
@@ -254,7 +269,7 @@ def against(statement: Statement, budget: Budget) -> Against:
             f"{budget.file} has nothing for this span; its periods are {periods[0].name} to "
             f"{periods[-1].name}"
         )
-    return Against(tuple(_variances(statement, planned)), tuple(sorted(cut)))
+    return Against(budget.file, tuple(_variances(statement, planned)), tuple(sorted(cut)))
 
 
 def _variances(statement: Statement, planned: dict[Key, int]) -> Iterator[Variance]:
@@ -300,19 +315,5 @@ def _actual_pico(statement: Statement, key: Key) -> int:
     )
 
 
-def against_json(budget: Budget, found: Against) -> dict[str, object]:
-    """A budget's variances as JSON values."""
-    return {
-        "file": budget.file,
-        "cut_by_time": list(found.cut),
-        "lines": [one.to_json() for one in found.lines],
-    }
-
-
 def _text(pico: int | None) -> str | None:
     return None if pico is None else format_pico(pico)
-
-
-def shown(lines: Sequence[Variance]) -> list[Variance]:
-    """Those of `lines` of which there is anything to say."""
-    return [one for one in lines if one.actual_pico or one.budget_pico]

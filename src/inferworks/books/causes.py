@@ -42,47 +42,23 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
 from fractions import Fraction
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
+from inferworks.accounts.directory import Directory, Named
 from inferworks.books.bridge import IDLE_METHOD
 from inferworks.books.buckets import DIRECTIONS, INPUT
 from inferworks.books.charge import COST_OF_REVENUE
 from inferworks.books.correction import Correction
+from inferworks.books.explained import Cause, Effect, Explained, Part
 from inferworks.books.pools import Behaviour, DriverKind
 from inferworks.books.rate import Item, Rated
 from inferworks.books.statement import Statement
 from inferworks.books.validate import cause_by_cause
 from inferworks.books.workings import Line
-from inferworks.money import format_pico, split
+from inferworks.ids import CustomerId
+from inferworks.money import split
 from inferworks.units import Unit
-
-
-class Cause(StrEnum):
-    """Why a margin changed, in the order in which it is told."""
-
-    VOLUME = "volume"
-    MIX = "mix"
-    PRICE = "price"
-    FEES = "fees"
-    CACHE = "cache"
-    BILLS = "bills"
-    IDLE = "idle"
-    LATE = "late"
-
-
-MEANINGS: Final = {
-    Cause.VOLUME: "more or less was used",
-    Cause.MIX: "others used it, or other models",
-    Cause.PRICE: "a unit earned more or less",
-    Cause.FEES: "subscriptions, minimums, expired credit",
-    Cause.CACHE: "more or less of the input was cached",
-    Cause.BILLS: "suppliers and staff cost more or less",
-    Cause.IDLE: "more or less capacity stood unused",
-    Cause.LATE: "booked for closed periods",
-}
-"""What each cause says, in a few words."""
 
 
 class Factor(NamedTuple):
@@ -92,75 +68,6 @@ class Factor(NamedTuple):
     then: int
     now: int
     of: int = 1
-
-
-class Part(NamedTuple):
-    """A part of the margin, by what is known of it; the rest is empty."""
-
-    pool: str = ""
-    customer: str = ""
-    model: str = ""
-    period: str = ""
-    """The closed period that something is booked late for."""
-
-    def about(self, cause: Cause) -> str:
-        """What it is about, for a reader: a pool or a period, or else whose use of which model."""
-        who = ", ".join(name for name in (self.customer, self.model) if name)
-        if cause in (Cause.BILLS, Cause.IDLE):
-            return self.pool
-        return self.period or who or self.pool
-
-
-class Effect(NamedTuple):
-    """What one cause did to one part of the margin, in picounits."""
-
-    cause: Cause
-    part: Part
-    amount_pico: int
-
-
-class Explained(NamedTuple):
-    """The change of a gross margin, and the effects that sum to it."""
-
-    then_pico: int
-    now_pico: int
-    effects: tuple[Effect, ...]
-
-    @property
-    def change_pico(self) -> int:
-        """Now less then."""
-        return self.now_pico - self.then_pico
-
-    def by_cause(self) -> dict[Cause, int]:
-        """The effect of every cause; they sum to the change."""
-        sums = dict.fromkeys(Cause, 0)
-        for effect in self.effects:
-            sums[effect.cause] += effect.amount_pico
-        return sums
-
-    def mostly(self, cause: Cause) -> str:
-        """What most of the effect of `cause` is about; empty where it did nothing."""
-        sums: dict[str, int] = defaultdict(int)
-        for effect in self.effects:
-            if effect.cause is cause:
-                sums[effect.part.about(cause)] += effect.amount_pico
-        return min(sums, key=lambda name: (-abs(sums[name]), name), default="")
-
-    def to_json(self) -> dict[str, object]:
-        """The causes as JSON values; every amount an exact decimal string."""
-        return {
-            "margin": "gross_margin",
-            "change": format_pico(self.change_pico),
-            "causes": {cause.value: format_pico(pico) for cause, pico in self.by_cause().items()},
-            "parts": [
-                {
-                    "cause": effect.cause.value,
-                    **effect.part._asdict(),
-                    "effect": format_pico(effect.amount_pico),
-                }
-                for effect in self.effects
-            ],
-        }
 
 
 def explain_change(now: Statement, then: Statement) -> Explained:
@@ -175,9 +82,17 @@ def explain_change(now: Statement, then: Statement) -> Explained:
     order = {cause: number for number, cause in enumerate(Cause)}
     keys = sorted((key for key in sums if sums[key]), key=lambda key: (order[key[0]], key[1]))
     effects = tuple(Effect(*key, sums[key]) for key in keys)
-    found = Explained(then.gross_margin_pico, now.gross_margin_pico, effects)
+    names = _names(now, then, {effect.part.customer for effect in effects})
+    found = Explained(then.gross_margin_pico, now.gross_margin_pico, effects, names)
     cause_by_cause(found.change_pico, (effect.amount_pico for effect in effects))
     return found
+
+
+def _names(now: Statement, then: Statement, customers: set[str]) -> tuple[tuple[str, str], ...]:
+    """What `customers` are called now, or else were called then; no two alike."""
+    called = {**dict(then.names), **dict(now.names)}
+    named = (Named(CustomerId(customer), 0, name) for customer, name in called.items())
+    return Directory(names=tuple(named)).shown(0, customers)
 
 
 def effects_of(factors: Sequence[Factor]) -> dict[Cause, int]:

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple
 
+from inferworks.books.causes import explain_change
 from inferworks.books.charge import COST_OF_REVENUE, Function
+from inferworks.books.explained import Explained
 from inferworks.books.months import month_name, month_of
 from inferworks.books.period import Period, span_name
 from inferworks.books.span import Span
@@ -34,6 +36,8 @@ CAPTIONS: Final = {
     "operating_result": "Operating result",
 }
 """The figures that are compared, and what they are called."""
+EARNED: Final = frozenset({"revenue", "gross_margin", "operating_result"})
+"""Those of `CAPTIONS` of which more is better; the others are costs."""
 
 
 class Compared(NamedTuple):
@@ -53,6 +57,31 @@ class Compared(NamedTuple):
     def percent(self) -> Decimal | None:
         """The change as a percentage of then, to one decimal; None where there was nothing then."""
         return percent_of(self.change_pico, abs(self.then_pico))
+
+    @property
+    def favourable(self) -> bool | None:
+        """Whether the change raises the result; None where it does neither."""
+        return None if not self.change_pico else (self.change_pico > 0) is (self.name in EARNED)
+
+
+class Comparison(NamedTuple):
+    """A statement beside that of another time."""
+
+    name: str
+    """Of the other time."""
+    then: Statement
+    rows: tuple[Compared, ...]
+    why: Explained
+    """Why the gross margin changed."""
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON values."""
+        return comparatives_json(self.name, self.rows) | {"explained": self.why.to_json()}
+
+
+def comparison(now: Statement, then: Statement, name: str) -> Comparison:
+    """`now` beside `then`, the statement of what is called `name`. UserError as of `compared`."""
+    return Comparison(name, then, compared(now, then), explain_change(now, then))
 
 
 def compared(now: Statement, then: Statement) -> tuple[Compared, ...]:
@@ -108,20 +137,21 @@ def percent_of(part_pico: int, whole_pico: int) -> Decimal | None:
 def beside(span: Span, word: str) -> Period:
     """The period that `word`, one of `WORDS`, asks for beside `span`."""
     if word == YEAR_TO_DATE:
-        return _period(Span(_year_start_ns(span.end_ns - 1), span.end_ns))
+        return named(Span(_year_start_ns(span.end_ns - 1), span.end_ns))
     if word == YEAR_BEFORE:
         start_ns, end_ns = map(_a_year_before, span)
         begun_ns = start_ns if start_ns < end_ns else end_ns - span.length_ns  # a 29th of February
-        return _period(Span(begun_ns, end_ns))
+        return named(Span(begun_ns, end_ns))
     month, before = month_of(span.start_ns), month_of(span.start_ns - 1)
     if span == month:
-        return _period(before)
+        return named(before)
     if span.start_ns == month.start_ns and span.end_ns < month.end_ns:
-        return _period(before.meet(before.start_ns, before.start_ns + span.length_ns))
-    return _period(Span(span.start_ns - span.length_ns, span.start_ns))
+        return named(before.meet(before.start_ns, before.start_ns + span.length_ns))
+    return named(Span(span.start_ns - span.length_ns, span.start_ns))
 
 
-def _period(span: Span) -> Period:
+def named(span: Span) -> Period:
+    """`span` as a period: a month by its name, any other by its ends."""
     whole_month = span == month_of(span.start_ns)
     return Period(*span, month_name(span) if whole_month else span_name(*span))
 

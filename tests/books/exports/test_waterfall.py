@@ -43,6 +43,18 @@ def test_bars_stay_inside_the_picture_on_both_sides_of_zero() -> None:
     assert float(drawn[3][2]) < float(drawn[0][2])
 
 
+def test_a_level_is_a_mark_from_which_changes_begin() -> None:
+    """Nothing begins at zero then, so small changes of a large amount fill the picture."""
+    bars = (Bar("then", 10**6, Kind.LEVEL), Bar("price", 40), Bar("idle", -30, note="idle"),
+            Bar("now", 10**6 + 10, Kind.LEVEL))  # fmt: skip
+    placed = place(bars)
+    assert [item.to_pico - 10**6 for item in placed] == [0, 40, 10, 10]
+    drawn = re.findall(
+        r'data-pico="(-?\d+)" x="([\d.]+)" y="1.5" width="([\d.]+)"', waterfall(bars, "USD")
+    )
+    assert drawn == [("40", "0.50", "99.00"), ("-30", "25.25", "74.25")]
+
+
 def test_no_bars_are_a_picture_too() -> None:
     """Nothing is divided by zero."""
     assert "<rect" not in waterfall((), "USD")

@@ -25,7 +25,9 @@ from typing import BinaryIO, NamedTuple, Protocol
 import msgspec
 
 from inferworks.books.allocate import Allocated, Allocation
+from inferworks.books.budget import Against
 from inferworks.books.charge import Function
+from inferworks.books.comparatives import Comparison
 from inferworks.books.exports.journal import Journal
 from inferworks.books.late import Later
 from inferworks.books.policy import Policy
@@ -48,6 +50,10 @@ class Books(msgspec.Struct, frozen=True):
     """Who we are: the issuer of our customers' bills."""
     later: tuple[Later, ...] = ()
     """What later periods book for a closed one: told beside its figures, and never part of them."""
+    beside: Comparison | None = None
+    """The statement of another time, for who reads."""
+    budget: Against | None = None
+    """What was planned, for who reads."""
 
     def function_of(self, part: Allocation) -> Function:
         """The accounting function that the policy gives `part`."""

@@ -20,7 +20,7 @@ class HtmlExporter:
     """One page without scripts or anything from elsewhere."""
 
     name = "html"
-    about = "the report: statement, bridge, cost flow, gross margin by customer"
+    about = "the report: statement, comparatives and causes, bridge, cost flow, margin by customer"
 
     def files(self, books: Books) -> Sequence[ExportFile]:
         """One file."""
@@ -29,5 +29,10 @@ class HtmlExporter:
 
 def _write(books: Books, sink: BinaryIO) -> None:
     charges = tuple(item.charge for item in books.allocated)
-    report = Report(_TITLE, _LEAD, "", books.statement, charges, later=books.later)
+    report = Report(
+        *(_TITLE, _LEAD, "", books.statement, charges),
+        later=books.later,
+        beside=books.beside,
+        budget=books.budget,
+    )
     sink.write(render(report).encode())

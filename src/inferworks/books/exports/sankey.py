@@ -12,9 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from inferworks.books.exports.values import html_text
+from inferworks.books.exports.values import html_text, shown_amount
 from inferworks.books.statement import Flow
-from inferworks.money import round_pico
 
 _NODE_WIDTH = 12.0
 _GAP = 16.0
@@ -117,7 +116,7 @@ def _bands(
         left[flow.source], right[flow.target] = y0 + h0, y1 + h1
         x0, x1 = picture.x(source.column) + _NODE_WIDTH, picture.x(target.column)
         colour = classes.get(flow.target if source.column == 0 else flow.source, "")
-        said = f"{labels[flow.source]} to {labels[flow.target]}: {_money(flow.amount_pico)}"
+        said = f"{labels[flow.source]} to {labels[flow.target]}: {shown_amount(flow.amount_pico)}"
         yield (
             f'<path class="band {colour}" data-pico="{flow.amount_pico}" '
             f'd="{_band_path(x0, y0, h0, x1, y1, h1)}"><title>{html_text(said)}</title></path>'
@@ -151,7 +150,7 @@ def _texts(nodes: Iterable[Node], picture: Picture, labels: Mapping[str, str]) -
         anchor = "end" if last else "start"
         yield (
             f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html_text(labels[node.name])} '
-            f'<tspan class="amount">{_money(node.amount_pico)}</tspan></text>'
+            f'<tspan class="amount">{shown_amount(node.amount_pico)}</tspan></text>'
         )
 
 
@@ -166,7 +165,3 @@ def _label_places(nodes: Iterable[Node]) -> Iterable[tuple[Node, float]]:
 
 def _labels_height(nodes: Mapping[str, Node]) -> float:
     return max((y for _, y in _label_places(nodes.values())), default=0.0) + _TOP
-
-
-def _money(pico: int) -> str:
-    return round_pico(pico, places=2)

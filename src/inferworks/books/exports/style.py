@@ -48,6 +48,7 @@ th, td { text-align: left; vertical-align: top; padding: .4rem .6rem .4rem 0;
 th { font-weight: 600; } thead th { color: var(--quiet); font-size: .8125rem; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; padding-right: 0;
   padding-left: .75rem; }
+.n + :not(.n) { padding-left: .75rem; }
 tr.sum th, tr.sum td { border-top: 2px solid var(--ink); font-weight: 700; }
 tr.part th { font-weight: 400; color: var(--quiet); padding-left: 1.25rem; }
 tr.part td { color: var(--quiet); }
@@ -71,6 +72,7 @@ svg.sankey { display: block; width: 100%; height: auto; }
 .bridge .bar { width: 50%; padding: 0 0 0 .75rem; vertical-align: middle; }
 .bridge .bar svg { height: 2rem; } .bridge th, .bridge td { border-bottom: 0; }
 .bridge tr.sum th, .bridge tr.sum td { border-top: 1px solid var(--line); }
+.bridge .note { display: block; font-size: .8125rem; color: var(--quiet); overflow-wrap: anywhere; }
 .bridge .heading th { font-weight: 400; font-size: .875rem; color: var(--quiet); padding-bottom: 0; }
 details { margin: .35rem 0; } summary { cursor: pointer; color: var(--accent); padding: .25rem 0; }
 blockquote { margin: .75rem 0; padding: .5rem 1rem; border-left: 4px solid var(--line);
@@ -86,6 +88,10 @@ dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
   .tiles { grid-template-columns: 1fr 1fr; } .tiles b { font-size: 1.25rem; }
   table { font-size: .875rem; }
   .bars .cost, .bars .income { display: none; }
+  .beside .n { padding-left: .4rem; } .beside tr > :nth-child(n + 5), .then tr > :nth-child(3),
+  .planned tr > :nth-child(2) { display: none; }
+  .noted tr { display: grid; grid-template-columns: 1fr auto; } .noted tr.sum > * { font-weight: 700; }
+  .noted tr > .bar { grid-column: 1 / -1; width: auto; padding: 0; } .noted .bar svg { height: 1.25rem; }
   .asked tr > :nth-child(2) { display: none; } thead .n { white-space: normal; }
 }
 @media print {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from html import escape
 
-from inferworks.money import format_pico
+from inferworks.money import format_pico, round_pico
 from inferworks.units import NS_PER_SECOND
 from inferworks.visible import visible
 
@@ -15,6 +16,11 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 def decimal_text(pico: int) -> str:
     """10^-12 as an exact decimal with a point: `8.40`, `0.000000000001`."""
     return format_pico(pico)
+
+
+def shown_amount(pico: int) -> str:
+    """10^-12 rounded to hundredths for a reader: thousands apart, less than nothing with a minus."""
+    return f"{Decimal(round_pico(pico, places=2)):,}".replace("-", "−")
 
 
 def html_text(text: str) -> str:

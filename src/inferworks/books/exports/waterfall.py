@@ -15,15 +15,17 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from inferworks.books.exports.values import html_text
-from inferworks.money import format_pico, round_pico
+from inferworks.books.exports.values import html_text, shown_amount
+from inferworks.money import format_pico
 
 
 class Kind(StrEnum):
     """What a row is."""
 
     REACHED = "reached"
-    """An amount where the steps stand now."""
+    """An amount where the steps stand now; its bar begins at zero."""
+    LEVEL = "level"
+    """The same as a mark and no bar: where nothing else begins at zero, the picture need not show it."""
     CHANGE = "change"
     """What is added on the way to the next one; mostly less than nothing."""
     HEADING = "heading"
@@ -38,6 +40,8 @@ class Bar(NamedTuple):
     kind: Kind = Kind.CHANGE
     colour: str = ""
     """A CSS class; without one, the colour tells gain from loss."""
+    note: str = ""
+    """A few words below the label."""
 
 
 class Placed(NamedTuple):
@@ -51,11 +55,12 @@ class Placed(NamedTuple):
 def waterfall(bars: Sequence[Bar], currency: str) -> str:
     """The table of `bars`, from top to bottom; a bar that is reached begins at zero."""
     placed = place(bars)
-    levels = [0, *(level for item in placed for level in (item.from_pico, item.to_pico))]
-    lowest, highest = min(levels), max(levels)
+    levels = [level for item in placed for level in (item.from_pico, item.to_pico)]
+    lowest, highest = min(levels, default=0), max(levels, default=0)
     rows = "".join(_row(item, lowest, max(1, highest - lowest)) for item in placed)
+    noted = " noted" if any(bar.note for bar in bars) else ""
     return (
-        '<table class="bars bridge"><thead><tr><th scope="col"></th>'
+        f'<table class="bars bridge{noted}"><thead><tr><th scope="col"></th>'
         f'<th scope="col" class="n">{html_text(currency)}</th><td class="bar"></td></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
@@ -65,9 +70,9 @@ def place(bars: Iterable[Bar]) -> list[Placed]:
     """Each bar with the levels it spans: a change begins where the bar before it ended."""
     placed, level_pico = [], 0
     for bar in bars:
-        start_pico = 0 if bar.kind is Kind.REACHED else level_pico
-        level_pico = start_pico + bar.pico
-        placed.append(Placed(bar, start_pico, level_pico))
+        begins_pico = {Kind.REACHED: 0, Kind.LEVEL: bar.pico}.get(bar.kind, level_pico)
+        level_pico = begins_pico + (0 if bar.kind is Kind.LEVEL else bar.pico)
+        placed.append(Placed(bar, begins_pico, level_pico))
     return placed
 
 
@@ -75,12 +80,12 @@ def _row(item: Placed, lowest: int, whole: int) -> str:
     bar = item.bar
     if bar.kind is Kind.HEADING:
         return f'<tr class="heading"><th colspan="3">{html_text(bar.label)}</th></tr>'
-    reached = bar.kind is Kind.REACHED
+    reached = bar.kind is not Kind.CHANGE
     tells = f' class="{_sign(bar.pico)}"' if reached and bar.pico and not bar.colour else ""
-    shown = round_pico(bar.pico, places=2).replace("-", "−")
+    note = f'<span class="note">{html_text(bar.note)}</span>' if bar.note else ""
     return (
-        f'<tr class="{"sum" if reached else "part"}"><th scope="row">{html_text(bar.label)}</th>'
-        f'<td class="n"><span{tells} title="{format_pico(bar.pico)}">{shown}</span></td>'
+        f'<tr class="{"sum" if reached else "part"}"><th scope="row">{html_text(bar.label)}{note}</th>'
+        f'<td class="n"><span{tells} title="{format_pico(bar.pico)}">{shown_amount(bar.pico)}</span></td>'
         f'<td class="bar">{_svg(item, lowest, whole)}</td></tr>'
     )
 
@@ -88,15 +93,25 @@ def _row(item: Placed, lowest: int, whole: int) -> str:
 def _svg(item: Placed, lowest: int, whole: int) -> str:
     """The bar of one row; a line marks zero, ticks where it came from and where it leads."""
     bar = item.bar
-    zero, came, leads = (_x(level, lowest, whole) for level in (0, item.from_pico, item.to_pico))
+    came, leads = (_x(level, lowest, whole) for level in (item.from_pico, item.to_pico))
     left, width = min(came, leads), max(0.4, abs(leads - came))
-    above = "" if bar.kind is Kind.REACHED else _line(came, 0.0, 1.5)
+    marks = [_line(leads, 8.5, 10.0)]
+    if lowest <= 0 <= lowest + whole:
+        marks.append(_line(_x(0, lowest, whole), 0.0, 10.0))
+    if bar.kind is not Kind.REACHED:
+        marks.append(_line(came, 0.0, 1.5))
+    drawn = (
+        _line(leads, 0.0, 10.0)
+        if bar.kind is Kind.LEVEL
+        else (
+            f'<rect class="{bar.colour or _sign(bar.pico)}" data-pico="{bar.pico}" '
+            f'x="{left:.2f}" y="1.5" width="{width:.2f}" height="7"/>'
+        )
+    )
     return (
         '<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" '
-        f'aria-label="{html_text(f"{bar.label}: {round_pico(bar.pico, places=2)}")}">'
-        f"{_line(zero, 0.0, 10.0)}{above}{_line(leads, 8.5, 10.0)}"
-        f'<rect class="{bar.colour or _sign(bar.pico)}" data-pico="{bar.pico}" '
-        f'x="{left:.2f}" y="1.5" width="{width:.2f}" height="7"/></svg>'
+        f'aria-label="{html_text(f"{bar.label}: {shown_amount(bar.pico)}")}">'
+        f"{''.join(marks)}{drawn}</svg>"
     )
 
 

@@ -2,48 +2,48 @@
 
 from __future__ import annotations
 
-from inferworks.books.causes import MEANINGS, Explained, explain_change
-from inferworks.books.comparatives import (
-    CAPTIONS,
-    WORDS,
-    Compared,
-    beside,
-    comparatives_json,
-    compared,
-)
+import click
+
+from inferworks.books.comparatives import CAPTIONS, WORDS, Comparison, beside, comparison
+from inferworks.books.explained import MEANINGS, Explained
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, remarks
 from inferworks.cli.books.asked import Asked
 from inferworks.cli.books.figures import amount, percentage, places_for, print_figures, span_text
 from inferworks.cli.show import print_json, say
 
+comparing = click.option(
+    "--compare",
+    "beside",
+    metavar="WHAT",
+    help="Beside it, and why it changed: previous, year-before, year-to-date, or a period.",
+)
+"""The option that names another time."""
+
 
 def compare_with(question: Asked, what: str, engine: str | None, *, as_json: bool) -> None:
     """Print the statement that `question` asks for beside the one that `what` names."""
     now = question.statement(engine)
+    found = set_beside(question, now, what, engine)
+    if as_json:
+        notes: dict[str, object] = {"notes": remarks(now.lines, now.notes)}
+        print_json(question.marked(now.to_json() | notes | {"compared": found.to_json()}))
+    else:
+        _print(now, found, question.period)
+
+
+def set_beside(question: Asked, now: Statement, what: str, engine: str | None = None) -> Comparison:
+    """`now`, the statement that `question` asks for, beside the one that `what` names."""
     name = beside(Span(now.start_ns, now.end_ns), what).name if what in WORDS else what
     other = question._replace(period=name, from_text=None, to_text=None, provisional="")
     first, between, last = name.partition("..")
     if what in WORDS and between:  # of any length, so it may hold closed months: as all stands now
         other = other._replace(period=None, from_text=first, to_text=last)
-    then = other.statement(engine)
-    rows, why = compared(now, then), explain_change(now, then)
-    if as_json:
-        notes: dict[str, object] = {"notes": remarks(now.lines, now.notes)}
-        told = comparatives_json(name, rows) | {"explained": why.to_json()}
-        print_json(question.marked(now.to_json() | notes | {"compared": told}))
-    else:
-        _print(now, then, name, rows, why, question.period)
+    return comparison(now, other.statement(engine), name)
 
 
-def _print(
-    now: Statement,
-    then: Statement,
-    name: str,
-    rows: tuple[Compared, ...],
-    why: Explained,
-    period: str | None,
-) -> None:
+def _print(now: Statement, found: Comparison, period: str | None) -> None:
+    name, then, rows, why = found
     amounts = [pico for row in rows for pico in (row.now_pico, row.then_pico)]
     places = places_for(*amounts)
     say(f"Statement in {now.currency}, policy {now.policy}, {span_text(now)}")

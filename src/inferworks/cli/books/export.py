@@ -10,8 +10,11 @@ import click
 import msgspec
 
 from inferworks.books.exports.base import Books, ExportFile, books_of, content, write_files
+from inferworks.cli.books.asked import Asked
+from inferworks.cli.books.budgets import budgeting
 from inferworks.cli.books.by_default import Meant, period_meant
-from inferworks.cli.books.formats import FORMATS, IMPORTED_LEDGERS, JOURNALS, exporter
+from inferworks.cli.books.comparatives import comparing
+from inferworks.cli.books.formats import FORMATS, IMPORTED_LEDGERS, JOURNALS, PAGE, exporter
 from inferworks.cli.books.journals import chart_of, journal_files, statements_of, zone_of
 from inferworks.cli.books.later import note_corrections
 from inferworks.cli.books.papers import moments, worked_out, worked_out_of
@@ -20,6 +23,7 @@ from inferworks.cli.books.sources import (
     papers_of_period,
     statement_of_period,
 )
+from inferworks.cli.books.told_beside import told_beside
 from inferworks.cli.options import config_option, data_option, read_config
 from inferworks.cli.show import say
 from inferworks.config import Config
@@ -53,6 +57,8 @@ _CENTS = 2
     help="Add a journal up by account and round it; 2 for cents.",
 )
 @click.option("--zone", metavar="NAME", help="Time zone of a journal's days.  [default: UTC]")
+@comparing
+@budgeting
 @config_option
 @data_option
 def export(
@@ -66,6 +72,8 @@ def export(
     chart_path: Path | None,
     decimals: int | None,
     zone: str | None,
+    beside: str | None,
+    budget: Path | None,
     config_path: Path | None,
     data_path: Path | None,
 ) -> None:
@@ -84,9 +92,13 @@ def export(
     """
     config = read_config(config_path, data_path)
     meant = meant_alone(config, period, from_text, to_text, whole=form in JOURNALS)
+    if form != PAGE:
+        _refuse(form, {"--compare": beside, "--budget": budget})
     if form in FORMATS:
         _refuse(form, {"--chart": chart_path, "--decimals": decimals, "--zone": zone})
         books = read_books(config, policy, meant, from_text, to_text, seller or _SELLER)
+        question = Asked(config, meant.name, from_text, to_text, policy, None, meant.provisional)
+        books = told_beside(question, books, beside, budget)
         note_corrections(meant.name, books.later)
         put_out(exporter(form).files(books), out, form)
         return

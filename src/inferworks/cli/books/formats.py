@@ -10,12 +10,15 @@ from typing import Any
 
 from inferworks.books.exports.base import Exporter, JournalExporter
 
+PAGE = "html"
+"""The report: what is for reading, and may have other things beside it."""
+
 FORMATS = {
     "focus": "focus:FocusExporter",
     "csv": "tabular:CsvExporter",
     "parquet": "tabular:ParquetExporter",
     "json": "json_export:JsonExporter",
-    "html": "page:HtmlExporter",
+    PAGE: "page:HtmlExporter",
 }
 """The module of `inferworks.books.exports` and the class, by the name of the format."""
 

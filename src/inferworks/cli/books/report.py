@@ -6,8 +6,12 @@ from pathlib import Path
 
 import click
 
+from inferworks.cli.books.asked import Asked
+from inferworks.cli.books.budgets import budgeting
+from inferworks.cli.books.comparatives import comparing
 from inferworks.cli.books.export import meant_alone, put_out, read_books
-from inferworks.cli.books.formats import exporter
+from inferworks.cli.books.formats import PAGE, exporter
+from inferworks.cli.books.told_beside import told_beside
 from inferworks.cli.options import (
     DEFAULT_REPORT,
     config_option,
@@ -15,8 +19,6 @@ from inferworks.cli.options import (
     free_place,
     read_config,
 )
-
-_FORMAT = "html"
 
 
 @click.command()
@@ -29,6 +31,8 @@ _FORMAT = "html"
 @click.option("--from", "from_text", metavar="DATE", help="First day or moment (UTC).")
 @click.option("--to", "to_text", metavar="DATE", help="The day or moment to stop before (UTC).")
 @click.option("--policy", metavar="NAME", help="A shipped policy or a TOML file.  [default: gaap]")
+@comparing
+@budgeting
 @config_option
 @data_option
 def report(
@@ -37,6 +41,8 @@ def report(
     from_text: str | None,
     to_text: str | None,
     policy: str | None,
+    beside: str | None,
+    budget: Path | None,
     config_path: Path | None,
     data_path: Path | None,
 ) -> None:
@@ -44,13 +50,18 @@ def report(
 
     One HTML file without scripts or anything from the network; it can be mailed and printed. Without
     a period or dates it is about the newest month with anything in it, provisional until that is over.
+    --compare puts another time beside it and draws why the gross margin changed; --budget what was
+    planned.
 
     \b
     Examples:
       inferworks books report
       inferworks books report --period 2026-11 --out november.html
+      inferworks books report --period 2026-11 --compare previous --budget budget.csv
     """
     config = read_config(config_path, data_path)
     meant = meant_alone(config, period, from_text, to_text)
     books = read_books(config, policy, meant, from_text, to_text)
-    put_out(exporter(_FORMAT).files(books), out or free_place(DEFAULT_REPORT), _FORMAT)
+    question = Asked(config, meant.name, from_text, to_text, policy, None, meant.provisional)
+    books = told_beside(question, books, beside, budget)
+    put_out(exporter(PAGE).files(books), out or free_place(DEFAULT_REPORT), PAGE)

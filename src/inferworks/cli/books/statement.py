@@ -16,8 +16,8 @@ from inferworks.books.seal import Close
 from inferworks.books.statement import TOTAL, Dimension, Row, Statement, remarks, shown_name
 from inferworks.books.workings import Line
 from inferworks.cli.books.asked import asked, asking
-from inferworks.cli.books.budgets import set_against
-from inferworks.cli.books.comparatives import compare_with
+from inferworks.cli.books.budgets import budgeting, set_against
+from inferworks.cli.books.comparatives import compare_with, comparing
 from inferworks.cli.books.engines import BY_CALL, EngineName
 from inferworks.cli.books.figures import (
     amount,
@@ -52,18 +52,8 @@ _GROSS_MARGIN = "Gross margin"
     type=click.Choice([name.value for name in EngineName]),
     help="What draws it up; all give the same figures.  [default: auto]",
 )
-@click.option(
-    "--compare",
-    "beside",
-    metavar="WHAT",
-    help="Beside it, and why it changed: previous, year-before, year-to-date, or a period.",
-)
-@click.option(
-    "--budget",
-    "budget",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Beside it what was planned: a CSV of period, line and amount.",
-)
+@comparing
+@budgeting
 @asking
 def statement(
     by: str | None,

@@ -1,0 +1,136 @@
+"""What a report sets beside its statement: another time, why the margin changed, and a budget.
+
+The picture of the causes begins where the margin stood and not at nothing: what changed is mostly small
+beside what stayed, and a bar of two pixels tells nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from inferworks.books.budget import WHICH_IS, Against, Variance
+from inferworks.books.comparatives import CAPTIONS, Comparison, named
+from inferworks.books.explained import MEANINGS, Cause, Explained
+from inferworks.books.exports.pieces import Amount, Cell, Share, section, signed, table
+from inferworks.books.exports.values import html_text
+from inferworks.books.exports.waterfall import Bar, Kind, waterfall
+from inferworks.books.span import Span
+from inferworks.books.statement import Statement, remarks
+
+_SUMS = ("gross_margin", "operating_result")
+_SHOWN = 5
+"""So many parts of each cause have a row; the others have one together."""
+_LONGEST = 12
+"""The longest name of a period above a column."""
+
+
+def comparatives(now: Statement, beside: Comparison) -> str:
+    """The section with every figure of both times, and what changed."""
+    rows: list[tuple[str, Sequence[Cell]]] = [
+        (
+            _kind(row.name),
+            (
+                CAPTIONS[row.name].strip(),
+                Amount(row.now_pico),
+                Amount(row.then_pico),
+                Amount(row.change_pico, row.favourable),
+                Share(row.percent),
+            ),
+        )
+        for row in beside.rows
+        if row.now_pico or row.then_pico
+    ]
+    notes = remarks(beside.then.lines, beside.then.notes)
+    listed = "".join(f"<p>{html_text(note)}</p>" for note in notes)
+    name = html_text(beside.name)
+    more = f"<details><summary>Notes on {name}</summary>{listed}</details>" if notes else ""
+    heads = _heads(now, beside)
+    return section(
+        f"Beside {beside.name}",
+        "The change is what it is now less what it was then.",
+        f'<div class="beside then">{table(("", *heads, "Change", "%"), rows)}</div>{more}',
+    )
+
+
+def causes(now: Statement, beside: Comparison) -> str:
+    """The section with the causes: they lead from the margin of then to that of now."""
+    why, heads = beside.why, _heads(now, beside)
+    if not why.effects:
+        return ""
+    parts = table(("Cause", "Mostly", now.currency), list(_parts(why)))
+    return section(
+        "Why the gross margin changed",
+        "Every cause is a Shapley value: they sum to the change, and none is told before another. The "
+        "bars begin where the margin stood, not at nothing.",
+        f'<div class="wide">{waterfall(cause_bars(why, *heads), now.currency)}</div>'
+        f"<details><summary>Whose, and of what</summary>{parts}</details>",
+    )
+
+
+def cause_bars(why: Explained, now: str, then: str) -> list[Bar]:
+    """The margin `then`, what each cause did to it, and the margin `now`."""
+    sums = why.by_cause()
+    return [
+        Bar(f"Gross margin, {then}", why.then_pico, Kind.LEVEL),
+        *(
+            Bar(cause.value.capitalize(), sums[cause], note=f"{MEANINGS[cause]}; mostly {mostly}")
+            for cause in Cause
+            if (mostly := why.mostly(cause))
+        ),
+        Bar(f"Gross margin, {now}", why.now_pico, Kind.LEVEL),
+    ]
+
+
+def _parts(why: Explained) -> Iterator[tuple[str, Sequence[Cell]]]:
+    """What each cause is about, largest first, and the rest of it together."""
+    for cause in Cause:
+        told = why.told(cause)
+        if told:
+            total_pico = sum(pico for _, pico in told)
+            yield "", (cause.value.capitalize(), "", signed(total_pico))
+        for text, pico in told[:_SHOWN]:
+            yield "part", ("", text, signed(pico))
+        if rest := told[_SHOWN:]:
+            rest_pico = sum(pico for _, pico in rest)
+            yield "part", ("", f"and {len(rest)} more", signed(rest_pico))
+
+
+def beside_budget(found: Against) -> str:
+    """The section with what was planned, what it came to, and the variance."""
+    cut = "".join(
+        f"<p>This is a part of {html_text(period)}; its budget is cut by time.</p>"
+        for period in found.cut
+    )
+    columns = ("", "Budget", "Actual", "Variance", "%", "Which is")
+    return section(
+        "Beside the budget",
+        f"As planned in {found.file}. The variance is actual less budget; favourable is what raises the "
+        "result.",
+        f'<div class="beside planned">{table(columns, map(_variance, found.shown))}</div>{cut}',
+    )
+
+
+def _variance(one: Variance) -> tuple[str, Sequence[Cell]]:
+    whole = one.key.line if not (one.rest or one.key.told_by) else ""
+    planned = Share(None) if one.budget_pico is None else Amount(one.budget_pico)
+    variance = (
+        Share(None) if one.variance_pico is None else Amount(one.variance_pico, one.favourable)
+    )
+    amounts = planned, Amount(one.actual_pico), variance, Share(one.percent)
+    return _kind(whole), (one.name.strip(), *amounts, WHICH_IS[one.favourable])
+
+
+def _kind(line: str) -> str:
+    """How the row of `line` looks; what is no line of its own is a part of one."""
+    if line in _SUMS:
+        return "sum"
+    return "" if line and line != "unused_capacity" else "part"
+
+
+def _heads(now: Statement, beside: Comparison) -> tuple[str, str]:
+    """What the two times are called above their columns."""
+    name = named(Span(now.start_ns, now.end_ns)).name
+    return (
+        name if len(name) <= _LONGEST else "Now",
+        beside.name if len(beside.name) <= _LONGEST else "Then",
+    )
