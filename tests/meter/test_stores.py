@@ -23,7 +23,7 @@ from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.tables import TABLES
 from inferworks.meter.usage import Confidence, Items, Leg, Outcome, Tokens
 from inferworks.testing.facts import A_TIME_NS, make_leg, make_opened, make_step, make_usage
-from inferworks.testing.leaks import open_files
+from inferworks.testing.leaks import no_file_is_left
 from inferworks.testing.stores import check_journal_store
 
 
@@ -213,12 +213,10 @@ def test_a_store_that_cannot_be_opened_holds_nothing(
     def no_more(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    before = open_files()
-    with monkeypatch.context() as full:
+    with monkeypatch.context() as full, no_file_is_left():
         full.setattr("inferworks.meter.openings._File.make", no_more)
         with pytest.raises(DataFolderError, match="Too many open files"):
             store.open()
-    assert open_files() == before
     store.open()
     store.write([make_usage()])
     store.close()

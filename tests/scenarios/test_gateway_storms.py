@@ -90,8 +90,8 @@ class Wild:
     async def _break(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         match self._chance.choice(["reset", "half-close", "hang", "nonsense", "close"]):
             case "reset":
-                line = writer.get_extra_info("socket")
-                line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                if line := writer.get_extra_info("socket"):  # None once the gateway has left
+                    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             case "half-close":
                 writer.write_eof()
                 await reader.read()
