@@ -37,6 +37,7 @@ import re
 import tomllib
 import zoneinfo
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -325,6 +326,7 @@ def units_of(name: str, sort: Sort | None) -> Iterable[str]:
     return BYTES if name in IN_BYTES else MONEY
 
 
+@cache
 def shipped() -> tuple[BillMapping, ...]:
     """The mappings that ship, the most particular first."""
     found = [
