@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from inferworks.books.amounts import LARGEST, Amounts
 from inferworks.books.basis import Basis
-from inferworks.books.bundle import Bundle, Bundler, Things
+from inferworks.books.bundle import Bundle, Things, in_bundles
 from inferworks.books.charge import Charge, ChargeId
 from inferworks.books.departments import read_departments
-from inferworks.books.entry import balances
+from inferworks.books.entry import Entry
+from inferworks.books.lines import Lines
 from inferworks.books.policy import Policy, load_policy
 from inferworks.books.pools import CostPool, DriverKind, Idle, When
-from inferworks.books.span import Span
+from inferworks.books.span import Span, utc_day
 from inferworks.books.statement import Statement, draw_up
 from inferworks.books.validate import validate
 from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
@@ -44,10 +47,24 @@ LATER = [
 ]
 
 
+class Held(Lines):
+    """Lines that are read from memory."""
+
+    def __init__(self, charges: Iterable[Charge]) -> None:
+        super().__init__()
+        self._bodies = [msgspec.json.encode(one) for one in sorted(charges, key=lambda one: one.id)]
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+    def bodies(self) -> Iterator[bytes]:
+        """Each as its JSON."""
+        return iter(self._bodies)
+
+
 def bundled(charges: Sequence[Charge], world: World, span: Span, rules: Rules) -> list[Charge]:
     """`charges` in bundles where they can be."""
-    bodies = map(msgspec.json.encode, charges)
-    return Bundler(rules, span, Things.of(world.facts)).charges(bodies)
+    return list(in_bundles(Held(charges), rules, span, Things.of(world.facts)))
 
 
 def worked(
@@ -60,21 +77,36 @@ def worked(
 
 
 def figures(workings: Workings) -> Statement:
-    """The statement without what only single lines have."""
-    return replace(draw_up(workings), entries=(), backed=())
+    """The statement without what tells lines apart."""
+    return replace(draw_up(workings), entries=(), backed=(), alike=UNSET)
+
+
+def by_day(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:
+    """What is booked, by account and day."""
+    sums: dict[tuple[str, str], int] = defaultdict(int)
+    for entry in entries:
+        for side in entry.postings:
+            sums[side.account, utc_day(entry.at_ns - 1)] += side.amount_pico
+    return {key: pico for key, pico in sorted(sums.items()) if pico}
 
 
 def must_agree(
     lines: Sequence[Charge], world: World, span: Span, rules: Rules = RULES, policy: Policy = GAAP
 ) -> list[Charge]:
-    """The bundles of `lines` give the statement and the balances that `lines` give."""
+    """The bundles of `lines` give the statement, and what is booked on each day, that `lines` give."""
     bundles = bundled(lines, world, span, rules)
     one, other = (
         worked(lines, world, span, rules, policy),
         worked(bundles, world, span, rules, policy),
     )
     assert figures(one) == figures(other)
-    assert balances(one.entries) == balances(other.entries)
+    assert by_day(one.entries) == by_day(other.entries)
+    drawn = draw_up(other)
+    assert sum(dict(drawn.alike or ()).values()) + sum(
+        charge.lines == 1 for charge in other.charges
+    ) == len(one.charges)
+    for line, parts in ((backed.line, backed.parts) for backed in drawn.backed):
+        assert sum(part.amount_pico for part in parts) == line.amount_pico
     return bundles
 
 
@@ -140,10 +172,11 @@ def test_alike_lines_are_one_charge_and_others_stay_single() -> None:
     ]
     shift, cut = world.charges[3], a_charge("over the edge", "1.00", (900, 1_100))
     found = bundled([*alike, shift, cut], world, Span(*inside), RULES)
-    assert [charge for charge in found if not charge.is_bundle] == [shift, cut]
+    assert [charge for charge in found if charge.lines == 1] == [shift, cut]
     [bundle] = [charge for charge in found if isinstance(charge, Bundle)]
     assert (len(bundle.members), bundle.amount_pico) == (9, sum(c.amount_pico for c in alike))
-    assert (bundle.id, bundle.description, bundle.resource_id) == (alike[0].id, "", None)
+    first = min(charge.id for charge in alike)
+    assert (bundle.id, bundle.description, bundle.resource_id) == (first, "", None)
     must_agree([*alike, shift, cut], world, Span(*inside))
 
 
@@ -155,7 +188,7 @@ def test_a_line_too_large_for_64_bits_stays_single() -> None:
         for charge in world.charges
         for n in range(2)
     ]
-    assert not any(c.is_bundle for c in must_agree(lines, world, Span(0, 1_000)))
+    assert not any(c.lines > 1 for c in must_agree(lines, world, Span(0, 1_000)))
 
 
 def test_a_department_that_is_not_known_is_refused_as_of_a_single_line() -> None:

@@ -42,6 +42,7 @@ from inferworks.books.charge import (
     is_accrual,
     is_provisional,
 )
+from inferworks.books.lines import unknown
 from inferworks.books.period import Period
 from inferworks.books.provisional import IsApiBill
 from inferworks.books.sale import sale_of
@@ -244,7 +245,6 @@ def accrual_notes(charges: Iterable[Charge]) -> Iterator[str]:
 
 def compared(charges: Iterable[Charge], month: Period) -> tuple[Compared, ...]:
     """What is or was accrued for `month`, beside what the bills among `charges` cost in it."""
-    charges = tuple(charges)
     standing: dict[tuple[str, str], int] = defaultdict(int)
     booked: dict[tuple[str, str], int] = defaultdict(int)
     names: dict[tuple[str, str], tuple[str, str]] = {}
@@ -279,8 +279,7 @@ def _bills(charges: Iterable[Charge], issuer: str) -> Iterator[Charge]:
 
 def true_ups(sealed: Iterable[Charge], now: Iterable[Charge], span: Span) -> tuple[TrueUp, ...]:
     """The accruals of the closed `span` that bills took back, by what came beside what was `sealed`."""
-    known = {charge.id for charge in sealed}
-    late = [charge for charge in now if charge.id not in known]
+    late = unknown(now, sealed)
     accrued: dict[tuple[str, str], int] = defaultdict(int)
     names: dict[tuple[str, str], tuple[str, Span]] = {}
     for charge in filter(is_accrual, late):

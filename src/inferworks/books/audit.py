@@ -23,6 +23,7 @@ from inferworks.books.close import with_corrections
 from inferworks.books.correction import corrected
 from inferworks.books.late import booked, with_late
 from inferworks.books.ledger import Ledger, standing
+from inferworks.books.lines import Charges, beside
 from inferworks.books.papers import (
     INPUTS,
     OWN,
@@ -129,7 +130,7 @@ def _parts(ledger: Ledger, close: Close) -> Iterator[Finding]:
     """Parts that are not what their hash says."""
     for part in close.parts:
         try:
-            rows = ledger.raw(part).count(b"\n")
+            rows = sum(1 for _ in ledger.rows(part))
         except BooksError as error:
             yield Finding(close.period.name, f"{_named(part.name)}: {error}")
         else:
@@ -191,7 +192,8 @@ def _recorded(
     facts = all_facts(msgspec.structs.replace(recorded, segments=new), source.sealed_facts)
     recorded = msgspec.structs.replace(recorded, facts=facts)
     withdrawn = source.withdrawn_plans()
-    for one in INPUTS:
+    yield from _charges(period, sealed.charges, recorded.charges)
+    for one in INPUTS[1:]:
         now = {one.key(item): item for item in inputs_of(recorded, one.part)}
         for item in inputs_of(sealed, one.part):
             if item in withdrawn:
@@ -202,6 +204,16 @@ def _recorded(
             elif now[one.key(item)] != item:
                 found = difference(_tree(item), _tree(now[one.key(item)]))
                 yield Finding(period.name, f"{name} was changed: {found}")
+
+
+def _charges(period: Period, sealed: Charges, recorded: Charges) -> Iterator[Finding]:
+    """Sealed charges that do not stand in the books, or not as they were."""
+    for was, now in beside(sealed, recorded):
+        if now is None:
+            yield Finding(period.name, f"charge {was.id} was sealed and is not recorded any more")
+        else:
+            found = difference(_tree(was), _tree(now))
+            yield Finding(period.name, f"charge {was.id} was changed: {found}")
 
 
 def _tree(value: object) -> object:

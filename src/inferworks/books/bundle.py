@@ -7,18 +7,23 @@ its splits, its entries and its parts, a line takes seven kilobytes.
 Decision. Lines are read one at a time, and those that are alike in everything a statement looks at become
 a *bundle*: one charge, whose amount is their sum, and beside it the amounts of all of them. It is divided
 once; each split divides every amount on its own (`amounts.py`) and keeps the sums, so that a bundle gives,
-to the picounit, what its lines would. All that follows only adds up: entries, lines, validations and notes
-of a bundle are the sums of those of its lines.
+to the picounit, what its lines would. All that follows only adds up: entries, lines, parts, validations and
+notes of a bundle are the sums of those of its lines, by account and day too.
 
-Of a bundle's charge everything that was not compared is blank, so nothing can look at it by mistake. Of a
-line for calls, lines that say the same of what was sold are alike whatever their words (`sale.py`), and the
-first one's words stand for all.
+Of a bundle's charge everything that was not compared is blank, so nothing can look at it by mistake; it has
+the id of the first of its lines. Of a line for calls, lines that say the same of what was sold are alike
+whatever their words (`sale.py`), and the first one's words stand for all.
 
 A line stays single where sums are not all that is asked of it: if it reaches over the edge of the span or
-of a month (its part is rounded), is staff's or an asset's, supports other pools, or outgrows 64 bits.
+of a month (its part is rounded), is staff's or an asset's, is no line of a bill but an estimate or an
+accrual, supports other pools, or outgrows 64 bits.
 
-Bundles are for figures. Whoever asks for what is behind a figure, line by line, draws up the lines:
-exports, closes, explanations and the parts in `--json` never see a bundle.
+Lines come in the order of their ids, so the same lines give the same bundles: what a close sealed comes out
+again when it is verified. `Rules.bundles` says whether a period was drawn up in bundles; one that was
+sealed line by line is drawn up line by line for ever.
+
+Whoever asks for a line of its own has it divided alone, one after the other, by the same weights
+(`single.py`): exports with a row for each line, explanations.
 
 Rejected. Summing lines in SQL before they are divided (the remainder of a sum is not the sum of
 remainders); a table of sums beside the lines (it would have to be kept right through every revision).
@@ -28,7 +33,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -36,8 +41,9 @@ import msgspec
 
 from inferworks.books.amounts import LARGEST, Amounts
 from inferworks.books.basis import COMMITMENT, commitment_of
-from inferworks.books.charge import VOUCHERS, Charge, ChargeId, NaturalClass
-from inferworks.books.months import month_of
+from inferworks.books.charge import NO_BILLS, VOUCHERS, Charge, ChargeId, NaturalClass
+from inferworks.books.lines import Charges, Glance, Lines
+from inferworks.books.months import DAY_NS, day_of, month_of
 from inferworks.books.pools import DriverKind, behaviour_of, pool_of
 from inferworks.books.sale import COLUMNS as OF_SALES
 from inferworks.books.sale import model_text, sale_of
@@ -68,9 +74,14 @@ class Bundle(Charge, frozen=True, kw_only=True):
         return self.members
 
     @property
-    def is_bundle(self) -> bool:
-        """That it is."""
-        return True
+    def lines(self) -> int:
+        """How many they are."""
+        return len(self.members)
+
+    @property
+    def named(self) -> str:
+        """The first of them, and how many more they are."""
+        return f"{self.id} and {self.lines - 1} more"
 
     def effectively(self) -> Charge:
         """The same at what is effective, line by line."""
@@ -102,7 +113,7 @@ class _Told(Enum):
     """What tells lines of one sort apart, beside their month."""
 
     NOTHING = 0
-    """The whole line goes to one place."""
+    """The whole line goes to one place; its entries stand on the day on which it ends."""
     TIME = 1
     TIME_AND_THING = 2
     SALE = 3
@@ -118,11 +129,12 @@ class _Growing:
         self.first: Charge | None = None
         self.amounts, self.effective = array("q"), array("q")
 
-    def done(self) -> list[Bundle]:
-        """The bundle of what was put in since it was asked last; none of nothing."""
+    def done(self) -> list[Charge]:
+        """The bundle of what was put in since it was asked last; one line as it is, none of nothing."""
         first, self.first = self.first, None
-        if first is None:
-            return []
+        if first is None or len(self.amounts) == 1:
+            self.amounts, self.effective = array("q"), array("q")
+            return [] if first is None else [first]
         members = Amounts(self.amounts)
         effective = Amounts(self.effective) if self.effective else None
         self.amounts, self.effective = array("q"), array("q")
@@ -149,31 +161,17 @@ class _Sort:
         self.sales: dict[tuple[object, ...], object] = {}
 
 
-class _Read(msgspec.Struct):
-    """What is read of a line before it is known whether another one is like it."""
-
-    issuer: str
-    provider: str
-    service_category: str
-    service_name: str
-    resource_id: str | None
-    resource_type: str | None
-    description: str
-    natural_class: str
-    charge_category: str
-    charge_class: str | None
-    period_start_ns: int
-    period_end_ns: int
-    amount_pico: int
-    effective_pico: int | None
-    currency: str
-    unit: str | None
-    department: str | None = None
-    other: msgspec.Raw = msgspec.Raw(b"[]")
-
-
-_read = msgspec.json.Decoder(_Read).decode
 _decode = msgspec.json.Decoder(Charge).decode
+
+
+def in_bundles(
+    charges: Charges, rules: Rules, span: Span, things: Things, *, calls: bool = True
+) -> Sequence[Charge]:
+    """`charges` as they are where they are held; in bundles where they are to be read."""
+    if not isinstance(charges, Lines):
+        return charges
+    how = rules, span, things, calls
+    return charges.bundled(how, Bundler(rules, span, things, calls=calls).charges)
 
 
 class Bundler:
@@ -193,16 +191,15 @@ class Bundler:
         self._growing: dict[tuple[Charge, object], _Growing] = {}
         self._charges: list[Charge] = []
 
-    def charges(self, bodies: Iterable[bytes]) -> list[Charge]:
-        """The lines in `bodies`, as JSON, in bundles where they can be. BooksError as of single lines."""
+    def charges(self, lines: Iterable[tuple[bytes, Glance]]) -> list[Charge]:
+        """`lines`, as JSON and at a glance, in bundles where they can be. BooksError as of single ones."""
         nodes, buckets = self._things
-        for body in bodies:
-            line = _read(body)
+        for body, line in lines:
             amount, effective, thing = line.amount_pico, line.effective_pico, line.resource_id
             alike = (
                 line.issuer, line.provider, line.service_category, line.service_name,
                 line.resource_type, line.natural_class, line.charge_category, line.charge_class,
-                line.currency, line.department, _sign(amount),
+                line.currency, line.department, line.file in NO_BILLS, _sign(amount),
                 None if effective is None else _sign(effective), thing in nodes, thing in buckets,
                 *self._kept_pairs(line.other),
             )  # fmt: skip
@@ -226,7 +223,7 @@ class Bundler:
         return self._charges
 
     def _told(self, charge: Charge) -> _Told | None:
-        if charge.issuer == VOUCHERS or charge.natural_class in _SINGLE:
+        if charge.issuer == VOUCHERS or charge.file in NO_BILLS or charge.natural_class in _SINGLE:
             return None
         if is_tax(charge):
             return _Told.TAX
@@ -245,7 +242,7 @@ class Bundler:
             case _:
                 return _Told.NOTHING
 
-    def _grown(self, sort: _Sort, line: _Read, body: bytes) -> _Growing | None:
+    def _grown(self, sort: _Sort, line: Glance, body: bytes) -> _Growing | None:
         """The bundle that `line` goes into; None where it stays single."""
         telling: object = None
         match sort.told:
@@ -262,7 +259,7 @@ class Bundler:
             sort.known[key] = self._begun(sort.told, telling, body)
         return sort.known[key]
 
-    def _sale(self, sort: _Sort, line: _Read, body: bytes) -> object:
+    def _sale(self, sort: _Sort, line: Glance, body: bytes) -> object:
         """What `line` says was sold, whatever the words; and the model as written, where that is asked."""
         words = line.resource_id, line.description, line.unit, *self._sale_pairs(line.other)
         if words not in sort.sales:
@@ -299,6 +296,7 @@ class Bundler:
     def _blank(self, charge: Charge, told: _Told, month: Span) -> Charge:
         """`charge` with nothing but what is looked at, less the words that say what was sold."""
         is_timed = told not in (_Told.NOTHING, _Told.TAX)
+        day_end_ns = min(day_of(charge.period_end_ns - 1) + DAY_NS, month.end_ns)
         return msgspec.structs.replace(
             charge,
             id=ChargeId(""),
@@ -310,7 +308,7 @@ class Bundler:
             resource_id=charge.resource_id if told is _Told.TIME_AND_THING else None,
             description=charge.description if told is _Told.TAX else "",
             period_start_ns=charge.period_start_ns if is_timed else month.start_ns,
-            period_end_ns=charge.period_end_ns if is_timed else month.end_ns,
+            period_end_ns=charge.period_end_ns if is_timed else day_end_ns,
             amount_pico=_sign(charge.amount_pico),
             effective_pico=None
             if commitment_of(charge) is None
@@ -347,10 +345,26 @@ def _sign(amount_pico: int) -> int:
     return (amount_pico > 0) - (amount_pico < 0)
 
 
-def _pairs(names: Iterable[str]) -> Any:
+def _pairs(names: Iterable[str]) -> Callable[[msgspec.Raw], list[bytes]]:
     """Finds the pairs of these `names` among the columns of a line, as they are written.
 
     A quotation mark within a text is escaped, so `["` begins a pair and nothing else.
     """
-    any_of = "|".join(map(re.escape, sorted(names))).encode()
-    return re.compile(rb'\["(?:' + any_of + rb')","(?:[^"\\]|\\.)*"\]').findall
+    starts = [b'["' + name.encode() + b'","' for name in sorted(names)]
+
+    def found(other: msgspec.Raw) -> list[bytes]:
+        text, pairs = bytes(other), []
+        for start in starts:
+            at = text.find(start)
+            while at >= 0:
+                end = text.index(b'"]', at + len(start))
+                if b"\\" in text[at:end]:
+                    end = _rest_of_pair(text, at + len(start)).end()  # type: ignore[union-attr]
+                pairs.append(text[at:end])
+                at = text.find(start, end)
+        return pairs
+
+    return found
+
+
+_rest_of_pair: Final = re.compile(rb'(?:[^"\\]|\\.)*"\]').match

@@ -31,6 +31,8 @@ TOLD_COSTS = "(told by the provider)"
 
 ACCRUED = "(accrued, no bill yet)"
 """The file that a charge names which stands for a bill that is expected (`accruals.py`)."""
+NO_BILLS = frozenset({LIST_PRICES, TOLD_COSTS, ACCRUED})
+"""The files of what is no line of a bill."""
 
 
 class NaturalClass(StrEnum):
@@ -126,9 +128,14 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
         return self.amount_pico
 
     @property
-    def is_bundle(self) -> bool:
-        """Whether it stands for lines of a bill, and is none itself."""
-        return False
+    def lines(self) -> int:
+        """How many lines of a bill it stands for: itself; of a bundle all of them."""
+        return 1
+
+    @property
+    def named(self) -> str:
+        """How entries name it."""
+        return self.id
 
     def effectively(self) -> Charge:
         """The same at what is effective, where its bill says that."""

@@ -44,7 +44,15 @@ from inferworks.books.period import Period, Periods, Status, refuse_overlap
 from inferworks.books.placed import placed_sum
 from inferworks.books.policy import MARGINAL, Policy, load_policy
 from inferworks.books.questions import answer
-from inferworks.books.seal import Body, Close, Reopening, body_of, body_of_json, code_version
+from inferworks.books.seal import (
+    Body,
+    Close,
+    Reopening,
+    Sealable,
+    body_of,
+    body_of_json,
+    code_version,
+)
 from inferworks.books.statement import Statement
 from inferworks.books.workings import line_order
 from inferworks.errors import BooksError, UserError
@@ -86,7 +94,7 @@ def close_period(
     papers = on_top(ledger, closes, late, source.papers(period.span))
     own = source.drawn(papers)
     statement = with_corrections(own, [one.correction for one in late])
-    bodies = [*sealed_bodies("", papers, own), *_statement_bodies(statement)]
+    bodies: list[Sealable] = [*sealed_bodies("", papers, own), *_statement_bodies(statement)]
     for one in late:
         bodies += sealed_bodies(prefix_of(one.period), one.now.papers, one.now.statement)
     number, previous = ledger.head()

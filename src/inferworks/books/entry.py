@@ -158,7 +158,7 @@ def paid_ahead(committed: Iterable[Charge], currency: str, span: Span) -> Iterat
                 (owed, -charge.amount_pico),
             ]
             at_ns = min(month_of(charge.period_start_ns).end_ns, span.end_ns)
-            yield _entry(at_ns, f"prepay {charge.id}", sides, currency)
+            yield _entry(at_ns, f"prepay {charge.named}", sides, currency)
 
 
 def credited(charge: Charge, basis: Basis = Basis.CASH) -> str:
@@ -218,14 +218,14 @@ def _bills(
             later_pico = given.amount_pico - cost_pico
             sides += [(ahead, later_pico)] if later_pico else []
             sides.append((owed, -given.amount_pico))
-        yield _entry(month.end_ns, f"bill {charge.id}", sides, currency)
+        yield _entry(month.end_ns, f"bill {charge.named}", sides, currency)
 
 
 def _allocations(item: Allocated, costs: _Months, currency: str) -> Iterator[Entry]:
     """What the pool was for, month by month."""
     for month, expenses in costs:
         sides = [*sorted(expenses.items()), (_cost_account(item), -sum(expenses.values()))]
-        yield _entry(month.end_ns, f"allocate {item.charge.id}", sides, currency)
+        yield _entry(month.end_ns, f"allocate {item.charge.named}", sides, currency)
 
 
 def _by_month(expenses: Mapping[str, int], charge: Charge) -> _Months:

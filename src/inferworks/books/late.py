@@ -24,6 +24,7 @@ from inferworks.books.correction import Correction, corrected
 from inferworks.books.entry import Entry, Posting
 from inferworks.books.income import expense_account
 from inferworks.books.ledger import Ledger, standing
+from inferworks.books.lines import Charges, unknown, with_more
 from inferworks.books.months import month_of
 from inferworks.books.papers import (
     CHARGES,
@@ -42,7 +43,7 @@ from inferworks.books.papers import (
 from inferworks.books.period import Period
 from inferworks.books.policy import Policy
 from inferworks.books.rate import ToDate, to_date_of
-from inferworks.books.seal import Body, Close
+from inferworks.books.seal import Close
 from inferworks.books.span import Span, utc_day
 from inferworks.books.statement import Row, Statement
 from inferworks.books.wallet import Prepaid, days_of
@@ -104,13 +105,15 @@ def with_late(
     """
     merged: dict[str, tuple[Any, ...]] = {}
     names: list[str] = []
-    for one in INPUTS[:-1]:  # all but the plans
+    late_charges = unknown(recorded.charges, sealed.charges)
+    names += [f"charge {charge.id}" for charge in late_charges]
+    for one in INPUTS[1:-1]:  # all but the charges and the plans
         known = inputs_of(sealed, one.part)
         keys = {one.key(item) for item in known}
         late = [item for item in inputs_of(recorded, one.part) if one.key(item) not in keys]
         merged[one.part.removeprefix("inputs/")] = (*known, *late)
         names += [f"{one.word} {'/'.join(map(str, one.key(item)))}" for item in late]
-    charges = merged.pop("charges")
+    charges = with_more(sealed.charges, late_charges)
     first = utc_day(sealed.span.start_ns)
     if prepaid.to_date != sealed.prepaid.to_date:
         names.append(f"revenue of the month before {first}")
@@ -230,13 +233,13 @@ def made_up(statement: Statement) -> tuple[Row, ...]:
     return (own, *corrections, whole)
 
 
-def charges_in(ledger: Ledger, span: Span) -> Iterator[Body]:
-    """The charges that the closed periods which meet `span` stand with, as they are sealed."""
+def charges_in(ledger: Ledger, span: Span) -> Iterator[Charges]:
+    """The charges that the closed periods which meet `span` stand with."""
     closes = standing(ledger.records())
     for close in closes:
         if span.meet(*close.period.span).length_ns:
             place, prefix = stands_in(closes, close.period)
-            yield ledger.body(place, prefix + CHARGES)
+            yield ledger.charges(place, prefix + CHARGES)
 
 
 def stands_in(closes: Sequence[Close], period: Period) -> tuple[Close, str]:

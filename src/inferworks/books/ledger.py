@@ -15,6 +15,7 @@ The kept parts are compressed with zlib in chunks; `Ledger.raw` gives their cano
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,8 @@ from typing import TypeVar
 
 import msgspec
 
+from inferworks.books.charge import Charge
+from inferworks.books.lines import MANY_LINES, Charges, Lines
 from inferworks.books.period import Period, Periods, refuse_overlap
 from inferworks.books.seal import (
     FIRST,
@@ -32,6 +35,7 @@ from inferworks.books.seal import (
     Part,
     Record,
     Reopening,
+    Sealable,
     read_record,
     record_bytes,
     sha256_of,
@@ -43,10 +47,10 @@ from inferworks.folder import leaving_none_empty
 T = TypeVar("T")
 
 _VERSION = 2
+_MEMORY = ":memory:"
 _UNCHECKED = 1
 """The version in which declared periods had no checksums, which is read as it is."""
 _BUSY_SECONDS = 10.0
-_CHUNK_BYTES = 8 * 2**20
 _SCHEMA = """
 CREATE TABLE record (number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
 CREATE TABLE kept (
@@ -67,7 +71,7 @@ class Ledger:
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         """DataFolderError when it cannot be opened, is no ledger.db, or is of another version."""
-        self._path = path or Path(":memory:")
+        self._path = path or Path(_MEMORY)
         with leaving_none_empty(self._path):
             self._db = _connect(path, read_only=read_only)
             try:
@@ -135,7 +139,7 @@ class Ledger:
                 "INSERT INTO period VALUES (?, ?, ?, ?)", (*row, row_checksum("period", row))
             )
 
-    def append(self, record: Record, bodies: Iterable[Body] = ()) -> str:
+    def append(self, record: Record, bodies: Iterable[Sealable] = ()) -> str:
         """Keep `record` and its parts, all or none; its hash.
 
         UserError when another record was kept since the caller looked at the head.
@@ -156,31 +160,41 @@ class Ledger:
 
     def raw(self, part: Part) -> bytes:
         """The canonical bytes kept for `part`. BooksError when they are gone or damaged."""
-        with self._translated():
-            chunks = self._found(
-                list[tuple[bytes]],
-                "SELECT body FROM kept WHERE sha256 = ? ORDER BY chunk",
-                part.sha256,
-            )
-        if not chunks:
-            raise BooksError("its bytes are gone from the ledger")
-        try:
-            raw = b"".join(zlib.decompress(chunk) for (chunk,) in chunks)
-        except zlib.error as error:
-            raise BooksError(f"its bytes are damaged: {error}") from error
-        if sha256_of(raw) != part.sha256:
-            raise BooksError("its bytes were changed after they were sealed")
-        return raw
+        return b"".join(self._chunks(part))
+
+    def rows(self, part: Part) -> Iterator[bytes]:
+        """The rows kept for `part`, one at a time; the BooksError, if any, comes after the last."""
+        left = b""
+        for chunk in self._chunks(part):
+            *rows, left = (left + chunk).split(b"\n")
+            yield from rows
+
+    def lines(self, close: Close, name: str) -> Lines:
+        """The charges in the part called `name` of `close`, to be read whenever they are asked for."""
+        return _SealedLines(self, _part_of(close, name), f"period {close.period.name}: {name}")
+
+    def charges(self, close: Close, name: str) -> Charges:
+        """The same, held where they are few."""
+        if _part_of(close, name).rows >= MANY_LINES:
+            return self.lines(close, name)
+        return self.body(close, name).rows(Charge)
+
+    @contextlib.contextmanager
+    def again(self) -> Iterator[Ledger]:
+        """The same for whoever may outlive it: its file opened anew; in memory, itself."""
+        if str(self._path) == _MEMORY:
+            yield self
+            return
+        with Ledger(self._path, read_only=True) as ledger:
+            yield ledger
 
     def body(self, close: Close, name: str) -> Body:
         """The part called `name` of `close`. BooksError when it is gone or damaged."""
-        for part in close.parts:
-            if part.name == name:
-                try:
-                    return Body(part, self.raw(part))
-                except BooksError as error:
-                    raise BooksError(f"period {close.period.name}: {name}: {error}") from error
-        raise BooksError(f"period {close.period.name}: {name}: the close names no such part")
+        part = _part_of(close, name)
+        try:
+            return Body(part, self.raw(part))
+        except BooksError as error:
+            raise BooksError(f"period {close.period.name}: {name}: {error}") from error
 
     def check(self) -> list[str]:
         """What is wrong with the file and the declared periods, a line each; the rest has its hashes."""
@@ -193,6 +207,28 @@ class Ledger:
         except DamagedError as error:
             findings.append(str(error))
         return findings
+
+    def _chunks(self, part: Part) -> Iterator[bytes]:
+        """The canonical bytes kept for `part`, a chunk at a time. BooksError when they are not those."""
+        digest, at = hashlib.sha256(), 0
+        while packed := self._chunk(part, at):
+            try:
+                chunk = zlib.decompress(packed)
+            except zlib.error as error:
+                raise BooksError(f"its bytes are damaged: {error}") from error
+            digest.update(chunk)
+            yield chunk
+            at += 1
+        if not at:
+            raise BooksError("its bytes are gone from the ledger")
+        if digest.hexdigest() != part.sha256:
+            raise BooksError("its bytes were changed after they were sealed")
+
+    def _chunk(self, part: Part, at: int) -> bytes | None:
+        query = "SELECT body FROM kept WHERE sha256 = ? AND chunk = ?"
+        with self._translated():
+            found = self._found(list[tuple[bytes]], query, part.sha256, at)
+        return found[0][0] if found else None
 
     def _declared(self) -> tuple[Period, ...]:
         """The declared periods, in order. DamagedError when one is not what was written."""
@@ -224,9 +260,8 @@ class Ledger:
         """The rows that `query` finds, as the list of type `kind`."""
         return as_declared(self._db.execute(query, values).fetchall(), kind)
 
-    def _keep(self, body: Body) -> None:
-        for chunk, start in enumerate(range(0, max(1, len(body.raw)), _CHUNK_BYTES)):
-            packed = zlib.compress(body.raw[start : start + _CHUNK_BYTES], level=1)
+    def _keep(self, body: Sealable) -> None:
+        for chunk, packed in enumerate(body.packed()):
             self._db.execute(
                 "INSERT OR IGNORE INTO kept VALUES (?, ?, ?)", (body.part.sha256, chunk, packed)
             )
@@ -282,6 +317,33 @@ class Ledger:
             raise DataFolderError(f"cannot use {self._path}: {error}") from error
 
 
+class _SealedLines(Lines):
+    """The charges in a part of a close."""
+
+    def __init__(self, ledger: Ledger, part: Part, named: str) -> None:
+        super().__init__()
+        self._ledger, self._part, self._named = ledger, part, named
+
+    def __len__(self) -> int:
+        return self._part.rows
+
+    def bodies(self) -> Iterator[bytes]:
+        """Each as its JSON. BooksError, after the last, when they are not what was sealed."""
+        try:
+            with self._ledger.again() as ledger:
+                yield from ledger.rows(self._part)
+        except BooksError as error:
+            raise BooksError(f"{self._named}: {error}") from error
+
+
+def _part_of(close: Close, name: str) -> Part:
+    """The part called `name` of `close`. BooksError when it names none."""
+    for part in close.parts:
+        if part.name == name:
+            return part
+    raise BooksError(f"period {close.period.name}: {name}: the close names no such part")
+
+
 def standing(records: Iterable[Record]) -> list[Close]:
     """The closes that count now, in order: those that no reopening superseded."""
     closes: dict[int, Close] = {}
@@ -296,7 +358,7 @@ def standing(records: Iterable[Record]) -> list[Close]:
 def _connect(path: Path | None, *, read_only: bool) -> sqlite3.Connection:
     try:
         if path is None:
-            return sqlite3.connect(":memory:", isolation_level=None)
+            return sqlite3.connect(_MEMORY, isolation_level=None)
         uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
         return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
     except sqlite3.Error as error:

@@ -18,7 +18,7 @@ checked, and the manifest vouches for the bytes already).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -27,9 +27,10 @@ import msgspec
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.charge import Charge
 from inferworks.books.ledger import Ledger
+from inferworks.books.lines import Charges, Lines, canonical
 from inferworks.books.period import Period
 from inferworks.books.policy import Policy, completed
-from inferworks.books.seal import Body, Close, body_of, body_of_set
+from inferworks.books.seal import Body, Close, Sealable, Spooled, body_of, body_of_set
 from inferworks.books.span import Span, utc_day
 from inferworks.books.statement import Statement, close_span
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid
@@ -50,7 +51,7 @@ class Papers(msgspec.Struct, frozen=True):
 
     span: Span
     currency: str
-    charges: tuple[Charge, ...]
+    charges: Charges
     facts: Facts
     """The facts that none of `segments` holds."""
     plans: tuple[PricePlan, ...]
@@ -64,7 +65,7 @@ class Papers(msgspec.Struct, frozen=True):
 class Arrived(NamedTuple):
     """What is recorded and may be new: bill lines without estimates, and facts."""
 
-    charges: tuple[Charge, ...]
+    charges: Charges
     facts: Facts
 
 
@@ -167,8 +168,9 @@ def all_facts(papers: Papers, read: SealedFacts = without_a_lake) -> Facts:
 def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Papers:
     """The papers that `close` keeps under `prefix`. BooksError when they are damaged."""
     parts = {part.name for part in close.parts}
+    rules = ledger.body(close, prefix + RULES).rows(Rules)[0]
     inputs = {
-        i.part: ledger.body(close, prefix + i.part).rows(i.kind)
+        i.part: _input(ledger, close, prefix, i, rules)
         for i in INPUTS
         if prefix + i.part
         in parts  # a close of before anything could be taken back has no such part
@@ -187,10 +189,17 @@ def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Papers:
         ),
         plans=inputs["inputs/plans"],
         policy=_policy_in(ledger.body(close, prefix + POLICY)),
-        rules=ledger.body(close, prefix + RULES).rows(Rules)[0],
+        rules=rules,
         prepaid=ledger.body(close, prefix + PREPAID).rows(Prepaid)[0],
         segments=_segments(ledger, close, prefix + SEGMENTS),
     )
+
+
+def _input(ledger: Ledger, close: Close, prefix: str, one: _Input, rules: Rules) -> Any:
+    """One kind of input; bill lines that were put into bundles are read when they are asked for."""
+    if one.part == CHARGES and rules.bundles:
+        return ledger.lines(close, prefix + CHARGES)
+    return ledger.body(close, prefix + one.part).rows(one.kind)
 
 
 def seen_by(sealed: Papers, policy: Policy) -> Papers:
@@ -204,21 +213,25 @@ def prefix_of(period: Period) -> str:
     return f"corrects/{period.name}/"
 
 
-def sealed_bodies(prefix: str, papers: Papers, own: Statement) -> list[Body]:
+def sealed_bodies(prefix: str, papers: Papers, own: Statement) -> list[Sealable]:
     """Inputs, rules and the statement of a period, as they are sealed."""
-    bodies = [body_of_set(prefix + i.part, inputs_of(papers, i.part)) for i in INPUTS]
+    bodies = [_sealed(prefix + i.part, inputs_of(papers, i.part)) for i in INPUTS]
     bodies.append(body_of_set(prefix + SEGMENTS, papers.segments))
     bodies += [body_of(prefix + POLICY, papers.policy), body_of(prefix + RULES, papers.rules)]
     bodies.append(body_of(prefix + PREPAID, papers.prepaid))
     return [*bodies, body_of(prefix + OWN, own)]
 
 
-def inputs_of(papers: Papers | Arrived, part: str) -> tuple[Any, ...]:
+def _sealed(name: str, inputs: Iterable[Any]) -> Sealable:
+    if isinstance(inputs, Lines):
+        return Spooled(name, map(canonical, inputs.bodies()))
+    return body_of_set(name, inputs)
+
+
+def inputs_of(papers: Papers | Arrived, part: str) -> Iterable[Any]:
     """The inputs in `papers` that are sealed as `part`, row by row."""
     name = part.removeprefix("inputs/")
-    inputs: tuple[Any, ...] = getattr(
-        papers if name in ("charges", "plans") else papers.facts, name
-    )
+    inputs: Iterable[Any] = getattr(papers if name in ("charges", "plans") else papers.facts, name)
     return inputs
 
 

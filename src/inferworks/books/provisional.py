@@ -205,7 +205,7 @@ def is_unpriced(charge: Charge) -> bool:
 
 def true_up(
     estimated: Iterable[Charge],
-    bills: Sequence[Charge],
+    bills: Iterable[Charge],
     is_api_bill: IsApiBill,
     sealed: Sequence[Charge] = (),
     billing: Billing | None = None,
@@ -225,7 +225,7 @@ def true_up(
 
 def accuracy(
     estimated: Iterable[Charge],
-    bills: Sequence[Charge],
+    bills: Iterable[Charge],
     is_api_bill: IsApiBill,
     span: Span,
     billing: Billing | None = None,

@@ -17,11 +17,13 @@ Rejected. Hashing database files (their bytes change without a figure changing);
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from tempfile import TemporaryFile
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -32,6 +34,9 @@ from inferworks.catalog.load import ModelCatalog, StepWeights
 from inferworks.errors import BooksError
 
 T = TypeVar("T")
+
+CHUNK_BYTES: Final = 8 * 2**20
+"""The bytes that are compressed together."""
 
 FIRST: Final = "0" * 64
 """What the first record of a chain has instead of the hash of one before it."""
@@ -62,6 +67,47 @@ class Body(NamedTuple):
     def rows(self, kind: type[T]) -> tuple[T, ...]:
         """The rows, read as values of `kind`."""
         return tuple(rows_of(self.raw, kind))
+
+    def packed(self) -> Iterator[bytes]:
+        """The bytes, a chunk at a time, each compressed on its own."""
+        for start in range(0, max(1, len(self.raw)), CHUNK_BYTES):
+            yield zlib.compress(self.raw[start : start + CHUNK_BYTES], level=1)
+
+
+class Spooled:
+    """A part whose rows are too many to hold: packed chunk by chunk, in a file without a name."""
+
+    def __init__(self, name: str, rows: Iterable[bytes]) -> None:
+        """Pack `rows`, which come in their order. BooksError when they do not."""
+        self._file = TemporaryFile()  # noqa: SIM115 closed when nobody has the part any more
+        self._sizes: list[int] = []
+        digest, count, chunk, last = hashlib.sha256(), 0, bytearray(), b""
+        for row in rows:
+            if row < last:
+                raise BooksError(f"{name}: {row[:60]!a} comes after {last[:60]!a}")
+            chunk += row + b"\n"
+            count, last = count + 1, row
+            if len(chunk) >= CHUNK_BYTES:
+                self._pack(digest, chunk)
+        self._pack(digest, chunk)
+        self.part = Part(name, count, digest.hexdigest())
+
+    def packed(self) -> Iterator[bytes]:
+        """The bytes, a chunk at a time, each compressed on its own."""
+        self._file.seek(0)
+        for size in self._sizes:
+            yield self._file.read(size)
+
+    def _pack(self, digest: Any, chunk: bytearray) -> None:
+        digest.update(chunk)
+        packed = zlib.compress(chunk, level=1)
+        self._file.write(packed)
+        self._sizes.append(len(packed))
+        chunk.clear()
+
+
+Sealable: TypeAlias = Body | Spooled
+"""A part as it is kept."""
 
 
 class Close(msgspec.Struct, frozen=True, tag="close", kw_only=True):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.accruals import Accrued, TrueUp, accrual_notes, accrued_of, accrued_pico
@@ -23,6 +25,7 @@ from inferworks.books.charge import (
 )
 from inferworks.books.correction import Correction
 from inferworks.books.entry import Entry
+from inferworks.books.lines import Charges, Lines
 from inferworks.books.placed import Placed
 from inferworks.books.policy import MARGINAL, Policy, load_policy
 from inferworks.books.provisional import LIST_CURRENCY, NO_RATE, is_unpriced
@@ -97,6 +100,13 @@ class Part(NamedTuple):
     amount_pico: int
 
 
+class Alike(NamedTuple):
+    """A charge that stands for alike bill lines: the id of the first, and how many they are."""
+
+    charge_id: ChargeId
+    lines: int
+
+
 class Backed(msgspec.Struct, frozen=True):
     """A line and what each charge gave to it; the parts sum to the line."""
 
@@ -146,6 +156,8 @@ class Statement(msgspec.Struct, frozen=True):
     """What stands for bills that have not come."""
     names: tuple[tuple[str, str], ...] = ()
     """What customers are called, by their ids; those without a name are not among them."""
+    alike: tuple[Alike, ...] | UnsetType = UNSET
+    """The charges that stand for several bill lines (`bundle.py`); not there where none does."""
 
     @property
     def allocated_pico(self) -> int:
@@ -210,7 +222,7 @@ class Statement(msgspec.Struct, frozen=True):
         It is cut by customer, model and purpose, and by `by`.
         """
         parts = {backed.line: backed.parts for backed in self.backed}
-        names = dict(self.names)
+        names, alike = dict(self.names), dict(self.alike or ())
         return {
             **self._basis_json(),
             "billed": format_pico(self.billed_pico),
@@ -238,7 +250,7 @@ class Statement(msgspec.Struct, frozen=True):
             **{f"{d.value}s": [_row_json(d, row, names) for row in self.by(d)] for d in _cuts(by)},
             "questions": [_question_json(question) for question in self.questions],
             "flows": [_flow_json(flow) for flow in self.flows()],
-            "lines": [line_json(line, parts.get(line, ())) for line in self.lines],
+            "lines": [line_json(line, parts.get(line, ()), alike) for line in self.lines],
             "revenue_lines": [_rated_json(rated) for rated in self.revenue_rows],
             "corrections": [_correction_json(correction) for correction in self.corrections],
             "notes": list(self.notes),
@@ -265,6 +277,7 @@ class Statement(msgspec.Struct, frozen=True):
         return {"accrued": format_pico(self.accrued_pico), "accrued_bills": bills}
 
 
+_NONE_ALIKE: Final[Mapping[ChargeId, int]] = MappingProxyType({})
 _REVENUE, _COST, _RESEARCH, _OTHER = "revenue", "cost of revenue", "research", "other"
 _BELOW_THE_MARGIN = tuple(f for f in Function if f not in COST_OF_REVENUE)
 
@@ -286,20 +299,41 @@ def close_span(
     does is cut. `rules` are the shipped pools and weights unless given. MoneyError when a charge or a
     plan is in another currency; BooksError when a theorem does not hold.
     """
-    span = Span(start_ns, end_ns)
-    rules = rules or shipped_rules()
-    workings = work_out(charges, facts, plans, policy, currency, span, rules, prepaid)
+    span, rules = Span(start_ns, end_ns), rules or shipped_rules()
+    charges = charges if isinstance(charges, Lines) else tuple(charges)
+    return draw_up(checked(charges, facts, plans, policy, currency, span, rules, prepaid))
+
+
+def checked(
+    charges: Charges,
+    facts: Facts,
+    plans: Sequence[PricePlan],
+    policy: Policy,
+    currency: str,
+    span: Span,
+    rules: Rules,
+    prepaid: Prepaid = NOTHING_PREPAID,
+) -> Workings:
+    """The validated workings of `span`; lines that are too many to hold are in bundles."""
+    drawn = as_divided(charges, facts, rules, span)
+    workings = work_out(drawn, facts, plans, policy, currency, span, rules, prepaid)
     validate(workings)
-    return draw_up(workings)
+    return workings
+
+
+def as_divided(charges: Charges, facts: Facts, rules: Rules, span: Span) -> Sequence[Charge]:
+    """`charges` as a statement of `span` divides them: in bundles where they are too many to hold."""
+    if not isinstance(charges, Lines):
+        return charges
+    from inferworks.books.bundle import Things, in_bundles  # numpy takes its time to load
+
+    return in_bundles(charges, rules, span, Things.of(in_force(facts)))
 
 
 def draw_up(workings: Workings) -> Statement:
-    """The statement of `workings` that have been validated.
-
-    Where bill lines are in bundles, it has the figures, and neither entries nor what is behind each line.
-    """
+    """The statement of `workings` that have been validated."""
     policy = workings.policy
-    by_line = not any(charge.is_bundle for charge in workings.charges)
+    alike = tuple(Alike(one.id, one.lines) for one in workings.charges if one.lines > 1)
     return Statement(
         policy=policy.name,
         currency=workings.currency,
@@ -325,7 +359,7 @@ def draw_up(workings: Workings) -> Statement:
             *basis_notes(workings.committed, workings.span),
             *workings.customers.notes(*workings.span),
         ),
-        entries=workings.entries if by_line else (),
+        entries=workings.entries,
         title=policy.title,
         included=policy.included,
         margin=policy.margin,
@@ -334,7 +368,7 @@ def draw_up(workings: Workings) -> Statement:
             if policy.basis is Basis.ACCRUAL
             else None
         ),
-        backed=_backed(workings) if by_line else (),
+        backed=_backed(workings),
         placed=_placed(workings),
         accrued_pico=accrued_pico(workings.charges),
         accrued=accrued_of(workings.charges),
@@ -345,6 +379,7 @@ def draw_up(workings: Workings) -> Statement:
                 *(line.target.customer for line in workings.lines if line.target.customer),
             },
         ),
+        alike=alike or UNSET,
     )
 
 
@@ -379,8 +414,10 @@ def elapsed_span(charges: Iterable[Timed], used: Span, now_ns: int) -> Span:
     return Span(start_ns, max((end_ns for _, end_ns in begun), default=start_ns))
 
 
-def line_json(line: Line, parts: Sequence[Part] = ()) -> dict[str, object]:
-    """One line as JSON values, with the charges behind it."""
+def line_json(
+    line: Line, parts: Iterable[Part] = (), alike: Mapping[ChargeId, int] = _NONE_ALIKE
+) -> dict[str, object]:
+    """One line as JSON values, with the charges behind it; of those `alike` how many lines they are."""
     target = line.target
     return {
         "function": line.function.value,
@@ -399,8 +436,13 @@ def line_json(line: Line, parts: Sequence[Part] = ()) -> dict[str, object]:
         "behaviour": line.behaviour.value,
         "method": line.method,
         "amount": format_pico(line.amount_pico),
-        "parts": [{"charge": p.charge_id, "amount": format_pico(p.amount_pico)} for p in parts],
+        "parts": [_part_json(part, alike) for part in parts],
     }
+
+
+def _part_json(part: Part, alike: Mapping[ChargeId, int]) -> dict[str, object]:
+    lines = {"lines": alike[part.charge_id]} if part.charge_id in alike else {}
+    return {"charge": part.charge_id, **lines, "amount": format_pico(part.amount_pico)}
 
 
 def _rows(statement: Statement, dimension: Dimension) -> tuple[Row, ...]:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
@@ -49,6 +48,7 @@ from inferworks.books.layout import (
     execute_all,
     insert_all,
 )
+from inferworks.books.lines import Glance, glance
 from inferworks.books.span import Times
 from inferworks.checksum import as_declared, is_damage, row_checksum
 from inferworks.errors import BillError, DamagedError, DataFolderError
@@ -225,8 +225,8 @@ class BookStore:
 
     def validated(self, start_ns: int, end_ns: int) -> list[Charge]:
         """`charges`, held against the register. BooksError when theorem 16 or 17 does not hold of them."""
-        with closing(self.bodies(start_ns, end_ns)) as bodies:
-            return sorted(map(_decoded, bodies), key=attrgetter("id"))
+        with closing(self.lines(start_ns, end_ns)) as lines:
+            return [_decoded(body) for body, _, _ in lines]
 
     def charges_from(self, issuers: Collection[str], start_ns: int, end_ns: int) -> list[Charge]:
         """The lines of bills of `issuers` that are in force and whose period meets the span, by id."""
@@ -266,26 +266,38 @@ class BookStore:
             )
             return list(map(Times._make, as_declared(rows.fetchall(), list[tuple[int, int, int]])))
 
-    def bodies(self, start_ns: int, end_ns: int) -> Generator[bytes]:
-        """The same as JSON, in no order, one at a time; the BooksError after the last. To be closed."""
-        with self._translated():
-            self._db.execute("BEGIN")  # both of one moment, whatever is imported meanwhile
-            try:
-                known = self._version() == VERSION
-                held = Held(registered(self._db, start_ns, end_ns)) if known else None
-                for row in self._db.execute(
-                    "SELECT * FROM charges WHERE period_end_ns > ? AND +period_start_ns < ?",
-                    (start_ns, end_ns),
-                ):
-                    self._check("charges", row)
-                    body = as_declared(row[4], bytes)
-                    if held is not None:
-                        held.add(body)
-                    yield body
-            finally:
-                self._db.execute("COMMIT")
+    def lines(self, start_ns: int, end_ns: int) -> Generator[tuple[bytes, Glance, int]]:
+        """The same one at a time, as JSON and at a glance, by id, each with its checksum. To be closed.
+
+        The BooksError comes after the last.
+        """
+        with self._reading():
+            known = self._version() == VERSION
+            held = Held(registered(self._db, start_ns, end_ns)) if known else None
+            for body, checksum in self._bodies(start_ns, end_ns):
+                line = glance(body)
+                if held is not None:
+                    held.add(line, body)
+                yield body, line, checksum
         if held is not None:
             held.validate()
+
+    def bodies(self, start_ns: int, end_ns: int) -> Generator[tuple[bytes, int]]:
+        """`charges` one at a time, as JSON, by id, each with its checksum. To be closed."""
+        with self._reading():
+            yield from self._bodies(start_ns, end_ns)
+
+    def _bodies(self, start_ns: int, end_ns: int) -> Iterator[tuple[bytes, int]]:
+        rows = self._db.execute(
+            "SELECT * FROM charges WHERE period_end_ns > ? AND +period_start_ns < ? ORDER BY id",
+            (start_ns, end_ns),
+        )
+        for row in rows:
+            body = row[4]
+            checksum = row_checksum("charges", row[:5])
+            if checksum != row[-1]:
+                self._check("charges", row)  # those of an old layout have none
+            yield body if type(body) is bytes else as_declared(body, bytes), checksum
 
     def check(self) -> tuple[int, list[str]]:
         """How many rows there are, and what is wrong with any of them, a line each.
@@ -298,17 +310,15 @@ class BookStore:
                 for (message,) in self._found(list[tuple[str]], "PRAGMA integrity_check(20)")
                 if message != "ok"
             ]
-            charges = self._db.execute("SELECT * FROM charges").fetchall()
-            rates = self._db.execute("SELECT * FROM rates").fetchall()
-        for table, row in (
-            *(("charges", row) for row in charges),
-            *(("rates", row) for row in rates),
-        ):
-            try:
-                self._check(table, row)
-            except DamagedError as error:
-                findings.append(str(error))
-        return len(charges) + len(rates), findings
+            checked = 0
+            for table in ("charges", "rates"):
+                for row in self._db.execute(f"SELECT * FROM {table}"):
+                    checked += 1
+                    try:
+                        self._check(table, row)
+                    except DamagedError as error:
+                        findings.append(str(error))
+        return checked, findings
 
     def quarantined(self) -> list[tuple[Charge, Charge]]:
         """The conflicts of before there was a register: the line kept, and the line refused."""
@@ -440,6 +450,16 @@ class BookStore:
                     for kept, refused in conflicts
                 ),
             )
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Everything of one moment, whatever is imported meanwhile."""
+        with self._translated():
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("COMMIT")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -79,7 +79,7 @@ def tax_entries(taxes: Iterable[Tax], currency: str, span: Span) -> Iterator[Ent
         charge = tax.charge
         yield Entry(
             min(month_of(charge.period_start_ns).end_ns, span.end_ns),
-            f"tax {charge.id}",
+            f"tax {charge.named}",
             (
                 Posting(account_of(tax), charge.amount_pico, currency),
                 Posting(credited(charge), -charge.amount_pico, currency),

@@ -34,6 +34,9 @@ from inferworks.catalog.load import ModelCatalog, model_catalog
 from inferworks.errors import BooksError, MoneyError
 from inferworks.meter.facts import Facts, in_force
 
+BUNDLES = 1
+"""Today's version of how alike bill lines are put together (`bundle.py`)."""
+
 
 class Rules(msgspec.Struct, frozen=True):
     """How money is divided: the pools, how heavy a model's tokens are, whose a bill's lines are."""
@@ -49,6 +52,8 @@ class Rules(msgspec.Struct, frozen=True):
     """How the names on bills are read (`sale.py`)."""
     customers: Directory = ALONE
     """As whom customers count, and what they are called."""
+    bundles: int = 0
+    """The version of how alike bill lines are put together (`bundle.py`); 0 where each is divided alone."""
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -164,8 +164,8 @@ def accrued(world: BilledWorld, span: Span) -> list[Charge]:
     ledger = world.disk.ledger
     sealed = [
         charge
-        for body in charges_in(ledger, _ALWAYS)
-        for charge in body.rows(Charge)
+        for charges in charges_in(ledger, _ALWAYS)
+        for charge in charges
         if is_accrual(charge)
     ]
     suppliers = world.suppliers

@@ -18,7 +18,7 @@ from unittest import mock
 
 from inferworks.books.ledger import Ledger
 from inferworks.books.period import Periods
-from inferworks.books.seal import Body, Close, Record
+from inferworks.books.seal import Body, Close, Record, Sealable
 from inferworks.books.store import BookStore
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class RememberingLedger(Ledger):
             self._periods = super().periods()
         return self._periods
 
-    def append(self, record: Record, bodies: Iterable[Body] = ()) -> str:
+    def append(self, record: Record, bodies: Iterable[Sealable] = ()) -> str:
         """Keep `record` and its parts, and look at the chain anew."""
         self._chain = self._records = self._periods = None
         return super().append(record, bodies)

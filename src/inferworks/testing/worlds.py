@@ -767,7 +767,7 @@ def _shuffled(papers: Papers, seed: float) -> Papers:
     facts = papers.facts
     return replace(
         papers,
-        charges=mixed(papers.charges),
+        charges=mixed(tuple(papers.charges)),
         plans=mixed(papers.plans),
         facts=Facts(
             usages=mixed(facts.usages),

@@ -24,9 +24,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from inferworks.books.charge import Charge, Foreign
+from inferworks.books.charge import Charge
 from inferworks.books.correction import reversal
 from inferworks.books.deliveries.arriving import Totals, added, rounding_pico
+from inferworks.books.lines import Glance
 from inferworks.errors import BooksError
 from inferworks.money import EXACT, format_pico
 
@@ -55,16 +56,6 @@ class Register(NamedTuple):
     """The ids of the lines of each part; of the rounding lines of a delivery, under its number negated."""
 
 
-class _Line(msgspec.Struct):
-    """What is read of each of a million lines."""
-
-    id: str
-    amount_pico: int
-    currency: str
-    foreign: Foreign | None = None
-    exact: str | None = None
-
-
 class Held:
     """The lines that are read for a statement, one by one, held against the `register`."""
 
@@ -86,9 +77,8 @@ class Held:
         self.left: list[Charge] = []
         """Those of no part."""
 
-    def add(self, body: bytes) -> None:
-        """Count a line, given as JSON."""
-        line = _line(body)
+    def add(self, line: Glance, body: bytes) -> None:
+        """Count a line, given at a glance and as JSON."""
         part = self.parts.get(line.id)
         if part is None:
             self.left.append(_charge(body))
@@ -129,7 +119,6 @@ class Sum:
 
 
 Validation = Callable[[Held], None]
-_line = msgspec.json.Decoder(_Line).decode
 _charge = msgspec.json.Decoder(Charge).decode
 
 

@@ -23,6 +23,7 @@ from inferworks.books.asking import is_unexplained, open_questions
 from inferworks.books.basis import basis_notes
 from inferworks.books.charge import COST_OF_REVENUE, Charge, ChargeId, Function
 from inferworks.books.engine.base import Engine, integers, total, uncollected
+from inferworks.books.engine.bundled import as_divided_on
 from inferworks.books.engine.divide import Divided, divide, label_target, machine_drivers
 from inferworks.books.engine.grain import CUSTOMERS, PARTY, unallocated
 from inferworks.books.engine.lake import Lake, counted_lake
@@ -147,6 +148,7 @@ def close_by_customer(
     support pools, whose step-down needs every target: draw up a whole statement then.
     """
     lake, plans = counted_lake(engine, lake, rules.customers), rules.customers.plans(plans)
+    charges = as_divided_on(engine, lake, charges, rules, span)
     given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
     drivers = machine_drivers(engine, lake, accrued, rules, CUSTOMERS)
     placed = [

@@ -8,6 +8,7 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import allocated_of
 from inferworks.books.charge import Charge
 from inferworks.books.engine.base import Engine, uncollected
+from inferworks.books.engine.bundled import as_divided_on
 from inferworks.books.engine.divide import divide, machine_drivers, portions_of
 from inferworks.books.engine.grain import TARGETS
 from inferworks.books.engine.lake import Lake, counted_lake
@@ -51,6 +52,7 @@ def work_out_on(
     calls. MoneyError on a foreign currency, BooksError when a theorem does not hold.
     """
     lake, plans = counted_lake(engine, lake, rules.customers), rules.customers.plans(plans)
+    charges = as_divided_on(engine, lake, charges, rules, span)
     given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
     drivers = machine_drivers(engine, lake, accrued, rules, TARGETS)
     placed = [

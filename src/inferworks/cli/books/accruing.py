@@ -33,7 +33,7 @@ from inferworks.meter.usage import Usage
 
 def unbilled(
     config: Config,
-    bills: Sequence[Charge],
+    bills: Iterable[Charge],
     usages: Sequence[Usage],
     rules: Rules,
     span: Span,

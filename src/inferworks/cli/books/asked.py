@@ -63,14 +63,11 @@ class Asked(NamedTuple):
     provisional: str = ""
     """Why the figures are not final: the period is not over."""
 
-    def statement(
-        self, engine: str | None = None, by: Dimension | None = None, *, by_line: bool = True
-    ) -> Statement:
+    def statement(self, engine: str | None = None, by: Dimension | None = None) -> Statement:
         """The statement: of a closed period as it was sealed, else as everything stands now.
 
         `engine` draws it up, or the configured one; where that cannot yet do what is asked, or cut it
-        `by` that, the definition does, and a note on the standard error says why. Unless it is wanted
-        `by_line`, it may have its figures alone, without entries and what is behind each line.
+        `by` that, the definition does, and a note on the standard error says why.
         """
         ends = self._open_ends()
         name = self._engine(engine, by, ends)
@@ -78,7 +75,7 @@ class Asked(NamedTuple):
             from inferworks.cli.books.on_engine import drawn_on
 
             return self._noted(drawn_on(name, self.config, self._policy, self.pools_path, *ends))
-        return self._noted(self._defined(ends, by_line=by_line))
+        return self._noted(self._defined(ends))
 
     def by_customer(self, engine: str | None = None) -> Statement | CustomerStatement:
         """The same figures for a cut by customer, of which an engine draws up nothing else.
@@ -89,10 +86,10 @@ class Asked(NamedTuple):
         pools = rules_of(self.config, self.pools_path).pools
         stepped = any(pool.driver is DriverKind.POOLS for pool in pools)
         if ends is None or stepped:
-            return self.statement(engine, Dimension.CUSTOMER, by_line=False)
+            return self.statement(engine, Dimension.CUSTOMER)
         name = self._engine(engine, Dimension.CUSTOMER, ends)
         if name is EngineName.REFERENCE:
-            return self._noted(self._defined(ends, by_line=False))
+            return self._noted(self._defined(ends))
         from inferworks.cli.books.on_engine import customers_on
 
         return self._noted(customers_on(name, self.config, self._policy, self.pools_path, *ends))
@@ -113,12 +110,12 @@ class Asked(NamedTuple):
             return open_span(self.config, self.period)
         return moments(self.from_text, self.to_text)
 
-    def _defined(self, ends: tuple[int | None, int | None] | None, *, by_line: bool) -> Statement:
+    def _defined(self, ends: tuple[int | None, int | None] | None) -> Statement:
         """The statement by definition, or from the seal of a closed period."""
-        if self.period is not None and (by_line or ends is None):
+        if self.period is not None and ends is None:
             return statement_of_period(self.config, self.period, self.policy, self.pools_path)
         span = ends or moments(self.from_text, self.to_text)
-        return drawn_up(self.config, self._policy, self.pools_path, *span, by_line=by_line)
+        return drawn_up(self.config, self._policy, self.pools_path, *span)
 
     def _engine(
         self,

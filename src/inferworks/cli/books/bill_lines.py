@@ -1,18 +1,12 @@
-"""The lines of bills as a statement is drawn from them: each by itself, or alike ones in bundles."""
+"""The lines of bills as a statement is drawn from them: held where they are few, else to be read."""
 
 from __future__ import annotations
 
-from contextlib import closing
-
-from inferworks.books.charge import Charge
+from inferworks.books.lines import MANY_LINES, Charges
 from inferworks.books.span import Span, Times
 from inferworks.books.store import BookStore
-from inferworks.books.workings import Rules
+from inferworks.books.stored import StoredLines
 from inferworks.folder import DataFolder
-from inferworks.meter.facts import Facts
-
-MANY_LINES = 20_000
-"""From so many lines on they are put into bundles, where figures are all that is wanted."""
 
 
 class BillLines:
@@ -28,21 +22,16 @@ class BillLines:
             with BookStore(folder.books, read_only=True) as store:
                 self.times, self.currency = store.times(*span), store.currency
 
-    def charges(self) -> list[Charge]:
-        """Each of them, by id. BooksError when they are not what was imported (theorems 16 and 17)."""
-        if not self._folder.books.exists():
-            return []
+    def charges(self, *, validated: bool = True) -> Charges:
+        """Each of them, by id. Where they are `validated`, BooksError when they are not what was imported.
+
+        That is theorems 16 and 17; of lines that are not held it comes when they are read.
+        """
+        count = sum(one.lines for one in self.times)
+        if not count:
+            return ()
+        if count >= MANY_LINES:
+            return StoredLines(self._folder.books, self._span, count, validated=validated)
         with BookStore(self._folder.books, read_only=True) as store:
-            return store.validated(*self._span)
-
-    def for_figures(self, rules: Rules, span: Span, facts: Facts) -> list[Charge]:
-        """The same for the figures of `span`: where they are many, alike ones in bundles."""
-        if sum(one.lines for one in self.times) < MANY_LINES:
-            return self.charges()
-        from inferworks.books.bundle import Bundler, Things  # numpy takes its time to load
-
-        with (
-            BookStore(self._folder.books, read_only=True) as store,
-            closing(store.bodies(*self._span)) as bodies,
-        ):
-            return Bundler(rules, span, Things.of(facts)).charges(bodies)
+            read = store.validated if validated else store.charges
+            return tuple(read(*self._span))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from inferworks.books.charge import LIST_PRICES, TOLD_COSTS, Charge
 from inferworks.books.currency import NO_RATES, Rates
 from inferworks.books.late import charges_in
 from inferworks.books.ledger import Ledger
+from inferworks.books.lines import Lines
 from inferworks.books.pools import DriverKind, pool_of
 from inferworks.books.provisional import (
     Accuracy,
@@ -38,7 +39,7 @@ class Estimated(NamedTuple):
 
 def estimated(
     folder: DataFolder,
-    bills: Sequence[Charge],
+    bills: Iterable[Charge],
     usages: Sequence[Usage],
     rules: Rules,
     span: Span,
@@ -85,9 +86,9 @@ def _sealed(folder: DataFolder, span: Span) -> tuple[list[Charge], list[Span]]:
 def sealed_charges(ledger: Ledger, span: Span, files: Collection[str]) -> list[Charge]:
     """The charges of `files` that the closed periods which meet `span` stand with."""
     found: list[Charge] = []
-    for body in charges_in(ledger, span):
-        if any(file.encode() in body.raw for file in files):
-            found += (charge for charge in body.rows(Charge) if charge.file in files)
+    for charges in charges_in(ledger, span):
+        likely = charges.with_any_of(files) if isinstance(charges, Lines) else charges
+        found += (charge for charge in likely if charge.file in files)
     return found
 
 

@@ -13,24 +13,25 @@ from typing import NamedTuple
 import click
 
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.charge import Charge
 from inferworks.books.engine.base import Engine
+from inferworks.books.engine.bundled import as_divided_on
 from inferworks.books.engine.cut import CustomerStatement, close_by_customer
 from inferworks.books.engine.draw import work_out_on
 from inferworks.books.engine.duckdb import DuckEngine
 from inferworks.books.engine.lake import Lake, lake_of
 from inferworks.books.engine.spark import SparkEngine
+from inferworks.books.lines import Charges, with_more
 from inferworks.books.policy import Policy
 from inferworks.books.span import Span
 from inferworks.books.statement import Statement, draw_up
 from inferworks.books.wallet import Prepaid
 from inferworks.books.workings import Rules
 from inferworks.cli.books.accruing import unbilled
+from inferworks.cli.books.bill_lines import BillLines
 from inferworks.cli.books.engines import EngineName
 from inferworks.cli.books.papers import (
     around,
     asked_span,
-    charges_of,
     lake_reader,
     no_folder,
     plans_of,
@@ -47,7 +48,7 @@ from inferworks.folder import DataFolder
 class Given(NamedTuple):
     """What a statement is drawn from, beside the facts; the arguments of `work_out_on` in their order."""
 
-    charges: list[Charge]
+    charges: Charges
     plans: list[PricePlan]
     policy: Policy
     currency: str
@@ -97,15 +98,17 @@ def _gathered(
     if not folder.path.is_dir():
         raise no_folder(folder)
     wanted = wanted_span(start_ns, end_ns)
-    charges, currency = charges_of(folder, wanted, config.books.currency)
+    lines = BillLines(folder, wanted, config.books.currency)
+    currency = lines.currency
     plans, rules = plans_of(folder), rules_of(config, pools_path)
     lake = _lake(engine, config, folder, around(wanted))
-    span = asked_span(start_ns, end_ns, charges, lake.whole_span(engine))
-    bought = lake.bought(engine)
-    charges += unbilled(config, charges, bought, rules, span, currency)
+    span = asked_span(start_ns, end_ns, lines.times, lake.whole_span(engine))
+    charges = lines.charges()
+    bills = as_divided_on(engine, lake, charges, rules, span)
+    more = unbilled(config, bills, lake.bought(engine), rules, span, currency)
     prepaid = prepaid_for(config, folder, plans, span, currency, rules)
     drawn_under = policy_of(config, policy)
-    return lake, Given(charges, plans, drawn_under, currency, span, rules, prepaid)
+    return lake, Given(with_more(charges, more), plans, drawn_under, currency, span, rules, prepaid)
 
 
 @contextmanager

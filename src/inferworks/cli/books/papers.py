@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TypeAlias
@@ -14,18 +14,24 @@ from inferworks.accounts.directory import ALONE, Directory, directory_of
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.bills.base import parse_moment_ns
-from inferworks.books.charge import Charge
 from inferworks.books.departments import Departments, read_departments
+from inferworks.books.lines import Charges, Lines, with_more
 from inferworks.books.papers import Papers
 from inferworks.books.policy import Policy, load_policy
 from inferworks.books.pools import read_pools
 from inferworks.books.provisional import Accuracy
 from inferworks.books.span import Span, Timed
-from inferworks.books.statement import Statement, draw_up, elapsed_span, whole_span
+from inferworks.books.statement import (
+    Statement,
+    as_divided,
+    checked,
+    draw_up,
+    elapsed_span,
+    whole_span,
+)
 from inferworks.books.store import BookStore
-from inferworks.books.validate import validate
 from inferworks.books.wallet import Prepaid
-from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.books.workings import BUNDLES, Rules, Workings, shipped_rules
 from inferworks.cli.books.accruing import unbilled
 from inferworks.cli.books.bill_lines import BillLines
 from inferworks.cli.books.billing import billing_table
@@ -41,7 +47,6 @@ from inferworks.meter.facts import Facts, in_force
 from inferworks.meter.lake import LakeReader, segments_of
 from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.lakes.detect import lake_at
-from inferworks.meter.usage import Usage
 from inferworks.units import NS_PER_SECOND
 
 _ALWAYS = Span(0, 2**63 - 1)
@@ -55,11 +60,9 @@ def drawn_up(
     pools_path: Path | None,
     start_ns: int | None,
     end_ns: int | None,
-    *,
-    by_line: bool = True,
 ) -> Statement:
-    """The statement that the command line asks for; its figures alone, unless it is wanted `by_line`."""
-    return draw_up(worked_out(config, policy, pools_path, start_ns, end_ns, by_line=by_line))
+    """The statement that the command line asks for."""
+    return draw_up(worked_out(config, policy, pools_path, start_ns, end_ns))
 
 
 def worked_out(
@@ -68,13 +71,19 @@ def worked_out(
     pools_path: Path | None,
     start_ns: int | None,
     end_ns: int | None,
-    *,
-    by_line: bool = True,
 ) -> Workings:
-    """The validated workings of the span that the command line asks for.
+    """The validated workings of the span that the command line asks for."""
+    return worked_from(config, policy, pools_path, start_ns, end_ns)[0]
 
-    Where not every line of a bill is wanted, those that are alike may be in bundles.
-    """
+
+def worked_from(
+    config: Config,
+    policy: str,
+    pools_path: Path | None,
+    start_ns: int | None,
+    end_ns: int | None,
+) -> tuple[Workings, Charges]:
+    """The same, and the charges that they are drawn from: lines that are not held are in bundles there."""
     folder = DataFolder(Path(config.data.folder))
     if not folder.path.is_dir():
         raise no_folder(folder)
@@ -84,13 +93,13 @@ def worked_out(
     span = asked_span(start_ns, end_ns, lines.times, whole_span((), facts))
     try:
         rules, currency = rules_of(config, pools_path), lines.currency
-        charges = lines.charges() if by_line else lines.for_figures(rules, span, facts)
-        charges += unbilled(config, charges, facts.usages, rules, span, currency)
+        charges = lines.charges()
+        bills = as_divided(charges, facts, rules, span)
+        charges = with_more(charges, unbilled(config, bills, facts.usages, rules, span, currency))
         prepaid = prepaid_for(config, folder, plans, span, currency, rules)
         drawn_under = policy_of(config, policy)
-        workings = work_out(charges, facts, plans, drawn_under, currency, span, rules, prepaid)
-        validate(workings)
-        return workings
+        given = charges, facts, plans, drawn_under, currency, span, rules, prepaid
+        return checked(*given), charges
     except BooksError as error:
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
 
@@ -102,29 +111,27 @@ def span_of(config: Config, start_ns: int | None, end_ns: int | None) -> Span:
         raise no_folder(folder)
     wanted = wanted_span(start_ns, end_ns)
     if None in (start_ns, end_ns):
-        charges, _ = charges_of(folder, wanted, config.books.currency)
+        lines = BillLines(folder, wanted, config.books.currency)
         used = whole_span((), facts_of(config, folder, wanted))
-        return asked_span(start_ns, end_ns, charges, used)
+        return asked_span(start_ns, end_ns, lines.times, used)
     return wanted
 
 
 def worked_out_of(papers: Papers) -> Workings:
     """The validated workings of `papers` that have all their facts at hand."""
-    workings = work_out(
-        papers.charges,
-        papers.facts,
-        papers.plans,
-        papers.policy,
-        papers.currency,
-        papers.span,
-        papers.rules,
-        papers.prepaid,
-    )
     try:
-        validate(workings)
+        return checked(
+            papers.charges,
+            papers.facts,
+            papers.plans,
+            papers.policy,
+            papers.currency,
+            papers.span,
+            papers.rules,
+            papers.prepaid,
+        )
     except BooksError as error:
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
-    return workings
 
 
 def wanted_span(start_ns: int | None, end_ns: int | None) -> Span:
@@ -179,8 +186,8 @@ def policy_of(config: Config, name: str) -> Policy:
     return load_policy(name, Path(config.data.folder) / "policies")
 
 
-Bought: TypeAlias = Callable[[Sequence[Segment], Facts, Span], Iterable[Usage]]
-"""The calls in segments, and beside them, that may have been served by somebody else's API."""
+Bought: TypeAlias = Callable[[Sequence[Segment], Facts, Span], Facts]
+"""Of the facts in segments and beside them: at least the calls that others' APIs may have served."""
 
 
 def gathered(
@@ -201,20 +208,26 @@ def gathered(
     charges, currency = charges_of(folder, span, config.books.currency, validated=validated)
     moment, rules = lake_reader(config, folder).moment(*around(span)), rules_of(config, pools_path)
     segments = tuple(sorted(segments_of(moment), key=lambda segment: segment.name))
-    usages = tuple(bought(segments, moment.unsealed, span))
-    charges += unbilled(config, charges, usages, rules, span, currency)
+    found = bought(segments, moment.unsealed, span)
+    bills = as_divided(charges, found, rules, span)
+    charges = with_more(charges, unbilled(config, bills, found.usages, rules, span, currency))
     plans = plans_of(folder)
     return Papers(
         span=span,
         currency=currency,
-        charges=tuple(charges),
+        charges=charges,
         facts=moment.unsealed,
         plans=tuple(plans),
         policy=policy_of(config, policy),
-        rules=rules,
+        rules=in_bundles_from(charges, rules),
         prepaid=prepaid_for(config, folder, plans, span, currency, rules),
         segments=segments,
     )
+
+
+def in_bundles_from(charges: Charges, rules: Rules) -> Rules:
+    """`rules` that say whether lines are put into bundles, as they are where they are too many to hold."""
+    return msgspec.structs.replace(rules, bundles=BUNDLES) if isinstance(charges, Lines) else rules
 
 
 def around(span: Span) -> Span:
@@ -231,23 +244,22 @@ def estimates_of(config: Config, start_ns: int | None, end_ns: int | None) -> tu
     """How the estimates of the span that the command line asks for compare with the bills."""
     folder = DataFolder(Path(config.data.folder))
     wanted = wanted_span(start_ns, end_ns)
-    charges, currency = charges_of(folder, wanted, config.books.currency)
-    facts = facts_of(config, folder, wanted)
-    span = asked_span(start_ns, end_ns, charges, whole_span((), facts))
-    return estimated(folder, charges, facts.usages, rules_of(config, None), span, currency).accuracy
+    lines = BillLines(folder, wanted, config.books.currency)
+    facts, rules = facts_of(config, folder, wanted), rules_of(config, None)
+    span = asked_span(start_ns, end_ns, lines.times, whole_span((), facts))
+    bills = as_divided(lines.charges(), facts, rules, span)
+    return estimated(folder, bills, facts.usages, rules, span, lines.currency).accuracy
 
 
 def charges_of(
     folder: DataFolder, span: Span, currency: str, *, validated: bool = True
-) -> tuple[list[Charge], str]:
+) -> tuple[Charges, str]:
     """The charges that meet `span`, and their currency; none when nothing was imported yet.
 
     Where they are `validated`, BooksError when they are not what was imported (theorems 16 and 17).
     """
-    if not folder.books.exists():
-        return [], currency
-    with BookStore(folder.books, read_only=True) as store:
-        return (store.validated if validated else store.charges)(*span), store.currency
+    lines = BillLines(folder, span, currency)
+    return lines.charges(validated=validated), lines.currency
 
 
 def facts_of(config: Config, folder: DataFolder, span: Span) -> Facts:

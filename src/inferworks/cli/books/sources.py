@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import cached_property
@@ -19,6 +20,7 @@ from inferworks.books.close import sealed_paper, sealed_papers, statement_of
 from inferworks.books.deliveries.register import Asked
 from inferworks.books.late import Adjustment, Later, adjustments, corrected_later, open_papers
 from inferworks.books.ledger import standing
+from inferworks.books.lines import Charges, with_more
 from inferworks.books.papers import Arrived, Papers, all_facts, drawn, seen_by
 from inferworks.books.policy import Policy
 from inferworks.books.seal import Close, sha256_of
@@ -27,6 +29,7 @@ from inferworks.books.statement import Statement, whole_span
 from inferworks.books.store import BookStore
 from inferworks.books.workings import Rules
 from inferworks.cli.books.accruing import accrued, not_billed
+from inferworks.cli.books.bill_lines import BillLines
 from inferworks.cli.books.large import bought_large, drawn_large, is_large, many
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.papers import (
@@ -81,11 +84,11 @@ class RecordedSource:
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
         """What is recorded for `span`, without the facts in the segments called `known`."""
         charges, currency = self._charges(span)
-        charges += accrued(self._config, (), self._rules, span, currency)
+        charges = with_more(charges, accrued(self._config, (), self._rules, span, currency))
         moment = self._lake.moment(*around(span))
         new = [segment for segment in segments_of(moment) if segment.name not in known]
         sealed = self._lake.sealed(new, *around(span))
-        return Arrived(tuple(charges), joined(moment.unsealed, sealed))
+        return Arrived(charges, joined(moment.unsealed, sealed))
 
     def sealed_facts(self, segments: Sequence[Segment], span: Span) -> Facts:
         """The facts of `span` in `segments`; LakeError when one is missing or was altered.
@@ -107,13 +110,14 @@ class RecordedSource:
     def bought(self, span: Span) -> Iterable[Usage]:
         """The calls around `span` whose cost may be estimated; the others may be among them."""
         moment = self._lake.moment(*around(span))
-        return self._bought(list(segments_of(moment)), moment.unsealed, span)
+        return self._bought(list(segments_of(moment)), moment.unsealed, span).usages
 
-    def _bought(self, segments: Sequence[Segment], unsealed: Facts, span: Span) -> Iterable[Usage]:
-        """The calls whose cost may be estimated; the others may be among them."""
+    def _bought(self, segments: Sequence[Segment], unsealed: Facts, span: Span) -> Facts:
+        """The calls whose cost may be estimated; other facts may be among them."""
         if many(segments, unsealed):
-            return bought_large(segments, unsealed, span, self._lake, self._config.books)
-        return in_force(joined(unsealed, self.sealed_facts(segments, span))).usages
+            calls = bought_large(segments, unsealed, span, self._lake, self._config.books)
+            return Facts(calls, (), (), ())
+        return in_force(joined(unsealed, self.sealed_facts(segments, span)))
 
     def conflicts(self, span: Span) -> dict[str, str]:
         """Bill lines and facts in quarantine that may belong to `span`."""
@@ -139,17 +143,24 @@ class RecordedSource:
 
     def earliest_ns(self, before_ns: int) -> int | None:
         """The first moment before `before_ns` for which anything is recorded."""
-        charges, _ = self._charges(Span(0, before_ns))
+        lines = BillLines(self._folder, Span(0, before_ns), self._config.books.currency)
         moment = self._lake.moment(0, before_ns)
-        span = whole_span(charges, moment.unsealed)
+        span = whole_span((), moment.unsealed)
         starts = [segment.start_ns for segment in segments_of(moment)]
+        starts += [one.period_start_ns for one in lines.times]
         starts += [span.start_ns] if span.length_ns else []
         return min(starts, default=None)
 
     def misread(self) -> list[str]:
         """What of theorems 16 and 17 does not hold of the bills, in words."""
+        if not self._folder.books.exists():
+            return []
         try:
-            charges_of(self._folder, Span(-(2**63), 2**63 - 1), self._config.books.currency)
+            with (
+                BookStore(self._folder.books, read_only=True) as store,
+                closing(store.lines(-(2**63), 2**63 - 1)) as lines,
+            ):
+                deque(lines, maxlen=0)
         except BooksError as error:
             return [str(error)]
         return []
@@ -159,7 +170,7 @@ class RecordedSource:
         facts = all_facts(papers, self.sealed_facts)
         return msgspec.structs.replace(papers, facts=facts, segments=())
 
-    def _charges(self, span: Span) -> tuple[list[Charge], str]:
+    def _charges(self, span: Span) -> tuple[Charges, str]:
         currency = self._config.books.currency
         return charges_of(self._folder, span, currency, validated=self._validated)
 

@@ -105,12 +105,12 @@ def statement(
         print_json(question.marked(drawn.to_json(cut) | notes))
         return
     if cut is None:
-        drawn = question.statement(engine, by_line=False)
+        drawn = question.statement(engine)
         _print_whole(drawn, question.closed(), question.later())
     elif cut is Dimension.CUSTOMER:
         _print_cut(question.by_customer(engine), question.closed(), cut)
     else:
-        _print_cut(question.statement(engine, cut, by_line=False), question.closed(), cut)
+        _print_cut(question.statement(engine, cut), question.closed(), cut)
 
 
 def _print_whole(drawn: Statement, closed: Sealed, later: Sequence[Later]) -> None:

@@ -1,0 +1,39 @@
+"""Bill lines as an engine divides them: in bundles, but for those that calls divide.
+
+Of a line for calls an engine asks for its own parts (`asks.py`), so those stay single.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from inferworks.books.bundle import Things, in_bundles
+from inferworks.books.charge import Charge
+from inferworks.books.engine.base import Engine
+from inferworks.books.engine.lake import Lake
+from inferworks.books.lines import Lines
+from inferworks.books.span import Span
+from inferworks.books.workings import Rules
+from inferworks.units import Unit
+
+
+def as_divided_on(
+    engine: Engine, lake: Lake, charges: Iterable[Charge], rules: Rules, span: Span
+) -> Iterable[Charge]:
+    """`charges` as `engine` divides them: as they are where they are held."""
+    if not isinstance(charges, Lines):
+        return charges
+    return in_bundles(charges, rules, span, _things(engine, lake), calls=False)
+
+
+def _things(engine: Engine, lake: Lake) -> Things:
+    """What the meter knows, by the names that bills have for it."""
+    stood = engine.fetch(lake.capacity.select("node").distinct()).to_pylist()
+    used = engine.fetch(lake.activity.select("resource", "unit").distinct()).to_pylist()
+    of_unit = {
+        unit: {row["resource"] for row in used if row["unit"] == unit.value}
+        for unit in (Unit.NODE_NS, Unit.BYTE_SECONDS)
+    }
+    return Things(
+        {row["node"] for row in stood} | of_unit[Unit.NODE_NS], of_unit[Unit.BYTE_SECONDS]
+    )

@@ -1,0 +1,195 @@
+"""Bill lines, too many to hold: read one at a time wherever they lie, as often as they are asked for.
+
+Problem. A month of a large cloud is a million lines. Each as a value takes five kilobytes; each of a
+controller's questions (a statement, a close, what came late) needs all of them, most need them once, and
+none needs two at the same time.
+
+Decision. `Lines` are charges in the order of their ids, each as its JSON, read anew from where they are
+kept: the books, or the seal of a closed period. Whoever draws up figures has them in bundles
+(`bundle.py`); whoever seals them takes their bytes; whoever tells single lines decodes them one by one.
+Few lines are a plain tuple, as ever: what is drawn from it is drawn line by line.
+
+Lines that are read twice must be the same twice: the books tell by the checksums that they come to, and
+refuse where something was imported in between (`stored.py`); what is sealed never changes.
+
+Rejected. Lines kept in memory, compressed (a third of a gigabyte, and slower than the disk's cache); a
+transaction held open from the first reading to the last (somebody must close it, whatever happens).
+"""
+
+from __future__ import annotations
+
+import heapq
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from inferworks.books.charge import NO_BILLS, Charge, Foreign
+
+MANY_LINES: Final = 20_000
+"""From here on lines are not held (docs/books.md)."""
+
+
+class Glance(msgspec.Struct):
+    """What is read of a line before it is known whether another one is like it."""
+
+    id: str
+    issuer: str
+    file: str
+    provider: str
+    service_category: str
+    service_name: str
+    resource_id: str | None
+    resource_type: str | None
+    description: str
+    natural_class: str
+    charge_category: str
+    charge_class: str | None
+    period_start_ns: int
+    period_end_ns: int
+    amount_pico: int
+    effective_pico: int | None
+    currency: str
+    unit: str | None
+    department: str | None = None
+    other: msgspec.Raw = msgspec.Raw(b"[]")
+    foreign: Foreign | None = None
+    exact: str | None = None
+
+
+glance: Final = msgspec.json.Decoder(Glance).decode
+_charge: Final = msgspec.json.Decoder(Charge).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+Bundling: TypeAlias = Callable[[Iterable[tuple[bytes, Glance]]], Sequence[Charge]]
+"""Puts lines, as JSON and at a glance, into bundles."""
+
+
+class _Kept(NamedTuple):
+    """Bundles, and what they were made by."""
+
+    how: object
+    charges: Sequence[Charge]
+
+
+class Lines(ABC):
+    """Charges in the order of their ids, read anew whenever they are asked for."""
+
+    def __init__(self) -> None:
+        self._kept: _Kept | None = None
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def bodies(self) -> Iterator[bytes]:
+        """Each as its JSON."""
+        ...
+
+    def glances(self) -> Iterator[tuple[bytes, Glance]]:
+        """Each as its JSON and at a glance; held against whatever vouches for them, on the way."""
+        return ((body, glance(body)) for body in self.bodies())
+
+    def __iter__(self) -> Iterator[Charge]:
+        return map(_charge, self.bodies())
+
+    def with_any_of(self, texts: Iterable[str]) -> Iterator[Charge]:
+        """Those in whose JSON one of `texts` stands somewhere; the others are not decoded."""
+        marks = [text.encode() for text in texts]
+        return map(_charge, (b for b in self.bodies() if any(mark in b for mark in marks)))
+
+    def bundled(self, how: object, bundling: Bundling) -> Sequence[Charge]:
+        """All of them as `bundling` puts them into bundles; once for each `how` that it goes by."""
+        if self._kept is None or self._kept.how != how:
+            self._kept = _Kept(how, bundling(self.glances()))
+        return self._kept.charges
+
+    def among(self, charges: Iterable[Charge]) -> Lines:
+        """These and `charges`."""
+        more = tuple(sorted(charges, key=lambda charge: charge.id))
+        return _Merged(self, more) if more else self
+
+
+Charges: TypeAlias = tuple[Charge, ...] | Lines
+"""Charges: held where they are few, else to be read."""
+
+
+class _Merged(Lines):
+    """Lines, and a few charges among them that are held."""
+
+    def __init__(self, lines: Lines, held: Sequence[Charge]) -> None:
+        super().__init__()
+        self._lines, self._held = lines, held
+
+    def __len__(self) -> int:
+        return len(self._lines) + len(self._held)
+
+    def bundled(self, how: object, bundling: Bundling) -> Sequence[Charge]:
+        """All of them in bundles; what is no line of a bill is never in one."""
+        if all(charge.file in NO_BILLS for charge in self._held):
+            return [*self._lines.bundled(how, bundling), *self._held]
+        return super().bundled(how, bundling)
+
+    def bodies(self) -> Iterator[bytes]:
+        """Each as its JSON."""
+        return heapq.merge(self._lines.bodies(), map(_encode, self._held))
+
+    def glances(self) -> Iterator[tuple[bytes, Glance]]:
+        """Each as its JSON and at a glance."""
+        held = ((body, glance(body)) for body in map(_encode, self._held))
+        return heapq.merge(self._lines.glances(), held, key=itemgetter(0))
+
+
+def with_more(charges: Charges, more: Iterable[Charge]) -> Charges:
+    """`charges` and `more`."""
+    return charges.among(more) if isinstance(charges, Lines) else (*charges, *more)
+
+
+def unknown(recorded: Iterable[Charge], known: Iterable[Charge]) -> tuple[Charge, ...]:
+    """Those of `recorded` of whose id there is none among `known`, in their order."""
+    if not isinstance(recorded, Lines) and not isinstance(known, Lines):
+        ids = {charge.id for charge in known}
+        return tuple(charge for charge in recorded if charge.id not in ids)
+    names = map(_name, _bodies(known))
+    at, found = next(names, None), []
+    for body in _bodies(recorded):
+        name = _name(body)
+        while at is not None and at < name:
+            at = next(names, None)
+        if at != name:
+            found.append(_charge(body))
+    return tuple(found)
+
+
+def beside(
+    known: Iterable[Charge], recorded: Iterable[Charge]
+) -> Iterator[tuple[Charge, Charge | None]]:
+    """Those of `known` that are not among `recorded` as they are, each with what has its id there."""
+    others = _bodies(recorded)
+    other = next(others, None)
+    for body in _bodies(known):
+        name = _name(body)
+        while other is not None and _name(other) < name:
+            other = next(others, None)
+        if other is None or _name(other) != name:
+            yield _charge(body), None
+        elif other != body and _charge(other) != _charge(body):
+            yield _charge(body), _charge(other)
+
+
+def canonical(body: bytes) -> bytes:
+    """A line as this program writes it, whichever program wrote it."""
+    return _encode(_charge(body))
+
+
+def _bodies(charges: Iterable[Charge]) -> Iterator[bytes]:
+    if isinstance(charges, Lines):
+        return charges.bodies()
+    return map(_encode, sorted(charges, key=lambda charge: charge.id))
+
+
+def _name(body: bytes) -> bytes:
+    """The id of a line, which stands first in its JSON."""
+    return body[: body.index(b'",', 7)]

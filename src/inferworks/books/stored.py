@@ -1,0 +1,60 @@
+"""The bill lines of a span as the books have them, read one at a time.
+
+They are read anew for each question, and each time the books are opened for it alone. Where a question
+reads them twice, to draw a statement up and to seal what it was drawn from, both must have read the same:
+the checksums of all lines come to the same sum, or something was imported in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from inferworks.books.lines import Glance, Lines
+from inferworks.books.span import Span
+from inferworks.books.store import BookStore
+from inferworks.errors import BooksError
+
+
+class StoredLines(Lines):
+    """The `count` lines in the books at `path` whose period meets `span`."""
+
+    def __init__(self, path: Path, span: Span, count: int, *, validated: bool = True) -> None:
+        """`validated`: hold them against the register of deliveries when they are drawn from."""
+        super().__init__()
+        self._path, self._span, self._count = path, span, count
+        self._validated = validated
+        self._sum: int | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def bodies(self) -> Iterator[bytes]:
+        """Each as its JSON. BooksError when they are not what was read before."""
+        read = 0
+        with self._open() as store, closing(store.bodies(*self._span)) as found:
+            for body, checksum in found:
+                read += checksum
+                yield body
+        self._must_be_the_same(read)
+
+    def glances(self) -> Iterator[tuple[bytes, Glance]]:
+        """Each as its JSON and at a glance. BooksError when they are not what was imported."""
+        if not self._validated:
+            yield from super().glances()
+            return
+        read = 0
+        with self._open() as store, closing(store.lines(*self._span)) as found:
+            for body, line, checksum in found:
+                read += checksum
+                yield body, line
+        self._must_be_the_same(read)
+
+    def _open(self) -> BookStore:
+        return BookStore(self._path, read_only=True)
+
+    def _must_be_the_same(self, read: int) -> None:
+        if self._sum not in (None, read):
+            raise BooksError("bills were imported meanwhile; nothing was done, try again")
+        self._sum = read
