@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
@@ -26,6 +27,7 @@ from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.meter.activity import Received
 from inferworks.meter.capacity import Activity
+from inferworks.meter.events import envelope
 from inferworks.meter.facts import Facts
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Quarantined
@@ -151,6 +153,25 @@ def test_machine_time_and_storage() -> None:
     (job, stored) = facts().activities
     assert (job.unit, job.quantity, job.resource) == (Unit.NODE_NS, 1800_500_000_000, "gpu-3")
     assert (stored.unit, stored.quantity) == (Unit.BYTE_SECONDS, 7 * 86_400)
+
+
+def test_storage_of_any_size_that_there_is() -> None:
+    """An exabyte for a month is one row, however it is written; more is one that cannot be meant."""
+    month_s, head = 30 * 86_400, "bucket,purpose,start,end,bytes,byte_seconds\n"
+    row = "b{},evaluate,2026-11-01,2026-12-01,{},{}\n"
+    sizes = [3_558_000_000_000, 3_559_000_000_000, 10**18]
+    rows = [row.format(n, size, "") for n, size in enumerate(sizes)]
+    rows.append(row.format("s", "", 10**18 * month_s))
+    assert imported("held.csv", head + "".join(rows)) == counts(accepted=4)
+    assert imported("held.csv", head + "".join(rows)) == counts(duplicate=4)
+    found = sorted(activity.quantity for activity in facts().activities)
+    assert found == [*(size * month_s for size in sizes), 10**18 * month_s]
+    lines = "".join(
+        msgspec.json.encode(envelope(activity)).decode() + "\n" for activity in facts().activities
+    )
+    assert imported("events.jsonl", lines) == counts(duplicate=4)
+    Path("more.csv").write_text(head + row.format("m", 10**18 + 1, ""))
+    assert "more than an exabyte" in str(inferworks("usage", "import", "more.csv").exception)
 
 
 def test_parquet_and_json_lines_are_the_same_rows() -> None:

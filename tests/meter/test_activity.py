@@ -81,7 +81,7 @@ async def test_what_cannot_be_stored_is_refused_whole() -> None:
     """One activity that no column holds refuses the batch; none of it is counted."""
     store = MemoryStore()
     journal = started(store)
-    batch = [make_activity(id_="fine"), make_activity(id_="odd", quantity=2**63)]
+    batch = [make_activity(id_="fine"), make_activity(id_="odd", end_ns=2**63)]
     with pytest.raises(RecordError):
         await record_reported(journal, batch)
     assert kept(store) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import duckdb
@@ -60,7 +61,7 @@ FACTS: dict[str, list[Fact]] = {
         make_step(("c", 4, 5, 6)),
     ],
     "capacity": [make_capacity(), make_capacity(duration_ns=0)],
-    "activity": [make_activity(), make_activity(quantity=2**63 - 1)],
+    "activity": [make_activity(), *(make_activity(quantity=n) for n in (2**63 - 1, 2**63, 10**25))],
 }
 
 
@@ -126,6 +127,22 @@ def test_an_engine_reads_files_whose_legs_left_nothing_out(
         pq.write_table(pa.Table.from_batches([batch_of(table, others)]), files[-1])
     with DuckEngine(folder=tmp_path) as engine:
         assert lake_of(engine, {"usage": files}).bought(engine) == tuple(old)
+
+
+def test_an_engine_reads_what_was_used_of_any_size(tmp_path: Path) -> None:
+    """Beside a file of before, which knew of 63 bits; a sum of them is exact."""
+    table, (old, new) = LAKE_TABLES["activity"], [make_activity(), make_activity(quantity=10**25)]
+    before = batch_of(table, [old]).select(range(len(table.schema) - 1))
+    assert is_version_of(table, before.schema)
+    assert list(records_of(table, before)) == [old]
+    pq.write_table(pa.Table.from_batches([before]), tmp_path / "old")
+    pq.write_table(pa.Table.from_batches([batch_of(table, [new])]), tmp_path / "new")
+    for files in (["old"], ["old", "new"]):
+        with DuckEngine(folder=tmp_path) as engine:
+            lake = lake_of(engine, {"activity": [str(tmp_path / name) for name in files]})
+            rows = engine.fetch(lake.activity).to_batches()
+            found = [fact for batch in rows for fact in records_of(table, batch)]
+        assert sorted(found, key=attrgetter("quantity")) == [old, new][: len(files)]
 
 
 def first_version(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -57,8 +57,8 @@ Reported: TypeAlias = Activity | Usage
 LONGEST_EVENT_NAME: Final = 256
 EventName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LONGEST_EVENT_NAME)]
 _Moment: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 62))]
-_Quantity: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
-"""At most 3.4 TB for a month; `activity_of` bounds time on a node by the time there was."""
+_Quantity: TypeAlias = Annotated[int, Meta(ge=0)]
+"""`activity_of` bounds it by what there was: time on a node by the clock, bytes held by `MOST_BYTES`."""
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=10**9)]
 _Bytes: TypeAlias = Annotated[int, Meta(ge=0, le=10**12)]
 _Cost: TypeAlias = Annotated[int, Meta(ge=0, le=10**15)]
@@ -72,6 +72,8 @@ _ITEM_FIELDS: Final = Items.__struct_fields__
 LONGEST_CALL_NS: Final = 86_400 * NS_PER_SECOND
 LONGEST_ACTIVITY_NS: Final = 32 * 86_400 * NS_PER_SECOND
 """A month, so that a bill's period fits."""
+MOST_BYTES: Final = 10**18
+"""An exabyte, which one report says was held at most."""
 SKEW_NS: Final = 300 * NS_PER_SECOND
 """How far ahead of ours the clock of a reporter may be."""
 _LEG_FIELDS: Final = ("service_tier", "told_cost_pico", "told_currency", "ended_by")
@@ -156,6 +158,8 @@ def activity_of(source: str, id_: str, data: ActivityData) -> Activity:
     occupied_ns = data.end_ns - data.start_ns
     if data.unit is Unit.NODE_NS and data.quantity > occupied_ns + NS_PER_SECOND:  # they may round
         raise ValueError("it took more time of its node than there is from its start to its end")
+    if data.quantity > MOST_BYTES * max(1, -(-occupied_ns // NS_PER_SECOND)):
+        raise ValueError("it held more than an exabyte (10^18 bytes); report it in parts")
     return Activity(
         source=source,
         id=id_,

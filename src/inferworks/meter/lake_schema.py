@@ -6,7 +6,8 @@ folder of the lake, cut by the UTC day of its `day_column`:
     <lake>/usage/day=2026-11-21/<segment>.parquet
 
 Times are integer nanoseconds since 1970-01-01 UTC, enumerations are their text, counts are 64-bit
-integers: nothing is rounded on the way in or out, `records_of(batch_of(facts)) == facts`. A usage is
+integers: nothing is rounded on the way in or out, `records_of(batch_of(facts)) == facts`. What an activity
+used may be more (four terabytes for a month): `quantity + quantity_high * 2^63`. A usage is
 flat, with the columns of the leg that served it beside the tokens it is charged for; every attempt is
 in `legs`. A column is added at the end, also within `legs`, and never changes its meaning or type; in a
 file of before, a column that was added since is taken for zero, or for the empty text.
@@ -141,6 +142,9 @@ CAPACITY: Final = pa.schema([
 ])  # fmt: skip
 """One row per replica, interval and state."""
 
+_ADDED_TO_ACTIVITY: Final = (_count("quantity_high"),)
+"""What of a quantity does not fit into 63 bits, in units of 2^63."""
+
 ACTIVITY: Final = pa.schema([
     _text("source"),
     _text("id"),
@@ -152,6 +156,7 @@ ACTIVITY: Final = pa.schema([
     _count("quantity"),
     _text("unit"),
     _text("description"),
+    *_ADDED_TO_ACTIVITY,
 ])  # fmt: skip
 """One row per use of a resource by something that is no call."""
 
@@ -423,6 +428,9 @@ def _capacity(row: _Row) -> Capacity:
     return Capacity(ReplicaId(replica), NodeId(node), State(state), start_ns, end_ns, duration_ns)
 
 
+_HIGH: Final = 1 << 63
+
+
 def _activity_row(activity: Activity) -> _Row:
     return (
         activity.source,
@@ -432,14 +440,15 @@ def _activity_row(activity: Activity) -> _Row:
         activity.customer,
         activity.start_ns,
         activity.end_ns,
-        activity.quantity,
+        activity.quantity % _HIGH,
         activity.unit,
         activity.description,
+        activity.quantity // _HIGH,
     )
 
 
 def _activity(row: _Row) -> Activity:
-    source, id_, resource, purpose, customer, start_ns, end_ns, quantity, unit, description = row
+    source, id_, resource, purpose, customer, start_ns, end_ns, low, unit, description, high = row
     return Activity(
         source=source,
         id=id_,
@@ -448,7 +457,7 @@ def _activity(row: _Row) -> Activity:
         customer=None if customer is None else CustomerId(customer),
         start_ns=start_ns,
         end_ns=end_ns,
-        quantity=quantity,
+        quantity=low + (high or 0) * _HIGH,
         unit=Unit(unit),
         description=description,
     )
@@ -460,7 +469,10 @@ _TABLES: Final = (
     LakeTable(
         "capacity", CAPACITY, ("replica", "start_ns", "state"), "start_ns", _capacity_row, _capacity
     ),
-    LakeTable("activity", ACTIVITY, ("source", "id"), "start_ns", _activity_row, _activity),
+    LakeTable(
+        *("activity", ACTIVITY, ("source", "id"), "start_ns", _activity_row, _activity),
+        added=_ADDED_TO_ACTIVITY,
+    ),
 )
 LAKE_TABLES: Final[Mapping[str, LakeTable]] = {table.name: table for table in _TABLES}
 """The tables by name."""

@@ -9,6 +9,9 @@ a plain call pays for none of it.
 A call's records are keyed by `call_id`, so that a second Usage of a call cannot exist. Steps are keyed
 by time within a replica, since a replica that is started again numbers its steps from the beginning.
 
+What an activity used may be more than 63 bits hold, as the byte-seconds of four terabytes for a month are.
+It is then the number's decimal digits, as a blob: of a text SQLite would make a float.
+
 A version adds columns at the end of tables, or a table, and nothing else changes: so a row of any version
 that can be read is a row of this one with its last columns missing, and `MIGRATIONS` are short.
 
@@ -45,13 +48,13 @@ from inferworks.meter.usage import (
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
 
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 """Raised by one whenever a table changes. A writer brings an older journal up to it (`MIGRATIONS`); a
 newer one is refused."""
 READABLE: Final = range(1, SCHEMA_VERSION + 1)
 """The versions that a reader reads as they are."""
 
-Value: TypeAlias = str | int | None
+Value: TypeAlias = str | int | bytes | None
 Row: TypeAlias = tuple[Value, ...]
 R = TypeVar("R")
 
@@ -391,6 +394,11 @@ STEP: Final = Table(
 )
 
 
+def _stored_count(count: int) -> int | bytes:
+    """`count` for a column of integers; as its digits where it has more than 63 bits."""
+    return count if count < 1 << 63 else str(count).encode()
+
+
 def _activity_row(activity: Activity) -> Row:
     return (
         activity.source,
@@ -400,7 +408,7 @@ def _activity_row(activity: Activity) -> Row:
         activity.customer,
         activity.start_ns,
         activity.end_ns,
-        activity.quantity,
+        _stored_count(activity.quantity),
         activity.unit.value,
         activity.description,
     )
@@ -416,7 +424,7 @@ def _activity(row: Any) -> Activity:
         customer=None if customer is None else CustomerId(customer),
         start_ns=start_ns,
         end_ns=end_ns,
-        quantity=quantity,
+        quantity=int(quantity) if isinstance(quantity, bytes) else quantity,
         unit=Unit(unit),
         description=description,
     )
@@ -641,6 +649,7 @@ _TO_5: Final = tuple(
 )
 _TO_6: Final = (RETRACTED.create(),)
 _TO_7: Final = ("DROP VIEW leg", _LEG_VIEW)
+"""To 8 nothing changes, but an older program does not know of quantities in digits."""
 
 MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
     version: (

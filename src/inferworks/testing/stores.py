@@ -44,20 +44,23 @@ def _check_every_record_comes_back(store: JournalStore) -> None:
         make_step(("whole", 3, 0, 3)),
         make_capacity(),
     )
-    activity = make_activity()
+    activity, vast = make_activity(), make_activity(id_="vast", quantity=10**25)
     quarantined = Quarantined("source", "key", "reason", "body", None)
     taken_back = Retracted(
         "trainer", "run-1", activity.start_ns, activity.end_ns, 7, "key_1", "a test"
     )
     store.write(
-        [make_opened(call_id="whole"), usage, step, capacity, activity, quarantined, taken_back]
+        [
+            *(make_opened(call_id="whole"), usage, step, capacity, activity, vast),
+            *(quarantined, taken_back),
+        ]
     )
     with store.reads() as reads:
         facts = reads.facts(A_TIME_NS, A_TIME_NS + 1)
         assert facts.usages == (usage,), "a usage must come back as it was written"
         assert facts.steps == (step,), "a step must come back as it was written"
         assert facts.capacity == (capacity,), "a capacity row must come back as it was written"
-        assert facts.activities == (activity,), "an activity must come back as it was written"
+        assert facts.activities == (activity, vast), "an activity must come back as it was written"
         assert facts.retracted == (taken_back,), "what was taken back must come back"
         names = [("trainer", "run-1"), ("trainer", "other")]
         assert reads.known_retracted(names) == {("trainer", "run-1"): taken_back}

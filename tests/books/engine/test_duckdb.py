@@ -336,7 +336,8 @@ def test_the_largest_reports_are_divided_alike() -> None:
         **dict.fromkeys(("images", "audio_ms", "characters", "searches"), 10**9),
     )
     span = (start_ns, start_ns + month_ns)
-    held = ActivityData("bucket", Purpose.DATA_PREP, *span, 2**63 - 1, Unit.BYTE_SECONDS)
+    exabyte = 10**18 * month_ns // 10**9
+    held = ActivityData("bucket", Purpose.DATA_PREP, *span, exabyte, Unit.BYTE_SECONDS)
     used = ActivityData(
         "node-1", Purpose.TRAIN_GRADIENT, *span, month_ns + 10**9, Unit.NODE_NS, CustomerId("lab")
     )

@@ -9,10 +9,11 @@ import subprocess
 from collections.abc import Iterator
 
 import msgspec
+import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, seed, settings
 
-from inferworks.books.engine.base import Engine
+from inferworks.books.engine.base import Engine, integers, total, whole
 from inferworks.books.engine.cut import canonical, close_by_customer
 from inferworks.books.engine.draw import work_out_on
 from inferworks.books.engine.duckdb import DuckEngine
@@ -94,6 +95,21 @@ def customer_bytes(engine: Engine, world: World) -> bytes:
     return canonical(
         close_by_customer(engine, lake, world.charges, world.plans, GAAP, "USD", span, RULES)
     )
+
+
+def test_sums_of_64_bits_are_exact(spark: SparkEngine) -> None:
+    """The nanoseconds of a fleet, in all and by window, are more than 64 bits hold, on either engine."""
+    values = [2**63 - 1, 5, 2**63 - 1, 2**62]
+    rows = pa.table({"of": ["a", "a", "b", "b"], "ns": pa.array(values, pa.int64())})
+    with DuckEngine() as duck:
+        for engine in (duck, spark):
+            given = engine.table(rows)
+            whole_ns = engine.fetch(given.agg(ns=total(given.ns)))["ns"]
+            assert integers(whole_ns) == [sum(values)]
+            each = given.mutate(all_=whole(given.ns.sum().over(group_by="of")))
+            assert sorted(integers(engine.fetch(each)["all_"])) == sorted(
+                2 * [2**63 + 4, 2**63 - 1 + 2**62]
+            )
 
 
 def test_statements_are_the_same_bytes(spark: SparkEngine) -> None:

@@ -50,6 +50,8 @@ Data = TypeVar("Data", ActivityData, CallData)
 
 STORAGE: Final = "storage"
 _PICO_PER_NS: Final = 1000
+_DIGITS: Final = 30
+"""Of the longest number of a report: what an exabyte is in a month, and some more."""
 _COUNTS: Final = (
     "input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens", "request_bytes",
     "response_bytes", "status", "cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens",
@@ -188,7 +190,7 @@ def _cloud_event(cells: Cells) -> Event | None:
 
 def _whole(value: Any) -> Any:
     """The number that `value` writes: rows carry numbers as the text they were written as."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS:
         return int(value)
     return value
 
@@ -196,8 +198,6 @@ def _whole(value: Any) -> Any:
 def _activity(
     cells: Cells, resource: str, unit: Unit, span: tuple[int, int], quantity: int
 ) -> dict[str, Any]:
-    if quantity >= 2**63:
-        cells.note(resource, "the quantity is larger than 63 bits hold; split the span")
     return {
         "resource": cells.text(resource),
         "purpose": cells.text("purpose"),

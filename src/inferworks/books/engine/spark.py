@@ -14,7 +14,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inferworks.books.engine.base import no_rows
+from inferworks.books.engine.base import WHOLE, no_rows
 from inferworks.errors import BooksError, ConfigError
 from inferworks.extras import install
 
@@ -55,6 +55,7 @@ class SparkEngine:
         self._numbers = count()
         self._session = self._started(master, memory_bytes, partitions)
         self._backend = ibis.pyspark.connect(self._session)
+        self._backend.compiler = _compiler()
 
     def parquet(self, files: Iterable[str], schema: pa.Schema | None = None) -> ir.Table:
         """The rows of Parquet `files`; a column of `schema` that one lacks is null."""
@@ -134,6 +135,22 @@ class SparkEngine:
 
     def _fresh(self) -> str:
         return f"kept_{next(self._numbers)}"
+
+
+def _compiler() -> Any:
+    """Ibis' own compiler, but for sums, which it widens to 128 bits.
+
+    Spark adds 64-bit integers in 64 bits, which the nanoseconds of 3,600 machines in a month fill; DuckDB
+    does it in 128.
+    """
+    from ibis.backends.sql.compilers.pyspark import PySparkCompiler
+
+    class Compiler(PySparkCompiler):  # type: ignore[misc] # Ibis has no types for it
+        def visit_Sum(self, op: Any, *, arg: Any, where: Any) -> Any:  # noqa: N802 # by that name
+            wide = self.cast(arg, WHOLE) if op.arg.dtype.is_integer() else arg
+            return super().visit_Sum(op, arg=wide, where=where)
+
+    return Compiler()
 
 
 def _refusal(error: Exception) -> BooksError:
