@@ -47,6 +47,7 @@ from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
 from inferworks.meter.usage import Items, Outcome, Tokens, Usage
 from inferworks.purpose import Purpose
 from inferworks.testing.books import a_usage
+from inferworks.testing.terms import some_schemes, some_terms, some_tiers
 from inferworks.units import PRICED_BY, Unit
 
 ACME, SMALL = CustomerId("acme"), ModelId("small")
@@ -254,50 +255,6 @@ def test_the_hash_of_terms_is_for_ever() -> None:
 
 KNOWN_SHA256 = "3c7263651926b30df00555dc942c9f708a11417d496b4ec9862924727c733eb8"
 
-_rates = st.integers(0, 10**7)
-_steps = st.lists(st.tuples(st.integers(1, 400), _rates), max_size=3)
-
-
-def _tiers(steps: list[tuple[int, int]], last: int) -> tuple[Tier, ...]:
-    bound, tiers = 0, []
-    for width, pico in steps:
-        bound += width
-        tiers.append(Tier(bound, pico))
-    return (*tiers, Tier(None, last))
-
-
-_tiered = st.builds(_tiers, _steps, _rates)
-_schemes = st.one_of(
-    st.builds(PerUnit, _rates),
-    st.builds(Graduated, _tiered),
-    st.builds(Volume, _tiered),
-    st.builds(Package, st.integers(1, 500), _rates),
-)
-_discounts = st.one_of(
-    st.builds(AmountOff, st.integers(0, 10**9)),
-    st.tuples(st.integers(0, 97), st.integers(0, 97)).filter(lambda p: sum(p) > 0).map(
-        lambda p: PercentOff(p[0], sum(p))
-    ),
-)  # fmt: skip
-
-
-@st.composite
-def _terms(draw: st.DrawFn) -> Terms:
-    units = draw(st.lists(st.sampled_from(list(PRICED_BY)), unique=True))
-    prices = [
-        Price(unit, draw(_schemes), included=draw(st.sampled_from([0, 0, 150]))) for unit in units
-    ]
-    if INPUT in units and draw(st.booleans()):
-        prices.append(Price(INPUT, draw(_schemes), models=(SMALL,)))
-    return Terms(
-        "USD",
-        tuple(prices),
-        subscription_pico=draw(st.sampled_from([0, 10**9 + 7])),
-        minimum_pico=draw(st.sampled_from([0, 10**10 + 1])),
-        discounts=tuple(draw(st.lists(_discounts, max_size=2))),
-    )
-
-
 _sums = st.lists(
     st.builds(
         UsageSum,
@@ -310,7 +267,7 @@ _sums = st.lists(
 
 
 @pytest.mark.slow
-@given(terms=_terms(), sums=_sums, seed=st.randoms())
+@given(terms=some_terms(), sums=_sums, seed=st.randoms())
 def test_every_plan_keeps_the_theorems(terms, sums, seed) -> None:
     """Any terms: independent of order, every unit in one bucket, the rows are the sums of the terms."""
     plan = PricePlan(ACME, 0, terms)
@@ -339,7 +296,7 @@ def _by_label(revenue: Revenue) -> dict[Label, list[Rated]]:
     return rows
 
 
-@given(tiers=_tiered, less=st.integers(0, 2000), more=st.integers(0, 2000))
+@given(tiers=some_tiers, less=st.integers(0, 2000), more=st.integers(0, 2000))
 def test_more_never_costs_less_when_graduated(tiers, less, more) -> None:
     """Graduated tiers and packages never fall; volume tiers may, which is what they are for."""
     assert scheme_pico(Graduated(tiers), less) <= scheme_pico(Graduated(tiers), less + more)
@@ -347,7 +304,7 @@ def test_more_never_costs_less_when_graduated(tiers, less, more) -> None:
     assert scheme_pico(package, less) <= scheme_pico(package, less + more)
 
 
-@given(scheme=_schemes, sums=_sums, included=st.sampled_from([0, 150]))
+@given(scheme=some_schemes, sums=_sums, included=st.sampled_from([0, 150]))
 def test_a_row_is_the_scheme_of_its_sum(scheme, sums, included) -> None:
     """What comes back to models and days is exactly what the scheme makes of the month's sum."""
     plan = a_plan(Price(OUTPUT, scheme, included=included))
@@ -374,7 +331,7 @@ def parts_of_november(
 
 @pytest.mark.slow
 @given(
-    terms=st.lists(_terms(), min_size=1, max_size=3),
+    terms=st.lists(some_terms(), min_size=1, max_size=3),
     changes=st.lists(st.integers(0, 30 * DAY_NS - 1), max_size=2, unique=True),
     cuts=st.lists(st.integers(1, 30 * DAY_NS - 1), max_size=4, unique=True),
     calls=st.lists(
@@ -524,7 +481,7 @@ def test_what_is_no_token_is_sold_by_its_own_unit() -> None:
 
 @pytest.mark.slow
 @given(
-    terms=_terms(),
+    terms=some_terms(),
     calls=st.lists(
         st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, 29), st.booleans()),
         max_size=8,

@@ -65,6 +65,7 @@ ARGUMENTS: Final = {
     "customers plans": "acme",
     "customers price": "acme --input-price 1 --output-price 1",
     "customers rename": "acme --name Acme --reason why",
+    "customers set": "acme --zone Europe/Berlin --reason why",
     "customers show": "acme",
     "customers wallets": "acme",
     "customers withdraw": "acme --from 2025-06-01",

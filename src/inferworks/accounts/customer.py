@@ -1,8 +1,8 @@
 """A customer: whoever is charged for calls, or on whose account we give them away.
 
 Its id is what calls were metered under and never changes. What else there is to say of it (names, whom it
-was merged with) is a *fact* that holds from a moment on, with who recorded it, when and why; facts are
-only ever added. `directory.py` says what they come to.
+was merged with, where its clock is) is a *fact* that holds from a moment on, with who recorded it, when and
+why; facts are only ever added. `directory.py` says what they come to.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class CustomerFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """As contracts have it; empty for none."""
     merged_into: CustomerId | None = None
     """As whom it counts; itself when it stands on its own again."""
+    zone: str | None = None
+    """Where its clock is, by IANA's name; what it owes is by the months and days of that clock."""
 
 
 def customer_id(text: str) -> CustomerId:

@@ -49,6 +49,14 @@ class Named(msgspec.Struct, frozen=True):
     name: str
 
 
+class Zoned(msgspec.Struct, frozen=True):
+    """From `from_ns` on the clock of `customer` is in `zone`."""
+
+    customer: CustomerId
+    from_ns: int
+    zone: str
+
+
 class Counted(NamedTuple):
     """A stretch of time in which `customer` counts as `survivor`, another."""
 
@@ -59,10 +67,11 @@ class Counted(NamedTuple):
 
 
 class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The merges of customers and their names, in order of time."""
+    """The merges of customers, their names and their zones, in order of time."""
 
     merges: tuple[Merge, ...] = ()
     names: tuple[Named, ...] = ()
+    zones: tuple[Zoned, ...] = ()
 
     def survivor(self, customer: CustomerId, at_ns: int) -> CustomerId:
         """As whom `customer` counts at `at_ns`."""
@@ -197,6 +206,11 @@ def directory_of(facts: Iterable[CustomerFact]) -> Directory:
             Named(fact.customer, fact.effective_ns, fact.display_name)
             for fact in ordered
             if fact.display_name is not None
+        ),
+        tuple(
+            Zoned(fact.customer, fact.effective_ns, fact.zone)
+            for fact in ordered
+            if fact.zone is not None
         ),
     )
 

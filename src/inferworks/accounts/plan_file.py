@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tomllib
+from collections.abc import Callable
 from math import gcd
 from typing import Any
 
@@ -77,15 +78,22 @@ class PlanFile(msgspec.Struct, frozen=True):
     effective_ns: int | None
 
 
-def read_plan(text: str, name: str) -> PlanFile:
-    """The plan in the TOML `text` of the file `name`.
+def utc_midnight_ns(day: dt.date) -> int:
+    """When `day` begins in UTC."""
+    return (day - _EPOCH.date()).days * 86_400 * NS_PER_SECOND
+
+
+def read_plan(
+    text: str, name: str, midnight_ns: Callable[[dt.date], int] = utc_midnight_ns
+) -> PlanFile:
+    """The plan in the TOML `text` of the file `name`; a date in it begins at `midnight_ns`.
 
     UserError, one line that begins with `name`, when it does not parse, has a field we do not know, or
     an amount that is no exact decimal number.
     """
     try:
         file = msgspec.convert(tomllib.loads(text), _PlanFile)
-        return PlanFile(_terms(file), _moment_ns(file.effective))
+        return PlanFile(_terms(file), _moment_ns(file.effective, midnight_ns))
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UserError) as error:
         raise UserError(f"{name}: {error}") from error
 
@@ -151,14 +159,14 @@ def _percent_off(part: int, whole: int) -> PercentOff:
     return PercentOff(part // common, whole // common)
 
 
-def _moment_ns(moment: object) -> int | None:
-    """Nanoseconds since 1970-01-01 UTC; a date begins at midnight UTC, a time without zone is UTC."""
+def _moment_ns(moment: object, midnight_ns: Callable[[dt.date], int]) -> int | None:
+    """Nanoseconds since 1970-01-01 UTC; a date begins at midnight, a time without zone is UTC."""
     if moment is None:
         return None
     if not isinstance(moment, dt.date):
         raise UserError(f"effective: {moment!r} is no date; write 2026-12-01 without quotes")
     if not isinstance(moment, dt.datetime):
-        moment = dt.datetime.combine(moment, dt.time())
+        return midnight_ns(moment)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
     return (moment - _EPOCH) // dt.timedelta(microseconds=1) * (NS_PER_SECOND // 10**6)

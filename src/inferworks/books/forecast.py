@@ -32,6 +32,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from inferworks.books.allocate import Allocated, Target
+from inferworks.books.calendars import calendars_of
 from inferworks.books.charge import (
     COST_OF_REVENUE,
     Charge,
@@ -41,7 +42,6 @@ from inferworks.books.charge import (
 )
 from inferworks.books.comparatives import CAPTIONS, figures
 from inferworks.books.departments import Department
-from inferworks.books.months import day_of
 from inferworks.books.pools import behaviour_of, pool_of
 from inferworks.books.rate import CallSum, Item, Rated, rate_calls
 from inferworks.books.span import Span
@@ -161,7 +161,7 @@ def _figures(revenue_pico: int, costs: Mapping[Function, int]) -> dict[str, int]
 
 def _revenue(workings: Workings, rest: Span) -> tuple[int, int]:
     """What subscriptions will still earn, and what use will, rated together with what was used so far."""
-    passed = workings.span
+    passed, calendars = workings.span, calendars_of(workings.customers)
     rated = [row for row in workings.revenue.rated if row.item is not Item.BREAKAGE]
     used = [row for row in rated if row.item is Item.USAGE and row.unit is not None]
     sums = [
@@ -169,7 +169,7 @@ def _revenue(workings: Workings, rest: Span) -> tuple[int, int]:
         *_sums(
             used,
             lambda row: (
-                *(day_of(rest.start_ns), rest.start_ns),
+                *(calendars.of(row.customer).booked_ns(rest.start_ns), rest.start_ns),
                 _part(row.quantity, rest.length_ns, passed.length_ns),
             ),
         ),
@@ -180,6 +180,7 @@ def _revenue(workings: Workings, rest: Span) -> tuple[int, int]:
         Span(passed.start_ns, rest.end_ns),
         workings.currency,
         workings.to_date,
+        calendars,
     ).rated
     fees = _fees(whole) - _fees(rated)
     come_pico = sum(row.amount_pico for row in whole) - sum(row.amount_pico for row in rated)

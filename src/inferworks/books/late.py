@@ -18,19 +18,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from inferworks.accounts.directory import Directory
 from inferworks.books.accruals import true_ups
+from inferworks.books.calendars import calendars_of
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.correction import Correction, corrected
 from inferworks.books.entry import Entry, Posting
 from inferworks.books.income import expense_account
 from inferworks.books.ledger import Ledger, standing
 from inferworks.books.lines import Charges, unknown, with_more
-from inferworks.books.months import month_of
 from inferworks.books.papers import (
     CHARGES,
     INPUTS,
     OWN,
     PREPAID,
+    RULES,
     STATEMENT,
     Arrived,
     Papers,
@@ -47,7 +49,7 @@ from inferworks.books.seal import Close
 from inferworks.books.span import Span, utc_day
 from inferworks.books.statement import Row, Statement
 from inferworks.books.wallet import Prepaid, days_of
-from inferworks.books.workings import Line
+from inferworks.books.workings import Line, Rules
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 
@@ -159,7 +161,8 @@ def corrected_later(ledger: Ledger, source: Source, period: Period) -> tuple[Lat
     ]
     open_period = ledger.periods().first_open(0)
     close, prefix = stands_in(closes, period)
-    before = _in_month(closes, period.start_ns)
+    rules = ledger.body(close, prefix + RULES).rows(Rules)[0]
+    before = _in_months(closes, period.start_ns, rules.customers)
     if ledger.body(close, prefix + PREPAID).rows(Prepaid)[0].earned_before:
         before = [one.period for one in closes if one.period < period]
     parts = [*sorted(before), period]
@@ -275,9 +278,8 @@ def _restated(
         to_date = sealed.prepaid.to_date
         if to_date is not None:
             to_date = _to_date(ledger, closes, found, sealed)
-        prepaid = msgspec.structs.replace(
-            sealed.prepaid, to_date=to_date, earned_before=_earned_before(sealed.prepaid, found)
-        )
+        earned = _earned_before(sealed, found)
+        prepaid = msgspec.structs.replace(sealed.prepaid, to_date=to_date, earned_before=earned)
         known = {segment.name for segment in sealed.segments}
         _, names = with_late(sealed, source.arrived(period.span, known), prepaid)
         if not names:
@@ -318,11 +320,11 @@ def open_books(
 def on_top(
     ledger: Ledger, closes: Sequence[Close], late: Iterable[Restated], papers: Papers
 ) -> Papers:
-    """`papers` of an open period, on top of what the closed parts of its month came to.
+    """`papers` of an open period, on top of what the closed parts of customers' months came to.
 
     `late` are the closed periods for which something came late, which the open one corrects.
     """
-    if not _in_month(closes, papers.span.start_ns):
+    if not _in_months(closes, papers.span.start_ns, papers.rules.customers):
         return papers
     to_date = _to_date(ledger, closes, {one.period: one for one in late}, papers)
     prepaid = msgspec.structs.replace(papers.prepaid, to_date=to_date)
@@ -332,43 +334,43 @@ def on_top(
 def _to_date(
     ledger: Ledger, closes: Sequence[Close], found: Mapping[Period, Restated], papers: Papers
 ) -> tuple[ToDate, ...]:
-    """What the month in which `papers` begin had come to before, as its closed parts stand now.
+    """What the months in which `papers` begin had come to before, as their closed parts stand now.
 
-    As it was sealed, or is recorded, where no part of it is closed.
+    As it was sealed, or is recorded, where they are not closed up to there.
     """
-    before = sorted(_in_month(closes, papers.span.start_ns))
-    if not before:
+    before = sorted(_in_months(closes, papers.span.start_ns, papers.rules.customers))
+    if not before or before[-1].end_ns != papers.span.start_ns:
         return papers.prepaid.to_date or ()
     statements = (
         found[period].now.statement if period in found else _own(ledger, *stands_in(closes, period))
         for period in before
     )
     rows = (row for statement in statements for row in statement.revenue_rows)
-    return to_date_of(rows, papers.plans, papers.span.start_ns)
+    calendars = calendars_of(papers.rules.customers)
+    return to_date_of(rows, papers.plans, papers.span.start_ns, calendars)
 
 
 def _earned_before(
-    prepaid: Prepaid, found: Mapping[Period, Restated]
+    sealed: Papers, found: Mapping[Period, Restated]
 ) -> tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...]:
     """What those who had credit before a period owed until then, with the corrections `found` before it."""
-    earned = []
-    for customer, before in prepaid.earned_before:
+    earned, calendars = [], calendars_of(sealed.rules.customers)
+    for customer, before in sealed.prepaid.earned_before:
         days = dict(before)
         for one in found.values():
-            for day, pico in days_of(
-                one.correction.revenue_rows, customer, one.period.span
-            ).items():
+            rows, calendar = one.correction.revenue_rows, calendars.of(customer)
+            for day, pico in days_of(rows, customer, one.period.span, calendar).items():
                 if pico:
                     days[day] = days.get(day, 0) + pico
         earned.append((customer, tuple(sorted(days.items()))))
     return tuple(earned)
 
 
-def _in_month(closes: Iterable[Close], at_ns: int) -> list[Period]:
-    """The closed periods that have a part of the month of `at_ns` before that moment."""
-    month = Span(month_of(at_ns).start_ns, at_ns)
+def _in_months(closes: Iterable[Close], at_ns: int, directory: Directory) -> list[Period]:
+    """The closed periods that have a part, before `at_ns`, of a month in which a customer is then."""
+    begun = Span(calendars_of(directory).since_ns(at_ns), at_ns)
     periods = (close.period for close in closes)
-    return [one for one in periods if one.end_ns <= at_ns and month.meet(*one.span).length_ns]
+    return [one for one in periods if one.end_ns <= at_ns and begun.meet(*one.span).length_ns]
 
 
 def _row(name: str, revenue_pico: int, lines: Iterable[Line]) -> Row:

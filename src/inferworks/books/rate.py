@@ -7,26 +7,26 @@ pays for the tokens it was delivered. A refused or failed call pays nothing.
 Two steps, so that one machine and many do the same. *Sum*: each call's tokens fall into buckets, each
 into exactly one (theorem 4), and are added up by who, what and which day. *Rate*: `rate_calls` turns the
 sums of one customer, plan and period into amounts (`books/plans.py`) and hands them back down to the
-sums. An engine that has added up the calls itself begins at the second step. The period is the calendar
-month, cut to the plan's time in force. A price that a new plan keeps goes on where it stood: a discount
-that is added amid a month does not start tiers anew. A span that begins amid a month is rated on top of
-what the month had come to before (`ToDate`).
+sums. An engine that has added up the calls itself begins at the second step. The period is the month by
+the customer's own clock (`calendars.py`), cut to the plan's time in force. A price that a new plan keeps
+goes on where it stood: a discount that is added amid a month does not start tiers anew. A span that begins
+amid a month is rated on top of what the month had come to before (`ToDate`).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgspec
 
 from inferworks.accounts.plan import PerUnit, Price, PricePlan, Terms, plan_at
 from inferworks.books.buckets import DIRECTIONS, buckets_of
-from inferworks.books.months import day_of, month_of, months
-from inferworks.books.plans import SoFar, Times, discount_pico, period_part, usage_pico
+from inferworks.books.calendars import IN_UTC, Calendar, Calendars
+from inferworks.books.plan_book import BillingPeriod, PeriodKey, PlanBook
+from inferworks.books.plans import SoFar, discount_pico, period_part, usage_pico
 from inferworks.books.span import Span
 from inferworks.errors import BooksError, MoneyError
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, ProjectId
@@ -54,7 +54,7 @@ class Item(StrEnum):
 
 
 class Label(NamedTuple):
-    """Whose revenue it is, what for, and on which day (its midnight, UTC)."""
+    """Whose revenue it is, what for, and on which day: the midnight before it, UTC's or its own."""
 
     customer: CustomerId
     project: ProjectId
@@ -156,30 +156,6 @@ class Revenue(msgspec.Struct, frozen=True):
         return sum(row.amount_pico for row in self.rated)
 
 
-class BillingPeriod(NamedTuple):
-    """A plan and the part of a month in which it is rated."""
-
-    plan: PricePlan
-    number: int
-    """Of its customer's plans, in order of time."""
-    times: Times
-    terms_sha256: str
-
-    @property
-    def month(self) -> tuple[CustomerId, int]:
-        """Names the month of a customer that it is part of."""
-        return self.plan.customer, self.times.month.start_ns
-
-    @property
-    def key(self) -> tuple[CustomerId, int, int]:
-        """Names the period, in order."""
-        return self.plan.customer, self.times.month.start_ns, self.number
-
-
-PeriodKey: TypeAlias = tuple[CustomerId, int, int]
-"""A customer, the first moment of a month, and the number of a plan."""
-
-
 class CallSum(NamedTuple):
     """Calls of one label under one plan in one month: when one of them was opened, and what they used."""
 
@@ -195,17 +171,18 @@ def rate(
     span: Span,
     currency: str,
     to_date: Sequence[ToDate] | None = None,
+    calendars: Calendars = IN_UTC,
 ) -> Revenue:
     """What the calls opened in `span` earned, and the fees and minimums of `plans` in it.
 
-    `to_date` is what the month in which `span` begins had come to before, nothing if it begins the month;
+    `to_date` is what the months in which `span` begins had come to before, nothing if it begins them;
     None rates each part of a month on its own, as books that were closed before there was such. Pure; the
     order of `usages` and `plans` leaves no trace. MoneyError when a plan that is used is in another
     currency; BooksError when a call's counts contradict themselves.
     """
     earning = (usage for usage in usages if earns(usage, span))
-    sums = (CallSum(label_of(u), u.opened_ns, 1, buckets_of(u)) for u in earning)
-    return rate_calls(sums, plans, span, currency, to_date)
+    sums = (CallSum(label_of(u, calendars), u.opened_ns, 1, buckets_of(u)) for u in earning)
+    return rate_calls(sums, plans, span, currency, to_date, calendars)
 
 
 def rate_calls(
@@ -214,9 +191,10 @@ def rate_calls(
     span: Span,
     currency: str,
     to_date: Sequence[ToDate] | None = None,
+    calendars: Calendars = IN_UTC,
 ) -> Revenue:
     """`rate`, for calls that earn and have been added up already."""
-    book = PlanBook(plans, span, alone=to_date is None)
+    book = PlanBook(plans, span, calendars, alone=to_date is None)
     periods = {period.key: period for period in book.standing()}
     used: dict[PeriodKey, dict[tuple[Label, Unit], int]] = defaultdict(lambda: defaultdict(int))
     without_plan: dict[CustomerId, int] = defaultdict(int)
@@ -241,13 +219,14 @@ def rate_again(
     plans: Sequence[PricePlan],
     span: Span,
     to_date: Sequence[ToDate] | None = None,
+    calendars: Calendars = IN_UTC,
 ) -> Revenue:
     """The amounts of `revenue` rated once more, from its quantities and the hash on each row.
 
     Equal to `revenue.rated` when theorem 14 holds. BooksError when no plan has the hash of a row.
     Breakage is not rated and is left out.
     """
-    book = PlanBook(plans, span, alone=to_date is None)
+    book = PlanBook(plans, span, calendars, alone=to_date is None)
     sums: dict[PeriodKey, list[UsageSum]] = defaultdict(list)
     periods: dict[PeriodKey, BillingPeriod] = {}
     for row in revenue.rated:
@@ -266,16 +245,23 @@ def rate_again(
     return _joined(_rated_months(book, periods.values(), used, to_date or ()), ())
 
 
-def to_date_of(rows: Iterable[Rated], plans: Iterable[PricePlan], at_ns: int) -> tuple[ToDate, ...]:
-    """What the month that holds `at_ns` had come to before, of `rows`; in a fixed order.
+def to_date_of(
+    rows: Iterable[Rated],
+    plans: Iterable[PricePlan],
+    at_ns: int,
+    calendars: Calendars = IN_UTC,
+) -> tuple[ToDate, ...]:
+    """What each customer's month that holds `at_ns` had come to before, of `rows`; in a fixed order.
 
     Without what changes nothing afterwards: prices per unit alone, breakage, plans that count no more.
     """
-    before = Span(month_of(at_ns).start_ns, at_ns)
     hashes = {terms.sha256 for terms in {plan.terms for plan in plans} if not terms.is_plain}
     sums: dict[tuple[object, ...], tuple[Rated, int, int]] = {}
     for row in rows:
-        if row.plan_sha256 in hashes and before.holds(row.day_ns):
+        if row.plan_sha256 not in hashes:
+            continue
+        since_ns = calendars.of(row.customer).month(at_ns).start_ns
+        if since_ns <= row.day_ns < at_ns:
             what = (row.customer, row.effective_ns, row.plan_sha256, row.item, row.unit or "")
             key = (*what, row.model if row.unit else "")
             _, quantity, amount_pico = sums.get(key, (row, 0, 0))
@@ -295,14 +281,19 @@ def to_date_of(rows: Iterable[Rated], plans: Iterable[PricePlan], at_ns: int) ->
     )
 
 
-def by_call(rated: Rated, usages: Iterable[Usage], plans: Sequence[PricePlan]) -> dict[CallId, int]:
+def by_call(
+    rated: Rated,
+    usages: Iterable[Usage],
+    plans: Sequence[PricePlan],
+    calendars: Calendars = IN_UTC,
+) -> dict[CallId, int]:
     """The amount of one row given back to its calls, by what each used of the row's unit.
 
     A fee goes by tokens. The parts sum to the row; nothing comes back when no call of it is given.
     """
     quantities: dict[CallId, int] = {}
     for usage in usages:
-        if label_of(usage) != rated.label or usage.outcome not in PAYING:
+        if label_of(usage, calendars) != rated.label or usage.outcome not in PAYING:
             continue
         plan = plan_at(plans, usage.customer, usage.opened_ns)
         if plan is not None and plan.effective_ns == rated.effective_ns:
@@ -317,90 +308,11 @@ def earns(usage: Usage, span: Span) -> bool:
     return span.holds(usage.opened_ns) and usage.purpose in EARNING and usage.outcome in PAYING
 
 
-def label_of(usage: Usage) -> Label:
+def label_of(usage: Usage, calendars: Calendars = IN_UTC) -> Label:
     """What the revenue of `usage` is known by."""
     who = (usage.customer, usage.project, usage.key_id)
-    return Label(*who, usage.model, usage.purpose, day_of(usage.opened_ns))
-
-
-class PlanBook:
-    """Plans by customer and time, for one span."""
-
-    def __init__(self, plans: Iterable[PricePlan], span: Span, *, alone: bool = False) -> None:
-        """Keep `plans`; their order leaves no trace. `alone` cuts all their times to the span."""
-        self._span = span
-        self.alone = alone
-        self._plans: dict[CustomerId, list[PricePlan]] = defaultdict(list)
-        for plan in sorted(plans, key=_plan_order):
-            self._plans[plan.customer].append(plan)
-        self._starts = {
-            customer: [plan.effective_ns for plan in plans]
-            for customer, plans in self._plans.items()
-        }
-        self._hashes: dict[PricePlan, str] = {}
-        self._known: dict[tuple[CustomerId, int, int], BillingPeriod] = {}
-
-    def period(self, customer: CustomerId, at_ns: int) -> BillingPeriod | None:
-        """The plan of `customer` in force at `at_ns`, and the part of its month within the span."""
-        number = bisect_right(self._starts.get(customer, ()), at_ns) - 1
-        if number < 0:
-            return None
-        key = (customer, number, day_of(at_ns))
-        if key not in self._known:
-            self._known[key] = self._period(customer, number, month_of(at_ns))
-        return self._known[key]
-
-    def standing(self) -> Iterable[BillingPeriod]:
-        """The periods within the span that cost something even if nothing is used."""
-        for customer, plans in self._plans.items():
-            for number, plan in enumerate(plans):
-                if plan.terms.standing:
-                    for month in months(self._fees(customer, number).meet(*self._span)):
-                        yield self._period(customer, number, month)
-
-    def begun(self, names: Iterable[tuple[CustomerId, int, str]]) -> Iterable[BillingPeriod]:
-        """Those of `names` (customer, effective, hash) in the month with which the span begins."""
-        for customer, effective_ns, terms_sha256 in names:
-            period = self.period(customer, max(effective_ns, self._span.start_ns))
-            if period is not None and period.terms_sha256 == terms_sha256:
-                yield period
-
-    def months(self, periods: Iterable[BillingPeriod]) -> Iterable[list[BillingPeriod]]:
-        """By customer and month, in order: `periods` and those before the last of them in its month."""
-        last: dict[tuple[CustomerId, int], BillingPeriod] = {}
-        for period in periods:
-            known = last.get(period.month, period)
-            last[period.month] = period if period.number >= known.number else known
-        for key in sorted(last):
-            customer, until = key[0], last[key]
-            first = max(0, bisect_right(self._starts[customer], key[1]) - 1)
-            yield [
-                self._period(customer, number, until.times.month)
-                for number in range(min(first, until.number), until.number + 1)
-            ]
-
-    def _period(self, customer: CustomerId, number: int, month: Span) -> BillingPeriod:
-        plan = self._plans[customer][number]
-        if plan not in self._hashes:
-            self._hashes[plan] = plan.terms.sha256
-        in_force = self._in_force(customer, number).meet(*month)
-        times = Times(month, in_force, self._fees(customer, number).meet(*month), self._span)
-        if self.alone:
-            inside = in_force.meet(*self._span)
-            times = Times(month, inside, inside, inside)
-        return BillingPeriod(plan, number, times, self._hashes[plan])
-
-    def _in_force(self, customer: CustomerId, number: int) -> Span:
-        starts = self._starts[customer]
-        end_ns = starts[number + 1] if number + 1 < len(starts) else 2**63
-        return Span(starts[number], end_ns)
-
-    def _fees(self, customer: CustomerId, number: int) -> Span:
-        """The days whose fees are those of a plan: the day of a change is the new one's."""
-        start_ns, end_ns = self._in_force(customer, number)
-        if self.alone:
-            return Span(start_ns, end_ns)
-        return Span(start_ns if number == 0 else day_of(start_ns), day_of(end_ns))
+    booked_ns = calendars.of(usage.customer).booked_ns(usage.opened_ns)
+    return Label(*who, usage.model, usage.purpose, booked_ns)
 
 
 def _rated_months(
@@ -423,7 +335,8 @@ def _rated_months(
             known = (period.plan.customer, period.plan.effective_ns, period.terms_sha256)
             begins = period.times.month.holds(period.times.rated.start_ns)
             before = earlier.get(known, ()) if begins else ()
-            yield _rated(used.get(period.key, {}), period, so_far, before)
+            calendar = book.calendars.of(period.plan.customer)
+            yield _rated(used.get(period.key, {}), period, so_far, before, calendar)
 
 
 def _rated(
@@ -431,6 +344,7 @@ def _rated(
     period: BillingPeriod,
     so_far: dict[Price, SoFar],
     before: Iterable[ToDate],
+    calendar: Calendar,
 ) -> Revenue:
     """What `totals` come to in `period`, after what came `before` in it.
 
@@ -452,7 +366,7 @@ def _rated(
                 since_ns, quantity + one.quantity, amount_pico + one.amount_pico
             )
             fees[Item.USAGE] += one.amount_pico
-    maker = _Maker(period)
+    maker = _Maker(period, calendar)
     rows: list[Rated] = []
     so_far.clear()
     for price in terms.prices:
@@ -482,6 +396,7 @@ class _Maker(NamedTuple):
     """Makes the rows of one plan in one part of a month."""
 
     period: BillingPeriod
+    calendar: Calendar
 
     def usage(
         self, price: Price, meter: Mapping[tuple[Label, Unit], int], before: SoFar
@@ -520,7 +435,7 @@ class _Maker(NamedTuple):
         """Whom an amount belongs to that no use of the period brought about."""
         times = self.period.times
         within = times.fees_rated if times.fees_rated.length_ns else times.in_force
-        day_ns = day_of(max(within.start_ns, times.rated.start_ns))
+        day_ns = self.calendar.booked_ns(max(within.start_ns, times.rated.start_ns))
         customer = self.period.plan.customer
         return Label(customer, NO_PROJECT, NO_KEY, NO_MODEL, Purpose.SERVE_PAID, day_ns)
 
@@ -591,11 +506,6 @@ def _row_order(row: Rated) -> tuple[object, ...]:
     """The same order within a period, whatever order the inputs came in."""
     who = (row.project, row.key_id, row.model, row.purpose, row.day_ns)
     return (*who, row.item, row.unit or "")
-
-
-def _plan_order(plan: PricePlan) -> tuple[int, str]:
-    """Settles which of two plans stands first, whatever order they came in."""
-    return plan.effective_ns, plan.terms.sha256
 
 
 def _in_currency(plan: PricePlan, currency: str) -> None:

@@ -15,6 +15,7 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.accruals import Accrued, TrueUp, accrual_notes, accrued_of, accrued_pico
 from inferworks.books.asking import is_unexplained, open_questions
 from inferworks.books.basis import Basis, basis_notes, change_pico
+from inferworks.books.calendars import calendars_of
 from inferworks.books.charge import (
     COST_OF_REVENUE,
     Charge,
@@ -564,13 +565,14 @@ def _placed(workings: Workings) -> tuple[Placed, ...]:
 def revenue_by_call(workings: Workings) -> Iterable[tuple[Rated, dict[CallId, int]]]:
     """Every amount of revenue, given back to its calls; an empty one where no call stands behind it."""
     usages: dict[Label, list[Usage]] = defaultdict(list)
+    calendars = calendars_of(workings.customers)
     for usage in workings.facts.usages:
-        usages[label_of(usage)].append(usage)
+        usages[label_of(usage, calendars)].append(usage)
     plans: dict[CustomerId, list[PricePlan]] = defaultdict(list)
     for plan in workings.plans:
         plans[plan.customer].append(plan)
     for row in workings.revenue.rated:
-        yield row, by_call(row, usages[row.label], plans[row.customer])
+        yield row, by_call(row, usages[row.label], plans[row.customer], calendars)
 
 
 def _place(usage: Usage) -> tuple[str, str, str]:

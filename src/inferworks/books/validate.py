@@ -16,12 +16,14 @@ from inferworks.books.allocate import Allocated, Apportionment, path_of
 from inferworks.books.balances import Balances, changes
 from inferworks.books.balances import booked as balances_booked
 from inferworks.books.buckets import DIRECTIONS, INPUT, OUTPUT, buckets_of
+from inferworks.books.calendars import calendars_of
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.drivers import REPLICA, Leaf
 from inferworks.books.entry import BALANCE_SHEET, FIRST_JOURNAL, balances, trial_balance
 from inferworks.books.income import must_be_booked
+from inferworks.books.plan_book import PlanBook
 from inferworks.books.policy import COMBINATIONS, MARGINAL, Policy, base_of, load_policy
-from inferworks.books.rate import Item, PlanBook, earns, rate_again
+from inferworks.books.rate import Item, earns, rate_again
 from inferworks.books.span import Span, merged
 from inferworks.books.workings import Workings, lines_of
 from inferworks.errors import BooksError
@@ -205,7 +207,13 @@ def _check_refined(workings: Workings, policy: Policy) -> None:
 
 def provenance(workings: Workings) -> None:
     """Theorem 14: every amount, rated again by the plan whose hash it carries, is the same amount."""
-    again = rate_again(workings.revenue, workings.plans, workings.span, workings.to_date)
+    again = rate_again(
+        workings.revenue,
+        workings.plans,
+        workings.span,
+        workings.to_date,
+        calendars_of(workings.customers),
+    )
     kept = tuple(row for row in workings.revenue.rated if row.item is not Item.BREAKAGE)
     for before, after in zip_longest(kept, again.rated):
         if before != after:

@@ -9,8 +9,8 @@
 Revenue does not depend on credit: a call earns the same whether it was paid ahead or is owed (ASC 606;
 IFRS 15). Credit settles what a day left receivable, the credit that expires soonest first. Use falls due
 on its day, a subscription on the first day of what it is for, a minimum on the last day of its month:
-until then nobody knows what it comes to. What expires unused is revenue of its own kind, breakage, at the
-moment it expires.
+until then nobody knows what it comes to. Days and months are those of the customer's clock. What expires
+unused is revenue of its own kind, breakage, at the moment it expires.
 
 A day may use what was bought by its end and expires after its beginning, and was not refunded before. A
 refund takes no more than is left: what was paid back beyond that was no credit. A day that comes to less
@@ -33,8 +33,9 @@ import msgspec
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import ALONE, Directory
+from inferworks.books.calendars import UTC_CALENDAR, Calendar, calendars_of
 from inferworks.books.entry import FIRST_JOURNAL, JOURNAL, REFUND
-from inferworks.books.months import DAY_NS, day_of, month_of
+from inferworks.books.months import day_of, month_of
 from inferworks.books.rate import (
     NO_KEY,
     NO_MODEL,
@@ -51,7 +52,7 @@ from inferworks.ids import CustomerId
 from inferworks.purpose import Purpose
 
 Days: TypeAlias = Mapping[int, int]
-"""What fell due, in picounits, by day (its midnight)."""
+"""What fell due, in picounits, by day: the midnight before it, UTC's or the customer's own."""
 
 _NEVER = 2**63
 
@@ -63,7 +64,7 @@ class Prepaid(msgspec.Struct, frozen=True):
     earned_before: tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...] = ()
     """Picounits by day, by customer, for those who bought credit before the span."""
     to_date: tuple[ToDate, ...] | None = None
-    """What the month in which the span begins had come to before (`rate`)."""
+    """What the months in which the span begins had come to before (`rate`)."""
 
 
 NOTHING_PREPAID = Prepaid()
@@ -129,29 +130,36 @@ class Wallet(msgspec.Struct, frozen=True):
         return self.opening_pico + self.bought_pico + self.moved_pico - gone_pico
 
 
-def days_of(rated: Iterable[Rated], customer: CustomerId, span: Span) -> dict[int, int]:
+def days_of(
+    rated: Iterable[Rated], customer: CustomerId, span: Span, calendar: Calendar = UTC_CALENDAR
+) -> dict[int, int]:
     """What `customer` owes for `span`, by the day on which it falls due; breakage left out."""
     days: dict[int, int] = defaultdict(int)
     for row in rated:
         if row.customer == customer and row.item is not Item.BREAKAGE:
-            due_ns = _due_ns(row, span)
+            due_ns = _due_ns(row, span, calendar)
             if due_ns is not None:
                 days[due_ns] += row.amount_pico
     return dict(days)
 
 
-def _due_ns(row: Rated, span: Span) -> int | None:
+def _due_ns(row: Rated, span: Span, calendar: Calendar) -> int | None:
     """The day on which `row` falls due; None when that is after `span`."""
-    month = month_of(row.day_ns)
+    month = calendar.month(row.day_ns)
     if row.item is Item.SUBSCRIPTION:
-        return day_of(max(month.start_ns, row.effective_ns, span.start_ns))
+        return calendar.booked_ns(max(month.start_ns, row.effective_ns, span.start_ns))
     if row.item is not Item.MINIMUM:
         return row.day_ns
-    return month.end_ns - DAY_NS if month.end_ns <= span.end_ns else None
+    return calendar.booked_ns(month.end_ns - 1) if month.end_ns <= span.end_ns else None
 
 
 def wallet(
-    customer: CustomerId, bought: Iterable[Credit], before: Days, now: Days, span: Span
+    customer: CustomerId,
+    bought: Iterable[Credit],
+    before: Days,
+    now: Days,
+    span: Span,
+    calendar: Calendar = UTC_CALENDAR,
 ) -> Wallet:
     """What became of the credits `bought` by `customer` in `span`; negative ones are refunds.
 
@@ -159,7 +167,7 @@ def wallet(
     `bought` leaves no trace.
     """
     own = [credit for credit in bought if credit.customer == customer]
-    return _wallet(customer, own, (), before, now, span, ())[0]
+    return _wallet(customer, own, (), before, now, span, (), calendar)[0]
 
 
 Left: TypeAlias = Mapping[int, Sequence[Credit]]
@@ -174,10 +182,11 @@ def _wallet(
     now: Days,
     span: Span,
     leaves: Sequence[int],
+    calendar: Calendar,
 ) -> tuple[Wallet, Left]:
     """The same, beside its `own` with credits that `came` with others, which it left at `leaves`."""
     have = sorted((*own, *came), key=_soonest_to_expire)
-    purse = _Purse([c for c in have if not c.is_refund], [c for c in have if c.is_refund])
+    purse = _Purse([c for c in have if not c.is_refund], [c for c in have if c.is_refund], calendar)
     opening_pico = sum(c.amount_pico for c in purse.bought if c.bought_ns < span.start_ns)
     past, left_before = _in_parts(purse, before, Span(0, span.start_ns), leaves)
     opening_pico -= past.gone_pico + _sum(left_before)
@@ -238,8 +247,11 @@ def _in_parts(purse: _Purse, days: Days, span: Span, leaves: Iterable[int]) -> t
 class _Purse:
     """The credits of one customer as they go, day by day."""
 
-    def __init__(self, bought: Sequence[Credit], refunds: Sequence[Credit]) -> None:
+    def __init__(
+        self, bought: Sequence[Credit], refunds: Sequence[Credit], calendar: Calendar
+    ) -> None:
         self.bought = bought
+        self._calendar = calendar
         self._refunds = refunds
         self._left = {credit.id: credit.amount_pico for credit in bought}
         self._owed_pico = 0
@@ -250,12 +262,12 @@ class _Purse:
         refunds: dict[int, list[Credit]] = defaultdict(list)
         for refund in sorted(self._refunds, key=_oldest):
             if span.holds(refund.bought_ns):
-                refunds[day_of(refund.bought_ns)].append(refund)
+                refunds[self._calendar.booked_ns(refund.bought_ns)].append(refund)
         uses: list[Use] = []
         refunded: list[Refund] = []
         for day_ns in sorted({*days, *refunds}):
             refunded += (self._refund(one) for one in refunds.get(day_ns, ()))
-            day = Span(day_ns, day_ns + DAY_NS).meet(*span)
+            day = self._calendar.day(day_ns).meet(*span)
             due_pico = days.get(day_ns, 0) + self._owed_pico
             self._owed_pico = min(0, due_pico)
             taken = self._take(max(0, due_pico), day.start_ns, day.end_ns - 1)
@@ -374,6 +386,7 @@ def wallets_and_moves(
 ) -> tuple[tuple[Wallet, ...], tuple[Prepayment, ...]]:
     """The same, and what left with customers that were merged with others within `span`."""
     bought = directory.credits(prepaid.credits)
+    calendars = calendars_of(directory)
     moves = sorted(directory.moves(), key=lambda move: (move.from_ns, move.customer))
     moves = [move for move in moves if move.from_ns < span.end_ns]
     before = {customer: dict(days) for customer, days in prepaid.earned_before}
@@ -387,9 +400,10 @@ def wallets_and_moves(
             [credit for credit in bought if credit.customer == customer],
             came[customer],
             before.get(customer, {}),
-            _days(revenue, prepaid, customer, span),
+            _days(revenue, prepaid, customer, span, calendars.of(customer)),
             span,
             [move.from_ns for move in moves if move.customer == customer],
+            calendars.of(customer),
         )
 
     for move in moves:  # in order of time: what comes to a customer is there before it leaves
@@ -409,7 +423,9 @@ def wallets_and_moves(
     return tuple(drawn(customer)[0] for customer in sorted(known)), tuple(prepayments)
 
 
-def _days(revenue: Revenue, prepaid: Prepaid, customer: CustomerId, span: Span) -> Days:
+def _days(
+    revenue: Revenue, prepaid: Prepaid, customer: CustomerId, span: Span, calendar: Calendar
+) -> Days:
     """What `customer` owes for `span` by the day on which it falls due.
 
     A minimum of which a part was earned before the span falls due as a whole. Books that were closed
@@ -421,10 +437,10 @@ def _days(revenue: Revenue, prepaid: Prepaid, customer: CustomerId, span: Span) 
             if row.customer == customer:
                 days[row.day_ns] += row.amount_pico
         return days
-    days = days_of(revenue.rated, customer, span)
-    month = month_of(span.start_ns)
+    days = days_of(revenue.rated, customer, span, calendar)
+    month = calendar.month(span.start_ns)
     if month.end_ns <= span.end_ns:
-        due_ns = month.end_ns - DAY_NS
+        due_ns = calendar.booked_ns(month.end_ns - 1)
         for one in prepaid.to_date:
             if one.customer == customer and one.item is Item.MINIMUM:
                 days[due_ns] = days.get(due_ns, 0) + one.amount_pico

@@ -16,6 +16,7 @@ from inferworks.accounts.directory import ALONE, Directory
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import Allocated, Allocation, Target
 from inferworks.books.basis import Basis, is_prepaid, on_basis
+from inferworks.books.calendars import calendars_of
 from inferworks.books.charge import Charge, Function, NaturalClass, is_accrual
 from inferworks.books.departments import SHIPPED, Departments
 from inferworks.books.drivers import Drivers
@@ -51,7 +52,7 @@ class Rules(msgspec.Struct, frozen=True):
     billing: BillingTable = msgspec.field(default_factory=shipped_table)
     """How the names on bills are read (`sale.py`)."""
     customers: Directory = ALONE
-    """As whom customers count, and what they are called."""
+    """As whom customers count, what they are called, and by which clocks they pay."""
     bundles: int = 0
     """The version of how alike bill lines are put together (`bundle.py`); 0 where each is divided alone."""
 
@@ -98,9 +99,10 @@ class Workings(msgspec.Struct, frozen=True):
     committed: tuple[Charge, ...] = ()
     """The lines of commitments that meet the span, as they are billed."""
     to_date: tuple[ToDate, ...] | None = None
-    """What the month in which the span begins had come to before."""
+    """What the months in which the span begins had come to before."""
     customers: Directory = ALONE
-    """As whom customers count, and what they are called; the facts and plans above count already."""
+    """As whom customers count, what they are called, and by which clocks they pay; the facts and plans
+    above count already."""
 
     def under(self, policy: Policy) -> Workings:
         """The same money under another policy: who used what does not change, its function does.
@@ -142,7 +144,8 @@ def work_out(
     plans = rules.customers.plans(plans)
     drivers = Drivers(facts, rules.catalog, billing_of(rules.billing))
     allocated = allocate_all(accrued, rules.pools, drivers)
-    rated = rate(facts.usages, plans, span, currency, prepaid.to_date)
+    calendars = calendars_of(rules.customers)
+    rated = rate(facts.usages, plans, span, currency, prepaid.to_date, calendars)
     revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
     return Workings(
         span=span,

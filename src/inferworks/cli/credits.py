@@ -11,9 +11,12 @@ import msgspec
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import customer_id
+from inferworks.accounts.directory import directory_of
 from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.books.calendars import Calendar, calendars_of
 from inferworks.books.span import utc_day
 from inferworks.cli.books.late_lines import calendar_of
+from inferworks.cli.books.papers import customers_of
 from inferworks.cli.customer_facts import note_merged
 from inferworks.cli.options import (
     config_option,
@@ -30,7 +33,6 @@ from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.ids import new_id
 from inferworks.money import format_pico, parse_pico
-from inferworks.units import NS_PER_SECOND
 
 
 @click.command()
@@ -42,7 +44,7 @@ from inferworks.units import NS_PER_SECOND
 @click.option(
     "--expires",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="The day (UTC) from which it can no longer be used.",
+    help="The day, by the customer's clock, from which it can no longer be used.",
 )
 @click.option("--reason", default="", metavar="TEXT", help="Why it is paid back.")
 @config_option
@@ -69,13 +71,14 @@ def credit(
     """
     config = read_config(config_path, data_path)
     folder, now_ns = DataFolder(Path(config.data.folder)), SystemClock().now_ns()
+    calendar = calendars_of(customers_of(config)).of(customer_id(name))
     paid = Credit(
         id=new_id("credit"),
         customer=customer_id(name),
         bought_ns=now_ns if at is None else moment_ns(at, "--at"),
         amount_pico=parse_pico(amount),
         currency=config.books.currency,
-        expires_ns=None if expires is None else _midnight_ns(expires),
+        expires_ns=None if expires is None else calendar.begins_ns(expires.date()),
         reason=reason,
     )
     if paid.bought_ns > now_ns:
@@ -122,13 +125,15 @@ def list_credits(
     folder = data_folder(config_path, data_path)
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
         found = [*accounts.credits(), *accounts.voided_credits()]
+        calendar = calendars_of(directory_of(accounts.facts())).of(customer_id(name))
     own = [one for one in found if one.customer == customer_id(name)]
     own.sort(key=lambda one: (one.bought_ns, one.id))
     if as_json:
         print_json([_as_json(one) for one in own])
         return
     rows = [
-        (one.id, utc_day(one.bought_ns), format_pico(one.amount_pico), _until(one)) for one in own
+        (one.id, utc_day(one.bought_ns), format_pico(one.amount_pico), _until(one, calendar))
+        for one in own
     ]
     print_table(("CREDIT", "PAID", "AMOUNT", "EXPIRES"), rows, right="AMOUNT")
     say("", f"Amounts in {', '.join(sorted({one.currency for one in own})) or '-'}.")
@@ -158,10 +163,6 @@ def void(credit_id: str, reason: str, config_path: Path | None, data_path: Path 
     say(f"The credit of {amount} to {voided.customer} is void.")
 
 
-def _midnight_ns(day: dt.datetime) -> int:
-    return int(day.replace(tzinfo=dt.UTC).timestamp()) * NS_PER_SECOND
-
-
 def _refuse_closed(folder: DataFolder, at_ns: int, advice: str) -> None:
     """UserError when the moment lies in a closed period, in which nothing can be entered."""
     calendar = calendar_of(folder)
@@ -171,10 +172,10 @@ def _refuse_closed(folder: DataFolder, at_ns: int, advice: str) -> None:
         )
 
 
-def _until(credit: Credit) -> str:
+def _until(credit: Credit, calendar: Calendar) -> str:
     if credit.voided_ns is not None:
         return "voided"
-    return "-" if credit.expires_ns is None else utc_day(credit.expires_ns)
+    return "-" if credit.expires_ns is None else calendar.date(credit.expires_ns).isoformat()
 
 
 def _as_json(credit: Credit) -> dict[str, object]:

@@ -1,7 +1,8 @@
-"""`inferworks customers rename`, `merge` and `show`: what is on record of a customer, and since when."""
+"""`inferworks customers rename|set|merge|show`: what is on record of a customer, and since when."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,10 @@ import click
 from inferworks.accounts.customer import CustomerFact, customer_id, written_name
 from inferworks.accounts.directory import Directory, Merge, directory_of, refuse_circle
 from inferworks.accounts.plan import plan_at
+from inferworks.accounts.plan_file import utc_midnight_ns
 from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.accounts.zone import UTC, zone_name
+from inferworks.books.calendars import Calendar, calendars_of
 from inferworks.books.months import DAY_NS
 from inferworks.books.span import utc_day
 from inferworks.cli.books.figures import moment_text
@@ -75,6 +79,71 @@ def rename(
         accounts.add_fact(fact)
     known = name or legal_name or customer
     say(f"{customer} is called {known} from {moment_text(effective_ns)} UTC.")
+
+
+@click.command("set")
+@click.argument("customer")
+@click.option(
+    "--zone",
+    metavar="ZONE",
+    required=True,
+    help="Where its clock is, such as Europe/Berlin; or UTC.",
+)
+@click.option(
+    "--from", "effective", metavar="DATE", help="The first day, or moment, of it.  [default: now]"
+)
+@_reason
+@config_option
+@data_option
+def set_facts(
+    customer: str,
+    zone: str,
+    effective: str | None,
+    reason: str,
+    config_path: Path | None,
+    data_path: Path | None,
+) -> None:
+    """Say by which clock a customer pays: its months and days are those of its time zone.
+
+    Tiers, fees, minimums and included units are counted by the month of that clock, and credit expires
+    with its days. The books stay in UTC: what is used on the evening of New York's 30th of November stands
+    in the books' December, at the tier that its November has reached. The month in which a zone changes
+    began by the old clock and ends by the new one. A closed period stays as it was closed.
+
+    \b
+    Examples:
+      inferworks customers set acme --zone Europe/Berlin --reason "as they sign"
+      inferworks customers set burns --zone America/New_York --from 2026-12-01 --reason "moved"
+    """
+    folder, now_ns = data_folder(config_path, data_path), SystemClock().now_ns()
+    wanted, name = customer_id(customer), zone_name(zone)
+    until_ns = calendar_of(folder).closed_until_ns
+    effective_ns = now_ns if effective is None else _first_ns(effective, name, until_ns)
+    _refuse_closed(effective_ns, until_ns, "let it hold from that day on")
+    fact = zone_fact(wanted, name, effective_ns, now_ns, _said(reason))
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        accounts.add_fact(fact)
+        facts = accounts.facts()
+    note_merged(facts, wanted, effective_ns, "the other's clock counts")
+    month = calendars_of(directory_of(facts)).of(wanted).month(effective_ns)
+    say(
+        f"{customer} pays by the clock of {name} from {moment_text(effective_ns)} UTC; the month then "
+        f"ends at {moment_text(month.end_ns)} UTC."
+    )
+
+
+def zone_fact(
+    customer: CustomerId, zone: str, effective_ns: int, now_ns: int, reason: str
+) -> CustomerFact:
+    """That the clock of `customer` is in `zone`, recorded now."""
+    return CustomerFact(
+        customer=customer,
+        effective_ns=effective_ns,
+        recorded_ns=now_ns,
+        by=who(),
+        reason=reason,
+        zone=zone,
+    )
 
 
 @click.command()
@@ -175,6 +244,7 @@ def show(customer: str, config_path: Path | None, data_path: Path | None, as_jso
                 "customer": wanted,
                 "name": _last(own, "display_name", now_ns),
                 "legal_name": _last(own, "legal_name", now_ns),
+                "zone": zone_at(own, now_ns),
                 "counts_as": directory.survivor(wanted, now_ns),
                 "facts": own,
                 "merged_with_it": others,
@@ -185,7 +255,7 @@ def show(customer: str, config_path: Path | None, data_path: Path | None, as_jso
     for caption, text in _holds(own, directory, wanted, now_ns):
         say(f"  {caption}: {text}")
     rows = [
-        (moment_text(fact.effective_ns), what, utc_day(fact.recorded_ns), fact.by, fact.reason)
+        (_since(fact), what, utc_day(fact.recorded_ns), fact.by, fact.reason)
         for fact in (*own, *others)
         for what in _told(fact)
     ]
@@ -201,6 +271,11 @@ def note_merged(facts: Iterable[CustomerFact], customer: CustomerId, at_ns: int,
         say(f"Note: {customer} counts as {survivor} then; {what}", err=True)
 
 
+def zone_at(facts: Iterable[CustomerFact], at_ns: int) -> str:
+    """By the clock of which zone the customer pays at a moment of whom `facts`, in order of time, are."""
+    return _last(list(facts), "zone", at_ns) or UTC
+
+
 def _last(facts: list[CustomerFact], field: str, at_ns: int) -> str | None:
     said = [getattr(fact, field) for fact in facts if fact.effective_ns <= at_ns]
     return next((text or None for text in reversed(said) if text is not None), None)
@@ -213,9 +288,14 @@ def _holds(
         text = _last(facts, field, at_ns)
         if text:
             yield caption, text
+    yield "time zone", zone_at(facts, at_ns)
     survivor = directory.survivor(customer, at_ns)
     if survivor != customer:
         yield "counts as", survivor
+
+
+def _since(fact: CustomerFact) -> str:
+    return moment_text(fact.effective_ns) if fact.effective_ns else "always"
 
 
 def _told(fact: CustomerFact) -> Iterator[str]:
@@ -223,6 +303,8 @@ def _told(fact: CustomerFact) -> Iterator[str]:
         yield f"name: {fact.display_name or '-'}"
     if fact.legal_name is not None:
         yield f"legal name: {fact.legal_name or '-'}"
+    if fact.zone is not None:
+        yield f"time zone: {fact.zone}"
     if fact.merged_into == fact.customer:
         yield f"{fact.customer} on its own again"
     elif fact.merged_into is not None:
@@ -233,12 +315,26 @@ def _refuse_moment(effective_ns: int, folder: DataFolder) -> None:
     """UserError when a merge cannot begin then."""
     if effective_ns % DAY_NS:
         raise UserError("--from: a merge begins with a day (UTC), for fees and credit go by days")
-    until_ns = calendar_of(folder).closed_until_ns
+    _refuse_closed(effective_ns, calendar_of(folder).closed_until_ns, "merge from that day on")
+
+
+def _refuse_closed(effective_ns: int, until_ns: int | None, advice: str) -> None:
+    """UserError when a moment lies in what is closed."""
     if until_ns is not None and effective_ns < until_ns:
         raise UserError(
             f"--from {utc_day(effective_ns)}: it is closed until {utc_day(until_ns)}, and what is closed "
-            "stays; merge from that day on, or reopen first: inferworks books reopen"
+            f"stays; {advice}, or reopen first: inferworks books reopen"
         )
+
+
+def _first_ns(text: str, zone: str, until_ns: int | None) -> int:
+    """The moment `text`; a date begins by the clock of `zone`, but not within a day that is closed."""
+    try:
+        date = dt.date.fromisoformat(text)
+    except ValueError:
+        return moment_ns(text, "--from")
+    own_ns, utc_ns = Calendar([(0, zone)]).begins_ns(date), utc_midnight_ns(date)
+    return until_ns if until_ns is not None and own_ns < until_ns <= utc_ns else own_ns
 
 
 def _said(reason: str) -> str:

@@ -8,14 +8,23 @@ from pathlib import Path
 
 import click
 
-from inferworks.accounts.customer import Customer, customer_id
+from inferworks.accounts.customer import Customer, CustomerFact, customer_id
 from inferworks.accounts.directory import directory_of
 from inferworks.accounts.plan import PricePlan, Terms, plan_at
 from inferworks.accounts.plan_file import read_plan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.accounts.zone import UTC, zone_name
+from inferworks.books.calendars import Calendar, calendars_of
 from inferworks.cli.books.late_lines import calendar_of
 from inferworks.cli.credits import credit, list_credits, void
-from inferworks.cli.customer_facts import merge, note_merged, rename, show
+from inferworks.cli.customer_facts import (
+    merge,
+    note_merged,
+    rename,
+    set_facts,
+    show,
+    zone_fact,
+)
 from inferworks.cli.options import (
     config_option,
     data_folder,
@@ -36,7 +45,7 @@ from inferworks.units import NS_PER_SECOND, Unit
 
 @click.group()
 def customers() -> None:
-    """Create customers, name and merge them, set their prices, sell them credit."""
+    """Create customers, name and merge them, set clocks and prices, sell them credit."""
 
 
 _input = click.option("--input-price", metavar="PRICE", help="Price per million input tokens.")
@@ -54,6 +63,7 @@ _plan_option = click.option(
 @_input
 @_output
 @_plan_option
+@click.option("--zone", metavar="ZONE", help="Where its clock is.  [default: UTC]")
 @config_option
 @data_option
 def create(
@@ -61,6 +71,7 @@ def create(
     input_price: str | None,
     output_price: str | None,
     plan_path: Path | None,
+    zone: str | None,
     config_path: Path | None,
     data_path: Path | None,
 ) -> None:
@@ -69,16 +80,20 @@ def create(
     \b
     Examples:
       inferworks customers create acme --input-price 0.50 --output-price 1.50
-      inferworks customers create burns --plan plan.toml
+      inferworks customers create burns --plan plan.toml --zone America/New_York
       inferworks customers create lab
     """
     config = read_config(config_path, data_path)
     customer = Customer(customer_id(name), SystemClock().now_ns())
-    plan = _plan(customer, config.books.currency, input_price, output_price, plan_path)
     folder = DataFolder(Path(config.data.folder))
+    facts = () if zone is None else (_first_zone(customer, zone, folder),)
+    calendar = calendars_of(directory_of(facts)).of(customer.id)
+    plan = _plan(customer, config.books.currency, calendar, input_price, output_price, plan_path)
     folder.create()
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         accounts.add_customer(customer, plan)
+        for fact in facts:
+            accounts.add_fact(fact)
     say(f"Customer {name} created.")
     if plan is not None:
         _note_closed(plan, folder)
@@ -112,10 +127,13 @@ def price(
     config = read_config(config_path, data_path)
     now_ns = SystemClock().now_ns()
     customer = Customer(customer_id(name), now_ns)
-    plan = _plan(customer, config.books.currency, input_price, output_price, plan_path)
-    if plan is None:
-        raise click.UsageError("give --input-price and --output-price, or --plan")
     with closing(SqliteAccounts(DataFolder(Path(config.data.folder)).accounts)) as accounts:
+        calendar = calendars_of(directory_of(accounts.facts())).of(customer.id)
+        plan = _plan(
+            customer, config.books.currency, calendar, input_price, output_price, plan_path
+        )
+        if plan is None:
+            raise click.UsageError("give --input-price and --output-price, or --plan")
         moment = (plan.customer, plan.effective_ns)
         if moment in ((one.customer, one.effective_ns) for one in accounts.plans()):
             old = accounts.replace_plan(plan, now_ns)
@@ -135,7 +153,7 @@ def price(
     "effective",
     required=True,
     metavar="MOMENT",
-    help="From when the plan is in force, as `inferworks customers plans` shows it.",
+    help="From when the plan is in force, as `inferworks customers plans` or its file has it.",
 )
 @config_option
 @data_option
@@ -150,9 +168,9 @@ def withdraw(name: str, effective: str, config_path: Path | None, data_path: Pat
     """
     folder = data_folder(config_path, data_path)
     with closing(SqliteAccounts(folder.accounts)) as accounts:
-        old = accounts.withdraw_plan(
-            customer_id(name), moment_ns(effective, "--from"), SystemClock().now_ns()
-        )
+        calendar = calendars_of(directory_of(accounts.facts())).of(customer_id(name))
+        begun_ns = _moment_of(effective, calendar)
+        old = accounts.withdraw_plan(customer_id(name), begun_ns, SystemClock().now_ns())
     say(f"The plan of {name} from {_date(old.effective_ns)} is withdrawn.")
     _note_closed(old, folder)
 
@@ -171,18 +189,30 @@ def list_customers(config_path: Path | None, data_path: Path | None, as_json: bo
     called = {one.customer: one.name for one in directory.names if one.from_ns <= now_ns}
     names = {customer.id: called.get(customer.id) or None for customer in found}
     whose = {customer.id: directory.survivor(customer.id, now_ns) for customer in found}
+    zones = {one.customer: one.zone for one in directory.zones if one.from_ns <= now_ns}
     rows = [(c, plan_at(plans, whose[c.id], now_ns)) for c in found]
     if as_json:
         print_json(
             [
-                {**_as_json(c, plan), "name": names[c.id], "counts_as": whose[c.id]}
+                {
+                    **_as_json(c, plan),
+                    "name": names[c.id],
+                    "counts_as": whose[c.id],
+                    "zone": zones.get(c.id, UTC),
+                }
                 for c, plan in rows
             ]
         )
         return
-    columns = ("CUSTOMER", "NAME", "INPUT/M", "OUTPUT/M", "CURRENCY", "PLAN")
+    zone = ("ZONE",) if zones else ()
+    columns = ("CUSTOMER", "NAME", *zone, "INPUT/M", "OUTPUT/M", "CURRENCY", "PLAN")
     table = [
-        (c.id, _called(c, names[c.id], whose[c.id]), *_as_row(c, plan)[1:]) for c, plan in rows
+        (
+            *(c.id, _called(c, names[c.id], whose[c.id])),
+            *(zones.get(c.id, UTC) for _ in zone),
+            *_as_row(plan),
+        )
+        for c, plan in rows
     ]
     print_table(columns, table, right="INPUT/M OUTPUT/M")
 
@@ -214,6 +244,7 @@ def list_plans(name: str, config_path: Path | None, data_path: Path | None, as_j
 
 
 customers.add_command(rename)
+customers.add_command(set_facts)
 customers.add_command(merge)
 customers.add_command(show)
 customers.add_command(credit)
@@ -225,6 +256,7 @@ customers.add_command(list_wallets)
 def _plan(
     customer: Customer,
     currency: str,
+    calendar: Calendar,
     input_price: str | None,
     output_price: str | None,
     plan_path: Path | None,
@@ -234,19 +266,19 @@ def _plan(
         case None, None, None:
             return None
         case None, None, Path() as path:
-            return _plan_from(path, customer, currency)
+            return _plan_from(path, customer, currency, calendar)
         case str(per_input), str(per_output), None:
             now_ns = customer.created_ns
             return PricePlan.per_million(customer.id, now_ns, currency, per_input, per_output)
     raise click.UsageError("give both --input-price and --output-price, or --plan alone")
 
 
-def _plan_from(path: Path, customer: Customer, currency: str) -> PricePlan:
+def _plan_from(path: Path, customer: Customer, currency: str, calendar: Calendar) -> PricePlan:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the plan file {path}: {error}") from error
-    file = read_plan(text, path.name)
+    file = read_plan(text, path.name, calendar.begins_ns)
     if file.terms.currency != currency:
         raise UserError(
             f"{path.name}: in {file.terms.currency}, the books are kept in {currency}; "
@@ -254,6 +286,20 @@ def _plan_from(path: Path, customer: Customer, currency: str) -> PricePlan:
         )
     begins_ns = customer.created_ns if file.effective_ns is None else file.effective_ns
     return PricePlan(customer.id, begins_ns, file.terms)
+
+
+def _first_zone(customer: Customer, zone: str, folder: DataFolder) -> CustomerFact:
+    """That a new customer has always been in `zone`, as far as nothing is closed."""
+    until_ns = calendar_of(folder).closed_until_ns or 0
+    return zone_fact(customer.id, zone_name(zone), until_ns, customer.created_ns, "")
+
+
+def _moment_of(text: str, calendar: Calendar) -> int:
+    """The moment that `--from` names; a date begins by `calendar`, as it does in the file of a plan."""
+    try:
+        return calendar.begins_ns(dt.date.fromisoformat(text))
+    except ValueError:
+        return moment_ns(text, "--from")
 
 
 def _note_closed(plan: PricePlan, folder: DataFolder) -> None:
@@ -274,11 +320,11 @@ def _called(customer: Customer, name: str | None, survivor: CustomerId) -> str:
     return f"{name}, counts as {survivor}" if name else f"counts as {survivor}"
 
 
-def _as_row(customer: Customer, plan: PricePlan | None) -> tuple[str, ...]:
+def _as_row(plan: PricePlan | None) -> tuple[str, ...]:
     if plan is None:
-        return customer.id, "-", "-", "-", "-"
+        return "-", "-", "-", "-"
     prices = (text or "see plan" for text in _per_million(plan.terms))
-    return customer.id, *prices, plan.currency, plan.terms.sha256[:12]
+    return *prices, plan.currency, plan.terms.sha256[:12]
 
 
 def _as_json(customer: Customer, plan: PricePlan | None) -> dict[str, object]:

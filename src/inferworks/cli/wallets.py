@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.months import month_of
+from inferworks.books.calendars import Calendar, calendars_of
 from inferworks.books.rate import rate
-from inferworks.books.span import Span, utc_day
+from inferworks.books.span import Span
 from inferworks.books.wallet import Prepaid, Wallet, wallets
 from inferworks.books.whose import counted_facts
 from inferworks.cli.books.papers import customers_of, facts_of, plans_of
@@ -54,7 +54,8 @@ def list_wallets(
     else:
         moved = ("MOVED",) if any(one.moved_pico for one in found) else ()
         columns = ("CUSTOMER", "BOUGHT", *moved, "USED", "REFUNDED", "EXPIRED", "LEFT", "EXPIRES")
-        rows = [_row(one, is_moved=bool(moved)) for one in found]
+        calendars = calendars_of(customers_of(config))
+        rows = [_row(one, calendars.of(one.customer), is_moved=bool(moved)) for one in found]
         print_table(columns, rows, right="BOUGHT MOVED USED REFUNDED EXPIRED LEFT")
         say("", f"Amounts in {config.books.currency}.")
 
@@ -75,23 +76,24 @@ def _wallets(config: Config, at_ns: int) -> list[Wallet]:
     if not bought:
         return []
     first_ns = min(credit.bought_ns for credit in bought)
-    span = Span(month_of(first_ns).start_ns, at_ns + 1)
     directory = customers_of(config)
+    calendars = calendars_of(directory)
+    span = Span(calendars.since_ns(first_ns), at_ns + 1)
     customers = {credit.customer for credit in bought} | {one.into for one in directory.moves()}
     plans = [plan for plan in directory.plans(plans_of(folder)) if plan.customer in customers]
     facts = counted_facts(facts_of(config, folder, span), directory)
     calls = (usage for usage in facts.usages if usage.customer in customers)
-    revenue = rate(calls, plans, span, config.books.currency, ())
+    revenue = rate(calls, plans, span, config.books.currency, (), calendars)
     return list(wallets(revenue, Prepaid(tuple(bought), to_date=()), span, directory))
 
 
-def _row(wallet: Wallet, *, is_moved: bool) -> tuple[str, ...]:
+def _row(wallet: Wallet, calendar: Calendar, *, is_moved: bool) -> tuple[str, ...]:
     amounts = (
         wallet.bought_pico,
         *((wallet.moved_pico,) if is_moved else ()),
         *(wallet.used_pico, wallet.refunded_pico, wallet.expired_pico, wallet.closing_pico),
     )
-    expires = "-" if wallet.expires_ns is None else utc_day(wallet.expires_ns)
+    expires = "-" if wallet.expires_ns is None else calendar.date(wallet.expires_ns).isoformat()
     return (wallet.customer, *map(format_pico, amounts), expires)
 
 

@@ -40,7 +40,7 @@ from inferworks.folder import leaving_none_empty
 from inferworks.ids import CustomerId, KeyId, ProjectId
 from inferworks.purpose import Purpose
 
-_VERSION = 7
+_VERSION = 8
 _FLAT_PLANS = 1
 """The version in which a plan was two prices."""
 _NO_MONITORS = 2
@@ -53,8 +53,10 @@ _NO_WITHDRAWN = 5
 """The version in which a plan stayed for ever."""
 _NO_FACTS = 6
 """The version in which a customer was an id and nothing else."""
+_NO_ZONES = 7
+"""The version in which no customer had a zone of its own: the same tables, and fewer kinds of facts."""
 _OLDER = frozenset(
-    {_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES, _NO_CHECKSUMS, _NO_WITHDRAWN, _NO_FACTS}
+    {_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES, _NO_CHECKSUMS, _NO_WITHDRAWN, _NO_FACTS, _NO_ZONES}
 )
 
 _PLANS = """
@@ -401,7 +403,7 @@ class SqliteAccounts:
 
     def _check(self, table: str, row: tuple[Any, ...]) -> None:
         """DamagedError when `row` is not what was written. A newer version may check more columns."""
-        if self._version == _VERSION and row_checksum(table, row[:-1]) != row[-1]:
+        if self._version in (_VERSION, _NO_ZONES) and row_checksum(table, row[:-1]) != row[-1]:
             raise self._damaged(f"{table} {row[0]!a} is not what was written: its checksum differs")
 
     def _damaged(self, what: object) -> DamagedError:
@@ -460,7 +462,8 @@ class SqliteAccounts:
             raise DataFolderError(
                 f"{path}: cannot be used: {error}; check its disk (its room, too) and its permissions"
             ) from error
-        if version != _VERSION and not (newer and version > _VERSION):
+        readable = (_VERSION, _NO_ZONES) if read_only else (_VERSION,)
+        if version not in readable and not (newer and version > _VERSION):
             self.close()
             raise DataFolderError(
                 f"{path}: accounts of version {version}, this program reads version {_VERSION}"
@@ -487,12 +490,12 @@ class SqliteAccounts:
             self._add_flags("monitor", "log_content")
         if version in (_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES):
             self._add_sources()
-        if version in _OLDER - {_NO_FACTS}:
+        if version in _OLDER - {_NO_FACTS, _NO_ZONES}:
             self._database.execute(_WITHDRAWN)
         if version in _OLDER:
             for statement in _FACTS:
                 self._database.execute(statement)
-        if version in _OLDER - {_NO_WITHDRAWN, _NO_FACTS}:
+        if version in _OLDER - {_NO_WITHDRAWN, _NO_FACTS, _NO_ZONES}:
             self._add_checksums()
         if version in _OLDER:
             self._database.execute(f"PRAGMA user_version = {_VERSION}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import allocated_of
+from inferworks.books.calendars import calendars_of
 from inferworks.books.charge import Charge
 from inferworks.books.engine.base import Engine, uncollected
 from inferworks.books.engine.bundled import as_divided_on
@@ -68,8 +69,9 @@ def work_out_on(
     ]
     allocated += step_down(supporting, rules.pools, allocated)
     ordered = tuple(sorted(allocated, key=lambda item: item.charge.id))
-    sums = engine.fetch(sums_of_calls(engine, lake.usage, plans, span, TARGETS))
-    rated = rate_calls(call_sums(sums), plans, span, currency, prepaid.to_date)
+    calendars = calendars_of(rules.customers)
+    sums = engine.fetch(sums_of_calls(engine, lake.usage, plans, span, TARGETS, calendars))
+    rated = rate_calls(call_sums(sums), plans, span, currency, prepaid.to_date, calendars)
     revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
     workings = Workings(
         span=span,

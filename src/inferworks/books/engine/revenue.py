@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import reduce
 from itertools import pairwise
@@ -16,8 +16,10 @@ import pyarrow as pa
 
 from inferworks.accounts.directory import ALONE, Directory
 from inferworks.accounts.plan import PricePlan, Terms
-from inferworks.books.engine.base import Engine, integers, total, whole, whole_divide
+from inferworks.books.calendars import IN_UTC, Calendars, calendars_of
+from inferworks.books.engine.base import Engine, integers, total, whole
 from inferworks.books.engine.grain import CUSTOMERS, TARGETS, Grain
+from inferworks.books.engine.midnights import with_midnights
 from inferworks.books.engine.slots import NO_SLOT, Slots
 from inferworks.books.months import months
 from inferworks.books.rate import (
@@ -26,7 +28,6 @@ from inferworks.books.rate import (
     CallSum,
     Label,
     Revenue,
-    ToDate,
     Unpriced,
     rate_calls,
 )
@@ -34,7 +35,6 @@ from inferworks.books.span import Span
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid, settled
 from inferworks.errors import BooksError, MoneyError
 from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
-from inferworks.meter.lake_schema import DAY_NS
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
 
@@ -83,11 +83,16 @@ _MOST_EDGES = 128
 
 
 def sums_of_calls(
-    engine: Engine, usage: ir.Table, plans: Sequence[PricePlan], span: Span, grain: Grain
+    engine: Engine,
+    usage: ir.Table,
+    plans: Sequence[PricePlan],
+    span: Span,
+    grain: Grain,
+    calendars: Calendars = IN_UTC,
 ) -> ir.Table:
     """What the earning calls opened in `span` used, by label and by the plan in force, kept.
 
-    Columns: customer, project, key_id, model, purpose, day, era, opened_ns (the first), and a column of
+    Columns: customer, project, key_id, model, purpose, day_ns, era, opened_ns (the first), and a column of
     each unit. At the grain of customers the project, the key and the day are left out.
     """
     zeros = _zeros(engine, usage)
@@ -98,12 +103,12 @@ def sums_of_calls(
         & usage.purpose.isin([purpose.value for purpose in sorted(EARNING)])
         & usage.outcome.isin([outcome.value for outcome in sorted(PAYING)])
     )
-    rows = _with_era(engine, earning, plans, span)
+    rows = with_midnights(engine, _with_era(engine, earning, plans, span), calendars, span)
     who: tuple[str, ...] = ("customer", "model", "purpose", "era")
+    if calendars.zoned:
+        who = (*who, "month")
     if grain is not CUSTOMERS:
-        day = whole_divide(rows.opened_ns, DAY_NS)
-        rows = rows.mutate(day=day)
-        who = (*who, "project", "key_id", "day")
+        who = (*who, "project", "key_id", "day_ns")
     empty = [_RARE[name] for name in zeros]
     rows = rows.mutate(**_buckets(rows, zeros), least=_least(rows, zeros))
     sums = engine.keep(
@@ -182,7 +187,7 @@ def call_sums(rows: pa.Table) -> Iterable[CallSum]:
             KeyId(row.get("key_id", "")),
             ModelId(row["model"]),
             Purpose(row["purpose"]),
-            row.get("day", row["opened_ns"] // DAY_NS) * DAY_NS,
+            row.get("day_ns", row["opened_ns"]),
         )
         used = tuple((unit, int(row[name])) for name, unit in _UNITS.items())
         yield CallSum(label, row["opened_ns"], int(row["calls"]), used)
@@ -267,7 +272,16 @@ def earned(
     tiers, fees or discounts by `rate_calls`, on their sums; those who bought credit too, by day, for
     credit is used up in order of time.
     """
-    sums = sums_of_calls(engine, usage, plans, span, CUSTOMERS)
+    calendars = calendars_of(directory)
+    sums = sums_of_calls(engine, usage, plans, span, CUSTOMERS, calendars)
+
+    def rated_apart(sums: ir.Table, customers: AbstractSet[CustomerId]) -> Revenue:
+        """What `customers`, whose calls came to `sums`, are to pay by the plans that are their own."""
+        own = [plan for plan in plans if plan.customer in customers]
+        before = prepaid.to_date and [one for one in prepaid.to_date if one.customer in customers]
+        calls = call_sums(engine.fetch(sums))
+        return rate_calls(calls, own, span, currency, before, calendars)
+
     units = _used(engine, sums)
     buyers = {credit.customer for credit in prepaid.credits}
     buyers |= {one.survivor for one in directory.counted()}  # who may have what others bought
@@ -275,10 +289,10 @@ def earned(
     rated: list[Revenue] = []
     if special:
         own = _of(engine, sums, special)
-        rated.append(_rated_apart(engine, own, plans, special, span, currency, prepaid.to_date))
+        rated.append(rated_apart(own, special))
     if buyers:
-        daily = sums_of_calls(engine, _of(engine, usage, buyers), plans, span, TARGETS)
-        apart = _rated_apart(engine, daily, plans, buyers, span, currency, prepaid.to_date)
+        daily = sums_of_calls(engine, _of(engine, usage, buyers), plans, span, TARGETS, calendars)
+        apart = rated_apart(daily, buyers)
         rated.append(settled(apart, prepaid, span, currency, directory=directory))
     by_customer: dict[str, int] = defaultdict(int)
     for row in (row for revenue in rated for row in revenue.rated):
@@ -292,22 +306,6 @@ def earned(
     return Earned(
         dict(by_customer), _unrated(engine, priced, rated, units), _opened(engine, usage, span)
     )
-
-
-def _rated_apart(
-    engine: Engine,
-    sums: ir.Table,
-    plans: Iterable[PricePlan],
-    customers: Container[str],
-    span: Span,
-    currency: str,
-    to_date: Sequence[ToDate] | None,
-) -> Revenue:
-    """What `customers`, whose calls came to `sums`, are to pay by the plans that are their own."""
-    own = [plan for plan in plans if plan.customer in customers]
-    if to_date is not None:
-        to_date = [one for one in to_date if one.customer in customers]
-    return rate_calls(call_sums(engine.fetch(sums)), own, span, currency, to_date)
 
 
 def _amounts(engine: Engine, priced: ir.Table) -> Iterable[tuple[str, int]]:

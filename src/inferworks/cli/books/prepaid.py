@@ -1,4 +1,4 @@
-"""What a statement must know of the time before its span: credit, and what a month had come to."""
+"""What a statement must know of the time before its span: credit, and what months had come to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import Directory
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.months import month_of
+from inferworks.books.calendars import Calendars, calendars_of
 from inferworks.books.rate import ToDate, rate, to_date_of
 from inferworks.books.span import Span
 from inferworks.books.wallet import Prepaid, days_of
@@ -27,7 +27,7 @@ def prepaid_of(
     currency: str,
     directory: Directory,
 ) -> Prepaid:
-    """The credit in `folder`, and what came before `span` of it and of the month.
+    """The credit in `folder`, and what came before `span` of it and of customers' months.
 
     Calls before `span` are read only where something depends on them: where credit is older, or the span
     begins amid a month for which somebody pays by tiers, fees or discounts.
@@ -39,26 +39,32 @@ def prepaid_of(
     def counted(past: Span) -> Facts:
         return counted_facts(facts_of(past), directory)
 
-    to_date = _to_date(counted, plans, span, currency)
+    calendars = calendars_of(directory)
+    to_date = _to_date(counted, plans, span, currency, calendars)
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
         bought = accounts.credits()
     older = [c for c in directory.credits(bought) if c.bought_ns < span.start_ns]
     heirs = {merge.into for merge in directory.moves()}
-    earned = _earned(older, heirs, counted, plans, span, currency) if older else ()
+    earned = _earned(older, heirs, counted, plans, span, currency, calendars) if older else ()
     return Prepaid(tuple(bought), earned, to_date)
 
 
 def _to_date(
-    facts_of: Callable[[Span], Facts], plans: Sequence[PricePlan], span: Span, currency: str
+    facts_of: Callable[[Span], Facts],
+    plans: Sequence[PricePlan],
+    span: Span,
+    currency: str,
+    calendars: Calendars,
 ) -> tuple[ToDate, ...]:
-    """What the month in which `span` begins had come to before."""
-    before = Span(month_of(span.start_ns).start_ns, span.start_ns)
+    """What the months in which `span` begins had come to before."""
     customers = {plan.customer for plan in plans if not plan.terms.is_plain}
+    before = Span(calendars.since_ns(span.start_ns, customers), span.start_ns)
     if not before.length_ns or not customers:
         return ()
     own = [plan for plan in plans if plan.customer in customers]
     calls = (usage for usage in facts_of(before).usages if usage.customer in customers)
-    return to_date_of(rate(calls, own, before, currency, ()).rated, own, span.start_ns)
+    rated = rate(calls, own, before, currency, (), calendars).rated
+    return to_date_of(rated, own, span.start_ns, calendars)
 
 
 def _earned(
@@ -68,13 +74,16 @@ def _earned(
     plans: Sequence[PricePlan],
     span: Span,
     currency: str,
+    calendars: Calendars,
 ) -> tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...]:
     """What those who bought credit before `span`, or may have it of others, earned us up to it."""
     customers = {*(credit.customer for credit in older), *heirs}
-    past = Span(month_of(min(credit.bought_ns for credit in older)).start_ns, span.start_ns)
+    first_ns = min(credit.bought_ns for credit in older)
+    past = Span(calendars.since_ns(first_ns, customers), span.start_ns)
     calls = (usage for usage in facts_of(past).usages if usage.customer in customers)
     own = [plan for plan in plans if plan.customer in customers]
-    rated = rate(calls, own, past, currency, ()).rated
+    rated = rate(calls, own, past, currency, (), calendars).rated
     return tuple(
-        (name, tuple(sorted(days_of(rated, name, past).items()))) for name in sorted(customers)
+        (name, tuple(sorted(days_of(rated, name, past, calendars.of(name)).items())))
+        for name in sorted(customers)
     )
