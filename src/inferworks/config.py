@@ -253,6 +253,7 @@ class Supplier(Section, frozen=True):
     name: Annotated[str, Meta(min_length=1)]
     accrue: Annotated[str, Meta(pattern=r"^(last|average|never|\d{1,15}(\.\d{1,12})?)$")] = "last"
     since: Annotated[str, Meta(pattern=r"^(\d{4}-(0[1-9]|1[0-2]))?$")] = ""
+    until: Annotated[str, Meta(pattern=r"^(\d{4}-(0[1-9]|1[0-2]))?$")] = ""
     department: str = ""
 
 
@@ -280,7 +281,7 @@ class Books(Section, frozen=True):
         tuple[str | Supplier, ...],
         Meta(
             description="Whose FOCUS bills every month must have; accrued until they come: names, or "
-            "`{ name, accrue, since, department }` with accrue `last`, `average`, `never` or an amount."
+            "`{ name, accrue, since, until, department }`, accrue `last`, `average`, `never` or an amount."
         ),
     ] = ()
     chart: Annotated[str, Meta(description="Chart of accounts of exported journals, a file.")] = ""

@@ -219,6 +219,50 @@ def test_a_month_closes_on_an_accrual_and_the_bill_trues_it_up() -> None:
 
 
 @pytest.mark.slow
+def test_what_calls_are_estimated_at_is_the_accrual_of_who_never_billed() -> None:
+    """A close does not stop for it; a bill takes its place, and one of nothing takes it back."""
+    Path("inferworks.toml").write_text('[books]\nsuppliers = ["OpenAI"]\n')
+    head = "id,provider,model,customer,purpose,start,end,input_tokens,output_tokens,told_cost\n"
+    moment = "2026-10-05T10:00:0{}Z,"
+    row = "1,openai,gpt-5,acme,serve-paid," + moment.format(0) + moment.format(1) + "8,1,7.00\n"
+    Path("calls.csv").write_text(head + row)
+    CliRunner().invoke(cli, ["usage", "import", "calls.csv"], catch_exceptions=False)
+    run("close", "2026-10", "--begin")
+    assert run("statement", "--period", "2026-10")["billed"] == "7.00"
+    assert run("statement", "--period", "2026-11")["billed"] == "0.00"
+
+    result = CliRunner().invoke(cli, ["books", "close", "2026-11"])
+    assert "bill of OpenAI for 2026-11: expected" in str(result.exception)
+    assert "until" in str(result.exception)
+    Path("inferworks.toml").write_text(
+        '[books]\nsuppliers = [{ name = "OpenAI", until = "2026-10" }]\n'
+    )
+    run("close", "2026-11")
+
+    none = a_bill("none.csv", "2026-10", "0.00", issuer="OpenAI")
+    calls = Path(none).read_text().replace(",Other,s,", ",AI and Machine Learning,API,")
+    Path(none).write_text(calls)
+    run("import", none)
+    late = run("statement", "--period", "2026-12")
+    assert (late["billed"], late["corrections"][0]["billed"]) == ("-7.00", "-7.00")
+    assert run("reconcile", "--period", "2026-11")["checks"] == []
+    run("verify")
+
+
+def test_a_bill_is_expected_from_its_first_month_until_its_last() -> None:
+    """Before and after there is none, and nothing is accrued or asked for."""
+    expected = Expected("A Cloud", "5", "2026-10", until="2026-11")
+    months = {
+        f"2026-{month:02}": expected.bills_for(f"2026-{month:02}") for month in (9, 10, 11, 12)
+    }
+    assert list(months.values()) == [False, True, True, False]
+    later = expected._replace(until="2026-10")
+    none = Billed("A Cloud", (), ())
+    assert not list(accruals(later, NOVEMBER, NOVEMBER.span, none, ground()))
+    assert list(accruals(expected, NOVEMBER, NOVEMBER.span, none, ground()))
+
+
+@pytest.mark.slow
 def test_what_cannot_be_accrued_is_asked_for() -> None:
     """A supplier who never billed stops a close; one with a stated amount does not."""
     Path("inferworks.toml").write_text(

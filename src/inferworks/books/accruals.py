@@ -10,7 +10,7 @@ its last bill* (the default), *the average* of its last three, or *a stated amou
 bill was. Expected is what it cost in a month by all its lines that recur, not what one of its files comes
 to: a line that reaches over a month's end costs in both. What its lines that are here already say of the
 month is taken off, and so is what is estimated from calls at its API (`provisional.py`): a call is never
-estimated twice.
+estimated twice. Of a supplier who has never billed, the estimate of its calls is all that is accrued.
 
 While the month is open an accrual is worked out anew whenever it is asked for, and is gone when the bill
 lands. What a closed period was sealed with stays, and the bill reverses it exactly (`standing.py`):
@@ -74,6 +74,12 @@ class Expected(NamedTuple):
     """The first month that it bills for, as `2026-11`; empty where its first bill says so."""
     department: str = ""
     """Whose cost it is, where its bills do not say so."""
+    until: str = ""
+    """The last month that it bills for; empty while it bills on."""
+
+    def bills_for(self, month: str) -> bool:
+        """Whether a bill for `month`, as `2026-11`, is expected at all."""
+        return self.since <= month <= (self.until or month)
 
 
 class Billed(NamedTuple):
@@ -181,7 +187,7 @@ def accruals(
 
     `open_part` is the time of the month that is not closed. None where nothing is known of it.
     """
-    if expected.method == NEVER or month.name < expected.since:
+    if expected.method == NEVER or not expected.bills_for(month.name):
         return
     is_stated = expected.method not in (LAST, AVERAGE)
     recent = _before(billed, month)[-AVERAGED if expected.method == AVERAGE else -1 :]
@@ -208,10 +214,17 @@ def accruals(
 
 
 def can_accrue(expected: Expected, month: Period, billed: Billed) -> bool:
-    """Whether there is anything to accrue `expected` from for `month`."""
-    if expected.method == NEVER or month.name < expected.since:
+    """Whether there is anything to accrue `expected` from for `month`, estimates of calls left aside."""
+    if expected.method == NEVER or not expected.bills_for(month.name):
         return False
     return expected.method not in (LAST, AVERAGE) or bool(_before(billed, month))
+
+
+def is_estimated(expected: Expected, month: Period, billed: Billed, ground: Ground) -> bool:
+    """Whether what calls at its API are estimated to cost stands for the bill of `expected`."""
+    lines = [charge for charge in billed.charges if not _lasts(charge, month.span)]
+    found = _estimated_pico(expected.supplier, lines, month.span, ground)
+    return expected.method != NEVER and found is not None
 
 
 def key_of(charge: Charge) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from inferworks.books.accruals import (
     Ground,
     can_accrue,
     in_the_books,
+    is_estimated,
 )
 from inferworks.books.charge import ACCRUED, Charge
 from inferworks.books.deliveries.canonical import FOCUS, normal
@@ -58,25 +59,43 @@ def accrued(
     if not expected and not sealed:
         return []
     bills = _Bills(folder)
-    is_api_bill, billing = is_api_bill_under(rules), billing_of(rules.billing)
-    ground = Ground(booked, is_api_bill, billing, rules.recoverable_taxes, currency)
+    ground = _ground(booked, rules, currency)
     return in_the_books(_missing(expected, bills, span), bills, sealed, closed, ground, span)
 
 
-def not_billed(config: Config, span: Span, *, accrues: bool) -> Iterator[tuple[str, str]]:
-    """The expected bills for months that end in `span` which are not here, and not accrued either.
+def _ground(booked: Sequence[Charge], rules: Rules, currency: str) -> Ground:
+    is_api_bill, billing = is_api_bill_under(rules), billing_of(rules.billing)
+    return Ground(booked, is_api_bill, billing, rules.recoverable_taxes, currency)
 
-    Where the basis `accrues`, those are left of which nothing is known to accrue them from.
+
+def not_billed(
+    config: Config,
+    span: Span,
+    rules: Rules,
+    booked: Callable[[], Sequence[Charge]],
+    *,
+    accrues: bool,
+) -> Iterator[tuple[str, str]]:
+    """The expected bills for months that end in `span` which are not here, and nothing stands for them.
+
+    Where the basis `accrues`, those are left of which nothing is known to accrue them from: neither a bill
+    before, nor an amount, nor what calls at the supplier's API are estimated to cost. `booked` is what is
+    estimated, asked for only where nothing else is known.
     """
     expected = expected_of(config)
     if not expected:
         return
     bills = _Bills(DataFolder(Path(config.data.folder)))
+    ground: Ground | None = None
     for supplier, month in _missing(expected, bills, span):
-        if month.end_ns <= span.end_ns:
-            known = accrues and can_accrue(supplier, month, bills.billed(supplier.supplier, month))
-            if not known:
-                yield supplier.supplier, month.name
+        if month.end_ns > span.end_ns:
+            continue
+        billed = bills.billed(supplier.supplier, month)
+        if accrues and can_accrue(supplier, month, billed):
+            continue
+        ground = ground or _ground(booked(), rules, config.books.currency)
+        if not (accrues and is_estimated(supplier, month, billed, ground)):
+            yield supplier.supplier, month.name
 
 
 def expected_of(config: Config) -> list[Expected]:
@@ -86,7 +105,7 @@ def expected_of(config: Config) -> list[Expected]:
         supplier = Supplier(name=one) if isinstance(one, str) else one
         name = normal(supplier.name)
         found[name.casefold()] = Expected(
-            name, supplier.accrue, supplier.since, supplier.department
+            name, supplier.accrue, supplier.since, supplier.department, supplier.until
         )
     return [found[name] for name in sorted(found)]
 
@@ -155,7 +174,8 @@ def _missing(
     wanted = [_month(month_name(month)) for month in months(first)] if expected else []
     for supplier in expected:
         for month in wanted:
-            if (supplier.supplier.casefold(), month.name) not in bills.here:
+            billed = (supplier.supplier.casefold(), month.name) in bills.here
+            if supplier.bills_for(month.name) and not billed:
                 yield supplier, month
 
 

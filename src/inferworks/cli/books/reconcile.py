@@ -83,8 +83,11 @@ def reconcile(
     if period is not None:
         month = month_of(Periods().named(period).start_ns)
         name, before = month_name(month), month_name(month_of(month.start_ns - 1))
-        suppliers = {*(one.supplier for one in expected_of(config)), *billed_by(imports, before)}
-        expected = list(missing(imports, suppliers, name))
+        known = expected_of(config)
+        gone = {one.supplier.casefold() for one in known if not one.bills_for(name)}
+        suppliers = {*(one.supplier for one in known), *billed_by(imports, before)}
+        billing = (one for one in suppliers if one.casefold() not in gone)
+        expected = list(missing(imports, billing, name))
         accrued = _compared(config, Period(*month, name))
     told = [] if invoices is None else list(_read(invoices))
     found = checklist(charges, told, expected, name)

@@ -7,7 +7,7 @@ import pwd
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import msgspec
@@ -25,11 +25,12 @@ from inferworks.books.papers import Arrived, Papers, all_facts, drawn, seen_by
 from inferworks.books.policy import Policy
 from inferworks.books.seal import Close, sha256_of
 from inferworks.books.span import Span
-from inferworks.books.statement import Statement, whole_span
+from inferworks.books.statement import Statement, as_divided, whole_span
 from inferworks.books.store import BookStore
 from inferworks.books.workings import Rules
 from inferworks.cli.books.accruing import accrued, not_billed
 from inferworks.cli.books.bill_lines import BillLines
+from inferworks.cli.books.estimating import estimated
 from inferworks.cli.books.large import bought_large, drawn_large, is_large, many
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.papers import (
@@ -127,8 +128,9 @@ class RecordedSource:
                 found.update(_refused_lines(store.quarantined(), span))
                 found.update(_questions(store.questions(), span))
         accrues = policy_of(self._config, self._policy).basis is Basis.ACCRUAL
-        for supplier, month in not_billed(self._config, span, accrues=accrues):
-            found[f"bill of {supplier} for {month}"] = "expected (books.suppliers), not imported"
+        booked = partial(self._estimated, span)
+        for supplier, month in not_billed(self._config, span, self._rules, booked, accrues=accrues):
+            found[f"bill of {supplier} for {month}"] = _NOT_BILLED
         if self._folder.journal.exists():
             with JournalReader(self._folder.journal) as reader:
                 found.update(_refused_facts(reader.quarantined(), span))
@@ -170,6 +172,14 @@ class RecordedSource:
         facts = all_facts(papers, self.sealed_facts)
         return msgspec.structs.replace(papers, facts=facts, segments=())
 
+    def _estimated(self, span: Span) -> Sequence[Charge]:
+        """What calls of `span` are estimated to cost, as far as no bill has come."""
+        charges, currency = self._charges(span)
+        moment, rules = self._lake.moment(*around(span)), self._rules
+        found = self._bought(list(segments_of(moment)), moment.unsealed, span)
+        bills = as_divided(charges, found, rules, span)
+        return estimated(self._folder, bills, found.usages, rules, span, currency).booked
+
     def _charges(self, span: Span) -> tuple[Charges, str]:
         currency = self._config.books.currency
         return charges_of(self._folder, span, currency, validated=self._validated)
@@ -181,6 +191,12 @@ class RecordedSource:
     @property
     def _lake(self) -> LakeReader:
         return lake_reader(self._config, self._folder)
+
+
+_NOT_BILLED = (
+    "expected (books.suppliers), and nothing is known to accrue it from; import it, or say in "
+    "books.suppliers what it comes to or, with until, that no more will come"
+)
 
 
 def statement_of_period(
