@@ -16,7 +16,9 @@ from zlib import crc32
 
 import msgspec
 
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+_encode = _encoder.encode
+_LONG_BYTES: Final = 4096
 
 T = TypeVar("T")
 
@@ -27,6 +29,13 @@ _MISSING: Final = ("no such table: ", "no such column: ")
 def row_checksum(table: str, row: Sequence[object]) -> int:
     """The checksum of `row` of `table`: an integer of 32 bits."""
     return crc32(_encode(row), _of_name(table))
+
+
+def long_row_checksum(table: str, row: Sequence[object]) -> int:
+    """The same, in less time for a row of a kilobyte or more: its text does not grow bit by bit."""
+    text = bytearray(_LONG_BYTES)
+    _encoder.encode_into(row, text)
+    return crc32(text, _of_name(table))
 
 
 @cache

@@ -119,8 +119,15 @@ def rounded_pico(text: str) -> tuple[int, Decimal]:
     is no plain decimal number, or too large.
     """
     stripped = text.strip()
-    if len(stripped) > 64 or not _DECIMAL.fullmatch(stripped):
+    found = None if len(stripped) > 64 else _DECIMAL.fullmatch(stripped)
+    if found is None:
         raise MoneyError(f"not a plain decimal number: {text[:80]!r}")
+    whole, _, fraction = stripped.partition(".")
+    if found[3] is None and len(fraction) <= 12:  # as nearly all are: nothing is left over
+        pico = int(whole + fraction.ljust(12, "0"))
+        if abs(pico) >= _LIMIT:
+            raise MoneyError(f"amount {text!r} is too large")
+        return pico, Decimal(0)
     number = Decimal(stripped)
     scaled = EXACT.scaleb(number, 12)
     nearest = EXACT.to_integral_value(scaled)

@@ -12,7 +12,7 @@ be converted by today. What was derived once, with the rate of then, stays.
 
 Bodies are JSON: amounts in picounits outgrow SQLite's 64-bit integers.
 
-Each charge and rate ends with a checksum (`checksum.row_checksum`), looked at whenever it is read: no
+Each charge and rate ends with a checksum (`checksum`), looked at whenever it is read: no
 statement is drawn up from an amount that the disk has changed.
 
 Books of an older layout are read as they are; whoever writes brings them up to date. Their charges keep
@@ -50,7 +50,7 @@ from inferworks.books.layout import (
 )
 from inferworks.books.lines import Glance, glance
 from inferworks.books.span import Times
-from inferworks.checksum import as_declared, is_damage, row_checksum
+from inferworks.checksum import as_declared, is_damage, long_row_checksum
 from inferworks.errors import BillError, DamagedError, DataFolderError
 from inferworks.folder import leaving_none_empty
 
@@ -59,6 +59,10 @@ T = TypeVar("T")
 _BUSY_SECONDS = 10.0
 _PAGES = "PRAGMA page_size = 16384"
 """Of new books: a bill line, a kilobyte or two, does not fit beside others on the usual page."""
+
+
+_CACHES = "PRAGMA cache_size = -65536", "PRAGMA temp.cache_size = -65536"
+"""For whoever writes, in KiB: a page of an index is written once, not each time that a line falls on it."""
 
 
 class Imported(NamedTuple):
@@ -294,7 +298,7 @@ class BookStore:
         )
         for row in rows:
             body = row[4]
-            checksum = row_checksum("charges", row[:5])
+            checksum = long_row_checksum("charges", row[:5])
             if checksum != row[-1]:
                 self._check("charges", row)  # those of an old layout have none
             yield body if type(body) is bytes else as_declared(body, bytes), checksum
@@ -332,7 +336,7 @@ class BookStore:
     def _check(self, table: str, row: Sequence[Any]) -> None:
         """DamagedError when `row` of `table` is not what was written."""
         is_checked = len(row) != WIDTHS[table] - 1
-        if is_checked and row_checksum(table, row[:-1]) != row[-1]:
+        if is_checked and long_row_checksum(table, row[:-1]) != row[-1]:
             raise DamagedError(
                 f"{self._path} is damaged: {table} {row[0]!a} is not what was written: its checksum "
                 "differs; restore the data folder from a backup"
@@ -343,7 +347,8 @@ class BookStore:
         return _decoded(as_declared(row[4], bytes))
 
     def _prepare(self, currency: str) -> None:
-        self._db.execute(_PAGES)
+        for setting in (_PAGES, *_CACHES):
+            self._db.execute(setting)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         with self._transaction():

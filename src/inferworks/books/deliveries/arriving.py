@@ -24,18 +24,24 @@ from inferworks.books.deliveries.canonical import (
     with_id,
 )
 from inferworks.books.deliveries.decide import Part, merged
-from inferworks.checksum import row_checksum
+from inferworks.checksum import long_row_checksum
 from inferworks.money import EXACT
 
 SCHEMA: Final = """
 CREATE TEMP TABLE arriving (
     part INTEGER NOT NULL, name TEXT NOT NULL, about TEXT NOT NULL, carried TEXT NOT NULL,
     id TEXT NOT NULL, file_sha256 TEXT NOT NULL, period_start_ns INTEGER NOT NULL,
-    period_end_ns INTEGER NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL
+    period_end_ns INTEGER NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL,
+    amount_pico TEXT NOT NULL
 )"""
+INDEX: Final = """
+CREATE INDEX temp.arriving_by_name
+ON arriving (part, name, carried, about, id, period_start_ns, period_end_ns, amount_pico)"""
+"""What is asked of many lines at once is in it, so that their bodies are read once, to be taken over."""
 DIGEST_BITS: Final = 96
 _BATCH = 2_000
-_encode = msgspec.json.Encoder().encode
+_BODY_BYTES = 2_048
+_encoder = msgspec.json.Encoder()
 
 
 class Total(msgspec.Struct):
@@ -143,7 +149,7 @@ def stage(
             file, file_sha256 = charge.file, charge.file_sha256
             named = with_id(charge, line.name)
             total.add(line, charge)
-            rows.append((total.number, *line[:3], *charge_row(named)))
+            rows.append((total.number, *line[:3], *charge_row(named), str(named.amount_pico)))
             if len(rows) == _BATCH:
                 _insert(db, rows)
                 rows.clear()
@@ -172,14 +178,16 @@ def stage(
 
 def charge_row(charge: Charge) -> tuple[Any, ...]:
     """`charge` as a row of `charges`, with its checksum."""
+    body = bytearray(_BODY_BYTES)  # what does not have to grow is written in half the time
+    _encoder.encode_into(charge, body)
     row = (
         charge.id,
         charge.file_sha256,
         charge.period_start_ns,
         charge.period_end_ns,
-        _encode(charge),
+        bytes(body),
     )
-    return (*row, row_checksum("charges", row))
+    return (*row, long_row_checksum("charges", row))
 
 
 def discard(db: sqlite3.Connection, parts: Iterable[int]) -> None:
@@ -188,4 +196,4 @@ def discard(db: sqlite3.Connection, parts: Iterable[int]) -> None:
 
 
 def _insert(db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
-    db.executemany("INSERT INTO arriving VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    db.executemany("INSERT INTO arriving VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

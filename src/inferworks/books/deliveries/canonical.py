@@ -63,6 +63,7 @@ _ABOUT: Final = frozenset(
 _UNNAMED: Final = ("about:", "")
 """How the line of a charge begins that its bill did not name."""
 _DECIMAL = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d{1,3})?")
+_FIGURES = re.compile(r"([+-]?)(?=\.?[0-9])([0-9]*)\.?([0-9]*)")
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?)?"
 )
@@ -166,18 +167,23 @@ def normal(text: str) -> str:
 @lru_cache(maxsize=65_536)
 def decimal_text(text: str) -> str:
     """The one way to write the number in `text`: 1.0, 1.00 and 1E0 are "1"."""
-    try:
-        sign, digits, exponent = Decimal(text).as_tuple()
-    except ArithmeticError:
-        return text
-    if not isinstance(exponent, int):
-        return text
-    number = int("".join(map(str, digits)))
-    while number and number % 10 == 0:
-        number, exponent = number // 10, exponent + 1
-    return f"{'-' if sign and number else ''}{number}" + (
-        f"E{exponent}" if number and exponent else ""
-    )
+    plain = _FIGURES.fullmatch(text)
+    if plain is not None:
+        sign, whole, fraction = plain.groups()
+        digits, exponent = whole + fraction, -len(fraction)
+    else:
+        try:
+            negative, figures, scale = Decimal(text).as_tuple()
+        except ArithmeticError:
+            return text
+        if not isinstance(scale, int):
+            return text
+        sign, digits, exponent = "-" * negative, "".join(map(str, figures)), scale
+    number = digits.lstrip("0").rstrip("0")
+    if not number:
+        return "0"
+    exponent += len(digits) - len(digits.rstrip("0"))
+    return f"{'-' if sign == '-' else ''}{number}" + (f"E{exponent}" if exponent else "")
 
 
 def delivery_of(kind: str, charge: Charge) -> Delivery:

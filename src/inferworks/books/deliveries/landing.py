@@ -433,9 +433,10 @@ class Landing:
         """Take over what is left of the arriving parts: how many, their sum, and those that are late."""
         parts = _listed(numbers)
         self._tell_apart(parts)
-        self._db.execute(
-            "INSERT INTO charges SELECT id, file_sha256, period_start_ns, period_end_ns, body, checksum "
-            f"FROM arriving WHERE part IN ({parts}) ORDER BY id"
+        self._db.execute(  # their ids are put in order, and not the kilobyte of each
+            "INSERT INTO charges SELECT line.id, file_sha256, period_start_ns, period_end_ns, body, "
+            f"checksum FROM (SELECT rowid AS row FROM arriving WHERE part IN ({parts}) ORDER BY id) "
+            "CROSS JOIN arriving AS line ON line.rowid = row"
         )
         return {part: self._added(part, number) for part, number in numbers.items()}
 
@@ -446,13 +447,16 @@ class Landing:
             (number, part),
         )
         lines = amount_pico = 0
-        late: list[Charge] = []
-        for (body,) in self._db.execute("SELECT body FROM arriving WHERE part = ?", (part,)):
-            amount = _amount(body)
-            lines, amount_pico = lines + 1, amount_pico + amount.amount_pico
-            if self._closed.meets(amount):
-                late.append(_decode(body))
-        return Changed(added=lines, added_pico=amount_pico, late=tuple(late))
+        for (amount,) in self._db.execute(
+            "SELECT amount_pico FROM arriving WHERE part = ?", (part,)
+        ):
+            lines, amount_pico = lines + 1, amount_pico + int(amount)
+        late = self._db.execute(
+            "SELECT body FROM arriving WHERE part = ? AND period_start_ns < ? AND period_end_ns > ? "
+            "ORDER BY name, rowid",
+            (part, self._closed.end_ns, self._closed.start_ns),
+        )
+        return Changed(lines, added_pico=amount_pico, late=tuple(_decode(body) for (body,) in late))
 
     def _tell_apart(self, parts: str) -> None:
         """Number the arriving lines that are alike, or like a line that is or was there."""
@@ -486,17 +490,6 @@ class Landing:
         self._db.executemany(
             "INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?)", map(charge_row, charges)
         )
-
-
-class _Amount(msgspec.Struct):
-    """The little of a charge that is needed of each of a million."""
-
-    amount_pico: int
-    period_start_ns: int
-    period_end_ns: int
-
-
-_amount = msgspec.json.Decoder(_Amount).decode
 
 
 def _matched(

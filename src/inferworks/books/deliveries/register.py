@@ -162,7 +162,7 @@ class Register:
         files, self._arrived = self._arrived, []
         self._by, self._at_ns = by, at_ns
         if files:
-            self._db.execute("CREATE INDEX temp.arriving_by_name ON arriving (part, name)")
+            self._db.execute(arriving.INDEX)
         for group in _groups(files):
             yield from self._land(group, answer, closed)
 
