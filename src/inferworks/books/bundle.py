@@ -48,7 +48,7 @@ from inferworks.books.pools import DriverKind, behaviour_of, pool_of
 from inferworks.books.sale import COLUMNS as OF_SALES
 from inferworks.books.sale import model_text, sale_of
 from inferworks.books.span import Span
-from inferworks.books.tax import TAX_NAME, is_tax, recoverable
+from inferworks.books.tax import TAX, TAX_NAME, recoverable
 from inferworks.books.workings import Rules
 from inferworks.catalog.billing import billing_of
 from inferworks.meter.facts import Facts
@@ -119,6 +119,7 @@ class _Told(Enum):
     SALE = 3
     """Everything by which a line for calls says what was sold."""
     TAX = 4
+    """Its name: it comes back, and is no cost of anything."""
 
 
 class _Growing:
@@ -188,6 +189,7 @@ class Bundler:
         self._kept_pairs = _pairs(self._kept)
         self._sale_pairs = _pairs({*OF_SALES, TAX_NAME})
         self._sorts: dict[tuple[object, ...], _Sort | None] = {}
+        self._taxes: dict[tuple[object, ...], str | None] = {}
         self._growing: dict[tuple[Charge, object], _Growing] = {}
         self._charges: list[Charge] = []
 
@@ -201,6 +203,7 @@ class Bundler:
                 line.resource_type, line.natural_class, line.charge_category, line.charge_class,
                 line.currency, line.department, line.file in NO_BILLS, _sign(amount),
                 None if effective is None else _sign(effective), thing in nodes, thing in buckets,
+                self._tax(line, body) if line.charge_category == TAX else None,
                 *self._kept_pairs(line.other),
             )  # fmt: skip
             if alike not in self._sorts:
@@ -225,7 +228,7 @@ class Bundler:
     def _told(self, charge: Charge) -> _Told | None:
         if charge.issuer == VOUCHERS or charge.file in NO_BILLS or charge.natural_class in _SINGLE:
             return None
-        if is_tax(charge):
+        if recoverable(charge, self._rules.recoverable_taxes):
             return _Told.TAX
         nodes, buckets = self._things
         match pool_of(charge, self._rules.pools, nodes, self._billing).driver:
@@ -258,6 +261,16 @@ class Bundler:
                 sort.known.clear()
             sort.known[key] = self._begun(sort.told, telling, body)
         return sort.known[key]
+
+    def _tax(self, line: Glance, body: bytes) -> str | None:
+        """The tax that comes back which `line` is; one that does not is a cost like any other."""
+        words = line.description, *self._sale_pairs(line.other)
+        if words not in self._taxes:
+            if len(self._taxes) > _MOST_KNOWN:
+                self._taxes.clear()
+            tax = recoverable(_decode(body), self._rules.recoverable_taxes)
+            self._taxes[words] = None if tax is None else tax.name
+        return self._taxes[words]
 
     def _sale(self, sort: _Sort, line: Glance, body: bytes) -> object:
         """What `line` says was sold, whatever the words; and the model as written, where that is asked."""

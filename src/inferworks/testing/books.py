@@ -8,6 +8,7 @@ promises, so that every theorem of `docs/books.md` must hold of them. Needs hypo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from random import Random
 from typing import NamedTuple
 
 import msgspec
@@ -259,186 +260,200 @@ _NODES = ("node-1", "node-2")
 _CUSTOMERS = ("acme", "burns", "cyberdyne")
 _CALLS = tuple(f"call-{number}" for number in range(8))
 _HORIZON_NS = 2_000
+_RESTS = [state for state in State if state is not State.ACTIVE]
+_BOUGHT = (
+    ("Compute", "node-1"),
+    ("Compute", "node-2"),
+    ("Compute", "node-unknown"),
+    ("Storage", "corpus"),
+    ("Storage", "empty"),
+    ("Networking", None),
+    ("AI and Machine Learning", None),
+    ("Databases", "db-1"),
+)
+_USED = (("node-1", Unit.NODE_NS), ("node-2", Unit.NODE_NS), ("corpus", Unit.BYTE_SECONDS))
+_SOLD_BESIDE = [u for u in PRICED_BY if u not in (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)]
+
+
+class Dice(Random):
+    """Chance from a seed, in which the ends of a range come more often than all between them.
+
+    To draw each number of a world by itself takes Hypothesis ten times as long as to check the world. So
+    what there is in a world is drawn, and can be left out when an example shrinks; what one thing is like
+    comes from a seed of its own.
+    """
+
+    def number(self, low: int, high: int) -> int:
+        """A whole number from `low` to `high`, both included."""
+        return self.choice((low, high)) if self.random() < 0.2 else self.randint(low, high)
+
+    def span(self) -> tuple[int, int]:
+        """A span of at least a nanosecond."""
+        start_ns = self.number(0, _HORIZON_NS)
+        return start_ns, start_ns + self.number(1, _HORIZON_NS)
+
+    def amount(self) -> str:
+        """An amount to the last picounit, perhaps a credit."""
+        return format_pico(self.number(-(10**14), 10**15))
+
+    def tokens(self) -> Tokens:
+        """Counts of every kind, up to 500 each way, that do not contradict themselves."""
+        read, written, output = self.number(0, 200), self.number(0, 200), self.number(0, 500)
+        whole = read + written + self.number(0, 100)
+        heard, spoken = self.number(0, whole), self.number(0, output)
+        return Tokens(
+            input=whole,
+            output=output,
+            cache_read=read,
+            reasoning=self.number(0, output),
+            cache_write=written,
+            cache_write_1h=self.number(0, written),
+            input_audio=heard,
+            input_image=self.number(0, whole - heard),
+            output_audio=spoken,
+            output_image=self.number(0, output - spoken),
+        )
+
+
+def dice() -> st.SearchStrategy[Dice]:
+    """Dice of any seed."""
+    return st.builds(Dice, st.integers(0, 2**64 - 1))
+
+
+def token_counts() -> st.SearchStrategy[Tokens]:
+    """Counts of every kind, up to 500 each way, that do not contradict themselves."""
+    return dice().map(Dice.tokens)
+
+
+def spans() -> st.SearchStrategy[tuple[int, int]]:
+    """A span of at least a nanosecond."""
+    return dice().map(Dice.span)
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     """A random world in the nanoseconds from 0 to about 2,000, with charges of every pool."""
-    usages = tuple(draw(_usages(call)) for call in _CALLS if draw(st.integers(0, 7)))
-    replicas = [draw(_replica_life(f"replica-{n}")) for n in range(draw(st.integers(1, 3)))]
-    activities = draw(st.lists(_activities(), max_size=4, unique_by=lambda a: a.id))
-    charges = draw(st.lists(_charges(), max_size=6, unique_by=lambda c: c.id))
-    machine = a_charge("machine", draw(_amounts()), (0, _HORIZON_NS))
-    plans = tuple(draw(_plans(customer)) for customer in _CUSTOMERS if draw(st.integers(0, 3)))
+
+    def some(names: Iterable[str]) -> list[tuple[str, Dice]]:
+        return [(name, Dice(seed)) for name in names if (seed := draw(_seeds))]
+
+    replicas = [_replica_life(name, its) for name, its in some(["replica-0", *draw(_replicas)])]
+    lines = (_charge(name, its) for name, its in some(draw(_names("line", 40, 6))))
     facts = Facts(
-        usages=usages,
+        usages=tuple(_usage(call, its) for call, its in some(_CALLS)),
         steps=tuple(step for steps, _ in replicas for step in steps),
         capacity=tuple(row for _, rows in replicas for row in rows),
-        activities=tuple(activities),
+        activities=tuple(
+            _activity(name, its) for name, its in some(draw(_names("activity", 20, 4)))
+        ),
     )
-    return World((machine, *charges), facts, plans)
+    machine = a_charge("machine", draw(dice()).amount(), (0, _HORIZON_NS))
+    plans = tuple(_plan(customer, its) for customer, its in some(_CUSTOMERS) if its.number(0, 3))
+    return World((machine, *lines), facts, plans)
 
 
-def spans() -> st.SearchStrategy[tuple[int, int]]:
-    """A span of at least a nanosecond."""
-    return st.tuples(st.integers(0, _HORIZON_NS), st.integers(1, _HORIZON_NS)).map(
-        lambda pair: (pair[0], pair[0] + pair[1])
-    )
+_seeds = st.integers(0, 2**64 - 1)
+_replicas = st.sampled_from([["replica-1"], [], ["replica-1", "replica-2"]])
 
 
-@st.composite
-def _replica_life(draw: st.DrawFn, name: str) -> tuple[list[Step], list[Capacity]]:
+def _names(kind: str, highest: int, most: int) -> st.SearchStrategy[list[str]]:
+    """Up to `most` names in any order."""
+
+    def named(its: Dice) -> list[str]:
+        return [f"{kind}-{n}" for n in its.sample(range(highest + 1), its.number(0, most))]
+
+    return dice().map(named)
+
+
+def _replica_life(name: str, its: Dice) -> tuple[list[Step], list[Capacity]]:
     """A replica's intervals one after the other, each with steps inside it and its states."""
     steps: list[Step] = []
     rows: list[Capacity] = []
-    node, at_ns = draw(st.sampled_from(["node-1", *_NODES])), draw(st.integers(0, 500))
-    with_steps = draw(st.integers(0, 3)) > 0
-    for _ in range(draw(st.integers(1, 3))):
+    node, at_ns = its.choice(["node-1", *_NODES]), its.number(0, 500)
+    most_steps = 3 if its.number(0, 3) else 0
+    for _ in range(its.number(1, 3)):
         start_ns, active_ns = at_ns, 0
-        for _ in range(draw(st.integers(0, 3)) if with_steps else 0):
-            at_ns += draw(st.integers(0, 50))
-            duration_ns = draw(st.integers(0, 200))
-            calls = draw(st.lists(_step_calls(), max_size=4))
+        for _ in range(its.number(0, most_steps)):
+            at_ns += its.number(0, 50)
+            duration_ns = its.number(0, 200)
+            calls = [_step_call(its) for _ in range(its.number(0, 4))]
             steps.append(a_step(len(steps), at_ns, duration_ns, calls, replica=name))
             at_ns, active_ns = at_ns + duration_ns, active_ns + duration_ns
-        at_ns += draw(st.integers(1, 300))
+        at_ns += its.number(1, 300)
         spare_ns = at_ns - start_ns - active_ns
-        extra_ns = draw(st.integers(0, spare_ns))
-        rest = draw(st.sampled_from([state for state in State if state is not State.ACTIVE]))
-        states = {State.ACTIVE: active_ns + extra_ns, rest: spare_ns - extra_ns}
+        extra_ns = its.number(0, spare_ns)
+        states = {State.ACTIVE: active_ns + extra_ns, its.choice(_RESTS): spare_ns - extra_ns}
         rows += an_interval((start_ns, at_ns), states, replica=name, node=node)
-    if draw(st.integers(0, 4)) == 0:
+    if its.number(0, 4) == 0:
         rows = rows[:-2]  # a crash: the last interval was never written, its steps were
     return steps, rows
 
 
-def _step_calls() -> st.SearchStrategy[tuple[str, int, int, int]]:
-    counts = st.integers(0, 40)
-    return st.tuples(st.sampled_from(_CALLS), counts, st.integers(0, 2), counts)
+def _step_call(its: Dice) -> tuple[str, int, int, int]:
+    return its.choice(_CALLS), its.number(0, 40), its.number(0, 2), its.number(0, 40)
 
 
-@st.composite
-def _usages(draw: st.DrawFn, call_id: str) -> Usage:
-    tokens = draw(_plain_tokens | token_counts())
-    legs = draw(st.lists(_legs(tokens), max_size=2))
+def _usage(call_id: str, its: Dice) -> Usage:
+    plain = Tokens(input=its.number(0, 500), output=its.number(0, 500))
+    tokens = its.choice((plain, its.tokens()))
     usage = a_usage(
         call_id,
-        customer=draw(st.sampled_from(_CUSTOMERS)),
-        purpose=draw(st.sampled_from([Purpose.SERVE_PAID, Purpose.SERVE_PAID, *Purpose])),
-        opened_ns=draw(st.integers(0, _HORIZON_NS)),
+        customer=its.choice(_CUSTOMERS),
+        purpose=its.choice([Purpose.SERVE_PAID, Purpose.SERVE_PAID, *Purpose]),
+        opened_ns=its.number(0, _HORIZON_NS),
         tokens=tokens,
-        outcome=draw(st.sampled_from([Outcome.ANSWERED, Outcome.ANSWERED, *Outcome])),
-        model=draw(st.sampled_from(["small", "large"])),
-        sent_bytes=draw(st.integers(0, 1_000)),
-        legs=legs,
+        outcome=its.choice([Outcome.ANSWERED, Outcome.ANSWERED, *Outcome]),
+        model=its.choice(["small", "large"]),
+        sent_bytes=its.number(0, 1_000),
+        legs=[_leg(its, tokens) for _ in range(its.number(0, 2))],
     )
-    return msgspec.structs.replace(usage, items=draw(_items))
+    items = its.choice((NO_ITEMS, Items(*(its.number(0, 3) for _ in range(4)))))
+    return msgspec.structs.replace(usage, items=items)
 
 
-_plain_tokens = st.builds(Tokens, input=st.integers(0, 500), output=st.integers(0, 500))
-_few = st.integers(0, 3)
-_items = st.just(NO_ITEMS) | st.builds(Items, _few, _few, _few, _few)
+def _leg(its: Dice, tokens: Tokens) -> Leg:
+    replica = its.choice([None, "replica-0", "replica-1"])
+    return a_leg(replica, its.span(), tokens, provider="a-cloud" if replica is None else "own")
 
 
-@st.composite
-def token_counts(draw: st.DrawFn) -> Tokens:
-    """Counts of every kind, up to 500 each way, that do not contradict themselves."""
-
-    def at_most(whole: int) -> int:
-        return draw(st.integers(0, whole))
-
-    read, written, output = at_most(200), at_most(200), at_most(500)
-    whole = read + written + at_most(100)
-    heard, spoken = at_most(whole), at_most(output)
-    return Tokens(
-        input=whole,
-        output=output,
-        cache_read=read,
-        reasoning=at_most(output),
-        cache_write=written,
-        cache_write_1h=at_most(written),
-        input_audio=heard,
-        input_image=at_most(whole - heard),
-        output_audio=spoken,
-        output_image=at_most(output - spoken),
-    )
-
-
-@st.composite
-def _legs(draw: st.DrawFn, tokens: Tokens) -> Leg:
-    replica = draw(st.sampled_from([None, "replica-0", "replica-1"]))
-    return a_leg(replica, draw(spans()), tokens, provider="a-cloud" if replica is None else "own")
-
-
-@st.composite
-def _activities(draw: st.DrawFn) -> Activity:
-    start_ns, end_ns = draw(spans())
-    resource, unit = draw(
-        st.sampled_from(
-            [("node-1", Unit.NODE_NS), ("node-2", Unit.NODE_NS), ("corpus", Unit.BYTE_SECONDS)]
-        )
-    )
+def _activity(name: str, its: Dice) -> Activity:
+    start_ns, end_ns = its.span()
+    resource, unit = its.choice(_USED)
     return an_activity(
-        f"activity-{draw(st.integers(0, 20))}",
+        name,
         resource,
         (start_ns, end_ns),
-        draw(st.integers(0, 2 * (end_ns - start_ns))),
-        purpose=draw(st.sampled_from(list(Purpose))),
+        its.number(0, 2 * (end_ns - start_ns)),
+        purpose=its.choice(list(Purpose)),
         unit=unit,
-        customer=draw(st.sampled_from([None, *_CUSTOMERS])),
+        customer=its.choice([None, *_CUSTOMERS]),
     )
 
 
-def _amounts() -> st.SearchStrategy[str]:
-    """Amounts to the last picounit, credits among them."""
-    return st.integers(-(10**14), 10**15).map(format_pico)
-
-
-@st.composite
-def _charges(draw: st.DrawFn) -> Charge:
+def _charge(name: str, its: Dice) -> Charge:
     """A line of a bill or a time sheet; every other one says whose it is."""
-    departments = st.sampled_from([*[None] * len(Department), *Department, "infrastructure"])
-    return msgspec.structs.replace(draw(_lines()), department=draw(departments))
+    departments = [*[None] * len(Department), *Department, "infrastructure"]
+    return msgspec.structs.replace(_line(name, its), department=its.choice(departments))
 
 
-@st.composite
-def _lines(draw: st.DrawFn) -> Charge:
-    name, span = f"line-{draw(st.integers(0, 40))}", draw(spans())
-    amount = draw(_amounts())
-    if draw(st.integers(0, 3)) == 0:
-        node = draw(st.sampled_from([None, *_NODES]))
-        activity = draw(st.sampled_from(["support", "train-gradient", "lunch"]))
-        return a_shift(name, amount, span, node=node, activity=activity)
-    category, resource = draw(
-        st.sampled_from(
-            [
-                ("Compute", "node-1"),
-                ("Compute", "node-2"),
-                ("Compute", "node-unknown"),
-                ("Storage", "corpus"),
-                ("Storage", "empty"),
-                ("Networking", None),
-                ("AI and Machine Learning", None),
-                ("Databases", "db-1"),
-            ]
-        )
-    )
-    natural_class = draw(st.sampled_from(list(NaturalClass)))
+def _line(name: str, its: Dice) -> Charge:
+    amount, span = its.amount(), its.span()
+    if its.number(0, 3) == 0:
+        activity = its.choice(["support", "train-gradient", "lunch"])
+        return a_shift(name, amount, span, node=its.choice([None, *_NODES]), activity=activity)
+    category, resource = its.choice(_BOUGHT)
+    natural_class = its.choice(list(NaturalClass))
     return a_charge(
         name, amount, span, category=category, resource=resource, natural_class=natural_class
     )
 
 
-_SOLD_BESIDE = [u for u in PRICED_BY if u not in (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)]
-
-
-@st.composite
-def _plans(draw: st.DrawFn, customer: str) -> PricePlan:
-    since_ns = draw(st.sampled_from([0, 0, _HORIZON_NS // 2]))
-    prices = st.integers(1, 10**8).map(lambda n: f"{n // 10**6}.{n % 10**6:06d}")
-    plan = PricePlan.per_million(CustomerId(customer), since_ns, "USD", draw(prices), draw(prices))
-    units = draw(st.lists(st.sampled_from(_SOLD_BESIDE), unique=True, max_size=3))
-    beside = (Price(unit, PerUnit(draw(st.integers(0, 10**6)))) for unit in units)
+def _plan(customer: str, its: Dice) -> PricePlan:
+    since_ns = its.choice([0, 0, _HORIZON_NS // 2])
+    prices = [f"{n // 10**6}.{n % 10**6:06d}" for n in (its.number(1, 10**8), its.number(1, 10**8))]
+    plan = PricePlan.per_million(CustomerId(customer), since_ns, "USD", *prices)
+    units = its.sample(_SOLD_BESIDE, its.number(0, 3))
+    beside = (Price(unit, PerUnit(its.number(0, 10**6))) for unit in units)
     terms = msgspec.structs.replace(plan.terms, prices=(*plan.terms.prices, *beside))
     return msgspec.structs.replace(plan, terms=terms)
 
