@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -82,6 +82,11 @@ class Bundle(Charge, frozen=True, kw_only=True):
     def named(self) -> str:
         """The first of them, and how many more they are."""
         return f"{self.id} and {self.lines - 1} more"
+
+    @property
+    def title(self) -> str:
+        """How many they are, and of what."""
+        return f"{self.lines} lines of {self.service_name or self.issuer}"
 
     def effectively(self) -> Charge:
         """The same at what is effective, line by line."""
@@ -191,39 +196,61 @@ class Bundler:
         self._sorts: dict[tuple[object, ...], _Sort | None] = {}
         self._taxes: dict[tuple[object, ...], str | None] = {}
         self._growing: dict[tuple[Charge, object], _Growing] = {}
-        self._charges: list[Charge] = []
 
     def charges(self, lines: Iterable[tuple[bytes, Glance]]) -> list[Charge]:
         """`lines`, as JSON and at a glance, in bundles where they can be. BooksError as of single ones."""
-        nodes, buckets = self._things
+        charges: list[Charge] = []
         for body, line in lines:
-            amount, effective, thing = line.amount_pico, line.effective_pico, line.resource_id
-            alike = (
-                line.issuer, line.provider, line.service_category, line.service_name,
-                line.resource_type, line.natural_class, line.charge_category, line.charge_class,
-                line.currency, line.department, line.file in NO_BILLS, _sign(amount),
-                None if effective is None else _sign(effective), thing in nodes, thing in buckets,
-                self._tax(line, body) if line.charge_category == TAX else None,
-                *self._kept_pairs(line.other),
-            )  # fmt: skip
-            if alike not in self._sorts:
-                told = self._told(self._rules.departments.placed(_decode(body)))
-                self._sorts[alike] = None if told is None else _Sort(told)
-            sort = self._sorts[alike]
-            growing = None if sort is None else self._grown(sort, line, body)
-            if growing is None or abs(amount) >= LARGEST or abs(effective or 0) >= LARGEST:
-                self._charges.append(_decode(body))
+            growing = self._of(line, body)
+            if growing is None:
+                charges.append(_decode(body))
                 continue
             if growing.first is None:
                 growing.first = _decode(body)
-            growing.amounts.append(amount)
+            growing.amounts.append(line.amount_pico)
             if growing.blank.effective_pico is not None:
-                growing.effective.append(effective or 0)
+                growing.effective.append(line.effective_pico or 0)
             if len(growing.amounts) == growing.limit:
-                self._charges += growing.done()
+                charges += growing.done()
         for growing in self._growing.values():
-            self._charges += growing.done()
-        return self._charges
+            charges += growing.done()
+        return charges
+
+    def within(
+        self, lines: Iterable[tuple[bytes, Glance]], bundles: Collection[str]
+    ) -> Iterator[bytes]:
+        """Those of the same `lines` that are in `bundles`, by the ids of their first ones."""
+        first: dict[_Growing, tuple[str, int]] = {}
+        for body, line in lines:
+            growing = self._of(line, body)
+            if growing is None:
+                continue
+            name, count = first.get(growing, (line.id, 0))
+            first[growing] = name, count + 1
+            if count + 1 == growing.limit:
+                del first[growing]
+            if name in bundles:
+                yield body
+
+    def _of(self, line: Glance, body: bytes) -> _Growing | None:
+        """The bundle that `line` goes into; None where it stays single."""
+        nodes, buckets = self._things
+        amount, effective, thing = line.amount_pico, line.effective_pico, line.resource_id
+        alike = (
+            line.issuer, line.provider, line.service_category, line.service_name,
+            line.resource_type, line.natural_class, line.charge_category, line.charge_class,
+            line.currency, line.department, line.file in NO_BILLS, _sign(amount),
+            None if effective is None else _sign(effective), thing in nodes, thing in buckets,
+            self._tax(line, body) if line.charge_category == TAX else None,
+            *self._kept_pairs(line.other),
+        )  # fmt: skip
+        if alike not in self._sorts:
+            told = self._told(self._rules.departments.placed(_decode(body)))
+            self._sorts[alike] = None if told is None else _Sort(told)
+        sort = self._sorts[alike]
+        if sort is None or abs(amount) >= LARGEST or abs(effective or 0) >= LARGEST:
+            return None
+        return self._grown(sort, line, body)
 
     def _told(self, charge: Charge) -> _Told | None:
         if charge.issuer == VOUCHERS or charge.file in NO_BILLS or charge.natural_class in _SINGLE:

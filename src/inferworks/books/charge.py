@@ -137,6 +137,11 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
         """How entries name it."""
         return self.id
 
+    @property
+    def title(self) -> str:
+        """How people name it."""
+        return self.description
+
     def effectively(self) -> Charge:
         """The same at what is effective, where its bill says that."""
         if self.effective_pico is None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from inferworks.books.buckets import DIRECTIONS, INPUT, OUTPUT, buckets
 from inferworks.books.pools import Method
@@ -50,6 +50,8 @@ CALL, UNKNOWN_CALL, ACTIVITY, PURPOSE = "call", "unknown-call", "activity", "pur
 UNUSED, UNALLOCATED, RESERVER = "unused", "unallocated", "reserver"
 DEPARTMENT = "department"
 REPLICA, LEG = "replica", "leg"
+Asked = TypeVar("Asked")
+_MOST_LEAVES = 1_000_000
 
 
 class Unused(StrEnum):
@@ -106,6 +108,27 @@ class ActiveQuestion(NamedTuple):
     method: Method
 
 
+class _Known(Generic[Asked]):
+    """Answers that many lines of a bill ask for alike, up to so many leaves of them."""
+
+    def __init__(self) -> None:
+        self._shares: dict[Asked, Shares] = {}
+        self._leaves = 0
+
+    def get(self, asked: Asked) -> Shares | None:
+        """What is known; None or nothing where it is not."""
+        return self._shares.get(asked)
+
+    def keep(self, asked: Asked, shares: Shares) -> Shares:
+        """`shares`, known from now on."""
+        self._leaves += len(shares)
+        if self._leaves > _MOST_LEAVES:
+            self._shares.clear()
+            self._leaves = len(shares)
+        self._shares[asked] = shares
+        return shares
+
+
 def _straight(_: Leaf) -> Path:
     """Nothing stands above a leaf."""
     return ()
@@ -128,6 +151,8 @@ class Drivers:
         self._calls = Timeline(facts.usages, _opened, lambda usage: (usage.call_id,))
         self._weights: dict[CallId, StepWeights] = {}
         self._active: dict[ActiveQuestion, ActiveTime] = {}
+        self._moved: _Known[Span] = _Known()
+        self._bought: _Known[tuple[Sale, Span]] = _Known()
         self.nodes = frozenset(self._capacity) | _nodes_of(facts.activities)
 
     def place(self, call_id: CallId, attempt: str) -> Place:
@@ -253,6 +278,9 @@ class Drivers:
 
     def call_bytes(self, span: Span) -> Shares:
         """Bytes in and out of every call that was opened in `span`, refused ones included."""
+        return self._moved.get(span) or self._moved.keep(span, self._call_bytes(span))
+
+    def _call_bytes(self, span: Span) -> Shares:
         calls = (usage for usage in self._calls.meeting(span) if span.holds(usage.opened_ns))
         return _positive(
             {
@@ -264,6 +292,10 @@ class Drivers:
 
     def provider_tokens(self, sale: Sale, span: Span) -> Shares:
         """Tokens in `span` of the legs that `sale` was of, by call: of its first level that has any."""
+        asked = sale, span
+        return self._bought.get(asked) or self._bought.keep(asked, self._provider_tokens(*asked))
+
+    def _provider_tokens(self, sale: Sale, span: Span) -> Shares:
         if sale not in self._levels:
             self._levels[sale] = sale.levels(self._sold, self.billing)
         for level in self._levels[sale]:

@@ -6,6 +6,9 @@ that gave it this part, the calls behind it), and its revenue likewise (what was
 parts of every node sum to it, to the picounit; that is checked while the tree is built (`nodes.py`), and a
 node with too many parts ends in one that says how many more there are and what they sum to.
 
+Of bill lines in bundles (`bundle.py`) those behind the figure are divided alone, one after the other, and
+only those that will be shown are kept; the others are counted and summed at once.
+
 A period that books corrections for earlier ones, or that was corrected later, has those beside its own
 figures as named lines (`explain_late.py`), and says what all come to together.
 """
@@ -15,7 +18,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, StrEnum, auto
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -25,7 +28,16 @@ from inferworks.books.charge import Charge
 from inferworks.books.drivers import Drivers, Leaf, Shares
 from inferworks.books.explain_late import Corrected, corrected_for
 from inferworks.books.late import Adjustment
-from inferworks.books.nodes import USUAL_BOUNDS, Bounds, Node, Ratio, node_of
+from inferworks.books.nodes import (
+    NOTHING_UNSEEN,
+    USUAL_BOUNDS,
+    Bounds,
+    Node,
+    Ratio,
+    Unseen,
+    node_of,
+    sum_unseen,
+)
 from inferworks.books.rate import Rated
 from inferworks.books.span import utc_day
 from inferworks.books.statement import Dimension, name_of, revenue_by_call, revenue_name, row_name
@@ -35,6 +47,9 @@ from inferworks.ids import CallId
 from inferworks.meter.capacity import State
 from inferworks.meter.usage import Usage
 from inferworks.money import format_pico
+
+if TYPE_CHECKING:  # numpy takes its time to load
+    from inferworks.books.single import Singles
 
 
 class Kind(StrEnum):
@@ -109,12 +124,17 @@ def explain(
     subject: Subject,
     bounds: Bounds = USUAL_BOUNDS,
     adjustments: Sequence[Adjustment] = (),
+    singles: Singles | None = None,
 ) -> Explanation:
     """The way down from the figures of `subject`, and what `adjustments` changed of them.
 
-    UserError when nothing of that name is there.
+    `singles` opens bundles, where there are any. UserError when nothing of that name is there.
     """
-    pieces = _cost(workings, subject)
+    levels = _LEVELS.get(subject.kind, tuple(_Level))
+    found = _Found(bounds, levels)
+    for item in _items(workings, subject, singles):
+        found.add(_pieces(item, workings, subject))
+    pieces, unseen = found.pieces(), found.unseen
     shares = _revenue(workings, subject)
     corrections = corrected_for(adjustments, *subject, bounds)
     if not pieces and not shares and not corrections:
@@ -123,7 +143,7 @@ def explain(
             f"there is no {subject.kind} {subject.name!r} in this statement; "
             f"{_known(workings, subject)}"
         )
-    work = _Tree(workings, bounds)
+    work = _Tree(workings, bounds, unseen)
     return Explanation(
         subject,
         workings.currency,
@@ -163,11 +183,27 @@ class _Share(NamedTuple):
     amount_pico: int
 
 
-def _cost(workings: Workings, subject: Subject) -> list[_Piece]:
-    """The pieces of cost that are the subject's."""
+def _items(workings: Workings, subject: Subject, singles: Singles | None) -> Iterable[Allocated]:
+    """The charges that the subject may have pieces of: lines, and of bundles those behind it alone."""
+    if singles is None:
+        yield from workings.allocated
+        return
+    if subject.kind == Kind.CHARGE:
+        yield from singles.called(subject.name)
+        return
+    bundles = []
+    for item in workings.allocated:
+        if item.charge.lines == 1:
+            yield item
+        elif _pieces(item, workings, subject):
+            bundles.append(item.charge.id)
+    yield from singles.within(frozenset(bundles))
+
+
+def _pieces(item: Allocated, workings: Workings, subject: Subject) -> list[_Piece]:
+    """The pieces of a charge that are the subject's."""
     pieces = (
         _Piece(item, portion, line, None, portion.amount_pico)
-        for item in workings.allocated
         for portion, line in _portions(item, workings)
     )
     if subject.kind == Kind.CALL:
@@ -176,6 +212,50 @@ def _cost(workings: Workings, subject: Subject) -> list[_Piece]:
         return [piece for piece in pieces if piece.item.charge.id == subject.name]
     dimension = Dimension(subject.kind)
     return [piece for piece in pieces if name_of(piece.line, dimension) == subject.name]
+
+
+class _Found:
+    """The pieces behind a figure: all of those that may be shown, of the others how many and how much."""
+
+    def __init__(self, bounds: Bounds, levels: Sequence[_Level]) -> None:
+        self._width = bounds.width
+        charges = levels.index(_Level.CHARGE) if _Level.CHARGE in levels else len(levels)
+        self._above = levels[:charges]
+        self._told = charges < len(levels)
+        self._kept: dict[Way, list[list[_Piece]]] = defaultdict(list)
+        self.unseen: dict[Way, Unseen] = defaultdict(lambda: NOTHING_UNSEEN)
+
+    def add(self, pieces: Iterable[_Piece]) -> None:
+        """Count the pieces of one charge."""
+        ways: dict[Way, list[_Piece]] = defaultdict(list)
+        for piece in pieces:
+            ways[tuple(level.of(piece) for level in self._above)].append(piece)
+        for way, mine in ways.items():
+            self._kept[way].append(mine)
+            if self._told and len(self._kept[way]) > 2 * self._width + _SPARE:
+                self._cut(way)
+
+    def pieces(self) -> list[_Piece]:
+        """Those that are kept, in the order in which they came."""
+        return [piece for charges in self._kept.values() for mine in charges for piece in mine]
+
+    def _cut(self, way: Way) -> None:
+        """Keep those of the largest charges."""
+        kept = sorted(self._kept[way], key=_largest_first)
+        self._kept[way] = kept[: self._width]
+        gone = kept[self._width :]
+        pico = sum(piece.amount_pico for mine in gone for piece in mine)
+        self.unseen[way] = sum_unseen((self.unseen[way], Unseen(len(gone), pico)))
+
+
+def _largest_first(pieces: Sequence[_Piece]) -> tuple[int, str]:
+    """As `node_of` orders charges."""
+    return -abs(sum(piece.amount_pico for piece in pieces)), pieces[0].item.charge.id
+
+
+Way: TypeAlias = tuple[str, ...]
+"""The names of the nodes above charges."""
+_SPARE = 100
 
 
 def _portions(item: Allocated, workings: Workings) -> Iterable[tuple[Portion, Line]]:
@@ -242,10 +322,12 @@ def _known(workings: Workings, subject: Subject) -> str:
         return "its calls are listed by explaining a customer"
     if subject.kind == Kind.CHARGE:
         names = [str(item.charge.id) for item in workings.allocated]
+        count = sum(item.charge.lines for item in workings.allocated)
     else:
         dimension = Dimension(subject.kind)
         names = sorted({name_of(line, dimension) for line in workings.lines})
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        count = len(names)
+    more = f" and {count - len(names[:5])} more" if count > 5 else ""
     return f"there are: {', '.join(names[:5]) or 'none'}{more}"
 
 
@@ -281,15 +363,15 @@ _LEVELS = {
 class _Tree:
     """Builds nodes whose parts sum to them, within bounds."""
 
-    def __init__(self, workings: Workings, bounds: Bounds) -> None:
-        self._workings, self._bounds = workings, bounds
+    def __init__(self, workings: Workings, bounds: Bounds, unseen: Mapping[Way, Unseen]) -> None:
+        self._workings, self._bounds, self._unseen = workings, bounds, unseen
 
     def cost(self, label: str, pieces: Sequence[_Piece], subject: Subject) -> Node:
         """The tree of cost: function, pool, bill line, split, call; without what the subject fixes."""
         levels = _LEVELS.get(subject.kind, tuple(_Level))
         depth = self._bounds.depth
         above = _Level.CHARGE if subject.kind == Kind.CHARGE else None
-        return self._costs(label, pieces, levels, depth, above)
+        return self._costs(label, pieces, levels, depth, above, ())
 
     def revenue(self, label: str, shares: Sequence[_Share]) -> Node:
         """The tree of revenue: what was priced, then calls."""
@@ -307,20 +389,25 @@ class _Tree:
         levels: Sequence[_Level],
         depth: int,
         above: _Level | None,
+        way: Way,
     ) -> Node:
-        """The node of `pieces`, which are one part of the level `above`."""
+        """The node of `pieces`, which are one part of the level `above`, at the end of `way`."""
         bill = _bill_text(pieces[0].item.charge) if pieces and above is _Level.CHARGE else ""
+        hidden = sum_unseen(unseen for at, unseen in self._unseen.items() if at[: len(way)] == way)
+        whole_pico = sum(piece.amount_pico for piece in pieces) + hidden.amount_pico
         if depth <= 0 or not pieces:
-            return Node(label, sum(piece.amount_pico for piece in pieces), bill)
+            return Node(label, whole_pico, bill)
         if not levels:
             return self._split_node(label, pieces)
         grouped: dict[str, list[_Piece]] = defaultdict(list)
         for piece in pieces:
             grouped[levels[0].of(piece)].append(piece)
         parts = [
-            self._costs(name, grouped[name], levels[1:], depth - 1, levels[0]) for name in grouped
+            self._costs(name, grouped[name], levels[1:], depth - 1, levels[0], (*way, name))
+            for name in grouped
         ]
-        return self._node(label, sum(piece.amount_pico for piece in pieces), parts, bill)
+        here = hidden if levels[0] is _Level.CHARGE else NOTHING_UNSEEN
+        return node_of(self._bounds, label, whole_pico, parts, bill, unseen=here)
 
     def _split_node(self, label: str, pieces: Sequence[_Piece]) -> Node:
         """What one split gave: its ratios from the top, and the calls behind it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -58,6 +58,22 @@ class Bounds(NamedTuple):
 USUAL_BOUNDS = Bounds()
 
 
+class Unseen(NamedTuple):
+    """Parts that are not kept, for they will not be shown: how many, and what they come to."""
+
+    parts: int
+    amount_pico: int
+
+
+NOTHING_UNSEEN = Unseen(0, 0)
+
+
+def sum_unseen(unseen: Iterable[Unseen]) -> Unseen:
+    """All of them together."""
+    found = list(unseen)
+    return Unseen(sum(one.parts for one in found), sum(one.amount_pico for one in found))
+
+
 def node_of(
     bounds: Bounds,
     label: str,
@@ -65,19 +81,20 @@ def node_of(
     parts: Sequence[Node],
     detail: str = "",
     ratios: tuple[Ratio, ...] = (),
+    unseen: Unseen = NOTHING_UNSEEN,
 ) -> Node:
     """A node whose parts sum to it, the largest first; those out of sight are counted and summed.
 
-    BooksError when the parts do not sum to it.
+    `unseen` are smaller than any of `parts` that is shown. BooksError when the parts do not sum to it.
     """
-    parts_pico = sum(part.amount_pico for part in parts)
+    parts_pico = sum(part.amount_pico for part in parts) + unseen.amount_pico
     if parts and parts_pico != amount_pico:
         raise BooksError(
             f"the parts of {label!r} sum to {format_pico(parts_pico)}, not {format_pico(amount_pico)}"
         )
     ordered = sorted(parts, key=lambda part: (-abs(part.amount_pico), part.label))
     shown, rest = ordered[: bounds.width], ordered[bounds.width :]
-    if rest:
-        rest_pico = sum(part.amount_pico for part in rest)
-        shown.append(Node(f"and {len(rest)} more", rest_pico))
+    if rest or unseen.parts:
+        rest_pico = sum(part.amount_pico for part in rest) + unseen.amount_pico
+        shown.append(Node(f"and {len(rest) + unseen.parts} more", rest_pico))
     return Node(label, amount_pico, detail, ratios, tuple(shown))

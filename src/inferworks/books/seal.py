@@ -25,6 +25,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from tempfile import TemporaryFile
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from weakref import finalize
 
 import msgspec
 
@@ -80,6 +81,7 @@ class Spooled:
     def __init__(self, name: str, rows: Iterable[bytes]) -> None:
         """Pack `rows`, which come in their order. BooksError when they do not."""
         self._file = TemporaryFile()  # noqa: SIM115 closed when nobody has the part any more
+        finalize(self, self._file.close)
         self._sizes: list[int] = []
         digest, count, chunk, last = hashlib.sha256(), 0, bytearray(), b""
         for row in rows:

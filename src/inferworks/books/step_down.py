@@ -90,8 +90,17 @@ def step_down(
     """The charges of support pools, divided by what the `final` charges of other pools cost."""
     if not supporting:
         return []
-    ladder = _Ladder(pools, _costs(supporting, final), _profiles(final))
-    return [_stepped_down(charge, pool, ladder) for charge, pool in supporting]
+    ladder = Ladder(pools, _costs(supporting, final), _profiles(final))
+    return [stepped_down(charge, pool, ladder) for charge, pool in supporting]
+
+
+def ladder_of(allocated: Iterable[Allocated], pools: Sequence[CostPool]) -> Ladder:
+    """How the support pools gave when `allocated` was divided."""
+    by_name = {pool.name: pool for pool in pools}
+    items = [(item, by_name[item.pool]) for item in allocated]
+    supporting = [(item.charge, pool) for item, pool in items if _supports(pool)]
+    final = [item for item, pool in items if not _supports(pool)]
+    return Ladder(pools, _costs(supporting, final), _profiles(final) if supporting else {})
 
 
 def received(allocated: Sequence[Allocated], pools: Sequence[CostPool]) -> tuple[Received, ...]:
@@ -113,7 +122,7 @@ def received(allocated: Sequence[Allocated], pools: Sequence[CostPool]) -> tuple
     )
 
 
-class _Ladder(msgspec.Struct, frozen=True):
+class Ladder(msgspec.Struct, frozen=True):
     """How support pools give: to whom, by what weights, and how final pools pass it on."""
 
     pools: Sequence[CostPool]
@@ -138,7 +147,7 @@ def weights_of(pool: CostPool, costs: Mapping[str, int]) -> dict[str, int]:
     return {name: costs[name] for name in pool.to if costs.get(name, 0) > 0}
 
 
-def _stepped_down(charge: Charge, pool: CostPool, ladder: _Ladder) -> Allocated:
+def stepped_down(charge: Charge, pool: CostPool, ladder: Ladder) -> Allocated:
     """One charge of a support pool on its way down the ladder."""
     waiting = {pool.name: charge.amount_pico}
     portions: list[Portion] = []
@@ -164,7 +173,7 @@ def _pass_on(
     charge: Charge,
     name: str,
     amount_pico: int,
-    ladder: _Ladder,
+    ladder: Ladder,
     portions: list[Portion],
     splits: list[Apportionment],
 ) -> None:

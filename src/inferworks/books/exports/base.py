@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -44,12 +44,20 @@ class Books(msgspec.Struct, frozen=True):
 
     statement: Statement
     allocated: tuple[Allocated, ...]
-    """Every charge, cut to the span, and its parts."""
+    """Every charge, cut to the span, and its parts; alike bill lines in bundles where they are many."""
     policy: Policy
     seller: str
     """Who we are: the issuer of our customers' bills."""
     later: tuple[Later, ...] = ()
     """What later periods book for a closed one: told beside its figures, and never part of them."""
+    singles: Iterable[Allocated] = ()
+    """Where `allocated` has bill lines in bundles, each alone, divided whenever they are asked for."""
+
+    @property
+    def each(self) -> Iterable[Allocated]:
+        """Every bill line, cut to the span, and its parts."""
+        return self.singles or self.allocated
+
     beside: Comparison | None = None
     """The statement of another time, for who reads."""
     budget: Against | None = None
@@ -91,9 +99,10 @@ class JournalExporter(Protocol):
         ...
 
 
-def books_of(workings: Workings, seller: str) -> Books:
+def books_of(workings: Workings, seller: str, singles: Iterable[Allocated] = ()) -> Books:
     """The books that `workings`, once validated, come to; `seller` is the name we bill under."""
-    return Books(draw_up(workings), workings.allocated, workings.policy, seller)
+    allocated, policy = workings.allocated, workings.policy
+    return Books(draw_up(workings), allocated, policy, seller, singles=singles)
 
 
 def content(file: ExportFile) -> bytes:

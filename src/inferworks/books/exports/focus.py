@@ -34,7 +34,7 @@ import msgspec
 from inferworks.books.allocate import Allocated, Allocation
 from inferworks.books.charge import Charge
 from inferworks.books.exports.base import Books, ExportFile
-from inferworks.books.exports.tables import Column, Kind, Row, Table, Value
+from inferworks.books.exports.tables import Column, Kind, Row, Rows, Table, Value
 from inferworks.books.exports.tabular import csv_file, parquet_file
 from inferworks.books.exports.values import decimal_text, second_above, second_below
 from inferworks.books.months import DAY_NS, day_of, month_of
@@ -165,8 +165,11 @@ def customers(books: Books) -> Table:
 
 def suppliers(books: Books) -> Table:
     """The parts of our suppliers' charges; their billed cost sums to what was allocated."""
-    rows = (row for item in books.allocated for row in _supplier_rows(item, books))
-    return _table("suppliers", _SUPPLIER_X, rows)
+    columns = (*COLUMNS, *_SUPPLIER_X)
+    made = Rows(
+        lambda: (_row(columns, row) for item in books.each for row in _supplier_rows(item, books))
+    )
+    return Table("suppliers", columns, made)
 
 
 def _table(name: str, more: tuple[Column, ...], rows: Iterable[dict[str, Value]]) -> Table:

@@ -370,7 +370,7 @@ def _what_happened(report: Report) -> str:
 
 def _bills(report: Report) -> str:
     rows: list[tuple[str, Sequence[Cell]]] = [
-        ("", (c.description, c.natural_class.value, c.issuer, Amount(c.amount_pico)))
+        ("", (c.title, c.natural_class.value, c.issuer, Amount(c.amount_pico)))
         for c in sorted(report.charges, key=lambda charge: (-charge.amount_pico, charge.id))
     ]
     total_pico = sum(charge.amount_pico for charge in report.charges)

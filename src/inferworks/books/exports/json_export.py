@@ -1,8 +1,12 @@
-"""The whole books as one JSON document: the statement, and the tables under it. Amounts are texts."""
+"""The whole books as one JSON document: the statement, and the tables under it. Amounts are texts.
+
+A table of a large bill has a million rows, so the document is written piece by piece, as `msgspec.json`
+would write it whole.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import BinaryIO
 
@@ -25,16 +29,26 @@ class JsonExporter:
 
 
 def _write(books: Books, sink: BinaryIO) -> None:
-    tables = {table.name: _rows(table) for table in books_tables(books)}
-    document = {"statement": books.statement.to_json(), **tables}
-    sink.write(msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
+    sink.write(b'{\n "statement": ' + _text(books.statement.to_json(), 1))
+    for table in books_tables(books):
+        sink.write(b",\n " + msgspec.json.encode(table.name) + b": ")
+        opening = b"["
+        for row in _rows(table):
+            sink.write(opening + b"\n  " + _text(row, 2))
+            opening = b","
+        sink.write(b"[]" if opening == b"[" else b"\n ]")
+    sink.write(b"\n}\n")
 
 
-def _rows(table: Table) -> list[dict[str, str | None]]:
-    return [
-        {
+def _rows(table: Table) -> Iterator[dict[str, str | None]]:
+    for row in table.rows:
+        yield {
             column.name: text_of(value, column.kind)
             for column, value in zip(table.columns, row, strict=True)
         }
-        for row in table.rows
-    ]
+
+
+def _text(value: object, depth: int) -> bytes:
+    """`value` as it stands so deep within a document; no text has a line of its own."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=1)
+    return text.replace(b"\n", b"\n" + b" " * depth)

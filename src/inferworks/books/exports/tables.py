@@ -7,7 +7,7 @@ period that was corrected since has a seventh: what later periods book for it. T
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -44,21 +44,31 @@ Value: TypeAlias = str | int | None
 Row: TypeAlias = tuple[Value, ...]
 
 
+class Rows:
+    """Rows that are made whenever they are asked for, and never all held."""
+
+    def __init__(self, make: Callable[[], Iterable[Row]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._make())
+
+
 class Table(NamedTuple):
     """A named table; each of the rows has a value for every column."""
 
     name: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...] | Rows
 
 
 def books_tables(books: Books) -> tuple[Table, ...]:
     """The tables of `books`, their rows in a fixed order."""
     return (
-        Table("charges", _CHARGES, tuple(map(_charge_row, books.allocated))),
-        Table("parts", _PARTS, tuple(_part_rows(books))),
-        Table("revenue", _REVENUE, tuple(_revenue_rows(books.statement))),
-        Table("postings", _POSTINGS, tuple(_posting_rows(books.statement))),
+        Table("charges", _CHARGES, Rows(lambda: map(_charge_row, books.each))),
+        Table("parts", _PARTS, Rows(lambda: _part_rows(books))),
+        Table("revenue", _REVENUE, Rows(lambda: _revenue_rows(books.statement))),
+        Table("postings", _POSTINGS, Rows(lambda: _posting_rows(books.statement))),
         Table("corrections", _CORRECTIONS, tuple(_correction_rows(books.statement))),
         Table("totals", _TOTALS, tuple(_total_rows(books.statement))),
         *_corrected_since(books),
@@ -135,7 +145,7 @@ _PARTS = (
 
 
 def _part_rows(books: Books) -> Iterable[Row]:
-    for item in books.allocated:
+    for item in books.each:
         for number, part in enumerate(item.rows, start=1):
             target = part.target
             yield (

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from inferworks.books.late import Adjustment, Later
+from inferworks.books.papers import Papers
 from inferworks.books.policy import Policy
 from inferworks.books.pools import DriverKind
 from inferworks.books.seal import Close
@@ -27,9 +28,9 @@ from inferworks.cli.books.engines import (
 from inferworks.cli.books.papers import (
     drawn_up,
     moments,
+    papers_asked,
     rules_of,
     wanted_span,
-    worked_out,
     worked_out_of,
 )
 from inferworks.cli.books.sources import (
@@ -140,11 +141,14 @@ class Asked(NamedTuple):
 
     def workings(self) -> Workings:
         """The validated workings: of a closed period from what was sealed, corrections left out."""
+        return worked_out_of(self.papers())
+
+    def papers(self) -> Papers:
+        """What they are drawn from, all its facts at hand."""
         if self.period is None:
             span = moments(self.from_text, self.to_text)
-            return worked_out(self.config, self._policy, self.pools_path, *span)
-        papers = papers_of_period(self.config, self.period, self.policy, self.pools_path)
-        return worked_out_of(papers)
+            return papers_asked(self.config, self._policy, self.pools_path, *span)
+        return papers_of_period(self.config, self.period, self.policy, self.pools_path)
 
     def later(self) -> tuple[Later, ...]:
         """What later periods book for the one asked for; nothing unless that is closed."""

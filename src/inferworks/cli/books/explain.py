@@ -10,6 +10,7 @@ import click
 from inferworks.books.explain import explain, parse_subject
 from inferworks.books.nodes import Bounds, Node
 from inferworks.cli.books.asked import asked, asking
+from inferworks.cli.books.papers import singles_of, worked_out_of
 from inferworks.cli.show import print_json, say
 from inferworks.money import format_pico
 
@@ -57,9 +58,11 @@ def show_explanation(
     """
     wanted = parse_subject(subject)
     question = asked(period, from_text, to_text, policy, pools_path, config_path, data_path)
-    workings = question.workings()
+    papers = question.papers()
+    workings = worked_out_of(papers)
     adjustments = question.adjustments(workings.policy)
-    found = explain(workings, wanted, Bounds(depth, width), adjustments)
+    singles = singles_of(workings, papers)
+    found = explain(workings, wanted, Bounds(depth, width), adjustments, singles or None)
     if as_json:
         print_json(question.marked(found.to_json()))
         return

@@ -17,7 +17,7 @@ from inferworks.cli.books.comparatives import comparing
 from inferworks.cli.books.formats import FORMATS, IMPORTED_LEDGERS, JOURNALS, PAGE, exporter
 from inferworks.cli.books.journals import chart_of, journal_files, statements_of, zone_of
 from inferworks.cli.books.later import note_corrections
-from inferworks.cli.books.papers import moments, worked_out, worked_out_of
+from inferworks.cli.books.papers import moments, papers_asked, singles_of, worked_out_of
 from inferworks.cli.books.sources import (
     later_corrections,
     papers_of_period,
@@ -146,7 +146,9 @@ def read_books(
     """The books of the period that is `meant`, or of the dates; what is provisional says so in a note."""
     if meant.name is None:
         span = moments(from_text, to_text)
-        return books_of(worked_out(config, policy or config.books.policy, None, *span), seller)
+        papers = papers_asked(config, policy or config.books.policy, None, *span)
+        workings = worked_out_of(papers)
+        return books_of(workings, seller, singles_of(workings, papers))
     books = _books_of_period(config, policy, meant.name, seller)
     if not meant.provisional:
         return books
@@ -160,7 +162,9 @@ def _books_of_period(config: Config, policy: str | None, name: str, seller: str)
     papers = papers_of_period(config, name, policy, None)
     statement = statement_of_period(config, name, policy, None)
     later = later_corrections(config, name)
-    return Books(statement, worked_out_of(papers).allocated, papers.policy, seller, later)
+    workings = worked_out_of(papers)
+    singles = singles_of(workings, papers)
+    return Books(statement, workings.allocated, papers.policy, seller, later, singles=singles)
 
 
 def put_out(files: Sequence[ExportFile], out: Path | None, form: str) -> None:

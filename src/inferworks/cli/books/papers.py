@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 import msgspec
@@ -49,6 +49,9 @@ from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.units import NS_PER_SECOND
 
+if TYPE_CHECKING:  # numpy takes its time to load
+    from inferworks.books.single import Singles
+
 _ALWAYS = Span(0, 2**63 - 1)
 LONGEST_CALL_NS = 86_400 * NS_PER_SECOND
 """How long before a span its calls may have been opened and still use machines in it."""
@@ -73,17 +76,17 @@ def worked_out(
     end_ns: int | None,
 ) -> Workings:
     """The validated workings of the span that the command line asks for."""
-    return worked_from(config, policy, pools_path, start_ns, end_ns)[0]
+    return worked_out_of(papers_asked(config, policy, pools_path, start_ns, end_ns))
 
 
-def worked_from(
+def papers_asked(
     config: Config,
     policy: str,
     pools_path: Path | None,
     start_ns: int | None,
     end_ns: int | None,
-) -> tuple[Workings, Charges]:
-    """The same, and the charges that they are drawn from: lines that are not held are in bundles there."""
+) -> Papers:
+    """What the span that the command line asks for is drawn from, all its facts at hand."""
     folder = DataFolder(Path(config.data.folder))
     if not folder.path.is_dir():
         raise no_folder(folder)
@@ -91,15 +94,16 @@ def worked_from(
     facts, plans = facts_of(config, folder, wanted), plans_of(folder)
     lines = BillLines(folder, wanted, config.books.currency)
     span = asked_span(start_ns, end_ns, lines.times, whole_span((), facts))
+    currency = lines.currency
     try:
-        rules, currency = rules_of(config, pools_path), lines.currency
         charges = lines.charges()
+        rules = in_bundles_from(charges, rules_of(config, pools_path))
         bills = as_divided(charges, facts, rules, span)
         charges = with_more(charges, unbilled(config, bills, facts.usages, rules, span, currency))
         prepaid = prepaid_for(config, folder, plans, span, currency, rules)
         drawn_under = policy_of(config, policy)
-        given = charges, facts, plans, drawn_under, currency, span, rules, prepaid
-        return checked(*given), charges
+        plans_then = tuple(plans)
+        return Papers(span, currency, charges, facts, plans_then, drawn_under, rules, prepaid)
     except BooksError as error:
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
 
@@ -132,6 +136,15 @@ def worked_out_of(papers: Papers) -> Workings:
         )
     except BooksError as error:
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
+
+
+def singles_of(workings: Workings, papers: Papers) -> Singles | tuple[()]:
+    """Each bill line alone, where `workings` have them in bundles."""
+    if not isinstance(papers.charges, Lines):
+        return ()
+    from inferworks.books.single import Singles  # numpy takes its time to load
+
+    return Singles(workings, papers)
 
 
 def wanted_span(start_ns: int | None, end_ns: int | None) -> Span:
@@ -206,7 +219,8 @@ def gathered(
     """
     folder = DataFolder(Path(config.data.folder))
     charges, currency = charges_of(folder, span, config.books.currency, validated=validated)
-    moment, rules = lake_reader(config, folder).moment(*around(span)), rules_of(config, pools_path)
+    moment = lake_reader(config, folder).moment(*around(span))
+    rules = in_bundles_from(charges, rules_of(config, pools_path))
     segments = tuple(sorted(segments_of(moment), key=lambda segment: segment.name))
     found = bought(segments, moment.unsealed, span)
     bills = as_divided(charges, found, rules, span)
@@ -219,7 +233,7 @@ def gathered(
         facts=moment.unsealed,
         plans=tuple(plans),
         policy=policy_of(config, policy),
-        rules=in_bundles_from(charges, rules),
+        rules=rules,
         prepaid=prepaid_for(config, folder, plans, span, currency, rules),
         segments=segments,
     )

@@ -1,0 +1,86 @@
+"""Bill lines divided each alone, one after the other, where workings have them in bundles.
+
+A bundle says what its lines come to together. Who lists single lines, an export with a row for each, an
+explanation, asks here: lines are read again and divided one by one, by the drivers and the steps that the
+workings were divided by, so that they sum to their bundle to the picounit, and none is held.
+
+What the calls of a day weigh is the same for every line of that day, so it is asked and grouped once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+import msgspec
+
+from inferworks.books.allocate import Allocated, Division, Grouped, allocated_of
+from inferworks.books.bundle import Bundler, Things
+from inferworks.books.charge import Charge
+from inferworks.books.drivers import Drivers, Shares
+from inferworks.books.lines import Lines
+from inferworks.books.papers import Papers
+from inferworks.books.pools import CostPool, DriverKind, pool_of
+from inferworks.books.step_down import ladder_of, stepped_down
+from inferworks.books.workings import Workings, accrued_charges
+from inferworks.meter.facts import in_force
+
+_MOST_KNOWN = 1_000
+_decode = msgspec.json.Decoder(Charge).decode
+
+
+class Singles:
+    """The charges of `papers`, by id, each divided alone as in `workings`, whenever they are asked for."""
+
+    def __init__(self, workings: Workings, papers: Papers) -> None:
+        self._workings, self._papers = workings, papers
+        self._ladder = ladder_of(workings.allocated, workings.pools)
+        self._groups: dict[tuple[str, int], tuple[Shares, Grouped]] = {}
+
+    def __iter__(self) -> Iterator[Allocated]:
+        return self._divided(self._papers.charges)
+
+    def within(self, bundles: Collection[str]) -> Iterator[Allocated]:
+        """The lines of `bundles`, which are named by the ids of their first ones."""
+        papers = self._papers
+        if not bundles or not isinstance(papers.charges, Lines):
+            return iter(())
+        things = Things.of(in_force(papers.facts))
+        bundler = Bundler(papers.rules, papers.span, things)
+        return self._divided(map(_decode, bundler.within(papers.charges.glances(), bundles)))
+
+    def called(self, id_: str) -> Iterator[Allocated]:
+        """The line with that id."""
+        charges = self._papers.charges
+        found = charges.with_any_of([id_]) if isinstance(charges, Lines) else charges
+        return self._divided(charge for charge in found if charge.id == id_)
+
+    def _divided(self, charges: Iterable[Charge]) -> Iterator[Allocated]:
+        papers, drivers = self._papers, self._workings.drivers
+        given = papers.span, papers.currency, papers.rules, papers.policy.basis
+        for charge in charges:
+            for inside in accrued_charges((charge,), *given).charges:
+                pool = pool_of(inside, papers.rules.pools, drivers.nodes, drivers.billing)
+                yield self._one(inside, pool, drivers)
+
+    def _one(self, charge: Charge, pool: CostPool, drivers: Drivers) -> Allocated:
+        if pool.driver is DriverKind.POOLS:
+            return stepped_down(charge, pool, self._ladder)
+        work = _Remembering(charge, pool, drivers)
+        work.groups = self._groups
+        work.divide()
+        return allocated_of(charge, pool, work.portions, work.apportionments)
+
+
+class _Remembering(Division):
+    """A division that groups what is weighed alike once."""
+
+    groups: dict[tuple[str, int], tuple[Shares, Grouped]]
+
+    def _grouped(self, shares: Shares) -> Grouped:
+        key = self.pool.name, id(shares)
+        known = self.groups.get(key)
+        if known is None or known[0] is not shares:
+            if len(self.groups) >= _MOST_KNOWN:
+                self.groups.clear()
+            known = self.groups[key] = shares, super()._grouped(shares)
+        return known[1]

@@ -1,0 +1,307 @@
+"""Bill lines too many to hold: every view of them is what it is of lines that are held."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from inferworks.books.bridge import bridge
+from inferworks.books.charge import Charge
+from inferworks.books.compare import compare
+from inferworks.books.economics import economics
+from inferworks.books.explain import Subject, explain
+from inferworks.books.exports.base import ExportFile, books_of, content
+from inferworks.books.exports.chart import load_chart
+from inferworks.books.exports.focus import FocusExporter
+from inferworks.books.exports.journal import rounded_journal
+from inferworks.books.exports.json_export import JsonExporter
+from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
+from inferworks.books.exports.tabular import CsvExporter
+from inferworks.books.ledger import Ledger
+from inferworks.books.lines import Charges, Lines, beside, unknown, with_more
+from inferworks.books.months import DAY_NS
+from inferworks.books.nodes import Bounds
+from inferworks.books.papers import Papers
+from inferworks.books.policy import load_policy
+from inferworks.books.seal import Spooled, body_of_set
+from inferworks.books.single import Singles
+from inferworks.books.span import Span
+from inferworks.books.statement import checked, draw_up
+from inferworks.books.stored import StoredLines
+from inferworks.books.workings import BUNDLES, Workings, shipped_rules
+from inferworks.cli.main import cli
+from inferworks.clock import SimClock
+from inferworks.errors import BooksError
+from inferworks.testing.books import World, a_charge, a_company, worlds
+
+from .test_bundle import HALL, Held, many
+
+GAAP = load_policy("gaap")
+DAY = Span(0, DAY_NS)
+"""A journal has days, so spans begin and end with one."""
+SUBJECTS = (
+    "customer:acme", "pool:machines", "pool:web", "pool:other", "purpose:serve-paid", "day:1970-01-01",
+)  # fmt: skip
+
+
+def papers_of(charges: Charges, world: World) -> Papers:
+    """What a statement of `charges` is drawn from, with a pool that supports others."""
+    rules = shipped_rules()
+    rules = replace(rules, pools=(HALL, *rules.pools), bundles=BUNDLES)
+    return Papers(DAY, "USD", charges, world.facts, tuple(world.plans), GAAP, rules)
+
+
+def views(papers: Papers) -> dict[str, Any]:
+    """Whatever is drawn up or written out of `papers`, by name."""
+    given = (
+        papers.charges,
+        papers.facts,
+        papers.plans,
+        papers.policy,
+        "USD",
+        papers.span,
+        papers.rules,
+    )
+    workings = checked(*given)
+    singles = Singles(workings, papers) if isinstance(papers.charges, Lines) else None
+    statement = draw_up(workings)
+    books = books_of(workings, "us", singles or ())
+    found = {
+        "statement": _without_parts(statement.to_json()),
+        "bridge": bridge(statement).to_json(),
+        "economics": economics(statement).to_json(),
+        "policies": compare(workings, GAAP, load_policy("marginal")).to_json(),
+    }
+    for text in (*SUBJECTS, *_a_charge(papers)):
+        found[text] = _explained(workings, Subject(*text.split(":", 1)), singles)
+    for name, program in PROGRAMS.items():
+        journal = rounded_journal([statement], 2, load_chart(), parties=program.parties)
+        found |= _contents(name, LedgerCsvExporter(program, load_chart()).files(journal))
+    for exporter in (FocusExporter(), CsvExporter()):
+        found |= _contents(exporter.name, exporter.files(books))
+    document = json.loads(content(JsonExporter().files(books)[0]))
+    found["json"] = {name: document[name] for name in ("charges", "parts", "revenue", "totals")}
+    del found["csv/postings.csv"]  # an entry for each bundle; what they book is in `test_bundle`
+    return found
+
+
+def _without_parts(document: dict[str, Any]) -> dict[str, Any]:
+    lines = [{**line, "parts": []} for line in document["lines"]]
+    return {**document, "lines": lines}
+
+
+def _explained(workings: Workings, subject: Subject, singles: Singles | None) -> object:
+    try:
+        return explain(workings, subject, Bounds(6, 3), (), singles).to_json()
+    except Exception as error:  # noqa: BLE001 the refusal is compared
+        return type(error)
+
+
+def _a_charge(papers: Papers) -> Sequence[str]:
+    return [f"charge:{charge.id}" for charge in sorted(papers.charges, key=lambda c: c.id)[3:4]]
+
+
+def _contents(name: str, files: Sequence[ExportFile]) -> dict[str, bytes]:
+    return {f"{name}/{file.name}": content(file) for file in files}
+
+
+def must_agree(charges: Sequence[Charge], world: World) -> None:
+    """Every view of lines that are read is, to the byte, what it is of lines that are held."""
+    ordered = tuple(sorted(charges, key=lambda charge: charge.id))
+    held, read = (views(papers_of(one, world)) for one in (ordered, Held(ordered)))
+    assert held.keys() == read.keys()
+    for name, view in held.items():
+        assert read[name] == view, name
+
+
+@pytest.mark.slow
+def test_every_view_is_what_it_is_of_lines_that_are_held() -> None:
+    """More lines than are shown, of every pool, with credits, and one that an edge cuts."""
+    world = a_company()
+    charges = [line for seed in range(6) for line in _named(many(world.charges, seed), seed)]
+    charges.append(a_charge("over the edge", "1.00", (900, DAY_NS + 100)))
+    must_agree(charges, world)
+
+
+@pytest.mark.slow
+@given(worlds(), st.integers(0, 9_999))
+@settings(max_examples=8)
+def test_random_views_are_what_they_are_of_lines_that_are_held(world: World, seed: int) -> None:
+    """Of any mixture of lines."""
+    must_agree(many(world.charges, seed), world)
+
+
+def _named(charges: Iterable[Charge], seed: int) -> Iterator[Charge]:
+    return (replace(charge, id=f"chg_{seed}{n:x}") for n, charge in enumerate(charges))
+
+
+names = st.lists(st.integers(0, 30), unique=True)
+
+
+@given(names, names, names)
+def test_what_is_new_and_what_was_changed_is_found_in_order(
+    known: list[int], recorded: list[int], changed: list[int]
+) -> None:
+    """Whether lines are held or read, and whatever stands among them."""
+    sealed = [a_charge(f"c{n:02}", "1", (0, 9)) for n in known]
+    now = [
+        replace(a_charge(f"c{n:02}", "1", (0, 9)), row=99 if n in changed else 2) for n in recorded
+    ]
+    sealed.sort(key=lambda charge: charge.id)
+    now.sort(key=lambda charge: charge.id)
+    fresh = unknown(tuple(now), tuple(sealed))
+    differ = list(beside(tuple(sealed), tuple(now)))
+    for one, other in (
+        (Held(sealed), tuple(now)),
+        (tuple(sealed), Held(now)),
+        (Held(sealed), Held(now)),
+    ):
+        assert unknown(other, one) == fresh
+        assert list(beside(one, other)) == differ
+    gone, altered = len(set(known) - set(recorded)), len(set(known) & set(recorded) & set(changed))
+    assert (len(fresh), len(differ)) == (len(set(recorded) - set(known)), gone + altered)
+    both = with_more(Held(sealed), fresh)
+    assert [charge.id for charge in both] == sorted(c.id for c in (*sealed, *fresh))
+    assert len(both) == len(sealed) + len(fresh)
+
+
+def test_a_part_that_is_packed_on_its_way_has_the_hash_of_one_that_is_held(tmp_path: Path) -> None:
+    """And comes back row by row; what does not come in order is refused, for its hash would be another."""
+    charges = sorted(
+        (a_charge(f"c{n}", "1", (0, 9)) for n in range(50)), key=lambda charge: charge.id
+    )
+    body = body_of_set("inputs/charges", charges)
+    bodies = [msgspec.json.encode(charge) for charge in charges]
+    with pytest.MonkeyPatch.context() as patch, Ledger(tmp_path / "ledger.db") as ledger:
+        patch.setattr("inferworks.books.seal.CHUNK_BYTES", 1_000)
+        spooled = Spooled("inputs/charges", bodies)
+        assert spooled.part == body.part
+        ledger._keep(spooled)
+        assert (list(ledger.rows(body.part)), ledger.raw(body.part)) == (bodies, body.raw)
+        with pytest.raises(BooksError, match="comes after"):
+            Spooled("inputs/charges", reversed(bodies))
+
+
+# --- as somebody types it
+
+JANUARY_NS = 1_798_761_600 * 10**9  # 2027-01-01
+HEADER = (
+    "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ChargeCategory,ServiceCategory,"
+    "ServiceName,InvoiceIssuerName,ChargeDescription,ResourceId,InvoiceId,x_LineId\n"
+)
+
+
+class Kill(BaseException):
+    """The end of a process."""
+
+
+def run(*arguments: str) -> str:
+    """What `inferworks books ...`, which must work, prints."""
+    result = CliRunner().invoke(cli, ["books", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def a_bill(name: str, days: Iterable[int]) -> None:
+    """Import a bill of November: a machine, a bucket and two databases each day, of other amounts."""
+    rows = [
+        f"{day}.{number:02}{day:010},USD,2026-11-{day:02}T00:00:00Z,2026-11-{day:02}T12:00:00Z,Usage,"
+        f"{service},{service},Example Cloud,{name},thing-{number},{name},{name}-{day}-{number}\n"
+        for day in days
+        for number, service in enumerate(("Compute", "Storage", "Databases", "Databases"))
+    ]
+    Path(f"{name}.csv").write_text(HEADER + "".join(rows))
+    run("import", f"{name}.csv")
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder in which five lines are many, on a day when December is over."""
+    monkeypatch.setattr("inferworks.cli.books.close.SystemClock", lambda: SimClock(JANUARY_NS))
+    monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 5)
+    monkeypatch.setattr("inferworks.books.ledger.MANY_LINES", 5)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_month_of_many_lines_is_closed_corrected_verified_and_reopened(
+    few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its figures are those of a month that was closed line by line; so are those of its correction."""
+    a_bill("november", range(1, 9))
+    period = ("--period", "2026-11")
+    printed = run("statement", *period)
+    monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 10**9)
+    assert run("statement", *period) == printed
+    monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 5)
+    run("close", "2026-11")
+    sealed = json.loads(run("statement", *period, "--json"))
+    assert any("lines" in part for line in sealed["lines"] for part in line["parts"])
+    assert "Sound" in run("verify")
+    a_bill("late", (3, 20))
+    assert json.loads(run("statement", *period, "--json")) == sealed
+    december = json.loads(run("statement", "--period", "2026-12", "--json"))
+    [correction] = december["corrections"]
+    assert (correction["billed"], len(correction["causes"])) == (december["billed"], 8)
+    assert "Sound" in run("verify")
+    run("close", "2026-12")
+    assert "Sound" in run("verify")
+    run("reopen", "2026-12", "--reason", "again")
+    run("reopen", "2026-11", "--reason", "again")
+    assert "Sound" in run("verify")
+    reopened = json.loads(run("statement", *period, "--json"))
+    monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 10**9)
+    by_line = json.loads(run("statement", *period, "--json"))
+    assert _without_parts(reopened) == _without_parts(by_line)
+
+
+@pytest.mark.slow
+def test_what_was_closed_line_by_line_is_verified_line_by_line(
+    few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its number of lines: its entries come out as they were sealed."""
+    monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 10**9)
+    a_bill("november", range(1, 9))
+    run("close", "2026-11")
+    monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 5)
+    assert "Sound" in run("verify")
+
+
+def test_a_close_that_is_killed_leaves_nothing(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed among the lines of the bill, which are packed by then: no record, and no part."""
+    a_bill("november", range(1, 9))
+    keep, kept = Ledger._keep, []
+
+    def killed(self: Ledger, body: Any) -> None:
+        keep(self, body)
+        kept.append(body.part.name)
+        if len(kept) == 3:
+            raise Kill
+
+    monkeypatch.setattr(Ledger, "_keep", killed)
+    with pytest.raises(Kill):
+        CliRunner().invoke(cli, ["books", "close", "2026-11"], catch_exceptions=False)
+    [path] = Path().glob("**/ledger.db")
+    with Ledger(path, read_only=True) as ledger:
+        assert (kept[0], ledger.records()) == ("inputs/charges", [])
+        assert ledger._db.execute("SELECT count(*) FROM kept").fetchall() == [(0,)]
+
+
+def test_bills_that_change_between_two_readings_are_refused(few: None) -> None:
+    """What is sealed is what was drawn up."""
+    a_bill("november", range(1, 9))
+    [path] = Path().glob("**/books.db")
+    lines = StoredLines(path, Span(-(2**63), 2**63 - 1), 32)
+    assert len(list(lines.bodies())) == len(lines)
+    a_bill("late", (3,))
+    with pytest.raises(BooksError, match="imported meanwhile"):
+        list(lines.glances())
