@@ -35,7 +35,7 @@ import re
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -161,12 +161,14 @@ class _Growing:
 class _Sort:
     """Lines of one pool that are told apart by the same."""
 
-    def __init__(self, told: _Told) -> None:
-        self.told = told
+    def __init__(self, told: _Told, telling: _Telling | None) -> None:
+        """`telling`: what of a line is looked at beside its time."""
+        self.told, self.telling = told, telling
         self.known: dict[tuple[object, ...], _Growing | None] = {}
         self.sales: dict[tuple[object, ...], object] = {}
 
 
+_Telling: TypeAlias = Callable[[_Sort, Glance, bytes], object]
 _decode = msgspec.json.Decoder(Charge).decode
 
 
@@ -196,6 +198,11 @@ class Bundler:
         self._sorts: dict[tuple[object, ...], _Sort | None] = {}
         self._taxes: dict[tuple[object, ...], str | None] = {}
         self._growing: dict[tuple[Charge, object], _Growing] = {}
+        self._telling: dict[_Told, _Telling] = {
+            _Told.TIME_AND_THING: lambda _, line, __: line.resource_id,
+            _Told.TAX: lambda _, line, __: (line.description, *self._sale_pairs(line.other)),
+            _Told.SALE: self._sale,
+        }
 
     def charges(self, lines: Iterable[tuple[bytes, Glance]]) -> list[Charge]:
         """`lines`, as JSON and at a glance, in bundles where they can be. BooksError as of single ones."""
@@ -236,17 +243,18 @@ class Bundler:
         """The bundle that `line` goes into; None where it stays single."""
         nodes, buckets = self._things
         amount, effective, thing = line.amount_pico, line.effective_pico, line.resource_id
+        sign = 0 if not amount else -1 if amount < 0 else 1
         alike = (
             line.issuer, line.provider, line.service_category, line.service_name,
             line.resource_type, line.natural_class, line.charge_category, line.charge_class,
-            line.currency, line.department, line.file in NO_BILLS, _sign(amount),
+            line.currency, line.department, line.file in NO_BILLS, sign,
             None if effective is None else _sign(effective), thing in nodes, thing in buckets,
             self._tax(line, body) if line.charge_category == TAX else None,
             *self._kept_pairs(line.other),
         )  # fmt: skip
         if alike not in self._sorts:
             told = self._told(self._rules.departments.placed(_decode(body)))
-            self._sorts[alike] = None if told is None else _Sort(told)
+            self._sorts[alike] = None if told is None else _Sort(told, self._telling.get(told))
         sort = self._sorts[alike]
         if sort is None or abs(amount) >= LARGEST or abs(effective or 0) >= LARGEST:
             return None
@@ -274,14 +282,7 @@ class Bundler:
 
     def _grown(self, sort: _Sort, line: Glance, body: bytes) -> _Growing | None:
         """The bundle that `line` goes into; None where it stays single."""
-        telling: object = None
-        match sort.told:
-            case _Told.TIME_AND_THING:
-                telling = line.resource_id
-            case _Told.TAX:
-                telling = line.description, *self._sale_pairs(line.other)
-            case _Told.SALE:
-                telling = self._sale(sort, line, body)
+        telling = sort.telling and sort.telling(sort, line, body)
         key = line.period_start_ns, line.period_end_ns, telling
         if key not in sort.known:
             if len(sort.known) > _MOST_KNOWN:
@@ -390,21 +391,5 @@ def _pairs(names: Iterable[str]) -> Callable[[msgspec.Raw], list[bytes]]:
 
     A quotation mark within a text is escaped, so `["` begins a pair and nothing else.
     """
-    starts = [b'["' + name.encode() + b'","' for name in sorted(names)]
-
-    def found(other: msgspec.Raw) -> list[bytes]:
-        text, pairs = bytes(other), []
-        for start in starts:
-            at = text.find(start)
-            while at >= 0:
-                end = text.index(b'"]', at + len(start))
-                if b"\\" in text[at:end]:
-                    end = _rest_of_pair(text, at + len(start)).end()  # type: ignore[union-attr]
-                pairs.append(text[at:end])
-                at = text.find(start, end)
-        return pairs
-
-    return found
-
-
-_rest_of_pair: Final = re.compile(rb'(?:[^"\\]|\\.)*"\]').match
+    any_of = "|".join(map(re.escape, sorted(names))).encode()
+    return re.compile(rb'\["(?:' + any_of + rb')","(?:[^"\\]|\\.)*"\]').findall

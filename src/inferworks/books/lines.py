@@ -32,7 +32,7 @@ MANY_LINES: Final = 20_000
 """From here on lines are not held (docs/books.md)."""
 
 
-class Glance(msgspec.Struct):
+class Glance(msgspec.Struct, gc=False):
     """What is read of a line before it is known whether another one is like it."""
 
     id: str

@@ -17,7 +17,7 @@ by who reads them.
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
@@ -52,8 +52,12 @@ class Register(NamedTuple):
     parts: dict[int, Entered]
     cut: set[int]
     """The deliveries that have imports in force of other time too."""
-    lines: dict[int, list[str]]
-    """The ids of the lines of each part; of the rounding lines of a delivery, under its number negated."""
+    lines: dict[int, int]
+    """How many lines each part has; the rounding lines of a delivery, under its number negated."""
+    part_of: dict[str, int]
+    """The part of each line, by its id."""
+    twice: str
+    """A line of two parts."""
 
 
 class Held:
@@ -61,34 +65,19 @@ class Held:
 
     def __init__(self, register: Register) -> None:
         self.register = register
-        self.parts: dict[str, int] = {}
-        """The part that each line is of."""
-        self.twice = ""
-        """A line of two parts."""
-        for number, ids in register.lines.items():
-            for id_ in ids:
-                if id_ in self.parts:
-                    self.twice = id_
-                self.parts[id_] = number
-        self.counts: Counter[int] = Counter()
-        """How many lines of each part there were."""
-        self.sums: dict[int, dict[str, Sum]] = defaultdict(dict)
-        """What they came to, by the currency of their bill."""
+        self.sums: dict[tuple[int, str], Sum] = defaultdict(Sum)
+        """What those of each part came to, by the currency of their bill."""
         self.left: list[Charge] = []
         """Those of no part."""
 
     def add(self, line: Glance, body: bytes) -> None:
         """Count a line, given at a glance and as JSON."""
-        part = self.parts.get(line.id)
+        part = self.register.part_of.get(line.id)
         if part is None:
             self.left.append(_charge(body))
             return
-        self.counts[part] += 1
         billed = line if line.foreign is None else line.foreign
-        sums = self.sums[part]
-        if billed.currency not in sums:
-            sums[billed.currency] = Sum()
-        sums[billed.currency].add(billed.amount_pico, line.exact)
+        self.sums[part, billed.currency].add(billed.amount_pico, line.exact)
 
     def validate(self) -> None:
         """BooksError unless every theorem of `VALIDATIONS` holds."""
@@ -97,21 +86,22 @@ class Held:
 
     def whole(self, part: int) -> Mapping[str, Sum] | None:
         """What the lines of `part` come to, by currency; None when not all of them were read."""
-        if self.counts[part] != len(self.register.lines.get(part, ())):
-            return None
-        return self.sums.get(part, {})
+        sums = {currency: sum_ for (of, currency), sum_ in self.sums.items() if of == part}
+        read = sum(sum_.lines for sum_ in sums.values())
+        return sums if read == self.register.lines.get(part, 0) else None
 
 
 class Sum:
     """What lines in one currency come to, and what rounding each has left out."""
 
-    __slots__ = ("left", "pico")
+    __slots__ = ("left", "lines", "pico")
 
     def __init__(self) -> None:
-        self.pico, self.left = 0, Decimal(0)
+        self.lines, self.pico, self.left = 0, 0, Decimal(0)
 
     def add(self, pico: int, exact: str | None) -> None:
         """Count one."""
+        self.lines += 1
         self.pico += pico
         if exact is not None:
             rounded = EXACT.scaleb(Decimal(pico), -12)
@@ -134,29 +124,31 @@ def registered(db: sqlite3.Connection, start_ns: int, end_ns: int) -> Register:
             parts[number] = Entered(delivery_, file, in_force, lines_, _totals(totals))
         elif in_force:
             cut.add(delivery_)
-    lines: dict[int, list[str]] = defaultdict(list)
-    if parts:
-        rows = db.execute(
-            "SELECT part, id FROM lines WHERE part BETWEEN ? AND ? OR part < 0",
-            (min(parts), max(parts)),
-        )
-        for part, id_ in rows:
-            lines[part].append(id_)
-    return Register(parts, cut, dict(lines))
+    if not parts:
+        return Register(parts, cut, {}, {}, "")
+    here = "FROM lines WHERE part <= ? AND (part >= ? OR part < 0)"
+    ends = max(parts), min(parts)
+    lines = dict(db.execute(f"SELECT part, count(*) {here} GROUP BY part", ends).fetchall())
+    part_of: dict[str, int] = dict(db.execute(f"SELECT id, part {here}", ends))
+    twice = ""
+    if len(part_of) != sum(lines.values()):
+        double = f"SELECT min(id) FROM (SELECT id {here} GROUP BY id HAVING count(*) > 1)"
+        [twice] = db.execute(double, ends).fetchone()
+    return Register(parts, cut, lines, part_of, twice)
 
 
 def delivery(held: Held) -> None:
     """Theorem 16: every charge is a line of one import in force, or taken back by its exact reversal."""
     register = held.register
-    for number, ids in register.lines.items():
+    for number, lines in register.lines.items():
         part = register.parts.get(number)
-        if part and len(ids) != (part.lines if part.in_force else 0):
+        if part and lines != (part.lines if part.in_force else 0):
             raise BooksError(
-                f"theorem 16 (delivery): import {number} ({part.file}) has {len(ids)} lines in the "
+                f"theorem 16 (delivery): import {number} ({part.file}) has {lines} lines in the "
                 f"books, not {part.lines if part.in_force else 0}"
             )
-    if held.twice:
-        raise BooksError(f"theorem 16 (delivery): charge {held.twice} is a line of two imports")
+    if register.twice:
+        raise BooksError(f"theorem 16 (delivery): charge {register.twice} is a line of two imports")
     for number, part in register.parts.items():
         if part.in_force and part.lines and number not in register.lines:
             raise BooksError(
