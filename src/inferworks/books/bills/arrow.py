@@ -53,7 +53,9 @@ def arrow_texts(column: pa.Array[Any]) -> tuple[Sequence[str], Mapping[int, str]
     types, kind = pa.types, column.type
     if types.is_string(kind) or types.is_large_string(kind):
         with suppress(UnicodeDecodeError):
-            return [text or "" for text in column.to_pylist()], {}
+            coded = column.dictionary_encode()
+            texts = coded.dictionary.to_pylist()
+            return ["" if n is None else texts[n] for n in coded.indices.to_pylist()], {}
     if types.is_decimal(kind):
         return ["" if it is None else format(it, "f") for it in column.to_pylist()], {}
     if types.is_integer(kind):

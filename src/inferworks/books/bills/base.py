@@ -22,8 +22,8 @@ import msgspec
 from inferworks.books.bills import forms
 from inferworks.books.bills.mapped import mapped
 from inferworks.books.bills.mapping import BillMapping
-from inferworks.books.bills.spelling import Spelling, spelled
-from inferworks.books.bills.tables import PLAIN, Form, Table, open_table
+from inferworks.books.bills.spelling import Sort, Spelling, assumed_plain, spelled
+from inferworks.books.bills.tables import PLAIN, Batch, Form, Table, open_table
 from inferworks.books.charge import Charge
 from inferworks.books.currency import NO_RATES, NoRateError, Rates, converted
 from inferworks.books.deliveries.canonical import numbered
@@ -54,6 +54,8 @@ class BillFile(NamedTuple):
     """What makes its rows those of a kind of ours, where they are not."""
     left_out: int = 0
     """The rows that the mapping takes for totals and the like."""
+    assumed: Mapping[str, Sort] = {}
+    """The columns that were not surveyed: they are taken to be as we write them, until a cell is not."""
 
     @property
     def text(self) -> str:
@@ -157,10 +159,7 @@ class Cells:
 
     def optional(self, column: str) -> str | None:
         """The text in `column`; None when it is empty, NULL or not there."""
-        text = self.row.get(column, "").strip()
-        if text.isascii():
-            return None if text in _NOTHING else text
-        return unicodedata.normalize("NFC", text)
+        return cell_text(self.row.get(column, ""))
 
     def first(self, *columns: str) -> str | None:
         """The text in the first of `columns` that has one."""
@@ -242,7 +241,7 @@ class Cells:
 
     def _money(self, column: str, text: str) -> Money:
         try:
-            return _money_in(text)
+            return money_in(text)
         except MoneyError as error:
             self.note(column, str(error))
             return Money(0)
@@ -263,8 +262,17 @@ def _unread(columns: tuple[str, ...], read: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in columns if name not in read))
 
 
+def cell_text(cell: str) -> str | None:
+    """The text in a cell; None when it is empty or NULL."""
+    text = cell.strip()
+    if text.isascii():
+        return None if text in _NOTHING else text
+    return unicodedata.normalize("NFC", text)
+
+
 @lru_cache(maxsize=65_536)
-def _money_in(text: str) -> Money:
+def money_in(text: str) -> Money:
+    """The amount in `text`, rounded once; MoneyError when it is none."""
     pico, rest = rounded_pico(text)
     return Money(pico, text if rest else None)
 
@@ -306,8 +314,11 @@ def bill_file(name: str, raw: bytes, encoding: str = "") -> BillFile:
 
 
 def opened(bill: BillFile) -> Table:
-    """The table in `bill`, its columns ours, its numbers and moments written in the way that we read."""
-    table = open_table(bill.name, bill.raw, bill.form)
+    """The table in `bill`, its columns ours, its numbers and moments written in the way that we read.
+
+    Its rows end with SpelledOtherwiseError where something is not as it was `assumed`.
+    """
+    table = assumed_plain(open_table(bill.name, bill.raw, bill.form), bill.assumed)
     if bill.mapping is None:
         return spelled(table, bill.spelling)
     try:
@@ -338,14 +349,9 @@ def require_columns(bill: BillFile, required: Sequence[str]) -> None:
 def read_rows(bill: BillFile, problems: list[Problem], progress: Progress) -> Iterator[Cells]:
     """The rows of `bill` under its header; blank lines are left out, misshapen rows are noted."""
     table = opened(bill)
-    for count, (number, row, why) in enumerate(table.rows, start=1):
-        if count % 1000 == 0:
-            progress(count)
-        problems += [
-            Problem(bill.name, number, column, None, reason, table.place)
-            for column, reason in why.items()
-        ]
-        if row is not None:
+    for batch in read_batches(bill.name, table, problems, progress):
+        for number, row, _ in batch.rows:
+            assert row is not None
             yield Cells(
                 bill.name,
                 number,
@@ -355,6 +361,22 @@ def read_rows(bill: BillFile, problems: list[Problem], progress: Progress) -> It
                 floats=table.floats,
                 labels=table.labels,
             )
+
+
+def read_batches(
+    name: str, table: Table, problems: list[Problem], progress: Progress
+) -> Iterator[Batch]:
+    """The rows of `table` in the file of this name, batch by batch; misshapen ones are noted."""
+    count = 0
+    for batch in table.batches:
+        problems += [
+            Problem(name, number, column, None, reason, table.place)
+            for number, _, why in batch.misshapen
+            for column, reason in why.items()
+        ]
+        yield batch._replace(misshapen=())
+        count += len(batch.numbers) + len(batch.misshapen)
+        progress(count)
 
 
 def refuse(problems: list[Problem]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import Final
@@ -17,7 +17,13 @@ from typing import Final
 from inferworks.books.bills import forms
 from inferworks.books.bills.base import BillFile, BillReader, header_of
 from inferworks.books.bills.columns import sorts_of
-from inferworks.books.bills.mapped import left_out_by, missing_columns, sorts_for
+from inferworks.books.bills.mapped import (
+    LeftOutBy,
+    left_out_by,
+    left_over,
+    missing_columns,
+    sorts_for,
+)
 from inferworks.books.bills.mapping import BillMapping, Names
 from inferworks.books.bills.spelling import NOTHING_TOLD, Spelling, Survey, Told
 from inferworks.books.bills.tables import (
@@ -46,8 +52,13 @@ def understood(
     told: Told = NOTHING_TOLD,
     mappings: Sequence[BillMapping] = (),
     given: BillMapping | None = None,
+    *,
+    assuming: bool = False,
 ) -> BillFile:
     """`bill` with where its rows are, how it is written and, where it is not ours, its mapping.
+
+    With `assuming` it is not read to find out how it is written, where nothing speaks for anything but
+    our own way: who reads it meets SpelledOtherwiseError where it is not so, and asks again without.
 
     `given` is the mapping for what it fits; `mappings` are those that know files by their columns.
     BillError, with one question, when its numbers or days could be read in two ways.
@@ -64,7 +75,7 @@ def understood(
     mapping = _mapping(header_of(bill), known, mappings, given)
     bill = bill._replace(mapping=mapping)
     header_of(bill)  # says which columns a mapping names that are not there
-    return _surveyed(bill, told)
+    return _surveyed(bill, told, assuming=assuming)
 
 
 def _mapping(
@@ -96,14 +107,14 @@ def near(header: Sequence[str], mappings: Sequence[BillMapping]) -> str:
     return f"it is like {title}, but has no column {lacks}"
 
 
-def _surveyed(bill: BillFile, told: Told) -> BillFile:
+def _surveyed(bill: BillFile, told: Told, *, assuming: bool) -> BillFile:
     """`bill` with how its numbers, moments and currencies are written."""
     table, mapping = open_table(bill.name, bill.raw, bill.form), bill.mapping
     header = table.header
     sorts = sorts_of(header) if mapping is None else sorts_for(header, mapping)
     sorts = {name: sort for name, sort in sorts.items() if name not in table.typed}
     codes: list[str] = []
-    is_left_out: Callable[[Mapping[str, str]], bool] = _never
+    rules: list[LeftOutBy] = []
     if mapping is not None:
         form = mapping.form
         told = Told(
@@ -112,24 +123,19 @@ def _surveyed(bill: BillFile, told: Told) -> BillFile:
         codes = [
             c for name, c in mapping.constants.items() if name in ("BillingCurrency", "currency")
         ]
-        if mapping.leave_out:
-            is_left_out = left_out_by(mapping, header)
-    if not sorts and is_left_out is _never:
+        rules = left_out_by(mapping, header)
+    if not sorts and not rules:
         return bill._replace(spelling=Spelling(order=told.order, zone=told.zone))
-    survey = Survey(bill.name, sorts, doubtful=bill.form.separator == ";", told=told)
+    doubtful = bill.form.separator == ";"
+    if assuming and not (doubtful or rules or any(told)):
+        return bill._replace(assumed=sorts)
+    survey = Survey(bill.name, sorts, doubtful=doubtful, told=told)
     left_out = 0
-    for row in table.rows:
-        if row.cells is None:
-            continue
-        if is_left_out(row.cells):
-            left_out += 1
-        else:
-            survey.add(table.place, row.number, row.cells)
+    for batch in table.batches:
+        left = left_over(batch, rules)
+        left_out += len(batch.numbers) - len(left.numbers)
+        survey.add(table.place, left)
     return bill._replace(spelling=survey.spelling(codes), left_out=left_out)
-
-
-def _never(_cells: Mapping[str, str]) -> bool:
-    return False
 
 
 def form_of(bill: BillFile, known: Known, paths: Iterable[str] = ()) -> Form:

@@ -20,23 +20,22 @@ sample) it is part of what the line is about. When two lines are alike: `deliver
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from inferworks.books.bills.base import (
     BillFile,
-    Cells,
     Problem,
     Progress,
     converting,
     header_of,
-    read_rows,
     require_columns,
 )
-from inferworks.books.bills.whose import department_in, known_department
+from inferworks.books.bills.block import Block, missing, read_blocks
+from inferworks.books.bills.tables import worked
 from inferworks.books.charge import Charge, ChargeId, NaturalClass
 from inferworks.books.currency import NO_RATES, Rates
 from inferworks.books.deliveries.canonical import FOCUS, billing_day, numbered
 from inferworks.books.departments import SHIPPED, Departments, tags_of
-from inferworks.books.formula import restored
 
 _REQUIRED = (
     "BilledCost",
@@ -47,6 +46,7 @@ _REQUIRED = (
 _OURS = frozenset({"x_RevenueItem", "x_ChargeId"})
 """Columns that only a bill of our own has: what is no formula there is read back (`formula`)."""
 _DEPARTMENT = "x_Department"
+_UNNAMED = ChargeId("")
 _LINE_NAMES = ("x_LineId", "Id")
 _ISSUERS = ("InvoiceIssuerName", "ServiceProviderName", "ProviderName")
 _PROVIDERS = (
@@ -104,73 +104,110 @@ class FocusBillReader:
         """The charges of `bill`, one by one; BillError with every bad cell after the last."""
         require_columns(bill, _REQUIRED)
         problems: list[Problem] = []
-        rows = read_rows(bill, problems, progress)
-        if bill.is_text and not _OURS.isdisjoint(header_of(bill)):
-            rows = map(_restored, rows)
-        charges = (_charge(bill, cells, self._departments) for cells in rows)
+        is_ours = bill.is_text and not _OURS.isdisjoint(header_of(bill))
+        charges = chain.from_iterable(
+            _charges(bill, block.restored() if is_ours else block, self._departments)
+            for block in read_blocks(bill, problems, progress)
+        )
         yield from converting(charges, problems, "BillingCurrency", currency, rates)
 
 
-def _restored(cells: Cells) -> Cells:
-    cells.row = {name: restored(text) for name, text in cells.row.items()}
-    return cells
-
-
-def _charge(bill: BillFile, cells: Cells, departments: Departments) -> Charge:
-    start_ns, end_ns = cells.period_ns("ChargePeriodStart", "ChargePeriodEnd")
-    issuer, amount = cells.first(*_ISSUERS), cells.money("BilledCost")
-    if issuer is None:
-        cells.note(_ISSUERS[0], "must not be empty: it says whom we owe")
-    return Charge(
-        id=ChargeId(""),
-        issuer=issuer or "",
-        invoice=_invoice(cells, start_ns),
-        line=cells.first(*_LINE_NAMES) or "",
-        file=bill.name,
-        file_sha256=bill.sha256,
-        row=cells.line,
-        provider=cells.first(*_PROVIDERS) or "",
-        service_category=cells.optional("ServiceCategory") or "Other",
-        service_name=cells.optional("ServiceName") or "",
-        resource_id=cells.optional("ResourceId"),
-        resource_type=cells.optional("ResourceType"),
-        description=cells.optional("ChargeDescription") or "",
-        natural_class=_natural_class(cells),
-        charge_category=cells.optional("ChargeCategory") or "Usage",
-        charge_class=cells.optional("ChargeClass"),
-        period_start_ns=start_ns,
-        period_end_ns=end_ns,
-        amount_pico=amount.pico,
-        effective_pico=cells.optional_money_pico("EffectiveCost"),
-        currency=cells.text("BillingCurrency"),
-        quantity=cells.optional("ConsumedQuantity"),
-        unit=cells.optional("ConsumedUnit"),
-        other=cells.unread(_READ),
-        region_id=cells.optional("RegionId"),
-        department=_department(cells, departments),
-        exact=amount.exact,
+def _charges(bill: BillFile, block: Block, departments: Departments) -> Iterator[Charge]:
+    starts_ns, ends_ns = block.period_ns("ChargePeriodStart", "ChargePeriodEnd")
+    issuers, amounts = block.first(*_ISSUERS), block.money("BilledCost")
+    block.note_where(missing(issuers), _ISSUERS[0], "must not be empty: it says whom we owe")
+    optional = block.optional
+    columns = (
+        block.numbers,
+        issuers,
+        _invoices(block, starts_ns),
+        block.first(*_LINE_NAMES),
+        block.first(*_PROVIDERS),
+        optional("ServiceCategory"),
+        optional("ServiceName"),
+        optional("ResourceId"),
+        optional("ResourceType"),
+        optional("ChargeDescription"),
+        _natural_classes(block),
+        optional("ChargeCategory"),
+        optional("ChargeClass"),
+        starts_ns,
+        ends_ns,
+        amounts,
+        block.optional_money_pico("EffectiveCost"),
+        block.text("BillingCurrency"),
+        optional("ConsumedQuantity"),
+        optional("ConsumedUnit"),
+        block.unread(_READ),
+        optional("RegionId"),
+        _named_departments(block, departments),
     )
+    for (
+        number, issuer, invoice, line, provider, category, service, resource, resource_type, description,
+        natural_class, charge_category, charge_class, start_ns, end_ns, amount, effective_pico, currency,
+        quantity, unit, other, region, department,
+    ) in zip(*columns, strict=True):  # fmt: skip
+        yield Charge(
+            id=_UNNAMED,
+            issuer=issuer or "",
+            invoice=invoice,
+            line=line or "",
+            file=bill.name,
+            file_sha256=bill.sha256,
+            row=number,
+            provider=provider or "",
+            service_category=category or "Other",
+            service_name=service or "",
+            resource_id=resource,
+            resource_type=resource_type,
+            description=description or "",
+            natural_class=natural_class,
+            charge_category=charge_category or "Usage",
+            charge_class=charge_class,
+            period_start_ns=start_ns,
+            period_end_ns=end_ns,
+            amount_pico=amount.pico,
+            effective_pico=effective_pico,
+            currency=currency,
+            quantity=quantity,
+            unit=unit,
+            other=other,
+            region_id=region,
+            department=department,
+            exact=amount.exact,
+        )
 
 
-def _department(cells: Cells, departments: Departments) -> str | None:
-    """The department in the bill's own column. One that a tag names stays there, and is only looked at."""
-    tags = tags_of(cells.row.get("Tags", "")) if departments.tags else {}
-    tagged = next((tags[key] for key in departments.tags if tags.get(key)), None)
-    if tagged is not None:
-        known_department(cells, "Tags", tagged, departments)
-    return department_in(cells, departments, _DEPARTMENT)
+def _named_departments(block: Block, departments: Departments) -> list[str | None]:
+    """The departments in the bill's own column. One that a tag names stays there, and is only looked at."""
+
+    def tagged(text: str) -> str | None:
+        tags = tags_of(text)
+        return next((tags[key] for key in departments.tags if tags.get(key)), None)
+
+    named = block.optional(_DEPARTMENT)
+    by_tag = block.each("Tags", tagged) if departments.tags else []
+    for column, names in (("Tags", by_tag), (_DEPARTMENT, named)):
+        for at, name in enumerate(names) if any(names) else ():
+            if name is not None and departments.find(name) is None:
+                block.note(at, column, departments.unknown(name))
+    return named
 
 
-def _invoice(cells: Cells, start_ns: int) -> str:
-    """The invoice's id; before it is issued, the account and the month it will be for."""
-    number = cells.optional("InvoiceId")
-    if number:
-        return number
-    account = cells.optional("BillingAccountId") or ""
-    return f"{account}/{billing_day(cells.optional('BillingPeriodStart') or '', start_ns)}"
+def _invoices(block: Block, starts_ns: Sequence[int]) -> list[str]:
+    """The invoices' ids; before one is issued, the account and the month it will be for."""
+
+    def invoice(told: tuple[str | None, str | None, str | None, int]) -> str:
+        number, account, period, start_ns = told
+        return number or f"{account or ''}/{billing_day(period or '', start_ns)}"
+
+    told = map(block.optional, ("InvoiceId", "BillingAccountId", "BillingPeriodStart"))
+    return worked(list(zip(*told, starts_ns, strict=True)), invoice)
 
 
-def _natural_class(cells: Cells) -> NaturalClass:
-    category = cells.optional("ServiceCategory") or "Other"
-    usual = _NATURAL_CLASS.get(category, NaturalClass.PURCHASED_COMPUTE)
-    return cells.choice("x_NaturalClass", NaturalClass, usual)
+def _natural_classes(block: Block) -> list[NaturalClass]:
+    usual = [
+        _NATURAL_CLASS.get(category or "Other", NaturalClass.PURCHASED_COMPUTE)
+        for category in block.optional("ServiceCategory")
+    ]
+    return block.choice("x_NaturalClass", NaturalClass, usual)

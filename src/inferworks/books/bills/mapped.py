@@ -1,14 +1,19 @@
-"""A table as its mapping makes it: rows in, rows of a kind of ours out. Pure, row by row."""
+"""A table as its mapping makes it: rows in, rows of a kind of ours out. Pure.
+
+What a column of ours is made of is known, so it is made once of each text, or of each combination of texts,
+that stands there; most rows of a bill share theirs with others.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Context, Decimal
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from inferworks.books.bills.mapping import (
     BYTES,
@@ -23,8 +28,17 @@ from inferworks.books.bills.mapping import (
     LeftOut,
     Names,
 )
-from inferworks.books.bills.spelling import NOTHING, PLAIN_NUMBER, Sort, Spelling, moment, number
-from inferworks.books.bills.tables import RawRow, Table
+from inferworks.books.bills.spelling import (
+    NOTHING,
+    PLAIN_NUMBER,
+    Sort,
+    Spelling,
+    Unread,
+    moment,
+    number,
+    told,
+)
+from inferworks.books.bills.tables import Batch, T, Table, worked
 from inferworks.errors import NoBillError
 
 _EXACT: Final = Context(prec=200)
@@ -37,8 +51,16 @@ _OURS_TO_READ: Final = frozenset(
 _ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(\.\d+)?(Z|[+-]\d\d:\d\d)?")
 
 Cells = Mapping[str, str]
-Made = Callable[[Cells], str]
+Make = Callable[[Cells], str]
 """Makes the text of a column of ours from a row; ValueError with a reason when it cannot."""
+
+
+class Made(NamedTuple):
+    """How a column of ours is made."""
+
+    sources: tuple[str, ...]
+    """The columns of the file, or paths into them, that `make` looks at."""
+    make: Make
 
 
 def mapped(table: Table, mapping: BillMapping, spelling: Spelling) -> Table:
@@ -57,12 +79,15 @@ def mapped(table: Table, mapping: BillMapping, spelling: Spelling) -> Table:
     zeros = {name: "0" for name in kind.empty if kind.sorts.get(name) is Sort.NUMBER}
     constants = {**zeros, **mapping.constants}
     rules = [_left_out(rule, names) for rule in mapping.leave_out]
-    rows = _rows(table, rules, made, labels, constants, _not_beside(table, mapping, names, made))
+    used = _not_beside(table, mapping, names, made)
+    batches = (
+        _made_of(left_over(batch, rules), made, labels, constants, used) for batch in table.batches
+    )
     if mapping.at_least:
-        rows = (_lasting(row, mapping.at_least) for row in rows)
+        batches = (_lasting(batch, mapping.at_least) for batch in batches)
     return table._replace(
         header=tuple(dict.fromkeys((*made, *constants, *kind.empty))),
-        rows=rows,
+        batches=batches,
         floats=_floats(table, {name: sources.get(name) or [name] for name in made}),
         labels=labels,
     )
@@ -74,7 +99,13 @@ def _columns(
     """What makes each of our columns: the mapping, else the file's own column of that name."""
     sorts = mapping.of_kind.sorts
     ways = {
-        name: [_made(name, how, names, sorts.get(name), spelling, table) for how in filled]
+        name: [
+            Made(
+                tuple(names.get(source, source) for source in how.sources),
+                _made(name, how, names, sorts.get(name), spelling, table),
+            )
+            for how in filled
+        ]
         for name, filled in mapping.filled().items()
     }
     if mapping.keep_names:
@@ -121,62 +152,106 @@ def sorts_for(header: Sequence[str], mapping: BillMapping) -> dict[str, Sort]:
     return sorts
 
 
-def left_out_by(mapping: BillMapping, header: Sequence[str]) -> Callable[[Cells], bool]:
-    """Whether the mapping takes a row for no line of its own."""
+LeftOutBy = tuple[str, Callable[[Cells], bool]]
+"""A column or path, and whether a row with that in it is no line of its own."""
+
+
+def left_out_by(mapping: BillMapping, header: Sequence[str]) -> list[LeftOutBy]:
+    """Which rows the mapping takes for no lines of their own."""
     names = _found(Names(header), mapping)
-    rules = [_left_out(rule, names) for rule in mapping.leave_out]
-    return lambda cells: any(rule(cells) for rule in rules)
+    return [_left_out(rule, names) for rule in mapping.leave_out]
 
 
-def _rows(
-    table: Table,
-    rules: Sequence[Callable[[Cells], bool]],
+def left_over(batch: Batch, rules: Sequence[LeftOutBy]) -> Batch:
+    """The rows that no rule leaves out."""
+    if not rules:
+        return batch
+    tests = [_each(batch, (source,), test) for source, test in rules]
+    return batch.only([at for at, found in enumerate(zip(*tests, strict=True)) if not any(found)])
+
+
+def _each(batch: Batch, sources: Sequence[str], make: Callable[[Cells], T]) -> list[T]:
+    """What `make` makes of each row, of which it looks at `sources`."""
+    roots = dict.fromkeys(root for source in sources for root in _roots(source))
+    there = [root for root in roots if root in batch.columns]
+    if not there:
+        return [make({})] * len(batch.numbers) if batch.numbers else []
+    if len(there) == 1:
+        [name] = there
+        return worked(batch.columns[name], lambda text: make({name: text}))
+    together = list(zip(*(batch.columns[name] for name in there), strict=True))
+    return worked(together, lambda texts: make(dict(zip(there, texts, strict=True))))
+
+
+def _roots(path: str) -> Iterator[str]:
+    """The columns that a path may lead into."""
+    yield path
+    steps = re.findall(r"\[\]|[^.\[\]]+", path)
+    for count in range(len(steps) - 1, 0, -1):
+        yield ".".join(steps[:count])
+
+
+def _made_of(
+    batch: Batch,
     made: Mapping[str, Made],
     labels: Mapping[str, str],
     constants: Mapping[str, str],
     used: set[str],
-) -> Iterator[RawRow]:
-    for row in table.rows:
-        if row.cells is None:
-            yield row
-            continue
-        if any(rule(row.cells) for rule in rules):
-            continue
-        cells = dict(constants)
-        problems: dict[str, str] = {}
-        for name, text in row.cells.items():
-            if name not in used and text:
-                cells[name if name.startswith("x_") else _beside(name)] = text
-        for name, make in made.items():
-            try:
-                text = make(row.cells)
-            except ValueError as error:
-                problems[labels.get(name, name)] = str(error)
-            else:
-                if text or name not in constants:
-                    cells[name] = text
-        yield RawRow(row.number, None if problems else cells, problems)
+) -> Batch:
+    columns: dict[str, Sequence[str]] = {
+        name: [text] * len(batch.numbers) for name, text in constants.items()
+    }
+    for name, texts in batch.columns.items():
+        if name not in used:
+            ours = name if name.startswith("x_") else _beside(name)
+            columns[ours] = _over(columns.get(ours), texts)
+    wrong: dict[int, dict[str, str]] = defaultdict(dict)
+    for name, (sources, make) in made.items():
+        texts = told(_each(batch, sources, _tried(make)), labels.get(name, name), wrong)
+        columns[name] = _over(columns[name], texts) if name in constants else texts
+    return batch._replace(columns=columns).without(wrong)
 
 
-def _lasting(row: RawRow, at_least: str) -> RawRow:
-    """The row; what begins and ends at one moment lasts `at_least`."""
+def _tried(make: Make) -> Callable[[Cells], str | Unread]:
+    def tried(cells: Cells) -> str | Unread:
+        try:
+            return make(cells)
+        except ValueError as error:
+            return Unread(str(error))
+
+    return tried
+
+
+def _over(below: Sequence[str] | None, texts: Sequence[str]) -> Sequence[str]:
+    """`texts`, and what is `below` where there is none."""
+    if below is None:
+        return texts
+    return [text or under for text, under in zip(texts, below, strict=True)]
+
+
+def _lasting(batch: Batch, at_least: str) -> Batch:
+    """The rows; what begins and ends at one moment lasts `at_least`."""
+    columns, wrong = dict(batch.columns), defaultdict[int, dict[str, str]](dict)
     for start, end in (("ChargePeriodStart", "ChargePeriodEnd"), ("start", "end")):
-        if (
-            row.cells is not None
-            and row.cells.get(start)
-            and row.cells[start] == row.cells.get(end)
-        ):
+        if start not in columns or end not in columns:
+            continue
+
+        def later(span: tuple[str, str]) -> str | Unread:
+            if not span[0] or span[0] != span[1]:
+                return span[1]
             try:
-                later = _later(row.cells[start], at_least)
+                return _later(span[0], at_least)
             except ValueError as error:
-                return RawRow(row.number, None, {start: f"{row.cells[start][:60]!r}: {error}"})
-            return row._replace(cells={**row.cells, end: later})
-    return row
+                return Unread(f"{span[0][:60]!r}: {error}")
+
+        spans = list(zip(columns[start], columns[end], strict=True))
+        columns[end] = told(worked(spans, later), start, wrong)
+    return batch._replace(columns=columns).without(wrong)
 
 
 def _kept(name: str, spelling: Spelling) -> Made:
     """What takes a column for what its name says."""
-    return lambda cells: spelling.canonical(name, cells.get(name, "").strip())
+    return Made((name,), lambda cells: spelling.canonical(name, cells.get(name, "").strip()))
 
 
 def _beside(name: str) -> str:
@@ -233,7 +308,7 @@ def _found(names: Names, mapping: BillMapping) -> dict[str, str]:
     return found
 
 
-def _left_out(rule: LeftOut, names: Mapping[str, str]) -> Callable[[Cells], bool]:
+def _left_out(rule: LeftOut, names: Mapping[str, str]) -> LeftOutBy:
     column = names.get(rule.column, rule.column)
     words = frozenset(word.casefold() for word in rule.is_)
     starts = rule.starts.casefold()
@@ -244,14 +319,16 @@ def _left_out(rule: LeftOut, names: Mapping[str, str]) -> Callable[[Cells], bool
             return not text
         return text in words or bool(starts and text.startswith(starts))
 
-    return test
+    return column, test
 
 
 def _first(ways: Sequence[Made]) -> Made:
     """What makes the first text that any of these makes."""
     if len(ways) == 1:
         return ways[0]
-    return lambda cells: next((text for make in ways if (text := make(cells))), "")
+    makes = [way.make for way in ways]
+    sources = tuple(source for way in ways for source in way.sources)
+    return Made(sources, lambda cells: next((text for make in makes if (text := make(cells))), ""))
 
 
 def _made(
@@ -261,7 +338,7 @@ def _made(
     sort: Sort | None,
     spelling: Spelling,
     table: Table,
-) -> Made:
+) -> Make:
     """What makes the column `name` of ours."""
     raw = _raw(how, names, spelling, table)
     words = {word.casefold(): text for word, text in how.words.items()}
@@ -288,7 +365,7 @@ def _made(
     return make
 
 
-def _raw(how: Filled, names: Mapping[str, str], spelling: Spelling, table: Table) -> Made:
+def _raw(how: Filled, names: Mapping[str, str], spelling: Spelling, table: Table) -> Make:
     """What finds the text that a column is made of."""
     if how.above:
         above = table.above.get(how.above, "")

@@ -10,6 +10,9 @@ all that is written is ambiguous, the other moments of the file may still tell (
 billing period of November). Otherwise the file is refused with one question and the option that answers
 it. Plain decimals and ISO 8601 are what they are, unless the rest of the file raises a doubt.
 
+A file in which everything is as we write it needs no survey. So a long one is not read twice: it is taken
+to be such a file until a cell says otherwise (`assumed_plain`), and only then surveyed and begun again.
+
 Rejected. To go by the language of the machine, by the separator or by the sign of the currency: all of
 them are wrong now and then, by a factor of a thousand or by ten months, and nobody would notice.
 
@@ -21,11 +24,13 @@ from __future__ import annotations
 import datetime as dt
 import re
 import zoneinfo
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from operator import itemgetter
 from typing import Final, NamedTuple
 
-from inferworks.books.bills.tables import RawRow, Table
+from inferworks.books.bills.tables import Batch, Table, worked
 from inferworks.errors import BillError
 
 NOTHING = frozenset({"", "NULL", "null"})
@@ -268,20 +273,73 @@ def spelled(table: Table, spelling: Spelling) -> Table:
     """`table` with its numbers, moments and currencies as we write them."""
     if not spelling.sorts:
         return table
-    return table._replace(rows=(_spelled(row, spelling) for row in table.rows))
+    return table._replace(batches=(_spelled(batch, spelling) for batch in table.batches))
 
 
-def _spelled(row: RawRow, spelling: Spelling) -> RawRow:
-    if row.cells is None:
-        return row
-    cells, problems = dict(row.cells), {}
-    for column in spelling.sorts:
-        text = cells.get(column, "")
-        try:
-            cells[column] = spelling.canonical(column, text)
-        except ValueError as error:
-            problems[column] = f"{text[:60]!r}: {error}"
-    return RawRow(row.number, None if problems else cells, problems)
+class Unread(NamedTuple):
+    """Why a text cannot be read."""
+
+    reason: str
+
+
+def _spelled(batch: Batch, spelling: Spelling) -> Batch:
+    columns = dict(batch.columns)
+    wrong: dict[int, dict[str, str]] = defaultdict(dict)
+    for column in filter(columns.__contains__, spelling.sorts):
+
+        def canonical(text: str, column: str = column) -> str | Unread:
+            try:
+                return spelling.canonical(column, text)
+            except ValueError as error:
+                return Unread(f"{text[:60]!r}: {error}")
+
+        columns[column] = told(worked(columns[column], canonical), column, wrong)
+    return batch._replace(columns=columns).without(wrong)
+
+
+def told(
+    texts: Sequence[str | Unread], column: str, wrong: dict[int, dict[str, str]]
+) -> Sequence[str]:
+    """`texts` without those that cannot be read, which are put down as `wrong` with `column`."""
+    for at, text in enumerate(texts):
+        if isinstance(text, Unread):
+            wrong[at][column] = text.reason
+    return ["" if isinstance(text, Unread) else text for text in texts]
+
+
+class SpelledOtherwiseError(Exception):
+    """A cell is not as we write it: what was read so far does not count, the file has to be surveyed."""
+
+
+def assumed_plain(table: Table, sorts: Mapping[str, Sort]) -> Table:
+    """`table`, its columns of these `sorts` as we write them; SpelledOtherwiseError where one is not."""
+    return table._replace(batches=_plain_batches(table.batches, sorts)) if sorts else table
+
+
+def _plain_batches(batches: Iterable[Batch], sorts: Mapping[str, Sort]) -> Iterator[Batch]:
+    for batch in batches:
+        for sort, is_plain in _IS_PLAIN.items():
+            columns = (column for column, its in sorts.items() if its is sort)
+            texts = set[str]().union(*(batch.columns.get(column, ()) for column in columns))
+            for text in map(str.strip, texts):
+                if not is_plain(text) and text not in NOTHING:
+                    raise SpelledOtherwiseError
+        yield batch
+
+
+def _is_plain_moment(text: str) -> bool:
+    return _ISO.fullmatch(text) is not None
+
+
+def _is_plain_number(text: str) -> bool:
+    return PLAIN_NUMBER.fullmatch(text) is not None
+
+
+_IS_PLAIN: Final = {
+    Sort.NUMBER: _is_plain_number,
+    Sort.MOMENT: _is_plain_moment,
+    Sort.CURRENCY: str.isupper,
+}
 
 
 class _Seen(NamedTuple):
@@ -315,27 +373,31 @@ class Survey:
         self._known: dict[str, set[str]] = {column: set() for column in sorts}
         """What was looked at already, for most of a file repeats itself."""
 
-    def add(self, place: str, row: int, cells: Mapping[str, str]) -> None:
-        """Look at the row of this number; `place` is what it counts."""
-        for column, sort in self._sorts.items():
-            text = cells.get(column, "")
+    def add(self, place: str, batch: Batch) -> None:
+        """Look at some rows; `place` is what their numbers count."""
+        fresh: list[tuple[int, str, str]] = []
+        for column in self._sorts:
             known = self._known[column]
-            if text in known:
-                continue
-            if len(known) > _KNOWN_TEXTS:
-                known.clear()
-            known.add(text)
-            text = text.strip()
-            if text in NOTHING:
-                continue
-            if sort is Sort.NUMBER:
-                self._number(column, _Seen(text, place, row))
-            elif sort is Sort.MOMENT:
-                self._moment(column, _Seen(text, place, row))
-            else:
-                self._codes.add(text.upper())
-                if not text.isupper():
-                    self._odd.add(column)
+            for at, text in enumerate(batch.columns.get(column, ())):
+                if text not in known:
+                    if len(known) > _KNOWN_TEXTS:
+                        known.clear()
+                    known.add(text)
+                    fresh.append((at, column, text.strip()))
+        for at, column, text in sorted(fresh, key=itemgetter(0)):
+            self._look(column, self._sorts[column], _Seen(text, place, batch.numbers[at]))
+
+    def _look(self, column: str, sort: Sort, seen: _Seen) -> None:
+        if seen.text in NOTHING:
+            return
+        if sort is Sort.NUMBER:
+            self._number(column, seen)
+        elif sort is Sort.MOMENT:
+            self._moment(column, seen)
+        else:
+            self._codes.add(seen.text.upper())
+            if not seen.text.isupper():
+                self._odd.add(column)
 
     def spelling(self, codes: Iterable[str] = ()) -> Spelling:
         """How the file is written; `codes` are currencies that were said elsewhere to be its own.

@@ -14,8 +14,9 @@ never floats here.
 Rejected. Rounding floats to twelve decimals (invents an amount the bill does not have); one reader per
 form and kind (the product of both, and each would differ a little).
 
-Rows are read one by one from the bytes, packed or not (`forms`), so a large file is never in memory as
-text. A JSON document, which is one value and has its rows somewhere inside, is: it is bounded.
+Rows are read batch by batch from the bytes, packed or not (`forms`), so a large file is never in memory as
+text. A JSON document, which is one value and has its rows somewhere inside, is: it is bounded. A batch is
+kept by column, and what is made of a text is made of it once (`worked`): most of a column repeats itself.
 
 Where the rows are, and what separates their cells, is told before (`detect`) and handed in as a `Form`.
 """
@@ -26,18 +27,19 @@ import csv
 import io
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, islice
-from typing import Any, Final, NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from itertools import chain, groupby, islice
+from typing import Any, Final, NamedTuple, TypeVar
 
 from inferworks.books.bills import forms
 from inferworks.errors import BillError
 
 _MOST_DOCUMENT_BYTES: Final = 256 * 2**20
 _BATCH_ROWS = 8192
-_SHARED_CELLS = 100_000
-"""Cells of one text are one string, among this many: most of a bill repeats itself."""
+
+T = TypeVar("T")
+Text = TypeVar("Text", bound=Hashable)
 
 
 class RawRow(NamedTuple):
@@ -50,11 +52,47 @@ class RawRow(NamedTuple):
     """What is wrong, by column; under "" what is wrong with the row itself."""
 
 
+class Batch(NamedTuple):
+    """Some of the rows of a file, all with the same columns."""
+
+    numbers: Sequence[int]
+    columns: Mapping[str, Sequence[str]]
+    """Of each column the texts, a row each."""
+    misshapen: tuple[RawRow, ...] = ()
+    """The rows among them that have no cells."""
+
+    @property
+    def rows(self) -> Iterator[RawRow]:
+        """The same, row by row."""
+        yield from self.misshapen
+        for number, *cells in zip(self.numbers, *self.columns.values(), strict=True):
+            yield RawRow(number, dict(zip(self.columns, cells, strict=True)))
+
+    def only(self, kept: Sequence[int]) -> Batch:
+        """The rows at these places."""
+        columns = {name: [texts[at] for at in kept] for name, texts in self.columns.items()}
+        return self._replace(numbers=[self.numbers[at] for at in kept], columns=columns)
+
+    def without(self, wrong: Mapping[int, Mapping[str, str]]) -> Batch:
+        """The rows but those that something is wrong with, by place and by column: these have no cells."""
+        if not wrong:
+            return self
+        misshapen = (RawRow(self.numbers[at], None, why) for at, why in sorted(wrong.items()))
+        kept = self.only([at for at in range(len(self.numbers)) if at not in wrong])
+        return kept._replace(misshapen=(*self.misshapen, *misshapen))
+
+
+def worked(texts: Sequence[Text], make: Callable[[Text], T]) -> list[T]:
+    """What `make` makes of each of `texts`, each looked at once."""
+    made = {text: make(text) for text in dict.fromkeys(texts)}
+    return [made[text] for text in texts]
+
+
 class Table(NamedTuple):
     """The rows of a file under its column names."""
 
     header: tuple[str, ...]
-    rows: Iterator[RawRow]
+    batches: Iterator[Batch]
     place: str
     """What a row's number counts: `line` or `row`."""
     floats: Mapping[str, int] = {}
@@ -65,6 +103,11 @@ class Table(NamedTuple):
     """What the lines before the header say, by their first cells."""
     labels: Mapping[str, str] = {}
     """What the file calls a column, where it is not our name for it."""
+
+    @property
+    def rows(self) -> Iterator[RawRow]:
+        """The rows one by one."""
+        return chain.from_iterable(batch.rows for batch in self.batches)
 
 
 class Form(NamedTuple):
@@ -112,29 +155,59 @@ def _csv(name: str, lines: io.TextIOWrapper, form: Form) -> Table:
     while named > 1 and not columns[named - 1]:
         named -= 1
     header = tuple(columns[:named])
-    rows = _csv_rows(reader, header, len(columns), form.skip)
-    return Table(header, rows, "line", above=_above(before, form.separator))
+    batches = _csv_batches(reader, header, len(columns), form.skip)
+    return Table(header, batches, "line", above=_above(before, form.separator))
 
 
-def _csv_rows(reader: Any, header: tuple[str, ...], width: int, skipped: int) -> Iterator[RawRow]:
+def _csv_batches(reader: Any, header: tuple[str, ...], width: int, skipped: int) -> Iterator[Batch]:
     """The rows below `header`, which `width` cells less its own have no name: these must be empty."""
-    seen: dict[str, str] = {}
-    named = len(header)
-    try:
-        for values in reader:
-            if len(values) == width and not any(values[named:]):
-                cells = [seen.setdefault(value, value) for value in values[:named]]
-                if any(cells):
-                    yield RawRow(reader.line_num + skipped, dict(zip(header, cells, strict=True)))
-                if len(seen) > _SHARED_CELLS:
-                    seen.clear()
-            elif any(values):
-                reason = f"has {len(values)} cells where the header has {width}"
-                if len(values) == width:
-                    reason = "has a cell in a column without a name"
-                yield RawRow(reader.line_num + skipped, None, {"": reason})
-    except csv.Error as error:
-        yield RawRow(reader.line_num + skipped, None, {"": f"not CSV: {error}"})
+    named, is_over = len(header), False
+    while not is_over:
+        rows: list[list[str]] = []
+        numbers: list[int] = []
+        misshapen: list[RawRow] = []
+        is_over = True
+        try:
+            for values in reader:
+                if len(values) != width or any(values[named:]):
+                    if any(values):
+                        misshapen.append(_misshapen(reader.line_num + skipped, values, width))
+                    continue
+                if any(values):
+                    rows.append(values)
+                    numbers.append(reader.line_num + skipped)
+                if len(rows) == _BATCH_ROWS:
+                    is_over = False
+                    break
+        except csv.Error as error:
+            misshapen.append(RawRow(reader.line_num + skipped, None, {"": f"not CSV: {error}"}))
+        columns = dict(zip(header, zip(*rows, strict=True), strict=False))
+        yield Batch(numbers, columns, tuple(misshapen))
+
+
+def _misshapen(number: int, values: Sequence[str], width: int) -> RawRow:
+    reason = "has a cell in a column without a name"
+    if len(values) != width:
+        reason = f"has {len(values)} cells where the header has {width}"
+    return RawRow(number, None, {"": reason})
+
+
+def _batches(rows: Iterator[RawRow]) -> Iterator[Batch]:
+    """Rows that follow each other and have the same columns, together."""
+
+    def names(row: RawRow) -> tuple[str, ...] | None:
+        return None if row.cells is None else tuple(row.cells)
+
+    for columns, alike in groupby(rows, names):
+        while group := list(islice(alike, _BATCH_ROWS)):
+            if columns is None:
+                yield Batch((), {}, tuple(group))
+                continue
+            cells = zip(
+                *(row.cells.values() for row in group if row.cells is not None), strict=True
+            )
+            texts = dict(zip(columns, cells, strict=True))
+            yield Batch([row.number for row in group], texts)
 
 
 def _above(lines: Sequence[str], separator: str) -> dict[str, str]:
@@ -153,7 +226,7 @@ def _json_lines(name: str, lines: io.TextIOWrapper) -> Table:
     first = next(rows)
     if first.cells is None:
         raise BillError(f"{name}, line {first.number}: {first.problems['']}")
-    return Table(tuple(first.cells), chain([first], rows), "line")
+    return Table(tuple(first.cells), _batches(chain([first], rows)), "line")
 
 
 def _json_rows(lines: io.TextIOWrapper) -> Iterator[RawRow]:
@@ -212,7 +285,7 @@ def _json_document(name: str, raw: bytes, form: Form) -> Table:
         except (ValueError, RecursionError) as error:
             rows.append(RawRow(number, None, {"": _no_object(error)}))
     header = dict.fromkeys(column for row in rows for column in row.cells or ())
-    return Table(tuple(header), iter(rows), "row")
+    return Table(tuple(header), _batches(iter(rows)), "row")
 
 
 def _json(text: str) -> Any:
@@ -282,7 +355,7 @@ def _parquet(name: str, raw: bytes) -> Table:
         raise _not_read(name, error) from error
     kept = {column: digits for column, digits in floats.items() if digits}
     typed = frozenset(f.name for f in file.schema_arrow if not _is_text(f.type))
-    return Table(header, _parquet_rows(name, file), "row", kept, typed)
+    return Table(header, _parquet_batches(name, file), "row", kept, typed)
 
 
 def _is_text(kind: Any) -> bool:
@@ -298,21 +371,22 @@ def _is_text(kind: Any) -> bool:
     )  # fmt: skip
 
 
-def _parquet_rows(name: str, file: Any) -> Iterator[RawRow]:
+def _parquet_batches(name: str, file: Any) -> Iterator[Batch]:
     import pyarrow as pa
 
     from inferworks.books.bills.arrow import arrow_texts
 
-    number = 0
+    first = 1
     try:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-            names = batch.schema.names
-            texts, odd = zip(*map(arrow_texts, batch.columns), strict=True)
-            for place, values in enumerate(zip(*texts, strict=True)):
-                number += 1
-                cells = dict(zip(names, values, strict=True))
-                why = {name: odd[at][place] for at, name in enumerate(names) if place in odd[at]}
-                yield RawRow(number, None if why else cells, why)
+            columns: dict[str, Sequence[str]] = {}
+            wrong: dict[int, dict[str, str]] = defaultdict(dict)
+            for column, values in zip(batch.schema.names, batch.columns, strict=True):
+                columns[column], odd = arrow_texts(values)
+                for at, why in odd.items():
+                    wrong[at][column] = why
+            yield Batch(range(first, first + batch.num_rows), columns).without(wrong)
+            first += batch.num_rows
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _not_read(name, error) from error
 

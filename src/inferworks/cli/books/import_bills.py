@@ -27,6 +27,7 @@ from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.bills.mapping import BillMapping, load_mapping, shipped
 from inferworks.books.bills.payroll import PayrollReader, paid_again, paid_twice
 from inferworks.books.bills.reports import STORAGE, kind_of, read_reports
+from inferworks.books.bills.spelling import SpelledOtherwiseError
 from inferworks.books.bills.spelling import Told as Spelled
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
@@ -279,9 +280,9 @@ class _Intake(NamedTuple):
             or any(reader.recognises(header) for reader in self.readers)
         )
 
-    def understood(self, bill: BillFile) -> BillFile:
-        """`bill` with everything that must be known to read it."""
-        return understood(bill, self.knows, self.told, self.mappings, self.given)
+    def understood(self, bill: BillFile, *, assuming: bool) -> BillFile:
+        """`bill` with everything that must be known to read it; or `assuming` how it is written."""
+        return understood(bill, self.knows, self.told, self.mappings, self.given, assuming=assuming)
 
 
 _Outcome: TypeAlias = tuple[list[Landed], list[str], list[str]]
@@ -296,9 +297,13 @@ def _import_place(place: Place, intake: _Intake, answer: Answer | None, outcome:
         for bill in bill_files(place.name, bytes_of(place.path), encoding):
             chosen = place.chosen and bill.name == place.name
             try:
-                told = intake.understood(bill)
+                told = intake.understood(bill, assuming=True)
                 _land_before_assets(told, intake, answer, outcome)
-                done = _import_bill(told, intake, _series(place, bill))
+                try:
+                    done = _import_bill(told, intake, _series(place, bill))
+                except SpelledOtherwiseError:
+                    told = intake.understood(bill, assuming=False)
+                    done = _import_bill(told, intake, _series(place, bill))
                 if isinstance(done, _Staged):
                     intake.staged.append(done)
                 else:

@@ -1,0 +1,182 @@
+"""Some rows of a file, read column by column: what `Cells` is for a row, for many at once.
+
+A bill of a million lines has a few hundred different texts in most of its columns. What a text says is
+found out once for all the rows that have it, and a row costs no more than looking that up. What is wrong
+with a cell is noted for each row, as `Cells` notes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache
+from typing import TypeVar
+
+from inferworks.books.bills.base import (
+    BillFile,
+    Choice,
+    Money,
+    Problem,
+    Progress,
+    cell_text,
+    money_in,
+    opened,
+    parse_moment_ns,
+    read_batches,
+)
+from inferworks.books.bills.tables import Batch, Table, worked
+from inferworks.books.formula import restored
+from inferworks.errors import MoneyError
+
+T = TypeVar("T")
+
+
+class Block:
+    """Rows of a file; what is wrong with their cells is noted in `problems`."""
+
+    def __init__(self, file: str, table: Table, batch: Batch, problems: list[Problem]) -> None:
+        self.numbers = batch.numbers
+        self._columns = batch.columns
+        self._file, self._table, self._problems = file, table, problems
+        self.optional = cache(self._optional)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def restored(self) -> Block:
+        """The same, of a file that we wrote: what is no formula there is read back (`formula`)."""
+        self._columns = {name: worked(cells, restored) for name, cells in self._columns.items()}
+        return self
+
+    def note(self, at: int, column: str, reason: str) -> None:
+        """Note that the cell of the row at this place in `column` cannot be accepted."""
+        theirs = self._table.labels.get(column)
+        self._problems.append(
+            Problem(
+                self._file,
+                self.numbers[at],
+                f"{theirs} (our {column})" if theirs else column,
+                self.cells(column)[at],
+                reason,
+                self._table.place,
+            )
+        )
+
+    def note_where(self, is_wrong: Collection[int], column: str, reason: str) -> None:
+        """Note the same for the rows at these places."""
+        for at in is_wrong:
+            self.note(at, column, reason)
+
+    def cells(self, column: str) -> Sequence[str]:
+        """What stands in `column`; empty texts when it is not there."""
+        return self._columns.get(column) or [""] * len(self)
+
+    def each(self, column: str, make: Callable[[str], T]) -> list[T]:
+        """What `make` makes of each cell of `column`."""
+        return worked(self.cells(column), make)
+
+    def _optional(self, column: str) -> list[str | None]:
+        """The texts in `column`; None where it is empty, NULL or not there."""
+        return self.each(column, cell_text)
+
+    def first(self, *columns: str) -> list[str | None]:
+        """The texts in the first of `columns` that has one."""
+        found = self.optional(columns[0])
+        for column in columns[1:]:
+            if None not in found:
+                break
+            found = [one or other for one, other in zip(found, self.optional(column), strict=True)]
+        return found
+
+    def text(self, column: str) -> list[str]:
+        """The texts in `column`, which must not be empty."""
+        found = self.optional(column)
+        if None in found:
+            self.note_where(missing(found), column, "must not be empty")
+        return [text or "" for text in found]
+
+    def money(self, column: str) -> list[Money]:
+        """The amounts in `column`, of any precision, rounded once, half to even, to a picounit."""
+        return self._read(column, self.text(column), money_in, Money(0))
+
+    def optional_money_pico(self, column: str) -> list[int | None]:
+        """The same in picounits; None where it is empty."""
+        return [
+            None if text is None else money.pico
+            for text, money in zip(
+                self.optional(column),
+                self._read(column, self.optional(column), money_in, Money(0)),
+                strict=True,
+            )
+        ]
+
+    def period_ns(self, start: str, end: str) -> tuple[list[int], list[int]]:
+        """The periods between the moments in two columns; they must have a length."""
+        starts_ns, ends_ns = self._moment_ns(start), self._moment_ns(end)
+        for at, (start_ns, end_ns) in enumerate(zip(starts_ns, ends_ns, strict=True)):
+            if start_ns is not None and end_ns is not None and end_ns <= start_ns:
+                self.note(at, end, f"must be after {start} {self.cells(start)[at]!r}")
+        return [moment or 0 for moment in starts_ns], [moment or 0 for moment in ends_ns]
+
+    def choice(self, column: str, known: type[Choice], usual: Sequence[Choice]) -> list[Choice]:
+        """The one of `known` that `column` names in each row; the `usual` one where it is empty."""
+        found = self.optional(column)
+        names = {name.value: name for name in known}
+        self.note_where(
+            [at for at, text in enumerate(found) if text is not None and text not in names],
+            column,
+            f"must be one of {', '.join(known)}",
+        )
+        return [names.get(text or "", one) for text, one in zip(found, usual, strict=True)]
+
+    def unread(self, read: Collection[str]) -> list[tuple[tuple[str, str], ...]]:
+        """The columns that are not in `read` and not empty, by name."""
+        pairs = [self._pairs(name) for name in sorted(self._columns) if name not in read]
+        filled = [column for column in pairs if any(column)]
+        if not filled:
+            return [()] * len(self)
+        rows = zip(*filled, strict=True)
+        if all(map(all, filled)):
+            return list(rows)
+        return [tuple(filter(None, row)) for row in rows]
+
+    def _pairs(self, name: str) -> list[tuple[str, str] | None]:
+        def pair(cell: str) -> tuple[str, str] | None:
+            text = cell_text(cell)
+            return (name, text) if text else None
+
+        return self.each(name, pair)
+
+    def _moment_ns(self, column: str) -> list[int | None]:
+        return self._read(column, self.text(column), parse_moment_ns, None)
+
+    def _read(
+        self, column: str, texts: Sequence[str | None], read: Callable[[str], T], otherwise: T
+    ) -> list[T]:
+        """What `read` makes of each text; `otherwise` where there is none, and noted where it cannot."""
+        reasons: dict[str, str] = {}
+
+        def tried(text: str | None) -> T:
+            try:
+                return read(text) if text else otherwise
+            except (ValueError, MoneyError) as error:
+                reasons[text or ""] = str(error)
+                return otherwise
+
+        made = worked(texts, tried)
+        if reasons:
+            for at, text in enumerate(texts):
+                if text in reasons:
+                    self.note(at, column, reasons[text])
+        return made
+
+
+def missing(texts: Sequence[str | None]) -> list[int]:
+    """The places where there is none."""
+    return [at for at, text in enumerate(texts) if text is None]
+
+
+def read_blocks(bill: BillFile, problems: list[Problem], progress: Progress) -> Iterator[Block]:
+    """The rows of `bill`, some at a time; blank lines are left out, misshapen rows are noted."""
+    table = opened(bill)
+    for batch in read_batches(bill.name, table, problems, progress):
+        yield Block(bill.name, table, batch, problems)
