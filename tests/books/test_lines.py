@@ -32,10 +32,11 @@ from inferworks.books.months import DAY_NS
 from inferworks.books.nodes import Bounds
 from inferworks.books.papers import Papers
 from inferworks.books.policy import load_policy
+from inferworks.books.pools import Idle
 from inferworks.books.seal import Spooled, body_of_set
 from inferworks.books.single import Singles
 from inferworks.books.span import Span
-from inferworks.books.statement import checked, draw_up
+from inferworks.books.statement import Dimension, checked, draw_up
 from inferworks.books.stored import StoredLines
 from inferworks.books.workings import BUNDLES, Workings, shipped_rules
 from inferworks.cli.main import cli
@@ -305,3 +306,31 @@ def test_bills_that_change_between_two_readings_are_refused(few: None) -> None:
     a_bill("late", (3,))
     with pytest.raises(BooksError, match="imported meanwhile"):
         list(lines.glances())
+
+
+@pytest.mark.slow
+@given(worlds(), st.integers(0, 9_999), st.sampled_from([Idle.SEPARATE, Idle.PROPORTIONAL]))
+@settings(max_examples=3)
+def test_an_engine_divides_bundles_as_the_definition_does(
+    world: World, seed: int, idle: Idle
+) -> None:
+    """Each amount on its own, by the calls that it asks for: rows, entries, and customers."""
+    from inferworks.books.engine.cut import close_by_customer
+    from inferworks.books.engine.draw import work_out_on
+    from inferworks.books.engine.duckdb import DuckEngine  # which takes a second to import
+    from inferworks.books.engine.lake import lake_of
+
+    rules = shipped_rules()
+    rules = replace(rules, pools=tuple(replace(pool, idle=idle) for pool in rules.pools))
+    charges = many(world.charges, seed)
+    given = charges_read, plans, policy, currency, span, _ = (
+        *(Held(charges), world.plans, GAAP, "USD", DAY, rules),
+    )
+    one = checked(charges_read, world.facts, plans, policy, currency, span, rules)
+    with DuckEngine() as engine:
+        lake = lake_of(engine, {}, world.facts)
+        other = work_out_on(engine, lake, *given)
+        cut = close_by_customer(engine, lake, *given)
+    assert [item.rows for item in one.allocated] == [item.rows for item in other.allocated]
+    assert (one.lines, one.entries) == (other.lines, other.entries)
+    assert cut.rows == draw_up(one).by(Dimension.CUSTOMER)

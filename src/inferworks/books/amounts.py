@@ -54,6 +54,11 @@ class Amounts:
     __radd__ = __add__
     """With nothing, which is what a sum begins with; a line's parts never come to more than the line."""
 
+    def each(self) -> list[int]:
+        """Each of them."""
+        values: list[int] = self._values.tolist()
+        return values
+
     def split(self, weights: Mapping[Key, int]) -> dict[Key, Amounts]:
         """`money.split` of each amount by `weights`. MoneyError when one is negative or all are zero."""
         whole = sum(weights.values())

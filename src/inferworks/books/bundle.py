@@ -172,24 +172,19 @@ _Telling: TypeAlias = Callable[[_Sort, Glance, bytes], object]
 _decode = msgspec.json.Decoder(Charge).decode
 
 
-def in_bundles(
-    charges: Charges, rules: Rules, span: Span, things: Things, *, calls: bool = True
-) -> Sequence[Charge]:
+def in_bundles(charges: Charges, rules: Rules, span: Span, things: Things) -> Sequence[Charge]:
     """`charges` as they are where they are held; in bundles where they are to be read."""
     if not isinstance(charges, Lines):
         return charges
-    how = rules, span, things, calls
-    return charges.bundled(how, Bundler(rules, span, things, calls=calls).charges)
+    how = rules, span, things
+    return charges.bundled(how, Bundler(rules, span, things).charges)
 
 
 class Bundler:
-    """Puts the lines of `span` into bundles, under `rules`, by what the meter knows.
+    """Puts the lines of `span` into bundles, under `rules`, by what the meter knows."""
 
-    `calls`: whether what is divided among calls may be in bundles; an engine asks for each such line.
-    """
-
-    def __init__(self, rules: Rules, span: Span, things: Things, *, calls: bool = True) -> None:
-        self._rules, self._span, self._things, self._calls = rules, span, things, calls
+    def __init__(self, rules: Rules, span: Span, things: Things) -> None:
+        self._rules, self._span, self._things = rules, span, things
         self._billing = billing_of(rules.billing)
         tags = ("Tags",) if rules.departments.tags else ()
         self._kept = frozenset({"PricingCategory", "CommitmentDiscountStatus", COMMITMENT, *tags})
@@ -270,11 +265,11 @@ class Bundler:
             case DriverKind.POOLS | DriverKind.REPAIR_TIME:
                 return None
             case DriverKind.PROVIDER_TOKENS:
-                return _Told.SALE if self._calls else None
+                return _Told.SALE
             case DriverKind.CALL_BYTES:
-                return _Told.TIME if self._calls else None
+                return _Told.TIME
             case DriverKind.NODE_TIME:
-                return _Told.TIME_AND_THING if self._calls else None
+                return _Told.TIME_AND_THING
             case DriverKind.STORED_BYTES if charge.resource_id in buckets:
                 return _Told.TIME_AND_THING
             case _:
@@ -373,7 +368,7 @@ class Bundler:
             self._rules.departments.placed(charge).department,
             commitment_of(charge),
             None if tax is None else tax.name,
-            sale_of(charge, self._billing) if is_sale and self._calls else None,
+            sale_of(charge, self._billing) if is_sale else None,
         )
 
 

@@ -16,7 +16,7 @@ each cut: the cuts disagree.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from inferworks.money import split
@@ -29,6 +29,11 @@ Path: TypeAlias = tuple[tuple[str, ...], ...]
 """The steps above a leaf, from the top; all paths of a split are of the same length."""
 Amount: TypeAlias = "int | Amounts"
 """What is divided: an amount, or those of many lines, each on its own."""
+
+
+def each(amount: Amount) -> Sequence[int]:
+    """What is divided on its own."""
+    return [amount] if isinstance(amount, int) else amount.each()
 
 
 def split_down(

@@ -63,14 +63,17 @@ Question = Active | Moved | Bought
 
 
 class Ask(NamedTuple):
-    """An amount to be divided by what `sources` (question numbers) and `known` targets weigh together."""
+    """An amount to be divided by what `sources` (question numbers) and `known` targets weigh together.
+
+    Of a bundle those of its lines, each on its own.
+    """
 
     charge: Charge
     pool: CostPool
     stage: str
     method: str
     unit: str
-    amount_pico: int
+    amount: Amount
     sources: tuple[int, ...]
     known: tuple[tuple[Target, int], ...]
 
@@ -164,7 +167,7 @@ class Asking(Division):
     ) -> None:
         """Leave an ask when a share stands for calls; else divide."""
         sources = tuple(int(leaf[1]) for leaf in shares if leaf[0] == ASKED)
-        if not sources or not isinstance(amount, int):  # a bundle asks nothing (`bundle.py`)
+        if not sources:
             super().divide_among(stage, shares, method, unit, amount)
             return
         others = {leaf: weight for leaf, weight in shares.items() if leaf[0] != ASKED}
@@ -172,7 +175,7 @@ class Asking(Division):
         known = tuple((target, grouped.weights[key]) for key, target in grouped.targets.items())
         method_id = f"{self.pool.driver}/{method}"
         self.asks.append(
-            Ask(self.charge, self.pool, stage, method_id, unit, int(amount), sources, known)
+            Ask(self.charge, self.pool, stage, method_id, unit, amount, sources, known)
         )
 
 

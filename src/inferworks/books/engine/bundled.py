@@ -1,7 +1,4 @@
-"""Bill lines as an engine divides them: in bundles, but for those that calls divide.
-
-Of a line for calls an engine asks for its own parts (`asks.py`), so those stay single.
-"""
+"""Bill lines as an engine divides them: those that are too many to hold in bundles, as by definition."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ def as_divided_on(
     """`charges` as `engine` divides them: as they are where they are held."""
     if not isinstance(charges, Lines):
         return charges
-    return in_bundles(charges, rules, span, _things(engine, lake), calls=False)
+    return in_bundles(charges, rules, span, _things(engine, lake))
 
 
 def _things(engine: Engine, lake: Lake) -> Things:

@@ -31,7 +31,6 @@ from inferworks.books.allocate import Portion, Target
 from inferworks.books.charge import Charge
 from inferworks.books.engine.answers import (
     Weights,
-    amounts_of,
     answered,
     divisions,
     split_to,
@@ -55,6 +54,7 @@ from inferworks.books.engine.slots import Slots
 from inferworks.books.engine.who import Who
 from inferworks.books.pools import CostPool, Idle
 from inferworks.books.span import Span, utc_day
+from inferworks.books.tree import each
 from inferworks.books.workings import Rules
 from inferworks.catalog.billing import billing_of
 from inferworks.catalog.load import ModelCatalog
@@ -159,7 +159,7 @@ def _parts(
             }
         )
     )
-    amounts = amounts_of("ask", {n: ask.amount_pico for n, ask in enumerate(asks)}, weighed)
+    amounts = [each(ask.amount) for ask in asks]
     unplaced, nobody = _nobody(asks, weights.parties)
     columns = ("ask", *grain.keys, "weight")
     rows = weights.rows.join(links, [("question", "source")]).select(*columns)
@@ -169,19 +169,38 @@ def _parts(
         rows = ibis.union(rows, more.select(*columns))
     if known.num_rows or any(len(ask.sources) > 1 for ask in asks):
         rows = rows.group_by(["ask", *grain.keys]).agg(weight=total(rows.weight))
-    rows = rows.join(engine.table(amounts.append_column("nobody", nobody)), "ask")
+    rows = rows.join(engine.table(_lines(amounts, weighed, nobody)), "ask")
     party = ibis.ifelse(rows.party == unplaced, rows.nobody, rows.party)
     rows = rows.mutate(party=party).drop("nobody")
-    width = width_of(max(abs(ask.amount_pico) for ask in asks), max(weighed))
-    parts = split_to(rows, "ask", grain, width)
+    width = width_of(max(abs(pico) for picos in amounts for pico in picos), max(weighed))
+    parts = split_to(rows, "line", grain, width)
+    if any(len(picos) > 1 for picos in amounts):
+        alike = parts.group_by(["ask", *grain.keys])
+        parts = alike.agg(weight=parts.weight.max(), part=total(parts.part))
     return engine.keep(parts.select("ask", *grain.keys, "weight", "part"))
 
 
-def _nobody(asks: Sequence[Ask], parties: Parties) -> tuple[int, pa.Array]:
+def _lines(
+    amounts: Sequence[Sequence[int]], weighed: Sequence[int], nobody: Sequence[int]
+) -> pa.Table:
+    """What is divided on its own: a `line` for each amount of each `ask`, and what its weights come to."""
+    asks = [ask for ask, picos in enumerate(amounts) for _ in picos]
+    return pa.table(
+        {
+            "line": pa.array(range(len(asks)), pa.int64()),
+            "ask": pa.array(asks, pa.int64()),
+            "amount": wholes(pico for picos in amounts for pico in picos),
+            "all_weight": wholes(weighed[ask] for ask in asks),
+            "nobody": pa.array([nobody[ask] for ask in asks], pa.int64()),
+        }
+    )
+
+
+def _nobody(asks: Sequence[Ask], parties: Parties) -> tuple[int, Sequence[int]]:
     """The party of what no call explains, and what the pool of each ask makes of it."""
     labels = [unallocated(ask.pool.name) for ask in asks]
     numbers = parties.nameless([UNPLACED, *labels])
-    return numbers[UNPLACED], pa.array([numbers[label] for label in labels], pa.int64())
+    return numbers[UNPLACED], [numbers[label] for label in labels]
 
 
 def _weight_of(ask: Ask, totals: Mapping[int, int]) -> int:
