@@ -244,7 +244,7 @@ def test_an_amount_without_its_plan_is_noticed() -> None:
     """Theorem 14: a row whose hash no plan has cannot be rated again."""
     revenue = rated(a_plan(Price(INPUT, PerUnit(1))), (INPUT, 5))
     with pytest.raises(BooksError, match="theorem 14"):
-        rate_again(revenue, [a_plan(Price(INPUT, PerUnit(2)))], NOVEMBER)
+        rate_again(revenue, [a_plan(Price(INPUT, PerUnit(2)))], NOVEMBER, "USD")
 
 
 def test_the_hash_of_terms_is_for_ever() -> None:
@@ -286,7 +286,7 @@ def test_every_plan_keeps_the_theorems(terms, sums, seed) -> None:
     for row in revenue.rated:
         if row.pico_per_unit is not None:
             assert row.amount_pico == row.quantity * row.pico_per_unit
-    assert rate_again(revenue, [plan], NOVEMBER).rated == revenue.rated
+    assert rate_again(revenue, [plan], NOVEMBER, "USD").rated == revenue.rated
 
 
 def _by_label(revenue: Revenue) -> dict[Label, list[Rated]]:
@@ -325,7 +325,7 @@ def parts_of_november(
         rows = [row for part in parts for row in part.rated]
         to_date, span = to_date_of(rows, plans, start_ns), Span(start_ns, end_ns)
         parts.append(rate(usages, plans, span, "USD", to_date))
-        assert rate_again(parts[-1], plans, span, to_date).rated == parts[-1].rated
+        assert rate_again(parts[-1], plans, span, "USD", to_date).rated == parts[-1].rated
     return parts
 
 

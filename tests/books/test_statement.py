@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from inferworks.accounts.plan import PricePlan
+from inferworks.books.currency import NoRateError
 from inferworks.books.policy import load_policy
 from inferworks.books.statement import Statement, close_span, whole_span
 from inferworks.errors import MoneyError
@@ -334,11 +335,12 @@ def test_a_charge_in_another_currency_is_refused() -> None:
         closed([a_charge("gpu", "3.00", SPAN, currency="EUR")])
 
 
-def test_a_plan_in_another_currency_is_refused() -> None:
+def test_a_plan_in_another_currency_is_refused_without_a_rate() -> None:
     """Revenue is never added to cost of another currency."""
     plan = PricePlan.per_million(CustomerId("acme"), 0, "EUR", "1", "1")
-    with pytest.raises(MoneyError, match="acme"):
-        closed([], Facts((a_usage("call"),), (), (), ()), (plan,))
+    call = a_usage("call", tokens=Tokens(output=1))
+    with pytest.raises(NoRateError, match="acme pays in EUR"):
+        closed([], Facts((call,), (), (), ()), (plan,))
 
 
 def test_an_empty_span_is_an_empty_statement() -> None:

@@ -200,7 +200,7 @@ def in_parts(
         to_date = to_date_of(rows, plans, start_ns, calendars)
         span = Span(start_ns, end_ns)
         parts.append(rate(calls, plans, span, "USD", to_date, calendars))
-        again = rate_again(parts[-1], plans, span, to_date, calendars)
+        again = rate_again(parts[-1], plans, span, "USD", to_date, calendars)
         assert again.rated == parts[-1].rated
         assert all(span.start_ns - DAY_NS < row.day_ns < span.end_ns for row in parts[-1].rated)
     return parts

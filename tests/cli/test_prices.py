@@ -158,9 +158,9 @@ def test_a_plan_is_withdrawn(folder: DataFolder) -> None:
 
 
 def test_a_plan_in_another_currency_is_refused(folder: DataFolder) -> None:
-    """A plan must be in the currency of the books; a file that is not there is one line."""
+    """A plan must be in the customer's currency; a file that is not there is one line."""
     Path("euro.toml").write_text('currency = "EUR"')
-    assert "kept in USD" in refusal("customers", "price", "acme", "--plan", "euro.toml")
+    assert "acme pays in USD" in refusal("customers", "price", "acme", "--plan", "euro.toml")
     assert "cannot read" in refusal("customers", "price", "acme", "--plan", "nowhere.toml")
     both = ["--plan", "plan.toml", "--input-price", "1", "--output-price", "1"]
     assert CliRunner().invoke(cli, ["customers", "price", "acme", *both]).exit_code == 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 import msgspec
 
@@ -16,6 +17,7 @@ from inferworks.errors import UserError
 from inferworks.ids import CustomerId
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _LONGEST = 100
 _RESERVED = frozenset({"total"})
 """What tables call a row of their own; a row of nobody is in brackets."""
@@ -44,6 +46,8 @@ class CustomerFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """As whom it counts; itself when it stands on its own again."""
     zone: str | None = None
     """Where its clock is, by IANA's name; what it owes is by the months and days of that clock."""
+    currency: str | None = None
+    """What its prices are in, by ISO 4217's code."""
 
 
 def customer_id(text: str) -> CustomerId:
@@ -54,6 +58,25 @@ def customer_id(text: str) -> CustomerId:
             "starting with a letter or digit"
         )
     return CustomerId(text)
+
+
+def currency_code(text: str) -> str:
+    """`text` as a currency; refused unless it is three capital letters (ISO 4217)."""
+    if not _CURRENCY.fullmatch(text):
+        raise UserError(
+            f"currency {text[:20]!r} is not usable: write three capital letters, like EUR"
+        )
+    return text
+
+
+def currency_at(facts: Iterable[CustomerFact], customer: CustomerId, at_ns: int, usual: str) -> str:
+    """What the prices of `customer` that begin at `at_ns` are in; `usual` unless something else is said."""
+    said = [
+        fact
+        for fact in facts
+        if fact.customer == customer and fact.currency and fact.effective_ns <= at_ns
+    ]
+    return max(said, key=lambda fact: fact.effective_ns).currency or usual if said else usual
 
 
 def written_name(text: str) -> str:

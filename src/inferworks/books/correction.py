@@ -184,9 +184,13 @@ def _in_order(rows: Counter[R]) -> list[R]:
 
 
 def reversed_row(row: R) -> R:
-    """`row` with its amount and its quantity negated."""
+    """`row` with its amounts and its quantity negated."""
     names = [name for name in _QUANTITIES if name in row.__struct_fields__]
-    return msgspec.structs.replace(row, **{name: -getattr(row, name) for name in names})
+    negated: dict[str, object] = {name: -getattr(row, name) for name in names}
+    owed = getattr(row, "owed", None)
+    if owed is not None:
+        negated["owed"] = msgspec.structs.replace(owed, amount_pico=-owed.amount_pico)
+    return msgspec.structs.replace(row, **negated)
 
 
 def _entries(

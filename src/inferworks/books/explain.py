@@ -517,5 +517,6 @@ def _priced(rated: Rated) -> str:
     unit = rated.unit.value if rated.unit is not None else rated.item.value
     price = ""
     if rated.pico_per_unit is not None:
-        price = f" at {format_pico(rated.pico_per_unit * 10**6)} per million"
+        own = f" {rated.owed.currency}" if rated.owed else ""
+        price = f" at {format_pico(rated.pico_per_unit * 10**6)}{own} per million"
     return f"{rated.model} {unit}{price}".strip()

@@ -42,6 +42,7 @@ from inferworks.books.charge import (
 )
 from inferworks.books.comparatives import CAPTIONS, figures
 from inferworks.books.departments import Department
+from inferworks.books.owed import until
 from inferworks.books.pools import behaviour_of, pool_of
 from inferworks.books.rate import CallSum, Item, Rated, rate_calls
 from inferworks.books.span import Span
@@ -181,6 +182,7 @@ def _revenue(workings: Workings, rest: Span) -> tuple[int, int]:
         workings.currency,
         workings.to_date,
         calendars,
+        until(workings.rates, rest),
     ).rated
     fees = _fees(whole) - _fees(rated)
     come_pico = sum(row.amount_pico for row in whole) - sum(row.amount_pico for row in rated)

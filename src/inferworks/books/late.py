@@ -27,6 +27,7 @@ from inferworks.books.entry import Entry, Posting
 from inferworks.books.income import expense_account
 from inferworks.books.ledger import Ledger, standing
 from inferworks.books.lines import Charges, unknown, with_more
+from inferworks.books.owed import completed
 from inferworks.books.papers import (
     CHARGES,
     INPUTS,
@@ -291,6 +292,8 @@ def _restated(
         facts = all_facts(
             msgspec.structs.replace(recorded, segments=tuple(new)), source.sealed_facts
         )
+        rates = completed(prepaid.rates, recorded.prepaid.rates)
+        prepaid = msgspec.structs.replace(prepaid, rates=rates)
         papers, causes = with_late(sealed, Arrived(recorded.charges, facts), prepaid)
         now = source.drawn(papers)
         told = true_ups(sealed.charges, papers.charges, period.span)

@@ -25,10 +25,11 @@ import msgspec
 from inferworks.accounts.plan import PerUnit, Price, PricePlan, Terms, plan_at
 from inferworks.books.buckets import DIRECTIONS, buckets_of
 from inferworks.books.calendars import IN_UTC, Calendar, Calendars
+from inferworks.books.owed import DayRate, Owed, Takes
 from inferworks.books.plan_book import BillingPeriod, PeriodKey, PlanBook
 from inferworks.books.plans import SoFar, discount_pico, period_part, usage_pico
 from inferworks.books.span import Span
-from inferworks.errors import BooksError, MoneyError
+from inferworks.errors import BooksError
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, ProjectId
 from inferworks.meter.usage import Outcome, Usage
 from inferworks.money import Key, split
@@ -72,7 +73,7 @@ class UsageSum(NamedTuple):
     quantity: int
 
 
-class Rated(msgspec.Struct, frozen=True, gc=False):
+class Rated(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """An amount of revenue, and what it was computed from."""
 
     customer: CustomerId
@@ -89,9 +90,16 @@ class Rated(msgspec.Struct, frozen=True, gc=False):
     plan_sha256: str
     """The hash of the plan's terms (theorem 14)."""
     pico_per_unit: int | None
-    """The price, where it does not depend on what else was used in the period."""
+    """The plan's price, where it does not depend on what else was used in the period."""
     quantity: int
     amount_pico: int
+    owed: Owed | None = None
+    """The amount as the customer owes it, where its plan is in another currency than the books."""
+
+    @property
+    def owed_pico(self) -> int:
+        """The amount in the currency of the plan."""
+        return self.amount_pico if self.owed is None else self.owed.amount_pico
 
     @property
     def direction(self) -> str | None:
@@ -107,7 +115,7 @@ class Rated(msgspec.Struct, frozen=True, gc=False):
 
 
 class ToDate(msgspec.Struct, frozen=True):
-    """What part of a month had come to before a span: use and amount, as they were rated then."""
+    """What part of a month had come to before a span: use, and the amount in the plan's currency."""
 
     customer: CustomerId
     effective_ns: int
@@ -172,17 +180,18 @@ def rate(
     currency: str,
     to_date: Sequence[ToDate] | None = None,
     calendars: Calendars = IN_UTC,
+    rates: Sequence[DayRate] = (),
 ) -> Revenue:
     """What the calls opened in `span` earned, and the fees and minimums of `plans` in it.
 
     `to_date` is what the months in which `span` begins had come to before, nothing if it begins them;
     None rates each part of a month on its own, as books that were closed before there was such. Pure; the
-    order of `usages` and `plans` leaves no trace. MoneyError when a plan that is used is in another
-    currency; BooksError when a call's counts contradict themselves.
+    order of `usages` and `plans` leaves no trace. NoRateError when a plan that is used is in another
+    currency and `rates` lack a day; BooksError when a call's counts contradict themselves.
     """
     earning = (usage for usage in usages if earns(usage, span))
     sums = (CallSum(label_of(u, calendars), u.opened_ns, 1, buckets_of(u)) for u in earning)
-    return rate_calls(sums, plans, span, currency, to_date, calendars)
+    return rate_calls(sums, plans, span, currency, to_date, calendars, rates)
 
 
 def rate_calls(
@@ -192,6 +201,7 @@ def rate_calls(
     currency: str,
     to_date: Sequence[ToDate] | None = None,
     calendars: Calendars = IN_UTC,
+    rates: Sequence[DayRate] = (),
 ) -> Revenue:
     """`rate`, for calls that earn and have been added up already."""
     book = PlanBook(plans, span, calendars, alone=to_date is None)
@@ -208,9 +218,8 @@ def rate_calls(
         for unit, quantity in units:
             if quantity:
                 meter[label, unit] += quantity
-    for period in periods.values():
-        _in_currency(period.plan, currency)
-    parts = _rated_months(book, periods.values(), used, to_date or ())
+    takes = Takes(currency, rates)
+    parts = _rated_months(book, periods.values(), used, to_date or (), takes)
     return _joined(parts, tuple(sorted(without_plan.items())))
 
 
@@ -218,8 +227,10 @@ def rate_again(
     revenue: Revenue,
     plans: Sequence[PricePlan],
     span: Span,
+    currency: str,
     to_date: Sequence[ToDate] | None = None,
     calendars: Calendars = IN_UTC,
+    rates: Sequence[DayRate] = (),
 ) -> Revenue:
     """The amounts of `revenue` rated once more, from its quantities and the hash on each row.
 
@@ -242,7 +253,8 @@ def rate_again(
         if row.unit is not None:
             sums[period.key].append(UsageSum(row.label, row.unit, row.quantity))
     used = {key: _totals(own) for key, own in sums.items()}
-    return _joined(_rated_months(book, periods.values(), used, to_date or ()), ())
+    takes = Takes(currency, rates)
+    return _joined(_rated_months(book, periods.values(), used, to_date or (), takes), ())
 
 
 def to_date_of(
@@ -265,7 +277,7 @@ def to_date_of(
             what = (row.customer, row.effective_ns, row.plan_sha256, row.item, row.unit or "")
             key = (*what, row.model if row.unit else "")
             _, quantity, amount_pico = sums.get(key, (row, 0, 0))
-            sums[key] = row, quantity + row.quantity, amount_pico + row.amount_pico
+            sums[key] = row, quantity + row.quantity, amount_pico + row.owed_pico
     return tuple(
         ToDate(
             customer=row.customer,
@@ -320,6 +332,7 @@ def _rated_months(
     periods: Iterable[BillingPeriod],
     used: Mapping[PeriodKey, Mapping[tuple[Label, Unit], int]],
     to_date: Iterable[ToDate],
+    takes: Takes,
 ) -> Iterator[Revenue]:
     """What was `used` in `periods`, rated: each month in order, every price carried on in it."""
     earlier: dict[tuple[CustomerId, int, str], list[ToDate]] = defaultdict(list)
@@ -329,14 +342,28 @@ def _rated_months(
     asked += book.begun(earlier)
     for month in book.months(asked):
         so_far: dict[Price, SoFar] = {}
+        currency = month[0].plan.currency
         for period in month:
-            if book.alone:
+            if book.alone or period.plan.currency != currency:
                 so_far.clear()
+            currency = period.plan.currency
             known = (period.plan.customer, period.plan.effective_ns, period.terms_sha256)
             begins = period.times.month.holds(period.times.rated.start_ns)
             before = earlier.get(known, ()) if begins else ()
             calendar = book.calendars.of(period.plan.customer)
-            yield _rated(used.get(period.key, {}), period, so_far, before, calendar)
+            found = _rated(used.get(period.key, {}), period, so_far, before, calendar)
+            yield _taken(found, currency, takes)
+
+
+def _taken(revenue: Revenue, currency: str, takes: Takes) -> Revenue:
+    """`revenue` that is rated in `currency`, as the books take it in."""
+    if currency == takes.currency:
+        return revenue
+    rows: list[Rated] = []
+    for row in revenue.rated:
+        booked_pico, owed = takes.taken(row.customer, row.day_ns, row.amount_pico, currency)
+        rows.append(msgspec.structs.replace(row, amount_pico=booked_pico, owed=owed))
+    return msgspec.structs.replace(revenue, rated=tuple(rows))
 
 
 def _rated(
@@ -506,11 +533,3 @@ def _row_order(row: Rated) -> tuple[object, ...]:
     """The same order within a period, whatever order the inputs came in."""
     who = (row.project, row.key_id, row.model, row.purpose, row.day_ns)
     return (*who, row.item, row.unit or "")
-
-
-def _in_currency(plan: PricePlan, currency: str) -> None:
-    if plan.currency != currency:
-        raise MoneyError(
-            f"the price plan of customer {plan.customer!r} is in {plan.currency}, the books are kept "
-            f"in {currency}; give the customer a plan in {currency}"
-        )

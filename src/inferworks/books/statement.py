@@ -27,6 +27,7 @@ from inferworks.books.charge import (
 from inferworks.books.correction import Correction
 from inferworks.books.entry import Entry
 from inferworks.books.lines import Charges, Lines
+from inferworks.books.owed import Owed, owed_notes
 from inferworks.books.placed import Placed
 from inferworks.books.policy import MARGINAL, Policy, load_policy
 from inferworks.books.provisional import LIST_CURRENCY, NO_RATE, is_unpriced
@@ -359,6 +360,7 @@ def draw_up(workings: Workings) -> Statement:
             *tax_notes(workings.taxes, workings.span),
             *basis_notes(workings.committed, workings.span),
             *workings.customers.notes(*workings.span),
+            *owed_notes(workings.revenue.rated, workings.currency),
         ),
         entries=workings.entries,
         title=policy.title,
@@ -714,7 +716,17 @@ def _rated_json(rated: Rated) -> dict[str, object]:
         "price": _price_json(rated),
         "plan_sha256": rated.plan_sha256,
         "amount": format_pico(rated.amount_pico),
+        **_owed_json(rated.owed),
     }
+
+
+def _owed_json(owed: Owed | None) -> dict[str, object]:
+    """What is owed in another currency, as JSON values."""
+    if owed is None:
+        return {}
+    amount = {"amount": format_pico(owed.amount_pico), "currency": owed.currency}
+    rate = {"rate": owed.rate, "rate_day": owed.rate_day, "rate_source": owed.rate_source}
+    return {"owed": {**amount, **rate}}
 
 
 def _price_json(rated: Rated) -> str | None:

@@ -49,7 +49,7 @@ def exact(workings: Workings) -> None:
         for unit, quantity in buckets_of(usage):
             alone_pico += (terms.rate_of(unit, usage.model) or 0) * quantity
     at_a_price = (row for row in workings.revenue.rated if row.pico_per_unit is not None)
-    together_pico = sum(row.amount_pico for row in at_a_price)
+    together_pico = sum(row.owed_pico for row in at_a_price)
     _must_equal("exact", "revenue", together_pico, "calls rated alone", alone_pico)
 
 
@@ -211,8 +211,10 @@ def provenance(workings: Workings) -> None:
         workings.revenue,
         workings.plans,
         workings.span,
+        workings.currency,
         workings.to_date,
         calendars_of(workings.customers),
+        workings.rates,
     )
     kept = tuple(row for row in workings.revenue.rated if row.item is not Item.BREAKAGE)
     for before, after in zip_longest(kept, again.rated):

@@ -36,6 +36,7 @@ from inferworks.accounts.directory import ALONE, Directory
 from inferworks.books.calendars import UTC_CALENDAR, Calendar, calendars_of
 from inferworks.books.entry import FIRST_JOURNAL, JOURNAL, REFUND
 from inferworks.books.months import day_of, month_of
+from inferworks.books.owed import DayRate
 from inferworks.books.rate import (
     NO_KEY,
     NO_MODEL,
@@ -58,13 +59,15 @@ _NEVER = 2**63
 
 
 class Prepaid(msgspec.Struct, frozen=True):
-    """What a span must know of the time before it: all credit that was ever bought, and what was earned."""
+    """What a span must know beside facts and plans: all credit, what was earned before it, and rates."""
 
     credits: tuple[Credit, ...] = ()
     earned_before: tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...] = ()
     """Picounits by day, by customer, for those who bought credit before the span."""
     to_date: tuple[ToDate, ...] | None = None
     """What the months in which the span begins had come to before (`rate`)."""
+    rates: tuple[DayRate, ...] = ()
+    """What the currencies of plans were worth on the days of the span."""
 
 
 NOTHING_PREPAID = Prepaid()

@@ -22,6 +22,7 @@ from inferworks.books.departments import SHIPPED, Departments
 from inferworks.books.drivers import Drivers
 from inferworks.books.entry import FIRST_JOURNAL, JOURNAL, Entry, journal, paid_ahead
 from inferworks.books.entry_first import first_journal
+from inferworks.books.owed import DayRate
 from inferworks.books.policy import Policy
 from inferworks.books.pools import Behaviour, CostPool, default_pools
 from inferworks.books.rate import Revenue, ToDate, rate
@@ -100,6 +101,8 @@ class Workings(msgspec.Struct, frozen=True):
     """The lines of commitments that meet the span, as they are billed."""
     to_date: tuple[ToDate, ...] | None = None
     """What the months in which the span begins had come to before."""
+    rates: tuple[DayRate, ...] = ()
+    """What the currencies of plans were worth on the days of the span."""
     customers: Directory = ALONE
     """As whom customers count, what they are called, and by which clocks they pay; the facts and plans
     above count already."""
@@ -145,7 +148,7 @@ def work_out(
     drivers = Drivers(facts, rules.catalog, billing_of(rules.billing))
     allocated = allocate_all(accrued, rules.pools, drivers)
     calendars = calendars_of(rules.customers)
-    rated = rate(facts.usages, plans, span, currency, prepaid.to_date, calendars)
+    rated = rate(facts.usages, plans, span, currency, prepaid.to_date, calendars, prepaid.rates)
     revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
     return Workings(
         span=span,
@@ -167,6 +170,7 @@ def work_out(
         taxes=taxes,
         committed=committed,
         to_date=prepaid.to_date,
+        rates=prepaid.rates,
         customers=rules.customers,
     )
 

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from inferworks.accounts.credit import Credit
-from inferworks.accounts.customer import customer_id
+from inferworks.accounts.customer import currency_at, customer_id
 from inferworks.accounts.directory import directory_of
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.calendars import Calendar, calendars_of
@@ -81,6 +81,7 @@ def credit(
         expires_ns=None if expires is None else calendar.begins_ns(expires.date()),
         reason=reason,
     )
+    _refuse_currency(folder, paid)
     if paid.bought_ns > now_ns:
         raise UserError(f"--at {at}: is yet to come; enter the credit when it has been paid")
     _refuse_closed(folder, paid.bought_ns, "date it later, or reopen the period")
@@ -161,6 +162,21 @@ def void(credit_id: str, reason: str, config_path: Path | None, data_path: Path 
         voided = accounts.void_credit(credit_id, SystemClock().now_ns(), reason)
     amount = f"{format_pico(voided.amount_pico)} {voided.currency}"
     say(f"The credit of {amount} to {voided.customer} is void.")
+
+
+def _refuse_currency(folder: DataFolder, paid: Credit) -> None:
+    """UserError when the customer pays in another currency than the books, in which credit is kept."""
+    if not folder.accounts.exists():
+        return
+    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+        facts = accounts.facts()
+    whose = directory_of(facts).survivor(paid.customer, paid.bought_ns)
+    currency = currency_at(facts, whose, paid.bought_ns, paid.currency)
+    if currency != paid.currency:
+        raise UserError(
+            f"{whose} pays in {currency}: credit is kept in {paid.currency}, as the books are, for "
+            "customers who pay in that; book the payment in your general ledger"
+        )
 
 
 def _refuse_closed(folder: DataFolder, at_ns: int, advice: str) -> None:

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import click
 
-from inferworks.accounts.customer import CustomerFact, customer_id, written_name
+from inferworks.accounts.customer import (
+    CustomerFact,
+    currency_at,
+    currency_code,
+    customer_id,
+    written_name,
+)
 from inferworks.accounts.directory import Directory, Merge, directory_of, refuse_circle
 from inferworks.accounts.plan import plan_at
 from inferworks.accounts.plan_file import utc_midnight_ns
@@ -21,7 +27,14 @@ from inferworks.books.span import utc_day
 from inferworks.cli.books.figures import moment_text
 from inferworks.cli.books.late_lines import calendar_of
 from inferworks.cli.books.sources import who
-from inferworks.cli.options import config_option, data_folder, data_option, json_option, moment_ns
+from inferworks.cli.options import (
+    config_option,
+    data_folder,
+    data_option,
+    json_option,
+    moment_ns,
+    read_config,
+)
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.errors import UserError
@@ -83,12 +96,8 @@ def rename(
 
 @click.command("set")
 @click.argument("customer")
-@click.option(
-    "--zone",
-    metavar="ZONE",
-    required=True,
-    help="Where its clock is, such as Europe/Berlin; or UTC.",
-)
+@click.option("--zone", metavar="ZONE", help="Where its clock is, such as Europe/Berlin; or UTC.")
+@click.option("--currency", metavar="CODE", help="What its prices are in, such as EUR.")
 @click.option(
     "--from", "effective", metavar="DATE", help="The first day, or moment, of it.  [default: now]"
 )
@@ -97,45 +106,73 @@ def rename(
 @data_option
 def set_facts(
     customer: str,
-    zone: str,
+    zone: str | None,
+    currency: str | None,
     effective: str | None,
     reason: str,
     config_path: Path | None,
     data_path: Path | None,
 ) -> None:
-    """Say by which clock a customer pays: its months and days are those of its time zone.
+    """Say by which clock a customer pays, and in which currency.
 
-    Tiers, fees, minimums and included units are counted by the month of that clock, and credit expires
-    with its days. The books stay in UTC: what is used on the evening of New York's 30th of November stands
-    in the books' December, at the tier that its November has reached. The month in which a zone changes
-    began by the old clock and ends by the new one. A closed period stays as it was closed.
+    Tiers, fees, minimums and included units are counted by the month of its clock, and credit expires with
+    its days. The books stay in UTC: what is used on the evening of New York's 30th of November stands in
+    the books' December, at the tier that its November has reached. The month in which a zone changes began
+    by the old clock and ends by the new one. A closed period stays as it was closed.
+
+    Prices that begin from then on are in the currency. What it owes is worked out in that, and booked by
+    the exchange rate of each day; a statement says both.
 
     \b
     Examples:
-      inferworks customers set acme --zone Europe/Berlin --reason "as they sign"
+      inferworks customers set acme --zone Europe/Berlin --currency EUR --reason "as they sign"
       inferworks customers set burns --zone America/New_York --from 2026-12-01 --reason "moved"
     """
-    folder, now_ns = data_folder(config_path, data_path), SystemClock().now_ns()
-    wanted, name = customer_id(customer), zone_name(zone)
-    until_ns = calendar_of(folder).closed_until_ns
-    effective_ns = now_ns if effective is None else _first_ns(effective, name, until_ns)
-    _refuse_closed(effective_ns, until_ns, "let it hold from that day on")
-    fact = zone_fact(wanted, name, effective_ns, now_ns, _said(reason))
+    if zone is None and currency is None:
+        raise click.UsageError("give --zone, --currency, or both")
+    config = read_config(config_path, data_path)
+    folder, now_ns = DataFolder(Path(config.data.folder)), SystemClock().now_ns()
+    wanted, until_ns = customer_id(customer), calendar_of(folder).closed_until_ns
     with closing(SqliteAccounts(folder.accounts)) as accounts:
-        accounts.add_fact(fact)
-        facts = accounts.facts()
-    note_merged(facts, wanted, effective_ns, "the other's clock counts")
-    month = calendars_of(directory_of(facts)).of(wanted).month(effective_ns)
-    say(
-        f"{customer} pays by the clock of {name} from {moment_text(effective_ns)} UTC; the month then "
-        f"ends at {moment_text(month.end_ns)} UTC."
-    )
+        known = [fact for fact in accounts.facts() if fact.customer == wanted]
+        known.sort(key=lambda fact: fact.effective_ns)
+        clock = zone_at(known, now_ns) if zone is None else zone_name(zone)
+        effective_ns = now_ns if effective is None else _first_ns(effective, clock, until_ns)
+        if zone is not None:
+            _refuse_closed(effective_ns, until_ns, "let it hold from that day on")
+        if currency is not None:
+            _refuse_credit(accounts, wanted, currency_code(currency), config.books.currency)
+        said = _said(reason)
+        accounts.add_fact(
+            clock_and_currency(wanted, zone and clock, currency, effective_ns, now_ns, said)
+        )
+        facts, plans = accounts.facts(), accounts.plans()
+    note_merged(facts, wanted, effective_ns, "the other's clock and prices count")
+    since = f"from {moment_text(effective_ns)} UTC"
+    if zone is not None:
+        month = calendars_of(directory_of(facts)).of(wanted).month(effective_ns)
+        ends = f"the month then ends at {moment_text(month.end_ns)} UTC"
+        say(f"{customer} pays by the clock of {clock} {since}; {ends}.")
+    if currency is not None:
+        say(f"{customer} has its prices in {currency} {since}.")
+        plan = plan_at(plans, wanted, effective_ns)
+        if plan is not None and plan.currency != currency:
+            say(
+                f"Note: its plan in force then is in {plan.currency}, and goes on until one in {currency} "
+                "begins; see: inferworks customers price --help",
+                err=True,
+            )
 
 
-def zone_fact(
-    customer: CustomerId, zone: str, effective_ns: int, now_ns: int, reason: str
+def clock_and_currency(
+    customer: CustomerId,
+    zone: str | None,
+    currency: str | None,
+    effective_ns: int,
+    now_ns: int,
+    reason: str,
 ) -> CustomerFact:
-    """That the clock of `customer` is in `zone`, recorded now."""
+    """By which clock and in which currency `customer` pays, recorded now."""
     return CustomerFact(
         customer=customer,
         effective_ns=effective_ns,
@@ -143,7 +180,20 @@ def zone_fact(
         by=who(),
         reason=reason,
         zone=zone,
+        currency=currency,
     )
+
+
+def _refuse_credit(
+    accounts: SqliteAccounts, customer: CustomerId, currency: str, books: str
+) -> None:
+    """UserError when a customer would pay in another currency than that of the `books`, and its credit."""
+    heirs = {fact.customer for fact in accounts.facts() if fact.merged_into == customer}
+    if currency != books and any(one.customer in {customer, *heirs} for one in accounts.credits()):
+        raise UserError(
+            f"{customer} has bought credit, which is in {books}: it cannot pay in {currency}; pay it back "
+            "and give it another id for that, or price it in the currency of the books"
+        )
 
 
 @click.command()
@@ -177,7 +227,8 @@ def merge(
     """
     if (into is None) is not undo:
         raise click.UsageError("give --into CUSTOMER, or --undo")
-    folder = data_folder(config_path, data_path)
+    config = read_config(config_path, data_path)
+    folder = DataFolder(Path(config.data.folder))
     effective_ns = moment_ns(effective, "--from")
     merged = customer_id(customer)
     survivor = merged if into is None else customer_id(into)
@@ -192,6 +243,7 @@ def merge(
                 else f"{merged} counts as {now} on {utc_day(effective_ns)} already"
             )
         refuse_circle(directory, Merge(merged, effective_ns, survivor))
+        _refuse_currencies(accounts, merged, survivor, effective_ns, config.books.currency)
         accounts.add_fact(
             CustomerFact(
                 customer=merged,
@@ -227,7 +279,8 @@ def show(customer: str, config_path: Path | None, data_path: Path | None, as_jso
     Example:
       inferworks customers show acme
     """
-    folder, wanted = data_folder(config_path, data_path), customer_id(customer)
+    config, wanted = read_config(config_path, data_path), customer_id(customer)
+    folder, currency = DataFolder(Path(config.data.folder)), config.books.currency
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
         if wanted not in {one.id for one in accounts.customers()}:
             raise UserError(f"there is no customer {customer}; see: inferworks customers list")
@@ -245,6 +298,7 @@ def show(customer: str, config_path: Path | None, data_path: Path | None, as_jso
                 "name": _last(own, "display_name", now_ns),
                 "legal_name": _last(own, "legal_name", now_ns),
                 "zone": zone_at(own, now_ns),
+                "currency": currency_at(own, wanted, now_ns, currency),
                 "counts_as": directory.survivor(wanted, now_ns),
                 "facts": own,
                 "merged_with_it": others,
@@ -252,7 +306,10 @@ def show(customer: str, config_path: Path | None, data_path: Path | None, as_jso
         )
         return
     say(f"Customer {wanted}")
-    for caption, text in _holds(own, directory, wanted, now_ns):
+    for caption, text in (
+        *_holds(own, directory, wanted, now_ns),
+        ("prices in", currency_at(own, wanted, now_ns, currency)),
+    ):
         say(f"  {caption}: {text}")
     rows = [
         (_since(fact), what, utc_day(fact.recorded_ns), fact.by, fact.reason)
@@ -305,6 +362,8 @@ def _told(fact: CustomerFact) -> Iterator[str]:
         yield f"legal name: {fact.legal_name or '-'}"
     if fact.zone is not None:
         yield f"time zone: {fact.zone}"
+    if fact.currency is not None:
+        yield f"prices in {fact.currency}"
     if fact.merged_into == fact.customer:
         yield f"{fact.customer} on its own again"
     elif fact.merged_into is not None:
@@ -316,6 +375,26 @@ def _refuse_moment(effective_ns: int, folder: DataFolder) -> None:
     if effective_ns % DAY_NS:
         raise UserError("--from: a merge begins with a day (UTC), for fees and credit go by days")
     _refuse_closed(effective_ns, calendar_of(folder).closed_until_ns, "merge from that day on")
+
+
+def _refuse_currencies(
+    accounts: SqliteAccounts, merged: CustomerId, into: CustomerId, at_ns: int, books: str
+) -> None:
+    """UserError when two customers pay in two currencies from `at_ns` on."""
+    facts, plans = accounts.facts(), accounts.plans()
+
+    def pays_in(customer: CustomerId) -> set[str]:
+        plan = plan_at(plans, customer, at_ns)
+        later = (one for one in plans if one.customer == customer and one.effective_ns > at_ns)
+        found = {one.currency for one in (*((plan,) if plan else ()), *later)}
+        return found or {currency_at(facts, customer, at_ns, books)}
+
+    one, other = (" and ".join(sorted(pays_in(customer))) for customer in (merged, into))
+    if one != other:
+        raise UserError(
+            f"{merged} pays in {one}, {into} in {other}: a customer is merged with one that pays in the "
+            "same currency; give it prices in that first: inferworks customers set --currency"
+        )
 
 
 def _refuse_closed(effective_ns: int, until_ns: int | None, advice: str) -> None:

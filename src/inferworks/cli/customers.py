@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import click
 
-from inferworks.accounts.customer import Customer, CustomerFact, customer_id
+from inferworks.accounts.customer import (
+    Customer,
+    CustomerFact,
+    currency_at,
+    currency_code,
+    customer_id,
+)
 from inferworks.accounts.directory import directory_of
 from inferworks.accounts.plan import PricePlan, Terms, plan_at
 from inferworks.accounts.plan_file import read_plan
@@ -18,12 +25,12 @@ from inferworks.books.calendars import Calendar, calendars_of
 from inferworks.cli.books.late_lines import calendar_of
 from inferworks.cli.credits import credit, list_credits, void
 from inferworks.cli.customer_facts import (
+    clock_and_currency,
     merge,
     note_merged,
     rename,
     set_facts,
     show,
-    zone_fact,
 )
 from inferworks.cli.options import (
     config_option,
@@ -64,6 +71,9 @@ _plan_option = click.option(
 @_output
 @_plan_option
 @click.option("--zone", metavar="ZONE", help="Where its clock is.  [default: UTC]")
+@click.option(
+    "--currency", metavar="CODE", help="What its prices are in.  [default: that of the books]"
+)
 @config_option
 @data_option
 def create(
@@ -72,6 +82,7 @@ def create(
     output_price: str | None,
     plan_path: Path | None,
     zone: str | None,
+    currency: str | None,
     config_path: Path | None,
     data_path: Path | None,
 ) -> None:
@@ -80,15 +91,16 @@ def create(
     \b
     Examples:
       inferworks customers create acme --input-price 0.50 --output-price 1.50
-      inferworks customers create burns --plan plan.toml --zone America/New_York
+      inferworks customers create burns --plan plan.toml --zone Europe/Berlin --currency EUR
       inferworks customers create lab
     """
     config = read_config(config_path, data_path)
     customer = Customer(customer_id(name), SystemClock().now_ns())
     folder = DataFolder(Path(config.data.folder))
-    facts = () if zone is None else (_first_zone(customer, zone, folder),)
+    facts = _first_facts(customer, zone, currency, folder)
     calendar = calendars_of(directory_of(facts)).of(customer.id)
-    plan = _plan(customer, config.books.currency, calendar, input_price, output_price, plan_path)
+    paid_in = currency or config.books.currency
+    plan = _plan(customer, lambda _: paid_in, calendar, input_price, output_price, plan_path)
     folder.create()
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         accounts.add_customer(customer, plan)
@@ -128,9 +140,15 @@ def price(
     now_ns = SystemClock().now_ns()
     customer = Customer(customer_id(name), now_ns)
     with closing(SqliteAccounts(DataFolder(Path(config.data.folder)).accounts)) as accounts:
-        calendar = calendars_of(directory_of(accounts.facts())).of(customer.id)
+        facts, usual = accounts.facts(), config.books.currency
+        calendar = calendars_of(directory_of(facts)).of(customer.id)
         plan = _plan(
-            customer, config.books.currency, calendar, input_price, output_price, plan_path
+            customer,
+            lambda at_ns: currency_at(facts, customer.id, at_ns, usual),
+            calendar,
+            input_price,
+            output_price,
+            plan_path,
         )
         if plan is None:
             raise click.UsageError("give --input-price and --output-price, or --plan")
@@ -140,7 +158,6 @@ def price(
             say(f"The plan of {name} with SHA-256 {old.terms.sha256[:12]} is withdrawn.")
         else:
             accounts.add_plan(plan)
-        facts = accounts.facts()
     note_merged(facts, plan.customer, plan.effective_ns, "its own plans do not hold")
     say(f"New prices of {name} are in force from {_date(plan.effective_ns)}.")
     _note_closed(plan, DataFolder(Path(config.data.folder)))
@@ -255,7 +272,7 @@ customers.add_command(list_wallets)
 
 def _plan(
     customer: Customer,
-    currency: str,
+    paid_in: Callable[[int], str],
     calendar: Calendar,
     input_price: str | None,
     output_price: str | None,
@@ -266,32 +283,41 @@ def _plan(
         case None, None, None:
             return None
         case None, None, Path() as path:
-            return _plan_from(path, customer, currency, calendar)
+            return _plan_from(path, customer, paid_in, calendar)
         case str(per_input), str(per_output), None:
-            now_ns = customer.created_ns
+            now_ns, currency = customer.created_ns, paid_in(customer.created_ns)
             return PricePlan.per_million(customer.id, now_ns, currency, per_input, per_output)
     raise click.UsageError("give both --input-price and --output-price, or --plan alone")
 
 
-def _plan_from(path: Path, customer: Customer, currency: str, calendar: Calendar) -> PricePlan:
+def _plan_from(
+    path: Path, customer: Customer, paid_in: Callable[[int], str], calendar: Calendar
+) -> PricePlan:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the plan file {path}: {error}") from error
     file = read_plan(text, path.name, calendar.begins_ns)
+    begins_ns = customer.created_ns if file.effective_ns is None else file.effective_ns
+    currency = paid_in(begins_ns)
     if file.terms.currency != currency:
         raise UserError(
-            f"{path.name}: in {file.terms.currency}, the books are kept in {currency}; "
-            "state the prices in that"
+            f"{path.name}: in {file.terms.currency}, {customer.id} pays in {currency}; state the prices in "
+            f"that, or first: inferworks customers set {customer.id} --currency {file.terms.currency}"
         )
-    begins_ns = customer.created_ns if file.effective_ns is None else file.effective_ns
     return PricePlan(customer.id, begins_ns, file.terms)
 
 
-def _first_zone(customer: Customer, zone: str, folder: DataFolder) -> CustomerFact:
-    """That a new customer has always been in `zone`, as far as nothing is closed."""
-    until_ns = calendar_of(folder).closed_until_ns or 0
-    return zone_fact(customer.id, zone_name(zone), until_ns, customer.created_ns, "")
+def _first_facts(
+    customer: Customer, zone: str | None, currency: str | None, folder: DataFolder
+) -> tuple[CustomerFact, ...]:
+    """By which clock and in which currency a new customer has always paid, as far as nothing is closed."""
+    if zone is None and currency is None:
+        return ()
+    zone = None if zone is None else zone_name(zone)
+    currency = None if currency is None else currency_code(currency)
+    since_ns = calendar_of(folder).closed_until_ns or 0
+    return (clock_and_currency(customer.id, zone, currency, since_ns, customer.created_ns, ""),)
 
 
 def _moment_of(text: str, calendar: Calendar) -> int:

@@ -28,6 +28,7 @@ from inferworks.books.engine.divide import Divided, divide, label_target, machin
 from inferworks.books.engine.grain import CUSTOMERS, PARTY, unallocated
 from inferworks.books.engine.lake import Lake, counted_lake
 from inferworks.books.engine.revenue import Earned, earned
+from inferworks.books.owed import owed_notes
 from inferworks.books.policy import Policy
 from inferworks.books.pools import CostPool, DriverKind, behaviour_of, pool_of
 from inferworks.books.span import Span
@@ -176,6 +177,7 @@ def close_by_customer(
             *tax_notes(taxes, span),
             *basis_notes(committed, span),
             *rules.customers.notes(*span),
+            *owed_notes(income.foreign, currency),
         ),
         names=rules.customers.shown(span.end_ns - 1, (row.name for row in rows)),
         included=policy.included,

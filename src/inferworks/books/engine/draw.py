@@ -71,7 +71,8 @@ def work_out_on(
     ordered = tuple(sorted(allocated, key=lambda item: item.charge.id))
     calendars = calendars_of(rules.customers)
     sums = engine.fetch(sums_of_calls(engine, lake.usage, plans, span, TARGETS, calendars))
-    rated = rate_calls(call_sums(sums), plans, span, currency, prepaid.to_date, calendars)
+    calls = call_sums(sums)
+    rated = rate_calls(calls, plans, span, currency, prepaid.to_date, calendars, prepaid.rates)
     revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
     workings = Workings(
         span=span,
@@ -93,6 +94,7 @@ def work_out_on(
         taxes=taxes,
         committed=committed,
         to_date=prepaid.to_date,
+        rates=prepaid.rates,
         customers=rules.customers,
     )
     for check in CHECKS:

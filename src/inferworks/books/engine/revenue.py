@@ -27,13 +27,14 @@ from inferworks.books.rate import (
     PAYING,
     CallSum,
     Label,
+    Rated,
     Revenue,
     Unpriced,
     rate_calls,
 )
 from inferworks.books.span import Span
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid, settled
-from inferworks.errors import BooksError, MoneyError
+from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
@@ -247,6 +248,8 @@ class Earned(NamedTuple):
     """What each customer's calls earned, what of them had no price, and how many calls were opened."""
 
     by_customer: Mapping[str, int]
+    foreign: Sequence[Rated]
+    """The amounts of those who pay in another currency."""
     unrated: Revenue
     """The calls without a plan and the units without a price; no amounts."""
     opened: int
@@ -269,8 +272,8 @@ def earned(
     """What the calls opened in `span` earned, by customer, and what expired of their credit.
 
     Customers who pay so much a unit, and nothing else, are rated by a product in the engine; those with
-    tiers, fees or discounts by `rate_calls`, on their sums; those who bought credit too, by day, for
-    credit is used up in order of time.
+    tiers, fees or discounts by `rate_calls`, on their sums; those who bought credit, or pay in another
+    currency, too, by day, for credit is used up in order of time, and rates are those of days.
     """
     calendars = calendars_of(directory)
     sums = sums_of_calls(engine, usage, plans, span, CUSTOMERS, calendars)
@@ -280,11 +283,12 @@ def earned(
         own = [plan for plan in plans if plan.customer in customers]
         before = prepaid.to_date and [one for one in prepaid.to_date if one.customer in customers]
         calls = call_sums(engine.fetch(sums))
-        return rate_calls(calls, own, span, currency, before, calendars)
+        return rate_calls(calls, own, span, currency, before, calendars, prepaid.rates)
 
     units = _used(engine, sums)
     buyers = {credit.customer for credit in prepaid.credits}
     buyers |= {one.survivor for one in directory.counted()}  # who may have what others bought
+    buyers |= {plan.customer for plan in plans if plan.currency != currency}  # a rate is of a day
     special = _not_plain(plans) - buyers
     rated: list[Revenue] = []
     if special:
@@ -301,10 +305,13 @@ def earned(
     plain = _others(engine, sums, apart_names) if apart_names else sums
     usual = [plan for plan in plans if plan.customer not in apart_names]
     priced = _priced(engine, plain, usual, units)
-    _refuse_foreign(engine, priced, currency)
     by_customer.update(_amounts(engine, priced))
+    foreign = [row for revenue in rated for row in revenue.rated if row.owed is not None]
     return Earned(
-        dict(by_customer), _unrated(engine, priced, rated, units), _opened(engine, usage, span)
+        dict(by_customer),
+        foreign,
+        _unrated(engine, priced, rated, units),
+        _opened(engine, usage, span),
     )
 
 
@@ -416,7 +423,6 @@ def _price_lists(
         {
             "of_list": pa.array([row[1] for row in rows], pa.int64()),
             "of_model": pa.array([row[2] for row in rows], pa.string()),
-            "money": pa.array([row[0].currency for row in rows], pa.string()),
             **columns,
         }
     )
@@ -431,15 +437,6 @@ def _opened(engine: Engine, usage: ir.Table, span: Span) -> int:
 def _refuse_negative(engine: Engine, sums: ir.Table) -> None:
     for row in engine.fetch(sums.filter(sums.least < 0).limit(1)).to_pylist():
         list(call_sums(pa.Table.from_pylist([row])))
-
-
-def _refuse_foreign(engine: Engine, priced: ir.Table, currency: str) -> None:
-    foreign = priced.filter(priced.money != currency)
-    for row in engine.fetch(foreign.select("customer", "money").limit(1)).to_pylist():
-        raise MoneyError(
-            f"the price plan of customer {row['customer']!r} is in {row['money']}, the books are kept in "
-            f"{currency}; give the customer a plan in {currency}"
-        )
 
 
 def _unrated(

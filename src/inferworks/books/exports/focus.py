@@ -245,7 +245,7 @@ def _sold(rated: Iterable[Rated], span: Span) -> list[Rated]:
     begins in; what expires as the span ends is of its last month. A correction and what it reverses meet
     here; where nothing is left of them there is no row.
     """
-    sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
+    sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0, 0])
     alike: dict[tuple[str, ...], Rated] = {}
     for row in rated:
         first_ns = month_of(min(row.day_ns, span.end_ns - 1)).start_ns
@@ -256,15 +256,13 @@ def _sold(rated: Iterable[Rated], span: Span) -> list[Rated]:
         alike.setdefault(key, row)
         sums[key][0] += row.quantity
         sums[key][1] += row.amount_pico
-    return [
-        msgspec.structs.replace(
-            alike[key],
-            quantity=sums[key][0],
-            amount_pico=sums[key][1],
-        )
-        for key in sorted(sums)
-        if any(sums[key])
-    ]
+        sums[key][2] += row.owed_pico
+    return [_summed(alike[key], *sums[key]) for key in sorted(sums) if any(sums[key])]
+
+
+def _summed(row: Rated, quantity: int, amount_pico: int, owed_pico: int) -> Rated:
+    owed = row.owed and msgspec.structs.replace(row.owed, amount_pico=owed_pico)
+    return msgspec.structs.replace(row, quantity=quantity, amount_pico=amount_pico, owed=owed)
 
 
 def _sold_key(row: Rated) -> tuple[str, ...]:
@@ -293,6 +291,7 @@ def _customer_row(
         **_costs(row.amount_pico),
         **_seller(seller),
         **(_metered(row) if row.unit is not None and row.item is Item.USAGE else {}),
+        **({} if row.owed is None else {"PricingCurrency": row.owed.currency}),
         "BillingAccountId": row.customer,
         "BillingAccountName": names.get(row.customer, row.customer),
         "BillingAccountType": "Customer",
@@ -352,14 +351,15 @@ def _metered(row: Rated) -> dict[str, Value]:
     assert row.unit is not None
     meter = _METERS[row.unit]
     price = None if row.pico_per_unit is None else row.pico_per_unit * meter.block
-    prices = ("ListUnitPrice", "ContractedUnitPrice", *_PRICING_CURRENCY)
+    billed = price if row.owed is None else None  # a price in another currency has no one rate
     return {
-        **dict.fromkeys(prices, price),
+        **dict.fromkeys(("ListUnitPrice", "ContractedUnitPrice"), billed),
+        **dict.fromkeys(_PRICING_CURRENCY, price),
         "ConsumedQuantity": row.quantity * PICO,
         "ConsumedUnit": meter.consumed_unit,
         "PricingQuantity": row.quantity * PICO // meter.block,
         "PricingUnit": meter.pricing_unit,
-        "PricingCurrencyEffectiveCost": row.amount_pico,
+        "PricingCurrencyEffectiveCost": row.owed_pico,
         "SkuMeter": meter.name,
         "SkuPriceDetails": _price_details(row, meter),
     }

@@ -197,7 +197,7 @@ def _revenue_rows(statement: Statement) -> Iterable[Row]:
             rated.item.value,
             None if rated.unit is None else rated.unit.value,
             rated.plan_sha256,
-            rated.pico_per_unit,
+            rated.pico_per_unit if rated.owed is None else None,
             rated.quantity,
             statement.currency,
             rated.amount_pico,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
+from typing import NamedTuple
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import Directory
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.calendars import Calendars, calendars_of
+from inferworks.books.owed import DayRate, day_rates
 from inferworks.books.rate import ToDate, rate, to_date_of
 from inferworks.books.span import Span
+from inferworks.books.store import BookStore
 from inferworks.books.wallet import Prepaid, days_of
 from inferworks.books.whose import counted_facts
 from inferworks.folder import DataFolder
@@ -35,25 +38,41 @@ def prepaid_of(
     if not folder.accounts.exists():
         return Prepaid(to_date=())
     plans = directory.plans(plans)
+    rates = _Rates(folder, {plan.currency for plan in plans}, currency)
 
     def counted(past: Span) -> Facts:
         return counted_facts(facts_of(past), directory)
 
     calendars = calendars_of(directory)
-    to_date = _to_date(counted, plans, span, currency, calendars)
+    to_date = _to_date(counted, plans, span, rates, calendars)
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
         bought = accounts.credits()
     older = [c for c in directory.credits(bought) if c.bought_ns < span.start_ns]
     heirs = {merge.into for merge in directory.moves()}
-    earned = _earned(older, heirs, counted, plans, span, currency, calendars) if older else ()
-    return Prepaid(tuple(bought), earned, to_date)
+    earned = _earned(older, heirs, counted, plans, span, rates, calendars) if older else ()
+    return Prepaid(tuple(bought), earned, to_date, rates.of(span))
+
+
+class _Rates(NamedTuple):
+    """The exchange rates in `folder` from the currencies of plans into that of the books."""
+
+    folder: DataFolder
+    currencies: Collection[str]
+    currency: str
+
+    def of(self, span: Span) -> tuple[DayRate, ...]:
+        """Those of the days of `span`; none where all plans are in the currency of the books."""
+        if set(self.currencies) <= {self.currency} or not self.folder.books.exists():
+            return ()
+        with BookStore(self.folder.books, read_only=True) as store:
+            return day_rates(store.rates(), self.currencies, self.currency, span)
 
 
 def _to_date(
     facts_of: Callable[[Span], Facts],
     plans: Sequence[PricePlan],
     span: Span,
-    currency: str,
+    rates: _Rates,
     calendars: Calendars,
 ) -> tuple[ToDate, ...]:
     """What the months in which `span` begins had come to before."""
@@ -63,7 +82,7 @@ def _to_date(
         return ()
     own = [plan for plan in plans if plan.customer in customers]
     calls = (usage for usage in facts_of(before).usages if usage.customer in customers)
-    rated = rate(calls, own, before, currency, (), calendars).rated
+    rated = rate(calls, own, before, rates.currency, (), calendars, rates.of(before)).rated
     return to_date_of(rated, own, span.start_ns, calendars)
 
 
@@ -73,7 +92,7 @@ def _earned(
     facts_of: Callable[[Span], Facts],
     plans: Sequence[PricePlan],
     span: Span,
-    currency: str,
+    rates: _Rates,
     calendars: Calendars,
 ) -> tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...]:
     """What those who bought credit before `span`, or may have it of others, earned us up to it."""
@@ -82,7 +101,7 @@ def _earned(
     past = Span(calendars.since_ns(first_ns, customers), span.start_ns)
     calls = (usage for usage in facts_of(past).usages if usage.customer in customers)
     own = [plan for plan in plans if plan.customer in customers]
-    rated = rate(calls, own, past, currency, (), calendars).rated
+    rated = rate(calls, own, past, rates.currency, (), calendars, rates.of(past)).rated
     return tuple(
         (name, tuple(sorted(days_of(rated, name, past, calendars.of(name)).items())))
         for name in sorted(customers)
