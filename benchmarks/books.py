@@ -12,6 +12,9 @@ The clock runs from the files to the statement: reading, dividing every bill lin
 checking that everything billed is allocated and that every cut sums to the whole, and the hash of the
 canonical bytes. It runs in a process of its own, whose greatest resident size is `peak_memory_bytes`.
 
+The month is a lake with a manifest, and with the sums by day that sealing writes beside each file. What
+sealing takes for those is printed when the month is made up.
+
 The floor is what DuckDB takes, with the same memory and threads, to sum the calls of the same files by
 customer, purpose and replica: the least that any division of the bills must read.
 """
@@ -30,17 +33,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.charge import Charge, NaturalClass, charge_id
 from inferworks.books.engine.cut import canonical, close_by_customer
 from inferworks.books.engine.duckdb import DuckEngine
-from inferworks.books.engine.lake import lake_of
+from inferworks.books.engine.lake import day_sums, lake_of
 from inferworks.books.policy import load_policy
 from inferworks.books.span import Span
 from inferworks.books.workings import shipped_rules
 from inferworks.ids import CustomerId
+from inferworks.meter.lake import LakeReader
+from inferworks.meter.lake_manifest import MANIFEST_FOLDER, Segment, add_segments, read_manifest
 from inferworks.meter.lake_schema import DAY_NS
+from inferworks.meter.lake_seal import put_sums, read_segment
+from inferworks.meter.lakes.local import LocalLake
 from inferworks.money import PICO
 
 CUSTOMERS, MODELS, REGIONS, DAYS = 100_000, 20, 35, 30
@@ -48,7 +57,6 @@ OWN_MODELS = 16
 START_NS = 20_758 * DAY_NS
 """2026-11-01."""
 MONTH = Span(START_NS, START_NS + DAYS * DAY_NS)
-TABLES = ("usage", "step", "capacity", "activity")
 
 
 @dataclass(frozen=True)
@@ -146,8 +154,10 @@ def _books(month: Path, options: argparse.Namespace) -> dict[str, object]:
     memory = int(options.memory_gb * 10**9)
     begin, begin_cpu = time.perf_counter(), _cpu_seconds()
     with DuckEngine(memory_bytes=memory, threads=options.threads, folder=month) as engine:
-        files = {name: map(str, month.glob(f"{name}/*/*.parquet")) for name in TABLES}
-        lake = lake_of(engine, files)
+        reader = LakeReader(LocalLake(month))
+        moment = reader.moment(*MONTH)
+        files = {name: map(reader.locate, found) for name, found in moment.segments.items()}
+        lake = lake_of(engine, files, moment.unsealed, day_sums(reader, moment))
         statement = close_by_customer(engine, lake, charges, plans, policy, "USD", MONTH, rules)
         digest = hashlib.sha256(canonical(statement)).hexdigest()
     return {
@@ -233,18 +243,56 @@ def _plans() -> list[PricePlan]:
 def _make_up(month: Path, options: argparse.Namespace) -> None:
     """Write the month under `month`, unless it is there."""
     done = month / "done"
-    if done.exists():
-        return
+    if not done.exists():
+        _write_files(month, options)
+        done.touch()
+    if not (month / MANIFEST_FOLDER).exists():
+        _name_files(month, options)
+
+
+def _name_files(month: Path, options: argparse.Namespace) -> None:
+    """Commit what is in `month` to its manifest, with the sums of each file."""
+    lake, begin = LocalLake(month), _cpu_seconds()
+    segments, sums = [], []
+    for table in ("usage", "capacity"):
+        for day in range(DAYS):
+            segment = _segment(month, table, day)
+            segments.append(segment)
+            sums += put_sums(lake, segment, read_segment(lake, segment))
+    assert add_segments(lake, read_manifest(lake), segments, sums)
+    took = (_cpu_seconds() - begin) / options.rows * 1e6
+    size = sum(one.bytes for one in sums) / 2**20
+    print(f"sums: {took:.1f} processor seconds per million calls, {size:.0f} MiB", file=sys.stderr)
+
+
+def _segment(month: Path, table: str, day: int) -> Segment:
+    """What the manifest says of the file of a day."""
+    text = f"2026-11-{day + 1:02d}"
+    name = f"{table}/day={text}/made-up.parquet"
+    data = (month / name).read_bytes()
+    return Segment(
+        name=name,
+        table=table,
+        day=text,
+        rows=pq.ParquetFile(pa.BufferReader(data)).metadata.num_rows,
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        start_ns=_day(day).start_ns,
+        end_ns=_day(day).end_ns,
+        first_key=(),
+        last_key=(),
+        journal="made up",
+    )
+
+
+def _write_files(month: Path, options: argparse.Namespace) -> None:
     connection = duckdb.connect(
         config={"threads": options.threads, "memory_limit": f"{options.memory_gb}GB"}
     )
     for day in range(DAYS):
         _write(connection, month, "usage", day, _usage_sql(options.rows // DAYS, day))
         _write(connection, month, "capacity", day, _capacity_sql(day))
-    _write(connection, month, "step", 0, _NO_STEPS)
-    _write(connection, month, "activity", 0, _NO_ACTIVITIES)
     connection.close()
-    done.touch()
 
 
 def _write(
@@ -269,18 +317,6 @@ def _capacity_sql(day: int) -> str:
       FROM (SELECT name, n, (hash(name, n, {day}) % 401 + 200)::BIGINT * 1000000000 AS busy_ns
             FROM (SELECT unnest([{names}]) AS name), range({DAY_NS // step_ns}) AS r(n)),
            (SELECT unnest(['active', 'idle']) AS state)"""
-
-
-_NO_STEPS = """
-  SELECT '' AS replica, 0::BIGINT AS seq, 0::BIGINT AS start_ns, 0::BIGINT AS duration_ns,
-         [{'call_id': '', 'prefill_tokens': 0::BIGINT, 'decode_tokens': 0::BIGINT,
-           'context_tokens': 0::BIGINT}] AS calls
-  WHERE false"""
-_NO_ACTIVITIES = """
-  SELECT '' AS source, '' AS id, '' AS resource, '' AS purpose, ''::VARCHAR AS customer,
-         0::BIGINT AS start_ns, 0::BIGINT AS end_ns, 0::BIGINT AS quantity, '' AS unit,
-         '' AS description
-  WHERE false"""
 
 
 def _usage_sql(rows: int, day: int) -> str:

@@ -107,7 +107,7 @@ def test_an_engine_reads_files_of_before(tmp_path: Path, others: Sequence[Fact])
         pq.write_table(pa.Table.from_batches([batch_of(table, others)]), files[-1])
     with DuckEngine(folder=tmp_path) as engine:
         lake = lake_of(engine, {"usage": files})
-        assert lake.bought(engine) == tuple(old)
+        assert lake.bought() == tuple(old)
         assert engine.fetch(lake.usage.images.sum().as_table()).column(0).to_pylist() == [0]
 
 
@@ -126,7 +126,7 @@ def test_an_engine_reads_files_whose_legs_left_nothing_out(
         files.append(str(tmp_path / "new"))
         pq.write_table(pa.Table.from_batches([batch_of(table, others)]), files[-1])
     with DuckEngine(folder=tmp_path) as engine:
-        assert lake_of(engine, {"usage": files}).bought(engine) == tuple(old)
+        assert lake_of(engine, {"usage": files}).bought() == tuple(old)
 
 
 def test_an_engine_reads_what_was_used_of_any_size(tmp_path: Path) -> None:

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
 from inferworks.errors import LakeError
 from inferworks.meter.lake import LakeReader
 from inferworks.meter.lake_journal import SealingJournal
 from inferworks.meter.lake_manifest import add_segments, read_commit, read_manifest
-from inferworks.meter.lake_seal import seal
+from inferworks.meter.lake_seal import seal, sum_up
+from inferworks.meter.lake_sums import kinds_of
 from inferworks.meter.lakes.stub import MemoryLake
+from inferworks.meter.scrub import scrub_lake
 from inferworks.testing.facts import make_usage
 from inferworks.testing.lake_world import DAY_1_NS, FOREVER, facts_of_days, write
 
@@ -119,6 +124,12 @@ def test_a_commit_of_another_history_is_noticed(lake: MemoryLake, journal: Path)
         LakeReader(lake, journal).facts(*FOREVER)
 
 
+def of_before_with(lake: MemoryLake) -> dict[str, Any]:
+    """The first commit of `lake` without checksums and sums, as former versions wrote it."""
+    segments = [msgspec.to_builtins(segment) for segment in read_manifest(lake).segments]
+    return {"format": 1, "version": 1, "complete": False, "segments": segments}
+
+
 def of_before(lake: MemoryLake) -> dict[str, Any]:
     """Make one commit without checksums of all that `lake` has, as former versions wrote them."""
     segments = [msgspec.to_builtins(segment) for segment in read_manifest(lake).segments]
@@ -172,6 +183,56 @@ def test_a_wrong_word_of_before_is_noticed(
     lake.objects[FIRST] = msgspec.json.encode(commit)
     found = {finding.name for finding in LakeReader(lake, journal).verify().findings}
     assert usage["name"] in found
+
+
+def sums_in(lake: MemoryLake) -> list[str]:
+    """The files of sums."""
+    return sorted(name for name in lake.objects if name.startswith("sums/"))
+
+
+def test_sums_are_held_against_their_rows(lake: MemoryLake, journal: Path) -> None:
+    """A file of sums that is gone, damaged or lies is named; making them anew mends all three."""
+    reader = LakeReader(lake, journal)
+    gone, damaged, *_ = sums_in(lake)
+    del lake.objects[gone]
+    lake.objects[damaged] = lake.objects[damaged][::-1]
+    assert wrong(lake, journal) == {gone, damaged}
+    assert [not piece.findings for piece in scrub_lake(lake, journal)].count(False) == 1
+    facts = reader.facts(*FOREVER)
+    sum_up(lake, anew=True)
+    assert not reader.verify(sums=True).findings
+    manifest = read_manifest(lake)
+    honest = next(one for one in manifest.sums if one.kind == "calls")
+    rows = pq.read_table(pa.BufferReader(lake.objects[honest.name]))
+    place = rows.schema.get_field_index("calls")
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows.set_column(place, "calls", pa.array([77])), sink)
+    data = sink.getvalue().to_pybytes()
+    digest = hashlib.sha256(data).hexdigest()
+    liar = replace(honest, name="sums/liar", bytes=len(data), sha256=digest)
+    lake.put(liar.name, data)
+    assert add_segments(lake, manifest, (), [liar])
+    assert not wrong(lake, journal), "it is what was written"
+    assert [finding.name for finding in reader.verify(sums=True).findings] == [liar.name]
+    sum_up(lake, anew=True)
+    assert not reader.verify(sums=True).findings
+    assert reader.facts(*FOREVER) == facts
+
+
+def test_a_lake_of_before_gets_sums(lake: MemoryLake, journal: Path) -> None:
+    """What was sealed without sums is summed by the command, once."""
+    lake.objects = {n: data for n, data in lake.objects.items() if not n.startswith("sums/")}
+    del lake.objects[SECOND]
+    lake.objects[FIRST] = msgspec.json.encode(of_before_with(lake))
+    assert not read_manifest(lake).sums
+    written = sum_up(lake)
+    assert {(one.of, one.kind) for one in written} == {
+        (segment.name, kind)
+        for segment in read_manifest(lake).segments
+        for kind in kinds_of(segment.table)
+    }
+    assert sum_up(lake) == []
+    assert not LakeReader(lake).verify(sums=True).findings
 
 
 def test_a_summary_says_what_was_said_before(lake: MemoryLake) -> None:

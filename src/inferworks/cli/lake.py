@@ -21,7 +21,7 @@ from inferworks.meter.lake import LakeReader
 from inferworks.meter.lake_journal import SealingJournal, UnsealedReader
 from inferworks.meter.lake_manifest import Segment, read_manifest
 from inferworks.meter.lake_schema import LAKE_TABLES
-from inferworks.meter.lake_seal import Sealed, seal
+from inferworks.meter.lake_seal import Sealed, seal, sum_up
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.redact import redacted
@@ -91,25 +91,31 @@ def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> N
 
 
 @lake.command()
+@click.option("--sums", is_flag=True, help="Compute the sums by day again, from the rows.")
 @config_option
 @data_option
 @json_option
-def verify(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
-    """Verify the manifest and every segment of the lake, and name what differs.
+def verify(sums: bool, config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
+    """Verify the manifest and every file of the lake, and name what differs.
 
     What the manifest says is computed again from the segments, and the journal is asked which commit of the
     lake it has seen. The exit status is 1 when something is wrong.
+
+    \b
+    Examples:
+      inferworks lake verify
+      inferworks lake verify --sums
     """
     config = read_config(config_path, data_path)
     folder = DataFolder(Path(config.data.folder))
     store = _lake(config, folder)
-    found = LakeReader(store, folder.journal).verify()
+    found = LakeReader(store, folder.journal).verify(sums=sums)
     if as_json:
         print_json(found)
     else:
         say(
             f"{found.commits:,} commits, {found.segments:,} segments, {found.rows:,} rows, "
-            f"{found.bytes:,} bytes read"
+            f"{found.sums:,} files of sums, {found.bytes:,} bytes read"
         )
         if found.unchecked:
             say(f"{found.unchecked:,} commits are of before there were checksums")
@@ -121,6 +127,38 @@ def verify(config_path: Path | None, data_path: Path | None, as_json: bool) -> N
             say("everything is as it was sealed")
     if found.findings:
         sys.exit(1)
+
+
+@lake.command("sums")
+@click.option("--anew", is_flag=True, help="Also where there are some: for sums that are wrong.")
+@config_option
+@data_option
+@json_option
+def sum_days(anew: bool, config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
+    """Write the sums by day that files of the lake lack.
+
+    Sealing writes them since this version; a lake of before is read without, only slower. May run beside
+    the platform, and may be stopped: what was written stays.
+
+    \b
+    Examples:
+      inferworks lake sums
+      inferworks lake sums --anew
+    """
+    config = read_config(config_path, data_path)
+    store = _lake(config, DataFolder(Path(config.data.folder)))
+
+    def progress(segment: Segment, done: int, of: int) -> None:
+        click.echo(f"{done + 1} of {of}: {segment.table} of {segment.day}", err=True)
+
+    written = sum_up(store, anew=anew, progress=progress)
+    if as_json:
+        print_json({"files": len(written), "bytes": sum(sums.bytes for sums in written)})
+    elif not written:
+        say("every file has its sums")
+    else:
+        size = sum(sums.bytes for sums in written)
+        say(f"{len(written):,} files of sums written, {size:,} bytes")
 
 
 def _lake(config: Config, folder: DataFolder) -> LakeStore:

@@ -14,7 +14,7 @@ makes of it the same value that a journal alone would give.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -23,10 +23,11 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as compute
 
+from inferworks.errors import LakeError
 from inferworks.meter.capacity import Activity, Capacity, Step
 from inferworks.meter.facts import Facts
 from inferworks.meter.lake_journal import Key, Seals, UnsealedReader
-from inferworks.meter.lake_manifest import Manifest, Segment, read_manifest
+from inferworks.meter.lake_manifest import Manifest, Segment, Sums, read_manifest
 from inferworks.meter.lake_schema import LAKE_TABLES, Fact, LakeTable, key_of, records_of, spans_of
 from inferworks.meter.lake_seal import (
     ROW_GROUP_ROWS,
@@ -34,6 +35,7 @@ from inferworks.meter.lake_seal import (
     check_lake,
     keys_of,
     read_segment,
+    read_sums,
     unsettled,
 )
 from inferworks.meter.lake_verify import Verified, verify
@@ -51,6 +53,8 @@ class Moment(msgspec.Struct, frozen=True):
 
     segments: Mapping[str, tuple[Segment, ...]]
     """By table, the segments that may hold rows of the interval, and of its surroundings."""
+    sums: Mapping[str, tuple[Sums, ...]]
+    """By the name of one of the segments, the files of its sums that the manifest names."""
     unsealed: Facts
     """The rows of the interval that are in none of the segments; and what was taken back of both."""
 
@@ -74,9 +78,17 @@ class LakeReader:
         segments = _meeting(read_manifest(self._lake), start_ns, end_ns)[table]
         return [self.locate(segment) for segment in segments]
 
-    def locate(self, segment: Segment) -> str:
-        """The path or URL under which other tools find `segment`."""
-        return self._lake.locate(segment.name)
+    def locate(self, file: Segment | Sums) -> str:
+        """The path or URL under which other tools find `file`."""
+        return self._lake.locate(file.name)
+
+    def sound(self, sums: Sums) -> bool:
+        """Whether the file of `sums` is what was written. Who finds that it is not asks the rows."""
+        try:
+            read_sums(self._lake, sums)
+        except LakeError:
+            return False
+        return True
 
     def moment(self, start_ns: int, end_ns: int) -> Moment:
         """The interval `[start_ns, end_ns)`: the files of its sealed rows, and its unsealed rows."""
@@ -89,7 +101,9 @@ class LakeReader:
         between = [
             s for s in unsettled(seals, manifest) if s.start_ns < end_ns and s.end_ns > start_ns
         ]
-        return Moment(_meeting(manifest, start_ns, end_ns), self._without(unsealed, between))
+        segments = _meeting(manifest, start_ns, end_ns)
+        sums = _sums_of(manifest, segments)
+        return Moment(segments, sums, self._without(unsealed, between))
 
     def facts(self, start_ns: int, end_ns: int) -> Facts:
         """The facts of the interval `[start_ns, end_ns)`, sealed or not, as `JournalReader.facts`.
@@ -136,10 +150,13 @@ class LakeReader:
         """LakeError when the file of `segment` is missing or is not what was sealed."""
         read_segment(self._lake, segment)
 
-    def verify(self) -> Verified:
-        """Recompute what the lake says of itself, and name what differs; see `lake_verify`."""
+    def verify(self, *, sums: bool = False) -> Verified:
+        """Recompute what the lake says of itself, and name what differs; see `lake_verify`.
+
+        What `sums` come to is computed again where that is asked for.
+        """
         with self._reader() as reader:
-            return verify(self._lake, reader.seals() if reader else None)
+            return verify(self._lake, reader.seals() if reader else None, recomputed=sums)
 
     def _reader(self) -> AbstractContextManager[UnsealedReader | None]:
         if self._journal is None:
@@ -206,6 +223,17 @@ def _meeting(manifest: Manifest, start_ns: int, end_ns: int) -> Mapping[str, tup
         )
         for name in LAKE_TABLES
     }
+
+
+def _sums_of(
+    manifest: Manifest, segments: Mapping[str, Sequence[Segment]]
+) -> Mapping[str, tuple[Sums, ...]]:
+    """The sums of `segments`, by segment."""
+    found: dict[str, tuple[Sums, ...]] = {s.name: () for of in segments.values() for s in of}
+    for sums in manifest.sums:
+        if sums.of in found:
+            found[sums.of] += (sums,)
+    return found
 
 
 def _within(table: LakeTable, batch: pa.RecordBatch, start_ns: int, end_ns: int) -> pa.Array:

@@ -15,6 +15,9 @@ the newest. Of that one the journal knows (`lake_journal`): it keeps the number 
 commit that it has seen. Commits of former versions have neither; they are read as they are, and the next
 commit's hash vouches for them.
 
+Beside segments it names files of sums (`lake_sums`), each of one segment; of two of a kind for one segment
+the one that was named last counts. They are derived, so nothing is lost with them.
+
 Rejected. One file that is replaced (two writers overwrite each other, unless the store can compare and
 swap, and a plain folder cannot); a listing of the folder (shows what was written but never committed);
 a table format such as Delta or Iceberg (the same idea with a hundred times the code; the segments are
@@ -24,7 +27,7 @@ plain Parquet, so either can be built on top by naming the files).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -35,7 +38,7 @@ from inferworks.meter.lakes.base import LakeStore
 MANIFEST_FOLDER: Final = "manifest"
 """Where the commits are."""
 _COMPLETE_EVERY: Final = 32
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Raised by one when an older program could misread a commit, or break the chain by its own."""
 _UNCHECKED: Final = 1
 """The format of commits without checksums."""
@@ -66,7 +69,21 @@ class Segment(msgspec.Struct, frozen=True):
     """The journal it was sealed from."""
 
 
-class Commit(msgspec.Struct, frozen=True):
+class Sums(msgspec.Struct, frozen=True):
+    """One Parquet file of sums of one segment."""
+
+    name: str
+    """Its object's name; the file's is made from the hash of its content."""
+    kind: str
+    """Which sums: a name in `lake_sums.KINDS`."""
+    of: str
+    """The name of the segment whose rows they are sums of."""
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
     """One numbered entry of the log."""
 
     format: int
@@ -76,6 +93,8 @@ class Commit(msgspec.Struct, frozen=True):
     segments: tuple[Segment, ...]
     previous: str = ""
     """The SHA-256 of the commit before, of its whole object; empty in the first, and in format 1."""
+    sums: tuple[Sums, ...] = ()
+    """Files of sums: all that count in a complete commit, those that it adds in another."""
 
     @property
     def is_checked(self) -> bool:
@@ -97,6 +116,8 @@ class Manifest(msgspec.Struct, frozen=True):
     segments: tuple[Segment, ...] = ()
     hashes: Mapping[int, str] = {}
     """The SHA-256 of the newest commits, by number; of those that had to be read."""
+    sums: tuple[Sums, ...] = ()
+    """The files of sums that count: one of a kind and segment."""
 
     @property
     def head(self) -> Head:
@@ -118,7 +139,13 @@ def read_manifest(store: LakeStore) -> Manifest:
         if commit.complete:
             break
     segments = tuple(segment for commit in reversed(commits) for segment in commit.segments)
-    return Manifest(newest, segments, hashes)
+    sums = newest_sums(one for commit in reversed(commits) for one in commit.sums)
+    return Manifest(newest, segments, hashes, sums)
+
+
+def newest_sums(named: Iterable[Sums]) -> tuple[Sums, ...]:
+    """Of several of a kind for one segment the last."""
+    return tuple({(one.of, one.kind): one for one in named}.values())
 
 
 def newest_version(store: LakeStore) -> int:
@@ -130,15 +157,18 @@ def newest_version(store: LakeStore) -> int:
     return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
-def add_segments(store: LakeStore, manifest: Manifest, added: Sequence[Segment]) -> bool:
-    """Commit `added` on top of `manifest`; False when somebody else committed first.
+def add_segments(
+    store: LakeStore, manifest: Manifest, added: Sequence[Segment], sums: Sequence[Sums] = ()
+) -> bool:
+    """Commit `added` and `sums` on top of `manifest`; False when somebody else committed first.
 
     LakeError leaves open whether it was committed; the manifest tells.
     """
     version = manifest.version + 1
     complete = version % _COMPLETE_EVERY == 0
     segments = (*manifest.segments, *added) if complete else tuple(added)
-    commit = Commit(FORMAT, version, complete, segments, manifest.head.sha256)
+    sums = newest_sums((*manifest.sums, *sums)) if complete else tuple(sums)
+    commit = Commit(FORMAT, version, complete, segments, manifest.head.sha256, sums)
     body = msgspec.json.encode(commit)
     checksum = hashlib.sha256(body).hexdigest().encode()
     return store.create(commit_name(version), body[:-1] + _CHECKSUM % checksum)

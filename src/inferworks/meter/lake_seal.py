@@ -8,7 +8,8 @@ pass does, in this order:
 
 1. read the manifest, version v;
 2. let the journal forget whatever v names and it has not yet forgotten;
-3. read the rows that are due, and put each day of a table into a Parquet file named after its content;
+3. read the rows that are due, and put each day of a table into a Parquet file named after its content, and
+   what its rows come to (`lake_sums`) beside it;
 4. commit them to the manifest as version v + 1, on condition that there is none;
 5. read the files back, compare their hashes, and only then let the journal forget their rows.
 
@@ -43,6 +44,7 @@ from inferworks.meter.lake_journal import CHUNK, Due, Key, SealingJournal, Seals
 from inferworks.meter.lake_manifest import (
     Manifest,
     Segment,
+    Sums,
     add_segments,
     commit_name,
     newest_version,
@@ -56,6 +58,7 @@ from inferworks.meter.lake_schema import (
     batch_of,
     spans_of,
 )
+from inferworks.meter.lake_sums import kinds_of, make_sums
 from inferworks.meter.lakes.base import LakeStore
 
 ROW_GROUP_ROWS: Final = 16_384
@@ -63,6 +66,8 @@ ROW_GROUP_ROWS: Final = 16_384
 _BATCH_ROWS: Final = 512
 SEGMENT_ROWS: Final = 16 * ROW_GROUP_ROWS
 _EPOCH: Final = date(1970, 1, 1)
+REMEDY: Final = "make sums anew with: inferworks lake sums --anew"
+"""What to do about a file of sums."""
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -106,13 +111,15 @@ def seal(
         manifest = read_manifest(lake)
         settle(journal, lake, manifest, stopped)
         ready = [due for due in journal.due(before_ns) if _worth(due, before_ns, least_rows)]
-        segments = []
+        segments: list[Segment] = []
+        sums: list[Sums] = []
         for due in ready:
-            if not stopped():
-                segments += _write(journal, lake, due, before_ns, segment_rows)
+            if not stopped() and (found := _write(journal, lake, due, before_ns, segment_rows)):
+                segments.append(found[0])
+                sums += found[1]
         if not segments:
             break
-        if add_segments(lake, manifest, segments):
+        if add_segments(lake, manifest, segments, sums):
             committed += segments
             _forget(journal, lake, segments, stopped)
     return Sealed(tuple(committed))
@@ -172,13 +179,21 @@ def check_journal(journal: Path, lake: LakeStore) -> None:
 
 def read_segment(lake: LakeStore, segment: Segment) -> pq.ParquetFile:
     """The file of `segment`; LakeError when it is missing or not what was sealed."""
-    data = lake.get(segment.name)
+    return _read(lake, segment, "restore it from a backup")
+
+
+def read_sums(lake: LakeStore, sums: Sums) -> pq.ParquetFile:
+    """The file of `sums`; LakeError when it is missing or not what was written."""
+    return _read(lake, sums, REMEDY)
+
+
+def _read(lake: LakeStore, file: Segment | Sums, remedy: str) -> pq.ParquetFile:
+    data = lake.get(file.name)
     found = hashlib.sha256(data).hexdigest()
-    if (found, len(data)) != (segment.sha256, segment.bytes):
+    if (found, len(data)) != (file.sha256, file.bytes):
         raise LakeError(
-            f"{segment.name}: {len(data)} bytes with SHA-256 {found[:12]}... are not the {segment.bytes} "
-            f"bytes with {segment.sha256[:12]}... that were sealed in the lake {lake.url}; "
-            "restore it from a backup"
+            f"{file.name}: {len(data)} bytes with SHA-256 {found[:12]}... are not the {file.bytes} "
+            f"bytes with {file.sha256[:12]}... that were sealed in the lake {lake.url}; {remedy}"
         )
     return pq.ParquetFile(pa.BufferReader(data))
 
@@ -202,16 +217,55 @@ def _worth(due: Due, before_ns: int, least_rows: int) -> bool:
 
 def _write(
     journal: SealingJournal, lake: LakeStore, due: Due, before_ns: int, segment_rows: int
-) -> list[Segment]:
-    """Put a segment of what is `due` into the lake, unnamed as yet; none when there are no rows."""
+) -> tuple[Segment, list[Sums]] | None:
+    """Put a segment of what is `due` and its sums into the lake, unnamed as yet; None without rows."""
     table = LAKE_TABLES[due.table]
     facts = journal.facts(table, due.day, before_ns, segment_rows)
     made = make_segment(table, due.day, facts, journal.seals().journal)
     if made is None:
-        return []
+        return None
     segment, data = made
     lake.put(segment.name, data)
-    return [segment]
+    return segment, put_sums(lake, segment, pq.ParquetFile(pa.BufferReader(data)))
+
+
+def put_sums(lake: LakeStore, segment: Segment, file: pq.ParquetFile) -> list[Sums]:
+    """Put the sums of `segment`, whose rows are in `file`, into the lake, unnamed as yet."""
+    made = list(make_sums(segment, file))
+    for sums, body in made:
+        lake.put(sums.name, body)
+    return [sums for sums, _ in made]
+
+
+def sum_up(
+    lake: LakeStore,
+    *,
+    anew: bool = False,
+    progress: Callable[[Segment, int, int], None] = lambda *_: None,
+    stopped: Callable[[], bool] = never,
+) -> list[Sums]:
+    """Write the sums that segments of `lake` lack, or those of all of them `anew`; what was written.
+
+    Commits after each segment, and tries again when somebody else did first. `progress` hears of each, how
+    many are done and how many there are. LakeError when a segment cannot be read.
+    """
+    written: list[Sums] = []
+    begun = read_manifest(lake)
+    known = {(sums.of, sums.kind) for sums in begun.sums}
+    lacking = [
+        segment
+        for segment in begun.segments
+        if anew or not {(segment.name, kind) for kind in kinds_of(segment.table)} <= known
+    ]
+    for number, segment in enumerate(lacking):
+        if stopped():
+            break
+        progress(segment, number, len(lacking))
+        sums = put_sums(lake, segment, read_segment(lake, segment))
+        while sums and not add_segments(lake, read_manifest(lake), (), sums):
+            pass
+        written += sums
+    return written
 
 
 def _forget(

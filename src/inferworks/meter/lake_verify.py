@@ -1,8 +1,11 @@
-"""Checking a lake: the manifest's chain, then every segment, read back whole and held against it.
+"""Checking a lake: the manifest's chain, then every segment with its sums, read back and held against it.
 
 What a commit says of a segment is computed again from the segment: hash, size, rows, day, span, first and
 last key. So a wrong word about one is noticed in commits of before there were checksums, too. The journal
 is asked what it has seen: a lake that is gone, or was put back from an older copy, is whole in itself.
+
+A file of sums must be what was written, for one segment that is there. Whether it is what the segment's
+rows come to is computed again on request, which takes about as long as writing it did.
 """
 
 from __future__ import annotations
@@ -19,20 +22,25 @@ from inferworks.meter.lake_journal import Seals
 from inferworks.meter.lake_manifest import (
     Manifest,
     Segment,
+    Sums,
     check_follows,
     commit_name,
+    newest_sums,
     newest_version,
     read_commit,
 )
 from inferworks.meter.lake_schema import LAKE_TABLES, is_version_of, spans_of
 from inferworks.meter.lake_seal import (
+    REMEDY,
     ROW_GROUP_ROWS,
     check_lake,
     day_text,
     key_at,
     read_segment,
+    read_sums,
     segment_name,
 )
+from inferworks.meter.lake_sums import KINDS, SUMS_FOLDER, same_sums, segment_of
 from inferworks.meter.lakes.base import LakeStore
 
 
@@ -53,6 +61,8 @@ class Verified(msgspec.Struct, frozen=True):
     segments: int
     rows: int
     bytes: int
+    sums: int
+    """Files of sums."""
     findings: tuple[Finding, ...]
     unnamed: tuple[str, ...]
     """Objects that the manifest does not name: left by a sealing that was killed, and read by nobody."""
@@ -66,22 +76,25 @@ class Commits(NamedTuple):
     findings: tuple[Finding, ...]
 
 
-def verify(lake: LakeStore, seals: Seals | None = None) -> Verified:
-    """Read every commit and every segment of `lake` again; LakeError when the lake cannot be listed.
+def verify(lake: LakeStore, seals: Seals | None = None, *, recomputed: bool = False) -> Verified:
+    """Read every commit, segment and file of sums of `lake` again; LakeError when it cannot be listed.
 
-    `seals` is what the journal knows of it. Holds the keys of one table and day, and one segment.
+    `seals` is what the journal knows of it. Where it is asked for, sums are `recomputed` from the rows.
+    Holds the keys of one table and day, and one segment.
     """
     commits = read_commits(lake, seals)
-    segments = commits.manifest.segments
-    named = {segment.name for segment in segments}
-    present = [name for table in LAKE_TABLES for name in lake.names(table)]
+    segments, sums = commits.manifest.segments, commits.manifest.sums
+    named = {segment.name for segment in segments} | {one.name for one in sums}
+    present = [name for folder in (*LAKE_TABLES, SUMS_FOLDER) for name in lake.names(folder)]
     findings = [finding for group in by_day(segments) for finding in check_day(lake, group)]
+    findings += check_sums(lake, commits.manifest, recomputed=recomputed)
     return Verified(
         commits=commits.manifest.version,
         unchecked=commits.unchecked,
         segments=len(segments),
         rows=sum(segment.rows for segment in segments),
-        bytes=sum(segment.bytes for segment in segments),
+        bytes=sum(segment.bytes for segment in segments) + sum(one.bytes for one in sums),
+        sums=len(sums),
         findings=(*commits.findings, *findings),
         unnamed=tuple(name for name in present if name not in named),
     )
@@ -90,6 +103,7 @@ def verify(lake: LakeStore, seals: Seals | None = None) -> Verified:
 def read_commits(lake: LakeStore, seals: Seals | None) -> Commits:
     """Every commit of `lake`, each held against the one before and the newest against `seals`."""
     segments: dict[str, Segment] = {}
+    sums: list[Sums] = []
     hashes: dict[int, str] = {}
     findings: list[Finding] = []
     unchecked, newest = 0, newest_version(lake)
@@ -105,10 +119,16 @@ def read_commits(lake: LakeStore, seals: Seals | None) -> Commits:
         except LakeError as error:
             findings.append(Finding(commit_name(version - 1), str(error)))
         segments |= {segment.name: segment for segment in commit.segments}
-        if commit.complete and not findings and tuple(segments.values()) != commit.segments:
+        sums += commit.sums
+        told = (commit.segments, commit.sums)
+        if (
+            commit.complete
+            and not findings
+            and told != (tuple(segments.values()), newest_sums(sums))
+        ):
             what = f"{commit_name(version)}: does not say of all segments what those before it say"
             findings.append(Finding(commit_name(version), what))
-    manifest = Manifest(newest, tuple(segments.values()), hashes)
+    manifest = Manifest(newest, tuple(segments.values()), hashes, newest_sums(sums))
     if seals is not None:
         findings += _check_seals(lake, manifest, seals)
     return Commits(manifest, unchecked, tuple(findings))
@@ -124,6 +144,27 @@ def _check_seals(lake: LakeStore, manifest: Manifest, seals: Seals) -> Iterator[
         if segment.name in seals.segments and segment.journal != seals.journal:
             what = f"{segment.name}: was sealed from this journal, the manifest names another"
             yield Finding(segment.name, what)
+
+
+def check_sums(lake: LakeStore, manifest: Manifest, *, recomputed: bool) -> Iterator[Finding]:
+    """What is wrong with the sums that `manifest` names, held against their rows where `recomputed`."""
+    segments = {segment.name: segment for segment in manifest.segments}
+    for sums in manifest.sums:
+        try:
+            _check_sums(lake, sums, segments.get(sums.of), recomputed=recomputed)
+        except LakeError as error:
+            yield Finding(sums.name, str(error))
+
+
+def _check_sums(lake: LakeStore, sums: Sums, segment: Segment | None, *, recomputed: bool) -> None:
+    """LakeError when `sums` are not those of `segment`."""
+    file = read_sums(lake, sums)
+    if segment is None or segment_of(file) != sums.of or file.metadata.num_rows != sums.rows:
+        raise LakeError(f"{sums.name}: is not of the segment {sums.of}; {REMEDY}")
+    if recomputed and sums.kind in KINDS:
+        rows = read_segment(lake, segment)
+        if not same_sums(segment, rows, sums.kind, file.read()):
+            raise LakeError(f"{sums.name}: is not what the rows of {sums.of} come to; {REMEDY}")
 
 
 def by_day(segments: Sequence[Segment]) -> Iterator[list[Segment]]:

@@ -31,7 +31,7 @@ from typing import Any, Final, NamedTuple
 from inferworks.errors import DamagedError, DataFolderError, LakeError
 from inferworks.meter.lake_journal import UnsealedReader
 from inferworks.meter.lake_seal import check_journal
-from inferworks.meter.lake_verify import by_day, check_day, read_commits
+from inferworks.meter.lake_verify import by_day, check_day, check_sums, read_commits
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.openings import damaged_lines, opening_files
 from inferworks.meter.reader import check_version, damaged, reading
@@ -168,6 +168,9 @@ def scrub_lake(lake: LakeStore, journal: Path | None) -> Iterator[Piece]:
             sum(segment.bytes for segment in segments),
             tuple(finding.what for finding in check_day(lake, segments)),
         )
+    sums = commits.manifest.sums
+    found = tuple(one.what for one in check_sums(lake, commits.manifest, recomputed=False))
+    yield Piece("lake", 0, sum(one.bytes for one in sums), found)
 
 
 class _Rows(UnsealedReader):

@@ -27,6 +27,7 @@ from inferworks.errors import DataFolderError
 from inferworks.folder import DataFolder
 from inferworks.meter.lake_manifest import MANIFEST_FOLDER
 from inferworks.meter.lake_schema import LAKE_TABLES
+from inferworks.meter.lake_sums import SUMS_FOLDER
 from inferworks.meter.openings import opening_files
 
 _LOG_SUFFIXES: Final = ("-wal", "-shm", "-journal")
@@ -49,7 +50,8 @@ def back_up(folder: DataFolder, to: DataFolder) -> None:
         _copy_database(folder.journal, to.journal)
         _copy(folder.path, to.path, _others(folder))
         commits = _files(folder.lake / MANIFEST_FOLDER)
-        segments = [path for table in LAKE_TABLES for path in _files(folder.lake / table)]
+        folders = (*LAKE_TABLES, SUMS_FOLDER)
+        segments = [path for name in folders for path in _files(folder.lake / name)]
         _copy(folder.path, to.path, [*segments, *commits])
         os.sync()
     except BaseException as error:

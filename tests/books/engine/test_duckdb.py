@@ -314,7 +314,7 @@ def test_files_of_a_former_version_are_read_beside_newer_ones(tmp_path: Path, se
     with DuckEngine(folder=tmp_path) as engine:
         lake = lake_of(engine, {"usage": files}, Facts(usages[sealed:], (), capacity, ()))
         found = work_out_on(engine, lake, world.charges, (), GAAP, "USD", Span(0, 100), RULES)
-        bought = lake.bought(engine)
+        bought = lake.bought()
     assert found.lines == defined(world, Span(0, 100)).lines
     assert bought == usages
 
@@ -383,4 +383,4 @@ def test_a_file_that_is_cut_short_is_an_error(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_batches([batch_of(LAKE_TABLES["usage"], [])]), path)
     path.write_bytes(path.read_bytes()[:-10])
     with DuckEngine() as engine, pytest.raises(BooksError, match=r"usage\.parquet"):
-        lake_of(engine, {"usage": [str(path)]})
+        _ = lake_of(engine, {"usage": [str(path)]}).usage

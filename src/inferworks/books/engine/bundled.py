@@ -25,7 +25,7 @@ def as_divided_on(
 
 def _things(engine: Engine, lake: Lake) -> Things:
     """What the meter knows, by the names that bills have for it."""
-    stood = engine.fetch(lake.capacity.select("node").distinct()).to_pylist()
+    stood = engine.fetch(lake.by_day("intervals", ()).united(["node"]).distinct()).to_pylist()
     used = engine.fetch(lake.activity.select("resource", "unit").distinct()).to_pylist()
     of_unit = {
         unit: {row["resource"] for row in used if row["unit"] == unit.value}

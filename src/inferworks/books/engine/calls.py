@@ -23,6 +23,7 @@ import pyarrow as pa
 from inferworks.books.buckets import DIRECTIONS, INPUT, OUTPUT
 from inferworks.books.engine.base import total, whole
 from inferworks.books.engine.grain import FIRST, UNPLACED, Parties, nothing
+from inferworks.books.engine.lake import ByDay
 from inferworks.books.engine.slots import NO_SLOT, Slots, part_of
 from inferworks.books.engine.who import PLACE, Who, ints
 from inferworks.books.sale import FLAT, Level, Sale, Sold, Units
@@ -50,6 +51,13 @@ class Purchase(NamedTuple):
     span: Span
 
 
+_ATTEMPT = (
+    *("customer", "purpose", "opened_ns", "served", "place", "bought"),
+    *("started_ns", "ended_ns", "computed", "produced"),
+)
+"""What is known of an attempt at the grain of customers."""
+
+
 class Sums(NamedTuple):
     """What calls sum to by slot and grain, kept."""
 
@@ -68,13 +76,20 @@ class Calls:
     def byte_sums(self, spans: Sequence[tuple[int, Span]]) -> Sums:
         """Bytes of the calls opened in `spans` (question, span), by slot."""
         slots = Slots(span for _, span in spans)
-        calls = self._who.calls(self._who.lake.usage, "replica")
+        calls = self._who.calls(self._opened(slots), "replica")
         calls = calls.mutate(slot=slots.number(calls.opened_ns), direction=ibis.literal(""))
         calls = calls.filter(calls.slot != NO_SLOT)
         sums = calls.group_by(["slot", *self.grain.columns]).agg(
             weight=total(calls.request_bytes + calls.response_bytes)
         )
         return Sums(self._engine.keep(sums.filter(sums.weight > 0)), slots)
+
+    def _opened(self, slots: Slots) -> ir.Table:
+        """The calls, or at the grain of customers what those of whole days come to."""
+        if self.grain.rest:
+            return self._who.lake.usage
+        names = ("customer", "purpose", "opened_ns", "request_bytes", "response_bytes")
+        return self._who.lake.by_day("calls", slots.edges_ns).united(names)
 
     def bytes_moved(
         self, sums: Sums, parties: Parties, spans: Sequence[tuple[int, Span]]
@@ -100,7 +115,7 @@ class Calls:
         The place is the replica, or the provider of whom the tokens were `bought`: every column by which
         ten million rows are grouped is dear, and text most of all.
         """
-        legs = self._who.calls(self._legs(units), "server").mutate(
+        legs = self._who.calls(self._tried(slots, units), "server").mutate(
             era=self._who.eras.number(ibis._.opened_ns)
         )
         legs = legs.mutate(slot=slots.number(legs.started_ns))
@@ -118,9 +133,27 @@ class Calls:
             pieces=ibis.struct({name: legs[name] for name in piece}).collect(where=legs.cut),
         )
 
-    def _legs(self, units: Units) -> ir.Table:
+    def _tried(self, slots: Slots, units: Units) -> ir.Table:
+        """The attempts, or at the grain of customers what those within whole days come to.
+
+        Such a sum stands in the first moment of its day, which no edge cuts and in which the catalog does
+        not change.
+        """
+        if self.grain.rest:
+            return self._legs(self._who.lake.usage, units)
+        sums, rows = self._who.lake.by_day("attempts", slots.edges_ns)
+        if sums is not None:
+            sums = sums.mutate(
+                served=sums.model,
+                started_ns=ibis.coalesce(sums.started_ns, sums.opened_ns),
+                ended_ns=ibis.coalesce(sums.ended_ns, sums.opened_ns + 1),
+            )
+        legs = self._legs(rows, units) if rows is not None else None
+        buckets = (unit.value for unit in units)
+        return ByDay(sums, legs).united([*_ATTEMPT, *buckets])
+
+    def _legs(self, usage: ir.Table, units: Units) -> ir.Table:
         """One row for each attempt of each call, with its tokens in the buckets `units`."""
-        usage = self._who.lake.usage
         calls = ("customer", "project", "key_id", "purpose", "model", "opened_ns")
         legs = usage.select(*calls, leg=usage.legs.unnest())
         leg = legs.leg

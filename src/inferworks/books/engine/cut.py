@@ -26,7 +26,7 @@ from inferworks.books.engine.base import Engine, integers, total, uncollected
 from inferworks.books.engine.bundled import as_divided_on
 from inferworks.books.engine.divide import Divided, divide, label_target, machine_drivers
 from inferworks.books.engine.grain import CUSTOMERS, PARTY, unallocated
-from inferworks.books.engine.lake import Lake, counted_lake
+from inferworks.books.engine.lake import Lake
 from inferworks.books.engine.revenue import Earned, earned
 from inferworks.books.owed import owed_notes
 from inferworks.books.policy import Policy
@@ -148,7 +148,7 @@ def close_by_customer(
     MoneyError on a foreign currency; BooksError when a theorem does not hold, or when the rules have
     support pools, whose step-down needs every target: draw up a whole statement then.
     """
-    lake, plans = counted_lake(engine, lake, rules.customers), rules.customers.plans(plans)
+    lake, plans = lake.counted(rules.customers), rules.customers.plans(plans)
     charges = as_divided_on(engine, lake, charges, rules, span)
     given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
     drivers = machine_drivers(engine, lake, accrued, rules, CUSTOMERS)
@@ -159,7 +159,7 @@ def close_by_customer(
     done = divide(engine, lake, placed, rules.catalog, CUSTOMERS, drivers)
     uses = _sums_by_label(engine, done)
     lines = _lines(done, uses, placed, policy)
-    income = earned(engine, lake.usage, plans, span, currency, prepaid, rules.customers)
+    income = earned(engine, lake, plans, span, currency, prepaid, rules.customers)
     rows = _rows(engine, done, uses, policy, income)
     statement = CustomerStatement(
         policy=policy.name,

@@ -12,8 +12,8 @@ from inferworks.books.engine.base import Engine, uncollected
 from inferworks.books.engine.bundled import as_divided_on
 from inferworks.books.engine.divide import divide, machine_drivers, portions_of
 from inferworks.books.engine.grain import TARGETS
-from inferworks.books.engine.lake import Lake, counted_lake
-from inferworks.books.engine.revenue import call_sums, sums_of_calls
+from inferworks.books.engine.lake import ByDay, Lake
+from inferworks.books.engine.used import call_sums, sums_of_calls
 from inferworks.books.policy import Policy
 from inferworks.books.pools import DriverKind, pool_of
 from inferworks.books.rate import rate_calls
@@ -52,7 +52,7 @@ def work_out_on(
     Equal to those of `work_out` in charges, allocations, lines, revenue and entries. The drivers know no
     calls. MoneyError on a foreign currency, BooksError when a theorem does not hold.
     """
-    lake, plans = counted_lake(engine, lake, rules.customers), rules.customers.plans(plans)
+    lake, plans = lake.counted(rules.customers), rules.customers.plans(plans)
     charges = as_divided_on(engine, lake, charges, rules, span)
     given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
     drivers = machine_drivers(engine, lake, accrued, rules, TARGETS)
@@ -69,10 +69,11 @@ def work_out_on(
     ]
     allocated += step_down(supporting, rules.pools, allocated)
     ordered = tuple(sorted(allocated, key=lambda item: item.charge.id))
-    calendars = calendars_of(rules.customers)
-    sums = engine.fetch(sums_of_calls(engine, lake.usage, plans, span, TARGETS, calendars))
-    calls = call_sums(sums)
-    rated = rate_calls(calls, plans, span, currency, prepaid.to_date, calendars, prepaid.rates)
+    calendars, calls = calendars_of(rules.customers), ByDay(None, lake.usage)
+    sums = engine.fetch(sums_of_calls(engine, calls, plans, span, TARGETS, calendars))
+    rated = rate_calls(
+        call_sums(sums), plans, span, currency, prepaid.to_date, calendars, prepaid.rates
+    )
     revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
     workings = Workings(
         span=span,

@@ -28,7 +28,7 @@ from inferworks.errors import BooksError
 from inferworks.ids import NodeId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_schema import LAKE_TABLES, records_of
+from inferworks.meter.lake_schema import CAPACITY, LAKE_TABLES, records_of
 
 _MACHINE = ("machine", "server")
 """The numbers of a replica on a node, and of the replica wherever it stands."""
@@ -55,9 +55,10 @@ def machines(engine: Engine, lake: Lake, slots: Slots) -> Machines:
 
     BooksError when the states of an interval do not fill it, or intervals overlap (theorem 5).
     """
-    numbers = _numbers(engine, lake.capacity)
+    rows_of = lake.by_day("intervals", slots.edges_ns).united(CAPACITY.names)
+    numbers = _numbers(engine, rows_of)
     names = {row["machine"]: row for row in engine.fetch(numbers).to_pylist()}
-    capacity = _numbered(lake.capacity, numbers)
+    capacity = _numbered(rows_of, numbers)
     quickly = _intervals(capacity).drop("filled_ns", "least_ns")
     intervals = _marked(_in_order(quickly, ("start_ns",)), slots)
     stretches = [

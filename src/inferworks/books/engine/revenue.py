@@ -1,13 +1,10 @@
-"""What calls used, summed by everything that a price can depend on: the first step of `rate.py`."""
+"""What calls earned, by customer: the second step of `rate.py`, on what they used (`used.py`)."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from functools import reduce
-from itertools import pairwise
-from operator import sub
 from typing import NamedTuple
 
 import ibis
@@ -16,232 +13,19 @@ import pyarrow as pa
 
 from inferworks.accounts.directory import ALONE, Directory
 from inferworks.accounts.plan import PricePlan, Terms
-from inferworks.books.calendars import IN_UTC, Calendars, calendars_of
+from inferworks.books.calendars import Calendars, calendars_of
 from inferworks.books.engine.base import Engine, integers, total, whole
-from inferworks.books.engine.grain import CUSTOMERS, TARGETS, Grain
-from inferworks.books.engine.midnights import with_midnights
-from inferworks.books.engine.slots import NO_SLOT, Slots
-from inferworks.books.months import months
-from inferworks.books.rate import (
-    EARNING,
-    PAYING,
-    CallSum,
-    Label,
-    Rated,
-    Revenue,
-    Unpriced,
-    rate_calls,
-)
+from inferworks.books.engine.grain import CUSTOMERS, TARGETS
+from inferworks.books.engine.lake import Apart, ByDay, Lake
+from inferworks.books.engine.used import UNITS, call_sums, sums_of_calls
+from inferworks.books.rate import Rated, Revenue, Unpriced, rate_calls
 from inferworks.books.span import Span
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid, settled
-from inferworks.errors import BooksError
-from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
-from inferworks.purpose import Purpose
+from inferworks.ids import CustomerId, ModelId
+from inferworks.meter.lake_schema import DAY_NS
 from inferworks.units import Unit
 
-_UNITS = {
-    "fresh": Unit.INPUT_TOKENS,
-    "cached": Unit.CACHE_READ_TOKENS,
-    "kept": Unit.CACHE_WRITE_TOKENS,
-    "kept_1h": Unit.CACHE_WRITE_1H_TOKENS,
-    "heard": Unit.INPUT_AUDIO_TOKENS,
-    "seen": Unit.INPUT_IMAGE_TOKENS,
-    "plain": Unit.OUTPUT_TOKENS,
-    "reasoned": Unit.REASONING_TOKENS,
-    "spoken": Unit.OUTPUT_AUDIO_TOKENS,
-    "drawn": Unit.OUTPUT_IMAGE_TOKENS,
-    "images": Unit.IMAGES,
-    "audio_ms": Unit.AUDIO_MS,
-    "characters": Unit.CHARACTERS,
-    "searches": Unit.SEARCHES,
-    "calls": Unit.REQUESTS,
-}
-_PARTS = {
-    ("cache_read_tokens", "cache_write_tokens"): "input_tokens",
-    ("cache_write_1h_tokens",): "cache_write_tokens",
-    ("input_audio_tokens", "input_image_tokens"): "input_tokens",
-    ("reasoning_tokens",): "output_tokens",
-    ("output_audio_tokens", "output_image_tokens"): "output_tokens",
-}
-"""Which counts of a call are parts of which, and cannot be more together."""
-_RARE = {
-    "reasoning_tokens": "reasoned",
-    "cache_write_tokens": "kept",
-    "cache_write_1h_tokens": "kept_1h",
-    "input_audio_tokens": "heard",
-    "input_image_tokens": "seen",
-    "output_audio_tokens": "spoken",
-    "output_image_tokens": "drawn",
-    "images": "images",
-    "audio_ms": "audio_ms",
-    "characters": "characters",
-    "searches": "searches",
-}
-"""Counts that are zero throughout many books, and the bucket of `_UNITS` that each is for."""
 _FOR_EVER_NS = 2**63 - 1
-_MOST_EDGES = 128
-"""Up to here the plans' dates are compared one by one; beyond, each call looks up its own plan."""
-
-
-def sums_of_calls(
-    engine: Engine,
-    usage: ir.Table,
-    plans: Sequence[PricePlan],
-    span: Span,
-    grain: Grain,
-    calendars: Calendars = IN_UTC,
-) -> ir.Table:
-    """What the earning calls opened in `span` used, by label and by the plan in force, kept.
-
-    Columns: customer, project, key_id, model, purpose, day_ns, era, opened_ns (the first), and a column of
-    each unit. At the grain of customers the project, the key and the day are left out.
-    """
-    zeros = _zeros(engine, usage)
-    usage = usage.mutate(**{name: ibis.literal(0, "int64") for name in zeros})
-    earning = usage.filter(
-        (usage.opened_ns >= span.start_ns)
-        & (usage.opened_ns < span.end_ns)
-        & usage.purpose.isin([purpose.value for purpose in sorted(EARNING)])
-        & usage.outcome.isin([outcome.value for outcome in sorted(PAYING)])
-    )
-    rows = with_midnights(engine, _with_era(engine, earning, plans, span), calendars, span)
-    who: tuple[str, ...] = ("customer", "model", "purpose", "era")
-    if calendars.zoned:
-        who = (*who, "month")
-    if grain is not CUSTOMERS:
-        who = (*who, "project", "key_id", "day_ns")
-    empty = [_RARE[name] for name in zeros]
-    rows = rows.mutate(**_buckets(rows, zeros), least=_least(rows, zeros))
-    sums = engine.keep(
-        rows.group_by(list(who)).agg(
-            opened_ns=rows.opened_ns.min(),
-            least=rows.least.min(),
-            calls=whole(rows.count()),
-            **{name: total(rows[name]) for name in _UNITS if name not in ("calls", *empty)},
-        )
-    )
-    return sums.mutate(**{name: whole(ibis.literal(0)) for name in empty})
-
-
-def _zeros(engine: Engine, usage: ir.Table) -> frozenset[str]:
-    """The rare counts that are zero throughout `usage`.
-
-    A column of zeros is quickly looked through; the sums of ten of them are a third of the pass.
-    """
-    looked = engine.fetch(usage.agg(**{name: (usage[name] != 0).any() for name in _RARE}))
-    return frozenset(name for name in _RARE if not looked[name][0].as_py())
-
-
-def _buckets(rows: ir.Table, zeros: AbstractSet[str]) -> dict[str, ir.Value]:
-    """Every unit of a call, in exactly one bucket each: `rate.buckets_of` as columns."""
-
-    def part(name: str, of: ir.Value) -> ir.Value:
-        return rows[name] if name in zeros else ibis.least(rows[name], of)
-
-    uncached = rows.input_tokens - rows.cache_read_tokens - rows.cache_write_tokens
-    heard = part("input_audio_tokens", uncached)
-    seen = part("input_image_tokens", uncached - heard)
-    said = rows.output_tokens - rows.reasoning_tokens
-    spoken = part("output_audio_tokens", said)
-    drawn = part("output_image_tokens", said - spoken)
-    return {
-        "fresh": uncached - heard - seen,
-        "cached": rows.cache_read_tokens,
-        "kept": rows.cache_write_tokens - rows.cache_write_1h_tokens,
-        "kept_1h": rows.cache_write_1h_tokens,
-        "heard": heard,
-        "seen": seen,
-        "plain": said - spoken - drawn,
-        "reasoned": rows.reasoning_tokens,
-        "spoken": spoken,
-        "drawn": drawn,
-    }
-
-
-def _least(rows: ir.Table, zeros: AbstractSet[str]) -> ir.Value:
-    """Below zero when the counts of a call contradict themselves, as `Tokens.flaw` has it.
-
-    A whole that is not less than its parts is not negative when they are not; zeros are neither.
-    """
-    counts = {"input_tokens", "output_tokens", "cache_read_tokens", *_RARE} - zeros
-    parted = [(of, counts.intersection(parts)) for parts, of in _PARTS.items()]
-    rests = [
-        reduce(sub, (rows[name] for name in sorted(parts)), rows[of])
-        for of, parts in parted
-        if parts
-    ]
-    single = counts - {of for of, parts in parted if parts}
-    return ibis.least(*rests, *(rows[name] for name in sorted(single)))
-
-
-def call_sums(rows: pa.Table) -> Iterable[CallSum]:
-    """`rows` of `sums_of_calls` for `rate_calls`. BooksError when a count is negative (theorem 4)."""
-    for row in rows.to_pylist():
-        if row["least"] < 0:
-            raise BooksError(
-                f"theorem 4 (bucket): customer {row['customer']} has a negative token count, or a part "
-                f"above its whole: {row['least']}"
-            )
-        label = Label(
-            CustomerId(row["customer"]),
-            ProjectId(row.get("project", "")),
-            KeyId(row.get("key_id", "")),
-            ModelId(row["model"]),
-            Purpose(row["purpose"]),
-            row.get("day_ns", row["opened_ns"]),
-        )
-        used = tuple((unit, int(row[name])) for name, unit in _UNITS.items())
-        yield CallSum(label, row["opened_ns"], int(row["calls"]), used)
-
-
-class _Era(NamedTuple):
-    customer: str
-    from_ns: int
-    until_ns: int
-    number: int
-
-
-def _with_era(engine: Engine, calls: ir.Table, plans: Sequence[PricePlan], span: Span) -> ir.Table:
-    """`calls` with a number `era` for the plan and the month in which each was opened."""
-    starts = {edge for month in months(span) for edge in month}
-    edges = {at_ns for plan in plans if span.holds(at_ns := plan.effective_ns)}
-    if len(edges) <= _MOST_EDGES:
-        slots = Slots([Span(at, span.end_ns) for at in edges | starts | {span.start_ns}])
-        return calls.mutate(era=slots.number(calls.opened_ns))
-    own = engine.table(_own_edges(plans, span))
-    calls = calls.left_join(
-        own,
-        [
-            calls.customer == own.of_customer,
-            calls.opened_ns >= own.from_ns,
-            calls.opened_ns < own.until_ns,
-        ],
-    )
-    month = Slots([Span(at, span.end_ns) for at in starts | {span.start_ns}])
-    era = ibis.coalesce(calls.number, NO_SLOT) * (len(starts) + 1) + month.number(calls.opened_ns)
-    return calls.mutate(era=era)
-
-
-def _own_edges(plans: Sequence[PricePlan], span: Span) -> pa.Table:
-    rows: list[_Era] = []
-    by_customer: dict[str, set[int]] = {}
-    for plan in plans:
-        by_customer.setdefault(plan.customer, set()).add(plan.effective_ns)
-    for customer, starts in sorted(by_customer.items()):
-        edges = [*sorted(starts), max(span.end_ns, max(starts) + 1)]
-        pairs = pairwise(edges)
-        rows += (_Era(customer, *pair, number) for number, pair in enumerate(pairs))
-    return pa.table(
-        {
-            "of_customer": pa.array([row.customer for row in rows], pa.string()),
-            "from_ns": pa.array([row.from_ns for row in rows], pa.int64()),
-            "until_ns": pa.array([row.until_ns for row in rows], pa.int64()),
-            "number": pa.array([row.number for row in rows], pa.int64()),
-        }
-    )
-
-
-# --- by customer --------------------------------------------------------------------------------------
 
 
 class Earned(NamedTuple):
@@ -262,7 +46,7 @@ class Earned(NamedTuple):
 
 def earned(
     engine: Engine,
-    usage: ir.Table,
+    lake: Lake,
     plans: Sequence[PricePlan],
     span: Span,
     currency: str,
@@ -276,7 +60,8 @@ def earned(
     currency, too, by day, for credit is used up in order of time, and rates are those of days.
     """
     calendars = calendars_of(directory)
-    sums = sums_of_calls(engine, usage, plans, span, CUSTOMERS, calendars)
+    calls = lake.by_day("calls", span, _cut_days(plans, calendars, span))
+    sums = sums_of_calls(engine, calls, plans, span, CUSTOMERS, calendars)
 
     def rated_apart(sums: ir.Table, customers: AbstractSet[CustomerId]) -> Revenue:
         """What `customers`, whose calls came to `sums`, are to pay by the plans that are their own."""
@@ -295,7 +80,8 @@ def earned(
         own = _of(engine, sums, special)
         rated.append(rated_apart(own, special))
     if buyers:
-        daily = sums_of_calls(engine, _of(engine, usage, buyers), plans, span, TARGETS, calendars)
+        theirs = ByDay(None, _of(engine, lake.usage, buyers))
+        daily = sums_of_calls(engine, theirs, plans, span, TARGETS, calendars)
         apart = rated_apart(daily, buyers)
         rated.append(settled(apart, prepaid, span, currency, directory=directory))
     by_customer: dict[str, int] = defaultdict(int)
@@ -311,7 +97,7 @@ def earned(
         dict(by_customer),
         foreign,
         _unrated(engine, priced, rated, units),
-        _opened(engine, usage, span),
+        _opened(engine, lake, span),
     )
 
 
@@ -338,11 +124,11 @@ def _names(engine: Engine, customers: Iterable[str]) -> ir.Table:
 
 def _used(engine: Engine, sums: ir.Table) -> tuple[str, ...]:
     """The columns of the units that were used at all. BooksError when a count is negative (theorem 4)."""
-    used = {name: sums[name].max() for name in _UNITS}
+    used = {name: sums[name].max() for name in UNITS}
     [most] = engine.fetch(sums.agg(**used, least=sums.least.min())).to_pylist()
     if (most["least"] or 0) < 0:
         _refuse_negative(engine, sums)
-    return tuple(name for name in _UNITS if most[name])
+    return tuple(name for name in UNITS if most[name])
 
 
 def _not_plain(plans: Sequence[PricePlan]) -> AbstractSet[CustomerId]:
@@ -415,7 +201,7 @@ def _price_lists(
     rows = [(terms, number, ModelId(model)) for terms, number in lists.items() for model in models]
     columns = {
         f"price_of_{name}": pa.array(
-            [terms.rate_of(_UNITS[name], model) for terms, _, model in rows], pa.int64()
+            [terms.rate_of(UNITS[name], model) for terms, _, model in rows], pa.int64()
         )
         for name in units
     }
@@ -428,10 +214,29 @@ def _price_lists(
     )
 
 
-def _opened(engine: Engine, usage: ir.Table, span: Span) -> int:
+def _opened(engine: Engine, lake: Lake, span: Span) -> int:
     """How many calls were opened in `span`."""
-    opened = usage.filter((usage.opened_ns >= span.start_ns) & (usage.opened_ns < span.end_ns))
-    return int(engine.fetch(opened.agg(calls=opened.count()))["calls"][0].as_py())
+    sums, rows = lake.by_day("calls", span)
+    if rows is not None:
+        rows = rows.mutate(calls=ibis.literal(1, "int64"))
+    opened = ByDay(sums, rows).united(["opened_ns", "calls"])
+    opened = opened.filter((opened.opened_ns >= span.start_ns) & (opened.opened_ns < span.end_ns))
+    return int(engine.fetch(opened.agg(calls=total(opened.calls)))["calls"][0].as_py())
+
+
+def _cut_days(plans: Iterable[PricePlan], calendars: Calendars, span: Span) -> Apart:
+    """The customers whose price or month changes amid a day, and those days."""
+    edges = {(plan.customer, plan.effective_ns) for plan in plans}
+    for customer, clock in calendars.zoned.items():
+        edges |= {(customer, edge) for month in clock.months(span) for edge in month}
+    pairs = sorted(
+        {
+            (customer, edge // DAY_NS)
+            for customer, edge in edges
+            if edge % DAY_NS and span.holds(edge)
+        }
+    )
+    return Apart([customer for customer, _ in pairs], [day for _, day in pairs])
 
 
 def _refuse_negative(engine: Engine, sums: ir.Table) -> None:
@@ -451,7 +256,7 @@ def _unrated(
     units = [
         Unpriced(CustomerId(row["customer"]), ModelId(row["model"]), unit, int(row["quantity"]))
         for name in units_used
-        if (unit := _UNITS[name]) is not Unit.REQUESTS
+        if (unit := UNITS[name]) is not Unit.REQUESTS
         for row in engine.fetch(_without_price(priced, name)).to_pylist()
     ]
     calls += [pair for revenue in rated for pair in revenue.unpriced]

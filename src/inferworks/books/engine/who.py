@@ -108,8 +108,8 @@ class Who:
     def weights(self) -> ir.Table:
         """The step weights of every model that was called, by era."""
         if self._weights is None:
-            usage = self.lake.usage
-            models = self.engine.fetch(usage.select("model").distinct())["model"].to_pylist()
+            called = self.lake.by_day("attempts", ()).united(["model"])
+            models = self.engine.fetch(called.distinct())["model"].to_pylist()
             rows = self.eras.weights(models)
             self._weights = self.engine.table(
                 pa.table(

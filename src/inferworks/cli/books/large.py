@@ -73,8 +73,8 @@ def bought_large(
     segments: Sequence[Segment], facts: Facts, span: Span, reader: LakeReader, settings: Books
 ) -> tuple[Usage, ...]:
     """The calls around `span` of which somebody else's API served an attempt."""
-    with _tables(segments, facts, span, reader, settings) as (engine, lake):
-        return lake.bought(engine)
+    with _tables(segments, facts, span, reader, settings) as (_, lake):
+        return lake.bought()
 
 
 @contextmanager

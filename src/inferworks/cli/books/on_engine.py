@@ -18,7 +18,7 @@ from inferworks.books.engine.bundled import as_divided_on
 from inferworks.books.engine.cut import CustomerStatement, close_by_customer
 from inferworks.books.engine.draw import work_out_on
 from inferworks.books.engine.duckdb import DuckEngine
-from inferworks.books.engine.lake import Lake, lake_of
+from inferworks.books.engine.lake import Lake, day_sums, lake_of
 from inferworks.books.engine.spark import SparkEngine
 from inferworks.books.lines import Charges, with_more
 from inferworks.books.policy import Policy
@@ -102,10 +102,10 @@ def _gathered(
     currency = lines.currency
     plans, rules = plans_of(folder), rules_of(config, pools_path)
     lake = _lake(engine, config, folder, around(wanted))
-    span = asked_span(start_ns, end_ns, lines.times, lake.whole_span(engine))
+    span = asked_span(start_ns, end_ns, lines.times, lake.whole_span())
     charges = lines.charges()
     bills = as_divided_on(engine, lake, charges, rules, span)
-    more = unbilled(config, bills, lake.bought(engine), rules, span, currency)
+    more = unbilled(config, bills, lake.bought(), rules, span, currency)
     prepaid = prepaid_for(config, folder, plans, span, currency, rules)
     drawn_under = policy_of(config, policy)
     return lake, Given(with_more(charges, more), plans, drawn_under, currency, span, rules, prepaid)
@@ -125,7 +125,7 @@ def _lake(engine: Engine, config: Config, folder: DataFolder, span: Span) -> Lak
     reader = lake_reader(config, folder)
     moment = reader.moment(*span)
     files = {name: map(reader.locate, found) for name, found in moment.segments.items()}
-    return lake_of(engine, files, moment.unsealed).within(*span)
+    return lake_of(engine, files, moment.unsealed, day_sums(reader, moment)).within(*span)
 
 
 def opened(name: EngineName, settings: Books) -> Engine:
