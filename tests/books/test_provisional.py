@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferworks.books import correction
 from inferworks.books.charge import Charge, is_provisional
 from inferworks.books.currency import RateRow, Rates
 from inferworks.books.months import DAY_NS, month_of
@@ -260,6 +261,16 @@ def test_a_sealed_estimate_is_reversed_exactly() -> None:
     assert len({charge.id for charge in kept}) == 2
     again = true_up((), [a_bill("0.01")], is_api_bill, kept)
     assert again == kept
+
+
+def test_a_bill_that_is_taken_back_leaves_the_estimate_again() -> None:
+    """In a closed month the line stays beside its reversal, and neither speaks for a call."""
+    [sealed] = estimates([a_call("c", Tokens(100, 7))], BOOK, SPAN, "USD")
+    gone = [a_bill("0.01"), correction.reversal(a_bill("0.01"))]
+    assert true_up((), gone, is_api_bill, [sealed]) == (sealed,)
+    kept = true_up((), gone[:1], is_api_bill, [sealed])
+    assert sum(amounts(true_up((), gone, is_api_bill, kept))) == sealed.amount_pico
+    assert not sum(amounts(true_up((), [*gone, a_bill("0.02", name="b")], is_api_bill, kept)))
 
 
 def test_the_error_of_the_estimate_by_hand() -> None:

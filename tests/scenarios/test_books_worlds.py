@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from inferworks.books import accruals, close, correction, late, papers
+from inferworks.books import (
+    accruals,
+    basis,
+    close,
+    correction,
+    late,
+    papers,
+    provisional,
+    statement,
+)
 from inferworks.books.deliveries.landing import Landing
 from inferworks.books.ledger import Ledger
 from inferworks.testing import worlds
@@ -108,6 +117,26 @@ def an_accrual_beside_its_bill(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accruals, "with_reversals", lambda sealed, is_billed: sealed)
 
 
+def an_estimate_beside_its_bill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bill for the calls of a closed period comes, and what they were estimated at stays."""
+    monkeypatch.setattr(provisional, "with_reversals", lambda sealed, is_billed: sealed)
+
+
+def an_estimate_whatever_is_billed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bill for calls does not take the place of their estimate."""
+    monkeypatch.setattr(provisional._Billed, "covers", lambda self, charge: False)
+
+
+def what_is_paid_ahead_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of a commitment cost what is effective, and what was billed for them is nowhere."""
+    monkeypatch.setattr(statement, "change_pico", lambda committed, span: 0)
+
+
+def a_commitment_costs_what_is_billed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is paid ahead, on whatever basis."""
+    monkeypatch.setattr(basis, "commitment_of", lambda charge: None)
+
+
 def a_line_left_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an import that is taken back said of an open time stays."""
 
@@ -131,6 +160,10 @@ def rounded_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
         closed_is_drawn_again,
         a_close_in_pieces,
         an_accrual_beside_its_bill,
+        an_estimate_beside_its_bill,
+        an_estimate_whatever_is_billed,
+        what_is_paid_ahead_is_forgotten,
+        a_commitment_costs_what_is_billed,
         a_line_left_in_force,
         rounded_line_by_line,
     ],

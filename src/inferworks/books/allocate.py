@@ -90,11 +90,11 @@ class Target(msgspec.Struct, frozen=True):
         It settles the ties of a split: label, customer, project, key, model, direction, provider, region,
         chip, day; what is not known is the empty text.
         """
-        narrowing = (
-            *(self.customer, self.project, self.key_id, self.model, self.direction),
-            *(self.provider, self.region, self.chip, self.day),
+        return (
+            *(self.label, self.customer or "", self.project or "", self.key_id or ""),
+            *(self.model or "", self.direction or "", self.provider or ""),
+            *(self.region or "", self.chip or "", self.day or ""),
         )
-        return (self.label, *(text or "" for text in narrowing))
 
 
 class Allocation(msgspec.Struct, frozen=True):

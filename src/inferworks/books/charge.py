@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, Final, NewType
 
 import msgspec
 
@@ -159,6 +159,15 @@ def charge_id(issuer: str, invoice: str, line: str) -> ChargeId:
         raw = part.encode()
         digest.update(f"{len(raw)}:".encode() + raw)
     return ChargeId(f"chg_{digest.hexdigest()[:24]}")
+
+
+REVERSAL: Final = "reversal"
+"""The kind of line that takes another one back exactly."""
+
+
+def successor_id(charge: Charge, kind: str) -> ChargeId:
+    """The id of the line that takes back or corrects `charge`."""
+    return charge_id(charge.issuer, kind, charge.id)
 
 
 def is_provisional(charge: Charge) -> bool:

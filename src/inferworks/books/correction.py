@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from inferworks.books.accruals import TrueUp
-from inferworks.books.charge import Charge, charge_id
+from inferworks.books.charge import REVERSAL, Charge, successor_id
 from inferworks.books.entry import Entry, Posting
 from inferworks.books.period import Period
 from inferworks.books.placed import Placed, placed_change
@@ -145,7 +145,7 @@ def reversal(charge: Charge) -> Charge:
             effective_pico=None if effective is None else -effective,
         )
     return msgspec.structs.replace(
-        _successor(charge, "reversal", -charge.amount_pico),
+        _successor(charge, REVERSAL, -charge.amount_pico),
         effective_pico=None if effective_pico is None else -effective_pico,
         foreign=foreign,
     )
@@ -159,7 +159,7 @@ def replacement(charge: Charge, amount_pico: int) -> Charge:
 def _successor(charge: Charge, kind: str, amount_pico: int) -> Charge:
     return msgspec.structs.replace(
         charge,
-        id=charge_id(charge.issuer, kind, charge.id),
+        id=successor_id(charge, kind),
         line=f"{charge.line}/{kind}",
         charge_class=CORRECTION,
         description=f"{kind} of {charge.id}: {charge.description}",

@@ -35,11 +35,13 @@ import msgspec
 from inferworks.books.buckets import buckets, counted
 from inferworks.books.charge import (
     LIST_PRICES,
+    REVERSAL,
     TOLD_COSTS,
     Charge,
     NaturalClass,
     charge_id,
     is_provisional,
+    successor_id,
 )
 from inferworks.books.currency import NO_RATES, RateRow, Rates, converted, converted_pico
 from inferworks.books.months import DAY_NS, date_of, day_of, month_name, month_of, months
@@ -368,12 +370,15 @@ def _lines_for_calls(
 ) -> list[tuple[Charge, Sale]]:
     """The lines that stand for calls.
 
-    Beside lines of the same seller and month that say they do, a line that says nothing stands for none.
+    Beside lines of the same seller and month that say they do, a line that says nothing stands for none;
+    nor does one that was taken back after its time was closed, whose reversal is here too.
     """
+    bills = [bill for bill in bills if not is_provisional(bill) and is_api_bill(bill)]
+    known = {bill.id for bill in bills}
     lines = [
         (bill, sale)
         for bill in bills
-        if not is_provisional(bill) and is_api_bill(bill)
+        if successor_id(bill, REVERSAL) not in known
         for sale in [sale_of(bill, billing)]
         if sale.is_for_calls
     ]

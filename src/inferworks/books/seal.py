@@ -205,8 +205,13 @@ def rows_of(raw: bytes, kind: type[T]) -> Iterable[T]:
         ) from error
 
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
 def plain(value: Any) -> Any:
     """`value` as JSON can hold it, whatever it is made of; the same for equal values."""
+    if type(value) in _PLAIN:  # as most are
+        return value
     if isinstance(value, msgspec.Struct):
         return _plain_struct(value)
     if isinstance(value, Enum):

@@ -25,7 +25,7 @@ from inferworks.books.plan_book import PlanBook
 from inferworks.books.policy import COMBINATIONS, MARGINAL, Policy, base_of, load_policy
 from inferworks.books.rate import Item, earns, rate_again
 from inferworks.books.span import Span, merged
-from inferworks.books.workings import Workings, lines_of
+from inferworks.books.workings import Workings
 from inferworks.errors import BooksError
 from inferworks.ids import ReplicaId
 from inferworks.meter.capacity import Capacity, State, Step
@@ -197,12 +197,21 @@ def views_agree(workings: Workings) -> None:
 
 def _check_refined(workings: Workings, policy: Policy) -> None:
     """Marginal + committed + unused is the cost of revenue of the policy that `policy` refines."""
-    apart, whole = (lines_of(workings.allocated, one) for one in (policy, base_of(policy)))
+    apart, whole = (_by_function(workings, one) for one in (policy, base_of(policy)))
     for captions in (COST_OF_REVENUE, *((f,) for f in Function if f not in COST_OF_REVENUE)):
-        apart_pico = sum(line.amount_pico for line in apart if line.function in captions)
-        whole_pico = sum(line.amount_pico for line in whole if line.function in captions)
+        apart_pico, whole_pico = (sum(one[f] for f in captions) for one in (apart, whole))
         what = f"{captions[0]} by {policy.name}"
         _must_equal("views agree", what, apart_pico, f"by {policy.refines}", whole_pico)
+
+
+def _by_function(workings: Workings, policy: Policy) -> Counter[Function]:
+    """What is allocated, by the function that `policy` gives it."""
+    sums = Counter[Function]()
+    for item in workings.allocated:
+        for row in item.rows:
+            function = policy.function(row.target.use, row.natural_class, row.behaviour)
+            sums[function] += int(row.amount_pico)
+    return sums
 
 
 def provenance(workings: Workings) -> None:

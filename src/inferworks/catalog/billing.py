@@ -153,6 +153,7 @@ class Billing:
         self._legal_forms = frozenset(table.legal_forms)
         self._developers = frozenset(table.developers)
         self._families = frozenset(table.families)
+        self._sellers: dict[tuple[str, str, str], Seller] = {}
         self._said: dict[tuple[str, str], Said] = {}
         self._models: dict[str, ModelName] = {}
         self._forms: dict[str, frozenset[str]] = {}
@@ -171,6 +172,12 @@ class Billing:
 
         Nobody's, where the issuer sells much and no row has the service that the line names.
         """
+        key = (provider, issuer, service)
+        if key not in self._sellers:
+            self._sellers[key] = self._seller(*key)
+        return self._sellers[key]
+
+    def _seller(self, provider: str, issuer: str, service: str) -> Seller:
         names = self.forms(provider) | self.forms(issuer)
         services = self.forms(service)
         edition = edition_of(service)

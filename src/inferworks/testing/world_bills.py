@@ -1,8 +1,9 @@
 """The bills of a seeded world: exports in parts, grown, restated, amended, taken back, late and missing.
 
-Two suppliers send FOCUS files. One's accounts are exports of all sorts. The other bills every period, and
-may forget to: what is not here is accrued. `Suppliers` is what the world knows of them without asking the
-books: the files that stand, and what was accrued when a period was closed.
+Three suppliers send FOCUS files. One's accounts are exports of all sorts, commitments among them: what is
+paid ahead, drawn on and left unused. Another bills every period, and may forget to: what is not here is
+accrued. The third bills calls at its API (`world_calls.py`). `Suppliers` is what the world knows of them
+without asking the books: the files that stand, and what was accrued when a period was closed.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from typing import Final, Protocol, TypeAlias
 from msgspec.structs import replace
 
 from inferworks.books.accruals import LAST, Billed, Expected, Ground, in_the_books
+from inferworks.books.basis import COMMITMENT
 from inferworks.books.bills.base import bill_file
-from inferworks.books.charge import Charge, is_accrual
+from inferworks.books.charge import Charge, is_accrual, is_provisional
 from inferworks.books.deliveries.canonical import FOCUS
 from inferworks.books.deliveries.decide import Answer, Fate
 from inferworks.books.deliveries.landing import Closed
 from inferworks.books.deliveries.register import Outcome, State
 from inferworks.books.late import charges_in
 from inferworks.books.period import Period
+from inferworks.books.provisional import API_CATEGORY
 from inferworks.books.span import Span
 from inferworks.catalog.billing import shipped_billing
 from inferworks.money import parse_pico
@@ -34,7 +37,9 @@ PERIOD_NS: Final = 1_000
 ROUNDING: Final = "(rounding)"
 """What the rounding lines of an account are for."""
 _ACCOUNT: Final = "BillingAccountId"
-_EXPORTER, _BILLER = "B Cloud", "A Cloud"
+_EXPORTER, _BILLER, API = "B Cloud", "A Cloud", "OpenAI, LLC"
+_COMMITTED: Final = (("Used", "Committed"), ("Unused", "Committed"), ("", "Standard"))
+"""What a line of a commitment is (CommitmentDiscountStatus, PricingCategory); the last one buys it."""
 _ALWAYS = Span(0, 2**62)
 
 
@@ -62,6 +67,16 @@ class Export:
         exact = sum((Decimal(line.exact or 0) * 10**12 for line in self.lines), Decimal(0))
         return int(exact.to_integral_value(ROUND_HALF_EVEN))
 
+    @property
+    def cost_pico(self) -> int:
+        """What the lines cost: those of a commitment what is effective, others what is billed."""
+        ahead = (
+            line.amount_pico - line.effective_pico
+            for line in self.lines
+            if line.effective_pico is not None
+        )
+        return self.total_pico - sum(ahead)
+
     def by_resource(self) -> dict[str, int]:
         """What each resource costs, and what rounding line by line leaves out; without what is nothing."""
         sums = Counter[str]()
@@ -86,6 +101,11 @@ class Suppliers:
     def billed_pico(self) -> int:
         """What all accounts come to."""
         return sum(export.total_pico for export in self.exports.values())
+
+    @property
+    def cost_pico(self) -> int:
+        """What that costs in the time in which it is used."""
+        return sum(export.cost_pico for export in self.exports.values())
 
     def ends_ns(self) -> list[int]:
         """Where the time of each account ends."""
@@ -148,6 +168,8 @@ class BilledWorld(Protocol):
     disk: Disk
     suppliers: Suppliers
     cursors: dict[str, int]
+    sealed: tuple[object, Sequence[Charge]] | None
+    """What closed periods stand with, and the head of the ledger after which it was read."""
 
     @property
     def now_ns(self) -> int:
@@ -161,17 +183,21 @@ class BilledWorld(Protocol):
 
 def accrued(world: BilledWorld, span: Span) -> list[Charge]:
     """The accruals of `span`, as the command line has them."""
-    ledger = world.disk.ledger
-    sealed = [
-        charge
-        for charges in charges_in(ledger, _ALWAYS)
-        for charge in charges
-        if is_accrual(charge)
-    ]
-    suppliers = world.suppliers
+    ledger, suppliers = world.disk.ledger, world.suppliers
+    sealed = list(filter(is_accrual, sealed_charges(world)))
     missing = [(suppliers.expected, period) for period in suppliers.missing(world.now_ns)]
     closed = [period.span for period in ledger.periods().closed]
     return in_the_books(missing, suppliers, sealed, closed, _GROUND, span)
+
+
+def sealed_charges(world: BilledWorld) -> Sequence[Charge]:
+    """The estimates and accruals that closed periods stand with; read once after each record."""
+    ledger = world.disk.ledger
+    head = ledger.head()
+    if world.sealed is None or world.sealed[0] != head:
+        found = (charge for charges in charges_in(ledger, _ALWAYS) for charge in charges)
+        world.sealed = head, [c for c in found if is_accrual(c) or is_provisional(c)]
+    return world.sealed[1]
 
 
 _GROUND = Ground((), lambda _: False, shipped_billing(), (), "USD")
@@ -200,6 +226,19 @@ def export(world: BilledWorld) -> str:
         _land(world, account, name, lines, {Fate.NEW, Fate.PART}, series=(account, name))
         said.append(f"{name} with {len(lines)} lines")
     return ", ".join(said)
+
+
+def api_bills(world: BilledWorld) -> str:
+    """Who sells calls bills some time of them, or nothing for it."""
+    dice = world.random
+    start_ns = dice.randint(0, world.now_ns)
+    account = world.name("api")
+    world.suppliers.exports[account] = Export(API, Span(start_ns, start_ns + dice.randint(1, 900)))
+    lines = [_line(world, account) for _ in range(dice.randint(1, 2))]
+    if dice.random() < 0.2:
+        lines = [replace(lines[0], amount_pico=0, exact="0")]
+    _land(world, account, f"{account}.csv", tuple(lines), {Fate.NEW})
+    return f"{account} with {len(lines)} lines"
 
 
 def supplier_bills(world: BilledWorld) -> str | None:
@@ -316,6 +355,7 @@ BILL_EVENTS: Final[tuple[tuple[int, Event], ...]] = (
     (2, time_passes),
     (4, export),
     (6, supplier_bills),
+    (2, api_bills),
     (2, amend),
     (4, grow),
     (4, restate),
@@ -393,10 +433,25 @@ def _line(world: BilledWorld, account: str) -> Charge:
         issuer=one.issuer,
         invoice=f"{account}/",
         line="",
-        resource_id=world.name("vm") if one.issuer == _EXPORTER else f"vm-{dice.randint(0, 2)}",
+        resource_id=f"vm-{dice.randint(0, 2)}" if one.issuer == _BILLER else world.name("vm"),
         other=((_ACCOUNT, account),),
     )
-    return _with_amount(line, dice.randint(-(10**15), 10**16))
+    if one.issuer == API:
+        line = replace(line, provider=API, service_category=API_CATEGORY)
+    line = _with_amount(line, dice.randint(-(10**15), 10**16))
+    return _committed(world, line) if one.issuer == _EXPORTER and dice.random() < 0.4 else line
+
+
+def _committed(world: BilledWorld, line: Charge) -> Charge:
+    """`line` as one of a commitment: what buys it costs nothing; what draws on it does, or leaves it."""
+    dice = world.random
+    status, pricing = dice.choice(_COMMITTED)
+    told = {COMMITMENT: f"plan-{dice.randint(0, 1)}", "CommitmentDiscountStatus": status}
+    other = tuple(sorted({**dict(line.other), **told, "PricingCategory": pricing}.items()))
+    if not status:
+        return replace(line, charge_category="Purchase", effective_pico=0, other=other)
+    billed = line if dice.random() < 0.2 else replace(line, amount_pico=0, exact="0")
+    return replace(billed, effective_pico=dice.randint(0, 10**13), other=other)
 
 
 def _with_amount(line: Charge, quadrillionths: int) -> Charge:

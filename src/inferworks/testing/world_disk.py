@@ -1,7 +1,8 @@
 """The disk of a seeded world: real files, and a process that can be lost while it writes them.
 
-A ledger is content-addressed, and one process writes it here. So what was read of it once is remembered
-until that process is lost: a world looks at its closes after every event.
+One process writes both files here, and a world looks at them after every event. So what was read is
+remembered until that process is lost: of the ledger, which is content-addressed, for good; of the books
+until a row of them changes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from random import Random
 from typing import Any, TypeVar
 from unittest import mock
 
+from inferworks.books.charge import Charge
 from inferworks.books.ledger import Ledger
 from inferworks.books.period import Periods
 from inferworks.books.seal import Body, Close, Record, Sealable
@@ -69,8 +71,35 @@ class Disk:
     def _open(self) -> None:
         connect = functools.partial(sqlite3.connect, factory=_fused(self.fuse))
         with mock.patch.object(sqlite3, "connect", connect):
-            self.books = BookStore(self.folder / "books.db")
+            self.books = RememberingBooks(self.folder / "books.db")
             self.ledger = RememberingLedger(self.folder / "ledger.db")
+
+
+class RememberingBooks(BookStore):
+    """Books that read nothing twice, until something in them changes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._known: dict[tuple[int | None, int | None, bool], list[Charge]] = {}
+        self._changes = -1
+
+    def charges(self, start_ns: int | None = None, end_ns: int | None = None) -> list[Charge]:
+        """The charges of a span, or all."""
+        return self._remembered((start_ns, end_ns, False), super().charges)
+
+    def validated(self, start_ns: int, end_ns: int) -> list[Charge]:
+        """The same, held against the register when they are read."""
+        return self._remembered((start_ns, end_ns, True), super().validated)
+
+    def _remembered(
+        self, asked: tuple[Any, Any, bool], read: Callable[[Any, Any], list[Charge]]
+    ) -> list[Charge]:
+        if self._changes != self._db.total_changes:
+            self._known.clear()
+            self._changes = self._db.total_changes
+        if asked not in self._known:
+            self._known[asked] = read(*asked[:2])
+        return list(self._known[asked])
 
 
 class RememberingLedger(Ledger):

@@ -43,7 +43,7 @@ from inferworks.accounts.plan import PricePlan, plan_at
 from inferworks.books.audit import audit, audit_chain
 from inferworks.books.bills.base import bill_file
 from inferworks.books.causes import explain_change
-from inferworks.books.charge import Charge, NaturalClass
+from inferworks.books.charge import Charge, NaturalClass, is_provisional
 from inferworks.books.close import close_period, reopen_period, sealed_paper, statement_of
 from inferworks.books.correction import replacement, reversal
 from inferworks.books.deliveries.canonical import numbered
@@ -78,7 +78,9 @@ from inferworks.testing.world_bills import (
     account_of,
     accrued,
     period_at,
+    sealed_charges,
 )
+from inferworks.testing.world_calls import ApiCalls, an_api_call, estimated
 from inferworks.testing.world_disk import Disk, killed
 from inferworks.units import Unit
 
@@ -127,7 +129,8 @@ class World:
         self.last_shuffled: Papers | None = None
         self.cursors = {"replica-0": 0, "replica-1": 0}
         self.numbers = itertools.count()
-        self.suppliers = Suppliers(self.random)
+        self.suppliers, self.api_calls = Suppliers(self.random), ApiCalls()
+        self.sealed: tuple[object, Sequence[Charge]] | None = None
         self.read: dict[Span, Papers] = {}
         """What was read since the last thing happened."""
 
@@ -136,16 +139,21 @@ class World:
         if span not in self.read:
             with self.journal.reads() as reads:
                 facts = reads.facts(max(0, span.start_ns - _LEAD_NS), span.end_ns)
-            charges = (*self.disk.books.validated(*span), *accrued(self, span))
+            bills = self.disk.books.validated(*span)
+            closed = [period.span for period in self.disk.ledger.periods().closed]
+            sealed = list(filter(is_provisional, sealed_charges(self)))
+            calls = estimated(facts.usages, bills, sealed, closed, span)
+            charges = (*bills, *accrued(self, span), *calls)
             self.read[span] = Papers(
                 span, "USD", charges, facts, tuple(self.plans), self.policy, self.rules
             )
         return self.read[span]
 
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
-        """The same without rules; a world has no lake."""
+        """The same without rules and estimates; a world has no lake."""
         papers = self.papers(span)
-        return Arrived(papers.charges, papers.facts)
+        bills = tuple(c for c in papers.charges if not is_provisional(c))
+        return Arrived(bills, papers.facts)
 
     def sealed_facts(self, segments: Sequence[Segment], span: Span) -> Facts:
         """None: a world has no lake."""
@@ -227,6 +235,20 @@ def serve(world: World) -> str:
         return f"{len(calls)} calls on {replica} at {start_ns}, held back"
     world.write(records)
     return f"{len(calls)} calls on {replica} at {start_ns}"
+
+
+def call_api(world: World) -> str:
+    """Calls are served by somebody else's API; the facts may be held back and arrive later."""
+    dice = world.random
+    calls = [
+        an_api_call(world, world.name("call"), dice.choice(_CUSTOMERS))
+        for _ in range(dice.randint(1, 2))
+    ]
+    if dice.random() < 0.3:
+        world.held_back.append(tuple(calls))
+        return f"{len(calls)} calls at an API, held back"
+    world.write(calls)
+    return f"{len(calls)} calls at an API"
 
 
 def arrive_late(world: World) -> str | None:
@@ -382,12 +404,13 @@ def kill_close(world: World) -> str:
     if after == before:
         return f"{period.name} not closed, killed before"
     world.papers_kept[period] = sealed_paper(world.disk.ledger, period) or b""
-    world.suppliers.seal(period, world.now_ns)
+    _note_sealed(world, period)
     return f"{period.name} closed, killed after"
 
 
 EVENTS: Final[tuple[tuple[int, Event], ...]] = (
     (8, serve),
+    (4, call_api),
     (3, arrive_late),
     (1, send_twice),
     (3, report_activity),
@@ -446,18 +469,27 @@ def deliveries_stand_as_they_came(view: View) -> None:
 
 
 def billed_becomes_cost(view: View) -> None:
-    """Theorem 18: over all periods cost is what was billed, and what is accrued for bills not here."""
+    """Theorem 18: over all periods cost is what was billed less what is prepaid, and what is accrued."""
     statements = [statement for _, statement in view.closed] + [view.open, view.rest]
-    standing_pico = view.world.suppliers.standing_pico(view.world.now_ns)
+    suppliers = view.world.suppliers
+    standing_pico = suppliers.standing_pico(view.world.now_ns)
     _same("accrued", sum(s.accrued_pico or 0 for s in statements), standing_pico)
+    ahead_pico = suppliers.billed_pico - suppliers.cost_pico
+    _same("prepaid", sum(s.prepaid_pico or 0 for s in statements), ahead_pico)
 
 
 def every_charge_is_billed_once(view: View) -> None:
     """Theorems 7 and 12: over all periods, closed and open, billed = allocated = all charges."""
     statements = [statement for _, statement in view.closed] + [view.open, view.rest]
     charged_pico = sum(charge.amount_pico for charge in view.world.told_charges.values())
-    charged_pico += view.world.suppliers.billed_pico
+    charged_pico += view.world.suppliers.cost_pico
     charged_pico += view.world.suppliers.standing_pico(view.world.now_ns)
+    charged_pico += view.world.api_calls.standing_pico(
+        view.world,
+        list(view.world.told_usages.values()),
+        [period for period, _ in view.closed],
+        [Span(s.start_ns, s.end_ns) for s in (view.open, view.rest)],
+    )
     _same("billed", sum(s.billed_pico for s in statements), charged_pico)
     _same("allocated", sum(s.allocated_pico for s in statements), charged_pico)
 
@@ -715,8 +747,14 @@ def _close(world: World) -> str:
     if closed.record.number == 0:
         _same("what the first record follows", closed.record.previous, FIRST)
     world.papers_kept[period] = sealed_paper(world.disk.ledger, period) or b""
-    world.suppliers.seal(period, world.now_ns)
+    _note_sealed(world, period)
     return f"{period.name} closed, correcting {[p.name for p in closed.record.corrects]}"
+
+
+def _note_sealed(world: World, period: Period) -> None:
+    """Note what stands in a closed period for bills that have not come."""
+    world.suppliers.seal(period, world.now_ns)
+    world.api_calls.seal(world, world.told_usages.values(), period)
 
 
 def _earned_pico(usage: Usage, plans: Sequence[PricePlan]) -> int:
