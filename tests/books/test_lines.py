@@ -184,12 +184,15 @@ def test_a_part_that_is_packed_on_its_way_has_the_hash_of_one_that_is_held(tmp_p
     bodies = [msgspec.json.encode(charge) for charge in charges]
     with pytest.MonkeyPatch.context() as patch, Ledger(tmp_path / "ledger.db") as ledger:
         patch.setattr("inferworks.books.seal.CHUNK_BYTES", 1_000)
-        spooled = Spooled("inputs/charges", bodies)
+        spooled = Spooled("inputs/charges")
+        for one in bodies:
+            spooled.add(one)
         assert spooled.part == body.part
+        assert list(spooled.packed()) == list(body.packed())
         ledger._keep(spooled)
         assert (list(ledger.rows(body.part)), ledger.raw(body.part)) == (bodies, body.raw)
         with pytest.raises(BooksError, match="comes after"):
-            Spooled("inputs/charges", reversed(bodies))
+            spooled.add(bodies[0])
 
 
 # --- as somebody types it

@@ -15,6 +15,7 @@ helps one thing only: a hash that was written down elsewhere when the period was
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 
 import msgspec
 
@@ -23,7 +24,7 @@ from inferworks.books.close import with_corrections
 from inferworks.books.correction import corrected
 from inferworks.books.late import booked, with_late
 from inferworks.books.ledger import Ledger, standing
-from inferworks.books.lines import Charges, beside
+from inferworks.books.lines import NAMES, Charges, beside, name_of
 from inferworks.books.papers import (
     INPUTS,
     OWN,
@@ -39,6 +40,7 @@ from inferworks.books.period import Period
 from inferworks.books.seal import (
     FIRST,
     Close,
+    Part,
     Record,
     code_version,
     difference,
@@ -128,9 +130,10 @@ def closes_of(records: Iterable[Record], period: Period | None) -> list[Close]:
 
 def _parts(ledger: Ledger, close: Close) -> Iterator[Finding]:
     """Parts that are not what their hash says."""
+    parts = {part.name: part for part in close.parts}
     for part in close.parts:
         try:
-            rows = sum(1 for _ in ledger.rows(part))
+            rows = _rows(ledger, part, parts.get(part.name + NAMES))
         except BooksError as error:
             yield Finding(close.period.name, f"{_named(part.name)}: {error}")
         else:
@@ -138,6 +141,18 @@ def _parts(ledger: Ledger, close: Close) -> Iterator[Finding]:
                 yield Finding(
                     close.period.name, f"{_named(part.name)}: {rows} rows, not {part.rows}"
                 )
+
+
+def _rows(ledger: Ledger, part: Part, names: Part | None) -> int:
+    """How many rows `part` has. BooksError when `names` are not theirs."""
+    if names is None:
+        return sum(1 for _ in ledger.rows(part))
+    rows = 0
+    for row, name in zip_longest(ledger.rows(part), ledger.rows(names)):
+        if row is None or name is None or name_of(row) != name:
+            raise BooksError("its rows are not those that are named beside it")
+        rows += 1
+    return rows
 
 
 def _outputs(

@@ -26,7 +26,7 @@ from typing import TypeVar
 import msgspec
 
 from inferworks.books.charge import Charge
-from inferworks.books.lines import MANY_LINES, Charges, Lines
+from inferworks.books.lines import MANY_LINES, NAMES, Charges, Lines
 from inferworks.books.period import Period, Periods, refuse_overlap
 from inferworks.books.seal import (
     FIRST,
@@ -171,7 +171,9 @@ class Ledger:
 
     def lines(self, close: Close, name: str) -> Lines:
         """The charges in the part called `name` of `close`, to be read whenever they are asked for."""
-        return _SealedLines(self, _part_of(close, name), f"period {close.period.name}: {name}")
+        named = next((part for part in close.parts if part.name == name + NAMES), None)
+        title = f"period {close.period.name}: {name}"
+        return _SealedLines(self, _part_of(close, name), named, title)
 
     def charges(self, close: Close, name: str) -> Charges:
         """The same, held where they are few."""
@@ -320,20 +322,27 @@ class Ledger:
 class _SealedLines(Lines):
     """The charges in a part of a close."""
 
-    def __init__(self, ledger: Ledger, part: Part, named: str) -> None:
+    def __init__(self, ledger: Ledger, part: Part, names: Part | None, title: str) -> None:
         super().__init__()
-        self._ledger, self._part, self._named = ledger, part, named
+        self._ledger, self._part, self._names, self._title = ledger, part, names, title
 
     def __len__(self) -> int:
         return self._part.rows
 
     def bodies(self) -> Iterator[bytes]:
         """Each as its JSON. BooksError, after the last, when they are not what was sealed."""
+        return self._rows(self._part)
+
+    def names(self) -> Iterator[bytes]:
+        """The id of each, as JSON; from a part of their own, where there is one."""
+        return super().names() if self._names is None else self._rows(self._names)
+
+    def _rows(self, part: Part) -> Iterator[bytes]:
         try:
             with self._ledger.again() as ledger:
-                yield from ledger.rows(self._part)
+                yield from ledger.rows(part)
         except BooksError as error:
-            raise BooksError(f"{self._named}: {error}") from error
+            raise BooksError(f"{self._title}: {error}") from error
 
 
 def _part_of(close: Close, name: str) -> Part:

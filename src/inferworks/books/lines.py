@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import heapq
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -30,6 +30,9 @@ from inferworks.books.charge import NO_BILLS, Charge, Foreign
 
 MANY_LINES: Final = 20_000
 """From here on lines are not held (docs/books.md)."""
+
+NAMES: Final = "/names"
+"""What the name of a part of a close ends in that holds the ids of the lines of another."""
 
 
 class Glance(msgspec.Struct, gc=False):
@@ -95,6 +98,14 @@ class Lines(ABC):
     def __iter__(self) -> Iterator[Charge]:
         return map(_charge, self.bodies())
 
+    def names(self) -> Iterator[bytes]:
+        """The id of each, as JSON."""
+        return map(name_of, self.bodies())
+
+    def called(self, names: Collection[bytes]) -> Iterator[Charge]:
+        """Those of these `names`."""
+        return map(_charge, (body for body in self.bodies() if name_of(body) in names))
+
     def with_any_of(self, texts: Iterable[str]) -> Iterator[Charge]:
         """Those in whose JSON one of `texts` stands somewhere; the others are not decoded."""
         marks = [text.encode() for text in texts]
@@ -136,6 +147,16 @@ class _Merged(Lines):
         """Each as its JSON."""
         return heapq.merge(self._lines.bodies(), map(_encode, self._held))
 
+    def names(self) -> Iterator[bytes]:
+        """The id of each, as JSON."""
+        held = (_encode(charge.id) for charge in self._held)
+        return heapq.merge(self._lines.names(), held)
+
+    def called(self, names: Collection[bytes]) -> Iterator[Charge]:
+        """Those of these `names`."""
+        held = (charge for charge in self._held if _encode(charge.id) in names)
+        return heapq.merge(self._lines.called(names), held, key=attrgetter("id"))
+
     def glances(self) -> Iterator[tuple[bytes, Glance]]:
         """Each as its JSON and at a glance."""
         held = ((body, glance(body)) for body in map(_encode, self._held))
@@ -152,15 +173,21 @@ def unknown(recorded: Iterable[Charge], known: Iterable[Charge]) -> tuple[Charge
     if not isinstance(recorded, Lines) and not isinstance(known, Lines):
         ids = {charge.id for charge in known}
         return tuple(charge for charge in recorded if charge.id not in ids)
-    names = map(_name, _bodies(known))
-    at, found = next(names, None), []
-    for body in _bodies(recorded):
-        name = _name(body)
-        while at is not None and at < name:
-            at = next(names, None)
-        if at != name:
-            found.append(_charge(body))
-    return tuple(found)
+    others = _names(known)
+    other, found = next(others, None), set()
+    for name in _names(recorded):
+        while other is not None and other < name:
+            other = next(others, None)
+        if other != name:
+            found.add(name)
+    return tuple(called(recorded, found)) if found else ()
+
+
+def called(charges: Iterable[Charge], names: Collection[bytes]) -> Iterator[Charge]:
+    """Those of `charges` of these `names`, which are ids as JSON."""
+    if isinstance(charges, Lines):
+        return charges.called(names)
+    return (charge for charge in charges if _encode(charge.id) in names)
 
 
 def beside(
@@ -170,10 +197,10 @@ def beside(
     others = _bodies(recorded)
     other = next(others, None)
     for body in _bodies(known):
-        name = _name(body)
-        while other is not None and _name(other) < name:
+        name = name_of(body)
+        while other is not None and name_of(other) < name:
             other = next(others, None)
-        if other is None or _name(other) != name:
+        if other is None or name_of(other) != name:
             yield _charge(body), None
         elif other != body and _charge(other) != _charge(body):
             yield _charge(body), _charge(other)
@@ -190,6 +217,12 @@ def _bodies(charges: Iterable[Charge]) -> Iterator[bytes]:
     return map(_encode, sorted(charges, key=lambda charge: charge.id))
 
 
-def _name(body: bytes) -> bytes:
-    """The id of a line, which stands first in its JSON."""
-    return body[: body.index(b'",', 7)]
+def _names(charges: Iterable[Charge]) -> Iterator[bytes]:
+    if isinstance(charges, Lines):
+        return charges.names()
+    return iter(sorted(_encode(charge.id) for charge in charges))
+
+
+def name_of(body: bytes) -> bytes:
+    """The id of a line as JSON; it stands first in that of the line."""
+    return body[6 : body.index(b'",', 7) + 1]

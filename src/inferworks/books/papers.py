@@ -27,7 +27,7 @@ import msgspec
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.charge import Charge
 from inferworks.books.ledger import Ledger
-from inferworks.books.lines import Charges, Lines, canonical
+from inferworks.books.lines import NAMES, Charges, Lines, canonical, name_of
 from inferworks.books.period import Period
 from inferworks.books.policy import Policy, completed
 from inferworks.books.seal import Body, Close, Sealable, Spooled, body_of, body_of_set
@@ -215,17 +215,24 @@ def prefix_of(period: Period) -> str:
 
 def sealed_bodies(prefix: str, papers: Papers, own: Statement) -> list[Sealable]:
     """Inputs, rules and the statement of a period, as they are sealed."""
-    bodies = [_sealed(prefix + i.part, inputs_of(papers, i.part)) for i in INPUTS]
+    bodies: list[Sealable] = []
+    for one in INPUTS:
+        bodies += _sealed(prefix + one.part, inputs_of(papers, one.part))
     bodies.append(body_of_set(prefix + SEGMENTS, papers.segments))
     bodies += [body_of(prefix + POLICY, papers.policy), body_of(prefix + RULES, papers.rules)]
     bodies.append(body_of(prefix + PREPAID, papers.prepaid))
     return [*bodies, body_of(prefix + OWN, own)]
 
 
-def _sealed(name: str, inputs: Iterable[Any]) -> Sealable:
-    if isinstance(inputs, Lines):
-        return Spooled(name, map(canonical, inputs.bodies()))
-    return body_of_set(name, inputs)
+def _sealed(name: str, inputs: Iterable[Any]) -> Sequence[Sealable]:
+    """One kind of inputs; of those that are too many to hold their names apart too, to be looked up."""
+    if not isinstance(inputs, Lines):
+        return [body_of_set(name, inputs)]
+    lines, names = Spooled(name), Spooled(name + NAMES)
+    for body in inputs.bodies():
+        lines.add(canonical(body))
+        names.add(name_of(body))
+    return [lines, names]
 
 
 def inputs_of(papers: Papers | Arrived, part: str) -> Iterable[Any]:

@@ -78,21 +78,28 @@ class Body(NamedTuple):
 class Spooled:
     """A part whose rows are too many to hold: packed chunk by chunk, in a file without a name."""
 
-    def __init__(self, name: str, rows: Iterable[bytes]) -> None:
-        """Pack `rows`, which come in their order. BooksError when they do not."""
-        self._file = TemporaryFile()  # noqa: SIM115 closed when nobody has the part any more
+    def __init__(self, name: str) -> None:
+        self._name, self._file = name, TemporaryFile()  # noqa: SIM115 closed when nobody has the part
         finalize(self, self._file.close)
         self._sizes: list[int] = []
-        digest, count, chunk, last = hashlib.sha256(), 0, bytearray(), b""
-        for row in rows:
-            if row < last:
-                raise BooksError(f"{name}: {row[:60]!a} comes after {last[:60]!a}")
-            chunk += row + b"\n"
-            count, last = count + 1, row
-            if len(chunk) >= CHUNK_BYTES:
-                self._pack(digest, chunk)
-        self._pack(digest, chunk)
-        self.part = Part(name, count, digest.hexdigest())
+        self._digest, self._count = hashlib.sha256(), 0
+        self._chunk, self._last = bytearray(), b""
+
+    def add(self, row: bytes) -> None:
+        """Put one row behind the others. BooksError when it does not come in its order."""
+        if row < self._last:
+            raise BooksError(f"{self._name}: {row[:60]!a} comes after {self._last[:60]!a}")
+        self._chunk += row + b"\n"
+        self._count, self._last = self._count + 1, row
+        while len(self._chunk) >= CHUNK_BYTES:
+            self._pack()
+
+    @property
+    def part(self) -> Part:
+        """What stands for it in a record."""
+        if self._chunk or not self._sizes:
+            self._pack()
+        return Part(self._name, self._count, self._digest.hexdigest())
 
     def packed(self) -> Iterator[bytes]:
         """The bytes, a chunk at a time, each compressed on its own."""
@@ -100,12 +107,14 @@ class Spooled:
         for size in self._sizes:
             yield self._file.read(size)
 
-    def _pack(self, digest: Any, chunk: bytearray) -> None:
-        digest.update(chunk)
+    def _pack(self) -> None:
+        """Pack a chunk as `Body` would, so that two closes may share it."""
+        chunk = self._chunk[:CHUNK_BYTES]
+        del self._chunk[:CHUNK_BYTES]
+        self._digest.update(chunk)
         packed = zlib.compress(chunk, level=1)
         self._file.write(packed)
         self._sizes.append(len(packed))
-        chunk.clear()
 
 
 Sealable: TypeAlias = Body | Spooled

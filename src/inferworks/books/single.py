@@ -17,7 +17,7 @@ from inferworks.books.allocate import Allocated, Division, Grouped, allocated_of
 from inferworks.books.bundle import Bundler, Things
 from inferworks.books.charge import Charge
 from inferworks.books.drivers import Drivers, Shares
-from inferworks.books.lines import Lines
+from inferworks.books.lines import Lines, called
 from inferworks.books.papers import Papers
 from inferworks.books.pools import CostPool, DriverKind, pool_of
 from inferworks.books.step_down import ladder_of, stepped_down
@@ -50,9 +50,7 @@ class Singles:
 
     def called(self, id_: str) -> Iterator[Allocated]:
         """The line with that id."""
-        charges = self._papers.charges
-        found = charges.with_any_of([id_]) if isinstance(charges, Lines) else charges
-        return self._divided(charge for charge in found if charge.id == id_)
+        return self._divided(called(self._papers.charges, {msgspec.json.encode(id_)}))
 
     def _divided(self, charges: Iterable[Charge]) -> Iterator[Allocated]:
         papers, drivers = self._papers, self._workings.drivers

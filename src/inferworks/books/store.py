@@ -270,6 +270,20 @@ class BookStore:
             )
             return list(map(Times._make, as_declared(rows.fetchall(), list[tuple[int, int, int]])))
 
+    def ids(self, start_ns: int, end_ns: int) -> list[str]:
+        """The ids of the charges whose period meets the span, in order."""
+        with self._translated():
+            rows = self._db.execute(
+                "SELECT id FROM charges WHERE period_end_ns > ? AND period_start_ns < ?",
+                (start_ns, end_ns),
+            )
+            return sorted(as_declared([id_ for (id_,) in rows], list[str]))
+
+    def called(self, ids: Iterable[str]) -> list[Charge]:
+        """The charges of these `ids`."""
+        with self._translated():
+            return list(map(self._kept, ids))
+
     def lines(self, start_ns: int, end_ns: int) -> Generator[tuple[bytes, Glance, int]]:
         """The same one at a time, as JSON and at a glance, by id, each with its checksum. To be closed.
 

@@ -7,14 +7,22 @@ the checksums of all lines come to the same sum, or something was imported in be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+
+from inferworks.books.charge import Charge
 from inferworks.books.lines import Glance, Lines
 from inferworks.books.span import Span
 from inferworks.books.store import BookStore
 from inferworks.errors import BooksError
+
+_FEW = 10_000
+"""So many lines are looked up one by one; of more all are read."""
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(str).decode
 
 
 class StoredLines(Lines):
@@ -38,6 +46,19 @@ class StoredLines(Lines):
                 read += checksum
                 yield body
         self._must_be_the_same(read)
+
+    def names(self) -> Iterator[bytes]:
+        """The id of each, as JSON; no line is read for it."""
+        with self._open() as store:
+            found = store.ids(*self._span)
+        return map(_encode, found)
+
+    def called(self, names: Collection[bytes]) -> Iterator[Charge]:
+        """Those of these `names`."""
+        if len(names) > _FEW:
+            return super().called(names)
+        with self._open() as store:
+            return iter(store.called(map(_decode, sorted(names))))
 
     def glances(self) -> Iterator[tuple[bytes, Glance]]:
         """Each as its JSON and at a glance. BooksError when they are not what was imported."""
