@@ -226,7 +226,7 @@ def _bought(draw: st.DrawFn, name: str) -> Usage:
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_any_mixture_of_lines_conserves_on_every_engine(data: st.DataObject) -> None:
     """Every line is its parts (theorem 7), and relations give the parts of the definition."""
@@ -234,8 +234,8 @@ def test_any_mixture_of_lines_conserves_on_every_engine(data: st.DataObject) -> 
     from inferworks.books.engine.duckdb import DuckEngine
     from inferworks.books.engine.lake import lake_of
 
-    lines = tuple(data.draw(_lines(f"line-{n}")) for n in range(data.draw(st.integers(1, 5))))
-    calls = tuple(data.draw(_bought(f"call-{n}")) for n in range(data.draw(st.integers(0, 5))))
+    lines = tuple(data.draw(_lines(f"line-{n}")) for n in range(data.draw(st.integers(1, 15))))
+    calls = tuple(data.draw(_bought(f"call-{n}")) for n in range(data.draw(st.integers(0, 15))))
     one = defined(lines, calls)
     for item in one.allocated:
         assert sum(row.amount_pico for row in item.rows) == item.charge.amount_pico
