@@ -20,6 +20,7 @@ from inferworks.api.tariff import Tariffs, Told
 from inferworks.books.entry import balances
 from inferworks.books.months import DAY_NS, month_of
 from inferworks.books.policy import load_policy
+from inferworks.books.pools import DriverKind, Idle, Reservation
 from inferworks.books.span import Span
 from inferworks.books.statement import Dimension, Statement, draw_up, whole_span
 from inferworks.books.validate import validate
@@ -234,13 +235,26 @@ def test_relations_count_as_the_definition_does() -> None:
     span = whole_span(world.charges, world.facts)
     freda, lab = CustomerId("freda"), CustomerId("lab")
     merges = (Merge(freda, 100, ACME), Merge(ACME, 300, BURNS), Merge(lab, 500, ACME))
-    rules = Rules(**{**_fields(shipped_rules()), "customers": Directory(merges)})
+    shipped = shipped_rules()
+    [node] = {row.node for row in world.facts.capacity}
+    held = {"idle": Idle.DEDICATED, "reserved": (Reservation(node, ACME),)}
+    pools = tuple(
+        replace(pool, **held) if pool.driver is DriverKind.NODE_TIME else pool
+        for pool in shipped.pools
+    )
+    changed = {"customers": Directory(merges), "pools": pools}
+    rules = Rules(**{**_fields(shipped), **changed})
     last = (world.plans, GAAP, "USD", span, rules)
     one = work_out(world.charges, world.facts, *last)
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, world.facts)
         other = work_out_on(engine, lake, world.charges, *last)
         rows = close_by_customer(engine, lake, world.charges, *last).rows
+    costs = {line.target.customer: line.amount_pico for line in one.lines if "idle" in line.method}
+    assert costs.keys() == {ACME, BURNS}, "whose idle time it is changes with the merge"
+    before = Rules(**{**_fields(rules), "follows_merges": False})  # as periods were sealed before
+    sealed = work_out(world.charges, world.facts, *last[:-1], before)
+    assert {one.target.customer for one in sealed.lines if "idle" in one.method} == {ACME}
     assert one != work_out(world.charges, world.facts, *last[:-1], shipped_rules())
     assert (one.lines, one.entries, one.revenue) == (other.lines, other.entries, other.revenue)
     assert rows == draw_up(one).by(Dimension.CUSTOMER)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from inferworks.accounts.directory import ALONE, Directory, Merge
 from inferworks.books.allocate import allocate
 from inferworks.books.charge import Charge
 from inferworks.books.distance import distances
@@ -23,6 +24,7 @@ from inferworks.books.validate import validate
 from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
 from inferworks.catalog.load import model_catalog
 from inferworks.errors import ConfigError
+from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens
@@ -45,10 +47,12 @@ RESERVED = (Reservation("node-1", "acme"),)
 thorough = settings(max_examples=40)
 
 
-def by_customer(charge: Charge, pool: CostPool, facts: Facts) -> dict[str, int]:
+def by_customer(
+    charge: Charge, pool: CostPool, facts: Facts, customers: Directory = ALONE
+) -> dict[str, int]:
     """What each customer, or what else, got of `charge`."""
     costs: dict[str, int] = {}
-    for row in allocate(charge, pool, Drivers(facts, CATALOG)).rows:
+    for row in allocate(charge, pool, Drivers(facts, CATALOG, customers=customers)).rows:
         name = row.target.customer or row.target.label
         costs[name] = costs.get(name, 0) + row.amount_pico
     return costs
@@ -84,6 +88,22 @@ def test_idle_methods_by_hand(idle: Idle, expected: dict[str, int]) -> None:
     pool = replace(MACHINES, idle=idle, reserved=reserved)
     charge = replace(a_charge("gpu", "0", (0, 2 * NS_PER_HOUR)), amount_pico=800)
     assert by_customer(charge, pool, two_hours()) == expected
+
+
+@pytest.mark.parametrize(
+    ("from_ns", "expected"),
+    [
+        (0, {"acme": 200, "burns": 600}),
+        (NS_PER_HOUR, {"acme": 400, "burns": 400}),  # 2 of the 5 idle quarters before, 3 after
+        (2 * NS_PER_HOUR, {"acme": 700, "burns": 100}),
+    ],
+)
+def test_a_reservation_follows_its_customer(from_ns: int, expected: dict[str, int]) -> None:
+    """Who reserved a node and is merged with another bears what stood idle until then."""
+    merged = Directory((Merge(CustomerId("acme"), from_ns, CustomerId("burns")),))
+    pool = replace(MACHINES, idle=Idle.DEDICATED, reserved=RESERVED)
+    charge = replace(a_charge("gpu", "0", (0, 2 * NS_PER_HOUR)), amount_pico=800)
+    assert by_customer(charge, pool, two_hours(), merged) == expected
 
 
 def test_a_reservation_of_another_node_bears_nothing() -> None:

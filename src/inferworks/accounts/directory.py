@@ -83,6 +83,11 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
             seen.add(into)
             customer = into
 
+    def edges_ns(self, start_ns: int, end_ns: int) -> list[int]:
+        """The ends of a span and, between them, when somebody began to count as another."""
+        inside = {one.from_ns for one in self.merges if start_ns < one.from_ns < end_ns}
+        return [start_ns, *sorted(inside), end_ns]
+
     def counted(self) -> tuple[Counted, ...]:
         """Every stretch of time in which a customer counts as another, by customer and time."""
         edges = sorted({merge.from_ns for merge in self.merges})

@@ -32,6 +32,7 @@ from inferworks.books.charge import STAFF_ON_ACTIVITY, Charge, ChargeId, Natural
 from inferworks.books.departments import Department
 from inferworks.books.drivers import Drivers, Leaf, Place, Shares
 from inferworks.books.pools import Behaviour, CostPool, DriverKind, Idle, behaviour_of
+from inferworks.books.reserved import reservers
 from inferworks.books.sale import sale_of
 from inferworks.books.span import Span, utc_day
 from inferworks.books.tree import Amount, Path, split_each_down
@@ -311,7 +312,9 @@ class Division:
                 return self.drivers.node_work(node, self.span, self.pool.method, self._path_of)
             case Idle.DEDICATED:
                 customer = self.pool.reserver(node)
-                return {} if customer is None else {(d.RESERVER, customer): 1}
+                return (
+                    {} if customer is None else reservers(self.drivers, customer, node, self.span)
+                )
             case Idle.PEAK:
                 return self.drivers.peak_work(self.span, self.pool.method, self._path_of)
 

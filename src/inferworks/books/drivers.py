@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
+from inferworks.accounts.directory import ALONE, Directory
 from inferworks.books.buckets import DIRECTIONS, INPUT, OUTPUT, buckets
 from inferworks.books.pools import Method
 from inferworks.books.sale import FLAT, Level, Sale, Sold, Units
@@ -137,7 +138,15 @@ def _straight(_: Leaf) -> Path:
 class Drivers:
     """The facts of the meter, indexed for the questions that allocation asks."""
 
-    def __init__(self, facts: Facts, catalog: ModelCatalog, billing: Billing | None = None) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        catalog: ModelCatalog,
+        billing: Billing | None = None,
+        customers: Directory = ALONE,
+    ) -> None:
+        self.customers = customers
+        """As whom those count who reserved nodes; the facts count already."""
         self.usages: dict[CallId, Usage] = {usage.call_id: usage for usage in facts.usages}
         self.activities = {(a.source, a.id): a for a in facts.activities}
         self.billing = billing or shipped_billing()

@@ -56,6 +56,13 @@ class Rules(msgspec.Struct, frozen=True):
     """As whom customers count, what they are called, and by which clocks they pay."""
     bundles: int = 0
     """The version of how alike bill lines are put together (`bundle.py`); 0 where each is divided alone."""
+    follows_merges: bool = False
+    """Whether reserved nodes follow merges of customers; not where it was sealed before they did."""
+
+    @property
+    def reservers(self) -> Directory:
+        """As whom the customers who reserved nodes count."""
+        return self.customers if self.follows_merges else ALONE
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -128,7 +135,7 @@ class Workings(msgspec.Struct, frozen=True):
 
 def shipped_rules() -> Rules:
     """The rules that ship with the package."""
-    return Rules(default_pools(), model_catalog(), JOURNAL)
+    return Rules(default_pools(), model_catalog(), JOURNAL, follows_merges=True)
 
 
 def work_out(
@@ -145,7 +152,7 @@ def work_out(
     given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
     facts = counted_facts(in_force(facts), rules.customers)
     plans = rules.customers.plans(plans)
-    drivers = Drivers(facts, rules.catalog, billing_of(rules.billing))
+    drivers = Drivers(facts, rules.catalog, billing_of(rules.billing), rules.reservers)
     allocated = allocate_all(accrued, rules.pools, drivers)
     calendars = calendars_of(rules.customers)
     rated = rate(facts.usages, plans, span, currency, prepaid.to_date, calendars, prepaid.rates)

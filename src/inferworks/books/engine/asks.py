@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from inferworks.accounts.directory import ALONE, Directory
 from inferworks.books import drivers as d
 from inferworks.books.allocate import Division, Target, by_target
 from inferworks.books.charge import Charge
@@ -95,8 +96,9 @@ class MachineDrivers(Drivers):
         places: Mapping[ReplicaId, Place],
         unprovisioned_ns: int = 0,
         billing: Billing | None = None,
+        customers: Directory = ALONE,
     ) -> None:
-        super().__init__(facts, catalog, billing)
+        super().__init__(facts, catalog, billing, customers)
         self.facts = facts
         self._placed, self._lost_ns = places, unprovisioned_ns
         self.questions: dict[Question, int] = {}

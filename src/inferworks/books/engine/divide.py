@@ -53,6 +53,7 @@ from inferworks.books.engine.machines import machines, places
 from inferworks.books.engine.slots import Slots
 from inferworks.books.engine.who import Who
 from inferworks.books.pools import CostPool, Idle
+from inferworks.books.reserved import unmerged
 from inferworks.books.span import Span, utc_day
 from inferworks.books.tree import each
 from inferworks.books.workings import Rules
@@ -111,11 +112,15 @@ def machine_drivers(
     spans = [Span(charge.period_start_ns, charge.period_end_ns) for charge in charges]
     if any(pool.idle is Idle.PEAK for pool in rules.pools):
         spans += [hour for span in spans for hour in span.hours()]
+    if any(pool.idle is Idle.DEDICATED for pool in rules.pools):
+        spans += [part for span in spans for part in unmerged(rules.reservers, span)]
     small = machines(engine, lake, Slots(spans))
     who = Who(engine, lake, rules.catalog, grain)
     where = places(engine, who.places()) if grain is TARGETS else {}
     billing = billing_of(rules.billing)
-    return MachineDrivers(small.facts, rules.catalog, where, small.unprovisioned_ns, billing)
+    return MachineDrivers(
+        small.facts, rules.catalog, where, small.unprovisioned_ns, billing, rules.reservers
+    )
 
 
 def portions_of(divided: Divided, engine: Engine) -> Mapping[str, list[Portion]]:
