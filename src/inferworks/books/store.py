@@ -50,6 +50,7 @@ from inferworks.books.layout import (
 )
 from inferworks.books.lines import Glance, glance
 from inferworks.books.span import Times
+from inferworks.books.uncollected import uncollected
 from inferworks.checksum import as_declared, is_damage, long_row_checksum
 from inferworks.errors import BillError, DamagedError, DataFolderError
 from inferworks.folder import leaving_none_empty
@@ -118,7 +119,7 @@ class BookStore:
         `series` tells of which export the file is a part (`deliveries.decide.series_of`). Whatever
         `charges` raises leaves nothing behind.
         """
-        with self._translated():
+        with self._translated(), uncollected():
             return self._register.stage(kind, charges, series)
 
     def land(

@@ -60,6 +60,8 @@ def arrow_texts(column: pa.Array[Any]) -> tuple[Sequence[str], Mapping[int, str]
         return ["" if it is None else format(it, "f") for it in column.to_pylist()], {}
     if types.is_integer(kind):
         return ["" if it is None else str(it) for it in column.to_pylist()], {}
+    if types.is_float64(kind):
+        return ["" if it is None else str(it) for it in column.to_pylist()], {}
     if types.is_timestamp(kind) or types.is_date(kind):  # a bill has few of them, many times
         return _once_each(column.dictionary_encode())
     if types.is_map(kind) and pa.string() == kind.key_type == kind.item_type:

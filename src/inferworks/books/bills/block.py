@@ -8,7 +8,6 @@ with a cell is noted for each row, as `Cells` notes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import cache
 from typing import TypeVar
 
 from inferworks.books.bills.base import (
@@ -37,7 +36,7 @@ class Block:
         self.numbers = batch.numbers
         self._columns = batch.columns
         self._file, self._table, self._problems = file, table, problems
-        self.optional = cache(self._optional)
+        self._known: dict[str, list[str | None]] = {}
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -74,9 +73,11 @@ class Block:
         """What `make` makes of each cell of `column`."""
         return worked(self.cells(column), make)
 
-    def _optional(self, column: str) -> list[str | None]:
+    def optional(self, column: str) -> list[str | None]:
         """The texts in `column`; None where it is empty, NULL or not there."""
-        return self.each(column, cell_text)
+        if column not in self._known:
+            self._known[column] = self.each(column, cell_text)
+        return self._known[column]
 
     def first(self, *columns: str) -> list[str | None]:
         """The texts in the first of `columns` that has one."""

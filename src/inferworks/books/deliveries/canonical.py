@@ -60,9 +60,11 @@ _ABOUT: Final = frozenset(
     }
 )
 """Columns without a field of their own that tell what a line is about."""
+_DELIVERY: Final = frozenset({_ACCOUNT, _PERIOD})
+_NOT_CARRIED: Final = _ABOUT | _DELIVERY
 _UNNAMED: Final = ("about:", "")
 """How the line of a charge begins that its bill did not name."""
-_DECIMAL = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d{1,3})?")
+_DECIMAL = re.compile(r"[+-]?(?=\.?\d)(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d{1,3})?")
 _FIGURES = re.compile(r"([+-]?)(?=\.?[0-9])([0-9]*)\.?([0-9]*)")
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?)?"
@@ -146,10 +148,10 @@ def canonical(text: str) -> str:
 
     A number that begins with a needless zero is text: the name of something.
     """
-    text = normal(text)
+    text = normal.__wrapped__(text)
     if text[:1].isdigit() or text[:1] in ("+", "-", "."):
-        if _DECIMAL.fullmatch(text) and any(map(str.isdigit, text)):
-            return decimal_text(text)
+        if _DECIMAL.fullmatch(text):
+            return decimal_text.__wrapped__(text)
         if _MOMENT.fullmatch(text):
             try:
                 return f"{_moment_ns(text)} ns"
@@ -158,6 +160,7 @@ def canonical(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=65_536)
 def normal(text: str) -> str:
     """`text` in NFC, without outer space."""
     text = text.strip()
@@ -189,12 +192,8 @@ def decimal_text(text: str) -> str:
 def delivery_of(kind: str, charge: Charge) -> Delivery:
     """The delivery that `charge`, of a file of this `kind`, belongs to."""
     if kind == FOCUS:
-        account = period = ""
-        for column, text in charge.other:
-            if column == _ACCOUNT:
-                account = normal(text)
-            elif column == _PERIOD:
-                period = text
+        told = {column: text for column, text in charge.other if column in _DELIVERY}
+        account, period = normal(told.get(_ACCOUNT, "")), told.get(_PERIOD, "")
         return Delivery(kind, charge.issuer, account, billing_day(period, charge.period_start_ns))
     person = dict(charge.other).get("person", "")
     span = f"{moment_text(charge.period_start_ns)}/{moment_text(charge.period_end_ns)}"
@@ -230,13 +229,7 @@ def line_of(delivery: Delivery, charge: Charge) -> Line:
     """What `charge` is known by within `delivery`."""
     billed = charge if charge.foreign is None else charge.foreign
     named = "" if charge.line.startswith(_UNNAMED[0]) else charge.line
-    columns: list[tuple[str, str]] = []
-    carried: list[tuple[str, str]] = []
-    for column, text in charge.other:
-        if column in _ABOUT:
-            columns.append((column, normal(text)))
-        elif column not in (_ACCOUNT, _PERIOD):
-            carried.append((column, canonical(text)))
+    columns = [(column, normal(text)) for column, text in charge.other if column in _ABOUT]
     digest = hashlib.sha256(
         _encode(
             (
@@ -270,6 +263,9 @@ def line_of(delivery: Delivery, charge: Charge) -> Line:
         )
     )
     name = ChargeId(f"chg_{digest.hexdigest()[:_ID_DIGITS]}")
+    carried = [
+        (column, canonical(text)) for column, text in charge.other if column not in _NOT_CARRIED
+    ]
     invoice = told_invoice(delivery, charge)
     more = _encode((invoice, charge.provider, charge.natural_class, charge.department, carried))
     return Line(name, about, hashlib.sha256(more).hexdigest()[:16], invoice)

@@ -16,9 +16,7 @@ function in Python (a thousand times slower); HUGEINT (only DuckDB has it, and i
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -74,22 +72,6 @@ class Engine(Protocol):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Without the collector of cyclic garbage, which is switched on again afterwards if it was on.
-
-    A statement is a great many values that are all kept. The collector walks them again and again as they
-    grow in number and finds nothing: a second and a half of a hundred thousand customers' five.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def no_rows(folder: Path, name: str, schema: pa.Schema) -> str:

@@ -22,7 +22,7 @@ from inferworks.books.allocate import Portion, Target, allocated_of
 from inferworks.books.asking import is_unexplained, open_questions
 from inferworks.books.basis import basis_notes
 from inferworks.books.charge import COST_OF_REVENUE, Charge, ChargeId, Function
-from inferworks.books.engine.base import Engine, integers, total, uncollected
+from inferworks.books.engine.base import Engine, integers, total
 from inferworks.books.engine.bundled import as_divided_on
 from inferworks.books.engine.divide import Divided, divide, label_target, machine_drivers
 from inferworks.books.engine.grain import CUSTOMERS, PARTY, unallocated
@@ -43,6 +43,7 @@ from inferworks.books.statement import (
     row_name,
 )
 from inferworks.books.tax import tax_notes
+from inferworks.books.uncollected import uncollected
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid
 from inferworks.books.workings import Line, Rules, accrued_charges, line_order, lines_of
 from inferworks.errors import BooksError

@@ -8,7 +8,7 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.allocate import allocated_of
 from inferworks.books.calendars import calendars_of
 from inferworks.books.charge import Charge
-from inferworks.books.engine.base import Engine, uncollected
+from inferworks.books.engine.base import Engine
 from inferworks.books.engine.bundled import as_divided_on
 from inferworks.books.engine.divide import divide, machine_drivers, portions_of
 from inferworks.books.engine.grain import TARGETS
@@ -19,6 +19,7 @@ from inferworks.books.pools import DriverKind, pool_of
 from inferworks.books.rate import rate_calls
 from inferworks.books.span import Span
 from inferworks.books.step_down import step_down
+from inferworks.books.uncollected import uncollected
 from inferworks.books.validate import (
     balance,
     basis,
