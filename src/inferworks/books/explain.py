@@ -40,7 +40,14 @@ from inferworks.books.nodes import (
 )
 from inferworks.books.rate import Rated
 from inferworks.books.span import utc_day
-from inferworks.books.statement import Dimension, name_of, revenue_by_call, revenue_name, row_name
+from inferworks.books.statement import (
+    Dimension,
+    name_of,
+    revenue_by_call,
+    revenue_name,
+    row_name,
+    row_of,
+)
 from inferworks.books.workings import Line, Workings, line_of
 from inferworks.errors import UserError
 from inferworks.ids import CallId
@@ -202,16 +209,27 @@ def _items(workings: Workings, subject: Subject, singles: Singles | None) -> Ite
 
 def _pieces(item: Allocated, workings: Workings, subject: Subject) -> list[_Piece]:
     """The pieces of a charge that are the subject's."""
+    portions = [one for one in item.portions if _is_of(one, item, subject)]
+    if not portions:
+        return []
+    mine = {(one.target, one.method) for one in portions}
+    rows = (row for row in item.rows if (row.target, row.method) in mine)
+    lines = {(row.target, row.method): line_of(row, workings.policy) for row in rows}
     pieces = (
-        _Piece(item, portion, line, None, portion.amount_pico)
-        for portion, line in _portions(item, workings)
+        _Piece(item, one, lines[one.target, one.method], None, one.amount_pico) for one in portions
     )
     if subject.kind == Kind.CALL:
         return [part for piece in pieces for part in _of_call(piece, subject.name)]
+    return list(pieces)
+
+
+def _is_of(portion: Portion, item: Allocated, subject: Subject) -> bool:
+    """Whether all of `portion` is the subject's; or a part, where that is a call."""
+    if subject.kind == Kind.CALL:
+        return any(leaf[0] in _CALLS and leaf[1] == subject.name for leaf in portion.leaves)
     if subject.kind == Kind.CHARGE:
-        return [piece for piece in pieces if piece.item.charge.id == subject.name]
-    dimension = Dimension(subject.kind)
-    return [piece for piece in pieces if name_of(piece.line, dimension) == subject.name]
+        return item.charge.id == subject.name
+    return row_of(item.pool, portion.target, Dimension(subject.kind)) == subject.name
 
 
 class _Found:
@@ -256,13 +274,6 @@ def _largest_first(pieces: Sequence[_Piece]) -> tuple[int, str]:
 Way: TypeAlias = tuple[str, ...]
 """The names of the nodes above charges."""
 _SPARE = 100
-
-
-def _portions(item: Allocated, workings: Workings) -> Iterable[tuple[Portion, Line]]:
-    """Each portion of a charge, and the line that it is part of."""
-    lines = {(row.target, row.method): line_of(row, workings.policy) for row in item.rows}
-    for portion in item.portions:
-        yield portion, lines[portion.target, portion.method]
 
 
 def _of_call(piece: _Piece, call_id: str) -> Iterable[_Piece]:

@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.accruals import Accrued, TrueUp, accrual_notes, accrued_of, accrued_pico
+from inferworks.books.allocate import Target
 from inferworks.books.asking import is_unexplained, open_questions
 from inferworks.books.basis import Basis, basis_notes, change_pico
 from inferworks.books.calendars import calendars_of
@@ -471,9 +472,13 @@ def _column(function: Function) -> str:
 
 def name_of(line: Line, dimension: Dimension) -> str:
     """The row of `dimension` that `line` belongs to."""
-    target = line.target
+    return row_of(line.pool, line.target, dimension)
+
+
+def row_of(pool: str, target: Target, dimension: Dimension) -> str:
+    """The row of `dimension` that what `pool` gave to `target` belongs to."""
     if dimension is Dimension.POOL:
-        return line.pool
+        return pool
     if dimension is Dimension.PURPOSE:
         return target.label
     known: str | None = getattr(target, _FIELDS.get(dimension, dimension.value))
