@@ -13,24 +13,51 @@ from inferworks.cli.ending import end, let_go_of_output
 from inferworks.cli.lazy import LazyGroup
 
 COMMANDS = {
-    "init": "inferworks.cli.init:init",
-    "up": "inferworks.cli.up:up",
-    "status": "inferworks.cli.status:status",
-    "chat": "inferworks.cli.chat:chat",
-    "top": "inferworks.cli.top:top",
-    "logs": "inferworks.cli.logs:logs",
-    "config": "inferworks.cli.config:config",
-    "providers": "inferworks.cli.providers:providers",
-    "models": "inferworks.cli.models:models",
-    "keys": "inferworks.cli.keys:keys",
-    "customers": "inferworks.cli.customers:customers",
-    "prices": "inferworks.cli.prices:prices",
-    "usage": "inferworks.cli.usage:usage",
-    "lake": "inferworks.cli.lake:lake",
-    "scrub": "inferworks.cli.scrub:scrub",
-    "backup": "inferworks.cli.backup:backup",
-    "books": "inferworks.cli.books:books",
-    "demo": "inferworks.cli.demo:demo",
+    "init": ("inferworks.cli.init:init", "Write a configuration file to begin with."),
+    "up": ("inferworks.cli.up:up", "Run the platform until Ctrl-C."),
+    "status": (
+        "inferworks.cli.status:status",
+        "Show whether the platform runs, and how calls fare.",
+    ),
+    "chat": ("inferworks.cli.chat:chat", "Talk to a model, and see what it costs."),
+    "top": ("inferworks.cli.top:top", "Show who calls what, live."),
+    "logs": ("inferworks.cli.logs:logs", "Show the calls that ended, and follow them."),
+    "config": ("inferworks.cli.config:config", "Check the configuration, show it, import one."),
+    "providers": (
+        "inferworks.cli.providers:providers",
+        "List providers of models and engines of your own; try them.",
+    ),
+    "models": (
+        "inferworks.cli.models:models",
+        "List the models that are served, and those that could be.",
+    ),
+    "keys": ("inferworks.cli.keys:keys", "Make, list and revoke API keys."),
+    "customers": (
+        "inferworks.cli.customers:customers",
+        "Create, rename and merge customers; set clocks and prices.",
+    ),
+    "prices": ("inferworks.cli.prices:prices", "Show providers' list prices, and pin them."),
+    "usage": (
+        "inferworks.cli.usage:usage",
+        "Import usage from other systems, list it, retract it.",
+    ),
+    "lake": ("inferworks.cli.lake:lake", "Keep old rows of the journal as Parquet files."),
+    "scrub": (
+        "inferworks.cli.scrub:scrub",
+        "Verify the checksums of everything on disk.",
+    ),
+    "backup": (
+        "inferworks.cli.backup:backup",
+        "Copy the data folder, and read the copy back.",
+    ),
+    "books": (
+        "inferworks.cli.books:books",
+        "Import bills; report revenue, cost and margin; close periods.",
+    ),
+    "demo": (
+        "inferworks.cli.demo:demo",
+        "Run calls, training, bills and books once, with a report.",
+    ),
 }
 
 

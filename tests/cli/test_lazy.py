@@ -1,0 +1,44 @@
+"""Lists of commands: what each does, in a line, before any of them is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from inferworks.cli.books import books
+from inferworks.cli.lazy import LazyGroup
+from inferworks.cli.main import cli
+
+GROUPS = [cli, books]
+LONGEST = 80 - len("  quarantine  ") - 2
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_a_table_says_what_its_commands_do(group: LazyGroup) -> None:
+    """In a whole sentence each that fits 80 columns; each place in the table is a command."""
+    for name, (_, does) in group.table.items():
+        assert len(does) <= LONGEST, f"{name}: {does}"
+        assert does.endswith("."), f"{name}: {does}"
+        assert "..." not in does, f"{name}: {does}"
+        assert isinstance(group.get_command(click.Context(group), name), click.Command)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["books", "--help"], ["--version"]], ids=" ".join)
+def test_help_imports_no_command(words: list[str]) -> None:
+    """Whoever asks what there is does not wait for the books, the gateway and their libraries."""
+    program = (
+        "import sys, atexit; from inferworks.cli.main import main\n"
+        "atexit.register(lambda: print(*sys.modules, sep='\\n', file=sys.stderr))\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stderr.split())
+    assert not loaded & {"genai_prices", "numpy", "pyarrow", "uvloop"}
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("inferworks.")}
+    assert rooms <= {"cli", "errors", "redact", "visible"}
+    assert "inferworks.cli.options" not in loaded
