@@ -109,6 +109,26 @@ class DataFolder:
         finally:
             os.close(lock)
 
+    @contextmanager
+    def keep_lake(self, *, changing: bool) -> Iterator[None]:
+        """Let the lake's files be named, or `changing` let them be replaced, while the block runs.
+
+        Many may name them at once, and one may replace them when nobody does. DataFolderError otherwise.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _unusable(self.path, f"cannot be used: {error.strerror or error}") from error
+        try:
+            if not _lock(descriptor, fcntl.LOCK_EX if changing else fcntl.LOCK_SH):
+                raise DataFolderError(
+                    f"in {self.path} a period is being closed, or the lake is being compacted; try again "
+                    "when that is done"
+                )
+            yield
+        finally:
+            os.close(descriptor)
+
     def keep_first_key(self, secret: str) -> Path:
         """Write the first key into a file for this user only, and return its path. OSError."""
         path = self.path / "first-key"
@@ -255,10 +275,10 @@ def _lock_in_time(descriptor: int) -> bool:
     return False
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     """Take the lock on an open file; it is released when the file is closed, however we end."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

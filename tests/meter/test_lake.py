@@ -27,6 +27,7 @@ from inferworks.meter.activity import Received, record_reported
 from inferworks.meter.events import Reported
 from inferworks.meter.journal import Journal
 from inferworks.meter.lake import LakeReader
+from inferworks.meter.lake_compact import compact, prune
 from inferworks.meter.lake_journal import SealingJournal
 from inferworks.meter.lake_manifest import add_segments, read_manifest
 from inferworks.meter.lake_schema import DAY_NS, Fact
@@ -522,6 +523,8 @@ OPERATION = st.one_of(
     st.tuples(st.just("write"), st.integers(1, 6)),
     st.tuples(st.just("seal"), st.integers(0, 3)),
     st.tuples(st.just("kill"), st.integers(0, 25)),
+    st.tuples(st.just("compact"), st.integers(2, 9)),
+    st.tuples(st.just("prune"), st.integers(0, 9)),
 )
 
 
@@ -533,7 +536,7 @@ def test_any_schedule_keeps_every_row_once(
     segment_rows: int,
     least_rows: int,
 ) -> None:
-    """After any writes, late rows, sealings and kills: journal rows = sealed rows + unsealed rows."""
+    """After any writes, sealings, compactions and kills: journal rows = sealed rows + unsealed rows."""
     folder = tmp_path_factory.mktemp("schedule")
     path, lake = folder / "journal.db", LocalLake(folder / "lake")
     facts = facts_of_days(99, rows=1)
@@ -546,6 +549,12 @@ def test_any_schedule_keeps_every_row_once(
         elif operation == "seal":
             before_ns = DAY_1_NS + number * DAY_NS
             sealed(path, lake, before_ns, segment_rows=segment_rows, least_rows=least_rows)
+        elif operation == "compact":
+            with SealingJournal(path) as journal:
+                seals = journal.seals()
+            compact(lake, seals, (), seed, largest_rows=number)
+        elif operation == "prune":
+            prune(lake, (), number)
         else:
             _seal_until_killed(path, folder / "lake", Doom(number), segment_rows)
         check_each_row_once(lake, path, facts)

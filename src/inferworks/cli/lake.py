@@ -11,6 +11,9 @@ from typing import Any
 import click
 
 from inferworks.books.bills.base import parse_moment_ns
+from inferworks.books.ledger import Ledger
+from inferworks.books.papers import SEGMENTS
+from inferworks.books.seal import Close
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
@@ -18,7 +21,8 @@ from inferworks.config import Config
 from inferworks.errors import DataFolderError
 from inferworks.folder import DataFolder
 from inferworks.meter.lake import LakeReader
-from inferworks.meter.lake_journal import SealingJournal, UnsealedReader
+from inferworks.meter.lake_compact import Group, compact, groups_of, prune
+from inferworks.meter.lake_journal import SealingJournal, Seals, UnsealedReader
 from inferworks.meter.lake_manifest import Segment, read_manifest
 from inferworks.meter.lake_schema import LAKE_TABLES
 from inferworks.meter.lake_seal import Sealed, seal, sum_up
@@ -159,6 +163,137 @@ def sum_days(anew: bool, config_path: Path | None, data_path: Path | None, as_js
     else:
         size = sum(sums.bytes for sums in written)
         say(f"{len(written):,} files of sums written, {size:,} bytes")
+
+
+@lake.command("compact")
+@click.option("--dry-run", is_flag=True, help="Say what would be put together, and do nothing.")
+@config_option
+@data_option
+@json_option
+def compact_now(
+    dry_run: bool, config_path: Path | None, data_path: Path | None, as_json: bool
+) -> None:
+    """Put the small files of each day together, so that statements open fewer.
+
+    What a closed period names is left as it is, so compact before closing. May run beside the platform; may
+    be stopped, and what was done stays. The files that were replaced stay until lake prune.
+
+    \b
+    Examples:
+      inferworks lake compact --dry-run
+      inferworks lake compact && inferworks books close 2026-11
+    """
+    config = read_config(config_path, data_path)
+    folder = DataFolder(Path(config.data.folder))
+    store = _lake(config, folder)
+    with folder.keep_lake(changing=True):
+        seals, kept = _seals(folder), _named_by_closes(config)
+        if dry_run:
+            _print_groups(groups_of(read_manifest(store), seals, kept), as_json=as_json)
+            return
+        done = compact(store, seals, kept, SystemClock().now_ns(), progress=_progress)
+    size = [sum(segment.bytes for segment in some) for some in (done.before, done.after)]
+    if as_json:
+        print_json(
+            {
+                "files_before": len(done.before),
+                "files_after": len(done.after),
+                "bytes_before": size[0],
+                "bytes_after": size[1],
+            }
+        )
+    elif not done.after:
+        say("nothing to compact")
+    else:
+        say(
+            f"{len(done.before):,} files of {size[0]:,} bytes became {len(done.after):,} of "
+            f"{size[1]:,}; remove the old ones later with: inferworks lake prune"
+        )
+
+
+@lake.command("prune")
+@click.option(
+    "--older-than",
+    metavar="HOURS",
+    type=click.FloatRange(0),
+    default=24.0,
+    show_default=True,
+    help="Only what was replaced so long ago: who reads still may have it open.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and do nothing.")
+@config_option
+@data_option
+@json_option
+def prune_now(
+    older_than: float,
+    dry_run: bool,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Remove files of the lake in whose place compaction has put others.
+
+    Never one that counts, or that a closed period names.
+
+    \b
+    Examples:
+      inferworks lake prune
+      inferworks lake prune --older-than 1
+    """
+    config = read_config(config_path, data_path)
+    folder = DataFolder(Path(config.data.folder))
+    store = _lake(config, folder)
+    before_ns = SystemClock().now_ns() - round(older_than * 3600 * NS_PER_SECOND)
+    with folder.keep_lake(changing=True):
+        kept = _named_by_closes(config)
+        names = prune(store, kept, before_ns, dry_run=dry_run)
+    if as_json:
+        print_json({"removed": [] if dry_run else names, "prunable": names})
+    elif not names:
+        say("nothing to remove")
+    else:
+        say(f"{len(names):,} files {'can be' if dry_run else 'were'} removed")
+
+
+def _progress(group: Group, done: int, of: int) -> None:
+    click.echo(
+        f"{done + 1} of {of}: {len(group.segments)} files, {group.rows:,} rows of {group.table}, "
+        f"{group.day}",
+        err=True,
+    )
+
+
+def _print_groups(groups: Sequence[Group], *, as_json: bool) -> None:
+    if as_json:
+        print_json([{"table": g.table, "day": g.day, "segments": g.segments} for g in groups])
+    elif not groups:
+        say("nothing to compact")
+    else:
+        rows = [(g.table, g.day, str(len(g.segments)), f"{g.rows:,}") for g in groups]
+        print_table(("TABLE", "DAY", "FILES", "ROWS"), rows, right="FILES ROWS")
+
+
+def _seals(folder: DataFolder) -> Seals:
+    if not folder.journal.exists():
+        raise DataFolderError(f"there is no journal {folder.journal}; name the folder with --data")
+    with UnsealedReader(folder.journal) as reader:
+        return reader.seals()
+
+
+def _named_by_closes(config: Config) -> set[str]:
+    """The segments that a close, one that was reopened too, refers to."""
+    folder = DataFolder(Path(config.data.folder))
+    if not folder.ledger.exists():
+        return set()
+    with Ledger(folder.ledger, read_only=True) as ledger:
+        return {
+            segment.name
+            for close in ledger.records()
+            if isinstance(close, Close)
+            for part in close.parts
+            if part.name.endswith(SEGMENTS)
+            for segment in ledger.body(close, part.name).rows(Segment)
+        }
 
 
 def _lake(config: Config, folder: DataFolder) -> LakeStore:

@@ -18,6 +18,9 @@ commit's hash vouches for them.
 Beside segments it names files of sums (`lake_sums`), each of one segment; of two of a kind for one segment
 the one that was named last counts. They are derived, so nothing is lost with them.
 
+A commit may replace segments by others that hold the same rows (`lake_compact`). Those that were replaced
+hold nothing any more, but their names stay known: a journal was sealed into them.
+
 Rejected. One file that is replaced (two writers overwrite each other, unless the store can compare and
 swap, and a plain folder cannot); a listing of the folder (shows what was written but never committed);
 a table format such as Delta or Iceberg (the same idea with a hundred times the code; the segments are
@@ -27,7 +30,7 @@ plain Parquet, so either can be built on top by naming the files).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -83,6 +86,17 @@ class Sums(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class Replaced(msgspec.Struct, frozen=True):
+    """Segments in whose place others stand, which hold the same rows."""
+
+    names: tuple[str, ...]
+    by: tuple[str, ...]
+    """The names of the others."""
+    sums: tuple[str, ...]
+    """The objects with the sums of those that were replaced."""
+    at_ns: int
+
+
 class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
     """One numbered entry of the log."""
 
@@ -95,6 +109,8 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
     """The SHA-256 of the commit before, of its whole object; empty in the first, and in format 1."""
     sums: tuple[Sums, ...] = ()
     """Files of sums: all that count in a complete commit, those that it adds in another."""
+    replaced: tuple[Replaced, ...] = ()
+    """All that were ever replaced in a complete commit, those that it replaces in another."""
 
     @property
     def is_checked(self) -> bool:
@@ -118,6 +134,12 @@ class Manifest(msgspec.Struct, frozen=True):
     """The SHA-256 of the newest commits, by number; of those that had to be read."""
     sums: tuple[Sums, ...] = ()
     """The files of sums that count: one of a kind and segment."""
+    replaced: tuple[Replaced, ...] = ()
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """The names of the segments that were replaced."""
+        return frozenset(name for one in self.replaced for name in one.names)
 
     @property
     def head(self) -> Head:
@@ -138,14 +160,23 @@ def read_manifest(store: LakeStore) -> Manifest:
         hashes[commit.version] = sha256
         if commit.complete:
             break
-    segments = tuple(segment for commit in reversed(commits) for segment in commit.segments)
-    sums = newest_sums(one for commit in reversed(commits) for one in commit.sums)
-    return Manifest(newest, segments, hashes, sums)
+    commits.reverse()
+    return manifest_of(newest, commits, hashes)
 
 
-def newest_sums(named: Iterable[Sums]) -> tuple[Sums, ...]:
-    """Of several of a kind for one segment the last."""
-    return tuple({(one.of, one.kind): one for one in named}.values())
+def manifest_of(version: int, commits: Sequence[Commit], hashes: Mapping[int, str]) -> Manifest:
+    """What `commits`, in their order, come to; a complete one repeats what is known."""
+    replaced = tuple(dict.fromkeys(one for commit in commits for one in commit.replaced))
+    gone = {name for one in replaced for name in one.names}
+    named = {segment.name: segment for commit in commits for segment in commit.segments}
+    sums = {(one.of, one.kind): one for commit in commits for one in commit.sums}
+    return Manifest(
+        version,
+        tuple(segment for name, segment in named.items() if name not in gone),
+        hashes,
+        tuple(one for (of, _), one in sums.items() if of not in gone),
+        replaced,
+    )
 
 
 def newest_version(store: LakeStore) -> int:
@@ -158,17 +189,29 @@ def newest_version(store: LakeStore) -> int:
 
 
 def add_segments(
-    store: LakeStore, manifest: Manifest, added: Sequence[Segment], sums: Sequence[Sums] = ()
+    store: LakeStore,
+    manifest: Manifest,
+    added: Sequence[Segment],
+    sums: Sequence[Sums] = (),
+    replaced: Sequence[Replaced] = (),
 ) -> bool:
-    """Commit `added` and `sums` on top of `manifest`; False when somebody else committed first.
+    """Commit all three on top of `manifest`; False when somebody else committed first.
 
     LakeError leaves open whether it was committed; the manifest tells.
     """
     version = manifest.version + 1
     complete = version % _COMPLETE_EVERY == 0
-    segments = (*manifest.segments, *added) if complete else tuple(added)
-    sums = newest_sums((*manifest.sums, *sums)) if complete else tuple(sums)
-    commit = Commit(FORMAT, version, complete, segments, manifest.head.sha256, sums)
+    commit = Commit(
+        FORMAT, version, complete, tuple(added), manifest.head.sha256, tuple(sums), tuple(replaced)
+    )
+    if complete:
+        before = Commit(
+            FORMAT, manifest.version, True, manifest.segments, "", manifest.sums, manifest.replaced
+        )
+        whole = manifest_of(version, [before, commit], {})
+        commit = msgspec.structs.replace(
+            commit, segments=whole.segments, sums=whole.sums, replaced=whole.replaced
+        )
     body = msgspec.json.encode(commit)
     checksum = hashlib.sha256(body).hexdigest().encode()
     return store.create(commit_name(version), body[:-1] + _CHECKSUM % checksum)

@@ -220,7 +220,7 @@ def _is_version(type_: pa.DataType, known: pa.DataType) -> bool:
     return fields == known_fields[: len(fields)]
 
 
-def spans_of(table: LakeTable, batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+def spans_of(table: LakeTable, batch: pa.RecordBatch | pa.Table) -> tuple[pa.Array, pa.Array]:
     """When each row of `batch` begins and ends, half-open, in nanoseconds.
 
     A usage is the moment in which its call was opened; a moment is a nanosecond long.

@@ -140,17 +140,24 @@ def settle(
 
 
 def unsettled(seals: Seals, manifest: Manifest) -> list[Segment]:
-    """The sealed segments of which the journal may still hold rows."""
+    """The sealed segments of which the journal may still hold rows.
+
+    One that stands in the place of others is settled when those were.
+    """
+    settled = set(seals.segments)
+    for one in manifest.replaced:  # in the order in which it came about
+        if settled.issuperset(one.names):
+            settled.update(one.by)
     return [
         segment
         for segment in manifest.segments
-        if segment.journal == seals.journal and segment.name not in seals.segments
+        if segment.journal == seals.journal and segment.name not in settled
     ]
 
 
 def check_lake(seals: Seals, manifest: Manifest, url: str) -> None:
     """LakeError when the lake is not the one that the journal was sealed into, or an older copy of it."""
-    lost = seals.segments - {segment.name for segment in manifest.segments}
+    lost = seals.segments - {segment.name for segment in manifest.segments} - manifest.gone
     if lost:
         raise LakeError(
             f"the lake {url} lacks {len(lost)} segments that this journal was sealed into, for example "
@@ -301,9 +308,16 @@ def make_segment(
 
     None when there are no facts. Holds one row group of facts, and the compressed file.
     """
+    return written_segment(table, day, _groups(table, facts), journal)
+
+
+def written_segment(
+    table: LakeTable, day: int, rows: Iterable[pa.Table], journal: str
+) -> tuple[Segment, bytes] | None:
+    """The same of `rows`, a row group at a time."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
-        groups = list(_write_groups(writer, table, facts))
+        groups = [_write_group(writer, table, group) for group in rows]
     if not groups:
         return None
     data = sink.getvalue().to_pybytes()
@@ -325,20 +339,22 @@ def make_segment(
     return segment, data
 
 
-def _write_groups(
-    writer: pq.ParquetWriter, table: LakeTable, facts: Iterator[Fact]
-) -> Iterator[_Group]:
+def _groups(table: LakeTable, facts: Iterator[Fact]) -> Iterator[pa.Table]:
+    """`facts` as columns, a row group at a time."""
     while batches := list(_batches(table, islice(facts, ROW_GROUP_ROWS))):
-        rows = pa.Table.from_batches(batches)
-        writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
-        spans = [spans_of(table, batch) for batch in batches]
-        yield _Group(
-            rows=rows.num_rows,
-            start_ns=min(compute.min(starts).as_py() for starts, _ in spans),
-            end_ns=max(compute.max(ends).as_py() for _, ends in spans),
-            first_key=key_at(table, batches[0], 0),
-            last_key=key_at(table, batches[-1], -1),
-        )
+        yield pa.Table.from_batches(batches)
+
+
+def _write_group(writer: pq.ParquetWriter, table: LakeTable, rows: pa.Table) -> _Group:
+    writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+    starts, ends = spans_of(table, rows)
+    return _Group(
+        rows=rows.num_rows,
+        start_ns=compute.min(starts).as_py(),
+        end_ns=compute.max(ends).as_py(),
+        first_key=key_at(table, rows, 0),
+        last_key=key_at(table, rows, -1),
+    )
 
 
 def _batches(table: LakeTable, facts: Iterator[Fact]) -> Iterator[pa.RecordBatch]:
@@ -350,7 +366,7 @@ def _batches(table: LakeTable, facts: Iterator[Fact]) -> Iterator[pa.RecordBatch
         yield batch_of(table, some)
 
 
-def key_at(table: LakeTable, batch: pa.RecordBatch, place: int) -> Key:
+def key_at(table: LakeTable, batch: pa.RecordBatch | pa.Table, place: int) -> Key:
     """The key of the row at `place` of `batch`."""
     return tuple(batch.column(name)[place].as_py() for name in table.key)
 

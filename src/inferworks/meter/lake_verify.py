@@ -20,12 +20,13 @@ import pyarrow.compute as compute
 from inferworks.errors import LakeError
 from inferworks.meter.lake_journal import Seals
 from inferworks.meter.lake_manifest import (
+    Commit,
     Manifest,
     Segment,
     Sums,
     check_follows,
     commit_name,
-    newest_sums,
+    manifest_of,
     newest_version,
     read_commit,
 )
@@ -65,7 +66,7 @@ class Verified(msgspec.Struct, frozen=True):
     """Files of sums."""
     findings: tuple[Finding, ...]
     unnamed: tuple[str, ...]
-    """Objects that the manifest does not name: left by a sealing that was killed, and read by nobody."""
+    """Objects that the manifest never named: left by a sealing that was killed, and read by nobody."""
 
 
 class Commits(NamedTuple):
@@ -85,6 +86,9 @@ def verify(lake: LakeStore, seals: Seals | None = None, *, recomputed: bool = Fa
     commits = read_commits(lake, seals)
     segments, sums = commits.manifest.segments, commits.manifest.sums
     named = {segment.name for segment in segments} | {one.name for one in sums}
+    named |= commits.manifest.gone | {
+        name for one in commits.manifest.replaced for name in one.sums
+    }
     present = [name for folder in (*LAKE_TABLES, SUMS_FOLDER) for name in lake.names(folder)]
     findings = [finding for group in by_day(segments) for finding in check_day(lake, group)]
     findings += check_sums(lake, commits.manifest, recomputed=recomputed)
@@ -102,8 +106,7 @@ def verify(lake: LakeStore, seals: Seals | None = None, *, recomputed: bool = Fa
 
 def read_commits(lake: LakeStore, seals: Seals | None) -> Commits:
     """Every commit of `lake`, each held against the one before and the newest against `seals`."""
-    segments: dict[str, Segment] = {}
-    sums: list[Sums] = []
+    told: list[Commit] = []
     hashes: dict[int, str] = {}
     findings: list[Finding] = []
     unchecked, newest = 0, newest_version(lake)
@@ -118,20 +121,28 @@ def read_commits(lake: LakeStore, seals: Seals | None) -> Commits:
             check_follows(lake, commit, hashes.get(version - 1, commit.previous))
         except LakeError as error:
             findings.append(Finding(commit_name(version - 1), str(error)))
-        segments |= {segment.name: segment for segment in commit.segments}
-        sums += commit.sums
-        told = (commit.segments, commit.sums)
-        if (
-            commit.complete
-            and not findings
-            and told != (tuple(segments.values()), newest_sums(sums))
-        ):
+        before = manifest_of(version, told, {})
+        if commit.complete and not findings and not _says_all(before, commit):
             what = f"{commit_name(version)}: does not say of all segments what those before it say"
             findings.append(Finding(commit_name(version), what))
-    manifest = Manifest(newest, tuple(segments.values()), hashes, newest_sums(sums))
+        told.append(commit)
+    manifest = manifest_of(newest, told, hashes)
     if seals is not None:
         findings += _check_seals(lake, manifest, seals)
     return Commits(manifest, unchecked, tuple(findings))
+
+
+def _says_all(before: Manifest, last: Commit) -> bool:
+    """Whether the complete commit `last` says all that was said before it."""
+    alone = manifest_of(last.version, [last], {})
+    kept = tuple(segment for segment in before.segments if segment.name not in alone.gone)
+    sums = {(one.of, one.kind) for one in before.sums if one.of not in alone.gone}
+    return (
+        (alone.segments, alone.sums) == (last.segments, last.sums)
+        and last.segments[: len(kept)] == kept
+        and last.replaced[: len(before.replaced)] == before.replaced
+        and sums <= {(one.of, one.kind) for one in last.sums}
+    )
 
 
 def _check_seals(lake: LakeStore, manifest: Manifest, seals: Seals) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ def check_lake_store(store: LakeStore) -> None:
     _check_the_first_wins(store)
     _check_one_of_many_wins(store)
     _check_names(store)
+    _check_removal(store)
 
 
 def _check_empty(store: LakeStore) -> None:
@@ -63,3 +64,11 @@ def _check_names(store: LakeStore) -> None:
     assert list(store.names("a")) == names, "names must be whole, in order, and of the folder alone"
     assert list(store.names("b")) == ["b/1", "b/2"], "losers must leave nothing behind"
     assert store.locate("b/1").endswith("/b/1"), "others must be able to find an object"
+
+
+def _check_removal(store: LakeStore) -> None:
+    store.remove("a/large")
+    store.remove("a/large")
+    _missing(store, "a/large")
+    assert "a/large" not in store.names("a"), "what was removed has no name any more"
+    assert store.create("a/large", b"again") is True, "and its name is free"

@@ -15,6 +15,7 @@ from inferworks.cli.options import config_option, data_option, json_option, read
 from inferworks.cli.show import print_json, say
 from inferworks.clock import SystemClock
 from inferworks.errors import BooksError, UserError
+from inferworks.folder import DataFolder
 from inferworks.money import format_pico
 
 
@@ -54,7 +55,8 @@ def close(
     """
     config = read_config(config_path, data_path)
     now_ns = SystemClock().now_ns()
-    with open_ledger(config, read_only=False) as ledger:
+    folder = DataFolder(Path(config.data.folder))
+    with open_ledger(config, read_only=False) as ledger, folder.keep_lake(changing=False):
         wanted = ledger.periods().named(period)
         if now_ns < wanted.start_ns:
             begins = moment_text(wanted.start_ns)

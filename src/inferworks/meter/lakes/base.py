@@ -36,6 +36,10 @@ class LakeStore(Protocol):
         """The bytes of `name`; LakeError when there is none or it cannot be read."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Take `name` away, if it is there; LakeError when it cannot be."""
+        ...
+
     def names(self, folder: str) -> Sequence[str]:
         """The names of all objects below `folder`, in order; those that are whole, and no others."""
         ...

@@ -99,6 +99,11 @@ class LocalLake:
             except FileNotFoundError:
                 raise LakeError(f"{name}: is missing from the lake {self.url}") from None
 
+    def remove(self, name: str) -> None:
+        """Take `name` away."""
+        with self._told("cannot be removed", name):
+            self._files.remove(self._root / name)
+
     def names(self, folder: str) -> Sequence[str]:
         """The names below `folder`."""
         with self._told("cannot be read", folder):

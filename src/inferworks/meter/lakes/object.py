@@ -8,7 +8,7 @@ put (`If-None-Match: *`). Credentials are those of the environment, as the cloud
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from inferworks.errors import ConfigError, LakeError
@@ -53,6 +53,11 @@ class ObjectLake:
                 return bytes(self._store.get(name).bytes())
             except FileNotFoundError:
                 raise LakeError(f"{name}: is missing from the lake {self.url}") from None
+
+    def remove(self, name: str) -> None:
+        """Take `name` away."""
+        with self._told("cannot be removed", name), suppress(FileNotFoundError):
+            self._store.delete(name)
 
     def names(self, folder: str) -> Sequence[str]:
         """The names below `folder`."""

@@ -41,6 +41,11 @@ class MemoryLake:
             raise LakeError(f"{name}: is missing from the lake {self.url}")
         return self.objects[name]
 
+    def remove(self, name: str) -> None:
+        """Take `name` away."""
+        self._step()
+        self.objects.pop(name, None)
+
     def names(self, folder: str) -> Sequence[str]:
         """The names below `folder`."""
         self._alive()
