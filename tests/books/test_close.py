@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -37,7 +38,16 @@ from inferworks.books.papers import Arrived, Papers, drawn, papers_of, without_a
 from inferworks.books.period import Period, Status
 from inferworks.books.policy import load_policy
 from inferworks.books.pools import Method
-from inferworks.books.seal import FIRST, Close, body_of, body_of_set, difference
+from inferworks.books.seal import (
+    FIRST,
+    Body,
+    Close,
+    body_of,
+    body_of_json,
+    body_of_set,
+    difference,
+    line_of,
+)
 from inferworks.books.span import Span
 from inferworks.books.statement import Dimension, Statement
 from inferworks.books.workings import Rules, shipped_rules
@@ -160,6 +170,51 @@ def test_what_an_earlier_version_closed_comes_out_as_it_was(ledger: Ledger) -> N
     }
     assert credited["Liabilities:Payable:a-cloud"] == -DOLLAR
     assert credited["Assets:AccumulatedDepreciation:Rack"] == -DOLLAR
+
+
+def test_what_was_sealed_without_a_field_comes_out_as_it_was(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules and statements say more than they did: a close that lacks it verifies, read as it was then.
+
+    Names on bills had no table: they are compared as they are, and no text tells a model or tokens.
+    """
+    for module in ("close", "papers"):
+        monkeypatch.setattr(f"inferworks.books.{module}.body_of", body_of_before)
+    source, shipped = Recorded(), shipped_rules()
+    source.rules = Rules(shipped.pools, shipped.catalog)
+    api = {"service_category": "AI and Machine Learning", "description": "big output tokens"}
+    line = replace(source.charges[0], id=ChargeId("known"), provider="Elsewhere Ltd", **api)
+    unknown = replace(line, id=ChargeId("unknown"), provider="Elsewhere, Inc.")
+    source.charges += [line, unknown]
+    calls = ("acme", "big", Tokens(input=30, output=10)), ("burns", "small", Tokens(input=40))
+    usages = [
+        a_usage(name, customer=name, model=model, tokens=tokens, opened_ns=5,
+                legs=[a_leg(None, (5, 9), tokens, provider="elsewhere")])
+        for name, model, tokens in calls
+    ]  # fmt: skip
+    source.facts = replace(source.facts, usages=(*source.facts.usages, *usages))
+    own = closed(ledger, source, FIRST_PERIOD).statement
+    costs = Counter[str | None]()
+    for one in own.lines:
+        costs[one.target.customer] += one.amount_pico if one.pool == "providers" else 0
+    assert +costs == {"acme": DOLLAR // 2, "burns": DOLLAR // 2, None: DOLLAR}
+    source.rules = shipped
+    assert closed(ledger, source, SECOND).statement.billed_pico == 0
+    assert audit(ledger, source) == ()
+
+
+def body_of_before(name: str, value: Any) -> Body:
+    """The part of `value` without the fields that are as they are where nothing is said of them."""
+    told = msgspec.json.decode(line_of(value))
+    for field in msgspec.structs.fields(value):
+        if field.default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT:
+            continue
+        made = field.default_factory
+        unsaid = field.default if made is msgspec.NODEFAULT else made()
+        if getattr(value, field.name) == unsaid:
+            told.pop(field.encode_name, None)
+    return body_of_json(name, told)
 
 
 _WORN = {"natural_class": NaturalClass.DEPRECIATION, "resource_id": None}

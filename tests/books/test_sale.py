@@ -13,8 +13,8 @@ from inferworks.books.charge import Charge
 from inferworks.books.policy import load_policy
 from inferworks.books.sale import ALL_INPUT, ALL_OUTPUT, FLAT, sale_of
 from inferworks.books.span import Span
-from inferworks.books.workings import Workings, shipped_rules, work_out
-from inferworks.catalog.billing import shipped_billing
+from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.catalog.billing import first_table, shipped_billing
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.money import format_pico
@@ -43,9 +43,9 @@ def a_call(name: str, tokens: Tokens, *, model: str = "gpt-4o", provider: str = 
     return a_usage(name, customer=name, model=model, tokens=tokens, legs=[leg])
 
 
-def shares(line: Charge, *calls: Usage) -> dict[str, str]:
+def shares(line: Charge, *calls: Usage, rules: Rules = RULES) -> dict[str, str]:
     """What `line` costs each customer; what is nobody's under the empty name."""
-    workings = defined((line,), calls)
+    workings = defined((line,), calls, rules)
     sums: dict[str, int] = {}
     for one in workings.lines:
         name = one.target.customer or ""
@@ -53,9 +53,9 @@ def shares(line: Charge, *calls: Usage) -> dict[str, str]:
     return {name: format_pico(pico) for name, pico in sums.items() if pico}
 
 
-def defined(lines: tuple[Charge, ...], calls: tuple[Usage, ...]) -> Workings:
+def defined(lines: tuple[Charge, ...], calls: tuple[Usage, ...], rules: Rules = RULES) -> Workings:
     """The workings by definition."""
-    return work_out(lines, Facts(calls, (), (), ()), (), GAAP, "USD", SPAN, RULES)
+    return work_out(lines, Facts(calls, (), (), ()), (), GAAP, "USD", SPAN, rules)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,22 @@ def test_a_line_for_a_model_that_nobody_called_is_nobodys() -> None:
     assert shares(a_line(SkuPriceDetails='{"ModelId":"atlas"}'), call) == {"": "8.00"}
     assert shares(a_line(SkuMeter="gpt-4o output tokens"), call) == {"": "8.00"}
     assert shares(a_line(description="Project alpha"), call) == {"acme": "8.00"}
+
+
+def test_bills_of_before_there_was_a_table_are_read_as_then() -> None:
+    """All of a name or its first word, and the model of a resource; what texts say is not looked at."""
+    first = msgspec.structs.replace(RULES, billing=first_table())
+    calls = (a_call("acme", Tokens(input=30, output=10), model="Big"), a_call("burns", Tokens(40)))
+
+    def of(**changes: Any) -> dict[str, str]:
+        return shares(a_line(**changes), *calls, rules=first)
+
+    text = {"description": "gpt-4o input tokens", "SkuMeter": "gpt-4o input tokens"}
+    assert of(**text) == {"": "8.00"}, "nobody is called `openai, llc`, nor `openai,`"
+    assert of(**text, issuer="OpenAI Ireland Ltd") == {"acme": "4.00", "burns": "4.00"}
+    assert of(issuer="OpenAI", ResourceName="big") == {"acme": "8.00"}
+    named = {"resource_type": "Model", "resource_id": "other"}
+    assert of(issuer="OpenAI", **named) == {"acme": "4.00", "burns": "4.00"}
 
 
 def test_tokens_that_nobody_told_apart_count_by_their_side() -> None:

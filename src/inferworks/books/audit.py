@@ -185,11 +185,15 @@ def _outputs(
 
 
 def _compared(ledger: Ledger, close: Close, part: str, now: Statement) -> Iterator[Finding]:
-    """The first difference between a statement that was sealed and the same drawn up now."""
-    sealed, again = ledger.body(close, part).raw, line_of(now)
-    if sealed == again + b"\n":
+    """The first difference between a statement that was sealed and the same drawn up now.
+
+    What statements did not have yet when it was sealed is as it is without: nothing.
+    """
+    body, again = ledger.body(close, part), line_of(now)
+    if body.raw == again + b"\n":
         return
-    found = difference(msgspec.json.decode(sealed), msgspec.json.decode(again))
+    [sealed] = body.rows(Statement)
+    found = difference(msgspec.json.decode(line_of(sealed)), msgspec.json.decode(again))
     if found:
         yield Finding(close.period.name, f"{_named(part)}: {found}{_code(close)}")
 

@@ -55,6 +55,8 @@ class Sale(NamedTuple):
     """Whether it is known to be about tokens or a model; else it is usage, and no more is known."""
     exact: Sold | None = None
     """Of an estimate: the very calls that it is of."""
+    spelled: tuple[str, ...] | None = None
+    """Of a bill that is read as before there was a table: the models as it spells them, casefolded."""
 
     @property
     def certain(self) -> bool:
@@ -63,6 +65,8 @@ class Sale(NamedTuple):
 
     def levels(self, sold: Iterable[Sold], billing: Billing) -> tuple[Level, ...]:
         """What may divide the line among calls of `sold`, best first."""
+        if self.spelled is not None:
+            return self._as_spelled(sold, self.spelled)
         if self.exact is not None:
             return (Level(frozenset({self.exact}), FLAT),)
         mine = [pair for pair in sold if not self.providers.isdisjoint(billing.forms(pair[0]))]
@@ -72,12 +76,19 @@ class Sale(NamedTuple):
         levels = (Level(group, units) for group in groups if group for units in self.units)
         return tuple(dict.fromkeys(levels))
 
+    def _as_spelled(self, sold: Iterable[Sold], models: Iterable[str]) -> tuple[Level, ...]:
+        mine = [pair for pair in sold if pair[0].casefold() in self.providers]
+        groups = [pair for pair in mine if pair[1].casefold() in models], mine
+        return tuple(Level(frozenset(group), FLAT) for group in groups if group)
+
     def _of(self, model: ModelName, sold: Iterable[Sold], billing: Billing) -> frozenset[Sold]:
         return frozenset(pair for pair in sold if any(map(model.is_of, billing.billed_as(pair[1]))))
 
 
 def sale_of(charge: Charge, billing: Billing) -> Sale:
     """What `charge`, of a pool that is divided by tokens, was for."""
+    if billing.is_first:
+        return _as_first_read(charge)
     if is_provisional(charge):
         exact = (charge.provider, charge.resource_id or "")
         return Sale(frozenset(), (), (FLAT,), False, False, exact)
@@ -89,6 +100,20 @@ def sale_of(charge: Charge, billing: Billing) -> Sale:
     is_named = any(model.certain for model in models)
     is_for_calls, says_so = _stands_for_calls(charge, said, billing, units[0] != FLAT, is_named)
     return Sale(seller.providers, models, units, is_for_calls, says_so)
+
+
+def _as_first_read(charge: Charge) -> Sale:
+    """What it was taken for before there was a table, and what periods closed then come out with again.
+
+    Names are those of the meter, all of one or its first word, and tokens are told by no line.
+    """
+    given = (charge.provider, charge.issuer, charge.service_name)
+    folded = [name.casefold() for name in given]
+    providers = frozenset(short for name in folded for short in (name, name.partition(" ")[0]))
+    is_model = (charge.resource_type or "").casefold() == "model"
+    models = (charge.resource_id if is_model else "", dict(charge.other).get("ResourceName"))
+    spelled = tuple(sorted({name.casefold() for name in models if name}))
+    return Sale(providers, (), (FLAT,), False, False, spelled=spelled)
 
 
 def model_text(charge: Charge) -> str:

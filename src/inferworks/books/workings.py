@@ -31,7 +31,7 @@ from inferworks.books.step_down import allocate_all
 from inferworks.books.tax import Tax, recoverable, tax_entries
 from inferworks.books.wallet import NOTHING_PREPAID, Prepaid, settled
 from inferworks.books.whose import counted_facts
-from inferworks.catalog.billing import BillingTable, billing_of, shipped_table
+from inferworks.catalog.billing import BillingTable, billing_of, first_table, shipped_table
 from inferworks.catalog.load import ModelCatalog, model_catalog
 from inferworks.errors import BooksError, MoneyError
 from inferworks.meter.facts import Facts, in_force
@@ -50,8 +50,8 @@ class Rules(msgspec.Struct, frozen=True):
     departments: Departments = SHIPPED
     recoverable_taxes: tuple[str, ...] = ()
     """The taxes that the house gets back (`tax.py`)."""
-    billing: BillingTable = msgspec.field(default_factory=shipped_table)
-    """How the names on bills are read (`sale.py`)."""
+    billing: BillingTable = msgspec.field(default_factory=first_table)
+    """How the names on bills are read (`sale.py`); what is sealed without a table was read without one."""
     customers: Directory = ALONE
     """As whom customers count, what they are called, and by which clocks they pay."""
     bundles: int = 0
@@ -135,7 +135,9 @@ class Workings(msgspec.Struct, frozen=True):
 
 def shipped_rules() -> Rules:
     """The rules that ship with the package."""
-    return Rules(default_pools(), model_catalog(), JOURNAL, follows_merges=True)
+    return Rules(
+        default_pools(), model_catalog(), JOURNAL, billing=shipped_table(), follows_merges=True
+    )
 
 
 def work_out(

@@ -96,6 +96,8 @@ class BillingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     own: tuple[SellerRow, ...] = ()
     """Rows of the configuration, which go before `seller`."""
     aliases: tuple[Alias, ...] = ()
+    version: int = 1
+    """How it is read; 0 where no table was: names were compared as they are (`first_table`)."""
 
 
 class ModelName(NamedTuple):
@@ -150,6 +152,8 @@ class Billing:
     """Reads names by a table."""
 
     def __init__(self, table: BillingTable) -> None:
+        self.is_first = table.version == 0
+        """Whether it reads bills as it was done before there was a table."""
         self._legal_forms = frozenset(table.legal_forms)
         self._developers = frozenset(table.developers)
         self._families = frozenset(table.families)
@@ -309,6 +313,11 @@ def shipped_table() -> BillingTable:
     """The table that ships with the package."""
     text = resources.files("inferworks.catalog").joinpath("billing.toml").read_text("utf-8")
     return msgspec.convert(tomllib.loads(text), BillingTable)
+
+
+def first_table() -> BillingTable:
+    """What stands for a table in what was sealed before there were any."""
+    return BillingTable(version=0)
 
 
 @lru_cache(maxsize=8)
