@@ -36,6 +36,7 @@ HALL = CostPool(
     "hall", DriverKind.POOLS, When(service_category=("Web",)), to=("machines", "storage")
 )
 LATER = [
+    ("ChargeFrequency", "One-Time"),
     ("ListCost", "3.10"),
     ("SkuId", "SKU1"),
     ("Tags", '{"team":"growth","quote":"[\\"PricingCategory\\",\\"Committed\\"]"}'),

@@ -26,6 +26,7 @@ from inferworks.books.exports.journal import rounded_journal
 from inferworks.books.exports.json_export import JsonExporter
 from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
 from inferworks.books.exports.tabular import CsvExporter
+from inferworks.books.forecast import forecast
 from inferworks.books.ledger import Ledger
 from inferworks.books.lines import Charges, Lines, beside, unknown, with_more
 from inferworks.books.months import DAY_NS
@@ -80,6 +81,7 @@ def views(papers: Papers) -> dict[str, Any]:
         "statement": _without_parts(statement.to_json()),
         "bridge": bridge(statement).to_json(),
         "economics": economics(statement).to_json(),
+        "forecast": forecast(statement, workings, (), 3 * DAY_NS).to_json(),
         "policies": compare(workings, GAAP, load_policy("marginal")).to_json(),
     }
     for text in (*SUBJECTS, *_a_charge(papers)):
@@ -304,7 +306,7 @@ def test_bills_that_change_between_two_readings_are_refused(few: None) -> None:
     """What is sealed is what was drawn up."""
     a_bill("november", range(1, 9))
     [path] = Path().glob("**/books.db")
-    lines = StoredLines(path, Span(-(2**63), 2**63 - 1), 32)
+    lines = StoredLines(path, Span(-(2**63), 2**63 - 1))
     assert len(list(lines.bodies())) == len(lines)
     a_bill("late", (3,))
     with pytest.raises(BooksError, match="imported meanwhile"):

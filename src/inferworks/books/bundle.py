@@ -55,6 +55,8 @@ from inferworks.meter.facts import Facts
 from inferworks.units import Unit
 
 _SINGLE: Final = frozenset({NaturalClass.DEPRECIATION, NaturalClass.EMPLOYEE_COMPENSATION})
+_LOOKED_AT: Final = frozenset({"ChargeFrequency", "CommitmentDiscountStatus", "PricingCategory"})
+"""Columns that say how a line is divided, or what is expected after it."""
 _MOST_LINES: Final = 1_024
 """Lines of a bundle that is divided: so many times as many parts are held at once."""
 _MOST_KNOWN: Final = 50_000
@@ -132,6 +134,8 @@ class _Growing:
 
     def __init__(self, blank: Charge, limit: int | None) -> None:
         self.blank, self.limit = blank, limit
+        self.end_ns = 0
+        """When the last of its lines ends."""
         self.first: Charge | None = None
         self.amounts, self.effective = array("q"), array("q")
 
@@ -153,7 +157,7 @@ class _Growing:
             "file_sha256": first.file_sha256,
             "row": first.row,
         }
-        told["amount_pico"] = int(members)
+        told["period_end_ns"], told["amount_pico"] = self.end_ns, int(members)
         told["effective_pico"] = None if effective is None else int(effective)
         return [Bundle(members=members, effective=effective, **told)]
 
@@ -187,7 +191,7 @@ class Bundler:
         self._rules, self._span, self._things = rules, span, things
         self._billing = billing_of(rules.billing)
         tags = ("Tags",) if rules.departments.tags else ()
-        self._kept = frozenset({"PricingCategory", "CommitmentDiscountStatus", COMMITMENT, *tags})
+        self._kept = frozenset({*_LOOKED_AT, COMMITMENT, *tags})
         self._kept_pairs = _pairs(self._kept)
         self._sale_pairs = _pairs({*OF_SALES, TAX_NAME})
         self._sorts: dict[tuple[object, ...], _Sort | None] = {}
@@ -210,6 +214,7 @@ class Bundler:
             if growing.first is None:
                 growing.first = _decode(body)
             growing.amounts.append(line.amount_pico)
+            growing.end_ns = max(growing.end_ns, line.period_end_ns)
             if growing.blank.effective_pico is not None:
                 growing.effective.append(line.effective_pico or 0)
             if len(growing.amounts) == growing.limit:

@@ -26,17 +26,17 @@ _decode = msgspec.json.Decoder(str).decode
 
 
 class StoredLines(Lines):
-    """The `count` lines in the books at `path` whose period meets `span`."""
+    """The lines in the books at `path` whose period meets `span`."""
 
-    def __init__(self, path: Path, span: Span, count: int, *, validated: bool = True) -> None:
+    def __init__(self, path: Path, span: Span, *, validated: bool = True) -> None:
         """`validated`: hold them against the register of deliveries when they are drawn from."""
         super().__init__()
-        self._path, self._span, self._count = path, span, count
-        self._validated = validated
+        self._path, self._span, self._validated = path, span, validated
         self._sum: int | None = None
 
     def __len__(self) -> int:
-        return self._count
+        with self._open() as store:
+            return sum(one.lines for one in store.times(*self._span))
 
     def bodies(self) -> Iterator[bytes]:
         """Each as its JSON. BooksError when they are not what was read before."""

@@ -31,7 +31,7 @@ class BillLines:
         if not count:
             return ()
         if count >= MANY_LINES:
-            return StoredLines(self._folder.books, self._span, count, validated=validated)
+            return StoredLines(self._folder.books, self._span, validated=validated)
         with BookStore(self._folder.books, read_only=True) as store:
             read = store.validated if validated else store.charges
             return tuple(read(*self._span))

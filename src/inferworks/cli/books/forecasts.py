@@ -59,7 +59,7 @@ def show_forecast(
     question = Asked(config, so_far.name, None, None, policy, pools_path)
     drawn, workings = question.statement(), question.workings()
     papers = RecordedSource(config, policy, pools_path).papers(whole.span)
-    bills = [charge for charge in papers.charges if not is_provisional(charge)]
+    bills = (charge for charge in papers.charges if not is_provisional(charge))
     rest = Span(so_far.end_ns, whole.end_ns)
     ahead = accrued_charges(bills, rest, papers.currency, papers.rules, workings.policy.basis)
     found = forecast(drawn, workings, ahead.charges, whole.end_ns)

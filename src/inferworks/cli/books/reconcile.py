@@ -23,7 +23,9 @@ from inferworks.books.deliveries.register import plain
 from inferworks.books.months import month_name, month_of
 from inferworks.books.period import Period, Periods
 from inferworks.books.reconcile import Check, Finding, Invoice, billed_by, checklist, missing
+from inferworks.books.span import Span
 from inferworks.books.store import BookStore
+from inferworks.books.stored import StoredLines
 from inferworks.cli.books.accruing import expected_of
 from inferworks.cli.books.papers import no_folder
 from inferworks.cli.books.sources import RecordedSource
@@ -33,6 +35,8 @@ from inferworks.config import Config
 from inferworks.errors import BillError, UserError
 from inferworks.folder import DataFolder
 from inferworks.money import format_pico
+
+_ALWAYS = Span(-(2**63), 2**63 - 1)
 
 
 @click.command()
@@ -76,7 +80,8 @@ def reconcile(
     with BookStore(folder.books, read_only=True) as store:
         imports = store.imports()
         bills = {one.file_sha256 for one in imports if one.delivery.kind == FOCUS}
-        charges = [charge for charge in store.charges() if charge.file_sha256 in bills]
+    lines = StoredLines(folder.books, _ALWAYS, validated=False)
+    charges = (charge for charge in lines if charge.file_sha256 in bills)
     expected: list[tuple[str, str]] = []
     name: str | None = None
     accrued: tuple[Compared, ...] = ()
