@@ -122,6 +122,11 @@ class BookStore:
         with self._translated(), uncollected():
             return self._register.stage(kind, charges, series)
 
+    def unstage(self, place: int) -> None:
+        """Forget the files put aside from this place on."""
+        with self._translated():
+            self._register.unstage(place)
+
     def land(
         self,
         answer: Answer | None = None,

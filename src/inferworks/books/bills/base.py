@@ -23,7 +23,7 @@ from inferworks.books.bills import forms
 from inferworks.books.bills.mapped import mapped
 from inferworks.books.bills.mapping import BillMapping
 from inferworks.books.bills.spelling import Sort, Spelling, assumed_plain, spelled
-from inferworks.books.bills.tables import PLAIN, Batch, Form, Table, open_table
+from inferworks.books.bills.tables import PLAIN, Batch, Form, Table, open_table, with_columns
 from inferworks.books.charge import Charge
 from inferworks.books.currency import NO_RATES, NoRateError, Rates, converted
 from inferworks.books.deliveries.canonical import numbered
@@ -54,6 +54,8 @@ class BillFile(NamedTuple):
     """What makes its rows those of a kind of ours, where they are not."""
     left_out: int = 0
     """The rows that the mapping takes for totals and the like."""
+    columns: Mapping[str, str] = {}
+    """What is known of each of its lines from elsewhere, for the columns that it has not."""
     assumed: Mapping[str, Sort] = {}
     """The columns that were not surveyed: they are taken to be as we write them, until a cell is not."""
 
@@ -320,9 +322,9 @@ def opened(bill: BillFile) -> Table:
     """
     table = assumed_plain(open_table(bill.name, bill.raw, bill.form), bill.assumed)
     if bill.mapping is None:
-        return spelled(table, bill.spelling)
+        return with_columns(spelled(table, bill.spelling), bill.columns)
     try:
-        return mapped(table, bill.mapping, bill.spelling)
+        return with_columns(mapped(table, bill.mapping, bill.spelling), bill.columns)
     except NoBillError as error:
         raise NoBillError(f"{bill.name}: {error}") from error
 

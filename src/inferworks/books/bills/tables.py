@@ -110,6 +110,19 @@ class Table(NamedTuple):
         return chain.from_iterable(batch.rows for batch in self.batches)
 
 
+def with_columns(table: Table, columns: Mapping[str, str]) -> Table:
+    """`table` with `columns` that are the same in every row, but those that it has itself."""
+    more = {name: text for name, text in columns.items() if name not in table.header}
+    if not more:
+        return table
+
+    def widened(batch: Batch) -> Batch:
+        added = {name: [text] * len(batch.numbers) for name, text in more.items()}
+        return batch._replace(columns={**added, **batch.columns})
+
+    return table._replace(header=(*table.header, *more), batches=map(widened, table.batches))
+
+
 class Form(NamedTuple):
     """How the text of a file is laid out."""
 

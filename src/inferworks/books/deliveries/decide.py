@@ -16,6 +16,9 @@ is, of a part that arrives and those that are in force for the same time:
   line there is about, and one whose lines are all on numbered invoices of their own and say nothing
   else about what a line there is about.
 
+A file that a manifest names (`bills/manifests.py`) is part of a run of its export, and says so: the newest
+run takes the place of all earlier ones, whatever their parts, and an earlier one that comes late is older.
+
 Whatever is certain is so in any order of arrival: of two revisions the one that reaches further is the
 newer, and not the one that came last. (Theorem 16.)
 
@@ -69,7 +72,7 @@ class Part(NamedTuple):
     series: str
     """What it has in common with the other parts of one export; empty when its name tells of none."""
     place: str
-    """Which of them it is."""
+    """Which of them it is; of a run of an export: when it ran, its id and the number, each on a line."""
     invoices: tuple[str, ...] = ("",)
     """The numbers of the invoices that its lines are on; empty is that of lines which are on none yet."""
     in_force: bool = True
@@ -83,6 +86,17 @@ class Part(NamedTuple):
     def end_ns(self) -> int:
         """Where its time ends."""
         return self.spans[-1][1]
+
+    @property
+    def run(self) -> tuple[str, str] | None:
+        """When the run was that it is a part of, empty when not known, and its id; None of no run."""
+        told = self.place.split("\n")
+        return (told[0], told[1]) if len(told) == 3 else None
+
+    @property
+    def ran(self) -> str:
+        """When the run was that it is a part of, as a text that sorts; empty when that is not known."""
+        return self.run[0] if self.run else ""
 
 
 class Alike(NamedTuple):
@@ -197,8 +211,11 @@ def decide(
     `known` are also parts that are in force no more. An `answer` decides what would be a question; what is
     certain stays so.
     """
+    reruns, arriving = _reruns(arriving, known, compare)
     verdicts, fresh = _among(arriving, compare, answer)
-    there = [part for part in known if part.in_force]
+    verdicts = [*reruns, *verdicts]
+    gone = {part for verdict in reruns if isinstance(verdict, Step) for part in verdict.replaced}
+    there = [part for part in known if part.in_force and part not in gone]
     if not fresh:
         return verdicts
     if not there:
@@ -222,6 +239,30 @@ def decide(
     if answer is Answer.PART:
         return [*verdicts, *(Step(Fate.PART, question.parts) for question in asked)]
     return [*verdicts, *asked]
+
+
+def _reruns(
+    arriving: Sequence[Part], known: Sequence[Part], compare: Compare
+) -> tuple[list[Verdict], list[Part]]:
+    """What is certain of parts of runs of which it is known when they were; and all other parts."""
+    done: list[Verdict] = []
+    rest = [part for part in arriving if not part.ran]
+    for series in dict.fromkeys(part.series for part in arriving if part.ran):
+        parts = [part for part in arriving if part.ran and part.series == series]
+        before = [old for old in known if old.ran and old.series == series]
+        newest = max(part.ran for part in (*parts, *before))
+        ours = tuple(part for part in parts if part.ran == newest)
+        done += [Step(Fate.OLDER, (part,)) for part in parts if part.ran < newest]
+        earlier = tuple(old for old in before if old.in_force and old.ran < newest)
+        if not (ours and earlier):
+            rest += ours
+            continue
+        alike = compare.alike(ours, earlier)
+        if alike.common == alike.one == alike.other:
+            done.append(Step(Fate.DUPLICATE, ours))
+        else:
+            done.append(Step(Fate.REVISION, ours, earlier))
+    return done, rest
 
 
 def _among(
@@ -335,8 +376,9 @@ def _longer(part: Part, overlap: Sequence[Part], compare: Compare) -> tuple[Part
 
 
 def _siblings(one: Part, other: Part) -> bool:
-    """Whether two are different parts of one export, by their names."""
-    return bool(one.series) and one.series == other.series and one.place != other.place
+    """Whether two are different parts of one export, and of one run of it, by their names."""
+    same = bool(one.series) and one.series == other.series and one.run == other.run
+    return same and one.place != other.place
 
 
 def _is_of_its_own(part: Part, others: Iterable[Part]) -> bool:

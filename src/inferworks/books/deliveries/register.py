@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from enum import StrEnum
@@ -122,6 +122,14 @@ class _File(NamedTuple):
     place: int
     arrivals: list[Arrival]
 
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.arrivals[0].file if self.arrivals else ""
+
+
+_NOT_ALONE: Final = "{file}: not imported, for another part of its delivery was not"
+
 
 class Register:
     """Deliveries in the database `db`, whose charges `load` reads."""
@@ -147,6 +155,12 @@ class Register:
             self._db.execute("COMMIT")
         self._arrived.append(_File(len(self._arrived), found))
         return sum(arrival.part.lines for arrival in found)
+
+    def unstage(self, place: int) -> None:
+        """Forget the files put aside from this place on."""
+        for file in self._arrived[place:]:
+            arriving.discard(self._db, [arrival.part.number for arrival in file.arrivals])
+        del self._arrived[place:]
 
     def land(
         self,
@@ -269,11 +283,16 @@ class Register:
                 if not asked:
                     break
                 again = []
+                runs = set(_runs(left, asked))
                 for file in left:
                     parts = [one for one in file.arrivals if one.part.number in asked]
                     texts = [self._ask(one, asked[one.part.number]) for one in parts]
                     if texts:
                         refused.append(Outcome(file.place, questions=tuple(texts)))
+                    elif not runs.isdisjoint(_runs([file])):
+                        refused.append(
+                            Outcome(file.place, questions=(_NOT_ALONE.format(file=file.name),))
+                        )
                     else:
                         again.append(file)
                 left = again
@@ -539,6 +558,16 @@ def _asked(decided: dict[Delivery, list[Verdict]]) -> dict[int, Question]:
 def _arrivals(files: Iterable[_File]) -> Iterator[Arrival]:
     for file in files:
         yield from file.arrivals
+
+
+def _runs(
+    files: Iterable[_File], asked: Collection[int] | None = None
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The runs of exports that files are parts of; with `asked` those of parts of these numbers."""
+    for arrival in _arrivals(files):
+        part = arrival.part
+        if part.run is not None and (asked is None or part.number in asked):
+            yield part.series, part.run
 
 
 def _groups(files: Sequence[_File]) -> Iterator[list[_File]]:

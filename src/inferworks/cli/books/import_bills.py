@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import click
 import msgspec
@@ -32,12 +32,13 @@ from inferworks.books.bills.spelling import Told as Spelled
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
 from inferworks.books.charge import Charge
-from inferworks.books.deliveries.decide import Answer, Fate, series_of
-from inferworks.books.deliveries.register import State, Told, plain
+from inferworks.books.deliveries.decide import Answer, series_of
+from inferworks.books.deliveries.register import State
 from inferworks.books.departments import SHIPPED, Departments
 from inferworks.books.period import late_texts
 from inferworks.books.store import BookStore
 from inferworks.cli.books.import_remarks import Remarks
+from inferworks.cli.books.landed import CHANGING, Landed, change_of, change_text, row_of
 from inferworks.cli.books.late_lines import calendar_of, closed_time, late_reports
 from inferworks.cli.books.papers import departments_of
 from inferworks.cli.books.places import Place, places
@@ -45,7 +46,7 @@ from inferworks.cli.books.sources import who
 from inferworks.cli.books.told import told_options
 from inferworks.cli.books.unexplained import Unexplained
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import counted, print_json, print_table, say
+from inferworks.cli.show import print_json, print_table, say
 from inferworks.cli.usage import conflict_text, take_in
 from inferworks.cli.watch import watched
 from inferworks.clock import SystemClock
@@ -66,49 +67,8 @@ def readers(departments: Departments = SHIPPED) -> tuple[BillReader, ...]:
 
 
 _SMALL_BYTES = 4 * 2**20
-_CHANGING: Final = {Fate.NEW, Fate.PART, Fate.REVISION}
 _SOURCE = "import"
 """Who reports the usage in a file that does not say."""
-
-
-class Change(msgspec.Struct, frozen=True):
-    """What a file changed in one delivery: an issuer's account and billing period."""
-
-    delivery: str
-    fate: Fate
-    revision: int
-    added: int
-    gone: int
-    changed: int
-    """Lines that stand instead of another about the same thing; the rest of those added and gone."""
-    amended: int
-    withheld: int
-    """Amendments of lines of a closed period, which stay as they were sealed."""
-    before: dict[str, str]
-    """The exact total, by the currency of the bill."""
-    after: dict[str, str]
-
-
-class Landed(msgspec.Struct, frozen=True):
-    """What became of the lines of a file that was taken in: received = accepted + duplicate."""
-
-    file: str
-    kind: str
-    received: int
-    accepted: int
-    duplicate: int
-    amount: str
-    """What the new lines sum to, in `currency`; zero where a file carries no money."""
-    currency: str
-    conflict: int = 0
-    rejected: int = 0
-    mapping: str = ""
-    """What made its columns ours, where they were not."""
-    late: tuple[str, ...] = ()
-    """Which closed periods the new lines are for, and which open one they correct."""
-    notes: tuple[str, ...] = ()
-    """What is no error and still worth a look."""
-    changes: tuple[Change, ...] = ()
 
 
 class _Staged(NamedTuple):
@@ -191,8 +151,8 @@ def import_bills(
         given = None if mapping_path is None else load_mapping(mapping_path)
         unexplained, taxes = Unexplained(config, folder), config.books.recoverable_taxes
         intake = _Intake(store, folder, known, told, taxes, shipped(), given, unexplained, [])
-        for place in sorted(found, key=_turn):
-            _import_place(place, intake, answer, (landed, passed, refused))
+        for together in _deliveries(sorted(found, key=_turn)):
+            _import_delivery(together, intake, answer, (landed, passed, refused))
         _land(intake, answer, (landed, passed, refused))
         notes = [*_notes(landed, store), *(f"no bill: {text}" for text in passed), *empty]
     notes += unexplained.questions()
@@ -200,7 +160,7 @@ def import_bills(
         print_json({"files": landed, "refused": refused, "notes": notes})
     elif landed:
         columns = ("FILE", "KIND", "NEW", "DUPLICATE", "AMOUNT", "CURRENCY")
-        print_table(columns, map(_row, landed), right="NEW DUPLICATE AMOUNT")
+        print_table(columns, map(row_of, landed), right="NEW DUPLICATE AMOUNT")
     for note in notes:
         say(f"Note: {note}", err=True)
     conflicts = sum(file.conflict for file in landed)
@@ -217,7 +177,7 @@ def _notes(landed: Sequence[Landed], store: BookStore) -> list[str]:
         f"{file.file}: {text}"
         for file in landed
         for change in file.changes
-        if (text := _change_text(change))
+        if (text := change_text(change))
     ]
     return [
         *changes,
@@ -289,21 +249,48 @@ _Outcome: TypeAlias = tuple[list[Landed], list[str], list[str]]
 """What landed, what was passed over, and why the rest was refused."""
 
 
+def _deliveries(found: Iterable[Place]) -> Iterable[list[Place]]:
+    """The files that one manifest names together, the others one by one."""
+    together: dict[str, list[Place]] = {}
+    for number, place in enumerate(found):
+        named = place.part.manifest.name if place.part else f"\n{number}"
+        together.setdefault(named, []).append(place)
+    return together.values()
+
+
+def _import_delivery(
+    places: Sequence[Place], intake: _Intake, answer: Answer | None, outcome: _Outcome
+) -> None:
+    """Import files that belong together: where one is refused, nothing of the others stays."""
+    refused = outcome[2]
+    before, staged = len(refused), len(intake.staged)
+    for place in places:
+        _import_place(place, intake, answer, outcome)
+    if len(places) > 1 and len(refused) > before:
+        intake.store.unstage(staged)
+        del intake.staged[staged:]
+        part = places[0].part
+        refused.append(
+            f"{part.manifest.name if part else ''}: nothing of the delivery was imported"
+        )
+
+
 def _import_place(place: Place, intake: _Intake, answer: Answer | None, outcome: _Outcome) -> None:
     """Import the bills in one file: each lands or is put aside, is no bill, or is refused."""
     landed, passed, refused = outcome
     try:
         encoding = "" if intake.given is None else intake.given.form.encoding
         for bill in bill_files(place.name, bytes_of(place.path), encoding):
-            chosen = place.chosen and bill.name == place.name
+            chosen = bool(place.part) or (place.chosen and bill.name == place.name)
+            bill = bill._replace(columns=place.part.columns if place.part else {})
             try:
                 told = intake.understood(bill, assuming=True)
                 _land_before_assets(told, intake, answer, outcome)
                 try:
-                    done = _import_bill(told, intake, _series(place, bill))
+                    done = _import_bill(told, intake, place)
                 except SpelledOtherwiseError:
                     told = intake.understood(bill, assuming=False)
-                    done = _import_bill(told, intake, _series(place, bill))
+                    done = _import_bill(told, intake, place)
                 if isinstance(done, _Staged):
                     intake.staged.append(done)
                 else:
@@ -360,6 +347,9 @@ def _noted(bill: BillFile, landed: Landed) -> Landed:
 def _series(place: Place, bill: BillFile) -> tuple[str, str]:
     """Of which export a file is a part, by its name and where it lies."""
     inside = bill.name.removeprefix(place.name).lstrip("/")
+    if place.part:
+        export, number = place.part.series
+        return export, f"{number} {inside}".rstrip()
     if not inside:
         return series_of(place.folder, place.name.rpartition("/")[2])
     folder, _, name = inside.rpartition("/")
@@ -396,62 +386,16 @@ def _land(intake: _Intake, answer: Answer | None, outcome: _Outcome) -> None:
             late=tuple(late_texts((line for one in changed for line in one.late), calendar)),
             notes=file.notes,
             changes=tuple(
-                _change(told) for told in one.told if told.fate in _CHANGING or told.changed.amended
+                change_of(told)
+                for told in one.told
+                if told.fate in CHANGING or told.changed.amended
             ),
         )
         landed.append(_noted(file.bill, done))
     intake.staged.clear()
 
 
-def _change(told: Told) -> Change:
-    changed = told.changed
-    return Change(
-        delivery=str(told.delivery),
-        fate=told.fate,
-        revision=told.revision,
-        added=changed.added - changed.changed,
-        gone=changed.gone - changed.changed,
-        changed=changed.changed,
-        amended=changed.amended,
-        withheld=changed.withheld,
-        before={currency: plain(total.exact) for currency, total in told.before.items()},
-        after={currency: plain(total.exact) for currency, total in told.after.items()},
-    )
-
-
-def _change_text(change: Change) -> str:
-    """What changed, in words; nothing where a delivery is new or nothing changed."""
-    said = [
-        f"{counted(number, noun)} {what}"
-        for number, noun, what in (
-            (change.added, "line", "added"),
-            (change.gone, "line", "gone"),
-            (change.changed, "line", "changed"),
-            (change.amended, "line", "amended"),
-            (change.withheld, "line", "of a closed period left as sealed"),
-        )
-        if number
-    ]
-    if change.fate is Fate.NEW or not said:
-        return ""
-    what = {
-        Fate.REVISION: f"revision {change.revision} of {change.delivery}",
-        Fate.PART: f"a further part of {change.delivery}",
-    }.get(change.fate, f"{change.delivery}, which is here already")
-    amount = ""
-    if change.before != change.after:
-        amount = f"; {_amounts(change.before)} before, {_amounts(change.after)} after"
-    return f"{what}: {', '.join(said)}{amount}"
-
-
-def _amounts(totals: dict[str, str]) -> str:
-    return (
-        " and ".join(f"{amount} {currency}" for currency, amount in sorted(totals.items()))
-        or "0.00"
-    )
-
-
-def _import_bill(bill: BillFile, intake: _Intake, series: tuple[str, str]) -> Landed | _Staged:
+def _import_bill(bill: BillFile, intake: _Intake, place: Place) -> Landed | _Staged:
     """Read one bill and store what is no cost; put the lines of others aside."""
     store, folder = intake.store, intake.folder
     header = header_of(bill)
@@ -473,10 +417,23 @@ def _import_bill(bill: BillFile, intake: _Intake, series: tuple[str, str]) -> La
             read = reader.lines(*given)
         else:
             read = reader.read(*given)
-        charges = intake.unexplained.looked_at(remarks.seen(read))
-        lines = store.stage(reader.kind, charges, series)
+        charges = intake.unexplained.looked_at(remarks.seen(_counted(read, bill, place)))
+        lines = store.stage(reader.kind, charges, _series(place, bill))
     read_already = bill._replace(raw=b"")  # a folder of bills is not in memory all at once
     return _Staged(read_already, reader.kind, lines, tuple(remarks.notes()))
+
+
+def _counted(charges: Iterable[Charge], bill: BillFile, place: Place) -> Iterator[Charge]:
+    """The same `charges`, one by one; BillError when they are not as many as a manifest says."""
+    count = bill.left_out
+    for count, charge in enumerate(charges, start=bill.left_out + 1):  # noqa: B007 - counted
+        yield charge
+    rows = place.part.part.rows if place.part else None
+    if place.part and rows is not None and count != rows:
+        raise BillError(
+            f"{bill.name}: it has {count} rows, not the {rows} that {place.part.manifest.name} says; fetch "
+            "it again"
+        )
 
 
 def _import_rates(bill: BillFile, store: BookStore, rows_read: RowsRead) -> Landed:
@@ -510,9 +467,3 @@ def _import_reports(bill: BillFile, kind: str, intake: _Intake, rows_read: RowsR
         currency=intake.store.currency,
         late=tuple(late),
     )
-
-
-def _row(file: Landed) -> tuple[str, ...]:
-    counts = str(file.accepted), str(file.duplicate)
-    kind = f"{file.kind} ({file.mapping})" if file.mapping else file.kind
-    return file.file, kind, *counts, file.amount, file.currency

@@ -1,0 +1,109 @@
+"""What became of a file of costs that was imported, for people and programs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from inferworks.books.deliveries.decide import Fate
+from inferworks.books.deliveries.register import Told, plain
+from inferworks.cli.show import counted
+
+CHANGING: Final = {Fate.NEW, Fate.PART, Fate.REVISION}
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What a file changed in one delivery: an issuer's account and billing period."""
+
+    delivery: str
+    fate: Fate
+    revision: int
+    added: int
+    gone: int
+    changed: int
+    """Lines that stand instead of another about the same thing; the rest of those added and gone."""
+    amended: int
+    withheld: int
+    """Amendments of lines of a closed period, which stay as they were sealed."""
+    before: dict[str, str]
+    """The exact total, by the currency of the bill."""
+    after: dict[str, str]
+
+
+class Landed(msgspec.Struct, frozen=True):
+    """What became of the lines of a file that was taken in: received = accepted + duplicate."""
+
+    file: str
+    kind: str
+    received: int
+    accepted: int
+    duplicate: int
+    amount: str
+    """What the new lines sum to, in `currency`; zero where a file carries no money."""
+    currency: str
+    conflict: int = 0
+    rejected: int = 0
+    mapping: str = ""
+    """What made its columns ours, where they were not."""
+    late: tuple[str, ...] = ()
+    """Which closed periods the new lines are for, and which open one they correct."""
+    notes: tuple[str, ...] = ()
+    """What is no error and still worth a look."""
+    changes: tuple[Change, ...] = ()
+
+
+def change_of(told: Told) -> Change:
+    """What became of one delivery in a file."""
+    changed = told.changed
+    return Change(
+        delivery=str(told.delivery),
+        fate=told.fate,
+        revision=told.revision,
+        added=changed.added - changed.changed,
+        gone=changed.gone - changed.changed,
+        changed=changed.changed,
+        amended=changed.amended,
+        withheld=changed.withheld,
+        before={currency: plain(total.exact) for currency, total in told.before.items()},
+        after={currency: plain(total.exact) for currency, total in told.after.items()},
+    )
+
+
+def change_text(change: Change) -> str:
+    """What changed, in words; nothing where a delivery is new or nothing changed."""
+    said = [
+        f"{counted(number, noun)} {what}"
+        for number, noun, what in (
+            (change.added, "line", "added"),
+            (change.gone, "line", "gone"),
+            (change.changed, "line", "changed"),
+            (change.amended, "line", "amended"),
+            (change.withheld, "line", "of a closed period left as sealed"),
+        )
+        if number
+    ]
+    if change.fate is Fate.NEW or not said:
+        return ""
+    what = {
+        Fate.REVISION: f"revision {change.revision} of {change.delivery}",
+        Fate.PART: f"a further part of {change.delivery}",
+    }.get(change.fate, f"{change.delivery}, which is here already")
+    amount = ""
+    if change.before != change.after:
+        amount = f"; {_amounts(change.before)} before, {_amounts(change.after)} after"
+    return f"{what}: {', '.join(said)}{amount}"
+
+
+def _amounts(totals: dict[str, str]) -> str:
+    return (
+        " and ".join(f"{amount} {currency}" for currency, amount in sorted(totals.items()))
+        or "0.00"
+    )
+
+
+def row_of(file: Landed) -> tuple[str, ...]:
+    """A file as a row of the table that is printed."""
+    counts = str(file.accepted), str(file.duplicate)
+    kind = f"{file.kind} ({file.mapping})" if file.mapping else file.kind
+    return file.file, kind, *counts, file.amount, file.currency
