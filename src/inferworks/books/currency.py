@@ -11,9 +11,9 @@ rounded half to even to a picounit and kept on the charge *beside* what the bill
 amount, currency, rate, its day and its source), so every converted amount can be worked out again. No
 rate, no import: one refusal that names the currency and the day (theorem 10).
 
-What is paid is often not what was booked: the rate moves between the charge and the payment, or a
-provisional rate becomes final. That difference is nobody's cost of compute. `difference_pico` is its
-amount, and it belongs to its own account, `FX`; the charge itself stays as it was booked.
+What is paid is often not what was booked: the rate moves between the charge and the payment. That
+difference is nobody's cost of compute, and it arises where payments are booked, which these books do not
+know: in the general ledger, which has the payable as it was booked and the bill's own amount beside it.
 
 Rejected. Converting when a statement is drawn (not reproducible once another rate is known); the inverse
 of the opposite rate (1/x is not exact, and banks quote both); triangulation through a third currency.
@@ -33,8 +33,6 @@ from inferworks.errors import BillError, MoneyError
 from inferworks.money import PICO, parse_pico
 from inferworks.units import NS_PER_SECOND
 
-FX = "FX"
-"""The account of exchange differences."""
 OLDEST_DAYS = 7
 """How many days before the charge's day its rate may be from."""
 
@@ -131,21 +129,6 @@ def converted_pico(amount_pico: int, row: RateRow) -> int:
     if abs(whole) >= _LIMIT:
         raise MoneyError(f"an amount is too large in {row.to_currency}")
     return whole + up
-
-
-def difference_pico(charge: Charge, settled: RateRow) -> int:
-    """What account `FX` bears when `charge` is settled at the rate `settled`; negative is a gain.
-
-    Zero for a charge that was billed in the books' own currency.
-    """
-    if charge.foreign is None:
-        return 0
-    if (settled.from_currency, settled.to_currency) != (charge.foreign.currency, charge.currency):
-        raise MoneyError(
-            f"a charge in {charge.foreign.currency} is not settled by a rate from "
-            f"{settled.from_currency} to {settled.to_currency}"
-        )
-    return converted_pico(charge.foreign.amount_pico, settled) - charge.amount_pico
 
 
 def charge_day(charge: Charge) -> dt.date:

@@ -16,13 +16,11 @@ from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.charge import Charge
 from inferworks.books.currency import (
     NO_RATES,
-    NoRateError,
     RateRow,
     Rates,
     as_billed,
     converted,
     converted_pico,
-    difference_pico,
 )
 from inferworks.books.store import BookStore
 from inferworks.errors import BillError, MoneyError
@@ -113,18 +111,6 @@ def test_too_large_is_refused() -> None:
     """What no DECIMAL(38, 12) holds is no amount."""
     with pytest.raises(MoneyError, match="too large"):
         converted_pico(10**37, rate("2026-11-01", "100"))
-
-
-def test_the_difference_to_what_was_paid_has_its_own_amount() -> None:
-    """The charge stays as booked; account FX bears the rest, and nothing where currencies are the same."""
-    euro = a_charge("x", "100", (FIRST_NS, FIRST_NS + 1), currency="EUR")
-    booked = converted(euro, "USD", Rates([rate("2026-11-01", "1.10")]))
-    assert format_pico(difference_pico(booked, rate("2026-12-15", "1.08"))) == "-2.00"
-    assert difference_pico(replace(euro, currency="USD"), rate("2026-12-15", "1.08")) == 0
-    with pytest.raises(MoneyError, match="not settled by a rate from CHF"):
-        difference_pico(booked, rate("2026-12-15", "1", ("CHF", "USD")))
-    with pytest.raises(NoRateError):
-        converted(euro, "USD", NO_RATES)
 
 
 @given(st.integers(-(10**20), 10**20), st.none() | st.integers(-(10**20), 10**20))
