@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,16 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from inferworks.books.accruals import Billed, Expected, Ground, accruals, can_accrue, compared
-from inferworks.books.charge import Charge
+from inferworks.books.accruals import (
+    Billed,
+    Expected,
+    Ground,
+    accruals,
+    can_accrue,
+    compared,
+    condensed,
+)
+from inferworks.books.charge import Charge, ChargeId
 from inferworks.books.months import DAY_NS
 from inferworks.books.period import Period, Periods
 from inferworks.books.pools import DriverKind, default_pools, pool_of
@@ -57,14 +65,37 @@ def ground(*estimated: Charge) -> Ground:
     return Ground(estimated, is_api_bill, shipped_billing(), ("VAT",), "USD")
 
 
+def in_days(lines: Sequence[Charge]) -> Iterator[Charge]:
+    """`lines`, those that are for a month each in two parts of it."""
+    for line in lines:
+        half_ns = (line.period_start_ns + line.period_end_ns) // 2
+        if Span(line.period_start_ns, line.period_end_ns) not in (SEPTEMBER.span, OCTOBER.span):
+            yield line
+            continue
+        part = line.amount_pico // 3
+        yield replace(line, period_end_ns=half_ns, amount_pico=part)
+        yield replace(
+            line,
+            id=ChargeId(f"{line.id}/2"),
+            period_start_ns=half_ns,
+            amount_pico=line.amount_pico - part,
+        )
+
+
 def accrued(
     method: str, lines: Sequence[Charge], months: Sequence[Period] = (OCTOBER,), **changes: Any
 ) -> list[tuple[str | None, str]]:
     """What is accrued for November, by resource."""
     expected = Expected("a cloud", method)
-    of_charges = accruals(
-        expected, NOVEMBER, NOVEMBER.span, Billed("A Cloud", months, lines), ground(**changes)
+    of_charges, of_sums = (
+        list(
+            accruals(
+                expected, NOVEMBER, NOVEMBER.span, Billed("A Cloud", months, one), ground(**changes)
+            )
+        )
+        for one in (lines, condensed(in_days(lines)))
     )
+    assert of_charges == of_sums
     return sorted((one.resource_id, str(one.amount_pico / 10**12)) for one in of_charges)
 
 

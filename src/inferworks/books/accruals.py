@@ -28,11 +28,12 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 import msgspec
 
-from inferworks.books.basis import Basis, on_basis
+from inferworks.books.basis import COMMITMENT, Basis, on_basis
 from inferworks.books.charge import (
     ACCRUED,
     Charge,
@@ -43,12 +44,14 @@ from inferworks.books.charge import (
     is_provisional,
 )
 from inferworks.books.lines import unknown
+from inferworks.books.months import month_of
 from inferworks.books.period import Period
 from inferworks.books.provisional import IsApiBill
+from inferworks.books.sale import COLUMNS as OF_SALES
 from inferworks.books.sale import sale_of
 from inferworks.books.span import Span
 from inferworks.books.standing import is_first, with_reversals
-from inferworks.books.tax import recoverable
+from inferworks.books.tax import TAX_NAME, recoverable
 from inferworks.catalog.billing import Billing
 from inferworks.money import format_pico, parse_pico, split
 
@@ -62,6 +65,8 @@ _TELLING = frozenset(
     {"CommitmentDiscountStatus", "PricingCategory", "SkuMeter", "SkuPriceDetails", "Tags"}
 )
 """Columns that say how a line is divided; an accrual has them from the bills that it is made from."""
+_TOLD = frozenset({*_TELLING, *OF_SALES, "ChargeFrequency", COMMITMENT, TAX_NAME})
+"""All columns that are looked at."""
 
 
 class Expected(NamedTuple):
@@ -211,6 +216,43 @@ def accruals(
         charge = _within(charge, open_part)
         if charge.amount_pico:
             yield charge
+
+
+def condensed(charges: Iterable[Charge]) -> list[Charge]:
+    """`charges` with those added up that no accrual tells apart: of one shape, and within one month.
+
+    Each sum stands where the first of its lines stood.
+    """
+    sums: dict[object, list[int]] = {}
+    first: dict[object, Charge] = {}
+    for charge in charges:
+        month = month_of(charge.period_start_ns)
+        period = Span(charge.period_start_ns, charge.period_end_ns)
+        is_part = bool(period.length_ns) and period != month and month.meet(*period) == period
+        told = tuple(pair for pair in charge.other if pair[0] in _TOLD)
+        key: object = charge.id
+        if is_part:
+            key = month, charge.effective_pico is None, told, _looks(charge)
+        if key not in first:
+            first[key], sums[key] = charge, [0, 0]
+        sums[key][0] += charge.amount_pico
+        sums[key][1] += charge.effective_pico or 0
+    return [
+        msgspec.structs.replace(
+            charge,
+            amount_pico=sums[key][0],
+            effective_pico=None if charge.effective_pico is None else sums[key][1],
+        )
+        for key, charge in first.items()
+    ]
+
+
+_looks = attrgetter(
+    "issuer", "provider", "service_category", "service_name", "resource_id", "resource_type",
+    "description", "natural_class", "charge_category", "charge_class", "currency", "unit",
+    "region_id", "department", "file",
+)  # fmt: skip
+"""What is looked at of a line beside its amount, its time and its other columns."""
 
 
 def can_accrue(expected: Expected, month: Period, billed: Billed) -> bool:

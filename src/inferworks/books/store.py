@@ -238,10 +238,15 @@ class BookStore:
         with closing(self.lines(start_ns, end_ns)) as lines:
             return [_decoded(body) for body, _, _ in lines]
 
-    def charges_from(self, issuers: Collection[str], start_ns: int, end_ns: int) -> list[Charge]:
-        """The lines of bills of `issuers` that are in force and whose period meets the span, by id."""
+    def charges_from(
+        self, issuers: Collection[str], start_ns: int, end_ns: int
+    ) -> Generator[Charge]:
+        """The lines of bills of `issuers` that are in force and whose period meets the span, by id.
+
+        One at a time; to be closed.
+        """
         if self._version() != VERSION:
-            return []
+            return
         marks = ", ".join("?" * len(issuers))
         with self._translated():
             rows = self._db.execute(
@@ -250,8 +255,9 @@ class BookStore:
                 f"WHERE issuer IN ({marks}) AND kind = ? "
                 "AND period_end_ns > ? AND period_start_ns < ? ORDER BY id",
                 (*issuers, FOCUS, start_ns, end_ns),
-            ).fetchall()
-            return list(map(self._charge, rows))
+            )
+            for row in rows:
+                yield self._charge(row)
 
     def newest(self, now_ns: int) -> tuple[int, int]:
         """When the last charge that is over at `now_ns` ended, and when the last begun one began.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from inferworks.books.accruals import (
     Expected,
     Ground,
     can_accrue,
+    condensed,
     in_the_books,
     is_estimated,
 )
@@ -138,8 +140,11 @@ class _Bills:
         before = [_month(name) for name in named if name < month.name][-AVERAGED:]
         issuers = sorted({one.delivery.issuer for one in mine})
         start_ns = before[0].start_ns if before else month.start_ns
-        with BookStore(self._path, read_only=True) as store:
-            charges = store.charges_from(issuers, start_ns, month.end_ns)
+        with (
+            BookStore(self._path, read_only=True) as store,
+            closing(store.charges_from(issuers, start_ns, month.end_ns)) as lines,
+        ):
+            charges = condensed(lines)
         return Billed(issuers[-1], before, charges)
 
 
