@@ -90,13 +90,17 @@ class Calendar:
         own = (midnight_ns for midnight_ns in self._midnights[day_ns] if midnight_ns <= at_ns)
         return next(own, day_ns)
 
+    def piece(self, at_ns: int) -> Span:
+        """The time between the midnights, UTC's and its own, before and after `at_ns`."""
+        return self.day(at_ns).meet(day_of(at_ns), day_of(at_ns) + DAY_NS)
+
     def pieces(self, span: Span) -> Iterator[Span]:
         """`span` cut at every midnight, UTC's and its own."""
         at_ns = span.start_ns
         while at_ns < span.end_ns:
-            end_ns = min(self.day(at_ns).end_ns, day_of(at_ns) + DAY_NS, span.end_ns)
-            yield Span(at_ns, end_ns)
-            at_ns = end_ns
+            piece = self.piece(at_ns).meet(*span)
+            yield piece
+            at_ns = piece.end_ns
 
     def _day(self, at_ns: int) -> int:
         number = at_ns // DAY_NS + 1

@@ -164,7 +164,7 @@ def corrected_later(ledger: Ledger, source: Source, period: Period) -> tuple[Lat
     close, prefix = stands_in(closes, period)
     rules = ledger.body(close, prefix + RULES).rows(Rules)[0]
     before = _in_months(closes, period.start_ns, rules.customers)
-    if ledger.body(close, prefix + PREPAID).rows(Prepaid)[0].earned_before:
+    if _prepaid(ledger, close, prefix).earned_before:
         before = [one.period for one in closes if one.period < period]
     parts = [*sorted(before), period]
     later += (
@@ -349,8 +349,20 @@ def _to_date(
         for period in before
     )
     rows = (row for statement in statements for row in statement.revenue_rows)
-    calendars = calendars_of(papers.rules.customers)
-    return to_date_of(rows, papers.plans, papers.span.start_ns, calendars)
+    at_ns, calendars = papers.span.start_ns, calendars_of(papers.rules.customers)
+    first = found[before[0]].now.papers.prepaid if before[0] in found else None
+    earlier = (first or _prepaid(ledger, *stands_in(closes, before[0]))).to_date or ()
+    begun = (
+        one
+        for one in earlier
+        if calendars.of(one.customer).month(at_ns).start_ns < before[0].start_ns
+    )
+    return to_date_of(rows, papers.plans, at_ns, calendars, begun)
+
+
+def _prepaid(ledger: Ledger, close: Close, prefix: str) -> Prepaid:
+    """What `close` knew of the time before it, as it keeps that under `prefix`."""
+    return ledger.body(close, prefix + PREPAID).rows(Prepaid)[0]
 
 
 def _earned_before(

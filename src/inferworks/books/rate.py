@@ -180,12 +180,13 @@ def rate(
     currency: str,
     to_date: Sequence[ToDate] | None = None,
     calendars: Calendars = IN_UTC,
-    rates: Sequence[DayRate] = (),
+    rates: Sequence[DayRate] | None = (),
 ) -> Revenue:
     """What the calls opened in `span` earned, and the fees and minimums of `plans` in it.
 
     `to_date` is what the months in which `span` begins had come to before, nothing if it begins them;
-    None rates each part of a month on its own, as books that were closed before there was such. Pure; the
+    None rates each part of a month on its own, as books that were closed before there was such. Where
+    `rates` are None, amounts stay in the currencies of their plans, all that `to_date_of` needs. Pure; the
     order of `usages` and `plans` leaves no trace. NoRateError when a plan that is used is in another
     currency and `rates` lack a day; BooksError when a call's counts contradict themselves.
     """
@@ -201,7 +202,7 @@ def rate_calls(
     currency: str,
     to_date: Sequence[ToDate] | None = None,
     calendars: Calendars = IN_UTC,
-    rates: Sequence[DayRate] = (),
+    rates: Sequence[DayRate] | None = (),
 ) -> Revenue:
     """`rate`, for calls that earn and have been added up already."""
     book = PlanBook(plans, span, calendars, alone=to_date is None)
@@ -218,7 +219,7 @@ def rate_calls(
         for unit, quantity in units:
             if quantity:
                 meter[label, unit] += quantity
-    takes = Takes(currency, rates)
+    takes = None if rates is None else Takes(currency, rates)
     parts = _rated_months(book, periods.values(), used, to_date or (), takes)
     return _joined(parts, tuple(sorted(without_plan.items())))
 
@@ -262,35 +263,44 @@ def to_date_of(
     plans: Iterable[PricePlan],
     at_ns: int,
     calendars: Calendars = IN_UTC,
+    earlier: Iterable[ToDate] = (),
 ) -> tuple[ToDate, ...]:
     """What each customer's month that holds `at_ns` had come to before, of `rows`; in a fixed order.
 
-    Without what changes nothing afterwards: prices per unit alone, breakage, plans that count no more.
+    On top of what it had come to `earlier`, before the first of `rows`. Without what changes nothing
+    afterwards: prices per unit alone, breakage, plans that count no more.
     """
     hashes = {terms.sha256 for terms in {plan.terms for plan in plans} if not terms.is_plain}
-    sums: dict[tuple[object, ...], tuple[Rated, int, int]] = {}
+    sums: dict[tuple[str | int, ...], ToDate] = {_what(one): one for one in earlier}
     for row in rows:
         if row.plan_sha256 not in hashes:
             continue
         since_ns = calendars.of(row.customer).month(at_ns).start_ns
         if since_ns <= row.day_ns < at_ns:
-            what = (row.customer, row.effective_ns, row.plan_sha256, row.item, row.unit or "")
-            key = (*what, row.model if row.unit else "")
-            _, quantity, amount_pico = sums.get(key, (row, 0, 0))
-            sums[key] = row, quantity + row.quantity, amount_pico + row.owed_pico
-    return tuple(
-        ToDate(
-            customer=row.customer,
-            effective_ns=row.effective_ns,
-            plan_sha256=row.plan_sha256,
-            item=row.item,
-            unit=row.unit,
-            model=row.model if row.unit else NO_MODEL,
-            quantity=quantity,
-            amount_pico=amount_pico,
-        )
-        for _, (row, quantity, amount_pico) in sorted(sums.items(), key=lambda pair: pair[0])
-    )
+            key = _what(row)
+            quantity, amount_pico = row.quantity, row.owed_pico
+            if key in sums:
+                quantity, amount_pico = (
+                    quantity + sums[key].quantity,
+                    amount_pico + sums[key].amount_pico,
+                )
+            sums[key] = ToDate(
+                customer=row.customer,
+                effective_ns=row.effective_ns,
+                plan_sha256=row.plan_sha256,
+                item=row.item,
+                unit=row.unit,
+                model=row.model if row.unit else NO_MODEL,
+                quantity=quantity,
+                amount_pico=amount_pico,
+            )
+    return tuple(sums[key] for key in sorted(sums))
+
+
+def _what(one: Rated | ToDate) -> tuple[str | int, ...]:
+    """What of a month is summed to one `ToDate`."""
+    known = (one.customer, one.effective_ns, one.plan_sha256, one.item, one.unit or "")
+    return (*known, one.model if one.unit else "")
 
 
 def by_call(
@@ -332,7 +342,7 @@ def _rated_months(
     periods: Iterable[BillingPeriod],
     used: Mapping[PeriodKey, Mapping[tuple[Label, Unit], int]],
     to_date: Iterable[ToDate],
-    takes: Takes,
+    takes: Takes | None,
 ) -> Iterator[Revenue]:
     """What was `used` in `periods`, rated: each month in order, every price carried on in it."""
     earlier: dict[tuple[CustomerId, int, str], list[ToDate]] = defaultdict(list)
@@ -355,9 +365,9 @@ def _rated_months(
             yield _taken(found, currency, takes)
 
 
-def _taken(revenue: Revenue, currency: str, takes: Takes) -> Revenue:
+def _taken(revenue: Revenue, currency: str, takes: Takes | None) -> Revenue:
     """`revenue` that is rated in `currency`, as the books take it in."""
-    if currency == takes.currency:
+    if takes is None or currency == takes.currency:
         return revenue
     rows: list[Rated] = []
     for row in revenue.rated:

@@ -27,13 +27,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import ALONE, Directory
-from inferworks.books.calendars import UTC_CALENDAR, Calendar, calendars_of
+from inferworks.accounts.plan import PricePlan
+from inferworks.books.calendars import UTC_CALENDAR, Calendar, Calendars, calendars_of
 from inferworks.books.entry import FIRST_JOURNAL, JOURNAL, REFUND
 from inferworks.books.months import day_of, month_of
 from inferworks.books.owed import DayRate
@@ -46,10 +48,13 @@ from inferworks.books.rate import (
     Rated,
     Revenue,
     ToDate,
+    rate,
+    to_date_of,
 )
 from inferworks.books.span import Span
 from inferworks.errors import MoneyError
 from inferworks.ids import CustomerId
+from inferworks.meter.usage import Usage
 from inferworks.purpose import Purpose
 
 Days: TypeAlias = Mapping[int, int]
@@ -270,7 +275,7 @@ class _Purse:
         refunded: list[Refund] = []
         for day_ns in sorted({*days, *refunds}):
             refunded += (self._refund(one) for one in refunds.get(day_ns, ()))
-            day = self._calendar.day(day_ns).meet(*span)
+            day = self._calendar.piece(day_ns).meet(*span)
             due_pico = days.get(day_ns, 0) + self._owed_pico
             self._owed_pico = min(0, due_pico)
             taken = self._take(max(0, due_pico), day.start_ns, day.end_ns - 1)
@@ -378,14 +383,25 @@ def settled(
 
 
 def wallets(
-    revenue: Revenue, prepaid: Prepaid, span: Span, directory: Directory = ALONE
+    revenue: Revenue,
+    prepaid: Prepaid,
+    span: Span,
+    directory: Directory = ALONE,
+    days: Mapping[CustomerId, Days] | None = None,
 ) -> tuple[Wallet, ...]:
-    """The wallets of all who ever had credit before the end of `span`, by customer."""
-    return wallets_and_moves(revenue, prepaid, span, directory)[0]
+    """The wallets of all who ever had credit before the end of `span`, by customer.
+
+    What they owed in it is `revenue`, or where they are given by its `days`.
+    """
+    return wallets_and_moves(revenue, prepaid, span, directory, days)[0]
 
 
 def wallets_and_moves(
-    revenue: Revenue, prepaid: Prepaid, span: Span, directory: Directory
+    revenue: Revenue,
+    prepaid: Prepaid,
+    span: Span,
+    directory: Directory,
+    days: Mapping[CustomerId, Days] | None = None,
 ) -> tuple[tuple[Wallet, ...], tuple[Prepayment, ...]]:
     """The same, and what left with customers that were merged with others within `span`."""
     bought = directory.credits(prepaid.credits)
@@ -403,7 +419,9 @@ def wallets_and_moves(
             [credit for credit in bought if credit.customer == customer],
             came[customer],
             before.get(customer, {}),
-            _days(revenue, prepaid, customer, span, calendars.of(customer)),
+            _days(revenue, prepaid, customer, span, calendars.of(customer))
+            if days is None
+            else days.get(customer, {}),
             span,
             [move.from_ns for move in moves if move.customer == customer],
             calendars.of(customer),
@@ -448,6 +466,32 @@ def _days(
             if one.customer == customer and one.item is Item.MINIMUM:
                 days[due_ns] = days.get(due_ns, 0) + one.amount_pico
     return days
+
+
+def days_in_parts(
+    calls: Iterable[Usage],
+    plans: Sequence[PricePlan],
+    customers: Iterable[CustomerId],
+    edges: Sequence[int],
+    currency: str,
+    calendars: Calendars,
+    rates: Sequence[DayRate] = (),
+) -> dict[CustomerId, dict[int, int]]:
+    """What each of `customers` owed by day, rated part by part between `edges`, as periods were closed.
+
+    On which day an amount falls due depends on the period that it was rated in; so credit was used.
+    """
+    usages, rows = tuple(calls), list[Rated]()
+    sums: dict[CustomerId, dict[int, int]] = {name: defaultdict(int) for name in sorted(customers)}
+    for span in map(Span._make, pairwise(edges)):
+        to_date = to_date_of(rows, plans, span.start_ns, calendars)
+        revenue = rate(usages, plans, span, currency, to_date, calendars, rates)
+        for name, days in sums.items():
+            prepaid, calendar = Prepaid(to_date=to_date), calendars.of(name)
+            for day_ns, pico in _days(revenue, prepaid, name, span, calendar).items():
+                days[day_ns] += pico
+        rows += revenue.rated
+    return sums
 
 
 def _purchases(bought: Iterable[Credit], span: Span) -> list[Prepayment]:

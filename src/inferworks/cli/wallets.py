@@ -9,11 +9,13 @@ import click
 
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.calendars import Calendar, calendars_of
-from inferworks.books.rate import rate
+from inferworks.books.rate import Revenue
 from inferworks.books.span import Span
-from inferworks.books.wallet import Prepaid, Wallet, wallets
+from inferworks.books.wallet import Prepaid, Wallet, days_in_parts, wallets
 from inferworks.books.whose import counted_facts
+from inferworks.cli.books.late_lines import calendar_of
 from inferworks.cli.books.papers import customers_of, facts_of, plans_of
+from inferworks.cli.books.prepaid import parts_of
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
@@ -83,8 +85,10 @@ def _wallets(config: Config, at_ns: int) -> list[Wallet]:
     plans = [plan for plan in directory.plans(plans_of(folder)) if plan.customer in customers]
     facts = counted_facts(facts_of(config, folder, span), directory)
     calls = (usage for usage in facts.usages if usage.customer in customers)
-    revenue = rate(calls, plans, span, config.books.currency, (), calendars)
-    return list(wallets(revenue, Prepaid(tuple(bought), to_date=()), span, directory))
+    edges, currency = parts_of(span, calendar_of(folder).closed), config.books.currency
+    days = days_in_parts(calls, plans, customers, edges, currency, calendars)
+    prepaid = Prepaid(tuple(bought), to_date=())
+    return list(wallets(Revenue(()), prepaid, span, directory, days))
 
 
 def _row(wallet: Wallet, calendar: Calendar, *, is_moved: bool) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -12,11 +12,13 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.calendars import Calendars, calendars_of
 from inferworks.books.owed import DayRate, day_rates
+from inferworks.books.period import Period
 from inferworks.books.rate import ToDate, rate, to_date_of
 from inferworks.books.span import Span
 from inferworks.books.store import BookStore
-from inferworks.books.wallet import Prepaid, days_of
+from inferworks.books.wallet import Prepaid, days_in_parts
 from inferworks.books.whose import counted_facts
+from inferworks.cli.books.late_lines import calendar_of
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
@@ -44,12 +46,15 @@ def prepaid_of(
         return counted_facts(facts_of(past), directory)
 
     calendars = calendars_of(directory)
-    to_date = _to_date(counted, plans, span, rates, calendars)
+    to_date = _to_date(counted, plans, span, currency, calendars)
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
         bought = accounts.credits()
     older = [c for c in directory.credits(bought) if c.bought_ns < span.start_ns]
     heirs = {merge.into for merge in directory.moves()}
-    earned = _earned(older, heirs, counted, plans, span, rates, calendars) if older else ()
+    earned: tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...] = ()
+    if older:
+        closed = calendar_of(folder).closed
+        earned = _earned(older, heirs, counted, plans, span, rates, calendars, closed)
     return Prepaid(tuple(bought), earned, to_date, rates.of(span))
 
 
@@ -72,7 +77,7 @@ def _to_date(
     facts_of: Callable[[Span], Facts],
     plans: Sequence[PricePlan],
     span: Span,
-    rates: _Rates,
+    currency: str,
     calendars: Calendars,
 ) -> tuple[ToDate, ...]:
     """What the months in which `span` begins had come to before."""
@@ -82,7 +87,7 @@ def _to_date(
         return ()
     own = [plan for plan in plans if plan.customer in customers]
     calls = (usage for usage in facts_of(before).usages if usage.customer in customers)
-    rated = rate(calls, own, before, rates.currency, (), calendars, rates.of(before)).rated
+    rated = rate(calls, own, before, currency, (), calendars, None).rated
     return to_date_of(rated, own, span.start_ns, calendars)
 
 
@@ -94,6 +99,7 @@ def _earned(
     span: Span,
     rates: _Rates,
     calendars: Calendars,
+    closed: Iterable[Period],
 ) -> tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...]:
     """What those who bought credit before `span`, or may have it of others, earned us up to it."""
     customers = {*(credit.customer for credit in older), *heirs}
@@ -101,8 +107,12 @@ def _earned(
     past = Span(calendars.since_ns(first_ns, customers), span.start_ns)
     calls = (usage for usage in facts_of(past).usages if usage.customer in customers)
     own = [plan for plan in plans if plan.customer in customers]
-    rated = rate(calls, own, past, rates.currency, (), calendars, rates.of(past)).rated
-    return tuple(
-        (name, tuple(sorted(days_of(rated, name, past, calendars.of(name)).items())))
-        for name in sorted(customers)
-    )
+    edges = parts_of(past, closed)
+    days = days_in_parts(calls, own, customers, edges, rates.currency, calendars, rates.of(past))
+    return tuple((name, tuple(sorted(days[name].items()))) for name in sorted(customers))
+
+
+def parts_of(past: Span, closed: Iterable[Period]) -> list[int]:
+    """The edges of the parts in which `past` is rated: those of the periods that are `closed`."""
+    edges = {edge for period in closed for edge in period.span if past.holds(edge)}
+    return sorted({*past, *edges})
