@@ -290,7 +290,8 @@ class Division:
             method = f"idle-{self.pool.idle.value}"
             return self.divide_among("idle", bearers, method, "node_ns", amount)
         for stage, target, quantity_ns, amount in self._unused:
-            self.portions.append(
+            self._keep(
+                amount,
                 Portion(
                     stage,
                     target,
@@ -299,7 +300,7 @@ class Division:
                     quantity_ns,
                     int(amount),
                     {(d.UNUSED, target.use): quantity_ns},
-                )
+                ),
             )
         return None
 
@@ -357,7 +358,8 @@ class Division:
     def _portion(
         self, stage: str, grouped: Grouped, key: Leaf, method: str, unit: str, amount: Amount
     ) -> None:
-        self.portions.append(
+        self._keep(
+            amount,
             Portion(
                 stage,
                 grouped.targets[key],
@@ -366,8 +368,12 @@ class Division:
                 grouped.weights[key],
                 int(amount),
                 grouped.leaves[key],
-            )
+            ),
         )
+
+    def _keep(self, amount: Amount, portion: Portion) -> None:
+        """Keep a portion, of a bundle what `amount` comes to."""
+        self.portions.append(portion)
 
 
 def path_of(key: Leaf) -> Path:

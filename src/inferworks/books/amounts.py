@@ -54,6 +54,16 @@ class Amounts:
     __radd__ = __add__
     """With nothing, which is what a sum begins with; a line's parts never come to more than the line."""
 
+    def largest(self, count: int) -> list[int]:
+        """The places of so many of them, the largest first, whatever the sign; of equals the first."""
+        places: list[int] = np.argsort(-np.abs(self._values), kind="stable")[:count].tolist()
+        return places
+
+    def at(self, places: Iterable[int]) -> list[int]:
+        """Those at `places`."""
+        values: list[int] = self._values[list(places)].tolist()
+        return values
+
     def each(self) -> list[int]:
         """Each of them."""
         values: list[int] = self._values.tolist()

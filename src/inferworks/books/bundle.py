@@ -33,7 +33,15 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from enum import Enum
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -224,9 +232,9 @@ class Bundler:
         return charges
 
     def within(
-        self, lines: Iterable[tuple[bytes, Glance]], bundles: Collection[str]
+        self, lines: Iterable[tuple[bytes, Glance]], bundles: Mapping[str, Container[int]]
     ) -> Iterator[bytes]:
-        """Those of the same `lines` that are in `bundles`, by the ids of their first ones."""
+        """Those of the same `lines` at some places in `bundles`, which the ids of their first ones name."""
         first: dict[_Growing, tuple[str, int]] = {}
         for body, line in lines:
             growing = self._of(line, body)
@@ -236,7 +244,7 @@ class Bundler:
             first[growing] = name, count + 1
             if count + 1 == growing.limit:
                 del first[growing]
-            if name in bundles:
+            if count in bundles.get(name, ()):
                 yield body
 
     def _of(self, line: Glance, body: bytes) -> _Growing | None:

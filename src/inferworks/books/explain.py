@@ -16,7 +16,7 @@ figures as named lines (`explain_late.py`), and says what all come to together.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -56,6 +56,7 @@ from inferworks.meter.usage import Usage
 from inferworks.money import format_pico
 
 if TYPE_CHECKING:  # numpy takes its time to load
+    from inferworks.books.amounts import Amounts
     from inferworks.books.single import Singles
 
 
@@ -139,7 +140,7 @@ def explain(
     """
     levels = _LEVELS.get(subject.kind, tuple(_Level))
     found = _Found(bounds, levels)
-    for item in _items(workings, subject, singles):
+    for item in _items(workings, subject, singles, found):
         found.add(_pieces(item, workings, subject))
     pieces, unseen = found.pieces(), found.unseen
     shares = _revenue(workings, subject)
@@ -190,21 +191,23 @@ class _Share(NamedTuple):
     amount_pico: int
 
 
-def _items(workings: Workings, subject: Subject, singles: Singles | None) -> Iterable[Allocated]:
-    """The charges that the subject may have pieces of: lines, and of bundles those behind it alone."""
+def _items(
+    workings: Workings, subject: Subject, singles: Singles | None, found: _Found
+) -> Iterable[Allocated]:
+    """The charges that the subject may have pieces of: lines, and of bundles those that may be shown."""
     if singles is None:
         yield from workings.allocated
         return
     if subject.kind == Kind.CHARGE:
         yield from singles.called(subject.name)
         return
-    bundles = []
+    bundles: dict[str, Container[int]] = {}
     for item in workings.allocated:
         if item.charge.lines == 1:
             yield item
-        elif _pieces(item, workings, subject):
-            bundles.append(item.charge.id)
-    yield from singles.within(frozenset(bundles))
+        elif pieces := _pieces(item, workings, subject):
+            bundles[item.charge.id] = found.open(item, pieces, singles)
+    yield from singles.within(bundles)
 
 
 def _pieces(item: Allocated, workings: Workings, subject: Subject) -> list[_Piece]:
@@ -247,11 +250,30 @@ class _Found:
         """Count the pieces of one charge."""
         ways: dict[Way, list[_Piece]] = defaultdict(list)
         for piece in pieces:
-            ways[tuple(level.of(piece) for level in self._above)].append(piece)
+            ways[self._way(piece)].append(piece)
         for way, mine in ways.items():
             self._kept[way].append(mine)
             if self._told and len(self._kept[way]) > 2 * self._width + _SPARE:
                 self._cut(way)
+
+    def open(self, bundle: Allocated, pieces: Sequence[_Piece], singles: Singles) -> Container[int]:
+        """The places of its lines that may be shown; the others are counted and summed. All, of a call."""
+        lines = bundle.charge.lines
+        if any(piece.leaf is not None for piece in pieces):
+            return range(lines)
+        amounts = dict(zip(map(id, bundle.portions), singles.amounts(bundle), strict=True))
+        ways: dict[Way, list[Amounts]] = defaultdict(list)
+        for piece in pieces:
+            ways[self._way(piece)].append(amounts[id(piece.portion)])
+        sums = {way: sum(parts[1:], parts[0]) for way, parts in ways.items()}
+        places = {place for one in sums.values() for place in one.largest(self._width)}
+        for way, one in sums.items():
+            hidden = Unseen(lines - len(places), int(one) - sum(one.at(places)))
+            self.unseen[way] = sum_unseen((self.unseen[way], hidden))
+        return places
+
+    def _way(self, piece: _Piece) -> Way:
+        return tuple(level.of(piece) for level in self._above)
 
     def pieces(self) -> list[_Piece]:
         """Those that are kept, in the order in which they came."""

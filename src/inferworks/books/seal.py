@@ -276,7 +276,8 @@ def _body(name: str, lines: Sequence[bytes]) -> Body:
 def _plain_struct(value: msgspec.Struct) -> dict[str, Any]:
     config = value.__struct_config__
     tag = {config.tag_field: config.tag} if config.tag_field else {}
-    return {**tag, **{name: plain(getattr(value, name)) for name in value.__struct_fields__}}
+    fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
+    return {**tag, **{name: plain(one) for name, one in fields if one is not msgspec.UNSET}}
 
 
 def _plain_mapping(mapping: Mapping[Any, Any]) -> Any:

@@ -9,11 +9,12 @@ What the calls of a day weigh is the same for every line of that day, so it is a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 import msgspec
 
-from inferworks.books.allocate import Allocated, Division, Grouped, allocated_of
+from inferworks.books.allocate import Allocated, Division, Grouped, Portion, allocated_of
+from inferworks.books.amounts import Amounts
 from inferworks.books.bundle import Bundler, Things
 from inferworks.books.charge import Charge
 from inferworks.books.drivers import Drivers, Shares
@@ -21,6 +22,7 @@ from inferworks.books.lines import Lines, called
 from inferworks.books.papers import Papers
 from inferworks.books.pools import CostPool, DriverKind, pool_of
 from inferworks.books.step_down import ladder_of, stepped_down
+from inferworks.books.tree import Amount
 from inferworks.books.workings import Workings, accrued_charges
 from inferworks.meter.facts import in_force
 
@@ -39,14 +41,24 @@ class Singles:
     def __iter__(self) -> Iterator[Allocated]:
         return self._divided(self._papers.charges)
 
-    def within(self, bundles: Collection[str]) -> Iterator[Allocated]:
-        """The lines of `bundles`, which are named by the ids of their first ones."""
+    def within(self, bundles: Mapping[str, Container[int]]) -> Iterator[Allocated]:
+        """The lines at some places in `bundles`, which are named by the ids of their first ones."""
         papers = self._papers
         if not bundles or not isinstance(papers.charges, Lines):
             return iter(())
         things = Things.of(in_force(papers.facts))
         bundler = Bundler(papers.rules, papers.span, things)
         return self._divided(map(_decode, bundler.within(papers.charges.glances(), bundles)))
+
+    def amounts(self, bundle: Allocated) -> list[Amounts]:
+        """What each portion of `bundle` comes to, line by line."""
+        drivers = self._workings.drivers
+        pool = next(pool for pool in self._papers.rules.pools if pool.name == bundle.pool)
+        work = _Opening(bundle.charge, pool, drivers)
+        work.groups, work.amounts = self._groups, []
+        work.divide()
+        nothing = [0] * bundle.charge.lines  # of what has no weight
+        return [Amounts(nothing) if isinstance(amount, int) else amount for amount in work.amounts]
 
     def called(self, id_: str) -> Iterator[Allocated]:
         """The line with that id."""
@@ -82,3 +94,13 @@ class _Remembering(Division):
                 self.groups.clear()
             known = self.groups[key] = shares, super()._grouped(shares)
         return known[1]
+
+
+class _Opening(_Remembering):
+    """A division that keeps the amounts of all lines of each portion."""
+
+    amounts: list[Amount]
+
+    def _keep(self, amount: Amount, portion: Portion) -> None:
+        super()._keep(amount, portion)
+        self.amounts.append(amount)
