@@ -18,7 +18,8 @@ from inferworks.books.bridge import bridge
 from inferworks.books.charge import Charge
 from inferworks.books.compare import compare
 from inferworks.books.economics import economics
-from inferworks.books.explain import Subject, explain
+from inferworks.books.explain import explain
+from inferworks.books.explain_cost import Subject
 from inferworks.books.exports.base import ExportFile, books_of, content
 from inferworks.books.exports.chart import load_chart
 from inferworks.books.exports.focus import FocusExporter

@@ -4,10 +4,8 @@ A subject is written `kind:name`: a row of any cut (`customer:acme`, `model:...`
 pool, one charge, or one call. Its cost is taken apart level by level (function, pool, bill line, the split
 that gave it this part, the calls behind it), and its revenue likewise (what was priced, then calls). The
 parts of every node sum to it, to the picounit; that is checked while the tree is built (`nodes.py`), and a
-node with too many parts ends in one that says how many more there are and what they sum to.
-
-Of bill lines in bundles (`bundle.py`) those behind the figure are divided alone, one after the other, and
-only those that will be shown are kept; the others are counted and summed at once.
+node with too many parts ends in one that says how many more there are and what they sum to. Which pieces of
+cost are a subject's is found in `explain_cost.py`.
 
 A period that books corrections for earlier ones, or that was corrected later, has those beside its own
 figures as named lines (`explain_late.py`), and says what all come to together.
@@ -16,16 +14,25 @@ figures as named lines (`explain_late.py`), and says what all come to together.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
-from enum import Enum, StrEnum, auto
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from inferworks.books import drivers as d
-from inferworks.books.allocate import Allocated, Portion, Target
+from inferworks.books.allocate import Allocated, Portion
 from inferworks.books.charge import Charge
 from inferworks.books.drivers import Drivers, Leaf, Shares
+from inferworks.books.explain_cost import (
+    KINDS,
+    LEVELS,
+    Kind,
+    Level,
+    Piece,
+    Subject,
+    Way,
+    find,
+)
 from inferworks.books.explain_late import Corrected, corrected_for
 from inferworks.books.late import Adjustment
 from inferworks.books.nodes import (
@@ -46,9 +53,8 @@ from inferworks.books.statement import (
     revenue_by_call,
     revenue_name,
     row_name,
-    row_of,
 )
-from inferworks.books.workings import Line, Workings, line_of
+from inferworks.books.workings import Workings
 from inferworks.errors import UserError
 from inferworks.ids import CallId
 from inferworks.meter.capacity import State
@@ -56,28 +62,7 @@ from inferworks.meter.usage import Usage
 from inferworks.money import format_pico
 
 if TYPE_CHECKING:  # numpy takes its time to load
-    from inferworks.books.amounts import Amounts
     from inferworks.books.single import Singles
-
-
-class Kind(StrEnum):
-    """What can be explained besides the rows of a cut."""
-
-    CALL = "call"
-    CHARGE = "charge"
-
-
-KINDS = (*(dimension.value for dimension in Dimension), *(kind.value for kind in Kind))
-
-
-class Subject(NamedTuple):
-    """What is to be explained: one of `KINDS`, and the name of one of it."""
-
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.name}"
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -138,10 +123,7 @@ def explain(
 
     `singles` opens bundles, where there are any. UserError when nothing of that name is there.
     """
-    levels = _LEVELS.get(subject.kind, tuple(_Level))
-    found = _Found(bounds, levels)
-    for item in _items(workings, subject, singles, found):
-        found.add(_pieces(item, workings, subject))
+    found = find(workings, subject, singles, bounds)
     pieces, unseen = found.pieces(), found.unseen
     shares = _revenue(workings, subject)
     corrections = corrected_for(adjustments, *subject, bounds)
@@ -173,139 +155,12 @@ def _refuse_late(subject: Subject, adjustments: Iterable[Adjustment]) -> None:
             )
 
 
-class _Piece(NamedTuple):
-    """Part of a charge: what one split gave one target, or one call of it."""
-
-    item: Allocated
-    portion: Portion
-    line: Line
-    leaf: Leaf | None
-    amount_pico: int
-
-
 class _Share(NamedTuple):
     """Part of the revenue: a row that was rated, or what one call has of it."""
 
     rated: Rated
     call_id: CallId | None
     amount_pico: int
-
-
-def _items(
-    workings: Workings, subject: Subject, singles: Singles | None, found: _Found
-) -> Iterable[Allocated]:
-    """The charges that the subject may have pieces of: lines, and of bundles those that may be shown."""
-    if singles is None:
-        yield from workings.allocated
-        return
-    if subject.kind == Kind.CHARGE:
-        yield from singles.called(subject.name)
-        return
-    bundles: dict[str, Container[int]] = {}
-    for item in workings.allocated:
-        if item.charge.lines == 1:
-            yield item
-        elif pieces := _pieces(item, workings, subject):
-            bundles[item.charge.id] = found.open(item, pieces, singles)
-    yield from singles.within(bundles)
-
-
-def _pieces(item: Allocated, workings: Workings, subject: Subject) -> list[_Piece]:
-    """The pieces of a charge that are the subject's."""
-    portions = [one for one in item.portions if _is_of(one, item, subject)]
-    if not portions:
-        return []
-    mine = {(one.target, one.method) for one in portions}
-    rows = (row for row in item.rows if (row.target, row.method) in mine)
-    lines = {(row.target, row.method): line_of(row, workings.policy) for row in rows}
-    pieces = (
-        _Piece(item, one, lines[one.target, one.method], None, one.amount_pico) for one in portions
-    )
-    if subject.kind == Kind.CALL:
-        return [part for piece in pieces for part in _of_call(piece, subject.name)]
-    return list(pieces)
-
-
-def _is_of(portion: Portion, item: Allocated, subject: Subject) -> bool:
-    """Whether all of `portion` is the subject's; or a part, where that is a call."""
-    if subject.kind == Kind.CALL:
-        return any(leaf[0] in _CALLS and leaf[1] == subject.name for leaf in portion.leaves)
-    if subject.kind == Kind.CHARGE:
-        return item.charge.id == subject.name
-    return row_of(item.pool, portion.target, Dimension(subject.kind)) == subject.name
-
-
-class _Found:
-    """The pieces behind a figure: all of those that may be shown, of the others how many and how much."""
-
-    def __init__(self, bounds: Bounds, levels: Sequence[_Level]) -> None:
-        self._width = bounds.width
-        charges = levels.index(_Level.CHARGE) if _Level.CHARGE in levels else len(levels)
-        self._above = levels[:charges]
-        self._told = charges < len(levels)
-        self._kept: dict[Way, list[list[_Piece]]] = defaultdict(list)
-        self.unseen: dict[Way, Unseen] = defaultdict(lambda: NOTHING_UNSEEN)
-
-    def add(self, pieces: Iterable[_Piece]) -> None:
-        """Count the pieces of one charge."""
-        ways: dict[Way, list[_Piece]] = defaultdict(list)
-        for piece in pieces:
-            ways[self._way(piece)].append(piece)
-        for way, mine in ways.items():
-            self._kept[way].append(mine)
-            if self._told and len(self._kept[way]) > 2 * self._width + _SPARE:
-                self._cut(way)
-
-    def open(self, bundle: Allocated, pieces: Sequence[_Piece], singles: Singles) -> Container[int]:
-        """The places of its lines that may be shown; the others are counted and summed. All, of a call."""
-        lines = bundle.charge.lines
-        if any(piece.leaf is not None for piece in pieces):
-            return range(lines)
-        amounts = dict(zip(map(id, bundle.portions), singles.amounts(bundle), strict=True))
-        ways: dict[Way, list[Amounts]] = defaultdict(list)
-        for piece in pieces:
-            ways[self._way(piece)].append(amounts[id(piece.portion)])
-        sums = {way: sum(parts[1:], parts[0]) for way, parts in ways.items()}
-        places = {place for one in sums.values() for place in one.largest(self._width)}
-        for way, one in sums.items():
-            hidden = Unseen(lines - len(places), int(one) - sum(one.at(places)))
-            self.unseen[way] = sum_unseen((self.unseen[way], hidden))
-        return places
-
-    def _way(self, piece: _Piece) -> Way:
-        return tuple(level.of(piece) for level in self._above)
-
-    def pieces(self) -> list[_Piece]:
-        """Those that are kept, in the order in which they came."""
-        return [piece for charges in self._kept.values() for mine in charges for piece in mine]
-
-    def _cut(self, way: Way) -> None:
-        """Keep those of the largest charges."""
-        kept = sorted(self._kept[way], key=_largest_first)
-        self._kept[way] = kept[: self._width]
-        gone = kept[self._width :]
-        pico = sum(piece.amount_pico for mine in gone for piece in mine)
-        self.unseen[way] = sum_unseen((self.unseen[way], Unseen(len(gone), pico)))
-
-
-def _largest_first(pieces: Sequence[_Piece]) -> tuple[int, str]:
-    """As `node_of` orders charges."""
-    return -abs(sum(piece.amount_pico for piece in pieces)), pieces[0].item.charge.id
-
-
-Way: TypeAlias = tuple[str, ...]
-"""The names of the nodes above charges."""
-_SPARE = 100
-
-
-def _of_call(piece: _Piece, call_id: str) -> Iterable[_Piece]:
-    leaves = [leaf for leaf in piece.portion.leaves if leaf[0] in _CALLS and leaf[1] == call_id]
-    amounts = piece.portion.by_leaf() if leaves else {}
-    for leaf in leaves:
-        yield piece._replace(leaf=leaf, amount_pico=amounts[leaf])
-
-
-_CALLS = frozenset({d.CALL, d.UNKNOWN_CALL})
 
 
 def _revenue(workings: Workings, subject: Subject) -> list[_Share]:
@@ -364,46 +219,17 @@ def _known(workings: Workings, subject: Subject) -> str:
     return f"there are: {', '.join(names[:5]) or 'none'}{more}"
 
 
-class _Level(Enum):
-    """What cost is taken apart by, from the top."""
-
-    FUNCTION = auto()
-    POOL = auto()
-    CHARGE = auto()
-    SPLIT = auto()
-
-    def of(self, piece: _Piece) -> str:
-        """The part of this level that `piece` belongs to."""
-        match self:
-            case _Level.FUNCTION:
-                return piece.line.function.value
-            case _Level.POOL:
-                return f"pool {piece.line.pool}"
-            case _Level.CHARGE:
-                return f"charge {piece.item.charge.id}"
-            case _Level.SPLIT:
-                portion = piece.portion
-                return f"{portion.method} {portion.stage} -> {target_text(portion.target)}"
-
-
-_LEVELS = {
-    Dimension.POOL.value: (_Level.CHARGE, _Level.FUNCTION, _Level.SPLIT),
-    Kind.CHARGE.value: (_Level.FUNCTION, _Level.SPLIT),
-}
-"""The levels of subjects that fix one of them; the others have all."""
-
-
 class _Tree:
     """Builds nodes whose parts sum to them, within bounds."""
 
     def __init__(self, workings: Workings, bounds: Bounds, unseen: Mapping[Way, Unseen]) -> None:
         self._workings, self._bounds, self._unseen = workings, bounds, unseen
 
-    def cost(self, label: str, pieces: Sequence[_Piece], subject: Subject) -> Node:
+    def cost(self, label: str, pieces: Sequence[Piece], subject: Subject) -> Node:
         """The tree of cost: function, pool, bill line, split, call; without what the subject fixes."""
-        levels = _LEVELS.get(subject.kind, tuple(_Level))
+        levels = LEVELS.get(subject.kind, tuple(Level))
         depth = self._bounds.depth
-        above = _Level.CHARGE if subject.kind == Kind.CHARGE else None
+        above = Level.CHARGE if subject.kind == Kind.CHARGE else None
         return self._costs(label, pieces, levels, depth, above, ())
 
     def revenue(self, label: str, shares: Sequence[_Share]) -> Node:
@@ -418,31 +244,31 @@ class _Tree:
     def _costs(
         self,
         label: str,
-        pieces: Sequence[_Piece],
-        levels: Sequence[_Level],
+        pieces: Sequence[Piece],
+        levels: Sequence[Level],
         depth: int,
-        above: _Level | None,
+        above: Level | None,
         way: Way,
     ) -> Node:
         """The node of `pieces`, which are one part of the level `above`, at the end of `way`."""
-        bill = _bill_text(pieces[0].item.charge) if pieces and above is _Level.CHARGE else ""
+        bill = _bill_text(pieces[0].item.charge) if pieces and above is Level.CHARGE else ""
         hidden = sum_unseen(unseen for at, unseen in self._unseen.items() if at[: len(way)] == way)
         whole_pico = sum(piece.amount_pico for piece in pieces) + hidden.amount_pico
         if depth <= 0 or not pieces:
             return Node(label, whole_pico, bill)
         if not levels:
             return self._split_node(label, pieces)
-        grouped: dict[str, list[_Piece]] = defaultdict(list)
+        grouped: dict[str, list[Piece]] = defaultdict(list)
         for piece in pieces:
             grouped[levels[0].of(piece)].append(piece)
         parts = [
             self._costs(name, grouped[name], levels[1:], depth - 1, levels[0], (*way, name))
             for name in grouped
         ]
-        here = hidden if levels[0] is _Level.CHARGE else NOTHING_UNSEEN
+        here = hidden if levels[0] is Level.CHARGE else NOTHING_UNSEEN
         return node_of(self._bounds, label, whole_pico, parts, bill, unseen=here)
 
-    def _split_node(self, label: str, pieces: Sequence[_Piece]) -> Node:
+    def _split_node(self, label: str, pieces: Sequence[Piece]) -> Node:
         """What one split gave: its ratios from the top, and the calls behind it."""
         drivers, first = self._workings.drivers, pieces[0]
         amounts: dict[Leaf, int] = defaultdict(int)
@@ -529,11 +355,6 @@ def leaf_text(leaf: Leaf, drivers: Drivers) -> str:
             return f"what pool {name} cost: {' '.join(filter(None, key))}"
         case _:
             return " ".join(leaf)
-
-
-def target_text(target: Target) -> str:
-    """A target in words."""
-    return " ".join(filter(None, target.order()))
 
 
 def _bill_text(charge: Charge) -> str:
