@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,11 +18,10 @@ from msgspec.structs import replace
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import Directory, Merge, Zoned
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.engine.base import Engine
 from inferworks.books.engine.cut import canonical, close_by_customer
 from inferworks.books.engine.draw import work_out_on
 from inferworks.books.engine.duckdb import DuckEngine
-from inferworks.books.engine.lake import DaySums, Lake, lake_of
+from inferworks.books.engine.lake import Lake
 from inferworks.books.policy import load_policy
 from inferworks.books.span import Span
 from inferworks.books.statement import draw_up
@@ -35,34 +32,17 @@ from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
 from inferworks.meter.events import reported_call_id
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_schema import DAY_NS, LAKE_TABLES, Fact, batch_of
+from inferworks.meter.lake_schema import DAY_NS, LAKE_TABLES, batch_of
 from inferworks.meter.lake_sums import KINDS, TooLargeError
 from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Tokens
 from inferworks.money import PICO
 from inferworks.testing.books import World, a_charge, a_leg, a_usage, an_interval, worlds
+from inferworks.testing.sealed_days import SealedDays, stretched
 
 pytestmark = pytest.mark.slow
 
 GAAP, RULES = load_policy("gaap"), shipped_rules()
-TICK_NS = DAY_NS // 200
-"""What a nanosecond of `worlds` becomes, so that they take ten days."""
-
-
-def stretched(value: Any) -> Any:
-    """`value` with every time in it `TICK_NS` times as long."""
-    if isinstance(value, tuple | list):
-        found = [stretched(one) for one in value]
-        return value._make(found) if hasattr(value, "_make") else type(value)(found)
-    if not isinstance(value, msgspec.Struct):
-        return value
-    times = {
-        name: of * TICK_NS
-        if name.endswith("_ns") and isinstance(of := getattr(value, name), int)
-        else stretched(getattr(value, name))
-        for name in value.__struct_fields__
-    }
-    return replace(value, **times)
 
 
 def aligned(world: World, dice: random.Random) -> World:
@@ -94,42 +74,6 @@ def reported(facts: Facts, dice: random.Random) -> Facts:
     return replace(facts, usages=tuple(usages), retracted=tuple(retracted))
 
 
-class Sealed:
-    """Facts sealed into files below `folder` by chance, in one to two pieces a day, most with sums."""
-
-    def __init__(self, folder: Path, facts: Facts, dice: random.Random) -> None:
-        self.files: dict[str, list[str]] = defaultdict(list)
-        self.sums: list[DaySums] = []
-        kept: dict[str, tuple[Fact, ...]] = {}
-        for name, rows, at in (
-            ("usage", facts.usages, "opened_ns"),
-            ("capacity", facts.capacity, "start_ns"),
-        ):
-            pieces: dict[tuple[int, int], list[Fact]] = defaultdict(list)
-            for row in rows:
-                pieces[getattr(row, at) // DAY_NS, dice.choice([0, 0, 1, 2])].append(row)
-            kept[name] = tuple(row for (_, n), of in pieces.items() if n == 2 for row in of)
-            for (day, number), of in sorted(pieces.items()):
-                if number < 2:
-                    self._seal(folder / f"{name}-{day}-{number}.parquet", name, day, of, dice)
-        self.rest = replace(facts, usages=kept["usage"], capacity=kept["capacity"])
-
-    def _seal(
-        self, path: Path, name: str, day: int, rows: Sequence[Fact], dice: random.Random
-    ) -> None:
-        pq.write_table(pa.Table.from_batches([batch_of(LAKE_TABLES[name], rows)]), path)
-        self.files[name].append(str(path))
-        for kind in KINDS.values():
-            if kind.table == name and dice.random() < 0.9:
-                beside = path.with_suffix(f".{kind.name}")
-                pq.write_table(kind.sums_of(pq.ParquetFile(path), day), beside)
-                self.sums.append(DaySums(str(path), kind.name, day, str(beside)))
-
-    def lake(self, engine: Engine, *, summed: bool) -> Lake:
-        """The lake, with its sums or without."""
-        return lake_of(engine, self.files, self.rest, self.sums if summed else ())
-
-
 @settings(max_examples=6)
 @given(worlds(), st.integers(0, 20), st.integers(1, 12), st.randoms(use_true_random=False))
 def test_sums_and_rows_give_the_same_bytes(
@@ -152,7 +96,7 @@ def test_sums_and_rows_give_the_same_bytes(
         prepaid = Prepaid((credit,))
     around = (max(0, span.start_ns - DAY_NS), span.end_ns)
     with tempfile.TemporaryDirectory() as folder, DuckEngine() as engine:
-        sealed = Sealed(Path(folder), facts, dice)
+        sealed = SealedDays(Path(folder), facts, dice)
         given_ = (world.charges, world.plans, GAAP, "USD", span, rules, prepaid)
         plain, summed = (
             canonical(
@@ -188,12 +132,12 @@ def whole_days(tmp_path: Path) -> Iterator[tuple[DuckEngine, Lake, tuple[object,
         *an_interval((DAY_NS, DAY_NS + 100), {State.ACTIVE: 60, State.IDLE: 40}),
         *an_interval((DAY_NS + 100, 2 * DAY_NS), {State.ACTIVE: DAY_NS - 100}),
     )
-    sealed = Sealed(tmp_path, Facts(usages, (), rows, ()), random.Random(1))
+    sealed = SealedDays(tmp_path, Facts(usages, (), rows, ()), random.Random(1))
     files = {"usage": usages, "capacity": rows}
     sealed.files.clear()
     sealed.sums.clear()
     for name, of in files.items():
-        sealed._seal(tmp_path / f"{name}.parquet", name, 1, of, _Always())
+        sealed.seal(tmp_path / f"{name}.parquet", name, 1, of, _Always())
     sealed.rest = Facts((), (), (), ())
     for paths in sealed.files.values():
         for path in paths:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import random
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pyarrow as pa
@@ -23,7 +25,9 @@ from inferworks.books.policy import load_policy
 from inferworks.books.span import Span
 from inferworks.books.statement import draw_up, whole_span
 from inferworks.books.workings import shipped_rules
+from inferworks.meter.lake_schema import DAY_NS
 from inferworks.testing.books import World, worlds
+from inferworks.testing.sealed_days import SealedDays, stretched
 
 pytestmark = [
     pytest.mark.slow,
@@ -133,3 +137,17 @@ def test_statements_by_customer_are_the_same_bytes(spark: SparkEngine) -> None:
             world.plans[::-1],
         )
         assert customer_bytes(spark, turned) == expected
+
+
+def test_sums_by_day_are_the_same_bytes(spark: SparkEngine, tmp_path: Path) -> None:
+    """A random world of some days, sealed with sums: on Spark what DuckDB makes of its rows."""
+    [world] = some_worlds(1)
+    world = stretched(world)
+    sealed = SealedDays(tmp_path, world.facts, random.Random(1))
+    assert {one.kind for one in sealed.sums} == {"calls", "attempts", "intervals"}
+    end_ns = whole_span(world.charges, world.facts)[1]
+    given = (world.charges, world.plans, GAAP, "USD", Span(0, end_ns - end_ns % DAY_NS), RULES)
+    with DuckEngine() as duck:
+        expected = canonical(close_by_customer(duck, sealed.lake(duck, summed=False), *given))
+    lake = sealed.lake(spark, summed=True)
+    assert canonical(close_by_customer(spark, lake, *given)) == expected
