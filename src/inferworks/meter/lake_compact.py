@@ -61,8 +61,8 @@ from inferworks.meter.lake_seal import (
 from inferworks.meter.lake_sums import SUMS_FOLDER
 from inferworks.meter.lakes.base import LakeStore
 
-LARGEST_ROWS: Final = 2 * SEGMENT_ROWS
-"""What a compaction makes at most: some hundred megabytes of calls in memory."""
+LARGEST_ROWS: Final = SEGMENT_ROWS
+"""What a compaction makes at most: half a gigabyte of calls in memory."""
 
 
 class Group(NamedTuple):
