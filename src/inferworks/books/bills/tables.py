@@ -36,7 +36,9 @@ from inferworks.books.bills import forms
 from inferworks.errors import BillError
 
 _MOST_DOCUMENT_BYTES: Final = 256 * 2**20
-_BATCH_ROWS = 8192
+_BATCH_ROWS = 1024
+"""As much as the processor has at hand: a batch is gone over once for each of its columns."""
+_ARROW_ROWS = 8192
 
 T = TypeVar("T")
 Text = TypeVar("Text", bound=Hashable)
@@ -391,7 +393,7 @@ def _parquet_batches(name: str, file: Any) -> Iterator[Batch]:
 
     first = 1
     try:
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+        for batch in file.iter_batches(batch_size=_ARROW_ROWS):
             columns: dict[str, Sequence[str]] = {}
             wrong: dict[int, dict[str, str]] = defaultdict(dict)
             for column, values in zip(batch.schema.names, batch.columns, strict=True):

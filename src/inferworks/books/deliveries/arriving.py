@@ -39,7 +39,8 @@ CREATE INDEX temp.arriving_by_name
 ON arriving (part, name, carried, about, id, period_start_ns, period_end_ns, amount_pico)"""
 """What is asked of many lines at once is in it, so that their bodies are read once, to be taken over."""
 DIGEST_BITS: Final = 96
-_BATCH = 2_000
+_BATCH = 200
+"""Rows that are written at once, while they are at hand."""
 _BODY_BYTES = 2_048
 _encoder = msgspec.json.Encoder()
 
