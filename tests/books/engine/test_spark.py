@@ -15,19 +15,29 @@ import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, seed, settings
 
+from inferworks.accounts.directory import Directory, Zoned
+from inferworks.accounts.plan import Graduated, Price, PricePlan, Terms, Tier
+from inferworks.books.currency import RateRow, Rates
 from inferworks.books.engine.base import Engine, integers, total, whole
 from inferworks.books.engine.cut import canonical, close_by_customer
 from inferworks.books.engine.draw import work_out_on
 from inferworks.books.engine.duckdb import DuckEngine
 from inferworks.books.engine.lake import lake_of
 from inferworks.books.engine.spark import SparkEngine
+from inferworks.books.months import DAY_NS, date_of, month_of
+from inferworks.books.owed import day_rates
 from inferworks.books.policy import load_policy
 from inferworks.books.span import Span
 from inferworks.books.statement import draw_up, whole_span
+from inferworks.books.wallet import Prepaid
 from inferworks.books.workings import shipped_rules
+from inferworks.ids import CustomerId
+from inferworks.meter.facts import Facts
 from inferworks.meter.lake_schema import DAY_NS
-from inferworks.testing.books import World, worlds
+from inferworks.meter.usage import Tokens
+from inferworks.testing.books import World, a_usage, worlds
 from inferworks.testing.sealed_days import SealedDays, stretched
+from inferworks.units import Unit
 
 pytestmark = [
     pytest.mark.slow,
@@ -151,3 +161,39 @@ def test_sums_by_day_are_the_same_bytes(spark: SparkEngine, tmp_path: Path) -> N
         expected = canonical(close_by_customer(duck, sealed.lake(duck, summed=False), *given))
     lake = sealed.lake(spark, summed=True)
     assert canonical(close_by_customer(spark, lake, *given)) == expected
+
+
+def test_clocks_and_currencies_are_the_same_on_both(spark: SparkEngine) -> None:
+    """Months and days by two clocks, one of which moves, tiers and fees, and prices in euros."""
+    acme, burns = CustomerId("acme"), CustomerId("burns")
+    november = month_of(20_410 * DAY_NS)
+    terms = Terms("EUR", (Price(Unit.OUTPUT_TOKENS, Graduated((Tier(60, 10), Tier(None, 4)))),))
+    fees = msgspec.structs.replace(terms, currency="USD", minimum_pico=10**9)
+    plans = [PricePlan(acme, 0, terms), PricePlan(burns, 0, fees)]
+    zones = (
+        Zoned(acme, 0, "Asia/Kolkata"),
+        Zoned(burns, 0, "America/New_York"),
+        Zoned(burns, november.start_ns + 9 * DAY_NS, "Pacific/Apia"),
+    )
+    calls = tuple(
+        a_usage(f"{who}-{n}", customer=who, opened_ns=at_ns, tokens=Tokens(output=n % 9))
+        for who in (acme, burns)
+        for n, at_ns in enumerate(range(*november, 5 * DAY_NS // 24))
+    )
+    rates = Rates(
+        RateRow(date_of(day_ns).isoformat(), "EUR", "USD", f"1.{n:02}", "a bank")
+        for n, day_ns in enumerate(range(*november, 6 * DAY_NS))
+    )
+    prepaid = Prepaid(to_date=(), rates=day_rates(rates, ["EUR"], "USD", november))
+    rules = msgspec.structs.replace(RULES, customers=Directory(zones=zones))
+    last = (plans, GAAP, "USD", november, rules, prepaid)
+
+    def drawn(engine: Engine) -> tuple[object, ...]:
+        lake = lake_of(engine, {}, Facts(calls, (), (), ()))
+        workings = work_out_on(engine, lake, (), *last)
+        cut = close_by_customer(engine, lake, (), *last)
+        return workings.revenue, workings.entries, canonical(cut)
+
+    with DuckEngine() as duck:
+        expected = drawn(duck)
+    assert drawn(spark) == expected
