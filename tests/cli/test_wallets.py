@@ -54,6 +54,31 @@ def test_a_wallet_is_what_was_bought_less_what_was_used() -> None:
     assert "never bought credit" in str(refused.exception)
 
 
+def test_credit_is_used_in_the_parts_in_which_a_month_is_closed() -> None:
+    """31.00 a month, October in halves: 16.00 fall due on the 16th, and are paid by what came on the 10th.
+
+    In one piece all of it was due on the 1st, before there was credit. Of 20.00 then 4.00 expire.
+    """
+    fee = 'currency = "USD"\neffective = 2025-10-01\nsubscription = "31.00"\n'
+    Path("plan.toml").write_text(fee)
+    run("customers", "create", "burns", "--plan", "plan.toml")
+    run(
+        "customers",
+        "credit",
+        "burns",
+        "--amount",
+        "20",
+        "--at",
+        "2025-10-10",
+        "--expires",
+        "2025-11-01",
+    )
+    run("books", "close", "2025-10-01..2025-10-16")
+    run("books", "close", "2025-10-16..2025-11-01")
+    [wallet] = json.loads(run("customers", "wallets", "burns", "--json").stdout)
+    assert (wallet["used"], wallet["expired"], wallet["left"]) == ("16.00", "4.00", "0.00")
+
+
 def test_credit_is_dated_paid_back_and_voided() -> None:
     """Entered for the day it was paid on; no more goes back than is left; a mistake stays on record."""
     run("customers", "credit", "acme", "--amount", "40.00", "--at", "2020-02-28")

@@ -33,7 +33,6 @@ from inferworks.books.wallet import Prepaid
 from inferworks.books.workings import shipped_rules
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_schema import DAY_NS
 from inferworks.meter.usage import Tokens
 from inferworks.testing.books import World, a_usage, worlds
 from inferworks.testing.sealed_days import SealedDays, stretched
