@@ -107,6 +107,8 @@ def test_sums_and_rows_give_the_same_bytes(
             for with_sums in (False, True)
         )
         assert summed == plain
+        bought = [sealed.lake(engine, summed=of).within(*around).bought() for of in (False, True)]
+        assert bought[0] == bought[1]
         if dice.random() < 0.2:  # by target, only intervals of machines come from sums
             whole, other = (
                 draw_up(
@@ -163,6 +165,7 @@ def test_whole_days_are_drawn_from_sums_alone(
     engine, lake, given_ = whole_days
     statement = close_by_customer(engine, lake, *given_, Span(DAY_NS, 2 * DAY_NS), RULES)
     assert statement.calls == 3
+    assert lake.bought() == ()
     assert {row.name: row.revenue_pico for row in statement.rows}["acme"] == 2 * (
         60 * 2_000_000 + 20 * 6_000_000
     )

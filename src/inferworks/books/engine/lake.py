@@ -158,12 +158,29 @@ class Lake:
         return Span(start_ns, max((row["end_ns"] for row in found), default=start_ns))
 
     def bought(self) -> tuple[Usage, ...]:
-        """The calls of which somebody else's API served an attempt."""
+        """The calls of which somebody else's API served an attempt.
+
+        Files of days on which, by their sums, nobody's did are not opened.
+        """
         table = LAKE_TABLES["usage"]
-        legs = self.usage.legs.filter(lambda leg: leg.replica.isnull())
-        rows = self.engine.fetch(self.usage.filter(legs.length() > 0).select(table.schema.names))
+        without = self._without_bought()
+        usage = self._rows(
+            "usage", [path for path in self.files.get("usage", ()) if path not in without]
+        )
+        legs = usage.legs.filter(lambda leg: leg.replica.isnull())
+        rows = self.engine.fetch(usage.filter(legs.length() > 0).select(table.schema.names))
         facts = (fact for batch in rows.to_batches() for fact in records_of(table, batch))
         return tuple(sorted((f for f in facts if isinstance(f, Usage)), key=_by_opening))
+
+    def _without_bought(self) -> set[str]:
+        """The files of which the sums say that nobody else's API served an attempt that day."""
+        known = [one for one in self.sums if one.kind == "attempts"]
+        if not known:
+            return set()
+        rows = self.engine.parquet([one.path for one in known])
+        found = self.engine.fetch(rows.filter(rows.bought).select("utc_day").distinct())
+        days = set(found["utc_day"].to_pylist())
+        return {one.of for one in known if one.day not in days}
 
     def _edges_ns(self, table: str) -> Iterable[int]:
         """The moments at which what is true of a row of `table` may change."""
