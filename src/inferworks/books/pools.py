@@ -89,11 +89,11 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def fits(self, charge: Charge, nodes: Collection[str], billing: Billing) -> bool:
         """Whether `charge` meets every condition; `nodes` are the nodes that the meter knows."""
         return (
-            _among(self.service_category, charge.service_category)
-            and _among(self.service_name, charge.service_name)
-            and _among(self.charge_category, charge.charge_category)
-            and _among(self.resource_type, charge.resource_type)
-            and _among(self.department, charge.department)
+            (not self.service_category or charge.service_category in self.service_category)
+            and (not self.service_name or charge.service_name in self.service_name)
+            and (not self.charge_category or charge.charge_category in self.charge_category)
+            and (not self.resource_type or charge.resource_type in self.resource_type)
+            and (not self.department or charge.department in self.department)
             and (
                 not self.commitment_status
                 or dict(charge.other).get("CommitmentDiscountStatus") in self.commitment_status
@@ -263,7 +263,3 @@ def _faults(pools: Sequence[CostPool]) -> Iterable[str]:
 def _sells_calls(charge: Charge, billing: Billing) -> bool:
     """Whether a row of `billing.toml` names the service of `charge`."""
     return billing.seller(charge.provider, charge.issuer, charge.service_name).by_service
-
-
-def _among(wanted: tuple[str, ...], value: str | None) -> bool:
-    return not wanted or value in wanted

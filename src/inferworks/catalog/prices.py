@@ -25,6 +25,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -89,6 +90,11 @@ class ListTier(msgspec.Struct, frozen=True):
     price: str
 
 
+@lru_cache(maxsize=4096)
+def _pico_per_unit(price: str, per: int) -> Fraction:
+    return Fraction(price) * PICO / per
+
+
 class ListRate(msgspec.Struct, frozen=True, omit_defaults=True):
     """A price as its provider states it: exact decimal text, for `per` units, in US dollars."""
 
@@ -103,7 +109,7 @@ class ListRate(msgspec.Struct, frozen=True, omit_defaults=True):
         for tier in self.tiers:
             if input_tokens > tier.above:
                 price = tier.price
-        return Fraction(price) * PICO / self.per
+        return _pico_per_unit(price, self.per)
 
 
 class DatedRates(msgspec.Struct, frozen=True, omit_defaults=True):
