@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from inferworks.accounts.credit import Credit
-from inferworks.accounts.plan import PricePlan
+from inferworks.accounts.plan import PerUnit, Price, PricePlan, Terms
 from inferworks.books.engine.cut import CustomerStatement, canonical, close_by_customer
 from inferworks.books.engine.draw import work_out_on
 from inferworks.books.engine.duckdb import DuckEngine
@@ -317,6 +317,19 @@ def test_files_of_a_former_version_are_read_beside_newer_ones(tmp_path: Path, se
         bought = lake.bought()
     assert found.lines == defined(world, Span(0, 100)).lines
     assert bought == usages
+
+
+def test_a_price_of_more_than_64_bits_is_exact_alike() -> None:
+    """Ten million of a small currency for one token, a hundred for each call: tokens times price."""
+    prices = Price(Unit.REQUESTS, PerUnit(10**20)), Price(Unit.INPUT_TOKENS, PerUnit(2**63 + 1))
+    plan = PricePlan(CustomerId("acme"), 0, Terms("USD", prices))
+    usages = tuple(
+        a_usage(f"call-{n}", customer="acme", tokens=Tokens(input=1_000 + n)) for n in range(3)
+    )
+    world = World((a_charge("gpu", "1.00", (0, 100)),), Facts(usages, (), (), ()), (plan,))
+    must_agree(world, Span(0, 100))
+    by_hand_pico = 3 * 10**20 + 3_003 * (2**63 + 1)
+    assert by_customer(world, Span(0, 100)).revenue_pico == by_hand_pico
 
 
 def test_the_largest_reports_are_divided_alike() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from decimal import Decimal
 from typing import NamedTuple
 
 import ibis
@@ -194,15 +195,19 @@ def _in_force(engine: Engine, plans: Sequence[PricePlan], lists: Mapping[Terms, 
     return engine.keep(starts.mutate(until_ns=ibis.coalesce(following, _FOR_EVER_NS)))
 
 
+def _wholes(values: Iterable[int | None]) -> pa.Array:
+    """Prices as WHOLEs: ten million of a small currency for one unit are more than 64 bits hold."""
+    known = [None if value is None else Decimal(value) for value in values]
+    return pa.array(known, pa.decimal128(38, 0))
+
+
 def _price_lists(
     lists: Mapping[Terms, int], models: Sequence[str], units: Iterable[str]
 ) -> pa.Table:
     """What each of `units` of each model costs on each price list; null where it has no price."""
     rows = [(terms, number, ModelId(model)) for terms, number in lists.items() for model in models]
     columns = {
-        f"price_of_{name}": pa.array(
-            [terms.rate_of(UNITS[name], model) for terms, _, model in rows], pa.int64()
-        )
+        f"price_of_{name}": _wholes(terms.rate_of(UNITS[name], model) for terms, _, model in rows)
         for name in units
     }
     return pa.table(
