@@ -18,7 +18,7 @@ from inferworks.books.amounts import Amounts
 from inferworks.books.bundle import Bundler, Things
 from inferworks.books.charge import Charge
 from inferworks.books.drivers import Drivers, Shares
-from inferworks.books.lines import Lines, called
+from inferworks.books.lines import Lines, called, glance
 from inferworks.books.papers import Papers
 from inferworks.books.pools import CostPool, DriverKind, pool_of
 from inferworks.books.step_down import ladder_of, stepped_down
@@ -48,7 +48,8 @@ class Singles:
             return iter(())
         things = Things.of(in_force(papers.facts))
         bundler = Bundler(papers.rules, papers.span, things)
-        return self._divided(map(_decode, bundler.within(papers.charges.glances(), bundles)))
+        lines = ((body, glance(body)) for body in papers.charges.bodies())
+        return self._divided(map(_decode, bundler.within(lines, bundles)))
 
     def amounts(self, bundle: Allocated) -> list[Amounts]:
         """What each portion of `bundle` comes to, line by line."""
