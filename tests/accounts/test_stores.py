@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact, customer_id
@@ -193,6 +194,24 @@ def test_rows_of_version_four_are_given_checksums(tmp_path: Path) -> None:
         assert accounts.keys() == [key]
         assert accounts.revoke_key(key.id, 5).revoked_ns == 5
         assert accounts.check() == (5, [])
+
+
+def test_version_seven_is_read_as_it_is_and_brought_up_to_date(tmp_path: Path) -> None:
+    """Its tables are today's: reading needs no change, and the first command that writes says so in it."""
+    path = tmp_path / "accounts.db"
+    key = filled(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 7")
+    with closing(SqliteAccounts(path, read_only=True)) as accounts:
+        assert accounts.keys() == [key]
+        assert accounts.check() == (6, [])
+        facts = accounts.facts()
+    zone = replace(facts[0], effective_ns=5, display_name=None, zone="Asia/Kolkata", currency="INR")
+    with closing(SqliteAccounts(path)) as accounts:
+        accounts.add_fact(zone)
+        assert accounts.facts() == [*facts, zone]
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (8,)
 
 
 @pytest.mark.parametrize(

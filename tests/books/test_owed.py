@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import defaultdict
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
@@ -270,7 +272,12 @@ def test_a_customer_pays_in_euros(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [line, *_] = json.loads(run(*statement, halves[1], "--json"))["revenue_lines"]
     assert (line["owed"]["currency"], line["owed"]["rate"]) == ("EUR", "1.20")
     run("books", "export", "focus", "--period", halves[1], "--seller", "Us", "--out", "focus")
-    assert "EUR" in Path("focus/customers.csv").read_text()
+    with Path("focus/customers.csv").open(newline="") as file:
+        sold = [row for row in csv.DictReader(file) if row["PricingCurrency"] == "EUR"]
+    assert sum(Decimal(row["BilledCost"]) for row in sold) == Decimal("44.40")
+    used = [row for row in sold if row["PricingCurrencyListUnitPrice"]]
+    assert {row["PricingCurrencyListUnitPrice"] for row in used} == {"2.00"}
+    assert sum(Decimal(row["PricingCurrencyEffectiveCost"]) for row in sold) == 37
 
     merge = ("customers", "merge", "burns", "--into", "acme", "--reason", "bought", "--from")
     assert "burns pays in USD, acme in EUR" in refused(*merge, "2025-12-01")

@@ -38,6 +38,7 @@ from inferworks.books.exports.tables import Column, Kind, Row, Rows, Table, Valu
 from inferworks.books.exports.tabular import csv_file, parquet_file
 from inferworks.books.exports.values import decimal_text, second_above, second_below
 from inferworks.books.months import DAY_NS, day_of, month_of
+from inferworks.books.owed import Owed
 from inferworks.books.rate import Item, Rated
 from inferworks.books.span import Span
 from inferworks.money import PICO, split
@@ -291,7 +292,7 @@ def _customer_row(
         **_costs(row.amount_pico),
         **_seller(seller),
         **(_metered(row) if row.unit is not None and row.item is Item.USAGE else {}),
-        **({} if row.owed is None else {"PricingCurrency": row.owed.currency}),
+        **_pricing(row.owed),
         "BillingAccountId": row.customer,
         "BillingAccountName": names.get(row.customer, row.customer),
         "BillingAccountType": "Customer",
@@ -312,6 +313,13 @@ def _customer_row(
         "x_Purpose": row.purpose.value,
         "x_RevenueItem": row.item.value,
     }
+
+
+def _pricing(owed: Owed | None) -> dict[str, Value]:
+    """What is owed, where that is in another currency than is billed."""
+    if owed is None:
+        return {}
+    return {"PricingCurrency": owed.currency, "PricingCurrencyEffectiveCost": owed.amount_pico}
 
 
 def _billing(currency: str, first_ns: int, span: Span) -> dict[str, Value]:
