@@ -110,6 +110,31 @@ def test_a_statement_is_the_same_after_sealing(data: Path, tmp_path: Path) -> No
     assert inferworks(*statement).output == before.output
 
 
+@pytest.mark.slow
+def test_sums_that_are_gone_or_damaged_change_no_figure(data: Path, tmp_path: Path) -> None:
+    """A statement on DuckDB is the same from the journal, from sums, without them, and beside bad ones."""
+    bill = tmp_path / "bill.csv"
+    bill.write_text(
+        "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,ServiceCategory,"
+        "ResourceId\n9.00,USD,2024-10-04T00:00:00Z,2024-10-06T00:00:00Z,A Cloud,Networking,\n"
+    )
+    inferworks("books", "import", bill, "--data", data)
+    span = ("--from", "2024-10-04", "--to", "2024-10-06")
+    by_customer = ("books", "statement", *span, "--by", "customer", "--engine", "duckdb")
+    before = inferworks(*by_customer, "--data", data)
+    assert before.exit_code == 0, before.output
+    inferworks("lake", "seal", "--data", data, "--all")
+    assert inferworks(*by_customer, "--data", data).output == before.output
+    calls, *others = sorted((data / "lake" / "sums").rglob("*.parquet"))
+    calls.write_bytes(calls.read_bytes()[::-1])
+    others[-1].unlink()
+    assert inferworks(*by_customer, "--data", data).output == before.output
+    assert inferworks("lake", "verify", "--data", data).output.count("WRONG") == 2
+    assert "files of sums written" in inferworks("lake", "sums", "--anew", "--data", data).stdout
+    assert inferworks("lake", "verify", "--sums", "--data", data).exit_code == 0
+    assert inferworks(*by_customer, "--data", data).output == before.output
+
+
 async def until(true: Callable[[], bool]) -> None:
     """Wait for the platform to have done something that shows only by looking."""
     deadline = time.monotonic() + 20
