@@ -11,13 +11,16 @@ from typing import Any
 from zlib import crc32
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inferworks.errors import DamagedError, DataFolderError, UserError
 from inferworks.ids import CallId
+from inferworks.meter.lake_schema import LAKE_TABLES, batch_of, records_of
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Quarantined, Record, Retracted, SpoolCursor
 from inferworks.meter.stores.sqlite import SqliteStore
-from inferworks.meter.tables import TABLES, Table
+from inferworks.meter.tables import ACTIVITY, TABLES, Table
 from inferworks.meter.usage import Checkpoint
 from inferworks.testing.facts import (
     make_activity,
@@ -163,3 +166,19 @@ def test_a_page_of_noise_is_named(journal: Path, tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(UserError, match=r"is damaged: database disk image is malformed; restore"):
         all_read(path)
+
+
+@pytest.mark.slow
+@given(st.integers(0, 10**25) | st.sampled_from([2**53 + 1, 2**63 - 1, 2**63, 2**64]))
+@settings(max_examples=50)
+def test_a_quantity_of_any_size_comes_back(quantity: int) -> None:
+    """From a column of SQLite and from columns of Parquet, whatever 64 bits hold."""
+    activity, lake = make_activity(quantity=quantity), LAKE_TABLES["activity"]
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute(ACTIVITY.create())
+        database.execute(ACTIVITY.insert(1), ACTIVITY.stored(activity))
+        [row] = database.execute("SELECT * FROM activity")
+        [exact] = database.execute("SELECT CAST(quantity AS TEXT) FROM activity").fetchone()
+    assert ACTIVITY.read(row) == activity
+    assert exact == str(quantity), "nor does a stranger read another"
+    assert list(records_of(lake, batch_of(lake, [activity]))) == [activity]
