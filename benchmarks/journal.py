@@ -82,6 +82,8 @@ class NoStore(MemoryStore):
 def main() -> None:
     """Measure, and print."""
     options = _options()
+    if options.folder:
+        Path(options.folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         figures = list(_measure(Path(folder), options.rows, options.in_flight))
     if options.json:

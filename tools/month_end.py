@@ -58,6 +58,7 @@ def steps() -> Iterator[Step]:
 
 def printed(folder: Path) -> dict[str, str]:
     """What each step prints, run in `folder`. ClickException when one does not end as it must."""
+    folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(EXAMPLE / "inferworks.toml", folder)
     sys.path.insert(0, str(EXAMPLE))  # where its own modules lie
     runpy.run_path(str(EXAMPLE / "make.py"))["main"](folder / "raw")

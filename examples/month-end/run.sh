@@ -2,13 +2,15 @@
 # The month-end of a company that does not exist, from raw exports to a closed month whose journal hledger and
 # bean-check accept. docs/month-end.md reads along.
 #
-#   examples/month-end/run.sh [FOLDER]     # everything is written there; a new one in /tmp unless given
+#   examples/month-end/run.sh [FOLDER]     # everything is written there, made if need be; in /tmp unless given
 #
 # `step` is a command that must work, `asks` one that must refuse because it has a question.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 export PATH="$here/../../.venv/bin:$here/../../.venv-checkers/bin:$PATH"
-cd "${1:-$(mktemp --directory)}"
+folder="${1:-$(mktemp --directory)}"
+mkdir -p "$folder"
+cd "$folder"
 step() { printf '\n$ %s\n' "$1"; bash -c "$1" 2>&1; }
 asks() { printf '\n$ %s\n' "$1"; ! bash -c "$1" 2>&1; }
 has() { command -v "$1" > /dev/null || { printf '\n(%s is not here: make checkers)\n' "$1"; false; }; }
