@@ -242,6 +242,8 @@ def _import_file(
     texts = late_reports(reports, folder)
     received = take_in(reports, folder)
     late.extend(f"{bill.name}: {text}" for text in texts)
+    if bill.mapping and bill.mapping.note:
+        late.append(f"{bill.name}: {bill.mapping.title}: {bill.mapping.note}")
     rejected = len(_rows_of(problems))
     refused.extend(map(str, problems))
     return received + Received(rejected, 0, 0, 0, rejected)

@@ -232,6 +232,7 @@ def test_a_bill_of_ours_in_another_encoding_needs_no_more_than_to_say_so() -> No
         (BILL.format(cost='"c"', start='"d"') + '[form]\nzone = "Atlantis"\n', "there is no 'Atlantis'"),
         (BILL.format(cost='"c"', start='"d"') + '[form]\nencoding = "x"\n', "there is no 'x'"),
         (BILL.format(cost='"c"', start='"d"') + '[[leave_out]]\ncolumn = "x"\n', "give one of is, starts"),
+        (BILL.format(cost='"c"', start='"d"') + '[beside]\nListCost = ["Tags"]\n', "Tags is no number"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_mapping(text: str, flaw: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from inferworks.books.bills.reports import kind_of, read_reports
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.charge import Charge
 from inferworks.books.departments import Departments
-from inferworks.meter.usage import Usage
+from inferworks.meter.usage import Tokens, Usage
 from inferworks.money import format_pico
 
 READERS = (FocusBillReader(), TimesheetReader(), PayrollReader())
@@ -271,11 +272,12 @@ def test_openai_usage() -> None:
     """Sums over a day, each as one call; what was cached is part of the input."""
     [call] = calls(
         "start_time,end_time,num_model_requests,project_id,api_key_id,model,input_tokens,output_tokens,"
-        "input_cached_tokens\n1793491200,1793577600,12,proj_1,key_1,gpt-5-mini,1000,50,400\n",
+        "input_cached_tokens,input_image_tokens\n"
+        "1793491200,1793577600,12,proj_1,key_1,gpt-5-mini,1000,50,400,30\n",
         "openai-usage",
     )
     assert (call.customer, call.model, call.purpose) == ("proj_1", "gpt-5-mini", "serve-paid")
-    assert (call.tokens.input, call.tokens.output, call.tokens.cache_read) == (1000, 50, 400)
+    assert call.tokens == Tokens(input=1000, output=50, cache_read=400, input_image=30)
 
 
 def test_anthropic_costs() -> None:
@@ -372,6 +374,55 @@ def test_litellm_spend_logs() -> None:
     assert [call.model for call in found] == ["gpt-5-mini", "claude-sonnet-4-5"]
     assert [call.legs[0].provider for call in found] == ["openai", "anthropic"]
     assert [call.legs[0].told_cost_pico for call in found] == [123_000_000, 10_000_000]
+
+
+LOGGED = {
+    "prompt_tokens": 1000, "completion_tokens": 100, "cache_read_input_tokens": 0,
+    "cache_creation_input_tokens": None, "server_tool_use": {"web_search_requests": 2},
+    "prompt_tokens_details": {
+        "cached_tokens": 900, "audio_tokens": 5, "image_tokens": 6, "cache_creation_tokens": 40,
+        "cache_creation_token_details": {"ephemeral_1h_input_tokens": 30},
+    },
+    "completion_tokens_details": {"reasoning_tokens": 60, "audio_tokens": 7, "image_tokens": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["usage_object", "additional_usage_values"])
+@pytest.mark.parametrize("as_text", [False, True], ids=["JSON", "JSON as text"])
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_what_the_tokens_of_litellm_are_made_of(key: str, form: str, *, as_text: bool) -> None:
+    """The metadata is JSON or the text of it, of a line or of a cell; no part is dropped."""
+    usage: Any = json.dumps(LOGGED) if as_text else LOGGED
+    metadata: Any = {"status": "success", key: usage}
+    row = {"request_id": "r1", "spend": 0.1, "prompt_tokens": 1000, "completion_tokens": 100,
+           "startTime": "2026-11-01T10:00:00Z", "model": "openai/gpt-5-mini", "team_id": "acme",
+           "metadata": json.dumps(metadata) if as_text or form == "csv" else metadata}  # fmt: skip
+    text = json.dumps(row)
+    if form == "csv":
+        sink = io.StringIO()
+        writer = csv.DictWriter(sink, list(row))
+        writer.writeheader()
+        writer.writerow(row)
+        text = sink.getvalue()
+    [call] = calls(text, "litellm-spend")
+    assert call.tokens == Tokens(
+        input=1000, output=100, cache_read=900, reasoning=60, cache_write=40, cache_write_1h=30,
+        input_audio=5, output_audio=7, input_image=6,
+    )  # fmt: skip
+    assert call.items.searches == 2
+
+
+def test_parts_that_were_counted_beside_the_tokens_are_added() -> None:
+    """As some versions of LiteLLM do for some providers: parts that come to more are no part of them."""
+    told = {
+        "cache_creation_input_tokens": 1253,
+        "completion_tokens_details": {"reasoning_tokens": 9},
+    }
+    row = {"request_id": "r1", "spend": 0.1, "prompt_tokens": 31, "completion_tokens": 8,
+           "startTime": "2026-11-01T10:00:00Z", "model": "anthropic/claude", "team_id": "acme",
+           "metadata": {"usage_object": told}}  # fmt: skip
+    [call] = calls(json.dumps(row), "litellm-spend")
+    assert call.tokens == Tokens(input=1284, output=17, cache_write=1253, reasoning=9)
 
 
 def test_opencost_allocations() -> None:

@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Context, Decimal
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
@@ -85,6 +86,8 @@ def mapped(table: Table, mapping: BillMapping, spelling: Spelling) -> Table:
     )
     if mapping.at_least:
         batches = (_lasting(batch, mapping.at_least) for batch in batches)
+    if mapping.beside:
+        batches = (_with_beside(batch, mapping.beside) for batch in batches)
     return table._replace(
         header=tuple(dict.fromkeys((*made, *constants, *kind.empty))),
         batches=batches,
@@ -247,6 +250,25 @@ def _lasting(batch: Batch, at_least: str) -> Batch:
         spans = list(zip(columns[start], columns[end], strict=True))
         columns[end] = told(worked(spans, later), start, wrong)
     return batch._replace(columns=columns).without(wrong)
+
+
+def _with_beside(batch: Batch, beside: Mapping[str, Sequence[str]]) -> Batch:
+    """The rows; to a number that is less than its parts these are added: it was counted without them."""
+    columns = dict(batch.columns)
+    for name, parts in beside.items():
+        there = [columns[column] for column in (name, *parts) if column in columns]
+        if name in columns and len(there) > 1:
+            columns[name] = worked(list(zip(*there, strict=True)), _whole_of)
+    return batch._replace(columns=columns)
+
+
+def _whole_of(texts: Sequence[str]) -> str:
+    """The first of these numbers, or where the others come to more, the sum of all."""
+    if not all(PLAIN_NUMBER.fullmatch(text) for text in texts if text):
+        return texts[0]  # its reader says what is wrong with it
+    whole, *parts = (_decimal(text or "0") for text in texts)
+    total = sum(parts, Decimal(0))
+    return _plain(whole + total) if total > whole else texts[0]
 
 
 def _kept(name: str, spelling: Spelling) -> Made:
@@ -424,17 +446,26 @@ def _texts(cells: Cells, path: str) -> list[str]:
 def _inside(text: str, steps: Sequence[str]) -> list[str]:
     if text.strip() in NOTHING:
         return []
-    try:
-        found: list[Any] = [json.loads(text, parse_float=str, parse_int=str)]
-    except (ValueError, RecursionError):
-        raise ValueError(f"{text[:40]!r} is no JSON") from None
+    found = [_json_in(text)]
     for step in steps:
+        found = [
+            _json_in(one) if isinstance(one, str) and one[:1] in "{[" else one for one in found
+        ]
         if step == "[]":
             found = [item for one in found if isinstance(one, list) for item in one]
         else:
             found = [one[step] for one in found if isinstance(one, dict) and step in one]
     plain = [one for one in found if one is not None and not isinstance(one, dict | list | bool)]
     return [str(one) for one in plain]
+
+
+@lru_cache(maxsize=2048)
+def _json_in(text: str) -> Any:
+    """The JSON in a cell, kept for the other columns of its batch that are made of it."""
+    try:
+        return json.loads(text, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError):
+        raise ValueError(f"{text[:40]!r} is no JSON; export the column as JSON") from None
 
 
 def _sum(cells: Cells, sources: Sequence[str], marks: Sequence[str]) -> str:

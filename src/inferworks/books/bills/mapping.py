@@ -153,6 +153,8 @@ class BillMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Columns that are not even kept beside the line: what differs in each export of the same line."""
     at_least: str = ""
     """How long a charge lasts that begins and ends at one moment, such as a fee or a tax."""
+    beside: dict[str, tuple[str, ...]] = {}
+    """Our numbers and their parts: parts that come to more were counted beside it, and are added."""
     keep_names: bool = False
     """Whether columns that have our names are what they say."""
     recognise: Recognised | None = None
@@ -259,6 +261,10 @@ def _flaws(mapping: BillMapping) -> Iterator[str]:
             yield f"leave_out {number}: give one of is, starts and empty"
     if mapping.at_least and not PLUS.fullmatch(mapping.at_least):
         yield 'at_least: it is written as in "1 second"'
+    for name, parts in mapping.beside.items():
+        for one in (name, *parts):
+            if kind.sorts.get(one) is not Sort.NUMBER:
+                yield f"beside: {one} is no number of a {mapping.kind}"
     yield from _form_flaws(mapping.form)
 
 
