@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from inferworks.books.charge import LIST_PRICES, TOLD_COSTS, Charge
+from inferworks.books.charge import LIST_PRICES, NO_BILLS, TOLD_COSTS, Charge
 from inferworks.books.currency import NO_RATES, Rates
 from inferworks.books.late import charges_in
 from inferworks.books.ledger import Ledger
@@ -84,12 +84,22 @@ def _sealed(folder: DataFolder, span: Span) -> tuple[list[Charge], list[Span]]:
 
 
 def sealed_charges(ledger: Ledger, span: Span, files: Collection[str]) -> list[Charge]:
-    """The charges of `files` that the closed periods which meet `span` stand with."""
-    found: list[Charge] = []
+    """The charges of `files`, no bills, that the closed periods which meet `span` stand with."""
+    asked = ledger.head(), span
+    if asked not in _LOOKED_UP:
+        _LOOKED_UP.clear()
+        _LOOKED_UP[asked] = list(_no_bills(ledger, span))
+    return [charge for charge in _LOOKED_UP[asked] if charge.file in files]
+
+
+def _no_bills(ledger: Ledger, span: Span) -> Iterator[Charge]:
     for charges in charges_in(ledger, span):
-        likely = charges.with_any_of(files) if isinstance(charges, Lines) else charges
-        found += (charge for charge in likely if charge.file in files)
-    return found
+        likely = charges.with_any_of(NO_BILLS) if isinstance(charges, Lines) else charges
+        yield from (charge for charge in likely if charge.file in NO_BILLS)
+
+
+_LOOKED_UP: dict[tuple[tuple[int, str], Span], list[Charge]] = {}
+"""What was found last, by the head of the ledger, which vouches for all of it: it is asked for twice."""
 
 
 def _meets(one: Span, other: Span) -> bool:
