@@ -243,8 +243,7 @@ def chosen(
     left_out: dict[str, str] = {manifest.name: "" for manifest in manifests}
     problems: list[str] = []
     for runs in together.values():
-        areas = _areas(runs, there.__contains__)
-        left = [name for name in names if name.startswith(areas)]
+        left = _beside(runs, names, there.__contains__)
         try:
             newest = _newest(runs)
             named = parts_of(newest, there.__contains__, size)
@@ -320,17 +319,25 @@ def _newest(runs: Sequence[Manifest]) -> Manifest:
     )
 
 
-def _areas(runs: Sequence[Manifest], has: Callable[[str], bool]) -> tuple[str, ...]:
-    """The folders that belong to the runs of one export and period: nothing else in them is read."""
+def _beside(
+    runs: Sequence[Manifest], names: Sequence[str], has: Callable[[str], bool]
+) -> list[str]:
+    """The files in the folders that belong to the runs of one export and period.
+
+    These are the folder of the period with all below it; where none is called so, the folders themselves.
+    """
     folders = {run.folder for run in runs}
     for run in runs:
         located = (_located(run, part.key, has) for part in run.parts)
         folders |= {name.rpartition("/")[0] for name in located if name is not None}
-    return tuple({_of_period(folder) for folder in folders})
+    periods = tuple(period for folder in folders if (period := _of_period(folder)))
+    return [
+        name for name in names if name.startswith(periods) or name.rpartition("/")[0] in folders
+    ]
 
 
 def _of_period(folder: str) -> str:
-    """The folder of the period, in which each run has its own; where there is none, the folder itself."""
+    """The folder of the period, in which each run has its own; empty when none is called so."""
     steps = folder.split("/")
-    at = next((at for at, step in enumerate(steps, 1) if _PERIOD.fullmatch(step)), len(steps))
-    return "/".join(steps[:at]) + "/" if folder else ""
+    at = next((at for at, step in enumerate(steps, 1) if _PERIOD.fullmatch(step)), 0)
+    return "/".join(steps[:at]) + "/" if at else ""
