@@ -20,6 +20,7 @@ from inferworks.books.bills.payroll import PayrollReader
 from inferworks.books.bills.reports import kind_of, read_reports
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.charge import Charge
+from inferworks.books.deliveries.canonical import delivery_of
 from inferworks.books.departments import Departments
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.money import format_pico
@@ -28,6 +29,7 @@ READERS = (FocusBillReader(), TimesheetReader(), PayrollReader())
 MAPPINGS = shipped()
 TAGGED = Departments(tags=("user_team", "team"))
 HOUR_NS = 3_600 * 10**9
+NOVEMBER_NS = 1_793_491_200 * 10**9
 
 
 def knows(header: Sequence[str]) -> bool:
@@ -180,6 +182,44 @@ def test_google_cloud_billing_export() -> None:
     assert (first.service_category, first.region_id) == ("Compute", "us-central1")
     assert second.charge_category == "Tax"
     assert TAGGED.named_by(first) == "support"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (
+            "BilledCost,BillingCurrency,InvoiceIssuerName,ChargePeriodStart,ChargePeriodEnd,BillingPeriodStart\n"
+            "7,USD,A,2026-10-31T23:00:00Z,2026-11-01,2026-11-01T00:00:00Z\n"
+        ),
+        (
+            "line_item_usage_start_date,line_item_usage_end_date,line_item_unblended_cost,"
+            "bill_billing_period_start_date\n2026-10-31T23:00:00Z,2026-11-01T00:00:00Z,7,2026-11-01T00:00:00Z\n"
+        ),
+        (
+            "lineItem/UsageStartDate,lineItem/UsageEndDate,lineItem/UnblendedCost,bill/BillingPeriodStartDate\n"
+            "2026-10-31T23:00:00Z,2026-11-01T00:00:00Z,7,2026-11-01T00:00:00Z\n"
+        ),
+        (
+            "date,meterCategory,quantity,costInBillingCurrency,billingCurrency,billingPeriodStartDate\n"
+            "10/31/2026,VM,1,7,USD,11/01/2026\n"
+        ),
+        (
+            "billing_account_id,usage_start_time,usage_end_time,cost,currency,invoice.month\n"
+            "0A,2026-10-31 23:00:00 UTC,2026-11-01 00:00:00 UTC,7,USD,202611\n"
+        ),
+        (
+            '{"billing_account_id": "0A", "usage_start_time": "2026-10-31 23:00:00 UTC", "cost": 7, '
+            '"currency": "USD", "usage_end_time": "2026-11-01T00:00:00Z", "invoice": {"month": "202611"}}'
+        ),
+    ],
+    ids=["FOCUS", "CUR 2.0", "CUR", "Azure", "Google, flat", "Google"],
+)
+def test_a_line_is_of_the_billing_period_that_its_file_says(text: str) -> None:
+    """Whatever the month of its usage."""
+    bill = understood(bill_file("bill", text.encode()), knows, mappings=MAPPINGS)
+    [charge] = reader_for(bill, READERS).read(bill, "USD", no_progress)
+    assert charge.period_start_ns < NOVEMBER_NS
+    assert delivery_of("focus", charge).period == "2026-11-01"
 
 
 def test_google_cloud_cost_table() -> None:

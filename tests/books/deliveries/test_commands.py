@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from inferworks.books.bills.mapping import shipped_text
 from inferworks.cli.main import cli
 from inferworks.clock import SimClock
 from inferworks.errors import UserError
@@ -201,3 +202,52 @@ def made_older(db: sqlite3.Connection, ids: list[str]) -> None:
     for table in ("lines", "parts", "deliveries", "replaced", "questions"):
         db.execute(f"DROP TABLE {table}")
     db.execute("PRAGMA user_version = 3")
+
+
+def google(month: str, *lines: tuple[str, str]) -> str:
+    """An export of the lines of one invoice of Google's, each for an hour before midnight; its name."""
+    rows = (
+        {"billing_account_id": "0A", "usage_start_time": f"{day} 23:00:00 UTC", "cost": cost,
+         "usage_end_time": f"{day} 23:59:00 UTC", "currency": "USD", "credits": [],
+         "sku": {"description": "core"}, "invoice": {"month": month}}
+        for day, cost in lines
+    )  # fmt: skip
+    Path(f"{month}.json").write_text("\n".join(map(json.dumps, rows)))
+    return f"{month}.json"
+
+
+def checks(*rows: str) -> list[tuple[str, str]]:
+    """What is billed for each month, and how that stands beside the invoices."""
+    Path("invoices.csv").write_text("issuer,month,currency,total\n" + "".join(rows))
+    result = CliRunner().invoke(cli, ["books", "reconcile", "invoices.csv", "--json"])
+    return [(one["billed"], one["finding"]) for one in json.loads(result.stdout)["checks"]]
+
+
+OCTOBER = ("202610", ("2026-09-30", "7.00"), ("2026-10-01", "20.00"), ("2026-10-30", "600.00"))
+INVOICES = ("Google Cloud,2026-09,USD,300.00\n", "Google Cloud,2026-10,USD,627.00\n")
+
+
+def test_usage_that_is_reported_late_is_on_the_invoice_that_bills_it() -> None:
+    """Deliveries and invoices go by the billing period, costs by when they arose."""
+    run("import", google("202609", ("2026-09-01", "100.00"), ("2026-09-30", "200.00")))
+    run("import", google(*OCTOBER))
+    assert checks(*INVOICES) == [("300.00", "agrees"), ("627.00", "agrees")]
+    told = run("statement", "--from", "2026-09-01", "--to", "2026-10-01")
+    assert told["billed"] == "307.00"
+
+
+def test_what_was_taken_for_the_month_of_its_usage_does_not_count_twice() -> None:
+    """A folder of before: the same file adds nothing, a longer one is refused until that is taken back."""
+    known = shipped_text("gcp-billing")
+    [period] = [line for line in known.splitlines() if line.startswith("BillingPeriodStart")]
+    Path("before.toml").write_text(known.replace(period, ""))
+    run("import", "--mapping", "before.toml", google(*OCTOBER))
+    run("import", google(*OCTOBER))
+    assert checks(*INVOICES[1:]) == [("7.00", "no invoice"), ("620.00", "differs")]
+    longer = google(*OCTOBER, ("2026-10-31", "0.00"))
+    text = refused("import", longer)
+    assert "202610.json, line 1: is billed in 2026-10 and stands in the books in 2026-09" in text
+    [(number,)] = [(word,) for word in text.split() if word.isdigit()]
+    run("imports", "void", number, "--reason", "billed in October")
+    run("import", longer)
+    assert checks(*INVOICES[1:]) == [("627.00", "agrees")]

@@ -22,6 +22,7 @@ from inferworks.books.bills.mapping import (
     IN_BYTES,
     IN_SECONDS,
     MONEY,
+    MONTH,
     PLUS,
     SECONDS,
     BillMapping,
@@ -144,7 +145,7 @@ def sorts_for(header: Sequence[str], mapping: BillMapping) -> dict[str, Sort]:
     for name, ways in mapping.filled().items():
         sort = kind.sorts.get(name)
         for how in ways:
-            if sort is None or how.unit in (*EPOCHS, "h:mm:ss") or how.text:
+            if sort is None or how.unit in (*EPOCHS, MONTH, "h:mm:ss") or how.text:
                 continue
             for source in how.sources:
                 column = names.find(source)
@@ -524,12 +525,21 @@ def _duration(text: str) -> Decimal:
 
 
 def _moment(text: str, how: Filled, spelling: Spelling) -> str:
-    iso = (
-        _from_epoch(text, EPOCHS[how.unit])
-        if how.unit
-        else moment(text, spelling.order, spelling.zone)
-    )
+    if how.unit == MONTH:
+        iso = _from_month(text)
+    elif how.unit:
+        iso = _from_epoch(text, EPOCHS[how.unit])
+    else:
+        iso = moment(text, spelling.order, spelling.zone)
     return _later(iso, how.plus) if how.plus else iso
+
+
+def _from_month(text: str) -> str:
+    """The first day of a month that is written as 202511 or 2026-11, or of the month of a day."""
+    found = re.match(r"(\d{4})-?(0[1-9]|1[0-2])(?!\d{3})", text)
+    if found is None:
+        raise ValueError(f"{text[:60]!r} is no month; it is written as in 202611 or 2026-11")
+    return f"{found[1]}-{found[2]}-01"
 
 
 def _from_epoch(text: str, power: int) -> str:

@@ -62,6 +62,8 @@ BYTES: Final = {
 """Units of storage, in bytes."""
 EPOCHS: Final = {"unix": 0, "unix_ms": -3, "unix_us": -6, "unix_ns": -9}
 """Units of a moment that is a number since 1970-01-01 UTC, as powers of ten of a second."""
+MONTH: Final = "month"
+"""Unit of a moment that is a month, or a day of it: where the month begins."""
 IN_SECONDS: Final = {"minutes": "60", "seconds": "1"}
 """Our own columns that hold time, and what one of their units is."""
 IN_BYTES: Final = frozenset({"bytes"})
@@ -324,7 +326,7 @@ def _column_flaws(name: str, filled: Filled, kind: Kind) -> Iterator[str]:
 def units_of(name: str, sort: Sort | None) -> Iterable[str]:
     """The units in which a column of ours can be given."""
     if sort is Sort.MOMENT:
-        return EPOCHS
+        return (*EPOCHS, MONTH)
     if sort is not Sort.NUMBER:
         return ()
     if name in IN_SECONDS:

@@ -43,7 +43,9 @@ from inferworks.units import NS_PER_SECOND
 FOCUS: Final = "focus"
 """The kind of files whose deliveries are accounts and billing periods."""
 
-_ACCOUNT, _PERIOD = "BillingAccountId", "BillingPeriodStart"
+PERIOD: Final = "BillingPeriodStart"
+"""The column of the day on which a billing period begins."""
+_ACCOUNT = "BillingAccountId"
 _ABOUT: Final = frozenset(
     {
         "AvailabilityZone",
@@ -60,7 +62,7 @@ _ABOUT: Final = frozenset(
     }
 )
 """Columns without a field of their own that tell what a line is about."""
-_DELIVERY: Final = frozenset({_ACCOUNT, _PERIOD})
+_DELIVERY: Final = frozenset({_ACCOUNT, PERIOD})
 _NOT_CARRIED: Final = _ABOUT | _DELIVERY
 _UNNAMED: Final = ("about:", "")
 """How the line of a charge begins that its bill did not name."""
@@ -193,7 +195,7 @@ def delivery_of(kind: str, charge: Charge) -> Delivery:
     """The delivery that `charge`, of a file of this `kind`, belongs to."""
     if kind == FOCUS:
         told = {column: text for column, text in charge.other if column in _DELIVERY}
-        account, period = normal(told.get(_ACCOUNT, "")), told.get(_PERIOD, "")
+        account, period = normal(told.get(_ACCOUNT, "")), told.get(PERIOD, "")
         return Delivery(kind, charge.issuer, account, billing_day(period, charge.period_start_ns))
     person = dict(charge.other).get("person", "")
     span = f"{moment_text(charge.period_start_ns)}/{moment_text(charge.period_end_ns)}"

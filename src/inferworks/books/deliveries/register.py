@@ -33,6 +33,7 @@ from inferworks.books.deliveries.decide import (
     decide,
     merged,
 )
+from inferworks.books.deliveries.elsewhere import counted_once
 from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed, Landing, Lines
 from inferworks.errors import UserError
 
@@ -150,7 +151,8 @@ class Register:
         first = -1 - sum(len(file.arrivals) for file in self._arrived)
         self._db.execute("BEGIN")
         try:
-            found = arriving.stage(self._db, kind, charges, series, first)
+            once = counted_once(self._db, kind, charges)
+            found = arriving.stage(self._db, kind, once, series, first)
         finally:
             self._db.execute("COMMIT")
         self._arrived.append(_File(len(self._arrived), found))

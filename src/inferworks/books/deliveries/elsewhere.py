@@ -1,0 +1,60 @@
+"""Lines that are here already, under the month of their usage.
+
+Problem. A file says in which billing period a line is. Where nothing read that column, as it was with the
+month of a Google Cloud invoice, the line went to the delivery of the month in which its charge begins. When
+it comes again with its billing period, it belongs to another delivery, where nothing is like it: it would
+count twice.
+
+Decision. Of a line whose billing period is not the month of its charge, the name that it had without one is
+looked up. Where that is in force the file is refused, with the import that has to be taken back first. That
+is exact, and asked only of the few lines that are billed in another month.
+
+Rejected. Moving such lines when a folder is opened (what a closed period names would change its name).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from inferworks.books.charge import Charge
+from inferworks.books.deliveries.canonical import (
+    FOCUS,
+    PERIOD,
+    billing_day,
+    delivery_of,
+    line_of,
+)
+from inferworks.errors import BillError
+
+_IN_FORCE = """
+SELECT parts.number FROM deliveries JOIN parts ON parts.delivery = deliveries.number
+JOIN lines ON lines.part = parts.number
+WHERE kind = ? AND issuer = ? AND account = ? AND period = ? AND parts.state = 'in force' AND name = ?"""
+
+
+def counted_once(db: sqlite3.Connection, kind: str, charges: Iterable[Charge]) -> Iterator[Charge]:
+    """The same `charges`, one by one; BillError at one that is in force under the month of its usage."""
+    for charge in charges:
+        if kind == FOCUS:
+            told = next((text for column, text in charge.other if column == PERIOD), "")
+            start_ns = charge.period_start_ns
+            if told and billing_day(told, start_ns) != billing_day("", start_ns):
+                _check(db, charge)
+        yield charge
+
+
+def _check(db: sqlite3.Connection, charge: Charge) -> None:
+    told = delivery_of(FOCUS, charge)
+    other = tuple(pair for pair in charge.other if pair[0] != PERIOD)
+    untold = msgspec.structs.replace(charge, other=other)
+    by_usage = delivery_of(FOCUS, untold)
+    found = db.execute(_IN_FORCE, (*by_usage, line_of(by_usage, untold).name)).fetchone()
+    if found is not None:
+        raise BillError(
+            f"{charge.file}, line {charge.row}: is billed in {told.period[:7]} and stands in the books in "
+            f"{by_usage.period[:7]}, the month of its usage, by an import that knew no better; take that "
+            f"back (inferworks books imports void {found[0]} --reason ...) and import this file again"
+        )
