@@ -230,6 +230,24 @@ def test_a_file_with_bad_rows_is_refused_whole() -> None:
     assert [activity.id for activity in facts().activities] == ["8"]
 
 
+def test_a_file_without_rows_is_noted() -> None:
+    """It is no error: nothing may have happened; and it is often an export that went wrong."""
+    heads = {
+        "calls.csv": (CALLS.splitlines()[0], "usage"),
+        "jobs.csv": (JOBS.splitlines()[0], "books"),
+        "bill.csv": (
+            "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName",
+            "books",
+        ),
+    }
+    for name, (head, command) in heads.items():
+        Path(name).write_text(f"{head}\n")
+        done = json.loads(inferworks(command, "import", name, "--json").stdout)
+        assert done["notes"] == [
+            f"{name}: it names its columns and has no rows; was it exported whole?"
+        ]
+
+
 def test_a_file_of_no_known_kind() -> None:
     """One line that says which there are."""
     Path("odd.csv").write_text("a,b\n1,2\n")

@@ -218,6 +218,11 @@ def conflict_text(conflicts: int) -> str:
     )
 
 
+def no_rows_text(name: str) -> str:
+    """What to say of a file that has columns and nothing below them."""
+    return f"{name}: it names its columns and has no rows; was it exported whole?"
+
+
 def _is_report(header: Sequence[str]) -> bool:
     return kind_of(header) is not None
 
@@ -241,6 +246,8 @@ def _import_file(
         refuse(problems)
     texts = late_reports(reports, folder)
     received = take_in(reports, folder)
+    if not (reports or problems):
+        late.append(no_rows_text(bill.name))
     late.extend(f"{bill.name}: {text}" for text in texts)
     if bill.mapping and bill.mapping.note:
         late.append(f"{bill.name}: {bill.mapping.title}: {bill.mapping.note}")

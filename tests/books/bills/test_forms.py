@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
+import json
 import tarfile
 import zipfile
 from collections.abc import Sequence
 
+import msgspec
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -207,6 +210,40 @@ def test_two_ways_in_one_column_are_refused() -> None:
     lines = [{**LINE, "ChargePeriodEnd": day} for day in ("11/30/2026", "30/11/2026")]
     with pytest.raises(BillError, match="has the day first"):
         read(text_of(*lines).encode())
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\ufeff\u200b", " \u2060", "\u200e\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_what_has_no_width_is_no_part_of_a_cell(mark: str, encoding: str, *, quoted: bool) -> None:
+    """Where parts were put together a mark stands before a line; some programs write one before a name."""
+    line = LINE | {"InvoiceIssuerName": "A Cloud", "ChargeDescription": "fühlbar"}
+    lines = [line, line | {"BilledCost": "1"}]
+    kind = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, list(lines[0]), quoting=kind)
+    writer.writeheader()
+    writer.writerows(lines)
+    plain = sink.getvalue()
+    marked = "".join(mark.strip() + line for line in plain.splitlines(keepends=True))
+    if not quoted:
+        marked = marked.replace(",", f",{mark}")
+    as_json = "\n".join(json.dumps({mark + k: mark + v for k, v in line.items()}) for line in lines)
+    expected = [told_of(charge) for charge in read(plain.encode())]
+    assert [told_of(charge) for charge in read(marked.encode(encoding))] == expected
+    assert [told_of(charge) for charge in read(f"\ufeff{as_json}".encode(encoding))] == expected
+
+
+def told_of(charge: Charge) -> Charge:
+    """A charge but for the file that it is of."""
+    return msgspec.structs.replace(charge, file_sha256="", row=0)
+
+
+def test_what_is_packed_twice_is_called_so() -> None:
+    """And not a text that is damaged."""
+    for packed in (gzip.compress(PLAIN), zipped(bill=PLAIN)):
+        with pytest.raises(BillError, match="bill: is packed twice; unpack"):
+            read(gzip.compress(packed))
 
 
 def _tar() -> bytes:

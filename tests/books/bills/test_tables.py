@@ -18,6 +18,7 @@ from pyarrow import parquet
 from inferworks.books.bills.base import BillFile, bill_file, no_progress
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.bills.focus import FocusBillReader
+from inferworks.books.bills.tables import Form, open_table
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.charge import Charge
 from inferworks.errors import BillError
@@ -169,9 +170,16 @@ def test_a_line_that_is_no_json_object(line: str, reason: str) -> None:
     with pytest.raises(BillError) as refused:
         read(bill_file("a.jsonl", text.encode()))
     first, second = str(refused.value).splitlines()
-    assert first.startswith("a.jsonl, line 2: ")
+    assert first.startswith(("a.jsonl, line 2: ", "a.jsonl, line 2, column a: "))
     assert reason in first
     assert second.startswith("a.jsonl, line 3, column BilledCost")
+
+
+def test_a_document_of_which_no_row_can_be_read_says_why() -> None:
+    """It is not empty; the column whose text is none is named."""
+    raw = b'[{"BilledCost": "1", "ChargePeriodStart": "2026-11-01", "Tags": "X\\ud800"}]'
+    with pytest.raises(BillError, match=r"a\.json, row 1, column Tags: half a surrogate pair"):
+        open_table("a.json", raw, Form(rows="[]"))
 
 
 starts = st.sampled_from(

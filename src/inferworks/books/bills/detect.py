@@ -147,6 +147,7 @@ def form_of(bill: BillFile, known: Known, paths: Iterable[str] = ()) -> Form:
         return bill.form._replace(rows=_path(bill, known, paths))
     encoding = forms.encoding_of(head, bill.form.encoding)
     lines = head.decode(encoding, errors="replace")[:_HEAD_CHARACTERS].splitlines()[:_LINES_ABOVE]
+    lines = list(forms.bare_lines(lines))
     separator, skip = _header(lines, known)
     return bill.form._replace(separator=separator, skip=skip)
 
@@ -178,7 +179,9 @@ def _is_value(cell: str) -> bool:
 
 def _cells(line: str, separator: str) -> list[str]:
     try:
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+        return [
+            forms.bare(cell).strip() for cell in next(csv.reader([line], delimiter=separator), [])
+        ]
     except csv.Error:
         return []
 

@@ -9,8 +9,9 @@ honest file packs to. A zip is a folder: each of its members is a file of its ow
 form is refused by its name, with what to save it as. All is told by the first bytes, never by the name
 of the file.
 
-UTF-8 is assumed; UTF-16 is known by its mark. Every file is also valid Windows-1252, so that one has to
-be declared.
+UTF-8 is assumed; UTF-16 and UTF-32 are known by their mark. Every file is also valid Windows-1252, so that
+one has to be declared. A mark, and whatever else has no width, may stand amid a file, where parts were put
+together; around a cell it is never part of what the cell says (`bare`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -38,7 +40,14 @@ _CHUNK_BYTES: Final = 2**20
 _TAR_MARK_AT: Final = 257
 
 _GZIP, _ZSTD, _ZIP, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"PAR1"
-_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # begins with the mark of UTF-16, and so is looked for first
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_NO_WIDTH = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u202a\u202c"
+_AROUND = re.compile(rf"^\s*[{_NO_WIDTH}][\s{_NO_WIDTH}]*|[\s{_NO_WIDTH}]*[{_NO_WIDTH}]\s*$")
 _FOREIGN = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save its sheet as CSV"),
     (b"%PDF", "a PDF, which has no columns; ask its sender for CSV"),
@@ -132,13 +141,37 @@ def random_access(name: str, raw: bytes) -> bytes:
 
 def encoding_of(head: bytes, declared: str = "") -> str:
     """The encoding of a text that begins with `head`: what its mark says, else `declared` or UTF-8."""
-    marked = _MARKS.get(head[:2])
-    return marked or declared or "utf-8-sig"
+    return _marked(head) or declared or "utf-8-sig"
+
+
+def _marked(head: bytes) -> str:
+    return next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), "")
+
+
+def bare(text: str) -> str:
+    """`text` without what has no width around it, such as the mark of a part's beginning."""
+    return text if text.isascii() else _AROUND.sub("", text)
+
+
+def all_bare(texts: Sequence[str]) -> Sequence[str]:
+    """Each of `texts` so; they are looked at one by one only where any of them has such a character."""
+    together = "".join(texts)
+    if together.isascii() or not any(mark in together for mark in _NO_WIDTH):
+        return texts
+    return [bare(text) for text in texts]
+
+
+def bare_lines(lines: Iterable[str]) -> Iterator[str]:
+    """`lines` without what has no width before them: a quoted cell would not be seen behind it."""
+    for line in lines:
+        yield line if line.isascii() else line.lstrip(_NO_WIDTH)
 
 
 def check(name: str, raw: bytes, encoding: str = "") -> None:
     """BillError when `raw` is in no form that is read here, damaged, too large, or no such text."""
     head = head_of(name, raw)
+    if is_packed(raw) and (is_packed(head) or is_zip(head)):
+        raise BillError(f"{name}: is packed twice; unpack it once")
     _check_foreign(name, head)
     if is_parquet(head):
         return
@@ -162,7 +195,7 @@ def _check_foreign(name: str, head: bytes) -> None:
     for mark, what in _FOREIGN:
         if begins[: len(mark)].lower() == mark.lower():
             raise NoBillError(f"{name}: {what}")
-    if b"\0" in head[:2]:
+    if b"\0" in head[:2] and not _marked(head):
         raise NoBillError(
             f"{name}: UTF-16 without its mark, or no text at all; save it as UTF-8 CSV"
         )

@@ -40,6 +40,9 @@ _BATCH_ROWS = 1024
 """As much as the processor has at hand: a batch is gone over once for each of its columns."""
 _ARROW_ROWS = 8192
 
+_NO_OBJECT: Final = "not a JSON object of text and numbers: "
+_HALF: Final = "half a surrogate pair, which is no character; write the text out whole"
+
 T = TypeVar("T")
 Text = TypeVar("Text", bound=Hashable)
 
@@ -141,7 +144,22 @@ PLAIN: Final = Form()
 
 
 def open_table(name: str, raw: bytes, form: Form = PLAIN) -> Table:
-    """The table in `raw`, in whichever of the three forms; BillError when it is none."""
+    """The table in `raw`, in whichever of the three forms; BillError when it is none.
+
+    Around its names and cells there is nothing without width.
+    """
+    table = _table(name, raw, form)
+    return table._replace(
+        header=tuple(map(forms.bare, table.header)), batches=map(_bare, table.batches)
+    )
+
+
+def _bare(batch: Batch) -> Batch:
+    columns = {forms.bare(name): forms.all_bare(texts) for name, texts in batch.columns.items()}
+    return batch._replace(columns=columns)
+
+
+def _table(name: str, raw: bytes, form: Form) -> Table:
     head = forms.head_of(name, raw)
     if forms.is_parquet(head):
         return _parquet(name, forms.random_access(name, raw))
@@ -155,11 +173,12 @@ def open_table(name: str, raw: bytes, form: Form = PLAIN) -> Table:
 
 def begins_json(head: bytes, encoding: str = "") -> bool:
     """Whether a text that begins with `head` is JSON, lines of it or a document."""
-    text = head[:256].decode(forms.encoding_of(head, encoding), errors="replace").lstrip()
+    text = head[:256].decode(forms.encoding_of(head, encoding), errors="replace")
+    text = forms.bare(text).lstrip()
     return text.startswith(("{", "[{", "[\n", "[\r", "[ "))
 
 
-def _csv(name: str, lines: io.TextIOWrapper, form: Form) -> Table:
+def _csv(name: str, lines: Iterator[str], form: Form) -> Table:
     before = list(islice(lines, form.skip))
     reader = csv.reader(lines, delimiter=form.separator, strict=True)
     try:
@@ -235,22 +254,24 @@ def _above(lines: Sequence[str], separator: str) -> dict[str, str]:
     return found
 
 
-def _json_lines(name: str, lines: io.TextIOWrapper) -> Table:
+def _json_lines(name: str, lines: Iterator[str]) -> Table:
     """Its header is the first object's names; later objects may lack some and add others."""
     rows = _json_rows(lines)
     first = next(rows)
     if first.cells is None:
-        raise BillError(f"{name}, line {first.number}: {first.problems['']}")
+        raise _no_row(name, "line", first)
     return Table(tuple(first.cells), _batches(chain([first], rows)), "line")
 
 
-def _json_rows(lines: io.TextIOWrapper) -> Iterator[RawRow]:
+def _json_rows(lines: Iterator[str]) -> Iterator[RawRow]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                yield RawRow(number, _json_cells(_json(line)))
+                found = _json(line)
             except (ValueError, RecursionError) as error:
-                yield RawRow(number, None, {"": _no_object(error)})
+                yield RawRow(number, None, {"": _NO_OBJECT + str(error)})
+            else:
+                yield _json_row(number, found)
 
 
 def json_document(name: str, raw: bytes, encoding: str = "") -> Any:
@@ -260,7 +281,7 @@ def json_document(name: str, raw: bytes, encoding: str = "") -> Any:
         size = _MOST_DOCUMENT_BYTES >> 20
         raise BillError(f"{name}: a JSON document of more than {size} MiB; write a row a line")
     try:
-        return _json(content.decode(forms.encoding_of(content[:4], encoding)))
+        return _json(forms.bare(content.decode(forms.encoding_of(content[:4], encoding))))
     except (ValueError, RecursionError) as error:
         raise BillError(f"{name}: not a JSON document: {error}") from error
 
@@ -293,12 +314,12 @@ def _rows_at(found: Any, steps: Sequence[str], above: Mapping[str, Any]) -> Iter
 
 def _json_document(name: str, raw: bytes, form: Form) -> Table:
     """The rows at `form.rows`. Its header is all their names."""
-    rows: list[RawRow] = []
-    for number, found in enumerate(rows_at(json_document(name, raw, form.encoding), form.rows), 1):
-        try:
-            rows.append(RawRow(number, _json_cells(found)))
-        except (ValueError, RecursionError) as error:
-            rows.append(RawRow(number, None, {"": _no_object(error)}))
+    document = json_document(name, raw, form.encoding)
+    rows = [
+        _json_row(number, found) for number, found in enumerate(rows_at(document, form.rows), 1)
+    ]
+    if rows and all(row.cells is None for row in rows):
+        raise _no_row(name, "row", rows[0])
     header = dict.fromkeys(column for row in rows for column in row.cells or ())
     return Table(tuple(header), _batches(iter(rows)), "row")
 
@@ -313,18 +334,34 @@ def _json(text: str) -> Any:
     )
 
 
-def _json_cells(found: Any) -> dict[str, str]:
-    """The texts of an object; ValueError when it is none."""
+def _json_row(number: int, found: Any) -> RawRow:
+    """An object as a row; without cells when it is none, or has a text that is none."""
     if not isinstance(found, dict):
-        raise ValueError("not a JSON object")
-    cells = {column: _json_text(value) for column, value in found.items()}
-    "".join((*cells, *cells.values())).encode()
-    return cells
+        return RawRow(number, None, {"": _NO_OBJECT + "not a JSON object"})
+    try:
+        cells = {column: _json_text(value) for column, value in found.items()}
+    except (ValueError, RecursionError) as error:
+        return RawRow(number, None, {"": _NO_OBJECT + str(error)})
+    if _is_text_whole("".join((*cells, *cells.values()))):
+        return RawRow(number, cells)
+    half = [column for column, text in cells.items() if not _is_text_whole(column + text)]
+    return RawRow(number, None, {(c if _is_text_whole(c) else ""): _HALF for c in half})
 
 
-def _no_object(error: Exception) -> str:
-    reason = "half a surrogate pair" if isinstance(error, UnicodeError) else str(error)
-    return f"not a JSON object of text and numbers: {reason}"
+def _is_text_whole(text: str) -> bool:
+    """Whether there is no half of a surrogate pair in it, which is no character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _no_row(name: str, place: str, row: RawRow) -> BillError:
+    """Why a file is refused of which this row, the first, cannot be read."""
+    [(column, reason), *_] = row.problems.items()
+    where = f", column {column}" if column else ""
+    return BillError(f"{name}, {place} {row.number}{where}: {reason}")
 
 
 def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -352,8 +389,8 @@ def _json_text(value: Any) -> str:
             return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
-def _lines(name: str, raw: bytes, encoding: str) -> io.TextIOWrapper:
-    return io.TextIOWrapper(forms.opened(name, raw), encoding, newline="")
+def _lines(name: str, raw: bytes, encoding: str) -> Iterator[str]:
+    return forms.bare_lines(io.TextIOWrapper(forms.opened(name, raw), encoding, newline=""))
 
 
 def _parquet(name: str, raw: bytes) -> Table:

@@ -47,7 +47,7 @@ from inferworks.cli.books.told import told_options
 from inferworks.cli.books.unexplained import Unexplained
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table, say
-from inferworks.cli.usage import conflict_text, take_in
+from inferworks.cli.usage import conflict_text, no_rows_text, take_in
 from inferworks.cli.watch import watched
 from inferworks.clock import SystemClock
 from inferworks.errors import BillError, NoBillError
@@ -333,9 +333,11 @@ def _again(bill: BillFile, why: str, store: BookStore) -> Landed | None:
 
 def _noted(bill: BillFile, landed: Landed) -> Landed:
     """What became of a bill, with what its mapping has to say."""
-    if bill.mapping is None:
-        return landed
     notes = [*landed.notes]
+    if not landed.received and not bill.left_out:
+        notes.append(no_rows_text(bill.name))
+    if bill.mapping is None:
+        return msgspec.structs.replace(landed, notes=tuple(notes))
     if bill.left_out:
         rows = "1 row was" if bill.left_out == 1 else f"{bill.left_out} rows were"
         notes.append(f"{bill.name}: {rows} left out by the mapping {bill.mapping.name}")
