@@ -3,6 +3,11 @@
 Theorem 17: the sum of deliveries by issuer and month is what the supplier's invoices say, or the difference
 is listed. An invoice is in cents and a bill is finer, so a bill agrees when its exact total, rounded to the
 places of the invoice, is the invoice's.
+
+What a supplier is owed was billed in a file, or entered as a voucher that names it; its invoice is set
+beside both, tax included. Pay is owed to staff and an asset's wear to nobody: they are not in accounts
+payable, and no invoice is set beside them. A bill that is expected must come in a file: until it does, an
+accrual stands for it, also beside a voucher. Nobody is expected for what we ourselves wrote last month.
 """
 
 from __future__ import annotations
@@ -13,10 +18,11 @@ from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from inferworks.books.charge import Charge
+from inferworks.books.charge import VOUCHERS, Charge
 from inferworks.books.currency import as_billed
 from inferworks.books.deliveries.canonical import FOCUS, delivery_of, normal
 from inferworks.books.deliveries.register import Import, State
+from inferworks.books.entry import PAYABLE, credited
 from inferworks.money import EXACT
 
 _WIDE = Context(prec=EXACT.prec)
@@ -78,7 +84,8 @@ def checklist(
 ) -> list[Check]:
     """Every invoice beside its lines, what no invoice is for, and the bills `expected`, by their month.
 
-    With a `month` it is about that one: bills of others that no invoice is for are left out.
+    `charges` are the lines of bills, and payable vouchers. With a `month` it is about that one: bills of
+    others that no invoice is for are left out.
     """
     by_invoice, by_month = _totals(charges)
     found = [_check(invoice, by_invoice, by_month) for invoice in invoices]
@@ -118,6 +125,19 @@ def billed_by(imports: Iterable[Import], month: str) -> set[str]:
     }
 
 
+def is_payable(voucher: Charge) -> bool:
+    """Whether `voucher` is one, and in accounts payable of a supplier that it names."""
+    named = voucher.issuer == VOUCHERS != voucher.provider
+    return named and credited(voucher).startswith(f"{PAYABLE}:")
+
+
+def _billed(charge: Charge) -> tuple[str, str]:
+    """Whom `charge` is owed to, and the number of the invoice that it is on: of a voucher, its own."""
+    if charge.issuer != VOUCHERS:
+        return charge.issuer, charge.invoice
+    return charge.provider, charge.line.removesuffix("/tax")
+
+
 def _totals(charges: Iterable[Charge]) -> tuple[Totals, Totals]:
     by_invoice: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
     by_month: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
@@ -131,8 +151,9 @@ def _totals(charges: Iterable[Charge]) -> tuple[Totals, Totals]:
             else EXACT.scaleb(Decimal(billed.amount_pico), -12)
         )
         month = delivery_of(FOCUS, charge).period[:7]
-        for sums, key in ((by_invoice, charge.invoice), (by_month, month)):
-            place = charge.issuer, key, billed.currency
+        issuer, number = _billed(charge)
+        for sums, key in ((by_invoice, number), (by_month, month)):
+            place = issuer, key, billed.currency
             sums[place] = EXACT.add(sums[place], amount)
     return by_invoice, by_month
 

@@ -154,6 +154,32 @@ def test_bills_are_set_beside_invoices_and_who_is_missing_is_listed() -> None:
     assert {one["finding"] for one in reconciled("invoices.csv")[1]} == {"agrees", "no invoice"}
 
 
+VOUCHED = """\
+id,period,natural_class,amount,currency,description,department,supplier,resource,tax,tax_name
+V-1,2026-11,other,100.00,USD,Rent,office,Landlord,,19.00,VAT 19 %
+V-2,2026-11,other,40.00,USD,Support,office,A Cloud,,,
+V-3,2026-11,depreciation,7.00,USD,Desks,office,Joiner,,,
+V-4,2026-11,employee-compensation,9.00,USD,Bonus,office,Staff,,,
+V-5,2026-11,other,5.00,USD,Petty cash,office,,,,
+"""
+
+
+def test_what_was_entered_as_a_voucher_is_set_beside_its_invoice_too() -> None:
+    """With its tax, and what came in a file; what no supplier is owed has no invoice."""
+    Path("vouchers.csv").write_text(VOUCHED)
+    run("import", "vouchers.csv")
+    run("import", a_bill("bill.csv", (9, "2.00")))
+    Path("invoices.csv").write_text("issuer,invoice,currency,total\nLandlord,V-1,USD,119.00\n")
+    assert [(one["issuer"], one["finding"]) for one in reconciled("invoices.csv")[1]] == [
+        ("A Cloud", "no invoice"),
+        ("Landlord", "agrees"),
+    ]
+    months = "Landlord,2026-11,USD,119.00\nA Cloud,2026-11,USD,42.00\n"
+    Path("invoices.csv").write_text(f"issuer,month,currency,total\n{months}")
+    code, found = reconciled("invoices.csv", "--period", "2026-11")
+    assert (code, [one["billed"] for one in found]) == (0, ["42.00", "119.00"])
+
+
 def test_a_close_asks_for_the_bills_that_must_come() -> None:
     """Those of the configuration; a reason lets it go on, and stands in the record."""
     Path("inferworks.toml").write_text('[books]\nsuppliers = ["A Cloud", "B Cloud"]\n')

@@ -22,7 +22,15 @@ from inferworks.books.deliveries.canonical import FOCUS, decimal_text
 from inferworks.books.deliveries.register import plain
 from inferworks.books.months import month_name, month_of
 from inferworks.books.period import Period, Periods
-from inferworks.books.reconcile import Check, Finding, Invoice, billed_by, checklist, missing
+from inferworks.books.reconcile import (
+    Check,
+    Finding,
+    Invoice,
+    billed_by,
+    checklist,
+    is_payable,
+    missing,
+)
 from inferworks.books.span import Span
 from inferworks.books.store import BookStore
 from inferworks.books.stored import StoredLines
@@ -56,7 +64,8 @@ def reconcile(
 
     INVOICES has the columns issuer, currency, total, and invoice (its number) or month (2026-11, all
     invoices of the issuer for it). A bill agrees when its exact total, rounded to the places of the
-    invoice, is the invoice's. Exit status 1 when something differs or is missing.
+    invoice, is the invoice's. A voucher with a supplier counts with its tax, by its month or its id.
+    Exit status 1 when something differs or is missing.
 
     Expected for a month are the suppliers in books.suppliers and those that billed the month before. What
     is accrued for those in books.suppliers is listed below, beside the bill once it is here.
@@ -81,7 +90,7 @@ def reconcile(
         imports = store.imports()
         bills = {one.file_sha256 for one in imports if one.delivery.kind == FOCUS}
     lines = StoredLines(folder.books, _ALWAYS, validated=False)
-    charges = (charge for charge in lines if charge.file_sha256 in bills)
+    charges = (one for one in lines if one.file_sha256 in bills or is_payable(one))
     expected: list[tuple[str, str]] = []
     name: str | None = None
     accrued: tuple[Compared, ...] = ()
