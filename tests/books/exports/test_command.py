@@ -74,6 +74,34 @@ def test_a_closed_period_is_exported_as_it_was_sealed(data: Path, tmp_path: Path
     assert {row["period"] for row in december["corrections"]} == {"2026-11"}
 
 
+@pytest.mark.parametrize("form", JOURNALS)
+def test_a_journal_says_what_is_not_closed(form: str, data: Path, tmp_path: Path) -> None:
+    """All of it until the close; of two months in one journal the open one."""
+    more = tmp_path / "more.csv"
+    more.write_text(BILL.replace("2026-12", "2027-01").replace("2026-11", "2026-12"))
+    assert run("import", more, "--data", data)[0] == 0
+    november = ("--data", str(data), "--period", "2026-11")
+    both = ("--data", str(data), "--from", "2026-11-01", "--to", "2027-01-01")
+
+    def marked(*arguments: str) -> tuple[str, set[str]]:
+        """What is said beside the journal, and the lines in it that say that they are provisional."""
+        result = CliRunner().invoke(books, ["export", form, *arguments])
+        assert result.exit_code == 0, result.output
+        lines = result.stdout.splitlines()
+        return result.stderr, {line for line in lines if "provisional" in line.casefold()}
+
+    said, lines = marked(*november)
+    assert "Provisional: what is from 2026-11-01 on is not closed and may change." in said
+    assert lines
+    assert run("close", "--before-its-end", "2026-11", "--data", data, "--begin")[0] == 0
+    said, lines = marked(*november)
+    assert (lines, "Provisional" in said) == (set(), False)
+    said, lines = marked(*both)
+    assert "from 2026-12-01 on is not closed" in said
+    assert lines
+    assert not any("2026-11" in line for line in lines)
+
+
 def test_several_files_need_a_folder(data: Path) -> None:
     """The error says what to do."""
     code, text = run("export", "csv", "--data", data)

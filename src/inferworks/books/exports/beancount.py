@@ -41,7 +41,7 @@ def _write(journal: Journal, sink: BinaryIO) -> None:
 
 def _lines(journal: Journal) -> Iterable[str]:
     names, unit = names_of(journal), commodity(journal)
-    yield f"; {head(journal)}"
+    yield from (f"; {line}" for line in head(journal))
     if journal.entries:
         yield f"{journal.first} commodity {unit}"
     for written, original in names.originals():

@@ -41,7 +41,7 @@ def _write(journal: Journal, sink: BinaryIO) -> None:
 
 def _lines(journal: Journal) -> Iterable[str]:
     names = names_of(journal)
-    yield f"; {head(journal)}"
+    yield from (f"; {line}" for line in head(journal))
     yield from (f"; {written} is {original}" for written, original in names.originals())
     places = "1." if journal.decimals in (0, EXACT) else f"1.{'0' * journal.decimals}"
     if journal.entries:

@@ -15,6 +15,10 @@ An entry stands on the last day of what it is for, within its period. Days are t
 zone for a company whose periods begin at midnight elsewhere; a period that begins within a day has no days
 of its own in a ledger, and is refused.
 
+What is not closed may still change, and a ledger keeps what it has taken in. So a journal says from which
+day on it is provisional, and each of its entries that are added up says so in its text. That follows from
+what is closed, not from the clock: the same books give the same bytes.
+
 Rejected. Rounding each entry (above); spreading what is left over the lines (then a line is not what the
 statement says, rounded); one journal a month (nobody could tell a correction from a cost).
 """
@@ -34,6 +38,8 @@ from inferworks.errors import UserError
 from inferworks.money import format_pico, rounded, ten_to
 from inferworks.units import NS_PER_SECOND
 
+ALL_CLOSED: Final = 2**63 - 1
+"""Until when the books are closed whose journals have nothing provisional."""
 EXACT: Final = 12
 """The decimals of an amount that is not rounded."""
 _CHARGE: Final = re.compile(r"chg_[0-9a-f]+")
@@ -76,6 +82,15 @@ class Journal(NamedTuple):
     entries: tuple[Dated, ...]
     decimals: int = EXACT
     rounding: Rounding = Rounding(0, 0)
+    provisional_from: dt.date | None = None
+    """The first day of what is not closed; None where all is."""
+
+    @property
+    def provisional(self) -> str:
+        """That it may still change, in a sentence; empty where all is closed."""
+        if self.provisional_from is None:
+            return ""
+        return f"Provisional: what is from {self.provisional_from} on is not closed and may change."
 
     @property
     def remark(self) -> str:
@@ -95,7 +110,11 @@ class Journal(NamedTuple):
 
 
 def exact_journal(
-    statements: Sequence[Statement], chart: Chart | None = None, zone: dt.tzinfo = dt.UTC
+    statements: Sequence[Statement],
+    chart: Chart | None = None,
+    zone: dt.tzinfo = dt.UTC,
+    *,
+    closed_until_ns: int = ALL_CLOSED,
 ) -> Journal:
     """Every entry of `statements`, as it is booked. UserError when a period has no days of its own."""
     entries = [
@@ -104,7 +123,9 @@ def exact_journal(
         for entry, day in _dated(statement, zone)
     ]
     currency, first = _common(statements, zone)
-    return Journal(currency, first, tuple(sorted(entries, key=lambda entry: entry.date)))
+    ordered = sorted(entries, key=lambda entry: entry.date)
+    since = _provisional_from(statements, zone, closed_until_ns)
+    return Journal(currency, first, tuple(ordered), provisional_from=since)
 
 
 def rounded_journal(
@@ -115,6 +136,7 @@ def rounded_journal(
     *,
     parties: bool = False,
     most_lines: int = 10**9,
+    closed_until_ns: int = ALL_CLOSED,
 ) -> Journal:
     """The entries of `statements` added up by period, kind and account, and rounded to `decimals`.
 
@@ -125,16 +147,18 @@ def rounded_journal(
     lines, net, numbers = 0, 0, Counter[tuple[dt.date, str]]()
     for statement in statements:
         names = dict(statement.names) if parties else None
+        mark = ", provisional" if statement.end_ns > closed_until_ns else ""
         for code, title, day, booked in _kinds(statement, zone):
             for sums in _divided(booked, chart, names, most_lines - 1):
                 sides, off, left = _rounded(sums, decimals, chart)
                 lines, net = lines + off, net + left
                 numbers[day, code] += 1
                 number = f"IW-{day:%Y%m%d}-{code}-{numbers[day, code]}"
-                entries += [Dated(day, title, sides, number)] if sides else []
+                entries += [Dated(day, f"{title}{mark}", sides, number)] if sides else []
     currency, first = _common(statements, zone)
     ordered = sorted(entries, key=lambda entry: entry.date)
-    return Journal(currency, first, tuple(ordered), decimals, Rounding(lines, net))
+    since = _provisional_from(statements, zone, closed_until_ns)
+    return Journal(currency, first, tuple(ordered), decimals, Rounding(lines, net), since)
 
 
 _Sums = dict[tuple[Account, str], int]
@@ -168,6 +192,14 @@ def _common(statements: Sequence[Statement], zone: dt.tzinfo) -> tuple[str, dt.d
             f"a journal has one currency, these periods have {', '.join(sorted(currencies)) or 'none'}"
         )
     return currencies.pop(), _local(min(s.start_ns for s in statements), zone).date()
+
+
+def _provisional_from(
+    statements: Iterable[Statement], zone: dt.tzinfo, closed_until_ns: int
+) -> dt.date | None:
+    """The first day of the statements that are not closed; None without any."""
+    starts = [one.start_ns for one in statements if one.end_ns > closed_until_ns]
+    return _local(min(starts), zone).date() if starts else None
 
 
 def _account(name: str, chart: Chart | None) -> Account:

@@ -63,9 +63,11 @@ def names_of(journal: Journal) -> Names:
     return Names(written, dict(sorted((written[account], sums[account]) for account in sums)))
 
 
-def head(journal: Journal) -> str:
-    """What the first line of a journal says of its amounts."""
-    return journal.remark or "Amounts are whole numbers of 10^-12 of a currency."
+def head(journal: Journal) -> Iterable[str]:
+    """What the first lines of a journal say of its amounts, and of what may change."""
+    yield journal.remark or "Amounts are whole numbers of 10^-12 of a currency."
+    if journal.provisional:
+        yield journal.provisional
 
 
 def commodity(journal: Journal) -> str:

@@ -15,7 +15,13 @@ from inferworks.cli.books.budgets import budgeting
 from inferworks.cli.books.by_default import Meant, period_meant
 from inferworks.cli.books.comparatives import comparing
 from inferworks.cli.books.formats import FORMATS, IMPORTED_LEDGERS, JOURNALS, PAGE, exporter
-from inferworks.cli.books.journals import chart_of, journal_files, statements_of, zone_of
+from inferworks.cli.books.journals import (
+    chart_of,
+    closed_until_ns_of,
+    journal_files,
+    statements_of,
+    zone_of,
+)
 from inferworks.cli.books.later import note_corrections
 from inferworks.cli.books.papers import moments, papers_asked, singles_of, worked_out_of
 from inferworks.cli.books.sources import (
@@ -108,10 +114,11 @@ def export(
     chart, days = chart_of(config, chart_path), zone_of(zone or "UTC")
     statements = statements_of(config, policy, meant.name, from_text, to_text)
     note_corrections(meant.name, later_corrections(config, meant.name) if meant.name else ())
-    journal, files = journal_files(form, statements, chart, decimals, days)
+    until_ns = closed_until_ns_of(config)
+    journal, files = journal_files(form, statements, chart, decimals, days, until_ns)
     put_out(files, out, form)
-    if journal.remark:
-        say(journal.remark, err=True)
+    for remark in filter(None, (journal.remark, journal.provisional)):
+        say(remark, err=True)
 
 
 def meant_alone(

@@ -16,7 +16,7 @@ import click
 
 from inferworks.books.exports.base import ExportFile
 from inferworks.books.exports.chart import Chart, load_chart
-from inferworks.books.exports.journal import Journal, exact_journal, rounded_journal
+from inferworks.books.exports.journal import ALL_CLOSED, Journal, exact_journal, rounded_journal
 from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
 from inferworks.books.period import Period, Periods
 from inferworks.books.span import Span
@@ -28,6 +28,7 @@ from inferworks.cli.books.sources import statement_of_period
 from inferworks.config import Config
 
 _CENTS = 2
+_NEVER = -(2**63)
 
 
 def journal_files(
@@ -36,6 +37,7 @@ def journal_files(
     chart: Chart | None,
     decimals: int | None,
     zone: dt.tzinfo,
+    closed_until_ns: int = ALL_CLOSED,
 ) -> tuple[Journal, Sequence[ExportFile]]:
     """The journal of `statements` and its files; cents and the shipped chart where a program wants them."""
     if form in IMPORTED_LEDGERS:
@@ -47,12 +49,15 @@ def journal_files(
             zone,
             parties=program.parties,
             most_lines=program.lines_per_entry,
+            closed_until_ns=closed_until_ns,
         )
         return journal, LedgerCsvExporter(program, chart).files(journal)
     if decimals is None:
-        journal = exact_journal(statements, chart, zone)
+        journal = exact_journal(statements, chart, zone, closed_until_ns=closed_until_ns)
     else:
-        journal = rounded_journal(statements, decimals, chart, zone)
+        journal = rounded_journal(
+            statements, decimals, chart, zone, closed_until_ns=closed_until_ns
+        )
     return journal, text_ledger(form).files(journal)
 
 
@@ -72,6 +77,13 @@ def zone_of(name: str) -> dt.tzinfo:
         raise click.BadParameter(
             f"--zone: no time zone {name!r} is known here; write one like America/New_York"
         ) from error
+
+
+def closed_until_ns_of(config: Config) -> int:
+    """Until when the books are closed; before all time when nothing is."""
+    with open_ledger(config, read_only=True) as ledger:
+        until_ns = ledger.periods().closed_until_ns
+    return _NEVER if until_ns is None else until_ns
 
 
 def statements_of(
