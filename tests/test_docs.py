@@ -147,6 +147,14 @@ def test_the_completion_that_is_documented_is_there(shell: str) -> None:
     assert words == ["rotate"]
 
 
+def test_decisions_are_numbered() -> None:
+    """One after the other, each by a number of its own, which its first line says too."""
+    pages = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for number, page in enumerate(pages, 1):
+        assert page.read_text(encoding="utf-8").startswith(f"# {number}. "), page.name
+
+
 def test_every_command_is_documented() -> None:
     """`docs/commands.md` shows the help of every command."""
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
