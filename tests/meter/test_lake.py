@@ -227,7 +227,7 @@ async def _record(path: Path, reports: Sequence[Reported]) -> Received:
 
 def test_a_kill_at_any_operation_is_harmless(tmp_path: Path) -> None:
     """Killed between any two operations, or within a write, each row is in exactly one place."""
-    facts = facts_of_days(4, rows=6)
+    facts = facts_of_days(4, rows=6, days=1)
     whole = tmp_path / "whole"
     whole.mkdir()
     write(whole / "journal.db", facts)

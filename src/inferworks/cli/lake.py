@@ -153,7 +153,7 @@ def sum_days(anew: bool, config_path: Path | None, data_path: Path | None, as_js
     store = _lake(config, DataFolder(Path(config.data.folder)))
 
     def progress(segment: Segment, done: int, of: int) -> None:
-        click.echo(f"{done + 1} of {of}: {segment.table} of {segment.day}", err=True)
+        say(f"{done + 1} of {of}: {segment.table} of {segment.day}", err=True)
 
     written = sum_up(store, anew=anew, progress=progress)
     if as_json:
@@ -256,7 +256,7 @@ def prune_now(
 
 
 def _progress(group: Group, done: int, of: int) -> None:
-    click.echo(
+    say(
         f"{done + 1} of {of}: {len(group.segments)} files, {group.rows:,} rows of {group.table}, "
         f"{group.day}",
         err=True,
