@@ -272,7 +272,7 @@ def test_a_restated_line_stops_the_close_until_it_is_accepted(tmp_path: Path) ->
     text = Path("november.csv").read_text().replace("12.50", "13.50")
     Path("again.csv").write_text(text)
     refused("import", "again.csv")
-    assert "again.csv: its 1 lines" in refused("close", "2026-11")
+    assert "again.csv: its 1 line (" in refused("close", "2026-11")
     done = run_json("close", "2026-11", "--accept", "disputed with the supplier")
     assert len(done["accepted"]) == 1
 

@@ -101,7 +101,7 @@ def test_a_line_with_another_period_is_asked_about_too(tmp_path: Path) -> None:
     with BookStore(tmp_path / "books.db") as store:
         store.add(a_file("a.csv"), KIND, lines("1"), 1)
         moved = [replace(charge, period_end_ns=9) for charge in lines("1")]
-        with pytest.raises(BillError, match=r"line-0 overlap 1 lines of a\.csv"):
+        with pytest.raises(BillError, match=r"line-0 overlap 1 line of a\.csv"):
             store.add(a_file("b.csv"), KIND, moved, 2)
 
 

@@ -20,7 +20,7 @@ from inferworks.books.accruals import LAST, Billed, Expected, Ground, in_the_boo
 from inferworks.books.basis import COMMITMENT
 from inferworks.books.bills.base import bill_file
 from inferworks.books.charge import Charge, is_accrual, is_provisional
-from inferworks.books.deliveries.canonical import FOCUS
+from inferworks.books.deliveries.canonical import FOCUS, delivery_of, line_of
 from inferworks.books.deliveries.decide import Answer, Fate
 from inferworks.books.deliveries.landing import Closed
 from inferworks.books.deliveries.register import Outcome, State
@@ -387,10 +387,25 @@ def _land(
         raise AssertionError(f"{name}: is {told.fate}, must be one of {sorted(fates)}")
     files = world.suppliers.exports[account].files
     if told.fate is Fate.REVISION:
+        stay = {file: _outside(there, lines) for file, there in files.items() if answer}
         files.clear()
+        files.update((file, there) for file, there in stay.items() if there)
     if told.fate in (Fate.NEW, Fate.PART, Fate.REVISION):
         files[name] = lines
     return outcome
+
+
+def _outside(there: Sequence[Charge], lines: Sequence[Charge]) -> tuple[Charge, ...]:
+    """Those of the lines that are `there` which `lines` do not replace."""
+    start_ns = min(line.period_start_ns for line in lines)
+    end_ns = max(line.period_end_ns for line in lines)
+    abouts = {line_of(delivery_of(FOCUS, line), line).about for line in lines}
+    return tuple(
+        one
+        for one in there
+        if (one.period_start_ns < start_ns or end_ns < one.period_end_ns)
+        and line_of(delivery_of(FOCUS, one), one).about not in abouts
+    )
 
 
 def _outcome(

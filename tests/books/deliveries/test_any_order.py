@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.focus import FocusBillReader
-from inferworks.books.deliveries.decide import series_of
+from inferworks.books.deliveries.parts import series_of
 from inferworks.books.store import BookStore
 
 DAYS = 6

@@ -23,7 +23,7 @@ from inferworks.books.deliveries.canonical import (
     line_of,
     with_id,
 )
-from inferworks.books.deliveries.decide import Part, merged
+from inferworks.books.deliveries.parts import Part, merged
 from inferworks.checksum import long_row_checksum
 from inferworks.money import EXACT
 
@@ -97,6 +97,11 @@ class _Sum:
             left = EXACT.subtract(Decimal(charge.exact), rounded)
             self.left[billed.currency] = EXACT.add(self.left.get(billed.currency, Decimal(0)), left)
 
+    def part(self, series: str, place: str) -> Part:
+        """What the lines are as a part, the `place` in its `series`."""
+        spans, invoices = merged(self.spans), tuple(sorted(self.invoices))
+        return Part(self.number, self.digest, self.lines, spans, series, place, invoices)
+
     def totals(self) -> Totals:
         """What the lines come to."""
         return {
@@ -159,22 +164,17 @@ def stage(
         discard(db, [total.number for total in sums.values()])
         raise
     return [
-        Arrival(
-            delivery,
-            Part(
-                one.number,
-                one.digest,
-                one.lines,
-                merged(one.spans),
-                *series,
-                tuple(sorted(one.invoices)),
-            ),
-            one.totals(),
-            file,
-            file_sha256,
-        )
+        Arrival(delivery, one.part(*series), one.totals(), file, file_sha256)
         for delivery, one in sums.items()
     ]
+
+
+def totals_of(lines: Iterable[tuple[Line, Charge]], like: Part) -> tuple[Part, Totals]:
+    """What lines are as a part on their own, of the series and place of `like`; and what they come to."""
+    total = _Sum(like.number)
+    for line, charge in lines:
+        total.add(line, charge)
+    return total.part(like.series, like.place), total.totals()
 
 
 def charge_row(charge: Charge) -> tuple[Any, ...]:

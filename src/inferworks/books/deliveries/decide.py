@@ -7,14 +7,25 @@ Decision. What is certain is done, and anything else is asked, with the amount u
 is, of a part that arrives and those that are in force for the same time:
 
 - the same lines: a *duplicate*, whatever their form and order, and also of a part that stood once;
-- fewer lines, and all there were for the time that they cover: an *older* copy of a growing file;
+- all lines that there are of its days: an *older* copy of what grew since; so is a file that begins as what
+  is here and has the same lines up to its last day, of which it may know less, and never more;
 - those lines and more: the *next revision*;
-- every line again, perhaps with another amount, and further days: the next revision of an export of the
-  month to date; and the other way round an older one;
+- every line again from the beginning, perhaps with another amount, and further days: the next revision of
+  an export of the month to date;
 - no time that another part covers: a *further part*. So is a file whose name says so (`part-00002`,
   `export-00002`, beside another of the same name), one whose lines are about nothing that a
-  line there is about, and one whose lines are all on numbered invoices of their own and say nothing
-  else about what a line there is about.
+  line there is about, and one whose lines are all on numbered invoices of their own, unless it charges
+  otherwise for all that one of the invoices there is about: that may be its new issue.
+
+A line with another amount is never dropped: it is a correction, a credit, a further charge or a mistake,
+and which of them, the person who brings it knows. Where the amounts say otherwise, an answer goes before
+all that is certain without one. A credit in place of a charge restates nothing.
+
+To *replace* is to take the place of what is there of the time from the first to the last moment of the
+file's own lines, whatever parts that was in; what lies outside stays. Files that are given together replace
+together what each of them spans. Rejected: to replace the parts that overlap (parts are cut anew with each
+run, and what a file does not cover would be gone with them), or the whole billing period (a file of three
+corrected days is no month).
 
 A file that a manifest names (`bills/manifests.py`) is part of a run of its export, and says so: the newest
 run takes the place of all earlier ones, whatever their parts, and an earlier one that comes late is older.
@@ -27,19 +38,18 @@ Everything here is a function of what `Compare` tells; the lines themselves stay
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-_PART = re.compile(
-    r"(?P<before>.*?)"
-    r"(?P<number>(?<![a-z])part[-_ ]?(?:\d{1,5}|[a-z])|(?<=[-_.])0\d{4,5}|(?<![a-z0-9])0\d{11})"
-    r"(?P<after>(?:[-_. ].*)?)",
-    re.IGNORECASE | re.DOTALL,
+from inferworks.books.deliveries.parts import (
+    Part,
+    Spans,
+    are_siblings,
+    is_of_its_own,
+    meet,
+    reach,
 )
-_RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}(?:-c\d+)?|tid-\d+-\d+-\d+", re.IGNORECASE)
-"""What Spark and its like put into the name of each part."""
 
 
 class Answer(StrEnum):
@@ -57,46 +67,6 @@ class Fate(StrEnum):
     REVISION = "revision"
     DUPLICATE = "duplicate"
     OLDER = "older"
-
-
-class Part(NamedTuple):
-    """One file's lines of one delivery."""
-
-    number: int
-    """Negative while it arrives."""
-    digest: int
-    """The same for the same lines."""
-    lines: int
-    spans: tuple[tuple[int, int], ...]
-    """The time that its lines cover, in nanoseconds: disjoint and in order."""
-    series: str
-    """What it has in common with the other parts of one export; empty when its name tells of none."""
-    place: str
-    """Which of them it is; of a run of an export: when it ran, its id and the number, each on a line."""
-    invoices: tuple[str, ...] = ("",)
-    """The numbers of the invoices that its lines are on; empty is that of lines which are on none yet."""
-    in_force: bool = True
-
-    @property
-    def start_ns(self) -> int:
-        """Where its time begins."""
-        return self.spans[0][0]
-
-    @property
-    def end_ns(self) -> int:
-        """Where its time ends."""
-        return self.spans[-1][1]
-
-    @property
-    def run(self) -> tuple[str, str] | None:
-        """When the run was that it is a part of, empty when not known, and its id; None of no run."""
-        told = self.place.split("\n")
-        return (told[0], told[1]) if len(told) == 3 else None
-
-    @property
-    def ran(self) -> str:
-        """When the run was that it is a part of, as a text that sorts; empty when that is not known."""
-        return self.run[0] if self.run else ""
 
 
 class Alike(NamedTuple):
@@ -125,6 +95,18 @@ class Compare(Protocol):
         """How many lines of `parts` lie within that time."""
         ...
 
+    def to_date(self, older: Sequence[Part], newer: Sequence[Part]) -> bool:
+        """Whether `older` is what an export of the month to date, now `newer`, was at an earlier day."""
+        ...
+
+    def same_way(self, one: Sequence[Part], other: Sequence[Part]) -> bool:
+        """Whether neither side has a credit where the other has a charge."""
+        ...
+
+    def reissues(self, part: Part, others: Sequence[Part]) -> bool:
+        """Whether `part` charges for all that one of the invoices of `others` is about."""
+        ...
+
 
 class Named(NamedTuple):
     """`Compare` of a delivery that does not grow: a voucher, somebody's pay for a month, an asset.
@@ -144,6 +126,18 @@ class Named(NamedTuple):
         """As of any other delivery."""
         return self.lines.within(parts, start_ns, end_ns)
 
+    def to_date(self, older: Sequence[Part], newer: Sequence[Part]) -> bool:
+        """Never: it does not grow."""
+        return False
+
+    def same_way(self, one: Sequence[Part], other: Sequence[Part]) -> bool:
+        """Never told."""
+        return False
+
+    def reissues(self, part: Part, others: Sequence[Part]) -> bool:
+        """Whatever says otherwise about it does."""
+        return True
+
 
 class Step(NamedTuple):
     """What is to be done: `parts` take the place of `replaced`, or stand beside what is there."""
@@ -151,6 +145,8 @@ class Step(NamedTuple):
     fate: Fate
     parts: tuple[Part, ...]
     replaced: tuple[Part, ...] = ()
+    spans: Spans = ()
+    """The time in which they do, or about the same; empty is all of `replaced`."""
 
 
 class Question(NamedTuple):
@@ -161,43 +157,6 @@ class Question(NamedTuple):
 
 
 Verdict = Step | Question
-
-
-def series_of(folder: str, name: str) -> tuple[str, str]:
-    """Of which export a file is a part by its name, and which part; both empty when it does not say."""
-    stem = _RANDOM.sub("", name)
-    match = _PART.fullmatch(stem)
-    if match is None:
-        return "", ""
-    after = re.sub(
-        r"(\.(csv|jsonl|json|ndjson|parquet|gz|snappy|zst|zip))+$", "", match["after"].lower()
-    )
-    return f"{folder}\n{match['before']}\n{after}", match["number"].lower()
-
-
-def merged(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """The time that `spans` cover together: disjoint, in order."""
-    found: list[tuple[int, int]] = []
-    for start_ns, end_ns in sorted(spans):
-        if found and start_ns <= found[-1][1]:
-            found[-1] = found[-1][0], max(end_ns, found[-1][1])
-        else:
-            found.append((start_ns, end_ns))
-    return tuple(found)
-
-
-def meet(one: Part, other: Part) -> bool:
-    """Whether both cover some moment."""
-    ours, theirs = iter(one.spans), iter(other.spans)
-    mine, yours = next(ours, None), next(theirs, None)
-    while mine and yours:
-        if mine[1] <= yours[0]:
-            mine = next(ours, None)
-        elif yours[1] <= mine[0]:
-            yours = next(theirs, None)
-        else:
-            return True
-    return False
 
 
 def decide(
@@ -220,25 +179,21 @@ def decide(
         return verdicts
     if not there:
         return [*verdicts, Step(Fate.NEW, tuple(fresh))]
-    together = _whole(fresh, there, compare) if len(fresh) > 1 else None
+    together = _whole(fresh, there, compare, answer) if len(fresh) > 1 else None
     if together is not None:
         return [*verdicts, together]
-    asked: list[Question] = []
+    if answer is Answer.REPLACE:
+        answered = _instead(fresh, there, known, compare)
+        if answered:
+            return [*verdicts, *answered]
     for part in fresh:
-        found = _one(part, there, known, compare, answer if len(arriving) == 1 else None)
-        if isinstance(found, Question):
-            asked.append(found)
-            continue
+        found = _one(part, there, known, compare, answer)
+        if isinstance(found, Question) and answer is Answer.PART:
+            found = Step(Fate.PART, (part,))
         verdicts.append(found)
-        if found.fate in (Fate.PART, Fate.REVISION):
+        if isinstance(found, Step) and found.fate in (Fate.PART, Fate.REVISION):
             there = [old for old in there if old not in found.replaced] + [part]
-    if asked and answer is Answer.REPLACE:
-        overlap = {old for question in asked for old in question.overlap if old.number >= 0}
-        parts = tuple(part for question in asked for part in question.parts)
-        return [*verdicts, Step(Fate.REVISION, parts, tuple(sorted(overlap)))]
-    if answer is Answer.PART:
-        return [*verdicts, *(Step(Fate.PART, question.parts) for question in asked)]
-    return [*verdicts, *asked]
+    return verdicts
 
 
 def _reruns(
@@ -272,7 +227,7 @@ def _among(
     done: list[Verdict] = []
     standing: list[Part] = []
     for part in sorted(arriving, key=lambda part: (part.end_ns, part.lines, part.digest)):
-        verdict = _beside(part, standing, compare, together=True)
+        verdict = _beside(part, standing, compare, answer, together=True)
         if isinstance(verdict, Question) and answer is Answer.PART:
             verdict = Step(Fate.PART, (part,))
         if isinstance(verdict, Question) or verdict.fate in (Fate.DUPLICATE, Fate.OLDER):
@@ -284,19 +239,52 @@ def _among(
     return done, standing
 
 
-def _whole(fresh: Sequence[Part], there: Sequence[Part], compare: Compare) -> Step | None:
+def _instead(
+    fresh: Sequence[Part], there: Sequence[Part], known: Sequence[Part], compare: Compare
+) -> list[Step]:
+    """Let those of `fresh` that say otherwise take the place of what is there; none where none does.
+
+    What its name tells of a part does not matter to who says that it replaces.
+    """
+    asked = False
+    beside: list[Step] = []
+    ours: list[Part] = []
+    for part in fresh:
+        found = _one(part._replace(series="", place=""), there, known, compare, Answer.REPLACE)
+        if isinstance(found, Step) and found.fate in (Fate.NEW, Fate.PART):
+            beside.append(Step(found.fate, (part,)))
+        else:
+            ours.append(part)
+            asked |= isinstance(found, Question) or found.fate is Fate.OLDER
+    if not asked:
+        return []
+    is_named = isinstance(compare, Named)
+    spans = reach(ours)
+    over = tuple(old for old in there if is_named or meet(old.spans, spans))
+    claimed = {old for part in ours for old in _claimed(part, over)}
+    replaced = tuple(old for old in over if old in claimed)
+    return [*beside, Step(Fate.REVISION, tuple(ours), replaced, () if is_named else spans)]
+
+
+def _whole(
+    fresh: Sequence[Part], there: Sequence[Part], compare: Compare, answer: Answer | None
+) -> Step | None:
     """What all of `fresh` are as one, where that is the same or more than what is there."""
     is_named = isinstance(compare, Named)
-    overlap = tuple(old for old in there if is_named or any(meet(old, part) for part in fresh))
-    if any(_is_of_its_own(part, overlap) for part in fresh):
+    overlap = tuple(
+        old for old in there if is_named or any(meet(old.spans, part.spans) for part in fresh)
+    )
+    if any(is_of_its_own(part, overlap) for part in fresh):
         return None
     if not overlap:
         return Step(Fate.PART, tuple(fresh))
     alike = compare.alike(fresh, overlap)
     if alike.common == alike.one == alike.other:
         return Step(Fate.DUPLICATE, tuple(fresh))
-    further = max(p.end_ns for p in fresh) > max(p.end_ns for p in overlap)
-    if alike.common == alike.other or (further and alike.one_restates):
+    restates = answer is None and (_is_longer(fresh, overlap) or _is_rerun(fresh, overlap))
+    if alike.common == alike.other or (
+        restates and alike.one_restates and compare.same_way(fresh, overlap)
+    ):
         return Step(Fate.REVISION, tuple(fresh), overlap)
     return None
 
@@ -308,43 +296,50 @@ def _one(
     compare: Compare,
     answer: Answer | None,
 ) -> Verdict:
-    """What a part becomes beside those that are there; `answer` is of a command that names no other."""
+    """What a part becomes beside those that are there."""
     again = [old for old in known if _same(part, old)]
-    if again and (answer is not Answer.REPLACE or any(old.in_force for old in again)):
+    if any(old.in_force for old in again):
         return Step(Fate.DUPLICATE, (part,))
-    verdict = _beside(part, there, compare, together=False)
-    if answer is Answer.REPLACE and verdict == Step(Fate.OLDER, (part,)):
-        overlap = tuple(old for old in there if meet(old, part))
-        return Step(Fate.REVISION, (part,), overlap)
-    return verdict
+    if again and answer is None:
+        return Step(Fate.OLDER, (part,))
+    return _beside(part, there, compare, answer, together=False)
 
 
-def _beside(part: Part, there: Sequence[Part], compare: Compare, *, together: bool) -> Verdict:
-    """What `part` is beside those that are there."""
-    others = [old for old in there if not _siblings(part, old)]
-    namesake = [old for old in there if part.series == old.series != "" and part.place == old.place]
+def _beside(
+    part: Part,
+    there: Sequence[Part],
+    compare: Compare,
+    answer: Answer | None,
+    *,
+    together: bool,
+) -> Verdict:
+    """What `part` is beside those that are there, or that are given `together` with it."""
+    namesake = tuple(
+        old for old in there if part.series == old.series != "" and part.place == old.place
+    )
+    others = [old for old in there if not _is_another(part, old, namesake)]
     is_named = isinstance(compare, Named)
-    overlap = tuple(old for old in others if is_named or meet(old, part))
+    overlap = tuple(old for old in others if is_named or meet(old.spans, part.spans))
     if not overlap:
         return Step(Fate.PART if there else Fate.NEW, (part,))
+    if is_of_its_own(part, overlap):
+        return _invoiced(part, overlap, compare, answer)
+    overlap = _claimed(part, overlap)
     alike = compare.alike([part], overlap)
-    if _is_of_its_own(part, overlap) and not alike.restated:
-        return Step(Fate.PART, (part,))
-    if alike.common == alike.one:
-        if alike.common == alike.other:
-            return Step(Fate.DUPLICATE, (part,))
-        end_ns = max(old.end_ns for old in overlap)
-        within = compare.within(overlap, part.start_ns, part.end_ns)
-        if part.series or part.end_ns < end_ns or within == alike.one:
-            return Step(Fate.OLDER, (part,))
-        return Question((part,), overlap)
-    end_ns = max(old.end_ns for old in overlap)
-    if alike.common == alike.other or (part.end_ns > end_ns and alike.one_restates):
+    if alike.common == alike.one == alike.other:
+        return Step(Fate.DUPLICATE, (part,))
+    if alike.common == alike.other:
         return Step(Fate.REVISION, (part,), overlap)
-    if part.end_ns < end_ns and alike.other_restates:
+    if _is_older(part, overlap, alike, compare, answer, namesake):
         return Step(Fate.OLDER, (part,))
-    if not together and namesake and not is_named and not _beyond(part, namesake, overlap, compare):
-        return Step(Fate.REVISION, (part,), tuple(namesake))
+    if answer is None and alike.one_restates and _is_longer([part], overlap):
+        certain = (
+            compare.to_date(overlap, [part]) if together else compare.same_way([part], overlap)
+        )
+        if certain:
+            return Step(Fate.REVISION, (part,), overlap)
+    if answer is None and not together and _is_anew(part, namesake, overlap, compare):
+        return Step(Fate.REVISION, (part,), namesake)
     longer = _longer(part, overlap, compare)
     if longer:
         return Step(Fate.REVISION, (part,), longer)
@@ -353,12 +348,62 @@ def _beside(part: Part, there: Sequence[Part], compare: Compare, *, together: bo
     return Question((part,), overlap)
 
 
-def _beyond(
+def _invoiced(
+    part: Part, overlap: tuple[Part, ...], compare: Compare, answer: Answer | None
+) -> Verdict:
+    """What `part` is, all on numbered invoices of its own: a further bill, unless it is an old one anew."""
+    contradicts = compare.alike([part], overlap).restated
+    if contradicts and (answer is Answer.REPLACE or compare.reissues(part, overlap)):
+        return Question((part,), overlap)
+    return Step(Fate.PART, (part,))
+
+
+def _is_older(
+    part: Part,
+    overlap: Sequence[Part],
+    alike: Alike,
+    compare: Compare,
+    answer: Answer | None,
+    namesake: Sequence[Part],
+) -> bool:
+    """Whether `part` says nothing that is not here already, or no more than what has grown since."""
+    shared = [old for old in overlap if compare.alike([part], [old]).common]
+    if not shared:
+        return False
+    if alike.common == alike.one:
+        if part.series and not namesake:
+            return True
+        if compare.within(shared, part.start_ns, part.end_ns) == alike.one:
+            return True
+    elif answer is not None:
+        return False
+    return part.end_ns < max(old.end_ns for old in shared) and compare.to_date([part], shared)
+
+
+def _is_longer(parts: Sequence[Part], overlap: Sequence[Part]) -> bool:
+    """Whether `parts` begin where `overlap` does, and reach further."""
+    ours, theirs = reach(parts), reach(overlap)
+    return ours[0][0] == theirs[0][0] and ours[-1][1] > theirs[-1][1]
+
+
+def _is_rerun(parts: Sequence[Part], overlap: Sequence[Part]) -> bool:
+    """Whether `parts` are, by their names, all parts of one export of which `overlap` were some."""
+    places = {part.place for part in parts}
+    series = {part.series for part in (*parts, *overlap)}
+    return len(series) == 1 and "" not in series and all(old.place in places for old in overlap)
+
+
+def _is_anew(
     part: Part, namesake: Sequence[Part], overlap: Collection[Part], compare: Compare
 ) -> bool:
-    """Whether a file that takes the place of its `namesake` overlaps anything else."""
+    """Whether a file says every line of its `namesake` again, and has to do with nothing else."""
+    if not namesake or isinstance(compare, Named):
+        return False
     rest = [old for old in overlap if old not in namesake]
-    return bool(rest) and bool(compare.alike([part], rest).common)
+    if rest and not compare.alike([part], rest).apart:
+        return False
+    restates = compare.alike([part], namesake).one_restates
+    return restates and compare.same_way([part], namesake)
 
 
 def _longer(part: Part, overlap: Sequence[Part], compare: Compare) -> tuple[Part, ...]:
@@ -375,16 +420,14 @@ def _longer(part: Part, overlap: Sequence[Part], compare: Compare) -> tuple[Part
     return tuple(within)
 
 
-def _siblings(one: Part, other: Part) -> bool:
-    """Whether two are different parts of one export, and of one run of it, by their names."""
-    same = bool(one.series) and one.series == other.series and one.run == other.run
-    return same and one.place != other.place
+def _claimed(part: Part, overlap: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Those of `overlap` that `part` is about: not those on other numbered invoices, if there are more."""
+    return tuple(old for old in overlap if not is_of_its_own(part, [old])) or overlap
 
 
-def _is_of_its_own(part: Part, others: Iterable[Part]) -> bool:
-    """Whether all lines are on numbered invoices, and none of `part` on one that the others are on."""
-    invoices = {invoice for old in others for invoice in old.invoices}
-    return bool(invoices) and not {"", *part.invoices} & invoices and "" not in part.invoices
+def _is_another(part: Part, old: Part, namesake: Collection[Part]) -> bool:
+    """Whether `old` is another part of the export that `part` is of, and of the same run of it."""
+    return are_siblings(part, old) and (old.number < 0 or not namesake)
 
 
 def _same(part: Part, old: Part) -> bool:
@@ -392,5 +435,5 @@ def _same(part: Part, old: Part) -> bool:
     return (
         part.digest == old.digest
         and part.lines == old.lines
-        and not (_siblings(part, old) or _is_of_its_own(part, [old]))
+        and not (are_siblings(part, old) or is_of_its_own(part, [old]))
     )

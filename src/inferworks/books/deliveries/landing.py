@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -39,7 +39,6 @@ from inferworks.books.deliveries.canonical import (
     told_invoice,
     with_id,
 )
-from inferworks.books.deliveries.decide import Alike, Part
 from inferworks.books.span import Timed
 
 SCHEMA: Final = """
@@ -110,64 +109,6 @@ class Changed(NamedTuple):
     """Lines and reversals that are for a closed period."""
 
 
-class Lines:
-    """The lines of parts, those that arrive (of negative number) and those that are there."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def alike(self, one: Sequence[Part], other: Sequence[Part]) -> Alike:
-        """How the lines of `one` compare with those of `other`."""
-        names = self._compared("name", one, other)
-        about = self._compared("about", one, other)
-        lines = sum(part.lines for part in one), sum(part.lines for part in other)
-        return Alike(
-            names,
-            *lines,
-            one_restates=about == lines[1],
-            other_restates=about == lines[0],
-            apart=not about,
-            restated=about > names,
-        )
-
-    def within(self, parts: Sequence[Part], start_ns: int, end_ns: int) -> int:
-        """How many lines of `parts` lie within that time."""
-        arriving, there = _sides(parts)
-        [(found,)] = self._db.execute(
-            f"SELECT (SELECT COUNT(*) FROM arriving WHERE part IN ({arriving}) AND "
-            "period_start_ns >= ? AND period_end_ns <= ?) + (SELECT COUNT(*) FROM lines JOIN charges "
-            f"USING (id) WHERE part IN ({there}) AND period_start_ns >= ? AND period_end_ns <= ?)",
-            (start_ns, end_ns, start_ns, end_ns),
-        )
-        return int(found)
-
-    def _compared(self, column: str, one: Sequence[Part], other: Sequence[Part]) -> int:
-        """How many lines both have in common by `column`, as multisets."""
-        [(found,)] = self._db.execute(
-            f"SELECT COALESCE(SUM(MIN(a.n, b.n)), 0) FROM ({_counts(column, one)}) AS a "
-            f"JOIN ({_counts(column, other)}) AS b USING (it)"
-        )
-        return int(found)
-
-
-def _counts(column: str, parts: Sequence[Part]) -> str:
-    arriving, there = _sides(parts)
-    return (
-        f"SELECT it, SUM(n) AS n FROM (SELECT {column} AS it, COUNT(*) AS n FROM arriving "
-        f"WHERE part IN ({arriving}) GROUP BY it UNION ALL SELECT {column}, COUNT(*) FROM lines "
-        f"WHERE part IN ({there}) GROUP BY {column}) GROUP BY it"
-    )
-
-
-def _sides(parts: Iterable[Part]) -> tuple[str, str]:
-    numbers = [part.number for part in parts]
-    return _listed(n for n in numbers if n < 0), _listed(n for n in numbers if n >= 0)
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(map(str, numbers))
-
-
 class Landing:
     """Does within one transaction what was decided for one delivery."""
 
@@ -196,15 +137,16 @@ class Landing:
             )
             amended_lines, withheld = self._amend(delivery, overrule=True)
             self._keep(numbers)
-        abouts = self._abouts(list(numbers), {about for _, about, _ in gone})
-        changed = sum((abouts & Counter(about for _, about, _ in gone)).values())
+        changed = self._changed(list(numbers), Counter(about for _, about, _ in gone))
         late = [self._remove(ChargeId(id_), part) for id_, _, part in gone]
         found = self._add(numbers)
-        found = {part: one._replace(kept=kept.get(part, 0)) for part, one in found.items()}
+        found = {
+            part: one._replace(kept=kept.get(part, 0), gone=changed[part], changed=changed[part])
+            for part, one in found.items()
+        }
         first = next(iter(numbers))
         found[first] = found[first]._replace(
-            gone=len(gone),
-            changed=changed,
+            gone=len(gone) - sum(changed.values()) + changed[first],
             amended=amended_lines,
             withheld=withheld,
             late=(*(charge for charge in late if charge), *found[first].late),
@@ -405,14 +347,19 @@ class Landing:
             "AND lines.name = pairs.name AND lines.id = pairs.id"
         )
 
-    def _abouts(self, parts: Sequence[int], wanted: Collection[str]) -> Counter[str]:
-        """How many arriving lines are about each of `wanted`."""
-        if not wanted:
-            return Counter()
+    def _changed(self, parts: Sequence[int], gone: Counter[str]) -> dict[int, int]:
+        """How many lines of each arriving part stand instead of one that is `gone`, by its about."""
+        changed = dict.fromkeys(parts, 0)
+        left = gone.copy()
         rows = self._db.execute(
-            f"SELECT about, COUNT(*) FROM arriving WHERE part IN ({_listed(parts)}) GROUP BY about"
+            f"SELECT part, about, COUNT(*) FROM arriving WHERE part IN ({_listed(parts)}) "
+            "GROUP BY part, about"
         )
-        return Counter({about: number for about, number in rows if about in wanted})
+        for part, about, number in rows if gone else ():
+            found = min(number, left.get(about, 0))
+            changed[part] += found
+            left[about] -= found
+        return changed
 
     def _remove(self, id_: ChargeId, part: int) -> Charge | None:
         """Take a line out of force; its reversal, where its time is closed and it stays."""
@@ -490,6 +437,10 @@ class Landing:
         self._db.executemany(
             "INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?)", map(charge_row, charges)
         )
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _matched(

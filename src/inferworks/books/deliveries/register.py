@@ -12,7 +12,6 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from decimal import Decimal
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -21,20 +20,20 @@ import msgspec
 from inferworks.books.charge import Charge
 from inferworks.books.deliveries import arriving
 from inferworks.books.deliveries.arriving import DIGEST_BITS, Arrival, Total, Totals
-from inferworks.books.deliveries.canonical import FOCUS, Delivery, delivery_of, line_of, moment_text
-from inferworks.books.deliveries.decide import (
-    Answer,
-    Fate,
-    Named,
-    Part,
-    Question,
-    Step,
-    Verdict,
-    decide,
-    merged,
-)
+from inferworks.books.deliveries.canonical import FOCUS, Delivery, delivery_of, line_of
+from inferworks.books.deliveries.comparing import Lines
+from inferworks.books.deliveries.decide import Answer, Fate, Named, Question, Step, Verdict, decide
 from inferworks.books.deliveries.elsewhere import counted_once
-from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed, Landing, Lines
+from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed, Landing
+from inferworks.books.deliveries.parts import Part, Spans, merged, reach
+from inferworks.books.deliveries.saying import (
+    Lot,
+    beside_text,
+    instead_text,
+    older_text,
+    question_text,
+    together,
+)
 from inferworks.errors import UserError
 
 _COLUMNS: Final = (
@@ -106,6 +105,8 @@ class Told(NamedTuple):
     before: Totals
     """What the delivery came to before, in the currency of the bill."""
     after: Totals
+    remark: str = ""
+    """What of before went and what stays, where that is not all or nothing."""
 
 
 class Outcome(NamedTuple):
@@ -344,9 +345,15 @@ class Register:
             for step in sorted(steps, key=lambda step: step.fate not in _STANDS):
                 revision += step.fate in (Fate.NEW, Fate.REVISION)
                 ours = [arrivals[part.number] for part in step.parts]
+                remark = self._older(number, delivery, step.fate, ours)
+                if step.spans:
+                    step, remark = self._cut(number, delivery, step)
                 done = self._step(landing, number, step, ours, revision)
                 for part, changed in done.items():
-                    told[part] = Told(delivery, step.fate, revision, changed, before, before)
+                    told[part] = Told(
+                        delivery, step.fate, revision, changed, before, before, remark
+                    )
+                    remark = ""
             after = self._total(number)
             late = landing.round(number, delivery, after)
             parts = [part.number for step in steps for part in step.parts]
@@ -393,6 +400,67 @@ class Register:
         )
         return changed
 
+    def _older(self, number: int, delivery: Delivery, fate: Fate, ours: Sequence[Arrival]) -> str:
+        """What is told of files that are older than what is there; nothing of those on record."""
+        known = {one.file_sha256 for one in self.imports()} if fate is Fate.OLDER else set()
+        fresh = [_arrived(one) for one in ours if one.file_sha256 not in known]
+        if fate is not Fate.OLDER or not fresh:
+            return ""
+        return older_text(str(delivery), together(fresh), self._total(number))
+
+    def _cut(self, number: int, delivery: Delivery, step: Step) -> tuple[Step, str]:
+        """Let what stays of the parts that `step` replaces for a time be parts of their own; in words.
+
+        So a part that is replaced is so as a whole, and each is what was counted when it was entered.
+        """
+        lines, by = Lines(self._db), [part.number for part in step.parts]
+        replaced: list[Part] = []
+        gone: list[Lot] = []
+        for part in step.replaced:
+            rest = lines.of_time(part.number, step.spans, by, inside=False)
+            if len(rest) == part.lines:
+                continue
+            replaced.append(part)
+            gone.append(self._lot(delivery, part, step.spans, by))
+            if rest:
+                self._split(number, delivery, part, rest)
+        out = {part.number for part in replaced}
+        left = [part.number for part in self._known(number) if part.in_force]
+        left = [one for one in left if one not in out]
+        text = instead_text(together(gone), self._whole(left)) if gone else ""
+        return step._replace(replaced=tuple(replaced)), text
+
+    def _split(
+        self, number: int, delivery: Delivery, part: Part, rest: Sequence[tuple[str, str]]
+    ) -> None:
+        """Let the lines `rest` of a part be one of their own."""
+        [whole] = self.imports(part.number)
+        stays, totals = Lines(self._db).part_of(delivery, rest, part)
+        arrival = Arrival(delivery, stays, totals, whole.file, whole.file_sha256)
+        entered = self._enter(number, arrival, whole.revision, State.IN_FORCE)
+        self._db.executemany(
+            "UPDATE lines SET part = ? WHERE part = ? AND name = ? AND id = ?",
+            ((entered, part.number, *row) for row in rest),
+        )
+
+    def _lot(self, delivery: Delivery, part: Part, spans: Spans, by: Iterable[int]) -> Lot:
+        """What of a part that is there the arriving parts `by` replace in a time."""
+        lines = Lines(self._db)
+        rows = lines.of_time(part.number, spans, by)
+        if len(rows) == part.lines:
+            return self._whole([part.number])
+        goes, totals = lines.part_of(delivery, rows, part)
+        [whole] = self.imports(part.number)
+        return Lot(goes.lines, totals, goes.spans, (whole.file,))
+
+    def _whole(self, parts: Iterable[int]) -> Lot:
+        """What all lines of parts that are there come to."""
+        numbers = list(parts)
+        return together(
+            Lot(one.lines, one.totals, ((one.start_ns, one.end_ns),), (one.file,))
+            for one in (self.imports(*numbers) if numbers else ())
+        )
+
     def _enter(self, delivery: int, arrival: Arrival, revision: int, state: State) -> int:
         """Put an import on record; its number. A file that is there in this state is not entered twice."""
         if state in (State.DUPLICATE, State.OLDER):
@@ -428,32 +496,22 @@ class Register:
 
     def _text(self, arrival: Arrival, question: Question) -> str:
         """The question in words: what overlaps, and the amount under each answer."""
-        there = [part.number for part in question.overlap if part.number >= 0]
-        files = sorted({one.file for one in self.imports(*there)}) if there else []
-        beside = [part for part in question.overlap if part.number < 0]
-        lines = sum(part.lines for part in question.overlap)
-        number = self._number(arrival.delivery)
-        now = self._total(number)
-        both = arriving.added(now, arrival.totals)
-        overlap = self._totals_of(there)
-        instead = arriving.added(both, _negated(overlap))
-        start_ns = max(arrival.part.start_ns, min(part.start_ns for part in question.overlap))
-        end_ns = min(arrival.part.end_ns, max(part.end_ns for part in question.overlap))
-        whose = ", ".join(files) if files else "another file of this command"
-        head = (
-            f"{arrival.file}: its {arrival.part.lines} lines ({amounts(arrival.totals)}) of "
-            f"{arrival.delivery} overlap {lines} lines of {whose}"
-            f"{f' ({amounts(overlap)})' if there else ''} from {moment_text(start_ns)} to "
-            f"{moment_text(end_ns)} and are neither the same nor more; nothing of it was imported. "
-        )
+        part, delivery = arrival.part, arrival.delivery
+        arrived = _arrived(arrival)
+        there = [old for old in question.overlap if old.number >= 0]
+        beside = [old for old in question.overlap if old.number < 0]
         if beside:
-            return (
-                head + "Import with --part if both count, or give the two in commands of their own"
-            )
-        return head + (
-            f"Import it with --part if both count ({amounts(both)} in all), or with --replace if it "
-            f"stands instead ({amounts(instead)} in all)"
-        )
+            lines = sum(old.lines for old in beside) + sum(old.lines for old in there)
+            spans = merged(span for old in question.overlap for span in old.spans)
+            other = Lot(lines, {}, spans, ("another file of this command",))
+            return beside_text(str(delivery), arrived, other)
+        if delivery.kind == FOCUS:
+            spans, by = reach([part]), [part.number]
+            overlap = together(self._lot(delivery, old, spans, by) for old in there)
+        else:
+            overlap = self._whole(old.number for old in there)
+        now = self._total(self._number(delivery))
+        return question_text(str(delivery), arrived, overlap, now)
 
     def _settle(self, where: str, key: object, reason: str, by: str, at_ns: int) -> None:
         self._db.execute(
@@ -519,27 +577,13 @@ class Register:
         return found
 
 
-def amounts(totals: Totals) -> str:
-    """What `totals` say, for people: `1.40 USD and 2.00 EUR`."""
-    parts = [f"{plain(total.exact)} {currency}" for currency, total in sorted(totals.items())]
-    return " and ".join(parts) or "nothing"
-
-
-def plain(exact: str) -> str:
-    """An exact decimal written out, with at least two places."""
-    whole, _, fraction = f"{Decimal(exact):f}".partition(".")
-    return f"{whole}.{fraction:0<2}"
-
-
 def _exact(pico: int) -> str:
     return f"{pico}E-12"
 
 
-def _negated(totals: Totals) -> Totals:
-    return {
-        currency: Total(str(-Decimal(total.exact)), -total.pico)
-        for currency, total in totals.items()
-    }
+def _arrived(arrival: Arrival) -> Lot:
+    part = arrival.part
+    return Lot(part.lines, arrival.totals, part.spans, (arrival.file,))
 
 
 def _listed(numbers: Iterable[int]) -> str:

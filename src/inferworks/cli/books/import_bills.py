@@ -32,7 +32,8 @@ from inferworks.books.bills.spelling import Told as Spelled
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
 from inferworks.books.charge import Charge
-from inferworks.books.deliveries.decide import Answer, series_of
+from inferworks.books.deliveries.decide import Answer
+from inferworks.books.deliveries.parts import series_of
 from inferworks.books.deliveries.register import State
 from inferworks.books.departments import SHIPPED, Departments
 from inferworks.books.period import late_texts
@@ -390,7 +391,7 @@ def _land(intake: _Intake, answer: Answer | None, outcome: _Outcome) -> None:
             changes=tuple(
                 change_of(told)
                 for told in one.told
-                if told.fate in CHANGING or told.changed.amended
+                if told.fate in CHANGING or told.changed.amended or told.remark
             ),
         )
         landed.append(_noted(file.bill, done))

@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from inferworks.books.deliveries.decide import Fate
-from inferworks.books.deliveries.register import Told, plain
+from inferworks.books.deliveries.register import Told
+from inferworks.books.deliveries.saying import plain
 from inferworks.cli.show import counted
 
 CHANGING: Final = {Fate.NEW, Fate.PART, Fate.REVISION}
@@ -29,6 +30,8 @@ class Change(msgspec.Struct, frozen=True):
     before: dict[str, str]
     """The exact total, by the currency of the bill."""
     after: dict[str, str]
+    remark: str = ""
+    """What went and what stays, where the file replaces some of what was here; or why nothing changed."""
 
 
 class Landed(msgspec.Struct, frozen=True):
@@ -67,6 +70,7 @@ def change_of(told: Told) -> Change:
         withheld=changed.withheld,
         before={currency: plain(total.exact) for currency, total in told.before.items()},
         after={currency: plain(total.exact) for currency, total in told.after.items()},
+        remark=told.remark,
     )
 
 
@@ -84,7 +88,7 @@ def change_text(change: Change) -> str:
         if number
     ]
     if change.fate is Fate.NEW or not said:
-        return ""
+        return change.remark
     what = {
         Fate.REVISION: f"revision {change.revision} of {change.delivery}",
         Fate.PART: f"a further part of {change.delivery}",
@@ -92,7 +96,8 @@ def change_text(change: Change) -> str:
     amount = ""
     if change.before != change.after:
         amount = f"; {_amounts(change.before)} before, {_amounts(change.after)} after"
-    return f"{what}: {', '.join(said)}{amount}"
+    remark = f"; {change.remark}" if change.remark else ""
+    return f"{what}: {', '.join(said)}{amount}{remark}"
 
 
 def _amounts(totals: dict[str, str]) -> str:

@@ -19,7 +19,7 @@ from inferworks.books.bills.base import (
     require_columns,
 )
 from inferworks.books.deliveries.canonical import FOCUS, decimal_text
-from inferworks.books.deliveries.register import plain
+from inferworks.books.deliveries.saying import plain
 from inferworks.books.months import month_name, month_of
 from inferworks.books.period import Period, Periods
 from inferworks.books.reconcile import (

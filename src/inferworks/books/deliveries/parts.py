@@ -1,0 +1,113 @@
+"""Parts of a delivery: what of one file is known without its lines, and what its name tells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_PART = re.compile(
+    r"(?P<before>.*?)"
+    r"(?P<number>(?<![a-z])part[-_ ]?(?:\d{1,5}|[a-z])|(?<=[-_.])0\d{4,5}|(?<![a-z0-9])0\d{11})"
+    r"(?P<after>(?:[-_. ].*)?)",
+    re.IGNORECASE | re.DOTALL,
+)
+_RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}(?:-c\d+)?|tid-\d+-\d+-\d+", re.IGNORECASE)
+"""What Spark and its like put into the name of each part."""
+
+Spans = tuple[tuple[int, int], ...]
+"""Times in nanoseconds, disjoint and in order."""
+
+
+class Part(NamedTuple):
+    """One file's lines of one delivery."""
+
+    number: int
+    """Negative while it arrives."""
+    digest: int
+    """The same for the same lines."""
+    lines: int
+    spans: Spans
+    """The time that its lines cover, in nanoseconds: disjoint and in order."""
+    series: str
+    """What it has in common with the other parts of one export; empty when its name tells of none."""
+    place: str
+    """Which of them it is; of a run of an export: when it ran, its id and the number, each on a line."""
+    invoices: tuple[str, ...] = ("",)
+    """The numbers of the invoices that its lines are on; empty is that of lines which are on none yet."""
+    in_force: bool = True
+
+    @property
+    def start_ns(self) -> int:
+        """Where its time begins."""
+        return self.spans[0][0]
+
+    @property
+    def end_ns(self) -> int:
+        """Where its time ends."""
+        return self.spans[-1][1]
+
+    @property
+    def run(self) -> tuple[str, str] | None:
+        """When the run was that it is a part of, empty when not known, and its id; None of no run."""
+        told = self.place.split("\n")
+        return (told[0], told[1]) if len(told) == 3 else None
+
+    @property
+    def ran(self) -> str:
+        """When the run was that it is a part of, as a text that sorts; empty when that is not known."""
+        return self.run[0] if self.run else ""
+
+
+def series_of(folder: str, name: str) -> tuple[str, str]:
+    """Of which export a file is a part by its name, and which part; both empty when it does not say."""
+    stem = _RANDOM.sub("", name)
+    match = _PART.fullmatch(stem)
+    if match is None:
+        return "", ""
+    after = re.sub(
+        r"(\.(csv|jsonl|json|ndjson|parquet|gz|snappy|zst|zip))+$", "", match["after"].lower()
+    )
+    return f"{folder}\n{match['before']}\n{after}", match["number"].lower()
+
+
+def merged(spans: Iterable[tuple[int, int]]) -> Spans:
+    """The time that `spans` cover together: disjoint, in order."""
+    found: list[tuple[int, int]] = []
+    for start_ns, end_ns in sorted(spans):
+        if found and start_ns <= found[-1][1]:
+            found[-1] = found[-1][0], max(end_ns, found[-1][1])
+        else:
+            found.append((start_ns, end_ns))
+    return tuple(found)
+
+
+def reach(parts: Iterable[Part]) -> Spans:
+    """The time from the first to the last moment of each of `parts`."""
+    return merged((part.start_ns, part.end_ns) for part in parts)
+
+
+def meet(one: Spans, other: Spans) -> bool:
+    """Whether both cover some moment."""
+    ours, theirs = iter(one), iter(other)
+    mine, yours = next(ours, None), next(theirs, None)
+    while mine and yours:
+        if mine[1] <= yours[0]:
+            mine = next(ours, None)
+        elif yours[1] <= mine[0]:
+            yours = next(theirs, None)
+        else:
+            return True
+    return False
+
+
+def are_siblings(one: Part, other: Part) -> bool:
+    """Whether two are different parts of one export, and of one run of it, by their names."""
+    same = bool(one.series) and one.series == other.series and one.run == other.run
+    return same and one.place != other.place
+
+
+def is_of_its_own(part: Part, others: Iterable[Part]) -> bool:
+    """Whether all lines are on numbered invoices, and none of `part` on one that the others are on."""
+    invoices = {invoice for old in others for invoice in old.invoices}
+    return bool(invoices) and not {"", *part.invoices} & invoices and "" not in part.invoices
