@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inferworks.books.bills.detect import open_ours
 from inferworks.books.budget import (
+    COLUMNS,
     Against,
     Budget,
     Key,
@@ -38,7 +40,7 @@ def read(tmp_path: Path, text: str) -> Budget:
     """The budget that says `text`."""
     path = tmp_path / "budget.csv"
     path.write_text(text)
-    return read_budget(path, Periods().named, Departments(), "USD")
+    return read_budget(open_ours(path, COLUMNS), Periods().named, Departments(), "USD")
 
 
 def planned(amount: int, *key: str, period: tuple[int, int] = SPAN) -> Planned:
@@ -104,6 +106,14 @@ def test_a_part_of_a_period_has_a_part_of_its_budget() -> None:
         UserError, match=r"b\.csv has nothing for this span; its periods are p to p"
     ):
         against(company(), Budget("b.csv", (planned(1, "revenue", period=(1_000, 2_000)),)))
+
+
+def test_a_file_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    """Decimal commas, and a line above the header, as with any file of the books."""
+    path = tmp_path / "budget.csv"
+    path.write_text("Plan\n\nperiod;line;amount\n2026-11;Revenue;1.250,50\n", encoding="utf-16")
+    [row] = read_budget(open_ours(path, COLUMNS), Periods().named, Departments(), "USD").rows
+    assert row.amount_pico == 1250_500_000_000_000
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:

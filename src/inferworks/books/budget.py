@@ -22,17 +22,15 @@ import difflib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from inferworks.books.bills.base import (
+    BillFile,
     Cells,
     Problem,
     no_progress,
-    open_bill,
     read_rows,
     refuse,
-    require_columns,
 )
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.comparatives import CAPTIONS, EARNED, figures, percent_of
@@ -43,6 +41,8 @@ from inferworks.books.statement import Statement
 from inferworks.errors import BillError, UserError
 from inferworks.money import format_pico
 
+COLUMNS: Final = ("period", "line", "amount")
+"""What a file of a budget must have."""
 REVENUE: Final = "revenue"
 _FUNCTIONS: Final = {
     "cost_of_revenue": COST_OF_REVENUE,
@@ -166,14 +166,12 @@ class Against(NamedTuple):
 
 
 def read_budget(
-    path: Path, named: Callable[[str], Period], departments: Departments, currency: str
+    bill: BillFile, named: Callable[[str], Period], departments: Departments, currency: str
 ) -> Budget:
-    """The budget in the file at `path`; BillError with every bad cell.
+    """The budget in a file with `COLUMNS`; BillError with every bad cell.
 
     `named` knows periods by name; UserError of it is a problem of the cell.
     """
-    bill = open_bill(path)
-    require_columns(bill, ("period", "line", "amount"))
     problems: list[Problem] = []
     rows: list[Planned] = []
     seen = _Seen()
@@ -184,8 +182,8 @@ def read_budget(
             rows.append(planned)
     refuse(problems)
     if not rows:
-        raise BillError(f"{path.name}: has no rows")
-    return Budget(path.name, tuple(rows))
+        raise BillError(f"{bill.name}: has no rows")
+    return Budget(bill.name, tuple(rows))
 
 
 def _planned(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
 from contextlib import closing
@@ -260,6 +261,34 @@ def test_usage_that_is_reported_late_is_on_the_invoice_that_bills_it() -> None:
     assert checks(*INVOICES) == [("300.00", "agrees"), ("627.00", "agrees")]
     told = run("statement", "--from", "2026-09-01", "--to", "2026-10-01")
     assert told["billed"] == "307.00"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"issuer;month;currency;total\nA Cloud;2026-11;usd;1.190,50\n",
+        "Rechnungen\n\nissuer\tmonth\tcurrency\ttotal\nA Cloud\t2026-11\tUSD\t$1,190.50\n".encode(
+            "utf-16"
+        ),
+        b'[{"issuer": "A Cloud", "month": "2026-11", "currency": "USD", "total": 1190.50}]',
+        gzip.compress(b"issuer,month,currency,total\nA Cloud,2026-11,USD,1190.50\n"),
+    ],
+)
+def test_invoices_come_in_every_form_of_a_bill(raw: bytes) -> None:
+    """Whatever separates their cells and decimals."""
+    run("import", a_bill("bill.csv", (1, "1190.50")))
+    Path("invoices").write_bytes(raw)
+    [check] = run("reconcile", "invoices")["checks"]
+    assert (check["invoiced"], check["finding"]) == ("1190.50", "agrees")
+
+
+def test_a_total_that_could_be_either_is_one_question() -> None:
+    """Which the command can be answered."""
+    run("import", a_bill("bill.csv", (1, "1190")))
+    Path("invoices.csv").write_text("issuer;month;currency;total\nA Cloud;2026-11;USD;1.190\n")
+    assert "column total: '1.190' (line 2) is 1.190 or 1190" in refused("reconcile", "invoices.csv")
+    [check] = run("reconcile", "invoices.csv", "--decimal-mark", ",")["checks"]
+    assert check["finding"] == "agrees"
 
 
 def test_what_was_taken_for_the_month_of_its_usage_does_not_count_twice() -> None:

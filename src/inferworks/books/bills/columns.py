@@ -38,6 +38,8 @@ OUR_SORTS: Final[Mapping[str, Sort]] = {
 
 def sorts_of(header: Sequence[str]) -> dict[str, Sort]:
     """The sorts of the columns in `header`, which is that of a FOCUS bill or of a file of our own."""
+    if {"issuer", "total"} <= set(header):
+        return {"total": Sort.NUMBER, "currency": Sort.CURRENCY}
     known = FOCUS_SORTS if "BilledCost" in header else OUR_SORTS
     return {name: known[name] for name in header if name in known}
 

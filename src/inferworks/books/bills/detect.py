@@ -12,10 +12,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from inferworks.books.bills import forms
-from inferworks.books.bills.base import BillFile, BillReader, header_of
+from inferworks.books.bills.base import (
+    BillFile,
+    BillReader,
+    header_of,
+    open_bill,
+    require_columns,
+)
 from inferworks.books.bills.columns import sorts_of
 from inferworks.books.bills.mapped import (
     LeftOutBy,
@@ -76,6 +83,13 @@ def understood(
     bill = bill._replace(mapping=mapping)
     header_of(bill)  # says which columns a mapping names that are not there
     return _surveyed(bill, told, assuming=assuming)
+
+
+def open_ours(path: Path, columns: Sequence[str], told: Told = NOTHING_TOLD) -> BillFile:
+    """The file at `path`, in whatever form and spelling; BillError unless it has these `columns`."""
+    bill = understood(open_bill(path), lambda header: set(columns) <= set(header), told)
+    require_columns(bill, columns)
+    return bill
 
 
 def _mapping(

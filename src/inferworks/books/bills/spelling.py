@@ -450,7 +450,7 @@ class Survey:
         raise BillError(
             f"{self._name}, column {column}: {doubt} is {point} or {comma}, and no other value of the "
             "column tells; say which with --decimal-mark . or --decimal-mark , (or decimal_mark in a "
-            "mapping)"
+            "mapping), or write one of its values with decimals"
         )
 
     def _moment(self, column: str, seen: _Seen) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.budget import WHICH_IS, Against, Variance, against, read_budget
+from inferworks.books.bills.detect import open_ours
+from inferworks.books.budget import COLUMNS, WHICH_IS, Against, Variance, against, read_budget
 from inferworks.books.statement import Statement, remarks
 from inferworks.cli.books.asked import Asked
 from inferworks.cli.books.figures import amount, percentage, places_for, print_figures, span_text
@@ -42,7 +43,8 @@ def planned(config: Config, drawn: Statement, path: Path) -> Against:
     """`drawn` beside the budget in the file at `path`."""
     with open_ledger(config, read_only=True) as ledger:
         calendar = ledger.periods()
-    return against(drawn, read_budget(path, calendar.named, departments_of(config), drawn.currency))
+    bill, known = open_ours(path, COLUMNS), departments_of(config)
+    return against(drawn, read_budget(bill, calendar.named, known, drawn.currency))
 
 
 def _print(drawn: Statement, found: Against) -> None:

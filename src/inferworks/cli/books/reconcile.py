@@ -13,11 +13,11 @@ from inferworks.books.basis import Basis
 from inferworks.books.bills.base import (
     Problem,
     no_progress,
-    open_bill,
     read_rows,
     refuse,
-    require_columns,
 )
+from inferworks.books.bills.detect import open_ours
+from inferworks.books.bills.spelling import Told
 from inferworks.books.deliveries.canonical import FOCUS, decimal_text
 from inferworks.books.deliveries.saying import plain
 from inferworks.books.months import month_name, month_of
@@ -37,6 +37,7 @@ from inferworks.books.stored import StoredLines
 from inferworks.cli.books.accruing import expected_of
 from inferworks.cli.books.papers import no_folder
 from inferworks.cli.books.sources import RecordedSource
+from inferworks.cli.books.told import told_options
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.config import Config
@@ -50,12 +51,14 @@ _ALWAYS = Span(-(2**63), 2**63 - 1)
 @click.command()
 @click.argument("invoices", required=False, type=click.Path(path_type=Path))
 @click.option("--period", metavar="MONTH", help="Which bills must be there by now (2026-11).")
+@told_options
 @config_option
 @data_option
 @json_option
 def reconcile(
     invoices: Path | None,
     period: str | None,
+    told: Told,
     config_path: Path | None,
     data_path: Path | None,
     as_json: bool,
@@ -63,9 +66,9 @@ def reconcile(
     """Set the imported bills beside INVOICES, what the suppliers' invoices say; list who is missing.
 
     INVOICES has the columns issuer, currency, total, and invoice (its number) or month (2026-11, all
-    invoices of the issuer for it). A bill agrees when its exact total, rounded to the places of the
-    invoice, is the invoice's. A voucher with a supplier counts with its tax, by its month or its id.
-    Exit status 1 when something differs or is missing.
+    invoices of the issuer for it), in any form that bills may have. A bill agrees when its exact total,
+    rounded to the places of the invoice, is the invoice's. A voucher with a supplier counts with its tax,
+    by its month or its id. Exit status 1 when something differs or is missing.
 
     Expected for a month are the suppliers in books.suppliers and those that billed the month before. What
     is accrued for those in books.suppliers is listed below, beside the bill once it is here.
@@ -103,8 +106,8 @@ def reconcile(
         billing = (one for one in suppliers if one.casefold() not in gone)
         expected = list(missing(imports, billing, name))
         accrued = _compared(config, Period(*month, name))
-    told = [] if invoices is None else list(_read(invoices))
-    found = checklist(charges, told, expected, name)
+    invoiced = [] if invoices is None else list(_read(invoices, told))
+    found = checklist(charges, invoiced, expected, name)
     if as_json:
         accruals = [_accrual_json(one) for one in accrued]
         print_json({"checks": list(map(_as_json, found)), "accruals": accruals})
@@ -125,10 +128,9 @@ def _compared(config: Config, month: Period) -> tuple[Compared, ...]:
     return compared(papers.charges, month) if papers.policy.basis is Basis.ACCRUAL else ()
 
 
-def _read(path: Path) -> Iterator[Invoice]:
+def _read(path: Path, told: Told) -> Iterator[Invoice]:
     """The invoices in the file at `path`; BillError with every bad cell."""
-    bill = open_bill(path)
-    require_columns(bill, ("issuer", "currency", "total"))
+    bill = open_ours(path, ("issuer", "currency", "total"), told)
     problems: list[Problem] = []
     found: list[Invoice] = []
     for cells in read_rows(bill, problems, no_progress):
