@@ -257,6 +257,16 @@ class Supplier(Section, frozen=True):
     department: str = ""
 
 
+VALUE_ADDED_TAXES: Final = (
+    "VAT", "GST", "HST", "MwSt", "USt", "TVA", "IVA", "BTW", "Value Added Tax", "Value-Added Tax",
+    "Mehrwertsteuer", "Umsatzsteuer", "Omzetbelasting", "Moms", "Mervärdesskatt", "MVA", "ALV",
+    "Arvonlisävero", "Käibemaks", "PVN", "PVM", "PTU", "DPH", "ÁFA", "DDV", "PDV", "ДДС", "DDS", "ΦΠΑ",
+    "FPA", "IGIC", "QST", "TPS", "TVQ", "TVH", "CGST", "SGST", "IGST", "Goods and Services Tax",
+)  # fmt: skip
+"""What value added tax is called by those who bill it: in the languages of the EU, the UK, Switzerland and
+Norway, and where a tax on goods and services is one. A registered business gets these back."""
+
+
 class Books(Section, frozen=True):
     """How bills and usage become a statement."""
 
@@ -276,7 +286,7 @@ class Books(Section, frozen=True):
         Meta(
             description="Taxes you get back, by name (`[]`: none; `*`: all): no cost but a receivable."
         ),
-    ] = ("VAT", "GST", "HST", "MwSt", "USt", "TVA", "IVA", "BTW")
+    ] = VALUE_ADDED_TAXES
     suppliers: Annotated[
         tuple[str | Supplier, ...],
         Meta(

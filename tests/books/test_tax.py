@@ -21,6 +21,7 @@ from inferworks.books.tax import TAX_NAME, recoverable
 from inferworks.books.validate import validate
 from inferworks.books.workings import Rules, shipped_rules, work_out
 from inferworks.cli.main import cli
+from inferworks.config import Config
 from inferworks.money import PICO
 from inferworks.testing.books import NO_FACTS, a_charge
 
@@ -59,6 +60,20 @@ def test_recoverable_tax_is_owed_and_due_and_no_cost() -> None:
     assert statement.notes == (
         "190.00 of tax comes back and is no cost; it stands in Assets:RecoverableTax:VAT.",
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["VAT 20 %", "Umsatzsteuer 19%", "19 % USt.", "MWST 8,1 %", "Mehrwertsteuer", "TVA (20%)", "IVA 22%",
+     "btw 21%", "Moms 25 %", "DPH 21 %", "PTU A 23%", "27% Áfa", "ALV 25,5 %", "ДДС 20%", "ΦΠΑ 24%", "DDV",
+     "PDV 25%", "PVM 21%", "PVN", "käibemaks 24%", "GST/HST", "QST 9.975%", "TPS", "Value-added tax"],
+)  # fmt: skip
+def test_value_added_tax_comes_back_by_whatever_name(text: str) -> None:
+    """Unless the house says otherwise; what is none is a cost."""
+    names = Config().books.recoverable_taxes
+    assert recoverable(replace(VAT, description=text), names) is not None
+    for other in ("Sales tax, CA", "PST 7 %", "Withholding tax", "Vatican levy", "Stamp duty"):
+        assert recoverable(replace(VAT, description=other), names) is None
 
 
 @pytest.mark.parametrize(
