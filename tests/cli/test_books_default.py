@@ -94,6 +94,17 @@ def test_the_month_of_the_last_call_while_no_newer_bill_is_over(
     assert told() == ("30.00", False)
 
 
+def test_what_is_recorded_for_a_time_to_come_moves_no_default() -> None:
+    """A call of 2031 is told of, and stands in its own month; alone it is all there is to tell."""
+    call("2031-01-15T04:00:00Z")
+    assert told() == ("30.00", True)  # no use so far: the month of the last bill
+    call("2025-11-15T23:59:59.999999999Z")
+    assert told() == ("15.00", True)
+    stray, about = books("statement").stderr.splitlines()
+    assert "something is recorded until 2031-01-15 04:00:0" in stray
+    assert about == "Note: no period was named; this is 2025-11 so far."
+
+
 def test_a_closed_period_is_never_provisional(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read from its seal, whenever that was made."""
     at(monkeypatch, "2025-10-20")
@@ -142,7 +153,9 @@ def test_reports_and_exports_say_so_too(tmp_path: Path) -> None:
     books("report", "--out", str(tmp_path / "page.html"))
     assert "Provisional: it is not over until" in (tmp_path / "page.html").read_text()
     journal = books("export", "hledger")
-    assert journal.stderr == "Note: no period was named; this is 2025-11, which is not over.\n"
+    about, provisional = journal.stderr.splitlines()
+    assert about == "Note: no period was named; this is 2025-11, which is not over."
+    assert provisional.startswith("Provisional: what is from 2025-11-01 on")
     assert "2025-11-30" in journal.stdout
     assert "2025-10" not in journal.stdout
 

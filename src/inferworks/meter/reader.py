@@ -91,9 +91,9 @@ those that began before the interval only the last can reach into it."""
 
 
 _LATEST = """
-SELECT coalesce(max(at), 0) FROM (
-  SELECT max(max(closed_ns, opened_ns + 1)) AS at FROM usage
-  UNION ALL SELECT max(end_ns) FROM capacity UNION ALL SELECT max(end_ns) FROM activity)
+SELECT coalesce(max(CASE WHEN begun <= :now THEN min(at, :now) END), 0), coalesce(max(at), 0) FROM (
+  SELECT opened_ns AS begun, max(closed_ns, opened_ns + 1) AS at FROM usage
+  UNION ALL SELECT start_ns, end_ns FROM capacity UNION ALL SELECT start_ns, end_ns FROM activity)
 """
 
 
@@ -142,11 +142,14 @@ class JournalReader:
             [row] = self._database.execute("SELECT coalesce(max(rowid), 0) FROM usage").fetchone()
         return int(row)
 
-    def latest_ns(self) -> int:
-        """Just after the last moment that a call, an interval or an activity is about; 0 without any."""
+    def latest_ns(self, now_ns: int) -> tuple[int, int]:
+        """Just after the last moment that a call, an interval or an activity is about; 0 without any.
+
+        The first is of what has begun by `now_ns`, and no later than that; the second of all there is.
+        """
         with reading(self._path):
-            [last] = self._database.execute(_LATEST).fetchone()
-        return int(last)
+            happened, last = self._database.execute(_LATEST, {"now": now_ns}).fetchone()
+        return int(happened), int(last)
 
     def arrived(self, after_row: int, most: int) -> Iterator[Usage]:
         """The usages written after that row, in the order of writing: of more than `most`, the last."""

@@ -8,7 +8,8 @@ Decision. The newest period with anything in it: that of the last call, machine 
 is over. It is the running month while the platform is in use, and the last month that has something where
 old bills are looked at. A running month is told so far: what is billed for later days of it is left out by
 time. It is *provisional*, and whatever prints it says so; so does whoever names a month that is not over.
-Of books without any use, the month of the bill line that began last is told whole.
+Of books without any use, the month of the bill line that began last is told whole. What is recorded for a
+time to come (a clock was wrong) moves no default: a note tells of it, and it stands in its own period.
 
 Rejected. The last complete month (empty on the first day, and without the calls that somebody has just
 made); the running month by the clock alone (empty for old books, other figures every second).
@@ -67,6 +68,12 @@ def period_meant(
         return Meant(None)
     period = calendar.holding(last.at_ns - 1)
     text = _unless_closed(calendar, period, now_ns)
+    if last.told_ns > max(now_ns, calendar.holding(now_ns).end_ns):
+        say(
+            f"Note: something is recorded until {moment_text(last.told_ns)}, which is to come; was the "
+            "clock of whoever told it right?",
+            err=True,
+        )
     state = "" if not text else ", which is not over" if whole else " so far"
     say(f"Note: no period was named; this is {period.name}{state}.", err=True)
     if text and last.used and not whole:
@@ -106,24 +113,32 @@ def _provisional(end_ns: int, now_ns: int) -> str:
 
 
 class _Last(NamedTuple):
-    """Until when something is recorded, and whether anything was used, not only billed."""
+    """Until when something has happened, and whether anything was used, not only billed."""
 
     at_ns: int
     used: bool
+    told_ns: int = 0
+    """Until when something is recorded at all, what is to come included."""
 
 
 def _newest(config: Config, now_ns: int) -> _Last | None:
     """The end of what has happened; None when nothing is recorded."""
     folder = DataFolder(Path(config.data.folder))
     lake = lake_at(config.lake.url or str(folder.lake))
-    used = [segment.end_ns for segment in read_manifest(lake).segments]
+    segments = read_manifest(lake).segments
+    used = [min(one.end_ns, now_ns) for one in segments if one.start_ns <= now_ns]
+    told = [one.end_ns for one in segments]
     if folder.journal.exists():
         with JournalReader(folder.journal) as reader:
-            used.append(reader.latest_ns())
+            happened_ns, told_ns = reader.latest_ns(now_ns)
+        used.append(happened_ns)
+        told.append(told_ns)
     over_ns = begun_ns = 0
     if folder.books.exists():
         with BookStore(folder.books, read_only=True) as store:
             over_ns, begun_ns = store.newest(now_ns)
     if any(used):
-        return _Last(max(*used, over_ns), used=True)
-    return _Last(begun_ns + 1, used=False) if begun_ns else None
+        return _Last(max(*used, over_ns), used=True, told_ns=max(told))
+    if begun_ns:
+        return _Last(begun_ns + 1, used=False, told_ns=max(told, default=0))
+    return _Last(max(told), used=True, told_ns=max(told)) if any(told) else None
