@@ -237,7 +237,27 @@ def test_a_budget_stands_beside_the_statement(
     assert "no line of the statement; the nearest is 'revenue'" in str(
         inferworks(*asked, "--budget", budget).exception
     )
-    assert "name one" in inferworks(*asked, "--budget", budget, "--by", "day").output
+    assert "--by cuts it" in inferworks(*asked, "--budget", budget, "--by", "day").output
+
+
+def test_a_statement_stands_beside_its_budget_and_another_time(
+    bills: tuple[Path, Path], served: DataFolder, tmp_path: Path
+) -> None:
+    """Both tables, each as it is alone, under one head; both in the JSON."""
+    inferworks("books", "import", *bills)
+    budget = tmp_path / "budget.csv"
+    budget.write_text("period,line,amount\n2026-11,revenue,40\n")
+    asked = ("books", "statement", "--from", "2026-11-21T00:00:00Z", "--to", "2026-11-21T00:00:10Z")
+    compare = ("--compare", "2026-11-21T00:00:00Z..2026-11-21T00:00:05Z")
+    planned = ("--budget", budget)
+    both = inferworks(*asked, *compare, *planned).stdout.splitlines()
+    for alone in (compare, planned):
+        said = [one for one in inferworks(*asked, *alone).stdout.splitlines() if one[:5] != "Note:"]
+        assert said
+        assert [one for one in both if one in said and one] == [one for one in said if one]
+    found = json.loads(inferworks(*asked, *compare, *planned, "--json").stdout)
+    for name, alone in (("compared", compare), ("budget", planned)):
+        assert found[name] == json.loads(inferworks(*asked, *alone, "--json").stdout)[name]
 
 
 def test_dates_bound_the_span(bills: tuple[Path, Path], served: DataFolder) -> None:

@@ -1,4 +1,4 @@
-"""`inferworks books statement --compare`: a statement beside that of another time."""
+"""`--compare` of `inferworks books statement`: a statement beside that of another time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inferworks.books.span import Span
 from inferworks.books.statement import Statement, remarks
 from inferworks.cli.books.asked import Asked
 from inferworks.cli.books.figures import amount, percentage, places_for, print_figures, span_text
-from inferworks.cli.show import print_json, say
+from inferworks.cli.show import say
 
 comparing = click.option(
     "--compare",
@@ -19,17 +19,6 @@ comparing = click.option(
     help="Beside it, and why it changed: previous, year-before, year-to-date, or a period.",
 )
 """The option that names another time."""
-
-
-def compare_with(question: Asked, what: str, engine: str | None, *, as_json: bool) -> None:
-    """Print the statement that `question` asks for beside the one that `what` names."""
-    now = question.statement(engine)
-    found = set_beside(question, now, what, engine)
-    if as_json:
-        notes: dict[str, object] = {"notes": remarks(now.lines, now.notes)}
-        print_json(question.marked(now.to_json() | notes | {"compared": found.to_json()}))
-    else:
-        _print(now, found, question.period)
 
 
 def set_beside(question: Asked, now: Statement, what: str, engine: str | None = None) -> Comparison:
@@ -42,11 +31,11 @@ def set_beside(question: Asked, now: Statement, what: str, engine: str | None = 
     return comparison(now, other.statement(engine), name)
 
 
-def _print(now: Statement, found: Comparison, period: str | None) -> None:
+def print_compared(now: Statement, found: Comparison, period: str | None) -> list[str]:
+    """Print `now`, the statement of `period`, beside what was `found`; the notes to both of them."""
     name, then, rows, why = found
     amounts = [pico for row in rows for pico in (row.now_pico, row.then_pico)]
     places = places_for(*amounts)
-    say(f"Statement in {now.currency}, policy {now.policy}, {span_text(now)}")
     say(f"Beside it {name}: {span_text(then)}", "")
     shown = [row for row in rows if row.now_pico or row.then_pico]
     table = [
@@ -60,9 +49,11 @@ def _print(now: Statement, found: Comparison, period: str | None) -> None:
     heads = (period if period and len(period) <= 12 else "NOW", name if len(name) <= 12 else "THEN")
     print_figures(("", *heads, "CHANGE", "CHANGE %"), table)
     _print_causes(why, places)
-    for which, drawn in ((heads[0], now), (heads[1], then)):
-        for note in remarks(drawn.lines, drawn.notes):
-            say(f"Note, {which}: {note}")
+    return [
+        f"Note, {which}: {note}"
+        for which, drawn in ((heads[0], now), (heads[1], then))
+        for note in remarks(drawn.lines, drawn.notes)
+    ]
 
 
 def _print_causes(why: Explained, places: int) -> None:

@@ -16,8 +16,8 @@ from inferworks.books.seal import Close
 from inferworks.books.statement import TOTAL, Dimension, Row, Statement, remarks, shown_name
 from inferworks.books.workings import Line
 from inferworks.cli.books.asked import asked, asking
-from inferworks.cli.books.budgets import budgeting, set_against
-from inferworks.cli.books.comparatives import compare_with, comparing
+from inferworks.cli.books.budgets import budgeting
+from inferworks.cli.books.comparatives import comparing
 from inferworks.cli.books.engines import BY_CALL, EngineName
 from inferworks.cli.books.figures import (
     amount,
@@ -29,6 +29,7 @@ from inferworks.cli.books.figures import (
     span_text,
 )
 from inferworks.cli.books.later import print_corrections
+from inferworks.cli.books.told_beside import print_beside
 from inferworks.cli.show import print_json, say
 
 if TYPE_CHECKING:  # Ibis takes its time to load
@@ -82,18 +83,18 @@ def statement(
       inferworks books statement --by customer
       inferworks books statement --period 2026-11 --policy marginal
       inferworks books statement --period 2026-11 --compare previous
-      inferworks books statement --period 2026-11 --budget budget.csv
+      inferworks books statement --compare previous --budget budget.csv
       inferworks books statement --from 2026-11-01 --to 2026-12-01 --json
     """
-    if (by, beside, budget).count(None) < 2:
-        raise click.UsageError("--by, --compare and --budget each tell it their way: name one")
+    stands_beside = beside is not None or budget is not None
+    if by is not None and stands_beside:
+        raise click.UsageError(
+            "--compare and --budget set the whole statement beside another; --by cuts it: leave one out"
+        )
     question = asked(period, from_text, to_text, policy, pools_path, config_path, data_path)
     cut = Dimension(by) if by else None
-    if beside is not None:
-        compare_with(question, beside, engine, as_json=as_json)
-        return
-    if budget is not None:
-        set_against(question, budget, engine, as_json=as_json)
+    if stands_beside:
+        print_beside(question, beside, budget, engine, as_json=as_json)
         return
     paper = question.paper() if as_json and cut is None else None
     if paper is not None:
