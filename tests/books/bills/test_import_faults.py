@@ -34,7 +34,7 @@ def bill(tmp_path_factory: pytest.TempPathFactory) -> Path:
     span = "2026-11-01T00:00:00Z,2026-12-01T00:00:00Z"
     with path.open("w") as file:
         file.write(f"{HEADER}\n")
-        file.writelines(f"0.01,USD,{span},A Cloud,{n},{'x' * 900}\n" for n in range(LINES))
+        file.writelines(f"0.01,USD,{span},A Cloud,{n},{'x' * 6_000}\n" for n in range(LINES))
     return path
 
 
