@@ -246,6 +246,7 @@ def _import_file(
         refuse(problems)
     texts = late_reports(reports, folder)
     received = take_in(reports, folder)
+    late.extend(bill.remarks)
     if not (reports or problems):
         late.append(no_rows_text(bill.name))
     late.extend(f"{bill.name}: {text}" for text in texts)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import gzip
 import io
 import json
 import tarfile
 import zipfile
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from inferworks.books.bills import forms
@@ -25,6 +29,7 @@ from inferworks.errors import BillError, NoBillError
 from inferworks.money import format_pico
 
 READERS = (FocusBillReader(),)
+BERLIN = ZoneInfo("Europe/Berlin")
 LINE = {
     "BilledCost": "12.50",
     "BillingCurrency": "USD",
@@ -200,6 +205,26 @@ def test_an_answer_decides() -> None:
         Told(zone="Europe/Berlin"),
     )
     assert berlin.period_start_ns == november.period_start_ns + 8 * 3600 * 10**9
+
+
+@given(st.integers(0, 6 * 3600), st.integers(1, 3599))
+def test_no_span_ends_before_it_begins_in_the_hour_that_autumn_repeats(
+    start_s: int, length_s: int
+) -> None:
+    """By wall clocks; where the clock of the end is before that of the start the span is exact."""
+    start = dt.datetime(2026, 10, 24, 22, tzinfo=dt.UTC) + dt.timedelta(seconds=start_s)
+    clocks = [
+        at.astimezone(BERLIN).strftime("%Y-%m-%d %H:%M:%S")
+        for at in (start, start + dt.timedelta(seconds=length_s))
+    ]
+    line = LINE | dict(zip(("ChargePeriodStart", "ChargePeriodEnd"), clocks, strict=True))
+    if clocks[0] == clocks[1]:
+        return
+    [bill] = files(text_of(line).encode(), told=Told(zone="Europe/Berlin"))
+    [charge] = reader_for(bill, READERS).read(bill, "USD", no_progress)
+    found_s = (charge.period_end_ns - charge.period_start_ns) // 10**9
+    assert found_s in ((length_s,) if clocks[1] < clocks[0] else (length_s, length_s + 3600))
+    assert bool(bill.remarks) == any("10-25 02:" in clock for clock in clocks)
 
 
 def test_two_ways_in_one_column_are_refused() -> None:

@@ -18,6 +18,7 @@ from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.bills.mapping import shipped
 from inferworks.books.bills.payroll import PayrollReader
 from inferworks.books.bills.reports import kind_of, read_reports
+from inferworks.books.bills.spelling import Order, Told
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.charge import Charge
 from inferworks.books.deliveries.canonical import delivery_of
@@ -450,6 +451,22 @@ def test_what_the_tokens_of_litellm_are_made_of(key: str, form: str, *, as_text:
         input_audio=5, output_audio=7, input_image=6,
     )  # fmt: skip
     assert call.items.searches == 2
+
+
+def test_what_is_wrong_is_said_of_the_files_own_cell() -> None:
+    """The column that the text came from in that row, and the text as it stands there."""
+    row = {"request_id": "r1", "spend": 0.1, "prompt_tokens": 31, "completion_tokens": 8,
+           "startTime": "11/01/2026 10:00 AM", "endTime": "11/01/2026 9:59 AM", "model": "a/b",
+           "end_user": "", "team_id": "acme"}  # fmt: skip
+    after = row | {"endTime": "11/01/2026 10:01 AM", "team_id": ""}
+    rows = [row, after | {"team_id": "x" * 257}, after | {"user": "y" * 257}]
+    bill = bill_file("calls.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    bill = understood(bill, knows, Told(order=Order.MONTH_FIRST), MAPPINGS)
+    assert list(map(str, read_reports(bill, "import", no_progress)[1])) == [
+        "calls.jsonl, line 1, column endTime: '11/01/2026 9:59 AM': must not be before the start",
+        f"calls.jsonl, line 2, column team_id: {'x' * 60!r}: must have at most 256 characters",
+        f"calls.jsonl, line 3, column user: {'y' * 60!r}: must have at most 256 characters",
+    ]
 
 
 def test_parts_that_were_counted_beside_the_tokens_are_added() -> None:

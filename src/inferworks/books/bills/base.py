@@ -22,8 +22,15 @@ import msgspec
 from inferworks.books.bills import forms
 from inferworks.books.bills.mapped import mapped
 from inferworks.books.bills.mapping import BillMapping
-from inferworks.books.bills.spelling import Sort, Spelling, assumed_plain, spelled
+from inferworks.books.bills.origins import Origins
+from inferworks.books.bills.spelling import (
+    Sort,
+    Spelling,
+    assumed_plain,
+    spelled,
+)
 from inferworks.books.bills.tables import PLAIN, Batch, Form, Table, open_table, with_columns
+from inferworks.books.bills.twice import settled
 from inferworks.books.charge import Charge
 from inferworks.books.currency import NO_RATES, NoRateError, Rates, converted
 from inferworks.books.deliveries.canonical import numbered
@@ -54,6 +61,8 @@ class BillFile(NamedTuple):
     """What makes its rows those of a kind of ours, where they are not."""
     left_out: int = 0
     """The rows that the mapping takes for totals and the like."""
+    remarks: tuple[str, ...] = ()
+    """What is worth a look in how it is written."""
     columns: Mapping[str, str] = {}
     """What is known of each of its lines from elsewhere, for the columns that it has not."""
     assumed: Mapping[str, Sort] = {}
@@ -141,7 +150,7 @@ class Cells:
         *,
         place: str = "line",
         floats: Mapping[str, int] | None = None,
-        labels: Mapping[str, str] | None = None,
+        origins: Origins | None = None,
     ) -> None:
         self.line = line
         self.row = row
@@ -149,15 +158,13 @@ class Cells:
         self._problems = problems
         self._place = place
         self._floats = floats or {}
-        self._labels = labels or {}
+        self._origins = origins
 
     def note(self, column: str, reason: str) -> None:
         """Note that the cell in `column` cannot be accepted."""
-        value = self.row.get(column, "")
-        theirs = self._labels.get(column)
-        shown = f"{theirs} (our {column})" if theirs else column
-        problem = Problem(self._file, self.line, shown, value, reason, self._place)
-        self._problems.append(problem)
+        found = self._origins.of(self.line, column) if self._origins else None
+        shown, value = found or (column, self.row.get(column, ""))
+        self._problems.append(Problem(self._file, self.line, shown, value, reason, self._place))
 
     def optional(self, column: str) -> str | None:
         """The text in `column`; None when it is empty, NULL or not there."""
@@ -321,12 +328,22 @@ def opened(bill: BillFile) -> Table:
     Its rows end with SpelledOtherwiseError where something is not as it was `assumed`.
     """
     table = assumed_plain(open_table(bill.name, bill.raw, bill.form), bill.assumed)
-    if bill.mapping is None:
-        return with_columns(spelled(table, bill.spelling), bill.columns)
     try:
-        return with_columns(mapped(table, bill.mapping, bill.spelling), bill.columns)
+        ours = (
+            spelled(table, bill.spelling)
+            if bill.mapping is None
+            else mapped(table, bill.mapping, bill.spelling)
+        )
+        return with_columns(settled(ours, bill.spelling.zone), bill.columns)
     except NoBillError as error:
         raise NoBillError(f"{bill.name}: {error}") from error
+
+
+def origins_of(bill: BillFile) -> Origins | None:
+    """Where the cells of `bill` come from; None where they are as they stand in the file."""
+    if bill.mapping is None and not bill.spelling.sorts:
+        return None
+    return Origins(lambda: open_table(bill.name, bill.raw, bill.form), bill.mapping)
 
 
 def header_of(bill: BillFile) -> list[str]:
@@ -350,7 +367,7 @@ def require_columns(bill: BillFile, required: Sequence[str]) -> None:
 
 def read_rows(bill: BillFile, problems: list[Problem], progress: Progress) -> Iterator[Cells]:
     """The rows of `bill` under its header; blank lines are left out, misshapen rows are noted."""
-    table = opened(bill)
+    table, origins = opened(bill), origins_of(bill)
     for batch in read_batches(bill.name, table, problems, progress):
         for number, row, _ in batch.rows:
             assert row is not None
@@ -361,7 +378,7 @@ def read_rows(bill: BillFile, problems: list[Problem], progress: Progress) -> It
                 problems,
                 place=table.place,
                 floats=table.floats,
-                labels=table.labels,
+                origins=origins,
             )
 
 

@@ -19,9 +19,11 @@ from inferworks.books.bills.base import (
     cell_text,
     money_in,
     opened,
+    origins_of,
     parse_moment_ns,
     read_batches,
 )
+from inferworks.books.bills.origins import Origins
 from inferworks.books.bills.tables import Batch, Table, worked
 from inferworks.books.formula import restored
 from inferworks.errors import MoneyError
@@ -32,10 +34,18 @@ T = TypeVar("T")
 class Block:
     """Rows of a file; what is wrong with their cells is noted in `problems`."""
 
-    def __init__(self, file: str, table: Table, batch: Batch, problems: list[Problem]) -> None:
+    def __init__(
+        self,
+        file: str,
+        table: Table,
+        batch: Batch,
+        problems: list[Problem],
+        origins: Origins | None,
+    ) -> None:
         self.numbers = batch.numbers
         self._columns = batch.columns
         self._file, self._table, self._problems = file, table, problems
+        self._origins = origins
         self._known: dict[str, list[str | None]] = {}
 
     def __len__(self) -> int:
@@ -48,17 +58,10 @@ class Block:
 
     def note(self, at: int, column: str, reason: str) -> None:
         """Note that the cell of the row at this place in `column` cannot be accepted."""
-        theirs = self._table.labels.get(column)
-        self._problems.append(
-            Problem(
-                self._file,
-                self.numbers[at],
-                f"{theirs} (our {column})" if theirs else column,
-                self.cells(column)[at],
-                reason,
-                self._table.place,
-            )
-        )
+        number = self.numbers[at]
+        found = self._origins.of(number, column) if self._origins else None
+        shown, value = found or (column, self.cells(column)[at])
+        self._problems.append(Problem(self._file, number, shown, value, reason, self._table.place))
 
     def note_where(self, is_wrong: Collection[int], column: str, reason: str) -> None:
         """Note the same for the rows at these places."""
@@ -178,6 +181,6 @@ def missing(texts: Sequence[str | None]) -> list[int]:
 
 def read_blocks(bill: BillFile, problems: list[Problem], progress: Progress) -> Iterator[Block]:
     """The rows of `bill`, some at a time; blank lines are left out, misshapen rows are noted."""
-    table = opened(bill)
+    table, origins = opened(bill), origins_of(bill)
     for batch in read_batches(bill.name, table, problems, progress):
-        yield Block(bill.name, table, batch, problems)
+        yield Block(bill.name, table, batch, problems, origins)

@@ -149,7 +149,9 @@ def _surveyed(bill: BillFile, told: Told, *, assuming: bool) -> BillFile:
         left = left_over(batch, rules)
         left_out += len(batch.numbers) - len(left.numbers)
         survey.add(table.place, left)
-    return bill._replace(spelling=survey.spelling(codes), left_out=left_out)
+    spelling = survey.spelling(codes)
+    remarks = tuple(survey.remarks(spelling))
+    return bill._replace(spelling=spelling, left_out=left_out, remarks=remarks)
 
 
 def form_of(bill: BillFile, known: Known, paths: Iterable[str] = ()) -> Form:

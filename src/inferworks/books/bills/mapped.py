@@ -93,7 +93,6 @@ def mapped(table: Table, mapping: BillMapping, spelling: Spelling) -> Table:
         header=tuple(dict.fromkeys((*made, *constants, *kind.empty))),
         batches=batches,
         floats=_floats(table, {name: sources.get(name) or [name] for name in made}),
-        labels=labels,
     )
 
 

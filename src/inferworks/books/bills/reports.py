@@ -19,6 +19,7 @@ were held from start to end.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -44,6 +45,8 @@ from inferworks.meter.events import (
     activity_of,
     call_of,
 )
+from inferworks.meter.usage import Outcome
+from inferworks.purpose import Purpose
 from inferworks.units import NS_PER_SECOND, Unit
 
 Data = TypeVar("Data", ActivityData, CallData)
@@ -63,6 +66,23 @@ _WORDS: Final = (
     "service_tier", "told_currency", "ended_by", "end_user",
 )  # fmt: skip
 _COLUMN_OF: Final = {"start_ns": "start", "end_ns": "end", "told_cost_pico": "told_cost"}
+
+
+_REASONS: Final = {
+    r"Object missing required field (?P<column>\w+)": "must not be empty",
+    r"Expected str of length >= 1": "must not be empty",
+    r"Expected str of length <= (\d+)": "must have at most {0} characters",
+    r"Expected int >= (-?\d+)": "must be at least {0}",
+    r"Expected int <= (\d+)": "must be at most {0}",
+    r"Expected str matching regex .*": "must be the code of a currency, such as USD",
+    r"Expected (\w+), got (\w+)": "must be {0}, and is {1}",
+}
+"""How what is wrong with an event is told of a cell."""
+_CHOICES: Final[Mapping[str, Iterable[str]]] = {
+    "purpose": Purpose,
+    "outcome": Outcome,
+    "unit": Unit,
+}
 
 
 class Event(NamedTuple):
@@ -130,13 +150,24 @@ def _report(event: Event, source: str, cells: Cells) -> Reported | None:
             return activity_of(source, event.id, _convert(event.data, ActivityData))
         return call_of(source, event.id, _convert(event.data, CallData))
     except msgspec.ValidationError as error:
-        what, _, where = str(error).replace("`", "").partition(" - at $.")
-        cells.note(
-            _COLUMN_OF.get(where, where), what.replace("Expected int >=", "must be at least")
-        )
+        column, reason = _in_our_words(str(error))
+        cells.note(column, reason)
     except ValueError as error:
         cells.note("", str(error))
     return None
+
+
+def _in_our_words(told: str) -> tuple[str, str]:
+    """The column, and what is wrong with its cell."""
+    what, _, where = told.replace("`", "").partition(" - at $.")
+    for pattern, words in _REASONS.items():
+        found = re.fullmatch(pattern, what)
+        if found is not None:
+            column = found.groupdict().get("column") or where
+            return _COLUMN_OF.get(column, column), words.format(*found.groups())
+    if where in _CHOICES:
+        what = f"must be one of {', '.join(_CHOICES[where])}"
+    return _COLUMN_OF.get(where, where), what
 
 
 def _convert(data: Mapping[str, Any], type_: type[Data]) -> Data:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import zoneinfo
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -31,6 +30,7 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from inferworks.books.bills.tables import Batch, Table, worked
+from inferworks.books.bills.twice import TWICE, in_zone
 from inferworks.errors import BillError
 
 NOTHING = frozenset({"", "NULL", "null"})
@@ -250,23 +250,14 @@ def _at(day: dt.date, time: str, zone: str) -> str:
         )
     except ValueError:
         raise ValueError("no such time of day") from None
-    offset = found["zone"]
+    fraction, offset = found["fraction"] or "", found["zone"]
     if offset is None and zone:
-        at = _in_utc(at, zone)
+        return in_zone(at, fraction, zone)
     suffix = "Z"
     if offset and offset[0] in "+-":
         digits = offset[1:].replace(":", "").ljust(4, "0")
         suffix = f"{offset[0]}{digits[:2]}:{digits[2:]}"
-    return f"{at.isoformat()}{found['fraction'] or ''}{suffix}"
-
-
-def _in_utc(at: dt.datetime, zone: str) -> dt.datetime:
-    """The UTC time of a wall clock's; of the two in the hour that autumn repeats, the first."""
-    local = at.replace(tzinfo=zoneinfo.ZoneInfo(zone))
-    utc = local.astimezone(dt.UTC)
-    if utc.astimezone(local.tzinfo).replace(tzinfo=None) != at:
-        raise ValueError(f"there was no such time in {zone}: the clocks were put forward")
-    return utc.replace(tzinfo=None)
+    return f"{at.isoformat()}{fraction}{suffix}"
 
 
 def spelled(table: Table, spelling: Spelling) -> Table:
@@ -353,6 +344,13 @@ class _Seen(NamedTuple):
         return f"{self.text[:40]!r} ({self.place} {self.row})"
 
 
+def _is_twice(text: str, spelling: Spelling) -> bool:
+    try:
+        return TWICE.search(moment(text, spelling.order, spelling.zone)) is not None
+    except ValueError:
+        return False
+
+
 class Survey:
     """What the cells of a file say about how it is written: `add` each row, then ask for `spelling`."""
 
@@ -370,6 +368,8 @@ class Survey:
         self._days: dict[Order | None, list[dt.date]] = {}
         self._signs: dict[str, tuple[str, _Seen]] = {}
         self._codes: set[str] = set()
+        self._clock: list[_Seen] = []
+        """Moments that name no offset, in a zone that was told."""
         self._known: dict[str, set[str]] = {column: set() for column in sorts}
         """What was looked at already, for most of a file repeats itself."""
 
@@ -411,6 +411,17 @@ class Survey:
         order = self._order()
         sorts = {c: sort for c, sort in self._sorts.items() if c in self._odd or c in odd}
         return Spelling(sorts, odd, order, self._told.zone)
+
+    def remarks(self, spelling: Spelling) -> Iterator[str]:
+        """What is worth a look in a file that is written so: times that there were twice."""
+        twice = [seen for seen in self._clock if _is_twice(seen.text, spelling)]
+        if twice:
+            more = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
+            yield (
+                f"{self._name}: {twice[0]}{more}: the hour that {spelling.zone} had twice, when its clocks "
+                "were put back; the first is taken, or the second where a span would end before it begins. "
+                "Moments with an offset leave no doubt"
+            )
 
     def _number(self, column: str, seen: _Seen) -> None:
         found = self._numbers.setdefault(column, {})
@@ -457,6 +468,8 @@ class Survey:
         plain = _ISO.fullmatch(seen.text)
         if not plain or (self._told.zone and not plain["offset"]):
             self._odd.add(column)
+            if self._told.zone and len(self._clock) < _KNOWN_TEXTS:
+                self._clock.append(seen)
         found = _DAY.fullmatch(seen.text)
         if found is None:
             return

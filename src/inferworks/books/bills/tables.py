@@ -106,8 +106,6 @@ class Table(NamedTuple):
     """The columns that the file keeps as numbers or times, so that they have one text each."""
     above: Mapping[str, str] = {}
     """What the lines before the header say, by their first cells."""
-    labels: Mapping[str, str] = {}
-    """What the file calls a column, where it is not our name for it."""
 
     @property
     def rows(self) -> Iterator[RawRow]:

@@ -334,7 +334,7 @@ def _again(bill: BillFile, why: str, store: BookStore) -> Landed | None:
 
 def _noted(bill: BillFile, landed: Landed) -> Landed:
     """What became of a bill, with what its mapping has to say."""
-    notes = [*landed.notes]
+    notes = [*landed.notes, *bill.remarks]
     if not landed.received and not bill.left_out:
         notes.append(no_rows_text(bill.name))
     if bill.mapping is None:

@@ -1,0 +1,60 @@
+"""What stands in the file where a cell of ours is wrong: its own column and its own text.
+
+Problem. Who mends a file looks for what the message names. A mapping takes a column of ours from the first
+of several that has a text, and numbers and times are rewritten before they are read: neither the column nor
+the text of the cell that is wrong is then the file's.
+
+Decision. Only where something is wrong the file is opened a second time, beside the first, and followed to
+the row. Rows are asked for as they come, so a file in which all is wrong is gone through once more and no
+further.
+
+Rejected. To carry each row's own cells along: every row would pay for the few that are wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from inferworks.books.bills.mapping import BillMapping, Names
+from inferworks.books.bills.tables import Batch, Table
+
+
+class Origin(NamedTuple):
+    """Where a cell of ours comes from."""
+
+    column: str
+    """What the file calls it."""
+    text: str
+    """As it stands there."""
+
+
+class Origins:
+    """The cells of the file that `table` opens, of whose columns `mapping` makes ours."""
+
+    def __init__(self, table: Callable[[], Table], mapping: BillMapping | None) -> None:
+        self._table, self._mapping = table, mapping
+        self._batches: Iterator[Batch] | None = None
+        self._batch = Batch((), {})
+
+    def of(self, number: int, column: str) -> Origin | None:
+        """Where `column` of ours comes from in the row of this number; None when that cannot be told."""
+        if self._batches is None:
+            self._batches = iter(self._table().batches)
+        while not (self._batch.numbers and self._batch.numbers[-1] >= number):
+            batch = next(self._batches, None)
+            if batch is None:
+                return None
+            self._batch = batch
+        if number not in self._batch.numbers:
+            return None
+        at = self._batch.numbers.index(number)
+        names = Names(self._batch.columns)
+        there = [found for wanted in self._sources(column) if (found := names.find(wanted))]
+        cells = [Origin(found, self._batch.columns[found][at]) for found in there]
+        return next((one for one in cells if one.text.strip()), cells[0] if cells else None)
+
+    def _sources(self, column: str) -> Sequence[str]:
+        """The columns that one of ours is made of, in the order in which they are looked at."""
+        ways = self._mapping.filled().get(column, ()) if self._mapping is not None else ()
+        return [source for way in ways for source in way.sources] or [column]
