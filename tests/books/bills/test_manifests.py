@@ -163,19 +163,25 @@ def test_the_newest_run_of_azure_is_the_delivery() -> None:
     assert [file["duplicate"] for file in told("bucket")["files"]] == [2]
 
 
-@pytest.mark.parametrize("fault", ["missing", "size", "rows"])
+@pytest.mark.parametrize("fault", ["missing", "size", "rows", "run"])
 def test_a_delivery_that_is_not_whole_is_refused(fault: str) -> None:
     """A part that is missing, cut off, or has other rows than its manifest says: none of it lands."""
     first, second = lines(("a", "1.00")), lines(("b", "2.00"))
     manifest = azure("run-1", "2026-11-05T04:00:01Z", first, second, rows=fault == "rows")
     part = manifest.parent / "part_1_0001.csv.gz"
-    if fault == "missing":
+    if fault in ("missing", "run"):
         part.unlink()
+    if fault == "run":  # a manifest that tells of no run, and of what is there another size
+        said = json.loads(manifest.read_bytes())
+        del said["runInfo"]
+        said["blobs"][0]["byteCount"] = 10
+        manifest.write_text(json.dumps(said))
     elif fault == "size":
         part.write_bytes(gzip.compress(b"other", mtime=0))
     put("vouchers.csv", BARE.encode() + b"7.00,USD,2026-11-03,2026-11-04,Another,x\n")
     said = told("bucket")
     reason = {
+        "run": "part_1_0001.csv.gz is missing",
         "missing": "part_1_0001.csv.gz is missing",
         "size": "bytes, not",
         "rows": "it has 1 rows, not the 2 that",

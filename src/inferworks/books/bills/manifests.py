@@ -131,7 +131,9 @@ def read_manifest(name: str, raw: bytes) -> Manifest | None:
         return _of_report(name, said)
     if isinstance(said.get("dataFiles"), list):
         return _of_data_export(name, said)
-    if isinstance(said.get("blobs"), list) and isinstance(said.get("runInfo"), dict):
+    if isinstance(said.get("blobs"), list) and any(
+        isinstance(said.get(about), dict) for about in ("runInfo", "exportConfig")
+    ):
         return _of_azure(name, said)
     return None
 
@@ -162,7 +164,7 @@ def _of_data_export(name: str, said: Mapping[str, Any]) -> Manifest:
 
 
 def _of_azure(name: str, said: Mapping[str, Any]) -> Manifest:
-    run, export = said["runInfo"], _mapping(said, "exportConfig")
+    run, export = _mapping(said, "runInfo"), _mapping(said, "exportConfig")
     start = _day(_text(run, "startDate")) or _period_of(name)
     parts = tuple(
         Part(_key(blob), _number(blob, "byteCount"), _number(blob, "dataRowCount"))
@@ -263,14 +265,16 @@ def parts_of(
     manifest: Manifest, has: Callable[[str], bool], size: Callable[[str], int | None]
 ) -> dict[str, Delivered]:
     """The files that `manifest` names, where they are; BillError when one is missing or of another size."""
+    located = {part: _located(manifest, part.key, has) for part in manifest.parts}
+    missing = [part.key for part, name in located.items() if name is None]
+    if missing:
+        raise BillError(
+            f"{manifest.name}: its part {', '.join(missing)} is missing; nothing of the delivery was "
+            "imported: fetch all of it again"
+        )
     found: dict[str, Delivered] = {}
-    for number, part in enumerate(manifest.parts, start=1):
-        name = _located(manifest, part.key, has)
-        if name is None:
-            raise BillError(
-                f"{manifest.name}: its part {part.key} is missing; nothing of the delivery was "
-                "imported: fetch all of it again"
-            )
+    for number, (part, name) in enumerate(located.items(), start=1):
+        assert name is not None
         there = size(name)
         if part.bytes is not None and there is not None and there != part.bytes:
             raise BillError(
