@@ -11,8 +11,8 @@ node's use cannot place. A line with neither stands in the pool `people` and is 
 
 A person may be paid more than once for a time: a bonus, a correction. A `run` (or `check`) number tells the
 runs apart, and the same run with another amount is a question. Without one, a line that says the same is
-the same line, in whichever file, and one with another amount is another run: both count, and
-`paid_again` finds them, for it may be that the one was to stand instead of the other.
+the same line, in whichever file or twice in one (which is said), and one with another amount is another
+run: both count, and `paid_again` finds them, for it may be that the one was to stand instead of the other.
 
 A time sheet that carries pay and a payroll line of the same person and time are most likely the same
 money twice. Use one of the two for a person: time sheets with their pay, or payroll with a split.
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -72,13 +72,29 @@ class PayrollReader:
         self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
     ) -> tuple[Charge, ...]:
         """The charges of `bill`, one per part of a split; BillError with every bad cell."""
+        return self.read_once(lambda _: None, bill, currency, progress, rates)
+
+    def read_once(
+        self,
+        say: Callable[[str], None],
+        bill: BillFile,
+        currency: str,
+        progress: Progress,
+        rates: Rates = NO_RATES,
+    ) -> tuple[Charge, ...]:
+        """The same, and let it be said which lines say again what another says: they count once."""
         require_columns(bill, _COLUMNS)
         problems: list[Problem] = []
-        charges = [
-            charge
-            for cells in read_rows(bill, problems, progress)
-            for charge in self._parts(bill, cells)
-        ]
+        charges: list[Charge] = []
+        first: dict[tuple[Charge, ...], int] = {}
+        for cells in read_rows(bill, problems, progress):
+            parts = tuple(self._parts(bill, cells))
+            told = tuple(msgspec.structs.replace(part, row=0) for part in parts)
+            line = first.setdefault(told, cells.line)
+            if line == cells.line:
+                charges += parts
+            else:
+                say(_again_text(cells, line))
         return finished(self.kind, charges, problems, "currency", currency, rates)
 
     def _parts(self, bill: BillFile, cells: Cells) -> Iterator[Charge]:
@@ -146,6 +162,14 @@ def paid_again(charges: Iterable[Charge], files: Collection[str]) -> Iterator[st
 def is_nobodys(charge: Charge) -> bool:
     """Whether a line of pay does not say what it was for: no node, no activity, no department."""
     return charge.service_name == STAFF_TIME and not (charge.resource_id or charge.department)
+
+
+def _again_text(cells: Cells, line: int) -> str:
+    paid = format_pico(cells.amount_pico("gross") + cells.amount_pico("employer_cost"))
+    return (
+        f"line {cells.line} pays {cells.text('person')} what line {line} does, {paid}, and counts once; if "
+        "both were paid, number them in a column run"
+    )
 
 
 def _meet(one: Charge, other: Charge) -> bool:

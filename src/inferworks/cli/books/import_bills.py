@@ -416,6 +416,8 @@ def _import_bill(bill: BillFile, intake: _Intake, place: Place) -> Landed | _Sta
             open_ns = calendar_of(folder).closed_until_ns
             known = KnownAssets(store.charges(), open_ns, remarks.say)
             read = reader.read_beside(known, *given)
+        elif isinstance(reader, PayrollReader):
+            read = reader.read_once(remarks.say, *given)
         elif isinstance(reader, LineReader):
             read = reader.lines(*given)
         else:
