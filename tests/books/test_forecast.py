@@ -31,6 +31,7 @@ from inferworks.testing.books import a_charge, a_usage
 from inferworks.units import Unit
 
 USD = 10**12
+HOUR_NS = 3_600 * 10**9
 
 
 def day(number: int) -> int:
@@ -46,17 +47,24 @@ def forecast_of(
     charges: Sequence[Charge], plans: Sequence[PricePlan] = (), calls: Iterable[Usage] = ()
 ) -> dict[str, tuple[float, float, float]]:
     """So far, known and at the rate so far, half way through November, of what is not nothing."""
-    passed, rest = Span(day(1), day(16)), Span(day(16), day(31))
-    facts = Facts(tuple(calls), (), (), ())
-    workings = work_out(charges, facts, plans, POLICY, "USD", passed, RULES)
-    ahead = accrued_charges(charges, rest, "USD", RULES, POLICY.basis).charges
-    found: Forecast = forecast(draw_up(workings), workings, ahead, rest.end_ns)
+    found = forecast_drawn(charges, plans, calls)
     assert all(line.total_pico == sum(line[1:]) for line in found.lines)
     return {
         line.name: (line.so_far_pico / USD, line.known_pico / USD, line.rate_pico / USD)
         for line in found.lines
         if any(line[1:])
     }
+
+
+def forecast_drawn(
+    charges: Sequence[Charge], plans: Sequence[PricePlan] = (), calls: Iterable[Usage] = ()
+) -> Forecast:
+    """The forecast half way through November."""
+    passed, rest = Span(day(1), day(16)), Span(day(16), day(31))
+    facts = Facts(tuple(calls), (), (), ())
+    workings = work_out(charges, facts, plans, POLICY, "USD", passed, RULES)
+    ahead = accrued_charges(charges, rest, "USD", RULES, POLICY.basis).charges
+    return forecast(draw_up(workings), workings, ahead, rest.end_ns)
 
 
 def rent(amount: str, first: int, last: int, **changes: object) -> Charge:
@@ -156,10 +164,7 @@ BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,S
 def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine for November; the last call was on the fifteenth, today is the sixteenth."""
     monkeypatch.chdir(tmp_path)
-    for module in ("by_default", "accruing"):
-        monkeypatch.setattr(
-            f"inferworks.cli.books.{module}.SystemClock", lambda: SimClock(day(16) + 1)
-        )
+    at(monkeypatch, day(16))
     (tmp_path / "bills.csv").write_text(BILLS)
     assert CliRunner().invoke(cli, ["books", "import", "bills.csv"]).exit_code == 0
     with closing(SqliteStore(DataFolder(Path("inferworks-data")).journal)) as store:
@@ -183,6 +188,72 @@ def test_it_is_provisional_wherever_it_is_printed(company: Path) -> None:
     cost = next(line for line in found["lines"] if line["line"] == "cost_of_revenue")
     assert (cost["so_far"], cost["known"], cost["forecast"]) == ("15.00", "15.00", "30.00")
     assert {path: path.read_bytes() for path in company.rglob("*.db")} == before
+
+
+def told(*arguments: str) -> tuple[dict[str, tuple[str, str, str]], str]:
+    """Cost and revenue of a forecast: so far, known and at the rate; and its notes."""
+    done = CliRunner().invoke(
+        cli, ["books", "forecast", "--json", *arguments], catch_exceptions=False
+    )
+    found = json.loads(done.stdout)
+    lines = {
+        line["line"]: (line["so_far"], line["known"], line["at_the_rate_so_far"])
+        for line in found["lines"]
+    }
+    return lines, " ".join(found["notes"])
+
+
+def at(monkeypatch: pytest.MonkeyPatch, now_ns: int) -> None:
+    """Let it be that moment."""
+    for module in ("by_default", "accruing"):
+        monkeypatch.setattr(f"inferworks.cli.books.{module}.SystemClock", lambda: SimClock(now_ns))
+
+
+PLAN = """\
+currency = "USD"
+effective = 2025-11-01
+[[price]]
+unit = "output_tokens"
+per_million = "10"
+"""
+
+
+def test_time_without_a_call_has_passed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million tokens of 10 USD at four on the first: as many in the half that is to come.
+
+    They are 290 USD more where the first day is all that is recorded, and not 1,790 because of four hours.
+    """
+    monkeypatch.chdir(tmp_path)
+    Path("plan.toml").write_text(PLAN)
+    CliRunner().invoke(cli, ["customers", "create", "acme", "--plan", "plan.toml"])
+    called_ns = day(1) + 4 * HOUR_NS
+    with closing(SqliteStore(DataFolder(Path("inferworks-data")).journal)) as store:
+        store.open()
+        store.write([a_usage("call-1", opened_ns=called_ns - 1, tokens=Tokens(output=1_000_000))])
+    at(monkeypatch, day(16))
+    lines, notes = told()
+    assert lines["revenue"] == ("10.00", "0.00", "10.00")
+    assert "Nothing is recorded as used after 2025-11-01 04:00:00" in notes
+    lines, notes = told("--until", "2025-11-02")
+    assert lines["revenue"] == ("10.00", "0.00", "290.00")
+    assert "Nothing is recorded" not in notes
+    assert "Less than a day" not in notes
+    at(monkeypatch, called_ns)
+    lines, notes = told()
+    assert lines["revenue"] == ("10.00", "0.00", "1790.00")
+    assert "Less than a day of it has passed: what stands at the rate may be far off." in notes
+    for outside in ("2025-10-31", "2025-11-02"):
+        done = CliRunner().invoke(cli, ["books", "forecast", "--until", outside])
+        assert str(done.exception) == "--until must lie in 2025-11, and not later than now"
+
+
+def test_a_supplier_that_has_billed_hours_is_named() -> None:
+    """Half a day of its use is no rate of a month, half way through it or not."""
+    hours = rent("1", 1, 2, period_end_ns=day(1) + 12 * HOUR_NS)
+    [note] = forecast_drawn([hours, rent("15", 1, 16, id="chg_2", issuer="B Cloud")]).notes
+    assert note == "a-cloud has billed less than a day of it: its rate may be far off."
 
 
 def test_what_cannot_be_forecast_is_refused(company: Path) -> None:

@@ -5,7 +5,10 @@ assets are known to the cent, tiers and minimums are not straight lines, and bil
 
 Decision. Each line has three parts, shown side by side, so that nobody takes one for another.
 
-*So far* is the statement up to the last thing recorded, as `books statement` has it.
+*So far* is the statement until now. Time in which nobody called has passed all the same: a rate that only
+counts until the last call makes a month of the four hours in which there were two. Whose calls are recorded
+days later says until when they are all here; a forecast cannot know that, and says when it may be so. Less
+than a day tells of no month, and that is said too.
 
 *Known* needs no estimate: the rest, by time, of every charge that reaches beyond that moment (pay, assets,
 commitments, accruals of expected bills), what is recorded for later days, and subscriptions. It has the
@@ -27,7 +30,7 @@ better has a budget); extending each day of the week by itself (four samples); o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -50,9 +53,11 @@ from inferworks.books.statement import Statement
 from inferworks.books.workings import Workings
 from inferworks.errors import BooksError
 from inferworks.money import format_pico, split
+from inferworks.units import NS_PER_SECOND
 
+DAY_NS: Final = 86_400 * NS_PER_SECOND
 METHODS: Final = (
-    "So far: the statement up to the last call or bill line that is over.",
+    "So far: the statement until now, or until when all is recorded (--until).",
     "Known: the rest, by time, of charges that reach further: pay, assets, rent.",
     "Known, too: accruals, what is recorded for later days, subscriptions.",
     "At the rate: what customers use, extended by time and rated by their plans.",
@@ -97,6 +102,8 @@ class Forecast(NamedTuple):
     currency: str
     policy: str
     lines: tuple[ForecastLine, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the rate."""
 
     def to_json(self) -> dict[str, object]:
         """As JSON values."""
@@ -132,13 +139,15 @@ def forecast(
             known_costs[function] += pico
     now = figures(drawn)
     come = _figures(known, known_costs)
-    go_on = _figures(at_rate, _extended(workings, rest))
+    over = _over(workings)
+    go_on = _figures(at_rate, _extended(over, workings, rest))
     return Forecast(
         Span(passed.start_ns, end_ns),
         passed.end_ns,
         drawn.currency,
         drawn.policy,
         tuple(ForecastLine(name, now[name], come[name], go_on[name]) for name in CAPTIONS),
+        tuple(_notes(over, passed)),
     )
 
 
@@ -204,8 +213,8 @@ def _fees(rows: Sequence[Rated]) -> int:
     return sum(row.amount_pico for row in rows if row.item is Item.SUBSCRIPTION)
 
 
-def _extended(workings: Workings, rest: Span) -> dict[Function, int]:
-    """What suppliers' lines of use will come to in `rest`, at the rate of those that are over."""
+def _over(workings: Workings) -> dict[str, list[Allocated]]:
+    """The lines of use that are over and go on, by supplier."""
     passed = workings.span
     accrued = {charge.issuer.casefold() for charge in workings.given if is_accrual(charge)}
     ends = {charge.id: charge.period_end_ns for charge in workings.given}
@@ -215,9 +224,17 @@ def _extended(workings: Workings, rest: Span) -> dict[Function, int]:
         waits = charge.issuer.casefold() in accrued and not is_provisional(charge)
         if ends[charge.id] <= passed.end_ns and _goes_on(charge) and not waits:
             over[charge.issuer].append(item)
+    return over
+
+
+def _extended(
+    over: Mapping[str, Sequence[Allocated]], workings: Workings, rest: Span
+) -> dict[Function, int]:
+    """What suppliers' lines of use will come to in `rest`, at the rate of those that are `over`."""
+    passed = workings.span
     sums: dict[Function, int] = defaultdict(int)
     for items in over.values():
-        until_ns = max(item.charge.period_end_ns for item in items)
+        until_ns = _billed_until_ns(items)
         parts: dict[Function, int] = defaultdict(int)
         for item in items:
             for function, pico in _by_function(item, workings).items():
@@ -226,6 +243,20 @@ def _extended(workings: Workings, rest: Span) -> dict[Function, int]:
         for function, pico in parts.items():
             sums[function] += _part(pico, left_ns, billed_ns)
     return sums
+
+
+def _billed_until_ns(items: Iterable[Allocated]) -> int:
+    return max(item.charge.period_end_ns for item in items)
+
+
+def _notes(over: Mapping[str, Sequence[Allocated]], passed: Span) -> Iterator[str]:
+    """That a rate is one of less than a day."""
+    if passed.length_ns < DAY_NS:
+        yield "Less than a day of it has passed: what stands at the rate may be far off."
+        return
+    for issuer, items in sorted(over.items()):
+        if _billed_until_ns(items) - passed.start_ns < DAY_NS:
+            yield f"{issuer} has billed less than a day of it: its rate may be far off."
 
 
 def _goes_on(charge: Charge) -> bool:

@@ -76,15 +76,25 @@ def period_meant(
         )
     state = "" if not text else ", which is not over" if whole else " so far"
     say(f"Note: no period was named; this is {period.name}{state}.", err=True)
-    if text and last.used and not whole:
+    if text and last.used_ns and not whole:
         return Meant(span_name(period.start_ns, last.at_ns), text)
     return Meant(period.name, text)
 
 
-def running_period(config: Config, name: str | None) -> tuple[Period, Period]:
-    """The period called `name`, or else the running one: whole, and as far as something is recorded.
+class Running(NamedTuple):
+    """A period that is not over."""
 
-    UserError when it is over or closed, or nothing is recorded of it yet.
+    whole: Period
+    so_far: Period
+    """Until now, or until when all that happened is said to be recorded."""
+    used_ns: int
+    """Until when something was used, of what is recorded; 0 without anything."""
+
+
+def running_period(config: Config, name: str | None, until_ns: int | None = None) -> Running:
+    """The period called `name`, or else the running one, and what of it has passed.
+
+    UserError when it is over or closed, has not begun, or `until_ns` is not of what has passed of it.
     """
     now_ns = SystemClock().now_ns()
     with open_ledger(config, read_only=True) as ledger:
@@ -94,13 +104,14 @@ def running_period(config: Config, name: str | None) -> tuple[Period, Period]:
         raise UserError(
             f"{period.name} is over; see: inferworks books statement --period {period.name}"
         )
-    last = _newest(config, now_ns)
-    until_ns = min(last.at_ns, now_ns) if last and last.used else now_ns
-    until_ns = until_ns if until_ns > period.start_ns else now_ns
-    if until_ns <= period.start_ns:
+    if now_ns <= period.start_ns:
         raise UserError(f"{period.name} has not begun; there is nothing to forecast it from")
-    name = span_name(period.start_ns, until_ns)
-    return period, Period(period.start_ns, until_ns, name)
+    passed_ns = now_ns if until_ns is None else until_ns
+    if not period.start_ns < passed_ns <= now_ns:
+        raise UserError(f"--until must lie in {period.name}, and not later than now")
+    last = _newest(config, now_ns)
+    so_far = Period(period.start_ns, passed_ns, span_name(period.start_ns, passed_ns))
+    return Running(period, so_far, last.used_ns if last else 0)
 
 
 def _unless_closed(calendar: Periods, period: Period, now_ns: int) -> str:
@@ -113,10 +124,11 @@ def _provisional(end_ns: int, now_ns: int) -> str:
 
 
 class _Last(NamedTuple):
-    """Until when something has happened, and whether anything was used, not only billed."""
+    """Until when something has happened."""
 
     at_ns: int
-    used: bool
+    used_ns: int
+    """Until when something was used, and not only billed; 0 without."""
     told_ns: int = 0
     """Until when something is recorded at all, what is to come included."""
 
@@ -138,7 +150,7 @@ def _newest(config: Config, now_ns: int) -> _Last | None:
         with BookStore(folder.books, read_only=True) as store:
             over_ns, begun_ns = store.newest(now_ns)
     if any(used):
-        return _Last(max(*used, over_ns), used=True, told_ns=max(told))
+        return _Last(max(*used, over_ns), used_ns=max(used), told_ns=max(told))
     if begun_ns:
-        return _Last(begun_ns + 1, used=False, told_ns=max(told, default=0))
-    return _Last(max(told), used=True, told_ns=max(told)) if any(told) else None
+        return _Last(begun_ns + 1, used_ns=0, told_ns=max(told, default=0))
+    return _Last(max(told), used_ns=max(told), told_ns=max(told)) if any(told) else None

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from inferworks.books.charge import is_provisional
 from inferworks.books.comparatives import CAPTIONS
-from inferworks.books.forecast import METHODS, Forecast, forecast
+from inferworks.books.forecast import DAY_NS, METHODS, Forecast, forecast
 from inferworks.books.period import Period
 from inferworks.books.span import Span
 from inferworks.books.workings import accrued_charges
 from inferworks.cli.books.asked import Asked
 from inferworks.cli.books.by_default import running_period
 from inferworks.cli.books.figures import amount, moment_text, places_for, print_figures
+from inferworks.cli.books.papers import moments
 from inferworks.cli.books.sources import RecordedSource
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, say
@@ -23,6 +25,11 @@ from inferworks.cli.show import print_json, say
 @click.command("forecast")
 @click.option(
     "--period", metavar="PERIOD", help="A month that is not over.  [default: the running one]"
+)
+@click.option(
+    "--until",
+    metavar="MOMENT",
+    help="All until then is recorded (UTC); the rate is that of the time before.  [default: now]",
 )
 @click.option(
     "--policy", metavar="NAME", help="gaap, marginal, full, or a TOML file.  [default: gaap]"
@@ -38,6 +45,7 @@ from inferworks.cli.show import print_json, say
 @json_option
 def show_forecast(
     period: str | None,
+    until: str | None,
     policy: str | None,
     pools_path: Path | None,
     config_path: Path | None,
@@ -46,16 +54,17 @@ def show_forecast(
 ) -> None:
     """Forecast what the running month comes to: PROVISIONAL, and never booked or kept.
 
-    Each line is what is here so far, what is known to come (pay, assets, commitments, subscriptions,
+    Each line is what is here until now, what is known to come (pay, assets, commitments, subscriptions,
     accruals), and the rest at the rate so far. How that is done is printed below it.
 
     \b
     Examples:
       inferworks books forecast
+      inferworks books forecast --until 2026-11-16
       inferworks books forecast --period 2026-11 --policy marginal --json
     """
     config = read_config(config_path, data_path)
-    whole, so_far = running_period(config, period)
+    whole, so_far, used_ns = running_period(config, period, moments(None, until)[1])
     question = Asked(config, so_far.name, None, None, policy, pools_path)
     drawn, workings = question.statement(), question.workings()
     papers = RecordedSource(config, policy, pools_path).papers(whole.span)
@@ -63,13 +72,25 @@ def show_forecast(
     rest = Span(so_far.end_ns, whole.end_ns)
     ahead = accrued_charges(bills, rest, papers.currency, papers.rules, workings.policy.basis)
     found = forecast(drawn, workings, ahead.charges, whole.end_ns)
+    said = [*found.notes, *_unused(used_ns, so_far.end_ns)]
     if as_json:
-        notes = ["Provisional: a forecast.", *drawn.notes]
+        notes = ["Provisional: a forecast.", *said, *drawn.notes]
         print_json({"period": whole.name, **found.to_json(), "notes": notes})
     else:
         _print(found, whole)
+        for note in said:
+            say(f"Note: {note}")
         for note in drawn.notes:
             say(f"Note, so far: {note}")
+
+
+def _unused(used_ns: int, until_ns: int) -> Iterator[str]:
+    """That a day or more before `until_ns` counts as one in which nothing was used, where something was."""
+    if 0 < used_ns <= until_ns - DAY_NS:
+        yield (
+            f"Nothing is recorded as used after {moment_text(used_ns)}, and the rate counts that as no "
+            "use: where more is still to be recorded, say until when all is, with --until."
+        )
 
 
 def _print(found: Forecast, whole: Period) -> None:
