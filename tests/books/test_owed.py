@@ -84,6 +84,17 @@ def test_tiers_are_in_euros_and_each_day_has_its_rate() -> None:
     assert reversed_row(rows[0]).owed_pico == -810 * PICO
 
 
+def test_a_quotation_the_other_way_converts_as_for_a_bill() -> None:
+    """Where a dollar is 0.90 euros, 810 euros are 900 dollars; the rate that is told is the fraction."""
+    quoted = Rates([RateRow("2025-11-10", "USD", "EUR", "0.90", "ECB")])
+    rates = day_rates(quoted, {"EUR"}, "USD", NOVEMBER)
+    calls, plans = [a_call("1", 10, 81)], [PricePlan(ACME, 0, EURO)]
+    [row] = rate(calls, plans, NOVEMBER, "USD", (), rates=rates).rated
+    assert (row.owed_pico, row.amount_pico) == (810 * PICO, 900 * PICO)
+    assert row.owed is not None
+    assert row.owed.rate == "1/0.90"
+
+
 @pytest.mark.parametrize("kept", [(), (a_rate(2, "1.1"),), (a_rate(11, "1.1"),)])
 def test_without_a_rate_of_seven_days_nothing_is_drawn_up(kept: tuple[RateRow, ...]) -> None:
     """One line says for whom, from which currency and for which day."""

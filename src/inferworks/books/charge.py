@@ -72,7 +72,7 @@ class Foreign(msgspec.Struct, frozen=True):
     amount_pico: int
     effective_pico: int | None
     rate: str
-    """Units of the books' currency for one of `currency`, as it was quoted."""
+    """Units of the books' currency for one of `currency`, as it was quoted; `1/1.10` the other way."""
     rate_day: str
     rate_source: str
 

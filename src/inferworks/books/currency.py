@@ -11,12 +11,19 @@ rounded half to even to a picounit and kept on the charge *beside* what the bill
 amount, currency, rate, its day and its source), so every converted amount can be worked out again. No
 rate, no import: one refusal that names the currency and the day (theorem 10).
 
+A central bank quotes one way only: so many dollars for a euro. A quotation is also a rate the other way,
+its exact reciprocal: the amount is divided by it, and the quotient is rounded once, as a product is. No
+decimal is that rate, so none is written: it stands as `1/1.10` wherever a rate stands, and is worked out
+from there. Of two quotations of a day, one for each way, the direct one counts.
+
 What is paid is often not what was booked: the rate moves between the charge and the payment. That
 difference is nobody's cost of compute, and it arises where payments are booked, which these books do not
 know: in the general ledger, which has the payable as it was booked and the bill's own amount beside it.
 
-Rejected. Converting when a statement is drawn (not reproducible once another rate is known); the inverse
-of the opposite rate (1/x is not exact, and banks quote both); triangulation through a third currency.
+Rejected. Converting when a statement is drawn (not reproducible once another rate is known); a reciprocal
+that is rounded to some decimals first (two roundings, and a thousand dollars off in a large amount); a
+direct rate of an older day before a reciprocal of this one (two rules for which day counts); triangulation
+through a third currency (two quotations of two markets are no quotation).
 """
 
 from __future__ import annotations
@@ -45,6 +52,10 @@ class NoRateError(BillError):
     """There is no dated rate for a currency on a day."""
 
 
+_INVERSE = "1/"
+"""What a rate begins with that was quoted the other way."""
+
+
 class RateRow(msgspec.Struct, frozen=True):
     """On `day` (ISO 8601), one unit of `from_currency` was worth `rate` units of `to_currency`."""
 
@@ -52,16 +63,25 @@ class RateRow(msgspec.Struct, frozen=True):
     from_currency: str
     to_currency: str
     rate: str
-    """A decimal of at most twelve places, as it was quoted."""
+    """A decimal of at most twelve places, as it was quoted; `1/1.10` where that was the other way."""
     source: str
+
+    @property
+    def inverse(self) -> RateRow:
+        """The same quotation, which is a decimal, for the other way."""
+        return RateRow(
+            self.day, self.to_currency, self.from_currency, f"{_INVERSE}{self.rate}", self.source
+        )
 
 
 class Rates:
-    """Rates by currency and day. Frozen once made."""
+    """Rates by currency and day, each for both ways. Frozen once made."""
 
     def __init__(self, rows: Iterable[RateRow]) -> None:
         self._by_pair: dict[tuple[str, str], list[RateRow]] = defaultdict(list)
-        for row in sorted(rows, key=lambda row: row.day):
+        quoted = list(rows)
+        both = [*(row.inverse for row in quoted), *quoted]
+        for row in sorted(both, key=lambda row: row.day):  # of a day, the direct one is the last
             self._by_pair[row.from_currency, row.to_currency].append(row)
 
     def on(self, day: dt.date, from_currency: str, to_currency: str) -> RateRow | None:
@@ -123,9 +143,10 @@ def as_billed(charge: Charge) -> Charge:
 
 def converted_pico(amount_pico: int, row: RateRow) -> int:
     """`amount_pico` of one currency in picounits of the other, rounded half to even, once."""
-    exact = amount_pico * parse_pico(row.rate)
-    whole, rest = divmod(exact, PICO)
-    up = rest * 2 > PICO or (rest * 2 == PICO and whole % 2 == 1)
+    quoted_pico = parse_pico(row.rate.removeprefix(_INVERSE))
+    by, to = (PICO, quoted_pico) if row.rate.startswith(_INVERSE) else (quoted_pico, PICO)
+    whole, rest = divmod(amount_pico * by, to)
+    up = rest * 2 > to or (rest * 2 == to and whole % 2 == 1)
     if abs(whole) >= _LIMIT:
         raise MoneyError(f"an amount is too large in {row.to_currency}")
     return whole + up

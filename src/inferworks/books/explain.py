@@ -360,9 +360,13 @@ def leaf_text(leaf: Leaf, drivers: Drivers) -> str:
 def _bill_text(charge: Charge) -> str:
     """Where a charge stands on its bill, and what it comes to in this span."""
     place = f"{charge.file} line {charge.row}" if charge.row else charge.file
+    foreign, rate = charge.foreign, ""
+    if foreign is not None:
+        quoted = f"{foreign.rate} of {foreign.rate_day}, {foreign.rate_source}"
+        rate = f"; billed in {foreign.currency}, converted at {quoted}"
     return (
         f"{charge.issuer}, {place}: {charge.description} "
-        f"({format_pico(charge.amount_pico)} in this span)"
+        f"({format_pico(charge.amount_pico)} in this span{rate})"
     )
 
 

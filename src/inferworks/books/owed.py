@@ -34,7 +34,7 @@ class Owed(msgspec.Struct, frozen=True, gc=False):
     currency: str
     amount_pico: int
     rate: str
-    """Units of the books' currency for one of `currency`, as it was quoted."""
+    """Units of the books' currency for one of `currency`, as it was quoted; `1/1.10` the other way."""
     rate_day: str
     rate_source: str
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -23,6 +25,7 @@ from inferworks.books.currency import (
     converted_pico,
 )
 from inferworks.books.store import BookStore
+from inferworks.cli.main import cli
 from inferworks.errors import BillError, MoneyError
 from inferworks.money import format_pico
 from inferworks.testing.books import a_charge
@@ -72,10 +75,24 @@ def test_no_rate_no_import() -> None:
         assert "no rate from EUR for 2026-11-01" in line
 
 
-def test_the_inverse_of_a_rate_is_no_rate() -> None:
-    """1/x is not exact; the bank quotes both."""
-    with pytest.raises(BillError, match="no rate from EUR"):
-        read(Rates([rate("2026-11-01", "0.9", ("USD", "EUR"))]))
+def test_a_quotation_counts_the_other_way_too() -> None:
+    """100 euros at 1 USD = 0.9 EUR are 100 / 0.9 dollars, rounded once; the rate is told as a fraction."""
+    euro, speck, _ = read(Rates([rate("2026-11-01", "0.9", ("USD", "EUR"))]))
+    assert format_pico(euro.amount_pico) == "111.111111111111"
+    assert (euro.effective_pico, speck.amount_pico) == (100 * 10**12, -1)
+    assert euro.foreign is not None
+    assert (euro.foreign.rate, euro.foreign.rate_day) == ("1/0.9", "2026-11-01")
+
+
+def test_which_quotation_counts() -> None:
+    """That of the newest day; of a day the direct one; none that goes through a third currency."""
+    both = [rate("2026-11-02", "0.8", ("USD", "EUR")), rate("2026-11-01", "1.2")]
+    of_a_day = [rate("2026-11-01", "0.8", ("USD", "EUR")), rate("2026-11-01", "1.2")]
+    third = [rate("2026-11-01", "0.9", ("GBP", "EUR")), rate("2026-11-01", "1.3", ("GBP", "USD"))]
+    day = dt.date(2026, 11, 2)
+    for rows, found in ((both, "1/0.8"), (of_a_day, "1.2"), (of_a_day[::-1], "1.2"), (third, None)):
+        row = Rates(rows).on(day, "EUR", "USD")
+        assert (None if row is None else row.rate) == found
 
 
 @pytest.mark.parametrize(
@@ -94,17 +111,22 @@ def test_the_newest_rate_of_a_week_counts(day: str, found: str) -> None:
 
 @given(st.integers(-(10**20), 10**20), st.integers(1, 10**14))
 def test_a_conversion_is_the_nearest_picounit(amount_pico: int, rate_pico: int) -> None:
-    """At most half a picounit from the exact product, and a credit converts like a debit."""
+    """At most half a picounit from the exact product or quotient; a credit converts like a debit."""
     row = rate("2026-11-01", format_pico(rate_pico))
     found = converted_pico(amount_pico, row)
     assert 2 * abs(found * 10**12 - amount_pico * rate_pico) <= 10**12
     assert converted_pico(-amount_pico, row) == -found
+    other_way = converted_pico(amount_pico, row.inverse)
+    assert 2 * abs(other_way * rate_pico - amount_pico * 10**12) <= rate_pico
+    assert converted_pico(-amount_pico, row.inverse) == -other_way
 
 
 def test_half_goes_to_even() -> None:
     """So that many roundings lean to no side."""
     half = rate("2026-11-01", "0.5")
     assert [converted_pico(n, half) for n in (1, 3, -1, -3, 5)] == [0, 2, 0, -2, 2]
+    two = rate("2026-11-01", "2").inverse
+    assert [converted_pico(n, two) for n in (1, 3, -1, -3, 5)] == [0, 2, 0, -2, 2]
 
 
 def test_too_large_is_refused() -> None:
@@ -161,3 +183,25 @@ def test_rates_are_kept_once_and_never_change(tmp_path: Path) -> None:
             store.add_rates(bill_file("t.csv", b"3"), other, 4)
         assert store.quarantined_rates() == [(rows[1], other[0])]
         assert store.rates().on(dt.date(2026, 11, 4), "EUR", "USD") == more[1]
+
+
+def test_books_in_euros_take_dollars_by_what_a_euro_is_in_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """11 dollars at 1 EUR = 1.10 USD are 10 euros, in the statement, and explained by that quotation."""
+    monkeypatch.chdir(tmp_path)
+    Path("inferworks.toml").write_text('[books]\ncurrency = "EUR"\n')
+    Path("rates.csv").write_text("date,from,to,rate,source\n2026-10-30,EUR,USD,1.10,ECB\n")
+    head, *_, dollars = BILL.replace("7.00,7.00", "11.00,11.00").splitlines()
+    Path("bill.csv").write_text(f"{head}\n{dollars}\n")
+
+    def said(*arguments: str) -> str:
+        result = CliRunner().invoke(cli, ["books", *arguments], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    said("import", "bill.csv", "rates.csv")
+    drawn = json.loads(said("statement", "--period", "2026-11", "--json"))
+    assert drawn["billed"] == "10.00"
+    told = " ".join(said("explain", "pool:other", "--period", "2026-11").split())
+    assert "(10.00 in this span; billed in USD, converted at 1/1.10 of 2026-10-30, ECB)" in told
