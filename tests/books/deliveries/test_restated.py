@@ -159,3 +159,20 @@ def test_a_file_stands_for_the_time_that_it_spans_and_what_stays_is_told() -> No
         [outcome] = give(store, FULL, answer=Answer.REPLACE)
         assert booked(store) == total(FULL)
         assert there(store) == alone(*FULL)
+
+
+def test_an_export_grows_beside_a_credit_that_was_added() -> None:
+    """It takes the place of what it says again, and the credit stays, until it says otherwise."""
+    credit = [a_row(2, "-4", InvoiceId="", ResourceId="a")]
+    with TemporaryDirectory() as folder, BookStore(Path(folder) / "books.db") as store:
+        give(store, FULL[:8])
+        assert give(store, credit)[0].questions
+        give(store, credit, answer=Answer.PART)
+        give(store, FULL[:12])
+        assert booked(store) == total(FULL[:12] + credit)
+        give(store, FULL[4:6], answer=Answer.REPLACE)
+        restated = [row | {"BilledCost": "11"} if row in FULL[2:4] else row for row in FULL]
+        assert give(store, restated)[0].questions
+        assert booked(store) == total(FULL[:12] + credit)
+        give(store, restated[2:4], answer=Answer.REPLACE)
+        assert booked(store) == total(restated[:12])

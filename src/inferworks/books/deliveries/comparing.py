@@ -107,6 +107,15 @@ class Lines:
         there = self._db.execute(f"SELECT it FROM ({_counts('about', other)})")
         return lone.isdisjoint(about for (about,) in there)
 
+    def is_apart(self, part: Part, within: Sequence[Part], rest: Sequence[Part]) -> bool:
+        """Whether nothing that `part` says beyond `within` is about what a line of `rest` is about."""
+        [(found,)] = self._db.execute(
+            f"SELECT COUNT(*) FROM ({_counts('about', [part])}) AS a "
+            f"JOIN ({_counts('about', rest)}) USING (it) "
+            f"LEFT JOIN ({_counts('about', within)}) AS b USING (it) WHERE a.n > COALESCE(b.n, 0)"
+        )
+        return not found
+
     def reissues(self, part: Part, others: Sequence[Part]) -> bool:
         """Whether `part` charges for all that one of the invoices of `others` is about."""
         mine, _ = _sides([part])

@@ -103,6 +103,10 @@ class Compare(Protocol):
         """Whether neither side has a credit where the other has a charge."""
         ...
 
+    def is_apart(self, part: Part, within: Sequence[Part], rest: Sequence[Part]) -> bool:
+        """Whether nothing that `part` says beyond `within` is about what a line of `rest` is about."""
+        ...
+
     def reissues(self, part: Part, others: Sequence[Part]) -> bool:
         """Whether `part` charges for all that one of the invoices of `others` is about."""
         ...
@@ -131,6 +135,10 @@ class Named(NamedTuple):
         return False
 
     def same_way(self, one: Sequence[Part], other: Sequence[Part]) -> bool:
+        """Never told."""
+        return False
+
+    def is_apart(self, part: Part, within: Sequence[Part], rest: Sequence[Part]) -> bool:
         """Never told."""
         return False
 
@@ -407,7 +415,7 @@ def _is_anew(
 
 
 def _longer(part: Part, overlap: Sequence[Part], compare: Compare) -> tuple[Part, ...]:
-    """Those of several parts that `part` repeats, where it shares nothing with the others."""
+    """Those of several parts that `part` repeats, where what it says beyond is not about the others."""
     if len(overlap) < 2:
         return ()
     within = []
@@ -415,9 +423,8 @@ def _longer(part: Part, overlap: Sequence[Part], compare: Compare) -> tuple[Part
         alike = compare.alike([part], [old])
         if alike.common == alike.other:
             within.append(old)
-        elif alike.common or not alike.apart:
-            return ()
-    return tuple(within)
+    rest = [old for old in overlap if old not in within]
+    return tuple(within) if within and compare.is_apart(part, within, rest) else ()
 
 
 def _claimed(part: Part, overlap: tuple[Part, ...]) -> tuple[Part, ...]:
