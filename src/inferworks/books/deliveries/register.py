@@ -342,10 +342,13 @@ class Register:
                 "SELECT COALESCE(MAX(revision), 0) FROM parts WHERE delivery = ?", (number,)
             )
             steps = [verdict for verdict in verdicts if isinstance(verdict, Step)]
+            stands = any(step.fate in _STANDS for step in steps)
             for step in sorted(steps, key=lambda step: step.fate not in _STANDS):
                 revision += step.fate in (Fate.NEW, Fate.REVISION)
                 ours = [arrivals[part.number] for part in step.parts]
-                remark = self._older(number, delivery, step.fate, ours)
+                remark = ""
+                if step.fate is Fate.OLDER and not stands:
+                    remark = self._older(number, delivery, ours)
                 if step.spans:
                     step, remark = self._cut(number, delivery, step)
                 done = self._step(landing, number, step, ours, revision)
@@ -400,13 +403,17 @@ class Register:
         )
         return changed
 
-    def _older(self, number: int, delivery: Delivery, fate: Fate, ours: Sequence[Arrival]) -> str:
-        """What is told of files that are older than what is there; nothing of those on record."""
-        known = {one.file_sha256 for one in self.imports()} if fate is Fate.OLDER else set()
-        fresh = [_arrived(one) for one in ours if one.file_sha256 not in known]
-        if fate is not Fate.OLDER or not fresh:
-            return ""
-        return older_text(str(delivery), together(fresh), self._total(number))
+    def _older(self, number: int, delivery: Delivery, ours: Sequence[Arrival]) -> str:
+        """What is told of files that are older than what is there; nothing of one on record that all is."""
+        there = [part for part in self._known(number) if part.in_force]
+        known = {one.file_sha256 for one in self.imports()}
+        told = [
+            _arrived(one)
+            for one in ours
+            if one.file_sha256 not in known
+            or Lines(self._db).alike([one.part], there).common < one.part.lines
+        ]
+        return older_text(str(delivery), together(told), self._total(number)) if told else ""
 
     def _cut(self, number: int, delivery: Delivery, step: Step) -> tuple[Step, str]:
         """Let what stays of the parts that `step` replaces for a time be parts of their own; in words.
