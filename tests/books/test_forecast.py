@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from inferworks.accounts.plan import Graduated, Price, PricePlan, Terms, Tier
 from inferworks.books.bills.base import parse_moment_ns
-from inferworks.books.charge import ACCRUED, STAFF_TIME, Charge, NaturalClass
+from inferworks.books.charge import ACCRUED, LIST_PRICES, STAFF_TIME, Charge, NaturalClass
 from inferworks.books.forecast import METHODS, Forecast, forecast
 from inferworks.books.policy import load_policy
 from inferworks.books.span import Span
@@ -92,6 +92,8 @@ def cost(so_far: float, known: float, rate: float) -> dict[str, tuple[float, flo
         # Over: it goes on as the supplier billed it until his last line ends, of ten days or of fifteen.
         (rent("10", 1, 11), cost(10, 0, 20)),
         (rent("15", 1, 16), cost(15, 0, 15)),
+        # Estimated from calls, on two days only: nothing was called since.
+        (rent("10", 1, 3, file=LIST_PRICES), cost(10, 0, 10)),
         # What happens once does not.
         (rent("10", 1, 11, charge_category="Purchase"), cost(10, 0, 0)),
         (rent("-10", 1, 11, charge_category="Credit"), cost(-10, 0, 0)),

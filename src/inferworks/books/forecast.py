@@ -17,9 +17,9 @@ functions that the same charge has had so far, else its pool; else its departmen
 *At the rate so far* is the rest. Use is expected to go on: what customers use of each unit is extended by
 time and rated together with what they have used, so that tiers, discounts, minimums and a price that begins
 later are those of their plans. A supplier's lines of use that are over go on as it billed them until the
-end of its last one, not until today. What happens once (a purchase, a credit, an adjustment, a correction
-of a closed period, credit that expires) is not extended, nor is a supplier for whom an accrual stands: that
-has its whole month.
+end of its last one, not until today; where calls at its API are estimated, they are known until today. What
+happens once (a purchase, a credit, an adjustment, a correction of a closed period, credit that expires) is
+not extended, nor is a supplier for whom an accrual stands: that has its whole month.
 
 A forecast is provisional as a whole: it is never booked, sealed or kept.
 
@@ -62,6 +62,7 @@ METHODS: Final = (
     "Known, too: accruals, what is recorded for later days, subscriptions.",
     "At the rate: what customers use, extended by time and rated by their plans.",
     "At the rate, too: a supplier's lines of use, as billed until its last one ends.",
+    "What is estimated from calls goes on as it was estimated until now.",
     "What happens once is not extended. A forecast is never booked or kept.",
 )
 """How a forecast is made, in sentences."""
@@ -234,7 +235,7 @@ def _extended(
     passed = workings.span
     sums: dict[Function, int] = defaultdict(int)
     for items in over.values():
-        until_ns = _billed_until_ns(items)
+        until_ns = _known_until_ns(items, passed)
         parts: dict[Function, int] = defaultdict(int)
         for item in items:
             for function, pico in _by_function(item, workings).items():
@@ -245,7 +246,10 @@ def _extended(
     return sums
 
 
-def _billed_until_ns(items: Iterable[Allocated]) -> int:
+def _known_until_ns(items: Iterable[Allocated], passed: Span) -> int:
+    """Until when it is known what a supplier's use costs: its last line ends, or calls are estimated."""
+    if any(is_provisional(item.charge) for item in items):
+        return passed.end_ns
     return max(item.charge.period_end_ns for item in items)
 
 
@@ -255,7 +259,7 @@ def _notes(over: Mapping[str, Sequence[Allocated]], passed: Span) -> Iterator[st
         yield "Less than a day of it has passed: what stands at the rate may be far off."
         return
     for issuer, items in sorted(over.items()):
-        if _billed_until_ns(items) - passed.start_ns < DAY_NS:
+        if _known_until_ns(items, passed) - passed.start_ns < DAY_NS:
             yield f"{issuer} has billed less than a day of it: its rate may be far off."
 
 
