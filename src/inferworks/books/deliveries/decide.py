@@ -252,21 +252,24 @@ def _instead(
 ) -> list[Step]:
     """Let those of `fresh` that say otherwise take the place of what is there; none where none does.
 
-    What its name tells of a part does not matter to who says that it replaces.
+    What its name tells of a part does not matter to who says that it replaces. Nor does, of one that is
+    given alone, that it is about nothing that is here: names change, too.
     """
+    is_named = isinstance(compare, Named)
+    spans = reach(fresh)
+    alone = len(fresh) == 1 and not is_named and any(meet(old.spans, spans) for old in there)
     asked = False
     beside: list[Step] = []
     ours: list[Part] = []
     for part in fresh:
         found = _one(part._replace(series="", place=""), there, known, compare, Answer.REPLACE)
-        if isinstance(found, Step) and found.fate in (Fate.NEW, Fate.PART):
+        if isinstance(found, Step) and found.fate in (Fate.NEW, Fate.PART) and not alone:
             beside.append(Step(found.fate, (part,)))
         else:
             ours.append(part)
-            asked |= isinstance(found, Question) or found.fate is Fate.OLDER
+            asked |= isinstance(found, Question) or found.fate in (Fate.OLDER, Fate.PART)
     if not asked:
         return []
-    is_named = isinstance(compare, Named)
     spans = reach(ours)
     over = tuple(old for old in there if is_named or meet(old.spans, spans))
     claimed = {old for part in ours for old in _claimed(part, over)}
