@@ -32,7 +32,7 @@ BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,S
 """
 SHEET = """\
 person,start,end,minutes,node,activity,pay,currency,sheet
-ann,2026-11-21T00:00:00Z,2026-11-21T00:00:10Z,40,node-1,,5.00,USD,2026-47
+ann,2026-11-21T00:00:00Z,2026-11-21T00:00:10Z,10,node-1,,5.00,USD,2026-47
 """
 
 

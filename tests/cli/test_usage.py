@@ -16,11 +16,12 @@ from click.testing import CliRunner, Result
 from pyarrow import parquet
 
 from inferworks.accounts.key import mint
-from inferworks.books.bills.base import no_progress, open_bill
+from inferworks.books.bills.base import no_progress, open_bill, parse_moment_ns
 from inferworks.books.bills.reports import read_reports
 from inferworks.cli import usage as usage_command
 from inferworks.cli.main import cli
 from inferworks.cli.usage import take_in
+from inferworks.clock import SimClock
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
@@ -246,6 +247,23 @@ def test_a_file_without_rows_is_noted() -> None:
         assert done["notes"] == [
             f"{name}: it names its columns and has no rows; was it exported whole?"
         ]
+
+
+@pytest.mark.parametrize("command", ["usage", "books"])
+def test_what_begins_after_tomorrow_is_refused(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whichever command; what begins tomorrow, somewhere on earth, is not."""
+    clock = SimClock(parse_moment_ns("2026-11-19T23:00:00Z"))
+    for module in ("usage", "books.import_bills"):
+        monkeypatch.setattr(f"inferworks.cli.{module}.SystemClock", lambda: clock)
+    Path("calls.csv").write_text(CALLS)
+    refused = str(inferworks(command, "import", "calls.csv").exception)
+    assert (
+        "calls.csv, line 2, column start: '2026-11-21T09:00:00Z': begins after tomorrow" in refused
+    )
+    clock.set(clock.now_ns() + 3600 * 10**9)
+    assert inferworks(command, "import", "calls.csv").exit_code == 0
 
 
 def test_a_file_of_no_known_kind() -> None:

@@ -15,6 +15,7 @@ from inferworks.books.bills.base import BillFile, Problem, bill_files, bytes_of,
 from inferworks.books.bills.detect import understood
 from inferworks.books.bills.mapping import shipped
 from inferworks.books.bills.reports import kind_of, read_reports
+from inferworks.books.bills.sense import after_tomorrow_ns
 from inferworks.books.bills.spelling import Told
 from inferworks.cli.books.figures import moment_text
 from inferworks.cli.books.late_lines import late_lines, late_reports
@@ -241,7 +242,8 @@ def _import_file(
     What is new and for a closed period is noted in `late`.
     """
     with watched(bill) as rows_read:
-        reports, problems = read_reports(bill, source, rows_read)
+        until_ns = after_tomorrow_ns(SystemClock().now_ns())
+        reports, problems = read_reports(bill, source, rows_read, until_ns)
     if not skip_bad:
         refuse(problems)
     texts = late_reports(reports, folder)

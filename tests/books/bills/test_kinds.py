@@ -11,11 +11,18 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from inferworks.books.assets import declining, straight_line
-from inferworks.books.bills.base import BillFile, BillReader, bill_file, no_progress
+from inferworks.books.bills.base import (
+    BillFile,
+    BillReader,
+    bill_file,
+    no_progress,
+    parse_moment_ns,
+)
 from inferworks.books.bills.depreciation import DepreciationReader
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.bills.payroll import PayrollReader, paid_again, paid_twice
 from inferworks.books.bills.rates import read_rates
+from inferworks.books.bills.sense import Doubts, after_tomorrow_ns
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
 from inferworks.books.charge import STAFF_TIME, Charge, NaturalClass
@@ -39,6 +46,7 @@ id,period,natural_class,amount,currency,description,supplier,service_category,se
 V-1,2026-11,colocation,4200.00,USD,Cage in hall 2,Hall Two Ltd,Compute,,gpu-3,infra,
 V-2,2026-11-21,other,-35.00,USD,Refund of a deposit,,,,,,office
 """
+SHEET_HEAD = "person,start,end,minutes,node,activity,pay,currency,sheet\n"
 READERS: tuple[BillReader, ...] = (PayrollReader(), DepreciationReader(), VoucherReader())
 DAY_NS = 86_400 * 10**9
 
@@ -212,6 +220,51 @@ def test_depreciation_sums_to_cost_less_salvage(one: int, other: int, months: in
 def test_a_schedule_that_cannot_be_meant(change: tuple[str, str], column: str) -> None:
     """Refused with line and column."""
     assert f"line 2, column {column}" in problems(ASSETS.replace(*change))[0]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "is_noted"),
+    [("60", False), ("75", False), ("75.1", True), ("600", True), ("0", False)],
+)
+def test_who_works_longer_than_it_lasts_is_noted(minutes: str, *, is_noted: bool) -> None:
+    """But for what programs round up to."""
+    text = f"{SHEET_HEAD}ann,2026-11-21T09:00Z,2026-11-21T10:00Z,{minutes},,support,9,USD,s\n"
+    doubts = Doubts(parse_moment_ns("2026-11-30"))
+    list(doubts.seen(TimesheetReader().read(file(text), "USD", no_progress)))
+    told = f"1 line has more minutes than there are from start to end, such as {minutes} of ann, support"
+    assert [text.startswith(told) for text in doubts.texts()] == [True] * is_noted
+
+
+def test_work_is_done_before_it_is_written_down() -> None:
+    """What begins after tomorrow is refused; what goes on until then is not."""
+    day_ns = 86_400 * 10**9
+    until_ns = after_tomorrow_ns(parse_moment_ns("2026-11-30T15:00:00Z"))
+    assert until_ns == parse_moment_ns("2026-12-02")
+    for day, is_refused in ((1, False), (2, True)):
+        text = f"{SHEET_HEAD}ann,2026-12-0{day},2026-12-09,60,,support,9,USD,s\n"
+        reader = TimesheetReader(until_ns=until_ns)
+        refusal = pytest.raises(BillError, match="begins after tomorrow")
+        with refusal if is_refused else contextlib.nullcontext():
+            reader.read(file(text), "USD", no_progress)
+    assert after_tomorrow_ns(until_ns) == until_ns + 2 * day_ns
+
+
+def test_what_is_doubts_is_noted() -> None:
+    """Terms that are paid in advance and corrections are not; nor is what an asset loses."""
+    near = read(VOUCHERS)[0]
+
+    def texts(*starts: str) -> list[str]:
+        doubts = Doubts(parse_moment_ns("2026-11-30"))
+        moments = [parse_moment_ns(start) for start in starts]
+        charges = [replace(near, period_start_ns=at, period_end_ns=at + 10**9) for at in moments]
+        assert list(doubts.seen(charges)) == charges
+        return list(doubts.texts())
+
+    assert texts("2017-01-01", "2027-11-01") == []
+    assert texts("1900-01-01", "2031-05-01", "2031-06-01") == [
+        "1 line is for a time that is more than ten years ago (1900-01); is the year right?",
+        "2 lines are for a time that begins more than a year ahead (2031-06); is the year right?",
+    ]
 
 
 def test_a_voucher_is_a_charge_with_hints() -> None:

@@ -35,6 +35,7 @@ from inferworks.books.bills.base import (
     read_rows,
     require_columns,
 )
+from inferworks.books.bills.sense import ALWAYS_NS, NOT_DONE_YET
 from inferworks.errors import BillError
 from inferworks.meter.events import (
     ACTIVITY_TYPE,
@@ -44,6 +45,7 @@ from inferworks.meter.events import (
     Reported,
     activity_of,
     call_of,
+    starts_ns,
 )
 from inferworks.meter.usage import Outcome
 from inferworks.purpose import Purpose
@@ -78,6 +80,7 @@ _REASONS: Final = {
     r"Expected (\w+), got (\w+)": "must be {0}, and is {1}",
 }
 """How what is wrong with an event is told of a cell."""
+_MOMENTS: Final = frozenset({"start_ns", "end_ns"})
 _CHOICES: Final[Mapping[str, Iterable[str]]] = {
     "purpose": Purpose,
     "outcome": Outcome,
@@ -109,11 +112,12 @@ def kind_of(header: Sequence[str]) -> Kind | None:
 
 
 def read_reports(
-    bill: BillFile, source: str, progress: Progress
+    bill: BillFile, source: str, progress: Progress, until_ns: int = ALWAYS_NS
 ) -> tuple[list[Reported], list[Problem]]:
     """The reports in `bill` that can be accepted, and what is wrong with the rest.
 
-    `source` is that of rows which name none. BillError when the file is of no kind of report.
+    `source` is that of rows which name none; nothing begins at `until_ns` or later. BillError when the file
+    is of no kind of report.
     """
     kind = kind_of(header_of(bill))
     if kind is None:
@@ -125,16 +129,18 @@ def read_reports(
     require_columns(bill, kind.required)
     problems: list[Problem] = []
     rows = read_rows(bill, problems, progress)
-    return list(_reports(rows, kind, source, problems)), problems
+    return list(_reports(rows, kind, source, problems, until_ns)), problems
 
 
 def _reports(
-    rows: Iterable[Cells], kind: Kind, source: str, problems: list[Problem]
+    rows: Iterable[Cells], kind: Kind, source: str, problems: list[Problem], until_ns: int
 ) -> Iterable[Reported]:
     for cells in rows:
         before = len(problems)
         event = kind.read(cells)
         report = _report(event, source, cells) if event and len(problems) == before else None
+        if report is not None and starts_ns(report) >= until_ns:
+            cells.note("start" if "start" in cells.row else "data", NOT_DONE_YET)
         if report is not None and len(problems) == before:
             yield report
 
@@ -160,6 +166,8 @@ def _report(event: Event, source: str, cells: Cells) -> Reported | None:
 def _in_our_words(told: str) -> tuple[str, str]:
     """The column, and what is wrong with its cell."""
     what, _, where = told.replace("`", "").partition(" - at $.")
+    if where in _MOMENTS:
+        return _COLUMN_OF[where], "must lie between 1970 and 2116"
     for pattern, words in _REASONS.items():
         found = re.fullmatch(pattern, what)
         if found is not None:

@@ -24,6 +24,7 @@ from inferworks.books.bills.base import (
     read_rows,
     require_columns,
 )
+from inferworks.books.bills.sense import ALWAYS_NS, NOT_DONE_YET
 from inferworks.books.bills.whose import DEPARTMENT, Work, department_in, work_on
 from inferworks.books.charge import (
     STAFF_ON_NODE,
@@ -42,12 +43,12 @@ _ABOUT = ("person", "node", "activity")
 
 
 class TimesheetReader:
-    """Reads time sheets of a house with `departments`."""
+    """Reads time sheets of a house with `departments`, of work that began before `until_ns`."""
 
     kind = "timesheet"
 
-    def __init__(self, departments: Departments = SHIPPED) -> None:
-        self._departments = departments
+    def __init__(self, departments: Departments = SHIPPED, until_ns: int = ALWAYS_NS) -> None:
+        self._departments, self._until_ns = departments, until_ns
 
     def recognises(self, header: Sequence[str]) -> bool:
         """Whether the header is that of a time sheet."""
@@ -60,12 +61,14 @@ class TimesheetReader:
         require_columns(bill, _COLUMNS)
         problems: list[Problem] = []
         rows = read_rows(bill, problems, progress)
-        charges = [_charge(bill, cells, self._departments) for cells in rows]
+        charges = [_charge(bill, cells, self._departments, self._until_ns) for cells in rows]
         return finished(self.kind, charges, problems, "currency", currency, rates)
 
 
-def _charge(bill: BillFile, cells: Cells, departments: Departments) -> Charge:
+def _charge(bill: BillFile, cells: Cells, departments: Departments, until_ns: int) -> Charge:
     start_ns, end_ns = cells.period_ns("start", "end")
+    if start_ns >= until_ns:
+        cells.note("start", NOT_DONE_YET)
     work = _work(cells, departments)
     return Charge(
         id=ChargeId(""),

@@ -27,6 +27,7 @@ from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.bills.mapping import BillMapping, load_mapping, shipped
 from inferworks.books.bills.payroll import PayrollReader, paid_again, paid_twice
 from inferworks.books.bills.reports import STORAGE, kind_of, read_reports
+from inferworks.books.bills.sense import ALWAYS_NS, after_tomorrow_ns
 from inferworks.books.bills.spelling import SpelledOtherwiseError
 from inferworks.books.bills.spelling import Told as Spelled
 from inferworks.books.bills.timesheet import TimesheetReader
@@ -56,11 +57,16 @@ from inferworks.folder import DataFolder
 from inferworks.money import format_pico
 
 
-def readers(departments: Departments = SHIPPED) -> tuple[BillReader, ...]:
-    """The kinds of file that become charges, told apart by their header, in a house with `departments`."""
+def readers(
+    departments: Departments = SHIPPED, until_ns: int = ALWAYS_NS
+) -> tuple[BillReader, ...]:
+    """The kinds of file that become charges, told apart by their header, in a house with `departments`.
+
+    No work began at `until_ns` or later.
+    """
     return (
         FocusBillReader(departments),
-        TimesheetReader(departments),
+        TimesheetReader(departments, until_ns),
         PayrollReader(departments),
         DepreciationReader(departments),
         VoucherReader(departments),
@@ -148,7 +154,7 @@ def import_bills(
         BookStore(folder.books, currency=config.books.currency) as store,
         places(files) as (found, refused, empty),
     ):
-        known = readers(departments_of(config))
+        known = readers(departments_of(config), after_tomorrow_ns(SystemClock().now_ns()))
         given = None if mapping_path is None else load_mapping(mapping_path)
         unexplained, taxes = Unexplained(config, folder), config.books.recoverable_taxes
         intake = _Intake(store, folder, known, told, taxes, shipped(), given, unexplained, [])
@@ -409,7 +415,8 @@ def _import_bill(bill: BillFile, intake: _Intake, place: Place) -> Landed | _Sta
         if report is not None:
             return _import_reports(bill, report.name, intake, rows_read)
         reader = reader_for(bill, intake.readers, intake.mappings)
-        remarks = Remarks(bill.name, store.currency, intake.recoverable_taxes)
+        now_ns = SystemClock().now_ns()
+        remarks = Remarks(bill.name, store.currency, intake.recoverable_taxes, now_ns)
         given = bill, store.currency, rows_read, store.rates()
         read: Iterable[Charge]
         if isinstance(reader, DepreciationReader):
@@ -457,7 +464,9 @@ def _import_rates(bill: BillFile, store: BookStore, rows_read: RowsRead) -> Land
 
 def _import_reports(bill: BillFile, kind: str, intake: _Intake, rows_read: RowsRead) -> Landed:
     """What was used or held is no cost but what divides one: it goes to the meter, as if reported."""
-    reports, problems = read_reports(bill, STORAGE if kind == STORAGE else _SOURCE, rows_read)
+    until_ns = after_tomorrow_ns(SystemClock().now_ns())
+    source = STORAGE if kind == STORAGE else _SOURCE
+    reports, problems = read_reports(bill, source, rows_read, until_ns)
     refuse(problems)
     late = late_reports(reports, intake.folder)
     received = take_in(reports, intake.folder)

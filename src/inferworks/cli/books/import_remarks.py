@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from inferworks.books.bills.payroll import is_nobodys
+from inferworks.books.bills.sense import Doubts
 from inferworks.books.charge import Charge
 from inferworks.books.tax import is_tax, recoverable
 from inferworks.cli.show import counted
@@ -14,13 +15,16 @@ from inferworks.money import format_pico
 class Remarks:
     """Sums up what is worth a look while the lines of the file `name` go by."""
 
-    def __init__(self, name: str, currency: str, recoverable_taxes: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, currency: str, recoverable_taxes: Sequence[str], now_ns: int
+    ) -> None:
         self._name, self._currency = name, currency
         self._recoverable_taxes = recoverable_taxes
         self._nobodys_lines = 0
         self._nobodys_pico = 0
         self._tax_pico = 0
         self._said: list[str] = []
+        self._doubts = Doubts(now_ns)
 
     def say(self, text: str) -> None:
         """Let `text` be said of the file."""
@@ -28,7 +32,7 @@ class Remarks:
 
     def seen(self, charges: Iterable[Charge]) -> Iterator[Charge]:
         """The same `charges`, one by one."""
-        for charge in charges:
+        for charge in self._doubts.seen(charges):
             if is_nobodys(charge):
                 self._nobodys_lines += 1
                 self._nobodys_pico += charge.amount_pico
@@ -38,7 +42,7 @@ class Remarks:
 
     def notes(self) -> Iterator[str]:
         """What there is to say."""
-        yield from (f"{self._name}: {text}" for text in self._said)
+        yield from (f"{self._name}: {text}" for text in (*self._said, *self._doubts.texts()))
         if self._nobodys_lines:
             yield (
                 f"{self._name}: {counted(self._nobodys_lines, 'line')} of pay without a split or a "
