@@ -6,53 +6,38 @@ that stands there; most rows of a bill share theirs with others.
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Context, Decimal
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from inferworks.books.bills.mapping import (
-    BYTES,
     EPOCHS,
-    IN_BYTES,
-    IN_SECONDS,
-    MONEY,
     MONTH,
-    PLUS,
-    SECONDS,
     BillMapping,
     Filled,
     LeftOut,
     Names,
 )
+from inferworks.books.bills.paths import Cells, roots_of, text_at, texts_at
 from inferworks.books.bills.spelling import (
-    NOTHING,
     PLAIN_NUMBER,
     Sort,
     Spelling,
     Unread,
-    moment,
     number,
     told,
 )
 from inferworks.books.bills.tables import Batch, T, Table, worked
+from inferworks.books.bills.units import EXACT, decimal, in_our_unit, moved, our_moment, written
 from inferworks.errors import NoBillError
 
-_EXACT: Final = Context(prec=200)
-_MOST_DIGITS: Final = 50
-_MINUTE_PLACES: Final = Decimal("1e-9")
-_EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - wall clock, in UTC like all of ours
 _OURS_TO_READ: Final = frozenset(
     {"x_LineId", "x_NaturalClass", "x_RevenueItem", "x_ChargeId", "Id"}
 )
-_ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(\.\d+)?(Z|[+-]\d\d:\d\d)?")
 
-Cells = Mapping[str, str]
 Make = Callable[[Cells], str]
 """Makes the text of a column of ours from a row; ValueError with a reason when it cannot."""
 
@@ -175,7 +160,7 @@ def left_over(batch: Batch, rules: Sequence[LeftOutBy]) -> Batch:
 
 def _each(batch: Batch, sources: Sequence[str], make: Callable[[Cells], T]) -> list[T]:
     """What `make` makes of each row, of which it looks at `sources`."""
-    roots = dict.fromkeys(root for source in sources for root in _roots(source))
+    roots = dict.fromkeys(root for source in sources for root in roots_of(source))
     there = [root for root in roots if root in batch.columns]
     if not there:
         return [make({})] * len(batch.numbers) if batch.numbers else []
@@ -184,14 +169,6 @@ def _each(batch: Batch, sources: Sequence[str], make: Callable[[Cells], T]) -> l
         return worked(batch.columns[name], lambda text: make({name: text}))
     together = list(zip(*(batch.columns[name] for name in there), strict=True))
     return worked(together, lambda texts: make(dict(zip(there, texts, strict=True))))
-
-
-def _roots(path: str) -> Iterator[str]:
-    """The columns that a path may lead into."""
-    yield path
-    steps = re.findall(r"\[\]|[^.\[\]]+", path)
-    for count in range(len(steps) - 1, 0, -1):
-        yield ".".join(steps[:count])
 
 
 def _made_of(
@@ -243,7 +220,7 @@ def _lasting(batch: Batch, at_least: str) -> Batch:
             if not span[0] or span[0] != span[1]:
                 return span[1]
             try:
-                return _later(span[0], at_least)
+                return moved(span[0], at_least)
             except ValueError as error:
                 return Unread(f"{span[0][:60]!r}: {error}")
 
@@ -266,9 +243,9 @@ def _whole_of(texts: Sequence[str]) -> str:
     """The first of these numbers, or where the others come to more, the sum of all."""
     if not all(PLAIN_NUMBER.fullmatch(text) for text in texts if text):
         return texts[0]  # its reader says what is wrong with it
-    whole, *parts = (_decimal(text or "0") for text in texts)
+    whole, *parts = (decimal(text or "0") for text in texts)
     total = sum(parts, Decimal(0))
-    return _plain(whole + total) if total > whole else texts[0]
+    return written(whole + total) if total > whole else texts[0]
 
 
 def _kept(name: str, spelling: Spelling) -> Made:
@@ -336,7 +313,7 @@ def _left_out(rule: LeftOut, names: Mapping[str, str]) -> LeftOutBy:
     starts = rule.starts.casefold()
 
     def test(cells: Cells) -> bool:
-        text = _text(cells, column).casefold()
+        text = text_at(cells, column).casefold()
         if rule.empty:
             return not text
         return text in words or bool(starts and text.startswith(starts))
@@ -379,9 +356,9 @@ def _made(
         if not text or sort is None:
             return text
         if sort is Sort.NUMBER:
-            return _number(name, text, how, "." if how.add else mark)
+            return in_our_unit(name, text, how, "." if how.add else mark)
         if sort is Sort.MOMENT:
-            return _moment(text, how, spelling)
+            return our_moment(text, how, spelling)
         return text.upper() if len(text) == 3 and text.isalpha() else text
 
     return make
@@ -401,14 +378,14 @@ def _raw(how: Filled, names: Mapping[str, str], spelling: Spelling, table: Table
     if not sources:
         return lambda _: how.text
     if how.join:
-        return lambda cells: " ".join(filter(None, (_text(cells, s) for s in sources)))
+        return lambda cells: " ".join(filter(None, (text_at(cells, s) for s in sources)))
     if how.add:
         marks = [spelling.marks.get(source, ".") for source in sources]
         return lambda cells: _sum(cells, sources, marks)
     if how.text:
         template = re.split(r"\{[^{}]+\}", how.text)
-        return lambda cells: _templated(template, [_text(cells, s) for s in sources])
-    return lambda cells: _text(cells, sources[0])
+        return lambda cells: _templated(template, [text_at(cells, s) for s in sources])
+    return lambda cells: text_at(cells, sources[0])
 
 
 def _templated(parts: Sequence[str], texts: Sequence[str]) -> str:
@@ -421,157 +398,15 @@ def _templated(parts: Sequence[str], texts: Sequence[str]) -> str:
     return re.sub(r"(?:, )+(?=, |$)|^(?:, )+|\(\)", "", out).strip()
 
 
-def _text(cells: Cells, path: str) -> str:
-    """The text of a cell, or of what is at a path within the JSON in it."""
-    text = cells.get(path)
-    if text is None and ("." in path or "[]" in path):
-        return next(iter(_texts(cells, path)), "")
-    text = (text or "").strip()
-    return "" if text in NOTHING else text
-
-
-def _texts(cells: Cells, path: str) -> list[str]:
-    """The texts at a path into JSON: all of them, where it goes through arrays."""
-    if path in cells:
-        text = cells[path].strip()
-        return [] if text in NOTHING else [text]
-    steps = re.findall(r"\[\]|[^.\[\]]+", path)
-    for count in range(len(steps) - 1, 0, -1):
-        root = ".".join(steps[:count])
-        if root in cells:
-            return _inside(cells[root], steps[count:])
-    return []
-
-
-def _inside(text: str, steps: Sequence[str]) -> list[str]:
-    if text.strip() in NOTHING:
-        return []
-    found = [_json_in(text)]
-    for step in steps:
-        found = [
-            _json_in(one) if isinstance(one, str) and one[:1] in "{[" else one for one in found
-        ]
-        if step == "[]":
-            found = [item for one in found if isinstance(one, list) for item in one]
-        else:
-            found = [one[step] for one in found if isinstance(one, dict) and step in one]
-    plain = [one for one in found if one is not None and not isinstance(one, dict | list | bool)]
-    return [str(one) for one in plain]
-
-
-@lru_cache(maxsize=2048)
-def _json_in(text: str) -> Any:
-    """The JSON in a cell, kept for the other columns of its batch that are made of it."""
-    try:
-        return json.loads(text, parse_float=str, parse_int=str)
-    except (ValueError, RecursionError):
-        raise ValueError(f"{text[:40]!r} is no JSON; export the column as JSON") from None
-
-
 def _sum(cells: Cells, sources: Sequence[str], marks: Sequence[str]) -> str:
     texts = [
         number(text, mark)
         for source, mark in zip(sources, marks, strict=True)
-        for text in _texts(cells, source)
+        for text in texts_at(cells, source)
     ]
     if not texts:
         return ""
     total = Decimal(0)
     for text in texts:
-        total = _EXACT.add(total, _decimal(text))
-    return _plain(total)
-
-
-def _number(name: str, text: str, how: Filled, mark: str) -> str:
-    if how.unit == "h:mm:ss":
-        value = _duration(text)
-    else:
-        plain = number(text, mark)
-        if not how.unit and how.sign == 1:
-            return plain
-        value = _decimal(plain)
-    if name in IN_SECONDS and how.unit:
-        seconds = _EXACT.multiply(value, Decimal(SECONDS[how.unit]))
-        value = _EXACT.divide(seconds, Decimal(IN_SECONDS[name]))
-        value = value.quantize(_MINUTE_PLACES, context=_EXACT)
-    elif name in IN_BYTES and how.unit:
-        value = _EXACT.multiply(value, Decimal(BYTES[how.unit])).to_integral_value()
-    elif how.unit:
-        value = value.scaleb(MONEY[how.unit], _EXACT)
-    return _plain(value if how.sign == 1 else -value)
-
-
-def _decimal(text: str) -> Decimal:
-    """The number in `text`, of a size that can be meant, so that nothing below is ever rounded."""
-    if not PLAIN_NUMBER.fullmatch(text):
-        raise ValueError(f"{text[:60]!r} is no number")
-    value = Decimal(text)
-    if len(value.as_tuple().digits) > _MOST_DIGITS or abs(value.adjusted()) > _MOST_DIGITS:
-        raise ValueError(f"{text[:60]!r} is no number that can be meant")
-    return value
-
-
-def _plain(value: Decimal) -> str:
-    return format(value, "f")
-
-
-def _duration(text: str) -> Decimal:
-    parts = text.split(":")
-    if len(parts) not in (2, 3) or not all(part.isascii() and part.isdigit() for part in parts):
-        raise ValueError(f"{text[:60]!r} is no duration; it is written as in 1:30:00")
-    hours, minutes, seconds = (int(part) for part in (*parts, "0")[:3])
-    return Decimal(hours * 3600 + minutes * 60 + seconds)
-
-
-def _moment(text: str, how: Filled, spelling: Spelling) -> str:
-    if how.unit == MONTH:
-        iso = _from_month(text)
-    elif how.unit:
-        iso = _from_epoch(text, EPOCHS[how.unit])
-    else:
-        iso = moment(text, spelling.order, spelling.zone)
-    return _later(iso, how.plus) if how.plus else iso
-
-
-def _from_month(text: str) -> str:
-    """The first day of a month that is written as 202511 or 2026-11, or of the month of a day."""
-    found = re.match(r"(\d{4})-?(0[1-9]|1[0-2])(?!\d{3})", text)
-    if found is None:
-        raise ValueError(f"{text[:60]!r} is no month; it is written as in 202611 or 2026-11")
-    return f"{found[1]}-{found[2]}-01"
-
-
-def _from_epoch(text: str, power: int) -> str:
-    nanoseconds = _decimal(text).scaleb(power + 9, _EXACT)
-    if nanoseconds != nanoseconds.to_integral_value() or abs(nanoseconds.adjusted()) > 18:
-        raise ValueError(f"{text[:60]!r} is no moment in that unit")
-    seconds, rest = divmod(int(nanoseconds), 10**9)
-    try:
-        at = _EPOCH + dt.timedelta(seconds=seconds)
-    except OverflowError:
-        raise ValueError(f"{text[:60]!r} is no moment in that unit") from None
-    return f"{at.isoformat()}.{rest:09d}Z" if rest else f"{at.isoformat()}Z"
-
-
-def _later(iso: str, plus: str) -> str:
-    """The moment `plus` after another, both ISO 8601; a day stays a day where it can."""
-    found, added = _ISO.fullmatch(iso), PLUS.fullmatch(plus)
-    if found is None or added is None:
-        return iso  # its reader says what is wrong with it
-    count, unit = int(added[1]), added[2]
-    try:
-        at = dt.datetime.fromisoformat(found[1])
-        if unit == "month":
-            year, month = divmod(at.year * 12 + at.month - 1 + count, 12)
-            if at.day > 28:
-                raise ValueError(
-                    "a month after the 29th is not the same day everywhere; map its end"
-                )
-            at = at.replace(year=year, month=month + 1)
-        else:
-            at += dt.timedelta(**{f"{unit}s": count})
-    except (ValueError, OverflowError) as error:
-        raise ValueError(str(error)) from None
-    if len(found[1]) == 10 and at.time() == dt.time():
-        return at.date().isoformat()
-    return f"{at.isoformat()}{found[2] or ''}{found[3] or 'Z'}"
+        total = EXACT.add(total, decimal(text))
+    return written(total)
