@@ -459,13 +459,23 @@ def test_what_is_wrong_is_said_of_the_files_own_cell() -> None:
            "startTime": "11/01/2026 10:00 AM", "endTime": "11/01/2026 9:59 AM", "model": "a/b",
            "end_user": "", "team_id": "acme"}  # fmt: skip
     after = row | {"endTime": "11/01/2026 10:01 AM", "team_id": ""}
-    rows = [row, after | {"team_id": "x" * 257}, after | {"user": "y" * 257}]
+    told = {"usage_object": {"cache_read_input_tokens": -3}}
+    rows = [
+        row,
+        after | {"team_id": "x" * 257},
+        after | {"user": "y" * 257},
+        after | {"user": "ann", "metadata": told},
+    ]
     bill = bill_file("calls.jsonl", "\n".join(map(json.dumps, rows)).encode())
     bill = understood(bill, knows, Told(order=Order.MONTH_FIRST), MAPPINGS)
     assert list(map(str, read_reports(bill, "import", no_progress)[1])) == [
         "calls.jsonl, line 1, column endTime: '11/01/2026 9:59 AM': must not be before the start",
         f"calls.jsonl, line 2, column team_id: {'x' * 60!r}: must have at most 256 characters",
         f"calls.jsonl, line 3, column user: {'y' * 60!r}: must have at most 256 characters",
+        (
+            "calls.jsonl, line 4, column metadata.usage_object.cache_read_input_tokens: '-3': must be "
+            "a whole number, zero or more"
+        ),
     ]
 
 

@@ -13,10 +13,12 @@ Rejected. To carry each row's own cells along: every row would pay for the few t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from inferworks.books.bills.mapping import BillMapping, Names
+from inferworks.books.bills.paths import roots_of, text_at
 from inferworks.books.bills.tables import Batch, Table
 
 
@@ -49,10 +51,21 @@ class Origins:
         if number not in self._batch.numbers:
             return None
         at = self._batch.numbers.index(number)
-        names = Names(self._batch.columns)
-        there = [found for wanted in self._sources(column) if (found := names.find(wanted))]
-        cells = [Origin(found, self._batch.columns[found][at]) for found in there]
+        row = {name: texts[at] for name, texts in self._batch.columns.items()}
+        cells = list(self._cells(row, column))
         return next((one for one in cells if one.text.strip()), cells[0] if cells else None)
+
+    def _cells(self, row: Mapping[str, str], column: str) -> Iterator[Origin]:
+        """What `column` of ours is made of in this row; a path leads to what is in the JSON of a cell."""
+        names = Names(row)
+        for source in self._sources(column):
+            root = next((found for name in roots_of(source) if (found := names.find(name))), None)
+            if root is not None and root.casefold() == source.casefold():
+                yield Origin(root, row[root])
+            elif root is not None:
+                path = root + source[len(root) :]
+                with suppress(ValueError):
+                    yield Origin(path, text_at(row, path))
 
     def _sources(self, column: str) -> Sequence[str]:
         """The columns that one of ours is made of, in the order in which they are looked at."""
