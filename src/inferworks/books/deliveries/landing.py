@@ -109,6 +109,15 @@ class Changed(NamedTuple):
     """Lines and reversals that are for a closed period."""
 
 
+class _Gone(NamedTuple):
+    """A line that goes."""
+
+    part: int
+    name: str
+    id: str
+    about: str
+
+
 class Landing:
     """Does within one transaction what was decided for one delivery."""
 
@@ -127,7 +136,7 @@ class Landing:
 
         What became of the lines of each; what went counts with the first.
         """
-        gone: list[tuple[str, str, int]] = []
+        gone: list[_Gone] = []
         kept: dict[int, int] = {}
         amended_lines = withheld = 0
         if replaced:
@@ -137,8 +146,8 @@ class Landing:
             )
             amended_lines, withheld = self._amend(delivery, overrule=True)
             self._keep(numbers)
-        changed = self._changed(list(numbers), Counter(about for _, about, _ in gone))
-        late = [self._remove(ChargeId(id_), part) for id_, _, part in gone]
+        changed = self._changed(list(numbers), Counter(line.about for line in gone))
+        late = [self._remove(line.part, line.name, line.id) for line in gone]
         found = self._add(numbers)
         found = {
             part: one._replace(kept=kept.get(part, 0), gone=changed[part], changed=changed[part])
@@ -167,9 +176,9 @@ class Landing:
     def take_back(self, parts: Sequence[int]) -> Changed:
         """Take all lines of `parts` out of force."""
         rows = self._db.execute(
-            f"SELECT id, part FROM lines WHERE part IN ({_listed(parts)}) ORDER BY id"
+            f"SELECT part, name, id FROM lines WHERE part IN ({_listed(parts)}) ORDER BY id"
         ).fetchall()
-        late = [self._remove(ChargeId(id_), part) for id_, part in rows]
+        late = [self._remove(*row) for row in rows]
         return Changed(gone=len(rows), late=tuple(charge for charge in late if charge))
 
     def round(self, number: int, delivery: Delivery, totals: Totals) -> tuple[Charge, ...]:
@@ -178,14 +187,14 @@ class Landing:
         wanted = {
             currency: pico for currency, total in totals.items() if (pico := rounding_pico(total))
         }
-        there = self._db.execute("SELECT id FROM lines WHERE part = ?", (-number,)).fetchall()
+        there = self._db.execute("SELECT name, id FROM lines WHERE part = ?", (-number,)).fetchall()
         if not wanted and not there:
             return ()
         fresh = {charge.id: charge for charge in self._rounding(number, delivery, wanted)}
-        for (id_,) in there:
+        for name, id_ in there:
             if id_ in fresh:
                 del fresh[id_]
-            elif (reversed_ := self._remove(ChargeId(id_), -number)) is not None:
+            elif (reversed_ := self._remove(-number, name, id_)) is not None:
                 late.append(reversed_)
         for charge in fresh.values():
             line = line_of(delivery, charge)
@@ -264,10 +273,10 @@ class Landing:
         ).fetchone()
         return found is not None
 
-    def _pair(self, parts: Sequence[int], there: Sequence[int]) -> list[tuple[str, str, int]]:
+    def _pair(self, parts: Sequence[int], there: Sequence[int]) -> list[_Gone]:
         """Pair the lines of arriving `parts` with alike ones that are `there`, in `pairs`.
 
-        What of `there` is left over: id, about and part of each.
+        What of `there` is left over.
         """
         self._db.execute("DROP TABLE IF EXISTS pairs")
         self._db.execute(_PAIRS)
@@ -279,12 +288,12 @@ class Landing:
             f"SELECT name, carried, id, part, about FROM lines WHERE part IN ({_listed(there)}) "
             "ORDER BY name, carried, id"
         )
-        left: list[tuple[str, str, int]] = []
+        left: list[_Gone] = []
         pairs: list[Row] = []
         for name, ours, theirs in _matched(arriving, old):
             for new, kept in _coupled(name, ours, theirs):
                 if new is None:
-                    left.append((kept[2], kept[4], kept[3]))
+                    left.append(_Gone(kept[3], name, kept[2], kept[4]))
                 else:
                     pairs.append((new[2], new[3], new[1], kept[3], name, kept[2], kept[1]))
             if len(pairs) > 5_000:
@@ -361,10 +370,12 @@ class Landing:
             left[about] -= found
         return changed
 
-    def _remove(self, id_: ChargeId, part: int) -> Charge | None:
+    def _remove(self, part: int, name: str, id_: str) -> Charge | None:
         """Take a line out of force; its reversal, where its time is closed and it stays."""
         charge = self._load(id_)
-        self._db.execute("DELETE FROM lines WHERE part = ? AND id = ?", (part, id_))
+        self._db.execute(
+            "DELETE FROM lines WHERE part = ? AND name = ? AND id = ?", (part, name, id_)
+        )
         if self._closed.meets(charge):
             gone = reversal(charge)
             self._insert_charges([gone])
