@@ -21,7 +21,7 @@ from typing import NamedTuple
 from inferworks.books.charge import VOUCHERS, Charge
 from inferworks.books.currency import as_billed
 from inferworks.books.deliveries.canonical import FOCUS, delivery_of, normal
-from inferworks.books.deliveries.register import Import, State
+from inferworks.books.deliveries.record import Import, State
 from inferworks.books.entry import PAYABLE, credited
 from inferworks.money import EXACT
 

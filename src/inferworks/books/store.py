@@ -37,7 +37,8 @@ from inferworks.books.deliveries.canonical import FOCUS
 from inferworks.books.deliveries.decide import Answer
 from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed
 from inferworks.books.deliveries.landing import SCHEMA as DELIVERIES
-from inferworks.books.deliveries.register import Asked, Import, Outcome, Register
+from inferworks.books.deliveries.record import Asked, Import, Outcome
+from inferworks.books.deliveries.register import Register
 from inferworks.books.deliveries.validate import Held, registered
 from inferworks.books.layout import (
     SCHEMA,

@@ -23,7 +23,7 @@ from inferworks.books.charge import Charge, is_accrual, is_provisional
 from inferworks.books.deliveries.canonical import FOCUS, delivery_of, line_of
 from inferworks.books.deliveries.decide import Answer, Fate
 from inferworks.books.deliveries.landing import Closed
-from inferworks.books.deliveries.register import Outcome, State
+from inferworks.books.deliveries.record import Outcome, State
 from inferworks.books.late import charges_in
 from inferworks.books.period import Period
 from inferworks.books.provisional import API_CATEGORY

@@ -134,6 +134,21 @@ def test_a_revision_of_a_closed_period_is_a_correction_of_the_open_one() -> None
     assert run("verify")["findings"] == []
 
 
+def test_a_day_of_a_closed_period_is_replaced_by_a_correction() -> None:
+    """Asked first; other days stay as they were sealed, and what the file spans is corrected."""
+    run("import", a_bill("first.csv", (9, "1.00"), (10, "2.00"), (11, "3.00")))
+    run("close", "2026-11", "--begin")
+    restated = a_bill("restated.csv", (10, "1.50"))
+    said = refused("import", restated)
+    assert "(7.50 USD in all)" in said
+    assert "(5.50 USD in all)" in said
+    [file] = run("import", "--replace", restated)["files"]
+    assert "in place of 1 line of first.csv (2.00 USD)" in file["changes"][0]["remark"]
+    assert (billed("2026-11"), billed("2026-12")) == ("6.00", "-0.50")
+    assert [one["lines"] for one in run("imports", "list")["imports"]] == [2, 1]
+    assert run("verify")["findings"] == []
+
+
 def test_bills_are_set_beside_invoices_and_who_is_missing_is_listed() -> None:
     """Theorem 17: a bill agrees to the places of its invoice, or the difference is listed."""
     run("import", a_bill("bill.csv", (9, "1.0049"), (10, "2.00")))

@@ -15,7 +15,7 @@ from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.deliveries.decide import Answer, Fate
 from inferworks.books.deliveries.landing import NOTHING_CLOSED
 from inferworks.books.deliveries.parts import series_of
-from inferworks.books.deliveries.register import Outcome
+from inferworks.books.deliveries.record import Outcome
 from inferworks.books.store import BookStore
 
 DAYS = range(1, 9)

@@ -19,7 +19,7 @@ from inferworks.books.accruals import (
 )
 from inferworks.books.charge import ACCRUED, Charge
 from inferworks.books.deliveries.canonical import FOCUS, normal
-from inferworks.books.deliveries.register import Import, State
+from inferworks.books.deliveries.record import Import, State
 from inferworks.books.ledger import Ledger
 from inferworks.books.months import month_name, month_of, months
 from inferworks.books.period import Period, Periods

@@ -35,7 +35,7 @@ from inferworks.books.bills.voucher import VoucherReader
 from inferworks.books.charge import Charge
 from inferworks.books.deliveries.decide import Answer
 from inferworks.books.deliveries.parts import series_of
-from inferworks.books.deliveries.register import State
+from inferworks.books.deliveries.record import State
 from inferworks.books.departments import SHIPPED, Departments
 from inferworks.books.period import late_texts
 from inferworks.books.store import BookStore

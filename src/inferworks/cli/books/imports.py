@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from inferworks.books.deliveries.landing import Changed
-from inferworks.books.deliveries.register import Import, State
+from inferworks.books.deliveries.record import Import, State
 from inferworks.books.deliveries.saying import amounts, plain
 from inferworks.books.period import late_texts
 from inferworks.cli.books.figures import moment_text

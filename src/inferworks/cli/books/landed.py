@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from inferworks.books.deliveries.decide import Fate
-from inferworks.books.deliveries.register import Told
+from inferworks.books.deliveries.record import Told
 from inferworks.books.deliveries.saying import plain
 from inferworks.cli.show import counted
 

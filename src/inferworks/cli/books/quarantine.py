@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.deliveries.register import Asked
+from inferworks.books.deliveries.record import Asked
 from inferworks.cli.books.papers import opened_books
 from inferworks.cli.books.sources import who
 from inferworks.cli.options import config_option, data_option, json_option

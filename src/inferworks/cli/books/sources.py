@@ -17,7 +17,7 @@ from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.basis import Basis
 from inferworks.books.charge import Charge
 from inferworks.books.close import sealed_paper, sealed_papers, statement_of
-from inferworks.books.deliveries.register import Asked
+from inferworks.books.deliveries.record import Asked
 from inferworks.books.late import Adjustment, Later, adjustments, corrected_later, open_papers
 from inferworks.books.ledger import standing
 from inferworks.books.lines import Charges, with_more
