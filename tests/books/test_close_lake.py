@@ -156,7 +156,7 @@ def test_what_arrives_late_is_found_in_journal_and_lake() -> None:
     run("lake", "seal", "--before", "2026-10-09")
     assert len(segments("usage")) == 2
     assert document("books", "statement", "--period", "2026-11") == first
-    assert document("books", "close", "--before-its-end", "2026-11")["corrects"] == ["2026-10"]
+    assert document("books", "close", "2026-11")["corrects"] == ["2026-10"]
     assert document("books", "verify")["sound"]
     assert document("books", "statement", "--period", "2026-12")["corrections"] == []
 
@@ -240,7 +240,7 @@ def test_a_period_that_becomes_large_keeps_its_revenue_in_place(
     assert revenue_by_region("2026-11") == {"eu-west": "8.00"}
     monkeypatch.setattr(engines, "MANY_FACTS", 8)
     assert revenue_by_region("2026-11") == {"(no region)": "8.00"}
-    run("books", "close", "--before-its-end", "2026-11")
+    run("books", "close", "2026-11")
     told = run("books", "statement", "--period", "2026-11", "--by", "region").stdout
     assert "Note: revenue is not told by region here" in told
     told = run("books", "statement", "--period", "2026-11", "--by", "customer").stdout

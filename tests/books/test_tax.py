@@ -165,7 +165,7 @@ def test_the_import_says_what_tax_costs(tmp_path: Path, monkeypatch: pytest.Monk
     Path("inferworks.toml").unlink()
     shown = CliRunner().invoke(cli, ["books", "statement", "--period", "2026-11", "--json"])
     assert '"cost-of-revenue":"1000.00"' in shown.stdout.replace(" ", "")
-    closed = CliRunner().invoke(cli, ["books", "close", "--before-its-end", "2026-11", "--begin"])
+    closed = CliRunner().invoke(cli, ["books", "close", "2026-11", "--begin"])
     assert closed.exit_code == 0, closed.output
     Path("inferworks.toml").write_text("[books]\nrecoverable_taxes = []\n")
     assert CliRunner().invoke(cli, ["books", "verify"]).exit_code == 0

@@ -166,7 +166,7 @@ def test_what_is_left_out_of_an_explanation_is_said() -> None:
 def test_a_closed_period_is_explained_from_what_was_sealed() -> None:
     """After a close the views still answer, and the statement is the sealed one."""
     before = document("explain", "customer:acme", "--period", "2026-11")
-    assert books("close", "--before-its-end", "2026-11").exit_code == 0
+    assert books("close", "2026-11").exit_code == 0
     closed = {"provisional": False}  # before, that depends on today
     assert document("explain", "customer:acme", "--period", "2026-11") | closed == before | closed
     assert document("bridge", "--period", "2026-11")["revenue"] == "14.00"

@@ -124,7 +124,7 @@ def test_what_is_taken_back_of_a_closed_period_corrects_the_open_one(
     assert correction["causes"] == ["retraction b/1"]
     assert wanted["statement"]["revenue"] == "20.00"
     assert document("books", "verify")["sound"]
-    assert inferworks("books", "close", "--before-its-end", "2026-11").exit_code == 0
+    assert inferworks("books", "close", "2026-11").exit_code == 0
     assert document("books", "verify")["sound"]
     assert document("books", "statement", "--period", "2026-12")["corrections"] == []
 

@@ -87,7 +87,7 @@ def test_no_command_hands_on_what_a_terminal_obeys() -> None:
         *(inferworks("books", "statement", "--by", name, *SPAN) for name in DIMENSIONS),
         *(inferworks("books", "explain", f"{name}:{HOSTILE}", *SPAN) for name in DIMENSIONS[2:5]),
         inferworks("books", "explain", f"call:{HOSTILE}", *SPAN),
-        inferworks("books", "close", "--before-its-end", "2026-11"),
+        inferworks("books", "close", "2026-11"),
         inferworks("books", "statement", "--period", HOSTILE),
         inferworks("books", "statement", "--by", HOSTILE),
         inferworks("books", "import", HOSTILE),

@@ -62,7 +62,7 @@ def test_half_a_month_is_half_the_bill(data: Path) -> None:
 
 def test_a_closed_period_is_exported_as_it_was_sealed(data: Path, tmp_path: Path) -> None:
     """A late bill does not change the closed month; it is a correction of the open one."""
-    assert run("close", "--before-its-end", "2026-11", "--data", data, "--begin")[0] == 0
+    assert run("close", "2026-11", "--data", data, "--begin")[0] == 0
     late = tmp_path / "late.csv"
     late.write_text(BILL.replace("12.50", "3.00").replace("A node", "A late line"))
     assert run("import", late, "--part", "--data", data)[0] == 0
@@ -93,7 +93,7 @@ def test_a_journal_says_what_is_not_closed(form: str, data: Path, tmp_path: Path
     said, lines = marked(*november)
     assert "Provisional: what is from 2026-11-01 on is not closed and may change." in said
     assert lines
-    assert run("close", "--before-its-end", "2026-11", "--data", data, "--begin")[0] == 0
+    assert run("close", "2026-11", "--data", data, "--begin")[0] == 0
     said, lines = marked(*november)
     assert (lines, "Provisional" in said) == (set(), False)
     said, lines = marked(*both)

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from inferworks.books.close import Closed, close_period
-from inferworks.books.period import Period
 from inferworks.books.statement import accrued_json, true_up_json
 from inferworks.cli.books.figures import amount, moment_text, places_of, print_figures
 from inferworks.cli.books.ledgers import open_ledger
@@ -24,9 +23,6 @@ from inferworks.money import format_pico
 @click.argument("period")
 @click.option("--accept", metavar="REASON", default="", help="Leave out what is in quarantine.")
 @click.option("--begin", is_flag=True, help="Begin the books here; leave out what lies before.")
-@click.option(
-    "--before-its-end", "early", is_flag=True, help="Close a period that is not over yet."
-)
 @click.option("--policy", metavar="NAME", help="A shipped policy or a TOML file.  [default: gaap]")
 @click.option(
     "--pools",
@@ -41,7 +37,6 @@ def close(
     period: str,
     accept: str,
     begin: bool,
-    early: bool,
     policy: str | None,
     pools_path: Path | None,
     config_path: Path | None,
@@ -50,8 +45,8 @@ def close(
 ) -> None:
     """Close PERIOD: compute its statement, check it, and seal it with its inputs.
 
-    PERIOD is a month (2026-11), a span (2026-11-01..2026-11-16) or a declared name, and over. Periods
-    are closed in order. What arrives afterwards is shown as a correction in the open period.
+    PERIOD is a month (2026-11), a span (2026-11-01..2026-11-16) or a declared name. Periods are closed
+    in order. What arrives afterwards is shown as a correction in the open period.
 
     \b
     Examples:
@@ -63,7 +58,11 @@ def close(
     folder = DataFolder(Path(config.data.folder))
     with open_ledger(config, read_only=False) as ledger, folder.keep_lake(changing=False):
         wanted = ledger.periods().named(period)
-        _refuse_unless_over(wanted, now_ns, early)
+        if now_ns < wanted.start_ns:
+            begins = moment_text(wanted.start_ns)
+            raise UserError(
+                f"{period} has not begun: it begins {begins} (UTC); close it when it is over"
+            )
         try:
             closed = close_period(
                 ledger,
@@ -81,21 +80,7 @@ def close(
     else:
         _print(closed)
     if now_ns < wanted.end_ns:
-        say(f"Note: {wanted.name} is not over; what is still to come will be late.", err=True)
-
-
-def _refuse_unless_over(wanted: Period, now_ns: int, early: bool) -> None:
-    """UserError unless `wanted` is over, or has begun and is meant to be closed `early`."""
-    if now_ns < wanted.start_ns:
-        begins = moment_text(wanted.start_ns)
-        raise UserError(
-            f"{wanted.name} has not begun: it begins {begins} (UTC); close it when it is over"
-        )
-    if now_ns < wanted.end_ns and not early:
-        raise UserError(
-            f"{wanted.name} is not over until {moment_text(wanted.end_ns)} (UTC), and what comes after a "
-            "close is a correction in the next period; close it then, or now with --before-its-end"
-        )
+        say("Note: the period has not ended; what is still to come will be late.", err=True)
 
 
 def _as_json(closed: Closed) -> dict[str, object]:
