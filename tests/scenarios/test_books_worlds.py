@@ -140,7 +140,7 @@ def a_commitment_costs_what_is_billed(monkeypatch: pytest.MonkeyPatch) -> None:
 def a_line_left_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an import that is taken back said of an open time stays."""
 
-    def keeping(self: Landing, id_: Any, part: int) -> None:
+    def keeping(self: Landing, part: int, name: Any, id_: Any) -> None:
         self._db.execute("DELETE FROM lines WHERE part = ? AND id = ?", (part, id_))
 
     monkeypatch.setattr(Landing, "_remove", keeping)
