@@ -97,7 +97,7 @@ class _Staged(NamedTuple):
     help="Which column is what, for files that are not known by themselves.",
 )
 @click.option("--part", is_flag=True, help="What overlaps another file counts beside it.")
-@click.option("--replace", is_flag=True, help="What overlaps another file takes its place.")
+@click.option("--replace", is_flag=True, help="What is here of its days gives way to it.")
 @told_options
 @config_option
 @data_option
