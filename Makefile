@@ -26,7 +26,8 @@ install: .venv/.installed  ## Set up .venv with what running needs
 demo: .venv/.installed  ## Run the main job: traffic, bills, statement, report
 	@$(BIN)/inferworks demo
 
-test: .venv/.installed-dev checkers  ## Run every check and test
+test: .venv/bin/python  ## Run every check and test
+	@$(MAKE) --no-print-directory --jobs 2 .venv/.installed-dev checkers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

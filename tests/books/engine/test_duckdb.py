@@ -48,7 +48,7 @@ from inferworks.units import Unit
 pytestmark = pytest.mark.slow
 
 GAAP, RULES = load_policy("gaap"), shipped_rules()
-differential = settings(max_examples=12)
+differential = settings(max_examples=8)
 
 
 def defined(world: World, span: Span, rules: Rules = RULES) -> Workings:

@@ -78,7 +78,7 @@ def related(world: World, facts: Facts, span: Span, sealed: int = 0) -> Workings
         return work_out_on(engine, lake, world.charges, world.plans, GAAP, "USD", span, RULES)
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(worlds(), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_what_was_taken_back_counts_as_never_reported(
     world: World, sealed: int, dice: random.Random
