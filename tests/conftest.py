@@ -59,6 +59,8 @@ LONGEST = (
     "tests/meter/test_lake.py",
 )
 """Files that take longest, longest first."""
+VARYING = re.compile(r" at 0x|\\x1f\\x8b\\x08")
+"""What is another in each process, or second, in which it is made: an object, and what gzip packs."""
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 2**30
 DESCRIPTORS = Path("/proc/self/fd")
@@ -124,8 +126,8 @@ def pytest_collection() -> Iterator[None]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes longest; when exploring, somewhere else each time."""
     for item in items:
-        if " at 0x" in item.nodeid:  # each process would collect another test
-            raise pytest.UsageError(f"{item.nodeid}: an address in its name; give it ids")
+        if VARYING.search(item.nodeid):  # each process would collect another test
+            raise pytest.UsageError(f"{item.nodeid}: an address or a time in its name; give it ids")
     if config.option.markexpr == "not slow":
         return
     if config.getoption("--hypothesis-profile") == "fuzz":

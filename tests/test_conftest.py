@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import socket
 import sys
@@ -36,6 +37,17 @@ def test_examples_do_not_depend_on_what_was_imported(
     monkeypatch.setitem(sys.modules, "odd", module_from_spec(spec))
     assert drawn() == before
     assert len(before) == 100
+
+
+def test_names_that_vary_are_known(pytestconfig: pytest.Config) -> None:
+    """An object's address, and bytes that say when they were packed; other bytes are as they are."""
+    checks = pytestconfig.pluginmanager.get_plugin(str(Path(__file__).with_name("conftest.py")))
+    assert checks
+    ids = [
+        str(object()),
+        *(ascii(packed)[2:-1] for packed in (gzip.compress(b"x"), b"\x1f", b"PK")),
+    ]
+    assert [bool(checks.VARYING.search(one)) for one in ids] == [True, True, False, False]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not tell")

@@ -288,6 +288,7 @@ def test_usage_that_is_reported_late_is_on_the_invoice_that_bills_it() -> None:
         b'[{"issuer": "A Cloud", "month": "2026-11", "currency": "USD", "total": 1190.50}]',
         gzip.compress(b"issuer,month,currency,total\nA Cloud,2026-11,USD,1190.50\n"),
     ],
+    ids=["semicolons", "UTF-16", "JSON", "gzip"],
 )
 def test_invoices_come_in_every_form_of_a_bill(raw: bytes) -> None:
     """Whatever separates their cells and decimals."""
