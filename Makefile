@@ -9,10 +9,8 @@ LOCKED := --require-hashes --no-deps --no-compile --requirement
 CHECKERS := .venv-checkers
 SUPPLY := .venv-supply
 
-# On all cores, and the same each time: not even the order of a set differs. A fifth of the time tests wait
-# for clocks and other processes, so there is one worker more than there are cores.
-WORKERS = $(shell $(BIN)/python -c 'import os; print(len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))(0)) + 1)')
-PYTEST = PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# On all cores, and the same each time: not even the order of a set differs.
+PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # What was compiled once is kept: without, each process of a test run compiles a thousand files anew.
 unexport PYTHONDONTWRITEBYTECODE
