@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from msgspec.structs import replace
 
 from inferworks.accounts.credit import Credit
@@ -26,13 +25,14 @@ from inferworks.books.statement import Dimension, Statement, draw_up, whole_span
 from inferworks.books.validate import validate
 from inferworks.books.wallet import Prepaid, wallets
 from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
-from inferworks.cli.main import cli
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import NO_ITEMS, Tokens, Usage
 from inferworks.testing.books import a_company, a_usage
 from inferworks.units import Unit
+
+from .commands import refused, run
 
 ACME, BURNS, DUNE = CustomerId("acme"), CustomerId("burns"), CustomerId("dune")
 NOVEMBER = month_of(20_410 * DAY_NS)
@@ -258,20 +258,6 @@ def test_relations_count_as_the_definition_does() -> None:
     assert one != work_out(world.charges, world.facts, *last[:-1], shipped_rules())
     assert (one.lines, one.entries, one.revenue) == (other.lines, other.entries, other.revenue)
     assert rows == draw_up(one).by(Dimension.CUSTOMER)
-
-
-def run(*arguments: str) -> str:
-    """What a command that must work prints."""
-    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def refused(*arguments: str) -> str:
-    """What a command says when it refuses."""
-    result = CliRunner().invoke(cli, arguments)
-    assert result.exit_code, result.output
-    return f"{result.output}{result.exception}"
 
 
 CALL_ROWS = """\

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -31,7 +30,6 @@ from inferworks.books.statement import Dimension, draw_up
 from inferworks.books.validate import validate
 from inferworks.books.wallet import Prepaid
 from inferworks.books.workings import shipped_rules, work_out
-from inferworks.cli.main import cli
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens, Usage
@@ -39,6 +37,8 @@ from inferworks.money import PICO
 from inferworks.testing.books import a_usage
 from inferworks.testing.terms import some_terms
 from inferworks.units import Unit
+
+from .commands import refused, run
 
 ACME, BURNS = CustomerId("acme"), CustomerId("burns")
 GAAP = load_policy("gaap")
@@ -209,20 +209,6 @@ def test_a_currency_holds_from_its_day_on() -> None:
 
 
 # --- on the command line --------------------------------------------------------------------------------
-
-
-def run(*arguments: str) -> str:
-    """What a command that must work prints."""
-    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def refused(*arguments: str) -> str:
-    """What a command says when it refuses."""
-    result = CliRunner().invoke(cli, arguments)
-    assert result.exit_code, result.output
-    return f"{result.output}{result.exception}"
 
 
 HEADER = "source,id,provider,model,customer,purpose,start,end,input_tokens,output_tokens\n"
