@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,18 @@ def request(key: str, number: int, *, stream: bool, max_tokens: int) -> bytes:
     return f"{head}content-length: {len(data)}\r\nconnection: close\r\n\r\n".encode() + data
 
 
-async def call(origin: Origin, sent: bytes, *, stream: bool, leave_after: int | None) -> Seen:
-    """Send a request and read the answer; leave after so many bytes of it, if given."""
+async def call(
+    origin: Origin,
+    sent: bytes,
+    *,
+    stream: bool,
+    leave_after: int | None = None,
+    begun: Callable[[], None] = lambda: None,
+) -> Seen:
+    """Send a request and read the answer, whose first bytes are told to `begun`.
+
+    Leave after so many bytes of it, if given.
+    """
     reader, writer = await asyncio.open_connection(origin.host, origin.port)
     seen = b""
     try:
@@ -89,6 +99,8 @@ async def call(origin: Origin, sent: bytes, *, stream: bool, leave_after: int | 
             piece = await reader.read(room)
             if not piece:
                 break
+            if not seen:
+                begun()
             seen += piece
     except ConnectionError:
         pass  # the gateway was killed: what came until then is what was seen
@@ -155,23 +167,29 @@ def test_sigkill_under_load(tmp_path: Path) -> None:
     """A gateway killed under load and started again has one record for every call, none twice."""
 
     async def storm(origin: Origin, key: str, platform: RealPlatform) -> list[Seen]:
-        """Keep 32 calls in flight; kill the gateway when 40 have been answered."""
+        """Keep 32 calls in flight; kill the gateway once 40 are answered and a long answer begins."""
         seen: list[Seen] = []
         killed = asyncio.Event()
+
+        def kill() -> None:
+            if len(seen) >= 40 and not killed.is_set():
+                killed.set()
+                platform.kill()
 
         async def client(first: int) -> None:
             for number in range(first, first + 1000):
                 if killed.is_set():
                     return
-                stream = number % 4 != 0
-                sent = request(key, number, stream=stream, max_tokens=8 + number % 64)
+                is_long = not first  # in flight for sure when it has only begun
+                stream = is_long or number % 4 != 0
+                sent = request(
+                    key, number, stream=stream, max_tokens=250 if is_long else 8 + number % 64
+                )
+                begun = {"begun": kill} if is_long else {}
                 try:
-                    seen.append(await call(origin, sent, stream=stream, leave_after=None))
+                    seen.append(await call(origin, sent, stream=stream, **begun))
                 except ConnectionError:
                     return
-                if len(seen) >= 40 and not killed.is_set():
-                    killed.set()
-                    platform.kill()
 
         await asyncio.gather(*(client(1000 * n) for n in range(32)))
         return seen

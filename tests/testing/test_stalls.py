@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from inferworks.testing.stalls import MOST_S, watched
+from inferworks.testing import stalls
+from inferworks.testing.stalls import MOST_S, stolen_s, watched
 
 LONG_S = 10 * MOST_S
 """Too long on any machine, and long enough to be seen where others have most of the processor."""
@@ -23,6 +24,11 @@ def keep_busy(seconds: float) -> None:
         pass
 
 
+async def busy_for(seconds: float) -> None:
+    """Keep the loop for so much of the processor."""
+    keep_busy(seconds)
+
+
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_a_callback_that_holds_the_loop_is_found(run) -> None:
     """It is told how long it took, and where."""
@@ -32,9 +38,9 @@ def test_a_callback_that_holds_the_loop_is_found(run) -> None:
         keep_busy(LONG_S)
         await asyncio.sleep(0.01)
 
-    with watched() as stalls:
+    with watched() as found:
         run(main())
-    (stall,) = stalls
+    (stall,) = found
     assert stall.seconds > MOST_S
     assert "keep_busy" in str(stall)
     assert stall.is_in([str(Path(__file__).parent)])
@@ -43,13 +49,9 @@ def test_a_callback_that_holds_the_loop_is_found(run) -> None:
 
 def test_what_holds_the_loop_to_its_end_is_found() -> None:
     """Also when no beat comes after it."""
-
-    async def main() -> None:
-        keep_busy(LONG_S)
-
-    with watched() as stalls:
-        uvloop.run(main())
-    assert len(stalls) == 1
+    with watched() as found:
+        uvloop.run(busy_for(LONG_S))
+    assert len(found) == 1
 
 
 def test_many_short_steps_are_none() -> None:
@@ -60,9 +62,9 @@ def test_many_short_steps_are_none() -> None:
             keep_busy(0.005)
             await asyncio.sleep(0)
 
-    with watched() as stalls:
+    with watched() as found:
         uvloop.run(main())
-    assert not stalls
+    assert not found
 
 
 def test_waiting_and_garbage_are_none() -> None:
@@ -74,9 +76,24 @@ def test_waiting_and_garbage_are_none() -> None:
         while time.thread_time() - began_s < MOST_S * 2:
             gc.collect()
 
-    with watched() as stalls:
+    with watched() as found:
         uvloop.run(main())
-    assert not stalls
+    assert not found
+
+
+def test_what_others_steal_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that a virtual machine did not have did not keep the loop."""
+    began_s = time.thread_time()
+    monkeypatch.setattr(stalls, "stolen_s", lambda: time.thread_time() - began_s)
+    with watched() as found:
+        uvloop.run(busy_for(LONG_S))
+    assert not found
+
+
+def test_stolen_time_grows() -> None:
+    """It is told in seconds, or is none where the system does not tell."""
+    before_s = stolen_s()
+    assert 0.0 <= before_s <= stolen_s() < 10**9
 
 
 def test_threads_are_not_the_loop() -> None:
@@ -85,6 +102,6 @@ def test_threads_are_not_the_loop() -> None:
     async def main() -> None:
         await asyncio.to_thread(keep_busy, MOST_S * 2)
 
-    with watched() as stalls:
+    with watched() as found:
         uvloop.run(main())
-    assert not stalls
+    assert not found
