@@ -33,6 +33,7 @@ import msgspec
 from inferworks.books.bills.base import BillFile
 from inferworks.books.charge import Charge
 from inferworks.books.currency import RateRow, Rates
+from inferworks.books.deliveries.arriving import ArrivingLine, arriving_lines
 from inferworks.books.deliveries.canonical import FOCUS
 from inferworks.books.deliveries.decide import Answer
 from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed
@@ -115,13 +116,17 @@ class BookStore:
     def stage(
         self, kind: str, charges: Iterable[Charge], series: tuple[str, str] = ("", "")
     ) -> int:
-        """Put the lines of one file aside until `land`, as they are read; how many there are.
+        """Put the lines of one file, of this `kind`, aside until `land`; how many there are.
 
         `series` tells of which export the file is a part (`deliveries.decide.series_of`). Whatever
         `charges` raises leaves nothing behind.
         """
+        return self.stage_lines(arriving_lines(kind, charges), series)
+
+    def stage_lines(self, lines: Iterable[ArrivingLine], series: tuple[str, str]) -> int:
+        """The same for lines that have their names already, as they are read."""
         with self._translated(), uncollected():
-            return self._register.stage(kind, charges, series)
+            return self._register.stage(lines, series)
 
     def unstage(self, place: int) -> None:
         """Forget the files put aside from this place on."""

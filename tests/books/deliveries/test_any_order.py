@@ -113,7 +113,7 @@ def take_in(store: BookStore, *files: File) -> list[tuple[str, ...]]:
     reader = FocusBillReader()
     for file in files:
         bill = bill_file(file.name, file.raw)
-        store.stage("focus", reader.lines(bill, "USD", no_progress), series_of("/bills", file.name))
+        store.stage_lines(reader.lines(bill, "USD", no_progress), series_of("/bills", file.name))
     return [outcome.questions for outcome in store.land()]
 
 

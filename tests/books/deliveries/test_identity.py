@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sqlite3
 from contextlib import closing
 from decimal import Decimal
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.focus import FocusBillReader
-from inferworks.books.deliveries.canonical import decimal_text
+from inferworks.books.deliveries.canonical import decimal_text, delivery_of, line_of
 from inferworks.books.store import BookStore
 
 HEADER = (
@@ -57,6 +59,32 @@ def test_lines_have_the_names_that_they_had(tmp_path: Path) -> None:
         rows = db.execute("SELECT id, name, about, carried FROM lines ORDER BY part, id").fetchall()
         parts = db.execute("SELECT digest, invoices FROM parts ORDER BY number").fetchall()
     assert [*rows, *parts] == KNOWN
+
+
+CELLS = st.text('0a1-. T:e\u0301"é', max_size=6) | st.sampled_from(
+    ["", "NULL", "1.50", "007", "1E3", "2026-11-01", "2026-11-01T00:00:00Z", '{"a": "b"}']
+)
+TOLD = {
+    "BilledCost": "1.5",
+    "BillingCurrency": "USD",
+    "ChargePeriodStart": "2026-11-03",
+    "ChargePeriodEnd": "2026-11-04",
+    "InvoiceIssuerName": "A Cloud",
+}
+OTHER = ("SkuId", "Tags", "ListCost", "BillingAccountId", "x_More", "SubAccountId")
+
+
+@given(st.lists(st.tuples(*[CELLS] * len(OTHER)), min_size=1, max_size=6))
+def test_a_line_has_one_name_read_by_columns_or_on_its_own(rows: list[tuple[str, ...]]) -> None:
+    """What a block of rows makes of its columns at once is what each line says of them."""
+    file = io.StringIO()
+    csv.writer(file).writerows([(*TOLD, *OTHER), *((*TOLD.values(), *row) for row in rows)])
+    bill = bill_file("a.csv", file.getvalue().encode())
+    lines = list(FocusBillReader().lines(bill, "USD", no_progress))
+    assert len(lines) == len(rows)
+    for one in lines:
+        delivery = delivery_of("focus", one.charge)
+        assert (one.delivery, one.line) == (delivery, line_of(delivery, one.charge))
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False), st.integers(0, 30))

@@ -32,7 +32,7 @@ def give(
         file = a_file(names.format(number=number, there=len(store.imports())), rows)
         bill = bill_file(file.name, file.raw)
         lines = FocusBillReader().lines(bill, "USD", no_progress)
-        store.stage("focus", lines, series_of("/bills", file.name))
+        store.stage_lines(lines, series_of("/bills", file.name))
     return list(store.land(answer))
 
 

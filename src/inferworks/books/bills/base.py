@@ -33,6 +33,7 @@ from inferworks.books.bills.tables import PLAIN, Batch, Form, Table, open_table,
 from inferworks.books.bills.twice import settled
 from inferworks.books.charge import Charge
 from inferworks.books.currency import NO_RATES, NoRateError, Rates, converted
+from inferworks.books.deliveries.arriving import ArrivingLine
 from inferworks.books.deliveries.canonical import numbered
 from inferworks.books.deliveries.canonical import parse_moment_ns as parse_moment_ns
 from inferworks.errors import BillError, MoneyError, NoBillError
@@ -113,8 +114,8 @@ class LineReader(BillReader, Protocol):
 
     def lines(
         self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
-    ) -> Iterator[Charge]:
-        """What `read` gives, one by one; BillError after the last."""
+    ) -> Iterator[ArrivingLine]:
+        """What `read` gives, one by one, with the names of lines; BillError after the last."""
         ...
 
 
@@ -426,27 +427,40 @@ def converting(
     currency: str,
     rates: Rates,
 ) -> Iterator[Charge]:
-    """`charges` in `currency`, one by one; BillError with all `problems` when the last was asked for.
+    """`charges` in `currency`, one by one; BillError with all `problems` when the last was asked for."""
+    conversion = Conversion(currency_column, currency, rates, problems)
+    yield from filter(None, map(conversion.of, charges))
+    refuse(problems)
+
+
+class Conversion:
+    """Charges of a file in the currency of the books; what cannot be converted is noted in `problems`.
 
     A currency without a rate is one of them, named with its first day and not again on each of a thousand
     lines.
     """
-    missing: set[str] = set()
-    for charge in charges:
-        if charge.currency == currency:
-            yield charge
-            continue
+
+    def __init__(
+        self, currency_column: str, currency: str, rates: Rates, problems: list[Problem]
+    ) -> None:
+        self._column, self._currency, self._rates = currency_column, currency, rates
+        self._problems = problems
+        self._missing: set[str] = set()
+
+    def of(self, charge: Charge) -> Charge | None:
+        """`charge` in the currency of the books; None, and noted, when it cannot be converted."""
+        if charge.currency == self._currency:
+            return charge
+        where = charge.file, charge.row
         try:
-            yield converted(charge, currency, rates)
+            return converted(charge, self._currency, self._rates)
         except NoRateError as error:
-            if charge.currency and charge.currency not in missing:
-                missing.add(charge.currency)
-                problems.append(
-                    Problem(charge.file, charge.row, currency_column, charge.currency, str(error))
-                )
+            if charge.currency and charge.currency not in self._missing:
+                self._missing.add(charge.currency)
+                self._problems.append(Problem(*where, self._column, charge.currency, str(error)))
         except MoneyError as error:
-            problems.append(Problem(charge.file, charge.row, "", "", str(error)))
-    refuse(problems)
+            self._problems.append(Problem(*where, "", "", str(error)))
+        return None
 
 
 def fingerprint(parts: Sequence[str | None]) -> str:

@@ -8,6 +8,7 @@ with a cell is noted for each row, as `Cells` notes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import repeat
 from typing import TypeVar
 
 from inferworks.books.bills.base import (
@@ -25,6 +26,14 @@ from inferworks.books.bills.base import (
 )
 from inferworks.books.bills.origins import Origins
 from inferworks.books.bills.tables import Batch, Table, worked
+from inferworks.books.deliveries.canonical import (
+    ABOUT,
+    NOT_CARRIED,
+    Columns,
+    about_column,
+    carried_column,
+    joined,
+)
 from inferworks.books.formula import restored
 from inferworks.errors import MoneyError
 
@@ -142,6 +151,23 @@ class Block:
         if all(map(all, filled)):
             return list(rows)
         return [tuple(filter(None, row)) for row in rows]
+
+    def columns(self, read: Collection[str]) -> Iterator[Columns]:
+        """The JSON of the columns that are not in `read`, of each row, for the names of lines."""
+        names = [name for name in sorted(self._columns) if name not in read]
+        about = [self._told(name, about_column) for name in names if name in ABOUT]
+        carried = [self._told(name, carried_column) for name in names if name not in NOT_CARRIED]
+        return map(Columns, self._joined(about), self._joined(carried))
+
+    def _told(self, name: str, make: Callable[[str, str], bytes]) -> list[bytes]:
+        def told(cell: str) -> bytes:
+            text = cell_text(cell)
+            return make(name, text) if text else b""
+
+        return self.each(name, told)
+
+    def _joined(self, columns: Sequence[Sequence[bytes]]) -> Iterator[bytes]:
+        return map(joined, zip(*columns, strict=True)) if columns else repeat(b"", len(self))
 
     def _pairs(self, name: str) -> list[tuple[str, str] | None]:
         def pair(cell: str) -> tuple[str, str] | None:

@@ -20,21 +20,22 @@ sample) it is part of what the line is about. When two lines are alike: `deliver
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 
 from inferworks.books.bills.base import (
     BillFile,
+    Conversion,
     Problem,
     Progress,
-    converting,
     header_of,
+    refuse,
     require_columns,
 )
 from inferworks.books.bills.block import Block, missing, read_blocks
 from inferworks.books.bills.tables import worked
 from inferworks.books.charge import Charge, ChargeId, NaturalClass
 from inferworks.books.currency import NO_RATES, Rates
-from inferworks.books.deliveries.canonical import FOCUS, billing_day, numbered
+from inferworks.books.deliveries.arriving import ArrivingLine, arriving_line
+from inferworks.books.deliveries.canonical import FOCUS, Columns, billing_day, numbered
 from inferworks.books.departments import SHIPPED, Departments, tags_of
 
 _REQUIRED = (
@@ -96,20 +97,31 @@ class FocusBillReader:
         self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
     ) -> tuple[Charge, ...]:
         """The charges of `bill`; BillError with every bad cell."""
-        return numbered(self.kind, tuple(self.lines(bill, currency, progress, rates)))
+        read = self._read(bill, currency, progress, rates)
+        return numbered(self.kind, tuple(charge for charge, _ in read))
 
     def lines(
         self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
-    ) -> Iterator[Charge]:
-        """The charges of `bill`, one by one; BillError with every bad cell after the last."""
+    ) -> Iterator[ArrivingLine]:
+        """The lines of `bill`, one by one; BillError with every bad cell after the last."""
+        for charge, columns in self._read(bill, currency, progress, rates):
+            yield arriving_line(self.kind, charge, columns)
+
+    def _read(
+        self, bill: BillFile, currency: str, progress: Progress, rates: Rates
+    ) -> Iterator[tuple[Charge, Columns]]:
         require_columns(bill, _REQUIRED)
         problems: list[Problem] = []
         is_ours = bill.is_text and not _OURS.isdisjoint(header_of(bill))
-        charges = chain.from_iterable(
-            _charges(bill, block.restored() if is_ours else block, self._departments)
-            for block in read_blocks(bill, problems, progress)
-        )
-        yield from converting(charges, problems, "BillingCurrency", currency, rates)
+        conversion = Conversion("BillingCurrency", currency, rates, problems)
+        for block in read_blocks(bill, problems, progress):
+            read = block.restored() if is_ours else block
+            charges = _charges(bill, read, self._departments)
+            for charge, columns in zip(charges, read.columns(_READ), strict=True):
+                ours = conversion.of(charge)
+                if ours is not None:
+                    yield ours, columns
+        refuse(problems)
 
 
 def _charges(bill: BillFile, block: Block, departments: Departments) -> Iterator[Charge]:

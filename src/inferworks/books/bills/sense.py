@@ -12,7 +12,7 @@ noted where it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
@@ -43,16 +43,14 @@ class Doubts:
         self._far_off: dict[bool, list[int]] = {}
         self._long: list[Charge] = []
 
-    def seen(self, charges: Iterable[Charge]) -> Iterator[Charge]:
-        """The same `charges`, one by one."""
-        for charge in charges:
-            start_ns, end_ns = charge.period_start_ns, charge.period_end_ns
-            is_near = start_ns <= self._latest_ns and end_ns >= self._earliest_ns
-            if not (is_near or charge.natural_class is NaturalClass.DEPRECIATION):
-                self._far_off.setdefault(start_ns > self._latest_ns, []).append(start_ns)
-            if charge.service_name == STAFF_TIME and _is_long(charge):
-                self._long.append(charge)
-            yield charge
+    def look_at(self, charge: Charge) -> None:
+        """Look at one line of the file."""
+        start_ns, end_ns = charge.period_start_ns, charge.period_end_ns
+        is_near = start_ns <= self._latest_ns and end_ns >= self._earliest_ns
+        if not (is_near or charge.natural_class is NaturalClass.DEPRECIATION):
+            self._far_off.setdefault(start_ns > self._latest_ns, []).append(start_ns)
+        if charge.service_name == STAFF_TIME and _is_long(charge):
+            self._long.append(charge)
 
     def texts(self) -> Iterator[str]:
         """What there is to say."""

@@ -90,7 +90,9 @@ class Batch(NamedTuple):
 def worked(texts: Sequence[Text], make: Callable[[Text], T]) -> list[T]:
     """What `make` makes of each of `texts`, each looked at once."""
     made = {text: make(text) for text in dict.fromkeys(texts)}
-    return [made[text] for text in texts]
+    if len(made) == 1:
+        return list(made.values()) * len(texts)
+    return list(map(made.__getitem__, texts))
 
 
 class Table(NamedTuple):

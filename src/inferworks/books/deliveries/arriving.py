@@ -8,7 +8,7 @@ taken over, with what the decision needs: part, name, about, carried (`canonical
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +16,7 @@ import msgspec
 
 from inferworks.books.charge import Charge
 from inferworks.books.deliveries.canonical import (
+    Columns,
     Delivery,
     Line,
     decimal_text,
@@ -71,6 +72,30 @@ class Arrival(NamedTuple):
     totals: Totals
     file: str
     file_sha256: str
+
+
+class ArrivingLine(NamedTuple):
+    """A line of a file that is being imported."""
+
+    charge: Charge
+    """Under the name of the line, as its id."""
+    delivery: Delivery
+    line: Line
+    row: tuple[Any, ...]
+    """Of `charges`, with its checksum."""
+
+
+def arriving_line(kind: str, charge: Charge, columns: Columns | None = None) -> ArrivingLine:
+    """`charge`, of a file of this `kind`; `columns` are its own, where they are known."""
+    delivery = delivery_of(kind, charge)
+    line = line_of(delivery, charge, columns)
+    named = with_id(charge, line.name)
+    return ArrivingLine(named, delivery, line, charge_row(named))
+
+
+def arriving_lines(kind: str, charges: Iterable[Charge]) -> Iterator[ArrivingLine]:
+    """Each of `charges`, of a file of this `kind`."""
+    return (arriving_line(kind, charge) for charge in charges)
 
 
 class _Sum:
@@ -132,30 +157,23 @@ def rounding_pico(total: Total) -> int:
 
 
 def stage(
-    db: sqlite3.Connection,
-    kind: str,
-    charges: Iterable[Charge],
-    series: tuple[str, str],
-    first: int,
+    db: sqlite3.Connection, lines: Iterable[ArrivingLine], series: tuple[str, str], first: int
 ) -> list[Arrival]:
-    """Put `charges` of one file aside; what there is of each delivery.
+    """Put `lines` of one file aside; what there is of each delivery.
 
-    Parts are numbered from `first` down. Whatever `charges` raises leaves no row behind.
+    Parts are numbered from `first` down. Whatever `lines` raises leaves no row behind.
     """
     sums: dict[Delivery, _Sum] = {}
     rows: list[Sequence[Any]] = []
     file = file_sha256 = ""
     try:
-        for charge in charges:
-            delivery = delivery_of(kind, charge)
+        for charge, delivery, line, row in lines:
             total = sums.get(delivery)
             if total is None:
                 total = sums[delivery] = _Sum(first - len(sums))
-            line = line_of(delivery, charge)
-            file, file_sha256 = charge.file, charge.file_sha256
-            named = with_id(charge, line.name)
+                file, file_sha256 = charge.file, charge.file_sha256
             total.add(line, charge)
-            rows.append((total.number, *line[:3], *charge_row(named), str(named.amount_pico)))
+            rows.append((total.number, *line[:3], *row, str(charge.amount_pico)))
             if len(rows) == _BATCH:
                 _insert(db, rows)
                 rows.clear()

@@ -29,7 +29,7 @@ import datetime as dt
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -46,7 +46,7 @@ FOCUS: Final = "focus"
 PERIOD: Final = "BillingPeriodStart"
 """The column of the day on which a billing period begins."""
 _ACCOUNT = "BillingAccountId"
-_ABOUT: Final = frozenset(
+ABOUT: Final = frozenset(
     {
         "AvailabilityZone",
         "ChargeFrequency",
@@ -62,8 +62,8 @@ _ABOUT: Final = frozenset(
     }
 )
 """Columns without a field of their own that tell what a line is about."""
-_DELIVERY: Final = frozenset({_ACCOUNT, PERIOD})
-_NOT_CARRIED: Final = _ABOUT | _DELIVERY
+NOT_CARRIED: Final = ABOUT | {_ACCOUNT, PERIOD}
+"""The same, and those that tell which delivery it is in."""
 _UNNAMED: Final = ("about:", "")
 """How the line of a charge begins that its bill did not name."""
 _DECIMAL = re.compile(r"[+-]?(?=\.?\d)(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d{1,3})?")
@@ -94,6 +94,15 @@ class Delivery(NamedTuple):
             return f"{self.issuer}{account}, {month}"
         line = "" if self.period.startswith("about:") else f", {self.period}"
         return f"{self.kind} {self.account}{line}"
+
+
+class Columns(NamedTuple):
+    """The columns of a line without a field of their own, as JSON for the names of the line."""
+
+    about: bytes
+    """Those that tell what it is about."""
+    carried: bytes
+    """Those that it carries."""
 
 
 class Line(NamedTuple):
@@ -153,7 +162,7 @@ def canonical(text: str) -> str:
     text = normal.__wrapped__(text)
     if text[:1].isdigit() or text[:1] in ("+", "-", "."):
         if _DECIMAL.fullmatch(text):
-            return decimal_text.__wrapped__(text)
+            return decimal_text(text)
         if _MOMENT.fullmatch(text):
             try:
                 return f"{_moment_ns(text)} ns"
@@ -175,6 +184,8 @@ def decimal_text(text: str) -> str:
     plain = _FIGURES.fullmatch(text)
     if plain is not None:
         sign, whole, fraction = plain.groups()
+        if fraction[-1:] not in ("", "0"):  # as nearly all are
+            return f"{'-' if sign == '-' else ''}{(whole + fraction).lstrip('0')}E-{len(fraction)}"
         digits, exponent = whole + fraction, -len(fraction)
     else:
         try:
@@ -194,7 +205,7 @@ def decimal_text(text: str) -> str:
 def delivery_of(kind: str, charge: Charge) -> Delivery:
     """The delivery that `charge`, of a file of this `kind`, belongs to."""
     if kind == FOCUS:
-        told = {column: text for column, text in charge.other if column in _DELIVERY}
+        told = dict(charge.other)
         account, period = normal(told.get(_ACCOUNT, "")), told.get(PERIOD, "")
         return Delivery(kind, charge.issuer, account, billing_day(period, charge.period_start_ns))
     person = dict(charge.other).get("person", "")
@@ -221,56 +232,75 @@ def billing_day(text: str, charged_ns: int) -> str:
 
 def told_invoice(delivery: Delivery, charge: Charge) -> str:
     """The number of the invoice; empty before one is issued, when its account and month stand for it."""
-    prefix = f"{delivery.account}/"
-    rest = charge.invoice.removeprefix(prefix)
-    waiting = charge.invoice.startswith(prefix) and (not rest or _MOMENT.fullmatch(rest))
-    return "" if delivery.kind == FOCUS and waiting else charge.invoice
+    waiting = delivery.kind == FOCUS and _is_waiting(charge.invoice, delivery.account)
+    return "" if waiting else charge.invoice
 
 
-def line_of(delivery: Delivery, charge: Charge) -> Line:
-    """What `charge` is known by within `delivery`."""
+@lru_cache(maxsize=65_536)
+def _is_waiting(invoice: str, account: str) -> bool:
+    prefix = f"{account}/"
+    rest = invoice.removeprefix(prefix)
+    return invoice.startswith(prefix) and (not rest or _MOMENT.fullmatch(rest) is not None)
+
+
+def line_of(delivery: Delivery, charge: Charge, columns: Columns | None = None) -> Line:
+    """What `charge` is known by within `delivery`; `columns` are its own, where they are known."""
     billed = charge if charge.foreign is None else charge.foreign
-    named = "" if charge.line.startswith(_UNNAMED[0]) else charge.line
-    columns = [(column, normal(text)) for column, text in charge.other if column in _ABOUT]
-    digest = hashlib.sha256(
-        _encode(
-            (
-                delivery,
-                named,
-                charge.period_start_ns,
-                charge.charge_category,
-                charge.charge_class,
-                charge.description,
-                charge.service_category,
-                charge.service_name,
-                charge.resource_id,
-                charge.resource_type,
-                charge.region_id,
-                charge.unit,
-                billed.currency,
-                columns,
-            )
-        )
+    about = (
+        delivery,
+        "" if charge.line.startswith(_UNNAMED[0]) else charge.line,
+        charge.period_start_ns,
+        charge.charge_category,
+        charge.charge_class,
+        charge.description,
+        charge.service_category,
+        charge.service_name,
+        charge.resource_id,
+        charge.resource_type,
+        charge.region_id,
+        charge.unit,
+        billed.currency,
     )
-    about = digest.hexdigest()[:16]
-    digest.update(
-        _encode(
-            (
-                charge.period_end_ns,
-                str(billed.amount_pico),
-                decimal_text(charge.exact) if charge.exact else None,
-                str(billed.effective_pico),
-                decimal_text(charge.quantity) if charge.quantity else None,
-            )
-        )
+    said = (
+        charge.period_end_ns,
+        str(billed.amount_pico),
+        decimal_text(charge.exact) if charge.exact else None,
+        str(billed.effective_pico),
+        decimal_text(charge.quantity) if charge.quantity else None,
     )
-    name = ChargeId(f"chg_{digest.hexdigest()[:_ID_DIGITS]}")
-    carried = [
-        (column, canonical(text)) for column, text in charge.other if column not in _NOT_CARRIED
-    ]
     invoice = told_invoice(delivery, charge)
-    more = _encode((invoice, charge.provider, charge.natural_class, charge.department, carried))
-    return Line(name, about, hashlib.sha256(more).hexdigest()[:16], invoice)
+    carried = (invoice, charge.provider, charge.natural_class, charge.department)
+    if columns is None:
+        columns = Columns(
+            joined(about_column(*told) for told in charge.other if told[0] in ABOUT),
+            joined(carried_column(*told) for told in charge.other if told[0] not in NOT_CARRIED),
+        )
+    digest = hashlib.sha256(_with_columns(about, columns.about))
+    about_name = digest.hexdigest()[:16]
+    digest.update(_encode(said))
+    name = ChargeId(f"chg_{digest.hexdigest()[:_ID_DIGITS]}")
+    more = hashlib.sha256(_with_columns(carried, columns.carried))
+    return Line(name, about_name, more.hexdigest()[:16], invoice)
+
+
+def _with_columns(values: tuple[object, ...], columns: bytes) -> bytes:
+    """The JSON of `values` and, as the last of them, of an array of `columns`."""
+    return b"%b,[%b]]" % (_encode(values)[:-1], columns)
+
+
+def joined(columns: Iterable[bytes]) -> bytes:
+    """The JSON of several columns, those left out that have none."""
+    return b",".join(filter(None, columns))
+
+
+def about_column(column: str, text: str) -> bytes:
+    """The JSON of a column of `ABOUT` and its text."""
+    return _encode((column, normal(text)))
+
+
+def carried_column(column: str, text: str) -> bytes:
+    """The JSON of a column that is carried, and its text."""
+    return _encode((column, canonical(text)))
 
 
 def id_of(name: ChargeId, ordinal: int) -> ChargeId:

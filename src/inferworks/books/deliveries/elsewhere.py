@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from inferworks.books.charge import Charge
+from inferworks.books.deliveries.arriving import ArrivingLine
 from inferworks.books.deliveries.canonical import (
     FOCUS,
     PERIOD,
@@ -35,19 +35,18 @@ JOIN lines ON lines.part = parts.number
 WHERE kind = ? AND issuer = ? AND account = ? AND period = ? AND parts.state = 'in force' AND name = ?"""
 
 
-def counted_once(db: sqlite3.Connection, kind: str, charges: Iterable[Charge]) -> Iterator[Charge]:
-    """The same `charges`, one by one; BillError at one that is in force under the month of its usage."""
-    for charge in charges:
-        if kind == FOCUS:
-            told = next((text for column, text in charge.other if column == PERIOD), "")
-            start_ns = charge.period_start_ns
-            if told and billing_day(told, start_ns) != billing_day("", start_ns):
-                _check(db, charge)
-        yield charge
+def counted_once(db: sqlite3.Connection, lines: Iterable[ArrivingLine]) -> Iterator[ArrivingLine]:
+    """The same `lines`, one by one; BillError at one that is in force under the month of its usage."""
+    for one in lines:
+        charge, delivery = one.charge, one.delivery
+        by_usage = billing_day("", charge.period_start_ns)
+        if delivery.kind == FOCUS and delivery.period != by_usage:
+            _check(db, one)
+        yield one
 
 
-def _check(db: sqlite3.Connection, charge: Charge) -> None:
-    told = delivery_of(FOCUS, charge)
+def _check(db: sqlite3.Connection, one: ArrivingLine) -> None:
+    charge, told = one.charge, one.delivery
     other = tuple(pair for pair in charge.other if pair[0] != PERIOD)
     untold = msgspec.structs.replace(charge, other=other)
     by_usage = delivery_of(FOCUS, untold)

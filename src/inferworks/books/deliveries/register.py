@@ -18,7 +18,7 @@ import msgspec
 
 from inferworks.books.charge import Charge
 from inferworks.books.deliveries import arriving
-from inferworks.books.deliveries.arriving import DIGEST_BITS, Arrival, Total, Totals
+from inferworks.books.deliveries.arriving import DIGEST_BITS, Arrival, ArrivingLine, Total, Totals
 from inferworks.books.deliveries.canonical import FOCUS, Delivery, delivery_of, line_of
 from inferworks.books.deliveries.comparing import Lines
 from inferworks.books.deliveries.decide import Answer, Fate, Named, Question, Step, Verdict, decide
@@ -76,7 +76,7 @@ class Register:
         self._by, self._at_ns = "", 0
         """Who is importing, and when."""
 
-    def stage(self, kind: str, charges: Iterable[Charge], series: tuple[str, str]) -> int:
+    def stage(self, lines: Iterable[ArrivingLine], series: tuple[str, str]) -> int:
         """Put the lines of one file aside; how many there are. `land` decides what becomes of them."""
         if not self._arrived:
             self._db.execute("DROP TABLE IF EXISTS temp.arriving")
@@ -84,8 +84,7 @@ class Register:
         first = -1 - sum(len(file.arrivals) for file in self._arrived)
         self._db.execute("BEGIN")
         try:
-            once = counted_once(self._db, kind, charges)
-            found = arriving.stage(self._db, kind, once, series, first)
+            found = arriving.stage(self._db, counted_once(self._db, lines), series, first)
         finally:
             self._db.execute("COMMIT")
         self._arrived.append(_File(len(self._arrived), found))

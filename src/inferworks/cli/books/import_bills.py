@@ -32,7 +32,7 @@ from inferworks.books.bills.spelling import SpelledOtherwiseError
 from inferworks.books.bills.spelling import Told as Spelled
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
-from inferworks.books.charge import Charge
+from inferworks.books.deliveries.arriving import ArrivingLine, arriving_lines
 from inferworks.books.deliveries.decide import Answer
 from inferworks.books.deliveries.parts import series_of
 from inferworks.books.deliveries.record import State
@@ -418,28 +418,38 @@ def _import_bill(bill: BillFile, intake: _Intake, place: Place) -> Landed | _Sta
         now_ns = SystemClock().now_ns()
         remarks = Remarks(bill.name, store.currency, intake.recoverable_taxes, now_ns)
         given = bill, store.currency, rows_read, store.rates()
-        read: Iterable[Charge]
+        read: Iterable[ArrivingLine]
         if isinstance(reader, DepreciationReader):
             open_ns = calendar_of(folder).closed_until_ns
             known = KnownAssets(store.charges(), open_ns, remarks.say)
-            read = reader.read_beside(known, *given)
+            read = arriving_lines(reader.kind, reader.read_beside(known, *given))
         elif isinstance(reader, PayrollReader):
-            read = reader.read_once(remarks.say, *given)
+            read = arriving_lines(reader.kind, reader.read_once(remarks.say, *given))
         elif isinstance(reader, LineReader):
             read = reader.lines(*given)
         else:
-            read = reader.read(*given)
-        charges = intake.unexplained.looked_at(remarks.seen(_counted(read, bill, place)))
-        lines = store.stage(reader.kind, charges, _series(place, bill))
+            read = arriving_lines(reader.kind, reader.read(*given))
+        seen = _seen(_counted(read, bill, place), remarks, intake.unexplained)
+        lines = store.stage_lines(seen, _series(place, bill))
     read_already = bill._replace(raw=b"")  # a folder of bills is not in memory all at once
     return _Staged(read_already, reader.kind, lines, tuple(remarks.notes()))
 
 
-def _counted(charges: Iterable[Charge], bill: BillFile, place: Place) -> Iterator[Charge]:
-    """The same `charges`, one by one; BillError when they are not as many as a manifest says."""
+def _seen(
+    lines: Iterable[ArrivingLine], remarks: Remarks, unexplained: Unexplained
+) -> Iterator[ArrivingLine]:
+    """The same `lines`, one by one, each looked at for what is worth a remark or a question."""
+    for line in lines:
+        remarks.look_at(line.charge)
+        unexplained.look_at(line.charge)
+        yield line
+
+
+def _counted(lines: Iterable[ArrivingLine], bill: BillFile, place: Place) -> Iterator[ArrivingLine]:
+    """The same `lines`, one by one; BillError when they are not as many as a manifest says."""
     count = bill.left_out
-    for count, charge in enumerate(charges, start=bill.left_out + 1):  # noqa: B007 - counted
-        yield charge
+    for count, line in enumerate(lines, start=bill.left_out + 1):  # noqa: B007 - counted
+        yield line
     rows = place.part.part.rows if place.part else None
     if place.part and rows is not None and count != rows:
         raise BillError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from inferworks.books.bills.payroll import is_nobodys
 from inferworks.books.bills.sense import Doubts
@@ -30,15 +30,14 @@ class Remarks:
         """Let `text` be said of the file."""
         self._said.append(text)
 
-    def seen(self, charges: Iterable[Charge]) -> Iterator[Charge]:
-        """The same `charges`, one by one."""
-        for charge in self._doubts.seen(charges):
-            if is_nobodys(charge):
-                self._nobodys_lines += 1
-                self._nobodys_pico += charge.amount_pico
-            if is_tax(charge) and recoverable(charge, self._recoverable_taxes) is None:
-                self._tax_pico += charge.amount_pico
-            yield charge
+    def look_at(self, charge: Charge) -> None:
+        """Look at one line of the file."""
+        self._doubts.look_at(charge)
+        if is_nobodys(charge):
+            self._nobodys_lines += 1
+            self._nobodys_pico += charge.amount_pico
+        if is_tax(charge) and recoverable(charge, self._recoverable_taxes) is None:
+            self._tax_pico += charge.amount_pico
 
     def notes(self) -> Iterator[str]:
         """What there is to say."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 
 from inferworks.books.asking import open_questions
 from inferworks.books.charge import Charge
@@ -34,13 +34,11 @@ class Unexplained:
         self._spans: set[tuple[int, int]] = set()
         self._files: set[str] = set()
 
-    def looked_at(self, charges: Iterable[Charge]) -> Iterator[Charge]:
-        """The same `charges`, one by one, while they are imported."""
-        for charge in charges:
-            if self._is_unexplained(charge):
-                self._spans.add((charge.period_start_ns, charge.period_end_ns))
-                self._files.add(charge.file_sha256)
-            yield charge
+    def look_at(self, charge: Charge) -> None:
+        """Look at one line while it is imported."""
+        if self._is_unexplained(charge):
+            self._spans.add((charge.period_start_ns, charge.period_end_ns))
+            self._files.add(charge.file_sha256)
 
     def questions(self) -> list[str]:
         """What to ask, where calls of the time of those lines have no bill."""
