@@ -16,7 +16,7 @@ PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --dist lo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fuzz simulate clients checkers format lock sbom audit release clean
+.PHONY: help install demo test check types tests quick-tests fuzz simulate clients checkers format lock sbom audit release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,13 +30,21 @@ test: .venv/bin/python  ## Run every check and test
 	@$(MAKE) --no-print-directory --jobs 2 .venv/.installed-dev checkers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	@$(MAKE) --no-print-directory --jobs 2 types tests
+
+check: .venv/.installed-dev  ## The quick part of the tests, for while you work
+	$(BIN)/ruff check
+	@$(MAKE) --no-print-directory --jobs 2 types quick-tests
+
+# Beside the tests, which wait now and then for a disk or a process.
+types:
 	$(BIN)/mypy
+
+tests:
 	$(PYTEST) --durations 15
 
 # What it lists at its end, on a machine that is not busy, wants the mark `slow` (pyproject.toml).
-check: .venv/.installed-dev  ## The quick part of the tests, for while you work
-	$(BIN)/ruff check
-	$(BIN)/mypy
+quick-tests:
 	$(PYTEST) -m "not slow" --durations 10 --durations-min 0.5
 
 fuzz: .venv/.installed-dev  ## Explore the properties at random for MINUTES=n (10)

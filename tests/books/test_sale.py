@@ -242,7 +242,7 @@ def _bought(draw: st.DrawFn, name: str) -> Usage:
 
 
 @pytest.mark.slow
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_any_mixture_of_lines_conserves_on_every_engine(data: st.DataObject) -> None:
     """Every line is its parts (theorem 7), and relations give the parts of the definition."""

@@ -74,7 +74,7 @@ def reported(facts: Facts, dice: random.Random) -> Facts:
     return replace(facts, usages=tuple(usages), retracted=tuple(retracted))
 
 
-@settings(max_examples=5)
+@settings(max_examples=4)
 @given(worlds(), st.integers(0, 20), st.integers(1, 12), st.randoms(use_true_random=False))
 def test_sums_and_rows_give_the_same_bytes(
     world: World, first: int, days: int, dice: random.Random

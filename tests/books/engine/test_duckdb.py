@@ -48,7 +48,7 @@ from inferworks.units import Unit
 pytestmark = pytest.mark.slow
 
 GAAP, RULES = load_policy("gaap"), shipped_rules()
-differential = settings(max_examples=8)
+differential = settings(max_examples=6)
 
 
 def defined(world: World, span: Span, rules: Rules = RULES) -> Workings:
@@ -166,7 +166,7 @@ def test_credit_expires_by_customer_too() -> None:
     }
 
 
-@settings(differential, max_examples=5)
+@settings(differential, max_examples=4)
 @given(worlds(), st.integers(0, 99))
 def test_the_order_of_rows_leaves_no_trace(world: World, seed: int) -> None:
     """Theorem 13, through the engine: shuffled inputs give the same bytes."""

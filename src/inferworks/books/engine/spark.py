@@ -72,14 +72,18 @@ class SparkEngine:
         return self.parquet([str(path)])
 
     def keep(self, expression: ir.Table) -> ir.Table:
-        """`expression` computed once; what does not fit in memory goes to disk."""
+        """`expression` computed once, as files: what asks for it is planned without what it came from.
+
+        Kept in memory, each plan would hold all the plans before it, and Spark would look through them
+        again for every question; and what a lost worker held would be computed anew.
+        """
         rows = self._session.sql(str(self._backend.compile(expression)))
-        kept = rows.persist()
+        path = str(Path(self._scratch.name) / f"{self._fresh()}.parquet")
         try:
-            kept.count()
+            rows.write.parquet(path)
         except self._failures as error:
             raise _refusal(error) from error
-        return self._named(kept)
+        return self._named(self._session.read.schema(rows.schema).parquet(path))
 
     def fetch(self, expression: ir.Table) -> pa.Table:
         """The rows of `expression`."""
