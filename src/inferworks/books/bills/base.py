@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -113,9 +113,17 @@ class LineReader(BillReader, Protocol):
     """Reads files that may be too long to be held in memory."""
 
     def lines(
-        self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
-    ) -> Iterator[ArrivingLine]:
-        """What `read` gives, one by one, with the names of lines; BillError after the last."""
+        self,
+        bill: BillFile,
+        currency: str,
+        progress: Progress,
+        rates: Rates = NO_RATES,
+        workers: int = 0,
+    ) -> Generator[ArrivingLine]:
+        """What `read` gives, one by one, with the names of lines; BillError after the last. To be closed.
+
+        Of a long file, as many processes as there are `workers` read beside this one.
+        """
         ...
 
 
@@ -130,6 +138,11 @@ class Problem(NamedTuple):
     reason: str
     place: str = "line"
     """What `line` counts: lines, or the rows of a Parquet file."""
+
+    def traced(self, origins: Origins) -> Problem:
+        """The same by the column and the text that the file itself has there."""
+        found = origins.of(self.line, self.column)
+        return self if found is None else self._replace(column=found.column, value=found.text)
 
     def __str__(self) -> str:
         where = f"{self.file}, {self.place} {self.line}"
@@ -163,9 +176,9 @@ class Cells:
 
     def note(self, column: str, reason: str) -> None:
         """Note that the cell in `column` cannot be accepted."""
-        found = self._origins.of(self.line, column) if self._origins else None
-        shown, value = found or (column, self.row.get(column, ""))
-        self._problems.append(Problem(self._file, self.line, shown, value, reason, self._place))
+        value = self.row.get(column, "")
+        problem = Problem(self._file, self.line, column, value, reason, self._place)
+        self._problems.append(problem.traced(self._origins) if self._origins else problem)
 
     def optional(self, column: str) -> str | None:
         """The text in `column`; None when it is empty, NULL or not there."""
@@ -328,7 +341,12 @@ def opened(bill: BillFile) -> Table:
 
     Its rows end with SpelledOtherwiseError where something is not as it was `assumed`.
     """
-    table = assumed_plain(open_table(bill.name, bill.raw, bill.form), bill.assumed)
+    return as_ours(open_table(bill.name, bill.raw, bill.form), bill)
+
+
+def as_ours(table: Table, bill: BillFile) -> Table:
+    """`table`, of the file `bill`, as `opened` gives it: batch by batch, each by itself."""
+    table = assumed_plain(table, bill.assumed)
     try:
         ours = (
             spelled(table, bill.spelling)
@@ -389,14 +407,17 @@ def read_batches(
     """The rows of `table` in the file of this name, batch by batch; misshapen ones are noted."""
     count = 0
     for batch in table.batches:
-        problems += [
-            Problem(name, number, column, None, reason, table.place)
-            for number, _, why in batch.misshapen
-            for column, reason in why.items()
-        ]
+        problems += misshapen(name, table, batch)
         yield batch._replace(misshapen=())
         count += len(batch.numbers) + len(batch.misshapen)
         progress(count)
+
+
+def misshapen(name: str, table: Table, batch: Batch) -> Iterator[Problem]:
+    """What is wrong with the misshapen rows of `batch`, of `table` in the file of this name."""
+    for number, _, why in batch.misshapen:
+        for column, reason in why.items():
+            yield Problem(name, number, column, None, reason, table.place)
 
 
 def refuse(problems: list[Problem]) -> None:
@@ -428,24 +449,19 @@ def converting(
     rates: Rates,
 ) -> Iterator[Charge]:
     """`charges` in `currency`, one by one; BillError with all `problems` when the last was asked for."""
-    conversion = Conversion(currency_column, currency, rates, problems)
+    conversion = Conversion(currency_column, currency, rates)
     yield from filter(None, map(conversion.of, charges))
-    refuse(problems)
+    refuse([*problems, *conversion.problems, *conversion.unrated.values()])
 
 
 class Conversion:
-    """Charges of a file in the currency of the books; what cannot be converted is noted in `problems`.
+    """Charges of a file in the currency of the books, by its rates; what cannot be converted is noted."""
 
-    A currency without a rate is one of them, named with its first day and not again on each of a thousand
-    lines.
-    """
-
-    def __init__(
-        self, currency_column: str, currency: str, rates: Rates, problems: list[Problem]
-    ) -> None:
+    def __init__(self, currency_column: str, currency: str, rates: Rates) -> None:
         self._column, self._currency, self._rates = currency_column, currency, rates
-        self._problems = problems
-        self._missing: set[str] = set()
+        self.problems: list[Problem] = []
+        self.unrated: dict[str, Problem] = {}
+        """Currencies without a rate: each is named with its first day and not again on a thousand lines."""
 
     def of(self, charge: Charge) -> Charge | None:
         """`charge` in the currency of the books; None, and noted, when it cannot be converted."""
@@ -455,11 +471,11 @@ class Conversion:
         try:
             return converted(charge, self._currency, self._rates)
         except NoRateError as error:
-            if charge.currency and charge.currency not in self._missing:
-                self._missing.add(charge.currency)
-                self._problems.append(Problem(*where, self._column, charge.currency, str(error)))
+            if charge.currency and charge.currency not in self.unrated:
+                problem = Problem(*where, self._column, charge.currency, str(error))
+                self.unrated[charge.currency] = problem
         except MoneyError as error:
-            self._problems.append(Problem(*where, "", "", str(error)))
+            self.problems.append(Problem(*where, "", "", str(error)))
         return None
 
 

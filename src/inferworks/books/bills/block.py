@@ -12,19 +12,13 @@ from itertools import repeat
 from typing import TypeVar
 
 from inferworks.books.bills.base import (
-    BillFile,
     Choice,
     Money,
     Problem,
-    Progress,
     cell_text,
     money_in,
-    opened,
-    origins_of,
     parse_moment_ns,
-    read_batches,
 )
-from inferworks.books.bills.origins import Origins
 from inferworks.books.bills.tables import Batch, Table, worked
 from inferworks.books.deliveries.canonical import (
     ABOUT,
@@ -49,12 +43,10 @@ class Block:
         table: Table,
         batch: Batch,
         problems: list[Problem],
-        origins: Origins | None,
     ) -> None:
         self.numbers = batch.numbers
         self._columns = batch.columns
         self._file, self._table, self._problems = file, table, problems
-        self._origins = origins
         self._known: dict[str, list[str | None]] = {}
 
     def __len__(self) -> int:
@@ -67,10 +59,8 @@ class Block:
 
     def note(self, at: int, column: str, reason: str) -> None:
         """Note that the cell of the row at this place in `column` cannot be accepted."""
-        number = self.numbers[at]
-        found = self._origins.of(number, column) if self._origins else None
-        shown, value = found or (column, self.cells(column)[at])
-        self._problems.append(Problem(self._file, number, shown, value, reason, self._table.place))
+        number, value = self.numbers[at], self.cells(column)[at]
+        self._problems.append(Problem(self._file, number, column, value, reason, self._table.place))
 
     def note_where(self, is_wrong: Collection[int], column: str, reason: str) -> None:
         """Note the same for the rows at these places."""
@@ -203,10 +193,3 @@ class Block:
 def missing(texts: Sequence[str | None]) -> list[int]:
     """The places where there is none."""
     return [at for at, text in enumerate(texts) if text is None]
-
-
-def read_blocks(bill: BillFile, problems: list[Problem], progress: Progress) -> Iterator[Block]:
-    """The rows of `bill`, some at a time; blank lines are left out, misshapen rows are noted."""
-    table, origins = opened(bill), origins_of(bill)
-    for batch in read_batches(bill.name, table, problems, progress):
-        yield Block(bill.name, table, batch, problems, origins)

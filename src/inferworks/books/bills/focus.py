@@ -19,23 +19,29 @@ sample) it is part of what the line is about. When two lines are alike: `deliver
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from typing import NamedTuple
 
 from inferworks.books.bills.base import (
     BillFile,
     Conversion,
     Problem,
     Progress,
+    as_ours,
     header_of,
+    misshapen,
+    origins_of,
     refuse,
     require_columns,
 )
-from inferworks.books.bills.block import Block, missing, read_blocks
-from inferworks.books.bills.tables import worked
+from inferworks.books.bills.block import Block, missing
+from inferworks.books.bills.tables import Batch, Table, open_table, worked
+from inferworks.books.bills.workers import ROWS_ALONE, Read, read_in_order
 from inferworks.books.charge import Charge, ChargeId, NaturalClass
 from inferworks.books.currency import NO_RATES, Rates
 from inferworks.books.deliveries.arriving import ArrivingLine, arriving_line
-from inferworks.books.deliveries.canonical import FOCUS, Columns, billing_day, numbered
+from inferworks.books.deliveries.canonical import FOCUS, billing_day, numbered
 from inferworks.books.departments import SHIPPED, Departments, tags_of
 
 _REQUIRED = (
@@ -97,31 +103,83 @@ class FocusBillReader:
         self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
     ) -> tuple[Charge, ...]:
         """The charges of `bill`; BillError with every bad cell."""
-        read = self._read(bill, currency, progress, rates)
-        return numbered(self.kind, tuple(charge for charge, _ in read))
+        lines = self.lines(bill, currency, progress, rates)
+        return numbered(self.kind, tuple(line.charge for line in lines))
 
     def lines(
-        self, bill: BillFile, currency: str, progress: Progress, rates: Rates = NO_RATES
-    ) -> Iterator[ArrivingLine]:
-        """The lines of `bill`, one by one; BillError with every bad cell after the last."""
-        for charge, columns in self._read(bill, currency, progress, rates):
-            yield arriving_line(self.kind, charge, columns)
+        self,
+        bill: BillFile,
+        currency: str,
+        progress: Progress,
+        rates: Rates = NO_RATES,
+        workers: int = 0,
+        rows_alone: int = ROWS_ALONE,
+    ) -> Generator[ArrivingLine]:
+        """The lines of `bill`, one by one; BillError with every bad cell after the last. To be closed.
 
-    def _read(
-        self, bill: BillFile, currency: str, progress: Progress, rates: Rates
-    ) -> Iterator[tuple[Charge, Columns]]:
+        After `rows_alone` rows as many processes as there are `workers` read beside this one.
+        """
         require_columns(bill, _REQUIRED)
-        problems: list[Problem] = []
         is_ours = bill.is_text and not _OURS.isdisjoint(header_of(bill))
-        conversion = Conversion("BillingCurrency", currency, rates, problems)
-        for block in read_blocks(bill, problems, progress):
-            read = block.restored() if is_ours else block
-            charges = _charges(bill, read, self._departments)
-            for charge, columns in zip(charges, read.columns(_READ), strict=True):
-                ours = conversion.of(charge)
-                if ours is not None:
-                    yield ours, columns
-        refuse(problems)
+        table = open_table(bill.name, bill.raw, bill.form)
+        told = bill._replace(raw=b""), table._replace(batches=iter(())), is_ours
+        job = _Job(*told, self._departments, currency, rates)
+        origins, problems, rows = origins_of(bill), list[Problem](), 0
+        unrated: dict[str, Problem] = {}
+        with closing(read_in_order(job, table.batches, workers, rows_alone)) as batches:
+            for read in batches:
+                problems += read.misshapen
+                problems += (one.traced(origins) if origins else one for one in read.noted)
+                problems += read.unconverted
+                unrated = {**read.unrated, **unrated}
+                yield from read.lines
+                rows += read.rows
+                progress(rows)
+        refuse([*problems, *unrated.values()])
+
+
+class _Job(NamedTuple):
+    """What it takes to read batches of a bill, in whatever process."""
+
+    bill: BillFile
+    """Without its content."""
+    table: Table
+    """Without its rows."""
+    is_ours: bool
+    """Whether this program wrote it."""
+    departments: Departments
+    currency: str
+    rates: Rates
+
+    @property
+    def file(self) -> str:
+        """The name of the file."""
+        return self.bill.name
+
+    def reader(self) -> Callable[[Batch], Read]:
+        """What reads batches of the bill, each by itself."""
+        given: list[Batch] = []
+        table = as_ours(self.table._replace(batches=iter(given.pop, None)), self.bill)
+
+        def read(batch: Batch) -> Read:
+            given.append(batch)
+            ours = next(table.batches)
+            problems: list[Problem] = []
+            block = Block(self.bill.name, table, ours, problems)
+            if self.is_ours:
+                block = block.restored()
+            conversion = Conversion("BillingCurrency", self.currency, self.rates)
+            charges = map(conversion.of, _charges(self.bill, block, self.departments))
+            lines = [
+                arriving_line(FOCUS, charge, columns)
+                for charge, columns in zip(charges, block.columns(_READ), strict=True)
+                if charge is not None
+            ]
+            bad_rows = tuple(misshapen(self.bill.name, table, ours))
+            rows = len(ours.numbers) + len(ours.misshapen)
+            return Read(rows, lines, bad_rows, problems, conversion.problems, conversion.unrated)
+
+        return read
 
 
 def _charges(bill: BillFile, block: Block, departments: Departments) -> Iterator[Charge]:

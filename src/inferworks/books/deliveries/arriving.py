@@ -44,6 +44,7 @@ _BATCH = 200
 """Rows that are written at once, while they are at hand."""
 _BODY_BYTES = 2_048
 _encoder = msgspec.json.Encoder()
+_decode = msgspec.json.Decoder(Charge).decode
 
 
 class Total(msgspec.Struct):
@@ -96,6 +97,39 @@ def arriving_line(kind: str, charge: Charge, columns: Columns | None = None) -> 
 def arriving_lines(kind: str, charges: Iterable[Charge]) -> Iterator[ArrivingLine]:
     """Each of `charges`, of a file of this `kind`."""
     return (arriving_line(kind, charge) for charge in charges)
+
+
+class _Packed(msgspec.Struct, array_like=True):
+    """Lines as they go from one process to another."""
+
+    deliveries: list[Delivery]
+    lines: list[tuple[int, Line, bytes, int]]
+    """Of each the place of its delivery, its body and its checksum."""
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(_Packed).decode
+
+
+def packed(lines: Iterable[ArrivingLine]) -> bytes:
+    """`lines` for `unpacked` in another process."""
+    places: dict[Delivery, int] = {}
+    found = [
+        (places.setdefault(one.delivery, len(places)), one.line, one.row[4], one.row[5])
+        for one in lines
+    ]
+    return _pack(_Packed(list(places), found))
+
+
+def unpacked(raw: bytes) -> list[ArrivingLine]:
+    """The lines that were packed."""
+    deliveries, lines = msgspec.structs.astuple(_unpack(raw))
+    found = []
+    for place, line, body, checksum in lines:
+        charge = _decode(body)
+        row = (charge.id, charge.file_sha256, charge.period_start_ns, charge.period_end_ns)
+        found.append(ArrivingLine(charge, deliveries[place], line, (*row, body, checksum)))
+    return found
 
 
 class _Sum:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -32,6 +32,7 @@ from inferworks.books.bills.spelling import SpelledOtherwiseError
 from inferworks.books.bills.spelling import Told as Spelled
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
+from inferworks.books.bills.workers import spare_workers
 from inferworks.books.deliveries.arriving import ArrivingLine, arriving_lines
 from inferworks.books.deliveries.decide import Answer
 from inferworks.books.deliveries.parts import series_of
@@ -409,7 +410,7 @@ def _import_bill(bill: BillFile, intake: _Intake, place: Place) -> Landed | _Sta
     store, folder = intake.store, intake.folder
     header = header_of(bill)
     report = kind_of(header)
-    with watched(bill) as rows_read:
+    with watched(bill) as rows_read, ExitStack() as stack:
         if rates.recognises(header):
             return _import_rates(bill, store, rows_read)
         if report is not None:
@@ -426,7 +427,7 @@ def _import_bill(bill: BillFile, intake: _Intake, place: Place) -> Landed | _Sta
         elif isinstance(reader, PayrollReader):
             read = arriving_lines(reader.kind, reader.read_once(remarks.say, *given))
         elif isinstance(reader, LineReader):
-            read = reader.lines(*given)
+            read = stack.enter_context(closing(reader.lines(*given, spare_workers())))
         else:
             read = arriving_lines(reader.kind, reader.read(*given))
         seen = _seen(_counted(read, bill, place), remarks, intake.unexplained)
