@@ -59,9 +59,9 @@ def test_what_is_left_open_is_told(request: pytest.FixtureRequest, tmp_path: Pat
     before = checks.open_files()
     reads, writes = os.pipe()
     with file.open("w"), socket.socket():
-        left = sorted(checks.left_open(before))
+        left = sorted(checks.more_of(checks.open_files(), before))
         assert left[0] == str(file)
         assert [name.partition("[")[0] for name in left[1:]] == ["socket:"]
-    assert not checks.left_open(before)
+    assert not checks.more_of(checks.open_files(), before)
     os.close(reads)
     os.close(writes)

@@ -159,6 +159,7 @@ def test_euros_are_conserved_and_converted_once(terms, zone, cuts, quotes, calls
         assert row.amount_pico == converted_pico(row.owed_pico, quoted)
 
 
+@pytest.mark.slow
 def test_relations_convert_alike() -> None:
     """DuckDB's revenue, entries, rows and notes are the definition's, with a plan in dollars beside."""
     from inferworks.books.engine.cut import close_by_customer

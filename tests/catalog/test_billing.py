@@ -178,6 +178,7 @@ def test_every_row_says_where_it_is_from() -> None:
         assert row.as_of > dt.date(2026, 1, 1)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_text_is_read(one: str, other: str) -> None:
     """No text is an error, and what is said of it does not depend on what was read before."""

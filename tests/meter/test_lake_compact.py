@@ -57,6 +57,7 @@ def names(manifest: Manifest) -> set[str]:
     return {segment.name for segment in manifest.segments}
 
 
+@pytest.mark.slow
 def test_small_segments_of_a_day_become_one(tmp_path: Path) -> None:
     """With the same rows and sums of its own; the old files stay until they are pruned, no longer."""
     path, lake, facts = tmp_path / "journal.db", MemoryLake(), facts_of_days(1, rows=20)
@@ -235,6 +236,7 @@ BILL = (
 )
 
 
+@pytest.mark.slow
 def test_a_closed_period_verifies_whatever_is_compacted(tmp_path: Path) -> None:
     """The files that it names stay, others of the same days are put together; nothing is late for it."""
     data = tmp_path / "data"

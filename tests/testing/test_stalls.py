@@ -29,6 +29,7 @@ async def busy_for(seconds: float) -> None:
     keep_busy(seconds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_a_callback_that_holds_the_loop_is_found(run) -> None:
     """It is told how long it took, and where."""
@@ -47,6 +48,7 @@ def test_a_callback_that_holds_the_loop_is_found(run) -> None:
     assert not stall.is_in(["/nowhere"])
 
 
+@pytest.mark.slow
 def test_what_holds_the_loop_to_its_end_is_found() -> None:
     """Also when no beat comes after it."""
     with watched() as found:
@@ -81,6 +83,7 @@ def test_waiting_and_garbage_are_none() -> None:
     assert not found
 
 
+@pytest.mark.slow
 def test_what_others_steal_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor that a virtual machine did not have did not keep the loop."""
     began_s = time.thread_time()

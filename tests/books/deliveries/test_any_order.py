@@ -154,6 +154,7 @@ def pieces_of(rows: Sequence[Row], dice: random.Random) -> list[File]:
     ]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.integers(1, DAYS), st.sampled_from(AMOUNTS), st.sampled_from(["a", "b"])),

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.books.deliveries.test_any_order import Row, a_file, a_row, alone, there
@@ -68,6 +69,7 @@ def outside(there: list[Row], *files: list[Row]) -> list[Row]:
     ]
 
 
+@pytest.mark.slow
 @given(
     st.sets(st.sampled_from(DAYS), min_size=1),
     st.sampled_from(["7", "9.99", "10.5", "12", "-4", "0"]),
@@ -112,6 +114,7 @@ def test_nothing_that_says_otherwise_is_dropped(
                 assert found == instead
 
 
+@pytest.mark.slow
 def test_parts_that_are_cut_anew_replace_together() -> None:
     """A month of two parts, and again at other amounts, cut elsewhere: in one folder, and in another."""
     anew = [a_row(day, "9", one) for day in DAYS for one in ("a", "b")]

@@ -226,6 +226,7 @@ def test_in_cents_every_account_is_ours_rounded(company: Company, hledger: Check
             assert abs(off_pico) * 2 <= halves * 10**10, (month, account)
 
 
+@pytest.mark.slow
 def test_a_closed_month_verifies_and_keeps_its_journal(company: Company) -> None:
     """What came late leaves the sealed journal as it was."""
     assert "Sound" in company.run("books", "verify")
