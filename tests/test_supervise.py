@@ -20,6 +20,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "inferworks"
 BEGINS = re.compile(r"\b(create_task|ensure_future|Thread|ThreadPoolExecutor)\(")
 AWAITED = {
     "accounts/keyring.py": "its one thread is awaited by the supervised look at the keys",
+    "books/bills/worker.py": "the import waits for its answers, and ends the process when its output ends",
     "cli/last_resort.py": "it does nothing but end the process",
     "cloud/aside.py": "its threads are awaited by the call whose body they read",
     "cloud/credentials/renewed.py": "it catches whatever its fetch raises, for those who wait for it",

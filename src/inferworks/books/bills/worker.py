@@ -39,9 +39,11 @@ def main() -> None:
 
 
 def _take(given: IO[bytes], batches: SimpleQueue[bytes | None]) -> None:
-    while (batch := received(given)) is not None:
-        batches.put(batch)
-    batches.put(None)
+    try:
+        while (batch := received(given)) is not None:
+            batches.put(batch)
+    finally:
+        batches.put(None)
 
 
 def _give(out: IO[bytes], answers: SimpleQueue[bytes]) -> None:
