@@ -37,13 +37,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inferworks.accounts.plan import PricePlan
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, NaturalClass, charge_id
-from inferworks.books.engine.cut import canonical, close_by_customer
-from inferworks.books.engine.duckdb import DuckEngine
-from inferworks.books.engine.lake import day_sums, lake_of
-from inferworks.books.policy import load_policy
-from inferworks.books.span import Span
-from inferworks.books.workings import shipped_rules
+from inferworks.books.engines.customer_statement import canonical, close_by_customer
+from inferworks.books.engines.duckdb import DuckEngine
+from inferworks.books.engines.lake import day_sums, lake_of
+from inferworks.books.statement.computation import shipped_rules
 from inferworks.ids import CustomerId
 from inferworks.meter.lake import LakeReader
 from inferworks.meter.lake_manifest import MANIFEST_FOLDER, Segment, add_segments, read_manifest

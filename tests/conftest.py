@@ -52,9 +52,9 @@ FAKES = [str(ROOMS / "testing" / "upstream")]
 """Upstreams in a test's own loop may take their time, as they would in one of their own."""
 WHOLLY_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
 LONGEST = (
-    "tests/books/engine/test_spark.py",
+    "tests/books/engines/test_spark.py",
     "tests/scenarios/test_books_worlds.py",
-    "tests/books/engine/test_duckdb.py",
+    "tests/books/engines/test_duckdb.py",
     "tests/scenarios/test_simulation.py",
     "tests/meter/test_lake.py",
 )
@@ -64,7 +64,7 @@ VARYING = re.compile(r" at 0x|\\x1f\\x8b\\x08")
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 2**30
 DESCRIPTORS = "/proc/self/fd"
-SHARED = ("tests/clients/", "tests/books/engine/test_spark.py")
+SHARED = ("tests/clients/", "tests/books/engines/test_spark.py")
 """They share what stays open from one file to the next: servers, and Spark's process."""
 OPEN_BEFORE = pytest.StashKey[tuple[Path, dict[str, str], dict[str, str] | None]]()
 """The file of tests at hand, and what was open when it began, and when the test did, if that is known."""

@@ -25,8 +25,25 @@ HOUSE = """
     config
     http folder metering
     money units purpose clock supervise ids secrets checksum errors extras redact visible log outlet files
+    spreadsheet garbage
 """
 """A row may import the rows below it. Rooms joined by `|` do not import each other."""
+
+WITHIN = {
+    "books": """
+    exports
+    analysis | repository
+    bills
+    closing | deliveries | engines
+    statement
+    accruals
+    accounting
+    allocation | revenue
+    amounts charge currency lines period token_buckets
+    calendar
+""",
+}
+"""The same for the sub-packages and top-level files of a room that is large."""
 
 DRIVERS = {
     "accounts.stores": "accounts.stores.base",
@@ -41,15 +58,33 @@ DRIVERS = {
 }
 """Families of drivers and the one file of each that others may import.
 
-`books.engine` is none: its engines run the expressions of its other files, which others do import, and
+`books.engines` is none: its engines run the expressions of its other files, which others do import, and
 DuckDB needs no fake, for it is in every installation, runs in this process and forgets everything.
 """
 
-ROWS = [row.replace("|", " ").split() for row in HOUSE.strip().splitlines()]
-APART = [row.split() for row in HOUSE.strip().splitlines() if "|" not in row]
-LEVEL = {room: len(ROWS) - height for height, row in enumerate(ROWS) for room in row}
-TOGETHER = {room for row in APART for room in row}
-"""Rooms of a row without bars may import their neighbours, as long as no cycle arises."""
+
+class Drawing:
+    """Rows of rooms, the uppermost first.
+
+    Rooms of a row without bars may import their neighbours, as long as no cycle arises.
+    """
+
+    def __init__(self, text: str) -> None:
+        rows = text.strip().splitlines()[::-1]
+        self.level = {
+            room: height
+            for height, row in enumerate(rows)
+            for room in row.replace("|", " ").split()
+        }
+        self.together = {room for row in rows if "|" not in row for room in row.split()}
+
+    def check(self, here: str, there: str, what: str) -> None:
+        """Fail when `here` may not import `there`."""
+        assert here in self.level, f"{here} has no place in the drawing"
+        beside = here != there and self.level[there] == self.level[here]
+        assert self.level[there] <= self.level[here], f"{what}, which is above it"
+        assert not beside or here in self.together, f"{what}, which is beside it"
+
 
 MODULES = {
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
@@ -85,15 +120,22 @@ def room(module: str) -> str:
 
 def test_imports_point_down() -> None:
     """No module imports from a room above its own, or from a room beside it."""
-    modules = MODULES.keys() - {"__init__"}
-    assert {room(m) for m in modules} <= LEVEL.keys(), "a room has no place in the drawing"
-    for module in modules:
+    house, within = Drawing(HOUSE), {name: Drawing(text) for name, text in WITHIN.items()}
+    for module in MODULES.keys() - {"__init__"}:
         here = room(module)
-        for other in imports(module):
+        for other in (module, *imports(module)):
             there = room(other)
-            beside = here != there and LEVEL[there] == LEVEL[here] and here not in TOGETHER
-            assert LEVEL[there] <= LEVEL[here], f"{module} imports {other}, which is above it"
-            assert not beside, f"{module} imports {other}, which is beside it"
+            house.check(here, there, f"{module} imports {other}")
+            if here == there in within and module != here != other:
+                names = (name.split(".")[1] for name in (module, other))
+                within[here].check(*names, f"{module} imports {other}")
+
+
+def test_a_large_room_is_one_screen() -> None:
+    """A room with sub-packages has few files beside them."""
+    for name in WITHIN:
+        files = [one for one in (SOURCE / name).iterdir() if one.suffix == ".py"]
+        assert len(files) <= 8, f"{name} has {len(files)} files in a row"
 
 
 def test_only_wiring_names_drivers() -> None:
@@ -143,7 +185,8 @@ def test_every_fake_ships() -> None:
 
 
 TAKES_LONG = re.compile(
-    r"^(from|import) (anthropic|ibis|langchain\w*|openai|pyspark|schemathesis|inferworks\.books\.engine)\b",
+    r"^(from|import) "
+    r"(anthropic|ibis|langchain\w*|openai|pyspark|schemathesis|inferworks\.books\.engines)\b",
     re.MULTILINE,
 )
 IS_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.ledger import Ledger
-from inferworks.books.store import BookStore
+from inferworks.books.closing.ledger import Ledger
+from inferworks.books.repository.store import BookStore
 from inferworks.errors import DataFolderError
 from inferworks.folder import DataFolder, leaving_none_empty
 

@@ -9,8 +9,8 @@ import pytest
 from openai import AsyncOpenAI
 
 from inferworks.accounts.plan import PerUnit, Price, PricePlan, Terms
-from inferworks.books.months import month_of
-from inferworks.books.rate import rate
+from inferworks.books.calendar.months import month_of
+from inferworks.books.revenue.rating import rate
 from inferworks.testing.door import A_CUSTOMER, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Reports

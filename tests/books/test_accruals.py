@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from inferworks.books.accruals import (
+from inferworks.books.accruals.expected_bills import (
     Billed,
     Expected,
     Ground,
@@ -20,12 +20,12 @@ from inferworks.books.accruals import (
     compared,
     condensed,
 )
+from inferworks.books.accruals.reversals import is_reversal, with_reversals
+from inferworks.books.allocation.pools import DriverKind, default_pools, pool_of
+from inferworks.books.calendar.months import DAY_NS
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, ChargeId
-from inferworks.books.months import DAY_NS
 from inferworks.books.period import Period, Periods
-from inferworks.books.pools import DriverKind, default_pools, pool_of
-from inferworks.books.span import Span
-from inferworks.books.standing import is_reversal, with_reversals
 from inferworks.catalog.billing import shipped_billing
 from inferworks.cli.main import cli
 from inferworks.clock import SimClock

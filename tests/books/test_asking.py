@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.accruals.reversals import reversal
+from inferworks.books.allocation.pools import default_pools, pool_of
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.policy import load_policy
-from inferworks.books.pools import default_pools, pool_of
-from inferworks.books.span import Span
-from inferworks.books.standing import reversal
-from inferworks.books.statement import Dimension, Statement, close_span
-from inferworks.books.workings import shipped_rules
+from inferworks.books.statement.computation import shipped_rules
+from inferworks.books.statement.statement import Dimension, Statement, close_span
 from inferworks.catalog.billing import Alias, SellerRow, with_own
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens, Usage
@@ -142,11 +142,13 @@ def test_a_customer_is_no_row_of_nobody() -> None:
 @pytest.mark.slow
 def test_relations_ask_and_name_alike() -> None:
     """The statement by customer and the whole one have the notes and rows of the definition."""
-    from inferworks.books.engine.cut import close_by_customer  # Ibis takes its time to load
-    from inferworks.books.engine.draw import work_out_on
-    from inferworks.books.engine.duckdb import DuckEngine
-    from inferworks.books.engine.lake import lake_of
-    from inferworks.books.statement import draw_up
+    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.customer_statement import (
+        close_by_customer,  # Ibis takes its time to load
+    )
+    from inferworks.books.engines.duckdb import DuckEngine
+    from inferworks.books.engines.lake import lake_of
+    from inferworks.books.statement.statement import draw_up
 
     charges = (a_line(), an_estimate(), a_charge("rent", "3", SPAN, category="Other"))
     calls = tuple(a_call(customer=name) for name in ("(unallocated)", "Total", "customer:x"))

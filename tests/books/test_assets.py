@@ -11,16 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from inferworks.books.bills.base import bill_file, no_progress, parse_moment_ns
+from inferworks.books.accounting.entries import balances
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.depreciation import DepreciationReader, KnownAssets
+from inferworks.books.calendar.moments import parse_moment_ns
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, Function
 from inferworks.books.currency import RateRow, Rates, as_billed
 from inferworks.books.deliveries.canonical import numbered
-from inferworks.books.entry import balances
-from inferworks.books.policy import load_policy
-from inferworks.books.span import Span
-from inferworks.books.statement import close_span
-from inferworks.books.workings import accrue, shipped_rules
+from inferworks.books.statement.computation import accrue, shipped_rules
+from inferworks.books.statement.statement import close_span
 from inferworks.cli.main import cli
 from inferworks.errors import BillError
 from inferworks.money import PICO, format_pico

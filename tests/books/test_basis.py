@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from inferworks.books.basis import Basis, change_pico
+from inferworks.books.accounting.basis import Basis, change_pico
+from inferworks.books.accounting.entries import balances
+from inferworks.books.accounting.policy import Policy, load_policy
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, Function, charge_id
-from inferworks.books.entry import balances
-from inferworks.books.policy import Policy, load_policy
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement, draw_up
-from inferworks.books.validate import validate
-from inferworks.books.workings import Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Workings, shipped_rules, work_out
+from inferworks.books.statement.invariants import validate
+from inferworks.books.statement.statement import Statement, draw_up
 from inferworks.errors import BooksError
 from inferworks.meter.facts import Facts
 from inferworks.money import PICO

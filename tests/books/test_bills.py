@@ -12,18 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.books.bills.base import (
-    BillFile,
-    BillReader,
-    bill_file,
-    no_progress,
-    open_bill,
-    parse_moment_ns,
-)
+from inferworks.books.bills.base import BillFile, BillReader, bill_file, no_progress, open_bill
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.bills.stub import StubBillReader
 from inferworks.books.bills.timesheet import TimesheetReader
+from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.charge import Charge, NaturalClass, charge_id
 from inferworks.errors import BillError
 from inferworks.money import format_pico, parse_pico

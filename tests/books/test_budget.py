@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferworks.books.bills.detect import open_ours
-from inferworks.books.budget import (
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.allocation.departments import Departments
+from inferworks.books.analysis.budget import (
     COLUMNS,
     Against,
     Budget,
@@ -19,10 +20,9 @@ from inferworks.books.budget import (
     against,
     read_budget,
 )
-from inferworks.books.departments import Departments
+from inferworks.books.bills.detect import open_ours
 from inferworks.books.period import Period, Periods
-from inferworks.books.policy import load_policy
-from inferworks.books.statement import Statement, close_span
+from inferworks.books.statement.statement import Statement, close_span
 from inferworks.errors import BillError, UserError
 from inferworks.testing.books import a_company
 

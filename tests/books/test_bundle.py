@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from inferworks.books.accounting.basis import Basis
+from inferworks.books.accounting.entries import Entry
+from inferworks.books.accounting.policy import Policy, load_policy
+from inferworks.books.allocation.departments import read_departments
+from inferworks.books.allocation.pools import CostPool, DriverKind, Idle, When
 from inferworks.books.amounts import LARGEST, Amounts
-from inferworks.books.basis import Basis
-from inferworks.books.bundle import Bundle, Things, in_bundles
+from inferworks.books.calendar.span import Span, utc_day
 from inferworks.books.charge import Charge, ChargeId
-from inferworks.books.departments import read_departments
-from inferworks.books.entry import Entry
 from inferworks.books.lines import Lines
-from inferworks.books.policy import Policy, load_policy
-from inferworks.books.pools import CostPool, DriverKind, Idle, When
-from inferworks.books.span import Span, utc_day
-from inferworks.books.statement import Statement, draw_up
-from inferworks.books.validate import validate
-from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.bundles import Bundle, Things, in_bundles
+from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.invariants import validate
+from inferworks.books.statement.statement import Statement, draw_up
 from inferworks.errors import BooksError, MoneyError
 from inferworks.money import split
 from inferworks.testing.books import World, a_charge, a_company, spans, worlds

@@ -12,19 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from inferworks.books.allocate import Target
-from inferworks.books.causes import Factor, effects_of, explain_change
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.allocation.allocate import Target
+from inferworks.books.allocation.drivers import Unused
+from inferworks.books.allocation.pools import Behaviour
+from inferworks.books.analysis.causes import Factor, effects_of, explain_change
+from inferworks.books.analysis.change_effects import Cause, Explained
 from inferworks.books.charge import Function, NaturalClass
-from inferworks.books.correction import Correction
-from inferworks.books.drivers import Unused
-from inferworks.books.explained import Cause, Explained
 from inferworks.books.period import month_of
-from inferworks.books.policy import load_policy
-from inferworks.books.pools import Behaviour
-from inferworks.books.rate import Item, Rated
-from inferworks.books.statement import Statement, close_span
-from inferworks.books.validate import cause_by_cause
-from inferworks.books.workings import Line
+from inferworks.books.revenue.rating import Item, Rated
+from inferworks.books.statement.computation import Line
+from inferworks.books.statement.corrections import Correction
+from inferworks.books.statement.invariants import cause_by_cause
+from inferworks.books.statement.statement import Statement, close_span
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
 from inferworks.purpose import Purpose

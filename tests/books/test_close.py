@@ -22,23 +22,22 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.audit import audit, audit_chain, contains
+from inferworks.books.accounting.entries import FIRST_JOURNAL, balances
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.allocation.pools import Method
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, ChargeId, NaturalClass
-from inferworks.books.close import (
+from inferworks.books.closing.audit import audit, audit_chain, contains
+from inferworks.books.closing.close import (
     close_period,
     reopen_period,
     sealed_paper,
     sealed_papers,
     statement_of,
 )
-from inferworks.books.correction import corrected, replacement, reversal
-from inferworks.books.entry import FIRST_JOURNAL, balances
-from inferworks.books.ledger import Ledger
-from inferworks.books.papers import Arrived, Papers, drawn, papers_of, without_a_lake
-from inferworks.books.period import Period, Status
-from inferworks.books.policy import load_policy
-from inferworks.books.pools import Method
-from inferworks.books.seal import (
+from inferworks.books.closing.inputs import Arrived, Papers, drawn, papers_of, without_a_lake
+from inferworks.books.closing.ledger import Ledger
+from inferworks.books.closing.seal import (
     FIRST,
     Body,
     Close,
@@ -48,9 +47,10 @@ from inferworks.books.seal import (
     difference,
     line_of,
 )
-from inferworks.books.span import Span
-from inferworks.books.statement import Dimension, Statement
-from inferworks.books.workings import Rules, shipped_rules
+from inferworks.books.period import Period, Status
+from inferworks.books.statement.computation import Rules, shipped_rules
+from inferworks.books.statement.corrections import corrected, replacement, reversal
+from inferworks.books.statement.statement import Dimension, Statement
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
@@ -179,8 +179,8 @@ def test_what_was_sealed_without_a_field_comes_out_as_it_was(
 
     Names on bills had no table: they are compared as they are, and no text tells a model or tokens.
     """
-    for module in ("close", "papers"):
-        monkeypatch.setattr(f"inferworks.books.{module}.body_of", body_of_before)
+    for module in ("close", "inputs"):
+        monkeypatch.setattr(f"inferworks.books.closing.{module}.body_of", body_of_before)
     source, shipped = Recorded(), shipped_rules()
     source.rules = Rules(shipped.pools, shipped.catalog)
     api = {"service_category": "AI and Machine Learning", "description": "big output tokens"}
@@ -721,8 +721,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_close import FIRST_PERIOD, Recorded
-from inferworks.books.close import close_period, reopen_period
-from inferworks.books.ledger import Ledger
+from inferworks.books.closing.close import close_period, reopen_period
+from inferworks.books.closing.ledger import Ledger
 with Ledger(Path(sys.argv[1])) as ledger:
     source = Recorded()
     if FIRST_PERIOD in ledger.periods().closed:

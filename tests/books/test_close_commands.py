@@ -14,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from inferworks.books.statement import Statement
+from inferworks.books.statement.statement import Statement
 from inferworks.checksum import row_checksum
 from inferworks.cli.main import cli
 from inferworks.clock import SimClock

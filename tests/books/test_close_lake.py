@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.ledger import Ledger, standing
+from inferworks.books.closing.ledger import Ledger, standing
 from inferworks.cli.books import engines, sources
 from inferworks.cli.main import cli
 from inferworks.folder import DataFolder

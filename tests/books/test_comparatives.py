@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from inferworks.books.comparatives import (
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.analysis.comparatives import (
     PREVIOUS,
     WORDS,
     YEAR_BEFORE,
@@ -20,10 +21,9 @@ from inferworks.books.comparatives import (
     compared,
     percent_of,
 )
+from inferworks.books.calendar.span import Span
 from inferworks.books.period import Periods
-from inferworks.books.policy import load_policy
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement, close_span
+from inferworks.books.statement.statement import Statement, close_span
 from inferworks.errors import UserError
 from inferworks.meter.facts import Facts
 from inferworks.testing.books import a_charge

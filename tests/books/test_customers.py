@@ -16,15 +16,15 @@ from inferworks.accounts.directory import Directory, Merge, Named, directory_of,
 from inferworks.accounts.plan import Graduated, PerUnit, Price, PricePlan, Terms, Tier
 from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.api.tariff import Tariffs, Told
-from inferworks.books.entry import balances
-from inferworks.books.months import DAY_NS, month_of
-from inferworks.books.policy import load_policy
-from inferworks.books.pools import DriverKind, Idle, Reservation
-from inferworks.books.span import Span
-from inferworks.books.statement import Dimension, Statement, draw_up, whole_span
-from inferworks.books.validate import validate
-from inferworks.books.wallet import Prepaid, wallets
-from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.books.accounting.entries import balances
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.accounting.prepaid import Prepaid, wallets
+from inferworks.books.allocation.pools import DriverKind, Idle, Reservation
+from inferworks.books.calendar.months import DAY_NS, month_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.invariants import validate
+from inferworks.books.statement.statement import Dimension, Statement, draw_up, whole_span
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
@@ -221,10 +221,10 @@ def test_a_statement_has_names_beside_ids() -> None:
 @pytest.mark.slow
 def test_relations_count_as_the_definition_does() -> None:
     """Calls, activities and plans of merged customers, from the middle of what a company did."""
-    from inferworks.books.engine.cut import close_by_customer
-    from inferworks.books.engine.draw import work_out_on
-    from inferworks.books.engine.duckdb import DuckEngine
-    from inferworks.books.engine.lake import lake_of
+    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.customer_statement import close_by_customer
+    from inferworks.books.engines.duckdb import DuckEngine
+    from inferworks.books.engines.lake import lake_of
 
     world = a_company()
     usages = tuple(

@@ -14,12 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from inferworks.books.bills.base import bill_file, no_progress
-from inferworks.books.bills.detect import reader_for
-from inferworks.books.charge import COST_OF_REVENUE, Charge, Function, NaturalClass
-from inferworks.books.departments import SHIPPED, Department, Departments, read_departments
-from inferworks.books.entry import balances
-from inferworks.books.policy import (
+from inferworks.books.accounting.entries import balances
+from inferworks.books.accounting.policy import (
     USES,
     Policy,
     completed,
@@ -27,11 +23,20 @@ from inferworks.books.policy import (
     read_policy,
     shipped_policies,
 )
-from inferworks.books.pools import Behaviour, read_pools
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement, close_span
-from inferworks.books.validate import validate
-from inferworks.books.workings import Workings, shipped_rules, work_out
+from inferworks.books.allocation.departments import (
+    SHIPPED,
+    Department,
+    Departments,
+    read_departments,
+)
+from inferworks.books.allocation.pools import Behaviour, read_pools
+from inferworks.books.bills.base import bill_file, no_progress
+from inferworks.books.bills.detect import reader_for
+from inferworks.books.calendar.span import Span
+from inferworks.books.charge import COST_OF_REVENUE, Charge, Function, NaturalClass
+from inferworks.books.statement.computation import Workings, shipped_rules, work_out
+from inferworks.books.statement.invariants import validate
+from inferworks.books.statement.statement import Statement, close_span
 from inferworks.cli.books.import_bills import readers
 from inferworks.cli.main import cli
 from inferworks.errors import BillError, BooksError, ConfigError, UserError
@@ -164,7 +169,11 @@ def test_a_policy_without_departments_is_refused_by_use() -> None:
 def _gaap_text() -> str:
     from importlib import resources
 
-    return resources.files("inferworks.books").joinpath("policies/gaap.toml").read_text("utf-8")
+    return (
+        resources.files("inferworks.books.accounting")
+        .joinpath("policies/gaap.toml")
+        .read_text("utf-8")
+    )
 
 
 @pytest.mark.parametrize("kind", FILES)

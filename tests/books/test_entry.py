@@ -10,17 +10,24 @@ import pytest
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.basis import Basis
-from inferworks.books.bills.base import parse_moment_ns
+from inferworks.books.accounting.basis import Basis
+from inferworks.books.accounting.entries import (
+    FIRST_JOURNAL,
+    JOURNAL,
+    Entry,
+    booked_within,
+    credited,
+    prepaid,
+)
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.accounting.prepaid import Prepaid
+from inferworks.books.calendar.moments import parse_moment_ns
+from inferworks.books.calendar.span import Span, utc_day
 from inferworks.books.charge import LIST_PRICES, Charge, NaturalClass
-from inferworks.books.entry import FIRST_JOURNAL, JOURNAL, Entry, booked_within, credited, prepaid
-from inferworks.books.income import income_statement
-from inferworks.books.policy import load_policy
-from inferworks.books.seal import body_of
-from inferworks.books.span import Span, utc_day
-from inferworks.books.validate import validate
-from inferworks.books.wallet import Prepaid
-from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.books.closing.seal import body_of
+from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.income_statement import income_statement
+from inferworks.books.statement.invariants import validate
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts

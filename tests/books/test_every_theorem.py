@@ -38,11 +38,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inferworks.books.accounting.policy import load_policy
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.deliveries import validate as deliveries
-from inferworks.books.policy import load_policy
-from inferworks.books.statement import close_span, whole_span
-from inferworks.books.validate import VALIDATIONS, cause_by_cause
+from inferworks.books.statement.invariants import VALIDATIONS, cause_by_cause
+from inferworks.books.statement.statement import close_span, whole_span
 from inferworks.meter.activity import sort_out
 from inferworks.meter.capacity import Activity
 from inferworks.meter.events import name_of

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from inferworks.books.explain import Explanation, explain, parse_subject
-from inferworks.books.nodes import Bounds, Node
-from inferworks.books.policy import load_policy
-from inferworks.books.span import Span
-from inferworks.books.statement import Dimension, Statement, draw_up, whole_span
-from inferworks.books.validate import validate
-from inferworks.books.workings import Workings, shipped_rules, work_out
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.analysis.breakdown import Bounds, Node
+from inferworks.books.analysis.explain import Explanation, explain, parse_subject
+from inferworks.books.calendar.span import Span
+from inferworks.books.statement.computation import Workings, shipped_rules, work_out
+from inferworks.books.statement.invariants import validate
+from inferworks.books.statement.statement import Dimension, Statement, draw_up, whole_span
 from inferworks.errors import BooksError, UserError
 from inferworks.testing.books import World, a_company, worlds
 

@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from msgspec.structs import replace
 
 from inferworks.accounts.plan import Graduated, Price, PricePlan, Terms, Tier
-from inferworks.books.bills.base import parse_moment_ns
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.analysis.forecast import METHODS, Forecast, forecast
+from inferworks.books.calendar.moments import parse_moment_ns
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import ACCRUED, LIST_PRICES, STAFF_TIME, Charge, NaturalClass
-from inferworks.books.forecast import METHODS, Forecast, forecast
-from inferworks.books.policy import load_policy
-from inferworks.books.span import Span
-from inferworks.books.statement import draw_up
-from inferworks.books.workings import accrued_charges, shipped_rules, work_out
+from inferworks.books.statement.computation import accrued_charges, shipped_rules, work_out
+from inferworks.books.statement.statement import draw_up
 from inferworks.cli.main import cli
 from inferworks.clock import SimClock
 from inferworks.errors import BooksError, UserError

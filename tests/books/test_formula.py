@@ -16,7 +16,7 @@ from inferworks.books.exports.base import content
 from inferworks.books.exports.focus import FocusExporter
 from inferworks.books.exports.tables import Column, Kind, Table
 from inferworks.books.exports.tabular import csv_file, parquet_file
-from inferworks.books.formula import inert, restored
+from inferworks.spreadsheet import inert, restored
 
 from .exports.conftest import some_books
 

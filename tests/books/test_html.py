@@ -11,15 +11,15 @@ import pytest
 from msgspec.structs import replace
 
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.budget import Budget, Key, Planned, against
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.analysis.budget import Budget, Key, Planned, against
+from inferworks.books.analysis.change_effects import Cause
+from inferworks.books.analysis.comparatives import comparison
 from inferworks.books.charge import Charge
-from inferworks.books.comparatives import comparison
-from inferworks.books.explained import Cause
 from inferworks.books.exports.html import Fact, Report, render
 from inferworks.books.exports.style import STYLE
 from inferworks.books.period import Period
-from inferworks.books.policy import load_policy
-from inferworks.books.statement import Dimension, Statement, close_span
+from inferworks.books.statement.statement import Dimension, Statement, close_span
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
 from inferworks.meter.facts import Facts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inferworks.books.ledger import Ledger
+from inferworks.books.closing.ledger import Ledger
 from inferworks.books.period import Period
 from inferworks.errors import DamagedError
 

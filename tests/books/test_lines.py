@@ -14,33 +14,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from inferworks.books.bridge import bridge
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.allocation.pools import Idle
+from inferworks.books.analysis.breakdown import Bounds
+from inferworks.books.analysis.bridge import bridge
+from inferworks.books.analysis.explain import explain
+from inferworks.books.analysis.explain_cost import Subject
+from inferworks.books.analysis.forecast import forecast
+from inferworks.books.analysis.policy_comparison import compare
+from inferworks.books.analysis.single_lines import Singles
+from inferworks.books.analysis.unit_economics import economics
+from inferworks.books.calendar.months import DAY_NS
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.compare import compare
-from inferworks.books.economics import economics
-from inferworks.books.explain import explain
-from inferworks.books.explain_cost import Subject
+from inferworks.books.closing.inputs import Papers
+from inferworks.books.closing.ledger import Ledger
+from inferworks.books.closing.seal import Spooled, body_of_set
 from inferworks.books.exports.base import ExportFile, books_of, content
-from inferworks.books.exports.chart import load_chart
+from inferworks.books.exports.chart_of_accounts import load_chart
 from inferworks.books.exports.focus import FocusExporter
 from inferworks.books.exports.journal import rounded_journal
 from inferworks.books.exports.json_export import JsonExporter
 from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
 from inferworks.books.exports.tabular import CsvExporter
-from inferworks.books.forecast import forecast
-from inferworks.books.ledger import Ledger
 from inferworks.books.lines import Charges, Lines, beside, unknown, with_more
-from inferworks.books.months import DAY_NS
-from inferworks.books.nodes import Bounds
-from inferworks.books.papers import Papers
-from inferworks.books.policy import load_policy
-from inferworks.books.pools import Idle
-from inferworks.books.seal import Spooled, body_of_set
-from inferworks.books.single import Singles
-from inferworks.books.span import Span
-from inferworks.books.statement import Dimension, checked, draw_up
-from inferworks.books.stored import StoredLines
-from inferworks.books.workings import BUNDLES, Workings, shipped_rules
+from inferworks.books.repository.stored_lines import StoredLines
+from inferworks.books.statement.computation import BUNDLES, Workings, shipped_rules
+from inferworks.books.statement.statement import Dimension, checked, draw_up
 from inferworks.cli.main import cli
 from inferworks.clock import SimClock
 from inferworks.errors import BooksError
@@ -186,7 +186,7 @@ def test_a_part_that_is_packed_on_its_way_has_the_hash_of_one_that_is_held(tmp_p
     body = body_of_set("inputs/charges", charges)
     bodies = [msgspec.json.encode(charge) for charge in charges]
     with pytest.MonkeyPatch.context() as patch, Ledger(tmp_path / "ledger.db") as ledger:
-        patch.setattr("inferworks.books.seal.CHUNK_BYTES", 1_000)
+        patch.setattr("inferworks.books.closing.seal.CHUNK_BYTES", 1_000)
         spooled = Spooled("inputs/charges")
         for one in bodies:
             spooled.add(one)
@@ -235,7 +235,7 @@ def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder in which five lines are many, on a day when December is over."""
     monkeypatch.setattr("inferworks.cli.books.close.SystemClock", lambda: SimClock(JANUARY_NS))
     monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 5)
-    monkeypatch.setattr("inferworks.books.ledger.MANY_LINES", 5)
+    monkeypatch.setattr("inferworks.books.closing.ledger.MANY_LINES", 5)
     monkeypatch.chdir(tmp_path)
 
 
@@ -321,10 +321,10 @@ def test_an_engine_divides_bundles_as_the_definition_does(
     world: World, seed: int, idle: Idle
 ) -> None:
     """Each amount on its own, by the calls that it asks for: rows, entries, and customers."""
-    from inferworks.books.engine.cut import close_by_customer
-    from inferworks.books.engine.draw import work_out_on
-    from inferworks.books.engine.duckdb import DuckEngine  # which takes a second to import
-    from inferworks.books.engine.lake import lake_of
+    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.customer_statement import close_by_customer
+    from inferworks.books.engines.duckdb import DuckEngine  # which takes a second to import
+    from inferworks.books.engines.lake import lake_of
 
     rules = shipped_rules()
     rules = replace(rules, pools=tuple(replace(pool, idle=idle) for pool in rules.pools))

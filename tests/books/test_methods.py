@@ -11,17 +11,24 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from inferworks.accounts.directory import ALONE, Directory, Merge
-from inferworks.books.allocate import allocate
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.allocation.allocate import allocate
+from inferworks.books.allocation.drivers import Drivers
+from inferworks.books.allocation.pools import (
+    CostPool,
+    DriverKind,
+    Idle,
+    Method,
+    Reservation,
+    read_pools,
+)
+from inferworks.books.allocation.shapley import ORDERS, Work, shapley_weights
+from inferworks.books.analysis.method_comparison import distances
+from inferworks.books.calendar.span import NS_PER_HOUR, Span
 from inferworks.books.charge import Charge
-from inferworks.books.distance import distances
-from inferworks.books.drivers import Drivers
-from inferworks.books.policy import load_policy
-from inferworks.books.pools import CostPool, DriverKind, Idle, Method, Reservation, read_pools
-from inferworks.books.shapley import ORDERS, Work, shapley_weights
-from inferworks.books.span import NS_PER_HOUR, Span
-from inferworks.books.statement import whole_span
-from inferworks.books.validate import validate
-from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.invariants import validate
+from inferworks.books.statement.statement import whole_span
 from inferworks.catalog.load import model_catalog
 from inferworks.errors import ConfigError
 from inferworks.ids import CustomerId

@@ -18,18 +18,18 @@ from msgspec.structs import replace
 from inferworks.accounts.customer import CustomerFact, currency_at
 from inferworks.accounts.directory import Directory, Zoned
 from inferworks.accounts.plan import Graduated, PerUnit, Price, PricePlan, Terms, Tier
-from inferworks.books.calendars import Calendars
-from inferworks.books.correction import reversed_row
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.accounting.prepaid import Prepaid
+from inferworks.books.calendar.calendars import Calendars
+from inferworks.books.calendar.months import DAY_NS, date_of, month_of
+from inferworks.books.calendar.span import Span
 from inferworks.books.currency import NoRateError, RateRow, Rates, converted_pico
-from inferworks.books.months import DAY_NS, date_of, month_of
-from inferworks.books.owed import DayRate, day_rates, owed_notes, until
-from inferworks.books.policy import load_policy
-from inferworks.books.rate import Item, Rated, rate, rate_again, to_date_of
-from inferworks.books.span import Span
-from inferworks.books.statement import Dimension, draw_up
-from inferworks.books.validate import validate
-from inferworks.books.wallet import Prepaid
-from inferworks.books.workings import shipped_rules, work_out
+from inferworks.books.revenue.customer_currency import DayRate, day_rates, owed_notes, until
+from inferworks.books.revenue.rating import Item, Rated, rate, rate_again, to_date_of
+from inferworks.books.statement.computation import shipped_rules, work_out
+from inferworks.books.statement.corrections import reversed_row
+from inferworks.books.statement.invariants import validate
+from inferworks.books.statement.statement import Dimension, draw_up
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens, Usage
@@ -162,10 +162,10 @@ def test_euros_are_conserved_and_converted_once(terms, zone, cuts, quotes, calls
 @pytest.mark.slow
 def test_relations_convert_alike() -> None:
     """DuckDB's revenue, entries, rows and notes are the definition's, with a plan in dollars beside."""
-    from inferworks.books.engine.cut import close_by_customer
-    from inferworks.books.engine.draw import work_out_on
-    from inferworks.books.engine.duckdb import DuckEngine
-    from inferworks.books.engine.lake import lake_of
+    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.customer_statement import close_by_customer
+    from inferworks.books.engines.duckdb import DuckEngine
+    from inferworks.books.engines.lake import lake_of
 
     plain = Terms("EUR", (Price(Unit.OUTPUT_TOKENS, PerUnit(7)),))
     plans = [PricePlan(ACME, 0, EURO), PricePlan(BURNS, 0, plain)]

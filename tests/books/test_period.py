@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.books.bills.base import parse_moment_ns
+from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.period import (
     Period,
     Periods,

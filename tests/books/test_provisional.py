@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.books import correction
-from inferworks.books.charge import Charge, is_provisional
-from inferworks.books.currency import RateRow, Rates
-from inferworks.books.months import DAY_NS, month_of
-from inferworks.books.policy import load_policy
-from inferworks.books.pools import DriverKind, default_pools, pool_of
-from inferworks.books.provisional import (
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.accruals.api_estimates import (
     accuracy,
     estimates,
     is_unpriced,
     true_up,
 )
-from inferworks.books.standing import reversal
-from inferworks.books.statement import close_span
+from inferworks.books.accruals.reversals import reversal
+from inferworks.books.allocation.pools import DriverKind, default_pools, pool_of
+from inferworks.books.calendar.months import DAY_NS, month_of
+from inferworks.books.charge import Charge, is_provisional
+from inferworks.books.currency import RateRow, Rates
+from inferworks.books.statement import corrections as correction
+from inferworks.books.statement.statement import close_span
 from inferworks.catalog.prices import (
     DatedRates,
     Is,

@@ -22,12 +22,10 @@ from inferworks.accounts.plan import (
     Tier,
     Volume,
 )
-from inferworks.books.buckets import DIRECTIONS, buckets
-from inferworks.books.buckets import INPUT as INPUT_SIDE
-from inferworks.books.buckets import OUTPUT as OUTPUT_SIDE
-from inferworks.books.months import DAY_NS, month_of
-from inferworks.books.plans import discount_pico, scheme_pico
-from inferworks.books.rate import (
+from inferworks.books.calendar.months import DAY_NS, month_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.revenue.price_schemes import discount_pico, scheme_pico
+from inferworks.books.revenue.rating import (
     CallSum,
     Item,
     Label,
@@ -41,7 +39,9 @@ from inferworks.books.rate import (
     rate_calls,
     to_date_of,
 )
-from inferworks.books.span import Span
+from inferworks.books.token_buckets import DIRECTIONS, buckets
+from inferworks.books.token_buckets import INPUT as INPUT_SIDE
+from inferworks.books.token_buckets import OUTPUT as OUTPUT_SIDE
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
 from inferworks.meter.usage import Items, Outcome, Tokens, Usage

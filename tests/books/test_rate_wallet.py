@@ -9,14 +9,14 @@ from msgspec.structs import replace
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.plan import PricePlan, Terms
-from inferworks.books.entry import balances, trial_balance
-from inferworks.books.months import DAY_NS, month_of
-from inferworks.books.policy import load_policy
-from inferworks.books.rate import Item, Revenue, rate, to_date_of
-from inferworks.books.span import Span
-from inferworks.books.validate import validate
-from inferworks.books.wallet import Prepaid, settled, wallet
-from inferworks.books.workings import shipped_rules, work_out
+from inferworks.books.accounting.entries import balances, trial_balance
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.accounting.prepaid import Prepaid, settled, wallet
+from inferworks.books.calendar.months import DAY_NS, month_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.revenue.rating import Item, Revenue, rate, to_date_of
+from inferworks.books.statement.computation import shipped_rules, work_out
+from inferworks.books.statement.invariants import validate
 from inferworks.errors import MoneyError, UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts

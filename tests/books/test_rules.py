@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from inferworks.books.accounting.policy import USES, load_policy, read_policy
+from inferworks.books.allocation.pools import Behaviour, Method, default_pools, pool_of, read_pools
 from inferworks.books.charge import Function, NaturalClass
-from inferworks.books.policy import USES, load_policy, read_policy
-from inferworks.books.pools import Behaviour, Method, default_pools, pool_of, read_pools
 from inferworks.catalog.load import ANY_MODEL, ModelCatalog, model_catalog
 from inferworks.errors import ConfigError
 from inferworks.ids import ModelId
 from inferworks.testing.books import a_charge, a_shift
 
-GAAP_TEXT = resources.files("inferworks.books").joinpath("policies/gaap.toml").read_text("utf-8")
+GAAP_TEXT = (
+    resources.files("inferworks.books.accounting").joinpath("policies/gaap.toml").read_text("utf-8")
+)
 
 
 @pytest.mark.parametrize(

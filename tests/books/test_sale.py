@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.allocation.billed_usage import ALL_INPUT, ALL_OUTPUT, FLAT, sale_of
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.policy import load_policy
-from inferworks.books.sale import ALL_INPUT, ALL_OUTPUT, FLAT, sale_of
-from inferworks.books.span import Span
-from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
 from inferworks.catalog.billing import first_table, shipped_billing
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens, Usage
@@ -246,9 +246,9 @@ def _bought(draw: st.DrawFn, name: str) -> Usage:
 @given(data=st.data())
 def test_any_mixture_of_lines_conserves_on_every_engine(data: st.DataObject) -> None:
     """Every line is its parts (theorem 7), and relations give the parts of the definition."""
-    from inferworks.books.engine.draw import work_out_on  # Ibis takes its time to load
-    from inferworks.books.engine.duckdb import DuckEngine
-    from inferworks.books.engine.lake import lake_of
+    from inferworks.books.engines.compute import work_out_on  # Ibis takes its time to load
+    from inferworks.books.engines.duckdb import DuckEngine
+    from inferworks.books.engines.lake import lake_of
 
     lines = tuple(data.draw(_lines(f"line-{n}")) for n in range(data.draw(st.integers(1, 15))))
     calls = tuple(data.draw(_bought(f"call-{n}")) for n in range(data.draw(st.integers(0, 15))))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.books.span import Span, merged
-from inferworks.books.statement import elapsed_span
-from inferworks.books.timeline import Timeline
+from inferworks.books.calendar.span import Span, merged
+from inferworks.books.calendar.timeline import Timeline
+from inferworks.books.statement.statement import elapsed_span
 from inferworks.testing.books import a_charge, spans
 
 

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from inferworks.accounts.plan import PricePlan
+from inferworks.books.accounting.policy import load_policy
 from inferworks.books.currency import NoRateError
-from inferworks.books.policy import load_policy
-from inferworks.books.statement import Statement, close_span, whole_span
+from inferworks.books.statement.statement import Statement, close_span, whole_span
 from inferworks.errors import MoneyError
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State

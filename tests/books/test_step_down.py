@@ -9,16 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.allocation.pools import (
+    CostPool,
+    DriverKind,
+    When,
+    read_pools,
+    step_down_order,
+)
+from inferworks.books.allocation.step_down import received, solved
+from inferworks.books.analysis.breakdown import Bounds
+from inferworks.books.analysis.explain import explain, parse_subject
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.explain import explain, parse_subject
-from inferworks.books.nodes import Bounds
-from inferworks.books.policy import load_policy
-from inferworks.books.pools import CostPool, DriverKind, When, read_pools, step_down_order
-from inferworks.books.span import Span
-from inferworks.books.statement import whole_span
-from inferworks.books.step_down import received, solved
-from inferworks.books.validate import validate
-from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.invariants import validate
+from inferworks.books.statement.statement import whole_span
 from inferworks.errors import ConfigError
 from inferworks.meter.capacity import State
 from inferworks.meter.facts import Facts

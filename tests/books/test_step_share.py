@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from inferworks.books.buckets import INPUT, OUTPUT
-from inferworks.books.drivers import Drivers
-from inferworks.books.policy import load_policy
-from inferworks.books.pools import Method
-from inferworks.books.span import Span
-from inferworks.books.statement import close_span
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.allocation.drivers import Drivers
+from inferworks.books.allocation.pools import Method
+from inferworks.books.calendar.span import Span
+from inferworks.books.statement.statement import close_span
+from inferworks.books.token_buckets import INPUT, OUTPUT
 from inferworks.catalog.load import model_catalog
 from inferworks.ids import ReplicaId
 from inferworks.meter.capacity import State

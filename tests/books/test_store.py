@@ -14,7 +14,7 @@ from inferworks.books.bills.base import BillFile, bill_file
 from inferworks.books.charge import Charge
 from inferworks.books.currency import RateRow
 from inferworks.books.deliveries.canonical import numbered
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 from inferworks.errors import BillError, DamagedError, DataFolderError
 from inferworks.testing.books import a_charge
 

@@ -9,17 +9,17 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
+from inferworks.books.accounting.entries import balances
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.accounting.tax import TAX_NAME, recoverable
 from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.voucher import VoucherReader
+from inferworks.books.calendar.months import month_of
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, Function
-from inferworks.books.entry import balances
-from inferworks.books.months import month_of
-from inferworks.books.policy import load_policy
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement, close_span, draw_up
-from inferworks.books.tax import TAX_NAME, recoverable
-from inferworks.books.validate import validate
-from inferworks.books.workings import Rules, shipped_rules, work_out
+from inferworks.books.statement.computation import Rules, shipped_rules, work_out
+from inferworks.books.statement.invariants import validate
+from inferworks.books.statement.statement import Statement, close_span, draw_up
 from inferworks.cli.main import cli
 from inferworks.config import Config
 from inferworks.money import PICO
@@ -128,10 +128,10 @@ def test_a_voucher_has_tax_on_top() -> None:
 @pytest.mark.slow
 def test_every_engine_and_every_theorem_knows_of_it() -> None:
     """The same entries by relations, and the same figures by customer; another policy keeps them."""
-    from inferworks.books.engine.cut import close_by_customer
-    from inferworks.books.engine.draw import work_out_on
-    from inferworks.books.engine.duckdb import DuckEngine
-    from inferworks.books.engine.lake import lake_of
+    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.customer_statement import close_by_customer
+    from inferworks.books.engines.duckdb import DuckEngine
+    from inferworks.books.engines.lake import lake_of
 
     given = [MACHINE, VAT], (), GAAP, "USD", NOVEMBER, rules("VAT")
     charges, plans, policy, currency, span, by = given

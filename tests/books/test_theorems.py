@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from inferworks.accounts.plan import PricePlan
+from inferworks.books.accounting.entries import Entry, Posting, balances
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.allocation.drivers import Drivers
+from inferworks.books.allocation.pools import Method
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Function, NaturalClass
-from inferworks.books.drivers import Drivers
-from inferworks.books.entry import Entry, Posting, balances
-from inferworks.books.policy import load_policy
-from inferworks.books.pools import Method
-from inferworks.books.span import Span
-from inferworks.books.statement import Dimension, Statement, close_span, draw_up, whole_span
-from inferworks.books.validate import (
+from inferworks.books.statement.computation import Rules, Workings, accrue, shipped_rules, work_out
+from inferworks.books.statement.invariants import (
     balance,
     conservation,
     divided,
@@ -33,7 +33,13 @@ from inferworks.books.validate import (
     validate,
     views_agree,
 )
-from inferworks.books.workings import Rules, Workings, accrue, shipped_rules, work_out
+from inferworks.books.statement.statement import (
+    Dimension,
+    Statement,
+    close_span,
+    draw_up,
+    whole_span,
+)
 from inferworks.catalog.load import model_catalog
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId

@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from msgspec.structs import replace
 
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.bridge import Step, bridge, shipped_views, step_of
+from inferworks.books.accounting.policy import load_policy, read_policy
+from inferworks.books.allocation.pools import Behaviour, behaviour_of, default_pools
+from inferworks.books.analysis.bridge import Step, bridge, shipped_views, step_of
+from inferworks.books.analysis.policy_comparison import compare
+from inferworks.books.analysis.unit_economics import economics
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import COST_OF_REVENUE, Function, NaturalClass
-from inferworks.books.compare import compare
-from inferworks.books.economics import economics
-from inferworks.books.policy import load_policy, read_policy
-from inferworks.books.pools import Behaviour, behaviour_of, default_pools
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement, close_span, draw_up, whole_span
-from inferworks.books.validate import validate, views_agree
-from inferworks.books.workings import Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Workings, shipped_rules, work_out
+from inferworks.books.statement.invariants import validate, views_agree
+from inferworks.books.statement.statement import Statement, close_span, draw_up, whole_span
 from inferworks.errors import BooksError, ConfigError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
@@ -116,7 +116,11 @@ def test_ones_own_policies_lie_in_a_folder(tmp_path: Path) -> None:
 
 
 def _shipped_text(name: str) -> str:
-    return resources.files("inferworks.books").joinpath("policies", f"{name}.toml").read_text()
+    return (
+        resources.files("inferworks.books.accounting")
+        .joinpath("policies", f"{name}.toml")
+        .read_text()
+    )
 
 
 @pytest.mark.parametrize(

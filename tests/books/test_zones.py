@@ -19,15 +19,15 @@ from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import Directory, Merge, Zoned
 from inferworks.accounts.plan import Graduated, PerUnit, Price, PricePlan, Terms, Tier
 from inferworks.accounts.zone import zone_name
-from inferworks.books.calendars import Calendar, Calendars, calendars_of
-from inferworks.books.months import DAY_NS
-from inferworks.books.policy import load_policy
-from inferworks.books.rate import Rated, Revenue, rate, rate_again, to_date_of
-from inferworks.books.span import Span
-from inferworks.books.statement import Dimension, draw_up
-from inferworks.books.validate import validate
-from inferworks.books.wallet import Prepaid, wallets
-from inferworks.books.workings import Rules, Workings, shipped_rules, work_out
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.accounting.prepaid import Prepaid, wallets
+from inferworks.books.calendar.calendars import Calendar, Calendars, calendars_of
+from inferworks.books.calendar.months import DAY_NS
+from inferworks.books.calendar.span import Span
+from inferworks.books.revenue.rating import Rated, Revenue, rate, rate_again, to_date_of
+from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.invariants import validate
+from inferworks.books.statement.statement import Dimension, draw_up
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
@@ -402,10 +402,10 @@ def test_a_merged_customer_counts_by_the_others_clock() -> None:
 @pytest.mark.slow
 def test_relations_count_by_the_same_clocks() -> None:
     """DuckDB gives the definition's revenue, entries and cuts, with tiers, credit, and a change of zone."""
-    from inferworks.books.engine.cut import close_by_customer
-    from inferworks.books.engine.draw import work_out_on
-    from inferworks.books.engine.duckdb import DuckEngine
-    from inferworks.books.engine.lake import lake_of
+    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.customer_statement import close_by_customer
+    from inferworks.books.engines.duckdb import DuckEngine
+    from inferworks.books.engines.lake import lake_of
 
     names = [CustomerId(name) for name in ("acme", "burns", "dune", "emu")]
     directory = Directory(

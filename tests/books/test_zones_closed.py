@@ -14,22 +14,22 @@ from msgspec.structs import replace
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import Directory, Zoned
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.audit import audit
-from inferworks.books.calendars import calendars_of
-from inferworks.books.close import close_period, statement_of
+from inferworks.books.accounting.entries import balances
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.accounting.prepaid import Prepaid, days_in_parts, wallets
+from inferworks.books.calendar.calendars import calendars_of
+from inferworks.books.calendar.months import DAY_NS, date_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.closing.audit import audit
+from inferworks.books.closing.close import close_period, statement_of
+from inferworks.books.closing.inputs import Arrived, Papers, drawn, without_a_lake
+from inferworks.books.closing.ledger import Ledger
 from inferworks.books.currency import RateRow, Rates
-from inferworks.books.entry import balances
-from inferworks.books.ledger import Ledger
-from inferworks.books.months import DAY_NS, date_of
-from inferworks.books.owed import day_rates
-from inferworks.books.papers import Arrived, Papers, drawn, without_a_lake
 from inferworks.books.period import Period, span_name
-from inferworks.books.policy import load_policy
-from inferworks.books.rate import Item, Rated, Revenue, rate, to_date_of
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement
-from inferworks.books.wallet import Prepaid, days_in_parts, wallets
-from inferworks.books.workings import shipped_rules
+from inferworks.books.revenue.customer_currency import day_rates
+from inferworks.books.revenue.rating import Item, Rated, Revenue, rate, to_date_of
+from inferworks.books.statement.computation import shipped_rules
+from inferworks.books.statement.statement import Statement
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 from inferworks.meter.lake_manifest import Segment

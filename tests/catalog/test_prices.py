@@ -15,7 +15,7 @@ import pytest
 from genai_prices.data import providers
 from msgspec.structs import replace
 
-from inferworks.books.buckets import buckets, counted
+from inferworks.books.token_buckets import buckets, counted
 from inferworks.catalog.genai import installed_book
 from inferworks.catalog.pins import list_prices, pin, pins, shipped_book
 from inferworks.catalog.prices import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from inferworks.books.bills.base import parse_moment_ns
+from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.cli.books import by_default
 from inferworks.cli.main import cli
 from inferworks.folder import DataFolder

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.pools import Method
-from inferworks.books.span import Span
-from inferworks.books.statement import Dimension
-from inferworks.books.workings import Rules, shipped_rules
+from inferworks.books.allocation.pools import Method
+from inferworks.books.calendar.span import Span
+from inferworks.books.statement.computation import Rules, shipped_rules
+from inferworks.books.statement.statement import Dimension
 from inferworks.cli.books.engines import MANY_FACTS, EngineName, chosen, facts_recorded, why_unable
 from inferworks.cli.main import cli
 from inferworks.config import Config, Data

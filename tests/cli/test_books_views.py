@@ -141,7 +141,11 @@ def test_a_comparison_names_what_moves() -> None:
 
 def test_ones_own_policy_in_the_data_folder_is_compared_by_name() -> None:
     """A copy of gaap, called ours, differs in nothing."""
-    text = resources.files("inferworks.books").joinpath("policies/gaap.toml").read_text("utf-8")
+    text = (
+        resources.files("inferworks.books.accounting")
+        .joinpath("policies/gaap.toml")
+        .read_text("utf-8")
+    )
     Path("inferworks-data/policies").mkdir()
     Path("inferworks-data/policies/ours.toml").write_text(text.replace('"gaap"', '"ours"'))
     assert document("compare", "gaap", "ours")["moved"] == []

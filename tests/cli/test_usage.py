@@ -16,8 +16,9 @@ from click.testing import CliRunner, Result
 from pyarrow import parquet
 
 from inferworks.accounts.key import mint
-from inferworks.books.bills.base import no_progress, open_bill, parse_moment_ns
+from inferworks.books.bills.base import no_progress, open_bill
 from inferworks.books.bills.reports import read_reports
+from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.cli import usage as usage_command
 from inferworks.cli.main import cli
 from inferworks.cli.usage import take_in

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 
-from inferworks.books.engine.duckdb import DuckEngine
-from inferworks.books.engine.lake import lake_of
+from inferworks.books.engines.duckdb import DuckEngine
+from inferworks.books.engines.lake import lake_of
 from inferworks.meter.lake_schema import (
     LAKE_TABLES,
     Fact,

@@ -23,9 +23,9 @@ from inferworks.accounts.plan import (
 )
 from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.api.tariff import Basis, Tariffs
-from inferworks.books.buckets import buckets
-from inferworks.books.rate import rate
-from inferworks.books.span import Span
+from inferworks.books.calendar.span import Span
+from inferworks.books.revenue.rating import rate
+from inferworks.books.token_buckets import buckets
 from inferworks.catalog.pins import ListPrices, list_prices
 from inferworks.cloud.call import Told
 from inferworks.ids import CustomerId, ModelId

@@ -10,18 +10,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from inferworks.books import (
-    accruals,
-    basis,
-    close,
-    correction,
-    late,
-    papers,
-    provisional,
-    statement,
-)
+from inferworks.books.accounting import basis
+from inferworks.books.accruals import api_estimates as provisional
+from inferworks.books.accruals import expected_bills as accruals
+from inferworks.books.closing import close
+from inferworks.books.closing import inputs as papers
+from inferworks.books.closing import prior_period as late
+from inferworks.books.closing.ledger import Ledger
 from inferworks.books.deliveries.landing import Landing
-from inferworks.books.ledger import Ledger
+from inferworks.books.statement import corrections as correction
+from inferworks.books.statement import statement
 from inferworks.testing import worlds
 from inferworks.testing.worlds import CHECKS, EVENTS, SEAL_CHECKS, WorldFailedError, run_world
 

@@ -1,4 +1,4 @@
-"""Prepaid credit: money a customer paid ahead. What becomes of it is in `books/wallet.py`."""
+"""Prepaid credit: money a customer paid ahead. What becomes of it is in `books/accounting/prepaid.py`."""
 
 from __future__ import annotations
 

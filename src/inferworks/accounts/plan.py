@@ -7,7 +7,7 @@ Decision. What is agreed are the *terms*: a frozen value of whole numbers whose 
 *plan* puts a customer under terms from a moment on. Plans are never edited: a new price is a new plan,
 a wrong one is withdrawn and stays on record, and every amount that was rated carries the hash of its
 terms (theorem 14). How terms become amounts is
-in `books/plans.py`; how they are written down as TOML is in `accounts/plan_file.py`.
+in `books/revenue/price_schemes.py`; how they are written down as TOML is in `accounts/plan_file.py`.
 
 Rejected. Formulas in the plan (nobody can prove what they do); prices looked up at rating time (the
 past would move).

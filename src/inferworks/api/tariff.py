@@ -5,10 +5,10 @@ lists for the call, or what the provider itself said that it cost. Nobody is eve
 is our margin.
 
 The amounts are those of the books, to the picounit: a plan's price per unit never rounds (theorem 1), so
-the charges of a month's calls add up to its usage in `books/rate.py`. What a plan prices by the sum of a
-period (tiers, packages, included units) has no amount for one call; neither has what no price is known
-for. Then nothing is told, for a guess would look like a price. Subscriptions, minimums and discounts are
-of the period and not in it.
+the charges of a month's calls add up to its usage in `books/revenue/rating.py`. What a plan prices by the
+sum of a period (tiers, packages, included units) has no amount for one call; neither has what no price is
+known for. Then nothing is told, for a guess would look like a price. Subscriptions, minimums and discounts
+are of the period and not in it.
 
 A tariff is made once for a customer or a seller and a model, and kept for a minute at most, since list
 prices may change by the hour: what is left to do for a call are two multiplications of integers.
@@ -30,8 +30,8 @@ import msgspec
 from inferworks.accounts.directory import directory_of
 from inferworks.accounts.plan import PricePlan, plan_at
 from inferworks.accounts.stores.base import AccountsReads
-from inferworks.books.buckets import buckets, counted
-from inferworks.books.rate import EARNING
+from inferworks.books.revenue.rating import EARNING
+from inferworks.books.token_buckets import buckets, counted
 from inferworks.catalog.prices import ListPrice
 from inferworks.cloud.call import Told
 from inferworks.errors import BooksError

@@ -30,7 +30,7 @@ TOLD_COSTS = "(told by the provider)"
 """The same, where the provider told the cost of each call."""
 
 ACCRUED = "(accrued, no bill yet)"
-"""The file that a charge names which stands for a bill that is expected (`accruals.py`)."""
+"""The file that a charge names which stands for a bill that is expected (`expected_bills.py`)."""
 NO_BILLS = frozenset({LIST_PRICES, TOLD_COSTS, ACCRUED})
 """The files of what is no line of a bill."""
 
@@ -124,7 +124,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def amounts(self) -> int | Amounts:
-        """What is divided: the amount; of a bundle (`bundle.py`) those of its lines, each on its own."""
+        """What is divided: the amount; of a bundle (`bundles.py`) those of its lines, each on its own."""
         return self.amount_pico
 
     @property

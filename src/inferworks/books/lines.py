@@ -6,11 +6,11 @@ none needs two at the same time.
 
 Decision. `Lines` are charges in the order of their ids, each as its JSON, read anew from where they are
 kept: the books, or the seal of a closed period. Whoever draws up figures has them in bundles
-(`bundle.py`); whoever seals them takes their bytes; whoever tells single lines decodes them one by one.
+(`bundles.py`); whoever seals them takes their bytes; whoever tells single lines decodes them one by one.
 Few lines are a plain tuple, as ever: what is drawn from it is drawn line by line.
 
 Lines that are read twice must be the same twice: the books tell by the checksums that they come to, and
-refuse where something was imported in between (`stored.py`); what is sealed never changes.
+refuse where something was imported in between (`stored_lines.py`); what is sealed never changes.
 
 Rejected. Lines kept in memory, compressed (a third of a gigabyte, and slower than the disk's cache); a
 transaction held open from the first reading to the last (somebody must close it, whatever happens).

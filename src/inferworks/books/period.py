@@ -17,9 +17,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from inferworks.books.bills.base import parse_moment_ns
+from inferworks.books.calendar.moments import parse_moment_ns
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.span import Span
 from inferworks.errors import UserError
 from inferworks.meter.capacity import Activity
 from inferworks.meter.usage import Usage

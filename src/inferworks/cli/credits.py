@@ -13,8 +13,8 @@ from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import currency_at, customer_id
 from inferworks.accounts.directory import directory_of
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.calendars import Calendar, calendars_of
-from inferworks.books.span import utc_day
+from inferworks.books.calendar.calendars import Calendar, calendars_of
+from inferworks.books.calendar.span import utc_day
 from inferworks.cli.books.late_lines import calendar_of
 from inferworks.cli.books.papers import customers_of
 from inferworks.cli.customer_facts import note_merged

@@ -21,9 +21,9 @@ from inferworks.accounts.plan import plan_at
 from inferworks.accounts.plan_file import utc_midnight_ns
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.zone import UTC, zone_name
-from inferworks.books.calendars import Calendar, calendars_of
-from inferworks.books.months import DAY_NS
-from inferworks.books.span import utc_day
+from inferworks.books.calendar.calendars import Calendar, calendars_of
+from inferworks.books.calendar.months import DAY_NS
+from inferworks.books.calendar.span import utc_day
 from inferworks.cli.books.figures import moment_text
 from inferworks.cli.books.late_lines import calendar_of
 from inferworks.cli.books.sources import who

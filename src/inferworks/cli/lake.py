@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from inferworks.books.bills.base import parse_moment_ns
-from inferworks.books.ledger import Ledger
-from inferworks.books.papers import SEGMENTS
-from inferworks.books.seal import Close
+from inferworks.books.calendar.moments import parse_moment_ns
+from inferworks.books.closing.inputs import SEGMENTS
+from inferworks.books.closing.ledger import Ledger
+from inferworks.books.closing.seal import Close
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock

@@ -73,7 +73,7 @@ def data_folder(config_path: Path | None, data_path: Path | None) -> DataFolder:
 def moment_ns(text: str, option: str) -> int:
     """The moment that `option` names, in nanoseconds; UserError when it is none."""
     # imported here: commands without moments load no books
-    from inferworks.books.bills.base import parse_moment_ns
+    from inferworks.books.calendar.moments import parse_moment_ns
 
     try:
         return parse_moment_ns(text.removesuffix(" UTC"))

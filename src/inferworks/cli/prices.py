@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.bills.base import parse_moment_ns
+from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.catalog.genai import installed_book
 from inferworks.catalog.pins import list_prices
 from inferworks.catalog.pins import pin as keep_pin

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.calendars import Calendar, calendars_of
-from inferworks.books.rate import Revenue
-from inferworks.books.span import Span
-from inferworks.books.wallet import Prepaid, Wallet, days_in_parts, wallets
-from inferworks.books.whose import counted_facts
+from inferworks.books.accounting.prepaid import Prepaid, Wallet, days_in_parts, wallets
+from inferworks.books.calendar.calendars import Calendar, calendars_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.revenue.rating import Revenue
+from inferworks.books.statement.counted_facts import counted_facts
 from inferworks.cli.books.late_lines import calendar_of
 from inferworks.cli.books.papers import customers_of, facts_of, plans_of
 from inferworks.cli.books.prepaid import parts_of

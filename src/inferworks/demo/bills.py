@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from inferworks.books.span import Span
+from inferworks.books.calendar.span import Span
 from inferworks.money import format_pico, parse_pico
 from inferworks.units import NS_PER_SECOND
 

@@ -28,11 +28,11 @@ from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import mint
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.base import Accounts
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.policy import load_policy
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement, close_span
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
+from inferworks.books.statement.statement import Statement, close_span
 from inferworks.clock import Clock, SystemClock
 from inferworks.demo.bills import CURRENCY, DATASETS, LOGS, NODE, write_bills
 from inferworks.demo.processes import run_trainer, running_platform

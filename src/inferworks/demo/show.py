@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from inferworks.books.exports.html import Fact, Report, render
-from inferworks.books.statement import Dimension, Statement
+from inferworks.books.statement.statement import Dimension, Statement
 from inferworks.demo.bills import SCALE, price_lines
 from inferworks.demo.run import Done, Price
 from inferworks.demo.scenario import SAMPLE_QUESTION

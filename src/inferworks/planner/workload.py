@@ -21,7 +21,7 @@ from typing import TextIO
 
 import msgspec
 
-from inferworks.books.bills.base import parse_moment_ns
+from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.errors import UserError
 from inferworks.units import NS_PER_SECOND
 

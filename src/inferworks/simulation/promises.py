@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.rate import EARNING, PAYING, rate
-from inferworks.books.span import Span
+from inferworks.books.calendar.span import Span
+from inferworks.books.revenue.rating import EARNING, PAYING, rate
 from inferworks.ids import CustomerId
 from inferworks.meter.usage import Confidence, Outcome, Usage
 from inferworks.simulation.upstreams import Asked

@@ -15,6 +15,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from inferworks.accounts.plan import PerUnit, Price, PricePlan
+from inferworks.books.allocation.departments import Department
 from inferworks.books.bills.base import (
     BillFile,
     BillReader,
@@ -32,7 +33,6 @@ from inferworks.books.charge import (
 )
 from inferworks.books.currency import RateRow, Rates, as_billed, charge_day
 from inferworks.books.deliveries.canonical import numbered
-from inferworks.books.departments import Department
 from inferworks.errors import BillError
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, OfferId, ProjectId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall

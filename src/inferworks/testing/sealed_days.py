@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec.structs import replace
 
-from inferworks.books.engine.base import Engine
-from inferworks.books.engine.lake import DaySums, Lake, lake_of
+from inferworks.books.engines.base import Engine
+from inferworks.books.engines.lake import DaySums, Lake, lake_of
 from inferworks.meter.facts import Facts
 from inferworks.meter.lake_schema import DAY_NS, LAKE_TABLES, Fact, batch_of
 from inferworks.meter.lake_sums import KINDS

@@ -16,18 +16,18 @@ from typing import Final, Protocol, TypeAlias
 
 from msgspec.structs import replace
 
-from inferworks.books.accruals import LAST, Billed, Expected, Ground, in_the_books
-from inferworks.books.basis import COMMITMENT
+from inferworks.books.accounting.basis import COMMITMENT
+from inferworks.books.accruals.api_estimates import API_CATEGORY
+from inferworks.books.accruals.expected_bills import LAST, Billed, Expected, Ground, in_the_books
 from inferworks.books.bills.base import bill_file
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, is_accrual, is_provisional
+from inferworks.books.closing.prior_period import charges_in
 from inferworks.books.deliveries.canonical import FOCUS, delivery_of, line_of
 from inferworks.books.deliveries.decide import Answer, Fate
 from inferworks.books.deliveries.landing import Closed
 from inferworks.books.deliveries.record import Outcome, State
-from inferworks.books.late import charges_in
 from inferworks.books.period import Period
-from inferworks.books.provisional import API_CATEGORY
-from inferworks.books.span import Span
 from inferworks.catalog.billing import shipped_billing
 from inferworks.money import parse_pico
 from inferworks.testing.books import a_charge

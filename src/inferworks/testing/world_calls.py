@@ -14,10 +14,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from inferworks.books.accruals.api_estimates import API_CATEGORY, estimates, true_up
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
 from inferworks.books.period import Period
-from inferworks.books.provisional import API_CATEGORY, estimates, true_up
-from inferworks.books.span import Span
 from inferworks.catalog.billing import shipped_billing
 from inferworks.catalog.prices import ListPrice, ListRate
 from inferworks.meter.usage import Leg, Tokens, Usage

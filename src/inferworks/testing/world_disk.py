@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from inferworks.books.charge import Charge
-from inferworks.books.ledger import Ledger
+from inferworks.books.closing.ledger import Ledger
+from inferworks.books.closing.seal import Body, Close, Record, Sealable
 from inferworks.books.period import Periods
-from inferworks.books.seal import Body, Close, Record, Sealable
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 
 T = TypeVar("T")
 

@@ -40,25 +40,25 @@ import msgspec
 from msgspec.structs import replace
 
 from inferworks.accounts.plan import PricePlan, plan_at
-from inferworks.books.audit import audit, audit_chain
+from inferworks.books.accounting.policy import Policy, load_policy
+from inferworks.books.allocation.drivers import Drivers
+from inferworks.books.allocation.pools import Method
+from inferworks.books.analysis.causes import explain_change
 from inferworks.books.bills.base import bill_file
-from inferworks.books.causes import explain_change
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, NaturalClass, is_provisional
-from inferworks.books.close import close_period, reopen_period, sealed_paper, statement_of
-from inferworks.books.correction import replacement, reversal
+from inferworks.books.closing.audit import audit, audit_chain
+from inferworks.books.closing.close import close_period, reopen_period, sealed_paper, statement_of
+from inferworks.books.closing.inputs import Arrived, Papers, drawn, without_a_lake
+from inferworks.books.closing.ledger import standing
+from inferworks.books.closing.prior_period import booked, with_late
+from inferworks.books.closing.seal import FIRST
 from inferworks.books.deliveries.canonical import numbered
-from inferworks.books.drivers import Drivers
-from inferworks.books.late import booked, with_late
-from inferworks.books.ledger import standing
-from inferworks.books.papers import Arrived, Papers, drawn, without_a_lake
 from inferworks.books.period import Period, corrects, posting_period
-from inferworks.books.policy import Policy, load_policy
-from inferworks.books.pools import Method
-from inferworks.books.rate import EARNING, PAYING, Rated, to_date_of
-from inferworks.books.seal import FIRST
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement
-from inferworks.books.workings import Rules, shipped_rules
+from inferworks.books.revenue.rating import EARNING, PAYING, Rated, to_date_of
+from inferworks.books.statement.computation import Rules, shipped_rules
+from inferworks.books.statement.corrections import replacement, reversal
+from inferworks.books.statement.statement import Statement
 from inferworks.errors import BillError, InferworksError, JournalError, RecordError, UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.activity import sort_out

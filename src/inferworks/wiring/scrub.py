@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.audit import audit_kept
-from inferworks.books.ledger import Ledger
-from inferworks.books.store import BookStore
+from inferworks.books.closing.audit import audit_kept
+from inferworks.books.closing.ledger import Ledger
+from inferworks.books.repository.store import BookStore
 from inferworks.config import Scrub
 from inferworks.errors import BooksError, DamagedError, UserError
 from inferworks.folder import DataFolder

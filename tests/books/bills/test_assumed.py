@@ -21,7 +21,7 @@ from inferworks.books.bills.spelling import (
     assumed_plain,
 )
 from inferworks.books.bills.tables import PLAIN, open_table
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 from inferworks.cli.main import cli
 from inferworks.money import format_pico
 

@@ -24,7 +24,7 @@ from inferworks.books.currency import (
     converted,
     converted_pico,
 )
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 from inferworks.cli.main import cli
 from inferworks.errors import BillError, MoneyError
 from inferworks.money import format_pico

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 from inferworks.meter.reader import JournalReader
 
 LINES = 12_000

@@ -10,14 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from inferworks.books.assets import declining, straight_line
-from inferworks.books.bills.base import (
-    BillFile,
-    BillReader,
-    bill_file,
-    no_progress,
-    parse_moment_ns,
-)
+from inferworks.books.bills.assets import declining, straight_line
+from inferworks.books.bills.base import BillFile, BillReader, bill_file, no_progress
 from inferworks.books.bills.depreciation import DepreciationReader
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.bills.payroll import PayrollReader, paid_again, paid_twice
@@ -25,6 +19,7 @@ from inferworks.books.bills.rates import read_rates
 from inferworks.books.bills.sense import Doubts, after_tomorrow_ns
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
+from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.charge import STAFF_TIME, Charge, NaturalClass
 from inferworks.books.deliveries.canonical import Delivery, delivery_of, line_of
 from inferworks.errors import BillError

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from inferworks.books.bills.manifests import read_manifest
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 from inferworks.cli.books import places
 from inferworks.cli.main import cli
 from inferworks.meter.lakes.local import LocalLake

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from inferworks.books.allocation.departments import Departments
 from inferworks.books.bills.base import BillFile, bill_file, no_progress
 from inferworks.books.bills.detect import reader_for, understood
 from inferworks.books.bills.focus import FocusBillReader
@@ -22,7 +23,6 @@ from inferworks.books.bills.spelling import Order, Told
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.charge import Charge
 from inferworks.books.deliveries.canonical import delivery_of
-from inferworks.books.departments import Departments
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.money import format_pico
 

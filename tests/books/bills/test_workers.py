@@ -39,7 +39,7 @@ from inferworks.books.bills.workers import (
 from inferworks.books.charge import Charge
 from inferworks.books.currency import RateRow, Rates
 from inferworks.books.deliveries.arriving import ArrivingLine, arriving_line
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 from inferworks.errors import BillError
 
 Row = dict[str, str]
@@ -286,7 +286,7 @@ from contextlib import closing
 from pathlib import Path
 from inferworks.books.bills import base, tables
 from inferworks.books.bills.focus import FocusBillReader
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 started, popen = [], subprocess.Popen
 def noted(*given, **options):
     started.append(popen(*given, **options))

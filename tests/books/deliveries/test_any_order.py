@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.deliveries.parts import series_of
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 
 DAYS = 6
 AMOUNTS = ("0.005", "1.00", "-2.5", "0.4838709677419368", "6.65679E-09", "0.0000000000005")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.deliveries.canonical import decimal_text, delivery_of, line_of
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 
 HEADER = (
     "BilledCost,EffectiveCost,BillingCurrency,BillingAccountId,BillingPeriodStart,ChargePeriodStart,"

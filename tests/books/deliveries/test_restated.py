@@ -17,7 +17,7 @@ from inferworks.books.deliveries.decide import Answer, Fate
 from inferworks.books.deliveries.landing import NOTHING_CLOSED
 from inferworks.books.deliveries.parts import series_of
 from inferworks.books.deliveries.record import Outcome
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 
 DAYS = range(1, 9)
 ALONE, PARTS = "file {there}-{number}", "part-{number:05}"

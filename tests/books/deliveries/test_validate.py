@@ -15,7 +15,7 @@ from inferworks.books.charge import Charge
 from inferworks.books.deliveries.arriving import charge_row
 from inferworks.books.deliveries.landing import Closed
 from inferworks.books.deliveries.validate import VALIDATIONS
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 from inferworks.errors import BooksError
 from inferworks.testing.books import a_charge
 

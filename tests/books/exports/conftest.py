@@ -21,11 +21,11 @@ from inferworks.accounts.plan import (
     Terms,
     Tier,
 )
+from inferworks.books.accounting.policy import load_policy
+from inferworks.books.calendar.span import Span
 from inferworks.books.exports.base import Books, books_of
-from inferworks.books.policy import load_policy
-from inferworks.books.span import Span
-from inferworks.books.validate import validate
-from inferworks.books.workings import shipped_rules, work_out
+from inferworks.books.statement.computation import shipped_rules, work_out
+from inferworks.books.statement.invariants import validate
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
 from inferworks.meter.facts import Facts

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from inferworks.books.entry import Entry, Posting, booked_within
+from inferworks.books.accounting.entries import Entry, Posting, booked_within
 from inferworks.books.exports.base import Books, content
 from inferworks.books.exports.beancount import BeancountExporter
-from inferworks.books.exports.chart import Account
+from inferworks.books.exports.chart_of_accounts import Account
 from inferworks.books.exports.hledger import HledgerExporter
 from inferworks.books.exports.journal import exact_journal
 from inferworks.books.exports.plain_text import account_name

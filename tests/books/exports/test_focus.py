@@ -15,13 +15,13 @@ import pytest
 
 from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.focus import FocusBillReader
+from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.exports.base import Books, content, write_files
 from inferworks.books.exports.focus import COLUMNS, FocusExporter
 from inferworks.books.exports.tables import Kind
-from inferworks.books.formula import restored
-from inferworks.books.months import DAY_NS
-from inferworks.books.rate import Item
+from inferworks.books.revenue.rating import Item
 from inferworks.money import parse_pico
+from inferworks.spreadsheet import restored
 
 from .conftest import MONTH, some_books
 

@@ -17,11 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.books.bills.base import parse_moment_ns
-from inferworks.books.correction import Correction
-from inferworks.books.entry import Entry, Posting
+from inferworks.books.accounting.entries import Entry, Posting
+from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.exports.base import Books, content
-from inferworks.books.exports.chart import (
+from inferworks.books.exports.chart_of_accounts import (
     ROUNDING,
     Account,
     Chart,
@@ -33,10 +32,11 @@ from inferworks.books.exports.chart import (
 from inferworks.books.exports.hledger import HledgerExporter
 from inferworks.books.exports.journal import Journal, exact_journal, rounded_journal
 from inferworks.books.exports.ledger_csv import NETSUITE, PROGRAMS, XERO, LedgerCsvExporter, Program
-from inferworks.books.formula import restored
 from inferworks.books.period import Period
-from inferworks.books.statement import Statement
+from inferworks.books.statement.corrections import Correction
+from inferworks.books.statement.statement import Statement
 from inferworks.errors import ConfigError, UserError
+from inferworks.spreadsheet import restored
 
 from .conftest import MONTH, Check, many_terms, some_books
 from .test_checkers import HOSTILE

@@ -22,8 +22,8 @@ from click.testing import CliRunner
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.bills.base import parse_moment_ns
-from inferworks.books.exports.chart import Account
+from inferworks.books.calendar.moments import parse_moment_ns
+from inferworks.books.exports.chart_of_accounts import Account
 from inferworks.books.exports.plain_text import account_name
 from inferworks.cli.main import cli
 from inferworks.ids import CustomerId

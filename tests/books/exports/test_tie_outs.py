@@ -11,7 +11,7 @@ import pytest
 
 from inferworks.books.exports.base import Books, write_files
 from inferworks.books.exports.tabular import ParquetExporter
-from inferworks.books.rate import Item
+from inferworks.books.revenue.rating import Item
 from inferworks.money import format_pico
 
 from .conftest import many_terms, some_books

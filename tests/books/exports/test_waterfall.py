@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from inferworks.books.bridge import bridge
+from inferworks.books.analysis.bridge import bridge
 from inferworks.books.exports.base import Books, content
 from inferworks.books.exports.html import bridge_bars
-from inferworks.books.exports.page import HtmlExporter
+from inferworks.books.exports.html_exporter import HtmlExporter
 from inferworks.books.exports.waterfall import Bar, Kind, place, waterfall
 
 BARS = (

@@ -31,11 +31,11 @@ from inferworks.books.bills.spelling import (
 )
 from inferworks.books.bills.tables import PLAIN, Batch, Form, Table, open_table, with_columns
 from inferworks.books.bills.twice import settled
+from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.charge import Charge
 from inferworks.books.currency import NO_RATES, NoRateError, Rates, converted
 from inferworks.books.deliveries.arriving import ArrivingLine
 from inferworks.books.deliveries.canonical import numbered
-from inferworks.books.deliveries.canonical import parse_moment_ns as parse_moment_ns
 from inferworks.errors import BillError, MoneyError, NoBillError
 from inferworks.money import parse_pico, rounded_pico
 

@@ -11,15 +11,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import repeat
 from typing import TypeVar
 
-from inferworks.books.bills.base import (
-    Choice,
-    Money,
-    Problem,
-    cell_text,
-    money_in,
-    parse_moment_ns,
-)
+from inferworks.books.bills.base import Choice, Money, Problem, cell_text, money_in
 from inferworks.books.bills.tables import Batch, Table, worked
+from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.deliveries.canonical import (
     ABOUT,
     NOT_CARRIED,
@@ -28,8 +22,8 @@ from inferworks.books.deliveries.canonical import (
     carried_column,
     joined,
 )
-from inferworks.books.formula import restored
 from inferworks.errors import MoneyError
+from inferworks.spreadsheet import restored
 
 T = TypeVar("T")
 

@@ -25,7 +25,8 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from inferworks.books.assets import (
+from inferworks.books.allocation.departments import SHIPPED, Departments
+from inferworks.books.bills.assets import (
     FIXED_ASSETS,
     Asset,
     Method,
@@ -45,10 +46,9 @@ from inferworks.books.bills.base import (
     require_columns,
 )
 from inferworks.books.bills.whose import DEPARTMENT, department_in
+from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.charge import Charge, ChargeId, NaturalClass
 from inferworks.books.currency import NO_RATES, RateRow, Rates
-from inferworks.books.departments import SHIPPED, Departments
-from inferworks.books.months import DAY_NS
 from inferworks.errors import BillError
 
 _COLUMNS = (

@@ -7,9 +7,9 @@ InvoiceIssuerName stayed; ProviderName and PublisherName of 1.0 became ServicePr
 HostProviderName in 1.3.
 
 Which cost. A line has two: BilledCost, what the invoice says is owed, and EffectiveCost, the same with
-commitments spread over their use. Both are kept; `books/basis.py` says which of them counts when. A
-purchase whose charge period is the whole term is spread over it, as any charge that is longer than a
-statement. Credits, refunds and corrections are negative lines like any other; nothing is clamped.
+commitments spread over their use. Both are kept; `books/accounting/basis.py` says which of them counts
+when. A purchase whose charge period is the whole term is spread over it, as any charge that is longer than
+a statement. Credits, refunds and corrections are negative lines like any other; nothing is clamped.
 
 FOCUS has no column that names a line. Where a bill adds one (`x_LineId`, or the `Id` of the published
 sample) it is part of what the line is about. When two lines are alike: `deliveries.canonical`.
@@ -23,6 +23,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
+from inferworks.books.allocation.departments import SHIPPED, Departments, tags_of
 from inferworks.books.bills.base import (
     BillFile,
     Conversion,
@@ -42,7 +43,6 @@ from inferworks.books.charge import Charge, ChargeId, NaturalClass
 from inferworks.books.currency import NO_RATES, Rates
 from inferworks.books.deliveries.arriving import ArrivingLine, arriving_line
 from inferworks.books.deliveries.canonical import FOCUS, billing_day, numbered
-from inferworks.books.departments import SHIPPED, Departments, tags_of
 
 _REQUIRED = (
     "BilledCost",

@@ -27,6 +27,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
+from inferworks.books.allocation.departments import SHIPPED, Departments
 from inferworks.books.bills.base import (
     BillFile,
     Cells,
@@ -46,7 +47,6 @@ from inferworks.books.charge import (
     NaturalClass,
 )
 from inferworks.books.currency import NO_RATES, Rates
-from inferworks.books.departments import SHIPPED, Departments
 from inferworks.money import format_pico, split
 
 _COLUMNS = ("person", "start", "end", "gross", "employer_cost", "currency")

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
+from inferworks.books.calendar.months import month_name, month_of
 from inferworks.books.charge import STAFF_TIME, Charge, NaturalClass
-from inferworks.books.months import month_name, month_of
 from inferworks.units import NS_PER_SECOND
 
 ALWAYS_NS: Final = 2**63 - 1

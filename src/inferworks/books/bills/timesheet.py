@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from inferworks.books.allocation.departments import SHIPPED, Departments
 from inferworks.books.bills.base import (
     BillFile,
     Cells,
@@ -34,7 +35,6 @@ from inferworks.books.charge import (
     NaturalClass,
 )
 from inferworks.books.currency import NO_RATES, Rates
-from inferworks.books.departments import SHIPPED, Departments
 
 _MINUTES = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _COLUMNS = ("person", "start", "end", "minutes", "node", "activity", "pay", "currency", "sheet")

@@ -23,22 +23,22 @@ from functools import cache
 
 import msgspec
 
+from inferworks.books.accounting.tax import TAX, TAX_NAME
+from inferworks.books.allocation.departments import SHIPPED, Department, Departments
+from inferworks.books.allocation.pools import default_pools
 from inferworks.books.bills.base import (
     BillFile,
     Cells,
     Problem,
     Progress,
     finished,
-    parse_moment_ns,
     read_rows,
     require_columns,
 )
 from inferworks.books.bills.whose import DEPARTMENT, department_in
+from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.charge import VOUCHERS, Charge, ChargeId, NaturalClass
 from inferworks.books.currency import NO_RATES, Rates
-from inferworks.books.departments import SHIPPED, Department, Departments
-from inferworks.books.pools import default_pools
-from inferworks.books.tax import TAX, TAX_NAME
 from inferworks.units import NS_PER_SECOND
 
 _COLUMNS = ("id", "natural_class", "amount", "currency", "description")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from inferworks.books.allocation.departments import Departments
 from inferworks.books.bills.base import Cells
 from inferworks.books.charge import STAFF_ON_ACTIVITY
-from inferworks.books.departments import Departments
 from inferworks.purpose import Purpose
 
 DEPARTMENT = "department"

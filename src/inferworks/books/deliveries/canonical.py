@@ -25,7 +25,6 @@ could not stand beside what replaces it, in a period that is closed).
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import re
 import unicodedata
@@ -36,9 +35,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from inferworks.books.calendar.moments import MOMENT, moment_text, parse_moment_ns
+from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.charge import Charge, ChargeId
 from inferworks.money import format_pico
-from inferworks.units import NS_PER_SECOND
 
 FOCUS: Final = "focus"
 """The kind of files whose deliveries are accounts and billing periods."""
@@ -68,11 +68,6 @@ _UNNAMED: Final = ("about:", "")
 """How the line of a charge begins that its bill did not name."""
 _DECIMAL = re.compile(r"[+-]?(?=\.?\d)(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d{1,3})?")
 _FIGURES = re.compile(r"([+-]?)(?=\.?[0-9])([0-9]*)\.?([0-9]*)")
-_MOMENT = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?)?"
-)
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_DAY_NS = 86_400 * NS_PER_SECOND
 _ID_DIGITS = 24
 _encode = msgspec.json.Encoder().encode
 
@@ -118,41 +113,6 @@ class Line(NamedTuple):
     """The number of its invoice; empty while there is none."""
 
 
-def parse_moment_ns(text: str) -> int:
-    """Nanoseconds since 1970-01-01 UTC of an ISO 8601 moment; UTC unless it names an offset.
-
-    ValueError with a reason when `text` is no such moment.
-    """
-    return _moment_ns(text.strip())
-
-
-@lru_cache(maxsize=65_536)
-def _moment_ns(text: str) -> int:
-    match = _MOMENT.fullmatch(text)
-    if not match:
-        raise ValueError("not a moment; write 2026-11-21T09:00:00Z")
-    date, time, fraction, zone = match.groups()
-    try:
-        moment = dt.datetime.fromisoformat(f"{date}T{time or '00:00'}{zone or 'Z'}")
-    except ValueError:
-        raise ValueError("no such date or time") from None
-    seconds = (moment - _EPOCH) // dt.timedelta(seconds=1)
-    moment_ns = seconds * NS_PER_SECOND + int((fraction or "0").ljust(9, "0"))
-    if abs(moment_ns) >= 2**63:
-        raise ValueError("must lie between the years 1678 and 2262")
-    return moment_ns
-
-
-def moment_text(moment_ns: int) -> str:
-    """A moment as ISO 8601 in UTC: a day where it is the first of one."""
-    seconds, rest_ns = divmod(moment_ns, NS_PER_SECOND)
-    moment = _EPOCH + dt.timedelta(seconds=seconds)
-    if moment_ns % _DAY_NS == 0:
-        return moment.date().isoformat()
-    fraction = f".{rest_ns:09d}" if rest_ns else ""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
-
-
 @lru_cache(maxsize=65_536)
 def canonical(text: str) -> str:
     """`text` as it is compared: a moment as nanoseconds, a number as its decimal, else NFC.
@@ -163,9 +123,9 @@ def canonical(text: str) -> str:
     if text[:1].isdigit() or text[:1] in ("+", "-", "."):
         if _DECIMAL.fullmatch(text):
             return decimal_text(text)
-        if _MOMENT.fullmatch(text):
+        if MOMENT.fullmatch(text):
             try:
-                return f"{_moment_ns(text)} ns"
+                return f"{parse_moment_ns(text)} ns"
             except ValueError:
                 return text
     return text
@@ -225,9 +185,9 @@ def delivery_of(kind: str, charge: Charge) -> Delivery:
 def billing_day(text: str, charged_ns: int) -> str:
     """The day on which a billing period begins; without one, the month in which the charge begins."""
     try:
-        return moment_text(_moment_ns(text.strip()))
+        return moment_text(parse_moment_ns(text))
     except ValueError:
-        return f"{moment_text(charged_ns // _DAY_NS * _DAY_NS)[:7]}-01"
+        return f"{moment_text(charged_ns // DAY_NS * DAY_NS)[:7]}-01"
 
 
 def told_invoice(delivery: Delivery, charge: Charge) -> str:
@@ -240,7 +200,7 @@ def told_invoice(delivery: Delivery, charge: Charge) -> str:
 def _is_waiting(invoice: str, account: str) -> bool:
     prefix = f"{account}/"
     rest = invoice.removeprefix(prefix)
-    return invoice.startswith(prefix) and (not rest or _MOMENT.fullmatch(rest) is not None)
+    return invoice.startswith(prefix) and (not rest or MOMENT.fullmatch(rest) is not None)
 
 
 def line_of(delivery: Delivery, charge: Charge, columns: Columns | None = None) -> Line:

@@ -23,8 +23,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from inferworks.books.calendar.span import Timed
 from inferworks.books.charge import Charge, ChargeId, NaturalClass
-from inferworks.books.correction import reversal
 from inferworks.books.currency import RateRow, as_billed, converted_pico
 from inferworks.books.deliveries.arriving import (
     Totals,
@@ -39,7 +39,7 @@ from inferworks.books.deliveries.canonical import (
     told_invoice,
     with_id,
 )
-from inferworks.books.span import Timed
+from inferworks.books.statement.corrections import reversal
 
 SCHEMA: Final = """
 CREATE TABLE deliveries (

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
+from inferworks.books.calendar.moments import moment_text
 from inferworks.books.deliveries.arriving import Total, Totals, added
-from inferworks.books.deliveries.canonical import moment_text
 from inferworks.books.deliveries.parts import Spans, merged
 
 

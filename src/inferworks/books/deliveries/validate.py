@@ -4,11 +4,11 @@ Problem. Revisions, amendments, voids and reversals move lines between imports o
 such a step forgot, or left behind, is billed twice or not at all, and nothing in a statement would look
 wrong.
 
-Decision. Whenever charges are read for a statement, they are held against the register of deliveries,
-which counted and summed each file when it came, before anything was moved. `VALIDATIONS` is the list, as
-for the other theorems (`books/validate.py`): a function returns nothing when its theorem holds, raises
-BooksError with the figures when it does not, and repairs nothing. Read in one transaction with the
-charges; of a file that reaches beyond what is read, its lines are counted and not summed.
+Decision. Whenever charges are read for a statement, they are held against the register of deliveries, which
+counted and summed each file when it came, before anything was moved. `VALIDATIONS` is the list, as for the
+other theorems (`books/statement/invariants.py`): a function returns nothing when its theorem holds, raises
+BooksError with the figures when it does not, and repairs nothing. Read in one transaction with the charges;
+of a file that reaches beyond what is read, its lines are counted and not summed.
 
 Rejected. Checking after each import alone: what the disk, or a later program, does to the books is found
 by who reads them.
@@ -25,9 +25,9 @@ from typing import NamedTuple
 import msgspec
 
 from inferworks.books.charge import Charge
-from inferworks.books.correction import reversal
 from inferworks.books.deliveries.arriving import Totals, added, rounding_pico
 from inferworks.books.lines import Glance
+from inferworks.books.statement.corrections import reversal
 from inferworks.errors import BooksError
 from inferworks.money import EXACT, format_pico
 

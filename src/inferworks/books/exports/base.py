@@ -24,15 +24,15 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import msgspec
 
-from inferworks.books.allocate import Allocated, Allocation
-from inferworks.books.budget import Against
+from inferworks.books.accounting.policy import Policy
+from inferworks.books.allocation.allocate import Allocated, Allocation
+from inferworks.books.analysis.budget import Against
+from inferworks.books.analysis.comparatives import Comparison
 from inferworks.books.charge import Function
-from inferworks.books.comparatives import Comparison
+from inferworks.books.closing.prior_period import Later
 from inferworks.books.exports.journal import Journal
-from inferworks.books.late import Later
-from inferworks.books.policy import Policy
-from inferworks.books.statement import Statement, draw_up
-from inferworks.books.workings import Workings
+from inferworks.books.statement.computation import Workings
+from inferworks.books.statement.statement import Statement, draw_up
 from inferworks.errors import UserError
 
 SUMS = "SHA256SUMS"

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from inferworks.books.budget import WHICH_IS, Against, Variance
-from inferworks.books.comparatives import CAPTIONS, Comparison, named
-from inferworks.books.explained import MEANINGS, Cause, Explained
+from inferworks.books.analysis.budget import WHICH_IS, Against, Variance
+from inferworks.books.analysis.change_effects import MEANINGS, Cause, Explained
+from inferworks.books.analysis.comparatives import CAPTIONS, Comparison, named
+from inferworks.books.calendar.span import Span
 from inferworks.books.exports.pieces import Amount, Cell, Share, section, signed, table
 from inferworks.books.exports.values import html_text
 from inferworks.books.exports.waterfall import Bar, Kind, waterfall
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement, remarks
+from inferworks.books.statement.statement import Statement, remarks
 
 _SUMS = ("gross_margin", "operating_result")
 _SHOWN = 5

@@ -10,7 +10,7 @@ from inferworks.books.charge import Function
 from inferworks.books.exports.pieces import FUNCTIONS, Amount, section, table, use_text
 from inferworks.books.exports.sankey import sankey
 from inferworks.books.exports.values import shown_amount
-from inferworks.books.statement import Flow, Statement
+from inferworks.books.statement.statement import Flow, Statement
 
 
 def where_the_money_went(statement: Statement) -> str:

@@ -31,16 +31,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from inferworks.books.allocate import Allocated, Allocation
+from inferworks.books.allocation.allocate import Allocated, Allocation
+from inferworks.books.calendar.months import DAY_NS, day_of, month_of
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
 from inferworks.books.exports.base import Books, ExportFile
 from inferworks.books.exports.tables import Column, Kind, Row, Rows, Table, Value
 from inferworks.books.exports.tabular import csv_file, parquet_file
 from inferworks.books.exports.values import decimal_text, second_above, second_below
-from inferworks.books.months import DAY_NS, day_of, month_of
-from inferworks.books.owed import Owed
-from inferworks.books.rate import Item, Rated
-from inferworks.books.span import Span
+from inferworks.books.revenue.customer_currency import Owed
+from inferworks.books.revenue.rating import Item, Rated
 from inferworks.money import PICO, split
 from inferworks.units import Unit
 

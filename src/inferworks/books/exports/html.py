@@ -16,10 +16,12 @@ from itertools import groupby
 import msgspec
 from msgspec.structs import replace
 
-from inferworks.books.bridge import Bridge, BridgeLine, BridgeStep, Step, bridge
-from inferworks.books.budget import Against
+from inferworks.books.analysis.bridge import Bridge, BridgeLine, BridgeStep, Step, bridge
+from inferworks.books.analysis.budget import Against
+from inferworks.books.analysis.comparatives import Comparison
+from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.charge import Charge, Function
-from inferworks.books.comparatives import Comparison
+from inferworks.books.closing.prior_period import Later, amended, made_up
 from inferworks.books.exports.changes import beside_budget, causes, comparatives
 from inferworks.books.exports.flows import where_the_money_went
 from inferworks.books.exports.pieces import (
@@ -36,11 +38,16 @@ from inferworks.books.exports.pieces import (
 from inferworks.books.exports.style import STYLE
 from inferworks.books.exports.values import html_text, shown_amount
 from inferworks.books.exports.waterfall import Bar, Kind, waterfall
-from inferworks.books.late import Later, amended, made_up
-from inferworks.books.months import DAY_NS
-from inferworks.books.questions import Question
-from inferworks.books.statement import TOTAL, Dimension, Row, Statement, remarks, shown_name
-from inferworks.books.workings import Line
+from inferworks.books.statement.computation import Line
+from inferworks.books.statement.five_questions import Question
+from inferworks.books.statement.statement import (
+    TOTAL,
+    Dimension,
+    Row,
+    Statement,
+    remarks,
+    shown_name,
+)
 from inferworks.money import format_pico
 from inferworks.units import NS_PER_SECOND
 

@@ -31,9 +31,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from inferworks.books.entry import CREDITS, PAYABLE, RECEIVABLE, Entry, booked_within, moves_credit
-from inferworks.books.exports.chart import ROUNDING, Account, Chart
-from inferworks.books.statement import Statement
+from inferworks.books.accounting.entries import (
+    CREDITS,
+    PAYABLE,
+    RECEIVABLE,
+    Entry,
+    booked_within,
+    moves_credit,
+)
+from inferworks.books.exports.chart_of_accounts import ROUNDING, Account, Chart
+from inferworks.books.statement.statement import Statement
 from inferworks.errors import UserError
 from inferworks.money import format_pico, rounded, ten_to
 from inferworks.units import NS_PER_SECOND

@@ -36,10 +36,10 @@ from functools import partial
 from typing import BinaryIO, NamedTuple, TypeAlias
 
 from inferworks.books.exports.base import ExportFile
-from inferworks.books.exports.chart import Chart
+from inferworks.books.exports.chart_of_accounts import Chart
 from inferworks.books.exports.journal import Dated, Journal, Side
-from inferworks.books.formula import inert
 from inferworks.errors import UserError
+from inferworks.spreadsheet import inert
 from inferworks.visible import visible
 
 Row: TypeAlias = dict[str, str]

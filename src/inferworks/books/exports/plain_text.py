@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from inferworks.books.exports.chart import Account
+from inferworks.books.exports.chart_of_accounts import Account
 from inferworks.books.exports.journal import EXACT, Journal
 from inferworks.errors import BooksError
 from inferworks.visible import visible

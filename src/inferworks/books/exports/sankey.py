@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from inferworks.books.exports.values import html_text, shown_amount
-from inferworks.books.statement import Flow
+from inferworks.books.statement.statement import Flow
 
 _NODE_WIDTH = 12.0
 _GAP = 16.0

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
-from inferworks.books.allocate import Allocated
+from inferworks.books.accounting.entries import booked_within
+from inferworks.books.allocation.allocate import Allocated
 from inferworks.books.charge import Function
-from inferworks.books.entry import booked_within
+from inferworks.books.closing.prior_period import amended
 from inferworks.books.exports.base import Books
-from inferworks.books.late import amended
-from inferworks.books.statement import Statement
+from inferworks.books.statement.statement import Statement
 
 
 class Kind(StrEnum):

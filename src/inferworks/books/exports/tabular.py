@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from inferworks.books.exports.base import Books, ExportFile
 from inferworks.books.exports.tables import Kind, Row, Table, Value, books_tables
 from inferworks.books.exports.values import decimal_text, moment_text
-from inferworks.books.formula import inert
+from inferworks.spreadsheet import inert
 
 _BATCH = 50_000
 _EXACT = Context(prec=60)

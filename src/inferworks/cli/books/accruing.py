@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from inferworks.books.accruals import (
+from inferworks.books.accruals.expected_bills import (
     AVERAGED,
     Billed,
     Expected,
@@ -17,15 +17,15 @@ from inferworks.books.accruals import (
     in_the_books,
     is_estimated,
 )
+from inferworks.books.calendar.months import month_name, month_of, months
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import ACCRUED, Charge
+from inferworks.books.closing.ledger import Ledger
 from inferworks.books.deliveries.canonical import FOCUS, normal
 from inferworks.books.deliveries.record import Import, State
-from inferworks.books.ledger import Ledger
-from inferworks.books.months import month_name, month_of, months
 from inferworks.books.period import Period, Periods
-from inferworks.books.span import Span
-from inferworks.books.store import BookStore
-from inferworks.books.workings import Rules
+from inferworks.books.repository.store import BookStore
+from inferworks.books.statement.computation import Rules
 from inferworks.catalog.billing import billing_of
 from inferworks.cli.books.estimating import estimated, is_api_bill_under, sealed_charges
 from inferworks.clock import SystemClock

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 import msgspec
 
-from inferworks.books.late import Adjustment, Later
-from inferworks.books.papers import Papers
-from inferworks.books.policy import Policy
-from inferworks.books.pools import DriverKind
-from inferworks.books.seal import Close
-from inferworks.books.statement import Dimension, Statement
-from inferworks.books.workings import Workings
+from inferworks.books.accounting.policy import Policy
+from inferworks.books.allocation.pools import DriverKind
+from inferworks.books.closing.inputs import Papers
+from inferworks.books.closing.prior_period import Adjustment, Later
+from inferworks.books.closing.seal import Close
+from inferworks.books.statement.computation import Workings
+from inferworks.books.statement.statement import Dimension, Statement
 from inferworks.cli.books.by_default import period_meant
 from inferworks.cli.books.engines import (
     WHY_NOT_SEALED,
@@ -46,7 +46,7 @@ from inferworks.cli.show import say
 from inferworks.config import Config
 
 if TYPE_CHECKING:  # Ibis takes its time to load
-    from inferworks.books.engine.cut import CustomerStatement
+    from inferworks.books.engines.customer_statement import CustomerStatement
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Drawn = TypeVar("Drawn", Statement, "CustomerStatement")

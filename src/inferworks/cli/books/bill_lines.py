@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from inferworks.books.calendar.span import Span, Times
 from inferworks.books.lines import MANY_LINES, Charges
-from inferworks.books.span import Span, Times
-from inferworks.books.store import BookStore
-from inferworks.books.stored import StoredLines
+from inferworks.books.repository.store import BookStore
+from inferworks.books.repository.stored_lines import StoredLines
 from inferworks.folder import DataFolder
 
 

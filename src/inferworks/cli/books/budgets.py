@@ -6,9 +6,16 @@ from pathlib import Path
 
 import click
 
+from inferworks.books.analysis.budget import (
+    COLUMNS,
+    WHICH_IS,
+    Against,
+    Variance,
+    against,
+    read_budget,
+)
 from inferworks.books.bills.detect import open_ours
-from inferworks.books.budget import COLUMNS, WHICH_IS, Against, Variance, against, read_budget
-from inferworks.books.statement import Statement
+from inferworks.books.statement.statement import Statement
 from inferworks.cli.books.figures import amount, percentage, places_for, print_figures
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.papers import departments_of

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inferworks.books.period import Period, Periods, Status, span_name
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 from inferworks.cli.books.figures import moment_text
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.papers import moments

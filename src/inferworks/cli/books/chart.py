@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.exports.chart import accounts, load_chart, shipped_chart
+from inferworks.books.exports.chart_of_accounts import accounts, load_chart, shipped_chart
 from inferworks.cli.show import print_table, say, say_on
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.economics import CustomerEconomics, Economics, economics
+from inferworks.books.analysis.unit_economics import CustomerEconomics, Economics, economics
 from inferworks.cli.books.asked import asked, asking_without_policy
 from inferworks.cli.books.figures import amount, places_of, print_figures, print_no_costs, span_text
 from inferworks.cli.books.later import corrections_json, print_corrections

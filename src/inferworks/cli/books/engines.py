@@ -15,11 +15,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from inferworks.books.ledger import standing
-from inferworks.books.pools import Method
-from inferworks.books.span import Span
-from inferworks.books.statement import Dimension
-from inferworks.books.workings import Rules
+from inferworks.books.allocation.pools import Method
+from inferworks.books.calendar.span import Span
+from inferworks.books.closing.ledger import standing
+from inferworks.books.statement.computation import Rules
+from inferworks.books.statement.statement import Dimension
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.config import Config
 from inferworks.folder import DataFolder

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.provisional import Accuracy
+from inferworks.books.accruals.api_estimates import Accuracy
 from inferworks.cli.books.papers import estimates_of, moments
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table, say

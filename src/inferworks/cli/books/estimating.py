@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from inferworks.books.charge import LIST_PRICES, NO_BILLS, TOLD_COSTS, Charge
-from inferworks.books.currency import NO_RATES, Rates
-from inferworks.books.late import charges_in
-from inferworks.books.ledger import Ledger
-from inferworks.books.lines import Lines
-from inferworks.books.pools import DriverKind, pool_of
-from inferworks.books.provisional import (
+from inferworks.books.accruals.api_estimates import (
     Accuracy,
     IsApiBill,
     accuracy,
     estimates,
     true_up,
 )
-from inferworks.books.span import Span
-from inferworks.books.standing import is_first
-from inferworks.books.store import BookStore
-from inferworks.books.workings import Rules
+from inferworks.books.accruals.reversals import is_first
+from inferworks.books.allocation.pools import DriverKind, pool_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.charge import LIST_PRICES, NO_BILLS, TOLD_COSTS, Charge
+from inferworks.books.closing.ledger import Ledger
+from inferworks.books.closing.prior_period import charges_in
+from inferworks.books.currency import NO_RATES, Rates
+from inferworks.books.lines import Lines
+from inferworks.books.repository.store import BookStore
+from inferworks.books.statement.computation import Rules
 from inferworks.catalog.billing import billing_of
 from inferworks.catalog.pins import list_prices
 from inferworks.folder import DataFolder

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.explain import explain, parse_subject
-from inferworks.books.nodes import Bounds, Node
+from inferworks.books.analysis.breakdown import Bounds, Node
+from inferworks.books.analysis.explain import explain, parse_subject
 from inferworks.cli.books.asked import asked, asking
 from inferworks.cli.books.papers import singles_of, worked_out_of
 from inferworks.cli.show import print_json, say

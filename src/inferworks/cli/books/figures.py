@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from inferworks.books.statement import NO_COSTS, Statement, remarks
-from inferworks.books.workings import Line
+from inferworks.books.statement.computation import Line
+from inferworks.books.statement.statement import NO_COSTS, Statement, remarks
 from inferworks.cli.show import print_columns, say
 from inferworks.money import PICO, round_pico
 from inferworks.units import NS_PER_SECOND
 
 if TYPE_CHECKING:  # Ibis takes its time to load
-    from inferworks.books.engine.cut import CustomerStatement
+    from inferworks.books.engines.customer_statement import CustomerStatement
 
 
 def print_figures(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
+from inferworks.books.analysis.comparatives import CAPTIONS
+from inferworks.books.analysis.forecast import DAY_NS, METHODS, Forecast, forecast
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import is_provisional
-from inferworks.books.comparatives import CAPTIONS
-from inferworks.books.forecast import DAY_NS, METHODS, Forecast, forecast
 from inferworks.books.period import Period
-from inferworks.books.span import Span
-from inferworks.books.workings import accrued_charges
+from inferworks.books.statement.computation import accrued_charges
 from inferworks.cli.books.asked import Asked
 from inferworks.cli.books.by_default import running_period
 from inferworks.cli.books.figures import amount, moment_text, places_for, print_figures

@@ -18,7 +18,7 @@ FORMATS = {
     "csv": "tabular:CsvExporter",
     "parquet": "tabular:ParquetExporter",
     "json": "json_export:JsonExporter",
-    PAGE: "page:HtmlExporter",
+    PAGE: "html_exporter:HtmlExporter",
 }
 """The module of `inferworks.books.exports` and the class, by the name of the format."""
 

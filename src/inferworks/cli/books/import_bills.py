@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 import click
 import msgspec
 
+from inferworks.books.allocation.departments import SHIPPED, Departments
 from inferworks.books.bills import rates
 from inferworks.books.bills.base import (
     BillFile,
@@ -37,9 +38,8 @@ from inferworks.books.deliveries.arriving import ArrivingLine, arriving_lines
 from inferworks.books.deliveries.decide import Answer
 from inferworks.books.deliveries.parts import series_of
 from inferworks.books.deliveries.record import State
-from inferworks.books.departments import SHIPPED, Departments
 from inferworks.books.period import late_texts
-from inferworks.books.store import BookStore
+from inferworks.books.repository.store import BookStore
 from inferworks.cli.books.import_remarks import Remarks
 from inferworks.cli.books.landed import CHANGING, Landed, change_of, change_text, row_of
 from inferworks.cli.books.late_lines import calendar_of, closed_time, late_reports

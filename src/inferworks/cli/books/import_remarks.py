@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from inferworks.books.accounting.tax import is_tax, recoverable
 from inferworks.books.bills.payroll import is_nobodys
 from inferworks.books.bills.sense import Doubts
 from inferworks.books.charge import Charge
-from inferworks.books.tax import is_tax, recoverable
 from inferworks.cli.show import counted
 from inferworks.money import format_pico
 

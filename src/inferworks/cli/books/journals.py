@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from inferworks.books.calendar.span import Span
 from inferworks.books.exports.base import ExportFile
-from inferworks.books.exports.chart import Chart, load_chart
+from inferworks.books.exports.chart_of_accounts import Chart, load_chart
 from inferworks.books.exports.journal import ALL_CLOSED, Journal, exact_journal, rounded_journal
 from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
 from inferworks.books.period import Period, Periods
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement
+from inferworks.books.statement.statement import Statement
 from inferworks.cli.books.formats import IMPORTED_LEDGERS, text_ledger
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.papers import drawn_up, moments, span_of

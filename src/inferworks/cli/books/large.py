@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from inferworks.books.papers import Papers
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement, draw_up
+from inferworks.books.calendar.span import Span
+from inferworks.books.closing.inputs import Papers
+from inferworks.books.statement.statement import Statement, draw_up
 from inferworks.cli.books import engines
 from inferworks.cli.books.engines import EngineName, why_unable
 from inferworks.cli.books.papers import around
@@ -29,8 +29,8 @@ from inferworks.meter.lake_schema import LAKE_TABLES
 from inferworks.meter.usage import Usage
 
 if TYPE_CHECKING:  # Ibis takes its time to load
-    from inferworks.books.engine.base import Engine
-    from inferworks.books.engine.lake import Lake
+    from inferworks.books.engines.base import Engine
+    from inferworks.books.engines.lake import Lake
 
 
 def many(segments: Sequence[Segment], facts: Facts) -> bool:
@@ -50,7 +50,7 @@ def drawn_large(papers: Papers, reader: LakeReader, settings: Books) -> Statemen
 
     BooksError when one does not hold. LakeError when a segment is missing or was altered.
     """
-    from inferworks.books.engine.draw import work_out_on
+    from inferworks.books.engines.compute import work_out_on
 
     for segment in papers.segments:
         reader.check(segment)
@@ -82,7 +82,7 @@ def _tables(
     segments: Sequence[Segment], facts: Facts, span: Span, reader: LakeReader, settings: Books
 ) -> Iterator[tuple[Engine, Lake]]:
     """The facts around `span` as tables of an engine, while the block runs."""
-    from inferworks.books.engine.lake import lake_of
+    from inferworks.books.engines.lake import lake_of
     from inferworks.cli.books.on_engine import opened
 
     files = {

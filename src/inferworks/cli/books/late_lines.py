@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from inferworks.books.closing.ledger import Ledger
 from inferworks.books.deliveries.landing import NOTHING_CLOSED, Closed
-from inferworks.books.ledger import Ledger
 from inferworks.books.period import Periods, Recorded, late_texts
 from inferworks.folder import DataFolder
 from inferworks.meter.capacity import Activity

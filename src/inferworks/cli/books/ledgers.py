@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inferworks.books.ledger import Ledger
+from inferworks.books.closing.ledger import Ledger
 from inferworks.config import Config
 from inferworks.errors import DataFolderError
 from inferworks.folder import DataFolder

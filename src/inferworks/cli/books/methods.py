@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.distance import Distances, distances
-from inferworks.books.step_down import Received, received
+from inferworks.books.allocation.step_down import Received, received
+from inferworks.books.analysis.method_comparison import Distances, distances
 from inferworks.cli.books.asked import asked, asking_without_policy
 from inferworks.cli.books.figures import amount, print_figures
 from inferworks.cli.books.later import note_corrections

@@ -13,19 +13,19 @@ from typing import NamedTuple
 import click
 
 from inferworks.accounts.plan import PricePlan
-from inferworks.books.engine.base import Engine
-from inferworks.books.engine.bundled import as_divided_on
-from inferworks.books.engine.cut import CustomerStatement, close_by_customer
-from inferworks.books.engine.draw import work_out_on
-from inferworks.books.engine.duckdb import DuckEngine
-from inferworks.books.engine.lake import Lake, day_sums, lake_of
-from inferworks.books.engine.spark import SparkEngine
+from inferworks.books.accounting.policy import Policy
+from inferworks.books.accounting.prepaid import Prepaid
+from inferworks.books.calendar.span import Span
+from inferworks.books.engines.base import Engine
+from inferworks.books.engines.bundled import as_divided_on
+from inferworks.books.engines.compute import work_out_on
+from inferworks.books.engines.customer_statement import CustomerStatement, close_by_customer
+from inferworks.books.engines.duckdb import DuckEngine
+from inferworks.books.engines.lake import Lake, day_sums, lake_of
+from inferworks.books.engines.spark import SparkEngine
 from inferworks.books.lines import Charges, with_more
-from inferworks.books.policy import Policy
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement, draw_up
-from inferworks.books.wallet import Prepaid
-from inferworks.books.workings import Rules
+from inferworks.books.statement.computation import Rules
+from inferworks.books.statement.statement import Statement, draw_up
 from inferworks.cli.books.accruing import unbilled
 from inferworks.cli.books.bill_lines import BillLines
 from inferworks.cli.books.engines import EngineName

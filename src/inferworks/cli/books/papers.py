@@ -13,15 +13,18 @@ import msgspec
 from inferworks.accounts.directory import ALONE, Directory, directory_of
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.bills.base import parse_moment_ns
-from inferworks.books.departments import Departments, read_departments
+from inferworks.books.accounting.policy import Policy, load_policy
+from inferworks.books.accounting.prepaid import Prepaid
+from inferworks.books.accruals.api_estimates import Accuracy
+from inferworks.books.allocation.departments import Departments, read_departments
+from inferworks.books.allocation.pools import read_pools
+from inferworks.books.calendar.moments import parse_moment_ns
+from inferworks.books.calendar.span import Span, Timed
+from inferworks.books.closing.inputs import Papers
 from inferworks.books.lines import Charges, Lines, with_more
-from inferworks.books.papers import Papers
-from inferworks.books.policy import Policy, load_policy
-from inferworks.books.pools import read_pools
-from inferworks.books.provisional import Accuracy
-from inferworks.books.span import Span, Timed
-from inferworks.books.statement import (
+from inferworks.books.repository.store import BookStore
+from inferworks.books.statement.computation import BUNDLES, Rules, Workings, shipped_rules
+from inferworks.books.statement.statement import (
     Statement,
     as_divided,
     checked,
@@ -29,9 +32,6 @@ from inferworks.books.statement import (
     elapsed_span,
     whole_span,
 )
-from inferworks.books.store import BookStore
-from inferworks.books.wallet import Prepaid
-from inferworks.books.workings import BUNDLES, Rules, Workings, shipped_rules
 from inferworks.cli.books.accruing import unbilled
 from inferworks.cli.books.bill_lines import BillLines
 from inferworks.cli.books.billing import billing_table
@@ -50,7 +50,7 @@ from inferworks.meter.lakes.detect import lake_at
 from inferworks.units import NS_PER_SECOND
 
 if TYPE_CHECKING:  # numpy takes its time to load
-    from inferworks.books.single import Singles
+    from inferworks.books.analysis.single_lines import Singles
 
 _ALWAYS = Span(0, 2**63 - 1)
 LONGEST_CALL_NS = 86_400 * NS_PER_SECOND
@@ -142,7 +142,7 @@ def singles_of(workings: Workings, papers: Papers) -> Singles | tuple[()]:
     """Each bill line alone, where `workings` have them in bundles."""
     if not isinstance(papers.charges, Lines):
         return ()
-    from inferworks.books.single import Singles  # numpy takes its time to load
+    from inferworks.books.analysis.single_lines import Singles  # numpy takes its time to load
 
     return Singles(workings, papers)
 

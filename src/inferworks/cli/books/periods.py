@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.ledger import Ledger, standing
+from inferworks.books.closing.ledger import Ledger, standing
+from inferworks.books.closing.seal import Close, sha256_of
 from inferworks.books.period import Period, Status, declared
-from inferworks.books.seal import Close, sha256_of
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.papers import moments
 from inferworks.cli.options import config_option, data_option, json_option, read_config

@@ -10,14 +10,14 @@ from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import Directory
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.calendars import Calendars, calendars_of
-from inferworks.books.owed import DayRate, day_rates
+from inferworks.books.accounting.prepaid import Prepaid, days_in_parts
+from inferworks.books.calendar.calendars import Calendars, calendars_of
+from inferworks.books.calendar.span import Span
 from inferworks.books.period import Period
-from inferworks.books.rate import ToDate, rate, to_date_of
-from inferworks.books.span import Span
-from inferworks.books.store import BookStore
-from inferworks.books.wallet import Prepaid, days_in_parts
-from inferworks.books.whose import counted_facts
+from inferworks.books.repository.store import BookStore
+from inferworks.books.revenue.customer_currency import DayRate, day_rates
+from inferworks.books.revenue.rating import ToDate, rate, to_date_of
+from inferworks.books.statement.counted_facts import counted_facts
 from inferworks.cli.books.late_lines import calendar_of
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId

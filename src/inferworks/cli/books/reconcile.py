@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.accruals import Compared, compared
-from inferworks.books.basis import Basis
+from inferworks.books.accounting.basis import Basis
+from inferworks.books.accruals.expected_bills import Compared, compared
 from inferworks.books.bills.base import (
     Problem,
     no_progress,
@@ -18,11 +18,12 @@ from inferworks.books.bills.base import (
 )
 from inferworks.books.bills.detect import open_ours
 from inferworks.books.bills.spelling import Told
+from inferworks.books.calendar.months import month_name, month_of
+from inferworks.books.calendar.span import Span
 from inferworks.books.deliveries.canonical import FOCUS, decimal_text
 from inferworks.books.deliveries.saying import plain
-from inferworks.books.months import month_name, month_of
 from inferworks.books.period import Period, Periods
-from inferworks.books.reconcile import (
+from inferworks.books.repository.reconcile import (
     Check,
     Finding,
     Invoice,
@@ -31,9 +32,8 @@ from inferworks.books.reconcile import (
     is_payable,
     missing,
 )
-from inferworks.books.span import Span
-from inferworks.books.store import BookStore
-from inferworks.books.stored import StoredLines
+from inferworks.books.repository.store import BookStore
+from inferworks.books.repository.stored_lines import StoredLines
 from inferworks.cli.books.accruing import expected_of
 from inferworks.cli.books.papers import no_folder
 from inferworks.cli.books.sources import RecordedSource

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.close import reopen_period
+from inferworks.books.closing.close import reopen_period
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.sources import who
 from inferworks.cli.options import config_option, data_option, json_option, read_config

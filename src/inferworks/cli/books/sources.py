@@ -14,20 +14,26 @@ import msgspec
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.basis import Basis
+from inferworks.books.accounting.basis import Basis
+from inferworks.books.accounting.policy import Policy
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.close import sealed_paper, sealed_papers, statement_of
+from inferworks.books.closing.close import sealed_paper, sealed_papers, statement_of
+from inferworks.books.closing.inputs import Arrived, Papers, all_facts, drawn, seen_by
+from inferworks.books.closing.ledger import standing
+from inferworks.books.closing.prior_period import (
+    Adjustment,
+    Later,
+    adjustments,
+    corrected_later,
+    open_papers,
+)
+from inferworks.books.closing.seal import Close, sha256_of
 from inferworks.books.deliveries.record import Asked
-from inferworks.books.late import Adjustment, Later, adjustments, corrected_later, open_papers
-from inferworks.books.ledger import standing
 from inferworks.books.lines import Charges, with_more
-from inferworks.books.papers import Arrived, Papers, all_facts, drawn, seen_by
-from inferworks.books.policy import Policy
-from inferworks.books.seal import Close, sha256_of
-from inferworks.books.span import Span
-from inferworks.books.statement import Statement, as_divided, whole_span
-from inferworks.books.store import BookStore
-from inferworks.books.workings import Rules
+from inferworks.books.repository.store import BookStore
+from inferworks.books.statement.computation import Rules
+from inferworks.books.statement.statement import Statement, as_divided, whole_span
 from inferworks.cli.books.accruing import accrued, not_billed
 from inferworks.cli.books.bill_lines import BillLines
 from inferworks.cli.books.estimating import estimated

@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 import msgspec
 
+from inferworks.books.analysis.comparatives import percent_of
 from inferworks.books.charge import COST_OF_REVENUE, Function
-from inferworks.books.comparatives import percent_of
-from inferworks.books.late import Later
-from inferworks.books.seal import Close
-from inferworks.books.statement import TOTAL, Dimension, Row, Statement, remarks, shown_name
-from inferworks.books.workings import Line
+from inferworks.books.closing.prior_period import Later
+from inferworks.books.closing.seal import Close
+from inferworks.books.statement.computation import Line
+from inferworks.books.statement.statement import (
+    TOTAL,
+    Dimension,
+    Row,
+    Statement,
+    remarks,
+    shown_name,
+)
 from inferworks.cli.books.asked import asked, asking
 from inferworks.cli.books.budgets import budgeting
 from inferworks.cli.books.comparatives import comparing
@@ -33,7 +40,7 @@ from inferworks.cli.books.told_beside import print_beside
 from inferworks.cli.show import print_json, say
 
 if TYPE_CHECKING:  # Ibis takes its time to load
-    from inferworks.books.engine.cut import CustomerStatement
+    from inferworks.books.engines.customer_statement import CustomerStatement
 
 Drawn: TypeAlias = "Statement | CustomerStatement"
 Sealed: TypeAlias = tuple[Close, str] | None

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from inferworks.books.exports.base import Books
-from inferworks.books.statement import remarks
+from inferworks.books.statement.statement import remarks
 from inferworks.cli.books.asked import Asked
 from inferworks.cli.books.budgets import planned, print_against
 from inferworks.cli.books.comparatives import print_compared, set_beside

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
 
-from inferworks.books.asking import open_questions
+from inferworks.books.allocation.billed_usage import Sold, sale_of
+from inferworks.books.calendar.span import Span, merged
 from inferworks.books.charge import Charge
-from inferworks.books.sale import Sold, sale_of
-from inferworks.books.span import Span, merged
+from inferworks.books.statement.unexplained_lines import open_questions
 from inferworks.catalog.billing import billing_of
 from inferworks.cli.books.estimating import estimated, is_api_bill_under
 from inferworks.cli.books.papers import charges_of, rules_of

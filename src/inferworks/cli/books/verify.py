@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.audit import audit, closes_of, contains
-from inferworks.books.ledger import Ledger
+from inferworks.books.closing.audit import audit, closes_of, contains
+from inferworks.books.closing.ledger import Ledger
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.sources import RecordedSource
 from inferworks.cli.options import config_option, data_option, json_option, read_config

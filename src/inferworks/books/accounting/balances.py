@@ -1,0 +1,111 @@
+"""How what is billed becomes cost, by the balances between them: as charges say, and as entries moved.
+
+Theorem 18, at every moment and to the picounit:
+
+    billed = cost + change of prepaid + change of capitalised + tax that comes back
+             - change of accrued - change of what staff have earned.
+
+`changes` says what each must be, charge by charge, from what a charge is and when it is billed; no entry is
+looked at. `booked` says what the entries moved. A charge on the wrong side of a month's end, in the wrong
+account, twice or not at all makes the two differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from inferworks.books.accounting.basis import Basis, is_prepaid
+from inferworks.books.accounting.entries import (
+    ACCRUED,
+    CAPITALISED,
+    PAYABLE,
+    PAYROLL,
+    PREPAID,
+    RECOVERABLE,
+    Entry,
+    credited,
+    prepaid,
+)
+from inferworks.books.accounting.tax import Tax
+from inferworks.books.accounting.tax import booked as booked_taxes
+from inferworks.books.calendar.span import Span
+from inferworks.books.charge import Charge
+
+
+class Balances(NamedTuple):
+    """By how much the books of a span changed each balance; picounits, liabilities positive."""
+
+    billed: int = 0
+    """What suppliers billed, tax included."""
+    prepaid: int = 0
+    capitalised: int = 0
+    """Of assets: what they have lost of their cost, negative."""
+    recoverable: int = 0
+    """Tax that comes back."""
+    accrued: int = 0
+    payroll: int = 0
+    """What staff have earned."""
+
+    @property
+    def cost(self) -> int:
+        """What is left of what was billed for the cost of the span."""
+        assets = self.prepaid + self.capitalised + self.recoverable
+        return self.billed - assets + self.accrued + self.payroll
+
+
+_ACCOUNTS = {
+    PAYABLE: ("billed", -1),
+    PREPAID: ("prepaid", 1),
+    CAPITALISED: ("capitalised", 1),
+    RECOVERABLE: ("recoverable", 1),
+    ACCRUED: ("accrued", -1),
+    PAYROLL: ("payroll", -1),
+}
+"""The balance that accounts belong to, by what their names begin with, and the sign of a debit there."""
+
+
+def changes(
+    given: Sequence[Charge],
+    charges: Sequence[Charge],
+    committed: Iterable[Charge],
+    taxes: Iterable[Tax],
+    span: Span,
+    basis: Basis,
+) -> Balances:
+    """What the charges of `span` must change: `given` whole, `charges` the same cut to it."""
+    sums = dict.fromkeys(Balances._fields, 0)
+    for whole, inside in zip(given, charges, strict=True):
+        cost_pico = inside.amount_pico
+        if prepaid(whole, basis) is None:
+            name, debit = _ACCOUNTS[_root(credited(whole, basis))]
+            sums[name] -= debit * cost_pico
+            continue
+        billed_pico = whole.amount_pico if span.holds(whole.period_start_ns) else 0
+        sums["billed"] += billed_pico
+        sums["prepaid"] += billed_pico - cost_pico
+    for charge in committed:
+        if is_prepaid(charge, basis) and span.holds(charge.period_start_ns):
+            sums["billed"] += charge.amount_pico
+            sums["prepaid"] += charge.amount_pico
+    for tax in booked_taxes(taxes, span):
+        name, debit = _ACCOUNTS[_root(credited(tax.charge))]
+        sums[name] -= debit * tax.charge.amount_pico
+        sums["recoverable"] += tax.charge.amount_pico
+    return Balances(**sums)
+
+
+def booked(entries: Iterable[Entry]) -> Balances:
+    """What `entries` change."""
+    sums = dict.fromkeys(Balances._fields, 0)
+    for entry in entries:
+        for side in entry.postings:
+            name, debit = _ACCOUNTS.get(_root(side.account), ("", 0))
+            if name:
+                sums[name] += debit * side.amount_pico
+    return Balances(**sums)
+
+
+def _root(account: str) -> str:
+    """What the names of the accounts beside `account` begin with."""
+    return ":".join(account.split(":", 2)[:2])

@@ -1,0 +1,534 @@
+"""Prepaid credit: a liability when it is bought, used up by what the customer's calls earn, or expired.
+
+    bought    Assets:Receivable:<customer>     to  Liabilities:Credits:<customer>
+    used      Liabilities:Credits:<customer>   to  Assets:Receivable:<customer>
+    refunded  Liabilities:Credits:<customer>   to  Assets:Receivable:<customer>
+    expired   Liabilities:Credits:<customer>   to  Income:Breakage:<customer>
+    moved     Liabilities:Credits:<customer>   to  Liabilities:Credits:<survivor>
+
+Revenue does not depend on credit: a call earns the same whether it was paid ahead or is owed (ASC 606;
+IFRS 15). Credit settles what a day left receivable, the credit that expires soonest first. Use falls due
+on its day, a subscription on the first day of what it is for, a minimum on the last day of its month:
+until then nobody knows what it comes to. Days and months are those of the customer's clock. What expires
+unused is revenue of its own kind, breakage, at the moment it expires.
+
+A day may use what was bought by its end and expires after its beginning, and was not refunded before. A
+refund takes no more than is left: what was paid back beyond that was no credit. A day that comes to less
+than nothing (a discount, a volume price that falls) lessens the days after it. So the balance is never
+negative at the end of any day, and at any moment
+
+    bought + moved to it = used + refunded + expired + moved on + what is left.
+
+A customer that is merged with another leaves it what is left at that moment, each credit with the day on
+which it expires; what it owed until then used its own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from inferworks.accounts.credit import Credit
+from inferworks.accounts.directory import ALONE, Directory
+from inferworks.accounts.plan import PricePlan
+from inferworks.books.accounting.entries import FIRST_JOURNAL, JOURNAL, REFUND
+from inferworks.books.calendar.calendars import UTC_CALENDAR, Calendar, Calendars, calendars_of
+from inferworks.books.calendar.months import day_of, month_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.revenue.customer_currency import DayRate
+from inferworks.books.revenue.rating import (
+    NO_KEY,
+    NO_MODEL,
+    NO_PROJECT,
+    Item,
+    Prepayment,
+    Rated,
+    Revenue,
+    ToDate,
+    rate,
+    to_date_of,
+)
+from inferworks.errors import MoneyError
+from inferworks.ids import CustomerId
+from inferworks.meter.usage import Usage
+from inferworks.purpose import Purpose
+
+Days: TypeAlias = Mapping[int, int]
+"""What fell due, in picounits, by day: the midnight before it, UTC's or the customer's own."""
+
+_NEVER = 2**63
+
+
+class Prepaid(msgspec.Struct, frozen=True):
+    """What a span must know beside facts and plans: all credit, what was earned before it, and rates."""
+
+    credits: tuple[Credit, ...] = ()
+    earned_before: tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...] = ()
+    """Picounits by day, by customer, for those who bought credit before the span."""
+    to_date: tuple[ToDate, ...] | None = None
+    """What the months in which the span begins had come to before (`rate`)."""
+    rates: tuple[DayRate, ...] = ()
+    """What the currencies of plans were worth on the days of the span."""
+
+
+NOTHING_PREPAID = Prepaid()
+
+
+class Use(NamedTuple):
+    """So much of one credit went to what fell due on one day."""
+
+    credit: str
+    day_ns: int
+    amount_pico: int
+
+
+class Refund(NamedTuple):
+    """So much was paid back of what was left."""
+
+    refund: str
+    at_ns: int
+    amount_pico: int
+
+
+class Expiry(NamedTuple):
+    """So much of one credit expired unused."""
+
+    credit: str
+    at_ns: int
+    amount_pico: int
+
+
+class Wallet(msgspec.Struct, frozen=True):
+    """A customer's credit over a span. Amounts in picounits, none negative."""
+
+    customer: CustomerId
+    opening_pico: int
+    bought_pico: int
+    uses: tuple[Use, ...]
+    expiries: tuple[Expiry, ...]
+    refunds: tuple[Refund, ...] = ()
+    moved_pico: int = 0
+    """What came from customers that were merged with this one, less what went when it was."""
+    expires_ns: int | None = None
+    """When the first of the credits expires that something is left of; None when none does."""
+
+    @property
+    def used_pico(self) -> int:
+        """What the span's calls and fees used."""
+        return sum(use.amount_pico for use in self.uses)
+
+    @property
+    def refunded_pico(self) -> int:
+        """What was paid back in the span."""
+        return sum(refund.amount_pico for refund in self.refunds)
+
+    @property
+    def expired_pico(self) -> int:
+        """What expired in the span."""
+        return sum(expiry.amount_pico for expiry in self.expiries)
+
+    @property
+    def closing_pico(self) -> int:
+        """What is owed to the customer at the end."""
+        gone_pico = self.used_pico + self.refunded_pico + self.expired_pico
+        return self.opening_pico + self.bought_pico + self.moved_pico - gone_pico
+
+
+def days_of(
+    rated: Iterable[Rated], customer: CustomerId, span: Span, calendar: Calendar = UTC_CALENDAR
+) -> dict[int, int]:
+    """What `customer` owes for `span`, by the day on which it falls due; breakage left out."""
+    days: dict[int, int] = defaultdict(int)
+    for row in rated:
+        if row.customer == customer and row.item is not Item.BREAKAGE:
+            due_ns = _due_ns(row, span, calendar)
+            if due_ns is not None:
+                days[due_ns] += row.amount_pico
+    return dict(days)
+
+
+def _due_ns(row: Rated, span: Span, calendar: Calendar) -> int | None:
+    """The day on which `row` falls due; None when that is after `span`."""
+    month = calendar.month(row.day_ns)
+    if row.item is Item.SUBSCRIPTION:
+        return calendar.booked_ns(max(month.start_ns, row.effective_ns, span.start_ns))
+    if row.item is not Item.MINIMUM:
+        return row.day_ns
+    return calendar.booked_ns(month.end_ns - 1) if month.end_ns <= span.end_ns else None
+
+
+def wallet(
+    customer: CustomerId,
+    bought: Iterable[Credit],
+    before: Days,
+    now: Days,
+    span: Span,
+    calendar: Calendar = UTC_CALENDAR,
+) -> Wallet:
+    """What became of the credits `bought` by `customer` in `span`; negative ones are refunds.
+
+    `before` is what fell due from its first credit up to the span, `now` within the span. The order of
+    `bought` leaves no trace.
+    """
+    own = [credit for credit in bought if credit.customer == customer]
+    return _wallet(customer, own, (), before, now, span, (), calendar)[0]
+
+
+Left: TypeAlias = Mapping[int, Sequence[Credit]]
+"""What was left when a customer was merged with another, by that moment."""
+
+
+def _wallet(
+    customer: CustomerId,
+    own: Sequence[Credit],
+    came: Sequence[Credit],
+    before: Days,
+    now: Days,
+    span: Span,
+    leaves: Sequence[int],
+    calendar: Calendar,
+) -> tuple[Wallet, Left]:
+    """The same, beside its `own` with credits that `came` with others, which it left at `leaves`."""
+    have = sorted((*own, *came), key=_soonest_to_expire)
+    purse = _Purse([c for c in have if not c.is_refund], [c for c in have if c.is_refund], calendar)
+    opening_pico = sum(c.amount_pico for c in purse.bought if c.bought_ns < span.start_ns)
+    past, left_before = _in_parts(purse, before, Span(0, span.start_ns), leaves)
+    opening_pico -= past.gone_pico + _sum(left_before)
+    current, left = _in_parts(purse, now, span, leaves)
+    found = Wallet(
+        customer=customer,
+        opening_pico=opening_pico,
+        bought_pico=sum(c.amount_pico for c in own if span.holds(c.bought_ns) and not c.is_refund),
+        uses=tuple(current.uses),
+        expiries=tuple(current.expiries),
+        refunds=tuple(current.refunds),
+        moved_pico=sum(c.amount_pico for c in came if span.holds(c.bought_ns)) - _sum(left),
+        expires_ns=purse.expires_ns,
+    )
+    return found, {**left_before, **left}
+
+
+def _sum(left: Left) -> int:
+    return sum(credit.amount_pico for found in left.values() for credit in found)
+
+
+class _Course(NamedTuple):
+    """What became of credits in a stretch of time."""
+
+    uses: list[Use]
+    refunds: list[Refund]
+    expiries: list[Expiry]
+
+    @property
+    def gone_pico(self) -> int:
+        """What was used, paid back and expired."""
+        used_pico = sum(use.amount_pico for use in self.uses)
+        refunded_pico = sum(refund.amount_pico for refund in self.refunds)
+        return used_pico + refunded_pico + sum(expiry.amount_pico for expiry in self.expiries)
+
+
+def _in_parts(purse: _Purse, days: Days, span: Span, leaves: Iterable[int]) -> tuple[_Course, Left]:
+    """What became of the credits of `purse` in `span`, which are another's from each of `leaves` on."""
+    edges = sorted(at_ns for at_ns in leaves if span.start_ns <= at_ns < span.end_ns)
+    uses: list[Use] = []
+    refunds: list[Refund] = []
+    expiries: list[Expiry] = []
+    left: dict[int, Sequence[Credit]] = {}
+    start_ns = span.start_ns
+    for end_ns in (*edges, span.end_ns):
+        part = Span(start_ns, end_ns)
+        own = days if not edges else {day: pico for day, pico in days.items() if part.holds(day)}
+        used, refunded, expired = purse.settle(own, part)
+        uses += used
+        refunds += refunded
+        expiries += expired
+        if end_ns in edges:
+            left[end_ns] = purse.leave()
+        start_ns = end_ns
+    return _Course(uses, refunds, expiries), left
+
+
+class _Purse:
+    """The credits of one customer as they go, day by day."""
+
+    def __init__(
+        self, bought: Sequence[Credit], refunds: Sequence[Credit], calendar: Calendar
+    ) -> None:
+        self.bought = bought
+        self._calendar = calendar
+        self._refunds = refunds
+        self._left = {credit.id: credit.amount_pico for credit in bought}
+        self._owed_pico = 0
+        """What days came to less than nothing, and no day after them has made up for."""
+
+    def settle(self, days: Days, span: Span) -> tuple[list[Use], list[Refund], list[Expiry]]:
+        """What became of them in `span`, in which `days` fell due."""
+        refunds: dict[int, list[Credit]] = defaultdict(list)
+        for refund in sorted(self._refunds, key=_oldest):
+            if span.holds(refund.bought_ns):
+                refunds[self._calendar.booked_ns(refund.bought_ns)].append(refund)
+        uses: list[Use] = []
+        refunded: list[Refund] = []
+        for day_ns in sorted({*days, *refunds}):
+            refunded += (self._refund(one) for one in refunds.get(day_ns, ()))
+            day = self._calendar.piece(day_ns).meet(*span)
+            due_pico = days.get(day_ns, 0) + self._owed_pico
+            self._owed_pico = min(0, due_pico)
+            taken = self._take(max(0, due_pico), day.start_ns, day.end_ns - 1)
+            uses += (Use(credit, day_ns, pico) for credit, pico in taken)
+        return uses, [one for one in refunded if one.amount_pico], self._expire(span)
+
+    @property
+    def expires_ns(self) -> int | None:
+        """When the first of the credits expires that something is left of."""
+        left = (credit for credit in self.bought if self._left[credit.id])
+        return min((c.expires_ns for c in left if c.expires_ns is not None), default=None)
+
+    def leave(self) -> list[Credit]:
+        """What is left of them, which is another's from now on."""
+        left = [
+            msgspec.structs.replace(credit, amount_pico=self._left[credit.id])
+            for credit in self.bought
+            if self._left[credit.id]
+        ]
+        self._left = dict.fromkeys(self._left, 0)
+        return left
+
+    def _refund(self, refund: Credit) -> Refund:
+        at_ns = refund.bought_ns
+        taken = self._take(-refund.amount_pico, at_ns, at_ns)
+        return Refund(refund.id, at_ns, sum(pico for _, pico in taken))
+
+    def _take(self, amount_pico: int, from_ns: int, until_ns: int) -> list[tuple[str, int]]:
+        """Take up to `amount_pico` of what was bought by `until_ns` and lasts beyond `from_ns`."""
+        taken: list[tuple[str, int]] = []
+        for credit in self.bought:
+            usable = credit.bought_ns <= until_ns and _expires_ns(credit) > from_ns
+            part_pico = min(amount_pico, self._left[credit.id]) if usable else 0
+            if part_pico:
+                self._left[credit.id] -= part_pico
+                amount_pico -= part_pico
+                taken.append((credit.id, part_pico))
+        return taken
+
+    def _expire(self, span: Span) -> list[Expiry]:
+        """Write off what is left of the credits that expire by the end of `span`."""
+        gone: list[Expiry] = []
+        for credit in self.bought:
+            if _expires_ns(credit) <= span.end_ns and self._left[credit.id]:
+                gone.append(Expiry(credit.id, _expires_ns(credit), self._left[credit.id]))
+                self._left[credit.id] = 0
+        return gone
+
+
+def breakage(wallets: Iterable[Wallet], version: int = JOURNAL) -> tuple[Rated, ...]:
+    """What expired, as rows of revenue; `version` is that of how entries are made."""
+    return tuple(
+        _expired(one.customer, expiry, version) for one in wallets for expiry in one.expiries
+    )
+
+
+def _expired(customer: CustomerId, expiry: Expiry, version: int) -> Rated:
+    """Credit that expires at midnight goes with the day that ends; in the first version with the next."""
+    gone_ns = expiry.at_ns - (version > FIRST_JOURNAL)
+    return Rated(
+        customer=customer,
+        project=NO_PROJECT,
+        key_id=NO_KEY,
+        model=NO_MODEL,
+        purpose=Purpose.SERVE_PAID,
+        day_ns=day_of(gone_ns),
+        item=Item.BREAKAGE,
+        unit=None,
+        effective_ns=expiry.at_ns,
+        plan_sha256="",
+        pico_per_unit=None,
+        quantity=0,
+        amount_pico=expiry.amount_pico,
+    )
+
+
+def settled(
+    revenue: Revenue,
+    prepaid: Prepaid,
+    span: Span,
+    currency: str,
+    version: int = JOURNAL,
+    directory: Directory = ALONE,
+) -> Revenue:
+    """`revenue` of `span` with what expired as breakage, and with how credit moved.
+
+    MoneyError when a credit is in another currency.
+    """
+    for credit in prepaid.credits:
+        if credit.currency != currency:
+            raise MoneyError(
+                f"credit {credit.id} of customer {credit.customer} is in {credit.currency}, the books "
+                f"are kept in {currency}"
+            )
+    found, left = wallets_and_moves(revenue, prepaid, span, directory)
+    moved = (
+        *_purchases(directory.credits(prepaid.credits), span),
+        *left,
+        *_refunds(found),
+        *_uses(found, span),
+    )
+    return msgspec.structs.replace(
+        revenue, rated=(*revenue.rated, *breakage(found, version)), prepayments=moved
+    )
+
+
+def wallets(
+    revenue: Revenue,
+    prepaid: Prepaid,
+    span: Span,
+    directory: Directory = ALONE,
+    days: Mapping[CustomerId, Days] | None = None,
+) -> tuple[Wallet, ...]:
+    """The wallets of all who ever had credit before the end of `span`, by customer.
+
+    What they owed in it is `revenue`, or where they are given by its `days`.
+    """
+    return wallets_and_moves(revenue, prepaid, span, directory, days)[0]
+
+
+def wallets_and_moves(
+    revenue: Revenue,
+    prepaid: Prepaid,
+    span: Span,
+    directory: Directory,
+    days: Mapping[CustomerId, Days] | None = None,
+) -> tuple[tuple[Wallet, ...], tuple[Prepayment, ...]]:
+    """The same, and what left with customers that were merged with others within `span`."""
+    bought = directory.credits(prepaid.credits)
+    calendars = calendars_of(directory)
+    moves = sorted(directory.moves(), key=lambda move: (move.from_ns, move.customer))
+    moves = [move for move in moves if move.from_ns < span.end_ns]
+    before = {customer: dict(days) for customer, days in prepaid.earned_before}
+    came: dict[CustomerId, list[Credit]] = defaultdict(list)
+    known = {credit.customer for credit in bought if credit.bought_ns < span.end_ns}
+    prepayments: list[Prepayment] = []
+
+    def drawn(customer: CustomerId) -> tuple[Wallet, Left]:
+        return _wallet(
+            customer,
+            [credit for credit in bought if credit.customer == customer],
+            came[customer],
+            before.get(customer, {}),
+            _days(revenue, prepaid, customer, span, calendars.of(customer))
+            if days is None
+            else days.get(customer, {}),
+            span,
+            [move.from_ns for move in moves if move.customer == customer],
+            calendars.of(customer),
+        )
+
+    for move in moves:  # in order of time: what comes to a customer is there before it leaves
+        if move.customer in known:
+            left = drawn(move.customer)[1].get(move.from_ns, ())
+            came[move.into] += [
+                msgspec.structs.replace(one, customer=move.into, bought_ns=move.from_ns)
+                for one in left
+            ]
+            known.add(move.into)
+            amount_pico = sum(one.amount_pico for one in left)
+            if amount_pico and span.holds(move.from_ns):
+                text = f"credit of {move.customer} moved to {move.into}"
+                prepayments.append(
+                    Prepayment(move.from_ns, move.customer, text, amount_pico, move.into)
+                )
+    return tuple(drawn(customer)[0] for customer in sorted(known)), tuple(prepayments)
+
+
+def _days(
+    revenue: Revenue, prepaid: Prepaid, customer: CustomerId, span: Span, calendar: Calendar
+) -> Days:
+    """What `customer` owes for `span` by the day on which it falls due.
+
+    A minimum of which a part was earned before the span falls due as a whole. Books that were closed
+    before there were such days took every row on its own.
+    """
+    if prepaid.to_date is None:
+        days: dict[int, int] = defaultdict(int)
+        for row in revenue.rated:
+            if row.customer == customer:
+                days[row.day_ns] += row.amount_pico
+        return days
+    days = days_of(revenue.rated, customer, span, calendar)
+    month = calendar.month(span.start_ns)
+    if month.end_ns <= span.end_ns:
+        due_ns = calendar.booked_ns(month.end_ns - 1)
+        for one in prepaid.to_date:
+            if one.customer == customer and one.item is Item.MINIMUM:
+                days[due_ns] = days.get(due_ns, 0) + one.amount_pico
+    return days
+
+
+def days_in_parts(
+    calls: Iterable[Usage],
+    plans: Sequence[PricePlan],
+    customers: Iterable[CustomerId],
+    edges: Sequence[int],
+    currency: str,
+    calendars: Calendars,
+    rates: Sequence[DayRate] = (),
+) -> dict[CustomerId, dict[int, int]]:
+    """What each of `customers` owed by day, rated part by part between `edges`, as periods were closed.
+
+    On which day an amount falls due depends on the period that it was rated in; so credit was used.
+    """
+    usages, rows = tuple(calls), list[Rated]()
+    sums: dict[CustomerId, dict[int, int]] = {name: defaultdict(int) for name in sorted(customers)}
+    for span in map(Span._make, pairwise(edges)):
+        to_date = to_date_of(rows, plans, span.start_ns, calendars)
+        revenue = rate(usages, plans, span, currency, to_date, calendars, rates)
+        for name, days in sums.items():
+            prepaid, calendar = Prepaid(to_date=to_date), calendars.of(name)
+            for day_ns, pico in _days(revenue, prepaid, name, span, calendar).items():
+                days[day_ns] += pico
+        rows += revenue.rated
+    return sums
+
+
+def _purchases(bought: Iterable[Credit], span: Span) -> list[Prepayment]:
+    inside = [c for c in bought if span.holds(c.bought_ns) and not c.is_refund]
+    return [
+        Prepayment(c.bought_ns, c.customer, f"credit {c.id}", c.amount_pico)
+        for c in sorted(inside, key=_oldest)
+    ]
+
+
+def _refunds(found: Iterable[Wallet]) -> list[Prepayment]:
+    return [
+        Prepayment(one.at_ns, wallet.customer, f"{REFUND}{one.refund}", -one.amount_pico)
+        for wallet in found
+        for one in wallet.refunds
+    ]
+
+
+def _uses(found: Iterable[Wallet], span: Span) -> list[Prepayment]:
+    """What was used, by wallet and calendar month."""
+    used: dict[tuple[CustomerId, int], int] = defaultdict(int)
+    for one in found:
+        for use in one.uses:
+            used[one.customer, month_of(use.day_ns).end_ns] += use.amount_pico
+    return [
+        Prepayment(min(at_ns, span.end_ns), customer, f"credit used {customer}", -amount_pico)
+        for (customer, at_ns), amount_pico in used.items()
+    ]
+
+
+def _soonest_to_expire(credit: Credit) -> tuple[int, int, str]:
+    return _expires_ns(credit), credit.bought_ns, credit.id
+
+
+def _oldest(credit: Credit) -> tuple[int, str]:
+    return credit.bought_ns, credit.id
+
+
+def _expires_ns(credit: Credit) -> int:
+    return _NEVER if credit.expires_ns is None else credit.expires_ns

@@ -1,0 +1,432 @@
+"""What other people's APIs will have cost, until their bills arrive.
+
+Problem. A provider's bill comes days or weeks after its calls. A statement without the cost overstates
+the margin; one with an estimate beside the bill counts it twice; and an estimate that was reported for a
+closed period must not vanish when the bill comes.
+
+Decision. The legs of calls at other people's APIs, times the list price at their moment, become
+*provisional* charges: one for each provider, model and day, labelled, with the hash of the price book. A
+bill speaks for the models that its lines are for (`billed_usage.py`), on the days that they cover: of all
+models where a line names none. A line that is not for calls (seats, support, tax, a credit) speaks for
+nothing. For what a bill speaks for, an open period drops the estimate; a closed one keeps it, as it was
+sealed, and gets an exact reversal beside the bill lines, so that the bill alone counts (theorem 12). Every
+step is a pure function of what is recorded: nothing is flagged, nothing can be forgotten half way.
+
+Where a provider itself says what an attempt cost, that is taken, in a charge of its own beside those from
+list prices; what the list says of the same attempts stands beside it as its FOCUS ListCost.
+
+What has no list price becomes a charge of nothing that says so: a statement can then tell its reader
+that a cost is missing. Amounts are exact fractions, rounded once for each charge, half to even. List prices
+are in US dollars; books in another currency convert each charge by the rate of its day, as they do a bill.
+
+Rejected. An estimate per call (as many charges as calls); scaling the estimate to the bill (the bill's
+own lines say better what it was for).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from inferworks.books.accruals.reversals import with_reversals
+from inferworks.books.allocation.billed_usage import Sale, Sold, sale_of
+from inferworks.books.calendar.months import DAY_NS, date_of, day_of, month_name, month_of, months
+from inferworks.books.calendar.span import Span, merged
+from inferworks.books.charge import (
+    LIST_PRICES,
+    REVERSAL,
+    TOLD_COSTS,
+    Charge,
+    NaturalClass,
+    charge_id,
+    is_provisional,
+    successor_id,
+)
+from inferworks.books.currency import NO_RATES, RateRow, Rates, converted, converted_pico
+from inferworks.books.token_buckets import buckets, counted
+from inferworks.catalog.billing import Billing, shipped_billing
+from inferworks.catalog.prices import ListPrice
+from inferworks.ids import ModelId
+from inferworks.meter.usage import NO_ITEMS, Leg, Usage
+from inferworks.money import format_pico, ten_to
+from inferworks.units import Unit
+
+TOKENS, ITEMS = "Tokens", "Items"
+"""What the quantity of a provisional charge counts."""
+API_CATEGORY = "AI and Machine Learning"
+"""The FOCUS ServiceCategory of API calls."""
+LIST_CURRENCY = "USD"
+NO_RATE = f"listed in {LIST_CURRENCY}, without an exchange rate for the day"
+"""What is said of a charge of nothing whose list price cannot be converted."""
+
+IsApiBill = Callable[[Charge], bool]
+"""Whether a bill line is for API calls: whether its pool is divided by a provider's tokens."""
+
+
+class Prices(Protocol):
+    """Where list prices come from; `catalog.pins.ListPrices` is one."""
+
+    def list_price(self, provider: str, model: str, at_ns: int) -> ListPrice | None:
+        """The price of `model` at `provider` at `at_ns`; None when it is not known."""
+        ...
+
+
+class Accuracy(msgspec.Struct, frozen=True):
+    """How the estimate of a provider's month compares with its bill. Amounts in picounits."""
+
+    provider: str
+    month: str
+    estimated_pico: int
+    """Of the part that the bill speaks for; 0 when there is no bill yet."""
+    billed_pico: int | None
+    """None when there is no bill yet."""
+    waiting_pico: int
+    """Estimated, and not billed yet."""
+    unpriced_tokens: int
+    """Tokens that no list price is known for."""
+
+    @property
+    def difference_pico(self) -> int | None:
+        """Estimate less bill; None without a bill."""
+        return None if self.billed_pico is None else self.estimated_pico - self.billed_pico
+
+    @property
+    def percent(self) -> str | None:
+        """The difference in percent of the bill, rounded half to even at four decimals; None of none."""
+        if not self.billed_pico or self.difference_pico is None:
+            return None
+        return _decimal(Fraction(self.difference_pico * 100, self.billed_pico), 4)
+
+
+class _Key(NamedTuple):
+    provider: str
+    model: ModelId
+    day_ns: int
+    told: str
+    """The currency in which the provider told the cost of each; empty where it did not."""
+
+
+class _Sum:
+    """What the legs of one key come to so far."""
+
+    def __init__(self) -> None:
+        self.pico = Fraction(0)
+        self.told_pico = 0
+        self.priced_tokens = self.unpriced_tokens = self.unpriced_items = 0
+        self.is_listed = False
+        self.book_sha256 = ""
+
+    def add(self, leg: Leg, price: ListPrice | None) -> None:
+        """Count one leg. An item without a price is missing from it only where there are no tokens."""
+        self.told_pico += leg.told_cost_pico or 0
+        for unit, quantity in buckets(leg.tokens):
+            if self._cost(price, unit, leg, quantity):
+                self.priced_tokens += quantity
+            else:
+                self.unpriced_tokens += quantity
+        for unit, quantity in counted(leg.items):
+            if not self._cost(price, unit, leg, quantity) and not _has_tokens(leg):
+                self.unpriced_items += quantity
+        if price is not None:
+            self._cost(price, Unit.REQUESTS, leg, 1)
+            self.book_sha256 = price.book_sha256
+
+    def _cost(self, price: ListPrice | None, unit: Unit, leg: Leg, quantity: int) -> bool:
+        """Add what `quantity` of `unit` costs; whether it has a price."""
+        rate = None if price is None else price.pico_per_unit(unit, leg.tokens.input)
+        self.pico += 0 if rate is None else rate * quantity
+        return rate is not None
+
+
+def _has_tokens(leg: Leg) -> bool:
+    return bool(leg.tokens.input or leg.tokens.output)
+
+
+class _Money(NamedTuple):
+    """The currency of the books, and what others were worth in it."""
+
+    currency: str
+    rates: Rates
+
+    def takes(self, currency: str, day_ns: int) -> bool:
+        """Whether an amount in `currency` on a day can stand in the books."""
+        return currency == self.currency or self._row(currency, day_ns) is not None
+
+    def pico(self, amount_pico: int, currency: str, day_ns: int) -> int:
+        """An amount that the books take, in their currency."""
+        row = self._row(currency, day_ns)
+        return amount_pico if row is None else converted_pico(amount_pico, row)
+
+    def charge(self, charge: Charge) -> Charge:
+        """A charge that the books take, in their currency."""
+        return converted(charge, self.currency, self.rates)
+
+    def _row(self, currency: str, day_ns: int) -> RateRow | None:
+        if currency == self.currency:
+            return None
+        return self.rates.on(date_of(day_ns), currency, self.currency)
+
+
+def estimates(
+    usages: Iterable[Usage], prices: Prices, span: Span, currency: str, rates: Rates = NO_RATES
+) -> tuple[Charge, ...]:
+    """Provisional charges for every leg at somebody else's API that began in `span`, bill or no bill.
+
+    List prices are in US dollars: where `rates` have none for the day, what has no told cost is without a
+    price. The order of `usages` leaves no trace. BooksError when counts contradict themselves.
+    """
+    sums: dict[_Key, _Sum] = defaultdict(_Sum)
+    money = _Money(currency, rates)
+    for usage in usages:
+        for leg in usage.legs:
+            if _is_bought(leg) and span.holds(leg.started_ns):
+                day_ns = day_of(leg.started_ns)
+                price = prices.list_price(leg.provider, usage.model, leg.started_ns)
+                told = leg.told_cost_pico is not None and money.takes(leg.told_currency, day_ns)
+                currency_told = leg.told_currency if told else ""
+                key = _Key(leg.provider, usage.model, day_ns, currency_told)
+                sums[key].is_listed |= price is not None
+                sums[key].add(leg, price if money.takes(LIST_CURRENCY, day_ns) else None)
+    return tuple(c for key in sorted(sums) for c in _charges(key, sums[key], span, money))
+
+
+def _is_bought(leg: Leg) -> bool:
+    """Whether somebody else will bill `leg`: it used something, or has a cost that was told."""
+    used = _has_tokens(leg) or leg.items != NO_ITEMS or leg.told_cost_pico is not None
+    return leg.replica is None and used
+
+
+def is_unpriced(charge: Charge) -> bool:
+    """Whether `charge` stands for tokens or items that no price is known for."""
+    return charge.file == LIST_PRICES and not charge.file_sha256
+
+
+def true_up(
+    estimated: Iterable[Charge],
+    bills: Iterable[Charge],
+    is_api_bill: IsApiBill,
+    sealed: Sequence[Charge] = (),
+    billing: Billing | None = None,
+) -> tuple[Charge, ...]:
+    """The provisional charges that belong in the books beside `bills`.
+
+    Of what is `estimated` now, outside closed periods: what no bill speaks for yet. Of what was `sealed`
+    with closed periods, reversals too: all of it, and a reversal of each that a bill has come for since.
+    """
+    estimated = tuple(estimated)
+    kept = [charge for charge in sealed if is_provisional(charge)]
+    billed = _Billed([*estimated, *kept], bills, is_api_bill, billing or shipped_billing())
+    fresh = (charge for charge in estimated if not billed.covers(charge))
+    done = with_reversals(kept, billed.covers)
+    return tuple(sorted((*fresh, *done), key=lambda charge: charge.id))
+
+
+def accuracy(
+    estimated: Iterable[Charge],
+    bills: Iterable[Charge],
+    is_api_bill: IsApiBill,
+    span: Span,
+    billing: Billing | None = None,
+) -> tuple[Accuracy, ...]:
+    """How good the estimates of `span` were, by provider and month.
+
+    `estimated` are the estimates as they were or would have been booked, without reversals; a bill
+    counts with the part that falls into the month and the span.
+    """
+    estimated = tuple(estimated)
+    billed = _Billed(estimated, bills, is_api_bill, billing or shipped_billing())
+    groups: dict[tuple[str, Span], list[Charge]] = defaultdict(list)
+    for charge in estimated:
+        groups[charge.provider, month_of(charge.period_start_ns)].append(charge)
+    return tuple(
+        _accuracy(provider, month, charges, billed.pico(provider, month.meet(*span)), billed)
+        for (provider, month), charges in sorted(groups.items())
+    )
+
+
+def _charges(key: _Key, total: _Sum, span: Span, money: _Money) -> Iterable[Charge]:
+    day = Span(key.day_ns, key.day_ns + DAY_NS).meet(*span)
+    amount_pico, tokens, book = round(total.pico), total.priced_tokens, total.book_sha256
+    if key.told:
+        listed_pico = money.pico(amount_pico, LIST_CURRENCY, key.day_ns)
+        listed = (("ListCost", format_pico(listed_pico)),) if book else ()
+        tokens += total.unpriced_tokens
+        yield money.charge(
+            _charge(key, day, key.told, _TOLD, total.told_pico, tokens, book, listed)
+        )
+        return
+    if total.priced_tokens or total.pico:
+        yield money.charge(_charge(key, day, LIST_CURRENCY, _LISTED, amount_pico, tokens, book))
+    is_rated = money.takes(LIST_CURRENCY, key.day_ns) or not total.is_listed
+    for kind, quantity in (
+        (_UNPRICED, total.unpriced_tokens),
+        (_UNPRICED_ITEMS, total.unpriced_items),
+    ):
+        if quantity:
+            kind = kind if is_rated else kind._replace(description=NO_RATE)
+            yield _charge(key, day, money.currency, kind, 0, quantity)
+
+
+class _Kind(NamedTuple):
+    """A kind of provisional charge: the end of its line's name, its file, its text, what it counts."""
+
+    name: str
+    file: str
+    description: str
+    unit: str = TOKENS
+
+
+_TOLD = _Kind("told", TOLD_COSTS, "as the provider told, call by call")
+_LISTED = _Kind("priced", LIST_PRICES, "estimated from list prices")
+_UNPRICED = _Kind("unpriced", LIST_PRICES, "no list price is known")
+_UNPRICED_ITEMS = _Kind("unpriced-items", LIST_PRICES, "no list price is known", ITEMS)
+
+
+def _charge(
+    key: _Key,
+    day: Span,
+    currency: str,
+    kind: _Kind,
+    amount_pico: int,
+    quantity: int,
+    book_sha256: str = "",
+    other: tuple[tuple[str, str], ...] = (),
+) -> Charge:
+    invoice = f"provisional {month_name(month_of(day.start_ns))}"
+    line = f"{key.model}/{day.start_ns}/{day.end_ns}/{kind.name}"
+    return Charge(
+        id=charge_id(key.provider, invoice, line),
+        issuer=key.provider,
+        invoice=invoice,
+        line=line,
+        file=kind.file,
+        file_sha256=book_sha256,
+        row=0,
+        provider=key.provider,
+        service_category=API_CATEGORY,
+        service_name="API calls (estimate)",
+        resource_id=key.model,
+        resource_type="Model",
+        description=kind.description,
+        natural_class=NaturalClass.PURCHASED_COMPUTE,
+        charge_category="Usage",
+        charge_class=None,
+        period_start_ns=day.start_ns,
+        period_end_ns=day.end_ns,
+        amount_pico=amount_pico,
+        effective_pico=None,
+        currency=currency,
+        quantity=str(quantity),
+        unit=kind.unit,
+        other=other,
+    )
+
+
+class _Billed:
+    """What bills speak for: when, for which provider and model."""
+
+    def __init__(
+        self,
+        estimated: Iterable[Charge],
+        bills: Iterable[Charge],
+        is_api_bill: IsApiBill,
+        billing: Billing,
+    ) -> None:
+        sold = {_sold(charge) for charge in estimated}
+        spans: dict[Sold, set[Span]] = defaultdict(set)
+        meant: dict[Sale, frozenset[Sold]] = {}
+        self._lines = _lines_for_calls(bills, is_api_bill, billing)
+        self._billing = billing
+        for bill, sale in self._lines:
+            if sale not in meant:
+                levels = sale.levels(sold, billing)
+                meant[sale] = levels[0].sold if levels else frozenset()
+            for pair in meant[sale]:
+                spans[pair].add(Span(bill.period_start_ns, bill.period_end_ns))
+        self._spans = {pair: merged(found) for pair, found in spans.items()}
+
+    def covers(self, charge: Charge) -> bool:
+        """Whether a bill speaks for the time of an estimate, or for a part of it."""
+        spans = self._spans.get(_sold(charge), ())
+        return any(span.meet(*_period(charge)).length_ns for span in spans)
+
+    def pico(self, provider: str, inside: Span) -> int | None:
+        """What `provider` billed for calls within a span; None when it did not bill yet."""
+        names = self._billing.forms(provider)
+        parts = [
+            inside.part_of(bill.amount_pico, *_period(bill))
+            for bill, sale in self._lines
+            if not sale.providers.isdisjoint(names) and inside.meet(*_period(bill)).length_ns
+        ]
+        return sum(parts) if parts else None
+
+
+def _lines_for_calls(
+    bills: Iterable[Charge], is_api_bill: IsApiBill, billing: Billing
+) -> list[tuple[Charge, Sale]]:
+    """The lines that stand for calls.
+
+    Beside lines of the same seller and month that say they do, a line that says nothing stands for none;
+    nor does one that was taken back after its time was closed, whose reversal is here too.
+    """
+    bills = [bill for bill in bills if not is_provisional(bill) and is_api_bill(bill)]
+    known = {bill.id for bill in bills}
+    lines = [
+        (bill, sale)
+        for bill in bills
+        if successor_id(bill, REVERSAL) not in known
+        for sale in [sale_of(bill, billing)]
+        if sale.is_for_calls
+    ]
+    told = {
+        (name, month)
+        for bill, sale in lines
+        if sale.says_so
+        for month in months(Span(*_period(bill)))
+        for name in sale.providers
+    }
+    return [
+        (bill, sale)
+        for bill, sale in lines
+        if sale.says_so
+        or told.isdisjoint((name, month_of(bill.period_start_ns)) for name in sale.providers)
+    ]
+
+
+def _sold(charge: Charge) -> Sold:
+    return charge.provider, charge.resource_id or ""
+
+
+def _period(charge: Charge) -> tuple[int, int]:
+    return charge.period_start_ns, charge.period_end_ns
+
+
+def _accuracy(
+    provider: str,
+    month: Span,
+    estimated: Sequence[Charge],
+    billed_pico: int | None,
+    billed: _Billed,
+) -> Accuracy:
+    replaced = sum(c.amount_pico for c in estimated if billed.covers(c))
+    return Accuracy(
+        provider=provider,
+        month=month_name(month),
+        estimated_pico=replaced,
+        billed_pico=billed_pico,
+        waiting_pico=sum(c.amount_pico for c in estimated) - replaced,
+        unpriced_tokens=sum(
+            int(c.quantity or 0) for c in estimated if is_unpriced(c) and c.unit == TOKENS
+        ),
+    )
+
+
+def _decimal(value: Fraction, places: int) -> str:
+    """`value` as decimal text, rounded half to even at `places` decimals."""
+    units = round(abs(value) * ten_to(places))
+    whole, fraction = divmod(units, ten_to(places))
+    return f"{'-' if value < 0 and units else ''}{whole}.{fraction:0{places}d}"

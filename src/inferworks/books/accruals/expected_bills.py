@@ -1,0 +1,538 @@
+"""Accruals: what suppliers are expected to bill for a month, and have not.
+
+Problem. A month is drawn up, or closed, before the last bill for it is here. Left out, its cost is too
+low and the next month's too high; and waiting for the last bill closes no month.
+
+Decision. On the accrual basis a supplier who bills every month (`books.suppliers`) and has not for this
+one is *accrued*: charges of the same sort as those of its bills stand for it, so that they are divided as
+the bill will be, each with the method in its text. What is expected follows one of three methods: *as in
+its last bill* (the default), *the average* of its last three, or *a stated amount*, divided as the last
+bill was. Expected is what it cost in a month by all its lines that recur, not what one of its files comes
+to: a line that reaches over a month's end costs in both. What its lines that are here already say of the
+month is taken off, and so is what is estimated from calls at its API (`api_estimates.py`): a call is never
+estimated twice. Of a supplier who has never billed, the estimate of its calls is all that is accrued.
+
+While the month is open an accrual is worked out anew whenever it is asked for, and is gone when the bill
+lands. What a closed period was sealed with stays, and the bill reverses it exactly (`reversals.py`):
+accrual and bill are both late for the closed period, and their difference, the *true-up*, corrects the
+open one (theorem 12). A bill that will never come is a line of nothing for its month.
+
+Rejected. One line for a supplier (nobody could say whom its machines served); accruing without being told
+whose bill is expected (who has left would be accrued for ever); scaling to the days of the month (most of
+what recurs is by the month).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from fractions import Fraction
+from operator import attrgetter
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from inferworks.books.accounting.basis import COMMITMENT, Basis, on_basis
+from inferworks.books.accounting.tax import TAX_NAME, recoverable
+from inferworks.books.accruals.api_estimates import IsApiBill
+from inferworks.books.accruals.reversals import is_first, with_reversals
+from inferworks.books.allocation.billed_usage import COLUMNS as OF_SALES
+from inferworks.books.allocation.billed_usage import sale_of
+from inferworks.books.calendar.months import month_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.charge import (
+    ACCRUED,
+    Charge,
+    ChargeId,
+    NaturalClass,
+    charge_id,
+    is_accrual,
+    is_provisional,
+)
+from inferworks.books.lines import unknown
+from inferworks.books.period import Period
+from inferworks.catalog.billing import Billing
+from inferworks.money import format_pico, parse_pico, split
+
+LAST, AVERAGE, NEVER = "last", "average", "never"
+"""The methods that have a name: as in the last bill, the average of the last ones, and not at all."""
+AVERAGED = 3
+"""The bills of which the average is taken."""
+_PASSING = frozenset({"Credit", "Adjustment"})
+"""The categories of what is not expected again."""
+_TELLING = frozenset(
+    {"CommitmentDiscountStatus", "PricingCategory", "SkuMeter", "SkuPriceDetails", "Tags"}
+)
+"""Columns that say how a line is divided; an accrual has them from the bills that it is made from."""
+_TOLD = frozenset({*_TELLING, *OF_SALES, "ChargeFrequency", COMMITMENT, TAX_NAME})
+"""All columns that are looked at."""
+
+
+class Expected(NamedTuple):
+    """A supplier who bills every month."""
+
+    supplier: str
+    method: str = LAST
+    """One of the named methods, or an amount for a month as decimal text."""
+    since: str = ""
+    """The first month that it bills for, as `2026-11`; empty where its first bill says so."""
+    department: str = ""
+    """Whose cost it is, where its bills do not say so."""
+    until: str = ""
+    """The last month that it bills for; empty while it bills on."""
+
+    def bills_for(self, month: str) -> bool:
+        """Whether a bill for `month`, as `2026-11`, is expected at all."""
+        return self.since <= month <= (self.until or month)
+
+
+class Billed(NamedTuple):
+    """What a supplier has billed."""
+
+    issuer: str
+    """As it writes its name on its bills."""
+    months: Sequence[Period]
+    """The months of its bills in force."""
+    charges: Sequence[Charge]
+    """Its lines in force, of the time around those months that matter."""
+
+
+class Ground(NamedTuple):
+    """What an accrual is worked out from, beside bills."""
+
+    estimated: Sequence[Charge]
+    """Estimates of what calls will cost."""
+    is_api_bill: IsApiBill
+    billing: Billing
+    recoverable_taxes: Sequence[str]
+    currency: str
+
+
+class Accrued(msgspec.Struct, frozen=True):
+    """What stands for a bill that has not come. The amount in picounits."""
+
+    supplier: str
+    month: str
+    how: str
+    """The method, in words."""
+    amount_pico: int
+
+
+class Compared(NamedTuple):
+    """An accrual beside the bill that it stands or stood for. Amounts in picounits."""
+
+    supplier: str
+    month: str
+    how: str
+    accrued_pico: int
+    billed_pico: int | None
+    """None while there is no bill."""
+
+
+class TrueUp(msgspec.Struct, frozen=True):
+    """An accrual of a closed period beside the bill that came for it. Amounts in picounits."""
+
+    supplier: str
+    month: str
+    accrued_pico: int
+    billed_pico: int
+
+    @property
+    def text(self) -> str:
+        """What it says, in a sentence."""
+        off_pico = self.billed_pico - self.accrued_pico
+        more = "more" if off_pico >= 0 else "less"
+        return (
+            f"True-up of {self.supplier} for {self.month}: {format_pico(self.accrued_pico)} was accrued, "
+            f"{format_pico(self.billed_pico)} is billed, {format_pico(abs(off_pico))} {more}."
+        )
+
+
+class Bills(Protocol):
+    """The bills in force."""
+
+    @property
+    def here(self) -> Collection[tuple[str, str]]:
+        """Of which supplier and month there is one, as `key_of` has it."""
+        ...
+
+    def billed(self, supplier: str, month: Period) -> Billed:
+        """What `supplier` billed for `month` and the months before it that an accrual looks at."""
+        ...
+
+
+def in_the_books(
+    missing: Iterable[tuple[Expected, Period]],
+    bills: Bills,
+    sealed: Sequence[Charge],
+    closed: Sequence[Span],
+    ground: Ground,
+    span: Span,
+) -> list[Charge]:
+    """The accruals of `span`: of open months as they stand now, of closed ones as sealed and reversed.
+
+    `missing` is whose bill is not here; `sealed` are the accruals that the `closed` periods stand with.
+    """
+    here = bills.here
+    found = list(with_reversals(sealed, lambda charge: key_of(charge) in here))
+    done = {key_of(charge) for charge in sealed}
+    for expected, month in missing:
+        open_part = _open_part(month.span, closed)
+        if (expected.supplier.casefold(), month.name) not in done and open_part.length_ns:
+            billed = bills.billed(expected.supplier, month)
+            found += accruals(expected, month, open_part, billed, ground)
+    return [c for c in found if span.meet(c.period_start_ns, c.period_end_ns).length_ns]
+
+
+def accruals(
+    expected: Expected, month: Period, open_part: Span, billed: Billed, ground: Ground
+) -> Iterator[Charge]:
+    """The charges that stand for the bill of `expected` for `month`, which has not come.
+
+    `open_part` is the time of the month that is not closed. None where nothing is known of it.
+    """
+    if expected.method == NEVER or not expected.bills_for(month.name):
+        return
+    is_stated = expected.method not in (LAST, AVERAGE)
+    recent = _before(billed, month)[-AVERAGED if expected.method == AVERAGE else -1 :]
+    span = month.span
+    lines = [charge for charge in billed.charges if not _lasts(charge, span)]
+    costs, here = _average(lines, recent, ground), _costs(lines, span, ground)
+    calls_pico = _estimated_pico(expected.supplier, lines, span, ground)
+    if is_stated:
+        here_pico = sum(_costs(billed.charges, span, ground).values()) + (calls_pico or 0)
+        left = _divided(expected, costs, here_pico, billed.issuer, ground)
+        how = f"{expected.method} {ground.currency} a month, as stated in books.suppliers"
+    else:
+        if calls_pico is not None:
+            costs = {shape: p for shape, p in costs.items() if not _is_for_calls(shape, ground)}
+        left = {shape: _left(pico, here.get(shape, 0)) for shape, pico in costs.items()}
+        names = ", ".join(one.name for one in recent)
+        one = len(recent) == 1
+        how = f"as in the bill for {names}" if one else f"average of the bills for {names}"
+    for shape, pico in left.items():
+        charge = _accrual(shape, pico, how, billed.issuer, expected.department, month)
+        charge = _within(charge, open_part)
+        if charge.amount_pico:
+            yield charge
+
+
+def condensed(charges: Iterable[Charge]) -> list[Charge]:
+    """`charges` with those added up that no accrual tells apart: of one shape, and within one month.
+
+    Each sum stands where the first of its lines stood.
+    """
+    sums: dict[object, list[int]] = {}
+    first: dict[object, Charge] = {}
+    for charge in charges:
+        month = month_of(charge.period_start_ns)
+        period = Span(charge.period_start_ns, charge.period_end_ns)
+        is_part = bool(period.length_ns) and period != month and month.meet(*period) == period
+        told = tuple(pair for pair in charge.other if pair[0] in _TOLD)
+        key: object = charge.id
+        if is_part:
+            key = month, charge.effective_pico is None, told, _looks(charge)
+        if key not in first:
+            first[key], sums[key] = charge, [0, 0]
+        sums[key][0] += charge.amount_pico
+        sums[key][1] += charge.effective_pico or 0
+    return [
+        msgspec.structs.replace(
+            charge,
+            amount_pico=sums[key][0],
+            effective_pico=None if charge.effective_pico is None else sums[key][1],
+        )
+        for key, charge in first.items()
+    ]
+
+
+_looks = attrgetter(
+    "issuer", "provider", "service_category", "service_name", "resource_id", "resource_type",
+    "description", "natural_class", "charge_category", "charge_class", "currency", "unit",
+    "region_id", "department", "file",
+)  # fmt: skip
+"""What is looked at of a line beside its amount, its time and its other columns."""
+
+
+def can_accrue(expected: Expected, month: Period, billed: Billed) -> bool:
+    """Whether there is anything to accrue `expected` from for `month`, estimates of calls left aside."""
+    if expected.method == NEVER or not expected.bills_for(month.name):
+        return False
+    return expected.method not in (LAST, AVERAGE) or bool(_before(billed, month))
+
+
+def is_estimated(expected: Expected, month: Period, billed: Billed, ground: Ground) -> bool:
+    """Whether what calls at its API are estimated to cost stands for the bill of `expected`."""
+    lines = [charge for charge in billed.charges if not _lasts(charge, month.span)]
+    found = _estimated_pico(expected.supplier, lines, month.span, ground)
+    return expected.method != NEVER and found is not None
+
+
+def key_of(charge: Charge) -> tuple[str, str]:
+    """Of which supplier and month an accrual is."""
+    return charge.issuer.casefold(), charge.invoice.removeprefix(_INVOICE)
+
+
+def accrued_of(charges: Iterable[Charge]) -> tuple[Accrued, ...]:
+    """The accruals among `charges`, by supplier, month and method; none of those that were taken back."""
+    sums: dict[tuple[str, str, str], int] = defaultdict(int)
+    for charge in filter(is_accrual, charges):
+        how = dict(charge.other)[_HOW]
+        sums[charge.issuer, charge.invoice.removeprefix(_INVOICE), how] += charge.amount_pico
+    return tuple(Accrued(*key, pico) for key, pico in sorted(sums.items()) if pico)
+
+
+def accrued_pico(charges: Iterable[Charge]) -> int | None:
+    """By how much `charges` change what is accrued for bills; None without any that do."""
+    found = [charge.amount_pico for charge in filter(is_accrual, charges)]
+    return sum(found) if found else None
+
+
+def accrual_notes(charges: Iterable[Charge]) -> Iterator[str]:
+    """What a reader should know: whose bill is missing, and what stands for it."""
+    for one in accrued_of(charges):
+        yield (
+            f"{format_pico(one.amount_pico)} of {one.supplier} for {one.month} is accrued, for no bill has "
+            f"come yet: {one.how}."
+        )
+
+
+def compared(charges: Iterable[Charge], month: Period) -> tuple[Compared, ...]:
+    """What is or was accrued for `month`, beside what the bills among `charges` cost in it."""
+    standing: dict[tuple[str, str], int] = defaultdict(int)
+    booked: dict[tuple[str, str], int] = defaultdict(int)
+    names: dict[tuple[str, str], tuple[str, str]] = {}
+    for charge in filter(is_accrual, charges):
+        standing[key_of(charge)] += charge.amount_pico
+        names[key_of(charge)] = charge.issuer, dict(charge.other)[_HOW]
+        if is_first(charge):
+            booked[key_of(charge)] += charge.amount_pico
+    return tuple(
+        Compared(
+            names[key][0],
+            key[1],
+            names[key][1],
+            accrued_pico,
+            None
+            if standing[key]
+            else sum(_part_pico(c, month.span) for c in _bills(charges, key[0])),
+        )
+        for key, accrued_pico in sorted(booked.items())
+        if key[1] == month.name
+    )
+
+
+def _bills(charges: Iterable[Charge], issuer: str) -> Iterator[Charge]:
+    """The lines of bills of `issuer` among `charges`."""
+    for charge in charges:
+        if charge.issuer.casefold() == issuer and not (
+            is_accrual(charge) or is_provisional(charge)
+        ):
+            yield charge
+
+
+def true_ups(sealed: Iterable[Charge], now: Iterable[Charge], span: Span) -> tuple[TrueUp, ...]:
+    """The accruals of the closed `span` that bills took back, by what came beside what was `sealed`."""
+    late = unknown(now, sealed)
+    accrued: dict[tuple[str, str], int] = defaultdict(int)
+    names: dict[tuple[str, str], tuple[str, Span]] = {}
+    for charge in filter(is_accrual, late):
+        accrued[key_of(charge)] -= _part_pico(charge, span)
+        names[key_of(charge)] = charge.issuer, Span(charge.period_start_ns, charge.period_end_ns)
+    found = []
+    for key, accrued_pico in sorted(accrued.items()):
+        issuer, month = names[key]
+        inside = span.meet(*month)
+        billed = (_part_pico(one, inside) for one in _bills(late, key[0]))
+        found.append(TrueUp(issuer, key[1], accrued_pico, sum(billed)))
+    return tuple(found)
+
+
+def _part_pico(charge: Charge, span: Span) -> int:
+    cost = on_basis(charge, Basis.ACCRUAL)
+    return span.part_of(cost.amount_pico, cost.period_start_ns, cost.period_end_ns)
+
+
+_INVOICE = "accrued "
+_HOW = "x_AccrualMethod"
+Costs = dict[Charge, int]
+"""Picounits by the shape of the lines: lines that are divided alike are of one shape."""
+
+
+def _before(billed: Billed, month: Period) -> list[Period]:
+    """The months before `month` that the supplier billed for, at most a year back, in order."""
+    year_ns = 12 * 31 * 86_400 * 10**9
+    return sorted(
+        one
+        for one in set(billed.months)
+        if month.start_ns - year_ns < one.start_ns < month.start_ns
+    )
+
+
+def _costs(charges: Iterable[Charge], month: Span, ground: Ground) -> Costs:
+    """What lines that recur cost in `month`, by shape."""
+    sums: Costs = defaultdict(int)
+    for charge in charges:
+        part_pico = _part_pico(charge, month)
+        if part_pico and _recurs(charge) and recoverable(charge, ground.recoverable_taxes) is None:
+            sums[_shape(charge)] += part_pico
+    return dict(sums)
+
+
+def _average(charges: Iterable[Charge], months: Sequence[Period], ground: Ground) -> Costs:
+    """What lines that recur cost in a month, on average, rounded half to even."""
+    sums: Costs = defaultdict(int)
+    for month in months:
+        for shape, pico in _costs(charges, month.span, ground).items():
+            sums[shape] += pico
+    return {shape: round(Fraction(pico, len(months))) for shape, pico in sums.items()}
+
+
+def _left(expected_pico: int, here_pico: int) -> int:
+    """What is still to come of what is expected; never the other way round."""
+    left_pico = expected_pico - here_pico
+    return left_pico if left_pico * expected_pico > 0 else 0
+
+
+def _divided(
+    expected: Expected, costs: Costs, here_pico: int, issuer: str, ground: Ground
+) -> Costs:
+    """A stated amount, less what is here already, divided as the last bill was."""
+    left_pico = _left(parse_pico(expected.method), here_pico)
+    weights = {_key(shape): pico for shape, pico in costs.items() if pico > 0}
+    if not weights:
+        return {_plain(issuer, ground.currency): left_pico}
+    shapes = {_key(shape): shape for shape in costs}
+    return {shapes[key]: pico for key, pico in split(left_pico, weights).items()}
+
+
+def _open_part(month: Span, closed: Iterable[Span]) -> Span:
+    """The end of `month` that is not closed, which may be all or nothing of it."""
+    start_ns = max((one.end_ns for one in closed if one.meet(*month).length_ns), default=0)
+    return month.meet(start_ns, month.end_ns)
+
+
+def _lasts(charge: Charge, month: Span) -> bool:
+    """Whether `charge`, of an earlier bill, is for all of `month` too: a year of support."""
+    return charge.period_start_ns <= month.start_ns and charge.period_end_ns >= month.end_ns
+
+
+def _recurs(charge: Charge) -> bool:
+    """Whether what `charge` is for is expected again."""
+    once = dict(charge.other).get("ChargeFrequency") == "One-Time"
+    return not (once or charge.charge_class or charge.charge_category in _PASSING)
+
+
+def _is_for_calls(charge: Charge, ground: Ground) -> bool:
+    return ground.is_api_bill(charge) and sale_of(charge, ground.billing).is_for_calls
+
+
+def _estimated_pico(
+    supplier: str, charges: Iterable[Charge], month: Span, ground: Ground
+) -> int | None:
+    """What the calls of `month` at the supplier's API are estimated to cost; None without an estimate."""
+    sellers = set(ground.billing.seller(supplier, supplier, "").providers)
+    for charge in charges:
+        if _is_for_calls(charge, ground):
+            sellers |= sale_of(charge, ground.billing).providers
+    mine = [
+        charge.amount_pico
+        for charge in ground.estimated
+        if is_provisional(charge)
+        and month.holds(charge.period_start_ns)
+        and not sellers.isdisjoint(ground.billing.forms(charge.provider))
+    ]
+    return sum(mine) if any(mine) else None
+
+
+def _shape(charge: Charge) -> Charge:
+    """All that says how `charge` is divided, and nothing else."""
+    return msgspec.structs.replace(
+        charge,
+        id=ChargeId(""),
+        invoice="",
+        line="",
+        file=ACCRUED,
+        file_sha256="",
+        row=0,
+        charge_class=None,
+        period_start_ns=0,
+        period_end_ns=0,
+        amount_pico=0,
+        effective_pico=None,
+        quantity=None,
+        other=tuple(sorted(pair for pair in charge.other if pair[0] in _TELLING)),
+        foreign=None,
+        exact=None,
+    )
+
+
+def _plain(issuer: str, currency: str) -> Charge:
+    """The shape of a bill of which nothing is known."""
+    return Charge(
+        id=ChargeId(""),
+        issuer=issuer,
+        invoice="",
+        line="",
+        file=ACCRUED,
+        file_sha256="",
+        row=0,
+        provider=issuer,
+        service_category="Other",
+        service_name="",
+        resource_id=None,
+        resource_type=None,
+        description="",
+        natural_class=NaturalClass.OTHER,
+        charge_category="Usage",
+        charge_class=None,
+        period_start_ns=0,
+        period_end_ns=0,
+        amount_pico=0,
+        effective_pico=None,
+        currency=currency,
+        quantity=None,
+        unit=None,
+    )
+
+
+def _key(shape: Charge) -> str:
+    return hashlib.sha256(msgspec.json.encode(shape)).hexdigest()[:16]
+
+
+def _accrual(
+    shape: Charge, amount_pico: int, how: str, issuer: str, department: str, month: Period
+) -> Charge:
+    """The charge of one shape of an expected bill."""
+    invoice, line = f"{_INVOICE}{month.name}", _key(shape)
+    about = f"{shape.description}; " if shape.description else ""
+    return msgspec.structs.replace(
+        shape,
+        id=charge_id(issuer, invoice, line),
+        issuer=issuer,
+        invoice=invoice,
+        line=line,
+        description=f"{about}accrued, no bill yet: {how}",
+        period_start_ns=month.start_ns,
+        period_end_ns=month.end_ns,
+        amount_pico=amount_pico,
+        department=shape.department or department or None,
+        other=(*shape.other, (_HOW, how)),
+    )
+
+
+def _within(charge: Charge, part: Span) -> Charge:
+    """The part of an accrual for a `part` of its month; all of it where that is the month."""
+    month = Span(charge.period_start_ns, charge.period_end_ns)
+    if part == month:
+        return charge
+    line = f"{charge.line}/{part.start_ns}"
+    return msgspec.structs.replace(
+        charge,
+        id=charge_id(charge.issuer, charge.invoice, line),
+        line=line,
+        period_start_ns=part.start_ns,
+        period_end_ns=part.end_ns,
+        amount_pico=part.part_of(charge.amount_pico, *month),
+    )

@@ -1,0 +1,280 @@
+"""What a bill line was for: whose calls, which models, which tokens of them.
+
+Read from what the line itself says, best first. FOCUS's `SkuPriceDetails` names the model (`ModelId`) and
+the tokens (`TokenDirection`, `TokenCacheAction`). Where it does not, meters and descriptions do, in the
+words of `catalog/billing.toml`. What nobody can read leaves the question open: then all models count, or
+both directions, as for a bill of one line.
+
+A line is divided by the first of its *levels* that weighs anything: the tokens that it names; where nobody
+counted those apart, all tokens of their direction. A line that names a model for certain stays with it: if
+nobody called the model, the line is nobody's. One that may name a model, and names none that was called,
+is for all models of its seller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from inferworks.books.charge import Charge, is_provisional
+from inferworks.books.token_buckets import DIRECTIONS, INPUT, OUTPUT
+from inferworks.catalog.billing import Billing, Means, ModelName, Named, Said, edition_of
+from inferworks.units import Unit
+
+Units: TypeAlias = tuple[Unit, ...]
+Sold: TypeAlias = tuple[str, str]
+"""A provider and a model, as calls name them."""
+
+ALL_INPUT: Units = tuple(unit for unit, side in DIRECTIONS.items() if side == INPUT)
+ALL_OUTPUT: Units = tuple(unit for unit, side in DIRECTIONS.items() if side == OUTPUT)
+FLAT: Units = tuple(unit for unit in DIRECTIONS if unit is not Unit.CACHE_READ_TOKENS)
+"""Every token that had to be computed."""
+
+
+class Level(NamedTuple):
+    """What divides a line, unless it weighs nothing."""
+
+    sold: frozenset[Sold]
+    units: Units
+
+
+class Sale(NamedTuple):
+    """What a line was for."""
+
+    providers: frozenset[str]
+    """Whose calls, in the forms of `Billing.forms`."""
+    models: tuple[Named, ...]
+    """Best first; none where the line says nothing about a model."""
+    units: tuple[Units, ...]
+    """Best first."""
+    is_for_calls: bool
+    """Whether it stands for the calls of its time; else it is a seat, support, a tax, a credit."""
+    says_so: bool
+    """Whether it is known to be about tokens or a model; else it is usage, and no more is known."""
+    exact: Sold | None = None
+    """Of an estimate: the very calls that it is of."""
+    spelled: tuple[str, ...] | None = None
+    """Of a bill that is read as before there was a table: the models as it spells them, casefolded."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether it names a model for certain."""
+        return any(model.certain for model in self.models)
+
+    def levels(self, sold: Iterable[Sold], billing: Billing) -> tuple[Level, ...]:
+        """What may divide the line among calls of `sold`, best first."""
+        if self.spelled is not None:
+            return self._as_spelled(sold, self.spelled)
+        if self.exact is not None:
+            return (Level(frozenset({self.exact}), FLAT),)
+        mine = [pair for pair in sold if not self.providers.isdisjoint(billing.forms(pair[0]))]
+        groups = [self._of(model.model, mine, billing) for model in self.models]
+        if not self.certain:
+            groups.append(frozenset(mine))
+        levels = (Level(group, units) for group in groups if group for units in self.units)
+        return tuple(dict.fromkeys(levels))
+
+    def _as_spelled(self, sold: Iterable[Sold], models: Iterable[str]) -> tuple[Level, ...]:
+        mine = [pair for pair in sold if pair[0].casefold() in self.providers]
+        groups = [pair for pair in mine if pair[1].casefold() in models], mine
+        return tuple(Level(frozenset(group), FLAT) for group in groups if group)
+
+    def _of(self, model: ModelName, sold: Iterable[Sold], billing: Billing) -> frozenset[Sold]:
+        return frozenset(pair for pair in sold if any(map(model.is_of, billing.billed_as(pair[1]))))
+
+
+def sale_of(charge: Charge, billing: Billing) -> Sale:
+    """What `charge`, of a pool that is divided by tokens, was for."""
+    if billing.is_first:
+        return _as_first_read(charge)
+    if is_provisional(charge):
+        exact = (charge.provider, charge.resource_id or "")
+        return Sale(frozenset(), (), (FLAT,), False, False, exact)
+    seller = billing.seller(charge.provider, charge.issuer, charge.service_name)
+    said = [billing.said(text, seller.family) for text in _texts(charge)]
+    details = _details(charge)
+    units = _units(details, _first(said, _TOKENS), exact="x_RevenueItem" in dict(charge.other))
+    models = _models(charge, details, said, billing)
+    is_named = any(model.certain for model in models)
+    is_for_calls, says_so = _stands_for_calls(charge, said, billing, units[0] != FLAT, is_named)
+    return Sale(seller.providers, models, units, is_for_calls, says_so)
+
+
+def _as_first_read(charge: Charge) -> Sale:
+    """What it was taken for before there was a table, and what periods closed then come out with again.
+
+    Names are those of the meter, all of one or its first word, and tokens are told by no line.
+    """
+    given = (charge.provider, charge.issuer, charge.service_name)
+    folded = [name.casefold() for name in given]
+    providers = frozenset(short for name in folded for short in (name, name.partition(" ")[0]))
+    is_model = (charge.resource_type or "").casefold() == "model"
+    models = (charge.resource_id if is_model else "", dict(charge.other).get("ResourceName"))
+    spelled = tuple(sorted({name.casefold() for name in models if name}))
+    return Sale(providers, (), (FLAT,), False, False, spelled=spelled)
+
+
+def model_text(charge: Charge) -> str:
+    """The text by which `charge` names a model, as the bill writes it; empty for none."""
+    is_model = (charge.resource_type or "").casefold() == "model"
+    named = _details(charge).get("ModelId") or (charge.resource_id if is_model else "")
+    return named or next(iter(_texts(charge)), "")
+
+
+_METERS = ("SkuMeter", "x_UsageType", "x_SkuMeterName")
+"""FOCUS's column for what is metered, and those of AWS and Azure."""
+COLUMNS = (
+    *_METERS,
+    "ChargeFrequency",
+    "PricingUnit",
+    "ResourceName",
+    "SkuId",
+    "SkuPriceDetails",
+    "x_RevenueItem",
+    "x_SkuDescription",
+)
+"""The columns without a field of their own that are looked at here."""
+_TOKENS = frozenset({Means.INPUT, Means.OUTPUT, Means.CACHE, Means.READ, Means.WRITE})
+_LONGEST_DETAILS = 100_000
+
+
+def _texts(charge: Charge) -> tuple[str, ...]:
+    """What may name a model and tokens, the most careful column first."""
+    other = dict(charge.other)
+    edition = edition_of(charge.service_name)
+    texts = (
+        *(other.get(name, "") for name in _METERS),
+        edition[0] if edition else "",
+        other.get("ResourceName", ""),
+        charge.description,
+        other.get("x_SkuDescription", ""),
+        other.get("SkuId", ""),
+    )
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def _details(charge: Charge) -> Mapping[str, str]:
+    """The properties in SkuPriceDetails; none where it is no JSON object of texts."""
+    text = dict(charge.other).get("SkuPriceDetails", "")
+    if not text or len(text) > _LONGEST_DETAILS:
+        return {}
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return {}
+    return {name: value for name, value in _pairs(found) if isinstance(value, str) and value}
+
+
+def _pairs(found: Any) -> Iterable[tuple[str, Any]]:
+    """The properties of an object, or of a list of keys and values."""
+    if isinstance(found, dict):
+        return found.items()
+    if isinstance(found, list):
+        rows = [row for row in found if isinstance(row, dict)]
+        return [(str(row["key"]), row["value"]) for row in rows if {"key", "value"} <= row.keys()]
+    return ()
+
+
+def _models(
+    charge: Charge, details: Mapping[str, str], said: Iterable[Said], billing: Billing
+) -> tuple[Named, ...]:
+    """The models that a line names: those of the first column that is certain, else what any may name."""
+    resource = charge.resource_id or ""
+    is_model = (charge.resource_type or "").casefold() == "model"
+    for name in (details.get("ModelId", ""), resource if is_model else ""):
+        if name:
+            return (Named(billing.model(name), certain=True),)
+    maybe: list[Named] = []
+    for one in said:
+        certain = [named for named in one.models if named.certain]
+        if certain:
+            return tuple(sorted(certain, key=_length, reverse=True))
+        maybe += one.models
+    return tuple(dict.fromkeys(maybe))
+
+
+def _length(named: Named) -> int:
+    return len(named.model.letters) + len(named.model.digits)
+
+
+def _first(said: Iterable[Said], wanted: frozenset[Means]) -> frozenset[Means]:
+    """What the first text means that says something of `wanted`."""
+    return next((one.means for one in said if not one.means.isdisjoint(wanted)), frozenset())
+
+
+def _units(
+    details: Mapping[str, str], means: frozenset[Means], *, exact: bool
+) -> tuple[Units, ...]:
+    """The tokens that a line is for, best first. `exact`: its meters are ours, each one unit."""
+    direction = details.get("TokenDirection", "").casefold()
+    action = details.get("TokenCacheAction", "").casefold()
+    cached = Means.CACHE in means and means.isdisjoint({Means.WRITE, Means.UNCACHED})
+    read = action == "read" or (not action and cached)
+    write = action == "write" or (not action and Means.WRITE in means)
+    if not direction:
+        both = Means.INPUT in means and Means.OUTPUT in means
+        is_input = read or write or (Means.INPUT in means and not both)
+        is_output = Means.OUTPUT in means and not both and not (read or write)
+        direction = "input" if is_input else "output" if is_output else ""
+        told = False
+    else:
+        told = True
+    if direction == "output":
+        return _narrowed(_output(means, exact=exact), ALL_OUTPUT)
+    if direction != "input":
+        return (FLAT,)
+    if read:
+        return _narrowed((Unit.CACHE_READ_TOKENS,), ALL_INPUT)
+    if write:
+        return _narrowed(_written(means, exact=exact), ALL_INPUT)
+    whole = told and not action and not exact
+    return _narrowed(ALL_INPUT if whole else _uncached(means, exact=exact), ALL_INPUT)
+
+
+def _narrowed(units: Units, wide: Units) -> tuple[Units, ...]:
+    return tuple(dict.fromkeys((units, wide)))
+
+
+def _output(means: frozenset[Means], *, exact: bool) -> Units:
+    if Means.REASONING in means:
+        return (Unit.REASONING_TOKENS,)
+    if Means.AUDIO in means:
+        return (Unit.OUTPUT_AUDIO_TOKENS,)
+    if Means.IMAGE in means:
+        return (Unit.OUTPUT_IMAGE_TOKENS,)
+    return (Unit.OUTPUT_TOKENS,) if exact else ALL_OUTPUT
+
+
+def _written(means: frozenset[Means], *, exact: bool) -> Units:
+    if Means.HOUR in means:
+        return (Unit.CACHE_WRITE_1H_TOKENS,)
+    if exact:
+        return (Unit.CACHE_WRITE_TOKENS,)
+    return (Unit.CACHE_WRITE_TOKENS, Unit.CACHE_WRITE_1H_TOKENS)
+
+
+def _uncached(means: frozenset[Means], *, exact: bool) -> Units:
+    if Means.AUDIO in means:
+        return (Unit.INPUT_AUDIO_TOKENS,)
+    if Means.IMAGE in means:
+        return (Unit.INPUT_IMAGE_TOKENS,)
+    plain = (Unit.INPUT_TOKENS,)
+    return plain if exact else (*plain, Unit.INPUT_AUDIO_TOKENS, Unit.INPUT_IMAGE_TOKENS)
+
+
+def _stands_for_calls(
+    charge: Charge, said: Iterable[Said], billing: Billing, is_directed: bool, is_named: bool
+) -> tuple[bool, bool]:
+    """Whether a line is for what calls used, and whether it says so: by its category, unit and words."""
+    other = dict(charge.other)
+    if charge.charge_category != "Usage" or charge.charge_class:
+        return False, False
+    units = [billing.said(text) for text in (charge.unit or "", other.get("PricingUnit", ""))]
+    means = frozenset().union(*(one.means for one in (*said, *units)))
+    if is_directed or Means.TOKENS in means or Means.RESERVED in means:
+        return True, True
+    means |= billing.said(charge.service_name).means
+    is_usage = other.get("ChargeFrequency", "Usage-Based") == "Usage-Based"
+    return (True, is_named) if is_usage and Means.OTHER not in means else (False, False)

@@ -1,0 +1,408 @@
+"""Causes: why the gross margin of one statement differs from that of another, exact to the picounit.
+
+Problem. "Cost of revenue rose by 40" is no answer. Was more sold, at another price, with another mix of
+models; did caches save work, did machines stand idle, did suppliers charge more, was something booked
+late? Cost tools explain a change by holding one factor after the other and so give another answer for
+another order, with a remainder ("joint variance") that nobody caused.
+
+Decision. Each statement is written as a sum of products of factors, such that the product is the booked
+amount on both sides:
+
+    revenue of a unit of a model, to a customer   volume x mix x cache x price
+    what a call's use cost, in a pool             volume x mix x cache x bills
+    use that no price counts, unused capacity     at the prices of then (volume; idle) x bills
+
+Each product's change is divided among its factors by their Shapley value: what a factor adds, averaged
+over all orders in which the factors could have changed. It depends on no order, gives nothing to a factor
+that did not change, is negated when the two times are swapped, and sums to the change. It is computed
+exactly, as a polynomial in whole numbers, and rounded once for each product by largest remainder, so that
+every part of the table, by customer or by cause, sums to what is booked (theorem 20).
+
+What the factors are. *Volume* is how much was sold in all: tokens, or another unit. *Mix* is whose and
+which part of it. *Cache* is the part of the input that was read from a cache: it is sold cheaper, and
+takes no machine time. *Price* is what a unit earned on average, discounts taken off. *Bills* is what a
+unit cost us: for what moves with use (variable cost, and the time of machines), per unit; for everything
+else the amount. *Idle* is unused capacity at constant cost. To tell a dearer machine from an emptier one,
+a pool's unused capacity is measured at an index of what the same answers cost in it then and now, in the
+manner of Edgeworth and Marshall: the quantities of both times, so that neither time is the yardstick.
+*Fees* are subscriptions, minimums and expired credit. *Late* is what each statement books for closed
+periods.
+
+A factor that one side cannot tell (the price of what was not sold) is taken to be that of the other side:
+a new customer is volume and mix, not a price that rose from nothing.
+
+Rejected. One factor after the other, volume first (its answer is one of many). A joint variance (nobody
+can act on it). Machine hours instead of tokens for capacity (a bill in two lines would double them, and no
+sealed statement has them): that machines became quicker is seen in what a token costs, so in bills. Causes
+of the margin in per cent (a ratio has no additive parts).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import NamedTuple, TypeAlias, TypeVar
+
+from inferworks.accounts.directory import Directory, Named
+from inferworks.books.allocation.pools import Behaviour, DriverKind
+from inferworks.books.analysis.bridge import IDLE_METHOD
+from inferworks.books.analysis.change_effects import Cause, Effect, Explained, Part
+from inferworks.books.charge import COST_OF_REVENUE
+from inferworks.books.revenue.rating import Item, Rated
+from inferworks.books.statement.computation import Line
+from inferworks.books.statement.corrections import Correction
+from inferworks.books.statement.invariants import cause_by_cause
+from inferworks.books.statement.statement import Statement
+from inferworks.books.token_buckets import DIRECTIONS, INPUT
+from inferworks.ids import CustomerId
+from inferworks.money import split
+from inferworks.units import Unit
+
+
+class Factor(NamedTuple):
+    """One factor of a product, at the two times: `then` and `now` over `of`, all whole numbers."""
+
+    cause: Cause
+    then: int
+    now: int
+    of: int = 1
+
+
+def explain_change(now: Statement, then: Statement) -> Explained:
+    """Why the gross margin of `now` is not that of `then`; both are in one currency.
+
+    Pure; the order of rows leaves no trace. BooksError when the causes do not sum to the change.
+    """
+    sums: dict[tuple[Cause, Part], int] = defaultdict(int)
+    for part, sign, factors in _products(_Figures(then), _Figures(now)):
+        for cause, pico in effects_of(factors).items():
+            sums[cause, part] += sign * pico
+    order = {cause: number for number, cause in enumerate(Cause)}
+    keys = sorted((key for key in sums if sums[key]), key=lambda key: (order[key[0]], key[1]))
+    effects = tuple(Effect(*key, sums[key]) for key in keys)
+    names = _names(now, then, {effect.part.customer for effect in effects})
+    found = Explained(then.gross_margin_pico, now.gross_margin_pico, effects, names)
+    cause_by_cause(found.change_pico, (effect.amount_pico for effect in effects))
+    return found
+
+
+def _names(now: Statement, then: Statement, customers: set[str]) -> tuple[tuple[str, str], ...]:
+    """What `customers` are called now, or else were called then; no two alike."""
+    called = {**dict(then.names), **dict(now.names)}
+    named = (Named(CustomerId(customer), 0, name) for customer, name in called.items())
+    return Directory(names=tuple(named)).shown(0, customers)
+
+
+def effects_of(factors: Sequence[Factor]) -> dict[Cause, int]:
+    """The change of the product of `factors` divided among their causes, by Shapley value.
+
+    The product must be whole on both sides. The factor `i` adds (now - then) times the mean, over all
+    orders, of the others' product; summed by how many of them have changed before it, that is a polynomial.
+    What did not change only multiplies it. Each part is within one unit of its exact value; of equal
+    remainders the first cause has it.
+    """
+    exact = dict.fromkeys((factor.cause for factor in factors), 0)
+    changed = [factor for factor in factors if factor.then != factor.now]
+    unchanged = math.prod(factor.now for factor in factors if factor.then == factor.now)
+    count = len(changed)
+    orders = [math.factorial(k) * math.factorial(count - 1 - k) for k in range(count)]
+    for one in changed:
+        products = [unchanged]
+        for other in changed:
+            if other is not one:
+                products = _times(products, other.then, other.now)
+        mean = sum(weight * product for weight, product in zip(orders, products, strict=True))
+        exact[one.cause] += (one.now - one.then) * mean
+    return _whole(exact, math.factorial(count) * math.prod(factor.of for factor in factors))
+
+
+def _times(products: Sequence[int], then: int, now: int) -> list[int]:
+    """Sums of products by how many factors have changed, with one more factor."""
+    return [
+        then * stays + now * changes
+        for stays, changes in zip((*products, 0), (0, *products), strict=True)
+    ]
+
+
+def _whole(parts: Mapping[Cause, int], denominator: int) -> dict[Cause, int]:
+    """`parts` over `denominator`, rounded to whole numbers that keep their sum; negated parts, negated.
+
+    What is cut off towards zero is handed out by largest remainder. There are always more remainders of
+    the right sign than units, so a part of nothing stays nothing.
+    """
+    whole = {
+        cause: abs(part) // denominator * (1 if part > 0 else -1) for cause, part in parts.items()
+    }
+    missing = sum(parts.values()) // denominator - sum(whole.values())
+    unit = 1 if missing > 0 else -1
+    rests = {cause: unit * (part - whole[cause] * denominator) for cause, part in parts.items()}
+    for cause in sorted(rests, key=lambda cause: (-rests[cause], cause))[: abs(missing)]:
+        whole[cause] += unit
+    return whole
+
+
+_Key = TypeVar("_Key", bound=tuple[object, ...])
+_Pair: TypeAlias = tuple[int, int]
+"""A quantity then and now."""
+
+
+class _Use(NamedTuple):
+    """What a call's use of a pool is told by."""
+
+    pool: str
+    customer: str
+    model: str
+    direction: str
+    timed: bool
+    """Whether it is divided by the time of machines, which takes no time for what a cache held."""
+
+
+class _Sale(NamedTuple):
+    """What a unit's sale is told by."""
+
+    customer: str
+    model: str
+    unit: Unit
+
+
+class _Figures:
+    """The amounts and quantities of a statement, without what it books for closed periods."""
+
+    def __init__(self, statement: Statement) -> None:
+        self.sold: dict[_Sale, int] = defaultdict(int)
+        """How much of each unit was sold."""
+        self.earned: dict[_Sale, int] = defaultdict(int)
+        """What that earned, discounts taken off."""
+        self.fees: dict[Part, int] = defaultdict(int)
+        self.used: dict[_Use, int] = defaultdict(int)
+        self.unused: dict[Part, int] = defaultdict(int)
+        self.fixed: dict[Part, int] = defaultdict(int)
+        self.late: dict[Part, int] = defaultdict(int)
+        self._discounts: dict[tuple[str, str], int] = defaultdict(int)
+        booked: list[tuple[int, Statement | Correction]] = [(1, statement)]
+        booked += [(-1, one) for one in statement.corrections]
+        for sign, of in booked:
+            for row in of.revenue_rows:
+                self._earn(row, sign)
+            for line in of.lines:
+                self._cost(line, sign)
+        for one in statement.corrections:
+            cost = sum(line.amount_pico for line in one.lines if line.function in COST_OF_REVENUE)
+            self.late[Part(period=one.period.name)] += one.revenue_pico - cost
+        self._take_discounts_off()
+        self.piles: dict[_Pile, int] = defaultdict(int)
+        self.totals: dict[str, int] = defaultdict(int)
+        self.tokens: dict[tuple[str, str, str], int] = defaultdict(int)
+        self.cached: dict[tuple[str, str, str], int] = defaultdict(int)
+        for sale, quantity in self.sold.items():
+            self._count(sale, quantity)
+
+    def _earn(self, row: Rated, sign: int) -> None:
+        if row.item is Item.USAGE and row.unit is not None:
+            sale = _Sale(row.customer, row.model, row.unit)
+            self.sold[sale] += sign * row.quantity
+            self.earned[sale] += sign * row.amount_pico
+        elif row.item is Item.DISCOUNT:
+            self._discounts[row.customer, row.model] += sign * row.amount_pico
+        else:
+            self.fees[Part(customer=row.customer)] += sign * row.amount_pico
+
+    def _cost(self, line: Line, sign: int) -> None:
+        target, pico = line.target, sign * line.amount_pico
+        if line.function not in COST_OF_REVENUE:
+            return
+        timed = line.method.startswith(DriverKind.NODE_TIME.value + "/")
+        if target.unused is not None or IDLE_METHOD in line.method:
+            self.unused[Part(line.pool)] += pico
+        elif target.model and (timed or line.behaviour is Behaviour.VARIABLE):
+            direction = target.direction or ""
+            self.used[_Use(line.pool, target.customer or "", target.model, direction, timed)] += (
+                pico
+            )
+        else:
+            self.fixed[Part(line.pool, target.customer or "", target.model or "")] += pico
+
+    def _take_discounts_off(self) -> None:
+        """A discount lowers the price of the units it was given on; that on no unit is a fee."""
+        units: dict[tuple[str, str], dict[_Sale, int]] = defaultdict(dict)
+        for sale, pico in self.earned.items():
+            units[sale.customer, sale.model][sale] = abs(pico) if self.sold[sale] else 0
+        for who, pico in self._discounts.items():
+            if any(units[who].values()):
+                for sale, part in split(pico, units[who]).items():
+                    self.earned[sale] += part
+            else:
+                self.fees[Part("", *who)] += pico
+        for sale in [sale for sale in self.earned if not self.sold[sale]]:
+            self.fees[Part("", sale.customer, sale.model)] += self.earned.pop(sale)
+            self.sold.pop(sale)
+
+    def _count(self, sale: _Sale, quantity: int) -> None:
+        pile = _pile_of(sale)
+        self.piles[pile] += quantity
+        self.totals[pile.kind] += quantity
+        if sale.unit in DIRECTIONS:
+            for direction in (DIRECTIONS[sale.unit], ""):
+                who = (sale.customer, sale.model, direction)
+                self.tokens[who] += quantity
+                self.cached[who] += quantity if sale.unit is Unit.CACHE_READ_TOKENS else 0
+
+
+class _Pile(NamedTuple):
+    """What is sold to one customer of one model, whatever of it a cache held."""
+
+    customer: str
+    model: str
+    what: str
+    kind: str
+    """What it is counted with: all tokens are one kind, every other unit is its own."""
+
+
+_TEXT_INPUT = frozenset(
+    {
+        Unit.INPUT_TOKENS,
+        Unit.CACHE_READ_TOKENS,
+        Unit.CACHE_WRITE_TOKENS,
+        Unit.CACHE_WRITE_1H_TOKENS,
+    }
+)
+
+
+def _pile_of(sale: _Sale) -> _Pile:
+    what = INPUT if sale.unit in _TEXT_INPUT else sale.unit.value
+    kind = "tokens" if sale.unit in DIRECTIONS else sale.unit.value
+    return _Pile(sale.customer, sale.model, what, kind)
+
+
+_Product: TypeAlias = tuple[Part, int, tuple[Factor, ...]]
+"""What it is about, 1 for what is earned or -1 for a cost, and the factors."""
+
+
+def _products(then: _Figures, now: _Figures) -> Iterator[_Product]:
+    """Both statements as sums of the same products."""
+    yield from _revenue_products(then, now)
+    yield from _use_products(then, now)
+    for sign, cause, before, after in (
+        (1, Cause.FEES, then.fees, now.fees),
+        (-1, Cause.BILLS, then.fixed, now.fixed),
+        (1, Cause.LATE, then.late, now.late),
+    ):
+        for part, *amounts in _beside(before, after):
+            yield part, sign, (_amount(cause, *amounts),)
+
+
+def _revenue_products(then: _Figures, now: _Figures) -> Iterator[_Product]:
+    for sale in sorted({*then.sold, *now.sold}):
+        pile = _pile_of(sale)
+        parts = then.piles[pile], now.piles[pile]
+        sold = then.sold[sale], now.sold[sale]
+        earned = then.earned[sale], now.earned[sale]
+        factors = (
+            *_volume_and_mix(then, now, pile.kind, parts),
+            _ratio(Cause.CACHE, sold, parts),
+            _ratio(Cause.PRICE, earned, sold),
+        )
+        yield Part(customer=sale.customer, model=sale.model), 1, factors
+
+
+def _volume_and_mix(
+    then: _Figures, now: _Figures, kind: str, parts: _Pair
+) -> tuple[Factor, Factor]:
+    """How much there was of a kind, and the part of it that is looked at."""
+    totals = then.totals[kind], now.totals[kind]
+    return _amount(Cause.VOLUME, *totals), _ratio(Cause.MIX, parts, totals)
+
+
+class _Counted(NamedTuple):
+    """The tokens of a use at one time, those that took work, and what they cost."""
+
+    tokens: int
+    worked: int
+    cost_pico: int
+
+
+def _use_products(then: _Figures, now: _Figures) -> Iterator[_Product]:
+    """What calls used, and capacity that nobody did; of each pool, the one measures the other."""
+    counted: dict[_Use, tuple[_Counted, _Counted]] = {}
+    for use in sorted({*then.used, *now.used}):
+        sides = (_counted(use, then), _counted(use, now))
+        if not any(one.cost_pico and not one.worked for one in sides):
+            counted[use] = sides
+    indices = _indices(counted)
+    for use, *costs in _beside(then.used, now.used):
+        part = Part(use.pool, use.customer, use.model)
+        if use not in counted:
+            yield part, -1, _at_constant_cost(Cause.VOLUME, costs, indices[use.pool])
+            continue
+        before, after = counted[use]
+        worked = before.worked, after.worked
+        tokens = before.tokens, after.tokens
+        factors = (
+            *_volume_and_mix(then, now, "tokens", tokens),
+            _ratio(Cause.CACHE, worked, tokens),
+            _ratio(Cause.BILLS, (before.cost_pico, after.cost_pico), worked),
+        )
+        yield part, -1, factors
+    for part, *costs in _beside(then.unused, now.unused):
+        yield part, -1, _at_constant_cost(Cause.IDLE, costs, indices[part.pool])
+
+
+def _counted(use: _Use, figures: _Figures) -> _Counted:
+    """What is known of `use` in one of the statements."""
+    who = (use.customer, use.model, use.direction)
+    tokens = figures.tokens[who]
+    worked = tokens - figures.cached[who] if use.timed else tokens
+    return _Counted(tokens, worked, figures.used[use])
+
+
+def _indices(counted: Mapping[_Use, tuple[_Counted, _Counted]]) -> dict[str, Fraction]:
+    """By pool what the same answers cost now, over what they cost then; 1 where nothing tells.
+
+    Over the uses of both times, at the quantities of both (Edgeworth, Marshall). Rounded to picounits
+    below and above the line, so that swapping the times inverts it exactly.
+    """
+    sums: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for use, (before, after) in counted.items():
+        if before.cost_pico and after.cost_pico:
+            quantity = before.worked + after.worked
+            then_pico, now_pico = sums[use.pool]
+            sums[use.pool] = (
+                then_pico + before.cost_pico * quantity // before.worked,
+                now_pico + after.cost_pico * quantity // after.worked,
+            )
+    indices: dict[str, Fraction] = defaultdict(lambda: Fraction(1))
+    for pool, (then_pico, now_pico) in sums.items():
+        if then_pico > 0 and now_pico > 0:
+            indices[pool] = Fraction(now_pico, then_pico)
+    return indices
+
+
+def _at_constant_cost(cause: Cause, costs: Sequence[int], index: Fraction) -> tuple[Factor, ...]:
+    """A cost that no quantity is known of: as it would be at the cost of then, and what that rose to."""
+    then_pico, now_pico = costs
+    was, now = index.denominator, index.numerator
+    amount = Factor(cause, then_pico * now, now_pico * was, now)
+    return amount, Factor(Cause.BILLS, was, now, was)
+
+
+def _amount(cause: Cause, then: int, now: int) -> Factor:
+    return Factor(cause, then, now)
+
+
+def _ratio(cause: Cause, part: _Pair, whole: _Pair) -> Factor:
+    """The parts of the wholes, then and now; where there was no whole, as at the other time."""
+    (then, now), (then_of, now_of) = part, whole
+    if not then_of and not now_of:
+        return Factor(cause, 0, 0)
+    if not then_of or not now_of:
+        known, of = (now, now_of) if now_of else (then, then_of)
+        return Factor(cause, known, known, of)
+    return Factor(cause, then * now_of, now * then_of, then_of * now_of)
+
+
+def _beside(then: Mapping[_Key, int], now: Mapping[_Key, int]) -> Iterator[tuple[_Key, int, int]]:
+    """Every key with the amounts of both times, sorted."""
+    for key in sorted({*then, *now}):
+        yield key, then.get(key, 0), now.get(key, 0)

@@ -1,0 +1,212 @@
+"""What of a cost is a subject's: the pieces of charges, before they are put into a tree (`explain.py`).
+
+Of bill lines in bundles (`bundles.py`) only those are read that may be shown: the largest of each, by what
+the splits of the bundle gave each of its lines. The others are counted and summed, and never looked at.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Iterable, Sequence
+from enum import Enum, StrEnum, auto
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from inferworks.books.allocation import drivers as d
+from inferworks.books.allocation.allocate import Allocated, Portion, Target
+from inferworks.books.allocation.drivers import Leaf
+from inferworks.books.analysis.breakdown import NOTHING_UNSEEN, Bounds, Unseen, sum_unseen
+from inferworks.books.statement.computation import Line, Workings, line_of
+from inferworks.books.statement.statement import Dimension, row_of
+
+if TYPE_CHECKING:  # numpy takes its time to load
+    from inferworks.books.amounts import Amounts
+    from inferworks.books.analysis.single_lines import Singles
+
+
+class Kind(StrEnum):
+    """What can be explained besides the rows of a cut."""
+
+    CALL = "call"
+    CHARGE = "charge"
+
+
+KINDS = (*(dimension.value for dimension in Dimension), *(kind.value for kind in Kind))
+
+
+class Subject(NamedTuple):
+    """What is to be explained: one of `KINDS`, and the name of one of it."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+class Piece(NamedTuple):
+    """Part of a charge: what one split gave one target, or one call of it."""
+
+    item: Allocated
+    portion: Portion
+    line: Line
+    leaf: Leaf | None
+    amount_pico: int
+
+
+class Level(Enum):
+    """What cost is taken apart by, from the top."""
+
+    FUNCTION = auto()
+    POOL = auto()
+    CHARGE = auto()
+    SPLIT = auto()
+
+    def of(self, piece: Piece) -> str:
+        """The part of this level that `piece` belongs to."""
+        match self:
+            case Level.FUNCTION:
+                return piece.line.function.value
+            case Level.POOL:
+                return f"pool {piece.line.pool}"
+            case Level.CHARGE:
+                return f"charge {piece.item.charge.id}"
+            case Level.SPLIT:
+                portion = piece.portion
+                return f"{portion.method} {portion.stage} -> {target_text(portion.target)}"
+
+
+LEVELS = {
+    Dimension.POOL.value: (Level.CHARGE, Level.FUNCTION, Level.SPLIT),
+    Kind.CHARGE.value: (Level.FUNCTION, Level.SPLIT),
+}
+"""The levels of subjects that fix one of them; the others have all."""
+
+
+def find(workings: Workings, subject: Subject, singles: Singles | None, bounds: Bounds) -> Found:
+    """The pieces of cost that are the subject's; `singles` opens bundles, where there are any."""
+    found = Found(bounds, LEVELS.get(subject.kind, tuple(Level)))
+    for item in _items(workings, subject, singles, found):
+        found.add(_pieces(item, workings, subject))
+    return found
+
+
+def _items(
+    workings: Workings, subject: Subject, singles: Singles | None, found: Found
+) -> Iterable[Allocated]:
+    """The charges that the subject may have pieces of: lines, and of bundles those that may be shown."""
+    if singles is None:
+        yield from workings.allocated
+        return
+    if subject.kind == Kind.CHARGE:
+        yield from singles.called(subject.name)
+        return
+    bundles: dict[str, Container[int]] = {}
+    for item in workings.allocated:
+        if item.charge.lines == 1:
+            yield item
+        elif pieces := _pieces(item, workings, subject):
+            bundles[item.charge.id] = found.open(item, pieces, singles)
+    yield from singles.within(bundles)
+
+
+def _pieces(item: Allocated, workings: Workings, subject: Subject) -> list[Piece]:
+    """The pieces of a charge that are the subject's."""
+    portions = [one for one in item.portions if _is_of(one, item, subject)]
+    if not portions:
+        return []
+    mine = {(one.target, one.method) for one in portions}
+    rows = (row for row in item.rows if (row.target, row.method) in mine)
+    lines = {(row.target, row.method): line_of(row, workings.policy) for row in rows}
+    pieces = (
+        Piece(item, one, lines[one.target, one.method], None, one.amount_pico) for one in portions
+    )
+    if subject.kind == Kind.CALL:
+        return [part for piece in pieces for part in _of_call(piece, subject.name)]
+    return list(pieces)
+
+
+def _is_of(portion: Portion, item: Allocated, subject: Subject) -> bool:
+    """Whether all of `portion` is the subject's; or a part, where that is a call."""
+    if subject.kind == Kind.CALL:
+        return any(leaf[0] in _CALLS and leaf[1] == subject.name for leaf in portion.leaves)
+    if subject.kind == Kind.CHARGE:
+        return item.charge.id == subject.name
+    return row_of(item.pool, portion.target, Dimension(subject.kind)) == subject.name
+
+
+class Found:
+    """The pieces behind a figure: all of those that may be shown, of the others how many and how much."""
+
+    def __init__(self, bounds: Bounds, levels: Sequence[Level]) -> None:
+        self._width = bounds.width
+        charges = levels.index(Level.CHARGE) if Level.CHARGE in levels else len(levels)
+        self._above = levels[:charges]
+        self._told = charges < len(levels)
+        self._kept: dict[Way, list[list[Piece]]] = defaultdict(list)
+        self.unseen: dict[Way, Unseen] = defaultdict(lambda: NOTHING_UNSEEN)
+
+    def add(self, pieces: Iterable[Piece]) -> None:
+        """Count the pieces of one charge."""
+        ways: dict[Way, list[Piece]] = defaultdict(list)
+        for piece in pieces:
+            ways[self._way(piece)].append(piece)
+        for way, mine in ways.items():
+            self._kept[way].append(mine)
+            if self._told and len(self._kept[way]) > 2 * self._width + _SPARE:
+                self._cut(way)
+
+    def open(self, bundle: Allocated, pieces: Sequence[Piece], singles: Singles) -> Container[int]:
+        """The places of its lines that may be shown; the others are counted and summed. All, of a call."""
+        lines = bundle.charge.lines
+        if any(piece.leaf is not None for piece in pieces):
+            return range(lines)
+        amounts = dict(zip(map(id, bundle.portions), singles.amounts(bundle), strict=True))
+        ways: dict[Way, list[Amounts]] = defaultdict(list)
+        for piece in pieces:
+            ways[self._way(piece)].append(amounts[id(piece.portion)])
+        sums = {way: sum(parts[1:], parts[0]) for way, parts in ways.items()}
+        places = {place for one in sums.values() for place in one.largest(self._width)}
+        for way, one in sums.items():
+            hidden = Unseen(lines - len(places), int(one) - sum(one.at(places)))
+            self.unseen[way] = sum_unseen((self.unseen[way], hidden))
+        return places
+
+    def _way(self, piece: Piece) -> Way:
+        return tuple(level.of(piece) for level in self._above)
+
+    def pieces(self) -> list[Piece]:
+        """Those that are kept, in the order in which they came."""
+        return [piece for charges in self._kept.values() for mine in charges for piece in mine]
+
+    def _cut(self, way: Way) -> None:
+        """Keep those of the largest charges."""
+        kept = sorted(self._kept[way], key=_largest_first)
+        self._kept[way] = kept[: self._width]
+        gone = kept[self._width :]
+        pico = sum(piece.amount_pico for mine in gone for piece in mine)
+        self.unseen[way] = sum_unseen((self.unseen[way], Unseen(len(gone), pico)))
+
+
+def _largest_first(pieces: Sequence[Piece]) -> tuple[int, str]:
+    """As `node_of` orders charges."""
+    return -abs(sum(piece.amount_pico for piece in pieces)), pieces[0].item.charge.id
+
+
+Way: TypeAlias = tuple[str, ...]
+"""The names of the nodes above charges."""
+_SPARE = 100
+
+
+def _of_call(piece: Piece, call_id: str) -> Iterable[Piece]:
+    leaves = [leaf for leaf in piece.portion.leaves if leaf[0] in _CALLS and leaf[1] == call_id]
+    amounts = piece.portion.by_leaf() if leaves else {}
+    for leaf in leaves:
+        yield piece._replace(leaf=leaf, amount_pico=amounts[leaf])
+
+
+_CALLS = frozenset({d.CALL, d.UNKNOWN_CALL})
+
+
+def target_text(target: Target) -> str:
+    """A target in words."""
+    return " ".join(filter(None, target.order()))

@@ -1,0 +1,304 @@
+"""The forecast of a running period: what is here, what is known to come, and the rest at the rate so far.
+
+Problem. On the sixteenth somebody must say how the month will end. Twice what is here is wrong: pay and
+assets are known to the cent, tiers and minimums are not straight lines, and bills lag behind calls.
+
+Decision. Each line has three parts, shown side by side, so that nobody takes one for another.
+
+*So far* is the statement until now. Time in which nobody called has passed all the same: a rate that only
+counts until the last call makes a month of the four hours in which there were two. Whose calls are recorded
+days later says until when they are all here; a forecast cannot know that, and says when it may be so. Less
+than a day tells of no month, and that is said too.
+
+*Known* needs no estimate: the rest, by time, of every charge that reaches beyond that moment (pay, assets,
+commitments, accruals of expected bills), what is recorded for later days, and subscriptions. It has the
+functions that the same charge has had so far, else its pool; else its department's, or unallocated.
+
+*At the rate so far* is the rest. Use is expected to go on: what customers use of each unit is extended by
+time and rated together with what they have used, so that tiers, discounts, minimums and a price that begins
+later are those of their plans. A supplier's lines of use that are over go on as it billed them until the
+end of its last one, not until today; where calls at its API are estimated, they are known until today. What
+happens once (a purchase, a credit, an adjustment, a correction of a closed period, credit that expires) is
+not extended, nor is a supplier for whom an accrual stands: that has its whole month.
+
+A forecast is provisional as a whole: it is never booked, sealed or kept.
+
+Rejected. Trends and seasons (a month of days shows none that can be told from noise, and whoever knows
+better has a budget); extending each day of the week by itself (four samples); one factor for all of it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from inferworks.books.allocation.allocate import Allocated, Target
+from inferworks.books.allocation.departments import Department
+from inferworks.books.allocation.pools import behaviour_of, pool_of
+from inferworks.books.analysis.comparatives import CAPTIONS, figures
+from inferworks.books.calendar.calendars import calendars_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.charge import (
+    COST_OF_REVENUE,
+    Charge,
+    Function,
+    is_accrual,
+    is_provisional,
+)
+from inferworks.books.revenue.customer_currency import until
+from inferworks.books.revenue.rating import CallSum, Item, Rated, rate_calls
+from inferworks.books.statement.computation import Workings
+from inferworks.books.statement.statement import Statement
+from inferworks.errors import BooksError
+from inferworks.money import format_pico, split
+from inferworks.units import NS_PER_SECOND
+
+DAY_NS: Final = 86_400 * NS_PER_SECOND
+METHODS: Final = (
+    "So far: the statement until now, or until when all is recorded (--until).",
+    "Known: the rest, by time, of charges that reach further: pay, assets, rent.",
+    "Known, too: accruals, what is recorded for later days, subscriptions.",
+    "At the rate: what customers use, extended by time and rated by their plans.",
+    "At the rate, too: a supplier's lines of use, as billed until its last one ends.",
+    "What is estimated from calls goes on as it was estimated until now.",
+    "What happens once is not extended. A forecast is never booked or kept.",
+)
+"""How a forecast is made, in sentences."""
+
+
+class ForecastLine(NamedTuple):
+    """One line of the statement, in picounits."""
+
+    name: str
+    """As in `CAPTIONS`."""
+    so_far_pico: int
+    known_pico: int
+    rate_pico: int
+
+    @property
+    def total_pico(self) -> int:
+        """What the period is expected to come to."""
+        return self.so_far_pico + self.known_pico + self.rate_pico
+
+    def to_json(self) -> dict[str, str]:
+        """As JSON values; amounts as exact decimal strings."""
+        return {
+            "line": self.name,
+            "so_far": format_pico(self.so_far_pico),
+            "known": format_pico(self.known_pico),
+            "at_the_rate_so_far": format_pico(self.rate_pico),
+            "forecast": format_pico(self.total_pico),
+        }
+
+
+class Forecast(NamedTuple):
+    """What a running period is expected to come to."""
+
+    span: Span
+    """The whole period."""
+    at_ns: int
+    """Until when it is known what happened."""
+    currency: str
+    policy: str
+    lines: tuple[ForecastLine, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the rate."""
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON values."""
+        return {
+            "provisional": True,
+            "start_ns": self.span.start_ns,
+            "at_ns": self.at_ns,
+            "end_ns": self.span.end_ns,
+            "currency": self.currency,
+            "policy": self.policy,
+            "methods": list(METHODS),
+            "lines": [line.to_json() for line in self.lines],
+        }
+
+
+def forecast(
+    drawn: Statement, workings: Workings, ahead: Sequence[Charge], end_ns: int
+) -> Forecast:
+    """The forecast of the period that `drawn` is the statement of so far and that ends at `end_ns`.
+
+    `workings` are those of `drawn`, without corrections; `ahead` are the charges of the rest of the period,
+    cut to it. Pure. BooksError when nothing of it has passed, or nothing is left.
+    """
+    passed = workings.span
+    if not passed.start_ns < passed.end_ns < end_ns:
+        raise BooksError("a forecast needs a period of which a part is over, and a part is not")
+    rest = Span(passed.end_ns, end_ns)
+    known, at_rate = _revenue(workings, rest)
+    functions = _functions(workings)
+    known_costs: dict[Function, int] = defaultdict(int)
+    for charge in ahead:
+        for function, pico in split(charge.amount_pico, functions(charge)).items():
+            known_costs[function] += pico
+    now = figures(drawn)
+    come = _figures(known, known_costs)
+    over = _over(workings)
+    go_on = _figures(at_rate, _extended(over, workings, rest))
+    return Forecast(
+        Span(passed.start_ns, end_ns),
+        passed.end_ns,
+        drawn.currency,
+        drawn.policy,
+        tuple(ForecastLine(name, now[name], come[name], go_on[name]) for name in CAPTIONS),
+        tuple(_notes(over, passed)),
+    )
+
+
+def _figures(revenue_pico: int, costs: Mapping[Function, int]) -> dict[str, int]:
+    """Amounts by the names of `CAPTIONS`, as `comparatives.figures` has them of a statement."""
+    cost_pico = sum(costs.get(function, 0) for function in COST_OF_REVENUE)
+    below = {
+        "research_and_development": costs.get(Function.RESEARCH_AND_DEVELOPMENT, 0),
+        "sales_and_marketing": costs.get(Function.SALES_AND_MARKETING, 0),
+        "general_and_administrative": costs.get(Function.GENERAL_AND_ADMINISTRATIVE, 0),
+    }
+    return {
+        "revenue": revenue_pico,
+        "cost_of_revenue": cost_pico,
+        "unused_capacity": costs.get(Function.UNUSED_CAPACITY, 0),
+        "gross_margin": revenue_pico - cost_pico,
+        **below,
+        "operating_result": revenue_pico - cost_pico - sum(below.values()),
+    }
+
+
+def _revenue(workings: Workings, rest: Span) -> tuple[int, int]:
+    """What subscriptions will still earn, and what use will, rated together with what was used so far."""
+    passed, calendars = workings.span, calendars_of(workings.customers)
+    rated = [row for row in workings.revenue.rated if row.item is not Item.BREAKAGE]
+    used = [row for row in rated if row.item is Item.USAGE and row.unit is not None]
+    sums = [
+        *_sums(used, lambda row: (row.day_ns, max(row.day_ns, row.effective_ns), row.quantity)),
+        *_sums(
+            used,
+            lambda row: (
+                *(calendars.of(row.customer).booked_ns(rest.start_ns), rest.start_ns),
+                _part(row.quantity, rest.length_ns, passed.length_ns),
+            ),
+        ),
+    ]
+    whole = rate_calls(
+        sums,
+        workings.plans,
+        Span(passed.start_ns, rest.end_ns),
+        workings.currency,
+        workings.to_date,
+        calendars,
+        until(workings.rates, rest),
+    ).rated
+    fees = _fees(whole) - _fees(rated)
+    come_pico = sum(row.amount_pico for row in whole) - sum(row.amount_pico for row in rated)
+    return fees, come_pico - fees
+
+
+def _sums(
+    rows: Sequence[Rated], when: Callable[[Rated], tuple[int, int, int]]
+) -> Iterator[CallSum]:
+    """`rows` as calls of a day, opened at a moment, of a quantity."""
+    for row in rows:
+        if row.unit is not None:
+            day_ns, opened_ns, quantity = when(row)
+            label = row.label._replace(day_ns=day_ns)
+            yield CallSum(label, opened_ns, 0, ((row.unit, quantity),))
+
+
+def _fees(rows: Sequence[Rated]) -> int:
+    return sum(row.amount_pico for row in rows if row.item is Item.SUBSCRIPTION)
+
+
+def _over(workings: Workings) -> dict[str, list[Allocated]]:
+    """The lines of use that are over and go on, by supplier."""
+    passed = workings.span
+    accrued = {charge.issuer.casefold() for charge in workings.given if is_accrual(charge)}
+    ends = {charge.id: charge.period_end_ns for charge in workings.given}
+    over: dict[str, list[Allocated]] = defaultdict(list)
+    for item in workings.allocated:
+        charge = item.charge
+        waits = charge.issuer.casefold() in accrued and not is_provisional(charge)
+        if ends[charge.id] <= passed.end_ns and _goes_on(charge) and not waits:
+            over[charge.issuer].append(item)
+    return over
+
+
+def _extended(
+    over: Mapping[str, Sequence[Allocated]], workings: Workings, rest: Span
+) -> dict[Function, int]:
+    """What suppliers' lines of use will come to in `rest`, at the rate of those that are `over`."""
+    passed = workings.span
+    sums: dict[Function, int] = defaultdict(int)
+    for items in over.values():
+        until_ns = _known_until_ns(items, passed)
+        parts: dict[Function, int] = defaultdict(int)
+        for item in items:
+            for function, pico in _by_function(item, workings).items():
+                parts[function] += pico
+        left_ns, billed_ns = rest.end_ns - until_ns, until_ns - passed.start_ns
+        for function, pico in parts.items():
+            sums[function] += _part(pico, left_ns, billed_ns)
+    return sums
+
+
+def _known_until_ns(items: Iterable[Allocated], passed: Span) -> int:
+    """Until when it is known what a supplier's use costs: its last line ends, or calls are estimated."""
+    if any(is_provisional(item.charge) for item in items):
+        return passed.end_ns
+    return max(item.charge.period_end_ns for item in items)
+
+
+def _notes(over: Mapping[str, Sequence[Allocated]], passed: Span) -> Iterator[str]:
+    """That a rate is one of less than a day."""
+    if passed.length_ns < DAY_NS:
+        yield "Less than a day of it has passed: what stands at the rate may be far off."
+        return
+    for issuer, items in sorted(over.items()):
+        if _known_until_ns(items, passed) - passed.start_ns < DAY_NS:
+            yield f"{issuer} has billed less than a day of it: its rate may be far off."
+
+
+def _goes_on(charge: Charge) -> bool:
+    """Whether what `charge` is for is expected to go on as long as it lasted."""
+    once = dict(charge.other).get("ChargeFrequency") == "One-Time"
+    return charge.charge_category == "Usage" and not (once or charge.charge_class)
+
+
+def _functions(workings: Workings) -> Callable[[Charge], dict[Function, int]]:
+    """How to weigh the functions of a charge to come: as it was, as its pool was, as the policy says."""
+    by_id = {item.charge.id: _by_function(item, workings) for item in workings.allocated}
+    by_pool: dict[str, dict[Function, int]] = defaultdict(lambda: defaultdict(int))
+    for item in workings.allocated:
+        for function, pico in by_id[item.charge.id].items():
+            by_pool[item.pool][function] += pico
+    drivers, policy = workings.drivers, workings.policy
+
+    def weights(charge: Charge) -> dict[Function, int]:
+        pool = pool_of(charge, workings.pools, drivers.nodes, drivers.billing)
+        for known in (by_id.get(charge.id, {}), {} if charge.department else by_pool[pool.name]):
+            if any(known.values()):
+                return {function: abs(pico) for function, pico in known.items()}
+        department = Department(charge.department) if charge.department else None
+        of = Target(department=department, unallocated=None if department else pool.name)
+        behaviour = behaviour_of(charge, pool)
+        return {policy.function(of.use, charge.natural_class, behaviour): 1}
+
+    return weights
+
+
+def _by_function(item: Allocated, workings: Workings) -> dict[Function, int]:
+    sums: dict[Function, int] = defaultdict(int)
+    for row in item.rows:
+        function = workings.policy.function(row.target.use, row.natural_class, row.behaviour)
+        sums[function] += row.amount_pico
+    return sums
+
+
+def _part(quantity: int, left_ns: int, passed_ns: int) -> int:
+    """What comes in `left_ns` when `quantity` came in `passed_ns`, rounded half to even."""
+    return round(Fraction(quantity * left_ns, passed_ns)) if passed_ns > 0 else 0

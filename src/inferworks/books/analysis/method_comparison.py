@@ -1,0 +1,127 @@
+"""How far the quick methods are from the yardstick: M0, M1 and M2 against M3, for one span.
+
+The distance of a method is the sum of absolute differences to M3 over the active time of the replicas whose
+engines report steps; 0 is the same and 2 is nothing in common. It is a fraction and exact. It is taken
+twice: over the input and output sides of calls (does a prompt cost what it should beside an answer?) and
+over customers (does the bill go to the right one?), where much of the first evens out. Where an engine
+reports no steps there is no yardstick: such replicas are counted and left out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from fractions import Fraction
+from typing import NamedTuple
+
+import msgspec
+
+from inferworks.books.allocation.drivers import CALL, Drivers, Shares
+from inferworks.books.allocation.pools import DriverKind, Method
+from inferworks.books.calendar.span import Span
+from inferworks.books.statement.computation import Workings
+from inferworks.ids import CallId, ReplicaId
+from inferworks.money import PICO, format_pico
+
+COMPARED = (Method.FLAT, Method.WEIGHTED, Method.STEP_SHARE)
+
+
+class Distance(msgspec.Struct, frozen=True):
+    """How far `method` is from M3, of `active_ns` nanoseconds."""
+
+    method: Method
+    apart_ns: int
+    """Differences summed over the sides of calls."""
+    customers_apart_ns: int
+    """Differences summed over customers."""
+    active_ns: int
+
+    @property
+    def ratio(self) -> Fraction:
+        """Over the sides of calls: from 0, the same, to 2; 0 when nothing was active."""
+        return Fraction(self.apart_ns, self.active_ns) if self.active_ns else Fraction(0)
+
+    @property
+    def customers_ratio(self) -> Fraction:
+        """Over customers: from 0, the same, to 2; 0 when nothing was active."""
+        return Fraction(self.customers_apart_ns, self.active_ns) if self.active_ns else Fraction(0)
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON values: the exact terms, and the ratios to 12 decimals."""
+        return {
+            "method": self.method.value,
+            "apart_ns": self.apart_ns,
+            "customers_apart_ns": self.customers_apart_ns,
+            "active_ns": self.active_ns,
+            "distance": format_pico(round(self.ratio * PICO)),
+            "distance_by_customer": format_pico(round(self.customers_ratio * PICO)),
+        }
+
+
+class Distances(msgspec.Struct, frozen=True):
+    """The distances of a span, and how many replicas had no steps to measure by."""
+
+    distances: tuple[Distance, ...]
+    without_steps: int
+
+
+class _Place(NamedTuple):
+    replica: ReplicaId
+    node: str
+    span: Span
+
+
+def distances(workings: Workings) -> Distances:
+    """The distances over every machine that the span's charges pay for."""
+    places = sorted(set(_places(workings)))
+    with_steps = [place for place in places if _has_steps(workings.drivers, place)]
+    found = tuple(_distance(workings.drivers, with_steps, method) for method in COMPARED)
+    return Distances(found, len(places) - len(with_steps))
+
+
+def _places(workings: Workings) -> list[_Place]:
+    """The replicas on the nodes of machine charges, each once, over the whole span."""
+    by_name = {pool.name: pool for pool in workings.pools}
+    nodes = {
+        item.charge.resource_id or ""
+        for item in workings.allocated
+        if by_name[item.pool].driver is DriverKind.NODE_TIME
+    }
+    span = workings.span
+    return [
+        _Place(row.replica, row.node, span)
+        for row in workings.facts.capacity
+        if row.node in nodes and span.meet(row.start_ns, row.end_ns).length_ns
+    ]
+
+
+def _has_steps(drivers: Drivers, place: _Place) -> bool:
+    return drivers.active(*place, Method.SHAPLEY).method is Method.SHAPLEY
+
+
+def _distance(drivers: Drivers, places: list[_Place], method: Method) -> Distance:
+    shares: Shares = defaultdict(int)
+    yardstick: Shares = defaultdict(int)
+    for place in places:
+        _add(shares, drivers.active(*place, method).shares)
+        _add(yardstick, drivers.active(*place, Method.SHAPLEY).shares)
+    customers = (_by_customer(one, drivers) for one in (shares, yardstick))
+    return Distance(method, _apart(shares, yardstick), _apart(*customers), sum(yardstick.values()))
+
+
+def _add(sums: Shares, shares: Shares) -> None:
+    for leaf, share_ns in shares.items():
+        sums[leaf] += share_ns
+
+
+def _by_customer(shares: Shares, drivers: Drivers) -> Shares:
+    """`shares` by customer; what is no call of anybody stays as it is."""
+    sums: Shares = defaultdict(int)
+    for leaf, share_ns in shares.items():
+        usage = drivers.usages.get(CallId(leaf[1])) if leaf[0] == CALL else None
+        sums[leaf if usage is None else (usage.customer,)] += share_ns
+    return sums
+
+
+def _apart(one: Shares, other: Shares) -> int:
+    """The sum of absolute differences, leaf by leaf."""
+    return sum(abs(one.get(leaf, 0) - other.get(leaf, 0)) for leaf in {*one, *other})

@@ -1,0 +1,107 @@
+"""Bill lines divided each alone, one after the other, where workings have them in bundles.
+
+A bundle says what its lines come to together. Who lists single lines, an export with a row for each, an
+explanation, asks here: lines are read again and divided one by one, by the drivers and the steps that the
+workings were divided by, so that they sum to their bundle to the picounit, and none is held.
+
+What the calls of a day weigh is the same for every line of that day, so it is asked and grouped once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping
+
+import msgspec
+
+from inferworks.books.allocation.allocate import Allocated, Division, Grouped, Portion, allocated_of
+from inferworks.books.allocation.drivers import Drivers, Shares
+from inferworks.books.allocation.hierarchical_split import Amount
+from inferworks.books.allocation.pools import CostPool, DriverKind, pool_of
+from inferworks.books.allocation.step_down import ladder_of, stepped_down
+from inferworks.books.amounts import Amounts
+from inferworks.books.charge import Charge
+from inferworks.books.closing.inputs import Papers
+from inferworks.books.lines import Lines, called, glance
+from inferworks.books.statement.bundles import Bundler, Things
+from inferworks.books.statement.computation import Workings, accrued_charges
+from inferworks.meter.facts import in_force
+
+_MOST_KNOWN = 1_000
+_decode = msgspec.json.Decoder(Charge).decode
+
+
+class Singles:
+    """The charges of `papers`, by id, each divided alone as in `workings`, whenever they are asked for."""
+
+    def __init__(self, workings: Workings, papers: Papers) -> None:
+        self._workings, self._papers = workings, papers
+        self._ladder = ladder_of(workings.allocated, workings.pools)
+        self._groups: dict[tuple[str, int], tuple[Shares, Grouped]] = {}
+
+    def __iter__(self) -> Iterator[Allocated]:
+        return self._divided(self._papers.charges)
+
+    def within(self, bundles: Mapping[str, Container[int]]) -> Iterator[Allocated]:
+        """The lines at some places in `bundles`, which are named by the ids of their first ones."""
+        papers = self._papers
+        if not bundles or not isinstance(papers.charges, Lines):
+            return iter(())
+        things = Things.of(in_force(papers.facts))
+        bundler = Bundler(papers.rules, papers.span, things)
+        lines = ((body, glance(body)) for body in papers.charges.bodies())
+        return self._divided(map(_decode, bundler.within(lines, bundles)))
+
+    def amounts(self, bundle: Allocated) -> list[Amounts]:
+        """What each portion of `bundle` comes to, line by line."""
+        drivers = self._workings.drivers
+        pool = next(pool for pool in self._papers.rules.pools if pool.name == bundle.pool)
+        work = _Opening(bundle.charge, pool, drivers)
+        work.groups, work.amounts = self._groups, []
+        work.divide()
+        nothing = [0] * bundle.charge.lines  # of what has no weight
+        return [Amounts(nothing) if isinstance(amount, int) else amount for amount in work.amounts]
+
+    def called(self, id_: str) -> Iterator[Allocated]:
+        """The line with that id."""
+        return self._divided(called(self._papers.charges, {msgspec.json.encode(id_)}))
+
+    def _divided(self, charges: Iterable[Charge]) -> Iterator[Allocated]:
+        papers, drivers = self._papers, self._workings.drivers
+        given = papers.span, papers.currency, papers.rules, papers.policy.basis
+        for charge in charges:
+            for inside in accrued_charges((charge,), *given).charges:
+                pool = pool_of(inside, papers.rules.pools, drivers.nodes, drivers.billing)
+                yield self._one(inside, pool, drivers)
+
+    def _one(self, charge: Charge, pool: CostPool, drivers: Drivers) -> Allocated:
+        if pool.driver is DriverKind.POOLS:
+            return stepped_down(charge, pool, self._ladder)
+        work = _Remembering(charge, pool, drivers)
+        work.groups = self._groups
+        work.divide()
+        return allocated_of(charge, pool, work.portions, work.apportionments)
+
+
+class _Remembering(Division):
+    """A division that groups what is weighed alike once."""
+
+    groups: dict[tuple[str, int], tuple[Shares, Grouped]]
+
+    def _grouped(self, shares: Shares) -> Grouped:
+        key = self.pool.name, id(shares)
+        known = self.groups.get(key)
+        if known is None or known[0] is not shares:
+            if len(self.groups) >= _MOST_KNOWN:
+                self.groups.clear()
+            known = self.groups[key] = shares, super()._grouped(shares)
+        return known[1]
+
+
+class _Opening(_Remembering):
+    """A division that keeps the amounts of all lines of each portion."""
+
+    amounts: list[Amount]
+
+    def _keep(self, amount: Amount, portion: Portion) -> None:
+        super()._keep(amount, portion)
+        self.amounts.append(amount)

@@ -1,0 +1,223 @@
+"""Unit economics: what one more customer costs, what one contributes, how many keep us in the game.
+
+"What does one more customer cost?" has no single value. In the short run it is what the customer makes us
+buy; over a year it is also the capacity it uses up. Both are computed, and the answer is the interval
+between them, from the paying customers we have. It says nothing about a customer unlike them.
+
+A customer *pays* when it earned something in the span. Means are fractions, kept exact and rounded only
+when they are written; where a figure has no meaning (no customers, a contribution that is not positive)
+there are words and no number.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from fractions import Fraction
+
+import msgspec
+
+from inferworks.books.analysis.bridge import Step, Views, build, shipped_views
+from inferworks.books.charge import Function
+from inferworks.books.revenue.rating import Rated
+from inferworks.books.statement.computation import Line
+from inferworks.books.statement.statement import Statement
+from inferworks.money import format_pico
+from inferworks.purpose import Purpose
+
+
+class CustomerEconomics(msgspec.Struct, frozen=True):
+    """One paying customer. Amounts in picounits."""
+
+    customer: str
+    revenue_pico: int
+    least_cost_pico: int
+    """What it made us buy: the short run."""
+    most_cost_pico: int
+    """That and the committed capacity it used."""
+
+    @property
+    def contribution_pico(self) -> int:
+        """What it leaves in the short run."""
+        return self.revenue_pico - self.least_cost_pico
+
+    @property
+    def capacity_contribution_pico(self) -> int:
+        """What it leaves when the capacity it used is counted."""
+        return self.revenue_pico - self.most_cost_pico
+
+
+class Economics(msgspec.Struct, frozen=True):
+    """The unit economics of a statement. Amounts in picounits of `currency`."""
+
+    currency: str
+    customers: tuple[CustomerEconomics, ...]
+    """The paying customers, by name."""
+    free_cost_pico: int
+    """What users who do not pay cost, in every function."""
+    fixed_pico: int
+    """Cost of revenue that paying customers did not cause in the short run."""
+    research_and_development_pico: int
+    other_pico: int
+    """Sales, marketing and administration."""
+
+    @property
+    def contribution_pico(self) -> int:
+        """What all paying customers leave in the short run."""
+        return sum(customer.contribution_pico for customer in self.customers)
+
+    @property
+    def to_cover_pico(self) -> int:
+        """Fixed, research and other cost: what contributions have to cover."""
+        return self.fixed_pico + self.research_and_development_pico + self.other_pico
+
+    @property
+    def least_cost_per_customer_pico(self) -> Fraction | None:
+        """The lower end of what one more customer costs; None without paying customers."""
+        return self._mean(sum(customer.least_cost_pico for customer in self.customers))
+
+    @property
+    def most_cost_per_customer_pico(self) -> Fraction | None:
+        """The upper end of what one more customer costs; None without paying customers."""
+        return self._mean(sum(customer.most_cost_pico for customer in self.customers))
+
+    @property
+    def contribution_per_customer_pico(self) -> Fraction | None:
+        """What a paying customer leaves in the short run, on average; None without any."""
+        return self._mean(self.contribution_pico)
+
+    @property
+    def free_cost_per_customer_pico(self) -> Fraction | None:
+        """What free users cost per paying customer; None without any."""
+        return self._mean(self.free_cost_pico)
+
+    @property
+    def break_even_customers(self) -> int | None:
+        """Customers like these that would cover what is to be covered; None when none ever could."""
+        if self.to_cover_pico <= 0:
+            return 0
+        each = self.contribution_per_customer_pico
+        if each is None or each <= 0:
+            return None
+        needed = Fraction(self.to_cover_pico) / each
+        return -(-needed.numerator // needed.denominator)
+
+    @property
+    def break_even(self) -> str:
+        """The answer in words."""
+        if self.to_cover_pico <= 0:
+            return "there is nothing to cover"
+        if not self.customers:
+            return "no customer has paid yet, so there is no contribution to count on"
+        needed = self.break_even_customers
+        if needed is None:
+            return "never: the average paying customer costs more than it pays, in the short run"
+        return f"{needed} customers like these cover it; there are {len(self.customers)}"
+
+    def _mean(self, amount_pico: int) -> Fraction | None:
+        return Fraction(amount_pico, len(self.customers)) if self.customers else None
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON values: amounts exact, means to 12 decimals."""
+        return {
+            "currency": self.currency,
+            "paying_customers": len(self.customers),
+            "one_more_customer_costs": {
+                "short_run": mean_text(self.least_cost_per_customer_pico),
+                "capacity_inclusive": mean_text(self.most_cost_per_customer_pico),
+            },
+            "contribution": format_pico(self.contribution_pico),
+            "contribution_per_customer": mean_text(self.contribution_per_customer_pico),
+            "free_users_cost": format_pico(self.free_cost_pico),
+            "free_users_cost_per_customer": mean_text(self.free_cost_per_customer_pico),
+            "to_cover": {
+                "fixed": format_pico(self.fixed_pico),
+                "research_and_development": format_pico(self.research_and_development_pico),
+                "other": format_pico(self.other_pico),
+                "total": format_pico(self.to_cover_pico),
+            },
+            "break_even_customers": self.break_even_customers,
+            "break_even": self.break_even,
+            "customers": [_customer_json(customer) for customer in self.customers],
+        }
+
+
+def economics(statement: Statement, views: Views | None = None) -> Economics:
+    """The unit economics of `statement`, whichever policy it was drawn up under."""
+    views = views or shipped_views()
+    revenue, lines = _revenue(statement.revenue_rows), _lines(statement.lines)
+    customers = tuple(
+        _customer(name, revenue[name], lines.get(name, []), statement.currency, views)
+        for name in sorted(revenue)
+        if revenue[name] > 0
+    )
+    below = {f: _sum(statement, f, views) for f in _BELOW}
+    research_pico = below.pop(Function.RESEARCH_AND_DEVELOPMENT)
+    caused_pico = sum(customer.least_cost_pico for customer in customers)
+    return Economics(
+        currency=statement.currency,
+        customers=customers,
+        free_cost_pico=_free(statement.lines),
+        fixed_pico=statement.billed_pico - caused_pico - research_pico - sum(below.values()),
+        research_and_development_pico=research_pico,
+        other_pico=sum(below.values()),
+    )
+
+
+_BELOW = (
+    Function.RESEARCH_AND_DEVELOPMENT,
+    Function.SALES_AND_MARKETING,
+    Function.GENERAL_AND_ADMINISTRATIVE,
+)
+
+
+def mean_text(mean: Fraction | None) -> str | None:
+    """A mean as a decimal, rounded half to even at 12 decimals; None when there is none."""
+    return None if mean is None else format_pico(round(mean))
+
+
+def _customer(
+    name: str, revenue_pico: int, lines: list[Line], currency: str, views: Views
+) -> CustomerEconomics:
+    built = build(currency, revenue_pico, lines, views)
+    return CustomerEconomics(
+        name,
+        revenue_pico,
+        revenue_pico - built.margin_pico(Step.AVOIDABLE),
+        revenue_pico - built.margin_pico(Step.USED),
+    )
+
+
+def _revenue(rows: tuple[Rated, ...]) -> dict[str, int]:
+    sums: dict[str, int] = defaultdict(int)
+    for row in rows:
+        sums[row.customer] += row.amount_pico
+    return sums
+
+
+def _lines(lines: tuple[Line, ...]) -> dict[str, list[Line]]:
+    grouped: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        if line.target.customer is not None:
+            grouped[line.target.customer].append(line)
+    return grouped
+
+
+def _sum(statement: Statement, function: Function, views: Views) -> int:
+    return sum(
+        line.amount_pico for line in statement.lines if line.function_under(views.gaap) is function
+    )
+
+
+def _free(lines: tuple[Line, ...]) -> int:
+    return sum(n.amount_pico for n in lines if n.target.purpose is Purpose.SERVE_FREE)
+
+
+def _customer_json(customer: CustomerEconomics) -> dict[str, str]:
+    return {
+        "customer": customer.customer,
+        "revenue": format_pico(customer.revenue_pico),
+        "cost_short_run": format_pico(customer.least_cost_pico),
+        "cost_capacity_inclusive": format_pico(customer.most_cost_pico),
+        "contribution": format_pico(customer.contribution_pico),
+        "contribution_capacity_inclusive": format_pico(customer.capacity_contribution_pico),
+    }

@@ -1,0 +1,287 @@
+"""Closing: a period's statement is drawn up, sealed, and from then on only corrected.
+
+Problem. Bills come weeks late, prices and policies change, programs get better. A figure that was
+reported must still never move, and whatever was learned afterwards must still be counted, once.
+
+Decision. A close keeps what the statement was drawn from (`inputs.py`), the rules, and the statement
+itself, and seals all three (`seal.py`, `ledger.py`). The statement of a closed period is read from its
+seal, for ever. Nothing needs to be told to the close when something late arrives: every open statement
+compares what is recorded for each closed period with what was sealed for it, and what is there and was not
+sealed is *late* (`prior_period.py`). The period is restated with it and the difference is a correction in
+the open period (`corrections.py`); the next close seals the restatement, so that it is corrected from there
+on. A bill that arrives between the reading and the sealing is simply late. No lock spans two files.
+
+What arrives under a name that is sealed is never late: it would be a change, and `audit.py` finds it.
+
+Periods close in order and reopen in reverse order: what follows a period was drawn up on it.
+
+Rejected. Flags on the charges (a second truth, which an import that dies half way leaves wrong);
+restating every closed period under today's prices or policy (a new price would move the past).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from inferworks.books.accounting.policy import MARGINAL, Policy, load_policy
+from inferworks.books.closing.inputs import (
+    PAPER,
+    STATEMENT,
+    Papers,
+    Source,
+    papers_of,
+    prefix_of,
+    sealed_bodies,
+    seen_by,
+)
+from inferworks.books.closing.ledger import Ledger, standing
+from inferworks.books.closing.prior_period import (
+    booked_for,
+    booked_under,
+    on_top,
+    open_books,
+    restated,
+)
+from inferworks.books.closing.seal import (
+    Body,
+    Close,
+    Reopening,
+    Sealable,
+    body_of,
+    body_of_json,
+    code_version,
+)
+from inferworks.books.period import Period, Periods, Status, refuse_overlap
+from inferworks.books.statement.computation import line_order
+from inferworks.books.statement.corrections import Correction
+from inferworks.books.statement.five_questions import answer
+from inferworks.books.statement.income_statement import must_be_booked
+from inferworks.books.statement.revenue_by_location import placed_sum
+from inferworks.books.statement.statement import Statement
+from inferworks.errors import BooksError, UserError
+
+
+class Closed(NamedTuple):
+    """A close that was made: its record, its hash, and the statement it sealed."""
+
+    record: Close
+    sha256: str
+    statement: Statement
+
+
+def close_period(
+    ledger: Ledger,
+    source: Source,
+    period: Period,
+    *,
+    by: str,
+    at_ns: int,
+    accept: str = "",
+    begin: bool = False,
+) -> Closed:
+    """Draw up the statement of `period`, check it, and seal it; all or nothing.
+
+    With `begin` the books begin with this period: what is recorded for earlier ones is left out.
+    UserError when it is closed already, when an earlier period is open, or when something in quarantine
+    may belong to it and `accept` gives no reason to leave that out. BooksError when a theorem does not
+    hold of the statement.
+    """
+    closes = standing(ledger.records())
+    periods = ledger.periods()
+    first = begin or periods.closed  # then nothing lies before that was not closed or left out
+    refuse_out_of_order(period, periods, None if first else source.earliest_ns(period.start_ns))
+    conflicts = _conflicts(source, period, closes)
+    if conflicts and not accept:
+        raise UserError(_conflicts_text(period, conflicts))
+    late = list(restated(ledger, source, closes, period.end_ns))
+    papers = on_top(ledger, closes, late, source.papers(period.span))
+    own = source.drawn(papers)
+    statement = with_corrections(own, [one.correction for one in late])
+    bodies: list[Sealable] = [*sealed_bodies("", papers, own), *_statement_bodies(statement)]
+    for one in late:
+        bodies += sealed_bodies(prefix_of(one.period), one.now.papers, one.now.statement)
+    number, previous = ledger.head()
+    record = Close(
+        number=number,
+        previous=previous,
+        period=period,
+        at_ns=at_ns,
+        by=by,
+        currency=papers.currency,
+        policy=papers.policy.name,
+        code=code_version(),
+        begin=begin,
+        reason=accept if conflicts else "",
+        accepted=tuple(sorted(conflicts)),
+        corrects=tuple(one.period for one in late),
+        parts=tuple(body.part for body in bodies),
+    )
+    return Closed(record, ledger.append(record, bodies), statement)
+
+
+def reopen_period(
+    ledger: Ledger, period: Period, *, reason: str, by: str, at_ns: int
+) -> tuple[Reopening, str]:
+    """Let `period` be open again; the record of it and its hash.
+
+    Its close stays in the chain, superseded. UserError when it is not closed, when a later period is, or
+    without a reason.
+    """
+    if not reason.strip():
+        raise UserError(f"period {period.name}: say why it is reopened, with --reason")
+    closes = {close.period: close for close in standing(ledger.records())}
+    if period not in closes:
+        raise UserError(f"period {period.name} is not closed; there is nothing to reopen")
+    last = max(closes)
+    if last != period:
+        raise UserError(
+            f"period {last.name} was closed after {period.name} and rests on it; reopen it first, or "
+            "let the correction show in the open period"
+        )
+    number, previous = ledger.head()
+    record = Reopening(
+        number=number,
+        previous=previous,
+        period=period,
+        at_ns=at_ns,
+        by=by,
+        reason=reason.strip(),
+        supersedes=closes[period].number,
+    )
+    return record, ledger.append(record)
+
+
+def statement_of(
+    ledger: Ledger, source: Source, period: Period, view: Policy | None = None
+) -> Statement:
+    """The statement of `period`: as it was sealed when it is closed, else as it stands now.
+
+    The first open period also carries the corrections of the closed ones. Under another policy, the
+    `view`, it is drawn up anew from the same papers. BooksError when a theorem does not hold, or what was
+    sealed is damaged; LakeError when a segment is missing or was altered.
+    """
+    close = _close_of(ledger, period)
+    if close is not None and (view is None or view.name == close.policy):
+        return ledger.body(close, STATEMENT).rows(Statement)[0]
+    corrections: Iterable[Correction]
+    if close is None:
+        papers, corrections = open_books(ledger, source, period)
+    else:
+        papers, corrections = papers_of(ledger, close), booked_for(ledger, source, period)
+    if view is not None:
+        papers = seen_by(papers, view) if close else msgspec.structs.replace(papers, policy=view)
+        named = view, papers.currency, period.end_ns
+        corrections = [booked_under(correction, *named) for correction in corrections]
+    return with_corrections(source.drawn(papers), corrections)
+
+
+def sealed_paper(ledger: Ledger, period: Period) -> bytes | None:
+    """The statement of a closed period as JSON, byte for byte as it was sealed; None while it is open."""
+    close = _close_of(ledger, period)
+    return None if close is None else ledger.body(close, PAPER).raw.rstrip(b"\n")
+
+
+def sealed_papers(ledger: Ledger, period: Period) -> Papers | None:
+    """What a closed period was drawn from, to draw it up under another policy; None while it is open."""
+    close = _close_of(ledger, period)
+    return None if close is None else papers_of(ledger, close)
+
+
+def _close_of(ledger: Ledger, period: Period) -> Close | None:
+    """The close of `period` that counts; None while it is open."""
+    closes = standing(ledger.records())
+    return next((close for close in closes if close.period == period), None)
+
+
+def with_corrections(own: Statement, corrections: Iterable[Correction]) -> Statement:
+    """`own` with the rows of `corrections` among its own, and the corrections listed beside them."""
+    kept = tuple(correction for correction in corrections if not correction.empty)
+    if not kept:
+        return own
+    lines = sorted((*own.lines, *(n for c in kept for n in c.lines)), key=line_order)
+    statement = msgspec.structs.replace(
+        own,
+        billed_pico=own.billed_pico + sum(correction.billed_pico for correction in kept),
+        lines=tuple(lines),
+        revenue_rows=(*own.revenue_rows, *(row for c in kept for row in c.revenue_rows)),
+        entries=(*own.entries, *(entry for c in kept for entry in c.entries)),
+        questions=answer(lines, load_policy(MARGINAL)),
+        notes=(*own.notes, *(note for c in kept for note in _notes(c))),
+        corrections=kept,
+        prepaid_pico=_sum([own.prepaid_pico, *(c.prepaid_pico for c in kept)]),
+        accrued_pico=_sum([own.accrued_pico, *(c.accrued_pico for c in kept)]),
+        placed=placed_sum((*own.placed, *(place for c in kept for place in c.placed))),
+    )
+    must_be_booked(statement.lines, statement.revenue_rows, statement.entries)
+    if statement.billed_pico != statement.allocated_pico:
+        raise BooksError(
+            "theorem 12 (closed is closed): the corrections do not sum to what was billed late"
+        )
+    return statement
+
+
+def _sum(changes: Iterable[int | None]) -> int | None:
+    """The sum of what is known; None where nothing is."""
+    known = [pico for pico in changes if pico is not None]
+    return sum(known) if known else None
+
+
+def refuse_out_of_order(period: Period, periods: Periods, earliest_ns: int | None) -> None:
+    """UserError unless `period` is the next to be closed."""
+    if periods.status(period) is Status.CLOSED:
+        raise UserError(
+            f"period {period.name} is closed; what is late shows in the open period by itself, and "
+            "inferworks books reopen makes it open again"
+        )
+    refuse_overlap(period, (*periods.closed, *(p for p in periods.declared if p != period)))
+    first_ns = _open_before(period, periods, earliest_ns)
+    if first_ns is not None:
+        earlier = periods.holding(first_ns)
+        begin = "" if periods.closed else f"; or begin the books with {period.name}, with --begin"
+        raise UserError(
+            f"period {period.name} cannot be closed yet: {earlier.name} is still open; periods are "
+            f"closed in order, so first: inferworks books close {earlier.name}{begin}"
+        )
+
+
+def _open_before(period: Period, periods: Periods, earliest_ns: int | None) -> int | None:
+    """Where the open time before `period` begins; None when there is none, or nothing in it yet."""
+    until_ns = periods.closed_until_ns
+    if until_ns is None:
+        nothing_before = earliest_ns is None or earliest_ns >= period.start_ns
+        return None if nothing_before else earliest_ns
+    return None if until_ns == period.start_ns else until_ns
+
+
+def _statement_bodies(statement: Statement) -> list[Body]:
+    return [body_of(STATEMENT, statement), body_of_json(PAPER, statement.to_json())]
+
+
+def _conflicts(source: Source, period: Period, closes: Iterable[Close]) -> dict[str, str]:
+    """What is in quarantine for `period` and was not accepted by an earlier close."""
+    accepted = {name for close in closes for name in close.accepted}
+    found = source.conflicts(period.span)
+    return {name: text for name, text in found.items() if name not in accepted}
+
+
+def _conflicts_text(period: Period, conflicts: Mapping[str, str]) -> str:
+    listed = "\n".join(f"  {name}: {text}" for name, text in sorted(conflicts.items()))
+    return (
+        f"period {period.name} cannot be closed: {len(conflicts)} in quarantine or missing "
+        f"may belong to it\n"
+        f"{listed}\nsettle them with whoever sent them, then: inferworks books close {period.name} "
+        '--accept "REASON"'
+    )
+
+
+def _notes(correction: Correction) -> Iterator[str]:
+    count = len(correction.causes)
+    listed = ", ".join(correction.causes[:3]) + (", ..." if count > 3 else "")
+    records = "1 record" if count == 1 else f"{count} records"
+    yield (
+        f"Late for the closed period {correction.period.name}, corrected here: {records}: {listed}."
+    )
+    yield from (one.text for one in correction.true_ups)

@@ -1,0 +1,257 @@
+"""Papers: everything that a statement is drawn from, how it is sealed, and how it is read again.
+
+Problem. A close must keep its inputs, or nobody can ever draw the statement up again. Ten million calls
+are gigabytes: copied into the ledger they would stand on the disk twice, and every close, every look for
+what is late and every audit would read all of them.
+
+Decision. Facts that the lake has sealed already are kept *by reference*. A segment of the lake never
+changes, so its name and the SHA-256 of its bytes say all of it; the seal holds those, and the bytes stay
+where they are. Only what no segment holds yet (the facts of the last hours) is kept inline, row by row.
+Whoever draws the statement up again reads the segments back and compares their hashes first: one that is
+missing or was altered is an error that names it. What is late is looked for outside the segments that
+were sealed, so the work is that of what is new.
+
+Rejected. Sealing the range of time alone (a late row would slip into it unseen); copying the segments
+into the ledger (the disk, again); a hash over the rows of a segment (it would have to be decoded to be
+checked, and the manifest vouches for the bytes already).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+from inferworks.accounts.plan import PricePlan
+from inferworks.books.accounting.policy import Policy, completed
+from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid
+from inferworks.books.calendar.span import Span, utc_day
+from inferworks.books.charge import Charge
+from inferworks.books.closing.ledger import Ledger
+from inferworks.books.closing.seal import Body, Close, Sealable, Spooled, body_of, body_of_set
+from inferworks.books.lines import NAMES, Charges, Lines, canonical, name_of
+from inferworks.books.period import Period
+from inferworks.books.statement.computation import Rules
+from inferworks.books.statement.statement import Statement, close_span
+from inferworks.errors import BooksError
+from inferworks.meter.capacity import Activity, Capacity, Step
+from inferworks.meter.facts import Facts
+from inferworks.meter.lake import joined
+from inferworks.meter.lake_manifest import Segment
+from inferworks.meter.record import Retracted
+from inferworks.meter.usage import Usage
+
+Key = Callable[[Any], tuple[object, ...]]
+
+
+class Papers(msgspec.Struct, frozen=True):
+    """Everything that the statement of `span` is drawn from: inputs and rules."""
+
+    span: Span
+    currency: str
+    charges: Charges
+    facts: Facts
+    """The facts that none of `segments` holds."""
+    plans: tuple[PricePlan, ...]
+    policy: Policy
+    rules: Rules
+    prepaid: Prepaid = NOTHING_PREPAID
+    segments: tuple[Segment, ...] = ()
+    """The files of the lake that hold the other facts, and perhaps some of other spans."""
+
+
+class Arrived(NamedTuple):
+    """What is recorded and may be new: bill lines without estimates, and facts."""
+
+    charges: Charges
+    facts: Facts
+
+
+class Source(Protocol):
+    """Where papers come from: whatever is recorded now. Implemented by the command line and by tests."""
+
+    def papers(self, span: Span) -> Papers:
+        """Everything recorded for `span`, and the rules in force."""
+        ...
+
+    def arrived(self, span: Span, known: Collection[str]) -> Arrived:
+        """What is recorded for `span`, without the facts in the segments called `known`."""
+        ...
+
+    def sealed_facts(self, segments: Sequence[Segment], span: Span) -> Facts:
+        """The facts of `span` in `segments`; LakeError when one is missing or was altered."""
+        ...
+
+    def drawn(self, papers: Papers) -> Statement:
+        """The statement of `papers`, as `drawn` gives it, by whatever can draw it up."""
+        ...
+
+    def conflicts(self, span: Span) -> Mapping[str, str]:
+        """What is in quarantine and may belong to `span`: a name for each, and what is wrong."""
+        ...
+
+    def withdrawn_plans(self) -> Collection[PricePlan]:
+        """The price plans that were mistakes and count no more; what was sealed may rest on them."""
+        ...
+
+    def earliest_ns(self, before_ns: int) -> int | None:
+        """The first moment before `before_ns` for which anything is recorded; None when nothing is."""
+        ...
+
+
+SealedFacts: TypeAlias = Callable[[Sequence[Segment], Span], Facts]
+"""Reads segments back; `Source.sealed_facts`."""
+
+
+class _Input(NamedTuple):
+    """A kind of input: the part it is sealed as, its type, and what names one of it for ever."""
+
+    part: str
+    kind: type[Any]
+    word: str
+    key: Key
+
+
+INPUTS: Final = (
+    _Input("inputs/charges", Charge, "charge", lambda c: (c.id,)),
+    _Input("inputs/usages", Usage, "call", lambda u: (u.call_id,)),
+    _Input("inputs/steps", Step, "step", lambda s: (s.replica, s.start_ns, s.seq)),
+    _Input("inputs/capacity", Capacity, "capacity", lambda c: (c.replica, c.start_ns, c.state)),
+    _Input("inputs/activities", Activity, "activity", lambda a: (a.source, a.id)),
+    _Input("inputs/retracted", Retracted, "retraction", lambda r: (r.source, r.id)),
+    _Input("inputs/plans", PricePlan, "price plan", lambda p: (p.customer, p.effective_ns)),
+)
+"""What is kept row by row."""
+CHARGES: Final = INPUTS[0].part
+SEGMENTS: Final = "inputs/segments"
+"""What is kept by reference; a close made before there were such has no part of this name."""
+POLICY, RULES = "rules/policy", "rules/rules"
+PREPAID = "inputs/prepaid"
+OWN, STATEMENT, PAPER = "outputs/own", "outputs/statement", "outputs/paper"
+"""The statement without corrections of earlier periods; with them; and as it was printed."""
+
+
+def without_a_lake(segments: Sequence[Segment], span: Span) -> Facts:
+    """No facts, where there are no segments. BooksError where there are."""
+    if segments:
+        raise BooksError(
+            f"{len(segments)} segments are needed for {utc_day(span.start_ns)} and after, from a lake "
+            f"that was not given: {segments[0].name}, ..."
+        )
+    return Facts((), (), (), ())
+
+
+def drawn(papers: Papers, read: SealedFacts = without_a_lake) -> Statement:
+    """The statement of `papers`, every theorem checked; `read` reads their segments.
+
+    BooksError when a theorem does not hold. LakeError when a segment is missing or was altered.
+    """
+    return close_span(
+        papers.charges,
+        all_facts(papers, read),
+        papers.plans,
+        papers.policy,
+        papers.currency,
+        *papers.span,
+        rules=papers.rules,
+        prepaid=papers.prepaid,
+    )
+
+
+def all_facts(papers: Papers, read: SealedFacts = without_a_lake) -> Facts:
+    """The facts of `papers`, those in segments too. LakeError when one is missing or was altered."""
+    return joined(papers.facts, read(papers.segments, papers.span))
+
+
+def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Papers:
+    """The papers that `close` keeps under `prefix`. BooksError when they are damaged."""
+    parts = {part.name for part in close.parts}
+    rules = ledger.body(close, prefix + RULES).rows(Rules)[0]
+    inputs = {
+        i.part: _input(ledger, close, prefix, i, rules)
+        for i in INPUTS
+        if prefix + i.part
+        in parts  # a close of before anything could be taken back has no such part
+    }
+    period = close.period if not prefix else _corrected_period(close, prefix)
+    return Papers(
+        span=period.span,
+        currency=close.currency,
+        charges=inputs[CHARGES],
+        facts=Facts(
+            usages=inputs["inputs/usages"],
+            steps=inputs["inputs/steps"],
+            capacity=inputs["inputs/capacity"],
+            activities=inputs["inputs/activities"],
+            retracted=inputs.get("inputs/retracted", ()),
+        ),
+        plans=inputs["inputs/plans"],
+        policy=_policy_in(ledger.body(close, prefix + POLICY)),
+        rules=rules,
+        prepaid=ledger.body(close, prefix + PREPAID).rows(Prepaid)[0],
+        segments=_segments(ledger, close, prefix + SEGMENTS),
+    )
+
+
+def _input(ledger: Ledger, close: Close, prefix: str, one: _Input, rules: Rules) -> Any:
+    """One kind of input; bill lines that were put into bundles are read when they are asked for."""
+    if one.part == CHARGES and rules.bundles:
+        return ledger.lines(close, prefix + CHARGES)
+    return ledger.body(close, prefix + one.part).rows(one.kind)
+
+
+def seen_by(sealed: Papers, policy: Policy) -> Papers:
+    """`sealed` under another policy, on the basis that they were sealed on: its costs are of its time."""
+    policy = msgspec.structs.replace(policy, basis=sealed.policy.basis)
+    return msgspec.structs.replace(sealed, policy=policy)
+
+
+def prefix_of(period: Period) -> str:
+    """Where a later close keeps `period` as it restated it."""
+    return f"corrects/{period.name}/"
+
+
+def sealed_bodies(prefix: str, papers: Papers, own: Statement) -> list[Sealable]:
+    """Inputs, rules and the statement of a period, as they are sealed."""
+    bodies: list[Sealable] = []
+    for one in INPUTS:
+        bodies += _sealed(prefix + one.part, inputs_of(papers, one.part))
+    bodies.append(body_of_set(prefix + SEGMENTS, papers.segments))
+    bodies += [body_of(prefix + POLICY, papers.policy), body_of(prefix + RULES, papers.rules)]
+    bodies.append(body_of(prefix + PREPAID, papers.prepaid))
+    return [*bodies, body_of(prefix + OWN, own)]
+
+
+def _sealed(name: str, inputs: Iterable[Any]) -> Sequence[Sealable]:
+    """One kind of inputs; of those that are too many to hold their names apart too, to be looked up."""
+    if not isinstance(inputs, Lines):
+        return [body_of_set(name, inputs)]
+    lines, names = Spooled(name), Spooled(name + NAMES)
+    for body in inputs.bodies():
+        lines.add(canonical(body))
+        names.add(name_of(body))
+    return [lines, names]
+
+
+def inputs_of(papers: Papers | Arrived, part: str) -> Iterable[Any]:
+    """The inputs in `papers` that are sealed as `part`, row by row."""
+    name = part.removeprefix("inputs/")
+    inputs: Iterable[Any] = getattr(papers if name in ("charges", "plans") else papers.facts, name)
+    return inputs
+
+
+def _segments(ledger: Ledger, close: Close, name: str) -> tuple[Segment, ...]:
+    named = any(part.name == name for part in close.parts)
+    return ledger.body(close, name).rows(Segment) if named else ()
+
+
+@lru_cache(maxsize=8)
+def _policy_in(body: Body) -> Policy:
+    """The policy in a part; nearly always that of the close before, so it is read once."""
+    return completed(body.rows(Policy)[0])
+
+
+def _corrected_period(close: Close, prefix: str) -> Period:
+    return next(period for period in close.corrects if prefix_of(period) == prefix)

@@ -1,1 +1,0 @@
-"""The relational engine of the books: the same expressions on DuckDB and on Spark."""

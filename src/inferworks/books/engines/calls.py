@@ -1,0 +1,396 @@
+"""What calls weigh, by customer or by target: the drivers of `drivers.py` as relations.
+
+Sets of numbered questions are answered at once, in rows of `question`, the keys of a grain
+(`granularity.py`), and `weight`.
+
+Three things keep this fast where calls are many. Calls are summed once, by slot (`time_buckets.py`), and
+only the few that reach over an edge are kept apart. The weight of a model's tokens is applied to sums, for
+a product of a sum is the sum of products. And from there on a label and a customer are one number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import partial, reduce
+from operator import add
+from typing import NamedTuple
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from inferworks.books.allocation.billed_usage import FLAT, Level, Sale, Sold, Units
+from inferworks.books.calendar.span import Span
+from inferworks.books.engines.base import total, whole
+from inferworks.books.engines.call_dimensions import PLACE, Who, ints
+from inferworks.books.engines.granularity import FIRST, UNPLACED, Parties, nothing
+from inferworks.books.engines.lake import ByDay
+from inferworks.books.engines.time_buckets import NO_SLOT, Slots, part_of
+from inferworks.books.token_buckets import DIRECTIONS, INPUT, OUTPUT
+from inferworks.catalog.billing import Billing
+from inferworks.units import Unit
+
+
+class Stay(NamedTuple):
+    """Question `number`: what `replica` did from `start_ns` to `end_ns`."""
+
+    number: int
+    replica: str
+    start_ns: int
+    end_ns: int
+    flat: bool = False
+    """Whether every token weighs the same (method M0)."""
+
+
+class Purchase(NamedTuple):
+    """Question `number`: what `sale` was of in `span`."""
+
+    number: int
+    sale: Sale
+    span: Span
+
+
+_ATTEMPT = (
+    *("customer", "purpose", "opened_ns", "served", "place", "bought"),
+    *("started_ns", "ended_ns", "computed", "produced"),
+)
+"""What is known of an attempt at the grain of customers."""
+
+
+class Sums(NamedTuple):
+    """What calls sum to by slot and grain, kept."""
+
+    rows: ir.Table
+    slots: Slots
+
+
+class Calls:
+    """The calls of a lake, and what they weigh."""
+
+    def __init__(self, who: Who) -> None:
+        self._who, self._engine, self.grain = who, who.engine, who.grain
+
+    # --- bytes ---------------------------------------------------------------------------------------
+
+    def byte_sums(self, spans: Sequence[tuple[int, Span]]) -> Sums:
+        """Bytes of the calls opened in `spans` (question, span), by slot."""
+        slots = Slots(span for _, span in spans)
+        calls = self._who.calls(self._opened(slots), "replica")
+        calls = calls.mutate(slot=slots.number(calls.opened_ns), direction=ibis.literal(""))
+        calls = calls.filter(calls.slot != NO_SLOT)
+        sums = calls.group_by(["slot", *self.grain.columns]).agg(
+            weight=total(calls.request_bytes + calls.response_bytes)
+        )
+        return Sums(self._engine.keep(sums.filter(sums.weight > 0)), slots)
+
+    def _opened(self, slots: Slots) -> ir.Table:
+        """The calls, or at the grain of customers what those of whole days come to."""
+        if self.grain.rest:
+            return self._who.lake.usage
+        names = ("customer", "purpose", "opened_ns", "request_bytes", "response_bytes")
+        return self._who.lake.by_day("calls", slots.edges_ns).united(names)
+
+    def bytes_moved(
+        self, sums: Sums, parties: Parties, spans: Sequence[tuple[int, Span]]
+    ) -> ir.Table:
+        """Bytes of the calls opened in each of `spans` (question, span)."""
+        pairs = list(_slots_of(spans, sums.slots))
+        rows = parties.numbered(sums.rows).join(self._pairs(("question", "slot"), pairs), "slot")
+        if len(pairs) == len(spans):  # one slot each: the sums are the answers
+            return rows.select("question", *self.grain.keys, "weight")
+        return self._who.by_question(rows, self.grain.keys)
+
+    # --- tokens --------------------------------------------------------------------------------------
+
+    def token_sums(self, stays: Iterable[Stay], bought: Sequence[Purchase]) -> Sums:
+        """The tokens of all legs in the times of `stays` and in the spans of what was `bought`."""
+        spans = [Span(stay.start_ns, stay.end_ns) for stay in stays]
+        slots = Slots([*spans, *(one.span for one in bought)])
+        return Sums(self._engine.keep(self._token_sums(slots, _units_of(bought))), slots)
+
+    def _token_sums(self, slots: Slots, units: Units) -> ir.Table:
+        """The legs' tokens by place, slot, era and grain; what reaches over an edge apart, in `pieces`.
+
+        The place is the replica, or the provider of whom the tokens were `bought`: every column by which
+        ten million rows are grouped is dear, and text most of all.
+        """
+        legs = self._who.calls(self._tried(slots, units), "server").mutate(
+            era=self._who.eras.number(ibis._.opened_ns)
+        )
+        legs = legs.mutate(slot=slots.number(legs.started_ns))
+        ends_ns = slots.end_ns(legs.slot)
+        cut = (legs.ended_ns > legs.started_ns) & (
+            (legs.slot == NO_SLOT) | (legs.ended_ns > ends_ns)
+        )
+        legs = legs.mutate(cut=cut)
+        legs = legs.filter((legs.slot != NO_SLOT) | legs.cut)
+        keys = ("place", "bought", "slot", "era", "served", *_undirected(self.grain.columns))
+        summed = ("computed", "produced", *(unit.value for unit in units))
+        piece = ("started_ns", "ended_ns", *summed)
+        return legs.group_by(list(keys)).agg(
+            **{name: total(legs[name], where=~legs.cut) for name in summed},
+            pieces=ibis.struct({name: legs[name] for name in piece}).collect(where=legs.cut),
+        )
+
+    def _tried(self, slots: Slots, units: Units) -> ir.Table:
+        """The attempts, or at the grain of customers what those within whole days come to.
+
+        Such a sum stands in the first moment of its day, which no edge cuts and in which the catalog does
+        not change.
+        """
+        if self.grain.rest:
+            return self._legs(self._who.lake.usage, units)
+        sums, rows = self._who.lake.by_day("attempts", slots.edges_ns)
+        if sums is not None:
+            sums = sums.mutate(
+                served=sums.model,
+                started_ns=ibis.coalesce(sums.started_ns, sums.opened_ns),
+                ended_ns=ibis.coalesce(sums.ended_ns, sums.opened_ns + 1),
+            )
+        legs = self._legs(rows, units) if rows is not None else None
+        buckets = (unit.value for unit in units)
+        return ByDay(sums, legs).united([*_ATTEMPT, *buckets])
+
+    def _legs(self, usage: ir.Table, units: Units) -> ir.Table:
+        """One row for each attempt of each call, with its tokens in the buckets `units`."""
+        calls = ("customer", "project", "key_id", "purpose", "model", "opened_ns")
+        legs = usage.select(*calls, leg=usage.legs.unnest())
+        leg = legs.leg
+        return legs.select(
+            *calls,
+            served=legs.model,
+            server=leg.replica,
+            place=ibis.coalesce(leg.replica, leg.provider),
+            bought=leg.replica.isnull(),
+            started_ns=leg.started_ns,
+            ended_ns=leg.ended_ns,
+            computed=leg.input_tokens - leg.cache_read_tokens,
+            produced=leg.output_tokens,
+            **{name: leg[name] for name in PLACE},
+            **_buckets(leg, units),
+        )
+
+    def served(self, sums: Sums, parties: Parties, stays: Sequence[Stay]) -> ir.Table:
+        """Weighted tokens of the legs of each of `stays`."""
+        asked = {
+            "question": ints(stay.number for stay in stays),
+            "asked_place": pa.array([stay.replica for stay in stays], pa.string()),
+            "from_ns": ints(stay.start_ns for stay in stays),
+            "until_ns": ints(stay.end_ns for stay in stays),
+            "flat": pa.array([stay.flat for stay in stays], pa.bool_()),
+        }
+        own = sums._replace(rows=parties.numbered(sums.rows.filter(~sums.rows.bought)))
+        spans = [(stay.number, Span(stay.start_ns, stay.end_ns)) for stay in stays]
+        return self._answers(own, asked, [("place", "asked_place")], spans)
+
+    def bought(
+        self, sums: Sums, parties: Parties, bought: Sequence[Purchase], billing: Billing
+    ) -> ir.Table:
+        """The tokens of what was `bought`: of the first level of each sale that has any."""
+        others = sums.rows.filter(sums.rows.bought)
+        found = self._engine.fetch(others.select("place", "served").distinct()).to_pylist()
+        levels = _levels(bought, {(row["place"], row["served"]) for row in found}, billing)
+        others = sums._replace(rows=parties.numbered(others))
+        answers = [
+            self._answers(
+                others,
+                _asked_pairs(of_units),
+                [("place", "asked_place"), ("served", "asked_model")],
+                [(one.number, one.span) for one in of_units],
+                units,
+            )
+            for units, of_units in _by_units(levels).items()
+        ]
+        if not answers:
+            return self.unplaced({}, parties)
+        weights = ibis.union(*answers) if len(answers) > 1 else answers[0]
+        return self._preferred(weights, levels)
+
+    def _preferred(self, weights: ir.Table, levels: Sequence[_Asked]) -> ir.Table:
+        """`weights`, by level, of the first level of each question that has any."""
+        table = self._engine.table(
+            pa.table(
+                {
+                    "level": ints(one.number for one in levels),
+                    "of_question": ints(one.question for one in levels),
+                    "rank": ints(one.rank for one in levels),
+                }
+            )
+        )
+        rows = weights.join(table, [("question", "level")])
+        first = rows["rank"].min().over(group_by="of_question")
+        rows = rows.mutate(first=first)
+        rows = rows.filter(rows["rank"] == rows["first"]).mutate(question=rows.of_question)
+        return self._engine.keep(rows.select("question", *self.grain.keys, "weight"))
+
+    def _answers(
+        self,
+        sums: Sums,
+        asked: Mapping[str, pa.Array],
+        on: Sequence[tuple[str, str]],
+        spans: Sequence[tuple[int, Span]],
+        units: Units | None = None,
+    ) -> ir.Table:
+        """Weights of the rows of `sums` that are `asked` about, within the span of each question.
+
+        By the tokens that fall into the buckets `units`; without them by what the catalog says of a model.
+        """
+        questions = self._engine.table(pa.table(asked))
+        slots = self._pairs(("asked_question", "asked_slot"), _slots_of(spans, sums.slots))
+        weighed = self._by_catalog if units is None else partial(_by_units_of, units=units)
+        uncut = weighed(sums.rows.join(questions, on))
+        uncut = uncut.join(slots, [("question", "asked_question"), ("slot", "asked_slot")])
+        cut = weighed(_pieces(sums.rows).join(questions, on))
+        cut = cut.filter((cut.started_ns < cut.until_ns) & (cut.ended_ns > cut.from_ns))
+        span, interval = (cut.from_ns, cut.until_ns), (cut.started_ns, cut.ended_ns)
+        cut = cut.mutate(
+            for_input=part_of(cut.for_input, *interval, span),
+            for_output=part_of(cut.for_output, *interval, span),
+        )
+        columns = ("question", *_undirected(self.grain.keys), "for_input", "for_output")
+        both = ibis.union(uncut.select(*columns), cut.select(*columns))
+        return self._who.by_question(self._both_directions(both), self.grain.keys)
+
+    def _by_catalog(self, rows: ir.Table) -> ir.Table:
+        """`rows` with what their tokens weigh, each by its model; `flat` ones each the same."""
+        rows = rows.join(self._who.weights(), [("served", "of_model"), ("era", "of_era")])
+        return rows.mutate(
+            for_input=whole(rows.computed * ibis.ifelse(rows.flat, 1, rows.input)),
+            for_output=whole(rows.produced * ibis.ifelse(rows.flat, 1, rows.output)),
+        )
+
+    def _both_directions(self, rows: ir.Table) -> ir.Table:
+        """`for_input` and `for_output` as rows of one `weight`."""
+        columns = ("question", *self.grain.keys, "weight")
+        if "direction" not in self.grain.rest:
+            return rows.mutate(weight=whole(rows.for_input + rows.for_output)).select(*columns)
+        return ibis.union(
+            rows.mutate(direction=ibis.literal(INPUT), weight=rows.for_input).select(*columns),
+            rows.mutate(direction=ibis.literal(OUTPUT), weight=rows.for_output).select(*columns),
+        )
+
+    def unplaced(self, weights: Mapping[int, int], parties: Parties) -> ir.Table:
+        """What no call explains of each question, those with nothing left out."""
+        left = {number: weight for number, weight in weights.items() if weight > 0}
+        rows = self._engine.table(pa.table({"question": ints(left), "weight": ints(left.values())}))
+        rest = {name: nothing(name) for name in (*FIRST[1:], *self.grain.rest)}
+        rows = rows.mutate(label=ibis.literal(UNPLACED), **rest, weight=whole(rows.weight))
+        return parties.numbered(rows).select("question", *self.grain.keys, "weight")
+
+    def _pairs(self, names: tuple[str, str], pairs: Iterable[tuple[int, int]]) -> ir.Table:
+        rows = list(pairs)
+        return self._engine.table(
+            pa.table({name: ints(row[n] for row in rows) for n, name in enumerate(names)})
+        )
+
+
+def _slots_of(spans: Iterable[tuple[int, Span]], slots: Slots) -> Iterable[tuple[int, int]]:
+    return ((number, slot) for number, span in spans for slot in slots.within(span))
+
+
+def _pieces(sums: ir.Table) -> ir.Table:
+    """The legs that reach over an edge, one row each, for the sums of the others."""
+    cut = sums.filter(sums.pieces.length() > 0)
+    cut = cut.mutate(piece=cut.pieces.unnest())
+    cut = cut.mutate(**{name: cut.piece[name] for name in cut.piece.names})
+    return cut.drop("piece", "pieces")
+
+
+def _undirected(columns: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in columns if name != "direction")
+
+
+class _Asked(NamedTuple):
+    """A level of a purchase, as a question of its own."""
+
+    number: int
+    question: int
+    rank: int
+    level: Level
+    span: Span
+
+
+def _levels(bought: Iterable[Purchase], sold: AbstractSet[Sold], billing: Billing) -> list[_Asked]:
+    """The levels of all that was `bought`, of what was `sold` at all."""
+    known: dict[Sale, list[Level]] = {}
+    asked: list[_Asked] = []
+    for one in bought:
+        if one.sale not in known:
+            levels = one.sale.levels(sold, billing)
+            known[one.sale] = [level for level in levels if not level.sold.isdisjoint(sold)]
+        for rank, level in enumerate(known[one.sale]):
+            asked.append(_Asked(len(asked), one.number, rank, level, one.span))
+    return asked
+
+
+def _by_units(levels: Iterable[_Asked]) -> Mapping[Units, Sequence[_Asked]]:
+    grouped: dict[Units, list[_Asked]] = {}
+    for one in levels:
+        grouped.setdefault(one.level.units, []).append(one)
+    return grouped
+
+
+def _asked_pairs(levels: Iterable[_Asked]) -> Mapping[str, pa.Array]:
+    """Which provider and model each level is about, and when."""
+    pairs = [(one, *pair) for one in levels for pair in sorted(one.level.sold)]
+    return {
+        "question": ints(one.number for one, _, _ in pairs),
+        "asked_place": pa.array([provider for _, provider, _ in pairs], pa.string()),
+        "asked_model": pa.array([model for _, _, model in pairs], pa.string()),
+        "from_ns": ints(one.span.start_ns for one, _, _ in pairs),
+        "until_ns": ints(one.span.end_ns for one, _, _ in pairs),
+    }
+
+
+def _units_of(bought: Iterable[Purchase]) -> Units:
+    """The buckets that lines tell apart; all together they are summed anyway."""
+    units = {unit for one in bought for found in one.sale.units if found != FLAT for unit in found}
+    return tuple(sorted(units))
+
+
+def _by_units_of(rows: ir.Table, *, units: Units) -> ir.Table:
+    """`rows` with their tokens in the buckets `units`."""
+    if units == FLAT:
+        return rows.mutate(for_input=whole(rows.computed), for_output=whole(rows.produced))
+    sides = {
+        side: [whole(rows[unit.value]) for unit in units if DIRECTIONS[unit] == side]
+        for side in (INPUT, OUTPUT)
+    }
+    nothing_ = whole(ibis.literal(0))
+    return rows.mutate(
+        for_input=whole(reduce(add, sides[INPUT], nothing_)),
+        for_output=whole(reduce(add, sides[OUTPUT], nothing_)),
+    )
+
+
+def _buckets(leg: ir.StructColumn, units: Units) -> dict[str, ir.Value]:
+    """`buckets.buckets` of an attempt as columns, as far as `units` need them.
+
+    What files of before lack is zero.
+    """
+
+    def count(name: str) -> ir.Value:
+        return ibis.coalesce(leg[name], 0) if name in leg.names else ibis.literal(0, "int64")
+
+    read, write = count("cache_read_tokens"), count("cache_write_tokens")
+    uncached = leg.input_tokens - read - write
+    heard = ibis.least(count("input_audio_tokens"), uncached)
+    seen = ibis.least(count("input_image_tokens"), uncached - heard)
+    reasoned = count("reasoning_tokens")
+    said = leg.output_tokens - reasoned
+    spoken = ibis.least(count("output_audio_tokens"), said)
+    drawn = ibis.least(count("output_image_tokens"), said - spoken)
+    found = {
+        Unit.INPUT_TOKENS: uncached - heard - seen,
+        Unit.CACHE_READ_TOKENS: read,
+        Unit.CACHE_WRITE_TOKENS: write - count("cache_write_1h_tokens"),
+        Unit.CACHE_WRITE_1H_TOKENS: count("cache_write_1h_tokens"),
+        Unit.INPUT_AUDIO_TOKENS: heard,
+        Unit.INPUT_IMAGE_TOKENS: seen,
+        Unit.OUTPUT_TOKENS: said - spoken - drawn,
+        Unit.REASONING_TOKENS: reasoned,
+        Unit.OUTPUT_AUDIO_TOKENS: spoken,
+        Unit.OUTPUT_IMAGE_TOKENS: drawn,
+    }
+    return {unit.value: found[unit] for unit in units}

@@ -1,0 +1,110 @@
+"""A span's workings from an engine: the same values that `workings.work_out` gives, from a lake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from inferworks.accounts.plan import PricePlan
+from inferworks.books.accounting.policy import Policy
+from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid, settled
+from inferworks.books.allocation.allocate import allocated_of
+from inferworks.books.allocation.pools import DriverKind, pool_of
+from inferworks.books.allocation.step_down import step_down
+from inferworks.books.calendar.calendars import calendars_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.charge import Charge
+from inferworks.books.engines.base import Engine
+from inferworks.books.engines.bundled import as_divided_on
+from inferworks.books.engines.divide import divide, machine_drivers, portions_of
+from inferworks.books.engines.granularity import TARGETS
+from inferworks.books.engines.lake import ByDay, Lake
+from inferworks.books.engines.used import call_sums, sums_of_calls
+from inferworks.books.revenue.rating import rate_calls
+from inferworks.books.statement.computation import (
+    Rules,
+    Workings,
+    accrued_charges,
+    entries_of,
+    lines_of,
+)
+from inferworks.books.statement.invariants import (
+    balance,
+    basis,
+    conservation,
+    divided,
+    month,
+    two_labels,
+    views_agree,
+)
+from inferworks.garbage import uncollected
+
+CHECKS = (divided, conservation, two_labels, balance, views_agree, basis, month)
+"""The theorems of `invariants.py` that are about money; those about facts are checked by relations."""
+
+
+@uncollected()
+def work_out_on(
+    engine: Engine,
+    lake: Lake,
+    charges: Iterable[Charge],
+    plans: Sequence[PricePlan],
+    policy: Policy,
+    currency: str,
+    span: Span,
+    rules: Rules,
+    prepaid: Prepaid = NOTHING_PREPAID,
+) -> Workings:
+    """The workings of `span`, by target, checked.
+
+    Equal to those of `work_out` in charges, allocations, lines, revenue and entries. The drivers know no
+    calls. MoneyError on a foreign currency, BooksError when a theorem does not hold.
+    """
+    lake, plans = lake.counted(rules.customers), rules.customers.plans(plans)
+    charges = as_divided_on(engine, lake, charges, rules, span)
+    given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
+    drivers = machine_drivers(engine, lake, accrued, rules, TARGETS)
+    placed = [
+        (charge, pool_of(charge, rules.pools, drivers.nodes, drivers.billing)) for charge in accrued
+    ]
+    final = [pair for pair in placed if pair[1].driver is not DriverKind.POOLS]
+    supporting = [pair for pair in placed if pair[1].driver is DriverKind.POOLS]
+    done = divide(engine, lake, final, rules.catalog, TARGETS, drivers)
+    portions = portions_of(done, engine)
+    allocated = [
+        allocated_of(charge, pool, portions[charge.id], division.apportionments)
+        for (charge, pool), division in zip(final, done.divisions, strict=True)
+    ]
+    allocated += step_down(supporting, rules.pools, allocated)
+    ordered = tuple(sorted(allocated, key=lambda item: item.charge.id))
+    calendars, calls = calendars_of(rules.customers), ByDay(None, lake.usage)
+    sums = engine.fetch(sums_of_calls(engine, calls, plans, span, TARGETS, calendars))
+    rated = rate_calls(
+        call_sums(sums), plans, span, currency, prepaid.to_date, calendars, prepaid.rates
+    )
+    revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
+    workings = Workings(
+        span=span,
+        currency=currency,
+        policy=policy,
+        plans=plans,
+        facts=done.drivers.facts,
+        given=given,
+        charges=accrued,
+        drivers=done.drivers,
+        allocated=ordered,
+        revenue=revenue,
+        entries=entries_of(
+            *(ordered, given, revenue, policy, currency, span), rules.journal, taxes, committed
+        ),
+        lines=lines_of(ordered, policy),
+        pools=rules.pools,
+        journal=rules.journal,
+        taxes=taxes,
+        committed=committed,
+        to_date=prepaid.to_date,
+        rates=prepaid.rates,
+        customers=rules.customers,
+    )
+    for check in CHECKS:
+        check(workings)
+    return workings

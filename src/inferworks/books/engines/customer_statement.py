@@ -1,0 +1,390 @@
+"""The statement of a span by customer, for more calls than anybody would list.
+
+Everything is the same as in `compute.py` up to the grain: charges are divided among customers and no
+further, which is final (`hierarchical_split.py`), and revenue is rated on each customer's sums. What comes
+back is one row for each customer, and the lines without customers, small whatever the number of calls.
+Conservation, balance and the counts are checked on the way (`_verify`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import ibis
+import ibis.expr.types as ir
+import msgspec
+import pyarrow as pa
+
+from inferworks.accounts.plan import PricePlan
+from inferworks.books.accounting.basis import basis_notes
+from inferworks.books.accounting.policy import Policy
+from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid
+from inferworks.books.accounting.tax import tax_notes
+from inferworks.books.allocation.allocate import Portion, Target, allocated_of
+from inferworks.books.allocation.pools import CostPool, DriverKind, behaviour_of, pool_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.charge import COST_OF_REVENUE, Charge, ChargeId, Function
+from inferworks.books.engines.base import Engine, integers, total
+from inferworks.books.engines.bundled import as_divided_on
+from inferworks.books.engines.divide import Divided, divide, label_target, machine_drivers
+from inferworks.books.engines.granularity import CUSTOMERS, PARTY, unallocated
+from inferworks.books.engines.lake import Lake
+from inferworks.books.engines.revenue import Earned, earned
+from inferworks.books.revenue.customer_currency import owed_notes
+from inferworks.books.statement.computation import (
+    Line,
+    Rules,
+    accrued_charges,
+    line_order,
+    lines_of,
+)
+from inferworks.books.statement.statement import (
+    NO_CUSTOMER,
+    UNALLOCATED,
+    UNUSED,
+    Dimension,
+    Row,
+    name_json,
+    notes_of,
+    row_name,
+)
+from inferworks.books.statement.unexplained_lines import is_unexplained, open_questions
+from inferworks.errors import BooksError
+from inferworks.garbage import uncollected
+from inferworks.money import format_pico
+
+
+class CustomerStatement(msgspec.Struct, frozen=True):
+    """A span's figures by customer. All amounts in picounits of `currency`."""
+
+    policy: str
+    currency: str
+    start_ns: int
+    end_ns: int
+    calls: int
+    """The calls that were opened in the span."""
+    billed_pico: int
+    revenue_pico: int
+    lines: tuple[Line, ...]
+    """What it cost, whoever the customer: their sum is what was billed."""
+    rows: tuple[Row, ...]
+    """By customer, real names first; their sums are the totals."""
+    notes: tuple[str, ...]
+    included: tuple[Function, ...] = COST_OF_REVENUE
+    """The functions that the policy's view sets against revenue."""
+    margin: str = "Gross margin"
+    """What the view calls revenue less what is included."""
+    names: tuple[tuple[str, str], ...] = ()
+    """What customers are called, by their ids; those without a name are not among them."""
+
+    @property
+    def allocated_pico(self) -> int:
+        """The sum of all lines; equals `billed_pico` (theorem 7)."""
+        return sum(line.amount_pico for line in self.lines)
+
+    @property
+    def cost_of_revenue_pico(self) -> int:
+        """Cost of revenue, its unused capacity included."""
+        return sum(map(self.function_pico, COST_OF_REVENUE))
+
+    @property
+    def research_and_development_pico(self) -> int:
+        """What making the next model cost."""
+        return self.function_pico(Function.RESEARCH_AND_DEVELOPMENT)
+
+    @property
+    def gross_margin_pico(self) -> int:
+        """Revenue less cost of revenue."""
+        return self.revenue_pico - self.cost_of_revenue_pico
+
+    @property
+    def margin_pico(self) -> int:
+        """Revenue less what the view includes: the figure it is about."""
+        return self.revenue_pico - sum(map(self.function_pico, self.included))
+
+    def function_pico(self, function: Function) -> int:
+        """The cost of one function."""
+        return sum(line.amount_pico for line in self.lines if line.function is function)
+
+    def by(self, dimension: Dimension) -> tuple[Row, ...]:
+        """The rows by customer; ValueError for any other cut, which was not drawn up."""
+        if dimension is not Dimension.CUSTOMER:
+            raise ValueError(f"a statement by customer alone is not cut by {dimension}")
+        return self.rows
+
+    def to_json(self) -> dict[str, object]:
+        """The statement as JSON values; every amount an exact decimal string."""
+        names = dict(self.names)
+        return {
+            "policy": self.policy,
+            "currency": self.currency,
+            "start_ns": self.start_ns,
+            "end_ns": self.end_ns,
+            "calls": self.calls,
+            "billed": format_pico(self.billed_pico),
+            "revenue": format_pico(self.revenue_pico),
+            "cost_of_revenue": format_pico(self.cost_of_revenue_pico),
+            "lines": [_line_json(line) for line in self.lines],
+            "customers": [_row_json(row, names) for row in self.rows],
+            "notes": list(self.notes),
+        }
+
+
+@uncollected()
+def canonical(statement: CustomerStatement) -> bytes:
+    """The bytes of `statement`: the same on every engine, in any order of the inputs (theorem 13)."""
+    return msgspec.json.encode(statement.to_json(), order="sorted")
+
+
+@uncollected()
+def close_by_customer(
+    engine: Engine,
+    lake: Lake,
+    charges: Iterable[Charge],
+    plans: Sequence[PricePlan],
+    policy: Policy,
+    currency: str,
+    span: Span,
+    rules: Rules,
+    prepaid: Prepaid = NOTHING_PREPAID,
+) -> CustomerStatement:
+    """The statement of `span` by customer, verified.
+
+    MoneyError on a foreign currency; BooksError when a theorem does not hold, or when the rules have
+    support pools, whose step-down needs every target: draw up a whole statement then.
+    """
+    lake, plans = lake.counted(rules.customers), rules.customers.plans(plans)
+    charges = as_divided_on(engine, lake, charges, rules, span)
+    given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
+    drivers = machine_drivers(engine, lake, accrued, rules, CUSTOMERS)
+    placed = [
+        (charge, pool_of(charge, rules.pools, drivers.nodes, drivers.billing)) for charge in accrued
+    ]
+    _refuse_support(placed)
+    done = divide(engine, lake, placed, rules.catalog, CUSTOMERS, drivers)
+    uses = _sums_by_label(engine, done)
+    lines = _lines(done, uses, placed, policy)
+    income = earned(engine, lake, plans, span, currency, prepaid, rules.customers)
+    rows = _rows(engine, done, uses, policy, income)
+    statement = CustomerStatement(
+        policy=policy.name,
+        currency=currency,
+        start_ns=span.start_ns,
+        end_ns=span.end_ns,
+        calls=income.opened,
+        billed_pico=sum(charge.amount_pico for charge in accrued),
+        revenue_pico=income.total_pico,
+        lines=lines,
+        rows=rows,
+        notes=(
+            *notes_of(given, accrued, income.unrated, drivers.unprovisioned_ns()),
+            *open_questions(accrued, _unexplained(done), drivers.billing),
+            *tax_notes(taxes, span),
+            *basis_notes(committed, span),
+            *rules.customers.notes(*span),
+            *owed_notes(income.foreign, currency),
+        ),
+        names=rules.customers.shown(span.end_ns - 1, (row.name for row in rows)),
+        included=policy.included,
+        margin=policy.margin,
+    )
+    _verify(statement)
+    return statement
+
+
+def _unexplained(done: Divided) -> set[ChargeId]:
+    return {
+        division.charge.id
+        for division in done.divisions
+        if not division.asks and is_unexplained(division.portions)
+    }
+
+
+def _refuse_support(placed: Iterable[tuple[Charge, CostPool]]) -> None:
+    for _, pool in placed:
+        if pool.driver is DriverKind.POOLS:
+            raise BooksError(
+                f"pool {pool.name} supports other pools; a statement by customer alone cannot step it "
+                "down: draw up the whole statement"
+            )
+
+
+def _lines(
+    done: Divided,
+    uses: Iterable[_Use],
+    placed: Sequence[tuple[Charge, CostPool]],
+    policy: Policy,
+) -> tuple[Line, ...]:
+    """The lines without customers; every charge is checked to be its parts (theorem 7)."""
+    portions: dict[str, list[Portion]] = {
+        division.charge.id: [_anonymous(portion) for portion in division.portions]
+        for division in done.divisions
+    }
+    for use in uses:
+        ask = done.asks[use.ask]
+        target = label_target(use.label)
+        portions[ask.charge.id].append(
+            Portion(ask.stage, target, ask.method, ask.unit, use.weight, use.part_pico, {})
+        )
+    allocated = [
+        allocated_of(charge, pool, portions[charge.id], division.apportionments)
+        for (charge, pool), division in zip(placed, done.divisions, strict=True)
+    ]
+    for item in allocated:
+        parts_pico = sum(row.amount_pico for row in item.rows)
+        _must_equal(f"charge {item.charge.id}", item.charge.amount_pico, "its parts", parts_pico)
+    return tuple(sorted(lines_of(allocated, policy), key=line_order))
+
+
+class _Use(NamedTuple):
+    """What all customers together weigh and are given of an ask, by label."""
+
+    ask: int
+    label: str
+    weight: int
+    part_pico: int
+
+
+def _sums_by_label(engine: Engine, done: Divided) -> list[_Use]:
+    if done.shares is None:
+        return []
+    parts = done.shares.parties.named(done.shares.parts)
+    sums = parts.group_by(["ask", "label"]).agg(weight=total(parts.weight), part=total(parts.part))
+    rows = engine.fetch(sums.order_by(["ask", "label"])).to_pylist()
+    return [_Use(row["ask"], row["label"], int(row["weight"]), int(row["part"])) for row in rows]
+
+
+def _anonymous(portion: Portion) -> Portion:
+    """`portion` for its use alone."""
+    target = portion.target
+    use = Target(
+        purpose=target.purpose,
+        department=target.department,
+        unused=target.unused,
+        unallocated=target.unallocated,
+    )
+    return msgspec.structs.replace(portion, target=use)
+
+
+def _rows(
+    engine: Engine, done: Divided, uses: Sequence[_Use], policy: Policy, income: Earned
+) -> tuple[Row, ...]:
+    """Revenue and cost by customer."""
+    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for customer, amount_pico in income.by_customer.items():
+        sums[row_name(customer, Dimension.CUSTOMER)][_REVENUE] += amount_pico
+    for division in done.divisions:
+        for portion in division.portions:
+            column = _column_of(portion.target, division.charge, division.pool, policy)
+            sums[_name(portion.target)][column] += portion.amount_pico
+    for customer, column, amount_pico in _sums_by_customer(engine, done, uses, policy):
+        sums[customer][column] += amount_pico
+    names = sorted(sums, key=lambda name: (name.startswith("("), name))
+    return tuple(Row(name, *sums[name]) for name in names)
+
+
+def _sums_by_customer(
+    engine: Engine, done: Divided, uses: Sequence[_Use], policy: Policy
+) -> Iterable[tuple[str, int, int]]:
+    """The parts of all asks by customer and column of a row; a customer may come more than once."""
+    if done.shares is None:
+        return
+    parts, parties = done.shares
+    rows = parties.named(parts).join(_columns(engine, done, uses, policy), ["ask", "label"])
+    sums = parties.named(rows.group_by([PARTY, "column"]).agg(part=total(rows.part)))
+    own, customer = f"{Dimension.CUSTOMER.value}:", sums.customer  # as `row_name` has it
+    marked = customer.startswith("(") | customer.startswith(own)
+    known = ibis.ifelse(marked, ibis.literal(own) + customer, customer)
+    known = ibis.ifelse(customer == "", NO_CUSTOMER, known)
+    nowhere = sums.label.startswith(unallocated(""))
+    sums = sums.mutate(name=ibis.ifelse(nowhere, UNALLOCATED, known))
+    found = engine.fetch(sums.select("name", "column", "part"))
+    names, columns = (found[name].to_pylist() for name in ("name", "column"))
+    yield from zip(names, columns, integers(found["part"]), strict=True)
+
+
+def _columns(engine: Engine, done: Divided, uses: Sequence[_Use], policy: Policy) -> ir.Table:
+    """In which column of a row the parts of each ask belong, by label."""
+    columns = [
+        _column_of(label_target(use.label), ask.charge, ask.pool, policy)
+        for use in uses
+        for ask in [done.asks[use.ask]]
+    ]
+    return engine.table(
+        pa.table(
+            {
+                "ask": pa.array([use.ask for use in uses], pa.int64()),
+                "label": pa.array([use.label for use in uses], pa.string()),
+                "column": pa.array(columns, pa.int64()),
+            }
+        )
+    )
+
+
+_REVENUE, _COST, _RESEARCH, _OTHER = range(4)
+
+
+def _column_of(target: Target, charge: Charge, pool: CostPool, policy: Policy) -> int:
+    function = policy.function(target.use, charge.natural_class, behaviour_of(charge, pool))
+    if function in COST_OF_REVENUE:
+        return _COST
+    return _RESEARCH if function is Function.RESEARCH_AND_DEVELOPMENT else _OTHER
+
+
+def _name(target: Target) -> str:
+    if target.customer is not None:
+        return row_name(target.customer, Dimension.CUSTOMER)
+    if target.unused is not None:
+        return UNUSED
+    return NO_CUSTOMER if target.unallocated is None else UNALLOCATED
+
+
+def _verify(statement: CustomerStatement) -> None:
+    """Theorems 7 and 8: lines sum to what was billed, and customers to the lines and to revenue."""
+    lines_pico = sum(line.amount_pico for line in statement.lines)
+    _must_equal("billed", statement.billed_pico, "lines", lines_pico)
+    revenue_pico = sum(row.revenue_pico for row in statement.rows)
+    _must_equal("revenue", statement.revenue_pico, "by customer", revenue_pico)
+    cost_pico = sum(row.cost_of_revenue_pico for row in statement.rows)
+    _must_equal("cost of revenue", statement.cost_of_revenue_pico, "by customer", cost_pico)
+    rest_pico = sum(row.research_and_development_pico + row.other_pico for row in statement.rows)
+    _must_equal("all other cost", lines_pico - cost_pico, "by customer", rest_pico)
+
+
+def _must_equal(name: str, one: int, other_name: str, other: int) -> None:
+    if one != other:
+        raise BooksError(
+            f"{name} {format_pico(one)} is not {other_name} {format_pico(other)}: "
+            f"difference {format_pico(one - other)}"
+        )
+
+
+def _line_json(line: Line) -> dict[str, object]:
+    return {
+        "function": line.function.value,
+        "pool": line.pool,
+        "natural_class": line.natural_class.value,
+        "use": line.target.label,
+        "behaviour": line.behaviour.value,
+        "method": line.method,
+        "amount": format_pico(line.amount_pico),
+    }
+
+
+def _row_json(row: Row, names: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "customer": row.name,
+        **name_json(row.name, names),
+        "revenue": _text(row.revenue_pico),
+        "cost_of_revenue": _text(row.cost_of_revenue_pico),
+        "gross_margin": _text(row.gross_margin_pico),
+        "research_and_development": _text(row.research_and_development_pico),
+        "other": _text(row.other_pico),
+    }
+
+
+def _text(pico: int) -> str:
+    """`format_pico`, quick for the many zeros of a long table."""
+    return format_pico(pico) if pico else "0.00"

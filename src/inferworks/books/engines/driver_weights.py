@@ -1,0 +1,232 @@
+"""The answers to what the division of charges asks about calls, as weights by question and grain.
+
+Dividing every charge with nothing known of calls puts the questions (`allocation_requests.py`). Those about
+active time are answered by steps where there were any, by tokens elsewhere; those about what was bought by
+tokens, those about what was moved by bytes. What calls sum to is summed for all questions at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from inferworks.books.allocation.pools import CostPool, Method
+from inferworks.books.calendar.span import Span
+from inferworks.books.charge import Charge
+from inferworks.books.engines.allocation_requests import (
+    Active,
+    Answers,
+    Asking,
+    Bought,
+    MachineDrivers,
+    Moved,
+)
+from inferworks.books.engines.apportion import Width, split, split_down, width_of
+from inferworks.books.engines.base import Engine, total
+from inferworks.books.engines.call_dimensions import Who
+from inferworks.books.engines.calls import Calls, Purchase, Stay
+from inferworks.books.engines.granularity import PARTY, UNPLACED, Grain, Parties, unallocated
+from inferworks.books.engines.steps import Steps
+
+
+class Weights(NamedTuple):
+    """What answers questions: rows of `question`, the keys of a grain, and `weight`."""
+
+    rows: ir.Table
+    parties: Parties
+
+
+class _Stepped(NamedTuple):
+    """Questions that steps answer (method M2)."""
+
+    shares: list[ir.Table]
+    """What calls in steps explain."""
+    unplaced: dict[int, int]
+    """The nanoseconds that they do not explain, of every such question."""
+
+    @classmethod
+    def of(
+        cls,
+        engine: Engine,
+        steps: Steps,
+        active: Sequence[tuple[int, Active]],
+        drivers: MachineDrivers,
+    ) -> _Stepped:
+        """Those of `active` that are about times in which there were steps."""
+        stays = _provisioned(active, drivers)
+        if not stays:
+            return cls([], {})
+        pieces = steps.pieces(stays)
+        sums = engine.fetch(pieces.group_by("question").agg(weight=total(pieces.inside_ns)))
+        stepped = {row["question"]: int(row["weight"]) for row in sums.to_pylist()}
+        if not stepped:
+            return cls([], {})
+        shares = steps.shares([stay for stay in stays if stay.number in stepped])
+        shared, by_number = _totals(engine, shares), dict(active)
+        unplaced = {
+            number: max(inside_ns, drivers.worked_for_ns(by_number[number])) - shared.get(number, 0)
+            for number, inside_ns in stepped.items()
+        }
+        return cls([shares], unplaced)
+
+    def weights(self, calls: Calls, parties: Parties) -> Iterable[ir.Table]:
+        """Both, as weights."""
+        for shares in self.shares:
+            yield parties.numbered(shares).select("question", *calls.grain.keys, "weight")
+        if self.unplaced:
+            yield calls.unplaced(self.unplaced, parties)
+
+
+class _Asked(NamedTuple):
+    """The questions, by what answers them, each with its number."""
+
+    stepped: _Stepped
+    weighed: list[tuple[int, Active]]
+    """By tokens (M0, M1)."""
+    bought: list[Purchase]
+    moved: list[tuple[int, Span]]
+
+    @classmethod
+    def of(cls, who: Who, drivers: MachineDrivers) -> _Asked:
+        """The questions that `drivers` left open."""
+        questions = [(number, question) for question, number in drivers.questions.items()]
+        active = [(n, q) for n, q in questions if isinstance(q, Active)]
+        stepped = _Stepped.of(who.engine, Steps(who), active, drivers)
+        return cls(
+            stepped,
+            weighed=[(n, q) for n, q in active if n not in stepped.unplaced],
+            bought=[Purchase(n, *q) for n, q in questions if isinstance(q, Bought)],
+            moved=[(n, q.span) for n, q in questions if isinstance(q, Moved)],
+        )
+
+    def methods(self) -> dict[int, Method]:
+        """The method that answers each question about active time."""
+        by_tokens = {
+            number: Method.FLAT if question.method is Method.FLAT else Method.WEIGHTED
+            for number, question in self.weighed
+        }
+        return {**dict.fromkeys(self.stepped.unplaced, Method.STEP_SHARE), **by_tokens}
+
+
+def answered(
+    who: Who, placed: Sequence[tuple[Charge, CostPool]], drivers: MachineDrivers
+) -> tuple[Answers, Weights | None]:
+    """The weights of every question that dividing `placed` asks, as numbers and as a table."""
+    list(divisions(placed, drivers))
+    asked, engine, calls = _Asked.of(who, drivers), who.engine, Calls(who)
+    stays, worked = _stays(asked.weighed, drivers)
+    tokens = calls.token_sums(stays, asked.bought) if stays or asked.bought else None
+    moves = calls.byte_sums(asked.moved) if asked.moved else None
+    summed = [*asked.stepped.shares, *(sums.rows for sums in (tokens, moves) if sums)]
+    if not summed:
+        return Answers({}, asked.methods()), None
+    parties = Parties(engine, summed, _others(placed, drivers))
+    tables = list(asked.stepped.weights(calls, parties))
+    if tokens and stays:
+        tables += _by_tokens(engine, calls, calls.served(tokens, parties, stays), worked, parties)
+    if tokens and asked.bought:
+        tables.append(calls.bought(tokens, parties, asked.bought, drivers.billing))
+    if moves:
+        tables.append(calls.bytes_moved(moves, parties, asked.moved))
+    weights = ibis.union(*tables) if len(tables) > 1 else tables[0]
+    return Answers(_totals(engine, weights), asked.methods()), Weights(weights, parties)
+
+
+def _totals(engine: Engine, weights: ir.Table) -> dict[int, int]:
+    """What all `weights` of each question come to."""
+    sums = engine.fetch(weights.group_by("question").agg(weight=total(weights.weight)))
+    return {row["question"]: int(row["weight"]) for row in sums.to_pylist()}
+
+
+def _others(
+    placed: Iterable[tuple[Charge, CostPool]], drivers: MachineDrivers
+) -> Iterable[tuple[str, str]]:
+    """The label and customer of whatever charges are divided among besides calls."""
+    nobody = {UNPLACED, *(unallocated(pool.name) for _, pool in placed)}
+    acting = {(a.purpose.value, a.customer or "") for a in drivers.facts.activities}
+    return [*((label, "") for label in nobody), *acting]
+
+
+def _provisioned(active: Iterable[tuple[int, Active]], drivers: MachineDrivers) -> list[Stay]:
+    """The times in which machines were provisioned, of questions to be answered by steps."""
+    return [
+        Stay(number, q.replica, inside.start_ns, inside.end_ns)
+        for number, q in active
+        if q.method is Method.STEP_SHARE
+        for provisioned in drivers.provisioned(q.replica, q.node)
+        if (inside := q.span.meet(*provisioned)).length_ns
+    ]
+
+
+def _stays(
+    active: Iterable[tuple[int, Active]], drivers: MachineDrivers
+) -> tuple[list[Stay], dict[int, int]]:
+    """What to weigh by tokens (M0, M1), and the nanoseconds that each was at work."""
+    worked = {
+        number: worked_ns
+        for number, question in active
+        if (worked_ns := drivers.worked_for_ns(question))
+    }
+    stays = [
+        Stay(number, q.replica, q.span.start_ns, q.span.end_ns, q.method is Method.FLAT)
+        for number, q in active
+        if number in worked
+    ]
+    return stays, worked
+
+
+def _by_tokens(
+    engine: Engine,
+    calls: Calls,
+    weights: ir.Table,
+    worked: Mapping[int, int],
+    parties: Parties,
+) -> Iterable[ir.Table]:
+    """The nanoseconds that each question `worked` by its `weights`, and what no token explains."""
+    totals = _totals(engine, weights)
+    amounts = engine.table(amounts_of("question", worked, (totals.get(n, 0) for n in worked)))
+    width = width_of(max(worked.values()), max(totals.values(), default=0))
+    shares = split_to(weights.join(amounts, "question"), "question", calls.grain, width)
+    shares = shares.mutate(weight=shares.part).select("question", *calls.grain.keys, "weight")
+    yield engine.keep(shares.filter(shares.weight > 0))
+    nobody = {number: worked_ns for number, worked_ns in worked.items() if number not in totals}
+    if nobody:
+        yield calls.unplaced(nobody, parties)
+
+
+def divisions(
+    placed: Iterable[tuple[Charge, CostPool]], drivers: MachineDrivers
+) -> Iterable[Asking]:
+    """Each charge divided as far as `drivers` know."""
+    for charge, pool in placed:
+        division = Asking(charge, pool, drivers)
+        division.divide()
+        yield division
+
+
+def split_to(rows: ir.Table, group: str, grain: Grain, width: Width) -> ir.Table:
+    """`amount` of each `group`, whose weights come to `all_weight`, by `weight` down to `grain`."""
+    if not grain.rest:
+        return split(rows, [group], [PARTY], by="weight", width=width, of="all_weight")
+    return split_down(rows, [group], [PARTY], grain.rest, by="weight", width=width)
+
+
+def amounts_of(key: str, amounts: Mapping[int, int], weights: Iterable[int]) -> pa.Table:
+    """What is to be divided under each `key`, and what the weights that divide it come to."""
+    return pa.table(
+        {
+            key: pa.array(list(amounts), pa.int64()),
+            "amount": wholes(amounts.values()),
+            "all_weight": wholes(weights),
+        }
+    )
+
+
+def wholes(values: Iterable[int]) -> pa.Array:
+    """`values` as WHOLEs."""
+    return pa.array([Decimal(value) for value in values], pa.decimal128(38, 0))

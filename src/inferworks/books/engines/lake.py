@@ -1,0 +1,346 @@
+"""The facts of the meter as tables: from the lake's files, from memory, or both.
+
+Where the lake has sums by day (`meter.lake_sums`), they stand in for the rows of every file that has them,
+unless an edge lies amid its day: of the span, of a charge, of a merger of customers. So does a call that
+was taken back. What is asked then is asked of the rows of that day, and of no other (`Lake.by_day`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from inferworks.accounts.directory import ALONE, Directory
+from inferworks.books.calendar.span import Span
+from inferworks.books.engines.base import Engine, whole_divide
+from inferworks.meter.events import reported_call_id
+from inferworks.meter.facts import Facts
+from inferworks.meter.lake import LakeReader, Moment
+from inferworks.meter.lake_schema import (
+    DAY_NS,
+    LAKE_TABLES,
+    Fact,
+    LakeTable,
+    batch_of,
+    missing,
+    records_of,
+)
+from inferworks.meter.lake_sums import KINDS
+from inferworks.meter.record import Retracted
+from inferworks.meter.usage import Usage
+
+
+class DaySums(NamedTuple):
+    """A file of sums, and the file of the lake whose rows it sums."""
+
+    of: str
+    kind: str
+    day: int
+    """Days since 1970-01-01 UTC."""
+    path: str
+
+
+class ByDay(NamedTuple):
+    """The rows of a table: some of them as their sums by day."""
+
+    sums: ir.Table | None
+    rows: ir.Table | None
+    """None where there are no sums, or no other rows, but never both."""
+
+    def united(self, columns: Sequence[str]) -> ir.Table:
+        """Both as one table."""
+        parts = [part.select(*columns) for part in (self.sums, self.rows) if part is not None]
+        return ibis.union(*parts) if len(parts) > 1 else parts[0]
+
+
+class Apart(NamedTuple):
+    """Customers and days (since 1970) whose calls are not to be summed, in two columns of equal length."""
+
+    customers: Sequence[str]
+    days: Sequence[int]
+
+
+NOBODY_APART = Apart((), ())
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The facts of the meter as tables, with the columns of `meter.lake_schema`.
+
+    What was taken back is left out. BooksError when a file cannot be read, once its table is asked for.
+    """
+
+    engine: Engine
+    files: Mapping[str, Sequence[str]]
+    """Paths by table."""
+    recent: Facts
+    """What is in none of the files; and what was taken back."""
+    sums: Sequence[DaySums] = ()
+    span: Span | None = None
+    """The time that all is about; None for all there is."""
+    customers: Directory = ALONE
+    """For whom calls and activities count."""
+
+    @cached_property
+    def usage(self) -> ir.Table:
+        """The calls opened in the span."""
+        return self._rows("usage", self.files.get("usage", ()))
+
+    @cached_property
+    def step(self) -> ir.Table:
+        """The steps that overlap the span."""
+        return self._rows("step", self.files.get("step", ()))
+
+    @cached_property
+    def capacity(self) -> ir.Table:
+        """The rows of capacity that overlap the span."""
+        return self._rows("capacity", self.files.get("capacity", ()))
+
+    @cached_property
+    def activity(self) -> ir.Table:
+        """The activities that overlap the span."""
+        return self._rows("activity", self.files.get("activity", ()))
+
+    def within(self, start_ns: int, end_ns: int) -> Lake:
+        """The calls opened in the interval, and what else overlaps it: as `Facts` of it would have."""
+        return replace(self, span=Span(start_ns, end_ns))
+
+    def counted(self, customers: Directory) -> Lake:
+        """The same with the customers for whom its facts count: `counted_facts.py` as relations."""
+        return replace(self, customers=customers)
+
+    def by_day(self, kind: str, edges_ns: Iterable[int], apart: Apart = NOBODY_APART) -> ByDay:
+        """The rows of a table, as sums of `kind` where these can answer what has `edges_ns`.
+
+        A day amid which an edge lies has rows, and so have the calls of those `apart`.
+        """
+        table = KINDS[kind].table
+        cut = {edge // DAY_NS for edge in (*edges_ns, *self._edges_ns(table)) if edge % DAY_NS}
+        cut |= {one.start_ns // DAY_NS for one in self.recent.retracted if table == "usage"}
+        chosen = [one for one in self.sums if one.kind == kind and one.day not in cut]
+        summed = {one.of for one in chosen}
+        others = [path for path in self.files.get(table, ()) if path not in summed]
+        alone = [one.of for one in chosen if one.day in set(apart.days)]
+        sums = self._summed(table, [one for one in chosen if self._holds(one, table)])
+        if others or self._recent(table) or sums is None:
+            rows: ir.Table | None = self._rows(table, others)
+        else:
+            rows = None
+        if sums is None or not alone:
+            return ByDay(sums, rows)
+        pairs = self._pairs(apart)
+        sums = sums.anti_join(pairs, [("customer", "of_customer"), ("utc_day", "of_day")])
+        own = self._of_pairs(alone, pairs)
+        return ByDay(sums, own if rows is None else ibis.union(rows, own))
+
+    def whole_span(self) -> Span:
+        """The smallest span that holds every call, machine interval and activity; empty for none."""
+        spans = (
+            (self.usage.opened_ns, ibis.greatest(self.usage.closed_ns, self.usage.opened_ns + 1)),
+            (self.capacity.start_ns, self.capacity.end_ns),
+            (self.activity.start_ns, self.activity.end_ns),
+        )
+        rows = [
+            table.agg(start_ns=start.min(), end_ns=end.max())
+            for table, (start, end) in zip(
+                (self.usage, self.capacity, self.activity), spans, strict=True
+            )
+        ]
+        found = self.engine.fetch(ibis.union(*rows)).to_pylist()
+        found = [row for row in found if row["end_ns"]]
+        start_ns = min((row["start_ns"] for row in found), default=0)
+        return Span(start_ns, max((row["end_ns"] for row in found), default=start_ns))
+
+    def bought(self) -> tuple[Usage, ...]:
+        """The calls of which somebody else's API served an attempt.
+
+        Files of days on which, by their sums, nobody's did are not opened.
+        """
+        table = LAKE_TABLES["usage"]
+        without = self._without_bought()
+        usage = self._rows(
+            "usage", [path for path in self.files.get("usage", ()) if path not in without]
+        )
+        legs = usage.legs.filter(lambda leg: leg.replica.isnull())
+        rows = self.engine.fetch(usage.filter(legs.length() > 0).select(table.schema.names))
+        facts = (fact for batch in rows.to_batches() for fact in records_of(table, batch))
+        return tuple(sorted((f for f in facts if isinstance(f, Usage)), key=_by_opening))
+
+    def _without_bought(self) -> set[str]:
+        """The files of which the sums say that nobody else's API served an attempt that day."""
+        known = [one for one in self.sums if one.kind == "attempts"]
+        if not known:
+            return set()
+        rows = self.engine.parquet([one.path for one in known])
+        found = self.engine.fetch(rows.filter(rows.bought).select("utc_day").distinct())
+        days = set(found["utc_day"].to_pylist())
+        return {one.of for one in known if one.day not in days}
+
+    def _edges_ns(self, table: str) -> Iterable[int]:
+        """The moments at which what is true of a row of `table` may change."""
+        yield from self.span or ()
+        if table == "usage":
+            for one in self.customers.counted():
+                yield from (one.from_ns, one.until_ns)
+
+    def _holds(self, sums: DaySums, table: str) -> bool:
+        """Whether what `sums` stand for may belong to the span, which does not cut their day."""
+        if self.span is None or table != "usage":
+            return True
+        return self.span.start_ns <= sums.day * DAY_NS < self.span.end_ns
+
+    def _summed(self, table: str, sums: Sequence[DaySums]) -> ir.Table | None:
+        """What is in the files of `sums`."""
+        if not sums:
+            return None
+        rows = self.engine.parquet([one.path for one in sums])
+        if table != "usage":
+            return self._overlapping(table, rows)
+        rows = rows.mutate(opened_ns=rows.utc_day * ibis.literal(DAY_NS, "int64"))
+        return self._whose(rows, "opened_ns")
+
+    def _recent(self, table: str) -> Sequence[Fact]:
+        facts = self.recent
+        found: Mapping[str, Sequence[Fact]] = {
+            "usage": facts.usages,
+            "step": facts.steps,
+            "capacity": facts.capacity,
+            "activity": facts.activities,
+        }
+        return found[table]
+
+    def _rows(self, name: str, files: Sequence[str]) -> ir.Table:
+        """The rows of the table `name` in `files` and in memory."""
+        return self._shaped(name, self._all(name, files, self._recent(name)))
+
+    def _all(self, name: str, files: Sequence[str], recent: Sequence[Fact]) -> ir.Table:
+        table = LAKE_TABLES[name]
+        lacking = table.schema if recent else pa.schema(table.added)
+        parts = [_sealed(self.engine, table, sorted(files), lacking)] if files else []
+        if recent or not parts:
+            held = pa.Table.from_batches([batch_of(table, recent)])
+            parts.append(self.engine.table(held).select(table.schema.names))
+        return ibis.union(*parts) if len(parts) > 1 else parts[0]
+
+    def _shaped(self, name: str, rows: ir.Table) -> ir.Table:
+        """Those of `rows` that count, for whom they count."""
+        rows = _in_force(self.engine, name, rows, self.recent.retracted)
+        if name != "usage":
+            rows = self._overlapping(name, rows)
+            return self._whose(rows, "start_ns") if name == "activity" else rows
+        if self.span is not None:
+            opened = rows.opened_ns
+            rows = rows.filter((opened >= self.span.start_ns) & (opened < self.span.end_ns))
+        return self._whose(rows, "opened_ns")
+
+    def _overlapping(self, name: str, rows: ir.Table) -> ir.Table:
+        if self.span is None:
+            return rows
+        stop_ns = rows.start_ns + rows.duration_ns if name == "step" else rows.end_ns
+        inside = (rows.start_ns >= self.span.start_ns) | (stop_ns > self.span.start_ns)
+        return rows.filter((rows.start_ns < self.span.end_ns) & inside)
+
+    def _whose(self, rows: ir.Table, at_ns: str) -> ir.Table:
+        """`rows` with the customers for whom they count."""
+        counted = self.customers.counted()
+        if not counted:
+            return rows
+        merged = self.engine.table(
+            pa.table(
+                {
+                    "of_customer": pa.array([one.customer for one in counted], pa.string()),
+                    "survivor": pa.array([one.survivor for one in counted], pa.string()),
+                    "from_ns": pa.array([one.from_ns for one in counted], pa.int64()),
+                    "until_ns": pa.array([one.until_ns for one in counted], pa.int64()),
+                }
+            )
+        )
+        columns = rows.columns
+        joined = rows.left_join(
+            merged,
+            [
+                rows.customer == merged.of_customer,
+                rows[at_ns] >= merged.from_ns,
+                rows[at_ns] < merged.until_ns,
+            ],
+        )
+        customer = ibis.coalesce(joined.survivor, joined.customer)
+        return joined.mutate(customer=customer).select(*columns)
+
+    def _pairs(self, apart: Apart) -> ir.Table:
+        return self.engine.table(
+            pa.table(
+                {
+                    "of_customer": pa.array(apart.customers, pa.string()),
+                    "of_day": pa.array(apart.days, pa.int64()),
+                }
+            )
+        )
+
+    def _of_pairs(self, files: Sequence[str], pairs: ir.Table) -> ir.Table:
+        """The calls in `files` of the customers and days in `pairs`."""
+        rows = self._shaped("usage", self._all("usage", files, ()))
+        rows = rows.mutate(utc_day=whole_divide(rows.opened_ns, DAY_NS))
+        found = rows.semi_join(pairs, [("customer", "of_customer"), ("utc_day", "of_day")])
+        return found.drop("utc_day")
+
+
+def day_sums(reader: LakeReader, moment: Moment) -> list[DaySums]:
+    """The files of sums of `moment` that are what was written."""
+    return [
+        DaySums(reader.locate(segment), sums.kind, segment.start_ns // DAY_NS, reader.locate(sums))
+        for segments in moment.segments.values()
+        for segment in segments
+        for sums in moment.sums[segment.name]
+        if sums.kind in KINDS and reader.sound(sums)
+    ]
+
+
+def lake_of(
+    engine: Engine,
+    files: Mapping[str, Iterable[str]],
+    recent: Facts | None = None,
+    sums: Iterable[DaySums] = (),
+) -> Lake:
+    """The Parquet `files` of each table by its name, and `recent` facts that are in none of them.
+
+    `sums` are of some of the files. A table without a file is empty.
+    """
+    found = {name: tuple(paths) for name, paths in files.items()}
+    return Lake(engine, found, recent or Facts((), (), (), ()), tuple(sums))
+
+
+def _in_force(
+    engine: Engine, name: str, rows: ir.Table, retracted: Sequence[Retracted]
+) -> ir.Table:
+    """`rows` without the reports that were taken back, wherever they are."""
+    if not retracted or name not in ("usage", "activity"):
+        return rows
+    names = [(one.source, one.id) for one in retracted]
+    if name == "usage":
+        calls = pa.table({"call_id": [reported_call_id(*name) for name in names]})
+        return rows.anti_join(engine.table(calls), "call_id")
+    activities = pa.table(list(map(list, zip(*names, strict=True))), ["source", "id"])
+    return rows.anti_join(engine.table(activities), ["source", "id"])
+
+
+def _sealed(engine: Engine, table: LakeTable, files: Sequence[str], lacking: pa.Schema) -> ir.Table:
+    """The rows in `files`; what those of a former version lack is zero, or empty.
+
+    What they may lack is `lacking`. Within `legs` the books read no column that was added since, and
+    filling such columns into every attempt takes longer than reading it: so it is done only for rows in
+    memory to stand beside, which have them all.
+    """
+    rows = engine.parquet(files, lacking if table.added else None)
+    given = {field.name: ibis.coalesce(rows[field.name], missing(field)) for field in table.added}
+    return rows.mutate(given).select(table.schema.names)
+
+
+def _by_opening(usage: Usage) -> tuple[int, str]:
+    return usage.opened_ns, usage.call_id

@@ -1,0 +1,288 @@
+"""The machines' side of a lake, made small: what `drivers.py` needs to know of replicas and nodes.
+
+A replica writes an interval every few seconds, but a charge asks for hours. Intervals that follow each
+other without a gap, inside one slot between the edges of charges, are joined into one: for every question
+whose span consists of whole slots the answer stays the same, to the nanosecond. What reaches over an edge
+is kept as it is, with the times of the steps in it, for there a cut must know where the work was.
+
+Intervals are many and machines are few, so intervals are sorted and summed by the number of their
+machine, which is a replica on a node, and not by two names.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from inferworks.books.allocation.drivers import Place
+from inferworks.books.calendar.span import Span, merged
+from inferworks.books.engines.base import Engine, total, whole
+from inferworks.books.engines.lake import Lake
+from inferworks.books.engines.time_buckets import Slots
+from inferworks.errors import BooksError
+from inferworks.ids import NodeId, ReplicaId
+from inferworks.meter.capacity import Activity, Capacity, State, Step
+from inferworks.meter.facts import Facts
+from inferworks.meter.lake_schema import CAPACITY, LAKE_TABLES, records_of
+
+_MACHINE = ("machine", "server")
+"""The numbers of a replica on a node, and of the replica wherever it stands."""
+_STRETCH = (*_MACHINE, "slot", "cut_start_ns", "cut_end_ns")
+Key: TypeAlias = tuple[Any, ...]
+"""Names a stretch: its values in the columns of `_STRETCH`."""
+States: TypeAlias = dict[Key, dict[State, int]]
+Names: TypeAlias = Mapping[int, Mapping[str, str]]
+"""The `replica` and the `node` of each machine, by its number."""
+
+
+_STATES = {state.value: state for state in State}
+
+
+class Machines(NamedTuple):
+    """The facts of machines, and how many nanoseconds of steps were outside provisioned time."""
+
+    facts: Facts
+    unprovisioned_ns: int
+
+
+def machines(engine: Engine, lake: Lake, slots: Slots) -> Machines:
+    """The capacity, activities and step times of `lake` that questions over `slots` need.
+
+    BooksError when the states of an interval do not fill it, or intervals overlap (theorem 5).
+    """
+    rows_of = lake.by_day("intervals", slots.edges_ns).united(CAPACITY.names)
+    numbers = _numbers(engine, rows_of)
+    names = {row["machine"]: row for row in engine.fetch(numbers).to_pylist()}
+    capacity = _numbered(rows_of, numbers)
+    quickly = _intervals(capacity).drop("filled_ns", "least_ns")
+    intervals = _marked(_in_order(quickly, ("start_ns",)), slots)
+    stretches = [
+        row | names[row["machine"]] for row in engine.fetch(_stretches(intervals)).to_pylist()
+    ]
+    if any(stretch["wrong"] for stretch in stretches):
+        _refuse(engine, capacity, names)
+    states = _states(engine, _marked(capacity, slots))
+    rows = [row for s in stretches if s["runs"] == 1 for row in _capacity(s, _span_of(s), states)]
+    rows += _broken(engine, intervals, [s for s in stretches if s["runs"] > 1], states)
+    cut = [row for row in stretches if row["cut_start_ns"] >= 0]
+    facts = Facts(
+        usages=(),
+        steps=tuple(_step_times(engine, lake, cut)),
+        capacity=tuple(rows),
+        activities=tuple(_activities(engine, lake)),
+    )
+    return Machines(facts, _unprovisioned_ns(engine, lake, rows))
+
+
+def places(engine: Engine, of_replicas: ir.Table) -> Mapping[ReplicaId, Place]:
+    """Where each replica stands, from the rows of `Calls.places`."""
+    rows = engine.fetch(of_replicas).to_pylist()
+    return {
+        ReplicaId(row["replica"]): Place(row["provider"], row["region"], row["chip"])
+        for row in rows
+    }
+
+
+def _marked(rows: ir.Table, slots: Slots) -> ir.Table:
+    """`rows` with their slot; what an edge cuts is told apart by `cut_start_ns` and `cut_end_ns`.
+
+    Those two are -1 elsewhere.
+    """
+    last_ns = ibis.greatest(rows.start_ns, rows.end_ns - 1)
+    slot = slots.passed(rows.start_ns)
+    cut = slot != slots.passed(last_ns)
+    return rows.mutate(
+        slot=slot,
+        cut_start_ns=ibis.ifelse(cut, rows.start_ns, -1),
+        cut_end_ns=ibis.ifelse(cut, rows.end_ns, -1),
+    )
+
+
+def _numbers(engine: Engine, capacity: ir.Table) -> ir.Table:
+    """The machines of `capacity`, numbered in the order of their names; kept."""
+    pairs = capacity.select("replica", "node").distinct()
+    return engine.keep(
+        pairs.mutate(
+            machine=ibis.row_number().over(order_by=[pairs.replica, pairs.node]),
+            server=ibis.dense_rank().over(order_by=pairs.replica),
+        )
+    )
+
+
+def _numbered(capacity: ir.Table, numbers: ir.Table) -> ir.Table:
+    """`capacity` with the numbers of machines for their names."""
+    return capacity.join(numbers, ["replica", "node"]).drop("replica", "node")
+
+
+def _intervals(capacity: ir.Table) -> ir.Table:
+    """One row for each interval of a replica; `uneven` where its states do not fill it (theorem 5)."""
+    rows = capacity.group_by([*_MACHINE, "start_ns", "end_ns"]).agg(
+        filled_ns=total(capacity.duration_ns), least_ns=capacity.duration_ns.min()
+    )
+    uneven = (rows.filled_ns != whole(rows.end_ns - rows.start_ns)) | (rows.least_ns < 0)
+    return rows.mutate(uneven=uneven)
+
+
+def _in_order(intervals: ir.Table, order: Sequence[str]) -> ir.Table:
+    """`intervals` with the end of the one before; `wrong` is 1 where theorem 5 may not hold."""
+    window = ibis.window(group_by="server", order_by=list(order))
+    rows = intervals.mutate(before_ns=intervals.end_ns.lag().over(window))
+    overlaps = ibis.coalesce(rows.before_ns, rows.start_ns) > rows.start_ns
+    return rows.mutate(wrong=ibis.ifelse(rows.uneven | overlaps, 1, 0))
+
+
+def _stretches(intervals: ir.Table) -> ir.Table:
+    """The intervals of a replica in one slot taken together; what is cut stands by itself.
+
+    `runs` is 1 where each follows the one before without a gap.
+    """
+    return (
+        intervals.group_by(list(_STRETCH))
+        .agg(
+            start_ns=intervals.start_ns.min(),
+            end_ns=intervals.end_ns.max(),
+            covered_ns=total(intervals.end_ns - intervals.start_ns),
+            wrong=intervals.wrong.max(),
+        )
+        .mutate(
+            runs=lambda rows: ibis.ifelse(
+                whole(rows.end_ns - rows.start_ns) == rows.covered_ns, 1, 2
+            )
+        )
+    )
+
+
+def _states(engine: Engine, capacity: ir.Table) -> States:
+    """The nanoseconds of each stretch by state."""
+    sums = capacity.group_by([*_STRETCH, "state"]).agg(ns=total(capacity.duration_ns))
+    states: States = defaultdict(dict)
+    columns = (column.to_pylist() for column in engine.fetch(sums).columns)
+    for *stretch, state, ns in zip(*columns, strict=True):
+        states[tuple(stretch)][_STATES[state]] = int(ns)
+    return states
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return tuple(row[name] for name in _STRETCH)
+
+
+def _capacity(stretch: Mapping[str, Any], span: Span, states: States) -> Iterable[Capacity]:
+    """The states of a stretch, over `span`."""
+    who = ReplicaId(stretch["replica"]), NodeId(stretch["node"])
+    for state, duration_ns in states[_key(stretch)].items():
+        yield Capacity(*who, state, *span, duration_ns)
+
+
+def _span_of(stretch: Mapping[str, Any]) -> Span:
+    return Span(stretch["start_ns"], stretch["end_ns"])
+
+
+def _broken(
+    engine: Engine, intervals: ir.Table, stretches: Sequence[Mapping[str, Any]], states: States
+) -> Iterable[Capacity]:
+    """Stretches with gaps: the states of each stand on its first run, the others only say when."""
+    if not stretches:
+        return
+    types = intervals.schema()
+    asked = pa.table(
+        {
+            name: pa.array([stretch[name] for stretch in stretches], types[name].to_pyarrow())
+            for name in _STRETCH
+        }
+    )
+    found = intervals.semi_join(engine.table(asked), _STRETCH)
+    times: dict[Key, list[tuple[int, int]]] = defaultdict(list)
+    for row in engine.fetch(found.select(*_STRETCH, "start_ns", "end_ns")).to_pylist():
+        times[_key(row)].append((row["start_ns"], row["end_ns"]))
+    for stretch in stretches:
+        first, *others = merged(times[_key(stretch)])
+        yield from _capacity(stretch, first, states)
+        who = ReplicaId(stretch["replica"]), NodeId(stretch["node"])
+        for span in others:
+            yield Capacity(*who, State.IDLE, *span, 0)
+
+
+def _activities(engine: Engine, lake: Lake) -> Iterable[Activity]:
+    table = LAKE_TABLES["activity"]
+    rows = engine.fetch(lake.activity.select(table.schema.names))
+    for batch in rows.to_batches():
+        for fact in records_of(table, batch):
+            assert isinstance(fact, Activity)
+            yield fact
+
+
+def _step_times(engine: Engine, lake: Lake, cut: Sequence[Mapping[str, Any]]) -> Iterable[Step]:
+    """When the steps were that overlap an interval that is cut; whose they were is left out."""
+    if not cut:
+        return
+    spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for row in cut:
+        spans[row["replica"]].append((row["start_ns"], row["end_ns"]))
+    asked = [(name, *span) for name, pairs in sorted(spans.items()) for span in merged(pairs)]
+    ranges = engine.table(
+        pa.table(
+            {
+                "of_replica": pa.array([row[0] for row in asked], pa.string()),
+                "from_ns": pa.array([row[1] for row in asked], pa.int64()),
+                "until_ns": pa.array([row[2] for row in asked], pa.int64()),
+            }
+        )
+    )
+    step = lake.step.select("replica", "seq", "start_ns", "duration_ns")
+    found = step.join(ranges, [("replica", "of_replica")])
+    found = found.filter(
+        (found.start_ns <= found.until_ns) & (found.start_ns + found.duration_ns >= found.from_ns)
+    )
+    for row in engine.fetch(found.select(*step.columns).distinct()).to_pylist():
+        yield Step(ReplicaId(row["replica"]), row["seq"], row["start_ns"], row["duration_ns"], ())
+
+
+def _unprovisioned_ns(engine: Engine, lake: Lake, capacity: Iterable[Capacity]) -> int:
+    """Nanoseconds of steps outside every interval of their replica."""
+    step = lake.step.select("replica", "start_ns", "duration_ns")
+    whole_ns = int(engine.fetch(step.agg(ns=total(step.duration_ns)))["ns"][0].as_py())
+    if not whole_ns:
+        return 0
+    spans: dict[str, set[tuple[int, int]]] = {}
+    for row in capacity:
+        spans.setdefault(row.replica, set()).add((row.start_ns, row.end_ns))
+    asked = [(name, *span) for name, pairs in sorted(spans.items()) for span in merged(pairs)]
+    provisioned = engine.table(
+        pa.table(
+            {
+                "of_replica": pa.array([row[0] for row in asked], pa.string()),
+                "from_ns": pa.array([row[1] for row in asked], pa.int64()),
+                "until_ns": pa.array([row[2] for row in asked], pa.int64()),
+            }
+        )
+    )
+    inside = step.join(provisioned, [("replica", "of_replica")])
+    inside_ns = ibis.least(inside.start_ns + inside.duration_ns, inside.until_ns) - ibis.greatest(
+        inside.start_ns, inside.from_ns
+    )
+    inside = inside.mutate(inside_ns=ibis.greatest(inside_ns, 0))
+    found = engine.fetch(inside.agg(ns=total(inside.inside_ns)))
+    return whole_ns - int(found["ns"][0].as_py())
+
+
+def _refuse(engine: Engine, capacity: ir.Table, names: Names) -> None:
+    """Theorem 5: states partition provisioned time; nothing is negative, nothing overlaps.
+
+    Looks closely where a quick look was not content: an empty interval does not overlap what it
+    stands before.
+    """
+    order = ("start_ns", "end_ns")
+    intervals = _in_order(_intervals(capacity), order)
+    wrong = intervals.filter(intervals.wrong == 1).order_by(["server", *order])
+    for row in engine.fetch(wrong.limit(1)).to_pylist():
+        replica = names[row["machine"]]["replica"]
+        raise BooksError(
+            f"theorem 5 (time): replica {replica} from {row['start_ns']} to {row['end_ns']}: its "
+            f"states sum to {row['filled_ns']} ns and the interval before ends at "
+            f"{row['before_ns']}"
+        )

@@ -1,0 +1,277 @@
+"""What calls earned, by customer: the second step of `rating.py`, on what they used (`used.py`)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from typing import NamedTuple
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from inferworks.accounts.directory import ALONE, Directory
+from inferworks.accounts.plan import PricePlan, Terms
+from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid, settled
+from inferworks.books.calendar.calendars import Calendars, calendars_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.engines.base import Engine, integers, total, whole
+from inferworks.books.engines.granularity import CUSTOMERS, TARGETS
+from inferworks.books.engines.lake import Apart, ByDay, Lake
+from inferworks.books.engines.used import UNITS, call_sums, sums_of_calls
+from inferworks.books.revenue.rating import Rated, Revenue, Unpriced, rate_calls
+from inferworks.ids import CustomerId, ModelId
+from inferworks.meter.lake_schema import DAY_NS
+from inferworks.units import Unit
+
+_FOR_EVER_NS = 2**63 - 1
+
+
+class Earned(NamedTuple):
+    """What each customer's calls earned, what of them had no price, and how many calls were opened."""
+
+    by_customer: Mapping[str, int]
+    foreign: Sequence[Rated]
+    """The amounts of those who pay in another currency."""
+    unrated: Revenue
+    """The calls without a plan and the units without a price; no amounts."""
+    opened: int
+
+    @property
+    def total_pico(self) -> int:
+        """The whole revenue."""
+        return sum(self.by_customer.values())
+
+
+def earned(
+    engine: Engine,
+    lake: Lake,
+    plans: Sequence[PricePlan],
+    span: Span,
+    currency: str,
+    prepaid: Prepaid = NOTHING_PREPAID,
+    directory: Directory = ALONE,
+) -> Earned:
+    """What the calls opened in `span` earned, by customer, and what expired of their credit.
+
+    Customers who pay so much a unit, and nothing else, are rated by a product in the engine; those with
+    tiers, fees or discounts by `rate_calls`, on their sums; those who bought credit, or pay in another
+    currency, too, by day, for credit is used up in order of time, and rates are those of days.
+    """
+    calendars = calendars_of(directory)
+    calls = lake.by_day("calls", span, _cut_days(plans, calendars, span))
+    sums = sums_of_calls(engine, calls, plans, span, CUSTOMERS, calendars)
+
+    def rated_apart(sums: ir.Table, customers: AbstractSet[CustomerId]) -> Revenue:
+        """What `customers`, whose calls came to `sums`, are to pay by the plans that are their own."""
+        own = [plan for plan in plans if plan.customer in customers]
+        before = prepaid.to_date and [one for one in prepaid.to_date if one.customer in customers]
+        calls = call_sums(engine.fetch(sums))
+        return rate_calls(calls, own, span, currency, before, calendars, prepaid.rates)
+
+    units = _used(engine, sums)
+    buyers = {credit.customer for credit in prepaid.credits}
+    buyers |= {one.survivor for one in directory.counted()}  # who may have what others bought
+    buyers |= {plan.customer for plan in plans if plan.currency != currency}  # a rate is of a day
+    special = _not_plain(plans) - buyers
+    rated: list[Revenue] = []
+    if special:
+        own = _of(engine, sums, special)
+        rated.append(rated_apart(own, special))
+    if buyers:
+        theirs = ByDay(None, _of(engine, lake.usage, buyers))
+        daily = sums_of_calls(engine, theirs, plans, span, TARGETS, calendars)
+        apart = rated_apart(daily, buyers)
+        rated.append(settled(apart, prepaid, span, currency, directory=directory))
+    by_customer: dict[str, int] = defaultdict(int)
+    for row in (row for revenue in rated for row in revenue.rated):
+        by_customer[row.customer] += row.amount_pico
+    apart_names = special | buyers
+    plain = _others(engine, sums, apart_names) if apart_names else sums
+    usual = [plan for plan in plans if plan.customer not in apart_names]
+    priced = _priced(engine, plain, usual, units)
+    by_customer.update(_amounts(engine, priced))
+    foreign = [row for revenue in rated for row in revenue.rated if row.owed is not None]
+    return Earned(
+        dict(by_customer),
+        foreign,
+        _unrated(engine, priced, rated, units),
+        _opened(engine, lake, span),
+    )
+
+
+def _amounts(engine: Engine, priced: ir.Table) -> Iterable[tuple[str, int]]:
+    """What each customer's calls earned, of those for which there was a price at all."""
+    sums = priced.filter(priced.has_price > 0).group_by("customer").agg(pico=total(priced.pico))
+    rows = engine.fetch(sums)  # once: two fetches may come in two orders
+    return zip(rows["customer"].to_pylist(), integers(rows["pico"]), strict=True)
+
+
+def _of(engine: Engine, rows: ir.Table, customers: Iterable[str]) -> ir.Table:
+    """The `rows` of `customers`."""
+    return rows.semi_join(_names(engine, customers), [("customer", "of_customer")])
+
+
+def _others(engine: Engine, rows: ir.Table, customers: Iterable[str]) -> ir.Table:
+    """The `rows` of all but `customers`."""
+    return rows.anti_join(_names(engine, customers), [("customer", "of_customer")])
+
+
+def _names(engine: Engine, customers: Iterable[str]) -> ir.Table:
+    return engine.table(pa.table({"of_customer": pa.array(sorted(customers), pa.string())}))
+
+
+def _used(engine: Engine, sums: ir.Table) -> tuple[str, ...]:
+    """The columns of the units that were used at all. BooksError when a count is negative (theorem 4)."""
+    used = {name: sums[name].max() for name in UNITS}
+    [most] = engine.fetch(sums.agg(**used, least=sums.least.min())).to_pylist()
+    if (most["least"] or 0) < 0:
+        _refuse_negative(engine, sums)
+    return tuple(name for name in UNITS if most[name])
+
+
+def _not_plain(plans: Sequence[PricePlan]) -> AbstractSet[CustomerId]:
+    """The customers who pay by more than prices per unit, at some time."""
+    terms = {terms for terms in {plan.terms for plan in plans} if not terms.is_plain}
+    return {plan.customer for plan in plans if plan.terms in terms} if terms else frozenset()
+
+
+def _priced(
+    engine: Engine,
+    sums: ir.Table,
+    plans: Sequence[PricePlan],
+    units: Sequence[str],
+) -> ir.Table:
+    """`sums` with `list`, the price list in force, its prices, and `pico`, what `units` earn; kept.
+
+    `has_price` counts the units that were used and have one.
+    """
+    models = engine.fetch(sums.select("model").distinct())["model"].to_pylist()
+    lists = _numbered({plan.terms for plan in plans})  # many customers share one
+    in_force = _in_force(engine, plans, lists)
+    prices = engine.table(_price_lists(lists, models, units))
+    columns = ("customer", "model", "opened_ns", *dict.fromkeys(("calls", *units)))
+    rows = sums.select(*columns)
+    rows = rows.left_join(
+        in_force,
+        [
+            rows.customer == in_force.of_customer,
+            rows.opened_ns >= in_force.from_ns,
+            rows.opened_ns < in_force.until_ns,
+        ],
+    ).drop("of_customer", "from_ns", "until_ns")
+    rows = rows.left_join(prices, [("list", "of_list"), ("model", "of_model")])
+    rows = rows.mutate(pico=whole(ibis.literal(0)), has_price=ibis.literal(0, "int64"))
+    for name in units:
+        price = rows[f"price_of_{name}"]
+        amount = whole(rows[name] * ibis.coalesce(price, 0))
+        used = (rows[name] > 0) & price.notnull()
+        rows = rows.mutate(
+            pico=whole(rows.pico + amount), has_price=rows.has_price + used.cast("int64")
+        )
+    return engine.keep(rows.drop("opened_ns", "of_list", "of_model"))
+
+
+def _numbered(lists: Iterable[Terms]) -> Mapping[Terms, int]:
+    """`lists` in the order of their hashes: of two that begin at once, the last is in force."""
+    return {terms: n for n, terms in enumerate(sorted(lists, key=lambda terms: terms.sha256))}
+
+
+def _in_force(engine: Engine, plans: Sequence[PricePlan], lists: Mapping[Terms, int]) -> ir.Table:
+    """From when until when each customer pays by which price list; of two at once, as `PlanBook`."""
+    given = engine.table(
+        pa.table(
+            {
+                "of_customer": pa.array([plan.customer for plan in plans], pa.string()),
+                "from_ns": pa.array([plan.effective_ns for plan in plans], pa.int64()),
+                "list": pa.array([lists[plan.terms] for plan in plans], pa.int64()),
+            }
+        )
+    )
+    starts = given.group_by(["of_customer", "from_ns"]).agg(list=given["list"].max())
+    following = starts.from_ns.lead().over(group_by="of_customer", order_by="from_ns")
+    return engine.keep(starts.mutate(until_ns=ibis.coalesce(following, _FOR_EVER_NS)))
+
+
+def _wholes(values: Iterable[int | None]) -> pa.Array:
+    """Prices as WHOLEs: ten million of a small currency for one unit are more than 64 bits hold."""
+    known = [None if value is None else Decimal(value) for value in values]
+    return pa.array(known, pa.decimal128(38, 0))
+
+
+def _price_lists(
+    lists: Mapping[Terms, int], models: Sequence[str], units: Iterable[str]
+) -> pa.Table:
+    """What each of `units` of each model costs on each price list; null where it has no price."""
+    rows = [(terms, number, ModelId(model)) for terms, number in lists.items() for model in models]
+    columns = {
+        f"price_of_{name}": _wholes(terms.rate_of(UNITS[name], model) for terms, _, model in rows)
+        for name in units
+    }
+    return pa.table(
+        {
+            "of_list": pa.array([row[1] for row in rows], pa.int64()),
+            "of_model": pa.array([row[2] for row in rows], pa.string()),
+            **columns,
+        }
+    )
+
+
+def _opened(engine: Engine, lake: Lake, span: Span) -> int:
+    """How many calls were opened in `span`."""
+    sums, rows = lake.by_day("calls", span)
+    if rows is not None:
+        rows = rows.mutate(calls=ibis.literal(1, "int64"))
+    opened = ByDay(sums, rows).united(["opened_ns", "calls"])
+    opened = opened.filter((opened.opened_ns >= span.start_ns) & (opened.opened_ns < span.end_ns))
+    return int(engine.fetch(opened.agg(calls=total(opened.calls)))["calls"][0].as_py())
+
+
+def _cut_days(plans: Iterable[PricePlan], calendars: Calendars, span: Span) -> Apart:
+    """The customers whose price or month changes amid a day, and those days."""
+    edges = {(plan.customer, plan.effective_ns) for plan in plans}
+    for customer, clock in calendars.zoned.items():
+        edges |= {(customer, edge) for month in clock.months(span) for edge in month}
+    pairs = sorted(
+        {
+            (customer, edge // DAY_NS)
+            for customer, edge in edges
+            if edge % DAY_NS and span.holds(edge)
+        }
+    )
+    return Apart([customer for customer, _ in pairs], [day for _, day in pairs])
+
+
+def _refuse_negative(engine: Engine, sums: ir.Table) -> None:
+    for row in engine.fetch(sums.filter(sums.least < 0).limit(1)).to_pylist():
+        list(call_sums(pa.Table.from_pylist([row])))
+
+
+def _unrated(
+    engine: Engine, priced: ir.Table, rated: Sequence[Revenue], units_used: Iterable[str]
+) -> Revenue:
+    """What earned nothing for want of a plan or a price, in the order of `rate`."""
+    nobody = priced.filter(priced.list.isnull())
+    nobody = nobody.group_by("customer").agg(calls=total(nobody.calls))
+    calls = [
+        (CustomerId(row["customer"]), int(row["calls"])) for row in engine.fetch(nobody).to_pylist()
+    ]
+    units = [
+        Unpriced(CustomerId(row["customer"]), ModelId(row["model"]), unit, int(row["quantity"]))
+        for name in units_used
+        if (unit := UNITS[name]) is not Unit.REQUESTS
+        for row in engine.fetch(_without_price(priced, name)).to_pylist()
+    ]
+    calls += [pair for revenue in rated for pair in revenue.unpriced]
+    units += [one for revenue in rated for one in revenue.unpriced_units]
+    return Revenue((), tuple(sorted(calls)), tuple(sorted(units)))
+
+
+def _without_price(priced: ir.Table, name: str) -> ir.Table:
+    """The quantities of the unit called `name` that no price was listed for, by customer and model."""
+    rows = priced.filter(
+        priced.list.notnull() & priced[f"price_of_{name}"].isnull() & (priced[name] > 0)
+    )
+    return rows.group_by(["customer", "model"]).agg(quantity=total(rows[name]))

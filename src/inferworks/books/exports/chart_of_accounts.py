@@ -1,0 +1,192 @@
+"""The chart of accounts: which account of the books goes to which account of somebody's general ledger.
+
+A chart is a TOML file one can read and copy (`chart.toml` is the one that ships). It must be *total*, like
+a policy: when it is loaded, a name of every kind that the books can have is tried, and what no row takes is
+refused by name, unless the file states a default. So no journal fails in the middle, and no account lands
+somewhere in silence. A pattern that an earlier one leaves nothing for is a mistake, and refused too.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from importlib import resources
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from inferworks.books.accounting.entries import BALANCE_SHEET
+from inferworks.books.charge import Function, NaturalClass
+from inferworks.books.revenue.rating import Item
+from inferworks.errors import ConfigError
+
+ROUNDING: Final = "Expenses:Rounding"
+"""The account of what rounding leaves; no entry of the books has it."""
+_ROOTS: Final = ("Assets", "Liabilities", "Equity", "Income", "Expenses", "Costs")
+_ANY: Final = "(any)"
+"""Stands for a pool, a customer, a supplier when a chart is tried."""
+_LISTED: Final = 5
+_MOST_PATTERNS: Final = 2_000
+_LARGEST_BYTES: Final = 2**20
+
+Text = Annotated[str, Meta(min_length=1, max_length=100)]
+Number = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]+([.-][A-Za-z0-9]+)*$", max_length=20)]
+
+
+class Account(NamedTuple):
+    """An account as a journal names it."""
+
+    name: str
+    number: str = ""
+    """Empty where it is an account of the books and not of a chart."""
+    root: str = ""
+    """`Assets`, `Liabilities`, `Equity`, `Income` or `Expenses`: what kind of account of a chart it is."""
+    tax_rate: str = ""
+
+
+class _Default(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    number: Number
+    name: Text
+    tax_rate: str = ""
+
+
+class _Row(_Default, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    takes: Annotated[tuple[Text, ...], Meta(min_length=1)]
+
+
+class Chart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """A total function from the accounts of the books to those of a ledger. Made by `read_chart`."""
+
+    account: tuple[_Row, ...]
+    default: _Default | None = None
+    """What takes an account that no row takes."""
+    tax_rate: Text = "Tax Exempt (0%)"
+    netsuite_account: Literal["number", "name"] = "number"
+    netsuite_subsidiary: str = ""
+
+    def account_of(self, name: str) -> Account | None:
+        """Where the account `name` of the books goes; None when nothing takes it."""
+        if name not in self._found:
+            self._found[name] = self._taking(name)
+        return self._found[name]
+
+    def _taking(self, name: str) -> Account | None:
+        row = next((row for parts, row in self._patterns if _fits(parts, name)), self.default)
+        if row is None:
+            return None
+        root = name.partition(":")[0].replace("Costs", "Expenses")
+        return Account(row.name, row.number, root, row.tax_rate or self.tax_rate)
+
+    @cached_property
+    def _found(self) -> dict[str, Account | None]:
+        """What was asked for before: a journal asks for few accounts, many times."""
+        return {}
+
+    @cached_property
+    def _patterns(self) -> tuple[tuple[list[str], _Row], ...]:
+        return tuple((text.split("*"), row) for row in self.account for text in row.takes)
+
+
+def read_chart(text: str, name: str) -> Chart:
+    """The chart in the TOML `text` of the file `name`; ConfigError where it is wrong or not total."""
+    try:
+        chart = msgspec.convert(tomllib.loads(text), Chart)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"chart of accounts {name}: {error}") from error
+    for check in (_too_many, _unknown_roots, _two_names, _never_fitting):
+        for fault in check(chart):
+            raise ConfigError(f"chart of accounts {name}: {fault}")
+    missing = [account for account in accounts() if chart.account_of(account) is None]
+    if missing:
+        more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
+        raise ConfigError(
+            f"chart of accounts {name} has no row for {', '.join(missing[:_LISTED])}{more}; add rows "
+            "that take them, or a default"
+        )
+    return chart
+
+
+def load_chart(path: Path | None = None) -> Chart:
+    """The chart in the file at `path`, else the one that ships. ConfigError when it cannot be used."""
+    if path is None:
+        return read_chart(shipped_chart(), "chart.toml")
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST_BYTES + 1)
+        text = raw.decode()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the chart of accounts {path}: {error.strerror or error}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the chart of accounts {path} is not UTF-8 text: {error}") from error
+    if len(raw) > _LARGEST_BYTES:
+        raise ConfigError(f"the chart of accounts {path} is larger than {_LARGEST_BYTES} bytes")
+    return read_chart(text, path.name)
+
+
+def shipped_chart() -> str:
+    """The text of the chart that ships."""
+    return resources.files("inferworks.books.exports").joinpath("chart.toml").read_text("utf-8")
+
+
+def accounts() -> Iterator[str]:
+    """An account of every kind that the books can have; what only a name can tell apart is `(any)`."""
+    yield from (f"{prefix}:{_ANY}" for prefix in BALANCE_SHEET)
+    yield from (f"Income:{item.title()}:{_ANY}" for item in Item)
+    for function, natural_class in product(Function, NaturalClass):
+        yield f"Expenses:{function}:{natural_class}:{_ANY}"
+    yield from (f"Costs:{_ANY}:{natural_class}" for natural_class in NaturalClass)
+    yield ROUNDING
+
+
+def _fits(parts: list[str], name: str) -> bool:
+    """Whether `name` is `parts` in order with any text between them, in time that is linear in both."""
+    first, *middle = parts
+    if not middle:
+        return name == first
+    last, at = middle.pop(), len(first)
+    for part in middle:
+        found = name.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return name.startswith(first) and name.endswith(last) and len(name) - at >= len(last)
+
+
+def _too_many(chart: Chart) -> Iterable[str]:
+    count = sum(len(row.takes) for row in chart.account)
+    if count > _MOST_PATTERNS:
+        yield f"it has {count} patterns, more than {_MOST_PATTERNS}"
+
+
+def _unknown_roots(chart: Chart) -> Iterable[str]:
+    for row in chart.account:
+        for text in row.takes:
+            if text.partition(":")[0] not in _ROOTS and not text.startswith("*"):
+                yield f"{text!r} is no account of the books: they begin with {', '.join(_ROOTS)}"
+
+
+def _two_names(chart: Chart) -> Iterable[str]:
+    """Numbers that stand for two names, or that would look alike in a journal."""
+    rows = [*chart.account, *([chart.default] if chart.default else [])]
+    names: dict[str, tuple[str, str, str]] = {}
+    for row in rows:
+        one = (row.number, row.name, row.tax_rate)
+        known = names.setdefault(row.number.replace(".", "-").casefold(), one)
+        if known != one:
+            yield f"number {row.number} is {row.name!r}, and {known[0]} is {known[1]!r} already"
+
+
+def _never_fitting(chart: Chart) -> Iterable[str]:
+    seen: list[tuple[list[str], str]] = []
+    for row in chart.account:
+        for text in row.takes:
+            earlier = next((other for parts, other in seen if _fits(parts, text)), None)
+            if earlier is not None:
+                yield f"{text!r} (number {row.number}) can never fit: {earlier!r} before it takes all of it"
+            seen.append((text.split("*"), text))

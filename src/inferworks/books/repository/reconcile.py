@@ -1,0 +1,180 @@
+"""Reconciliation: what the bills come to beside what the suppliers' invoices say, and who has not billed.
+
+Theorem 17: the sum of deliveries by issuer and month is what the supplier's invoices say, or the difference
+is listed. An invoice is in cents and a bill is finer, so a bill agrees when its exact total, rounded to the
+places of the invoice, is the invoice's.
+
+What a supplier is owed was billed in a file, or entered as a voucher that names it; its invoice is set
+beside both, tax included. Pay is owed to staff and an asset's wear to nobody: they are not in accounts
+payable, and no invoice is set beside them. A bill that is expected must come in a file: until it does, an
+accrual stands for it, also beside a voucher. Nobody is expected for what we ourselves wrote last month.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from inferworks.books.accounting.entries import PAYABLE, credited
+from inferworks.books.charge import VOUCHERS, Charge
+from inferworks.books.currency import as_billed
+from inferworks.books.deliveries.canonical import FOCUS, delivery_of, normal
+from inferworks.books.deliveries.record import Import, State
+from inferworks.money import EXACT
+
+_WIDE = Context(prec=EXACT.prec)
+"""Rounds where it is told to, as `EXACT` does not."""
+
+
+class Invoice(NamedTuple):
+    """What a supplier's invoice says, or all of its invoices for a month."""
+
+    issuer: str
+    invoice: str
+    """Its number; empty where `month` is given."""
+    month: str
+    currency: str
+    total: str
+    """As it is written."""
+
+
+class Finding(StrEnum):
+    """How a supplier's bill stands."""
+
+    AGREES = "agrees"
+    DIFFERS = "differs"
+    NO_BILL = "no bill"
+    NO_INVOICE = "no invoice"
+    EXPECTED = "expected"
+    """Named in the configuration, or billed the month before, and not here."""
+
+
+class Check(NamedTuple):
+    """One line of the checklist."""
+
+    issuer: str
+    what: str
+    """An invoice's number, or a month."""
+    currency: str
+    billed: Decimal | None
+    """The exact total of the lines in the books; None without any."""
+    invoiced: Decimal | None
+    finding: Finding
+
+    @property
+    def difference(self) -> Decimal | None:
+        """Billed less invoiced."""
+        if self.billed is None or self.invoiced is None:
+            return None
+        return EXACT.subtract(self.billed, self.invoiced)
+
+
+Totals = Mapping[tuple[str, str, str], Decimal]
+"""Exact totals by issuer, by invoice or month, and by currency."""
+
+
+def checklist(
+    charges: Iterable[Charge],
+    invoices: Sequence[Invoice],
+    expected: Iterable[tuple[str, str]],
+    month: str | None = None,
+) -> list[Check]:
+    """Every invoice beside its lines, what no invoice is for, and the bills `expected`, by their month.
+
+    `charges` are the lines of bills, and payable vouchers. With a `month` it is about that one: bills of
+    others that no invoice is for are left out.
+    """
+    by_invoice, by_month = _totals(charges)
+    found = [_check(invoice, by_invoice, by_month) for invoice in invoices]
+    numbered = {issuer for issuer, number, *_ in invoices if number}
+    told = {(one.issuer, one.month, one.currency) for one in invoices if one.month}
+    if invoices:
+        found += [
+            Check(*key, total, None, Finding.NO_INVOICE)
+            for key, total in by_month.items()
+            if total and key not in told and key[0] not in numbered and month in (None, key[1])
+        ]
+    absent = {(one.issuer, one.what) for one in found if one.finding is Finding.NO_BILL}
+    found += [
+        Check(*one, "", None, None, Finding.EXPECTED) for one in expected if one not in absent
+    ]
+    return sorted(found, key=lambda one: (one.issuer, one.what, one.currency))
+
+
+def missing(
+    imports: Iterable[Import], suppliers: Iterable[str], month: str
+) -> Iterator[tuple[str, str]]:
+    """Which of `suppliers` have no bill in force for `month`."""
+    here = billed_by(imports, month)
+    for supplier in sorted(set(map(normal, suppliers))):
+        if supplier.casefold() not in {issuer.casefold() for issuer in here}:
+            yield supplier, month
+
+
+def billed_by(imports: Iterable[Import], month: str) -> set[str]:
+    """Whose bills for `month` are in force."""
+    return {
+        one.delivery.issuer
+        for one in imports
+        if one.state is State.IN_FORCE
+        and one.delivery.kind == FOCUS
+        and one.delivery.period.startswith(month)
+    }
+
+
+def is_payable(voucher: Charge) -> bool:
+    """Whether `voucher` is one, and in accounts payable of a supplier that it names."""
+    named = voucher.issuer == VOUCHERS != voucher.provider
+    return named and credited(voucher).startswith(f"{PAYABLE}:")
+
+
+def _billed(charge: Charge) -> tuple[str, str]:
+    """Whom `charge` is owed to, and the number of the invoice that it is on: of a voucher, its own."""
+    if charge.issuer != VOUCHERS:
+        return charge.issuer, charge.invoice
+    return charge.provider, charge.line.removesuffix("/tax")
+
+
+def _totals(charges: Iterable[Charge]) -> tuple[Totals, Totals]:
+    by_invoice: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
+    by_month: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
+    for charge in charges:
+        if charge.service_name == "Rounding":
+            continue  # the exact amounts are summed
+        billed = as_billed(charge)
+        amount = (
+            Decimal(charge.exact)
+            if charge.exact
+            else EXACT.scaleb(Decimal(billed.amount_pico), -12)
+        )
+        month = delivery_of(FOCUS, charge).period[:7]
+        issuer, number = _billed(charge)
+        for sums, key in ((by_invoice, number), (by_month, month)):
+            place = issuer, key, billed.currency
+            sums[place] = EXACT.add(sums[place], amount)
+    return by_invoice, by_month
+
+
+def _check(invoice: Invoice, by_invoice: Totals, by_month: Totals) -> Check:
+    what = invoice.invoice or invoice.month
+    sums = by_invoice if invoice.invoice else by_month
+    billed = sums.get((invoice.issuer, what, invoice.currency))
+    total = Decimal(invoice.total)
+    if billed is None:
+        finding = Finding.NO_BILL
+    else:
+        finding = Finding.AGREES if _rounds_to(billed, total) else Finding.DIFFERS
+    return Check(invoice.issuer, what, invoice.currency, billed, total, finding)
+
+
+def _rounds_to(billed: Decimal, total: Decimal) -> bool:
+    """Whether the exact amount is the invoice's in its places, whichever way it rounds a half."""
+    exponent = total.as_tuple().exponent
+    places = Decimal((0, (1,), exponent if isinstance(exponent, int) else 0))
+    return any(
+        billed.quantize(places, rounding, _WIDE) == total
+        for rounding in (ROUND_HALF_EVEN, ROUND_HALF_UP)
+    )

@@ -1,0 +1,545 @@
+"""Rating: what calls earn. Whole picounits; a price per unit never rounds.
+
+A call earns at the price in force when it was opened, and only if its purpose is one that customers pay
+for and it was answered, or cut short by its client or by a crash of ours after it had begun: then it
+pays for the tokens it was delivered. A refused or failed call pays nothing.
+
+Two steps, so that one machine and many do the same. *Sum*: each call's tokens fall into buckets, each into
+exactly one (theorem 4), and are added up by who, what and which day. *Rate*: `rate_calls` turns the sums of
+one customer, plan and period into amounts (`books/revenue/price_schemes.py`) and hands them back down to
+the sums. An engine that has added up the calls itself begins at the second step. The period is the month by
+the customer's own clock (`calendars.py`), cut to the plan's time in force. A price that a new plan keeps
+goes on where it stood: a discount that is added amid a month does not start tiers anew. A span that begins
+amid a month is rated on top of what the month had come to before (`ToDate`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from inferworks.accounts.plan import PerUnit, Price, PricePlan, Terms, plan_at
+from inferworks.books.calendar.calendars import IN_UTC, Calendar, Calendars
+from inferworks.books.calendar.span import Span
+from inferworks.books.revenue.customer_currency import DayRate, Owed, Takes
+from inferworks.books.revenue.plan_book import BillingPeriod, PeriodKey, PlanBook
+from inferworks.books.revenue.price_schemes import SoFar, discount_pico, period_part, usage_pico
+from inferworks.books.token_buckets import DIRECTIONS, buckets_of
+from inferworks.errors import BooksError
+from inferworks.ids import CallId, CustomerId, KeyId, ModelId, ProjectId
+from inferworks.meter.usage import Outcome, Usage
+from inferworks.money import Key, split
+from inferworks.purpose import Purpose
+from inferworks.units import Unit
+
+EARNING = frozenset({Purpose.SERVE_PAID, Purpose.CUSTOMER_TRAINING})
+PAYING = frozenset({Outcome.ANSWERED, Outcome.CANCELLED, Outcome.CRASHED})
+
+NO_PROJECT, NO_KEY, NO_MODEL = ProjectId("(no project)"), KeyId("(no key)"), ModelId("(no model)")
+"""Whom a fee belongs to in a period in which nothing was used."""
+
+
+class Item(StrEnum):
+    """What an amount of revenue is for."""
+
+    USAGE = "usage"
+    SUBSCRIPTION = "subscription"
+    DISCOUNT = "discount"
+    MINIMUM = "minimum"
+    BREAKAGE = "breakage"
+    """Prepaid credit that expired unused."""
+
+
+class Label(NamedTuple):
+    """Whose revenue it is, what for, and on which day: the midnight before it, UTC's or its own."""
+
+    customer: CustomerId
+    project: ProjectId
+    key_id: KeyId
+    model: ModelId
+    purpose: Purpose
+    day_ns: int
+
+
+class UsageSum(NamedTuple):
+    """How much of one unit the calls of one label used."""
+
+    label: Label
+    unit: Unit
+    quantity: int
+
+
+class Rated(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """An amount of revenue, and what it was computed from."""
+
+    customer: CustomerId
+    project: ProjectId
+    key_id: KeyId
+    model: ModelId
+    purpose: Purpose
+    day_ns: int
+    item: Item
+    unit: Unit | None
+    """The bucket that was used; None where the amount is for no unit."""
+    effective_ns: int
+    """From when the plan was in force."""
+    plan_sha256: str
+    """The hash of the plan's terms (theorem 14)."""
+    pico_per_unit: int | None
+    """The plan's price, where it does not depend on what else was used in the period."""
+    quantity: int
+    amount_pico: int
+    owed: Owed | None = None
+    """The amount as the customer owes it, where its plan is in another currency than the books."""
+
+    @property
+    def owed_pico(self) -> int:
+        """The amount in the currency of the plan."""
+        return self.amount_pico if self.owed is None else self.owed.amount_pico
+
+    @property
+    def direction(self) -> str | None:
+        """FOCUS's TokenDirection; None for what is no token."""
+        return None if self.unit is None else DIRECTIONS.get(self.unit)
+
+    @property
+    def label(self) -> Label:
+        """Whose it is, what for, and when."""
+        return Label(
+            self.customer, self.project, self.key_id, self.model, self.purpose, self.day_ns
+        )
+
+
+class ToDate(msgspec.Struct, frozen=True):
+    """What part of a month had come to before a span: use, and the amount in the plan's currency."""
+
+    customer: CustomerId
+    effective_ns: int
+    plan_sha256: str
+    item: Item
+    unit: Unit | None
+    model: ModelId
+    quantity: int
+    amount_pico: int
+
+
+class Unpriced(NamedTuple):
+    """Units that a customer used and its plan gives no price."""
+
+    customer: CustomerId
+    model: ModelId
+    unit: Unit
+    quantity: int
+
+
+class Prepayment(msgspec.Struct, frozen=True):
+    """Credit that a customer bought, or (when `amount_pico` is negative) used. No revenue itself."""
+
+    at_ns: int
+    customer: CustomerId
+    text: str
+    amount_pico: int
+    into: CustomerId | None = None
+    """Whose it is from then on, where a customer was merged with another."""
+
+
+class Revenue(msgspec.Struct, frozen=True):
+    """What a span earned, and what in it had no price: reported, never silently zero."""
+
+    rated: tuple[Rated, ...]
+    unpriced: tuple[tuple[CustomerId, int], ...] = ()
+    """Calls without any plan in force, by customer."""
+    unpriced_units: tuple[Unpriced, ...] = ()
+    """What the plan in force had no price for."""
+    prepayments: tuple[Prepayment, ...] = ()
+    """How credit moved (`prepaid.py`)."""
+
+    @property
+    def amount_pico(self) -> int:
+        """The whole revenue."""
+        return sum(row.amount_pico for row in self.rated)
+
+
+class CallSum(NamedTuple):
+    """Calls of one label under one plan in one month: when one of them was opened, and what they used."""
+
+    label: Label
+    opened_ns: int
+    calls: int
+    used: Iterable[tuple[Unit, int]]
+
+
+def rate(
+    usages: Iterable[Usage],
+    plans: Sequence[PricePlan],
+    span: Span,
+    currency: str,
+    to_date: Sequence[ToDate] | None = None,
+    calendars: Calendars = IN_UTC,
+    rates: Sequence[DayRate] | None = (),
+) -> Revenue:
+    """What the calls opened in `span` earned, and the fees and minimums of `plans` in it.
+
+    `to_date` is what the months in which `span` begins had come to before, nothing if it begins them;
+    None rates each part of a month on its own, as books that were closed before there was such. Where
+    `rates` are None, amounts stay in the currencies of their plans, all that `to_date_of` needs. Pure; the
+    order of `usages` and `plans` leaves no trace. NoRateError when a plan that is used is in another
+    currency and `rates` lack a day; BooksError when a call's counts contradict themselves.
+    """
+    earning = (usage for usage in usages if earns(usage, span))
+    sums = (CallSum(label_of(u, calendars), u.opened_ns, 1, buckets_of(u)) for u in earning)
+    return rate_calls(sums, plans, span, currency, to_date, calendars, rates)
+
+
+def rate_calls(
+    calls: Iterable[CallSum],
+    plans: Sequence[PricePlan],
+    span: Span,
+    currency: str,
+    to_date: Sequence[ToDate] | None = None,
+    calendars: Calendars = IN_UTC,
+    rates: Sequence[DayRate] | None = (),
+) -> Revenue:
+    """`rate`, for calls that earn and have been added up already."""
+    book = PlanBook(plans, span, calendars, alone=to_date is None)
+    periods = {period.key: period for period in book.standing()}
+    used: dict[PeriodKey, dict[tuple[Label, Unit], int]] = defaultdict(lambda: defaultdict(int))
+    without_plan: dict[CustomerId, int] = defaultdict(int)
+    for label, opened_ns, count, units in calls:
+        period = book.period(label.customer, opened_ns)
+        if period is None:
+            without_plan[label.customer] += count
+            continue
+        periods[period.key] = period
+        meter = used[period.key]
+        for unit, quantity in units:
+            if quantity:
+                meter[label, unit] += quantity
+    takes = None if rates is None else Takes(currency, rates)
+    parts = _rated_months(book, periods.values(), used, to_date or (), takes)
+    return _joined(parts, tuple(sorted(without_plan.items())))
+
+
+def rate_again(
+    revenue: Revenue,
+    plans: Sequence[PricePlan],
+    span: Span,
+    currency: str,
+    to_date: Sequence[ToDate] | None = None,
+    calendars: Calendars = IN_UTC,
+    rates: Sequence[DayRate] = (),
+) -> Revenue:
+    """The amounts of `revenue` rated once more, from its quantities and the hash on each row.
+
+    Equal to `revenue.rated` when theorem 14 holds. BooksError when no plan has the hash of a row.
+    Breakage is not rated and is left out.
+    """
+    book = PlanBook(plans, span, calendars, alone=to_date is None)
+    sums: dict[PeriodKey, list[UsageSum]] = defaultdict(list)
+    periods: dict[PeriodKey, BillingPeriod] = {}
+    for row in revenue.rated:
+        if row.item is Item.BREAKAGE:
+            continue
+        period = book.period(row.customer, max(row.day_ns, row.effective_ns, span.start_ns))
+        if period is None or period.terms_sha256 != row.plan_sha256:
+            raise BooksError(
+                f"theorem 14 (provenance): customer {row.customer} has no plan from "
+                f"{row.effective_ns} with hash {row.plan_sha256}"
+            )
+        periods[period.key] = period
+        if row.unit is not None:
+            sums[period.key].append(UsageSum(row.label, row.unit, row.quantity))
+    used = {key: _totals(own) for key, own in sums.items()}
+    takes = Takes(currency, rates)
+    return _joined(_rated_months(book, periods.values(), used, to_date or (), takes), ())
+
+
+def to_date_of(
+    rows: Iterable[Rated],
+    plans: Iterable[PricePlan],
+    at_ns: int,
+    calendars: Calendars = IN_UTC,
+    earlier: Iterable[ToDate] = (),
+) -> tuple[ToDate, ...]:
+    """What each customer's month that holds `at_ns` had come to before, of `rows`; in a fixed order.
+
+    On top of what it had come to `earlier`, before the first of `rows`. Without what changes nothing
+    afterwards: prices per unit alone, breakage, plans that count no more.
+    """
+    hashes = {terms.sha256 for terms in {plan.terms for plan in plans} if not terms.is_plain}
+    sums: dict[tuple[str | int, ...], ToDate] = {_what(one): one for one in earlier}
+    for row in rows:
+        if row.plan_sha256 not in hashes:
+            continue
+        since_ns = calendars.of(row.customer).month(at_ns).start_ns
+        if since_ns <= row.day_ns < at_ns:
+            key = _what(row)
+            quantity, amount_pico = row.quantity, row.owed_pico
+            if key in sums:
+                quantity, amount_pico = (
+                    quantity + sums[key].quantity,
+                    amount_pico + sums[key].amount_pico,
+                )
+            sums[key] = ToDate(
+                customer=row.customer,
+                effective_ns=row.effective_ns,
+                plan_sha256=row.plan_sha256,
+                item=row.item,
+                unit=row.unit,
+                model=row.model if row.unit else NO_MODEL,
+                quantity=quantity,
+                amount_pico=amount_pico,
+            )
+    return tuple(sums[key] for key in sorted(sums))
+
+
+def _what(one: Rated | ToDate) -> tuple[str | int, ...]:
+    """What of a month is summed to one `ToDate`."""
+    known = (one.customer, one.effective_ns, one.plan_sha256, one.item, one.unit or "")
+    return (*known, one.model if one.unit else "")
+
+
+def by_call(
+    rated: Rated,
+    usages: Iterable[Usage],
+    plans: Sequence[PricePlan],
+    calendars: Calendars = IN_UTC,
+) -> dict[CallId, int]:
+    """The amount of one row given back to its calls, by what each used of the row's unit.
+
+    A fee goes by tokens. The parts sum to the row; nothing comes back when no call of it is given.
+    """
+    quantities: dict[CallId, int] = {}
+    for usage in usages:
+        if label_of(usage, calendars) != rated.label or usage.outcome not in PAYING:
+            continue
+        plan = plan_at(plans, usage.customer, usage.opened_ns)
+        if plan is not None and plan.effective_ns == rated.effective_ns:
+            counts = dict(buckets_of(usage))
+            tokens = usage.tokens.input + usage.tokens.output
+            quantities[usage.call_id] = tokens if rated.unit is None else counts[rated.unit]
+    return _spread(rated.amount_pico, quantities)
+
+
+def earns(usage: Usage, span: Span) -> bool:
+    """Whether `usage` was opened in `span` and is one that customers pay for."""
+    return span.holds(usage.opened_ns) and usage.purpose in EARNING and usage.outcome in PAYING
+
+
+def label_of(usage: Usage, calendars: Calendars = IN_UTC) -> Label:
+    """What the revenue of `usage` is known by."""
+    who = (usage.customer, usage.project, usage.key_id)
+    booked_ns = calendars.of(usage.customer).booked_ns(usage.opened_ns)
+    return Label(*who, usage.model, usage.purpose, booked_ns)
+
+
+def _rated_months(
+    book: PlanBook,
+    periods: Iterable[BillingPeriod],
+    used: Mapping[PeriodKey, Mapping[tuple[Label, Unit], int]],
+    to_date: Iterable[ToDate],
+    takes: Takes | None,
+) -> Iterator[Revenue]:
+    """What was `used` in `periods`, rated: each month in order, every price carried on in it."""
+    earlier: dict[tuple[CustomerId, int, str], list[ToDate]] = defaultdict(list)
+    for one in to_date:
+        earlier[one.customer, one.effective_ns, one.plan_sha256].append(one)
+    asked = list(periods)
+    asked += book.begun(earlier)
+    for month in book.months(asked):
+        so_far: dict[Price, SoFar] = {}
+        currency = month[0].plan.currency
+        for period in month:
+            if book.alone or period.plan.currency != currency:
+                so_far.clear()
+            currency = period.plan.currency
+            known = (period.plan.customer, period.plan.effective_ns, period.terms_sha256)
+            begins = period.times.month.holds(period.times.rated.start_ns)
+            before = earlier.get(known, ()) if begins else ()
+            calendar = book.calendars.of(period.plan.customer)
+            found = _rated(used.get(period.key, {}), period, so_far, before, calendar)
+            yield _taken(found, currency, takes)
+
+
+def _taken(revenue: Revenue, currency: str, takes: Takes | None) -> Revenue:
+    """`revenue` that is rated in `currency`, as the books take it in."""
+    if takes is None or currency == takes.currency:
+        return revenue
+    rows: list[Rated] = []
+    for row in revenue.rated:
+        booked_pico, owed = takes.taken(row.customer, row.day_ns, row.amount_pico, currency)
+        rows.append(msgspec.structs.replace(row, amount_pico=booked_pico, owed=owed))
+    return msgspec.structs.replace(revenue, rated=tuple(rows))
+
+
+def _rated(
+    totals: Mapping[tuple[Label, Unit], int],
+    period: BillingPeriod,
+    so_far: dict[Price, SoFar],
+    before: Iterable[ToDate],
+    calendar: Calendar,
+) -> Revenue:
+    """What `totals` come to in `period`, after what came `before` in it.
+
+    `so_far` is what the prices of the plan before have counted in the month; it is brought up to date.
+    """
+    terms, times = period.plan.terms, period.times
+    meters, unpriced = _metered(totals, terms)
+    fees: dict[Item, int] = defaultdict(int)
+    used_before: dict[Price, SoFar] = {}
+    for price in terms.prices:
+        used_before[price] = so_far.get(price, SoFar(times.in_force.start_ns))
+    for one in before:
+        price_paid = None if one.unit is None else terms.price_of(one.unit, one.model)
+        if price_paid is None:
+            fees[one.item] += one.amount_pico
+        else:
+            since_ns, quantity, amount_pico = used_before[price_paid]
+            used_before[price_paid] = SoFar(
+                since_ns, quantity + one.quantity, amount_pico + one.amount_pico
+            )
+            fees[Item.USAGE] += one.amount_pico
+    maker = _Maker(period, calendar)
+    rows: list[Rated] = []
+    so_far.clear()
+    for price in terms.prices:
+        meter, begun = meters.get(price, {}), used_before[price]
+        made = maker.usage(price, meter, begun) if times.is_rated else []
+        rows += made
+        so_far[price] = SoFar(
+            begun.since_ns,
+            begun.quantity + sum(meter.values()),
+            begun.amount_pico + sum(row.amount_pico for row in made),
+        )
+    if not times.is_rated:
+        return Revenue(())
+    fee_pico = period_part(terms.subscription_pico, times.month, times.fees_rated)
+    rows += maker.fee(Item.SUBSCRIPTION, fee_pico, rows)
+    now_pico = sum(row.amount_pico for row in rows)
+    subtotal_pico = fees[Item.USAGE] + fees[Item.SUBSCRIPTION] + now_pico
+    off_pico = discount_pico(terms.discounts, subtotal_pico, times.month, times.fees_so_far)
+    rows += maker.fee(Item.DISCOUNT, -off_pico - fees[Item.DISCOUNT], rows)
+    least_pico = period_part(terms.minimum_pico, times.month, times.fees_so_far)
+    short_pico = max(0, least_pico - (subtotal_pico - off_pico))
+    rows += maker.fee(Item.MINIMUM, short_pico - fees[Item.MINIMUM], rows)
+    return Revenue(tuple(sorted(rows, key=_row_order)), unpriced_units=unpriced)
+
+
+class _Maker(NamedTuple):
+    """Makes the rows of one plan in one part of a month."""
+
+    period: BillingPeriod
+    calendar: Calendar
+
+    def usage(
+        self, price: Price, meter: Mapping[tuple[Label, Unit], int], before: SoFar
+    ) -> list[Rated]:
+        """One row for each label and unit that pays `price`."""
+        if isinstance(price.scheme, PerUnit) and not price.included:
+            pico = price.scheme.pico_per_unit
+            return [
+                self._row(Item.USAGE, label, quantity * pico, unit, pico, quantity)
+                for (label, unit), quantity in meter.items()
+            ]
+        amount_pico = usage_pico(price, sum(meter.values()), before, self.period.times)
+        if not meter:  # what came before was rated otherwise, or by other times
+            made = [self._row(Item.USAGE, self._nobody(), amount_pico, price.unit)]
+            return made if amount_pico else []
+        parts = _spread(amount_pico, meter)
+        return [
+            self._row(Item.USAGE, label, parts[label, unit], unit, None, quantity)
+            for (label, unit), quantity in meter.items()
+        ]
+
+    def fee(self, item: Item, amount_pico: int, rows: Sequence[Rated]) -> list[Rated]:
+        """`amount_pico` spread over the labels of `rows` by amount, else by quantity, else on its own."""
+        if not amount_pico:
+            return []
+        amounts: dict[Label, int] = defaultdict(int)
+        quantities: dict[Label, int] = defaultdict(int)
+        for row in rows:
+            amounts[row.label] += row.amount_pico
+            quantities[row.label] += row.quantity
+        candidates = (w for w in (amounts, quantities) if any(w.values()) and min(w.values()) >= 0)
+        parts = split(amount_pico, next(candidates, {self._nobody(): 1}))
+        return [self._row(item, label, pico) for label, pico in parts.items() if pico]
+
+    def _nobody(self) -> Label:
+        """Whom an amount belongs to that no use of the period brought about."""
+        times = self.period.times
+        within = times.fees_rated if times.fees_rated.length_ns else times.in_force
+        day_ns = self.calendar.booked_ns(max(within.start_ns, times.rated.start_ns))
+        customer = self.period.plan.customer
+        return Label(customer, NO_PROJECT, NO_KEY, NO_MODEL, Purpose.SERVE_PAID, day_ns)
+
+    def _row(
+        self,
+        item: Item,
+        label: Label,
+        amount_pico: int,
+        unit: Unit | None = None,
+        pico_per_unit: int | None = None,
+        quantity: int = 0,
+    ) -> Rated:
+        plan = (self.period.plan.effective_ns, self.period.terms_sha256)
+        return Rated(*label, item, unit, *plan, pico_per_unit, quantity, amount_pico)
+
+
+def _totals(sums: Iterable[UsageSum]) -> dict[tuple[Label, Unit], int]:
+    totals: dict[tuple[Label, Unit], int] = defaultdict(int)
+    for label, unit, quantity in sums:
+        if quantity < 0:
+            raise BooksError(f"customer {label.customer}: {quantity} {unit} is negative")
+        totals[label, unit] += quantity
+    return totals
+
+
+def _metered(
+    totals: Mapping[tuple[Label, Unit], int], terms: Terms
+) -> tuple[dict[Price, dict[tuple[Label, Unit], int]], tuple[Unpriced, ...]]:
+    """`totals` by the price they pay, and what pays none. Requests may go without a price."""
+    meters: dict[Price, dict[tuple[Label, Unit], int]] = {}
+    meter_of: dict[tuple[Unit, ModelId], dict[tuple[Label, Unit], int] | None] = {}
+    unpriced: dict[tuple[CustomerId, ModelId, Unit], int] = defaultdict(int)
+    for (label, unit), quantity in totals.items():
+        if not quantity:
+            continue
+        what = (unit, label.model)
+        if what not in meter_of:
+            price = terms.price_of(*what)
+            meter_of[what] = None if price is None else meters.setdefault(price, {})
+        meter = meter_of[what]
+        if meter is not None:
+            meter[label, unit] = quantity
+        elif unit is not Unit.REQUESTS:
+            unpriced[label.customer, label.model, unit] += quantity
+    return meters, tuple(Unpriced(*what, unpriced[what]) for what in sorted(unpriced))
+
+
+def _spread(amount_pico: int, weights: Mapping[Key, int]) -> dict[Key, int]:
+    """`split`, with nothing to split by taken as nothing to split."""
+    if not any(weights.values()):
+        return dict.fromkeys(weights, 0)
+    return split(amount_pico, weights)
+
+
+def _joined(parts: Iterable[Revenue], without_plan: tuple[tuple[CustomerId, int], ...]) -> Revenue:
+    """One revenue of many, in the order of `parts`."""
+    rated: list[Rated] = []
+    unpriced: dict[tuple[CustomerId, ModelId, Unit], int] = defaultdict(int)
+    for part in parts:
+        rated += part.rated
+        for customer, model, unit, quantity in part.unpriced_units:
+            unpriced[customer, model, unit] += quantity
+    units = tuple(Unpriced(*what, unpriced[what]) for what in sorted(unpriced))
+    return Revenue(tuple(rated), without_plan, units)
+
+
+def _row_order(row: Rated) -> tuple[object, ...]:
+    """The same order within a period, whatever order the inputs came in."""
+    who = (row.project, row.key_id, row.model, row.purpose, row.day_ns)
+    return (*who, row.item, row.unit or "")

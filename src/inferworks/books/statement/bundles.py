@@ -1,0 +1,403 @@
+"""Bundles: bill lines that no figure of a statement tells apart, as one charge with all their amounts.
+
+Problem. A cloud's bill has a million lines, an hour of a machine each, a day of a bucket. A statement tells
+few of them apart: by what divides them, what was bought, whose it is and when. Held as a charge each, with
+its splits, its entries and its parts, a line takes seven kilobytes.
+
+Decision. Lines are read one at a time, and those that are alike in everything a statement looks at become
+a *bundle*: one charge, whose amount is their sum, and beside it the amounts of all of them. It is divided
+once; each split divides every amount on its own (`amounts.py`) and keeps the sums, so that a bundle gives,
+to the picounit, what its lines would. All that follows only adds up: entries, lines, parts, validations and
+notes of a bundle are the sums of those of its lines, by account and day too.
+
+Of a bundle's charge everything that was not compared is blank, so nothing can look at it by mistake; it has
+the id of the first of its lines. Of a line for calls, lines that say the same of what was sold are alike
+whatever their words (`billed_usage.py`), and the first one's words stand for all.
+
+A line stays single where sums are not all that is asked of it: if it reaches over the edge of the span or
+of a month (its part is rounded), is staff's or an asset's, is no line of a bill but an estimate or an
+accrual, supports other pools, or outgrows 64 bits.
+
+Lines come in the order of their ids, so the same lines give the same bundles: what a close sealed comes out
+again when it is verified. `Rules.bundles` says whether a period was drawn up in bundles; one that was
+sealed line by line is drawn up line by line for ever.
+
+Whoever asks for a line of its own has it divided alone, one after the other, by the same weights
+(`single_lines.py`): exports with a row for each line, explanations.
+
+Rejected. Summing lines in SQL before they are divided (the remainder of a sum is not the sum of
+remainders); a table of sums beside the lines (it would have to be kept right through every revision).
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from enum import Enum
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from inferworks.books.accounting.basis import COMMITMENT, commitment_of
+from inferworks.books.accounting.tax import TAX, TAX_NAME, recoverable
+from inferworks.books.allocation.billed_usage import COLUMNS as OF_SALES
+from inferworks.books.allocation.billed_usage import model_text, sale_of
+from inferworks.books.allocation.pools import DriverKind, behaviour_of, pool_of
+from inferworks.books.amounts import LARGEST, Amounts
+from inferworks.books.calendar.months import DAY_NS, day_of, month_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.charge import NO_BILLS, VOUCHERS, Charge, ChargeId, NaturalClass
+from inferworks.books.lines import Charges, Glance, Lines
+from inferworks.books.statement.computation import Rules
+from inferworks.catalog.billing import billing_of
+from inferworks.meter.facts import Facts
+from inferworks.units import Unit
+
+_SINGLE: Final = frozenset({NaturalClass.DEPRECIATION, NaturalClass.EMPLOYEE_COMPENSATION})
+_LOOKED_AT: Final = frozenset({"ChargeFrequency", "CommitmentDiscountStatus", "PricingCategory"})
+"""Columns that say how a line is divided, or what is expected after it."""
+_MOST_LINES: Final = 1_024
+"""Lines of a bundle that is divided: so many times as many parts are held at once."""
+_MOST_KNOWN: Final = 50_000
+
+
+class Bundle(Charge, frozen=True, kw_only=True):
+    """Bill lines as one charge: `amount_pico` is their sum, its id that of the first."""
+
+    members: Amounts
+    """What each of them comes to."""
+    effective: Amounts | None = None
+    """Of lines of a commitment, what each is effective at."""
+
+    @property
+    def amounts(self) -> Amounts:
+        """What each of its lines comes to."""
+        return self.members
+
+    @property
+    def lines(self) -> int:
+        """How many they are."""
+        return len(self.members)
+
+    @property
+    def named(self) -> str:
+        """The first of them, and how many more they are."""
+        return f"{self.id} and {self.lines - 1} more"
+
+    @property
+    def title(self) -> str:
+        """How many they are, and of what."""
+        return f"{self.lines} lines of {self.service_name or self.issuer}"
+
+    def effectively(self) -> Charge:
+        """The same at what is effective, line by line."""
+        if self.effective is None or self.effective_pico is None:
+            return self
+        return msgspec.structs.replace(
+            self, amount_pico=self.effective_pico, members=self.effective
+        )
+
+
+class Things(NamedTuple):
+    """What the meter knows, by the names that bills have for it."""
+
+    nodes: Collection[str]
+    buckets: Collection[str]
+
+    @classmethod
+    def of(cls, facts: Facts) -> Things:
+        """What there is in `facts`."""
+        used = facts.activities
+        return cls(
+            {row.node for row in facts.capacity}
+            | {one.resource for one in used if one.unit is Unit.NODE_NS},
+            {one.resource for one in used if one.unit is Unit.BYTE_SECONDS},
+        )
+
+
+class _Told(Enum):
+    """What tells lines of one sort apart, beside their month."""
+
+    NOTHING = 0
+    """The whole line goes to one place; its entries stand on the day on which it ends."""
+    TIME = 1
+    TIME_AND_THING = 2
+    SALE = 3
+    """Everything by which a line for calls says what was sold."""
+    TAX = 4
+    """Its name: it comes back, and is no cost of anything."""
+
+
+class _Growing:
+    """A bundle in the making."""
+
+    def __init__(self, blank: Charge, limit: int | None) -> None:
+        self.blank, self.limit = blank, limit
+        self.end_ns = 0
+        """When the last of its lines ends."""
+        self.first: Charge | None = None
+        self.amounts, self.effective = array("q"), array("q")
+
+    def done(self) -> list[Charge]:
+        """The bundle of what was put in since it was asked last; one line as it is, none of nothing."""
+        first, self.first = self.first, None
+        if first is None or len(self.amounts) == 1:
+            self.amounts, self.effective = array("q"), array("q")
+            return [] if first is None else [first]
+        members = Amounts(self.amounts)
+        effective = Amounts(self.effective) if self.effective else None
+        self.amounts, self.effective = array("q"), array("q")
+        told: dict[str, Any] = {
+            name: getattr(self.blank, name) for name in Charge.__struct_fields__
+        }
+        told |= {
+            "id": first.id,
+            "file": first.file,
+            "file_sha256": first.file_sha256,
+            "row": first.row,
+        }
+        told["period_end_ns"], told["amount_pico"] = self.end_ns, int(members)
+        told["effective_pico"] = None if effective is None else int(effective)
+        return [Bundle(members=members, effective=effective, **told)]
+
+
+class _Sort:
+    """Lines of one pool that are told apart by the same."""
+
+    def __init__(self, told: _Told, telling: _Telling | None) -> None:
+        """`telling`: what of a line is looked at beside its time."""
+        self.told, self.telling = told, telling
+        self.known: dict[tuple[object, ...], _Growing | None] = {}
+        self.sales: dict[tuple[object, ...], object] = {}
+
+
+_Telling: TypeAlias = Callable[[_Sort, Glance, bytes], object]
+_decode = msgspec.json.Decoder(Charge).decode
+
+
+def in_bundles(charges: Charges, rules: Rules, span: Span, things: Things) -> Sequence[Charge]:
+    """`charges` as they are where they are held; in bundles where they are to be read."""
+    if not isinstance(charges, Lines):
+        return charges
+    how = rules, span, things
+    return charges.bundled(how, Bundler(rules, span, things).charges)
+
+
+class Bundler:
+    """Puts the lines of `span` into bundles, under `rules`, by what the meter knows."""
+
+    def __init__(self, rules: Rules, span: Span, things: Things) -> None:
+        self._rules, self._span, self._things = rules, span, things
+        self._billing = billing_of(rules.billing)
+        tags = ("Tags",) if rules.departments.tags else ()
+        self._kept = frozenset({*_LOOKED_AT, COMMITMENT, *tags})
+        self._kept_pairs = _pairs(self._kept)
+        self._sale_pairs = _pairs({*OF_SALES, TAX_NAME})
+        self._sorts: dict[tuple[object, ...], _Sort | None] = {}
+        self._taxes: dict[tuple[object, ...], str | None] = {}
+        self._growing: dict[tuple[Charge, object], _Growing] = {}
+        self._telling: dict[_Told, _Telling] = {
+            _Told.TIME_AND_THING: lambda _, line, __: line.resource_id,
+            _Told.TAX: lambda _, line, __: (line.description, *self._sale_pairs(line.other)),
+            _Told.SALE: self._sale,
+        }
+
+    def charges(self, lines: Iterable[tuple[bytes, Glance]]) -> list[Charge]:
+        """`lines`, as JSON and at a glance, in bundles where they can be. BooksError as of single ones."""
+        charges: list[Charge] = []
+        for body, line in lines:
+            growing = self._of(line, body)
+            if growing is None:
+                charges.append(_decode(body))
+                continue
+            if growing.first is None:
+                growing.first = _decode(body)
+            growing.amounts.append(line.amount_pico)
+            growing.end_ns = max(growing.end_ns, line.period_end_ns)
+            if growing.blank.effective_pico is not None:
+                growing.effective.append(line.effective_pico or 0)
+            if len(growing.amounts) == growing.limit:
+                charges += growing.done()
+        for growing in self._growing.values():
+            charges += growing.done()
+        return charges
+
+    def within(
+        self, lines: Iterable[tuple[bytes, Glance]], bundles: Mapping[str, Container[int]]
+    ) -> Iterator[bytes]:
+        """Those of the same `lines` at some places in `bundles`, which the ids of their first ones name."""
+        first: dict[_Growing, tuple[str, int]] = {}
+        for body, line in lines:
+            growing = self._of(line, body)
+            if growing is None:
+                continue
+            name, count = first.get(growing, (line.id, 0))
+            first[growing] = name, count + 1
+            if count + 1 == growing.limit:
+                del first[growing]
+            if count in bundles.get(name, ()):
+                yield body
+
+    def _of(self, line: Glance, body: bytes) -> _Growing | None:
+        """The bundle that `line` goes into; None where it stays single."""
+        nodes, buckets = self._things
+        amount, effective, thing = line.amount_pico, line.effective_pico, line.resource_id
+        sign = 0 if not amount else -1 if amount < 0 else 1
+        alike = (
+            line.issuer, line.provider, line.service_category, line.service_name,
+            line.resource_type, line.natural_class, line.charge_category, line.charge_class,
+            line.currency, line.department, line.file in NO_BILLS, sign,
+            None if effective is None else _sign(effective), thing in nodes, thing in buckets,
+            self._tax(line, body) if line.charge_category == TAX else None,
+            *self._kept_pairs(line.other),
+        )  # fmt: skip
+        if alike not in self._sorts:
+            told = self._told(self._rules.departments.placed(_decode(body)))
+            self._sorts[alike] = None if told is None else _Sort(told, self._telling.get(told))
+        sort = self._sorts[alike]
+        if sort is None or abs(amount) >= LARGEST or abs(effective or 0) >= LARGEST:
+            return None
+        return self._grown(sort, line, body)
+
+    def _told(self, charge: Charge) -> _Told | None:
+        if charge.issuer == VOUCHERS or charge.file in NO_BILLS or charge.natural_class in _SINGLE:
+            return None
+        if recoverable(charge, self._rules.recoverable_taxes):
+            return _Told.TAX
+        nodes, buckets = self._things
+        match pool_of(charge, self._rules.pools, nodes, self._billing).driver:
+            case DriverKind.POOLS | DriverKind.REPAIR_TIME:
+                return None
+            case DriverKind.PROVIDER_TOKENS:
+                return _Told.SALE
+            case DriverKind.CALL_BYTES:
+                return _Told.TIME
+            case DriverKind.NODE_TIME:
+                return _Told.TIME_AND_THING
+            case DriverKind.STORED_BYTES if charge.resource_id in buckets:
+                return _Told.TIME_AND_THING
+            case _:
+                return _Told.NOTHING
+
+    def _grown(self, sort: _Sort, line: Glance, body: bytes) -> _Growing | None:
+        """The bundle that `line` goes into; None where it stays single."""
+        telling = sort.telling and sort.telling(sort, line, body)
+        key = line.period_start_ns, line.period_end_ns, telling
+        if key not in sort.known:
+            if len(sort.known) > _MOST_KNOWN:
+                sort.known.clear()
+            sort.known[key] = self._begun(sort.told, telling, body)
+        return sort.known[key]
+
+    def _tax(self, line: Glance, body: bytes) -> str | None:
+        """The tax that comes back which `line` is; one that does not is a cost like any other."""
+        words = line.description, *self._sale_pairs(line.other)
+        if words not in self._taxes:
+            if len(self._taxes) > _MOST_KNOWN:
+                self._taxes.clear()
+            tax = recoverable(_decode(body), self._rules.recoverable_taxes)
+            self._taxes[words] = None if tax is None else tax.name
+        return self._taxes[words]
+
+    def _sale(self, sort: _Sort, line: Glance, body: bytes) -> object:
+        """What `line` says was sold, whatever the words; and the model as written, where that is asked."""
+        words = line.resource_id, line.description, line.unit, *self._sale_pairs(line.other)
+        if words not in sort.sales:
+            if len(sort.sales) > _MOST_KNOWN:
+                sort.sales.clear()
+            charge = _decode(body)
+            sale = sale_of(charge, self._billing)
+            sort.sales[words] = sale, model_text(charge) if sale.certain else ""
+        return sort.sales[words]
+
+    def _begun(self, told: _Told, telling: object, body: bytes) -> _Growing | None:
+        """The bundle for lines that are alike `body`, which may be there already."""
+        charge = self._rules.departments.placed(_decode(body))
+        period = Span(charge.period_start_ns, charge.period_end_ns)
+        inside = self._span.meet(*month_of(period.start_ns))
+        if inside.meet(*period) != period or not period.length_ns:
+            return None
+        alike = self._blank(charge, told, inside)
+        blank = alike
+        if told is _Told.SALE:  # the first one's words stand for all that say the same
+            columns = {*self._kept, *OF_SALES}
+            blank = msgspec.structs.replace(
+                alike,
+                resource_id=charge.resource_id,
+                description=charge.description,
+                unit=charge.unit,
+                other=_of(charge, columns),
+            )
+        if self._looked_at(blank) != self._looked_at(charge):
+            return None
+        limit = None if told in (_Told.NOTHING, _Told.TAX) else _MOST_LINES
+        return self._growing.setdefault((alike, telling), _Growing(blank, limit))
+
+    def _blank(self, charge: Charge, told: _Told, month: Span) -> Charge:
+        """`charge` with nothing but what is looked at, less the words that say what was sold."""
+        is_timed = told not in (_Told.NOTHING, _Told.TAX)
+        day_end_ns = min(day_of(charge.period_end_ns - 1) + DAY_NS, month.end_ns)
+        return msgspec.structs.replace(
+            charge,
+            id=ChargeId(""),
+            invoice="",
+            line="",
+            file="",
+            file_sha256="",
+            row=0,
+            resource_id=charge.resource_id if told is _Told.TIME_AND_THING else None,
+            description=charge.description if told is _Told.TAX else "",
+            period_start_ns=charge.period_start_ns if is_timed else month.start_ns,
+            period_end_ns=charge.period_end_ns if is_timed else day_end_ns,
+            amount_pico=_sign(charge.amount_pico),
+            effective_pico=None
+            if commitment_of(charge) is None
+            else _sign(charge.effective_pico or 0),
+            quantity=None,
+            unit=None,
+            other=_of(charge, {*self._kept, TAX_NAME} if told is _Told.TAX else self._kept),
+            region_id=None,
+            foreign=None,
+            exact=None,
+        )
+
+    def _looked_at(self, charge: Charge) -> tuple[object, ...]:
+        """What the blanks must not change."""
+        pool = pool_of(charge, self._rules.pools, self._things.nodes, self._billing)
+        is_sale = pool.driver is DriverKind.PROVIDER_TOKENS
+        tax = recoverable(charge, self._rules.recoverable_taxes)
+        return (
+            pool.name,
+            behaviour_of(charge, pool),
+            self._rules.departments.placed(charge).department,
+            commitment_of(charge),
+            None if tax is None else tax.name,
+            sale_of(charge, self._billing) if is_sale else None,
+        )
+
+
+def _of(charge: Charge, columns: Collection[str]) -> tuple[tuple[str, str], ...]:
+    return tuple(pair for pair in charge.other if pair[0] in columns)
+
+
+def _sign(amount_pico: int) -> int:
+    """Credits go with credits: what reaches a pool from others follows its positive charges."""
+    return (amount_pico > 0) - (amount_pico < 0)
+
+
+def _pairs(names: Iterable[str]) -> Callable[[msgspec.Raw], list[bytes]]:
+    """Finds the pairs of these `names` among the columns of a line, as they are written.
+
+    A quotation mark within a text is escaped, so `["` begins a pair and nothing else.
+    """
+    any_of = "|".join(map(re.escape, sorted(names))).encode()
+    return re.compile(rb'\["(?:' + any_of + rb')","(?:[^"\\]|\\.)*"\]').findall

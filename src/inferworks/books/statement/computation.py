@@ -1,0 +1,306 @@
+"""The workings of a span: everything between the inputs and the statement, kept so it can be checked.
+
+Charges are cut to the span first. What reaches beyond it is *accrued*: the span carries the part of the
+amount that its time has of the charge's period, and adjoining spans sum to the charge exactly.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from inferworks.accounts.directory import ALONE, Directory
+from inferworks.accounts.plan import PricePlan
+from inferworks.books.accounting.basis import Basis, is_prepaid, on_basis
+from inferworks.books.accounting.entries import FIRST_JOURNAL, JOURNAL, Entry, journal, paid_ahead
+from inferworks.books.accounting.first_entries import first_journal
+from inferworks.books.accounting.policy import Policy
+from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid, settled
+from inferworks.books.accounting.tax import Tax, recoverable, tax_entries
+from inferworks.books.allocation.allocate import Allocated, Allocation, Target
+from inferworks.books.allocation.departments import SHIPPED, Departments
+from inferworks.books.allocation.drivers import Drivers
+from inferworks.books.allocation.pools import Behaviour, CostPool, default_pools
+from inferworks.books.allocation.step_down import allocate_all
+from inferworks.books.calendar.calendars import calendars_of
+from inferworks.books.calendar.span import Span
+from inferworks.books.charge import Charge, Function, NaturalClass, is_accrual
+from inferworks.books.revenue.customer_currency import DayRate
+from inferworks.books.revenue.rating import Revenue, ToDate, rate
+from inferworks.books.statement.counted_facts import counted_facts
+from inferworks.catalog.billing import BillingTable, billing_of, first_table, shipped_table
+from inferworks.catalog.load import ModelCatalog, model_catalog
+from inferworks.errors import BooksError, MoneyError
+from inferworks.meter.facts import Facts, in_force
+
+BUNDLES = 1
+"""Today's version of how alike bill lines are put together (`bundles.py`)."""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """How money is divided: the pools, how heavy a model's tokens are, whose a bill's lines are."""
+
+    pools: tuple[CostPool, ...]
+    catalog: ModelCatalog
+    journal: int = FIRST_JOURNAL
+    """The version of how entries are made (`entries.py`); what is sealed without one is of the first."""
+    departments: Departments = SHIPPED
+    recoverable_taxes: tuple[str, ...] = ()
+    """The taxes that the house gets back (`tax.py`)."""
+    billing: BillingTable = msgspec.field(default_factory=first_table)
+    """How the names on bills are read (`billed_usage.py`); sealed without a table, they were not read."""
+    customers: Directory = ALONE
+    """As whom customers count, what they are called, and by which clocks they pay."""
+    bundles: int = 0
+    """The version of how alike bill lines are put together (`bundles.py`); 0 where each stands alone."""
+    follows_merges: bool = False
+    """Whether reserved nodes follow merges of customers; not where it was sealed before they did."""
+
+    @property
+    def reservers(self) -> Directory:
+        """As whom the customers who reserved nodes count."""
+        return self.customers if self.follows_merges else ALONE
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A sum of parts alike in everything a statement can be cut by."""
+
+    function: Function
+    pool: str
+    natural_class: NaturalClass
+    target: Target
+    amount_pico: int
+    behaviour: Behaviour = Behaviour.COMMITTED
+    method: str = ""
+    """FOCUS's AllocatedMethodId."""
+
+    def function_under(self, policy: Policy) -> Function:
+        """The function that `policy` gives this line."""
+        return policy.function(self.target.use, self.natural_class, self.behaviour)
+
+
+class Workings(msgspec.Struct, frozen=True):
+    """A span's inputs and every stage of their way to the statement."""
+
+    span: Span
+    currency: str
+    policy: Policy
+    plans: tuple[PricePlan, ...]
+    facts: Facts
+    given: tuple[Charge, ...]
+    """The charges that meet the span, whole."""
+    charges: tuple[Charge, ...]
+    """The same, cut to the span."""
+    drivers: Drivers
+    allocated: tuple[Allocated, ...]
+    revenue: Revenue
+    entries: tuple[Entry, ...]
+    lines: tuple[Line, ...]
+    pools: tuple[CostPool, ...] = ()
+    journal: int = JOURNAL
+    """The version of how the entries were made."""
+    taxes: tuple[Tax, ...] = ()
+    """What meets the span and comes back; no part of the charges."""
+    committed: tuple[Charge, ...] = ()
+    """The lines of commitments that meet the span, as they are billed."""
+    to_date: tuple[ToDate, ...] | None = None
+    """What the months in which the span begins had come to before."""
+    rates: tuple[DayRate, ...] = ()
+    """What the currencies of plans were worth on the days of the span."""
+    customers: Directory = ALONE
+    """As whom customers count, what they are called, and by which clocks they pay; the facts and plans
+    above count already."""
+
+    def under(self, policy: Policy) -> Workings:
+        """The same money under another policy: who used what does not change, its function does.
+
+        BooksError when it is on another basis: then the money is not the same.
+        """
+        if policy.basis is not self.policy.basis:
+            raise BooksError(
+                f"policy {policy.name} is on the {policy.basis} basis, {self.policy.name} on the "
+                f"{self.policy.basis} basis: their costs are of other periods; draw up each on its own"
+            )
+        money = self.allocated, self.given, self.revenue, policy, self.currency, self.span
+        return msgspec.structs.replace(
+            self,
+            policy=policy,
+            entries=entries_of(*money, self.journal, self.taxes, self.committed),
+            lines=lines_of(self.allocated, policy),
+        )
+
+
+def shipped_rules() -> Rules:
+    """The rules that ship with the package."""
+    return Rules(
+        default_pools(), model_catalog(), JOURNAL, billing=shipped_table(), follows_merges=True
+    )
+
+
+def work_out(
+    charges: Iterable[Charge],
+    facts: Facts,
+    plans: Sequence[PricePlan],
+    policy: Policy,
+    currency: str,
+    span: Span,
+    rules: Rules,
+    prepaid: Prepaid = NOTHING_PREPAID,
+) -> Workings:
+    """Every stage from charges and facts to lines and entries. MoneyError on a foreign currency."""
+    given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
+    facts = counted_facts(in_force(facts), rules.customers)
+    plans = rules.customers.plans(plans)
+    drivers = Drivers(facts, rules.catalog, billing_of(rules.billing), rules.reservers)
+    allocated = allocate_all(accrued, rules.pools, drivers)
+    calendars = calendars_of(rules.customers)
+    rated = rate(facts.usages, plans, span, currency, prepaid.to_date, calendars, prepaid.rates)
+    revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
+    return Workings(
+        span=span,
+        currency=currency,
+        policy=policy,
+        plans=plans,
+        facts=facts,
+        given=given,
+        charges=accrued,
+        drivers=drivers,
+        allocated=allocated,
+        revenue=revenue,
+        entries=entries_of(
+            *(allocated, given, revenue, policy, currency, span), rules.journal, taxes, committed
+        ),
+        lines=lines_of(allocated, policy),
+        pools=rules.pools,
+        journal=rules.journal,
+        taxes=taxes,
+        committed=committed,
+        to_date=prepaid.to_date,
+        rates=prepaid.rates,
+        customers=rules.customers,
+    )
+
+
+def entries_of(
+    allocated: Sequence[Allocated],
+    given: Iterable[Charge],
+    revenue: Revenue,
+    policy: Policy,
+    currency: str,
+    span: Span,
+    version: int,
+    taxes: Iterable[Tax] = (),
+    committed: Iterable[Charge] = (),
+) -> tuple[Entry, ...]:
+    """The entries of `span`, made as `version` makes them. BooksError when it is a later program's."""
+    if version == FIRST_JOURNAL:
+        return first_journal(allocated, revenue, policy, currency, span.end_ns)
+    if version == JOURNAL:
+        made = journal(allocated, given, revenue, policy, currency, span)
+        beside = (*tax_entries(taxes, currency, span), *paid_ahead(committed, currency, span))
+        return (*made, *beside)
+    raise BooksError(f"its entries are of version {version}, this program makes {JOURNAL}")
+
+
+class Accrued(NamedTuple):
+    """The charges of a span, by id, each with its department."""
+
+    given: tuple[Charge, ...]
+    """What costs, whole, at what it costs."""
+    charges: tuple[Charge, ...]
+    """The same, cut to the span."""
+    taxes: tuple[Tax, ...]
+    """What comes back, whole."""
+    committed: tuple[Charge, ...]
+    """Those of `given` that a commitment pays for, as they are billed."""
+
+
+def accrued_charges(
+    charges: Iterable[Charge], span: Span, currency: str, rules: Rules, basis: Basis
+) -> Accrued:
+    """The charges that meet `span`, at what they cost by `basis`.
+
+    MoneyError on a foreign currency, BooksError on a department that is not known.
+    """
+    meeting = [
+        rules.departments.placed(charge)
+        for charge in charges
+        if _meets(charge, span) and not (basis is Basis.CASH and is_accrual(charge))
+    ]
+    _refuse_foreign(meeting, currency)
+    given: list[Charge] = []
+    taxes: list[Tax] = []
+    committed: list[Charge] = []
+    for charge in sorted(meeting, key=lambda charge: charge.id):
+        tax = recoverable(charge, rules.recoverable_taxes)
+        if tax is None:
+            given.append(on_basis(charge, basis))
+            committed += [charge] if is_prepaid(charge, basis) else []
+        else:
+            taxes.append(tax)
+    inside = (accrue(charge, span) for charge in given)
+    return Accrued(tuple(given), tuple(inside), tuple(taxes), tuple(committed))
+
+
+def accrue(charge: Charge, span: Span) -> Charge:
+    """The part of `charge` that falls into `span`, by time; the charge itself when it is all inside."""
+    start_ns, end_ns = charge.period_start_ns, charge.period_end_ns
+    inside = span.meet(start_ns, end_ns)
+    return msgspec.structs.replace(
+        charge,
+        period_start_ns=inside.start_ns,
+        period_end_ns=inside.end_ns,
+        amount_pico=span.part_of(charge.amount_pico, start_ns, end_ns),
+    )
+
+
+def _meets(charge: Charge, span: Span) -> bool:
+    return span.meet(charge.period_start_ns, charge.period_end_ns).length_ns > 0
+
+
+def _refuse_foreign(charges: Iterable[Charge], currency: str) -> None:
+    for charge in charges:
+        if charge.currency != currency:
+            raise MoneyError(
+                f"charge {charge.id} ({charge.file}, line {charge.row}) is in {charge.currency}, "
+                f"the books are kept in {currency}"
+            )
+
+
+def lines_of(allocated: Iterable[Allocated], policy: Policy) -> tuple[Line, ...]:
+    """The rows of `allocated` by everything a statement can be cut by, in a fixed order."""
+    sums: dict[tuple[object, ...], int] = defaultdict(int)
+    lines: dict[tuple[object, ...], Line] = {}
+    for item in allocated:
+        for row in item.rows:
+            line = line_of(row, policy)
+            key = line_order(line)
+            lines.setdefault(key, line)
+            sums[key] += row.amount_pico
+    return tuple(
+        msgspec.structs.replace(lines[key], amount_pico=sums[key]) for key in sorted(lines)
+    )
+
+
+def line_of(row: Allocation, policy: Policy) -> Line:
+    """One row of a charge as a line of its own."""
+    return Line(
+        function=policy.function(row.target.use, row.natural_class, row.behaviour),
+        pool=row.pool,
+        natural_class=row.natural_class,
+        target=row.target,
+        amount_pico=row.amount_pico,
+        behaviour=row.behaviour,
+        method=row.method,
+    )
+
+
+def line_order(line: Line) -> tuple[object, ...]:
+    """A sort key for lines: the same order whatever order the inputs came in."""
+    return (
+        *(line.function, line.pool, line.natural_class, line.target.order()),
+        *(line.behaviour, line.method),
+    )

@@ -1,0 +1,115 @@
+"""The five questions of the debate on what compute costs, each answered with its amount and its lines.
+
+"Does it include inference used for training? Gradient descent? The CPUs and disks holding datasets? The
+web servers? The people who swap failed parts?" Each is a pool, a driver and a row of the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from inferworks.books.accounting.policy import Policy
+from inferworks.books.allocation.departments import Department
+from inferworks.books.charge import COST_OF_REVENUE, Function
+from inferworks.books.statement.computation import Line
+from inferworks.purpose import Purpose
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A question and its answer in three views. Amounts in picounits.
+
+    Other functions are in `amount_pico` alone, which is the answer of the fully loaded view.
+    """
+
+    number: int
+    text: str
+    pool: str
+    driver: str
+    amount_pico: int
+    cost_of_revenue_pico: int
+    research_and_development_pico: int
+    marginal_pico: int
+    """What would have been avoided within the period: the answer of the marginal view."""
+    lines: tuple[Line, ...]
+
+
+class _Asked(NamedTuple):
+    number: int
+    text: str
+    pool: str
+    driver: str
+    purposes: frozenset[Purpose]
+    """The purposes asked for; none asks for the whole pool."""
+
+
+_QUESTIONS = (
+    _Asked(
+        1,
+        "Inference used for training",
+        "machines",
+        "nanoseconds of calls whose purpose is train-inference",
+        frozenset({Purpose.TRAIN_INFERENCE}),
+    ),
+    _Asked(
+        2,
+        "Gradient descent",
+        "machines",
+        "nanoseconds of train-gradient and customer-training on the machines",
+        frozenset({Purpose.TRAIN_GRADIENT, Purpose.CUSTOMER_TRAINING}),
+    ),
+    _Asked(
+        3,
+        "CPUs and disks holding datasets",
+        "storage",
+        "bytes times time held, by the purpose of what is held",
+        frozenset(),
+    ),
+    _Asked(4, "Web servers", "web", "bytes in and out of every call", frozenset()),
+    _Asked(
+        5,
+        "People who swap failed parts",
+        "people",
+        "minutes on a machine, then the machine's time by purpose",
+        frozenset(),
+    ),
+)
+
+
+def answer(lines: Iterable[Line], marginal: Policy) -> tuple[Question, ...]:
+    """The five questions answered from `lines`; `marginal` decides what was avoidable."""
+    lines = tuple(lines)
+    return tuple(_answered(asked, lines, marginal) for asked in _QUESTIONS)
+
+
+def _answered(asked: _Asked, lines: tuple[Line, ...], marginal: Policy) -> Question:
+    behind = tuple(line for line in lines if _concerns(asked, line))
+    return Question(
+        number=asked.number,
+        text=asked.text,
+        pool=asked.pool,
+        driver=asked.driver,
+        amount_pico=_sum(behind, *Function),
+        cost_of_revenue_pico=_sum(behind, *COST_OF_REVENUE),
+        research_and_development_pico=_sum(behind, Function.RESEARCH_AND_DEVELOPMENT),
+        marginal_pico=sum(
+            line.amount_pico
+            for line in behind
+            if line.function_under(marginal) is Function.COST_OF_REVENUE
+        ),
+        lines=behind,
+    )
+
+
+def _concerns(asked: _Asked, line: Line) -> bool:
+    if line.pool != asked.pool:
+        return False
+    if line.target.department not in (None, Department.OPERATIONS):
+        return False
+    return not asked.purposes or line.target.purpose in asked.purposes
+
+
+def _sum(lines: Iterable[Line], *functions: Function) -> int:
+    return sum(line.amount_pico for line in lines if line.function in functions)

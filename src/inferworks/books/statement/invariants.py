@@ -1,0 +1,380 @@
+"""What must hold of every statement, checked on every statement.
+
+`VALIDATIONS` is the list: one function for each theorem of `docs/books.md` that can be seen from the
+workings of a span, named for it. A function returns nothing when its theorem holds, and raises
+BooksError with the figures when it does not: a bug, or damaged data. It never repairs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise, zip_longest
+
+from inferworks.accounts.plan import Terms
+from inferworks.books.accounting.balances import Balances, changes
+from inferworks.books.accounting.balances import booked as balances_booked
+from inferworks.books.accounting.entries import (
+    BALANCE_SHEET,
+    FIRST_JOURNAL,
+    balances,
+    trial_balance,
+)
+from inferworks.books.accounting.policy import COMBINATIONS, MARGINAL, Policy, base_of, load_policy
+from inferworks.books.allocation.allocate import Allocated, Apportionment, path_of
+from inferworks.books.allocation.drivers import REPLICA, Leaf
+from inferworks.books.calendar.calendars import calendars_of
+from inferworks.books.calendar.span import Span, merged
+from inferworks.books.charge import COST_OF_REVENUE, Function
+from inferworks.books.revenue.plan_book import PlanBook
+from inferworks.books.revenue.rating import Item, earns, rate_again
+from inferworks.books.statement.computation import Workings
+from inferworks.books.statement.income_statement import must_be_booked
+from inferworks.books.token_buckets import DIRECTIONS, INPUT, OUTPUT, buckets_of
+from inferworks.errors import BooksError
+from inferworks.ids import ReplicaId
+from inferworks.meter.capacity import Capacity, State, Step
+from inferworks.meter.usage import Usage
+from inferworks.money import format_pico
+
+Validation = Callable[[Workings], None]
+
+
+def validate(workings: Workings) -> None:
+    """BooksError unless every theorem of `VALIDATIONS` holds of `workings`."""
+    for validation in VALIDATIONS:
+        validation(workings)
+
+
+def exact(workings: Workings) -> None:
+    """Theorem 1: every call at a price per unit, rated on its own, sums to that revenue: no rounding."""
+    alone_pico = 0
+    book = PlanBook(workings.plans, workings.span)
+    for usage, terms in _earning(workings, book):
+        for unit, quantity in buckets_of(usage):
+            alone_pico += (terms.rate_of(unit, usage.model) or 0) * quantity
+    at_a_price = (row for row in workings.revenue.rated if row.pico_per_unit is not None)
+    together_pico = sum(row.owed_pico for row in at_a_price)
+    _must_equal("exact", "revenue", together_pico, "calls rated alone", alone_pico)
+
+
+def divided(workings: Workings) -> None:
+    """Theorem 2: the parts of every split sum to its whole, each near its exact share.
+
+    Near is one unit for each step from the top: customer, then target (`hierarchical_split.py`).
+    """
+    for item in workings.allocated:
+        for split in item.apportionments:
+            _check_split(split)
+
+
+def once(workings: Workings) -> None:
+    """Theorem 3: no call, no activity and no charge stands twice."""
+    facts = workings.facts
+    _no_repeats("call", (usage.call_id for usage in facts.usages))
+    _no_repeats("activity", ((activity.source, activity.id) for activity in facts.activities))
+    _no_repeats("step", ((s.replica, s.start_ns, s.seq) for s in facts.steps))
+    _no_repeats("charge", (charge.id for charge in workings.charges))
+
+
+def bucket(workings: Workings) -> None:
+    """Theorem 4: the buckets that were rated, or had no price, sum to the tokens of the calls."""
+    calls: Counter[str | None] = Counter()
+    for usage, _ in _earning(workings, PlanBook(workings.plans, workings.span)):
+        calls.update({INPUT: usage.tokens.input, OUTPUT: usage.tokens.output})
+    parts: Counter[str | None] = Counter()
+    for row in workings.revenue.rated:
+        parts[row.direction] += row.quantity
+    for unpriced in workings.revenue.unpriced_units:
+        parts[DIRECTIONS.get(unpriced.unit)] += unpriced.quantity
+    for direction in (INPUT, OUTPUT):
+        if parts[direction] != calls[direction]:
+            raise BooksError(
+                f"theorem 4 (bucket): {direction}: {parts[direction]} tokens in buckets, "
+                f"{calls[direction]} in calls"
+            )
+
+
+def time(workings: Workings) -> None:
+    """Theorem 5: states partition provisioned time; active steps do not exceed active time."""
+    _refuse_negative(workings)
+    rows: dict[ReplicaId, list[Capacity]] = defaultdict(list)
+    for row in workings.facts.capacity:
+        rows[row.replica].append(row)
+    steps: dict[ReplicaId, list[Step]] = defaultdict(list)
+    for step in workings.facts.steps:
+        steps[step.replica].append(step)
+    for replica, rows_of in sorted(rows.items()):
+        covered = _check_partition(replica, rows_of)
+        active_ns = sum(row.duration_ns for row in rows_of if row.state is State.ACTIVE)
+        steps_ns = sum(_inside_ns(step, covered) for step in steps[replica])
+        if steps_ns > active_ns:
+            raise BooksError(
+                f"theorem 5 (time): replica {replica} has {steps_ns} ns of steps "
+                f"in {active_ns} ns of active time"
+            )
+
+
+def step(workings: Workings) -> None:
+    """Theorem 6: the calls' shares of every replica sum to its active nanoseconds, once each."""
+    drivers = workings.drivers
+    for question, active in drivers.answered():
+        shared_ns, worked_ns = sum(active.shares.values()), drivers.worked_ns(question)
+        if shared_ns != worked_ns:
+            raise BooksError(
+                f"theorem 6 (step): calls share {shared_ns} ns of the {worked_ns} ns that replica "
+                f"{question.replica} was active"
+            )
+
+
+def conservation(workings: Workings) -> None:
+    """Theorem 7: the parts of every charge sum to it; nothing vanishes on the way to the lines."""
+    for item in workings.allocated:
+        parts_pico = sum(row.amount_pico for row in item.rows)
+        _must_equal(
+            "conservation", f"charge {item.charge.id}", item.charge.amount_pico, "parts", parts_pico
+        )
+    billed_pico = sum(charge.amount_pico for charge in workings.charges)
+    lines_pico = sum(line.amount_pico for line in workings.lines)
+    _must_equal("conservation", "billed", billed_pico, "lines", lines_pico)
+
+
+def hierarchy(workings: Workings) -> None:
+    """Theorem 8: what a stage divides is what the stage above gave it."""
+    for item in workings.allocated:
+        for given, taken in _handed_down(item):
+            _must_equal("hierarchy", f"handed down in {item.charge.id}", given, "divided", taken)
+
+
+def two_labels(workings: Workings) -> None:
+    """Theorem 9: natural class is that of the charge; function is the policy's, which is total."""
+    undecided = COMBINATIONS.difference(workings.policy.functions)
+    if undecided:
+        raise BooksError(
+            f"theorem 9 (two labels): the policy {workings.policy.name} gives no function to "
+            f"{', '.join(min(undecided))}"
+        )
+    for item in workings.allocated:
+        for row in item.rows:
+            if row.natural_class != item.charge.natural_class:
+                raise BooksError(
+                    f"theorem 9 (two labels): charge {item.charge.id} was bought as "
+                    f"{item.charge.natural_class} and allocated as {row.natural_class}"
+                )
+    for line in workings.lines:
+        function = workings.policy.function(line.target.use, line.natural_class, line.behaviour)
+        if line.function != function:
+            raise BooksError(
+                f"theorem 9 (two labels): {line.target.use} is {line.function}, not {function}"
+            )
+
+
+def balance(workings: Workings) -> None:
+    """Theorem 10: the trial balance is zero after every entry, and every pool is emptied."""
+    running: Counter[str] = Counter()
+    for number, entry in enumerate(workings.entries):
+        running.update(trial_balance([entry]))
+        off = {currency: pico for currency, pico in running.items() if pico}
+        if off or set(running) - {workings.currency}:
+            raise BooksError(
+                f"theorem 10 (balance): after entry {number} the books are off by {off}"
+            )
+    for account, amount_pico in balances(workings.entries).items():
+        if account.startswith("Costs:") and amount_pico:
+            raise BooksError(
+                f"theorem 10 (balance): {account} still holds {format_pico(amount_pico)}"
+            )
+
+
+def views_agree(workings: Workings) -> None:
+    """Theorem 11: all functions sum to what was billed; the marginal view only takes apart."""
+    expenses_pico = sum(
+        amount_pico
+        for account, amount_pico in balances(workings.entries).items()
+        if account.startswith("Expenses:")
+    )
+    billed_pico = sum(charge.amount_pico for charge in workings.charges)
+    _must_equal("views agree", "all functions", expenses_pico, "billed", billed_pico)
+    for policy in (workings.policy, load_policy(MARGINAL)):
+        if policy.refines:
+            _check_refined(workings, policy)
+
+
+def _check_refined(workings: Workings, policy: Policy) -> None:
+    """Marginal + committed + unused is the cost of revenue of the policy that `policy` refines."""
+    apart, whole = (_by_function(workings, one) for one in (policy, base_of(policy)))
+    for captions in (COST_OF_REVENUE, *((f,) for f in Function if f not in COST_OF_REVENUE)):
+        apart_pico, whole_pico = (sum(one[f] for f in captions) for one in (apart, whole))
+        what = f"{captions[0]} by {policy.name}"
+        _must_equal("views agree", what, apart_pico, f"by {policy.refines}", whole_pico)
+
+
+def _by_function(workings: Workings, policy: Policy) -> Counter[Function]:
+    """What is allocated, by the function that `policy` gives it."""
+    sums = Counter[Function]()
+    for item in workings.allocated:
+        for row in item.rows:
+            function = policy.function(row.target.use, row.natural_class, row.behaviour)
+            sums[function] += int(row.amount_pico)
+    return sums
+
+
+def provenance(workings: Workings) -> None:
+    """Theorem 14: every amount, rated again by the plan whose hash it carries, is the same amount."""
+    again = rate_again(
+        workings.revenue,
+        workings.plans,
+        workings.span,
+        workings.currency,
+        workings.to_date,
+        calendars_of(workings.customers),
+        workings.rates,
+    )
+    kept = tuple(row for row in workings.revenue.rated if row.item is not Item.BREAKAGE)
+    for before, after in zip_longest(kept, again.rated):
+        if before != after:
+            raise BooksError(f"theorem 14 (provenance): {before} is rated again as {after}")
+
+
+def month(workings: Workings) -> None:
+    """Theorem 19: the income statement of the entries is the statement's, account by account."""
+    must_be_booked(workings.lines, workings.revenue.rated, workings.entries)
+    for account in balances(workings.entries):
+        if not account.startswith((*BALANCE_SHEET, "Costs:", "Expenses:", "Income:")):
+            raise BooksError(f"theorem 19 (month): no chart of accounts can know {account}")
+
+
+def basis(workings: Workings) -> None:
+    """Theorem 18: billed is cost and the changes of what is prepaid, accrued, capitalised, as booked."""
+    if workings.journal == FIRST_JOURNAL:
+        return
+    charges = workings.given, workings.charges, workings.committed, workings.taxes
+    due = changes(*charges, workings.span, workings.policy.basis)
+    booked = balances_booked(workings.entries)
+    for name in Balances._fields:
+        one, other = getattr(booked, name), getattr(due, name)
+        _must_equal("theorem 18 (basis)", f"{name} as booked", one, "by the charges", other)
+    cost_pico = sum(charge.amount_pico for charge in workings.charges)
+    _must_equal("theorem 18 (basis)", "what balances leave", booked.cost, "cost", cost_pico)
+
+
+def cause_by_cause(change_pico: int, effects: Iterable[int]) -> None:
+    """Theorem 20: the effects of the causes of a change sum to it; of two statements, so not of a span."""
+    _must_equal("theorem 20 (cause)", "the change", change_pico, "its causes", sum(effects))
+
+
+VALIDATIONS: tuple[Validation, ...] = (
+    exact,
+    divided,
+    once,
+    bucket,
+    time,
+    step,
+    conservation,
+    hierarchy,
+    two_labels,
+    balance,
+    views_agree,
+    provenance,
+    basis,
+    month,
+)
+"""Theorems 1 to 11, 14, 18 and 19; theorem 20 is about two statements (`cause_by_cause`)."""
+
+
+def _earning(workings: Workings, book: PlanBook) -> Iterator[tuple[Usage, Terms]]:
+    """The calls that earn, and the terms they earn by."""
+    for usage in workings.facts.usages:
+        period = book.period(usage.customer, usage.opened_ns)
+        if earns(usage, workings.span) and period is not None:
+            yield usage, period.plan.terms
+
+
+def _must_equal(theorem: str, name: str, one: int, other_name: str, other: int) -> None:
+    if one != other:
+        raise BooksError(
+            f"{theorem} does not hold: {name} {format_pico(one)}, {other_name} {format_pico(other)}, "
+            f"difference {format_pico(one - other)}"
+        )
+
+
+def _check_split(split: Apportionment) -> None:
+    whole = sum(split.weights.values())
+    _must_equal(
+        "split",
+        f"{split.charge_id} {split.stage}",
+        split.amount_pico,
+        "parts",
+        sum(split.parts.values()),
+    )
+    for leaf, part in split.parts.items():
+        most = _steps_down(leaf) * split.lines * whole
+        if abs(part * whole - split.amount_pico * split.weights[leaf]) >= most:
+            raise BooksError(
+                f"theorem 2 (split): {split.charge_id} {split.stage}: {leaf} got {part} of "
+                f"{split.amount_pico} for {split.weights[leaf]} of {whole}"
+            )
+
+
+def _steps_down(key: Leaf) -> int:
+    """The steps from the top to `key`: two for a target, one for a replica, a state or a pool."""
+    return 1 + len(path_of(key)) if len(key) > len(path_of(key)[0]) else 1
+
+
+def _no_repeats(kind: str, keys: Iterable[object]) -> None:
+    key, times = next(iter(Counter(keys).most_common(1)), (None, 0))
+    if times > 1:
+        raise BooksError(f"theorem 3 (once): {kind} {key} stands {times} times")
+
+
+def _refuse_negative(workings: Workings) -> None:
+    facts = workings.facts
+    for what, quantities in (
+        ("step", (step.duration_ns for step in facts.steps)),
+        ("capacity interval", (row.duration_ns for row in facts.capacity)),
+        ("activity", (min(a.quantity, a.end_ns - a.start_ns) for a in facts.activities)),
+        ("call", (min(u.request_bytes, u.response_bytes) for u in facts.usages)),
+    ):
+        least = min(quantities, default=0)
+        if least < 0:
+            raise BooksError(f"theorem 5 (time): a {what} has a negative quantity: {least}")
+
+
+def _check_partition(replica: ReplicaId, rows: list[Capacity]) -> list[Span]:
+    """The intervals of `replica`, in order; BooksError unless states fill each and none overlap."""
+    filled: dict[Span, int] = defaultdict(int)
+    for row in rows:
+        filled[Span(row.start_ns, row.end_ns)] += row.duration_ns
+    for interval, states_ns in filled.items():
+        if states_ns != interval.end_ns - interval.start_ns:
+            raise BooksError(
+                f"theorem 5 (time): the states of replica {replica} from {interval.start_ns} to "
+                f"{interval.end_ns} sum to {states_ns} ns, not {interval.length_ns}"
+            )
+    ordered = sorted(filled)
+    for before, after in pairwise(ordered):
+        if after.start_ns < before.end_ns:
+            raise BooksError(
+                f"theorem 5 (time): replica {replica} has intervals that overlap: one ends at "
+                f"{before.end_ns}, the next starts at {after.start_ns}"
+            )
+    return merged(ordered)
+
+
+def _inside_ns(step: Step, covered: list[Span]) -> int:
+    """Nanoseconds of `step` within provisioned time."""
+    end_ns = step.start_ns + step.duration_ns
+    return sum(interval.meet(step.start_ns, end_ns).length_ns for interval in covered)
+
+
+def _handed_down(item: Allocated) -> Iterable[tuple[int, int]]:
+    """What each stage gave a replica, and what the stage below divided."""
+    stages = {split.stage: split for split in item.apportionments}
+    node = stages.get("node")
+    for leaf, part in node.parts.items() if node else ():
+        if leaf[0] != REPLICA:
+            continue
+        states = stages[f"replica {leaf[1]}"]
+        yield part, states.amount_pico
+        if (State.ACTIVE.value,) in states.parts:
+            yield states.parts[State.ACTIVE.value,], stages[f"active {leaf[1]}"].amount_pico

@@ -1,0 +1,788 @@
+"""The statement of a span: what was earned, what it cost, and why; any cut of it sums to the whole."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from inferworks.accounts.plan import PricePlan
+from inferworks.books.accounting.basis import Basis, basis_notes, change_pico
+from inferworks.books.accounting.entries import Entry
+from inferworks.books.accounting.policy import MARGINAL, Policy, load_policy
+from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid
+from inferworks.books.accounting.tax import tax_notes
+from inferworks.books.accruals.api_estimates import LIST_CURRENCY, NO_RATE, is_unpriced
+from inferworks.books.accruals.expected_bills import (
+    Accrued,
+    TrueUp,
+    accrual_notes,
+    accrued_of,
+    accrued_pico,
+)
+from inferworks.books.allocation.allocate import Target
+from inferworks.books.calendar.calendars import calendars_of
+from inferworks.books.calendar.span import Span, Timed, utc_day
+from inferworks.books.charge import (
+    COST_OF_REVENUE,
+    Charge,
+    ChargeId,
+    Function,
+    NaturalClass,
+    is_provisional,
+)
+from inferworks.books.lines import Charges, Lines
+from inferworks.books.revenue.customer_currency import Owed, owed_notes
+from inferworks.books.revenue.rating import Label, Rated, Revenue, by_call, label_of
+from inferworks.books.statement.computation import (
+    Line,
+    Rules,
+    Workings,
+    line_of,
+    line_order,
+    shipped_rules,
+    work_out,
+)
+from inferworks.books.statement.corrections import Correction
+from inferworks.books.statement.five_questions import Question, answer
+from inferworks.books.statement.invariants import validate
+from inferworks.books.statement.revenue_by_location import Placed
+from inferworks.books.statement.unexplained_lines import is_unexplained, open_questions
+from inferworks.ids import CallId, CustomerId
+from inferworks.meter.facts import Facts, in_force
+from inferworks.meter.usage import Usage
+from inferworks.money import format_pico
+
+NO_CUSTOMER, NO_MODEL = "(no customer)", "(no model)"
+UNUSED, UNALLOCATED, REVENUE = "(unused capacity)", "(unallocated)", "(revenue)"
+TOTAL = "Total"
+"""The row of totals of a table."""
+
+
+class Dimension(StrEnum):
+    """What a statement can be cut by."""
+
+    CUSTOMER = "customer"
+    PROJECT = "project"
+    KEY = "key"
+    MODEL = "model"
+    PROVIDER = "provider"
+    """Who served: somebody else's API, or our own replicas."""
+    REGION = "region"
+    POOL = "pool"
+    """Cost only: revenue is no pool's."""
+    CHIP = "chip"
+    PURPOSE = "purpose"
+    DAY = "day"
+    """The UTC date on which a call was opened or an activity began."""
+
+
+NO_COSTS = "No bill covers this span, so neither its costs nor its margin are known."
+"""What is said of a statement without a single line of cost."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One line of a cut. All amounts in picounits."""
+
+    name: str
+    revenue_pico: int
+    cost_of_revenue_pico: int
+    research_and_development_pico: int
+    other_pico: int
+    """Cost of every other function."""
+
+    @property
+    def gross_margin_pico(self) -> int:
+        """Revenue less cost of revenue."""
+        return self.revenue_pico - self.cost_of_revenue_pico
+
+
+class Part(NamedTuple):
+    """What one charge gave to a line."""
+
+    charge_id: ChargeId
+    amount_pico: int
+
+
+class Alike(NamedTuple):
+    """A charge that stands for alike bill lines: the id of the first, and how many they are."""
+
+    charge_id: ChargeId
+    lines: int
+
+
+class Backed(msgspec.Struct, frozen=True):
+    """A line and what each charge gave to it; the parts sum to the line."""
+
+    line: Line
+    parts: tuple[Part, ...]
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """Money on its way: `pool:` to `use:`, and `use:` to `customer:` or `function:`."""
+
+    source: str
+    target: str
+    amount_pico: int
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """A span's figures under one policy. All amounts in picounits of `currency`."""
+
+    policy: str
+    currency: str
+    start_ns: int
+    end_ns: int
+    billed_pico: int
+    lines: tuple[Line, ...]
+    revenue_rows: tuple[Rated, ...]
+    questions: tuple[Question, ...]
+    notes: tuple[str, ...]
+    """What a reader should know: accruals, calls without a price, replicas with gaps."""
+    entries: tuple[Entry, ...]
+    corrections: tuple[Correction, ...] = ()
+    """What is booked here for closed periods; their rows stand among the others (`corrections.py`)."""
+    title: str = ""
+    """What the policy calls itself."""
+    included: tuple[Function, ...] = COST_OF_REVENUE
+    """The functions that the policy's view sets against revenue."""
+    margin: str = "Gross margin"
+    """What the view calls revenue less what is included."""
+    backed: tuple[Backed, ...] = ()
+    """The charges behind each line; a correction's lines have none here."""
+    prepaid_pico: int | None = None
+    """By how much more was billed for commitments than they cost; None on the cash basis."""
+    placed: tuple[Placed, ...] = ()
+    """Revenue by where its calls were served; what is not in it was served nowhere or is a fee."""
+    accrued_pico: int | None = None
+    """By how much what is accrued for bills that have not come changed; None where nothing is."""
+    accrued: tuple[Accrued, ...] = ()
+    """What stands for bills that have not come."""
+    names: tuple[tuple[str, str], ...] = ()
+    """What customers are called, by their ids; those without a name are not among them."""
+    alike: tuple[Alike, ...] | UnsetType = UNSET
+    """The charges that stand for several bill lines (`bundles.py`); not there where none does."""
+
+    @property
+    def allocated_pico(self) -> int:
+        """The sum of all lines; equals `billed_pico` (theorem 7)."""
+        return sum(line.amount_pico for line in self.lines)
+
+    @property
+    def revenue_pico(self) -> int:
+        """What the span's calls earned."""
+        return sum(row.amount_pico for row in self.revenue_rows)
+
+    @property
+    def cost_of_revenue_pico(self) -> int:
+        """Cost of revenue, its unused capacity included."""
+        return sum(map(self.function_pico, COST_OF_REVENUE))
+
+    @property
+    def gross_margin_pico(self) -> int:
+        """Revenue less cost of revenue."""
+        return self.revenue_pico - self.cost_of_revenue_pico
+
+    @property
+    def included_pico(self) -> int:
+        """What the view sets against revenue."""
+        return sum(map(self.function_pico, self.included))
+
+    @property
+    def margin_pico(self) -> int:
+        """Revenue less what the view includes: the figure it is about."""
+        return self.revenue_pico - self.included_pico
+
+    @property
+    def research_and_development_pico(self) -> int:
+        """What making the next model cost."""
+        return self.function_pico(Function.RESEARCH_AND_DEVELOPMENT)
+
+    @property
+    def unused_capacity_pico(self) -> int:
+        """Paid for and not used; a line of cost of revenue."""
+        return self.function_pico(Function.UNUSED_CAPACITY)
+
+    @property
+    def unallocated_pico(self) -> int:
+        """What no driver could place, whatever function the policy gives it."""
+        return sum(line.amount_pico for line in self.lines if line.target.unallocated is not None)
+
+    def function_pico(self, function: Function) -> int:
+        """The cost of one function."""
+        return sum(line.amount_pico for line in self.lines if line.function is function)
+
+    def by(self, dimension: Dimension | str) -> tuple[Row, ...]:
+        """The statement cut by `dimension`; the rows sum to its totals. ValueError when unknown."""
+        return _rows(self, Dimension(dimension))
+
+    def flows(self) -> tuple[Flow, ...]:
+        """Where the money went, in two steps: pool to use, use to customer or function."""
+        return _flows(self.lines)
+
+    def to_json(self, by: Dimension | None = None) -> dict[str, object]:
+        """The statement as JSON values; every amount an exact decimal string.
+
+        It is cut by customer, model and purpose, and by `by`.
+        """
+        parts = {backed.line: backed.parts for backed in self.backed}
+        names, alike = dict(self.names), dict(self.alike or ())
+        return {
+            **self._basis_json(),
+            "billed": format_pico(self.billed_pico),
+            "allocated": format_pico(self.allocated_pico),
+            "unallocated": format_pico(self.unallocated_pico),
+            "start_ns": self.start_ns,
+            "end_ns": self.end_ns,
+            "statement": {
+                "policy": self.policy,
+                "currency": self.currency,
+                "revenue": format_pico(self.revenue_pico),
+                "cost_of_revenue": format_pico(self.cost_of_revenue_pico),
+                "gross_margin": format_pico(self.gross_margin_pico),
+                "unused_capacity": format_pico(self.unused_capacity_pico),
+                **{_caption(f): format_pico(self.function_pico(f)) for f in _BELOW_THE_MARGIN},
+            },
+            "view": {
+                "title": self.title,
+                "included": [function.value for function in self.included],
+                "included_cost": format_pico(self.included_pico),
+                "margin_name": self.margin,
+                "margin": format_pico(self.margin_pico),
+            },
+            "functions": {f.value: format_pico(self.function_pico(f)) for f in Function},
+            **{f"{d.value}s": [_row_json(d, row, names) for row in self.by(d)] for d in _cuts(by)},
+            "questions": [_question_json(question) for question in self.questions],
+            "flows": [_flow_json(flow) for flow in self.flows()],
+            "lines": [line_json(line, parts.get(line, ()), alike) for line in self.lines],
+            "revenue_lines": [_rated_json(rated) for rated in self.revenue_rows],
+            "corrections": [_correction_json(correction) for correction in self.corrections],
+            "notes": list(self.notes),
+        }
+
+    def _basis_json(self) -> dict[str, object]:
+        """On which basis it is, and how what was invoiced becomes the cost of the span."""
+        if self.prepaid_pico is None:
+            return {}  # reads to the byte as it did before there was a choice
+        return {
+            "basis": Basis.ACCRUAL.value,
+            "invoiced": format_pico(
+                self.billed_pico + self.prepaid_pico - (self.accrued_pico or 0)
+            ),
+            "prepaid": format_pico(self.prepaid_pico),
+            **self._accrued_json(),
+        }
+
+    def _accrued_json(self) -> dict[str, object]:
+        """What is in the cost and not invoiced yet."""
+        if self.accrued_pico is None:
+            return {}
+        bills = list(map(accrued_json, self.accrued))
+        return {"accrued": format_pico(self.accrued_pico), "accrued_bills": bills}
+
+
+_NONE_ALIKE: Final[Mapping[ChargeId, int]] = MappingProxyType({})
+_REVENUE, _COST, _RESEARCH, _OTHER = "revenue", "cost of revenue", "research", "other"
+_BELOW_THE_MARGIN = tuple(f for f in Function if f not in COST_OF_REVENUE)
+
+
+def close_span(
+    charges: Iterable[Charge],
+    facts: Facts,
+    plans: Sequence[PricePlan],
+    policy: Policy,
+    currency: str,
+    start_ns: int,
+    end_ns: int,
+    rules: Rules | None = None,
+    prepaid: Prepaid = NOTHING_PREPAID,
+) -> Statement:
+    """The statement of the span from `start_ns` up to, not including, `end_ns`.
+
+    Pure: the same inputs in any order give the same statement. `facts` may reach beyond the span; what
+    does is cut. `rules` are the shipped pools and weights unless given. MoneyError when a charge or a
+    plan is in another currency; BooksError when a theorem does not hold.
+    """
+    span, rules = Span(start_ns, end_ns), rules or shipped_rules()
+    charges = charges if isinstance(charges, Lines) else tuple(charges)
+    return draw_up(checked(charges, facts, plans, policy, currency, span, rules, prepaid))
+
+
+def checked(
+    charges: Charges,
+    facts: Facts,
+    plans: Sequence[PricePlan],
+    policy: Policy,
+    currency: str,
+    span: Span,
+    rules: Rules,
+    prepaid: Prepaid = NOTHING_PREPAID,
+) -> Workings:
+    """The validated workings of `span`; lines that are too many to hold are in bundles."""
+    drawn = as_divided(charges, facts, rules, span)
+    workings = work_out(drawn, facts, plans, policy, currency, span, rules, prepaid)
+    validate(workings)
+    return workings
+
+
+def as_divided(charges: Charges, facts: Facts, rules: Rules, span: Span) -> Sequence[Charge]:
+    """`charges` as a statement of `span` divides them: in bundles where they are too many to hold."""
+    if not isinstance(charges, Lines):
+        return charges
+    from inferworks.books.statement.bundles import (  # numpy takes its time to load
+        Things,
+        in_bundles,
+    )
+
+    return in_bundles(charges, rules, span, Things.of(in_force(facts)))
+
+
+def draw_up(workings: Workings) -> Statement:
+    """The statement of `workings` that have been validated."""
+    policy = workings.policy
+    alike = tuple(Alike(one.id, one.lines) for one in workings.charges if one.lines > 1)
+    return Statement(
+        policy=policy.name,
+        currency=workings.currency,
+        start_ns=workings.span.start_ns,
+        end_ns=workings.span.end_ns,
+        billed_pico=sum(charge.amount_pico for charge in workings.charges),
+        lines=workings.lines,
+        revenue_rows=workings.revenue.rated,
+        questions=answer(workings.lines, load_policy(MARGINAL)),
+        notes=(
+            *notes_of(
+                workings.given,
+                workings.charges,
+                workings.revenue,
+                workings.drivers.unprovisioned_ns(),
+            ),
+            *open_questions(
+                workings.charges,
+                {item.charge.id for item in workings.allocated if is_unexplained(item.rows)},
+                workings.drivers.billing,
+            ),
+            *tax_notes(workings.taxes, workings.span),
+            *basis_notes(workings.committed, workings.span),
+            *workings.customers.notes(*workings.span),
+            *owed_notes(workings.revenue.rated, workings.currency),
+        ),
+        entries=workings.entries,
+        title=policy.title,
+        included=policy.included,
+        margin=policy.margin,
+        prepaid_pico=(
+            change_pico(workings.committed, workings.span)
+            if policy.basis is Basis.ACCRUAL
+            else None
+        ),
+        backed=_backed(workings),
+        placed=_placed(workings),
+        accrued_pico=accrued_pico(workings.charges),
+        accrued=accrued_of(workings.charges),
+        names=workings.customers.shown(
+            workings.span.end_ns - 1,
+            {
+                *(row.customer for row in workings.revenue.rated),
+                *(line.target.customer for line in workings.lines if line.target.customer),
+            },
+        ),
+        alike=alike or UNSET,
+    )
+
+
+def whole_span(charges: Iterable[Charge], facts: Facts) -> Span:
+    """The smallest span that holds every charge, call and machine interval; empty when there is none."""
+    facts = in_force(facts)
+    intervals = [
+        *((charge.period_start_ns, charge.period_end_ns) for charge in charges),
+        *((usage.opened_ns, max(usage.closed_ns, usage.opened_ns + 1)) for usage in facts.usages),
+        *((row.start_ns, row.end_ns) for row in facts.capacity),
+        *((activity.start_ns, activity.end_ns) for activity in facts.activities),
+    ]
+    start_ns = min((start_ns for start_ns, _ in intervals), default=0)
+    return Span(start_ns, max((end_ns for _, end_ns in intervals), default=start_ns))
+
+
+def elapsed_span(charges: Iterable[Timed], used: Span, now_ns: int) -> Span:
+    """What a statement without dates covers: from the first thing recorded to the last that happened.
+
+    Where something was `used` (calls, machines), that is its end, or that of the last bill line over at
+    `now_ns`: a line that reaches further is accrued up to there. Where nothing was, the bill lines that
+    have begun are shown whole, and what a schedule holds for later is not. Moving `now_ns` on by a moment
+    changes nothing, so the same books give the same figures all day.
+    """
+    lines = [(charge.period_start_ns, charge.period_end_ns) for charge in charges]
+    over = [end_ns for _, end_ns in lines if end_ns <= now_ns]
+    if used.length_ns:
+        start_ns = min((start_ns for start_ns, _ in lines), default=used.start_ns)
+        return Span(min(start_ns, used.start_ns), max((used.end_ns, *over)))
+    begun = [line for line in lines if line[0] < now_ns] or lines
+    start_ns = min((start_ns for start_ns, _ in begun), default=0)
+    return Span(start_ns, max((end_ns for _, end_ns in begun), default=start_ns))
+
+
+def line_json(
+    line: Line, parts: Iterable[Part] = (), alike: Mapping[ChargeId, int] = _NONE_ALIKE
+) -> dict[str, object]:
+    """One line as JSON values, with the charges behind it; of those `alike` how many lines they are."""
+    target = line.target
+    return {
+        "function": line.function.value,
+        "pool": line.pool,
+        "natural_class": line.natural_class.value,
+        "use": target.label,
+        "customer": target.customer,
+        "project": target.project,
+        "key": target.key_id,
+        "model": target.model,
+        "direction": target.direction,
+        "provider": target.provider,
+        "region": target.region,
+        "chip": target.chip,
+        "day": target.day,
+        "behaviour": line.behaviour.value,
+        "method": line.method,
+        "amount": format_pico(line.amount_pico),
+        "parts": [_part_json(part, alike) for part in parts],
+    }
+
+
+def _part_json(part: Part, alike: Mapping[ChargeId, int]) -> dict[str, object]:
+    lines = {"lines": alike[part.charge_id]} if part.charge_id in alike else {}
+    return {"charge": part.charge_id, **lines, "amount": format_pico(part.amount_pico)}
+
+
+def _rows(statement: Statement, dimension: Dimension) -> tuple[Row, ...]:
+    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for name, amount_pico in _revenue(statement, dimension):
+        sums[name][_REVENUE] += amount_pico
+    for line in statement.lines:
+        sums[name_of(line, dimension)][_column(line.function)] += line.amount_pico
+    return tuple(_row(name, sums[name]) for name in sorted(sums, key=_real_names_first))
+
+
+def _row(name: str, columns: dict[str, int]) -> Row:
+    return Row(name, columns[_REVENUE], columns[_COST], columns[_RESEARCH], columns[_OTHER])
+
+
+def _column(function: Function) -> str:
+    if function in COST_OF_REVENUE:
+        return _COST
+    if function is Function.RESEARCH_AND_DEVELOPMENT:
+        return _RESEARCH
+    return _OTHER
+
+
+def name_of(line: Line, dimension: Dimension) -> str:
+    """The row of `dimension` that `line` belongs to."""
+    return row_of(line.pool, line.target, dimension)
+
+
+def row_of(pool: str, target: Target, dimension: Dimension) -> str:
+    """The row of `dimension` that what `pool` gave to `target` belongs to."""
+    if dimension is Dimension.POOL:
+        return pool
+    if dimension is Dimension.PURPOSE:
+        return target.label
+    known: str | None = getattr(target, _FIELDS.get(dimension, dimension.value))
+    if known:
+        return row_name(known, dimension)
+    if target.unused is not None:
+        return UNUSED
+    return _nobody(dimension) if target.unallocated is None else UNALLOCATED
+
+
+_FIELDS = {Dimension.KEY: "key_id"}
+_PLACES = (Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP)
+_OF_NO_FEE = (Dimension.PROJECT, Dimension.KEY, Dimension.MODEL)
+
+
+def row_name(name: str, dimension: Dimension) -> str:
+    """The row of what is called `name`; of what has no name, that of nobody.
+
+    A name in brackets, as rows of nobody have, has its dimension before it: `customer:(unallocated)`.
+    """
+    if not name:
+        return _nobody(dimension)
+    own = f"{dimension.value}:"
+    return own + name if name.startswith(("(", own)) else name
+
+
+def shown_name(row: Row, dimension: Dimension, names: Mapping[str, str]) -> str:
+    """The name of a row above a row of totals; of a customer what `names` call it."""
+    if dimension is Dimension.CUSTOMER and row.name in names:
+        return names[row.name]
+    return f"{dimension.value}:{TOTAL}" if row.name == TOTAL else row.name
+
+
+def _nobody(dimension: Dimension) -> str:
+    return f"(no {dimension.value})"
+
+
+def _cuts(by: Dimension | None) -> tuple[Dimension, ...]:
+    """The cuts that every document has, and the one that was asked for."""
+    usual = (Dimension.CUSTOMER, Dimension.MODEL, Dimension.PURPOSE)
+    return usual if by is None or by in usual else (*usual, by)
+
+
+def _revenue(statement: Statement, dimension: Dimension) -> Iterable[tuple[str, int]]:
+    """Revenue by the rows of `dimension`; sums to the statement's."""
+    if dimension in _PLACES:
+        rest_pico = statement.revenue_pico - sum(place.amount_pico for place in statement.placed)
+        for place in statement.placed:
+            yield row_name(getattr(place, dimension.value), dimension), place.amount_pico
+        if rest_pico:
+            yield _nobody(dimension), rest_pico
+        return
+    for rated in statement.revenue_rows:
+        yield revenue_name(rated, dimension), rated.amount_pico
+
+
+def revenue_name(rated: Rated, dimension: Dimension) -> str:
+    """The row of `dimension` that an amount of revenue belongs to."""
+    if dimension is Dimension.POOL:
+        return REVENUE
+    if dimension is Dimension.DAY:
+        return utc_day(rated.day_ns)
+    name = str(getattr(rated, _FIELDS.get(dimension, dimension.value)))
+    if dimension in _OF_NO_FEE and name == _nobody(dimension):
+        return name  # of a fee, which has no project
+    return row_name(name, dimension)
+
+
+def _backed(workings: Workings) -> tuple[Backed, ...]:
+    """The charges behind each line, by id."""
+    keyed = {line_order(line): line for line in workings.lines}
+    sums: dict[Line, dict[ChargeId, int]] = {line: defaultdict(int) for line in workings.lines}
+    for item in workings.allocated:
+        for row in item.rows:
+            line = keyed[line_order(line_of(row, workings.policy))]
+            sums[line][row.charge_id] += row.amount_pico
+    return tuple(
+        Backed(line, tuple(map(Part._make, sorted(parts.items())))) for line, parts in sums.items()
+    )
+
+
+def _placed(workings: Workings) -> tuple[Placed, ...]:
+    """Revenue by where its calls were served last."""
+    sums: dict[tuple[str, str, str], int] = defaultdict(int)
+    for _, calls in revenue_by_call(workings):
+        for call_id, amount_pico in calls.items():
+            sums[_place(workings.drivers.usages[call_id])] += amount_pico
+    return tuple(Placed(*place, sums[place]) for place in sorted(sums))
+
+
+def revenue_by_call(workings: Workings) -> Iterable[tuple[Rated, dict[CallId, int]]]:
+    """Every amount of revenue, given back to its calls; an empty one where no call stands behind it."""
+    usages: dict[Label, list[Usage]] = defaultdict(list)
+    calendars = calendars_of(workings.customers)
+    for usage in workings.facts.usages:
+        usages[label_of(usage, calendars)].append(usage)
+    plans: dict[CustomerId, list[PricePlan]] = defaultdict(list)
+    for plan in workings.plans:
+        plans[plan.customer].append(plan)
+    for row in workings.revenue.rated:
+        yield row, by_call(row, usages[row.label], plans[row.customer], calendars)
+
+
+def _place(usage: Usage) -> tuple[str, str, str]:
+    leg = usage.legs[-1] if usage.legs else None
+    return (leg.provider, leg.region, leg.chip) if leg else ("", "", "")
+
+
+def _real_names_first(name: str) -> tuple[bool, str]:
+    return name.startswith("("), name
+
+
+def _flows(lines: Iterable[Line]) -> tuple[Flow, ...]:
+    sums: dict[tuple[str, str], int] = defaultdict(int)
+    for line in lines:
+        use = f"use:{line.target.label}"
+        customer = line.target.customer
+        paid_for = customer is not None and line.function in COST_OF_REVENUE
+        end = f"customer:{customer}" if paid_for else f"function:{line.function}"
+        sums[f"pool:{line.pool}", use] += line.amount_pico
+        sums[use, end] += line.amount_pico
+    return tuple(Flow(*ends, sums[ends]) for ends in sorted(sums))
+
+
+def remarks(drawn_lines: Sequence[Line], notes: Sequence[str]) -> tuple[str, ...]:
+    """What a reader should know: the `notes` of a statement, and before them what its lines lack.
+
+    That no cost is in it, or that pay is cost of revenue for want of a department. It is said where a
+    statement is shown and is no part of it: what is sealed stays as it was drawn up.
+    """
+    if not drawn_lines:
+        return (NO_COSTS, *notes)
+    nobodys_pico = sum(line.amount_pico for line in drawn_lines if _is_nobodys_pay(line))
+    if not nobodys_pico:
+        return tuple(notes)
+    amount = format_pico(nobodys_pico)
+    told = f"{amount} of pay is unallocated, so cost of revenue: give it a department or a split."
+    return (told, *notes)
+
+
+def _is_nobodys_pay(line: Line) -> bool:
+    pay = line.natural_class is NaturalClass.EMPLOYEE_COMPENSATION
+    return pay and line.target.unallocated is not None and line.function in COST_OF_REVENUE
+
+
+def notes_of(
+    given: Sequence[Charge], charges: Sequence[Charge], revenue: Revenue, unprovisioned_ns: int
+) -> Iterable[str]:
+    """What a reader should know of `given` charges accrued to `charges`, of revenue, and of lost steps."""
+    cut = sum(one != other for one, other in zip(given, charges, strict=True))
+    if cut:
+        yield f"{cut} bill lines reach beyond this span; they are accrued by time."
+    yield from _provisional_notes(charges)
+    yield from accrual_notes(charges)
+    for customer, calls in revenue.unpriced:
+        yield f"{calls} calls of customer {customer} had no price plan in force and earned nothing."
+    for unpriced in revenue.unpriced_units:
+        yield (
+            f"{unpriced.quantity} {unpriced.unit} of model {unpriced.model} used by customer "
+            f"{unpriced.customer} have no price in its plan and earned nothing."
+        )
+    if unprovisioned_ns:
+        yield (
+            f"{unprovisioned_ns} ns of engine steps lie outside provisioned time and carry no cost."
+        )
+
+
+def _provisional_notes(charges: Iterable[Charge]) -> Iterable[str]:
+    """What is estimated, and what could not be, by provider."""
+    estimated: dict[str, int] = defaultdict(int)
+    unpriced: dict[str, Counter[tuple[str, bool]]] = defaultdict(Counter)
+    for charge in filter(is_provisional, charges):
+        estimated[charge.provider] += charge.amount_pico
+        if is_unpriced(charge):
+            kind = (charge.unit or "", charge.description == NO_RATE)
+            unpriced[charge.provider][kind] += int(charge.quantity or 0)
+    for provider in sorted(estimated):
+        if estimated[provider]:
+            yield (
+                f"{format_pico(estimated[provider])} of {provider} is estimated, from list prices or as "
+                "told with each call, until its bill is imported."
+            )
+        for (unit, is_listed), quantity in sorted(unpriced[provider].items()):
+            if quantity:
+                lack = f"exchange rate from {LIST_CURRENCY}" if is_listed else "list price"
+                yield (
+                    f"{quantity} {unit.casefold()} of {provider} have no {lack} and no bill yet; "
+                    "their cost is missing here."
+                )
+
+
+def _caption(function: Function) -> str:
+    return function.value.replace("-", "_")
+
+
+def name_json(customer: str, names: Mapping[str, str]) -> dict[str, str]:
+    """The name of a customer, to stand beside its id; nothing where it has none."""
+    return {"name": names[customer]} if customer in names else {}
+
+
+def _row_json(dimension: Dimension, row: Row, names: Mapping[str, str]) -> dict[str, str]:
+    return {
+        dimension.value: row.name,
+        **(name_json(row.name, names) if dimension is Dimension.CUSTOMER else {}),
+        "revenue": format_pico(row.revenue_pico),
+        "cost_of_revenue": format_pico(row.cost_of_revenue_pico),
+        "gross_margin": format_pico(row.gross_margin_pico),
+        "research_and_development": format_pico(row.research_and_development_pico),
+        "other": format_pico(row.other_pico),
+    }
+
+
+def _question_json(question: Question) -> dict[str, object]:
+    return {
+        "number": question.number,
+        "question": question.text,
+        "pool": question.pool,
+        "driver": question.driver,
+        "amount": format_pico(question.amount_pico),
+        "cost_of_revenue": format_pico(question.cost_of_revenue_pico),
+        "research_and_development": format_pico(question.research_and_development_pico),
+        "marginal": format_pico(question.marginal_pico),
+        "fully_loaded": format_pico(question.amount_pico),
+        "lines": [line_json(line) for line in question.lines],
+    }
+
+
+def _rated_json(rated: Rated) -> dict[str, object]:
+    return {
+        "customer": rated.customer,
+        "project": rated.project,
+        "key": rated.key_id,
+        "model": rated.model,
+        "purpose": rated.purpose.value,
+        "day_ns": rated.day_ns,
+        "item": rated.item.value,
+        "direction": rated.direction,
+        "unit": rated.unit,
+        "quantity": rated.quantity,
+        "price": _price_json(rated),
+        "plan_sha256": rated.plan_sha256,
+        "amount": format_pico(rated.amount_pico),
+        **_owed_json(rated.owed),
+    }
+
+
+def _owed_json(owed: Owed | None) -> dict[str, object]:
+    """What is owed in another currency, as JSON values."""
+    if owed is None:
+        return {}
+    amount = {"amount": format_pico(owed.amount_pico), "currency": owed.currency}
+    rate = {"rate": owed.rate, "rate_day": owed.rate_day, "rate_source": owed.rate_source}
+    return {"owed": {**amount, **rate}}
+
+
+def _price_json(rated: Rated) -> str | None:
+    """The price of one unit; None where it depends on the sum of the period."""
+    return None if rated.pico_per_unit is None else format_pico(rated.pico_per_unit)
+
+
+def _correction_json(correction: Correction) -> dict[str, object]:
+    return {
+        "period": correction.period.name,
+        "causes": list(correction.causes),
+        "billed": format_pico(correction.billed_pico),
+        "revenue": format_pico(correction.revenue_pico),
+        "lines": [line_json(line) for line in correction.lines],
+        "revenue_lines": [_rated_json(rated) for rated in correction.revenue_rows],
+        **(
+            {"true_ups": list(map(true_up_json, correction.true_ups))}
+            if correction.true_ups
+            else {}
+        ),
+    }
+
+
+def accrued_json(one: Accrued) -> dict[str, str]:
+    """What stands for a bill, as JSON values."""
+    return {
+        "supplier": one.supplier,
+        "month": one.month,
+        "how": one.how,
+        "amount": format_pico(one.amount_pico),
+    }
+
+
+def true_up_json(one: TrueUp) -> dict[str, str]:
+    """An accrual beside its bill, as JSON values."""
+    return {
+        "supplier": one.supplier,
+        "month": one.month,
+        "accrued": format_pico(one.accrued_pico),
+        "billed": format_pico(one.billed_pico),
+    }
+
+
+def _flow_json(flow: Flow) -> dict[str, str]:
+    return {"source": flow.source, "target": flow.target, "amount": format_pico(flow.amount_pico)}

@@ -1,0 +1,122 @@
+"""Whose calls a bill is for, where nobody can tell: asked, never guessed.
+
+A line for calls that no call explains is unallocated, and the calls that it may be for are estimated beside
+it: the cost may be there twice, and is nobody's. It takes a person to say that two names are one. So the
+question names both sides, and the row of the configuration that would answer it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from inferworks.books.accruals.reversals import is_reversal
+from inferworks.books.allocation.allocate import Allocation, Portion
+from inferworks.books.allocation.billed_usage import Sold, model_text, sale_of
+from inferworks.books.allocation.pools import DriverKind
+from inferworks.books.charge import Charge, ChargeId, is_provisional
+from inferworks.catalog.billing import Billing
+from inferworks.money import format_pico
+
+UNEXPLAINED = f"{DriverKind.PROVIDER_TOKENS}/whole"
+"""The method of a line that no call explains."""
+_MOST = 5
+"""Questions of one kind that are asked at once."""
+
+
+class _Names(NamedTuple):
+    """What lines say of who sold what."""
+
+    provider: str
+    issuer: str
+    service: str
+    model: str
+    """Empty where they name none for certain."""
+
+
+def is_unexplained(parts: Iterable[Allocation | Portion]) -> bool:
+    """Whether these are the parts of a charge for calls of which nobody made any."""
+    return all(p.method == UNEXPLAINED and p.target.unallocated is not None for p in parts)
+
+
+def open_questions(
+    charges: Iterable[Charge], unexplained: Collection[ChargeId], billing: Billing
+) -> Iterator[str]:
+    """What to ask about those of `charges` that are `unexplained`, while calls wait for a bill.
+
+    Nothing, where no estimate among `charges` stands for calls that are not billed.
+    """
+    charges = tuple(charges)
+    waiting = _waiting(charges)
+    if not waiting:
+        return
+    placed: set[tuple[str, str, str]] = set()
+    sums: dict[_Names, int] = defaultdict(int)
+    for charge in charges:
+        if is_provisional(charge):
+            continue
+        names = (charge.provider, charge.issuer, charge.service_name)
+        if charge.id not in unexplained:
+            placed.add(names)
+            continue
+        sale = sale_of(charge, billing)
+        if sale.is_for_calls:
+            sums[_Names(*names, model_text(charge) if sale.certain else "")] += charge.amount_pico
+    found = [_question(names, sums[names], waiting, placed, billing) for names in sorted(sums)]
+    yield from found[:_MOST]
+    if len(found) > _MOST:
+        yield f"{len(found) - _MOST} more names on bills match no call."
+
+
+def _question(
+    names: _Names,
+    amount_pico: int,
+    waiting: Sequence[Sold],
+    placed: Collection[tuple[str, str, str]],
+    billing: Billing,
+) -> str:
+    sellers = {name: billing.forms(name) for name, _ in waiting}
+    said = billing.seller(names.provider, names.issuer, names.service).providers
+    mine = [name for name in sellers if not said.isdisjoint(sellers[name])]
+    whom = (
+        names.issuer
+        if names.provider in ("", names.issuer)
+        else f"{names.provider} ({names.issuer})"
+    )
+    of = f" for {names.service}" if names.service else ""
+    amount = format_pico(amount_pico)
+    if names.model and (mine or names[:3] in placed):
+        models = sorted({model for name, model in waiting if not mine or name in mine})
+        return (
+            f"{amount} from {whom}{of} is for {names.model}, which no call named, while calls of "
+            f"{_some(models)} have no bill; if one is the other, add to the configuration: [[billed]] with "
+            f"models = [{{ name = {_quoted(models[0])}, upstream = {_quoted(names.model)} }}]"
+        )
+    row = [f"names = [{_quoted(names.provider or names.issuer)}]"]
+    row += [f"services = [{_quoted(names.service)}]"] if names.service else []
+    return (
+        f"{amount} from {whom}{of} is for no provider that was called, while calls at "
+        f"{_some(sorted(sellers))} have no bill; if it is for them, add to the configuration: [[billed]] "
+        f"with {', '.join(row)} and providers = [{_quoted(min(sellers))}]"
+    )
+
+
+def _waiting(charges: Iterable[Charge]) -> Sequence[Sold]:
+    """The providers and models whose estimates no bill has come for."""
+    left: dict[Sold, int] = defaultdict(int)
+    for charge in filter(is_provisional, charges):
+        left[charge.provider, charge.resource_id or ""] += -1 if is_reversal(charge) else 1
+    return sorted(sold for sold, count in left.items() if count > 0)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _quoted(text: str) -> str:
+    """`text` as TOML has it."""
+    return msgspec.json.encode(text).decode()
