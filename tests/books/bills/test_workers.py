@@ -38,7 +38,7 @@ from inferworks.books.bills.workers import (
 )
 from inferworks.books.charge import Charge
 from inferworks.books.currency import RateRow, Rates
-from inferworks.books.deliveries.arriving import ArrivingLine, arriving_line
+from inferworks.books.deliveries.arriving import ArrivingLine, arriving_lines
 from inferworks.books.repository.store import BookStore
 from inferworks.errors import BillError
 
@@ -360,7 +360,7 @@ def test_a_batch_comes_as_it_went(row: Row, lines: int, why: str) -> None:
 def test_what_was_read_comes_as_it_went(told: list[tuple[str, str, int]], problem: Problem) -> None:
     """What a worker answers is what it read."""
     [like] = READER.read(a_bill("csv", rows(1)), "USD", no_progress, RATES)
-    lines = [arriving_line("focus", changed(like, *one)) for one in told]
+    lines = list(arriving_lines("focus", [changed(like, *one) for one in told]))
     given_ = Read(3, lines, (problem,), (), [problem], {"EUR": problem})
     assert decoded_answer(encoded_answer(given_)) == given_
 

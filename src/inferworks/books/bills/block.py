@@ -42,6 +42,7 @@ class Block:
         self._columns = batch.columns
         self._file, self._table, self._problems = file, table, problems
         self._known: dict[str, list[str | None]] = {}
+        self._codes: dict[str, tuple[Sequence[str], Sequence[int]]] = {}
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -66,8 +67,20 @@ class Block:
         return self._columns.get(column) or [""] * len(self)
 
     def each(self, column: str, make: Callable[[str], T]) -> list[T]:
-        """What `make` makes of each cell of `column`."""
-        return worked(self.cells(column), make)
+        """What `make` makes of each cell of `column`, each text looked at once."""
+        texts, places = self._coded(column)
+        made = list(map(make, texts))
+        if len(made) == len(self):
+            return made
+        return made * len(self) if len(made) == 1 else list(map(made.__getitem__, places))
+
+    def _coded(self, column: str) -> tuple[Sequence[str], Sequence[int]]:
+        """The different texts of `column`, and which of them stands in each row."""
+        if column not in self._codes:
+            cells = self.cells(column)
+            place = {text: n for n, text in enumerate(dict.fromkeys(cells))}
+            self._codes[column] = list(place), list(map(place.__getitem__, cells))
+        return self._codes[column]
 
     def optional(self, column: str) -> list[str | None]:
         """The texts in `column`; None where it is empty, NULL or not there."""
@@ -86,25 +99,17 @@ class Block:
 
     def text(self, column: str) -> list[str]:
         """The texts in `column`, which must not be empty."""
-        found = self.optional(column)
-        if None in found:
-            self.note_where(missing(found), column, "must not be empty")
-        return [text or "" for text in found]
+        self._require(column)
+        return [text or "" for text in self.optional(column)]
 
     def money(self, column: str) -> list[Money]:
         """The amounts in `column`, of any precision, rounded once, half to even, to a picounit."""
-        return self._read(column, self.text(column), money_in, Money(0))
+        self._require(column)
+        return self._read(column, money_in, Money(0))
 
     def optional_money_pico(self, column: str) -> list[int | None]:
         """The same in picounits; None where it is empty."""
-        return [
-            None if text is None else money.pico
-            for text, money in zip(
-                self.optional(column),
-                self._read(column, self.optional(column), money_in, Money(0)),
-                strict=True,
-            )
-        ]
+        return self._read(column, lambda text: money_in(text).pico, None)
 
     def period_ns(self, start: str, end: str) -> tuple[list[int], list[int]]:
         """The periods between the moments in two columns; they must have a length."""
@@ -161,26 +166,31 @@ class Block:
         return self.each(name, pair)
 
     def _moment_ns(self, column: str) -> list[int | None]:
-        return self._read(column, self.text(column), parse_moment_ns, None)
+        self._require(column)
+        return self._read(column, parse_moment_ns, None)
 
-    def _read(
-        self, column: str, texts: Sequence[str | None], read: Callable[[str], T], otherwise: T
-    ) -> list[T]:
+    def _require(self, column: str) -> None:
+        """Note where `column` is empty."""
+        if None in self.optional(column):
+            self.note_where(missing(self.optional(column)), column, "must not be empty")
+
+    def _read(self, column: str, read: Callable[[str], T], otherwise: T) -> list[T]:
         """What `read` makes of each text; `otherwise` where there is none, and noted where it cannot."""
         reasons: dict[str, str] = {}
 
-        def tried(text: str | None) -> T:
+        def tried(cell: str) -> T:
+            text = cell_text(cell)
             try:
                 return read(text) if text else otherwise
             except (ValueError, MoneyError) as error:
-                reasons[text or ""] = str(error)
+                reasons[cell] = str(error)
                 return otherwise
 
-        made = worked(texts, tried)
+        made = self.each(column, tried)
         if reasons:
-            for at, text in enumerate(texts):
-                if text in reasons:
-                    self.note(at, column, reasons[text])
+            for at, cell in enumerate(self.cells(column)):
+                if cell in reasons:
+                    self.note(at, column, reasons[cell])
         return made
 
 

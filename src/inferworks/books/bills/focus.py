@@ -42,7 +42,14 @@ from inferworks.books.bills.workers import ROWS_ALONE, Read, read_in_order
 from inferworks.books.charge import Charge, ChargeId, NaturalClass
 from inferworks.books.currency import NO_RATES, Rates
 from inferworks.books.deliveries.arriving import ArrivingLine, arriving_line
-from inferworks.books.deliveries.canonical import FOCUS, billing_day, numbered
+from inferworks.books.deliveries.canonical import (
+    ACCOUNT,
+    FOCUS,
+    PERIOD,
+    billing_day,
+    focus_delivery,
+    numbered,
+)
 
 _REQUIRED = (
     "BilledCost",
@@ -171,8 +178,20 @@ class _Job(NamedTuple):
             conversion = Conversion("BillingCurrency", self.currency, self.rates)
             charges = map(conversion.of, _charges(self.bill, block, self.departments))
             lines = [
-                arriving_line(FOCUS, charge, columns)
-                for charge, columns in zip(charges, block.columns(_READ), strict=True)
+                arriving_line(
+                    focus_delivery(
+                        charge.issuer, account or "", period or "", charge.period_start_ns
+                    ),
+                    charge,
+                    columns,
+                )
+                for charge, account, period, columns in zip(
+                    charges,
+                    block.optional(ACCOUNT),
+                    block.optional(PERIOD),
+                    block.columns(_READ),
+                    strict=True,
+                )
                 if charge is not None
             ]
             bad_rows = tuple(misshapen(self.bill.name, table, ours))

@@ -90,6 +90,8 @@ class Batch(NamedTuple):
 def worked(texts: Sequence[Text], make: Callable[[Text], T]) -> list[T]:
     """What `make` makes of each of `texts`, each looked at once."""
     made = {text: make(text) for text in dict.fromkeys(texts)}
+    if len(made) == len(texts):
+        return list(made.values())
     if len(made) == 1:
         return list(made.values()) * len(texts)
     return list(map(made.__getitem__, texts))
@@ -196,6 +198,7 @@ def _csv(name: str, lines: Iterator[str], form: Form) -> Table:
 def _csv_batches(reader: Any, header: tuple[str, ...], width: int, skipped: int) -> Iterator[Batch]:
     """The rows below `header`, which `width` cells less its own have no name: these must be empty."""
     named, is_over = len(header), False
+    is_wider = width > named
     while not is_over:
         rows: list[list[str]] = []
         numbers: list[int] = []
@@ -203,7 +206,7 @@ def _csv_batches(reader: Any, header: tuple[str, ...], width: int, skipped: int)
         is_over = True
         try:
             for values in reader:
-                if len(values) != width or any(values[named:]):
+                if len(values) != width or (is_wider and any(values[named:])):
                     if any(values):
                         misshapen.append(_misshapen(reader.line_num + skipped, values, width))
                     continue

@@ -86,9 +86,10 @@ class ArrivingLine(NamedTuple):
     """Of `charges`, with its checksum."""
 
 
-def arriving_line(kind: str, charge: Charge, columns: Columns | None = None) -> ArrivingLine:
-    """`charge`, of a file of this `kind`; `columns` are its own, where they are known."""
-    delivery = delivery_of(kind, charge)
+def arriving_line(
+    delivery: Delivery, charge: Charge, columns: Columns | None = None
+) -> ArrivingLine:
+    """`charge`, of this `delivery`; `columns` are its own, where they are known."""
     line = line_of(delivery, charge, columns)
     named = with_id(charge, line.name)
     return ArrivingLine(named, delivery, line, charge_row(named))
@@ -96,7 +97,7 @@ def arriving_line(kind: str, charge: Charge, columns: Columns | None = None) -> 
 
 def arriving_lines(kind: str, charges: Iterable[Charge]) -> Iterator[ArrivingLine]:
     """Each of `charges`, of a file of this `kind`."""
-    return (arriving_line(kind, charge) for charge in charges)
+    return (arriving_line(delivery_of(kind, charge), charge) for charge in charges)
 
 
 class _Packed(msgspec.Struct, array_like=True):

@@ -45,7 +45,8 @@ FOCUS: Final = "focus"
 
 PERIOD: Final = "BillingPeriodStart"
 """The column of the day on which a billing period begins."""
-_ACCOUNT = "BillingAccountId"
+ACCOUNT: Final = "BillingAccountId"
+"""The column of the account that is billed."""
 ABOUT: Final = frozenset(
     {
         "AvailabilityZone",
@@ -62,11 +63,13 @@ ABOUT: Final = frozenset(
     }
 )
 """Columns without a field of their own that tell what a line is about."""
-NOT_CARRIED: Final = ABOUT | {_ACCOUNT, PERIOD}
+NOT_CARRIED: Final = ABOUT | {ACCOUNT, PERIOD}
 """The same, and those that tell which delivery it is in."""
 _UNNAMED: Final = ("about:", "")
 """How the line of a charge begins that its bill did not name."""
 _DECIMAL = re.compile(r"[+-]?(?=\.?\d)(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d{1,3})?")
+_SHORT = re.compile(r"(-?)((?:0|[1-9][0-9]*)\.)([0-9]*[1-9])")
+"""A number with decimals and no needless zero, as nearly all are."""
 _FIGURES = re.compile(r"([+-]?)(?=\.?[0-9])([0-9]*)\.?([0-9]*)")
 _ID_DIGITS = 24
 _encode = msgspec.json.Encoder().encode
@@ -119,6 +122,8 @@ def canonical(text: str) -> str:
 
     A number that begins with a needless zero is text: the name of something.
     """
+    if (short := _SHORT.fullmatch(text)) is not None:
+        return _short_text(short)
     text = normal.__wrapped__(text)
     if text[:1].isdigit() or text[:1] in ("+", "-", "."):
         if _DECIMAL.fullmatch(text):
@@ -141,11 +146,11 @@ def normal(text: str) -> str:
 @lru_cache(maxsize=65_536)
 def decimal_text(text: str) -> str:
     """The one way to write the number in `text`: 1.0, 1.00 and 1E0 are "1"."""
+    if (short := _SHORT.fullmatch(text)) is not None:
+        return _short_text(short)
     plain = _FIGURES.fullmatch(text)
     if plain is not None:
         sign, whole, fraction = plain.groups()
-        if fraction[-1:] not in ("", "0"):  # as nearly all are
-            return f"{'-' if sign == '-' else ''}{(whole + fraction).lstrip('0')}E-{len(fraction)}"
         digits, exponent = whole + fraction, -len(fraction)
     else:
         try:
@@ -162,12 +167,17 @@ def decimal_text(text: str) -> str:
     return f"{'-' if sign == '-' else ''}{number}" + (f"E{exponent}" if exponent else "")
 
 
+def _short_text(number: re.Match[str]) -> str:
+    sign, whole, fraction = number.groups()
+    return f"{sign}{(whole[:-1] + fraction).lstrip('0')}E-{len(fraction)}"
+
+
 def delivery_of(kind: str, charge: Charge) -> Delivery:
     """The delivery that `charge`, of a file of this `kind`, belongs to."""
     if kind == FOCUS:
         told = dict(charge.other)
-        account, period = normal(told.get(_ACCOUNT, "")), told.get(PERIOD, "")
-        return Delivery(kind, charge.issuer, account, billing_day(period, charge.period_start_ns))
+        columns = told.get(ACCOUNT, ""), told.get(PERIOD, "")
+        return focus_delivery(charge.issuer, *columns, charge.period_start_ns)
     person = dict(charge.other).get("person", "")
     span = f"{moment_text(charge.period_start_ns)}/{moment_text(charge.period_end_ns)}"
     if kind == "timesheet":  # known by what it is about, however an older program named its line
@@ -179,6 +189,12 @@ def delivery_of(kind: str, charge: Charge) -> Delivery:
         return Delivery(kind, charge.issuer, f"{charge.invoice}: {paid}", span)
     line = charge.line.partition("/")[0] if charge.line.startswith("about:") else charge.line
     return Delivery(kind, charge.issuer, charge.invoice, line)
+
+
+@lru_cache(maxsize=65_536)
+def focus_delivery(issuer: str, account: str, period: str, charged_ns: int) -> Delivery:
+    """The delivery of a line of a bill by what its columns say."""
+    return Delivery(FOCUS, issuer, normal(account), billing_day(period, charged_ns))
 
 
 @lru_cache(maxsize=65_536)
