@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from typing import IO
@@ -47,5 +48,6 @@ def _take(given: IO[bytes], batches: SimpleQueue[bytes | None]) -> None:
 
 
 def _give(out: IO[bytes], answers: SimpleQueue[bytes]) -> None:
-    while True:
-        send(out, answers.get())
+    with out, suppress(BrokenPipeError):  # closed, so that who waits for an answer hears of its end
+        while True:
+            send(out, answers.get())
