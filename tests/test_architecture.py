@@ -42,6 +42,15 @@ WITHIN = {
     amounts charge currency lines period token_buckets
     calendar
 """,
+    "cloud": """
+    serving
+    providers | translate
+    usage_parsers
+    routing
+    fleet
+    call credentials
+    bodies operation offer backends
+""",
 }
 """The same for the sub-packages and top-level files of a room that is large."""
 

@@ -15,8 +15,8 @@ import pytest
 
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.http.client import HttpClient, Origin
 from inferworks.meter.usage import Confidence, Outcome, Tokens
 from inferworks.testing.door import Answered, House, open_door

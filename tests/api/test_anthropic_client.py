@@ -14,9 +14,9 @@ from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.providers.passing import PassingProvider
+from inferworks.cloud.providers.passthrough import PassingProvider
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.http.client import HttpClient, Origin
 from inferworks.meter.usage import Outcome, Tokens
 from inferworks.testing.door import House, open_door

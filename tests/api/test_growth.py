@@ -9,8 +9,8 @@ import pytest
 
 from inferworks.api.app import FORMS
 from inferworks.api.wire.invalid import invalid
+from inferworks.cloud.bodies.rewrite import with_model, without_value
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.rewrite import with_model, without_value
 from inferworks.testing.growth import TEXTS, Filling, check_growth, objects
 
 GOOD = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inferworks.cloud.policy import BreakerPolicy, RoutePolicy
+from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy
 from inferworks.meter.usage import Confidence, Outcome, Tokens
 from inferworks.testing.door import House, open_gateway
 from inferworks.testing.providers import A_MODEL

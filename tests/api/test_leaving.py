@@ -15,10 +15,10 @@ from msgspec.structs import replace as changed
 
 from inferworks.api.drain import DrainLimits
 from inferworks.cloud.credentials.key import NoCredential
-from inferworks.cloud.policy import RoutePolicy, Strategy
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.routing.policy import RoutePolicy, Strategy
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.server import ClientGone, Exchange, HttpServer
 from inferworks.ids import CallId

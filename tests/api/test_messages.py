@@ -12,10 +12,10 @@ import pytest
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.providers.passing import PassingProvider
+from inferworks.cloud.providers.passthrough import PassingProvider
 from inferworks.cloud.providers.stub import StubProvider
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.http.client import HttpClient
 from inferworks.meter.usage import Confidence, Items, Outcome, Tokens, Usage
 from inferworks.testing.door import Answered, House, open_door

@@ -20,7 +20,7 @@ from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.providers.passing import PassingProvider
+from inferworks.cloud.providers.passthrough import PassingProvider
 from inferworks.http.client import HttpClient, Origin
 from inferworks.testing.door import House, open_door
 from inferworks.testing.providers import A_MODEL

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from inferworks.cloud.policy import RoutePolicy, Strategy
 from inferworks.cloud.providers.stub import StubProvider
+from inferworks.cloud.routing.policy import RoutePolicy, Strategy
 from inferworks.testing.door import open_door
 from inferworks.testing.providers import A_MODEL
 

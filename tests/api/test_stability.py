@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from inferworks.cloud.credentials.key import KeyCredential
-from inferworks.cloud.providers.passing import PassingProvider
+from inferworks.cloud.providers.passthrough import PassingProvider
 from inferworks.cloud.providers.stability import STABILITY
 from inferworks.http.client import HttpClient
 from inferworks.http.multipart import read_parts

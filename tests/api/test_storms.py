@@ -22,8 +22,8 @@ from msgspec.structs import replace as changed
 
 from inferworks.api.drain import DrainLimits
 from inferworks.cloud.credentials.key import NoCredential
-from inferworks.cloud.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.server import Limits
 from inferworks.meter.usage import Confidence, Outcome, Tokens

@@ -16,7 +16,7 @@ import pytest
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.providers.passing import PassingProvider
+from inferworks.cloud.providers.passthrough import PassingProvider
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import Exchange, HttpServer
 from inferworks.testing.door import House, open_door

@@ -20,9 +20,9 @@ from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.bedrock import BEDROCK
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
+from inferworks.cloud.providers.passthrough import PassingProvider, Profile, Spoken
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.http.client import HttpClient
 from inferworks.meter.usage import Outcome, Tokens
 from inferworks.testing.door import Answered, House, open_door

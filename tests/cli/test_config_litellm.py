@@ -14,10 +14,10 @@ from inferworks.catalog.providers import provider_catalog
 from inferworks.cli.config_litellm import import_litellm, read_litellm
 from inferworks.cli.config_text import config_toml
 from inferworks.clock import SystemClock
-from inferworks.cloud.health import Health
 from inferworks.cloud.offer import Offer
-from inferworks.cloud.route import ELSEWHERE
-from inferworks.cloud.route import attempts as route_of
+from inferworks.cloud.routing.health import Health
+from inferworks.cloud.routing.route import ELSEWHERE
+from inferworks.cloud.routing.route import attempts as route_of
 from inferworks.config import Config, Renamed, load
 from inferworks.errors import UserError
 from inferworks.ids import ModelId

@@ -12,17 +12,17 @@ from operator import attrgetter
 import pytest
 from msgspec.structs import replace
 
-import inferworks.cloud.readers
+import inferworks.cloud.usage_parsers
 from inferworks.cloud.call import Call, Told
-from inferworks.cloud.guess import prompt_tokens
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passing import Spoken
+from inferworks.cloud.providers.passthrough import Spoken
 from inferworks.cloud.providers.stability import STABILITY
-from inferworks.cloud.retry_after import retry_after_ns
-from inferworks.cloud.sight import CallFacts
+from inferworks.cloud.routing.retry_after import retry_after_ns
+from inferworks.cloud.routing.routing_state import CallFacts
+from inferworks.cloud.routing.token_estimate import prompt_tokens
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.eventstream import MessageSplitter, written
 from inferworks.http.sse import EventSplitter, event_data
@@ -58,8 +58,8 @@ REQUESTS = {
 def reader_classes() -> list[type]:
     """Every class of the readers' room that reads answers."""
     found = []
-    for module in pkgutil.iter_modules(inferworks.cloud.readers.__path__):
-        of = importlib.import_module(f"inferworks.cloud.readers.{module.name}")
+    for module in pkgutil.iter_modules(inferworks.cloud.usage_parsers.__path__):
+        of = importlib.import_module(f"inferworks.cloud.usage_parsers.{module.name}")
         for _, kind in inspect.getmembers(of, inspect.isclass):
             own = kind.__module__ == of.__name__ and not getattr(kind, "_is_protocol", False)
             if (

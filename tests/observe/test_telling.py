@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from inferworks.accounts.plan import PricePlan, token_terms
 from inferworks.api.telling import asks_for_cost, decimal, with_cost
-from inferworks.cloud.rewrite import without_value
+from inferworks.cloud.bodies.rewrite import without_value
 from inferworks.money import format_pico
 from inferworks.testing.door import A_CUSTOMER, Answered, House, open_gateway
 from inferworks.testing.providers import A_MODEL

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from inferworks.cloud.offer import Offer, Rates
-from inferworks.cloud.policy import BreakerPolicy, RoutePolicy, Strategy
+from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.config import Breaker, Config, Model, settings
 from inferworks.errors import ConfigError
 from inferworks.http.client import NEVER

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from inferworks.cloud.policy import Strategy
+from inferworks.cloud.routing.policy import Strategy
 from inferworks.ids import ModelId
 from inferworks.wiring.plan import Plan
 

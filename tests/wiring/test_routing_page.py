@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inferworks.cloud.policy import BreakerPolicy, RoutePolicy, Strategy
+from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.ids import ModelId
 from inferworks.wiring.plan import Plan
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Final
 
-from inferworks.cloud.aside import aside
+from inferworks.cloud.bodies.aside import aside
 from inferworks.errors import CallError
 from inferworks.http.budget import FREE_BYTES
 from inferworks.http.coding import PIECE_BYTES, TAKEN, can_decode, coding_of, decoded

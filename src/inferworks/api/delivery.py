@@ -20,12 +20,12 @@ from inferworks.api.drain import Drain
 from inferworks.api.stream_count import StreamCount
 from inferworks.api.telling import Telling
 from inferworks.api.wire.base import Form
-from inferworks.cloud.aside import LARGE_BYTES, aside
-from inferworks.cloud.attempt import broken_off
+from inferworks.cloud.bodies.aside import LARGE_BYTES, aside
 from inferworks.cloud.call import Call, Chunk, Reply, Told
-from inferworks.cloud.guess import whole_usage
 from inferworks.cloud.offer import Offer
-from inferworks.cloud.serve import serve
+from inferworks.cloud.routing.token_estimate import whole_usage
+from inferworks.cloud.serving.attempt import broken_off
+from inferworks.cloud.serving.serve import serve
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange
 from inferworks.meter.tally import OpenCall

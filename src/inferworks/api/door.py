@@ -14,7 +14,7 @@ from inferworks.api.tariff import Tariffs
 from inferworks.clock import Clock
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
-from inferworks.cloud.router import Router
+from inferworks.cloud.routing.router import Router
 from inferworks.http.server import Exchange
 from inferworks.ids import ModelId
 from inferworks.meter.journal import Journal

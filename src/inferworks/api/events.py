@@ -30,8 +30,8 @@ from inferworks.api.auth import authenticate
 from inferworks.api.coded import CODED, decode_body
 from inferworks.api.door import Door
 from inferworks.api.wire.invalid import invalid
-from inferworks.cloud.aside import LARGE_BYTES, LARGE_TO_PUT_OVER_BYTES, aside
-from inferworks.cloud.bounds import excess
+from inferworks.cloud.bodies.aside import LARGE_BYTES, LARGE_TO_PUT_OVER_BYTES, aside
+from inferworks.cloud.bodies.bounds import excess
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
 from inferworks.ids import CustomerId

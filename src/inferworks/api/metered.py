@@ -22,10 +22,10 @@ from inferworks.api.delivery import Delivery
 from inferworks.api.door import Door, Endpoint
 from inferworks.api.telling import INCLUDE, asks_for_cost
 from inferworks.api.wire.base import Asked, Form
-from inferworks.cloud.aside import LARGE_BYTES, aside
+from inferworks.cloud.bodies.aside import LARGE_BYTES, aside
+from inferworks.cloud.bodies.rewrite import with_model, without_value
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
-from inferworks.cloud.rewrite import with_model, without_value
 from inferworks.errors import CallError
 from inferworks.http.multipart import is_form, with_field
 from inferworks.http.server import Exchange

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inferworks.cloud.call import Call, Chunk, Told
-from inferworks.cloud.guess import prompt_tokens, stream_tokens
+from inferworks.cloud.routing.token_estimate import prompt_tokens, stream_tokens
 from inferworks.meter.tally import OpenCall
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Confidence, Tokens
 

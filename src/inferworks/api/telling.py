@@ -21,8 +21,8 @@ from typing import Final
 import msgspec
 
 from inferworks.api.tariff import Cost, Tariffs
+from inferworks.cloud.bodies.rewrite import read_fields, with_value
 from inferworks.cloud.call import Told
-from inferworks.cloud.rewrite import read_fields, with_value
 from inferworks.meter.tally import OpenCall
 
 INCLUDE: Final = b"x-inferworks-include"

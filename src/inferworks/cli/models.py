@@ -15,7 +15,7 @@ from inferworks.cli.config_text import upstreams_toml
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.cloud.offer import Rates
-from inferworks.cloud.policy import RoutePolicy
+from inferworks.cloud.routing.policy import RoutePolicy
 from inferworks.config import Config
 from inferworks.folder import DataFolder
 from inferworks.ids import ModelId

@@ -20,11 +20,11 @@ from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.bedrock import BEDROCK
 from inferworks.cloud.providers.bedrock_messages import bedrock_messages
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
+from inferworks.cloud.providers.passthrough import PassingProvider, Profile, Spoken
 from inferworks.cloud.providers.stub import Script
 from inferworks.cloud.providers.vertex import gemini_operations, vertex_messages
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.http.client import HttpClient
 from inferworks.testing.providers import Stage, scripted, staged
 from inferworks.testing.upstream import Answer

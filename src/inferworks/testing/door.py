@@ -31,12 +31,12 @@ from inferworks.api.errors import refusals
 from inferworks.api.tariff import Lists, Tariffs
 from inferworks.clock import SystemClock
 from inferworks.cloud.credentials.key import NoCredential
-from inferworks.cloud.health import Health
 from inferworks.cloud.offer import Offer
-from inferworks.cloud.policy import RoutePolicy
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.router import Router
+from inferworks.cloud.routing.health import Health
+from inferworks.cloud.routing.policy import RoutePolicy
+from inferworks.cloud.routing.router import Router
 from inferworks.errors import JournalError
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import HttpServer, Limits

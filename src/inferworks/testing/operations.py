@@ -19,7 +19,7 @@ from inferworks.cloud.call import Call
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passing import PassingProvider, Profile
+from inferworks.cloud.providers.passthrough import PassingProvider, Profile
 from inferworks.cloud.providers.stability import STABILITY
 from inferworks.cloud.providers.stub import Script
 from inferworks.http.multipart import form_of

@@ -28,10 +28,10 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.providers.passing import PassingProvider
+from inferworks.cloud.providers.passthrough import PassingProvider
 from inferworks.cloud.providers.stub import Script, StubProvider
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.ids import CallId, ModelId, OfferId

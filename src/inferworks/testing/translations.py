@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from inferworks.cloud.call import Call
-from inferworks.cloud.guess import whole_usage
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passing import Nothing
-from inferworks.cloud.readers.anthropic import MessagesReader
-from inferworks.cloud.readers.base import Reader
-from inferworks.cloud.readers.converse import ConverseReader
-from inferworks.cloud.readers.openai import ChatReader
-from inferworks.cloud.readers.stability import StableImageReader
+from inferworks.cloud.providers.passthrough import Nothing
+from inferworks.cloud.routing.token_estimate import whole_usage
+from inferworks.cloud.serving.translating import _Rest
 from inferworks.cloud.translate.base import Translation
-from inferworks.cloud.translating import _Rest
+from inferworks.cloud.usage_parsers.anthropic import MessagesReader
+from inferworks.cloud.usage_parsers.base import Reader
+from inferworks.cloud.usage_parsers.converse import ConverseReader
+from inferworks.cloud.usage_parsers.openai import ChatReader
+from inferworks.cloud.usage_parsers.stability import StableImageReader
 
 _READERS: dict[Operation, Callable[[Call], Reader]] = {
     Operation.CHAT: ChatReader,

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from inferworks.cloud.offer import Offer
-from inferworks.cloud.policy import RoutePolicy
+from inferworks.cloud.routing.policy import RoutePolicy
 from inferworks.ids import ModelId
 from inferworks.wiring.plan import Own, Place, Plan
 

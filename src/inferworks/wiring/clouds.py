@@ -15,7 +15,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.azure import deployed
 from inferworks.cloud.providers.bedrock import BEDROCK
 from inferworks.cloud.providers.bedrock_messages import bedrock_messages
-from inferworks.cloud.providers.passing import Spoken
+from inferworks.cloud.providers.passthrough import Spoken
 from inferworks.cloud.providers.vertex import gemini_operations, vertex_messages
 from inferworks.errors import ConfigError
 from inferworks.wiring.identity import Identity

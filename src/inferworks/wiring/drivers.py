@@ -12,11 +12,11 @@ from inferworks.cloud.credentials.key import KeyCredential, NoCredential
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passing import PassingProvider, Profile
+from inferworks.cloud.providers.passthrough import PassingProvider, Profile
 from inferworks.cloud.providers.stability import STABILITY
-from inferworks.cloud.readers.counting import Counting
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
+from inferworks.cloud.usage_parsers.token_conventions import Counting
 from inferworks.errors import ConfigError
 from inferworks.http.client import HttpClient
 from inferworks.wiring.clouds import (

@@ -16,7 +16,7 @@ from inferworks.api.metrics import PATH, show
 from inferworks.api.tariff import Tariffs, cost_of
 from inferworks.api.wire.openai_errors import error_body
 from inferworks.clock import Clock
-from inferworks.cloud.health import Health
+from inferworks.cloud.routing.health import Health
 from inferworks.config import Log, Observe
 from inferworks.errors import CallError, ConfigError
 from inferworks.extras import install

@@ -23,7 +23,7 @@ import msgspec
 from inferworks.catalog.facts import fact_catalog
 from inferworks.catalog.providers import ProviderCatalog, ProviderRow
 from inferworks.cloud.offer import Offer, Rates
-from inferworks.cloud.policy import BreakerPolicy, RoutePolicy, Strategy
+from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.config import Breaker, Config, Model, Renamed, Upstream
 from inferworks.errors import ConfigError, Mistakes
 from inferworks.ids import ModelId, OfferId

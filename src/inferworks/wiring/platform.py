@@ -28,10 +28,10 @@ from inferworks.api.door import Door
 from inferworks.api.drain import DrainLimits, Drains
 from inferworks.api.tariff import Tariffs
 from inferworks.clock import Clock, SystemClock
-from inferworks.cloud.health import Health
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.traced import TracedProvider
-from inferworks.cloud.router import Router
+from inferworks.cloud.routing.health import Health
+from inferworks.cloud.routing.router import Router
 from inferworks.config import Config, Leave
 from inferworks.errors import ConfigError, JournalError
 from inferworks.folder import DataFolder

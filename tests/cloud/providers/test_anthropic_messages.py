@@ -15,9 +15,9 @@ from inferworks.cloud.call import Call, Chunk, Told
 from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.anthropic import ANTHROPIC
-from inferworks.cloud.providers.passing import PassingProvider
+from inferworks.cloud.providers.passthrough import PassingProvider
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient
 from inferworks.ids import CallId

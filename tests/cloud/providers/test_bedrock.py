@@ -13,17 +13,17 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
-from inferworks.cloud.attempt import judge
 from inferworks.cloud.call import Call, Chunk, Told
 from inferworks.cloud.credentials.aws import key_credential
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.bedrock import BEDROCK
-from inferworks.cloud.providers.passing import PassingProvider
-from inferworks.cloud.route import How
+from inferworks.cloud.providers.passthrough import PassingProvider
+from inferworks.cloud.routing.route import How
+from inferworks.cloud.serving.attempt import judge
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient
 from inferworks.ids import CallId, ModelId

@@ -13,10 +13,10 @@ from openai import AsyncOpenAI
 
 from inferworks.cloud.providers.bedrock import BEDROCK
 from inferworks.cloud.providers.bedrock_messages import bedrock_messages
-from inferworks.cloud.providers.passing import PassingProvider, Profile
+from inferworks.cloud.providers.passthrough import PassingProvider, Profile
 from inferworks.cloud.providers.stub import Script, StubProvider
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.http.client import HttpClient
 from inferworks.meter.usage import Confidence, Outcome, Tokens
 from inferworks.testing.clouds import BEDROCK_KEY

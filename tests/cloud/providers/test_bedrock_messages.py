@@ -15,9 +15,9 @@ from anthropic import AnthropicBedrock
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.bedrock_messages import bedrock_messages
-from inferworks.cloud.providers.passing import PassingProvider, Profile
+from inferworks.cloud.providers.passthrough import PassingProvider, Profile
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient
 from inferworks.ids import CallId

@@ -18,10 +18,10 @@ from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.azure import deployed
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
+from inferworks.cloud.providers.passthrough import PassingProvider, Profile, Spoken
 from inferworks.cloud.providers.vertex import gemini_operations, vertex_messages
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient, Origin
 from inferworks.ids import CallId

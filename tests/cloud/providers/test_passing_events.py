@@ -10,8 +10,8 @@ import pytest
 
 from inferworks.api.stream_count import StreamCount
 from inferworks.cloud.call import Chunk
-from inferworks.cloud.providers.passing import _Events
-from inferworks.cloud.readers.openai import ChatReader
+from inferworks.cloud.providers.passthrough import _Events
+from inferworks.cloud.usage_parsers.openai import ChatReader
 from inferworks.errors import RefusalError, UpstreamError
 from inferworks.http.client import Response
 from inferworks.http.sse import EventSplitter

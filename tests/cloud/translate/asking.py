@@ -10,8 +10,8 @@ import msgspec
 from inferworks.catalog.facts import ANYTHING, UNKNOWN_MODEL, ModelFacts
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
+from inferworks.cloud.serving.translating import Way, put_over, ways
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.translating import Way, put_over, ways
 from inferworks.ids import CallId, ModelId
 
 HELLO = {"role": "user", "content": "Hi"}

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.chat_to_converse import ChatToConverse
-from inferworks.cloud.translate.converse_terms import FINISH_REASONS
+from inferworks.cloud.translate.chat_to_converse.translation import ChatToConverse
+from inferworks.cloud.translate.converse_enums import FINISH_REASONS
 from inferworks.cloud.translate.tool_results import BEGINNING
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.sse import EventSplitter, event_data

@@ -11,7 +11,7 @@ import pytest
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.chat_to_converse import ChatToConverse
+from inferworks.cloud.translate.chat_to_converse.translation import ChatToConverse
 from inferworks.http.sse import EventSplitter
 from inferworks.ids import CallId, ModelId
 from inferworks.testing.translations import PutBack, put_back

@@ -9,8 +9,8 @@ import pytest
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.translate.base import Translation
-from inferworks.cloud.translate.chat_to_messages import ChatToMessages
-from inferworks.cloud.translate.messages_to_chat import MessagesToChat
+from inferworks.cloud.translate.chat_to_messages.translation import ChatToMessages
+from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
 from inferworks.http.sse import EventSplitter
 from inferworks.ids import CallId, ModelId
 from inferworks.testing.translations import PutBack, put_back

@@ -13,7 +13,7 @@ import pytest
 from inferworks.cloud.call import Call
 from inferworks.cloud.translate.base import Translation
 from inferworks.cloud.translate.completions_to_chat import CompletionsToChat
-from inferworks.cloud.translate.responses_to_chat import ResponsesToChat
+from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
 from inferworks.http.sse import EventSplitter
 from inferworks.ids import CallId, ModelId
 from inferworks.testing.translations import PutBack, put_back

@@ -17,10 +17,10 @@ from openai import AsyncOpenAI
 from inferworks.cloud.call import Call
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passing import PassingProvider
+from inferworks.cloud.providers.passthrough import PassingProvider
 from inferworks.cloud.providers.stability import STABILITY
+from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.images_to_stability import ImagesToStability
-from inferworks.cloud.translating import TranslatingProvider
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.client import HttpClient
 from inferworks.http.multipart import read_parts

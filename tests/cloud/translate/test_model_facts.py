@@ -13,10 +13,10 @@ from inferworks.catalog.facts import ModelFacts, fact_catalog
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.base import Translation
-from inferworks.cloud.translate.chat_to_converse import ChatToConverse
-from inferworks.cloud.translate.chat_to_messages import ChatToMessages
-from inferworks.cloud.translate.messages_to_chat import MessagesToChat
-from inferworks.cloud.translate.responses_to_chat import ResponsesToChat
+from inferworks.cloud.translate.chat_to_converse.translation import ChatToConverse
+from inferworks.cloud.translate.chat_to_messages.translation import ChatToMessages
+from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
+from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
 from inferworks.errors import CallError
 from inferworks.ids import CallId, ModelId
 from inferworks.testing.upstreams.anthropic_rules import flaw_in

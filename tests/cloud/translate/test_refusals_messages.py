@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.base import Translation
-from inferworks.cloud.translate.chat_to_messages import ChatToMessages
-from inferworks.cloud.translate.messages_to_chat import MessagesToChat
+from inferworks.cloud.translate.chat_to_messages.translation import ChatToMessages
+from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
 from inferworks.errors import CallError, UpstreamError
 from inferworks.ids import CallId, ModelId
 from inferworks.testing.translations import put_back

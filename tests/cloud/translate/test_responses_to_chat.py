@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.readers.responses import ResponsesReader
-from inferworks.cloud.translate.responses_to_chat import ResponsesToChat
+from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
+from inferworks.cloud.usage_parsers.responses import ResponsesReader
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.sse import EventSplitter, event_data
 from inferworks.ids import CallId, ModelId

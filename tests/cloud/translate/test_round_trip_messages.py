@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.chat_to_messages import ChatToMessages
-from inferworks.cloud.translate.messages_to_chat import MessagesToChat
+from inferworks.cloud.translate.chat_to_messages.translation import ChatToMessages
+from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
 from inferworks.errors import UpstreamError
 from inferworks.http.sse import event_data
 from inferworks.ids import CallId, ModelId

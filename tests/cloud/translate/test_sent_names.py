@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.base import Translation
 from inferworks.cloud.translate.completions_to_chat import CompletionsToChat
-from inferworks.cloud.translate.messages_to_chat import MessagesToChat
-from inferworks.cloud.translate.responses_to_chat import ResponsesToChat
+from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
+from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
 from inferworks.cloud.translate.sent_names import error_in_sent_names, in_sent_names, sent_name
 from inferworks.errors import CallError
 

@@ -16,10 +16,10 @@ from inferworks.catalog.facts import fact_catalog
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.base import Translation
-from inferworks.cloud.translate.chat_to_messages import ChatToMessages
+from inferworks.cloud.translate.chat_to_messages.translation import ChatToMessages
 from inferworks.cloud.translate.completions_to_chat import CompletionsToChat
-from inferworks.cloud.translate.messages_to_chat import MessagesToChat
-from inferworks.cloud.translate.responses_to_chat import ResponsesToChat
+from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
+from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
 from inferworks.ids import CallId, ModelId
 from inferworks.testing.upstreams.anthropic_rules import flaw_in
 from inferworks.testing.upstreams.vendors import DEEPSEEK, MISTRAL, OPENAI, VLLM, Vendor

@@ -9,8 +9,8 @@ import pytest
 
 from inferworks.cloud.call import Call, Told
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.messages_to_chat import MessagesToChat
-from inferworks.cloud.translate.responses_to_chat import ResponsesToChat
+from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
+from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
 from inferworks.errors import CallError
 from inferworks.http.sse import EventSplitter, event_data
 from inferworks.meter.usage import Tokens

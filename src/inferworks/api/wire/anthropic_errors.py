@@ -14,8 +14,8 @@ from typing import Any, Literal
 import msgspec
 
 from inferworks.api.wire.base import ErrorStyle
-from inferworks.cloud.rewrite import read_fields, with_value
-from inferworks.cloud.translate.anthropic_terms import THREAD_UNSUPPORTED, error_type
+from inferworks.cloud.bodies.rewrite import read_fields, with_value
+from inferworks.cloud.usage_parsers.anthropic_enums import THREAD_UNSUPPORTED, error_type
 from inferworks.errors import CallError
 
 

@@ -15,9 +15,9 @@ from typing import Final, TypeVar
 import msgspec
 
 from inferworks.api.wire.invalid import NOT_JSON, invalid
-from inferworks.cloud.aside import LARGE_BYTES
-from inferworks.cloud.bounds import excess
-from inferworks.cloud.rewrite import MOST_NAMES, TooManyNamesError, ambiguous_name
+from inferworks.cloud.bodies.aside import LARGE_BYTES
+from inferworks.cloud.bodies.bounds import excess
+from inferworks.cloud.bodies.rewrite import MOST_NAMES, TooManyNamesError, ambiguous_name
 from inferworks.errors import CallError
 
 Decoded = TypeVar("Decoded")

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from inferworks.cloud.bodies.rewrite import with_model
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passing import Profile, Spoken
+from inferworks.cloud.providers.passthrough import Profile, Spoken
 from inferworks.cloud.providers.unsigned import without_unsigned
-from inferworks.cloud.readers.anthropic import CountReader, MessagesReader
-from inferworks.cloud.rewrite import with_model
+from inferworks.cloud.usage_parsers.anthropic import CountReader, MessagesReader
 
 VERSION: Final = b"2023-06-01"
 """The version of the API that a caller gets who names none."""

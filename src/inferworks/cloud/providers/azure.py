@@ -22,7 +22,7 @@ from urllib.parse import quote
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passing import Spoken
+from inferworks.cloud.providers.passthrough import Spoken
 
 
 def deployed(spoken: Mapping[Operation, Spoken], api_version: str) -> Mapping[Operation, Spoken]:

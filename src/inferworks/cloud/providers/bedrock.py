@@ -16,8 +16,8 @@ from urllib.parse import quote
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passing import Framing, Profile, Spoken
-from inferworks.cloud.readers.converse import ConverseEvents, ConverseReader
+from inferworks.cloud.providers.passthrough import Framing, Profile, Spoken
+from inferworks.cloud.usage_parsers.converse import ConverseEvents, ConverseReader
 from inferworks.http.eventstream import CONTENT_TYPE
 
 _MESSAGES: Final = Framing(CONTENT_TYPE, ConverseEvents)

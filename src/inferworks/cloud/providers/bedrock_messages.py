@@ -22,15 +22,15 @@ from urllib.parse import quote
 
 import msgspec
 
+from inferworks.cloud.bodies.rewrite import read_fields
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passing import Framing, Spoken
+from inferworks.cloud.providers.passthrough import Framing, Spoken
 from inferworks.cloud.providers.unsigned import without_unsigned
-from inferworks.cloud.readers.anthropic import MessagesReader
-from inferworks.cloud.readers.invoke import CountedReader, InvokeEvents
-from inferworks.cloud.rewrite import read_fields
-from inferworks.cloud.translate.cloud_errors import amazon_as_anthropic
+from inferworks.cloud.usage_parsers.anthropic import MessagesReader
+from inferworks.cloud.usage_parsers.cloud_errors import amazon_as_anthropic
+from inferworks.cloud.usage_parsers.invoke import CountedReader, InvokeEvents
 from inferworks.http.eventstream import CONTENT_TYPE
 
 _CHUNKS: Final = Framing(CONTENT_TYPE, InvokeEvents)

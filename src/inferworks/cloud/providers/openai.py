@@ -15,19 +15,23 @@ from dataclasses import replace
 
 import msgspec
 
+from inferworks.cloud.bodies.rewrite import read_fields, with_model, with_value
 from inferworks.cloud.call import Call
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passing import PassingProvider, Profile, Spoken
-from inferworks.cloud.readers.anthropic import CountReader
-from inferworks.cloud.readers.audio import SpeechReader, TranscriptionReader
-from inferworks.cloud.readers.counting import AS_OPENAI, Counting, priced
-from inferworks.cloud.readers.images import ImagesReader
-from inferworks.cloud.readers.openai import ChatReader
-from inferworks.cloud.readers.responses import ResponsesReader
-from inferworks.cloud.readers.wholes import ModerationsReader, RerankReader, WholeReader
-from inferworks.cloud.rewrite import read_fields, with_model, with_value
+from inferworks.cloud.providers.passthrough import PassingProvider, Profile, Spoken
+from inferworks.cloud.usage_parsers.anthropic import CountReader
+from inferworks.cloud.usage_parsers.audio import SpeechReader, TranscriptionReader
+from inferworks.cloud.usage_parsers.images import ImagesReader
+from inferworks.cloud.usage_parsers.non_streaming import (
+    ModerationsReader,
+    RerankReader,
+    WholeReader,
+)
+from inferworks.cloud.usage_parsers.openai import ChatReader
+from inferworks.cloud.usage_parsers.responses import ResponsesReader
+from inferworks.cloud.usage_parsers.token_conventions import AS_OPENAI, Counting, priced
 from inferworks.http.client import HttpClient
 from inferworks.http.multipart import is_form, with_field
 

@@ -14,8 +14,8 @@ from typing import Final
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passing import Profile, Spoken
-from inferworks.cloud.readers.stability import StableImageReader
+from inferworks.cloud.providers.passthrough import Profile, Spoken
+from inferworks.cloud.usage_parsers.stability import StableImageReader
 from inferworks.http.multipart import with_field, without_field
 
 _OWN_PATHS: Final = {"stable-image-core": "/core", "stable-image-ultra": "/ultra"}

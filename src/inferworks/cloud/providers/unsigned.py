@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from inferworks.cloud.rewrite import read_fields, with_value
+from inferworks.cloud.bodies.rewrite import read_fields, with_value
 
 _UNSIGNED: Final = re.compile(rb'"signature"[ \t\r\n]*+:[ \t\r\n]*+""')
 _Fields: TypeAlias = dict[str, msgspec.Raw]

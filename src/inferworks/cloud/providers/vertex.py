@@ -22,14 +22,14 @@ from urllib.parse import quote
 
 import msgspec
 
+from inferworks.cloud.bodies.rewrite import read_fields
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passing import Spoken
+from inferworks.cloud.providers.passthrough import Spoken
 from inferworks.cloud.providers.unsigned import without_unsigned
-from inferworks.cloud.readers.anthropic import CountReader, MessagesReader
-from inferworks.cloud.rewrite import read_fields
-from inferworks.cloud.translate.cloud_errors import google_as_anthropic, google_as_openai
+from inferworks.cloud.usage_parsers.anthropic import CountReader, MessagesReader
+from inferworks.cloud.usage_parsers.cloud_errors import google_as_anthropic, google_as_openai
 
 _OLDEST: Final = "2023-06-01"
 _OLDEST_HERE: Final = "vertex-2023-10-16"

@@ -18,9 +18,8 @@ import msgspec
 
 from inferworks.cloud.call import Call, Told
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.anthropic_terms import chat_usage, openai_finish
-from inferworks.cloud.translate.chat_answer import Said
 from inferworks.cloud.translate.chat_fit import fit_chat
+from inferworks.cloud.translate.chat_response import Said
 from inferworks.cloud.translate.fields import (
     FieldRules,
     Fields,
@@ -35,6 +34,7 @@ from inferworks.cloud.translate.sent_names import (
     SentNames,
     error_in_sent_names,
 )
+from inferworks.cloud.usage_parsers.anthropic_enums import chat_usage, openai_finish
 from inferworks.http.sse import DONE, event_data
 
 _DEFAULT_MAX_TOKENS: Final = 16

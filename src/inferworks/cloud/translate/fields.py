@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from inferworks.cloud.bounds import check_answer
+from inferworks.cloud.bodies.bounds import check_answer
+from inferworks.cloud.bodies.lenient import fitted_or_unreadable
+from inferworks.cloud.bodies.rewrite import read_fields
 from inferworks.cloud.call import Call
-from inferworks.cloud.lenient import fitted_or_unreadable
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.rewrite import read_fields
 from inferworks.cloud.translate.sent_names import SentNames, sent_name
 from inferworks.errors import CallError
 

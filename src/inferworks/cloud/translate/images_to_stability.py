@@ -23,7 +23,6 @@ import msgspec
 
 from inferworks.cloud.call import Call, Told
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.anthropic_terms import openai_error_type
 from inferworks.cloud.translate.fields import (
     FieldRules,
     Omissions,
@@ -33,6 +32,7 @@ from inferworks.cloud.translate.fields import (
     read_request,
 )
 from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
+from inferworks.cloud.usage_parsers.anthropic_enums import openai_error_type
 from inferworks.errors import UpstreamError
 from inferworks.http.multipart import form_of
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from inferworks.cloud.rewrite import read_fields
+from inferworks.cloud.bodies.rewrite import read_fields
 from inferworks.cloud.translate.fields import read_request
 
 _UNKNOWN: Final = frozenset(

@@ -1,0 +1,71 @@
+"""How many values a JSON text may hold, whatever its size.
+
+A decoder makes an object for every message, part and name, of fifty bytes to five hundred. Thirty
+megabytes of `{},` became a gigabyte and took seconds. So what is large is counted before it is decoded. A
+count of its commas and brackets is quick, and never too low; a text may have many of them too, so where
+there seem to be too many they are counted again, this time outside of strings.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from inferworks.cloud.bodies.aside import LARGE_BYTES
+from inferworks.errors import UnreadableError
+
+_STEP_BYTES: Final = 1024 * 1024
+"""How much of a string is passed over at once: the interpreter's lock is free in between."""
+_IN_STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+
+
+class Bounds(NamedTuple):
+    """How many there may be."""
+
+    values: int
+    """Members of lists and fields of objects, at any depth."""
+    containers: int
+    """Lists and objects."""
+
+
+MADE_INTO_OBJECTS: Final = Bounds(values=500_000, containers=100_000)
+"""Of what is made into objects: every request, and the answers whose parts are looked at. There is room for
+a prompt of half a million tokens given as numbers, or for thirty thousand messages."""
+PASSED_OVER: Final = Bounds(values=8_000_000, containers=2_000_000)
+"""Of any other answer: vectors have millions of numbers."""
+
+
+def excess(data: bytes, bounds: Bounds = MADE_INTO_OBJECTS) -> str | None:
+    """What there is too much of in the JSON `data`, for a message to its sender; None when all is well."""
+    if data.count(b",") <= bounds.values and _opened(data, 0, len(data)) <= bounds.containers:
+        return None
+    values = containers = at = 0
+    while True:
+        quote = data.find(b'"', at)
+        end = quote if quote >= 0 else len(data)
+        values += data.count(b",", at, end)
+        containers += _opened(data, at, end)
+        if values > bounds.values:
+            return f"more than {bounds.values:,} values"
+        if containers > bounds.containers:
+            return f"more than {bounds.containers:,} lists and objects"
+        if quote < 0:
+            return None
+        at = _string_end(data, quote + 1)
+
+
+def check_answer(data: bytes, bounds: Bounds = MADE_INTO_OBJECTS) -> None:
+    """UnreadableError when the answer or event `data` is large and holds more values than may be."""
+    if len(data) > LARGE_BYTES and (too_much := excess(data, bounds)) is not None:
+        raise UnreadableError(f"it has {too_much}")
+
+
+def _opened(data: bytes, at: int, end: int) -> int:
+    return data.count(b"[", at, end) + data.count(b"{", at, end)
+
+
+def _string_end(data: bytes, at: int) -> int:
+    """Where the string ends, after its quote, whose inside begins or goes on at `at`."""
+    while (match := _IN_STRING.match(data, at, at + _STEP_BYTES)) and match.end() > at:
+        at = match.end()
+    return at + 1

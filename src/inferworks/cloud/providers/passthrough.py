@@ -1,0 +1,457 @@
+"""The provider that passes bytes: every upstream that speaks a dialect its callers speak too.
+
+What goes down is what the caller wrote, what comes up is what the upstream wrote. A prompt is never
+decoded and encoded again: a request is changed at its top level only, where it must be (the model's name
+at this upstream, the wish for usage), and its other values stay the bytes that came. So does an error body,
+but for our own credential, which some servers repeat in it. What differs from one API to the next is data:
+a `Profile` (its paths, its readers, its fixed headers) and a `Credential`. Our own replicas are spoken to
+in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Set
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from types import TracebackType
+from typing import Protocol
+
+import msgspec
+
+from inferworks.cloud.bodies.aside import LARGE_BYTES, aside
+from inferworks.cloud.bodies.bounds import PASSED_OVER, check_answer
+from inferworks.cloud.call import Call, Chunk, Reply
+from inferworks.cloud.credentials.base import Credential
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.operation import Operation
+from inferworks.cloud.providers.told_beside import told_beside
+from inferworks.cloud.routing.retry_after import retry_after_ns
+from inferworks.cloud.usage_parsers.base import PieceReader, PieceReaderOf, Reader, ReaderOf
+from inferworks.errors import RefusalError, UpstreamError
+from inferworks.http.client import HttpClient, Origin, Response
+from inferworks.http.sse import EventSplitter
+
+_STREAM = b"text/event-stream"
+_WORDS = (b"application/json", b"text/")
+"""What no sound is: an error that does not call itself one."""
+_LONGEST_REFUSAL_BYTES = LARGE_BYTES
+_MOST_AT_ONCE_BYTES = 64 * 1024
+_MOST_EVENTS_AT_ONCE = 256
+"""An upstream may send empty events by the megabyte. So many are read, then others have their turn."""
+_PING = b"event: ping"
+_MOST_COMMENT_BYTES = 4096
+"""Of the comments before the first event no more are kept than have these; they go with it."""
+_SHORTEST_SECRET_BYTES = 8
+_END_S = 1.0
+"""How long the end of a body may take after its last event before its connection is given up."""
+
+
+class Splitter(Protocol):
+    """Cuts the body of a stream into server-sent events."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events completed by `data`. ValueError when they cannot be any."""
+        ...
+
+    def end(self) -> list[bytes]:
+        """The events completed by the end of the body. ValueError when it comes amid one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How a stream is written."""
+
+    content_type: bytes
+    splitter: Callable[[], Splitter]
+
+
+EVENTS = Framing(_STREAM, EventSplitter)
+"""Server-sent events, as nearly everybody writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """How an API is asked for one operation."""
+
+    path: str
+    """After the base path of the offer."""
+    reader: ReaderOf
+    write: Callable[[Call, Offer], bytes]
+    """The body that is sent."""
+    place: Callable[[Call, Offer], str] | None = None
+    """What comes after `path` where it depends on the call, the model's name for instance."""
+    framing: Framing = EVENTS
+    pieces: PieceReaderOf | None = None
+    """Reads an answer to a stream that is no stream of events, but sound, say, sent as it is made."""
+    may_be_whole: bool = False
+    """A stream may be answered with a whole body: the API says that some models do."""
+    refusal: Callable[[int, bytes], bytes] | None = None
+    """An error body in the words of the dialect, where the API has others of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How one API is spoken to."""
+
+    name: str
+    spoken: Mapping[Operation, Spoken]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Sent with every request, unless the caller sends another value of its own."""
+    between_bytes_s: float = 120.0
+    max_answer_bytes: int = 64 * 1024 * 1024
+    answer_headers: tuple[bytes, ...] = ()
+    """Headers of an answer that are part of it and go to the caller."""
+
+
+class PassingProvider:
+    """A `Provider` for an upstream that a profile describes."""
+
+    def __init__(self, client: HttpClient, profile: Profile, credential: Credential) -> None:
+        self.name = profile.name
+        self._client = client
+        self._profile = profile
+        self._credential = credential
+
+    @property
+    def operations(self) -> Set[Operation]:
+        """What its profile knows a path for."""
+        return self._profile.spoken.keys()
+
+    def send(self, offer: Offer, call: Call) -> AbstractAsyncContextManager[Reply]:
+        """Send `call` to `offer` and enter with its answer."""
+        return _Sending(self._client, self._profile, self._credential, offer, call)
+
+
+class _Sending(AbstractAsyncContextManager[Reply]):
+    """One call sent to one offer.
+
+    A class and not a generator: the event loop keeps a list of the generators that run, by weak
+    references in Python, and that alone costs four microseconds a call.
+    """
+
+    __slots__ = ("_asking", "_call", "_client", "_credential", "_events", "_offer", "_profile",
+                 "_response", "_sent")  # fmt: skip
+
+    _asking: AbstractAsyncContextManager[Response]
+    _response: Response
+
+    def __init__(
+        self,
+        client: HttpClient,
+        profile: Profile,
+        credential: Credential,
+        offer: Offer,
+        call: Call,
+    ) -> None:
+        self._client = client
+        self._profile = profile
+        self._credential = credential
+        self._offer = offer
+        self._call = call
+        self._events: _Events | _Pieces | None = None
+
+    async def __aenter__(self) -> Reply:
+        call, offer = self._call, self._offer
+        spoken = self._profile.spoken[call.operation]
+        path = spoken.path + spoken.place(call, offer) if spoken.place else spoken.path
+        large = len(call.body) > LARGE_BYTES
+        body = await aside(spoken.write, call, offer) if large else spoken.write(call, offer)
+        url = _url(offer.origin, path)
+        headers = await self._credential.headers("POST", url, self._headers(), body)
+        self._sent = headers
+        self._asking = self._client.stream("POST", offer.origin, path, headers, body)
+        self._response = await self._asking.__aenter__()
+        try:
+            return await self._begin(spoken)
+        except RefusalError as error:
+            return self._refused(spoken, error)
+        except BaseException as error:
+            await self._asking.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if exc is None and self._events is not None and self._events.ended:
+                await _finish(self._response)
+        finally:
+            await self._asking.__aexit__(exc_type, exc, traceback)
+
+    async def _begin(self, spoken: Spoken) -> Reply:
+        """The answer, once its first chunk has come."""
+        response = self._response
+        content_type = response.headers.get(b"content-type", b"application/json")
+        call = self._call
+        large = len(call.body) > LARGE_BYTES
+        reader = await aside(spoken.reader, call) if large else spoken.reader(call)
+        if response.status >= 300 or not self._call.stream:
+            whole = await self._whole(spoken, reader)
+            again_ns = retry_after_ns(response.headers) if response.status >= 300 else None
+            headers = self._answer_headers() if self._profile.answer_headers else ()
+            beside = told_beside(response.headers)
+            return Reply(response.status, content_type, whole, Nothing(), again_ns, headers, beside)
+        framing = spoken.framing
+        if not content_type.lower().startswith(framing.content_type):
+            return await self._begin_otherwise(spoken, content_type, reader)
+        if framing is not EVENTS:
+            content_type = _STREAM
+        splitter = framing.splitter()
+        events = _Events(response, self._profile.between_bytes_s, reader, splitter)
+        first, beside = await events.first(), told_beside(response.headers)
+        self._events = events
+        return Reply(
+            response.status, content_type, first, events, beside=beside, is_over=events.is_over
+        )
+
+    async def _begin_otherwise(self, spoken: Spoken, content_type: bytes, reader: Reader) -> Reply:
+        """The answer to a stream that is not framed as one."""
+        response = self._response
+        if spoken.may_be_whole:
+            whole, beside = await self._whole(spoken, reader), told_beside(response.headers)
+            return Reply(response.status, content_type, whole, Nothing(), beside=beside)
+        if spoken.pieces is None or content_type.lower().startswith(_WORDS):
+            whole = await self._whole(spoken, reader)  # which raises if it is an error after all
+            raise _no_stream(whole)
+        pieces = spoken.pieces(self._call)
+        self._events = _Pieces(response, self._profile.between_bytes_s, pieces)
+        first, beside = await anext(self._events), told_beside(response.headers)
+        return Reply(response.status, content_type, first, self._events, beside=beside)
+
+    def _refused(self, spoken: Spoken, error: RefusalError) -> Reply:
+        """The error that was told of in an answer, as if its status had come."""
+        first = self._refusal(spoken, error.status, error.body)
+        headers = self._response.headers
+        again_ns, beside = retry_after_ns(headers), told_beside(headers)
+        return Reply(error.status, b"application/json", first, Nothing(), again_ns, beside=beside)
+
+    def _answer_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers of the answer that go to the caller."""
+        names, came = self._profile.answer_headers, self._response.headers
+        return tuple((name, came[name]) for name in names if name in came)
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        """The request's headers but for its credential."""
+        call = self._call
+        own = [(b"content-type", call.content_type), (b"x-inferworks-call-id", call.id.encode())]
+        fixed = self._profile.headers
+        if fixed and call.headers:
+            named = {name for name, _ in call.headers}
+            fixed = tuple(pair for pair in fixed if pair[0] not in named)
+        return [*own, *fixed, *call.headers]
+
+    async def _whole(self, spoken: Spoken, reader: Reader) -> Chunk:
+        """The answer as one chunk; or a refusal, as it came where it is in the dialect's words."""
+        profile, response = self._profile, self._response
+        data = await response.read(profile.between_bytes_s, profile.max_answer_bytes)
+        if response.status < 300:
+            if max(len(data), len(self._call.body)) > LARGE_BYTES:
+                return await aside(_read_large, reader.whole, data)
+            return reader.whole(data)
+        return self._refusal(spoken, response.status, data)
+
+    def _refusal(self, spoken: Spoken, status: int, data: bytes) -> Chunk:
+        """An error body as it came, or in the dialect's words where the API has others of its own."""
+        data = self._without_credential(data)
+        if spoken.refusal is not None:
+            data = spoken.refusal(status, data[:_LONGEST_REFUSAL_BYTES])
+        return Chunk(data, last=True)
+
+    def _without_credential(self, data: bytes) -> bytes:
+        """`data` with `***` in place of what was sent to prove who asks, should it be repeated there."""
+        plain = self._headers()
+        for header in self._sent:
+            secret = header[1].rpartition(b" ")[2]
+            if header not in plain and len(secret) >= _SHORTEST_SECRET_BYTES:
+                data = data.replace(secret, b"***")
+        return data
+
+
+class _Events:
+    """The events of a stream as chunks: what has come at once is one, and the last event one by itself.
+
+    A busy upstream sends many events in a segment. They are read one by one, since any of them may tell of
+    usage or of an error, but counted, framed and sent together: some hundreds at most, and a large event by
+    itself, beside the event loop, so that no upstream takes more than a moment of it.
+
+    Not an async generator: what it holds is its reader's, so there is nothing to close when it is left.
+    """
+
+    def __init__(
+        self, response: Response, between_bytes_s: float, reader: Reader, splitter: Splitter
+    ) -> None:
+        self.ended = False
+        self._response = response
+        self._between_bytes_s = between_bytes_s
+        self._reader = reader
+        self._read = reader.event
+        self._splitter = splitter
+        self._unread = b""
+        """Of the body: what has come and was not split yet."""
+        self._ready: deque[bytes] = deque()
+        self._last: Chunk | None = None
+        self._error: UpstreamError | None = None
+        """The last event, or an error, that was read after others which are on their way."""
+
+    def is_over(self) -> bool:
+        """Whether the answer would be whole if nothing more came."""
+        return self._last is not None or self._reader.ended() is not None
+
+    async def first(self) -> Chunk:
+        """The first chunk that says something. A comment does not: what follows it may be an error."""
+        chunk, before = await anext(self), b""
+        while _says_nothing(chunk):
+            if len(before) < _MOST_COMMENT_BYTES:
+                before += chunk.data
+            chunk = await anext(self)
+        return msgspec.structs.replace(chunk, data=before + chunk.data) if before else chunk
+
+    def __aiter__(self) -> _Events:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self.ended:
+            raise StopAsyncIteration
+        if self._error is not None:
+            raise self._error
+        chunk = self._last
+        if chunk is None:
+            if self._ready or self._unread:
+                await asyncio.sleep(0)  # others have their turn
+            while not self._ready:
+                piece = self._unread or await self._response.next_piece(self._between_bytes_s)
+                if piece:
+                    self._split(piece)
+                elif not self._is_cut():
+                    return self._at_end()
+            event = self._ready.popleft()
+            if len(event) > LARGE_BYTES:  # only the first can be, for it came in several pieces
+                chunk = await aside(_read_large, self._read, event)
+            else:
+                chunk = self._read(event)
+                if self._ready and not chunk.last:
+                    chunk = self._joined(chunk)
+        self.ended = chunk.last
+        return chunk
+
+    def _split(self, piece: bytes) -> None:
+        """Make ready the events that are whole with `piece`, or with so much of it as is done at once."""
+        self._unread = piece[_MOST_AT_ONCE_BYTES:]
+        try:
+            self._ready.extend(self._splitter.feed(piece[:_MOST_AT_ONCE_BYTES]))
+        except ValueError as error:
+            raise UpstreamError(str(error), sent=True) from error
+
+    def _is_cut(self) -> bool:
+        """Whether the end of the body completes an event, which lacks no more than its empty line."""
+        try:
+            self._ready.extend(self._splitter.end())
+        except ValueError as error:
+            raise UpstreamError(str(error), sent=True) from error
+        return bool(self._ready)
+
+    def _at_end(self) -> Chunk:
+        """The last chunk, where the body has ended in order without an event that is the last."""
+        chunk = self._reader.ended()
+        if chunk is None:
+            raise UpstreamError("the stream ended before its last event", sent=True)
+        self.ended = True
+        return chunk
+
+    def _joined(self, first: Chunk) -> Chunk:
+        """`first` and the events that are ready, but for the last one and what cannot be read."""
+        data, told = [first.data], first.told
+        for _ in range(min(len(self._ready), _MOST_EVENTS_AT_ONCE)):
+            try:
+                chunk = self._read(self._ready.popleft())
+            except UpstreamError as error:
+                self._error = error
+                break
+            if chunk.last:
+                self._last = chunk
+                break
+            data.append(chunk.data)
+            told = chunk.told or told
+        return Chunk(b"".join(data), told)
+
+
+class _Pieces:
+    """A body as chunks, each handed on as it comes; the last is empty and says that it was all.
+
+    A body that breaks off is an UpstreamError of the connection, so its end is the answer's.
+    """
+
+    __slots__ = ("_between_bytes_s", "_reader", "_response", "ended")
+
+    def __init__(self, response: Response, between_bytes_s: float, reader: PieceReader) -> None:
+        self.ended = False
+        self._response = response
+        self._between_bytes_s = between_bytes_s
+        self._reader = reader
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self.ended:
+            raise StopAsyncIteration
+        piece = await self._response.next_piece(self._between_bytes_s)
+        if piece:
+            return self._reader.piece(piece)
+        self.ended = True
+        return self._reader.end()
+
+
+def _read_large(read: Callable[[bytes], Chunk], data: bytes) -> Chunk:
+    """What `read` makes of a large answer or event."""
+    check_answer(data, PASSED_OVER)
+    return read(data)
+
+
+def _says_nothing(chunk: Chunk) -> bool:
+    """Whether there are comments in a chunk, or pings, and nothing else."""
+    if chunk.told is not None or chunk.last:
+        return False
+    events = chunk.data.split(b"\n\n")
+    return all(b"data:" not in event or event.startswith(_PING) for event in events)
+
+
+def _no_stream(whole: Chunk) -> UpstreamError:
+    """What is wrong with a whole answer where a stream was asked for; what it told is kept."""
+    error = UpstreamError("it was asked for a stream and sent something else", sent=True)
+    error.told = whole.told
+    return error
+
+
+class Nothing:
+    """What follows a whole answer."""
+
+    def __aiter__(self) -> Nothing:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        raise StopAsyncIteration
+
+
+@lru_cache(maxsize=1024)
+def _url(origin: Origin, path: str) -> str:
+    """The address that is asked. There are few, and nearly every call is to one of the same."""
+    return origin.url + path
+
+
+async def _finish(response: Response) -> None:
+    """Read the end of a body whose answer is whole, so that the connection can be kept.
+
+    An end that does not come, or comes badly, costs the connection and nothing else.
+    """
+    with suppress(TimeoutError, UpstreamError):
+        async with asyncio.timeout(_END_S):
+            while await response.next_piece(_END_S):
+                pass

@@ -1,0 +1,94 @@
+"""Who may serve a call at all, before any strategy ranks them.
+
+A rule that leaves nobody refuses the call in the caller's terms; it is never bent. That matters most for
+regions: a prompt that may not leave a region is better not answered than answered elsewhere.
+
+A breaker is no such rule. It is a guess that another offer will do better, and where no other is left, the
+guess helps nobody: the call is sent to the offer whose time comes first. So however wrong a breaker is, it
+refuses no call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.routing.policy import RoutePolicy
+from inferworks.cloud.routing.routing_state import Sight
+from inferworks.errors import CallError
+from inferworks.ids import ModelId
+
+
+def eligible(
+    model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, sight: Sight
+) -> Sequence[Offer]:
+    """Those of `offers` that may be sent a call now, in their order; never none.
+
+    Where each one's breaker is open, or it said to wait, that is the one whose time comes first. CallError:
+    503 `no_replica` when there are no offers, 503 `region_unavailable` when none lies where calls of this
+    model may run, 429 `offers_full` when each one runs as many calls as it may.
+    """
+    regions = policy.regions
+    may = [
+        offer
+        for offer in offers
+        if (not regions or in_regions(offer, regions))
+        and sight.passes(offer)
+        and (offer.capacity is None or sight.running(offer) < offer.capacity)
+    ]
+    return may or [_last(model, offers, policy, sight)]
+
+
+def in_reserve(
+    model: ModelId,
+    offers: Sequence[Offer],
+    may: Sequence[Offer],
+    policy: RoutePolicy,
+    sight: Sight,
+) -> Sequence[Offer]:
+    """Those of `offers` that `may` leaves out and the policy allows: for when none of `may` can be asked.
+
+    The one whose time comes first is the first. CallError 429 `offers_full` when each one runs as many
+    calls as it may.
+    """
+    left = [o for o in offers if o not in may and in_regions(o, policy.regions)]
+    free = _free(left, sight)
+    if left and not free:
+        raise _full(model)
+    return sorted(free, key=sight.retry_ns)
+
+
+def _last(model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, sight: Sight) -> Offer:
+    """Whom to send a call to that no breaker lets pass."""
+    if not offers:
+        raise CallError(
+            503, f"no replica of {model} is ready", kind="server_error", code="no_replica"
+        )
+    allowed = [offer for offer in offers if in_regions(offer, policy.regions)]
+    if not allowed:
+        raise _no_region(model, policy.regions)
+    free = _free(allowed, sight)
+    if not free:
+        raise _full(model)
+    return min(free, key=sight.retry_ns)
+
+
+def _free(offers: Sequence[Offer], sight: Sight) -> list[Offer]:
+    """Those of `offers` that run fewer calls than they may."""
+    return [o for o in offers if o.capacity is None or sight.running(o) < o.capacity]
+
+
+def _full(model: ModelId) -> CallError:
+    return CallError(429, f"Every offer of {model} runs as many calls as it may; try again later.",
+                     kind="rate_limit_error", code="offers_full", retry_after_s=1)  # fmt: skip
+
+
+def in_regions(offer: Offer, regions: Sequence[str]) -> bool:
+    """Whether calls may run where `offer` is; an unknown region is in none."""
+    return not regions or any(offer.region and offer.region.startswith(r) for r in regions)
+
+
+def _no_region(model: ModelId, regions: Sequence[str]) -> CallError:
+    allowed = ", ".join(regions)
+    return CallError(503, f"No offer of {model} is in a region where its calls may run ({allowed}).",
+                     kind="server_error", code="region_unavailable")  # fmt: skip

@@ -1,0 +1,125 @@
+"""How the offers stand: calls running, time to first byte, breaker. What routing sees and serving tells.
+
+One record per offer, found with one look-up and then held for the attempt: this is told of every call.
+Nothing here waits or has a timer; times come from the clock that it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+
+from inferworks.clock import Clock
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.routing.breaker import NOBODY, Breaker, BreakerState, Caller
+from inferworks.cloud.routing.peak_ewma import PeakAverage
+from inferworks.cloud.routing.policy import BreakerPolicy
+from inferworks.ids import OfferId
+
+
+class Standing:
+    """How one offer stands. An attempt `begins`, at most once says how it went, and is `over`."""
+
+    __slots__ = ("average", "breaker", "running")
+
+    def __init__(self, policy: BreakerPolicy) -> None:
+        self.running = 0
+        """Attempts that have begun and are not over."""
+        self.average = PeakAverage()
+        """Of the time to first byte."""
+        self.breaker = Breaker(policy)
+
+    def begins(self, now_ns: int) -> None:
+        """An attempt begins."""
+        self.running += 1
+        self.breaker.began(now_ns)
+
+    def unsent(self, began_ns: int) -> None:
+        """It was never sent the call, which nobody could put in words of its own."""
+        self.breaker.unsent(began_ns)
+
+    def answered(self, began_ns: int, now_ns: int, caller: Caller = NOBODY) -> None:
+        """The first byte of an answer to `caller` is here."""
+        self.breaker.succeeded(began_ns, now_ns, caller)
+        self.average.take(now_ns, now_ns - began_ns)
+
+    def refused(self, began_ns: int) -> None:
+        """It works and will not serve this call. How soon it says so tells nothing of its answers."""
+        self.breaker.refused(began_ns)
+
+    def failed(
+        self, began_ns: int, now_ns: int, caller: Caller = NOBODY, body: int | None = None
+    ) -> None:
+        """A call of `caller` failed; `body` stands for what was asked, None if nothing of it was seen."""
+        self.breaker.failed(began_ns, now_ns, caller, body)
+
+    def told_to_wait(self, now_ns: int, wait_ns: int) -> None:
+        """It says that it wants no call before `wait_ns` are over."""
+        self.breaker.told_to_wait(now_ns, wait_ns)
+
+    def outrun(self, began_ns: int, now_ns: int) -> None:
+        """Another was quicker, or the call's time was up: it would have taken longer than this."""
+        waited_ns = now_ns - began_ns
+        if waited_ns > self.average.read(now_ns):
+            self.average.take(now_ns, waited_ns)
+
+    def over(self) -> None:
+        """The attempt is over, its answer with it."""
+        self.running -= 1
+
+
+class Health:
+    """The `Sight` of every route, and where attempts are told. Offers unknown so far stand well."""
+
+    def __init__(
+        self, clock: Clock, policy: BreakerPolicy | None = None, *, seed: int | None = None
+    ) -> None:
+        """The clock must never be set (`Clock.carried`); its times are compared with no other's.
+
+        `seed` makes the random numbers the same in every run; without it they differ.
+        """
+        self.clock = clock
+        self.now_ns = clock.now_ns
+        """The clock, in nanoseconds."""
+        self._policy = policy or BreakerPolicy()
+        self._standings: dict[OfferId, Standing] = {}
+        self.random = Random(seed).random  # noqa: S311 spreads load, keeps no secret
+
+    def use(self, policy: BreakerPolicy) -> None:
+        """Go by another policy from now on; what is open stays open."""
+        self._policy = policy
+        for standing in self._standings.values():
+            standing.breaker.policy = policy
+
+    def of(self, offer: Offer) -> Standing:
+        """How `offer` stands."""
+        standing = self._standings.get(offer.id)
+        if standing is None:
+            standing = self._standings[offer.id] = Standing(self._policy)
+        return standing
+
+    def running(self, offer: Offer) -> int:
+        """Calls running at `offer`."""
+        return self.of(offer).running
+
+    def first_byte_ns(self, offer: Offer) -> int:
+        """Moving average of its time to first byte; 0 while nothing is known of it."""
+        return self.of(offer).average.read(self.now_ns())
+
+    def passes(self, offer: Offer) -> bool:
+        """Whether its breaker lets a call pass now."""
+        breaker = self.of(offer).breaker
+        return not breaker.retry_ns or breaker.passes(self.now_ns())
+
+    def retry_ns(self, offer: Offer) -> int:
+        """When its breaker lets the next call pass; in the past where it does so already."""
+        return self.of(offer).breaker.retry_ns
+
+    def loads(self) -> Mapping[OfferId, int]:
+        """Calls running at every offer, for whoever watches."""
+        return {offer: standing.running for offer, standing in self._standings.items()}
+
+    def states(self) -> Mapping[OfferId, BreakerState]:
+        """The state of every breaker, for whoever watches."""
+        now_ns = self.now_ns()
+        return {offer: s.breaker.state(now_ns) for offer, s in self._standings.items()}

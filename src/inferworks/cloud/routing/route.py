@@ -1,0 +1,338 @@
+"""Which offer to try, and which next: a policy without I/O.
+
+A route is a generator: it yields what to try and is sent the verdict on that attempt. Production drives
+it with sockets (`serve`), a test with a list, the planner with a heap. It ends when there is nothing more
+to try; the last verdict then stands.
+
+    driver                          route
+      next(route)            ──►      Step(offer a, slow after 200 ms)
+      nothing after 200 ms: SLOW ──►  Step(offer b)          the hedge: a and b race
+      b failed               ──►      Step(None)             a is still running: wait for it
+      a answered: SERVED     ──►      (ends)
+
+Whether to go on is decided here alone: how many attempts, until when, where, after which wait. What a
+failed attempt may have cost is a reason to be careful with all of them, so each default is small.
+
+Not every offer can be asked for everything: what a caller of one dialect says, another may have no words
+for. That shows when the request is put over, before anything is sent. Such an offer is passed over like one
+that is not there: no attempt, no leg, nothing for its breaker. If nobody else is left, those are asked that
+were held back because another seemed better (`in_reserve`); the caller is told only when none can be asked.
+
+Much the same shows only when an upstream says so: it refuses a field, a value or an operation that this
+model of its does not have. That is an attempt, and refused, but no reason to refuse the call while another
+offer may have it; the last one's refusal is the caller's answer.
+
+A kept connection may be closed by the upstream just as it is used again. The offer has not failed then,
+and a call that has no other must not fail for it: the same offer is asked once more, at once, over a new
+connection. That is a leg of its own on record, but none of the call's attempts, and the offer's breaker is
+not told.
+
+Whether the first was read after all, nobody can know. RFC 9110 lets a request that is not idempotent be
+repeated, once, by who knows what it means, and forbids it to a proxy, which does not. Browsers and curl
+repeat every method on a reused connection that gave no answer; Go's net/http and nginx no POST of which
+something has left; Envoy, told to (`reset-before-request`), what has not left whole. A gateway knows what
+its requests mean: a generation that is asked for twice changes nothing and can only cost twice. So it
+repeats them on a browser's terms and stricter: no byte of an answer has come, and the end came so soon
+after the request that it must have been under way before it (`http.upstream`).
+
+Sources: https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2,
+https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_next_upstream,
+https://pkg.go.dev/net/http#Transport,
+https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from enum import Enum, auto
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.routing.policy import RoutePolicy
+from inferworks.cloud.routing.routing_state import Sight
+from inferworks.ids import OfferId
+from inferworks.units import NS_PER_SECOND
+
+_NS_PER_MS = 1_000_000
+_LONGEST_WAIT_NS = 10 * NS_PER_SECOND
+"""A client would rather be told of a longer wait and decide for itself."""
+
+
+class How(Enum):
+    """How an attempt went, as far as the next one is concerned."""
+
+    SERVED = auto()
+    """It answers; nothing else is tried."""
+    FINAL = auto()
+    """It refused what any other would refuse too."""
+    ELSEWHERE = auto()
+    """It failed before it answered; another offer may do better."""
+    UNSAID = auto()
+    """The offer could not be asked for this in its own words. Nothing was sent, and it was no attempt."""
+    LACKS = auto()
+    """It refused what it does not have itself, such as a field; another model may have it."""
+    UNFIT = auto()
+    """It has answered, and is paid, and its answer cannot be handed on; elsewhere that would cost again."""
+    SLOW = auto()
+    """Nothing has begun in the time that the step gave it. It still runs."""
+
+
+ANSWERS: Final = (How.SERVED, How.FINAL)
+"""What ends the route: an answer is there, good or bad."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a driver tells of the attempt that ended last, or of those that run."""
+
+    how: How
+    retry_after_ns: int | None = None
+    """In how long the upstream wants to be asked again, where it says so."""
+    offer: Offer | None = None
+    """Whose attempt it was, where two run; None: the last one that began."""
+    unread: bool = False
+    """Most likely nobody has read it, and the same offer may be asked at once."""
+
+
+SERVED = Verdict(How.SERVED)
+FINAL = Verdict(How.FINAL)
+ELSEWHERE = Verdict(How.ELSEWHERE)
+UNREAD = Verdict(How.ELSEWHERE, unread=True)
+UNSAID = Verdict(How.UNSAID)
+LACKS = Verdict(How.LACKS)
+UNFIT = Verdict(How.UNFIT)
+SLOW = Verdict(How.SLOW)
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What to do next."""
+
+    offer: Offer | None
+    """Whom to send the call; None: nobody, wait for what runs."""
+    wait_ns: int = 0
+    """How long to wait before."""
+    slow_after_ns: int | None = None
+    """Tell `SLOW` when nothing has begun to answer by then, counted from the sending. None: never."""
+
+
+Route = Generator[Step, Verdict, None]
+
+
+def attempts(
+    offers: Sequence[Offer],
+    policy: RoutePolicy,
+    sight: Sight,
+    began_ns: int,
+    may_hedge: Callable[[], bool] | None = None,
+    in_reserve: Callable[[], Sequence[Offer]] = tuple,
+) -> Route:
+    """Try `offers` in their order, within the policy's limits; `began_ns` is when the call came.
+
+    With `may_hedge`, which is asked when the call has become slow and spends from a budget, a second offer
+    is tried beside the first, once. `in_reserve` are those that are tried when none of `offers` can be
+    asked; it may raise what the caller is told instead.
+    """
+    if may_hedge is None and policy.deadline_s is None and policy.tries_per_offer == 1:
+        return _one_by_one(offers, policy, sight, in_reserve)
+    return _Attempts(offers, policy, sight, began_ns, may_hedge, in_reserve).run()
+
+
+def _one_by_one(
+    offers: Sequence[Offer],
+    policy: RoutePolicy,
+    sight: Sight,
+    in_reserve: Callable[[], Sequence[Offer]] = tuple,
+) -> Route:
+    """The common case: each offer once, no clock. One that has been given up meanwhile is passed over."""
+    left, fallback = policy.attempts, 0
+    first = True
+    for offer in offers:
+        if offer.fallback != fallback:
+            left, fallback = policy.attempts, offer.fallback
+        if left and (first or sight.passes(offer)):
+            verdict = yield Step(offer)
+            if verdict.how is How.UNSAID:
+                continue
+            if verdict.unread:
+                verdict = yield Step(offer)
+            if verdict.how is not How.ELSEWHERE and verdict.how is not How.LACKS:
+                return
+            left -= 1
+            first = False
+    if first:
+        reserve = in_reserve()
+        if reserve:
+            yield from _one_by_one(reserve, policy, sight)
+
+
+class _Attempts:
+    """One call's attempts, with a deadline, waits and a hedge."""
+
+    def __init__(
+        self,
+        offers: Sequence[Offer],
+        policy: RoutePolicy,
+        sight: Sight,
+        began_ns: int,
+        may_hedge: Callable[[], bool] | None,
+        in_reserve: Callable[[], Sequence[Offer]],
+    ) -> None:
+        self._policy = policy
+        self._sight = sight
+        self._may_hedge = may_hedge
+        self._in_reserve: Callable[[], Sequence[Offer]] | None = in_reserve
+        self._ahead = self._tries(offers)
+        self._left: dict[int, int] = {}
+        """Attempts that are left at the model's own offers, and at those of each fallback."""
+        self._sent = 0
+        self._running: list[Offer] = []
+        self._unread: list[Offer] = []
+        self._asked_until_ns: dict[OfferId, int] = {}
+        self._end_ns = None if policy.deadline_s is None else began_ns + _ns(policy.deadline_s)
+
+    def run(self) -> Route:
+        """The route."""
+        step = self._next()
+        while step is not None:
+            verdict = yield step
+            if verdict.how is How.SLOW:
+                step = self._when_slow()
+            elif verdict.how is How.ELSEWHERE:
+                step = self._once_more(verdict) or self._after_failure(verdict)
+            elif verdict.how is How.LACKS:
+                self._never_again(verdict.offer or self._running[-1])
+                step = self._after_failure(verdict)
+            elif verdict.how is How.UNSAID:
+                step = self._after_unsaid(verdict)
+            elif verdict.how is How.UNFIT:
+                self._running.remove(verdict.offer or self._running[-1])
+                step = self._wait() if self._running else None
+            else:
+                return
+
+    def _tries(self, offers: Sequence[Offer]) -> list[tuple[int, Offer]]:
+        """Each of `offers` as often as the policy says: those of the model in turn, then its fallbacks'."""
+        tries = range(self._policy.tries_per_offer)
+        groups = [list(group) for _, group in groupby(offers, key=attrgetter("fallback"))]
+        return [(number, offer) for group in groups for number in tries for offer in group]
+
+    def _left_at(self, offer: Offer) -> int:
+        """Attempts that are left for `offer` and those beside it."""
+        return self._left.get(offer.fallback, self._policy.attempts)
+
+    def _count(self, offer: Offer, attempts: int) -> None:
+        """So many more attempts are made at `offer`, or fewer."""
+        self._left[offer.fallback] = self._left_at(offer) - attempts
+        self._sent += attempts
+
+    def _never_again(self, refused: Offer) -> None:
+        """Whatever becomes of the others, `refused` is not tried again."""
+        self._ahead = [(tries, offer) for tries, offer in self._ahead if offer.id != refused.id]
+
+    def _after_unsaid(self, verdict: Verdict) -> Step | None:
+        """One could not be asked, and never can be for this call: ask another in its place."""
+        unsaid = verdict.offer or self._running[-1]
+        self._running.remove(unsaid)
+        self._never_again(unsaid)
+        self._count(unsaid, -1)
+        if not self._running:
+            return self._next()
+        other = self._other()  # it was the hedge, which is still owed
+        return self._wait() if other is None else self._begin_hedge(other)
+
+    def _once_more(self, verdict: Verdict) -> Step | None:
+        """The same offer at once, if its attempt was not read; it is not counted, and not done twice."""
+        failed = verdict.offer or self._running[-1]
+        if not verdict.unread or failed in self._unread or not self._before_end(0):
+            return None
+        if self._ahead and not self._sight.passes(failed):
+            return None
+        self._unread.append(failed)
+        self._running.remove(failed)
+        self._count(failed, -1)
+        return self._begin(failed, 0)
+
+    def _after_failure(self, verdict: Verdict) -> Step | None:
+        """One attempt has failed: wait for the other where two race, else try the next offer."""
+        failed = verdict.offer or self._running[-1]
+        self._running.remove(failed)
+        if verdict.retry_after_ns:
+            self._asked_until_ns[failed.id] = self._sight.now_ns() + verdict.retry_after_ns
+        return self._wait() if self._running else self._next()
+
+    def _when_slow(self) -> Step | None:
+        """The hedging delay, or the call's whole time, is over."""
+        if self._end_ns is not None and self._sight.now_ns() >= self._end_ns:
+            return None
+        may_hedge, self._may_hedge = self._may_hedge, None
+        other = self._other() if may_hedge is not None else None
+        if other is None or may_hedge is None or not may_hedge():
+            return self._wait()
+        return self._begin_hedge(other)
+
+    def _begin_hedge(self, other: Offer) -> Step:
+        self._ahead.remove((0, other))
+        return self._begin(other, 0)
+
+    def _other(self) -> Offer | None:
+        """Whom a call might be sent to beside the offer that is slow: one it has not been sent to."""
+        fresh = (offer for tries, offer in self._ahead if not tries and self._left_at(offer))
+        return next((o for o in fresh if o not in self._running and self._in_time(o, 0)), None)
+
+    def _next(self) -> Step | None:
+        """The next attempt; None when there is none or no time for it."""
+        while self._ahead:
+            tries, offer = self._ahead.pop(0)
+            if self._left_at(offer):
+                wait_ns = self._wait_ns(offer, tries)
+                if self._in_time(offer, wait_ns):
+                    return self._begin(offer, wait_ns)
+        if not self._sent and self._in_reserve is not None:
+            reserve, self._in_reserve = self._in_reserve(), None
+            self._ahead = self._tries(reserve)
+            return self._next()
+        return None
+
+    def _begin(self, offer: Offer, wait_ns: int) -> Step:
+        self._count(offer, 1)
+        self._running.append(offer)
+        silence_ns = self._until_end_ns(wait_ns)
+        if self._may_hedge is not None and self._policy.hedge_after_ms is not None:
+            hedge_ns = round(self._policy.hedge_after_ms * _NS_PER_MS)
+            silence_ns = hedge_ns if silence_ns is None else min(hedge_ns, silence_ns)
+        return Step(offer, wait_ns, silence_ns)
+
+    def _wait(self) -> Step:
+        """Send it to nobody else; wait for what runs."""
+        return Step(None, slow_after_ns=self._until_end_ns(0))
+
+    def _in_time(self, offer: Offer, wait_ns: int) -> bool:
+        """Whether after the wait the offer's breaker passes a call and the deadline leaves time for it.
+
+        The first attempt of all is made whatever the breaker says: nobody better was found.
+        """
+        passes = not self._sent or self._sight.now_ns() + wait_ns >= self._sight.retry_ns(offer)
+        return passes and wait_ns <= _LONGEST_WAIT_NS and self._before_end(wait_ns)
+
+    def _before_end(self, wait_ns: int) -> bool:
+        return self._end_ns is None or self._sight.now_ns() + wait_ns < self._end_ns
+
+    def _wait_ns(self, offer: Offer, tries: int) -> int:
+        """None before the first try; later what chance leaves of a doubling wait, or what it asked for."""
+        if not tries:
+            return 0
+        backoff_ns = self._policy.backoff_ms * _NS_PER_MS * (1 << tries - 1)
+        jittered_ns = round(backoff_ns * (1.0 - self._sight.random()))
+        return max(jittered_ns, self._asked_until_ns.get(offer.id, 0) - self._sight.now_ns())
+
+    def _until_end_ns(self, wait_ns: int) -> int | None:
+        if self._end_ns is None:
+            return None
+        return max(0, self._end_ns - self._sight.now_ns() - wait_ns)
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * NS_PER_SECOND)

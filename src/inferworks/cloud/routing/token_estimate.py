@@ -1,0 +1,220 @@
+"""What a call is guessed to have used where nobody tells: a silent upstream, or one that was left early.
+
+A guess is recorded as what it is (`Confidence.ESTIMATED`). It counts words and nothing else. The JSON
+around them was written by nobody's model: two letters are a token, whatever envelope they come in, and log
+probabilities are none. So of a request or an answer the texts in it are counted, of a tool also the names
+in its schema, which a model reads too; of an answer's end one token more, as every engine counts it.
+
+An image or a sound weighs what the provider says it weighs, and a guess from its bytes would charge a
+photograph as a novel. So a picture is guessed to be of a common size: else whoever leaves before the usage
+is told has pictures for nothing. Sounds are left out. Media stand in JSON as base64, and no text goes on
+for so long without a space or a sign. So pieces are looked at, all alike and each by itself: one of nothing
+but base64's letters is no text. Of a large body, whose envelope is little beside what it holds, only a
+thousand pieces are, evenly spread, since a guess is made amid a stream and must take no time.
+
+Of a stream an event is a token, as nearly every upstream sends them; one that is longer than any token
+makes it is read for its words.
+
+Rejected: a search for the words that stand beside media and for runs of letters after them; it went over
+every word as often as the word had letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from inferworks.cloud.bodies.aside import LARGE_BYTES
+from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.operation import Operation
+from inferworks.meter.usage import Confidence, Tokens
+
+_BYTES_PER_TOKEN = 4
+"""What a token of English text weighs, by rule of thumb."""
+_TOKENS_PER_PICTURE: Final = 765
+"""A picture of 1024 by 1024 at high detail: 85 and 170 for each of 4 tiles.
+
+Source: https://platform.openai.com/docs/guides/images-vision#calculating-costs, of GPT-4o and its like.
+Anthropic's of that size is some 1,400 (width x height / 750), Gemini's 258 for each of 4 tiles.
+"""
+_PICTURES: Final = {
+    Operation.CHAT: ("image_url", 2),
+    Operation.MESSAGES: ("image", 1),
+    Operation.RESPONSES: ("input_image", 1),
+}
+"""The type of a part that is a picture, and how often its name stands in quotes there."""
+_LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_=-"
+_PIECE_BYTES: Final = 128
+_MOST_PIECES: Final = 1024
+_SMALL_TEXT_BYTES: Final = 2048
+"""A smaller text is no medium to speak of."""
+_SMALL_BYTES: Final = 16 * 1024
+"""What is smaller is read: it takes some microseconds, and the envelope may be most of it."""
+_LONG_EVENT_BYTES: Final = 1024
+"""An event with one token is shorter, envelope and all."""
+_ASKED: Final = frozenset(
+    {"messages", "system", "input", "instructions", "prompt", "query", "documents", "texts"}
+)
+"""Where a request of any dialect has its words."""
+_SCHEMAS: Final = frozenset({"tools", "functions", "toolConfig", "response_format", "text"})
+"""Where it has what a model reads as JSON."""
+_WRITTEN: Final = frozenset({"choices", "content", "output", "delta", "contentBlockDelta"})
+"""Where an answer or an event of any dialect has the words that were written for it."""
+_WRITES: Final = frozenset(
+    {Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES, Operation.CONVERSE}
+)  # fmt: skip
+"""What is answered in words."""
+_NO_WORDS: Final = frozenset(
+    {"logprobs", "id", "call_id", "tool_call_id", "tool_use_id", "toolUseId", "type", "role", "status",
+     "object", "finish_reason", "stop_reason", "cache_control", "signature", "encrypted_content", "usage"}
+)  # fmt: skip
+"""What stands beside the words and is none."""
+
+
+def prompt_tokens(call: Call) -> int:
+    """A guess at the tokens of the prompt of `call`; 0 when it is no text."""
+    body = call.body
+    if b"json" not in call.content_type.lower():
+        return 0
+    kind, times = _PICTURES.get(call.operation, ("", 1))
+    if len(body) >= _SMALL_BYTES or (fields := _fields(body)) is None:
+        pictures = body.count(b'"%b"' % kind.encode()) // times if kind else 0
+        return _tokens(body) + pictures * _TOKENS_PER_PICTURE
+    words = _words_in(fields, _ASKED)
+    schemas = sum(len(msgspec.json.encode(fields[name])) for name in _SCHEMAS & fields.keys())
+    pictures = _pictures_in([fields[name] for name in fields if name in _ASKED], kind)
+    return _as_tokens(words + schemas) + pictures * _TOKENS_PER_PICTURE
+
+
+def whole_usage(call: Call, answer: Chunk, content_type: bytes) -> tuple[Told, Confidence]:
+    """What a whole answer to `call` has used and how surely: what it told, or else a guess."""
+    told = answer.told
+    if told is not None:
+        return told, told.confidence(whole=True)
+    output = answer_tokens(call, answer.data) if b"json" in content_type.lower() else 0
+    return Told(Tokens(prompt_tokens(call), output), is_estimate=True), Confidence.ESTIMATED
+
+
+def answer_tokens(call: Call, data: bytes) -> int:
+    """A guess at the tokens that were written for the whole answer `data` to `call`."""
+    if call.operation not in _WRITES:
+        return 0  # vectors, ranks and pictures are not written in tokens
+    if len(data) > LARGE_BYTES:
+        return _tokens(data)
+    fields = _fields(data)
+    words = 0 if fields is None else _words_in(fields, _WRITTEN)
+    return _as_tokens(words) + 1 if words else 0
+
+
+class Sides(NamedTuple):
+    """Input and output of an answer that told of one of them."""
+
+    sent: int
+    made: int
+    is_guess: bool
+
+
+def sides(
+    call: Call, sent: int | None, made: int | None, total: int | None, written: int | None
+) -> Sides | None:
+    """Both sides, of what was told: what the total leaves, else a guess.
+
+    `written` is a guess at the output where there is one. None where too little was told.
+    """
+    if sent is None and made is None:
+        if total is None or written is None:
+            return None
+        made = min(written, total)
+        return Sides(total - made, made, is_guess=True)
+    if total is not None:
+        rest = max(0, total - (sent or made or 0))
+        return Sides(rest if sent is None else sent, rest if made is None else made, is_guess=False)
+    if made is None and written is None:
+        return None
+    sent = prompt_tokens(call) if sent is None else sent
+    return Sides(sent, (written or 0) if made is None else made, is_guess=True)
+
+
+def stream_tokens(events: bytes) -> int:
+    """A guess at the tokens that were written for the `events` of a stream; comments are none."""
+    count = events.count(b"\ndata:") + events.startswith(b"data:")
+    if not count or len(events) < _LONG_EVENT_BYTES * count:
+        return count
+    lines = [line[5:] for line in events.split(b"\n") if line.startswith(b"data:")]
+    return sum(max(1, _event_tokens(line)) for line in lines)
+
+
+def _event_tokens(data: bytes) -> int:
+    if len(data) > _SMALL_BYTES:
+        return _tokens(data)
+    fields = _fields(data) if len(data) > _LONG_EVENT_BYTES else None
+    return 0 if fields is None else _as_tokens(_words_in(fields, _WRITTEN))
+
+
+def _fields(data: bytes) -> dict[str, Any] | None:
+    """The fields of a JSON object; None when it is none."""
+    try:
+        return _read(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+_read = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _words_in(fields: dict[str, Any], names: Collection[str]) -> int:
+    """How many bytes of words the values of `names` in `fields` have."""
+    return sum(map(_word_bytes, _texts([fields[name] for name in fields if name in names])))
+
+
+def _texts(values: list[Any]) -> Iterator[str]:
+    """Every text in `values`, whatever it lies in; numbers stand for their digits."""
+    left = values  # a list of this call's own
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            left += [inner for name, inner in value.items() if name not in _NO_WORDS]
+        elif isinstance(value, list):
+            left += value if not value or not isinstance(value[0], float) else []
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield str(value)
+
+
+def _pictures_in(values: list[Any], kind: str) -> int:
+    """How many parts of the type `kind` lie in `values`."""
+    found, left = 0, values
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            found += bool(kind) and value.get("type") == kind
+            left += value.values()
+        elif isinstance(value, list):
+            left += value if not value or not isinstance(value[0], float) else []
+    return found
+
+
+def _word_bytes(text: str) -> int:
+    """The bytes of `text`, less what is media in it."""
+    data = text.encode(errors="replace")
+    return len(data) if len(data) < _SMALL_TEXT_BYTES else _text_bytes(data)
+
+
+def _as_tokens(text_bytes: int) -> int:
+    return -(-text_bytes // _BYTES_PER_TOKEN)
+
+
+def _tokens(data: bytes) -> int:
+    return _text_bytes(data) // _BYTES_PER_TOKEN
+
+
+def _text_bytes(data: bytes) -> int:
+    """How many bytes of `data` are text, by some of its pieces where it is large."""
+    pieces = len(data) // _PIECE_BYTES
+    step = max(1, -(-pieces // _MOST_PIECES))
+    starts = range(0, pieces * _PIECE_BYTES, step * _PIECE_BYTES)
+    media = sum(not data[at : at + _PIECE_BYTES].strip(_LETTERS) for at in starts)
+    return max(0, len(data) - media * step * _PIECE_BYTES)

@@ -1,0 +1,327 @@
+"""One attempt: a call sent to one offer, its leg in the tally, its mark on the offer's health.
+
+It is entered and left like the provider's context, by hand and not with an `AsyncExitStack`: every call
+goes through here, and the stack alone would cost two microseconds.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from math import ceil
+from typing import TypeVar
+
+from inferworks.cloud.call import Call, Reply, Told
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.providers.base import Provider
+from inferworks.cloud.routing.breaker import Caller
+from inferworks.cloud.routing.health import Standing
+from inferworks.cloud.routing.route import (
+    ELSEWHERE,
+    FINAL,
+    LACKS,
+    SERVED,
+    UNFIT,
+    UNREAD,
+    UNSAID,
+    How,
+    Verdict,
+)
+from inferworks.cloud.routing.token_estimate import prompt_tokens
+from inferworks.cloud.serving.lacking import lacking
+from inferworks.cloud.usage_parsers.in_band import refusal
+from inferworks.errors import CallError, RefusalError, UntranslatableError, UpstreamError
+from inferworks.meter.tally import OpenCall
+from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome, Tokens
+from inferworks.redact import redacted
+from inferworks.units import NS_PER_SECOND
+
+_PASSING_TROUBLE = frozenset({408, 429})
+_OUR_FAULT = frozenset({401, 402, 403, 404, 407})
+"""Statuses of an upstream that are about our configuration or our account there, never about the
+caller's request; a redirection is another."""
+_FAILED_THERE = frozenset({424})
+"""Statuses of a failure upstream that look like the caller's: Bedrock's, for a model that failed."""
+_WAITS = frozenset({429, 503})
+"""Statuses with which an offer may say of itself when it wants the next call (RFC 9110)."""
+_SAMPLE_BYTES = 64 * 1024
+_MOST_WORDS_BYTES = 64 * 1024
+"""Of a larger error body nobody wants to read the words."""
+
+
+class Attempt:
+    """One attempt at one offer: `begin`, `judge`, then `leave`, all in one task.
+
+    Between the last two its leg is ended, here (`failed`, `outrun`, `timed_out`) or by whoever delivers.
+    """
+
+    __slots__ = (
+        "_began_ns",
+        "_call",
+        "_entered",
+        "_over",
+        "_sending",
+        "_standing",
+        "_tally",
+        "answer",
+        "leg",
+        "offer",
+    )
+
+    answer: Reply | UpstreamError | CallError
+    """What came of it, once `begin` has returned; a CallError when it cannot be said there."""
+
+    def __init__(
+        self,
+        call: Call,
+        offer: Offer,
+        provider: Provider,
+        standing: Standing,
+        tally: OpenCall,
+        began_ns: int,
+        *,
+        beside: bool = False,
+    ) -> None:
+        """It began at `began_ns` by the clock of its offer's health, which is never set.
+
+        `beside` says that it races another attempt at the same call.
+        """
+        self.offer = offer
+        self._began_ns = began_ns
+        self.leg = tally.leg_started(
+            offer.id,
+            offer.seller or offer.provider,
+            offer.replica,
+            offer.region,
+            offer.chip,
+            offer.on_leave,
+            beside=beside,
+        )
+        self._call = call
+        self._standing = standing
+        self._tally = tally
+        self._entered = False
+        self._over = False
+        self._sending: AbstractAsyncContextManager[Reply] = provider.send(offer, call)
+        standing.begins(began_ns)
+
+    async def begin(self) -> None:
+        """Wait until the answer has begun, or has failed to."""
+        try:
+            self.answer = answer = await self._sending.__aenter__()
+            self._entered = True
+            if answer.left_out:
+                self.leg.left_out = answer.left_out
+        except UpstreamError as error:
+            self.answer = alone(error)
+        except CallError as error:  # the offer has no words for it: nothing was sent
+            self.answer = alone(error)
+        except BaseException:
+            self.over()
+            raise
+
+    def judge(self, now_ns: int) -> Verdict:
+        """What the beginning of the answer means for the next attempt; the offer's health is told."""
+        began_ns = self._began_ns
+        verdict = judge(self.answer)
+        if isinstance(self.answer, CallError):
+            self._standing.unsent(began_ns)
+        elif verdict.how in (How.SERVED, How.UNFIT):
+            self._standing.answered(began_ns, now_ns, self._caller())
+        elif verdict.how in (How.FINAL, How.LACKS):
+            self._standing.refused(began_ns)
+        elif isinstance(self.answer, UpstreamError):
+            if not verdict.unread and not self.answer.ours:
+                self._fails(now_ns, seen=self.answer.sent)
+        elif verdict.retry_after_ns and self.answer.status in _WAITS:
+            self._standing.told_to_wait(now_ns, verdict.retry_after_ns)
+        elif not 400 <= self.answer.status < 500:
+            self._fails(now_ns, seen=True)
+        return verdict
+
+    def _fails(self, now_ns: int, *, seen: bool) -> None:
+        """Tell the offer's health that it failed; `seen` when it may have done so over what was asked."""
+        body = self._call.body
+        asked = hash((len(body), body[:_SAMPLE_BYTES], body[-_SAMPLE_BYTES:])) if seen else None
+        self._standing.failed(self._began_ns, now_ns, self._caller(), asked)
+
+    def _caller(self) -> Caller:
+        opened = self._tally.opened
+        return opened.customer, opened.key_id
+
+    def unsent(self) -> None:
+        """Take its leg back: nothing was sent."""
+        self._tally.leg_unsent(self.leg)
+
+    def refused(self) -> None:
+        """End its leg as one that was refused."""
+        answer = self.answer
+        assert isinstance(answer, Reply), "only an upstream refuses"
+        self._tally.leg_ended(
+            Outcome.REFUSED, answer.status, NO_TOKENS, Confidence.COUNTED, leg=self.leg
+        )
+
+    def failed(self) -> None:
+        """End its leg as one that failed before it answered."""
+        answer = self.answer
+        assert not isinstance(answer, CallError), "what was not sent has not failed"
+        status = answer.status if isinstance(answer, Reply) else 0
+        used: Told | None = answer.told if isinstance(answer, UpstreamError) else None
+        if used is not None:
+            self._tally.leg_ended(
+                Outcome.FAILED, status, used.tokens, used.confidence(whole=True),
+                items=used.items, service_tier=used.service_tier, told_cost_pico=used.cost_pico,
+                told_currency=used.currency, leg=self.leg,
+            )  # fmt: skip
+            return
+        tokens = NO_TOKENS
+        if isinstance(answer, UpstreamError) and (answer.gave_up or answer.worked):
+            tokens = Tokens(input=prompt_tokens(self._call))  # the work is done, or goes on still
+        self._tally.leg_ended(Outcome.FAILED, status, tokens, _confidence(answer), leg=self.leg)
+
+    def outrun(self, now_ns: int) -> None:
+        """End its leg as one that is not wanted any more, since another answered sooner."""
+        self._standing.outrun(self._began_ns, now_ns)
+        self.cut_off(Outcome.CANCELLED)
+
+    def timed_out(self, now_ns: int) -> None:
+        """End its leg as one that did not answer in the call's time."""
+        self._standing.outrun(self._began_ns, now_ns)
+        self._fails(now_ns, seen=True)
+        self.cut_off(Outcome.FAILED)
+
+    def cut_off(self, outcome: Outcome) -> None:
+        """End its leg with what it has cost: what its answer told, or an estimate of the prompt sent."""
+        answer = getattr(self, "answer", None)
+        if isinstance(answer, Reply) and answer.first.told is not None:
+            told = answer.first.told
+            sure = told.confidence(whole=answer.first.last)
+            self._tally.leg_ended(
+                outcome, answer.status, told.tokens, sure, items=told.items, leg=self.leg
+            )
+        else:
+            tokens = Tokens(input=prompt_tokens(self._call))
+            self._tally.leg_ended(outcome, 0, tokens, Confidence.ESTIMATED, leg=self.leg)
+
+    async def leave(self, error: BaseException | None = None) -> None:
+        """Leave the answer, with the error that ended it early if one did."""
+        try:
+            if self._entered:
+                kind, traceback = (type(error), error.__traceback__) if error else (None, None)
+                await self._sending.__aexit__(kind, error, traceback)
+        finally:
+            self.over()
+
+    def over(self) -> None:
+        """Give its place at the offer back; a second time does nothing."""
+        if not self._over:
+            self._over = True
+            self._standing.over()
+
+
+def judge(answer: Reply | UpstreamError | CallError) -> Verdict:
+    """What an attempt's beginning means for the next."""
+    if isinstance(answer, UntranslatableError):
+        return UNFIT
+    if isinstance(answer, UpstreamError):
+        return UNREAD if answer.unread else ELSEWHERE
+    if isinstance(answer, CallError):
+        return UNSAID
+    if answer.status < 300:
+        return SERVED
+    if answer.lacks or lacking(answer.status, answer.first.data) is not None:
+        return LACKS
+    if _is_about_the_call(answer.status):
+        return FINAL
+    again_ns = answer.retry_after_ns
+    return ELSEWHERE if again_ns is None else Verdict(How.ELSEWHERE, again_ns)
+
+
+def _is_about_the_call(status: int) -> bool:
+    """Whether a status blames what was asked, so that any other offer would refuse it too."""
+    return 400 <= status < 500 and status not in _PASSING_TROUBLE | _OUR_FAULT | _FAILED_THERE
+
+
+def failure_of(answer: Reply | UpstreamError, retry_after_ns: int | None) -> CallError:
+    """A failed attempt in the caller's terms; where it ran and what it said is for our log alone.
+
+    `retry_after_ns` is the soonest that any upstream wants to be asked again.
+    """
+    again_s = None if retry_after_ns is None else max(1, ceil(retry_after_ns / NS_PER_SECOND))
+    if isinstance(answer, UpstreamError) and answer.ours:
+        return CallError(503, "The gateway has no room for another connection; try again later.",
+                         kind="server_error", code="no_room")  # fmt: skip
+    if isinstance(answer, UntranslatableError):
+        return untranslatable()
+    if isinstance(answer, UpstreamError) and answer.worked:
+        return CallError(502, "The model's server has answered with something that cannot be read.",
+                         kind="server_error", code="upstream_failed")  # fmt: skip
+    if isinstance(answer, UpstreamError):
+        return CallError(502, "The model's server could not be reached or broke off before it answered.",
+                         kind="server_error", code="upstream_unreachable")  # fmt: skip
+    if answer.status in _PASSING_TROUBLE:
+        return CallError(429, "The model's server is at its limit; try again later.",
+                         kind="rate_limit_error", code="upstream_busy", retry_after_s=again_s)  # fmt: skip
+    if answer.status == 503 and again_s is not None:
+        return CallError(503, "The model's server is overloaded; try again later.",
+                         kind="server_error", code="upstream_busy", retry_after_s=again_s)  # fmt: skip
+    if answer.status in _OUR_FAULT or 300 <= answer.status < 400:
+        return CallError(502, "The model's server does not let this gateway in, or has not what was asked "
+                         "of it; the operator finds the reason in the log.",
+                         kind="server_error", code="upstream_failed")  # fmt: skip
+    return CallError(502, "The model's server failed before it answered.",
+                     kind="server_error", code="upstream_failed")  # fmt: skip
+
+
+def told(answer: Reply | UpstreamError) -> str:
+    """A failed attempt in the log's terms."""
+    if isinstance(answer, Reply):
+        return f"answered with status {answer.status}{_words(answer.first.data)}"
+    return f"failed: {answer}"
+
+
+def _words(data: bytes) -> str:
+    """What an error body says, as far as a log has room for it."""
+    words = refusal(data).words if len(data) <= _MOST_WORDS_BYTES else ""
+    return f": {redacted(words[:200])}" if words else ""
+
+
+def broken_off(error: UpstreamError) -> CallError:
+    """What ends a stream that has begun, in the caller's terms.
+
+    An error that is the caller's own is told in the upstream's words, as it would be before a stream.
+    """
+    if isinstance(error, UntranslatableError):
+        return untranslatable()
+    said = "The model's server broke off its answer."
+    if isinstance(error, RefusalError) and error.words and _is_about_the_call(error.status):
+        said = f"The model's server broke off its answer: {redacted(error.words)}"
+    return CallError(502, said, kind="server_error", code="upstream_failed")
+
+
+def untranslatable() -> CallError:
+    """What a caller is told of an answer that is lost by a failure of ours."""
+    return CallError(
+        500,
+        "The model has answered, and this gateway failed to put the answer into the words of this API.",
+        kind="server_error",
+        code="untranslatable_answer",
+    )
+
+
+Alone = TypeVar("Alone", UpstreamError, CallError)
+
+
+def alone(error: Alone) -> Alone:
+    """`error` without what led to it, which holds the frames that hold the attempt.
+
+    Such a circle, with all that was sent and read, would stay until Python looks for cycles, and a gateway
+    has it do so seldom.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _confidence(answer: Reply | UpstreamError) -> Confidence:
+    """An attempt that never reached its upstream cost nothing; otherwise zero is a guess."""
+    untouched = isinstance(answer, UpstreamError) and not answer.sent
+    return Confidence.COUNTED if untouched else Confidence.ESTIMATED

@@ -1,0 +1,198 @@
+"""Attempts that may run beside each other: for calls with a hedge or a deadline.
+
+Problem. An attempt is a context that must be left by the task that entered it, and two of them must wait
+at once, while their call is one task that can be cancelled at any moment.
+
+Decision. Each attempt has a task of its own, which enters, waits to be released and leaves. The call's
+task waits for news from any of them, or for the time that the route gives them, and asks the route what
+to do. Whoever is not the winner is cancelled and waited for before the answer is handed on: so a loser's
+leg is on record, its connection dropped and its offer's load given back, whatever happens to the winner.
+
+Rejected. `asyncio.timeout` around an attempt (it ends the attempt, where a hedge wants it to go on);
+letting losers run out for their usage: most would be paid for in full, and the call's one record would
+have to wait for them. So a loser is dropped, also at an offer whose answers are drained when a client
+leaves, and what it has used is counted or estimated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import msgspec
+
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.routing.health import Health
+from inferworks.cloud.routing.route import ANSWERS, SLOW, How, Route, Step, Verdict
+from inferworks.cloud.serving.attempt import Attempt
+from inferworks.meter.usage import Outcome
+from inferworks.units import NS_PER_SECOND
+
+_WAIT = Step(None)
+
+
+class Racer:
+    """An attempt in a task of its own."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        loop = asyncio.get_running_loop()
+        self.attempt = attempt
+        self.begun: asyncio.Future[None] = loop.create_future()
+        """Done when the attempt's answer is there, or its failure."""
+        self._released: asyncio.Future[None] = loop.create_future()
+        self._error: BaseException | None = None
+        """What ended its answer early, until it is left: kept, it would hold the frames that hold us."""
+        self.task = loop.create_task(self._run())
+
+    async def _run(self) -> None:
+        await self.attempt.begin()
+        self.begun.set_result(None)
+        try:
+            await self._released
+        except BaseException as cancelled:
+            await self.attempt.leave(cancelled)
+            raise
+        error, self._error = self._error, None
+        try:
+            await self.attempt.leave(error)
+        finally:
+            del error
+
+    async def release(self, error: BaseException | None = None) -> None:
+        """Leave the answer, with the error that ended it early if one did, and wait until it is left."""
+        if not self._released.done():
+            self._error = error
+            self._released.set_result(None)
+        await asyncio.wait({self.task})
+        self.task.result()
+
+
+class Race:
+    """The attempts of one call that run now."""
+
+    def __init__(
+        self,
+        route: Route,
+        health: Health,
+        start: Callable[[Offer, bool], Attempt],
+        failed: Callable[[Attempt, Verdict], None],
+    ) -> None:
+        """`start` begins an attempt, beside another or not; `failed` is told of those that failed."""
+        self._route = route
+        self._clock = health.clock
+        self._start = start
+        self._failed = failed
+        self._running: list[Racer] = []
+        self.timed_out = False
+        """Whether the call's time was over before anybody answered."""
+
+    async def run(self, step: Step | None) -> Racer | None:
+        """The attempt that answers first, beginning with `step`; None when nobody does."""
+        winner: Racer | None = None
+        try:
+            while step is not None and winner is None:
+                winner, step = await self._take(step)
+            await self._stop()
+        except BaseException:  # above all: the client has left
+            if winner is not None:
+                self._running.insert(0, winner)
+            await self._stop()
+            self._settle_left()
+            raise
+        self._settle_losers(won=winner is not None)
+        return winner
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more: let what runs go on, and try nobody else."""
+        self._route.close()
+        self._route = _nobody_else(self._running)
+        next(self._route)
+
+    async def _take(self, step: Step) -> tuple[Racer | None, Step | None]:
+        """Do one step: who has won with it, or what comes next."""
+        if step.wait_ns:
+            await self._clock.sleep(step.wait_ns / NS_PER_SECOND)
+        if step.offer is not None:
+            self._running.append(Racer(self._start(step.offer, bool(self._running))))
+        racer = await self._news(step.slow_after_ns)
+        if racer is None:
+            return None, self._next(SLOW)
+        verdict = racer.attempt.judge(self._clock.now_ns())
+        self._running.remove(racer)
+        if verdict.how in ANSWERS:
+            return racer, None
+        of_whom = msgspec.structs.replace(verdict, offer=racer.attempt.offer)
+        lacks = verdict.how is How.LACKS
+        following = self._next(of_whom) if lacks else None
+        if lacks and following is None:
+            return racer, None
+        self._failed(racer.attempt, verdict)
+        await racer.release()
+        return None, following if lacks else self._next(of_whom)
+
+    async def _news(self, slow_after_ns: int | None) -> Racer | None:
+        """The first that has begun to answer or failed; None when none has in `slow_after_ns`."""
+        waits: set[asyncio.Future[None]] = {racer.begun for racer in self._running}
+        waits |= {racer.task for racer in self._running}
+        timer = None
+        if slow_after_ns is not None:
+            timer = asyncio.ensure_future(self._clock.sleep(slow_after_ns / NS_PER_SECOND))
+            waits.add(timer)
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if timer is not None:
+                timer.cancel()
+        for racer in self._running:
+            if racer.begun.done():
+                return racer
+            if racer.task.done():
+                racer.task.result()  # it ended before it began: with an error that is no upstream's
+        return None
+
+    def _next(self, verdict: Verdict) -> Step | None:
+        try:
+            return self._route.send(verdict)
+        except StopIteration:
+            return None
+
+    async def _stop(self) -> None:
+        """Cancel whoever still runs, and wait for it."""
+        tasks = {racer.task for racer in self._running}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for racer in self._running:
+            _forget_cancellation(racer.task)
+            racer.attempt.over()  # a task that is cancelled before its first turn does nothing itself
+
+    def _settle_left(self) -> None:
+        """End the legs of those that the client has left, the main one last."""
+        for racer in reversed(self._running):
+            racer.attempt.cut_off(Outcome.CANCELLED)
+
+    def _settle_losers(self, *, won: bool) -> None:
+        """End the legs of those that were stopped."""
+        now_ns = self._clock.now_ns()
+        self.timed_out = bool(self._running) and not won
+        for racer in self._running:
+            if won:
+                racer.attempt.outrun(now_ns)
+            else:
+                racer.attempt.timed_out(now_ns)
+
+
+def _forget_cancellation(task: asyncio.Task[None]) -> None:
+    """Take from a task the error it was cancelled with, which holds the frame that holds its racer."""
+    if task.cancelled():
+        with suppress(asyncio.CancelledError):
+            task.result()
+
+
+def _nobody_else(running: Sequence[Racer]) -> Route:
+    """The route of a call that nobody waits for: let those of `running` finish."""
+    yield _WAIT  # what was told before the client left
+    while running:
+        yield _WAIT

@@ -1,0 +1,264 @@
+"""An answer of OpenAI's chat completions, as far as a translation reads it.
+
+Vendors who speak the dialect write some of it otherwise: Mistral's and Databricks' thinking models write
+their content as a list of parts, thoughts among them; OpenRouter and newer vLLM call thoughts `reasoning`;
+some number every call of a tool 0, some give none of them a number, some repeat an id with every piece, and
+some write arguments as an object. Which call a piece of a stream belongs to is found out here, for whoever
+translates streams.
+
+Sources: https://platform.openai.com/docs/api-reference/chat/object,
+https://docs.mistral.ai/capabilities/reasoning/, https://openrouter.ai/docs/use-cases/reasoning-tokens,
+https://docs.databricks.com/aws/en/machine-learning/model-serving/query-reason-models
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from inferworks.cloud.translate.fields import Fields, is_object
+from inferworks.cloud.usage_parsers.anthropic_enums import STOP_REASONS, openai_finish
+
+
+class Function(msgspec.Struct):
+    """What is called; in a stream, a piece of it."""
+
+    needed: ClassVar = frozenset({"name", "arguments"})
+    name: str | None = None
+    arguments: str | dict[str, Any] | None = None
+
+    @property
+    def written(self) -> str:
+        """The arguments, or a piece of them, as text."""
+        given = self.arguments
+        if given is None or isinstance(given, str):
+            return given or ""
+        return msgspec.json.encode(given).decode()
+
+
+class ToolCall(msgspec.Struct):
+    """One of `tool_calls`; in a stream, a piece of one."""
+
+    needed: ClassVar = frozenset({"function"})
+    index: int | None = None
+    id: str | None = None
+    function: Function = msgspec.field(default_factory=Function)
+
+
+class Part(msgspec.Struct):
+    """A part of content that is a list: a text, or thoughts."""
+
+    type: str = ""
+    text: str | None = None
+    thinking: str | list[Part] | None = None
+    summary: list[Part] | None = None
+
+    @property
+    def thought(self) -> str:
+        """What it says that was thought."""
+        inner = self.thinking or self.summary or ()
+        if isinstance(inner, str):
+            return inner
+        return "".join(part.text or part.thought for part in inner)
+
+
+class ThinkingBlock(msgspec.Struct):
+    """Thoughts with their signature, as whoever speaks for Anthropic's models hands them on."""
+
+    type: str = ""
+    thinking: str = ""
+    signature: str = ""
+    data: str = ""
+
+
+class Said(msgspec.Struct):
+    """A message, or in a stream what came of it."""
+
+    needed: ClassVar = frozenset({"content", "tool_calls"})
+    content: str | list[Part] | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    """What some upstreams (OpenRouter, newer vLLM) call `reasoning_content`."""
+    thinking_blocks: list[ThinkingBlock] | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
+    """The one call of a tool, as it was written before there could be several."""
+
+    @property
+    def calls(self) -> Sequence[ToolCall]:
+        """The tools that are called, or pieces of that."""
+        only = self.function_call
+        if self.tool_calls or only is None or not (only.name or only.arguments):
+            return self.tool_calls or ()
+        return (ToolCall(0, None, only),)
+
+    @property
+    def thought(self) -> str:
+        """What was thought and not said."""
+        told = self.reasoning_content or self.reasoning
+        if told or not isinstance(self.content, list):
+            return told or ""
+        return "".join(part.thought for part in self.content)
+
+    @property
+    def written(self) -> str:
+        """What was said, but for a refusal."""
+        content = self.content
+        if isinstance(content, list):
+            return "".join(part.text or "" for part in content)
+        return content or ""
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        content = self.content
+        if isinstance(content, list):
+            content = self.written
+        return content or self.refusal or ""
+
+
+class Logprobs(msgspec.Struct):
+    """How sure the model was of each token of what it said."""
+
+    content: list[dict[str, Any]] | None = None
+
+
+class Choice(msgspec.Struct):
+    """The one choice that there is."""
+
+    needed: ClassVar = frozenset({"message", "delta"})
+    message: Said = msgspec.field(default_factory=Said)
+    delta: Said = msgspec.field(default_factory=Said)
+    logprobs: Logprobs | None = None
+    finish_reason: str | None = None
+    stop_reason: Any = None
+    """Which stop string ended it, by an extension of vLLM's."""
+
+    @property
+    def sureness(self) -> list[dict[str, Any]]:
+        """A log probability for each token of the content, where it was asked for."""
+        return (self.logprobs and self.logprobs.content) or []
+
+
+class Completion(msgspec.Struct):
+    """A completion or an event of one."""
+
+    needed: ClassVar = frozenset({"choices"})
+    id: str | None = None
+    created: int | float | None = None
+    model: str | None = None
+    choices: list[Choice] | None = None
+
+    @property
+    def created_s(self) -> int:
+        """When it was made; 0 where it is not said. Some write it with a fraction."""
+        return int(self.created or 0)
+
+    @property
+    def first(self) -> Choice | None:
+        """The choice that is translated."""
+        return self.choices[0] if self.choices else None
+
+
+COMPLETIONS = msgspec.json.Decoder(Completion)
+"""Reads completions and their events."""
+
+
+_MOST_LOOKS: Final = 64
+"""Whether a call is whole is asked when another begins, or seems to."""
+
+
+class OpenCall:
+    """A call of a tool whose pieces are coming."""
+
+    __slots__ = ("_looks", "arguments", "id", "name", "number")
+
+    def __init__(self, number: int, piece: ToolCall) -> None:
+        self.number = number
+        """Its place among the calls."""
+        self.id = piece.id or ""
+        self.name = piece.function.name or ""
+        self.arguments: list[str] = []
+        self._looks = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its arguments are all there, as far as is looked: each look goes over all of them."""
+        self._looks += 1
+        return self._looks <= _MOST_LOOKS and is_object("".join(self.arguments))
+
+
+class OpenCalls:
+    """Which call of a tool each piece of a stream belongs to.
+
+    A number is not to be relied on, and neither is an id: there are upstreams that number every call 0, and
+    others that make up an id for every piece. What both have in common is that a call begins with its name.
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[OpenCall] = []
+        self._by_id: dict[str, OpenCall] = {}
+        self._by_index: dict[int, OpenCall] = {}
+        """The newest of each number."""
+
+    @property
+    def are_cut(self) -> bool:
+        """Whether there is a call whose arguments begin as an object and are none.
+
+        Some engines say `tool_calls` then, though the limit of the answer has cut them
+        (vllm-project/vllm#53269), and whoever believes it runs a tool with half of what was meant.
+        """
+        texts = ["".join(call.arguments).lstrip() for call in self._calls]
+        return any(text.startswith("{") and not is_object(text) for text in texts)
+
+    def take(self, piece: ToolCall) -> tuple[OpenCall, bool]:
+        """The call of `piece`, with its arguments, and whether it begins with it."""
+        call = self._call_of(piece)
+        begins = call is None
+        if call is None:
+            call = OpenCall(len(self._calls), piece)
+            self._calls.append(call)
+        if piece.id:
+            self._by_id[piece.id] = call
+        if piece.index is not None:
+            self._by_index[piece.index] = call
+        if piece.function.arguments:
+            call.arguments.append(piece.function.written)
+        return call, begins
+
+    def _call_of(self, piece: ToolCall) -> OpenCall | None:
+        """The call that `piece` goes on with; None when it begins one."""
+        if piece.id and piece.id in self._by_id:
+            return self._by_id[piece.id]
+        if piece.index is None:
+            call = self._calls[-1] if self._calls else None
+        else:
+            call = self._by_index.get(piece.index)
+        name = piece.function.name
+        if call is None or not name:
+            return call
+        other = (piece.id and call.id) or name != call.name
+        again = piece.function.arguments and call.is_whole
+        return None if other or again else call
+
+
+def stop_reason(finish: str | None, stopped_by: object, *, calls_tools: bool) -> tuple[str, Any]:
+    """Anthropic's `stop_reason` and `stop_sequence`."""
+    if finish == "stop" and isinstance(stopped_by, str):
+        return "stop_sequence", stopped_by
+    return STOP_REASONS[openai_finish(finish, calls_tools=calls_tools)], None
+
+
+def thinking(said: Said) -> Iterator[Fields]:
+    """What was thought as blocks of Anthropic's: signed as it came, or with an empty signature."""
+    for block in said.thinking_blocks or ():
+        if block.type == "redacted_thinking":
+            yield {"type": block.type, "data": block.data}
+        elif block.signature:
+            yield {"type": "thinking", "thinking": block.thinking, "signature": block.signature}
+    signed = any(block.signature for block in said.thinking_blocks or ())
+    if said.thought and not signed:
+        yield {"type": "thinking", "thinking": said.thought, "signature": ""}

@@ -1,0 +1,131 @@
+"""The content of a chat's messages as blocks of Bedrock's Converse.
+
+Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from inferworks.cloud.translate.chat_request import File, Message, Part, ToolCall
+from inferworks.cloud.translate.converse_enums import DOCUMENT_FORMATS, IMAGE_FORMATS
+from inferworks.cloud.translate.fields import Fields, cannot, is_object, read_request, set_if
+from inferworks.cloud.translate.tool_results import CallIds
+
+_MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+/-]+")
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9()\[\]-]+")
+"""What a document's name may not hold: dots, lines, two spaces."""
+_SERVES: Final = "Bedrock's Converse, which serves this model"
+
+
+class _CacheControl(msgspec.Struct):
+    ttl: str | None = None
+
+
+class _Thought(msgspec.Struct):
+    """One of `thinking_blocks`, an extension by which signed thoughts come back."""
+
+    type: str
+    thinking: str = ""
+    signature: str = ""
+    data: str = ""
+
+
+_read_cache_control = msgspec.json.Decoder(_CacheControl).decode
+_read_thought = msgspec.json.Decoder(_Thought).decode
+
+
+def blocks_of(message: Message, where: str) -> list[Fields]:
+    """The content of `message`; each part that asks for it is followed by a mark for the cache."""
+    return [
+        block
+        for part in message.parts
+        for block in [*_block(part, where), *cache_point(part.cache_control)]
+    ]
+
+
+def assistant_blocks(message: Message, ids: CallIds, where: str) -> list[Fields]:
+    """What the assistant thought (as far as it is signed), said and called."""
+    thoughts = [_thought(block) for block in message.signed_thoughts]
+    refusal = [{"text": message.refusal}] if message.refusal else []
+    calls = [_tool_use(call, ids, f"{where}.tool_calls") for call in message.tool_calls or ()]
+    return [*thoughts, *blocks_of(message, where), *refusal, *calls]
+
+
+def tool_result(message: Message, ids: CallIds, where: str) -> Fields:
+    """What a tool gave."""
+    content = blocks_of(message, where) or [{"text": " "}]  # Bedrock wants one that is not empty
+    call_id = ids.answered(message.tool_call_id)
+    return {"toolResult": {"toolUseId": call_id, "content": content}}
+
+
+def cache_point(cache_control: msgspec.Raw) -> list[Fields]:
+    """The mark that ends what is cached, for Anthropic's `cache_control` on what stands before it."""
+    if bytes(cache_control) in {b"", b"null"}:
+        return []
+    point: Fields = {"type": "default"}
+    set_if(point, "ttl", read_request(cache_control, _read_cache_control).ttl)
+    return [{"cachePoint": point}]
+
+
+def _thought(block: Mapping[str, msgspec.Raw]) -> Fields:
+    thought = read_request(msgspec.json.encode(block), _read_thought)
+    if thought.type == "redacted_thinking":
+        return {"reasoningContent": {"redactedContent": thought.data}}
+    text: Fields = {"text": thought.thinking, "signature": thought.signature}
+    return {"reasoningContent": {"reasoningText": text}}
+
+
+def _tool_use(call: ToolCall, ids: CallIds, where: str) -> Fields:
+    if call.function is None:
+        raise cannot(where, f"must be functions for {_SERVES}", where)
+    arguments = call.function.arguments or "{}"
+    if not is_object(arguments):
+        raise cannot(where, f"has arguments that are no JSON object: {arguments[:60]!r}", where)
+    given = msgspec.Raw(arguments.encode())
+    call_id = ids.called(call.id)
+    return {"toolUse": {"toolUseId": call_id, "name": call.function.name, "input": given}}
+
+
+def _block(part: Part, where: str) -> list[Fields]:
+    match part.type:
+        case "text" | "refusal":
+            text = part.text or part.refusal
+            return [{"text": text}] if text.strip() else []
+        case "image_url" if part.image_url:
+            return [{"image": _image(part.image_url.url, where)}]
+        case "file" if part.file and part.file.file_data:
+            return [{"document": _document(part.file, where)}]
+    raise cannot(where, f"has a part ({part.type[:60]}) that is not known to {_SERVES}", where)
+
+
+def _image(url: str, where: str) -> Fields:
+    media_type, source = _given(url, where, "an image")
+    if media_type not in IMAGE_FORMATS:
+        known = ", ".join(sorted(set(IMAGE_FORMATS.values())))
+        raise cannot(where, f"has an image that is none of {known}, which {_SERVES}, knows", where)
+    return {"format": IMAGE_FORMATS[media_type], "source": source}
+
+
+def _document(file: File, where: str) -> Fields:
+    media_type, source = _given(file.file_data, where, "a file")
+    if media_type not in DOCUMENT_FORMATS:
+        raise cannot(where, f"has a file ({media_type}) that is not known to {_SERVES}", where)
+    stem = (file.filename or "").rpartition(".")[0] or file.filename or ""
+    name = _NO_NAME.sub(" ", stem).strip()[:200] or "document"
+    return {"format": DOCUMENT_FORMATS[media_type], "name": name, "source": source}
+
+
+def _given(url: str, where: str, what: str) -> tuple[str, Fields]:
+    """The media type of a data URL, and what it holds as a source."""
+    head, _, data = url.partition(",")
+    media_type = head.removeprefix("data:").partition(";")[0]
+    is_data = head.startswith("data:") and head.endswith(";base64")
+    if not (is_data and data and _MEDIA_TYPE.fullmatch(media_type)):
+        why = f"has {what} that is not in the request; {_SERVES}, fetches none: write a data URL"
+        raise cannot(where, why, where)
+    return media_type, {"bytes": data}

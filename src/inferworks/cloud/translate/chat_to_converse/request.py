@@ -1,0 +1,298 @@
+"""A request of OpenAI's chat completions in the words of Bedrock's Converse.
+
+Converse has one form for every model of Bedrock, and a place for what only some of them know
+(`additionalModelRequestFields`). A caller may write that field itself, and some that only models know go
+there (`top_k`, `thinking`, `reasoningConfig`). Converse's own fields (`guardrailConfig`,
+`performanceConfig`, ...) pass where they stand.
+
+One call at a time is nothing that Converse knows, but Anthropic's models do, by a `tool_choice` among those
+fields; Bedrock refuses it beside a choice of Converse's own (BerriAI/litellm#36536), so it stands alone.
+Beside a forced call it asks for nothing.
+
+Turns must alternate, so neighbours of one role become one turn; results of tools are the user's. Blank
+texts and empty turns, which Bedrock refuses and which say nothing, are left out. There is no way to show
+tools and forbid them: `tool_choice: "none"` takes them away, and is refused where the chat has calls of
+them already, which Bedrock takes only beside their tools. Images and files must be in the request:
+Bedrock fetches from nowhere but S3, and there with our account's rights, which are not the caller's.
+
+Sources: https://platform.openai.com/docs/api-reference/chat/create,
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
+
+import msgspec
+
+from inferworks.catalog.facts import ModelFacts
+from inferworks.cloud.bodies.rewrite import read_fields
+from inferworks.cloud.call import Call
+from inferworks.cloud.translate.chat_fit import at_most, leave_out_sampling, nearest_effort
+from inferworks.cloud.translate.chat_request import (
+    OPENAI_ALONE,
+    UNHEEDED,
+    WISHES,
+    Message,
+    Request,
+    ResponseFormat,
+    Tool,
+    ToolFunction,
+    read_chat,
+)
+from inferworks.cloud.translate.chat_to_converse.content import (
+    assistant_blocks,
+    blocks_of,
+    cache_point,
+    tool_result,
+)
+from inferworks.cloud.translate.chat_tools import Offered, offered
+from inferworks.cloud.translate.converse_enums import TIERS
+from inferworks.cloud.translate.fields import (
+    FieldRules,
+    Fields,
+    Omissions,
+    cannot,
+    passed,
+    read_request,
+    set_if,
+)
+from inferworks.cloud.translate.instructions import Turn, placed
+from inferworks.cloud.translate.json_tool import (
+    DESCRIPTION,
+    JSON_TOOL,
+    TO_BE_CALLED,
+    is_mode,
+    may_answer,
+    schema_of,
+    wants_json,
+)
+from inferworks.cloud.translate.schemas import as_object, is_closed_raw
+from inferworks.cloud.translate.tool_results import BEGINNING, CallIds
+
+_OWN: Final = frozenset(
+    {
+        "additionalModelResponseFieldPaths", "guardrailConfig", "performanceConfig",
+        "promptVariables", "requestMetadata",
+    }
+)  # fmt: skip
+"""Fields of Converse's that a caller may write into a chat."""
+_MODELS_OWN: Final = frozenset(
+    {
+        "additionalModelRequestFields", "anthropic_beta", "reasoningConfig", "reasoning_config",
+        "thinking", "top_k", "topK",
+    }
+)  # fmt: skip
+"""Fields of models behind Converse that a caller may write into a chat."""
+_RULES = FieldRules(
+    "Bedrock's Converse",
+    same={"temperature", "top_p", *_OWN, *_MODELS_OWN},
+    translated={
+        "model", "messages", "max_tokens", "max_completion_tokens", "stop", "stream", "tools",
+        "tool_choice", "parallel_tool_calls", "reasoning_effort", "response_format", "service_tier",
+    },
+    dropped={*UNHEEDED, "safety_identifier", "user"},
+    wishes=WISHES,
+    refused=OPENAI_ALONE,
+)  # fmt: skip
+_INFERENCE: Final = (("temperature", "temperature"), ("top_p", "topP"))
+_SERVES: Final = "Bedrock's Converse, which serves this model"
+
+
+def converse_request(call: Call, omissions: Omissions) -> bytes:
+    """The body of `/converse`; the model's name stands in the path and not in it."""
+    request = read_request(call.body, read_chat)
+    extra = passed(call.body, _RULES, omissions)
+    system, turns = _said(request.messages)
+    fields: Fields = {"messages": turns}
+    set_if(fields, "system", system or None)
+    set_if(fields, "inferenceConfig", _inference(request, call.facts, extra, omissions) or None)
+    output = _output(request, call.facts, omissions)
+    tools = _Tools(request, call, omissions)
+    if tools.format is not None:
+        output["textFormat"] = tools.format
+    elif tools.answers and not call.facts.forced_tools:
+        fields["system"] = [*fields.get("system", ()), {"text": TO_BE_CALLED}]
+    if tools.is_forced and (output.pop("effort", None) or extra.pop("thinking", None)):
+        omissions.leave_out("reasoning_effort")  # a model that must call does not think before
+    set_if(fields, "toolConfig", tools.config)
+    set_if(fields, "outputConfig", output or None)
+    set_if(fields, "serviceTier", _tier(request.service_tier, omissions))
+    fields |= {name: extra.pop(name) for name in _OWN & extra.keys()}
+    set_if(extra, "tool_choice", tools.choice_of_the_model)
+    set_if(fields, "additionalModelRequestFields", _for_the_model(extra) or None)
+    return msgspec.json.encode(fields)
+
+
+def _for_the_model(extra: Fields) -> Fields:
+    """What only the model knows: under Converse's name for that, or beside all else."""
+    given = extra.pop("additionalModelRequestFields", None)
+    return extra if given is None else {**read_request(given, read_fields), **extra}
+
+
+def _inference(request: Request, facts: ModelFacts, extra: Fields, omissions: Omissions) -> Fields:
+    """`inferenceConfig`; what is of it is taken out of `extra`."""
+    if request.temperature is not None and request.temperature > 1:
+        omissions.refuse("temperature", f"cannot be above 1 for {_SERVES}", "temperature")
+        extra["temperature"] = 1
+    if facts.temperature == 0:
+        leave_out_sampling(extra, omissions)
+    elif {"temperature", "top_p"} <= extra.keys() and not facts.top_p_beside_temperature:
+        del extra["top_p"]
+        omissions.leave_out("top_p")
+    fields: Fields = {}
+    set_if(fields, "maxTokens", request.limit and at_most(request.limit, facts))
+    for ours, theirs in _INFERENCE:
+        set_if(fields, theirs, extra.pop(ours, None))
+    stops = [stop for stop in request.stops or () if facts.blank_stops or stop.strip()]
+    set_if(fields, "stopSequences", stops or None)
+    return fields
+
+
+def _output(request: Request, facts: ModelFacts, omissions: Omissions) -> Fields:
+    """How hard to think; without an effort a model does as it is made."""
+    effort = request.reasoning_effort
+    if effort is None or effort == "none":
+        return {}
+    known = nearest_effort(effort, facts.efforts)
+    if known is None:
+        omissions.leave_out("reasoning_effort")
+        return {}
+    return {"effort": known}
+
+
+def _tier(tier: str | None, omissions: Omissions) -> Fields | None:
+    if tier is None or tier == "auto":
+        return None
+    if tier not in TIERS:
+        omissions.refuse("service_tier", f"cannot be {tier[:60]!r} for {_SERVES}", "service_tier")
+        return None
+    return {"type": tier}
+
+
+# --- tools and forms of the answer
+
+
+class _Tools:
+    """What a chat says of tools and of the form of its answer, which may have to be one of them."""
+
+    def __init__(self, request: Request, call: Call, omissions: Omissions) -> None:
+        self.format: Fields | None = None
+        """The form of the answer, where Converse has a mode for it."""
+        self.answers = False
+        """Whether a tool gives the answer."""
+        self.choice_of_the_model: Fields | None = None
+        """The choice in Anthropic's words, where Converse's have none."""
+        given = offered(request, _SERVES, omissions)
+        may_force = call.facts.forced_tools
+        if not may_force and (given.forced is not None or given.choice == "required"):
+            why = "cannot demand a tool: that is not taken by the model that serves this"
+            omissions.refuse("tool_choice", why, "tool_choice")
+            given = given._replace(choice="auto", forced=None)
+        if given.choice == "none" and given.tools:
+            _refuse_calls_without_tools(request.messages)
+        offers = [] if given.choice == "none" else given.tools
+        facts = call.facts
+        tools = [field for function, tool in offers for field in _tool(function, tool, facts)]
+        choice = _tool_choice(given) if offers else None
+        wanted = wants_json(request.response_format)
+        if wanted is not None and "json_schema" in facts.json_modes and is_mode(wanted):
+            self.format = _text_format(wanted)
+        elif wanted is not None and may_answer(given):
+            self.answers = True
+            choice = {"any": {}} if may_force else {"auto": {}}  # more know it than a tool by name
+            tools.append(_json_tool(wanted))
+        self.is_forced = choice is not None and "auto" not in choice
+        """Whether one of the tools must be called."""
+        # A demand for any of one tool is a forced call, too: Vercel's `generateObject` says it so.
+        is_forced = given.forced is not None or (
+            given.choice == "required" and len(given.tools) == 1
+        )
+        if request.parallel_tool_calls is False and offers and not is_forced:
+            choice = self._one_at_a_time(call, choice, omissions)
+        self.config: Fields | None = None
+        if tools:
+            self.config = {"tools": tools}
+            set_if(self.config, "toolChoice", choice)
+
+    def _one_at_a_time(
+        self, call: Call, choice: Fields | None, omissions: Omissions
+    ) -> Fields | None:
+        """The choice that is left for Converse to say."""
+        if "claude" in (call.asked_as or call.model) and call.facts.parallel_tools:
+            kind = "any" if choice is not None and "any" in choice else "auto"
+            self.choice_of_the_model = {"type": kind, "disable_parallel_tool_use": True}
+            return None
+        omissions.leave_out("parallel_tool_calls")
+        return choice
+
+
+def _text_format(given: ResponseFormat) -> Fields:
+    schema = {"schema": bytes(schema_of(given)).decode()}
+    return {"type": "json_schema", "structure": {"jsonSchema": schema}}
+
+
+def _json_tool(wanted: ResponseFormat) -> Fields:
+    schema = {"json": as_object(schema_of(wanted))}
+    return {"toolSpec": {"name": JSON_TOOL, "description": DESCRIPTION, "inputSchema": schema}}
+
+
+def _refuse_calls_without_tools(messages: Sequence[Message]) -> None:
+    if any(message.tool_calls or message.role == "tool" for message in messages):
+        why = f"cannot be 'none' in a chat with calls of tools for {_SERVES}"
+        raise cannot("tool_choice", why, "tool_choice")
+
+
+def _tool(function: ToolFunction, tool: Tool, facts: ModelFacts) -> list[Fields]:
+    """A tool, and a mark behind it where the cache is to end."""
+    spec: Fields = {"name": function.name}
+    set_if(spec, "description", function.description or None)
+    spec["inputSchema"] = {"json": as_object(function.parameters)}
+    if function.strict and "json_schema" in facts.json_modes and is_closed_raw(function.parameters):
+        spec["strict"] = True
+    return [{"toolSpec": spec}, *cache_point(tool.cache_control)]
+
+
+def _tool_choice(given: Offered) -> Fields | None:
+    if given.forced is not None:
+        return {"tool": {"name": given.forced}}
+    if given.choice is None:
+        return None
+    return {"any" if given.choice == "required" else given.choice: {}}
+
+
+# --- messages
+
+
+def _said(messages: Sequence[Message]) -> tuple[list[Fields], list[Fields]]:
+    """The instructions at the head of a chat, which are texts, and its turns, which alternate."""
+    ids = CallIds()
+    said = (_turn(message, ids, f"messages[{n}]") for n, message in enumerate(messages))
+    system, placed_turns = placed(said, amid=False)
+    if any(not {"text", "cachePoint"} >= block.keys() for block in system):
+        raise cannot(
+            "messages[0]", f"has an instruction that is no text, for {_SERVES}", "messages[0]"
+        )
+    turns: list[Fields] = [
+        {"role": role, "content": [block for _, blocks in run for block in blocks]}
+        for role, run in groupby(placed_turns, key=itemgetter(0))
+    ]
+    if not turns or turns[0]["role"] != "user":
+        turns.insert(0, {"role": "user", "content": [{"text": BEGINNING}]})
+    return system, turns
+
+
+def _turn(message: Message, ids: CallIds, where: str) -> Turn:
+    match message.role:
+        case "assistant":
+            return "assistant", assistant_blocks(message, ids, where)
+        case "tool":
+            return "tool", [tool_result(message, ids, where)]
+        case "user":
+            return "user", blocks_of(message, where)
+        case "system" | "developer":
+            return "system", blocks_of(message, where)
+    raise cannot(f"{where}.role", f"cannot be {message.role[:60]!r}", where)

@@ -1,0 +1,160 @@
+"""A stream of Bedrock's Converse as one of OpenAI's chat completions.
+
+The events come as `readers.converse` writes them, the kind of each around its payload. Most of Converse's
+deltas are a delta of OpenAI's; the end of a block says two things more, as with Anthropic's streams:
+thoughts come again with their signature, which the model wants to see in the next turn, and a call of a
+tool that had no input gets its `{}`. `messageStop` has the reason, `metadata` the usage, which is told in
+an event of its own to those who asked.
+
+Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from inferworks.cloud.call import Told
+from inferworks.cloud.translate.converse_enums import finish_reason
+from inferworks.cloud.translate.converse_response import (
+    EVENTS,
+    BlockEvent,
+    Event,
+    Reasoning,
+    ReasoningText,
+    ToolUse,
+    thinking_blocks,
+)
+from inferworks.cloud.translate.fields import Fields, read_answer
+from inferworks.cloud.translate.json_tool import JSON_TOOL
+from inferworks.cloud.usage_parsers.anthropic_enums import chat_usage
+from inferworks.http.sse import DONE, event_data
+from inferworks.ids import CallId, ModelId
+
+
+def completion_id(call_id: CallId) -> str:
+    """The id of an answer that its upstream gave none."""
+    return f"chatcmpl-{call_id}"
+
+
+class ChatStream:
+    """One stream on its way to a client of OpenAI's."""
+
+    def __init__(self, call_id: CallId, model: ModelId, *, wants_usage: bool) -> None:
+        self._envelope: Fields = {
+            "id": completion_id(call_id),
+            "object": "chat.completion.chunk",
+            "created": 0,
+            "model": model,
+        }
+        self._wants_usage = wants_usage
+        self._thoughts = Reasoning()
+        """The thoughts of the open block, as far as they came."""
+        self._calls: dict[int, int] = {}
+        """The number of the call of a tool that a block is."""
+        self._answers: set[int] = set()
+        """The blocks that are a call which is the answer itself (`json_tool`)."""
+        self._without_input: set[int] = set()
+        """The blocks that are calls of tools and have no input yet."""
+        self._told: Told | None = None
+
+    def event(self, event: bytes, told: Told | None) -> bytes:
+        """OpenAI's events for one of Converse's."""
+        self._told = told or self._told
+        data = event_data(event)
+        if not data:
+            return event  # a comment is the same in both
+        if data == DONE:
+            return b"".join(map(_framed, self._usage())) + event
+        chunks = self._chunks(read_answer(data, EVENTS))
+        return b"".join(map(_framed, chunks))
+
+    def _chunks(self, event: Event) -> Iterator[Fields]:
+        if event.message_start is not None:
+            yield self._chunk({"role": "assistant", "content": ""})
+        elif event.content_block_start is not None:
+            yield from map(self._chunk, self._opened(event.content_block_start))
+        elif event.content_block_delta is not None:
+            yield from map(self._chunk, self._added(event.content_block_delta))
+        elif event.content_block_stop is not None:
+            yield from map(self._chunk, self._closed(event.content_block_stop))
+        elif event.message_stop is not None:
+            calls_tools = bool(self._calls)
+            yield self._chunk(
+                {}, finish_reason(event.message_stop.stop_reason, calls_tools=calls_tools)
+            )
+        elif event.metadata is not None:
+            yield from self._usage()
+
+    def _usage(self) -> Iterator[Fields]:
+        """What it has used, once, for those who asked."""
+        if self._wants_usage and self._told is not None:
+            self._wants_usage = False
+            yield {**self._envelope, "choices": [], "usage": chat_usage(self._told)}
+
+    def _opened(self, event: BlockEvent) -> Iterator[Fields]:
+        """What the beginning of a block says: only calls of tools have one that counts."""
+        tool_use = event.start.tool_use
+        if tool_use is None:
+            return
+        self._without_input.add(event.content_block_index)
+        if tool_use.name == JSON_TOOL:
+            self._answers.add(event.content_block_index)
+        else:
+            self._calls[event.content_block_index] = len(self._calls)
+            function = {"name": tool_use.name, "arguments": ""}
+            opened = {"id": tool_use.tool_use_id, "type": "function", "function": function}
+            yield self._call(event, opened)
+
+    def _added(self, event: BlockEvent) -> Iterator[Fields]:
+        delta = event.delta
+        if delta.text:
+            yield {"content": delta.text}
+        if delta.reasoning_content is not None:
+            yield from self._thought(delta.reasoning_content)
+        if delta.tool_use is not None:
+            yield from self._argued(event, delta.tool_use)
+
+    def _thought(self, piece: Reasoning) -> Iterator[Fields]:
+        before = self._thoughts.reasoning_text or ReasoningText()
+        self._thoughts = Reasoning(
+            ReasoningText(before.text + piece.text, before.signature + piece.signature),
+            self._thoughts.redacted_content + piece.redacted_content,
+        )
+        if piece.text:
+            yield {"reasoning_content": piece.text}
+
+    def _argued(self, event: BlockEvent, tool_use: ToolUse) -> Iterator[Fields]:
+        """A piece of a call's arguments: here they are text, and not the object itself."""
+        written = tool_use.arguments
+        piece = msgspec.json.decode(written, type=str) if written.startswith('"') else written
+        if piece:
+            self._without_input.discard(event.content_block_index)
+            yield self._with(event, piece)
+
+    def _closed(self, event: BlockEvent) -> Iterator[Fields]:
+        thoughts, self._thoughts = thinking_blocks(self._thoughts), Reasoning()
+        if thoughts:
+            yield {"thinking_blocks": thoughts}
+        if event.content_block_index in self._without_input:
+            self._without_input.discard(event.content_block_index)
+            yield self._with(event, "{}")
+
+    def _with(self, event: BlockEvent, arguments: str) -> Fields:
+        """A piece of what a tool is called with, or of the answer that is given by a call."""
+        if event.content_block_index in self._answers:
+            return {"content": arguments}
+        return self._call(event, {"function": {"arguments": arguments}})
+
+    def _call(self, event: BlockEvent, piece: Fields) -> Fields:
+        number = self._calls.get(event.content_block_index, max(0, len(self._calls) - 1))
+        return {"tool_calls": [{"index": number, **piece}]}
+
+    def _chunk(self, delta: Fields, reason: str | None = None) -> Fields:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return {**self._envelope, "choices": [choice]}
+
+
+def _framed(chunk: Fields) -> bytes:
+    return b"data: %b\n\n" % msgspec.json.encode(chunk)

@@ -1,0 +1,339 @@
+"""A request of Anthropic's messages in the words of OpenAI's chat completions.
+
+Prompts keep their order. One turn of Anthropic's may hold several of OpenAI's messages: results of tools
+are messages of their own there, which stand right behind the calls and hold text alone. So what else a
+tool gave (a screenshot, a PDF) follows in a message of the user, behind all the results of that turn and
+before what the user says. Thoughts go along only if they came from such an upstream in the first
+place (we sign those with nothing); what Anthropic has signed means nothing to anybody else.
+
+A tool that Anthropic runs itself, or that only its models know how to call, was offered and not ordered: it
+is left out and named, and so is what is told of its past calls. What Claude Code sends with every request
+(anthropics/claude-code#21612) asks for nothing where thoughts are kept.
+
+Sources: https://platform.claude.com/docs/en/api/messages,
+https://platform.openai.com/docs/api-reference/chat/create
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from inferworks.cloud.call import Call
+from inferworks.cloud.translate.chat_fit import fit_chat
+from inferworks.cloud.translate.fields import (
+    FieldRules,
+    Fields,
+    Omissions,
+    cannot,
+    passed,
+    read_request,
+    set_if,
+)
+from inferworks.cloud.translate.messages_request import (
+    Block,
+    OutputConfig,
+    OutputFormat,
+    Request,
+    Source,
+    Thinking,
+    Tool,
+    ToolChoice,
+    Turn,
+    as_blocks,
+    read_messages,
+)
+from inferworks.cloud.translate.schemas import is_strict
+from inferworks.cloud.translate.sent_names import MESSAGES_TO_CHAT
+from inferworks.cloud.translate.tool_names import short_name
+from inferworks.cloud.translate.tool_results import (
+    OPENAI_ID_CHARACTERS,
+    SHOWN_BELOW,
+    short_id,
+    shown_by,
+)
+from inferworks.cloud.usage_parsers.anthropic_enums import THREAD_UNSUPPORTED
+from inferworks.errors import CallError
+
+_RULES = FieldRules(
+    "an OpenAI-compatible API",
+    same={"temperature", "top_p", "top_k"},
+    translated={
+        "model", "messages", "max_tokens", "system", "stop_sequences", "stream", "tools",
+        "tool_choice", "thinking", "output_config", "output_format", "metadata", "service_tier",
+        "context_management", "thread",
+    },
+    dropped={"cache_control", "diagnostics", "user_profile_id", "workspace_id"},
+    wishes={"mcp_servers": ([],), "speed": ("standard",), "fallbacks": ([],)},
+    refused={
+        "compaction": (),
+        "container": (),
+        "inference_geo": ("global",),
+    },
+)  # fmt: skip
+_SERVER_BLOCK: Final = re.compile(r"server_tool_use|mcp_tool_use|\w+_tool_result")
+"""Blocks that tell of tools which Anthropic ran. What came of it stands in what was said."""
+_NO_THREAD: Final = (
+    "'thread' has Anthropic keep the conversation, and this model is served by an OpenAI-compatible API, "
+    "which keeps none. Send all messages, without it."
+)
+"""Left out, even leniently, it would be lost: the caller's next request would have the newest turn only.
+Anthropic's clients know this refusal by its code, and go on by sending everything each time."""
+_KEEPS_ALL: Final = ("all", {"type": "all"})
+
+
+def chat_request(call: Call, omissions: Omissions) -> bytes:
+    """The chat completion to ask for."""
+    request = read_request(call.body, read_messages)
+    if request.thread is not None:
+        raise CallError(400, _NO_THREAD, code=THREAD_UNSUPPORTED, param="thread")
+    fields: Fields = {
+        "model": request.model,
+        "messages": [*_system(request.system), *_messages(request.messages, omissions)],
+        "max_tokens": request.max_tokens,
+        **passed(call.body, _RULES, omissions),
+    }
+    if call.stream:
+        fields |= {"stream": True, "stream_options": {"include_usage": True}}
+    _put_tools(fields, request, omissions)
+    _put_settings(fields, request)
+    _check_edits(request, omissions)
+    names = MESSAGES_TO_CHAT
+    if request.output_config is None or request.output_config.effort is None:
+        names = {**names, "reasoning_effort": "thinking"}
+    return msgspec.json.encode(fit_chat(fields, call.facts, omissions.called(names)))
+
+
+def _check_edits(request: Request, omissions: Omissions) -> None:
+    """Refuse edits of the context that an answer depends on.
+
+    Thoughts that are cleared are Anthropic's own, of which nobody else is sent any.
+    """
+    edits = request.context_management.edits if request.context_management else ()
+    for edit in edits:
+        if edit.type.startswith("clear_thinking"):
+            if read_request(edit.keep, msgspec.json.decode) not in _KEEPS_ALL:
+                omissions.names.append("context_management")
+            continue
+        why = f"asks for an edit ({edit.type[:60]}) that an OpenAI-compatible API does not know"
+        omissions.refuse("context_management", why, "context_management")
+
+
+def _put_settings(fields: Fields, request: Request) -> None:
+    config = request.output_config or OutputConfig()
+    set_if(fields, "stop", request.stop_sequences or None)
+    set_if(fields, "user", request.metadata and request.metadata.user_id)
+    set_if(fields, "reasoning_effort", config.effort or _effort(request.thinking))
+    wanted = config.format or request.output_format
+    if wanted is not None:
+        fields["response_format"] = _response_format(wanted)
+    if request.service_tier == "standard_only":
+        fields["service_tier"] = "default"
+
+
+def _effort(thinking: Thinking | None) -> str | None:
+    """How hard to think, for a budget of tokens; None leaves it to the model."""
+    if thinking is not None and thinking.type == "disabled":
+        return "none"
+    if thinking is None or thinking.type != "enabled":
+        return None
+    if thinking.budget_tokens < 4096:
+        return "low"
+    return "medium" if thinking.budget_tokens < 16_384 else "high"
+
+
+def _response_format(given: OutputFormat) -> Fields:
+    if given.type != "json_schema":
+        raise cannot("output_config.format", f"cannot be {given.type!r}", "output_config.format")
+    strict = is_strict(read_request(given.schema, msgspec.json.decode))
+    schema = {"name": "answer", "schema": given.schema, "strict": strict}
+    return {"type": "json_schema", "json_schema": schema}
+
+
+# --- tools
+
+
+def _put_tools(fields: Fields, request: Request, omissions: Omissions) -> None:
+    tools: list[Tool] = []
+    for number, tool in enumerate(request.tools or ()):
+        if tool.type in {None, "custom"}:
+            tools.append(tool)
+        else:
+            omissions.names.append(f"tools[{number}]:{tool.type}")
+    choice = request.tool_choice
+    if choice is not None:
+        said = _tool_choice(choice)
+        named = choice.name if choice.type == "tool" else None
+        if (said == "required" and not tools) or named not in {None, *(t.name for t in tools)}:
+            why = (
+                "orders a tool that an OpenAI-compatible API, which serves this model, cannot have"
+            )
+            raise cannot("tool_choice", why, "tool_choice")
+        if tools:
+            fields["tool_choice"] = said
+        if tools and choice.disable_parallel_tool_use:
+            fields["parallel_tool_calls"] = False
+    if tools:
+        fields["tools"] = [_tool(tool) for tool in tools]
+
+
+def _tool(tool: Tool) -> Fields:
+    function: Fields = {"name": short_name(tool.name)}
+    set_if(function, "description", tool.description)
+    function["parameters"] = tool.input_schema
+    if tool.strict and is_strict(read_request(tool.input_schema, msgspec.json.decode)):
+        function["strict"] = True
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(choice: ToolChoice) -> str | Fields:
+    match choice.type:
+        case "auto" | "none":
+            return choice.type
+        case "any":
+            return "required"
+        case "tool":
+            return {"type": "function", "function": {"name": short_name(choice.name or "")}}
+    raise cannot("tool_choice.type", f"cannot be {choice.type!r}", "tool_choice")
+
+
+# --- messages
+
+
+def _system(system: str | list[Block] | None) -> list[Fields]:
+    return [{"role": "system", "content": _content(as_blocks(system), "system")}] if system else []
+
+
+def _messages(turns: Sequence[Turn], omissions: Omissions) -> list[Fields]:
+    if turns and turns[-1].role == "assistant":
+        why = (
+            "ends with the assistant's turn, which this model cannot continue; end with the user's"
+        )
+        raise cannot("messages", why, "messages")
+    messages: list[Fields] = []
+    held: list[Fields] = []
+    """What the user says beside results of tools, until the last of these has come."""
+    for number, turn in enumerate(turns):
+        where = f"messages[{number}]"
+        for name in ("tool_calls", "tool_call_id"):
+            if bytes(getattr(turn, name)) != b"null":
+                why = "is a field of OpenAI's; say it by blocks (tool_use, tool_result) of the content"
+                raise cannot(f"{where}.{name}", why, where)
+        match turn.role:
+            case "assistant":
+                messages += [*held, _assistant(turn.blocks, where, omissions)]
+                held = []
+            case "system":
+                messages += [*held, {"role": "system", "content": _content(turn.blocks, where)}]
+                held = []
+            case "user":
+                results, said = _user(turn.blocks, where)
+                messages += results
+                held += said
+            case other:
+                raise cannot(f"{where}.role", f"cannot be {other[:60]!r}", where)
+    return [*messages, *held]
+
+
+def _user(blocks: Sequence[Block], where: str) -> tuple[list[Fields], list[Fields]]:
+    """The results of tools, and what stands behind them: what these show, and what is said."""
+    results = [block for block in blocks if block.type == "tool_result"]
+    said = [block for block in blocks if block.type != "tool_result"]
+    shown = [part for block in results for part in _shown(block, where)]
+    content = [*shown, *_parts(said, where)] if shown else _content(said, where)
+    has_user = bool(content or not results)
+    user: list[Fields] = [{"role": "user", "content": content}] if has_user else []
+    return [_tool_result(block, where) for block in results], user
+
+
+def _tool_result(block: Block, where: str) -> Fields:
+    """The words that a tool gave; that it failed is said in words, for which there is no field."""
+    blocks = as_blocks(block.content)
+    words = [inner for inner in blocks if not _is_shown(inner)]
+    if block.is_error:
+        words = [Block("text", text="Error:"), *words]
+    content = _content(words, where) or (SHOWN_BELOW if blocks else "")
+    call_id = short_id(block.tool_use_id, OPENAI_ID_CHARACTERS)
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+def _shown(result: Block, where: str) -> list[Fields]:
+    """What a tool gave that is no text, with a line that says which call it belongs to."""
+    parts = _parts([block for block in as_blocks(result.content) if _is_shown(block)], where)
+    call_id = short_id(result.tool_use_id, OPENAI_ID_CHARACTERS)
+    return [{"type": "text", "text": shown_by(call_id)}, *parts] if parts else []
+
+
+def _is_shown(block: Block) -> bool:
+    return block.type == "image" or (block.type == "document" and block.origin != "text")
+
+
+def _assistant(blocks: Sequence[Block], where: str, omissions: Omissions) -> Fields:
+    known = {"text", "tool_use", "thinking", "redacted_thinking"}
+    for block in blocks:
+        if block.type in known:
+            continue
+        if not _SERVER_BLOCK.fullmatch(block.type):
+            raise _unknown_block(block, where)
+        omissions.names.append(f"{where}:{block.type}")
+    text = "".join(block.text for block in blocks if block.type == "text")
+    thought = "".join(block.thinking for block in blocks if not block.signature)
+    calls = [_tool_call(block) for block in blocks if block.type == "tool_use"]
+    message: Fields = {"role": "assistant", "content": text if text or not calls else None}
+    set_if(message, "reasoning_content", thought or None)
+    set_if(message, "tool_calls", calls or None)
+    return message
+
+
+def _tool_call(block: Block) -> Fields:
+    function = {"name": short_name(block.name), "arguments": bytes(block.input).decode()}
+    call_id = short_id(block.id, OPENAI_ID_CHARACTERS)
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def _content(blocks: Sequence[Block], where: str) -> str | list[Fields]:
+    """Content as plain text where it is one text, which every upstream takes; else in parts."""
+    if not blocks:
+        return ""
+    if len(blocks) == 1 and blocks[0].type == "text":
+        return blocks[0].text
+    return _parts(blocks, where)
+
+
+def _parts(blocks: Sequence[Block], where: str) -> list[Fields]:
+    return [part for block in blocks for part in _of_block(block, where)]
+
+
+def _of_block(block: Block, where: str) -> list[Fields]:
+    """The parts of one block."""
+    match block:
+        case Block(type="text", text=text):
+            return [{"type": "text", "text": text}]
+        case Block(type="image", source=Source(type="base64" | "url") as source):
+            return [{"type": "image_url", "image_url": {"url": _url(source)}}]
+        case Block(type="document", source=Source(type="text", data=text)):
+            return [{"type": "text", "text": text}]
+        case Block(type="document", source=Source(type="content", content=content)):
+            return _parts(as_blocks(content), where)
+        case Block(type="document", source=Source(type="base64") as source):
+            name = block.title or "document.pdf"
+            return [{"type": "file", "file": {"filename": name, "file_data": _url(source)}}]
+        case Block(type="search_result", content=content):
+            head = "\n".join(filter(None, [block.title, str(block.source or "")]))
+            return [{"type": "text", "text": head}, *_parts(as_blocks(content), where)]
+        case Block(type="tool_reference", tool_name=name):
+            return [{"type": "text", "text": name}]
+    raise _unknown_block(block, where)
+
+
+def _url(source: Source) -> str:
+    return source.url or f"data:{source.media_type};base64,{source.data}"
+
+
+def _unknown_block(block: Block, where: str) -> Exception:
+    kind = block.type[:60] + (f" from a {block.origin[:60]}" if block.origin else "")
+    why = f"has a block ({kind}) that an OpenAI-compatible API, which serves this model, does not know"
+    return cannot(where, why, where)

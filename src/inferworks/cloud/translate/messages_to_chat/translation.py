@@ -1,0 +1,122 @@
+"""A client of Anthropic's, served by an upstream that speaks OpenAI's chat completions.
+
+The request is put over in `messages_to_chat_request`, a stream in `messages_to_chat_stream`; here are the
+whole answer, the refusal and the translation that holds them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from inferworks.cloud.call import Call, Told
+from inferworks.cloud.operation import Operation
+from inferworks.cloud.translate.chat_response import (
+    COMPLETIONS,
+    Completion,
+    Said,
+    stop_reason,
+    thinking,
+)
+from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, is_object, read_answer
+from inferworks.cloud.translate.messages_to_chat.request import chat_request
+from inferworks.cloud.translate.messages_to_chat.stream import MessagesStream, message_id
+from inferworks.cloud.translate.sent_names import MESSAGES_TO_CHAT, SentNames, in_sent_names
+from inferworks.cloud.translate.tool_names import whole_name
+from inferworks.cloud.usage_parsers.anthropic_enums import error_type, messages_usage
+from inferworks.cloud.usage_parsers.cloud_errors import error_words
+from inferworks.errors import UpstreamError
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesToChat:
+    """`messages` by way of `chat.completions`."""
+
+    @property
+    def source(self) -> Operation:
+        """What the caller asked for."""
+        return Operation.MESSAGES
+
+    @property
+    def target(self) -> Operation:
+        """What the upstream is asked for."""
+        return Operation.CHAT
+
+    @property
+    def sent_names(self) -> SentNames:
+        """What the caller calls the fields of the target."""
+        return MESSAGES_TO_CHAT
+
+    def ask(self, call: Call) -> Call:
+        """`call` as a chat. CallError 400 for what a chat cannot say."""
+        omissions = Omissions(call.lenient)
+        body = chat_request(call, omissions)
+        return asked_as(call, self.target, body, omissions)
+
+    def answer(self, call: Call, data: bytes, told: Told) -> bytes:
+        """A whole completion as a message."""
+        return msgspec.json.encode(_message(call, read_answer(data, COMPLETIONS), told))
+
+    def refusal(self, status: int, data: bytes) -> bytes:
+        """OpenAI's error body as Anthropic's."""
+        error = {
+            "type": error_type(status),
+            "message": in_sent_names(error_words(status, data), self.sent_names),
+        }
+        return msgspec.json.encode({"type": "error", "error": error, "request_id": None})
+
+    def stream(self, call: Call) -> MessagesStream:
+        """A chat's events as a message's."""
+        return MessagesStream(call)
+
+
+def _message(call: Call, completion: Completion, told: Told) -> Fields:
+    choice = completion.first
+    if choice is None:
+        raise UpstreamError("the answer has no choices", sent=True)
+    calls_tools = bool(choice.message.calls)
+    reason, sequence = stop_reason(
+        choice.finish_reason, choice.stop_reason, calls_tools=calls_tools
+    )
+    return {
+        "id": completion.id or message_id(call),
+        "type": "message",
+        "role": "assistant",
+        "model": completion.model or call.model,
+        "content": list(_content(call, choice.message, is_cut=reason == "max_tokens")),
+        "stop_reason": reason,
+        "stop_sequence": sequence,
+        "usage": messages_usage(told),
+    }
+
+
+def _content(asked: Call, said: Said, *, is_cut: bool) -> Iterator[Fields]:
+    yield from thinking(said)
+    if said.text:
+        yield {"type": "text", "text": said.text}
+    for number, call in enumerate(said.calls):
+        name = whole_name(call.function.name or "", asked.body)
+        given = _input(call.function.written, is_cut=is_cut)
+        yield {"type": "tool_use", "id": call.id or f"toolu_{number}", "name": name, "input": given}
+
+
+def _input(arguments: str, *, is_cut: bool) -> msgspec.Raw:
+    """Arguments as the object that Anthropic writes.
+
+    Of those that the limit of the answer has cut none are given: a part of them is no smaller wish, and
+    `max_tokens` says that the call is not whole.
+    """
+    text = arguments.strip()
+    if text in {"", "null"}:
+        return _NONE_GIVEN
+    if is_object(text):
+        return msgspec.Raw(text.encode())
+    if is_cut:
+        return _NONE_GIVEN
+    raise UpstreamError("the arguments of a tool call are no JSON object", sent=True)
+
+
+_NONE_GIVEN: Final = msgspec.Raw(b"{}")

@@ -1,0 +1,105 @@
+"""A client of OpenAI's responses, served by an upstream that speaks its chat completions.
+
+The request is put over in `responses_to_chat_request`, a stream in `responses_to_chat_stream`; here are the
+whole answer and the translation that holds them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from inferworks.cloud.call import Call, Told
+from inferworks.cloud.operation import Operation
+from inferworks.cloud.translate.chat_response import COMPLETIONS, Choice
+from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, read_answer
+from inferworks.cloud.translate.responses_response import (
+    Echo,
+    ending,
+    message_of,
+    part_of,
+    thought_of,
+)
+from inferworks.cloud.translate.responses_to_chat.request import chat_request
+from inferworks.cloud.translate.responses_to_chat.stream import ResponsesStream
+from inferworks.cloud.translate.sent_names import RESPONSES_TO_CHAT, SentNames, error_in_sent_names
+from inferworks.errors import UpstreamError
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsesToChat:
+    """`responses` by way of `chat.completions`."""
+
+    @property
+    def source(self) -> Operation:
+        """What the caller asked for."""
+        return Operation.RESPONSES
+
+    @property
+    def target(self) -> Operation:
+        """What the upstream is asked for."""
+        return Operation.CHAT
+
+    @property
+    def sent_names(self) -> SentNames:
+        """What the caller calls the fields of the target."""
+        return RESPONSES_TO_CHAT
+
+    def ask(self, call: Call) -> Call:
+        """`call` as a chat. CallError 400 for what a chat cannot do."""
+        omissions = Omissions(call.lenient)
+        body = chat_request(call, omissions)
+        return asked_as(call, self.target, body, omissions)
+
+    def answer(self, call: Call, data: bytes, told: Told) -> bytes:
+        """A whole chat completion as a response."""
+        completion = read_answer(data, COMPLETIONS)
+        choice, echo = completion.first, Echo(call)
+        if choice is None:
+            raise UpstreamError("the answer has no choices", sent=True)
+        status, reason = ending(choice.finish_reason)
+        output = list(_output(choice, echo, status))
+        return msgspec.json.encode(echo.response(completion, output, status, reason, told))
+
+    def refusal(self, status: int, data: bytes) -> bytes:
+        """Both write their errors alike, but for the names of fields."""
+        return error_in_sent_names(data, self.sent_names)
+
+    def stream(self, call: Call) -> ResponsesStream:
+        """A chat's events as a response's."""
+        return ResponsesStream(Echo(call))
+
+
+def _output(choice: Choice, echo: Echo, status: str) -> Iterator[Fields]:
+    """The items of a message, numbered as they stand: what was thought, said and called."""
+    number, said = 0, choice.message
+    calls = said.calls
+    if said.thought:
+        thought = part_of("reasoning_text", said.thought)
+        more = bool(said.text or calls)
+        yield thought_of(echo.id_of("rs", number), [thought], "completed" if more else status)
+        number += 1
+    if said.text or not (calls or said.thought):
+        item_id = echo.id_of("msg", number)
+        yield message_of(item_id, list(_said(choice)), "completed" if calls else status)
+        number += 1
+    for place, call in enumerate(calls, number):
+        function = call.function
+        nothing = "" if echo.calls.is_custom(function.name or "") else "{}"
+        yield echo.calls.item(
+            echo.id_of("fc", place),
+            call.id or echo.id_of("call", place),
+            function.name or "",
+            function.written or nothing,
+            status,
+        )
+
+
+def _said(choice: Choice) -> Iterator[Fields]:
+    said = choice.message
+    if said.written or not said.refusal:
+        yield part_of("output_text", said.written, choice.sureness)
+    if said.refusal:
+        yield part_of("refusal", said.refusal)

@@ -1,0 +1,244 @@
+"""What OpenAI's speech and transcriptions tell, and what is counted where they tell nothing.
+
+**Speech** is billed by the characters that are spoken or by tokens. Sound has no place to tell either, so
+the characters are counted in the request, which is exact; asked for events (`stream_format: sse`) the newer
+models tell their tokens with the last one, and both are recorded.
+
+**Transcriptions** tell how long the recording is (`usage` of the type `duration`, or `duration` in the
+verbose form), or tokens. Told as text or as subtitles they tell nothing; nor do some servers ever. Then
+the length is taken from the recording's own header where it has one (exact), and else from its size at 128
+kbit/s (an estimate). While a stream of one is under way its text is counted along, as an estimate. vLLM
+writes its streams as those of a chat, and tells tokens in an event of their own when asked to.
+
+Sources: https://platform.openai.com/docs/api-reference/audio, /audio/speech-audio-done-event,
+/audio/transcript-text-done-event, https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from inferworks.cloud.bodies.bounds import check_answer
+from inferworks.cloud.bodies.lenient import read_answer
+from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.usage_parsers.audio_length import length_ms
+from inferworks.cloud.usage_parsers.clamped import fitted, highest
+from inferworks.cloud.usage_parsers.in_band import is_empty, refusal
+from inferworks.cloud.usage_parsers.request_fields import asked
+from inferworks.cloud.usage_parsers.token_conventions import Count
+from inferworks.errors import UnreadableError, UpstreamError
+from inferworks.http.multipart import is_form, read_parts
+from inferworks.http.sse import DONE, event_data
+from inferworks.meter.usage import NO_TOKENS, Items, Tokens
+
+_BYTES_PER_TOKEN: Final = 4
+_MS_PER_SECOND: Final = 1000
+_USUAL_BYTES_PER_MS: Final = 16
+"""128 kbit/s, the usual rate of compressed sound."""
+_TEXTS: Final = frozenset({"text", "srt", "vtt"})
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_Seconds = Annotated[float, Meta(ge=0, le=7 * 86_400)]
+
+
+class _InputDetails(msgspec.Struct):
+    audio_tokens: Count | None = None
+
+
+class Usage(msgspec.Struct):
+    """The `usage` object of speech and of transcriptions, of any type; None is what it does not say."""
+
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    prompt_tokens: Count | None = None
+    """With `completion_tokens`, what vLLM calls them."""
+    completion_tokens: Count | None = None
+    input_token_details: _InputDetails | None = None
+    seconds: _Seconds | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Body(msgspec.Struct):
+    """What we read of an answer or an event."""
+
+    type: str = ""
+    choices: list[_Choice] | None = None
+    text: str | None = None
+    delta: str | None = None
+    usage: Usage | None = None
+    duration: _Seconds | str | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+    @property
+    def new_text(self) -> str:
+        """What an event adds to the text: OpenAI's `delta`, or vLLM's, which is that of a chat."""
+        deltas = [choice.delta for choice in self.choices or () if choice.delta is not None]
+        return (self.delta or "") + "".join(delta.content or "" for delta in deltas)
+
+
+class _SpeechAsked(msgspec.Struct):
+    input: str = ""
+
+
+class _TranscriptionAsked(msgspec.Struct):
+    response_format: str = "json"
+
+
+_read_body = msgspec.json.Decoder(_Body)
+
+
+class SpeechReader:
+    """Reads speech, as sound or as events."""
+
+    def __init__(self, call: Call) -> None:
+        characters = len(asked(call, _SpeechAsked).input)
+        self._items = Items(characters=characters)
+        self._told = Told(NO_TOKENS, self._items, is_counted=True)
+        self._is_begun = False
+
+    def whole(self, data: bytes) -> Chunk:
+        """All the sound at once."""
+        return Chunk(data, self._told, last=True)
+
+    def piece(self, data: bytes) -> Chunk:
+        """Some sound."""
+        self._is_begun = True
+        return Chunk(data, self._told)
+
+    def end(self) -> Chunk:
+        """The end of the sound."""
+        if not self._is_begun:
+            raise UpstreamError("the answer is empty", sent=True)
+        return Chunk(b"", self._told, last=True)
+
+    def ended(self) -> Chunk | None:
+        """None: events without their last one are not whole."""
+        return None
+
+    def event(self, event: bytes) -> Chunk:
+        """One event; all of them pass."""
+        data = event_data(event)
+        if not data:
+            return Chunk(event)  # a comment
+        if data == DONE:
+            if not self._is_begun:
+                raise UnreadableError("it has no sound")
+            return Chunk(event, last=True)
+        body = _read(data)
+        self._is_begun = True
+        if body.type != "speech.audio.done":
+            return Chunk(event, self._told)
+        return Chunk(event, self._told_at_end(body.usage), last=True)
+
+    def _told_at_end(self, usage: Usage | None) -> Told:
+        if usage is None or usage.input_tokens is None:
+            return self._told
+        spoken = usage.output_tokens or 0
+        return Told(fitted(usage.input_tokens, spoken, output_audio=spoken), self._items)
+
+
+class TranscriptionReader:
+    """Reads a transcription, whole or in events."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._heard: Told | None = None
+        self._told: Told | None = None
+        """What a stream has told before its end."""
+        self._seen = 0
+        """Tokens of text, by our own count."""
+        self._is_begun = self._has_ended = False
+
+    def whole(self, data: bytes) -> Chunk:
+        """A whole transcription, in the form that was asked for."""
+        if asked(self._call, _TranscriptionAsked).response_format in _TEXTS:
+            return Chunk(data, self._by_recording(), last=True)
+        body = _read(data)
+        return Chunk(data, _told(body) or self._by_recording(), last=True)
+
+    def event(self, event: bytes) -> Chunk:
+        """One event; all of them pass."""
+        data = event_data(event)
+        if not data:
+            return Chunk(event)  # a comment
+        if data == DONE:
+            if not self._is_begun:
+                raise UnreadableError("it has no text")
+            return Chunk(event, self._told or self._by_recording(), last=True)
+        body = _read(data)
+        self._is_begun = True
+        self._has_ended = self._has_ended or any(c.finish_reason for c in body.choices or ())
+        if body.type == "transcript.text.done":
+            return Chunk(event, _told(body) or self._by_recording(), last=True)
+        now = _told(body)
+        if now is not None:
+            self._told = now if self._told is None else highest(self._told, now)
+        only_usage = body.choices is not None and not body.choices
+        data = b"" if only_usage and not self._call.wants_usage else event
+        return Chunk(data, self._told or self._counted_along(body.new_text))
+
+    def ended(self) -> Chunk | None:
+        """The last chunk of a stream, written as a chat's, that ends without `[DONE]`."""
+        if not self._has_ended:
+            return None
+        return Chunk(b"data: %b\n\n" % DONE, self._told or self._by_recording(), last=True)
+
+    def _counted_along(self, text: str) -> Told:
+        self._seen += max(1, len(text) // _BYTES_PER_TOKEN) if text else 0
+        return Told(Tokens(output=self._seen), self._by_recording().items, is_estimate=True)
+
+    def _by_recording(self) -> Told:
+        """How long the recording that was sent is."""
+        if self._heard is None:
+            self._heard = _heard(self._call)
+        return self._heard
+
+
+def _heard(call: Call) -> Told:
+    """The length of the recording that `call` brings: by its header, else by its size."""
+    body = call.body
+    parts = read_parts(body, call.content_type) if is_form(call.content_type) else ()
+    for part in parts:
+        if part.name == "file":
+            exact_ms = length_ms(memoryview(body)[part.start : part.end])
+            if exact_ms is not None:
+                return Told(NO_TOKENS, Items(audio_ms=exact_ms), is_counted=True)
+            about_ms = -(-(part.end - part.start) // _USUAL_BYTES_PER_MS)
+            return Told(NO_TOKENS, Items(audio_ms=about_ms), is_estimate=True)
+    raise UpstreamError("the request has no recording", sent=False)
+
+
+def _told(body: _Body) -> Told | None:
+    """What a transcription tells of its use; None when it tells nothing."""
+    usage = body.usage or Usage()
+    if usage.prompt_tokens is not None:
+        return Told(Tokens(usage.prompt_tokens, usage.completion_tokens or 0))
+    if usage.input_tokens is not None:
+        details = usage.input_token_details or _InputDetails()
+        heard = details.audio_tokens or 0
+        return Told(fitted(usage.input_tokens, usage.output_tokens or 0, input_audio=heard))
+    seconds = body.duration if usage.seconds is None else usage.seconds
+    if seconds is None or isinstance(seconds, str):
+        return None
+    exact_ms = round(seconds * _MS_PER_SECOND, 6)  # 1.1 s is no 1100.0000000000002 ms
+    return Told(NO_TOKENS, Items(audio_ms=math.ceil(exact_ms)))
+
+
+def _read(data: bytes) -> _Body:
+    """What an answer or an event tells. UpstreamError when it tells of an error, or nothing readable."""
+    check_answer(data)
+    body = read_answer(data, _read_body)
+    if body.type == "error" or (body.text is None and not is_empty(body.error)):
+        raise refusal(data)
+    return body

@@ -1,0 +1,156 @@
+"""What OpenAI's images tell, whole or in events.
+
+A picture is counted where it is: in the answer. Newer models tell tokens as well, the pictures that were
+sent in as part of the input and those that were made as part of the output; both are recorded, and a
+price is of one or of the other. Their quality and size, by which some charge, are recorded as what the
+upstream says it served them as (`service_tier`). What is made by way of another model (`svg_usage`, the
+author of a drawing in words) is not counted: its tokens have another price, and a record has one model.
+
+A stream has one finished picture, or as many as were asked for, and ends with the last. The unfinished
+ones before cost tokens that are told only with it: a stream that breaks off there is recorded as the
+pictures it was to make, estimated.
+
+Source: https://platform.openai.com/docs/api-reference/images/object, /images-streaming
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from inferworks.cloud.bodies.bounds import check_answer
+from inferworks.cloud.bodies.lenient import read_answer
+from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.usage_parsers.clamped import fitted
+from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
+from inferworks.cloud.usage_parsers.request_fields import asked
+from inferworks.cloud.usage_parsers.token_conventions import Count
+from inferworks.errors import UnreadableError
+from inferworks.http.sse import DONE, event_data
+from inferworks.meter.usage import NO_TOKENS, Items, Tokens
+
+_LONGEST_WORD = 32
+
+
+class _Asked(msgspec.Struct):
+    n: int | None = None
+
+
+class _Details(msgspec.Struct):
+    image_tokens: Count | None = None
+    cached_tokens: Count | None = None
+
+
+_NO_DETAILS = _Details()
+
+
+class Usage(msgspec.Struct):
+    """The `usage` object of pictures."""
+
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
+
+
+class _Made(msgspec.Struct):
+    """What an answer and an event share."""
+
+    usage: Usage | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+    quality: str | None = None
+    size: str | None = None
+
+    @property
+    def tokens(self) -> Tokens:
+        """What it cost in tokens; none where it does not say."""
+        return NO_TOKENS if self.usage is None else tokens_of(self.usage)
+
+    @property
+    def made_as(self) -> str:
+        """How good and how large the pictures are, e.g. `high 1024x1024`; empty where it does not say."""
+        return " ".join(word[:_LONGEST_WORD] for word in (self.quality, self.size) if word)
+
+
+Decoded = TypeVar("Decoded", bound=_Made)
+
+
+class _Answer(_Made):
+    data: list[msgspec.Raw] | None = None
+
+
+class _Event(_Made):
+    type: str = ""
+
+
+_read_answer = msgspec.json.Decoder(_Answer)
+_read_event = msgspec.json.Decoder(_Event)
+
+
+class ImagesReader:
+    """Reads pictures that were made or edited."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._wanted = 0
+        """How many pictures a stream is to bring; 0 before its first event."""
+        self._made = 0
+        self._tokens = NO_TOKENS
+
+    def whole(self, data: bytes) -> Chunk:
+        """All pictures at once."""
+        answer = _read(data, _read_answer)
+        if not answer.data and (not is_empty(answer.error) or tells_an_error(data)):
+            raise refusal(data)
+        made = Items(images=len(answer.data or ()))
+        return Chunk(data, Told(answer.tokens, made, answer.made_as), last=True)
+
+    def event(self, event: bytes) -> Chunk:
+        """One event; all of them pass."""
+        data = event_data(event)
+        if not data:
+            return Chunk(event)  # a comment
+        if data == DONE:
+            if not self._wanted:
+                raise UnreadableError("it has no pictures")
+            return Chunk(event, last=True)
+        body = _read(data, _read_event)
+        if body.type == "error" or not is_empty(body.error):
+            raise refusal(data)
+        self._wanted = self._wanted or asked(self._call, _Asked).n or 1
+        if not body.type.endswith(".completed"):
+            return Chunk(event, self._so_far())
+        self._made += 1
+        self._tokens += body.tokens
+        if self._made < self._wanted:
+            return Chunk(event, self._so_far())
+        told = Told(self._tokens, Items(images=self._made), body.made_as)
+        return Chunk(event, told, last=True)
+
+    def ended(self) -> Chunk | None:
+        """None: the last picture ends a stream, so without it nothing is whole."""
+        return None
+
+    def _so_far(self) -> Told:
+        """What is known amid a stream: what it was to make, and the tokens told up to here."""
+        return Told(self._tokens, Items(images=self._wanted), is_estimate=True)
+
+
+def tokens_of(usage: Usage) -> Tokens:
+    """OpenAI's counts as ours; without details all that was put out are pictures."""
+    read = usage.input_tokens_details or _NO_DETAILS
+    drawn = (usage.output_tokens_details or _NO_DETAILS).image_tokens
+    return fitted(
+        usage.input_tokens,
+        usage.output_tokens,
+        cache_read=read.cached_tokens or 0,
+        input_image=read.image_tokens or 0,
+        output_image=usage.output_tokens if drawn is None else drawn,
+    )
+
+
+def _read(data: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
+    """What an answer or an event tells. UpstreamError when it tells nothing readable."""
+    check_answer(data)
+    return read_answer(data, decoder)

@@ -1,0 +1,97 @@
+"""What Bedrock's InvokeModel tells of Anthropic's models: their own words, wrapped by Amazon.
+
+A stream is binary messages, each with one event of Anthropic's in base64; unwrapped it is the event that
+Anthropic itself would have sent, and `readers.anthropic` reads it. An exception amid them becomes
+Anthropic's `error` event, which breaks the answer off. The counting of tokens has an answer of its own.
+
+Sources: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ResponseStream.html,
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.usage_parsers.cloud_errors import anthropic_error
+from inferworks.cloud.usage_parsers.converse import failure_text, message_name
+from inferworks.cloud.usage_parsers.in_band import status_of
+from inferworks.cloud.usage_parsers.token_conventions import Count
+from inferworks.errors import UnreadableError, UpstreamError
+from inferworks.http.eventstream import Message, MessageSplitter
+from inferworks.meter.usage import NO_TOKENS
+
+
+class _Chunk(msgspec.Struct, rename={"event": "bytes"}):
+    event: bytes
+    """Which msgspec reads from base64."""
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+
+
+class _Counted(msgspec.Struct, rename="camel"):
+    input_tokens: Count
+
+
+_read_chunk = msgspec.json.Decoder(_Chunk).decode
+_read_event = msgspec.json.Decoder(_Event).decode
+_read_counted = msgspec.json.Decoder(_Counted).decode
+
+
+class InvokeEvents:
+    """Splits a binary stream of InvokeModel into Anthropic's server-sent events."""
+
+    def __init__(self) -> None:
+        self._messages = MessageSplitter()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events completed by `data`. ValueError when a message is damaged, or holds none."""
+        return [_event(message) for message in self._messages.feed(data)]
+
+    def end(self) -> list[bytes]:
+        """Nothing: a message says how long it is. ValueError when the last one is not whole."""
+        self._messages.check_end()
+        return []
+
+
+def _event(message: Message) -> bytes:
+    name = message_name(message)
+    if name != "chunk":
+        status = status_of(name)
+        return _framed("error", anthropic_error(status, failure_text(name, message.payload)))
+    try:
+        data = _read_chunk(message.payload).event
+        return _framed(_read_event(data).type, data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"the answer cannot be read: {error}") from error
+
+
+def _framed(name: str, data: bytes) -> bytes:
+    """One event; a line break is no part of JSON's text."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), data.replace(b"\n", b" "))
+
+
+class CountedReader:
+    """Reads the answer of CountTokens and puts it as Anthropic does; counting is free."""
+
+    def __init__(self, _call: Call) -> None:
+        pass
+
+    def whole(self, data: bytes) -> Chunk:
+        """A whole answer."""
+        try:
+            counted = _read_counted(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UnreadableError(error) from error
+        answer = msgspec.json.encode({"input_tokens": counted.input_tokens})
+        return Chunk(answer, Told(NO_TOKENS), last=True)
+
+    def event(self, event: bytes) -> Chunk:
+        """There are no streams of it."""
+        raise UpstreamError("a count of tokens is not streamed", sent=True)
+
+    def ended(self) -> Chunk | None:
+        """There are no streams of it."""
+        return None

@@ -1,0 +1,146 @@
+"""What the answers tell that are never streamed: embeddings, moderations, rankings.
+
+An upstream that says nothing of its usage is left to the estimate of the meter. Moderations are the
+exception: they are free at OpenAI and tell nothing because there is nothing to tell, so silence is a zero.
+
+Rankings have two currencies. Cohere bills search units (a query with up to a hundred passages) and tells
+them in `meta.billed_units`; Jina, Voyage, vLLM and the others bill tokens and tell them in `usage`, some
+only as a total. What is told is taken; neither is computed from the other.
+
+Sources: https://platform.openai.com/docs/api-reference/embeddings/object, /moderations/object,
+https://docs.cohere.com/reference/rerank, https://docs.voyageai.com/reference/reranker-api
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from inferworks.cloud.bodies.lenient import read_answer
+from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
+from inferworks.cloud.usage_parsers.token_conventions import Count
+from inferworks.errors import UpstreamError
+from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens
+
+
+class Usage(msgspec.Struct):
+    """The `usage` object of such an answer; None is what it does not say."""
+
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    total_tokens: Count | None = None
+
+
+class _Answer(msgspec.Struct):
+    usage: Usage | None = None
+    error: msgspec.Raw = msgspec.Raw()
+    data: msgspec.Raw = msgspec.Raw()
+    results: msgspec.Raw = msgspec.Raw()
+
+
+Decoded = TypeVar("Decoded", bound=_Answer)
+
+
+class _Billed(msgspec.Struct):
+    search_units: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    total_tokens: Count | None = None
+
+
+class _Meta(msgspec.Struct):
+    billed_units: _Billed | None = None
+    tokens: _Billed | None = None
+
+
+class _Ranking(_Answer):
+    meta: _Meta | None = None
+
+
+_read_answer = msgspec.json.Decoder(_Answer)
+_read_ranking = msgspec.json.Decoder(_Ranking)
+
+
+class WholeReader:
+    """Reads an answer that tells its tokens in `usage`, or nothing."""
+
+    def __init__(self, _call: Call) -> None:
+        pass
+
+    def whole(self, data: bytes) -> Chunk:
+        """A whole answer."""
+        return Chunk(data, self.told(data), last=True)
+
+    def event(self, event: bytes) -> Chunk:
+        """There are no streams of it."""
+        raise UpstreamError("this kind of answer is not streamed", sent=True)
+
+    def ended(self) -> Chunk | None:
+        """There are no streams of it."""
+        return None
+
+    def told(self, data: bytes) -> Told | None:
+        """What the answer says it has used."""
+        usage = _read(data, _read_answer).usage
+        tokens = None if usage is None else _tokens_of(usage)
+        return None if tokens is None else Told(tokens)
+
+
+class ModerationsReader(WholeReader):
+    """Reads a moderation, which is free unless it says otherwise."""
+
+    def told(self, data: bytes) -> Told:
+        """What it says it has used; without a word, nothing."""
+        return super().told(data) or Told(NO_TOKENS)
+
+
+class RerankReader(WholeReader):
+    """Reads a ranking."""
+
+    def told(self, data: bytes) -> Told | None:
+        """Search units, tokens, or both; None when it tells neither."""
+        ranking = _read(data, _read_ranking)
+        meta = ranking.meta or _Meta()
+        billed = meta.billed_units or _Billed()
+        tokens = _ranking_tokens(ranking.usage, meta.tokens, billed)
+        if tokens is None and billed.search_units is None:
+            return None
+        return Told(tokens or NO_TOKENS, _searches(billed))
+
+
+def _searches(billed: _Billed) -> Items:
+    """Search units are whole; Cohere writes them as decimals."""
+    units = math.ceil(billed.search_units or 0)
+    return Items(searches=units) if units else NO_ITEMS
+
+
+def _ranking_tokens(usage: Usage | None, counted: _Billed | None, billed: _Billed) -> Tokens | None:
+    """The tokens of a ranking from the first place that tells any."""
+    for told in (usage, billed, counted):
+        tokens = None if told is None else _tokens_of(told)
+        if tokens is not None:
+            return tokens
+    return None
+
+
+def _tokens_of(told: Usage | _Billed) -> Tokens | None:
+    """Input and output; where only a total is told it is input, for such answers write no tokens."""
+    if isinstance(told, Usage):
+        read, written = told.prompt_tokens, told.completion_tokens
+    else:
+        read, written = told.input_tokens, told.output_tokens
+    if read is None:
+        read = None if told.total_tokens is None else max(told.total_tokens - (written or 0), 0)
+    return None if read is None else Tokens(read, written or 0)
+
+
+def _read(data: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
+    """What an answer tells. UpstreamError when it tells of an error, or nothing readable."""
+    answer = read_answer(data, decoder)
+    if not (answer.data or answer.results) and (not is_empty(answer.error) or tells_an_error(data)):
+        raise refusal(data)
+    return answer

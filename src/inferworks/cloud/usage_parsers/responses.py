@@ -1,0 +1,250 @@
+"""What OpenAI's responses tell, whole or in typed events.
+
+A stream ends with `response.completed`, `response.incomplete` or `response.failed`; there is no `[DONE]`,
+and only that last event tells the usage, all of it. Cached tokens are part of the input in this dialect,
+reasoning of the output. A failed response is an answer too: it was worked on, says why, and is charged for
+what it tells; one that tells nothing and has said nothing has used nothing.
+
+An `error` that is the first event is judged as the status that it carries. Behind others it passes, as
+what comes after it does: clients heed `response.failed`, which follows. A stream that ends without it has
+broken off.
+
+In between a stream tells nothing, yet what breaks off there has been paid for. So the output is counted
+along from what passes: a delta is a token at least, and a long one a token for every four bytes. Such a
+count is marked (`Told.is_estimate`) and gives way to the upstream's own.
+
+Tools that run at the upstream are charged by use: searches of the web as `tool_usage` counts them, or else
+as the output lists them (a page that is opened is no search), and images that were made.
+
+Source: https://platform.openai.com/docs/api-reference/responses-streaming
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from inferworks.cloud.bodies.bounds import check_answer
+from inferworks.cloud.bodies.lenient import fitted_or_unreadable, read_answer
+from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.routing.token_estimate import answer_tokens, prompt_tokens, sides
+from inferworks.cloud.usage_parsers.clamped import fitted
+from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
+from inferworks.cloud.usage_parsers.token_conventions import (
+    AS_OPENAI,
+    Count,
+    Counting,
+    whole_input,
+    whole_output,
+)
+from inferworks.errors import UnreadableError
+from inferworks.http.sse import DONE, event_data
+from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens
+
+_BYTES_PER_TOKEN = 4
+"""What a token of English text weighs, by rule of thumb."""
+_LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: Count | None = None
+
+
+_NO_INPUT_DETAILS = _InputDetails()
+_NO_OUTPUT_DETAILS = _OutputDetails()
+
+
+class Usage(msgspec.Struct):
+    """The `usage` object of a response."""
+
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    total_tokens: Count | None = None
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+    tool_calls_details: _ToolCalls | None = None
+
+
+class _Invoked(msgspec.Struct):
+    invocation: Count | None = None
+
+
+class _ToolCalls(msgspec.Struct):
+    """Perplexity's count of what its tools did."""
+
+    search_web: _Invoked | None = None
+
+
+class _Searches(msgspec.Struct):
+    num_requests: Count | None = None
+
+
+class _ToolUsage(msgspec.Struct):
+    web_search: _Searches | None = None
+
+
+class _Item(msgspec.Struct):
+    type: str = ""
+    status: str | None = None
+    action: Any = None
+    """An object, or with some types a word."""
+
+    @property
+    def is_search(self) -> bool:
+        other = isinstance(self.action, dict) and self.action.get("type", "search") != "search"
+        return self.type == "web_search_call" and not other
+
+    @property
+    def is_image(self) -> bool:
+        return self.type == "image_generation_call" and self.status != "failed"
+
+
+class _Response(msgspec.Struct):
+    """What we read of a response; the rest passes unseen."""
+
+    object: str = ""
+    usage: Usage | None = None
+    service_tier: str | None = None
+    output: list[_Item] | None = None
+    tool_usage: _ToolUsage | None = None
+    error: msgspec.Raw = msgspec.Raw()
+
+
+class _Event(msgspec.Struct):
+    """What we read of an event."""
+
+    type: str = ""
+    delta: Any = None
+    """Text in every event that is known today."""
+    response: _Response | None = None
+    error: msgspec.Raw = msgspec.Raw()
+
+
+_read_response = msgspec.json.Decoder(_Response)
+_read_event = msgspec.json.Decoder(_Event).decode
+
+
+class ResponsesReader:
+    """Reads a response, whole or in events."""
+
+    def __init__(self, call: Call, *, counting: Counting = AS_OPENAI) -> None:
+        self._call = call
+        self._counting = counting
+        self._input: int | None = None
+        """Our own guess at the input, until it is told."""
+        self._seen = 0
+        """Tokens of output, by our own count."""
+        self._is_begun = False
+
+    def whole(self, data: bytes) -> Chunk:
+        """A whole response, a failed one too."""
+        check_answer(data)
+        response = read_answer(data, _read_response)
+        if response.object != "response" and (not is_empty(response.error) or tells_an_error(data)):
+            raise refusal(data)
+        written = answer_tokens(self._call, data) if _is_partial(response.usage) else 0
+        return Chunk(data, self._told(response, written), last=True)
+
+    def event(self, event: bytes) -> Chunk:
+        """One event; all of them pass."""
+        data = event_data(event)
+        if not data:
+            return Chunk(event)  # a comment
+        if data == DONE:
+            if not self._is_begun:
+                raise UnreadableError("it has no response")
+            return Chunk(event, last=True)  # some upstreams end as a chat does
+        check_answer(data)
+        try:
+            body = _read_event(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            body = fitted_or_unreadable(data, _Event)
+        if body.type == "error" or (not body.type and not is_empty(body.error)):
+            if not self._is_begun:
+                raise refusal(data)
+            return Chunk(event)
+        self._is_begun = True
+        if body.type in _LAST:
+            used = None if body.response is None else self._told(body.response, self._seen)
+            if used is None and body.type == "response.failed" and not self._seen:
+                used = Told(NO_TOKENS, is_estimate=True)
+            return Chunk(event, used, last=True)
+        return Chunk(event, self._counted_along(body.delta))
+
+    def ended(self) -> Chunk | None:
+        """None: only its last event says that a response is whole."""
+        return None
+
+    def _told(self, response: _Response, written: int) -> Told | None:
+        """What `response` tells, with a guess at a side that it does not tell; None: it tells neither."""
+        usage = response.usage
+        if usage is None or not _is_partial(usage):
+            return told(response, self._counting)
+        total = usage.total_tokens
+        both = sides(self._call, usage.input_tokens, usage.output_tokens, total, written)
+        if both is None:
+            return None
+        filled = msgspec.structs.replace(usage, input_tokens=both.sent, output_tokens=both.made)
+        whole = told(msgspec.structs.replace(response, usage=filled), self._counting)
+        return whole and msgspec.structs.replace(whole, is_estimate=both.is_guess)
+
+    def _counted_along(self, delta: object) -> Told | None:
+        if not isinstance(delta, str) or not delta:
+            return None
+        self._seen += max(1, len(delta) // _BYTES_PER_TOKEN)
+        if self._input is None:
+            self._input = prompt_tokens(self._call)
+        return Told(Tokens(self._input, self._seen), is_estimate=True)
+
+
+def _is_partial(usage: Usage | None) -> bool:
+    return usage is not None and (usage.input_tokens is None or usage.output_tokens is None)
+
+
+def told(response: _Response, counting: Counting = AS_OPENAI) -> Told | None:
+    """The counts as ours; None when there are none."""
+    if response.usage is None:
+        return None
+    tokens = tokens_of(response.usage, counting)
+    return Told(tokens, _items(response), response.service_tier or "")
+
+
+def tokens_of(usage: Usage, counting: Counting = AS_OPENAI) -> Tokens:
+    """The counts as ours, in which the details are parts of the totals."""
+    details = usage.input_tokens_details or _NO_INPUT_DETAILS
+    thought = (usage.output_tokens_details or _NO_OUTPUT_DETAILS).reasoning_tokens or 0
+    read, written = details.cached_tokens, details.cache_write_tokens or 0
+    if read is None:
+        read = details.cache_read_input_tokens or 0
+    input_tokens = whole_input(usage.input_tokens or 0, read + written, counting)
+    output_tokens, reasoning = whole_output(
+        usage.output_tokens or 0, thought, usage.total_tokens, input_tokens, counting
+    )
+    return fitted(
+        input_tokens, output_tokens, cache_read=read, cache_write=written, reasoning=reasoning
+    )
+
+
+def _items(response: _Response) -> Items:
+    """Searches and images that were made on the way."""
+    output = response.output or []
+    images = sum(item.is_image for item in output)
+    searches = _told_searches(response)
+    if searches is None:
+        searches = sum(item.is_search for item in output)
+    return Items(images=images, searches=searches) if images or searches else NO_ITEMS
+
+
+def _told_searches(response: _Response) -> int | None:
+    """How many searches the upstream itself says it made, where it says so."""
+    if response.tool_usage and response.tool_usage.web_search:
+        return response.tool_usage.web_search.num_requests
+    calls = response.usage.tool_calls_details if response.usage else None
+    return calls.search_web.invocation if calls and calls.search_web else None

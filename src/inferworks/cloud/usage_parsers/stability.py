@@ -1,0 +1,54 @@
+"""What Stability's pictures tell: each answer is one, and is charged for as one.
+
+One that the filter has blurred (`CONTENT_FILTERED`) is an answer too. Asked for `image/*` the body is the
+picture; asked for `application/json` it holds the picture in base64.
+
+Source: https://platform.stability.ai/docs/api-reference#tag/Generate
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from inferworks.cloud.bodies.lenient import fitted_or_unreadable
+from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.errors import UpstreamError
+from inferworks.meter.usage import NO_TOKENS, Items
+
+_ONE_IMAGE = Told(NO_TOKENS, Items(images=1))
+
+
+class _Answer(msgspec.Struct):
+    image: Any = ""
+
+
+class StableImageReader:
+    """Reads one picture."""
+
+    def __init__(self, _call: Call) -> None:
+        pass
+
+    def whole(self, data: bytes) -> Chunk:
+        """The picture, as bytes or in JSON."""
+        if data.startswith(b"{"):  # no picture begins so
+            _check(data)
+        elif not data:
+            raise UpstreamError("the answer is empty", sent=True)
+        return Chunk(data, _ONE_IMAGE, last=True)
+
+    def event(self, event: bytes) -> Chunk:
+        """There are no streams of it."""
+        raise UpstreamError("this kind of answer is not streamed", sent=True)
+
+    def ended(self) -> Chunk | None:
+        """There are no streams of it."""
+        return None
+
+
+def _check(data: bytes) -> None:
+    """UpstreamError when the JSON in `data` has no picture."""
+    image = fitted_or_unreadable(data, _Answer).image
+    if not image or not isinstance(image, str):
+        raise UpstreamError("the answer has no picture", sent=True)

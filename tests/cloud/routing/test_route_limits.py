@@ -1,0 +1,210 @@
+"""Who may serve a call at all; what a policy may say; when a refusing upstream wants to be asked again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from inferworks.clock import SimClock
+from inferworks.cloud.offer import Offer, Rates
+from inferworks.cloud.routing.filters import eligible
+from inferworks.cloud.routing.health import Health
+from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy
+from inferworks.cloud.routing.retry_after import retry_after_ns
+from inferworks.cloud.routing.router import HedgeBudget, Router
+from inferworks.errors import CallError, ConfigError
+from inferworks.ids import ModelId
+from inferworks.testing.providers import make_call, make_offer
+
+MODEL = ModelId("m")
+Run = Callable[[Coroutine[Any, Any, None]], None]
+S = 1_000_000_000
+
+
+def offers(**regions: str) -> list[Offer]:
+    """Offers in these regions."""
+    return [replace(make_offer(offer_id=name), region=r) for name, r in regions.items()]
+
+
+WORLD = offers(a="eu-west-1", b="us-east-1", c="", d="eu-central-1", e="europe")
+
+
+@pytest.mark.parametrize(
+    ("regions", "expected"),
+    [
+        ((), "abcde"),
+        (("eu-",), "ad"),
+        (("eu-west-1", "us-"), "ab"),
+        (("eu",), "ade"),
+    ],
+)
+def test_regions(regions: tuple[str, ...], expected: str) -> None:
+    """A region matches by how it begins; an unknown one is nowhere where it matters."""
+    found = eligible(MODEL, WORLD, RoutePolicy(regions=regions), Health(SimClock()))
+    assert "".join(offer.id for offer in found) == expected
+
+
+@pytest.mark.parametrize("regions", [("ap-",), ("EU-",), ("west",)])
+def test_a_region_that_nobody_is_in_refuses(regions: tuple[str, ...]) -> None:
+    """A prompt that may not leave a region is not answered elsewhere; the error names the regions."""
+    with pytest.raises(CallError, match=regions[0]) as refused:
+        eligible(MODEL, WORLD, RoutePolicy(regions=regions), Health(SimClock()))
+    assert (refused.value.status, refused.value.code) == (503, "region_unavailable")
+
+
+def test_without_offers() -> None:
+    """A model of which no replica is ready."""
+    with pytest.raises(CallError) as refused:
+        eligible(MODEL, [], RoutePolicy(), Health(SimClock()))
+    assert (refused.value.status, refused.value.code) == (503, "no_replica")
+
+
+def test_a_full_offer_is_left_out_until_it_has_room() -> None:
+    """Capacity bounds what runs at once; when all are full the client may try again."""
+    health = Health(SimClock())
+    full, free = replace(WORLD[0], capacity=1), replace(WORLD[1], capacity=2)
+    for offer in (full, free):
+        health.of(offer).begins(0)
+    assert eligible(MODEL, [full, free], RoutePolicy(), health) == [free]
+    health.of(free).begins(0)
+    with pytest.raises(CallError) as refused:
+        eligible(MODEL, [full, free], RoutePolicy(), health)
+    assert (refused.value.status, refused.value.code) == (429, "offers_full")
+    health.of(full).over()
+    assert eligible(MODEL, [full, free], RoutePolicy(), health) == [full]
+
+
+def test_an_open_breaker_is_left_out(run: Run) -> None:
+    """Who fails is left alone while there is another; of all that fail, one is tried all the same."""
+
+    async def main() -> None:
+        clock = SimClock()
+        health = Health(clock, BreakerPolicy(failures_in_row=1, cool_down_s=3.5))
+        first, second = WORLD[:2]
+        health.of(first).failed(0, 0)
+        assert eligible(MODEL, [first, second], RoutePolicy(), health) == [second]
+        await clock.advance(1.0)
+        health.of(second).failed(0, clock.now_ns())
+        assert eligible(MODEL, [second, first], RoutePolicy(), health) == [first]
+        health.of(first).told_to_wait(clock.now_ns(), 60 * S)
+        assert eligible(MODEL, [first, second], RoutePolicy(), health) == [second]
+        health.of(second).told_to_wait(clock.now_ns(), 61 * S)
+        assert eligible(MODEL, [first, second], RoutePolicy(), health) == [first]
+        full = replace(first, capacity=0)
+        assert eligible(MODEL, [full, second], RoutePolicy(), health) == [second]
+        with pytest.raises(CallError) as refused:
+            eligible(MODEL, [full], RoutePolicy(), health)
+        assert (refused.value.status, refused.value.code) == (429, "offers_full")
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("attempts", 0), ("tries_per_offer", 0), ("deadline_s", 0.0), ("hedge_after_ms", -1.0),
+        ("backoff_ms", -1.0), ("hedge_share", 1.5), ("prefix_bytes", 0), ("spill_factor", 0.0),
+        ("latency_bound_ms", 0.0), ("expected_output_tokens", -1),
+    ],
+)  # fmt: skip
+def test_a_policy_that_makes_no_sense(setting: str, value: float) -> None:
+    """The error names the setting and the value."""
+    with pytest.raises(ConfigError, match=f"route: {setting} .*{value}"):
+        RoutePolicy(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("failures_in_row", 0),
+        ("failure_share", 0.0),
+        ("least_calls", 0),
+        ("window_s", 0.0),
+        ("cool_down_s", 0.0),
+        ("longest_cool_down_s", 0.5),
+    ],
+)
+def test_a_breaker_that_makes_no_sense(setting: str, value: float) -> None:
+    """The error names the setting."""
+    with pytest.raises(ConfigError, match=f"breaker: {setting}"):
+        BreakerPolicy(**{setting: value})
+
+
+NOW = b"Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({b"retry-after": b"7"}, 7),
+        ({b"retry-after": b" 2.5 "}, 2.5),
+        ({b"retry-after": b"0"}, 0),
+        ({b"retry-after": b"7", b"retry-after-ms": b"6500"}, 6.5),
+        ({b"retry-after": b"86400"}, 3600),
+        ({b"retry-after": b"Sun, 06 Nov 1994 08:50:07 GMT", b"date": NOW}, 30),
+        ({b"retry-after": b"Sun, 06 Nov 1994 08:00:00 GMT", b"date": NOW}, 0),
+        ({b"retry-after": b"Sun, 06 Nov 1994 08:50:07 GMT"}, 0),
+        ({b"retry-after": b"soon", b"date": NOW}, None),
+        ({b"retry-after": b"-1", b"date": NOW}, None),
+        ({b"retry-after": b"9" * 5000}, None),
+        ({b"retry-after": b"\xff", b"retry-after-ms": b"x"}, None),
+    ],
+)
+def test_when_an_upstream_wants_to_be_asked_again(
+    headers: dict[bytes, bytes], seconds: float | None
+) -> None:
+    """Seconds, milliseconds or a date by the upstream's own clock; nonsense is silence."""
+    assert retry_after_ns(headers) == (None if seconds is None else round(seconds * S))
+
+
+@pytest.mark.parametrize("date", [{}, {b"date": b"today"}])
+def test_a_date_beside_none(date: dict[bytes, bytes]) -> None:
+    """Where the answer does not say what time it is, it is the time by our clock."""
+    in_a_minute = formatdate(time.time() + 60, usegmt=True).encode()
+    told_ns = retry_after_ns({b"retry-after": in_a_minute, **date})
+    assert told_ns is not None
+    assert 30 * S < told_ns <= 60 * S
+
+
+def test_a_budget_of_hedges() -> None:
+    """Hedges are the share of calls they may be, and what is saved up is bounded."""
+    budget = HedgeBudget()
+    spent = 0
+    for _ in range(200):
+        budget.earn(0.25)
+        spent += budget.spend()
+    assert spent == 50
+    for _ in range(1000):
+        budget.earn(0.25)
+    assert sum(budget.spend() for _ in range(20)) == 10
+
+
+@pytest.mark.parametrize(("size", "hedged"), [(100, True), (101, False)])
+def test_only_small_calls_are_hedged(size: int, hedged: bool) -> None:
+    """A prompt over the bound is never paid for twice."""
+    policy = RoutePolicy(hedge_after_ms=50.0, hedge_prompt_bytes=100)
+    router = Router(Health(SimClock()), lambda _: policy)
+    call = replace(make_call(), body=b"x" * size)
+    step = next(router.route(call, WORLD[:2], 0))
+    assert (step.slow_after_ns is not None) is hedged
+
+
+def test_a_single_offer_is_not_hedged() -> None:
+    """There is nobody to race."""
+    router = Router(Health(SimClock()), lambda _: RoutePolicy(hedge_after_ms=50.0))
+    assert next(router.route(make_call(), WORLD[:1], 0)).slow_after_ns is None
+
+
+def test_a_price_reaches_the_strategy() -> None:
+    """A call that would lose at a known cost goes where the cost is not known, if it has a price."""
+    policy = RoutePolicy(strategy="highest_margin")  # type: ignore[arg-type]
+    dear = replace(WORLD[0], rates=Rates(9, 9))
+    router = Router(Health(SimClock()), lambda _: policy)
+    assert next(router.route(make_call(), [dear, WORLD[1]], 0)).offer == dear
+    assert next(router.route(make_call(), [dear, WORLD[1]], 0, Rates(1, 1))).offer == WORLD[1]
