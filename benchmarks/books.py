@@ -45,10 +45,10 @@ from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import day_sums, lake_of
 from inferworks.books.statement.computation import shipped_rules
 from inferworks.ids import CustomerId
-from inferworks.meter.lake import LakeReader
-from inferworks.meter.lake_manifest import MANIFEST_FOLDER, Segment, add_segments, read_manifest
-from inferworks.meter.lake_schema import DAY_NS
-from inferworks.meter.lake_seal import put_sums, read_segment
+from inferworks.meter.archive.manifest import MANIFEST_FOLDER, Segment, add_segments, read_manifest
+from inferworks.meter.archive.reader import LakeReader
+from inferworks.meter.archive.schema import DAY_NS
+from inferworks.meter.archive.seal import put_sums, read_segment
 from inferworks.meter.lakes.local import LocalLake
 from inferworks.money import PICO
 

@@ -25,10 +25,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from inferworks.ids import new_call_id
+from inferworks.meter.archive.journal import SealingJournal
+from inferworks.meter.archive.schema import DAY_NS
+from inferworks.meter.archive.seal import Sealed, seal
 from inferworks.meter.journal import Journal
-from inferworks.meter.lake_journal import SealingJournal
-from inferworks.meter.lake_schema import DAY_NS
-from inferworks.meter.lake_seal import Sealed, seal
 from inferworks.meter.lakes.local import LocalLake
 from inferworks.meter.record import Record
 from inferworks.meter.stores.sqlite import SqliteStore

@@ -56,7 +56,7 @@ LONGEST = (
     "tests/scenarios/test_books_worlds.py",
     "tests/books/engines/test_duckdb.py",
     "tests/scenarios/test_simulation.py",
-    "tests/meter/test_lake.py",
+    "tests/meter/archive/test_reader.py",
 )
 """Files that take longest, longest first."""
 VARYING = re.compile(r" at 0x|\\x1f\\x8b\\x08")

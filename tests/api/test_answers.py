@@ -19,7 +19,7 @@ from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient, Origin
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.door import Answered, House, open_door
+from inferworks.testing.in_process_gateway import Answered, House, open_door
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

@@ -11,7 +11,7 @@ import pytest
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.meter.usage import Confidence, Outcome, Tokens, Usage
 from inferworks.purpose import Purpose
-from inferworks.testing.door import CHAT, House, open_door, open_gateway
+from inferworks.testing.in_process_gateway import CHAT, House, open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Reports
 

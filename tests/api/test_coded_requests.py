@@ -16,7 +16,7 @@ from inferworks.cloud.providers.stub import StubProvider
 from inferworks.http.budget import FREE_BYTES
 from inferworks.http.server import Limits
 from inferworks.meter.usage import Outcome
-from inferworks.testing.door import CHAT, open_door, open_gateway
+from inferworks.testing.in_process_gateway import CHAT, open_door, open_gateway
 from inferworks.testing.operations import form_call
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstreams.audio import recording

@@ -12,7 +12,7 @@ from inferworks.cloud.providers.stub import StubProvider
 from inferworks.config import load
 from inferworks.errors import ConfigError
 from inferworks.http.server import Limits
-from inferworks.testing.door import CHAT, Answered, open_door
+from inferworks.testing.in_process_gateway import CHAT, Answered, open_door
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

@@ -11,7 +11,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.door import open_gateway
+from inferworks.testing.in_process_gateway import open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault, Reports
 from inferworks.testing.upstreams.vendors import Vendor

@@ -26,7 +26,7 @@ from inferworks.meter.events import (
 )
 from inferworks.meter.usage import Outcome, Tokens
 from inferworks.purpose import Purpose
-from inferworks.testing.door import Answered, House, open_door
+from inferworks.testing.in_process_gateway import Answered, House, open_door
 from inferworks.units import NS_PER_SECOND, Unit
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

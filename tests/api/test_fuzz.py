@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferworks.meter.usage import Outcome
-from inferworks.testing.door import Answered, House, open_gateway
+from inferworks.testing.in_process_gateway import Answered, House, open_gateway
 from inferworks.testing.providers import A_MODEL
 
 pytestmark = pytest.mark.slow

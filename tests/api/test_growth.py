@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from inferworks.api.app import FORMS
-from inferworks.api.wire.invalid import invalid
+from inferworks.api.wire.validation_errors import invalid
 from inferworks.cloud.bodies.rewrite import with_model, without_value
 from inferworks.cloud.operation import Operation
 from inferworks.testing.growth import TEXTS, Filling, check_growth, objects

@@ -8,7 +8,7 @@ from typing import Any
 from inferworks import __version__
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.ids import ModelId
-from inferworks.testing.door import House, open_door
+from inferworks.testing.in_process_gateway import House, open_door
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

@@ -11,7 +11,7 @@ from openai import AsyncOpenAI
 from inferworks.accounts.plan import PerUnit, Price, PricePlan, Terms
 from inferworks.books.calendar.months import month_of
 from inferworks.books.revenue.rating import rate
-from inferworks.testing.door import A_CUSTOMER, open_gateway
+from inferworks.testing.in_process_gateway import A_CUSTOMER, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Reports
 from inferworks.testing.upstreams.audio import recording

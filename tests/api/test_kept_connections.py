@@ -9,7 +9,7 @@ import pytest
 
 from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.door import House, open_gateway
+from inferworks.testing.in_process_gateway import House, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault
 

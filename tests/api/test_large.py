@@ -16,7 +16,7 @@ import pytest
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.openai import openai_provider
 from inferworks.http.client import HttpClient, Origin
-from inferworks.testing.door import House, open_door
+from inferworks.testing.in_process_gateway import House, open_door
 from inferworks.testing.providers import A_MODEL
 
 pytestmark = pytest.mark.slow

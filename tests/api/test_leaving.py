@@ -23,7 +23,7 @@ from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.server import ClientGone, Exchange, HttpServer
 from inferworks.ids import CallId
 from inferworks.meter.usage import Confidence, Leg, Outcome, Tokens, Usage
-from inferworks.testing.door import CHAT, House, open_door, parse_answer
+from inferworks.testing.in_process_gateway import CHAT, House, open_door, parse_answer
 from inferworks.testing.leaks import check_no_task_is_left, no_file_is_left, until
 from inferworks.testing.providers import A_MODEL
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace as changed
 
 from inferworks.cloud.operation import Operation
 from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Outcome, Tokens
-from inferworks.testing.door import House, open_gateway
+from inferworks.testing.in_process_gateway import House, open_gateway
 from inferworks.testing.leaks import until
 from inferworks.testing.operations import FORM_TYPE, form_call, json_call
 from inferworks.testing.providers import A_MODEL

@@ -11,7 +11,7 @@ from openai import AsyncOpenAI
 
 from inferworks.ids import ModelId
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.door import open_gateway
+from inferworks.testing.in_process_gateway import open_gateway
 from inferworks.testing.providers import A_MODEL
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.http.server import Limits
 from inferworks.meter.usage import Outcome, Tokens
-from inferworks.testing.door import House, open_door, open_gateway
+from inferworks.testing.in_process_gateway import House, open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault
 

@@ -16,7 +16,7 @@ from openai import AsyncOpenAI, OpenAI
 from inferworks.cloud.operation import Operation
 from inferworks.http.multipart import read_parts
 from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Outcome, Tokens
-from inferworks.testing.door import House, open_gateway
+from inferworks.testing.in_process_gateway import House, open_gateway
 from inferworks.testing.leaks import until
 from inferworks.testing.operations import form_call
 from inferworks.testing.providers import A_MODEL

@@ -14,7 +14,7 @@ import schemathesis
 from inferworks.api.app import FORMS, ROUTES
 from inferworks.api.openapi import document, template
 from inferworks.cloud.providers.stub import StubProvider
-from inferworks.testing.door import open_door, open_gateway
+from inferworks.testing.in_process_gateway import open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from inferworks.api.app import FORMS, ROUTES
 from inferworks.api.openapi import PATH as OPENAPI
 from inferworks.api.openapi import document, template
 from inferworks.cloud.providers.stub import StubProvider
-from inferworks.testing.door import Answered, open_door
+from inferworks.testing.in_process_gateway import Answered, open_door
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

@@ -14,7 +14,7 @@ from inferworks.api.paths import meant_by, near
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.ids import ModelId
 from inferworks.meter.usage import Outcome
-from inferworks.testing.door import House, open_door, open_gateway
+from inferworks.testing.in_process_gateway import House, open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstreams.audio import recording
 from inferworks.testing.upstreams.images import PICTURE

@@ -21,7 +21,14 @@ from inferworks.http.server import ClientGone, Connection, Exchange, RequestHead
 from inferworks.meter.record import Record
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import Confidence, Opened, Outcome, Tokens, Usage
-from inferworks.testing.door import CHAT, Answered, House, open_door, open_gateway, parse_answer
+from inferworks.testing.in_process_gateway import (
+    CHAT,
+    Answered,
+    House,
+    open_door,
+    open_gateway,
+    parse_answer,
+)
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, FakeUpstream, Fault
 

@@ -21,7 +21,8 @@ from inferworks.meter.usage import NO_TOKENS, Outcome
 from inferworks.observe.exposition import exposition
 from inferworks.observe.table import CALLS
 from inferworks.purpose import Purpose
-from inferworks.testing.door import (
+from inferworks.testing.exposition import parse_exposition
+from inferworks.testing.in_process_gateway import (
     A_CUSTOMER,
     CHAT,
     Answered,
@@ -30,7 +31,6 @@ from inferworks.testing.door import (
     open_gateway,
     parse_answer,
 )
-from inferworks.testing.exposition import parse_exposition
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer
 

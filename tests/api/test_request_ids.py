@@ -12,7 +12,7 @@ import pytest
 
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.http.server import Limits
-from inferworks.testing.door import CHAT, Answered, House, open_door, open_gateway
+from inferworks.testing.in_process_gateway import CHAT, Answered, House, open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, FakeUpstream
 

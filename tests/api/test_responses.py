@@ -13,7 +13,7 @@ from openai import AsyncOpenAI
 
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.door import House, open_door, open_gateway
+from inferworks.testing.in_process_gateway import House, open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault
 

@@ -9,7 +9,7 @@ import pytest
 
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.cloud.routing.policy import RoutePolicy, Strategy
-from inferworks.testing.door import open_door
+from inferworks.testing.in_process_gateway import open_door
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

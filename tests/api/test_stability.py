@@ -18,7 +18,7 @@ from inferworks.http.client import HttpClient
 from inferworks.http.multipart import read_parts
 from inferworks.ids import ModelId
 from inferworks.meter.usage import Confidence, Items, Outcome, Tokens
-from inferworks.testing.door import House, open_door, open_gateway
+from inferworks.testing.in_process_gateway import House, open_door, open_gateway
 from inferworks.testing.upstream import Answer, FakeUpstream, open_upstream
 from inferworks.testing.upstreams.images import PICTURE
 from inferworks.testing.upstreams.stability import SEED

@@ -25,7 +25,7 @@ from inferworks.meter.facts import Facts
 from inferworks.meter.record import Quarantined
 from inferworks.meter.usage import Usage
 from inferworks.purpose import Purpose
-from inferworks.testing.door import A_CUSTOMER, Answered, House, open_door
+from inferworks.testing.in_process_gateway import A_CUSTOMER, Answered, House, open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.units import NS_PER_SECOND
 

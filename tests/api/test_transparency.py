@@ -19,7 +19,7 @@ from inferworks.cloud.providers.openai import openai_provider
 from inferworks.cloud.providers.passthrough import PassingProvider
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import Exchange, HttpServer
-from inferworks.testing.door import House, open_door
+from inferworks.testing.in_process_gateway import House, open_door
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

@@ -25,7 +25,7 @@ from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient
 from inferworks.meter.usage import Outcome, Tokens
-from inferworks.testing.door import Answered, House, open_door
+from inferworks.testing.in_process_gateway import Answered, House, open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic

@@ -53,9 +53,9 @@ from inferworks.books.statement.corrections import corrected, replacement, rever
 from inferworks.books.statement.statement import Dimension, Statement
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.ids import CustomerId
+from inferworks.meter.archive.manifest import Segment
 from inferworks.meter.capacity import State
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.testing.books import World, a_charge, a_leg, a_step, a_usage, an_interval, worlds
 

@@ -23,8 +23,8 @@ from inferworks.cli.books import engines, sources
 from inferworks.cli.main import cli
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
+from inferworks.meter.archive.reader import LakeReader
 from inferworks.meter.capacity import State
-from inferworks.meter.lake import LakeReader
 from inferworks.meter.record import Record
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.usage import Tokens, Usage

@@ -15,7 +15,7 @@ from inferworks.accounts.customer import Customer, CustomerFact, written_name
 from inferworks.accounts.directory import Directory, Merge, Named, directory_of, refuse_circle
 from inferworks.accounts.plan import Graduated, PerUnit, Price, PricePlan, Terms, Tier
 from inferworks.accounts.stores.stub import StubAccounts
-from inferworks.api.tariff import Tariffs, Told
+from inferworks.api.pricing import Tariffs, Told
 from inferworks.books.accounting.entries import balances
 from inferworks.books.accounting.policy import load_policy
 from inferworks.books.accounting.prepaid import Prepaid, wallets

@@ -31,8 +31,8 @@ from inferworks.books.revenue.rating import Item, Rated, Revenue, rate, to_date_
 from inferworks.books.statement.computation import shipped_rules
 from inferworks.books.statement.statement import Statement
 from inferworks.ids import CustomerId
+from inferworks.meter.archive.manifest import Segment
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.testing.books import a_usage
 from inferworks.testing.terms import some_terms

@@ -19,8 +19,8 @@ from inferworks.cli.main import cli
 from inferworks.config import Config, Data, Engine, Gateway
 from inferworks.errors import DataFolderError, UserError
 from inferworks.folder import DataFolder
-from inferworks.meter.lake_journal import SealingJournal
-from inferworks.meter.lake_seal import seal
+from inferworks.meter.archive.journal import SealingJournal
+from inferworks.meter.archive.seal import seal
 from inferworks.meter.lakes.local import LocalLake
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.stores.sqlite import SqliteStore

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from inferworks.cli.chat import _converse, _Talk
 from inferworks.cli.main import cli
 from inferworks.errors import InferworksError, UpstreamError, UserError
-from inferworks.testing.door import House, open_gateway
+from inferworks.testing.in_process_gateway import House, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault
 

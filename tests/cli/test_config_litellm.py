@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferworks.catalog.providers import provider_catalog
-from inferworks.cli.config_litellm import import_litellm, read_litellm
 from inferworks.cli.config_text import config_toml
+from inferworks.cli.litellm.config import import_litellm, read_litellm
 from inferworks.clock import SystemClock
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.routing.health import Health

@@ -6,8 +6,8 @@ import datetime as dt
 from typing import Any
 
 from inferworks.catalog.providers import provider_catalog
-from inferworks.cli.config_litellm import import_litellm
 from inferworks.cli.config_text import config_toml
+from inferworks.cli.litellm.config import import_litellm
 from inferworks.config import Upstream
 from inferworks.wiring.plan import make_plan
 

@@ -49,7 +49,7 @@ def test_a_thread_that_hangs_holds_up_no_stop(tmp_path: Path) -> None:
     """A read that never comes back, in a thread that Python waits for: the process ends nevertheless."""
     program = """
 import os, signal, threading
-from inferworks.api.tariff import Tariffs
+from inferworks.api.pricing import Tariffs
 from inferworks.cli import up
 from inferworks.cli.main import main
 up.GRACE_S = 0.5

@@ -19,7 +19,7 @@ from inferworks.cli.main import cli
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
-from inferworks.testing.door import open_door
+from inferworks.testing.in_process_gateway import open_door
 
 pytestmark = pytest.mark.slow
 

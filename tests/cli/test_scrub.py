@@ -19,8 +19,8 @@ from inferworks.cli.main import cli
 from inferworks.config import Config, Data, Engine, Gateway, Scrub
 from inferworks.errors import InferworksError, UserError
 from inferworks.folder import DataFolder
+from inferworks.meter.inflight_log import opening_files
 from inferworks.meter.lakes.local import LocalLake
-from inferworks.meter.openings import opening_files
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.testing.facts import make_opened

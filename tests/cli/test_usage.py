@@ -33,7 +33,7 @@ from inferworks.meter.events import envelope
 from inferworks.meter.facts import Facts
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Quarantined
-from inferworks.testing.door import open_door
+from inferworks.testing.in_process_gateway import open_door
 from inferworks.units import Unit
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "costs-in.md"

@@ -26,7 +26,7 @@ from inferworks.testing.gateway import Gateway, real_gateway, served
 from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
 from inferworks.testing.upstreams.bedrock import ConverseAnswer, open_bedrock
-from inferworks.testing.upstreams.frame import ScriptedUpstream
+from inferworks.testing.upstreams.scripted_server import ScriptedUpstream
 
 __all__ = ["Gateway"]
 

@@ -17,9 +17,9 @@ from inferworks.cli.main import cli
 from inferworks.config import Config, Data, Engine, Gateway, Lake
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
-from inferworks.meter.lake_journal import UnsealedReader
-from inferworks.meter.lake_manifest import read_manifest
-from inferworks.meter.lake_schema import Fact
+from inferworks.meter.archive.journal import UnsealedReader
+from inferworks.meter.archive.manifest import read_manifest
+from inferworks.meter.archive.schema import Fact
 from inferworks.meter.lakes.local import LocalLake
 from inferworks.testing.facts import make_opened, make_usage
 from inferworks.testing.lake_world import DAY_1_NS, check_each_row_once, facts_of_days, write

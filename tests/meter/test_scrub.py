@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from inferworks.errors import DamagedError, DataFolderError
-from inferworks.meter.lake_journal import SealingJournal
-from inferworks.meter.lake_seal import seal
+from inferworks.meter.archive.journal import SealingJournal
+from inferworks.meter.archive.seal import seal
+from inferworks.meter.inflight_log import damaged_openings, opening_files
 from inferworks.meter.lakes.stub import MemoryLake
-from inferworks.meter.openings import damaged_openings, opening_files
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.scrub import Piece, check_start, scrub_journal, scrub_lake, set_aside
 from inferworks.meter.stores.sqlite import SqliteStore

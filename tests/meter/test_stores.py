@@ -214,7 +214,7 @@ def test_a_store_that_cannot_be_opened_holds_nothing(
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as full, no_file_is_left():
-        full.setattr("inferworks.meter.openings._File.make", no_more)
+        full.setattr("inferworks.meter.inflight_log._File.make", no_more)
         with pytest.raises(DataFolderError, match="Too many open files"):
             store.open()
     store.open()

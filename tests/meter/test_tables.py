@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from inferworks.errors import DamagedError, DataFolderError, UserError
 from inferworks.ids import CallId
-from inferworks.meter.lake_schema import LAKE_TABLES, batch_of, records_of
+from inferworks.meter.archive.schema import LAKE_TABLES, batch_of, records_of
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Quarantined, Record, Retracted, SpoolCursor
 from inferworks.meter.stores.sqlite import SqliteStore

@@ -20,7 +20,7 @@ from inferworks.config import Config, Data, Engine, Gateway, Log, Observe, Upstr
 from inferworks.folder import DataFolder
 from inferworks.http.client import Origin
 from inferworks.ids import CustomerId
-from inferworks.testing.door import Answered, parse_answer
+from inferworks.testing.in_process_gateway import Answered, parse_answer
 from inferworks.testing.upstream import Answer, FakeUpstream, open_upstream
 from inferworks.wiring import open_platform
 

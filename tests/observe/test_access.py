@@ -24,8 +24,8 @@ from inferworks.observe.access import (
     json_line,
     text_line,
 )
-from inferworks.testing.door import CHAT, open_door
 from inferworks.testing.facts import A_TIME_NS, make_leg, make_usage
+from inferworks.testing.in_process_gateway import CHAT, open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer
 

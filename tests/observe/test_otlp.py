@@ -26,7 +26,7 @@ from inferworks.observe.exporters.otlp import SdkExporter
 from inferworks.observe.exporters.stub import StubExporter
 from inferworks.observe.spans import parse_traceparent, spans_of
 from inferworks.observe.traces import Traces
-from inferworks.testing.door import open_door
+from inferworks.testing.in_process_gateway import open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, open_upstream
 

@@ -14,7 +14,7 @@ from inferworks.errors import ConfigError
 from inferworks.http.client import NEVER
 from inferworks.ids import ModelId
 from inferworks.testing.providers import make_offer
-from inferworks.wiring.catalogue import Catalogue
+from inferworks.wiring.model_catalog import Catalogue
 from inferworks.wiring.plan import Own, Plan, breaker_of, policy_of
 
 PlanOf = Callable[..., Plan]

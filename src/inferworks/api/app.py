@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from inferworks.api.auth import authenticate
 from inferworks.api.coded import CODED, check_coding
+from inferworks.api.context import Door, Endpoint
 from inferworks.api.cors import Cors
-from inferworks.api.door import Door, Endpoint
 from inferworks.api.errors import answer_error, as_call_error, identify, refused, style_of
 from inferworks.api.events import events
 from inferworks.api.health import health, livez, readyz
-from inferworks.api.metered import CALL_ID, metered
+from inferworks.api.inference import CALL_ID, metered
 from inferworks.api.metrics import PATH as METRICS
 from inferworks.api.metrics import metrics
 from inferworks.api.models import model, models

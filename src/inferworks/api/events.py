@@ -28,8 +28,8 @@ from msgspec import Meta
 from inferworks.accounts.key import Key
 from inferworks.api.auth import authenticate
 from inferworks.api.coded import CODED, decode_body
-from inferworks.api.door import Door
-from inferworks.api.wire.invalid import invalid
+from inferworks.api.context import Door
+from inferworks.api.wire.validation_errors import invalid
 from inferworks.cloud.bodies.aside import LARGE_BYTES, LARGE_TO_PUT_OVER_BYTES, aside
 from inferworks.cloud.bodies.bounds import excess
 from inferworks.errors import CallError

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from inferworks import __version__
-from inferworks.api.door import Door
+from inferworks.api.context import Door
 from inferworks.http.server import Exchange
 
 

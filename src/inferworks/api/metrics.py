@@ -9,11 +9,11 @@ its own.
 from __future__ import annotations
 
 from inferworks.api.auth import authenticate
-from inferworks.api.door import Door
+from inferworks.api.context import Door
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
-from inferworks.observe.board import Board
 from inferworks.observe.exposition import CONTENT_TYPE
+from inferworks.observe.registry import Board
 
 PATH = "/metrics"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 from inferworks.api.auth import authenticate
-from inferworks.api.door import Door
+from inferworks.api.context import Door
 from inferworks.api.errors import identify, style_of
 from inferworks.api.wire.anthropic_models import ANTHROPIC_MODELS
 from inferworks.api.wire.base import ModelList

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from inferworks import __version__
-from inferworks.api.door import Door, Endpoint
+from inferworks.api.context import Door, Endpoint
 from inferworks.api.events import Event
 from inferworks.api.wire.anthropic_errors import AnthropicError
 from inferworks.api.wire.base import Form

@@ -18,7 +18,7 @@ from html import escape
 from typing import Any, Final
 
 from inferworks import __version__
-from inferworks.api.door import Door, Endpoint
+from inferworks.api.context import Door, Endpoint
 from inferworks.http.server import Exchange
 
 HOME: Final = "/"

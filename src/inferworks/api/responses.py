@@ -8,7 +8,7 @@ accounts for. So there is nothing here by any id, and an answer that says so.
 from __future__ import annotations
 
 from inferworks.api.auth import authenticate
-from inferworks.api.door import Door
+from inferworks.api.context import Door
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
 

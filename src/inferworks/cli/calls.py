@@ -20,13 +20,13 @@ import click
 from inferworks.accounts.stores.base import AccountsReads
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.stores.stub import StubAccounts
-from inferworks.api.tariff import Tariffs, cost_of
+from inferworks.api.pricing import Tariffs, cost_of
 from inferworks.cli.options import Command
 from inferworks.cli.show import counted
 from inferworks.config import Config
 from inferworks.folder import DataFolder
-from inferworks.meter.lake import LakeReader
-from inferworks.meter.lake_journal import UnsealedReader
+from inferworks.meter.archive.journal import UnsealedReader
+from inferworks.meter.archive.reader import LakeReader
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.usage import Outcome, Usage
 from inferworks.money import PICO, round_pico

@@ -13,8 +13,8 @@ from typing import Any
 import click
 import msgspec
 
-from inferworks.cli.config_litellm import read_litellm
 from inferworks.cli.config_text import config_toml
+from inferworks.cli.litellm.config import read_litellm
 from inferworks.cli.options import Command, json_option, read_config
 from inferworks.cli.show import counted, print_json, print_table, say
 from inferworks.config import FILE_NAME, shown

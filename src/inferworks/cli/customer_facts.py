@@ -24,7 +24,7 @@ from inferworks.accounts.zone import UTC, zone_name
 from inferworks.books.calendar.calendars import Calendar, calendars_of
 from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.calendar.span import utc_day
-from inferworks.cli.books.figures import moment_text
+from inferworks.cli.books.formatting import moment_text
 from inferworks.cli.books.late_lines import calendar_of
 from inferworks.cli.books.sources import who
 from inferworks.cli.options import (

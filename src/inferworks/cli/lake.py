@@ -20,12 +20,12 @@ from inferworks.clock import SystemClock
 from inferworks.config import Config
 from inferworks.errors import DataFolderError
 from inferworks.folder import DataFolder
-from inferworks.meter.lake import LakeReader
-from inferworks.meter.lake_compact import Group, compact, groups_of, prune
-from inferworks.meter.lake_journal import SealingJournal, Seals, UnsealedReader
-from inferworks.meter.lake_manifest import Segment, read_manifest
-from inferworks.meter.lake_schema import LAKE_TABLES
-from inferworks.meter.lake_seal import Sealed, seal, sum_up
+from inferworks.meter.archive.compact import Group, compact, groups_of, prune
+from inferworks.meter.archive.journal import SealingJournal, Seals, UnsealedReader
+from inferworks.meter.archive.manifest import Segment, read_manifest
+from inferworks.meter.archive.reader import LakeReader
+from inferworks.meter.archive.schema import LAKE_TABLES
+from inferworks.meter.archive.seal import Sealed, seal, sum_up
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.redact import redacted

@@ -30,8 +30,8 @@ from inferworks.config import Config
 from inferworks.errors import UpstreamError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient, Origin, Timeouts
-from inferworks.meter.lake_journal import UnsealedReader
-from inferworks.meter.lake_manifest import read_manifest
+from inferworks.meter.archive.journal import UnsealedReader
+from inferworks.meter.archive.manifest import read_manifest
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.usage import Outcome
 from inferworks.units import NS_PER_SECOND

@@ -17,7 +17,7 @@ from inferworks.books.bills.mapping import shipped
 from inferworks.books.bills.reports import kind_of, read_reports
 from inferworks.books.bills.sense import after_tomorrow_ns
 from inferworks.books.bills.spelling import Told
-from inferworks.cli.books.figures import moment_text
+from inferworks.cli.books.formatting import moment_text
 from inferworks.cli.books.late_lines import late_lines, late_reports
 from inferworks.cli.books.papers import moments
 from inferworks.cli.books.places import places

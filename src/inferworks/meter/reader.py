@@ -31,7 +31,7 @@ from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, Step
 from inferworks.meter.events import Reported, reported_call_id
 from inferworks.meter.facts import Facts
-from inferworks.meter.openings import read_openings
+from inferworks.meter.inflight_log import read_openings
 from inferworks.meter.record import Quarantined, Retracted, SpoolCursor
 from inferworks.meter.tables import (
     ACTIVITY,

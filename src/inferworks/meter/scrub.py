@@ -1,8 +1,8 @@
 """Reading again what nobody has asked for, so that damage is found while a backup without it is left.
 
 Problem. A disk that gives back another byte is noticed by whoever reads the row (`tables`) or the file
-(`lake_manifest`). But a row of last spring is read when somebody disputes a bill, and by then every backup
-may hold the damage.
+(`archive.manifest`). But a row of last spring is read when somebody disputes a bill, and by then every
+backup may hold the damage.
 
 Decision. Everything is read again from time to time, in pieces small enough to pause between: a few rows of
 the journal, each in a moment of its own, so that no snapshot grows the write-ahead log; the opening files;
@@ -29,11 +29,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from inferworks.errors import DamagedError, DataFolderError, LakeError
-from inferworks.meter.lake_journal import UnsealedReader
-from inferworks.meter.lake_seal import check_journal
-from inferworks.meter.lake_verify import by_day, check_day, check_sums, read_commits
+from inferworks.meter.archive.journal import UnsealedReader
+from inferworks.meter.archive.seal import check_journal
+from inferworks.meter.archive.verify import by_day, check_day, check_sums, read_commits
+from inferworks.meter.inflight_log import damaged_lines, opening_files
 from inferworks.meter.lakes.base import LakeStore
-from inferworks.meter.openings import damaged_lines, opening_files
 from inferworks.meter.reader import check_version, damaged, reading
 from inferworks.meter.record import Quarantined
 from inferworks.meter.tables import QUARANTINE, SCHEMA_VERSION, TABLES, Table

@@ -614,7 +614,7 @@ SEALING: Final = (
     "CREATE TABLE IF NOT EXISTS sealed_usage (call_id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
     "INSERT OR IGNORE INTO meta VALUES ('journal_id', lower(hex(randomblob(16))))",
 )
-"""What `lake_journal` keeps in a journal; may be run again on one that has it."""
+"""What `archive.journal` keeps in a journal; may be run again on one that has it."""
 
 SCHEMA: Final = (
     _META,

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from inferworks.api.delivery import Delivery
+from inferworks.api.response_writer import Delivery
 from inferworks.config import load
 from inferworks.folder import DataFolder
 from inferworks.http.upstream import UpstreamConnection
-from inferworks.meter.tally import OpenCall
+from inferworks.meter.call_recorder import OpenCall
 from inferworks.simulation.disk import Disk
 from inferworks.simulation.loop import SimLoop
 from inferworks.simulation.network import Network

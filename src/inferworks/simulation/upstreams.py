@@ -14,7 +14,7 @@ from inferworks.http.server import Exchange, HttpServer
 from inferworks.simulation.network import Manners, Network
 from inferworks.simulation.turns import Turns
 from inferworks.testing.upstream import Answer, FakeUpstream, Fault, Reports
-from inferworks.testing.upstreams.frame import Broken
+from inferworks.testing.upstreams.scripted_server import Broken
 
 _WORDS = ("Gross", " margin", " is", " what", " is", " left", " of", " revenue", ".", " ü", " 円")
 

@@ -21,7 +21,7 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.errors import InferworksError
 from inferworks.ids import CustomerId, KeyId
-from inferworks.meter.lake import LakeReader
+from inferworks.meter.archive.reader import LakeReader
 from inferworks.meter.lakes.local import LocalLake
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Quarantined

@@ -14,7 +14,7 @@ import uvloop
 
 from inferworks.testing.platform import real_platform
 from inferworks.testing.upstreams.bedrock import TOKEN
-from inferworks.testing.upstreams.frame import ScriptedUpstream
+from inferworks.testing.upstreams.scripted_server import ScriptedUpstream
 
 KEY_FILE = "key"
 """Where its configuration finds the key of every upstream."""

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from inferworks.meter.archive.journal import Due, Key, SealingJournal
+from inferworks.meter.archive.manifest import read_manifest
+from inferworks.meter.archive.reader import LakeReader
+from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES, Fact, LakeTable, key_of
+from inferworks.meter.archive.seal import keys_of
 from inferworks.meter.capacity import State
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake import LakeReader
-from inferworks.meter.lake_journal import Due, Key, SealingJournal
-from inferworks.meter.lake_manifest import read_manifest
-from inferworks.meter.lake_schema import DAY_NS, LAKE_TABLES, Fact, LakeTable, key_of
-from inferworks.meter.lake_seal import keys_of
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.local import Files
 from inferworks.meter.record import Record

@@ -38,8 +38,8 @@ from inferworks.ids import CallId, ModelId, OfferId
 from inferworks.meter.usage import Tokens
 from inferworks.testing.upstream import Answer, Fault, open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
-from inferworks.testing.upstreams.frame import ScriptedUpstream
 from inferworks.testing.upstreams.script import Scripted
+from inferworks.testing.upstreams.scripted_server import ScriptedUpstream
 from inferworks.testing.upstreams.vendors import VLLM
 
 A_MODEL = ModelId("inferworks-tiny")

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from inferworks.books.engines.base import Engine
 from inferworks.books.engines.lake import DaySums, Lake, lake_of
+from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES, Fact, batch_of
+from inferworks.meter.archive.sums import KINDS
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_schema import DAY_NS, LAKE_TABLES, Fact, batch_of
-from inferworks.meter.lake_sums import KINDS
 
 TICK_NS = DAY_NS // 200
 """What a nanosecond of `worlds` becomes, so that they take ten days."""

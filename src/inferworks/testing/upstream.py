@@ -18,14 +18,6 @@ from inferworks.testing.upstreams.audio import SPEECH, TRANSCRIPTIONS, TRANSLATI
 from inferworks.testing.upstreams.chat import CHAT
 from inferworks.testing.upstreams.completions import COMPLETIONS
 from inferworks.testing.upstreams.forms import form_fields
-from inferworks.testing.upstreams.frame import (
-    JSON,
-    Breakage,
-    ScriptedUpstream,
-    opened,
-    write_events,
-    write_whole,
-)
 from inferworks.testing.upstreams.images import IMAGE_EDITS, IMAGES
 from inferworks.testing.upstreams.openai_words import body_of
 from inferworks.testing.upstreams.responses import INPUT_TOKENS, RESPONSES
@@ -39,6 +31,14 @@ from inferworks.testing.upstreams.script import (
     event_of,
     json_of,
     read_json,
+)
+from inferworks.testing.upstreams.scripted_server import (
+    JSON,
+    Breakage,
+    ScriptedUpstream,
+    opened,
+    write_events,
+    write_whole,
 )
 from inferworks.testing.upstreams.stability import STABLE_IMAGE
 from inferworks.testing.upstreams.strict import Refusal

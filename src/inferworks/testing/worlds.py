@@ -62,10 +62,10 @@ from inferworks.books.statement.statement import Statement
 from inferworks.errors import BillError, InferworksError, JournalError, RecordError, UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.activity import sort_out
+from inferworks.meter.archive.manifest import Segment
 from inferworks.meter.capacity import Activity, State
 from inferworks.meter.events import name_of
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.record import Record
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import Outcome, Tokens, Usage

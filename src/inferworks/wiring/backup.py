@@ -25,10 +25,10 @@ from typing import Final
 
 from inferworks.errors import DataFolderError
 from inferworks.folder import DataFolder
-from inferworks.meter.lake_manifest import MANIFEST_FOLDER
-from inferworks.meter.lake_schema import LAKE_TABLES
-from inferworks.meter.lake_sums import SUMS_FOLDER
-from inferworks.meter.openings import opening_files
+from inferworks.meter.archive.manifest import MANIFEST_FOLDER
+from inferworks.meter.archive.schema import LAKE_TABLES
+from inferworks.meter.archive.sums import SUMS_FOLDER
+from inferworks.meter.inflight_log import opening_files
 
 _LOG_SUFFIXES: Final = ("-wal", "-shm", "-journal")
 

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inferworks.api.admit import Gate
+from inferworks.api.admission import Gate
 from inferworks.api.cors import Cors
 from inferworks.api.errors import refusal, refusals
 from inferworks.api.metrics import PATH, show
-from inferworks.api.tariff import Tariffs, cost_of
+from inferworks.api.pricing import Tariffs, cost_of
 from inferworks.api.wire.openai_errors import error_body
 from inferworks.clock import Clock
 from inferworks.cloud.routing.health import Health
@@ -21,13 +21,13 @@ from inferworks.config import Log, Observe
 from inferworks.errors import CallError, ConfigError
 from inferworks.extras import install
 from inferworks.http.server import Exchange, HttpServer, Limits, Refusal, Refused, RequestHead, bind
+from inferworks.meter.call_recorder import Watch
 from inferworks.meter.journal import Journal
-from inferworks.meter.tally import Watch
 from inferworks.meter.usage import Usage
 from inferworks.observe.access import AccessLog, RefusedRequest
-from inferworks.observe.board import Board
 from inferworks.observe.calls import CallMetrics
-from inferworks.observe.readings import Commits, Readings
+from inferworks.observe.gauges import Commits, Readings
+from inferworks.observe.registry import Board
 from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor

@@ -22,11 +22,11 @@ from inferworks.accounts.key import mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.stores.base import Accounts
 from inferworks.accounts.stores.sqlite import FollowedAccounts, SqliteAccounts
-from inferworks.api.admit import Gate
+from inferworks.api.admission import Gate
+from inferworks.api.context import Door
 from inferworks.api.cors import Cors
-from inferworks.api.door import Door
 from inferworks.api.drain import DrainLimits, Drains
-from inferworks.api.tariff import Tariffs
+from inferworks.api.pricing import Tariffs
 from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.traced import TracedProvider
@@ -38,15 +38,15 @@ from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient
 from inferworks.http.server import HttpServer, bind
 from inferworks.ids import ModelId
+from inferworks.meter.call_recorder import Meter
 from inferworks.meter.journal import Journal
 from inferworks.meter.lakes.detect import lake_at
-from inferworks.meter.tally import Meter
 from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor, Work, ending
 from inferworks.units import NS_PER_SECOND
-from inferworks.wiring.catalogue import Catalogue
 from inferworks.wiring.machine import Fit, fit, start_threads, this_machine
+from inferworks.wiring.model_catalog import Catalogue
 from inferworks.wiring.observing import (
     Observing,
     Parts,

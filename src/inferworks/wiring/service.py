@@ -16,12 +16,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from inferworks.api.app import admit, app
-from inferworks.api.door import Door
+from inferworks.api.context import Door
 from inferworks.cloud.providers.base import Provider
 from inferworks.http.client import HttpClient
 from inferworks.http.server import Admission, Exchange, Refused, RequestHead
-from inferworks.wiring.catalogue import Catalogue, OwnReplicas
 from inferworks.wiring.drivers import open_provider
+from inferworks.wiring.model_catalog import Catalogue, OwnReplicas
 from inferworks.wiring.plan import OWN, Plan
 from inferworks.wiring.upstreams import Account, tls_of
 

@@ -11,18 +11,18 @@ from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from inferworks.clock import Clock
 from inferworks.config import Lake
 from inferworks.folder import DataFolder
+from inferworks.meter.archive.journal import SealingJournal
+from inferworks.meter.archive.seal import check_journal, seal
+from inferworks.meter.inflight_log import damaged_openings
 from inferworks.meter.journal import Journal
-from inferworks.meter.lake_journal import SealingJournal
-from inferworks.meter.lake_seal import check_journal, seal
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.local import LocalLake
-from inferworks.meter.openings import damaged_openings
 from inferworks.meter.recover import recover
 from inferworks.meter.scrub import check_start
 from inferworks.meter.spool import spools
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.usage import Usage
-from inferworks.observe.readings import Commits
+from inferworks.observe.gauges import Commits
 from inferworks.supervise import Supervisor, Work
 from inferworks.units import NS_PER_SECOND
 

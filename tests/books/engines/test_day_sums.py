@@ -29,11 +29,11 @@ from inferworks.books.statement.computation import Rules, shipped_rules
 from inferworks.books.statement.statement import draw_up
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId
+from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES, batch_of
+from inferworks.meter.archive.sums import KINDS, TooLargeError
 from inferworks.meter.capacity import State
 from inferworks.meter.events import reported_call_id
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_schema import DAY_NS, LAKE_TABLES, batch_of
-from inferworks.meter.lake_sums import KINDS, TooLargeError
 from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Tokens
 from inferworks.money import PICO

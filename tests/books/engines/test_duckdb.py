@@ -30,10 +30,10 @@ from inferworks.books.statement.computation import Rules, Workings, shipped_rule
 from inferworks.books.statement.statement import Dimension, draw_up, whole_span
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId
+from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES, batch_of
 from inferworks.meter.capacity import State
 from inferworks.meter.events import ActivityData, CallData, activity_of, call_of
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_schema import DAY_NS, LAKE_TABLES, batch_of
 from inferworks.meter.usage import Tokens
 from inferworks.money import PICO
 from inferworks.purpose import Purpose

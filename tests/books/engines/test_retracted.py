@@ -20,9 +20,9 @@ from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import lake_of
 from inferworks.books.statement.computation import Workings, shipped_rules, work_out
 from inferworks.books.statement.statement import draw_up, whole_span
+from inferworks.meter.archive.schema import LAKE_TABLES, batch_of
 from inferworks.meter.events import name_of, reported_call_id
 from inferworks.meter.facts import Facts, in_force
-from inferworks.meter.lake_schema import LAKE_TABLES, batch_of
 from inferworks.meter.record import Retracted
 from inferworks.testing.books import World, worlds
 

@@ -5,8 +5,8 @@ there), and calls `run` for each way and model. A line of JSON tells of each job
 
     {"way": "chat", "model": "gpt-5-mini", "job": "tools", "failed": "", "seconds": 0.12}
 
-The models do as a question says (`inferworks.testing.upstreams.able`): so a stream is seen to come in
-pieces, a tool to be called by the client's own loop, and its result to have come back to the model.
+The models do as a question says (`inferworks.testing.upstreams.tool_calling`): so a stream is seen to come
+in pieces, a tool to be called by the client's own loop, and its result to have come back to the model.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient
 from inferworks.meter.usage import Confidence, Outcome, Tokens
 from inferworks.testing.clouds import BEDROCK_KEY
-from inferworks.testing.door import House, open_door
+from inferworks.testing.in_process_gateway import House, open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Fault
 from inferworks.testing.upstreams.anthropic import MessageAnswer

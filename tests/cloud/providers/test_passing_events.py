@@ -8,14 +8,14 @@ from typing import cast
 
 import pytest
 
-from inferworks.api.stream_count import StreamCount
+from inferworks.api.stream_usage import StreamCount
 from inferworks.cloud.call import Chunk
 from inferworks.cloud.providers.passthrough import _Events
 from inferworks.cloud.usage_parsers.openai import ChatReader
 from inferworks.errors import RefusalError, UpstreamError
 from inferworks.http.client import Response
 from inferworks.http.sse import EventSplitter
-from inferworks.meter.tally import OpenCall
+from inferworks.meter.call_recorder import OpenCall
 from inferworks.meter.usage import Confidence, Items, Tokens
 from inferworks.testing.providers import make_call
 

@@ -24,8 +24,8 @@ from inferworks.cloud.routing.router import Router
 from inferworks.cloud.serving.serve import serve
 from inferworks.errors import CallError, UpstreamError
 from inferworks.ids import OfferId
+from inferworks.meter.call_recorder import OpenCall
 from inferworks.meter.journal import Journal
-from inferworks.meter.tally import OpenCall
 from inferworks.meter.usage import Confidence, Outcome, Tokens, Usage
 from inferworks.testing.facts import make_opened
 from inferworks.testing.providers import make_call, make_offer

@@ -26,12 +26,12 @@ from inferworks.cloud.serving.hedging import Race, Racer
 from inferworks.cloud.serving.serve import Serving, serve
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.client import HttpClient
+from inferworks.meter.call_recorder import Meter, OpenCall
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.stub import MemoryStore
-from inferworks.meter.tally import Meter, OpenCall
 from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
-from inferworks.testing.door import open_door, open_gateway
 from inferworks.testing.facts import make_opened
+from inferworks.testing.in_process_gateway import open_door, open_gateway
 from inferworks.testing.providers import A_MODEL, make_call, make_offer
 from inferworks.testing.upstream import Answer, Fault, open_upstream
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.cloud.conftest import Run
 
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.cloud.routing.policy import RoutePolicy, Strategy
@@ -16,10 +17,8 @@ from inferworks.cloud.serving.lacking import lacking
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.meter.usage import Outcome
-from inferworks.testing.door import open_door, open_gateway
+from inferworks.testing.in_process_gateway import open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
-
-from tests.cloud.conftest import Run
 
 CHAT_MODEL = "This is a chat model and not supported in the v1/completions endpoint."
 UNKNOWN = "The model `x` does not exist or you do not have access to it."

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.cloud.conftest import Run
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
@@ -14,10 +15,8 @@ from inferworks.cloud.serving.left_out import left_out_text
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
 from inferworks.meter.usage import Outcome
-from inferworks.testing.door import open_door
+from inferworks.testing.in_process_gateway import open_door
 from inferworks.testing.providers import A_MODEL
-
-from tests.cloud.conftest import Run
 
 
 class Forgetful(ResponsesToChat):

@@ -23,9 +23,9 @@ from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.cloud.routing.router import Router
 from inferworks.cloud.serving.serve import serve
 from inferworks.errors import CallError
+from inferworks.meter.call_recorder import Meter, OpenCall
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.stub import MemoryStore
-from inferworks.meter.tally import Meter, OpenCall
 from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
 from inferworks.testing.facts import make_opened
 from inferworks.testing.providers import make_call, make_offer

@@ -25,7 +25,7 @@ from inferworks.errors import CallError, UpstreamError
 from inferworks.http.client import HttpClient
 from inferworks.http.multipart import read_parts
 from inferworks.meter.usage import Items
-from inferworks.testing.door import open_door
+from inferworks.testing.in_process_gateway import open_door
 from inferworks.testing.operations import json_call
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.translations import PutBack, put_back

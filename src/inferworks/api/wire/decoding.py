@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from inferworks.api.wire.invalid import NOT_JSON, invalid
+from inferworks.api.wire.validation_errors import NOT_JSON, invalid
 from inferworks.cloud.bodies.aside import LARGE_BYTES
 from inferworks.cloud.bodies.bounds import excess
 from inferworks.cloud.bodies.rewrite import MOST_NAMES, TooManyNamesError, ambiguous_name

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from inferworks.api.wire.invalid import invalid
+from inferworks.api.wire.validation_errors import invalid
 from inferworks.errors import CallError
 from inferworks.http.multipart import read_parts, text_fields
 

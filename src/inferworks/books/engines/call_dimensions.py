@@ -15,7 +15,7 @@ from inferworks.books.engines.lake import Lake
 from inferworks.books.engines.time_buckets import NO_SLOT, Slots
 from inferworks.catalog.load import ANY_MODEL, ModelCatalog, StepWeights
 from inferworks.ids import ModelId
-from inferworks.meter.lake_schema import DAY_NS
+from inferworks.meter.archive.schema import DAY_NS
 from inferworks.units import NS_PER_SECOND
 
 PLACE = ("provider", "region", "chip")

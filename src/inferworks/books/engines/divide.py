@@ -59,7 +59,7 @@ from inferworks.books.engines.time_buckets import Slots
 from inferworks.books.statement.computation import Rules
 from inferworks.catalog.billing import billing_of
 from inferworks.catalog.load import ModelCatalog
-from inferworks.meter.lake_schema import DAY_NS
+from inferworks.meter.archive.schema import DAY_NS
 from inferworks.purpose import Purpose
 
 

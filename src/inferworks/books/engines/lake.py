@@ -1,6 +1,6 @@
 """The facts of the meter as tables: from the lake's files, from memory, or both.
 
-Where the lake has sums by day (`meter.lake_sums`), they stand in for the rows of every file that has them,
+Where the lake has sums by day (`archive.sums`), they stand in for the rows of every file that has them,
 unless an edge lies amid its day: of the span, of a charge, of a merger of customers. So does a call that
 was taken back. What is asked then is asked of the rows of that day, and of no other (`Lake.by_day`).
 """
@@ -19,10 +19,8 @@ import pyarrow as pa
 from inferworks.accounts.directory import ALONE, Directory
 from inferworks.books.calendar.span import Span
 from inferworks.books.engines.base import Engine, whole_divide
-from inferworks.meter.events import reported_call_id
-from inferworks.meter.facts import Facts
-from inferworks.meter.lake import LakeReader, Moment
-from inferworks.meter.lake_schema import (
+from inferworks.meter.archive.reader import LakeReader, Moment
+from inferworks.meter.archive.schema import (
     DAY_NS,
     LAKE_TABLES,
     Fact,
@@ -31,7 +29,9 @@ from inferworks.meter.lake_schema import (
     missing,
     records_of,
 )
-from inferworks.meter.lake_sums import KINDS
+from inferworks.meter.archive.sums import KINDS
+from inferworks.meter.events import reported_call_id
+from inferworks.meter.facts import Facts
 from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Usage
 
@@ -71,7 +71,7 @@ NOBODY_APART = Apart((), ())
 
 @dataclass(frozen=True)
 class Lake:
-    """The facts of the meter as tables, with the columns of `meter.lake_schema`.
+    """The facts of the meter as tables, with the columns of `archive.schema`.
 
     What was taken back is left out. BooksError when a file cannot be read, once its table is asked for.
     """

@@ -26,9 +26,9 @@ from inferworks.books.engines.lake import Lake
 from inferworks.books.engines.time_buckets import Slots
 from inferworks.errors import BooksError
 from inferworks.ids import NodeId, ReplicaId
+from inferworks.meter.archive.schema import CAPACITY, LAKE_TABLES, records_of
 from inferworks.meter.capacity import Activity, Capacity, State, Step
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake_schema import CAPACITY, LAKE_TABLES, records_of
 
 _MACHINE = ("machine", "server")
 """The numbers of a replica on a node, and of the replica wherever it stands."""

@@ -10,7 +10,7 @@ from inferworks.books.calendar.calendars import Calendar, Calendars
 from inferworks.books.calendar.months import day_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.engines.base import Engine, whole_divide
-from inferworks.meter.lake_schema import DAY_NS
+from inferworks.meter.archive.schema import DAY_NS
 
 _BY_UTC = -1
 """The month of a customer without a zone: the eras of `revenue.py` have it."""

@@ -23,7 +23,7 @@ from inferworks.books.engines.lake import Apart, ByDay, Lake
 from inferworks.books.engines.used import UNITS, call_sums, sums_of_calls
 from inferworks.books.revenue.rating import Rated, Revenue, Unpriced, rate_calls
 from inferworks.ids import CustomerId, ModelId
-from inferworks.meter.lake_schema import DAY_NS
+from inferworks.meter.archive.schema import DAY_NS
 from inferworks.units import Unit
 
 _FOR_EVER_NS = 2**63 - 1

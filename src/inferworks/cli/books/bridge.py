@@ -7,9 +7,15 @@ from pathlib import Path
 import click
 
 from inferworks.books.analysis.bridge import Bridge, bridge
-from inferworks.cli.books.asked import asked, asking_without_policy
-from inferworks.cli.books.figures import amount, places_of, print_figures, print_no_costs, span_text
+from inferworks.cli.books.formatting import (
+    amount,
+    places_of,
+    print_figures,
+    print_no_costs,
+    span_text,
+)
 from inferworks.cli.books.later import corrections_json, print_corrections
+from inferworks.cli.books.query import asked, asking_without_policy
 from inferworks.cli.show import print_json, say
 
 

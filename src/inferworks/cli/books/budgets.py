@@ -16,7 +16,7 @@ from inferworks.books.analysis.budget import (
 )
 from inferworks.books.bills.detect import open_ours
 from inferworks.books.statement.statement import Statement
-from inferworks.cli.books.figures import amount, percentage, places_for, print_figures
+from inferworks.cli.books.formatting import amount, percentage, places_for, print_figures
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.papers import departments_of
 from inferworks.cli.show import say

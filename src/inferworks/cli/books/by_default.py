@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from inferworks.books.period import Period, Periods, Status, span_name
 from inferworks.books.repository.store import BookStore
-from inferworks.cli.books.figures import moment_text
+from inferworks.cli.books.formatting import moment_text
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.papers import moments
 from inferworks.cli.show import say
@@ -30,7 +30,7 @@ from inferworks.clock import SystemClock
 from inferworks.config import Config
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
-from inferworks.meter.lake_manifest import read_manifest
+from inferworks.meter.archive.manifest import read_manifest
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.reader import JournalReader
 

@@ -8,7 +8,7 @@ import click
 
 from inferworks.books.closing.close import Closed, close_period
 from inferworks.books.statement.statement import accrued_json, true_up_json
-from inferworks.cli.books.figures import amount, moment_text, places_of, print_figures
+from inferworks.cli.books.formatting import amount, moment_text, places_of, print_figures
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.cli.books.sources import RecordedSource, who
 from inferworks.cli.options import config_option, data_option, json_option, read_config

@@ -8,8 +8,8 @@ from inferworks.books.analysis.change_effects import MEANINGS, Explained
 from inferworks.books.analysis.comparatives import CAPTIONS, WORDS, Comparison, beside, comparison
 from inferworks.books.calendar.span import Span
 from inferworks.books.statement.statement import Statement, remarks
-from inferworks.cli.books.asked import Asked
-from inferworks.cli.books.figures import amount, percentage, places_for, print_figures, span_text
+from inferworks.cli.books.formatting import amount, percentage, places_for, print_figures, span_text
+from inferworks.cli.books.query import Asked
 from inferworks.cli.show import say
 
 comparing = click.option(

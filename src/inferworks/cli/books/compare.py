@@ -7,9 +7,15 @@ from pathlib import Path
 import click
 
 from inferworks.books.analysis.policy_comparison import Compared, Comparison, compare
-from inferworks.cli.books.asked import asked, asking_without_policy
-from inferworks.cli.books.figures import amount, places_of, print_figures, print_no_costs, span_text
+from inferworks.cli.books.formatting import (
+    amount,
+    places_of,
+    print_figures,
+    print_no_costs,
+    span_text,
+)
 from inferworks.cli.books.papers import policy_of
+from inferworks.cli.books.query import asked, asking_without_policy
 from inferworks.cli.show import print_json, say
 
 _MOST_MOVED = 20

@@ -23,8 +23,8 @@ from inferworks.books.statement.statement import Dimension
 from inferworks.cli.books.ledgers import open_ledger
 from inferworks.config import Config
 from inferworks.folder import DataFolder
-from inferworks.meter.lake_journal import UnsealedReader
-from inferworks.meter.lake_manifest import read_manifest
+from inferworks.meter.archive.journal import UnsealedReader
+from inferworks.meter.archive.manifest import read_manifest
 from inferworks.meter.lakes.detect import lake_at
 
 

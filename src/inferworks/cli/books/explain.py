@@ -9,8 +9,8 @@ import click
 
 from inferworks.books.analysis.breakdown import Bounds, Node
 from inferworks.books.analysis.explain import explain, parse_subject
-from inferworks.cli.books.asked import asked, asking
 from inferworks.cli.books.papers import singles_of, worked_out_of
+from inferworks.cli.books.query import asked, asking
 from inferworks.cli.show import print_json, say
 from inferworks.money import format_pico
 

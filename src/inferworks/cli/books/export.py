@@ -10,7 +10,6 @@ import click
 import msgspec
 
 from inferworks.books.exports.base import Books, ExportFile, books_of, content, write_files
-from inferworks.cli.books.asked import Asked
 from inferworks.cli.books.budgets import budgeting
 from inferworks.cli.books.by_default import Meant, period_meant
 from inferworks.cli.books.comparatives import comparing
@@ -24,12 +23,13 @@ from inferworks.cli.books.journals import (
 )
 from inferworks.cli.books.later import note_corrections
 from inferworks.cli.books.papers import moments, papers_asked, singles_of, worked_out_of
+from inferworks.cli.books.query import Asked
+from inferworks.cli.books.side_notes import told_beside
 from inferworks.cli.books.sources import (
     later_corrections,
     papers_of_period,
     statement_of_period,
 )
-from inferworks.cli.books.told_beside import told_beside
 from inferworks.cli.options import config_option, data_option, read_config
 from inferworks.cli.show import say
 from inferworks.config import Config

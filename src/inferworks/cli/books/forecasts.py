@@ -13,10 +13,10 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.charge import is_provisional
 from inferworks.books.period import Period
 from inferworks.books.statement.computation import accrued_charges
-from inferworks.cli.books.asked import Asked
 from inferworks.cli.books.by_default import running_period
-from inferworks.cli.books.figures import amount, moment_text, places_for, print_figures
+from inferworks.cli.books.formatting import amount, moment_text, places_for, print_figures
 from inferworks.cli.books.papers import moments
+from inferworks.cli.books.query import Asked
 from inferworks.cli.books.sources import RecordedSource
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, say

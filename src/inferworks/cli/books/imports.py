@@ -10,7 +10,7 @@ from inferworks.books.deliveries.landing import Changed
 from inferworks.books.deliveries.record import Import, State
 from inferworks.books.deliveries.saying import amounts, plain
 from inferworks.books.period import late_texts
-from inferworks.cli.books.figures import moment_text
+from inferworks.cli.books.formatting import moment_text
 from inferworks.cli.books.late_lines import calendar_of, closed_time
 from inferworks.cli.books.papers import opened_books
 from inferworks.cli.books.sources import who

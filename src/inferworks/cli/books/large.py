@@ -22,10 +22,10 @@ from inferworks.cli.books import engines
 from inferworks.cli.books.engines import EngineName, why_unable
 from inferworks.cli.books.papers import around
 from inferworks.config import Books
+from inferworks.meter.archive.manifest import Segment
+from inferworks.meter.archive.reader import LakeReader
+from inferworks.meter.archive.schema import LAKE_TABLES
 from inferworks.meter.facts import Facts
-from inferworks.meter.lake import LakeReader
-from inferworks.meter.lake_manifest import Segment
-from inferworks.meter.lake_schema import LAKE_TABLES
 from inferworks.meter.usage import Usage
 
 if TYPE_CHECKING:  # Ibis takes its time to load

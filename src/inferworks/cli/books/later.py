@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from inferworks.books.closing.prior_period import Later, amended, made_up
 from inferworks.books.statement.statement import Row, Statement
-from inferworks.cli.books.figures import amount, places_of, print_figures
+from inferworks.cli.books.formatting import amount, places_of, print_figures
 from inferworks.cli.show import say
 from inferworks.money import format_pico
 

@@ -10,9 +10,9 @@ import click
 
 from inferworks.books.allocation.step_down import Received, received
 from inferworks.books.analysis.method_comparison import Distances, distances
-from inferworks.cli.books.asked import asked, asking_without_policy
-from inferworks.cli.books.figures import amount, print_figures
+from inferworks.cli.books.formatting import amount, print_figures
 from inferworks.cli.books.later import note_corrections
+from inferworks.cli.books.query import asked, asking_without_policy
 from inferworks.cli.show import print_json, say
 from inferworks.money import PICO, format_pico, round_pico
 

@@ -36,16 +36,16 @@ from inferworks.cli.books.accruing import unbilled
 from inferworks.cli.books.bill_lines import BillLines
 from inferworks.cli.books.billing import billing_table
 from inferworks.cli.books.estimating import estimated
-from inferworks.cli.books.figures import moment_text
+from inferworks.cli.books.formatting import moment_text
 from inferworks.cli.books.prepaid import prepaid_of
 from inferworks.cli.options import read_config
 from inferworks.clock import SystemClock
 from inferworks.config import Config
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.folder import DataFolder
+from inferworks.meter.archive.manifest import Segment
+from inferworks.meter.archive.reader import LakeReader, segments_of
 from inferworks.meter.facts import Facts, in_force
-from inferworks.meter.lake import LakeReader, segments_of
-from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.units import NS_PER_SECOND
 

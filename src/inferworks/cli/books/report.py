@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from inferworks.cli.books.asked import Asked
 from inferworks.cli.books.budgets import budgeting
 from inferworks.cli.books.comparatives import comparing
 from inferworks.cli.books.export import meant_alone, put_out, read_books
 from inferworks.cli.books.formats import PAGE, exporter
-from inferworks.cli.books.told_beside import told_beside
+from inferworks.cli.books.query import Asked
+from inferworks.cli.books.side_notes import told_beside
 from inferworks.cli.options import (
     DEFAULT_REPORT,
     config_option,

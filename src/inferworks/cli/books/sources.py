@@ -50,9 +50,9 @@ from inferworks.cli.books.papers import (
 from inferworks.config import Config
 from inferworks.errors import BooksError
 from inferworks.folder import DataFolder
+from inferworks.meter.archive.manifest import Segment
+from inferworks.meter.archive.reader import LakeReader, joined, segments_of
 from inferworks.meter.facts import Facts, in_force
-from inferworks.meter.lake import LakeReader, joined, segments_of
-from inferworks.meter.lake_manifest import Segment
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Quarantined
 from inferworks.meter.usage import Usage

@@ -22,11 +22,10 @@ from inferworks.books.statement.statement import (
     remarks,
     shown_name,
 )
-from inferworks.cli.books.asked import asked, asking
 from inferworks.cli.books.budgets import budgeting
 from inferworks.cli.books.comparatives import comparing
 from inferworks.cli.books.engines import BY_CALL, EngineName
-from inferworks.cli.books.figures import (
+from inferworks.cli.books.formatting import (
     amount,
     moment_text,
     percentage,
@@ -36,7 +35,8 @@ from inferworks.cli.books.figures import (
     span_text,
 )
 from inferworks.cli.books.later import print_corrections
-from inferworks.cli.books.told_beside import print_beside
+from inferworks.cli.books.query import asked, asking
+from inferworks.cli.books.side_notes import print_beside
 from inferworks.cli.show import print_json, say
 
 if TYPE_CHECKING:  # Ibis takes its time to load

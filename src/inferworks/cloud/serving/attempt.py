@@ -30,7 +30,7 @@ from inferworks.cloud.routing.token_estimate import prompt_tokens
 from inferworks.cloud.serving.lacking import lacking
 from inferworks.cloud.usage_parsers.in_band import refusal
 from inferworks.errors import CallError, RefusalError, UntranslatableError, UpstreamError
-from inferworks.meter.tally import OpenCall
+from inferworks.meter.call_recorder import OpenCall
 from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome, Tokens
 from inferworks.redact import redacted
 from inferworks.units import NS_PER_SECOND

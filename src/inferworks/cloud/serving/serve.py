@@ -27,7 +27,7 @@ from inferworks.cloud.serving.hedging import Race, Racer
 from inferworks.cloud.serving.lacking import lacking
 from inferworks.cloud.usage_parsers.in_band import refusal
 from inferworks.errors import CallError
-from inferworks.meter.tally import OpenCall
+from inferworks.meter.call_recorder import OpenCall
 from inferworks.meter.usage import Outcome
 from inferworks.units import NS_PER_SECOND
 

@@ -30,7 +30,7 @@ from typing import Final
 from inferworks.errors import DataFolderError, JournalError, RecordError
 from inferworks.folder import sync_names
 from inferworks.ids import CallId
-from inferworks.meter.openings import Openings
+from inferworks.meter.inflight_log import Openings
 from inferworks.meter.reader import JournalReader, check_version, ended
 from inferworks.meter.record import Record
 from inferworks.meter.tables import MIGRATIONS, SCHEMA, SCHEMA_VERSION, TABLES, USAGE, Row

@@ -22,8 +22,8 @@ from inferworks.testing.upstream import FakeUpstream
 from inferworks.testing.upstreams import azure, bedrock, vendors, vertex
 from inferworks.testing.upstreams.anthropic import FakeAnthropic, MessageAnswer
 from inferworks.testing.upstreams.bedrock_claude import FakeBedrockClaude
-from inferworks.testing.upstreams.frame import ScriptedUpstream
 from inferworks.testing.upstreams.script import Answer, Fault, Scripted
+from inferworks.testing.upstreams.scripted_server import ScriptedUpstream
 from inferworks.visible import visible
 
 _LOOPBACK: Final = "127.0.0.1"

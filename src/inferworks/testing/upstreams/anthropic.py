@@ -14,17 +14,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from inferworks.http.server import Exchange
-from inferworks.testing.upstreams.able import as_asked, asked_in_messages
 from inferworks.testing.upstreams.anthropic_rules import flaw_in
 from inferworks.testing.upstreams.blocks import SIGNATURE, BlocksAnswer, halves_of
-from inferworks.testing.upstreams.frame import (
+from inferworks.testing.upstreams.script import Body, event_of, json_of, nth, read_json
+from inferworks.testing.upstreams.scripted_server import (
     Breakage,
     ScriptedUpstream,
     opened,
     write_events,
     write_whole,
 )
-from inferworks.testing.upstreams.script import Body, event_of, json_of, nth, read_json
+from inferworks.testing.upstreams.tool_calling import as_asked, asked_in_messages
 from inferworks.testing.upstreams.unlucky import MESSAGES
 
 _ERRORS: Mapping[int, tuple[str, str]] = {

@@ -18,8 +18,8 @@ from dataclasses import replace
 
 from inferworks.http.server import Exchange
 from inferworks.testing.upstream import FakeUpstream
-from inferworks.testing.upstreams.frame import opened
 from inferworks.testing.upstreams.script import Answer, Body, Wire
+from inferworks.testing.upstreams.scripted_server import opened
 
 KEY = "3a1b2c3d4e5f60718293a4b5c6d7e8f9"
 TOKEN = "eyJ0eXAi.EXAMPLE.c2ln"  # noqa: S105 it opens nothing

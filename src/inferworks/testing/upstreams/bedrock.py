@@ -19,18 +19,18 @@ from contextlib import AbstractAsyncContextManager
 
 from inferworks.http.eventstream import CONTENT_TYPE, written
 from inferworks.http.server import Exchange
-from inferworks.testing.upstreams.able import as_asked, asked_in_converse
 from inferworks.testing.upstreams.bedrock_rules import converse_flaw
 from inferworks.testing.upstreams.bedrock_signature import Key, Request, signature_flaw
 from inferworks.testing.upstreams.blocks import SIGNATURE, BlocksAnswer, halves_of
-from inferworks.testing.upstreams.frame import (
+from inferworks.testing.upstreams.script import Body, json_of, nth
+from inferworks.testing.upstreams.scripted_server import (
     Breakage,
     ScriptedUpstream,
     opened,
     write_events,
     write_whole,
 )
-from inferworks.testing.upstreams.script import Body, json_of, nth
+from inferworks.testing.upstreams.tool_calling import as_asked, asked_in_converse
 from inferworks.testing.upstreams.unlucky import CONVERSE
 
 REGION = "eu-central-1"

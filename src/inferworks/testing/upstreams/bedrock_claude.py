@@ -15,17 +15,17 @@ from contextlib import AbstractAsyncContextManager
 
 from inferworks.http.eventstream import CONTENT_TYPE
 from inferworks.http.server import Exchange
-from inferworks.testing.upstreams.able import as_asked, asked_in_messages
 from inferworks.testing.upstreams.anthropic import MessageAnswer, events_of, message_of
 from inferworks.testing.upstreams.anthropic_rules import flaw_in
 from inferworks.testing.upstreams.bedrock import KEY, breakage_of, denied, message, refuse
-from inferworks.testing.upstreams.frame import (
+from inferworks.testing.upstreams.script import Body, json_of
+from inferworks.testing.upstreams.scripted_server import (
     ScriptedUpstream,
     opened,
     write_events,
     write_whole,
 )
-from inferworks.testing.upstreams.script import Body, json_of
+from inferworks.testing.upstreams.tool_calling import as_asked, asked_in_messages
 
 VERSIONS = ("bedrock-2023-05-31", "2026-10-21")
 """The versions of Anthropic's API, by the names that Bedrock has for them."""

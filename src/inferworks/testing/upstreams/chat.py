@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from inferworks.testing.upstreams import unlucky
-from inferworks.testing.upstreams.able import as_asked, asked_in_chat
 from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, nth, words_of
+from inferworks.testing.upstreams.tool_calling import as_asked, asked_in_chat
 
 
 def _events(answer: Answer, request: Body) -> Iterator[Body]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from inferworks.testing.upstreams import unlucky
-from inferworks.testing.upstreams.able import as_asked, asked_in_responses
 from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, nth, words_of
+from inferworks.testing.upstreams.tool_calling import as_asked, asked_in_responses
 
 _ITEM = "msg_67ccd2bf17f0819081ff3bb2cf6508e6"
 _CALL_ITEM = "fc_67ccd2bf17f0819081ff3bb2cf6508e6"

@@ -17,7 +17,7 @@ from contextlib import AbstractAsyncContextManager
 from inferworks.http.server import Exchange
 from inferworks.testing.upstream import Answer, FakeUpstream
 from inferworks.testing.upstreams.anthropic import FakeAnthropic, MessageAnswer
-from inferworks.testing.upstreams.frame import opened
+from inferworks.testing.upstreams.scripted_server import opened
 
 TOKEN = "ya29.EXAMPLE"  # noqa: S105 it opens nothing
 _PLACE = "/v1/projects/my-project/locations/europe-west1"

@@ -38,7 +38,7 @@ import uvloop  # noqa: E402
 
 from inferworks.hardware.engines.embedded.engine import EmbeddedEngine  # noqa: E402
 from inferworks.hardware.engines.embedded.model import Model  # noqa: E402
-from inferworks.hardware.engines.face import Face  # noqa: E402
+from inferworks.hardware.engines.http_api import Face  # noqa: E402
 from inferworks.hardware.spool import ReplicaState, Spool  # noqa: E402
 from inferworks.http.server import HttpServer, Limits  # noqa: E402
 from inferworks.ids import ModelId, NodeId, ReplicaId  # noqa: E402

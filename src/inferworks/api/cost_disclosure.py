@@ -1,0 +1,147 @@
+"""What the caller of one call is told beside its answer: where it ran, what it cost, what we took.
+
+    x-inferworks-provider, -region     who served it and where, as the books name them
+    x-inferworks-overhead-us           time spent in the gateway
+    x-inferworks-cost, -currency       what the call costs its caller, exactly; whole answers only
+
+A stream's head leaves before its cost is known. Who wants the cost in the answer itself, streams included,
+asks for it: `x-inferworks-include: cost`, or `"usage": {"include": true}` in the body, as OpenRouter's
+clients do. It is then put into the answer's own `usage` object, as exact decimals and not as floats; every
+other byte of the answer stays what the upstream sent.
+
+The overhead is the time from when the request was read to when its first attempt began, between attempts,
+and from when the answer (of a stream: its first chunk) was read to when its head is handed to the socket;
+the commit of a whole answer's record is in it. Opening a connection to an upstream is the upstream's time.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from inferworks.api.pricing import Cost, Tariffs
+from inferworks.cloud.bodies.rewrite import read_fields, with_value
+from inferworks.cloud.call import Told
+from inferworks.meter.call_recorder import OpenCall
+
+INCLUDE: Final = b"x-inferworks-include"
+_USAGE: Final = b'"usage"'
+_NONE: Final = b"null"
+
+
+def asks_for_cost(include: bytes | None) -> bool:
+    """Whether an `x-inferworks-include` header names the cost."""
+    return include is not None and b"cost" in [word.strip() for word in include.lower().split(b",")]
+
+
+class Telling:
+    """What is told of one call that has begun to be answered."""
+
+    __slots__ = (
+        "_before_ns",
+        "_begun_ns",
+        "_in_answer",
+        "_region",
+        "_seller",
+        "_tally",
+        "_tariffs",
+        "_who",
+    )
+
+    def __init__(
+        self, tally: OpenCall, tariffs: Tariffs | None, now_ns: int, *, in_answer: bool = False
+    ) -> None:
+        """An answer has begun to come at `now_ns`; `in_answer` says that its cost is wanted in it."""
+        leg = tally.serving
+        self._tally = tally
+        self._tariffs = tariffs
+        self._in_answer = in_answer
+        self._who = leg.provider
+        self._region = leg.region
+        self._seller = "" if leg.replica else leg.provider
+        self._before_ns = leg.started_ns - tally.opened.opened_ns - tally.spent_ns
+        self._begun_ns = now_ns
+
+    def headers(self, now_ns: int, told: Told | None = None) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer whose head leaves at `now_ns`; of a whole one `told` is known."""
+        overhead_us = (self._before_ns + now_ns - self._begun_ns) // 1000
+        found = [
+            (b"x-inferworks-provider", self._who.encode()),
+            (b"x-inferworks-overhead-us", b"%d" % max(0, overhead_us)),
+        ]
+        if self._region:
+            found.append((b"x-inferworks-region", self._region.encode()))
+        if told is not None and self._tariffs is not None:
+            total = self._tariffs.total(self._tally.opened, self._seller, told)
+            if total is not None:
+                pico, currency = total
+                found.append((b"x-inferworks-cost", decimal(pico)))
+                found.append((b"x-inferworks-currency", currency.encode()))
+        return found
+
+    def body(self, data: bytes, told: Told) -> bytes:
+        """A whole answer with its cost in it, if that was asked for and it has a place for it."""
+        if not self._in_answer or _USAGE not in data:
+            return data
+        return with_cost(data, *self._cost(told))
+
+    def chunk(self, data: bytes, told: Told) -> bytes:
+        """The same for one or more events of a stream, of which `told` is all that was told so far."""
+        if not self._in_answer or told.is_estimate or _USAGE not in data:
+            return data
+        cost = self._cost(told)
+        return b"\n".join([_line_with_cost(line, cost) for line in data.split(b"\n")])
+
+    def _cost(self, told: Told) -> tuple[bytes, bytes]:
+        if self._tariffs is None:
+            return as_json(None)
+        return as_json(self._tariffs.cost(self._tally.opened, self._seller, told))
+
+
+def as_json(cost: Cost | None) -> tuple[bytes, bytes]:
+    """`usage.cost` and `usage.cost_details`, amounts as exact decimal numbers."""
+    if cost is None:
+        return _NONE, _NONE
+    parts = b"".join(b',"%b":%b' % (unit.encode(), decimal(pico)) for unit, pico in cost.parts)
+    head = b'{"currency":%b,"basis":"%b"' % (
+        msgspec.json.encode(cost.currency),
+        cost.basis.encode(),
+    )
+    return decimal(cost.pico), b"%b%b}" % (head, parts)
+
+
+def with_cost(data: bytes, amount: bytes, details: bytes) -> bytes:
+    """The JSON object `data` with a cost in its `usage`, or in that of the `response` that it is about.
+
+    What has no such object, or is none itself, stays as it is.
+    """
+    try:
+        fields = read_fields(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return data
+    usage = bytes(fields.get("usage", _NONE))
+    if usage.startswith(b"{"):
+        told = with_value(usage, read_fields(usage), "cost", amount)
+        told = with_value(told, read_fields(told), "cost_details", details)
+        return with_value(data, fields, "usage", told)
+    about = bytes(fields.get("response", _NONE))
+    if about.startswith(b"{"):
+        return with_value(data, fields, "response", with_cost(about, amount, details))
+    return data
+
+
+def _line_with_cost(line: bytes, cost: tuple[bytes, bytes]) -> bytes:
+    """One line of a stream of events; every line of it that holds usage holds all of its object."""
+    if not line.startswith(b"data:") or _USAGE not in line:
+        return line
+    rest = line[5:]
+    data = rest.strip()
+    at = len(line) - len(rest.lstrip())
+    return b"".join((line[:at], with_cost(data, *cost), line[at + len(data) :]))
+
+
+def decimal(pico: int) -> bytes:
+    """An amount that is not negative, exactly, as a JSON number: `format_pico` in a third of its time."""
+    digits = b"%013d" % pico
+    return (digits[:-12] + b"." + digits[-12:]).rstrip(b"0").rstrip(b".")

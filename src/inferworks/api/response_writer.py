@@ -1,0 +1,272 @@
+"""How the answer to an open call reaches its client: whole, as a stream, or not at all.
+
+The last bytes of an answer (its body, or the last event) are held until the call's Usage is durable:
+whoever has a whole answer has been counted.
+
+When the client leaves, the call is dropped where it stands, or where its offer says `drain`, or its answer
+is at its end but for its usage, goes on without a client (`drain`): either way it leaves the tally's block
+as cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from inferworks.api.context import Door
+from inferworks.api.cost_disclosure import Telling
+from inferworks.api.drain import Drain
+from inferworks.api.stream_usage import StreamCount
+from inferworks.api.wire.base import Form
+from inferworks.cloud.bodies.aside import LARGE_BYTES, aside
+from inferworks.cloud.call import Call, Chunk, Reply, Told
+from inferworks.cloud.offer import Offer
+from inferworks.cloud.routing.token_estimate import whole_usage
+from inferworks.cloud.serving.attempt import broken_off
+from inferworks.cloud.serving.serve import serve
+from inferworks.errors import CallError, UpstreamError
+from inferworks.http.server import ClientGone, Exchange
+from inferworks.meter.call_recorder import OpenCall
+from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome
+from inferworks.observe.transcripts import Transcript
+
+_log = logging.getLogger("inferworks.serve")
+_SEEN = Chunk(b"")
+"""Stands for a chunk that was counted already."""
+LEFT_OUT: Final = b"x-inferworks-left-out"
+"""What the caller asked for and the upstream could not be."""
+
+
+class Delivery:
+    """One call that is open, on its way to its client. `run` it once, in the tally's block."""
+
+    def __init__(
+        self,
+        form: Form,
+        exchange: Exchange,
+        door: Door,
+        call: Call,
+        tally: OpenCall,
+        wants_cost: bool,
+        transcript: Transcript | None,
+    ) -> None:
+        self._form = form
+        self._exchange = exchange
+        self._door = door
+        self._call = call
+        self._tally = tally
+        self._transcript = transcript
+        self._wants_cost = wants_cost
+        self._streamed: tuple[Reply, StreamCount] | None = None
+        self._drain: Drain | None = None
+        """Set once the client has left and its answer is read on."""
+
+    async def run(self, offers: list[Offer]) -> None:
+        """Have one of `offers` answer, and deliver it."""
+        door, tally = self._door, self._tally
+        router, call = door.router, self._call
+        try:
+            route = router.route(call, offers, router.health.now_ns())
+            self._attempts = serve(call, route, door.providers, router.health, tally)
+            self._exchange.on_leave = self._reads_on
+            async with self._attempts as reply:
+                await self._deliver(reply)
+        except CallError as error:
+            if self._drain is not None:
+                tally.leave()  # there is nobody to be told
+                return
+            outcome = Outcome.REFUSED if error.is_callers else Outcome.FAILED
+            await tally.close(outcome, error.status, error.code)
+            raise
+        except (ClientGone, asyncio.CancelledError):
+            self._dropped()
+            raise asyncio.CancelledError from None  # however we hear of it, the call is cancelled
+        finally:
+            self._exchange.on_leave = None
+            if self._drain is not None:
+                self._drain.end()
+
+    async def _deliver(self, reply: Reply) -> None:
+        door = self._door
+        now_ns = self._tally.clock.now_ns()
+        self._telling = Telling(self._tally, door.tariffs, now_ns, in_answer=self._wants_cost)
+        if self._drain is not None:
+            await self._read_on(reply, reply.first, StreamCount(self._call, self._tally))
+        elif reply.status >= 400:
+            await self._deliver_refusal(reply)
+        elif self._call.stream and not reply.first.last:
+            await self._deliver_stream(reply)
+        else:
+            await self._deliver_body(reply)
+
+    async def _deliver_refusal(self, reply: Reply) -> None:
+        self._tally.leg_ended(Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED)
+        await self._tally.close(Outcome.REFUSED, reply.status, "upstream_refused")
+        named = self._form.errors.named(reply.first.data, self._call.id)
+        await self._respond(reply, named)
+
+    async def _deliver_body(self, reply: Reply) -> None:
+        told, confidence = whole_usage(self._call, reply.first, reply.content_type)
+        data = reply.first.data
+        if self._wants_cost:
+            large = len(data) > LARGE_BYTES
+            tell = self._telling.body
+            data = await aside(tell, data, told) if large else tell(data, told)
+        await self._tally.answered(
+            reply.status, len(data), told.tokens, confidence,
+            told.items, told.service_tier, told.cost_pico, told.currency,
+        )  # fmt: skip
+        await self._respond(reply, data, told)
+
+    async def _deliver_stream(self, reply: Reply) -> None:
+        exchange, tally = self._exchange, self._tally
+        fields = [(b"content-type", reply.content_type), (b"cache-control", b"no-cache")]
+        await exchange.start(reply.status, [*fields, *self._head(reply)])
+        count = StreamCount(self._call, tally)
+        self._streamed = reply, count
+        try:
+            chunk = reply.first
+            while not chunk.last and self._drain is None:
+                count.see(chunk)
+                data = chunk.data
+                if data:
+                    if self._wants_cost:
+                        data = await self._with_cost(data, count.told)
+                    tally.first_byte()
+                    tally.sent(len(data))
+                    if self._transcript is not None:
+                        self._transcript.heard(data)
+                    await exchange.send(data)
+                chunk = await anext(reply.rest)
+        except ClientGone:
+            if not self._reads_on(_cancels_this()):
+                raise
+            chunk = _SEEN
+        except UpstreamError as error:
+            count.see_told(error.told)
+            self._leg_ended(Outcome.FAILED, reply, count.told, count.confidence(whole=False))
+            if self._drain is not None:
+                tally.leave()
+                return
+            failure = broken_off(error)
+            _log.warning("call %s: broken off: %s", self._call.id, error)
+            await tally.close(Outcome.FAILED, reply.status, failure.code)
+            if reply.content_type.startswith(b"text/event-stream"):
+                await exchange.end(self._form.errors.event(failure, self._call.id))
+            return  # sound has no words for an error: the server cuts what is not finished
+        if self._drain is not None:
+            await self._read_on(reply, chunk, count)
+            return
+        count.see_last(chunk)
+        data = await self._with_cost(chunk.data, count.told)
+        tally.sent(len(data))
+        self._leg_ended(Outcome.ANSWERED, reply, count.told, count.confidence(whole=True))
+        await tally.close(Outcome.ANSWERED, reply.status)
+        if self._transcript is not None:
+            self._transcript.heard(data)
+        await exchange.end(data)
+
+    async def _with_cost(self, events: bytes, told: Told) -> bytes:
+        """One or more events of a stream with what it has cost so far, if that is wanted."""
+        if len(events) > LARGE_BYTES:
+            return await aside(self._telling.chunk, events, told)
+        return self._telling.chunk(events, told)
+
+    def _reads_on(self, cut: Callable[[], object]) -> bool:
+        """The client has left: whether its answer is read to the end, for its usage.
+
+        One that is over is, whatever its offer says. There is no work left that leaving would stop, and
+        who leaves just before the usage is told would have an estimate instead of a bill.
+        """
+        if self._drain is None and self._tally.is_running:
+            is_over = self._streamed is not None and self._streamed[0].is_over()
+            if not is_over and self._tally.on_leave != "drain":
+                return False
+            self._drain = self._door.drains.begin(cut, is_over=is_over)
+            if self._drain is not None:
+                self._attempts.abandon()
+        return self._drain is not None
+
+    async def _read_on(self, reply: Reply, chunk: Chunk, count: StreamCount) -> None:
+        """Read the rest of an answer that nobody waits for, `chunk` first, and record what it used."""
+        assert self._drain is not None, "only what is drained is read on"
+        self._streamed = reply, count
+        try:
+            while not chunk.last and self._drain.takes(len(chunk.data)):
+                count.see(chunk)
+                chunk = await anext(reply.rest)
+        except UpstreamError as error:
+            count.see_told(error.told)
+            sure = count.confidence(whole=False)
+            self._leg_ended(Outcome.FAILED, reply, count.told, sure)
+        else:
+            if chunk.last:
+                self._drained(reply, chunk, count)
+            else:
+                self._dropped()
+        self._tally.leave()
+
+    def _drained(self, reply: Reply, last: Chunk, count: StreamCount) -> None:
+        """The answer that nobody waits for was read to its end."""
+        if reply.status >= 400:
+            self._tally.leg_ended(Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED)
+            return
+        if last is reply.first:
+            told, confidence = whole_usage(self._call, last, reply.content_type)
+        else:
+            count.see_last(last)
+            told, confidence = count.told, count.confidence(whole=True)
+        self._leg_ended(Outcome.CANCELLED, reply, told, confidence, "drain")
+
+    def _dropped(self) -> None:
+        """The answer is dropped where it stands; what a stream has told so far is kept."""
+        if self._streamed is not None and self._tally.is_running:
+            reply, count = self._streamed
+            sure = count.confidence(whole=False)
+            self._leg_ended(Outcome.CANCELLED, reply, count.told, sure)
+
+    async def _respond(self, reply: Reply, data: bytes, told: Told | None = None) -> None:
+        """Send a whole answer, which `told` what it has used."""
+        if self._transcript is not None:
+            self._transcript.heard(data)
+        headers = self._head(reply, told)
+        await self._exchange.respond(reply.status, data, reply.content_type, headers)
+
+    def _head(self, reply: Reply, told: Told | None = None) -> list[tuple[bytes, bytes]]:
+        """Our headers of an answer; of a whole one, what it `told` tells its cost."""
+        headers = list(reply.headers)
+        if reply.left_out:
+            headers.append((LEFT_OUT, reply.left_out.encode()))
+        if self._door.answer_headers:
+            headers += reply.beside
+            headers += self._telling.headers(self._tally.clock.now_ns(), told)
+        return headers
+
+    def _leg_ended(
+        self,
+        outcome: Outcome,
+        reply: Reply,
+        told: Told,
+        confidence: Confidence,
+        ended_by: str = "",
+    ) -> None:
+        self._tally.leg_ended(
+            outcome,
+            reply.status,
+            told.tokens,
+            confidence,
+            items=told.items,
+            service_tier=told.service_tier,
+            told_cost_pico=told.cost_pico,
+            told_currency=told.currency,
+            ended_by=ended_by,
+        )
+
+
+def _cancels_this() -> Callable[[], object]:
+    """What cancels the task that runs."""
+    task = asyncio.current_task()
+    assert task is not None, "a call is served by a task"
+    return task.cancel

@@ -1,0 +1,58 @@
+"""The running count of a stream: from what its upstream tells, or from its events if it tells nothing."""
+
+from __future__ import annotations
+
+from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.routing.token_estimate import prompt_tokens, stream_tokens
+from inferworks.meter.call_recorder import OpenCall
+from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Confidence, Tokens
+
+_NOTHING = Told(NO_TOKENS)
+
+
+class StreamCount:
+    """What a stream has used up to here, also told to the call's tally."""
+
+    def __init__(self, call: Call, tally: OpenCall) -> None:
+        self.told = _NOTHING
+        self._call = call
+        self._tally = tally
+        self._events = 0
+        self._prompt: int | None = None
+        self._is_told = False
+
+    def see(self, chunk: Chunk) -> None:
+        """Take in one chunk."""
+        told = chunk.told
+        if told is not None and not told.is_input_only:
+            self._is_told = True
+            self.told = told
+        elif not self._is_told:
+            if told is not None:
+                self._prompt = told.tokens.input
+            self._events += stream_tokens(chunk.data)
+            self.told = Told(self._guess())
+        if self.told.tokens.output or self.told.items is not NO_ITEMS:  # sound has no tokens
+            self._tally.first_token()
+        self._tally.progress(self.told.tokens, self.confidence(whole=False), self.told.items)
+
+    def see_last(self, chunk: Chunk) -> None:
+        """Take in the last chunk, which in some dialects tells the total."""
+        self.see_told(chunk.told)
+
+    def see_told(self, told: Told | None) -> None:
+        """Take in what is told at the end, or by what broke off there."""
+        if told is not None:
+            self._is_told = True
+            self.told = told
+
+    def confidence(self, *, whole: bool) -> Confidence:
+        """How far the count may be trusted; `whole` when the stream has come to its end."""
+        if not self._is_told:
+            return Confidence.ESTIMATED
+        return self.told.confidence(whole=whole)
+
+    def _guess(self) -> Tokens:
+        if self._prompt is None:
+            self._prompt = prompt_tokens(self._call)
+        return Tokens(self._prompt, self._events)

@@ -1,0 +1,287 @@
+"""A LiteLLM proxy's `config.yaml` as one of ours.
+
+Problem. Its file lists deployments (`model_list`): a public name, a model written `provider/name`, and
+the account's parameters repeated in each; several deployments of one name are balanced. Ours lists
+accounts, each with its models, and routes by model.
+
+Decision. Each deployment becomes an upstream with one model, and upstreams that are the same but for
+their models become one. What routes (`router_settings`) is written to every model, for theirs holds for
+all. Each setting is either taken over or named in the notes: none is dropped in silence, and what is
+taken over in another sense says so. A key that stands in the file is not copied; the note says which
+variable to set.
+
+Retries and fallbacks mean there what they mean here: a group of deployments is tried as often as its
+retries allow, then the next group of the chain is, as often. A fallback that has its own brings them along,
+five groups deep; a timeout is that of one attempt and not of the call.
+
+Sources: https://docs.litellm.ai/docs/proxy/config_settings, https://docs.litellm.ai/docs/proxy/reliability,
+https://docs.litellm.ai/docs/router/learn/reliability and litellm/types/router.py, November 2026.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from inferworks.cli.litellm.parts import Usual, upstream_of
+from inferworks.cli.litellm.tables import Notes, Table
+from inferworks.config import Breaker, Config, Gateway, Model, Renamed, Upstream
+from inferworks.errors import UserError
+from inferworks.extras import install
+
+Number = TypeVar("Number", int, Decimal)
+
+_STRATEGIES = {
+    "simple-shuffle": "weighted", "least-busy": "least_loaded", "latency-based-routing": "fastest",
+    "cost-based-routing": "cheapest", "usage-based-routing": "least_loaded",
+    "usage-based-routing-v2": "least_loaded", "priority": "fallback",
+}  # fmt: skip
+_MOST_CALLS = 100_000
+"""The upper bound of `gateway.max_calls`."""
+_DEEPEST_FALLBACK = 5
+"""LiteLLM's `max_fallbacks`, unless the file says otherwise."""
+_ANY_MODEL = "*"
+_SECTIONS = frozenset({
+    "model_list", "router_settings", "litellm_settings", "general_settings", "environment_variables",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of a file."""
+
+    config: Config
+    notes: tuple[str, ...]
+    """One line for each setting that has no counterpart, or not quite the same."""
+
+
+def read_litellm(path: Path, environment: Mapping[str, str]) -> Imported:
+    """Read the file at `path`; UserError when it cannot be. Addresses in it may name the environment."""
+    try:
+        yaml = importlib.import_module("yaml")
+    except ModuleNotFoundError:
+        raise UserError(f"reading YAML needs the package pyyaml: {install('migrate')}") from None
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(
+            error, "problem_mark", None
+        )  # without the line itself: a key may stand there
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        what = getattr(error, "problem", None) or "it has a character that YAML does not allow"
+        raise UserError(f"{path}{where}: not valid YAML: {what}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("model_list"), list):
+        raise UserError(f"{path} has no model_list; is it the configuration of a LiteLLM proxy?")
+    return import_litellm(document, environment)
+
+
+def import_litellm(document: Mapping[str, Any], environment: Mapping[str, str]) -> Imported:
+    """The configuration that a decoded file becomes."""
+    notes = Notes()
+    router = Table("router_settings", document, notes)
+    module = Table("litellm_settings", document, notes)
+    general = Table("general_settings", document, notes)
+    max_calls = general.count("max_parallel_requests")
+    usual = Usual(max_calls or 0, _timeout(router, module))
+    drafts = [upstream_of(entry, environment, usual, notes) for entry in document["model_list"]]
+    upstreams = _named(_gathered([draft for draft in drafts if draft is not None]))
+    made = Config(
+        gateway=_gateway(general),
+        breaker=_breaker(router, module),
+        upstream=tuple(upstreams),
+        model=tuple(_models(upstreams, router, module, _lenient(document["model_list"]), notes)),
+    )
+    for name in Table("environment_variables", document, notes).left():
+        notes.add(f"environment_variables.{name}", "set it where the platform is started")
+    for table in (router, module, general):
+        table.rest()
+    for section in sorted({str(name) for name in document} - _SECTIONS):
+        notes.add(section)
+    return Imported(made, notes.lines())
+
+
+def _gathered(drafts: Sequence[Upstream]) -> Sequence[Upstream]:
+    """`drafts`, those of one account in one. Where a model has one alone, its weight says nothing."""
+    count = Counter(_name(draft.models[0]) for draft in drafts)
+    accounts: list[Upstream] = []
+    for draft in drafts:
+        (model,) = draft.models
+        alone = count[_name(model)] == 1
+        for number, account in enumerate(accounts):
+            weight = account.weight if alone else draft.weight
+            alike = msgspec.structs.replace(draft, models=account.models, weight=weight) == account
+            if alike and _name(model) not in map(_name, account.models):
+                accounts[number] = msgspec.structs.replace(account, models=(*account.models, model))
+                break
+        else:
+            accounts.append(msgspec.structs.replace(draft, weight=1.0) if alone else draft)
+    return accounts
+
+
+def _named(accounts: Iterable[Upstream]) -> Sequence[Upstream]:
+    """`accounts`, each with a name of its own: that of its provider, and a number from the second on."""
+    named: list[Upstream] = []
+    for account in accounts:
+        before = sum(other.provider == account.provider for other in named)
+        name = f"{account.provider}-{before + 1}" if before else account.provider
+        named.append(msgspec.structs.replace(account, name=name))
+    return named
+
+
+def _name(model: str | Renamed) -> str:
+    return model if isinstance(model, str) else model.name
+
+
+def _gateway(general: Table) -> Gateway:
+    max_calls = general.count("global_max_parallel_requests")
+    return Gateway(max_calls=min(max_calls, _MOST_CALLS)) if max_calls else Gateway()
+
+
+def _breaker(router: Table, module: Table) -> Breaker:
+    fails, cool_down = router.count("allowed_fails"), router.number("cooldown_time")
+    fails = module.count("allowed_fails") if fails is None else fails
+    cool_down = module.number("cooldown_time") if cool_down is None else cool_down
+    breaker = Breaker()
+    if fails is not None:
+        breaker = msgspec.structs.replace(breaker, failures_in_row=fails + 1)
+        router.note("allowed_fails", "failures in a row here, failures in a minute there")
+    if cool_down:
+        longest_s = max(breaker.longest_cool_down_s, float(cool_down))
+        breaker = msgspec.structs.replace(
+            breaker, cool_down_s=float(cool_down), longest_cool_down_s=longest_s
+        )
+    return breaker
+
+
+def _timeout(router: Table, module: Table) -> Decimal | None:
+    """The time that an attempt has, where its deployment says nothing."""
+    tables = ((router, "timeout"), (module, "request_timeout"))
+    given = {name: (table, table.number(name)) for table, name in tables}
+    for name, (table, number) in given.items():
+        if number:
+            table.note(name, "taken as first_byte_s: how long an attempt may take to answer")
+            return number
+    return None
+
+
+def _lenient(entries: Iterable[object]) -> frozenset[str]:
+    """The models of which a deployment drops what it does not know."""
+    found: list[str] = []
+    for entry in entries:
+        if isinstance(entry, dict):
+            params = entry.get("litellm_params")
+            if isinstance(params, dict) and params.get("drop_params") is True:
+                found.append(str(entry.get("model_name")))
+    return frozenset(found)
+
+
+def _models(
+    upstreams: Sequence[Upstream],
+    router: Table,
+    module: Table,
+    lenient: frozenset[str],
+    notes: Notes,
+) -> Iterator[Model]:
+    """A table for each model that is routed, and for each other name of one."""
+    offers: dict[str, list[str]] = {}
+    for upstream in upstreams:
+        for name in map(_name, upstream.models):
+            offers.setdefault(name, []).append(f"{upstream.name}/{name}")
+    routed = _routed(router, module)
+    fallbacks = _fallbacks(router, module, offers, notes)
+    for name, named in offers.items():
+        model = msgspec.structs.replace(
+            routed,
+            name=name,
+            fallbacks=fallbacks.get(name, ()),
+            lenient=routed.lenient or name in lenient,
+        )
+        if len(named) > 1 or model != Model(name=name, strategy="weighted"):
+            yield model
+    for alias, target in router.table("model_group_alias").items():
+        group = str(target.get("model") if isinstance(target, dict) else target)
+        if alias in offers:
+            notes.add(f"router_settings.model_group_alias.{alias}", "a model has this name already")
+        elif group in offers and alias:
+            behind = fallbacks.get(group, ())
+            yield msgspec.structs.replace(
+                routed,
+                name=alias,
+                offers=tuple(offers[group]),
+                fallbacks=behind,
+                lenient=routed.lenient or group in lenient,
+            )
+        else:
+            notes.add(f"router_settings.model_group_alias.{alias}", f"there is no model {group}")
+
+
+def _routed(router: Table, module: Table) -> Model:
+    """What holds for every model."""
+    strategy = router.text("routing_strategy") or "simple-shuffle"
+    if strategy not in _STRATEGIES:
+        router.note("routing_strategy", f"{strategy} has no counterpart; weighted is written")
+    if strategy.startswith("usage-based"):
+        router.note("routing_strategy", "taken as least_loaded: calls running, not tokens a minute")
+    model = Model(name="every", strategy=_STRATEGIES.get(strategy, "weighted"))
+    retries = _first(router.count("num_retries"), module.count("num_retries"))
+    if retries is not None:
+        tries = max(1, min(100, retries + 1))
+        model = msgspec.structs.replace(model, attempts=tries, tries_per_offer=tries)
+    if module.flag("drop_params"):
+        model = msgspec.structs.replace(model, lenient=True)
+    pause = router.number("retry_after")
+    if pause:
+        model = msgspec.structs.replace(model, backoff_ms=float(pause * 1000))
+    return model
+
+
+def _first(*numbers: Number | None) -> Number | None:
+    return next((number for number in numbers if number is not None), None)
+
+
+def _fallbacks(
+    router: Table, module: Table, known: Iterable[str], notes: Notes
+) -> Mapping[str, tuple[str, ...]]:
+    """The fallbacks of each model, as far as they are models here, and theirs behind them."""
+    names = set(known)
+    deepest = _first(router.count("max_fallbacks"), module.count("max_fallbacks"))
+    given = router.lists("fallbacks") | module.lists("fallbacks")
+    usual = [
+        *router.names("default_fallbacks"),
+        *module.names("default_fallbacks"),
+        *given.pop(_ANY_MODEL, []),
+    ]
+    found = ({name: list(usual) for name in names} if usual else {}) | given
+    for name in sorted(found.keys() - names):
+        notes.add(f"fallbacks.{name}", "there is no such model")
+    for name, behind in found.items():
+        for other in behind:
+            if other not in names:
+                notes.add(f"fallbacks.{name}", f"there is no model {other}")
+    direct = {name: [b for b in behind if b in names] for name, behind in found.items()}
+    depth = _DEEPEST_FALLBACK if deepest is None else deepest
+    return {name: _chain(name, direct, depth) for name in direct.keys() & names}
+
+
+def _chain(name: str, direct: Mapping[str, Sequence[str]], depth: int) -> tuple[str, ...]:
+    """Whom a call of `name` falls back to, in order: each fallback, and before the next one its own."""
+    chain = {name: None}
+    ahead = [(iter(direct[name]), depth)]
+    while ahead:
+        behind, left = ahead[-1]
+        other = next(behind, None) if left else None
+        if other is None:
+            ahead.pop()
+        elif other not in chain:
+            chain[other] = None
+            ahead.append((iter(direct.get(other, ())), left - 1))
+    return tuple(chain)[1:]

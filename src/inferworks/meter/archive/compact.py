@@ -1,0 +1,242 @@
+"""Compaction: the small segments of a day become few large ones, and what they replace is pruned later.
+
+Problem. A platform that seals every hour leaves twenty-four files of each table and day, and as many
+footers to read, names to list and sums to add up. Others read meanwhile, the platform seals meanwhile, and
+the process may be killed at any moment.
+
+Decision. As in sealing, the manifest alone says what is (`archive.manifest`). A pass writes a new segment
+with the rows of several of one table and day, and its sums; reads it back and holds its keys against
+theirs; and commits in one that it stands in their place. Killed before that, nothing has happened but files
+that nobody names. Who has read the manifest before goes on reading the old files, which stay until they are
+pruned, a day later as the command has it.
+
+What is left as it is:
+
+- segments of which the journal may still hold rows: it knows them by their names;
+- segments that a closed period names. Its seal is about those bytes, and what is late for it is found by
+  their names. So compact before closing, and not meanwhile (`DataFolder.keep_lake`);
+- a lake with segments of another journal, whose closes we do not know;
+- segments that are large already: rows are sorted in memory.
+
+Rejected. Rewriting a file in place (a reader would find half of it); merging what a close names and keeping
+the old files for it (every row twice on the disk, for ever); files of a month (the day is in their names,
+and one late row would make a month be read).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from inferworks.errors import LakeError
+from inferworks.meter.archive.journal import Seals
+from inferworks.meter.archive.manifest import (
+    Manifest,
+    Replaced,
+    Segment,
+    Sums,
+    add_segments,
+    read_manifest,
+)
+from inferworks.meter.archive.schema import (
+    DAY_NS,
+    LAKE_TABLES,
+    LakeTable,
+    batch_of,
+    records_of,
+)
+from inferworks.meter.archive.seal import (
+    ROW_GROUP_ROWS,
+    SEGMENT_ROWS,
+    check_lake,
+    never,
+    put_sums,
+    read_segment,
+    unsettled,
+    written_segment,
+)
+from inferworks.meter.archive.sums import SUMS_FOLDER
+from inferworks.meter.lakes.base import LakeStore
+
+LARGEST_ROWS: Final = SEGMENT_ROWS
+"""What a compaction makes at most: half a gigabyte of calls in memory."""
+
+
+class Group(NamedTuple):
+    """Segments of one table and day that may become one."""
+
+    table: str
+    day: str
+    segments: tuple[Segment, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows they have."""
+        return sum(segment.rows for segment in self.segments)
+
+
+class Compacted(msgspec.Struct, frozen=True):
+    """What a compaction has committed."""
+
+    before: tuple[Segment, ...] = ()
+    after: tuple[Segment, ...] = ()
+
+
+def groups_of(
+    manifest: Manifest, seals: Seals, kept: Collection[str], largest_rows: int = LARGEST_ROWS
+) -> list[Group]:
+    """What can be compacted, by table and day; nothing that is `kept` by name."""
+    open_ = {segment.name for segment in unsettled(seals, manifest)}
+    found: dict[tuple[str, str], list[Segment]] = {}
+    for segment in manifest.segments:
+        small = segment.rows <= largest_rows // 2
+        ours = segment.journal == seals.journal and segment.name not in open_
+        if small and ours and segment.name not in kept:
+            found.setdefault((segment.table, segment.day), []).append(segment)
+    return [
+        Group(*of, chosen)
+        for of, segments in sorted(found.items())
+        for chosen in _fitting(sorted(segments, key=_by_time), largest_rows)
+        if len(chosen) > 1
+    ]
+
+
+def compact(
+    lake: LakeStore,
+    seals: Seals,
+    kept: Collection[str],
+    at_ns: int,
+    *,
+    largest_rows: int = LARGEST_ROWS,
+    progress: Callable[[Group, int, int], None] = lambda *_: None,
+    stopped: Callable[[], bool] = never,
+) -> Compacted:
+    """Put small segments of a day together, but for those that are `kept` by name; what was committed.
+
+    `seals` is what the journal knows now; `progress` hears of each group, how many are done and how many
+    there are. Ends early once `stopped`. LakeError when a segment cannot be read, or the lake cannot be
+    written or is another journal's as well; what was committed until then stays.
+    """
+    before: list[Segment] = []
+    after: list[Segment] = []
+    manifest = read_manifest(lake)
+    check_lake(seals, manifest, lake.url)
+    _refuse_shared(seals, manifest, lake.url)
+    groups = groups_of(manifest, seals, kept, largest_rows)
+    for number, group in enumerate(groups):
+        if stopped():
+            break
+        progress(group, number, len(groups))
+        segment, sums = _merged(lake, group)
+        if _commit(lake, group, segment, sums, at_ns):
+            before += group.segments
+            after.append(segment)
+    return Compacted(tuple(before), tuple(after))
+
+
+def _refuse_shared(seals: Seals, manifest: Manifest, url: str) -> None:
+    """LakeError when the lake has rows of another journal, for whose closes nobody can speak here."""
+    others = {segment.journal for segment in manifest.segments} - {seals.journal}
+    if others:
+        raise LakeError(
+            f"the lake {url} has rows of {len(others)} other journals, and what was closed with those may "
+            "name any of its files: nothing was put together"
+        )
+
+
+def prunable(manifest: Manifest, kept: Collection[str], before_ns: int) -> list[str]:
+    """The objects that were replaced before `before_ns`, and are not `kept` by name."""
+    alive = {segment.name for segment in manifest.segments} | {one.name for one in manifest.sums}
+    names = (
+        name
+        for one in manifest.replaced
+        if one.at_ns < before_ns
+        for name in (*one.names, *one.sums)
+    )
+    return [name for name in dict.fromkeys(names) if name not in alive and name not in kept]
+
+
+def prune(
+    lake: LakeStore, kept: Collection[str], before_ns: int, *, dry_run: bool = False
+) -> list[str]:
+    """Remove from `lake` what is `prunable` and still there; the names. LakeError when it cannot."""
+    there = {name for folder in (*LAKE_TABLES, SUMS_FOLDER) for name in lake.names(folder)}
+    names = [name for name in prunable(read_manifest(lake), kept, before_ns) if name in there]
+    for name in names if not dry_run else ():
+        lake.remove(name)
+    return names
+
+
+def _by_time(segment: Segment) -> tuple[int, str]:
+    return segment.start_ns, segment.name
+
+
+def _fitting(segments: Iterable[Segment], largest_rows: int) -> Iterator[tuple[Segment, ...]]:
+    """`segments` in runs of as many rows as one segment may have."""
+    run: list[Segment] = []
+    for segment in segments:
+        if run and sum(one.rows for one in run) + segment.rows > largest_rows:
+            yield tuple(run)
+            run = []
+        run.append(segment)
+    if run:
+        yield tuple(run)
+
+
+def _merged(lake: LakeStore, group: Group) -> tuple[Segment, list[Sums]]:
+    """Put a segment with the rows of `group` and its sums into `lake`, unnamed as yet."""
+    table, first = LAKE_TABLES[group.table], group.segments[0]
+    order = ("opened_ns", "call_id") if table.name == "usage" else table.key
+    rows = pa.concat_tables(_rows(lake, table, group.segments))
+    rows = rows.sort_by([(name, "ascending") for name in order])
+    made = written_segment(table, first.start_ns // DAY_NS, _in_groups(rows), first.journal)
+    assert made is not None, "a segment has rows"
+    segment, data = made
+    lake.put(segment.name, data)
+    _check_same(lake, table, rows.select(table.key), segment)
+    return segment, put_sums(lake, segment, read_segment(lake, segment))
+
+
+def _rows(lake: LakeStore, table: LakeTable, segments: Sequence[Segment]) -> Iterator[pa.Table]:
+    """The rows of `segments`, with the columns of `table`."""
+    for segment in segments:
+        file = read_segment(lake, segment)
+        if file.schema_arrow.equals(table.schema):
+            yield file.read()
+            continue
+        for batch in file.iter_batches(ROW_GROUP_ROWS):  # of a former version
+            yield pa.Table.from_batches([batch_of(table, list(records_of(table, batch)))])
+
+
+def _in_groups(rows: pa.Table) -> Iterator[pa.Table]:
+    for begin in range(0, rows.num_rows, ROW_GROUP_ROWS):
+        yield rows.slice(begin, ROW_GROUP_ROWS)
+
+
+def _check_same(lake: LakeStore, table: LakeTable, keys: pa.Table, segment: Segment) -> None:
+    """LakeError unless the file of `segment` holds the rows with `keys`, each once."""
+    found = read_segment(lake, segment).read(columns=list(table.key)).select(table.key)
+    once = keys.group_by(list(table.key)).aggregate([]).num_rows
+    if not found.equals(keys) or once != keys.num_rows:
+        raise LakeError(
+            f"{segment.name}: does not hold the rows that it was made of, each once; nothing was replaced, "
+            "look for what is wrong with: inferworks lake verify"
+        )
+
+
+def _commit(
+    lake: LakeStore, group: Group, segment: Segment, sums: Sequence[Sums], at_ns: int
+) -> bool:
+    """Let `segment` stand in the place of `group`; False when somebody else has replaced one of it."""
+    names = tuple(one.name for one in group.segments)
+    while True:
+        manifest = read_manifest(lake)
+        if not {one.name for one in manifest.segments}.issuperset(names):
+            return False
+        old_sums = tuple(one.name for one in manifest.sums if one.of in names)
+        replaced = Replaced(names, (segment.name,), old_sums, at_ns)
+        if add_segments(lake, manifest, [segment], sums, [replaced]):
+            return True

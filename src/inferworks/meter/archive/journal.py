@@ -1,0 +1,295 @@
+"""The journal's side of sealing: what is due, and what was sealed already.
+
+A sealed row leaves the journal, and with a usage the call's `opened` and `checkpoint`. A usage stays while
+its call is in an opening file: recovery would take it for one that never ended. What others have
+reported, activities and calls, stays and is marked as sealed (`sealed_activity`, `sealed_usage`): that a
+(source, id) was used must be known for ever (theorem 3). The call id of a reported call has a slash. What
+was taken back is sealed like the rest, and that it was (`retracted`) is never: whoever reads looks here.
+
+`sealed_segment` names the segments whose rows have all left. A segment that the manifest names and this
+table does not may still have rows here; whoever reads both leaves those out by their keys.
+
+`meta` keeps the number and the hash of the newest commit that this journal has seen of its lake
+(`lake_head`), so that a lake that was lost, or put back from an older copy, is noticed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from inferworks.checksum import is_damage
+from inferworks.errors import DamagedError, DataFolderError, JournalError
+from inferworks.meter.archive.manifest import Head
+from inferworks.meter.archive.schema import DAY_NS, Fact, LakeTable
+from inferworks.meter.capacity import Activity
+from inferworks.meter.inflight_log import read_openings
+from inferworks.meter.reader import (
+    JournalReader,
+    check_version,
+    damaged,
+    reading,
+    records,
+    unclosed,
+)
+from inferworks.meter.tables import ACTIVITY, CAPACITY, SEALING, STEP, USAGE, Table
+from inferworks.meter.usage import Usage
+
+Key: TypeAlias = tuple[str | int, ...]
+
+_LOCK_TIMEOUT_S: Final = 30.0
+CHUNK: Final = 512
+"""Rows that leave the journal in one transaction: a few milliseconds."""
+_TURN_S: Final = 0.002
+"""How long the journal's own writer then has the file to itself."""
+
+_TABLES: Final[Mapping[str, Table[Any]]] = {
+    table.name: table for table in (USAGE, STEP, CAPACITY, ACTIVITY)
+}
+
+_USAGE_NOT_SEALED: Final = (
+    "NOT EXISTS (SELECT 1 FROM sealed_usage AS sealed WHERE sealed.call_id = usage.call_id)"
+)
+_ACTIVITY_NOT_SEALED: Final = (
+    "NOT EXISTS (SELECT 1 FROM sealed_activity AS sealed "
+    "WHERE sealed.source = activity.source AND sealed.id = activity.id)"
+)
+_DUE: Final = {
+    "usage": f"opened_ns < :before AND {_USAGE_NOT_SEALED} "
+    "AND call_id NOT IN (SELECT value FROM json_each(:held))",
+    # Recovery still needs the steps since the oldest call that has not ended.
+    "step": "end_ns <= :oldest_open",
+    "capacity": "end_ns <= :before",
+    "activity": f"end_ns <= :before AND {_ACTIVITY_NOT_SEALED}",
+}
+_KEYS: Final = "SELECT {columns} FROM json_each(:keys)"
+_FORGET: Final = {
+    "usage": (
+        "INSERT OR IGNORE INTO sealed_usage SELECT * FROM ({keys}) WHERE instr(call_id, '/')",
+        "DELETE FROM usage WHERE call_id IN ({keys}) AND NOT instr(call_id, '/')",
+        "DELETE FROM opened WHERE call_id IN ({keys})",
+        "DELETE FROM checkpoint WHERE call_id IN ({keys})",
+    ),
+    "step": ("DELETE FROM step WHERE (replica, start_ns, seq) IN ({keys})",),
+    "capacity": ("DELETE FROM capacity WHERE (replica, start_ns, state) IN ({keys})",),
+    "activity": ("INSERT OR IGNORE INTO sealed_activity {keys}",),
+}
+_ORDER: Final = {"usage": "opened_ns, call_id"}
+_OVERLAPS: Final = "start_ns < :end AND (start_ns >= :start OR end_ns > :start)"
+_HEAD: Final = "lake_head"
+_CAN_BE_SEALED: Final = "SELECT count(*) FROM sqlite_master WHERE name = 'sealed_segment'"
+
+
+class Due(msgspec.Struct, frozen=True, order=True):
+    """Rows of one table and day that may be sealed."""
+
+    table: str
+    day: int
+    """Days since 1970-01-01 UTC."""
+    rows: int
+
+
+class Seals(msgspec.Struct, frozen=True):
+    """What a journal knows of its sealing."""
+
+    journal: str
+    """The journal's own id; empty in one that was made before there was a lake."""
+    segments: frozenset[str]
+    """The segments whose rows have all left it."""
+    head: Head = Head(0, "")
+    """The newest commit that it has seen of its lake."""
+
+
+class SealingJournal:
+    """The journal at `path`, for the one who seals it. Use it in a `with` statement.
+
+    Beside the journal's own writer it is a second connection that writes, in short transactions; within
+    one process, both take the same `turn` (`SqliteStore`). JournalError when the file cannot be read or
+    written, DataFolderError when it is no journal, DamagedError when it is not what was written.
+    """
+
+    def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
+        self._path = path
+        self._turn = turn or threading.Lock()
+        if not path.exists():
+            raise DataFolderError(f"there is no journal {path}; check the data folder's name")
+        with self._told():
+            self._database = sqlite3.connect(
+                path, timeout=_LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._told():
+                self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def __enter__(self) -> SealingJournal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def seals(self) -> Seals:
+        """The journal's id and the segments that it has done with."""
+        with self._told():
+            return _seals(self._database)
+
+    def due(self, before_ns: int) -> list[Due]:
+        """What lies wholly before `before_ns` and is not sealed, by table and day."""
+        with self._told():
+            limits = self._limits(before_ns)
+            return [due for table in _TABLES for due in self._due(table, limits)]
+
+    def facts(self, table: LakeTable, day: int, before_ns: int, limit: int) -> Iterator[Fact]:
+        """The first `limit` facts due on `day`, in the order of their keys, usages in that of time."""
+        order = _ORDER.get(table.name, ", ".join(table.key))
+        query = (
+            f"SELECT * FROM {table.name} WHERE {_DUE[table.name]} "
+            f"AND {table.day_column} >= :start AND {table.day_column} < :end "
+            f"ORDER BY {order} LIMIT :limit"
+        )
+        with self._told():
+            values = {
+                **self._limits(before_ns),
+                "start": day * DAY_NS,
+                "end": (day + 1) * DAY_NS,
+                "limit": limit,
+            }
+            rows = self._database.execute(query, values)
+            yield from records(self._path, _TABLES[table.name], rows)
+
+    def forget(self, table: LakeTable, keys: Sequence[Key]) -> None:
+        """Let the rows with `keys` go, in one transaction; those that are gone already do not matter.
+
+        No call can commit meanwhile, so `keys` should be `CHUNK` at most. The journal's own writer then
+        has the file to itself for a moment.
+        """
+        columns = (f"json_extract(value, '$[{n}]') AS {name}" for n, name in enumerate(table.key))
+        chosen = _KEYS.format(columns=", ".join(columns))
+        values = {"keys": msgspec.json.encode(keys).decode()}
+        with self._told(), self._transaction():
+            for statement in _FORGET[table.name]:
+                self._database.execute(statement.format(keys=chosen), values)
+        time.sleep(_TURN_S)
+
+    def done_with(self, segment: str) -> None:
+        """Remember that all rows of `segment` have left."""
+        with self._told(), self._transaction():
+            self._database.execute("INSERT OR IGNORE INTO sealed_segment VALUES (?)", (segment,))
+
+    def saw(self, head: Head) -> None:
+        """Remember the newest commit of the lake."""
+        value = f"{head.version} {head.sha256}"
+        with self._told(), self._transaction():
+            self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_HEAD, value))
+
+    def _limits(self, before_ns: int) -> dict[str, int | str]:
+        """What `_DUE` asks for. A call whose usage is here never gets into an opening file any more."""
+        held = [
+            call.call_id
+            for call in read_openings(self._path).opened.values()
+            if call.opened_ns < before_ns
+        ]
+        still_open = unclosed(self._database, self._path)
+        return {
+            "before": before_ns,
+            "held": msgspec.json.encode(held).decode(),
+            "oldest_open": min([before_ns, *(call.opened_ns for call in still_open)]),
+        }
+
+    def _due(self, table: str, limits: Mapping[str, int | str]) -> Iterator[Due]:
+        column = "opened_ns" if table == "usage" else "start_ns"
+        day = f"({column} - ((({column} % {DAY_NS}) + {DAY_NS}) % {DAY_NS})) / {DAY_NS}"
+        query = f"SELECT {day}, count(*) FROM {table} WHERE {_DUE[table]} GROUP BY 1 ORDER BY 1"
+        for number, rows in self._database.execute(query, limits):
+            yield Due(table, number, rows)
+
+    def _prepare(self) -> None:
+        """Make what sealing needs in a journal of before there was a lake."""
+        check_version(self._database, self._path)
+        self._database.execute("PRAGMA synchronous = FULL")
+        if not _seals(self._database).journal:
+            with self._transaction():
+                for statement in SEALING:
+                    self._database.execute(statement)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._turn:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, UnicodeError) as error:
+            if is_damage(error):
+                raise damaged(self._path, error) from error
+            raise JournalError(f"cannot seal the journal {self._path}: {error}") from error
+
+
+class UnsealedReader(JournalReader):
+    """Reads a journal as the lake's readers see it: reports that were sealed are left out."""
+
+    @contextmanager
+    def moment(self) -> Iterator[Seals]:
+        """Read as of one moment while the block runs; what had been sealed then."""
+        with self._one_moment():
+            yield self.seals()
+
+    def seals(self) -> Seals:
+        """What was sealed."""
+        with reading(self._path):
+            return _seals(self._database)
+
+    def usages(self, start_ns: int, end_ns: int) -> Iterator[Usage]:
+        """The usages of calls opened in the interval that were not sealed, by (opened_ns, call_id)."""
+        if not self.seals().journal:
+            return super().usages(start_ns, end_ns)
+        where = (
+            "WHERE opened_ns >= :start AND opened_ns < :end "
+            f"AND {_USAGE_NOT_SEALED} ORDER BY opened_ns, call_id"
+        )
+        return self._select(USAGE, where, {"start": start_ns, "end": end_ns})
+
+    def activities(self, start_ns: int, end_ns: int) -> Iterator[Activity]:
+        """The activities that overlap the interval and were not sealed, by (source, id)."""
+        if not self.seals().journal:
+            return super().activities(start_ns, end_ns)
+        where = f"WHERE {_OVERLAPS} AND {_ACTIVITY_NOT_SEALED} ORDER BY source, id"
+        return self._select(ACTIVITY, where, {"start": start_ns, "end": end_ns})
+
+    def unsealed_counts(self) -> dict[str, int]:
+        """The number of rows that were not sealed, by table."""
+        counts = {name: self.counts()[name] for name in _TABLES}
+        if self.seals().journal:
+            counts["activity"] -= self._count("sealed_activity")
+            counts["usage"] -= self._count("sealed_usage")
+        return counts
+
+
+def _seals(database: sqlite3.Connection) -> Seals:
+    if database.execute(_CAN_BE_SEALED).fetchone() == (0,):
+        return Seals("", frozenset())
+    found = dict(database.execute("SELECT key, value FROM meta"))
+    version, _, sha256 = found.get(_HEAD, "0 ").partition(" ")
+    if "journal_id" not in found or not version.isdecimal():
+        raise DamagedError("what the journal knows of its lake cannot be read")
+    names = database.execute("SELECT name FROM sealed_segment")
+    return Seals(
+        found["journal_id"], frozenset(name for (name,) in names), Head(int(version), sha256)
+    )

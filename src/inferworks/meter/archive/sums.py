@@ -1,0 +1,415 @@
+"""Sums of a sealed segment by day: what whoever adds up a month need not add up again.
+
+Problem. A statement of a month reads every call to find sums that were the same yesterday. Most of its
+time goes there.
+
+Decision. A segment holds rows of one UTC day and never changes, so what its rows come to does not either.
+When it is sealed, its sums are written beside it, and the same commit names both (`archive.manifest`).
+There are three kinds:
+
+- `calls`: the calls by customer, purpose, model and outcome;
+- `attempts`: the tokens of attempts by customer, purpose, model and place. An attempt that reaches out of
+  the day of its call stands by itself, with its times, for whoever divides it at an edge;
+- `intervals`: rows of capacity, of which those that follow each other without a gap are taken together.
+  What reaches out of the day, overlaps, or does not fill its interval is left as it is. They are rows
+  of capacity again, and are read in the place of those that they stand for.
+
+They are exact: integers, each of which is the sum of integers. Where a sum might leave 64 bits there are no
+sums. A question whose edge lies amid a day cannot be answered by them; it asks the rows.
+
+A file of sums belongs to one segment, whose name is within it: what is sealed late for a day, or put into
+one file with others, has sums of its own, and nothing is ever subtracted. They are derived: without them
+everything comes out the same, from the rows. A kind whose columns change gets another name.
+
+Rejected. Sums by day of all segments together (a late row would have them rewritten); columns of sums in
+the segment's own footer (read whole by everybody who opens it); sums by hour (as many as the calls).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
+
+from inferworks.meter.archive.manifest import Segment, Sums
+from inferworks.meter.archive.schema import CAPACITY, DAY_NS
+from inferworks.units import Unit
+
+SUMS_FOLDER: Final = "sums"
+"""Where the files are, by kind and day."""
+_BATCH_ROWS: Final = 131_072
+_GROUP_ROWS: Final = 122_880
+"""Rows of a row group: what DuckDB gives to one thread."""
+_OF: Final = b"segment"
+"""The key of a file's metadata that names the segment."""
+
+TOKENS: Final = tuple(unit.value for unit in Unit if unit.value.endswith("_tokens"))
+"""The buckets of `books.buckets`: each token of a call is in exactly one."""
+ITEMS: Final = ("images", "audio_ms", "characters", "searches")
+_TOLD: Final = (
+    *("input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens"),
+    *("cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens"),
+    *("output_audio_tokens", "input_image_tokens", "output_image_tokens"),
+)
+"""The counts of tokens that a call, or an attempt, tells."""
+_BYTES: Final = ("request_bytes", "response_bytes")
+
+_Columns: TypeAlias = Mapping[str, pa.Array]
+
+
+class TooLargeError(Exception):
+    """A sum might leave 64 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class SumKind:
+    """One kind of sums, and how rows become them."""
+
+    name: str
+    table: str
+    """The table whose segments it sums."""
+    sums_of: Callable[[pq.ParquetFile, int], pa.Table]
+    """The sums of a file whose rows are of a day (days since 1970)."""
+
+
+def make_sums(segment: Segment, file: pq.ParquetFile) -> Iterator[tuple[Sums, bytes]]:
+    """The sums of `segment`, whose rows are in `file`: what the manifest says of each, and its bytes."""
+    for kind in KINDS.values():
+        if kind.table != segment.table:
+            continue
+        try:
+            rows = kind.sums_of(file, segment.start_ns // DAY_NS)
+        except TooLargeError:
+            continue
+        yield _written(kind, segment, rows)
+
+
+def kinds_of(table: str) -> Iterator[str]:
+    """The kinds of sums of `table`."""
+    return (kind.name for kind in KINDS.values() if kind.table == table)
+
+
+def segment_of(sums: pq.ParquetFile) -> str:
+    """The name of the segment that a file of sums says it is of; empty when it says none."""
+    return str((sums.schema_arrow.metadata or {}).get(_OF, b"").decode(errors="replace"))
+
+
+def same_sums(segment: Segment, file: pq.ParquetFile, kind: str, found: pa.Table) -> bool:
+    """Whether `found` is what the rows of `segment`, which are in `file`, come to."""
+    try:
+        return bool(KINDS[kind].sums_of(file, segment.start_ns // DAY_NS).equals(found))
+    except TooLargeError:
+        return False
+
+
+def _written(kind: SumKind, segment: Segment, rows: pa.Table) -> tuple[Sums, bytes]:
+    sink = pa.BufferOutputStream()
+    named = rows.replace_schema_metadata({_OF: segment.name.encode()})
+    pq.write_table(named, sink, compression="zstd", row_group_size=_GROUP_ROWS)
+    data = sink.getvalue().to_pybytes()
+    digest = hashlib.sha256(data).hexdigest()
+    sums = Sums(
+        name=f"{SUMS_FOLDER}/{kind.name}/day={segment.day}/{digest[:32]}.parquet",
+        kind=kind.name,
+        of=segment.name,
+        rows=rows.num_rows,
+        bytes=len(data),
+        sha256=digest,
+    )
+    return sums, data
+
+
+# --- calls and attempts -------------------------------------------------------------------------------
+
+_CALL_KEYS: Final = ("customer", "purpose", "model", "outcome")
+_CALL_SUMS: Final = ("calls", *_BYTES, *TOKENS, *ITEMS)
+_ATTEMPT_KEYS: Final = ("customer", "purpose", "model", "place", "bought")
+_ATTEMPT_SUMS: Final = ("computed", "produced", *TOKENS)
+_LEG: Final = ("replica", "provider", "started_ns", "ended_ns", *_TOLD)
+
+
+def _calls_of(file: pq.ParquetFile, day: int) -> pa.Table:
+    """The calls in `file` by who, what and how it ended.
+
+    `least` is below zero where the counts of a call contradict themselves, by as much.
+    """
+    names = (*_CALL_KEYS, *_BYTES, *_TOLD, *ITEMS)
+    parts = []
+    for batch in _batches(file, names):
+        columns = _filled(batch.schema.names, batch.columns, (*_TOLD, *ITEMS), batch.num_rows)
+        summed = {**columns, **_buckets(columns), "calls": _all(1, batch.num_rows)}
+        summed["least"] = _least(columns)
+        parts.append(_grouped(pa.table(summed), _CALL_KEYS, _CALL_SUMS, ("least",)))
+    rows = _grouped(_joined(parts, _calls_schema()), _CALL_KEYS, _CALL_SUMS, ("least",))
+    return _dated(rows, day)
+
+
+def _attempts_of(file: pq.ParquetFile, day: int) -> pa.Table:
+    """The attempts in `file`; `started_ns` and `ended_ns` are null where they all lie within the day."""
+    parts, apart = [], []
+    for batch in _batches(file, ("customer", "purpose", "model"), _LEG):
+        legs = _legs(batch)
+        within = _within(legs["started_ns"], legs["ended_ns"], day)
+        parts.append(_grouped(legs.filter(within), _ATTEMPT_KEYS, _ATTEMPT_SUMS))
+        apart.append(legs.filter(compute.invert(within)))
+    schema = _attempts_schema()
+    names = schema.names
+    rows = _grouped(_joined(parts, schema), _ATTEMPT_KEYS, _ATTEMPT_SUMS)
+    never = pa.nulls(rows.num_rows, pa.int64())
+    rows = rows.append_column("started_ns", never).append_column("ended_ns", never)
+    alone = _joined(apart, schema).select(names)
+    alone = alone.sort_by([(name, "ascending") for name in names])
+    return _dated(pa.concat_tables([rows.select(names), alone]).combine_chunks(), day)
+
+
+def _legs(batch: pa.RecordBatch) -> pa.Table:
+    """The attempts of the calls in `batch`, each with whose it was and where."""
+    legs = batch.column("legs")
+    parents, fields = compute.list_parent_indices(legs), legs.flatten()
+    given = [fields.type.field(n).name for n in range(fields.type.num_fields)]
+    columns = _filled(given, fields.flatten(), _TOLD, len(fields))
+    replica = columns["replica"]
+    return pa.table(
+        {
+            **{name: batch.column(name).take(parents) for name in ("customer", "purpose", "model")},
+            "place": compute.coalesce(replica, columns["provider"]),
+            "bought": replica.is_null(),
+            "computed": compute.subtract(columns["input_tokens"], columns["cache_read_tokens"]),
+            "produced": columns["output_tokens"],
+            **_buckets(columns),
+            "started_ns": columns["started_ns"],
+            "ended_ns": columns["ended_ns"],
+        }
+    )
+
+
+def _within(started_ns: pa.Array, ended_ns: pa.Array, day: int) -> pa.Array:
+    """Which attempts lie within the day; one that ends before it starts is a moment."""
+    begins, ends = day * DAY_NS, (day + 1) * DAY_NS
+    starts = compute.and_(compute.greater_equal(started_ns, begins), compute.less(started_ns, ends))
+    stays = compute.or_(
+        compute.less_equal(ended_ns, ends), compute.less_equal(ended_ns, started_ns)
+    )
+    return compute.and_(starts, stays)
+
+
+def _buckets(columns: _Columns) -> dict[str, pa.Array]:
+    """Every token in exactly one bucket: `books.buckets.buckets` as columns."""
+    read, write = columns["cache_read_tokens"], columns["cache_write_tokens"]
+    uncached = compute.subtract(compute.subtract(columns["input_tokens"], read), write)
+    heard, seen, text = _apart(
+        uncached, columns["input_audio_tokens"], columns["input_image_tokens"]
+    )
+    said = compute.subtract(columns["output_tokens"], columns["reasoning_tokens"])
+    spoken, drawn, plain = _apart(
+        said, columns["output_audio_tokens"], columns["output_image_tokens"]
+    )
+    found = {
+        Unit.INPUT_TOKENS: text,
+        Unit.CACHE_READ_TOKENS: read,
+        Unit.CACHE_WRITE_TOKENS: compute.subtract(write, columns["cache_write_1h_tokens"]),
+        Unit.CACHE_WRITE_1H_TOKENS: columns["cache_write_1h_tokens"],
+        Unit.INPUT_AUDIO_TOKENS: heard,
+        Unit.INPUT_IMAGE_TOKENS: seen,
+        Unit.OUTPUT_TOKENS: plain,
+        Unit.REASONING_TOKENS: columns["reasoning_tokens"],
+        Unit.OUTPUT_AUDIO_TOKENS: spoken,
+        Unit.OUTPUT_IMAGE_TOKENS: drawn,
+    }
+    return {unit.value: values for unit, values in found.items()}
+
+
+def _apart(whole: pa.Array, audio: pa.Array, image: pa.Array) -> tuple[pa.Array, ...]:
+    """`whole` as audio, image and the rest, of which there are no more than is left."""
+    audio = compute.min_element_wise(audio, whole)
+    image = compute.min_element_wise(image, compute.subtract(whole, audio))
+    return audio, image, compute.subtract(compute.subtract(whole, audio), image)
+
+
+def _least(columns: _Columns) -> pa.Array:
+    """The least of all counts, and of what a whole is more than its parts."""
+    of = columns.__getitem__
+    rests = [
+        compute.subtract(
+            compute.subtract(of("input_tokens"), of("cache_read_tokens")), of("cache_write_tokens")
+        ),
+        compute.subtract(of("cache_write_tokens"), of("cache_write_1h_tokens")),
+        compute.subtract(
+            compute.subtract(of("input_tokens"), of("input_audio_tokens")), of("input_image_tokens")
+        ),
+        compute.subtract(of("output_tokens"), of("reasoning_tokens")),
+        compute.subtract(
+            compute.subtract(of("output_tokens"), of("output_audio_tokens")),
+            of("output_image_tokens"),
+        ),
+    ]
+    return compute.min_element_wise(*rests, *map(of, (*_TOLD, *ITEMS)))
+
+
+def _grouped(
+    rows: pa.Table, keys: Sequence[str], summed: Sequence[str], least: Sequence[str] = ()
+) -> pa.Table:
+    """`rows` by `keys`, in their order; TooLargeError when a sum might leave 64 bits."""
+    for name in summed:
+        _refuse_large(rows, name)
+    measures = [*((name, "sum") for name in summed), *((name, "min") for name in least)]
+    found = rows.group_by(list(keys), use_threads=False).aggregate(measures)
+    found = found.select([*keys, *(f"{name}_{how}" for name, how in measures)])
+    found = found.rename_columns([*keys, *(name for name, _ in measures)])
+    return found.sort_by([(key, "ascending") for key in keys]).combine_chunks()
+
+
+def _refuse_large(rows: pa.Table, name: str) -> None:
+    ends = compute.min_max(rows[name])
+    least, most = ends["min"].as_py(), ends["max"].as_py()
+    if most is not None and max(-least, most) * rows.num_rows >= 2**63:
+        raise TooLargeError(name)
+
+
+def _dated(rows: pa.Table, day: int) -> pa.Table:
+    """`rows` with their day. Its name is not `day`, which readers take from a file's folder."""
+    return rows.add_column(0, "utc_day", _all(day, rows.num_rows))
+
+
+def _joined(parts: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
+    """`parts` as one table, which has the columns of `schema` that they have, also for no parts."""
+    return pa.concat_tables(parts).combine_chunks() if parts else schema.empty_table()
+
+
+def _filled(
+    given: Sequence[str], columns: Sequence[pa.Array], counts: Sequence[str], rows: int
+) -> dict[str, pa.Array]:
+    """`columns` by name; a count that a file of a former version lacks is zero."""
+    found = dict(zip(given, columns, strict=True))
+    return found | {
+        name: compute.fill_null(found[name], 0) if name in found else _all(0, rows)
+        for name in counts
+    }
+
+
+def _batches(
+    file: pq.ParquetFile, columns: Sequence[str], of_leg: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """The rows of `file` with `columns`, and with the fields `of_leg` of their attempts."""
+    paths = [
+        path
+        for path in (file.schema.column(n).path for n in range(len(file.schema)))
+        if path in columns or (path.startswith("legs.") and path.rpartition(".")[2] in of_leg)
+    ]
+    yield from file.iter_batches(_BATCH_ROWS, columns=paths)
+
+
+def _all(value: int, rows: int) -> pa.Array:
+    return pa.array(np.full(rows, value, np.int64))
+
+
+def _calls_schema() -> pa.Schema:
+    numbers = (*_CALL_SUMS, "least")
+    return pa.schema(
+        [
+            *((name, pa.string()) for name in _CALL_KEYS),
+            *((name, pa.int64()) for name in numbers),
+        ]
+    )
+
+
+def _attempts_schema() -> pa.Schema:
+    numbers = (*_ATTEMPT_SUMS, "started_ns", "ended_ns")
+    return pa.schema(
+        [
+            *((name, pa.string()) for name in _ATTEMPT_KEYS[:-1]),
+            (_ATTEMPT_KEYS[-1], pa.bool_()),
+            *((name, pa.int64()) for name in numbers),
+        ]
+    )
+
+
+# --- intervals ----------------------------------------------------------------------------------------
+
+
+def _intervals_of(file: pq.ParquetFile, day: int) -> pa.Table:
+    """The rows of `file` with those that follow each other without a gap taken together."""
+    rows = file.read(columns=CAPACITY.names).cast(CAPACITY).combine_chunks()
+    _refuse_large(rows, "duration_ns")
+    runs = _runs(rows, (day + 1) * DAY_NS)
+    joins = compute.is_valid(runs)
+    joined = rows.append_column("run", runs).filter(joins)
+    sums = joined.group_by(["run", "replica", "node", "state"], use_threads=False).aggregate(
+        [("start_ns", "min"), ("end_ns", "max"), ("duration_ns", "sum")]
+    )
+    whole = joined.group_by(["run"], use_threads=False).aggregate(
+        [("start_ns", "min"), ("end_ns", "max")]
+    )
+    sums = sums.select(["run", "replica", "node", "state", "duration_ns_sum"]).join(whole, "run")
+    sums = sums.rename_columns({f"{n}_{how}": n for n, how in _OF_A_RUN})
+    found = pa.concat_tables(
+        [sums.select(CAPACITY.names).cast(CAPACITY), rows.filter(compute.invert(joins))]
+    )
+    order = ("replica", "start_ns", "end_ns", "node", "state", "duration_ns")
+    return found.sort_by([(name, "ascending") for name in order]).combine_chunks()
+
+
+_OF_A_RUN: Final = (("start_ns", "min"), ("end_ns", "max"), ("duration_ns", "sum"))
+
+
+def _runs(rows: pa.Table, day_ends_ns: int) -> pa.Array:
+    """The number of the run that each of `rows` belongs to; null for what stands by itself."""
+    number, starts, ends, lasts = (
+        _machines(rows),
+        *(rows[name].to_numpy() for name in ("start_ns", "end_ns", "duration_ns")),
+    )
+    order = np.lexsort((ends, starts, number))
+    number, starts, ends, lasts = (column[order] for column in (number, starts, ends, lasts))
+    begins = _differs(number) | _differs(starts) | _differs(ends)
+    interval = np.cumsum(begins) - 1
+    first = np.flatnonzero(begins)
+    whose, start, end = number[first], starts[first], ends[first]
+    filled = np.add.reduceat(lasts, first) if len(first) else lasts
+    least = np.minimum.reduceat(lasts, first) if len(first) else lasts
+    sound = (filled == end - start) & (least >= 0) & (end > start) & (end <= day_ends_ns)
+    alone = ~sound | _overlapping(whose, start, end)
+    # An interval begins a run unless the one before it is of the same machine and ends where it starts.
+    follows = np.zeros(len(start), bool)
+    follows[1:] = (whose[1:] == whose[:-1]) & (end[:-1] == start[1:]) & ~alone[1:] & ~alone[:-1]
+    run = np.cumsum(~follows)[interval]
+    found, mask = np.empty(len(order), np.int64), np.empty(len(order), bool)
+    found[order], mask[order] = run, alone[interval]
+    return pa.array(found, mask=mask)
+
+
+def _machines(rows: pa.Table) -> np.ndarray:
+    """A number for each replica on a node."""
+    numbers = [
+        rows[name].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+        for name in ("replica", "node")
+    ]
+    return np.asarray(numbers[0] * (rows.num_rows + 1) + numbers[1])
+
+
+def _differs(values: np.ndarray) -> np.ndarray:
+    """Which of `values` are not the one before."""
+    return np.concatenate([np.ones(min(len(values), 1), bool), values[1:] != values[:-1]])
+
+
+def _overlapping(whose: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Which intervals are of a machine of which two overlap."""
+    overlaps = np.zeros(len(start), bool)
+    overlaps[1:] = (whose[1:] == whose[:-1]) & (start[1:] < end[:-1])
+    return np.isin(whose, whose[overlaps])
+
+
+KINDS: Final[Mapping[str, SumKind]] = {
+    kind.name: kind
+    for kind in (
+        SumKind("calls", "usage", _calls_of),
+        SumKind("attempts", "usage", _attempts_of),
+        SumKind("intervals", "capacity", _intervals_of),
+    )
+}
+"""The kinds of sums by name."""
