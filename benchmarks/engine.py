@@ -34,7 +34,7 @@ import uvloop
 from numpy.typing import NDArray
 
 from inferworks.clock import SystemClock
-from inferworks.hardware.engines.base import Ask, Message
+from inferworks.hardware.engines.base import GenerationRequest, Message
 from inferworks.hardware.engines.embedded.engine import EmbeddedEngine
 from inferworks.hardware.engines.embedded.model import Model
 from inferworks.hardware.spool import CallTokens, StepLine, read_spool
@@ -76,13 +76,15 @@ class Trace:
         self.steps.append((duration_ns, calls))
 
 
-def endless(call: str, text: str, tokens: int) -> Ask:
+def endless(call: str, text: str, tokens: int) -> GenerationRequest:
     """An ask that ends with its limit and with nothing else."""
     messages = (Message("user", text),)
-    return Ask(CallId(call), messages, seed=1, max_tokens=tokens, temperature=0.0, ignore_eos=True)
+    return GenerationRequest(
+        CallId(call), messages, seed=1, max_tokens=tokens, temperature=0.0, ignore_eos=True
+    )
 
 
-async def read(engine: EmbeddedEngine, ask: Ask) -> None:
+async def read(engine: EmbeddedEngine, ask: GenerationRequest) -> None:
     """Read an answer to its end."""
     async with engine.generate(ask) as answer:
         while await answer.next():
@@ -129,7 +131,7 @@ async def _open(model: Model, trace: Trace) -> EmbeddedEngine:
     return EmbeddedEngine(model, "inferworks-tiny", SystemClock(), on_step=trace.add)
 
 
-async def _read_all(engine: EmbeddedEngine, asks: list[Ask]) -> None:
+async def _read_all(engine: EmbeddedEngine, asks: list[GenerationRequest]) -> None:
     await asyncio.gather(*(read(engine, ask) for ask in asks))
 
 

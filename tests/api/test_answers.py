@@ -19,7 +19,7 @@ from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient, Origin
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.in_process_gateway import Answered, House, open_door
+from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_door
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -62,7 +62,7 @@ def events(*items: dict[str, Any] | str, end: str = "data: [DONE]\n\n") -> bytes
 @asynccontextmanager
 async def answering(
     body: bytes, status: bytes = b"200 OK"
-) -> AsyncIterator[tuple[House, Callable[[], int]]]:
+) -> AsyncIterator[tuple[InProcessGateway, Callable[[], int]]]:
     """A gateway before an upstream that always answers with `body`, and how often it was asked."""
     asked = 0
 
@@ -98,7 +98,7 @@ async def answering(
                 yield house, lambda: asked
 
 
-async def ask(house: House, path: str, body: bytes) -> Answered:
+async def ask(house: InProcessGateway, path: str, body: bytes) -> Answered:
     """The answer at `path`, in the way that the upstream's `body` is."""
     request = {"model": A_MODEL, "stream": not body.startswith(b"{"), **ASKED[path]}
     return await house.ask("POST", path, json.dumps(request).encode())

@@ -14,12 +14,12 @@ from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.providers.passthrough import PassingProvider
+from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient, Origin
 from inferworks.meter.usage import Outcome, Tokens
-from inferworks.testing.in_process_gateway import House, open_door
+from inferworks.testing.in_process_gateway import InProcessGateway, open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
@@ -35,7 +35,7 @@ WEATHER = {
 
 
 @asynccontextmanager
-async def opened(dialect: str, **answer: Any) -> AsyncIterator[tuple[House, Any]]:
+async def opened(dialect: str, **answer: Any) -> AsyncIterator[tuple[InProcessGateway, Any]]:
     """A gateway before an upstream of `dialect`, and a client as anybody would make it."""
     asking = open_anthropic(MessageAnswer(**answer)) if dialect == "anthropic" else open_upstream()
     async with asking as upstream:
@@ -56,7 +56,9 @@ def origin_of(upstream: Any) -> Origin:
 def provider_of(dialect: str, client: HttpClient) -> Provider:
     """What speaks to it."""
     if dialect == "anthropic":
-        return TranslatingProvider(PassingProvider(client, ANTHROPIC, NoCredential()), TRANSLATIONS)
+        return TranslatingProvider(
+            PassthroughProvider(client, ANTHROPIC, NoCredential()), TRANSLATIONS
+        )
     return TranslatingProvider(openai_provider(client, NoCredential(), name=dialect), TRANSLATIONS)
 
 

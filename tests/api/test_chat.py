@@ -11,7 +11,7 @@ import pytest
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.meter.usage import Confidence, Outcome, Tokens, Usage
 from inferworks.purpose import Purpose
-from inferworks.testing.in_process_gateway import CHAT, House, open_door, open_gateway
+from inferworks.testing.in_process_gateway import CHAT, InProcessGateway, open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Reports
 
@@ -22,7 +22,7 @@ STREAM = {**WHOLE, "stream": True}
 ASKING = {**STREAM, "stream_options": {"include_usage": True}}
 
 
-async def only_usage(house: House) -> Usage:
+async def only_usage(house: InProcessGateway) -> Usage:
     """The one Usage there is."""
     (usage,) = await house.usages()
     return usage

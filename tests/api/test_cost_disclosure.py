@@ -17,7 +17,12 @@ from inferworks.accounts.plan import PricePlan, token_terms
 from inferworks.api.cost_disclosure import asks_for_cost, decimal, with_cost
 from inferworks.cloud.bodies.rewrite import without_value
 from inferworks.money import format_pico
-from inferworks.testing.in_process_gateway import A_CUSTOMER, Answered, House, open_gateway
+from inferworks.testing.in_process_gateway import (
+    A_CUSTOMER,
+    Answered,
+    InProcessGateway,
+    open_gateway,
+)
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer
 
@@ -27,7 +32,9 @@ USAGE_TOO = {**STREAM, "stream_options": {"include_usage": True}}
 INCLUDE = {"x-inferworks-include": "cost"}
 
 
-def charge(house: House, input_pico: int = 500_000, output_pico: int = 1_500_000) -> None:
+def charge(
+    house: InProcessGateway, input_pico: int = 500_000, output_pico: int = 1_500_000
+) -> None:
     """Put the house's customer under a plan."""
     plan = PricePlan(A_CUSTOMER, 1, token_terms("EUR", input_pico, output_pico))
     house.accounts.add_plan(plan)

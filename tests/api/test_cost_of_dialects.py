@@ -14,11 +14,11 @@ from tests.observe.conftest import Run
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.providers.passthrough import PassingProvider
+from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient
-from inferworks.testing.in_process_gateway import Answered, House, open_door
+from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
@@ -34,7 +34,7 @@ ASKED: Mapping[str, tuple[str, dict[str, Any]]] = {
 
 
 @asynccontextmanager
-async def house_before(upstream: str) -> AsyncIterator[House]:
+async def house_before(upstream: str) -> AsyncIterator[InProcessGateway]:
     """A gateway before an upstream of this dialect, with a customer that pays."""
     with closing(HttpClient()) as client:
         if upstream == "openai":
@@ -46,7 +46,7 @@ async def house_before(upstream: str) -> AsyncIterator[House]:
                     yield house
         else:
             async with open_anthropic(MessageAnswer()) as anthropic:
-                speaks = PassingProvider(client, ANTHROPIC, NoCredential())
+                speaks = PassthroughProvider(client, ANTHROPIC, NoCredential())
                 translating = TranslatingProvider(speaks, TRANSLATIONS)
                 async with open_door(translating, origin=anthropic.origin) as house:
                     charge(house)

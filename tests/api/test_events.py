@@ -26,7 +26,7 @@ from inferworks.meter.events import (
 )
 from inferworks.meter.usage import Outcome, Tokens
 from inferworks.purpose import Purpose
-from inferworks.testing.in_process_gateway import Answered, House, open_door
+from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_door
 from inferworks.units import NS_PER_SECOND, Unit
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -66,13 +66,13 @@ def counts(accepted: int, duplicate: int, conflict: int) -> dict[str, int]:
     }
 
 
-async def send(house: House, body: object, secret: str | None = None) -> Answered:
+async def send(house: InProcessGateway, body: object, secret: str | None = None) -> Answered:
     """Report `body`."""
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
     return await house.ask("POST", "/v1/usage/events", data, secret=secret)
 
 
-def stored(house: House) -> list[Activity]:
+def stored(house: InProcessGateway) -> list[Activity]:
     """The activities on record."""
     with house.store.reads() as reads:
         return list(reads.activities(0, 1 << 62))

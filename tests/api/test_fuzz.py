@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferworks.meter.usage import Outcome
-from inferworks.testing.in_process_gateway import Answered, House, open_gateway
+from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_gateway
 from inferworks.testing.providers import A_MODEL
 
 pytestmark = pytest.mark.slow
@@ -116,7 +116,7 @@ def check_answer(answer: Answered) -> None:
         assert is_upstreams or "could not parse" in message
 
 
-async def check_usage(house: House, seen: set[str], answer: Answered) -> None:
+async def check_usage(house: InProcessGateway, seen: set[str], answer: Answered) -> None:
     """Exactly one new Usage, in agreement with the answer."""
     new = [usage for usage in await house.usages() if usage.call_id not in seen]
     (usage,) = new

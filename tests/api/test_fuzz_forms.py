@@ -14,7 +14,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.http.exchange import Exchange, RequestHead
 from inferworks.http.heads import Headers
 from inferworks.meter.usage import Outcome
-from inferworks.testing.in_process_gateway import House, open_gateway
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway
 from inferworks.testing.operations import BOUNDARY, FORM_TYPE, form_call
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import FakeUpstream
@@ -87,7 +87,12 @@ async def _enter(gateway: Any) -> Any:
 
 
 async def _check(
-    house: House, upstream: FakeUpstream, seen: set[str], path: str, body: bytes, kind: bytes
+    house: InProcessGateway,
+    upstream: FakeUpstream,
+    seen: set[str],
+    path: str,
+    body: bytes,
+    kind: bytes,
 ) -> None:
     arrived = len(upstream.received)
     headers = {"content-type": kind.decode()} if kind else {}

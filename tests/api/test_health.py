@@ -8,14 +8,14 @@ from typing import Any
 from inferworks import __version__
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.ids import ModelId
-from inferworks.testing.in_process_gateway import House, open_door
+from inferworks.testing.in_process_gateway import InProcessGateway, open_door
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 PATHS = ("/livez", "/readyz", "/health")
 
 
-async def told(house: House) -> list[tuple[int, str, list[str]]]:
+async def told(house: InProcessGateway) -> list[tuple[int, str, list[str]]]:
     """What each of the three says: its status, its word and the parts it names."""
     found = []
     for path in PATHS:

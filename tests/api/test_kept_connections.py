@@ -9,7 +9,7 @@ import pytest
 
 from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.in_process_gateway import House, open_gateway
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault
 
@@ -25,7 +25,7 @@ EAGER = RoutePolicy(attempts=1, deadline_s=5.0)
 TOUCHY = BreakerPolicy(failures_in_row=1)
 
 
-async def legs(house: House) -> list[tuple[Outcome, Tokens, Confidence]]:
+async def legs(house: InProcessGateway) -> list[tuple[Outcome, Tokens, Confidence]]:
     """The legs of the last call on record."""
     usage = (await house.usages())[-1]
     return [(leg.outcome, leg.tokens, leg.confidence) for leg in usage.legs]

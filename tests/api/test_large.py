@@ -16,7 +16,7 @@ import pytest
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.openai import openai_provider
 from inferworks.http.client import HttpClient, Origin
-from inferworks.testing.in_process_gateway import House, open_door
+from inferworks.testing.in_process_gateway import InProcessGateway, open_door
 from inferworks.testing.providers import A_MODEL
 
 pytestmark = pytest.mark.slow
@@ -106,7 +106,7 @@ FLOOD_BYTES = 1_200_000
 
 
 @asynccontextmanager
-async def answering(content_type: bytes, body: bytes) -> AsyncIterator[House]:
+async def answering(content_type: bytes, body: bytes) -> AsyncIterator[InProcessGateway]:
     """A gateway before an upstream that answers with `body`, as fast as it is taken."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

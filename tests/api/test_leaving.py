@@ -23,7 +23,7 @@ from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.server import ClientGone, Exchange, HttpServer
 from inferworks.ids import CallId
 from inferworks.meter.usage import Confidence, Leg, Outcome, Tokens, Usage
-from inferworks.testing.in_process_gateway import CHAT, House, open_door, parse_answer
+from inferworks.testing.in_process_gateway import CHAT, InProcessGateway, open_door, parse_answer
 from inferworks.testing.leaks import check_no_task_is_left, no_file_is_left, until
 from inferworks.testing.providers import A_MODEL
 
@@ -109,7 +109,7 @@ async def gateway(
     limits: DrainLimits | None = None,
     route: RoutePolicy | None = None,
     timeouts: Timeouts | None = None,
-) -> AsyncIterator[tuple[House, Upstream]]:
+) -> AsyncIterator[tuple[InProcessGateway, Upstream]]:
     """A gateway before an `Upstream`, at an offer of this policy; nothing is left of it afterwards."""
     upstream = Upstream(running=running, early=early, late=late)
     port = await upstream.server.start("127.0.0.1", 0)
@@ -138,7 +138,7 @@ class Place(NamedTuple):
     size: int
 
 
-async def leave_at(house: House, place: Place, body: dict[str, Any] = STREAM) -> bytes:
+async def leave_at(house: InProcessGateway, place: Place, body: dict[str, Any] = STREAM) -> bytes:
     """Ask, read the answer up to `place` and leave: with a reset, or in order, by turns."""
     reader, writer = await house.connect()
     writer.write(house.request("POST", CHAT, msgspec.json.encode(body)))
@@ -154,7 +154,9 @@ async def leave_at(house: House, place: Place, body: dict[str, Any] = STREAM) ->
             writer.close()
 
 
-async def leave_while_it_thinks(house: House, upstream: Upstream, body: dict[str, Any]) -> None:
+async def leave_while_it_thinks(
+    house: InProcessGateway, upstream: Upstream, body: dict[str, Any]
+) -> None:
     """Ask, and leave once the upstream has been asked and before it answers."""
     asked = upstream.asked
     _, writer = await house.connect()
@@ -164,7 +166,7 @@ async def leave_while_it_thinks(house: House, upstream: Upstream, body: dict[str
     await until(lambda: not house.server.connections)
 
 
-async def whole_answer(house: House, upstream: Upstream) -> bytes:
+async def whole_answer(house: InProcessGateway, upstream: Upstream) -> bytes:
     """What a client that stays is sent, to the last byte."""
     upstream.held.set()
     reader, writer = await house.connect()
@@ -209,7 +211,7 @@ def test_leaving_at_every_byte(run: Run, policy: str) -> None:
 
 
 async def leave_together(
-    policy: str, house: House, upstream: Upstream, early: list[Place], late: list[Place]
+    policy: str, house: InProcessGateway, upstream: Upstream, early: list[Place], late: list[Place]
 ) -> list[tuple[bool, bytes]]:
     """A client for each place, all at once; the upstream ends once those who leave early have left.
 
@@ -363,7 +365,7 @@ def test_leaving_a_translated_stream(run: Run, policy: str) -> None:
 # --- the bounds of a drain
 
 
-async def one_leaves(house: House) -> None:
+async def one_leaves(house: InProcessGateway) -> None:
     """A client that leaves its stream in the middle."""
     await leave_at(house, Place(True, 300))
     await until(lambda: not house.server.connections)

@@ -11,7 +11,7 @@ from msgspec.structs import replace as changed
 
 from inferworks.cloud.operation import Operation
 from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Outcome, Tokens
-from inferworks.testing.in_process_gateway import House, open_gateway
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway
 from inferworks.testing.leaks import until
 from inferworks.testing.operations import FORM_TYPE, form_call, json_call
 from inferworks.testing.providers import A_MODEL
@@ -79,7 +79,7 @@ def test_leaving_after_the_first_piece(run: Run, path: str, body: bytes, policy:
     run(main())
 
 
-async def leave_early(house: House, path: str, body: bytes) -> None:
+async def leave_early(house: InProcessGateway, path: str, body: bytes) -> None:
     """Ask, wait for the first piece of the answer, and be gone."""
     reader, writer = await house.connect()
     kind = FORM_TYPE.decode() if body is HEARD else "application/json"

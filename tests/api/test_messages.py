@@ -12,13 +12,13 @@ import pytest
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.providers.passthrough import PassingProvider
+from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient
 from inferworks.meter.usage import Confidence, Items, Outcome, Tokens, Usage
-from inferworks.testing.in_process_gateway import Answered, House, open_door
+from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, FakeUpstream, Fault, open_upstream
 from inferworks.testing.upstreams.anthropic import FakeAnthropic, MessageAnswer, open_anthropic
@@ -36,18 +36,20 @@ STREAM = {**WHOLE, "stream": True}
 
 
 @asynccontextmanager
-async def before_anthropic(*answers: MessageAnswer) -> AsyncIterator[tuple[House, FakeAnthropic]]:
+async def before_anthropic(
+    *answers: MessageAnswer,
+) -> AsyncIterator[tuple[InProcessGateway, FakeAnthropic]]:
     """A gateway before an upstream that speaks Anthropic's dialect."""
     async with open_anthropic(*answers) as upstream:
         with closing(HttpClient()) as client:
-            provider = PassingProvider(client, ANTHROPIC, NoCredential())
+            provider = PassthroughProvider(client, ANTHROPIC, NoCredential())
             translating = TranslatingProvider(provider, TRANSLATIONS)
             async with open_door(translating, origin=upstream.origin) as house:
                 yield house, upstream
 
 
 @asynccontextmanager
-async def before_openai(*answers: Answer) -> AsyncIterator[tuple[House, FakeUpstream]]:
+async def before_openai(*answers: Answer) -> AsyncIterator[tuple[InProcessGateway, FakeUpstream]]:
     """A gateway before an upstream that speaks OpenAI's dialect."""
     async with open_upstream(*answers) as upstream:
         with closing(HttpClient()) as client:
@@ -57,7 +59,9 @@ async def before_openai(*answers: Answer) -> AsyncIterator[tuple[House, FakeUpst
                 yield house, upstream
 
 
-async def ask(house: House, body: object, path: str = MESSAGES, **settings: Any) -> Answered:
+async def ask(
+    house: InProcessGateway, body: object, path: str = MESSAGES, **settings: Any
+) -> Answered:
     """Ask as Anthropic's clients do, with `x-api-key`."""
     headers = {"x-api-key": house.secret, "anthropic-version": "2023-06-01"}
     headers |= settings.pop("headers", {})
@@ -83,7 +87,7 @@ def test_no_thread_is_kept_for_anthropics_clients(run: Run, thread: object) -> N
     run(scenario())
 
 
-async def only_usage(house: House) -> Usage:
+async def only_usage(house: InProcessGateway) -> Usage:
     """The one Usage there is."""
     (usage,) = await house.usages()
     return usage

@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.http.server import Limits
 from inferworks.meter.usage import Outcome, Tokens
-from inferworks.testing.in_process_gateway import House, open_door, open_gateway
+from inferworks.testing.in_process_gateway import InProcessGateway, open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault
 
@@ -24,7 +24,7 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say hello."}]
 
 
-def client_of(house: House, secret: str | None = None) -> AsyncOpenAI:
+def client_of(house: InProcessGateway, secret: str | None = None) -> AsyncOpenAI:
     """A client as anybody would make it, but that it does not try again."""
     return AsyncOpenAI(base_url=house.url, api_key=secret or house.secret, max_retries=0)
 
@@ -70,7 +70,7 @@ def test_a_stream(run: Run, asking: bool) -> None:
 def test_the_synchronous_client(run: Run) -> None:
     """The client without asyncio, on a kept connection, whole and streamed."""
 
-    def work(house: House) -> list[str | None]:
+    def work(house: InProcessGateway) -> list[str | None]:
         with OpenAI(base_url=house.url, api_key=house.secret, max_retries=0) as client:
             create = client.chat.completions.create
             whole = create(model=A_MODEL, messages=MESSAGES)

@@ -16,7 +16,7 @@ from openai import AsyncOpenAI, OpenAI
 from inferworks.cloud.operation import Operation
 from inferworks.http.multipart import read_parts
 from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Outcome, Tokens
-from inferworks.testing.in_process_gateway import House, open_gateway
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway
 from inferworks.testing.leaks import until
 from inferworks.testing.operations import form_call
 from inferworks.testing.providers import A_MODEL
@@ -30,12 +30,12 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 SAID = "Grüß Gott"
 
 
-def client_of(house: House) -> AsyncOpenAI:
+def client_of(house: InProcessGateway) -> AsyncOpenAI:
     """A client as anybody would make it, but that it does not try again."""
     return AsyncOpenAI(base_url=house.url, api_key=house.secret, max_retries=0)
 
 
-def rename(house: House, name: str) -> None:
+def rename(house: InProcessGateway, name: str) -> None:
     """The upstream has another name for the model."""
     house.catalogue.ready[A_MODEL] = [
         msgspec.structs.replace(offer, upstream_model=name)
@@ -395,7 +395,7 @@ def test_a_transcription_as_a_stream(run: Run, ignored: bool) -> None:
 def test_the_synchronous_client(run: Run) -> None:
     """The client without asyncio, on a kept connection, one operation after the other."""
 
-    def work(house: House) -> list[object]:
+    def work(house: InProcessGateway) -> list[object]:
         with OpenAI(base_url=house.url, api_key=house.secret, max_retries=0) as client:
             made = client.images.generate(model=A_MODEL, prompt="A cat.")
             spoken = client.audio.speech.create(model=A_MODEL, input=SAID, voice="alloy")

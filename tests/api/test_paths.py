@@ -14,7 +14,7 @@ from inferworks.api.paths import meant_by, near
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.ids import ModelId
 from inferworks.meter.usage import Outcome
-from inferworks.testing.in_process_gateway import House, open_door, open_gateway
+from inferworks.testing.in_process_gateway import InProcessGateway, open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstreams.audio import recording
 from inferworks.testing.upstreams.images import PICTURE
@@ -24,7 +24,7 @@ MESSAGES: Any = [{"role": "user", "content": "hi"}]
 BODY = {"model": A_MODEL, "messages": MESSAGES}
 
 
-def azure(house: House) -> Any:
+def azure(house: InProcessGateway) -> Any:
     """The official client for Azure, with another address and key."""
     from openai import AsyncAzureOpenAI
 

@@ -22,12 +22,12 @@ from inferworks.accounts.plan import (
     token_terms,
 )
 from inferworks.accounts.stores.stub import StubAccounts
-from inferworks.api.pricing import Basis, Tariffs
+from inferworks.api.pricing import Basis, PricingTable
 from inferworks.books.calendar.span import Span
 from inferworks.books.revenue.rating import rate
 from inferworks.books.token_buckets import buckets
 from inferworks.catalog.pins import ListPrices, list_prices
-from inferworks.cloud.call import Told
+from inferworks.cloud.call import ReportedUsage
 from inferworks.ids import CustomerId, ModelId
 from inferworks.meter.usage import Items, Opened, Outcome, Tokens, Usage, usage_of
 from inferworks.purpose import Purpose
@@ -40,13 +40,13 @@ MONTH = Span(A_TIME_NS - 10**9, A_TIME_NS + 10**9)
 OPENED = msgspec.structs.replace(make_opened(), customer=ACME, model=MODEL, opened_ns=A_TIME_NS)
 
 
-def with_plan(terms: Terms | None, lists: ListPrices | None = None) -> Tariffs:
+def with_plan(terms: Terms | None, lists: ListPrices | None = None) -> PricingTable:
     """Tariffs where acme is under `terms`."""
     accounts = StubAccounts()
     accounts.add_customer(Customer(ACME, 1))
     if terms is not None:
         accounts.add_plan(PricePlan(ACME, 1, terms))
-    return Tariffs(accounts, lambda: lists)
+    return PricingTable(accounts, lambda: lists)
 
 
 def ended(opened: Opened, tokens: Tokens, items: Items) -> Usage:
@@ -96,7 +96,7 @@ def test_charges_of_calls_add_up_to_the_books(
         ended(msgspec.structs.replace(OPENED, call_id=f"call_{n}"), tokens, items)
         for n, tokens in enumerate(calls)
     ]
-    totals = [tariffs.total(OPENED, "openai", Told(u.tokens, u.items)) for u in usages]
+    totals = [tariffs.total(OPENED, "openai", ReportedUsage(u.tokens, u.items)) for u in usages]
     plan = PricePlan(ACME, 1, terms)
     for usage, total in zip(usages, totals, strict=True):
         revenue = rate([usage], [plan], MONTH, "EUR")
@@ -112,7 +112,7 @@ def test_charges_of_calls_add_up_to_the_books(
 @given(TERMS, all_tokens())
 def test_the_parts_are_the_whole(terms: Terms, tokens: Tokens) -> None:
     """A plan's cost is the sum of what it is made of, and the same as the total."""
-    tariffs, told = with_plan(terms), Told(tokens)
+    tariffs, told = with_plan(terms), ReportedUsage(tokens)
     cost = tariffs.cost(OPENED, "openai", told)
     total = tariffs.total(OPENED, "openai", told)
     assert (cost is None) == (total is None)
@@ -134,7 +134,7 @@ def test_a_price_by_the_sum_of_a_month_has_no_amount_for_a_call(price: Price) ->
     """Where a call's price depends on the others of its month nothing is told, and no list price either."""
     prices = (price, Price(Unit.OUTPUT_TOKENS, PerUnit(1)))
     tariffs = with_plan(Terms("USD", prices))
-    told = Told(Tokens(10, 10), cost_pico=5)
+    told = ReportedUsage(Tokens(10, 10), cost_pico=5)
     assert tariffs.total(OPENED, "openai", told) is None
     assert tariffs.cost(OPENED, "openai", told) is None
 
@@ -142,7 +142,7 @@ def test_a_price_by_the_sum_of_a_month_has_no_amount_for_a_call(price: Price) ->
 def test_what_is_not_charged_costs_nothing() -> None:
     """A customer's plan is not for purposes that nobody pays for."""
     internal = msgspec.structs.replace(OPENED, purpose=Purpose.TRAIN_INFERENCE)
-    tariffs, told = with_plan(token_terms("USD", 5, 7)), Told(Tokens(10, 10))
+    tariffs, told = with_plan(token_terms("USD", 5, 7)), ReportedUsage(Tokens(10, 10))
     assert tariffs.total(internal, "openai", told) == (0, "USD")
     cost = tariffs.cost(internal, "openai", told)
     assert cost is not None
@@ -153,7 +153,7 @@ def test_what_is_not_charged_costs_nothing() -> None:
 def test_a_plan_hides_what_the_provider_takes(tmp_path: Path) -> None:
     """Who has a plan is told its own charge, whatever a list or the provider says of the call."""
     tariffs = with_plan(token_terms("USD", 5, 7), list_prices(tmp_path))
-    told = Told(Tokens(10, 10), cost_pico=999)
+    told = ReportedUsage(Tokens(10, 10), cost_pico=999)
     assert tariffs.total(OPENED, "openai", told) == (120, "USD")
     cost = tariffs.cost(OPENED, "openai", told)
     assert cost is not None
@@ -164,13 +164,13 @@ def test_without_a_plan_the_provider_says_what_it_costs(tmp_path: Path) -> None:
     """What the provider told of the call itself comes before its list; our own replicas have neither."""
     tariffs = with_plan(None, list_prices(tmp_path))
     tokens = Tokens(1000, 100)
-    assert tariffs.total(OPENED, "openai", Told(tokens, cost_pico=999)) == (999, "USD")
-    listed = tariffs.cost(OPENED, "openai", Told(tokens))
+    assert tariffs.total(OPENED, "openai", ReportedUsage(tokens, cost_pico=999)) == (999, "USD")
+    listed = tariffs.cost(OPENED, "openai", ReportedUsage(tokens))
     assert listed is not None
     assert listed.basis is Basis.LIST
-    assert tariffs.total(OPENED, "openai", Told(tokens)) == (listed.pico, "USD")
-    assert tariffs.total(OPENED, "", Told(tokens)) is None
-    assert tariffs.total(OPENED, "nobody", Told(tokens)) is None
+    assert tariffs.total(OPENED, "openai", ReportedUsage(tokens)) == (listed.pico, "USD")
+    assert tariffs.total(OPENED, "", ReportedUsage(tokens)) is None
+    assert tariffs.total(OPENED, "nobody", ReportedUsage(tokens)) is None
 
 
 LISTED = [("openai", "gpt-5-mini"), ("anthropic", "claude-sonnet-4-5"), ("google", "gemini-2.5-pro"),
@@ -196,7 +196,7 @@ def test_a_list_price_is_the_one_of_the_books(tmp_path: Path, seller: str, model
         for unit, quantity in buckets(tokens):
             exact += (price.pico_per_unit(unit, tokens.input) or 0) * quantity
         exact += price.pico_per_unit(Unit.REQUESTS, tokens.input) or 0
-        assert tariffs.total(opened, seller, Told(tokens)) == (round(exact), "USD")
+        assert tariffs.total(opened, seller, ReportedUsage(tokens)) == (round(exact), "USD")
 
 
 def test_a_new_plan_holds_from_its_moment_on() -> None:
@@ -204,15 +204,15 @@ def test_a_new_plan_holds_from_its_moment_on() -> None:
     accounts = StubAccounts()
     accounts.add_customer(Customer(ACME, 1))
     accounts.add_plan(PricePlan(ACME, 1, token_terms("USD", 1, 1)))
-    tariffs = Tariffs(accounts)
+    tariffs = PricingTable(accounts)
     accounts.add_plan(PricePlan(ACME, A_TIME_NS + 5, token_terms("USD", 2, 2)))
     tariffs.refresh()
     for after_ns, expected in ((0, 20), (4, 20), (5, 40), (6, 40)):
         opened = msgspec.structs.replace(OPENED, opened_ns=A_TIME_NS + after_ns)
-        assert tariffs.total(opened, "", Told(Tokens(10, 10))) == (expected, "USD")
+        assert tariffs.total(opened, "", ReportedUsage(Tokens(10, 10))) == (expected, "USD")
 
 
 def test_counts_that_contradict_themselves_have_no_price() -> None:
     """More cached tokens than input is no basis for an amount."""
     tariffs = with_plan(token_terms("USD", 1, 1))
-    assert tariffs.total(OPENED, "", Told(Tokens(1, 1, cache_read=5))) is None
+    assert tariffs.total(OPENED, "", ReportedUsage(Tokens(1, 1, cache_read=5))) is None

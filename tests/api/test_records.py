@@ -24,7 +24,7 @@ from inferworks.meter.usage import Confidence, Opened, Outcome, Tokens, Usage
 from inferworks.testing.in_process_gateway import (
     CHAT,
     Answered,
-    House,
+    InProcessGateway,
     open_door,
     open_gateway,
     parse_answer,
@@ -83,7 +83,7 @@ async def read_for(reader: asyncio.StreamReader, seconds: float) -> bytes:
 
 
 async def ask_while_the_disk_waits(
-    house: House, disk: Disk, body: dict[str, Any]
+    house: InProcessGateway, disk: Disk, body: dict[str, Any]
 ) -> tuple[bytes, bytes, list[Usage]]:
     """What a client has while its record waits, what comes after, and the record at that moment."""
     reader, writer = await house.connect()
@@ -308,7 +308,7 @@ def test_an_upstream_that_breaks_at_once(run: Run, body: dict[str, Any], fault: 
 # --- clients that leave
 
 
-async def leave_after(house: House, size: int, body: dict[str, Any]) -> bytes:
+async def leave_after(house: InProcessGateway, size: int, body: dict[str, Any]) -> bytes:
     """Ask, read `size` bytes of the answer and drop the connection."""
     reader, writer = await house.connect()
     writer.write(house.request("POST", CHAT, msgspec.json.encode(body)))

@@ -26,7 +26,7 @@ from inferworks.testing.in_process_gateway import (
     A_CUSTOMER,
     CHAT,
     Answered,
-    House,
+    InProcessGateway,
     open_door,
     open_gateway,
     parse_answer,
@@ -468,7 +468,9 @@ FRAMED = {
 }
 
 
-async def told_by_head(house: House, method: str, path: str, headers: dict[str, str]) -> Answered:
+async def told_by_head(
+    house: InProcessGateway, method: str, path: str, headers: dict[str, str]
+) -> Answered:
     """The answer to a head alone, with none of the body that it announces."""
     fields = "".join(f"{name}: {value}\r\n" for name, value in {"host": "x", **headers}.items())
     reader, writer = await house.connect()

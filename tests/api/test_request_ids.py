@@ -12,12 +12,18 @@ import pytest
 
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.http.server import Limits
-from inferworks.testing.in_process_gateway import CHAT, Answered, House, open_door, open_gateway
+from inferworks.testing.in_process_gateway import (
+    CHAT,
+    Answered,
+    InProcessGateway,
+    open_door,
+    open_gateway,
+)
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, FakeUpstream
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
-Gateway = AbstractAsyncContextManager[tuple[House, FakeUpstream]]
+Gateway = AbstractAsyncContextManager[tuple[InProcessGateway, FakeUpstream]]
 BODY = {"model": A_MODEL, "messages": [{"role": "user", "content": "hi"}]}
 ANTHROPIC = {"anthropic-version": "2023-06-01"}
 UPSTREAM_ID = "x-inferworks-upstream-request-id"
@@ -101,7 +107,9 @@ OF_ANTHROPIC = {
 }
 
 
-async def refused(house: House, method: str, path: str, headers: dict[str, str]) -> Answered:
+async def refused(
+    house: InProcessGateway, method: str, path: str, headers: dict[str, str]
+) -> Answered:
     """The refusal of a request that never becomes a call."""
     wrong_key = {"authorization", "x-api-key"} & headers.keys()
     return await house.ask(method, path, headers=headers, secret="" if wrong_key else None)

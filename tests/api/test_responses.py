@@ -13,7 +13,7 @@ from openai import AsyncOpenAI
 
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.in_process_gateway import House, open_door, open_gateway
+from inferworks.testing.in_process_gateway import InProcessGateway, open_door, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault
 
@@ -23,7 +23,7 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 PATH = "/v1/responses"
 
 
-def client_of(house: House) -> AsyncOpenAI:
+def client_of(house: InProcessGateway) -> AsyncOpenAI:
     """The official client, which does not try again."""
     return AsyncOpenAI(base_url=house.url, api_key=house.secret, max_retries=0)
 

@@ -20,9 +20,9 @@ from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.providers.passthrough import PassingProvider
+from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.http.client import HttpClient, Origin
-from inferworks.testing.in_process_gateway import House, open_door
+from inferworks.testing.in_process_gateway import InProcessGateway, open_door
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -81,7 +81,7 @@ class Upstream:
 @asynccontextmanager
 async def opened(
     answer: bytes = b"", path: str = CHAT, **settings: Any
-) -> AsyncIterator[tuple[House, Upstream]]:
+) -> AsyncIterator[tuple[InProcessGateway, Upstream]]:
     """A gateway before an upstream that speaks the dialect of `path` and answers with these bytes."""
     upstream = Upstream(answer or answered())
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
@@ -99,7 +99,7 @@ async def opened(
 def _provider(client: HttpClient, path: str) -> Provider:
     if path == MESSAGES:
         credential = KeyCredential(b"x-api-key", UPSTREAM_KEY)
-        return PassingProvider(client, ANTHROPIC, credential)
+        return PassthroughProvider(client, ANTHROPIC, credential)
     return openai_provider(client, KeyCredential.bearer(UPSTREAM_KEY), name="upstream")
 
 
@@ -254,7 +254,9 @@ def test_redirects_are_not_followed(run: Run, status: bytes, place: str) -> None
     run(main())
 
 
-async def _stolen(house: House, upstream: Upstream, path: str, body: object, **headers: str) -> int:
+async def _stolen(
+    house: InProcessGateway, upstream: Upstream, path: str, body: object, **headers: str
+) -> int:
     """Ask with something that names another upstream; the status, after a look at who was asked."""
     answer = await house.ask("POST", path, msgspec.json.encode(body), headers=headers)
     assert upstream.heads == [] or b"host: 127.0.0.1:" in upstream.heads[-1]

@@ -12,13 +12,13 @@ import msgspec
 import pytest
 
 from inferworks.cloud.credentials.key import KeyCredential
-from inferworks.cloud.providers.passthrough import PassingProvider
+from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.cloud.providers.stability import STABILITY
 from inferworks.http.client import HttpClient
 from inferworks.http.multipart import read_parts
 from inferworks.ids import ModelId
 from inferworks.meter.usage import Confidence, Items, Outcome, Tokens
-from inferworks.testing.in_process_gateway import House, open_door, open_gateway
+from inferworks.testing.in_process_gateway import InProcessGateway, open_door, open_gateway
 from inferworks.testing.upstream import Answer, FakeUpstream, open_upstream
 from inferworks.testing.upstreams.images import PICTURE
 from inferworks.testing.upstreams.stability import SEED
@@ -30,12 +30,12 @@ PATH = "/v2beta/stable-image/generate/"
 @asynccontextmanager
 async def open_studio(
     *answers: Answer, models: dict[str, str] | None = None
-) -> AsyncIterator[tuple[House, FakeUpstream]]:
+) -> AsyncIterator[tuple[InProcessGateway, FakeUpstream]]:
     """A gateway before a fake Stability, with `models` by our names and the upstream's."""
     async with open_upstream(*answers) as upstream:
         with closing(HttpClient()) as client:
             credential = KeyCredential.bearer("sk-theirs")
-            provider = PassingProvider(client, STABILITY, credential)
+            provider = PassthroughProvider(client, STABILITY, credential)
             async with open_door(provider, origin=upstream.origin) as house:
                 (offer,) = next(iter(house.catalogue.ready.values()))
                 for model, name in (models or {"stable-image-core": ""}).items():
@@ -47,7 +47,7 @@ async def open_studio(
 
 
 async def paint(
-    house: House, tail: str, accept: str | None = "image/*", **fields: str
+    house: InProcessGateway, tail: str, accept: str | None = "image/*", **fields: str
 ) -> httpx2.Response:
     """A request as Stability's own examples make it."""
     headers = {"authorization": f"Bearer {house.secret}"} | ({"accept": accept} if accept else {})

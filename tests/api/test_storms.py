@@ -27,7 +27,7 @@ from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.server import Limits
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.in_process_gateway import CHAT, House, open_door, parse_answer
+from inferworks.testing.in_process_gateway import CHAT, InProcessGateway, open_door, parse_answer
 from inferworks.testing.leaks import check_no_task_is_left, no_file_is_left, until
 from inferworks.testing.providers import A_MODEL
 
@@ -109,7 +109,7 @@ async def storm(
     on_leave: str = "cancel",
     breaker: BreakerPolicy = PATIENT,
     timeouts: Timeouts = QUICK,
-) -> AsyncIterator[tuple[House, RawUpstream]]:
+) -> AsyncIterator[tuple[InProcessGateway, RawUpstream]]:
     """A gateway before such an upstream; nothing is left of it afterwards."""
     upstream = RawUpstream(behaviour)
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, backlog=1024)
@@ -134,7 +134,7 @@ async def storm(
     check_no_task_is_left()
 
 
-async def call_many(house: House, calls: int = CALLS) -> list[tuple[int, bool, bool]]:
+async def call_many(house: InProcessGateway, calls: int = CALLS) -> list[tuple[int, bool, bool]]:
     """Make calls, streams and others by turns: the status, wholeness and success of each answer."""
 
     async def one(number: int) -> tuple[int, bool, bool]:
@@ -347,7 +347,7 @@ def endless(n_bytes: int, written: list[int]) -> Behaviour:
     return behave
 
 
-async def deaf_client(house: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def deaf_client(house: InProcessGateway) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A client that asks for a stream and reads nothing of it."""
     line = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)

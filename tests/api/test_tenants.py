@@ -25,7 +25,7 @@ from inferworks.meter.facts import Facts
 from inferworks.meter.record import Quarantined
 from inferworks.meter.usage import Usage
 from inferworks.purpose import Purpose
-from inferworks.testing.in_process_gateway import A_CUSTOMER, Answered, House, open_door
+from inferworks.testing.in_process_gateway import A_CUSTOMER, Answered, InProcessGateway, open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.units import NS_PER_SECOND
 
@@ -226,7 +226,7 @@ def view_with(placed: Sequence[tuple[int, Sent]]) -> View:
     return seen[0]
 
 
-async def lived(house: House, placed: Sequence[tuple[int, Sent]]) -> View:
+async def lived(house: InProcessGateway, placed: Sequence[tuple[int, Sent]]) -> View:
     """Send everything, and look."""
     _, attacker = house.new_key(customer=MALLORY, sources=("mine",))
     _, served = house.new_key(sources=("gateway-b",))
@@ -257,7 +257,7 @@ async def lived(house: House, placed: Sequence[tuple[int, Sent]]) -> View:
     )
 
 
-async def attacked(house: House, attack: Sent, secret: str) -> None:
+async def attacked(house: InProcessGateway, attack: Sent, secret: str) -> None:
     """Send what the attacker sends, and read what comes back, if anything."""
     reader, writer = await house.connect()
     try:
@@ -275,7 +275,7 @@ async def attacked(house: House, attack: Sent, secret: str) -> None:
         writer.close()
 
 
-def now(house: House, body: bytes) -> bytes:
+def now(house: InProcessGateway, body: bytes) -> bytes:
     """`body` with the times of its events from now on, where they are such as can be meant."""
     now_ns = house.door.clock.now_ns()
 

@@ -16,10 +16,10 @@ import pytest
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.providers.passthrough import PassingProvider
+from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import Exchange, HttpServer
-from inferworks.testing.in_process_gateway import House, open_door
+from inferworks.testing.in_process_gateway import InProcessGateway, open_door
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -80,7 +80,7 @@ class Upstream:
 @asynccontextmanager
 async def opened(
     path: str, body: bytes, content_type: bytes = b"application/json", *, upstream_model: str = ""
-) -> AsyncIterator[tuple[House, Upstream]]:
+) -> AsyncIterator[tuple[InProcessGateway, Upstream]]:
     """A gateway before an upstream that answers with `body` and speaks the dialect of `path`."""
     upstream = Upstream(content_type, body)
     server = HttpServer(upstream.handle)
@@ -97,9 +97,9 @@ async def opened(
         await server.stop(drain_s=0.0)
 
 
-def _provider(client: HttpClient, path: str) -> PassingProvider:
+def _provider(client: HttpClient, path: str) -> PassthroughProvider:
     if path.startswith("/v1/messages"):
-        return PassingProvider(client, ANTHROPIC, NoCredential())
+        return PassthroughProvider(client, ANTHROPIC, NoCredential())
     return openai_provider(client, NoCredential(), name="upstream")
 
 

@@ -20,12 +20,12 @@ from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.bedrock import BEDROCK
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passthrough import PassingProvider, Profile, Spoken
+from inferworks.cloud.providers.passthrough import OperationSpec, PassthroughProvider, Profile
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient
 from inferworks.meter.usage import Outcome, Tokens
-from inferworks.testing.in_process_gateway import Answered, House, open_door
+from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
@@ -49,12 +49,12 @@ class Said(NamedTuple):
     calls: tuple[tuple[str, Any], ...]
 
 
-def _openai(operations: Mapping[Operation, Spoken]) -> Callable[[HttpClient], Provider]:
+def _openai(operations: Mapping[Operation, OperationSpec]) -> Callable[[HttpClient], Provider]:
     return lambda client: _translating(client, Profile("cloud", operations), NoCredential())
 
 
 def _translating(client: HttpClient, profile: Profile, credential: Any) -> Provider:
-    return TranslatingProvider(PassingProvider(client, profile, credential), TRANSLATIONS)
+    return TranslatingProvider(PassthroughProvider(client, profile, credential), TRANSLATIONS)
 
 
 _SPOKEN = openai_operations()
@@ -77,7 +77,7 @@ UPSTREAMS: dict[str, tuple[type[Scripted], Callable[..., Any], Callable[[HttpCli
 
 
 @asynccontextmanager
-async def before(dialect: str, answer: Scripted) -> AsyncIterator[House]:
+async def before(dialect: str, answer: Scripted) -> AsyncIterator[InProcessGateway]:
     """A gateway before an upstream that speaks `dialect`."""
     _, opened, provider = UPSTREAMS[dialect]
     async with opened(answer) as upstream:

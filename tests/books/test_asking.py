@@ -142,13 +142,13 @@ def test_a_customer_is_no_row_of_nobody() -> None:
 @pytest.mark.slow
 def test_relations_ask_and_name_alike() -> None:
     """The statement by customer and the whole one have the notes and rows of the definition."""
-    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.compute import compute_on
     from inferworks.books.engines.customer_statement import (
         close_by_customer,  # Ibis takes its time to load
     )
     from inferworks.books.engines.duckdb import DuckEngine
     from inferworks.books.engines.lake import lake_of
-    from inferworks.books.statement.statement import draw_up
+    from inferworks.books.statement.statement import build_statement
 
     charges = (a_line(), an_estimate(), a_charge("rent", "3", SPAN, category="Other"))
     calls = tuple(a_call(customer=name) for name in ("(unallocated)", "Total", "customer:x"))
@@ -156,7 +156,7 @@ def test_relations_ask_and_name_alike() -> None:
     assert len(asked(one)) == 1
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, Facts(calls, (), (), ()))
-        other = draw_up(work_out_on(engine, lake, charges, (), GAAP, "USD", SPAN, RULES))
+        other = build_statement(compute_on(engine, lake, charges, (), GAAP, "USD", SPAN, RULES))
         cut = close_by_customer(engine, lake, charges, (), GAAP, "USD", SPAN, RULES)
     assert other.to_json() == one.to_json() | {"revenue_lines": other.to_json()["revenue_lines"]}
     assert cut.notes == one.notes

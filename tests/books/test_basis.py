@@ -14,9 +14,9 @@ from inferworks.books.accounting.entries import balances
 from inferworks.books.accounting.policy import Policy, load_policy
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, Function, charge_id
-from inferworks.books.statement.computation import Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Computation, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
-from inferworks.books.statement.statement import Statement, draw_up
+from inferworks.books.statement.statement import Statement, build_statement
 from inferworks.errors import BooksError
 from inferworks.meter.facts import Facts
 from inferworks.money import PICO
@@ -42,16 +42,16 @@ def a_line(
     )
 
 
-def worked(charges: list[Charge], span: Span, policy: Policy = ACCRUAL) -> Workings:
+def worked(charges: list[Charge], span: Span, policy: Policy = ACCRUAL) -> Computation:
     """The validated workings of `charges` alone."""
-    done = work_out(charges, NOTHING, (), policy, "USD", span, shipped_rules())
+    done = compute(charges, NOTHING, (), policy, "USD", span, shipped_rules())
     validate(done)
     return done
 
 
 def drawn(charges: list[Charge], span: Span, policy: Policy = ACCRUAL) -> Statement:
     """The statement of `charges` alone."""
-    return draw_up(worked(charges, span, policy))
+    return build_statement(worked(charges, span, policy))
 
 
 def test_a_year_paid_upfront_costs_a_twelfth_each_month() -> None:

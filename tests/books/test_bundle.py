@@ -23,9 +23,9 @@ from inferworks.books.calendar.span import Span, utc_day
 from inferworks.books.charge import Charge, ChargeId
 from inferworks.books.lines import Lines
 from inferworks.books.statement.bundles import Bundle, Things, in_bundles
-from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
-from inferworks.books.statement.statement import Statement, draw_up
+from inferworks.books.statement.statement import Statement, build_statement
 from inferworks.errors import BooksError, MoneyError
 from inferworks.money import split
 from inferworks.testing.books import World, a_charge, a_company, spans, worlds
@@ -70,16 +70,16 @@ def bundled(charges: Sequence[Charge], world: World, span: Span, rules: Rules) -
 
 def worked(
     charges: Sequence[Charge], world: World, span: Span, rules: Rules, policy: Policy = GAAP
-) -> Workings:
+) -> Computation:
     """The validated workings of `charges`, or the refusal of them."""
-    done = work_out(charges, world.facts, world.plans, policy, "USD", span, rules)
+    done = compute(charges, world.facts, world.plans, policy, "USD", span, rules)
     validate(done)
     return done
 
 
-def figures(workings: Workings) -> Statement:
+def figures(workings: Computation) -> Statement:
     """The statement without what tells lines apart."""
-    return replace(draw_up(workings), entries=(), backed=(), alike=UNSET)
+    return replace(build_statement(workings), entries=(), backed=(), alike=UNSET)
 
 
 def by_day(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:
@@ -102,7 +102,7 @@ def must_agree(
     )
     assert figures(one) == figures(other)
     assert by_day(one.entries) == by_day(other.entries)
-    drawn = draw_up(other)
+    drawn = build_statement(other)
     assert sum(dict(drawn.alike or ()).values()) + sum(
         charge.lines == 1 for charge in other.charges
     ) == len(one.charges)

@@ -35,7 +35,7 @@ from inferworks.books.closing.close import (
     sealed_papers,
     statement_of,
 )
-from inferworks.books.closing.inputs import Arrived, Papers, drawn, papers_of, without_a_lake
+from inferworks.books.closing.inputs import Arrived, Inputs, drawn, papers_of, without_a_lake
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.closing.seal import (
     FIRST,
@@ -79,14 +79,14 @@ class Recorded:
         self.earliest: int | None = None
         self.withdrawn: list[PricePlan] = []
 
-    def papers(self, span: Span) -> Papers:
+    def papers(self, span: Span) -> Inputs:
         """Everything that is in `span`."""
         charges = tuple(
             c for c in self.charges if span.meet(c.period_start_ns, c.period_end_ns).length_ns
         )
         usages = tuple(u for u in self.facts.usages if u.opened_ns < span.end_ns)
         facts = replace(self.facts, usages=usages)
-        return Papers(span, "USD", charges, facts, tuple(self.plans), self.policy, self.rules)
+        return Inputs(span, "USD", charges, facts, tuple(self.plans), self.policy, self.rules)
 
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
         """The same without rules."""
@@ -97,7 +97,7 @@ class Recorded:
         """None: there is no lake."""
         return without_a_lake(segments, span)
 
-    def drawn(self, papers: Papers) -> Statement:
+    def drawn(self, papers: Inputs) -> Statement:
         """By the definition."""
         return drawn(papers)
 

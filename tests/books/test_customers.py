@@ -15,16 +15,17 @@ from inferworks.accounts.customer import Customer, CustomerFact, written_name
 from inferworks.accounts.directory import Directory, Merge, Named, directory_of, refuse_circle
 from inferworks.accounts.plan import Graduated, PerUnit, Price, PricePlan, Terms, Tier
 from inferworks.accounts.stores.stub import StubAccounts
-from inferworks.api.pricing import Tariffs, Told
+from inferworks.api.pricing import PricingTable
 from inferworks.books.accounting.entries import balances
 from inferworks.books.accounting.policy import load_policy
 from inferworks.books.accounting.prepaid import Prepaid, wallets
 from inferworks.books.allocation.pools import DriverKind, Idle, Reservation
 from inferworks.books.calendar.months import DAY_NS, month_of
 from inferworks.books.calendar.span import Span
-from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
-from inferworks.books.statement.statement import Dimension, Statement, draw_up, whole_span
+from inferworks.books.statement.statement import Dimension, Statement, build_statement, whole_span
+from inferworks.cloud.call import ReportedUsage
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
@@ -69,11 +70,11 @@ MERGED = Directory((Merge(BURNS, day(16), ACME),))
 
 def worked(
     directory: Directory, span: Span = NOVEMBER, credits_: tuple[Credit, ...] = ()
-) -> Workings:
+) -> Computation:
     """The validated workings of the three calls."""
     rules = Rules(**{**_fields(shipped_rules()), "customers": directory})
     facts = Facts(CALLS, (), (), ())
-    workings = work_out((), facts, PLANS, GAAP, "USD", span, rules, Prepaid(credits_, to_date=()))
+    workings = compute((), facts, PLANS, GAAP, "USD", span, rules, Prepaid(credits_, to_date=()))
     validate(workings)
     return workings
 
@@ -82,7 +83,7 @@ def _fields(rules: Rules) -> dict[str, Any]:
     return {name: getattr(rules, name) for name in rules.__struct_fields__}
 
 
-def earned(workings: Workings) -> dict[tuple[str, str], int]:
+def earned(workings: Computation) -> dict[tuple[str, str], int]:
     """Revenue by customer and what it is for."""
     sums: dict[tuple[str, str], int] = {}
     for row in workings.revenue.rated:
@@ -154,9 +155,11 @@ def test_callers_pay_what_the_customer_pays_as_whom_they_count() -> None:
             customer=BURNS, effective_ns=day(16), recorded_ns=0, by="ann", merged_into=ACME
         )
     )
-    tariffs = Tariffs(accounts)
+    tariffs = PricingTable(accounts)
     costs = [
-        tariffs.total(a_call("c", BURNS, number, 0), "", Told(Tokens(output=1_000_000), NO_ITEMS))
+        tariffs.total(
+            a_call("c", BURNS, number, 0), "", ReportedUsage(Tokens(output=1_000_000), NO_ITEMS)
+        )
         for number in (15, 16)
     ]
     assert costs == [(5 * 10**12, "USD"), (2 * 10**12, "USD")]
@@ -205,7 +208,7 @@ def test_a_row_of_a_statement_cannot_be_taken_as_a_name(name: str) -> None:
 def named() -> Statement:
     """A statement of customers of whom one has a name."""
     directory = Directory(MERGED.merges, (Named(ACME, 0, "Acme Robotics"),))
-    return draw_up(worked(directory))
+    return build_statement(worked(directory))
 
 
 def test_a_statement_has_names_beside_ids() -> None:
@@ -221,7 +224,7 @@ def test_a_statement_has_names_beside_ids() -> None:
 @pytest.mark.slow
 def test_relations_count_as_the_definition_does() -> None:
     """Calls, activities and plans of merged customers, from the middle of what a company did."""
-    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.compute import compute_on
     from inferworks.books.engines.customer_statement import close_by_customer
     from inferworks.books.engines.duckdb import DuckEngine
     from inferworks.books.engines.lake import lake_of
@@ -245,19 +248,19 @@ def test_relations_count_as_the_definition_does() -> None:
     changed = {"customers": Directory(merges), "pools": pools}
     rules = Rules(**{**_fields(shipped), **changed})
     last = (world.plans, GAAP, "USD", span, rules)
-    one = work_out(world.charges, world.facts, *last)
+    one = compute(world.charges, world.facts, *last)
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, world.facts)
-        other = work_out_on(engine, lake, world.charges, *last)
+        other = compute_on(engine, lake, world.charges, *last)
         rows = close_by_customer(engine, lake, world.charges, *last).rows
     costs = {line.target.customer: line.amount_pico for line in one.lines if "idle" in line.method}
     assert costs.keys() == {ACME, BURNS}, "whose idle time it is changes with the merge"
     before = Rules(**{**_fields(rules), "follows_merges": False})  # as periods were sealed before
-    sealed = work_out(world.charges, world.facts, *last[:-1], before)
+    sealed = compute(world.charges, world.facts, *last[:-1], before)
     assert {one.target.customer for one in sealed.lines if "idle" in one.method} == {ACME}
-    assert one != work_out(world.charges, world.facts, *last[:-1], shipped_rules())
+    assert one != compute(world.charges, world.facts, *last[:-1], shipped_rules())
     assert (one.lines, one.entries, one.revenue) == (other.lines, other.entries, other.revenue)
-    assert rows == draw_up(one).by(Dimension.CUSTOMER)
+    assert rows == build_statement(one).by(Dimension.CUSTOMER)
 
 
 CALL_ROWS = """\

@@ -34,7 +34,7 @@ from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import COST_OF_REVENUE, Charge, Function, NaturalClass
-from inferworks.books.statement.computation import Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Computation, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Statement, close_span
 from inferworks.cli.books.import_bills import readers
@@ -315,7 +315,7 @@ def test_every_theorem_holds_with_departments(
         for charge, department in zip((*world.charges, shift), named, strict=False)
     ]
     policy: Policy = load_policy(name)
-    workings: Workings = work_out(
+    workings: Computation = compute(
         named_charges, world.facts, world.plans, policy, "USD", SPAN, shipped_rules()
     )
     validate(workings)
@@ -337,7 +337,7 @@ def test_a_policy_that_was_sealed_before_there_were_departments_is_completed() -
 def test_decimal_minutes_are_exact() -> None:
     """Whole minutes stay minutes; others are nanoseconds."""
     (charge,) = read("timesheet", minutes="37.5", activity="evaluate")
-    workings = work_out(
+    workings = compute(
         [charge], NO_FACTS, (), GAAP, "USD",
         Span(charge.period_start_ns, charge.period_end_ns), shipped_rules(),
     )  # fmt: skip

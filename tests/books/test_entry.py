@@ -25,7 +25,7 @@ from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.calendar.span import Span, utc_day
 from inferworks.books.charge import LIST_PRICES, Charge, NaturalClass
 from inferworks.books.closing.seal import body_of
-from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
 from inferworks.books.statement.income_statement import income_statement
 from inferworks.books.statement.invariants import validate
 from inferworks.errors import BooksError
@@ -57,18 +57,18 @@ def drawn(
     rules: Rules | None = None,
     facts: Facts = NO_FACTS,
     prepaid: Prepaid | None = None,
-) -> Workings:
+) -> Computation:
     """The validated workings of the days from `first` until `after`."""
     plans = [PricePlan.per_million(CustomerId("acme"), 0, "USD", "1", "1")]
     span = Span(at(first), at(after))
-    workings = work_out(
+    workings = compute(
         charges, facts, plans, GAAP, "USD", span, rules or shipped_rules(), prepaid or Prepaid()
     )
     validate(workings)
     return workings
 
 
-def balances_by_month(workings: Workings) -> dict[str, dict[str, int]]:
+def balances_by_month(workings: Computation) -> dict[str, dict[str, int]]:
     """Picounits by account, by the month that a ledger finds each entry in."""
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for entry in workings.entries:

@@ -11,9 +11,9 @@ from inferworks.books.accounting.policy import load_policy
 from inferworks.books.analysis.breakdown import Bounds, Node
 from inferworks.books.analysis.explain import Explanation, explain, parse_subject
 from inferworks.books.calendar.span import Span
-from inferworks.books.statement.computation import Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Computation, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
-from inferworks.books.statement.statement import Dimension, Statement, draw_up, whole_span
+from inferworks.books.statement.statement import Dimension, Statement, build_statement, whole_span
 from inferworks.errors import BooksError, UserError
 from inferworks.testing.books import World, a_company, worlds
 
@@ -24,17 +24,17 @@ WIDE = Bounds(depth=9, width=10**6)
 thorough = settings(max_examples=30)
 
 
-def worked_out(world: World) -> Workings:
+def worked_out(world: World) -> Computation:
     """The validated workings of all of `world`."""
     span = whole_span(world.charges, world.facts)
-    workings = work_out(*world, GAAP, "USD", span, RULES)
+    workings = compute(*world, GAAP, "USD", span, RULES)
     validate(workings)
     return workings
 
 
-def company() -> Workings:
+def company() -> Computation:
     """The workings of the small company."""
-    return work_out(*a_company(), GAAP, "USD", Span(0, 1_000), RULES)
+    return compute(*a_company(), GAAP, "USD", Span(0, 1_000), RULES)
 
 
 def explained(subject: str, bounds: Bounds = WIDE) -> Explanation:
@@ -127,7 +127,7 @@ def test_a_charge_explained_is_the_whole_charge() -> None:
 def test_every_figure_of_every_cut_opens_and_sums(world: World, depth: int, width: int) -> None:
     """Roots are the statement's figures, parts sum to their node, whatever is left out of sight."""
     workings = worked_out(world)
-    statement = draw_up(workings)
+    statement = build_statement(workings)
     for dimension in Dimension:
         for row in statement.by(dimension):
             subject = parse_subject(f"{dimension}:{row.name}")
@@ -199,7 +199,7 @@ NOWHERE = {"(unused capacity)": (0, 10)}
 
 def drawn() -> Statement:
     """The statement of the small company."""
-    return draw_up(company())
+    return build_statement(company())
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_cuts_by_hand(dimension: str, expected: dict[str, tuple[int, int]]) -> N
 @given(worlds())
 def test_the_parts_beside_a_line_sum_to_it(world: World) -> None:
     """Each line of a statement lists the charges it is made of."""
-    statement = draw_up(worked_out(world))
+    statement = build_statement(worked_out(world))
     assert {backed.line for backed in statement.backed} == set(statement.lines)
     for backed in statement.backed:
         assert sum(part.amount_pico for part in backed.parts) == backed.line.amount_pico

@@ -27,7 +27,7 @@ from inferworks.books.analysis.unit_economics import economics
 from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.closing.inputs import Papers
+from inferworks.books.closing.inputs import Inputs
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.closing.seal import Spooled, body_of_set
 from inferworks.books.exports.base import ExportFile, books_of, content
@@ -39,8 +39,8 @@ from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
 from inferworks.books.exports.tabular import CsvExporter
 from inferworks.books.lines import Charges, Lines, beside, unknown, with_more
 from inferworks.books.repository.stored_lines import StoredLines
-from inferworks.books.statement.computation import BUNDLES, Workings, shipped_rules
-from inferworks.books.statement.statement import Dimension, checked, draw_up
+from inferworks.books.statement.computation import BUNDLES, Computation, shipped_rules
+from inferworks.books.statement.statement import Dimension, build_statement, checked
 from inferworks.cli.main import cli
 from inferworks.clock import SimClock
 from inferworks.errors import BooksError
@@ -56,14 +56,14 @@ SUBJECTS = (
 )  # fmt: skip
 
 
-def papers_of(charges: Charges, world: World) -> Papers:
+def papers_of(charges: Charges, world: World) -> Inputs:
     """What a statement of `charges` is drawn from, with a pool that supports others."""
     rules = shipped_rules()
     rules = replace(rules, pools=(HALL, *rules.pools), bundles=BUNDLES)
-    return Papers(DAY, "USD", charges, world.facts, tuple(world.plans), GAAP, rules)
+    return Inputs(DAY, "USD", charges, world.facts, tuple(world.plans), GAAP, rules)
 
 
-def views(papers: Papers) -> dict[str, Any]:
+def views(papers: Inputs) -> dict[str, Any]:
     """Whatever is drawn up or written out of `papers`, by name."""
     given = (
         papers.charges,
@@ -76,7 +76,7 @@ def views(papers: Papers) -> dict[str, Any]:
     )
     workings = checked(*given)
     singles = Singles(workings, papers) if isinstance(papers.charges, Lines) else None
-    statement = draw_up(workings)
+    statement = build_statement(workings)
     books = books_of(workings, "us", singles or ())
     found = {
         "statement": _without_parts(statement.to_json()),
@@ -103,14 +103,14 @@ def _without_parts(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "lines": lines}
 
 
-def _explained(workings: Workings, subject: Subject, singles: Singles | None) -> object:
+def _explained(workings: Computation, subject: Subject, singles: Singles | None) -> object:
     try:
         return explain(workings, subject, Bounds(6, 3), (), singles).to_json()
     except Exception as error:  # noqa: BLE001 the refusal is compared
         return type(error)
 
 
-def _a_charge(papers: Papers) -> Sequence[str]:
+def _a_charge(papers: Inputs) -> Sequence[str]:
     return [f"charge:{charge.id}" for charge in sorted(papers.charges, key=lambda c: c.id)[3:4]]
 
 
@@ -321,7 +321,7 @@ def test_an_engine_divides_bundles_as_the_definition_does(
     world: World, seed: int, idle: Idle
 ) -> None:
     """Each amount on its own, by the calls that it asks for: rows, entries, and customers."""
-    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.compute import compute_on
     from inferworks.books.engines.customer_statement import close_by_customer
     from inferworks.books.engines.duckdb import DuckEngine  # which takes a second to import
     from inferworks.books.engines.lake import lake_of
@@ -335,8 +335,8 @@ def test_an_engine_divides_bundles_as_the_definition_does(
     one = checked(charges_read, world.facts, plans, policy, currency, span, rules)
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, world.facts)
-        other = work_out_on(engine, lake, *given)
+        other = compute_on(engine, lake, *given)
         cut = close_by_customer(engine, lake, *given)
     assert [item.rows for item in one.allocated] == [item.rows for item in other.allocated]
     assert (one.lines, one.entries) == (other.lines, other.entries)
-    assert cut.rows == draw_up(one).by(Dimension.CUSTOMER)
+    assert cut.rows == build_statement(one).by(Dimension.CUSTOMER)

@@ -26,10 +26,10 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.currency import NoRateError, RateRow, Rates, converted_pico
 from inferworks.books.revenue.customer_currency import DayRate, day_rates, owed_notes, until
 from inferworks.books.revenue.rating import Item, Rated, rate, rate_again, to_date_of
-from inferworks.books.statement.computation import shipped_rules, work_out
+from inferworks.books.statement.computation import compute, shipped_rules
 from inferworks.books.statement.corrections import reversed_row
 from inferworks.books.statement.invariants import validate
-from inferworks.books.statement.statement import Dimension, draw_up
+from inferworks.books.statement.statement import Dimension, build_statement
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens, Usage
@@ -162,7 +162,7 @@ def test_euros_are_conserved_and_converted_once(terms, zone, cuts, quotes, calls
 @pytest.mark.slow
 def test_relations_convert_alike() -> None:
     """DuckDB's revenue, entries, rows and notes are the definition's, with a plan in dollars beside."""
-    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.compute import compute_on
     from inferworks.books.engines.customer_statement import close_by_customer
     from inferworks.books.engines.duckdb import DuckEngine
     from inferworks.books.engines.lake import lake_of
@@ -177,14 +177,14 @@ def test_relations_convert_alike() -> None:
     rules = replace(shipped_rules(), customers=Directory(zones=(Zoned(BURNS, 0, "Asia/Kolkata"),)))
     last = (plans, GAAP, "USD", NOVEMBER, rules, Prepaid(to_date=(), rates=rates_of(*EVERY_WEEK)))
     facts = Facts(calls, (), (), ())
-    one = work_out((), facts, *last)
+    one = compute((), facts, *last)
     validate(one)
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, facts)
-        other = work_out_on(engine, lake, (), *last)
+        other = compute_on(engine, lake, (), *last)
         cut = close_by_customer(engine, lake, (), *last)
     assert (one.revenue, one.entries) == (other.revenue, other.entries)
-    drawn = draw_up(one)
+    drawn = build_statement(one)
     assert (cut.rows, cut.notes) == (drawn.by(Dimension.CUSTOMER), drawn.notes)
     assert sum("EUR, booked as" in note for note in drawn.notes) == 2
 

@@ -28,8 +28,8 @@ from inferworks.books.revenue.price_schemes import discount_pico, scheme_pico
 from inferworks.books.revenue.rating import (
     CallSum,
     Item,
-    Label,
     Rated,
+    RatingKey,
     Revenue,
     Unpriced,
     UsageSum,
@@ -57,11 +57,11 @@ NOVEMBER = month_of(20_410 * DAY_NS)
 TIERS = (Tier(100, 10), Tier(200, 6), Tier(None, 3))
 
 
-def label(day: int = 0, model: str = SMALL) -> Label:
+def label(day: int = 0, model: str = SMALL) -> RatingKey:
     """A label of a day of November."""
     at_ns = NOVEMBER.start_ns + day * DAY_NS
     who = (ACME, ProjectId("default"), KeyId("key-acme"))
-    return Label(*who, ModelId(model), Purpose.SERVE_PAID, at_ns)
+    return RatingKey(*who, ModelId(model), Purpose.SERVE_PAID, at_ns)
 
 
 def a_plan(*prices: Price, since_ns: int = 0, **terms: object) -> PricePlan:
@@ -289,8 +289,8 @@ def test_every_plan_keeps_the_theorems(terms, sums, seed) -> None:
     assert rate_again(revenue, [plan], NOVEMBER, "USD").rated == revenue.rated
 
 
-def _by_label(revenue: Revenue) -> dict[Label, list[Rated]]:
-    rows: dict[Label, list[Rated]] = {}
+def _by_label(revenue: Revenue) -> dict[RatingKey, list[Rated]]:
+    rows: dict[RatingKey, list[Rated]] = {}
     for row in revenue.rated:
         rows.setdefault(row.label, []).append(row)
     return rows

@@ -13,7 +13,7 @@ from inferworks.books.accounting.policy import load_policy
 from inferworks.books.allocation.billed_usage import ALL_INPUT, ALL_OUTPUT, FLAT, sale_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
 from inferworks.catalog.billing import first_table, shipped_billing
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens, Usage
@@ -53,9 +53,11 @@ def shares(line: Charge, *calls: Usage, rules: Rules = RULES) -> dict[str, str]:
     return {name: format_pico(pico) for name, pico in sums.items() if pico}
 
 
-def defined(lines: tuple[Charge, ...], calls: tuple[Usage, ...], rules: Rules = RULES) -> Workings:
+def defined(
+    lines: tuple[Charge, ...], calls: tuple[Usage, ...], rules: Rules = RULES
+) -> Computation:
     """The workings by definition."""
-    return work_out(lines, Facts(calls, (), (), ()), (), GAAP, "USD", SPAN, rules)
+    return compute(lines, Facts(calls, (), (), ()), (), GAAP, "USD", SPAN, rules)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +248,7 @@ def _bought(draw: st.DrawFn, name: str) -> Usage:
 @given(data=st.data())
 def test_any_mixture_of_lines_conserves_on_every_engine(data: st.DataObject) -> None:
     """Every line is its parts (theorem 7), and relations give the parts of the definition."""
-    from inferworks.books.engines.compute import work_out_on  # Ibis takes its time to load
+    from inferworks.books.engines.compute import compute_on  # Ibis takes its time to load
     from inferworks.books.engines.duckdb import DuckEngine
     from inferworks.books.engines.lake import lake_of
 
@@ -257,5 +259,5 @@ def test_any_mixture_of_lines_conserves_on_every_engine(data: st.DataObject) -> 
         assert sum(row.amount_pico for row in item.rows) == item.charge.amount_pico
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, Facts(calls, (), (), ()))
-        other = work_out_on(engine, lake, lines, (), GAAP, "USD", SPAN, RULES)
+        other = compute_on(engine, lake, lines, (), GAAP, "USD", SPAN, RULES)
     assert [item.rows for item in one.allocated] == [item.rows for item in other.allocated]

@@ -22,7 +22,7 @@ from inferworks.books.analysis.breakdown import Bounds
 from inferworks.books.analysis.explain import explain, parse_subject
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import whole_span
 from inferworks.errors import ConfigError
@@ -76,14 +76,14 @@ def bills(**supports: str) -> tuple[Charge, ...]:
     )
 
 
-def worked_out(charges: tuple[Charge, ...], rules: Rules) -> Workings:
+def worked_out(charges: tuple[Charge, ...], rules: Rules) -> Computation:
     """Validated workings over the two machines."""
-    workings = work_out(charges, two_machines(), (), GAAP, "USD", SPAN, rules)
+    workings = compute(charges, two_machines(), (), GAAP, "USD", SPAN, rules)
     validate(workings)
     return workings
 
 
-def costs(workings: Workings, pool: str) -> dict[str, int]:
+def costs(workings: Computation, pool: str) -> dict[str, int]:
     """The cost of a pool's charges by customer, in hundredths."""
     found: dict[str, int] = {}
     for line in workings.lines:
@@ -230,7 +230,7 @@ def test_the_step_down_keeps_every_theorem(
         replace(a_charge(name, "0", span, category=name), amount_pico=pico) for name, pico in more
     )
     rules = with_support(x, y)
-    workings = work_out(
+    workings = compute(
         (*world.charges, *charges), world.facts, world.plans, GAAP, "USD", span, rules
     )
     validate(workings)

@@ -17,9 +17,9 @@ from inferworks.books.bills.voucher import VoucherReader
 from inferworks.books.calendar.months import month_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, Function
-from inferworks.books.statement.computation import Rules, shipped_rules, work_out
+from inferworks.books.statement.computation import Rules, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
-from inferworks.books.statement.statement import Statement, close_span, draw_up
+from inferworks.books.statement.statement import Statement, build_statement, close_span
 from inferworks.cli.main import cli
 from inferworks.config import Config
 from inferworks.money import PICO
@@ -128,22 +128,22 @@ def test_a_voucher_has_tax_on_top() -> None:
 @pytest.mark.slow
 def test_every_engine_and_every_theorem_knows_of_it() -> None:
     """The same entries by relations, and the same figures by customer; another policy keeps them."""
-    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.compute import compute_on
     from inferworks.books.engines.customer_statement import close_by_customer
     from inferworks.books.engines.duckdb import DuckEngine
     from inferworks.books.engines.lake import lake_of
 
     given = [MACHINE, VAT], (), GAAP, "USD", NOVEMBER, rules("VAT")
     charges, plans, policy, currency, span, by = given
-    defined = work_out(charges, NO_FACTS, plans, policy, currency, span, by)
+    defined = compute(charges, NO_FACTS, plans, policy, currency, span, by)
     validate(defined)
     with DuckEngine(memory_bytes=2**28) as engine:
         lake = lake_of(engine, {}, NO_FACTS)
-        related = work_out_on(engine, lake, *given)
+        related = compute_on(engine, lake, *given)
         short = close_by_customer(engine, lake, *given)
     assert related.entries == defined.entries
-    assert draw_up(related) == draw_up(defined)
-    assert (short.billed_pico, short.notes) == (1000 * PICO, draw_up(defined).notes)
+    assert build_statement(related) == build_statement(defined)
+    assert (short.billed_pico, short.notes) == (1000 * PICO, build_statement(defined).notes)
     full = defined.under(load_policy("full"))
     assert balances(full.entries)["Assets:RecoverableTax:VAT"] == 190 * PICO
 

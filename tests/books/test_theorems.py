@@ -19,7 +19,13 @@ from inferworks.books.allocation.drivers import Drivers
 from inferworks.books.allocation.pools import Method
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Function, NaturalClass
-from inferworks.books.statement.computation import Rules, Workings, accrue, shipped_rules, work_out
+from inferworks.books.statement.computation import (
+    Computation,
+    Rules,
+    accrue,
+    compute,
+    shipped_rules,
+)
 from inferworks.books.statement.invariants import (
     balance,
     conservation,
@@ -36,8 +42,8 @@ from inferworks.books.statement.invariants import (
 from inferworks.books.statement.statement import (
     Dimension,
     Statement,
+    build_statement,
     close_span,
-    draw_up,
     whole_span,
 )
 from inferworks.catalog.load import model_catalog
@@ -67,10 +73,10 @@ def closed(world: World, span: tuple[int, int] | None = None) -> Statement:
     return close_span(world.charges, world.facts, world.plans, GAAP, "USD", start_ns, end_ns, RULES)
 
 
-def worked_out(world: World) -> Workings:
+def worked_out(world: World) -> Computation:
     """The workings of `world` over all of its time."""
     span = whole_span(world.charges, world.facts)
-    return work_out(world.charges, world.facts, world.plans, GAAP, "USD", span, RULES)
+    return compute(world.charges, world.facts, world.plans, GAAP, "USD", span, RULES)
 
 
 def shuffled(world: World, seed: int) -> World:
@@ -268,29 +274,29 @@ def a_world() -> World:
     return World((a_charge("gpu", "1", (0, 100)),), Facts(usages, steps, capacity, ()), (plan,))
 
 
-def tampered_facts(workings: Workings, **changes: Any) -> Workings:
+def tampered_facts(workings: Computation, **changes: Any) -> Computation:
     """`workings` with some of its facts exchanged."""
     return replace(workings, facts=replace(workings.facts, **changes))
 
 
-def tampered_item(workings: Workings, **changes: Any) -> Workings:
+def tampered_item(workings: Computation, **changes: Any) -> Computation:
     """`workings` with the only allocated charge changed."""
     return replace(workings, allocated=(replace(workings.allocated[0], **changes),))
 
 
-def an_amount_off(workings: Workings) -> Workings:
+def an_amount_off(workings: Computation) -> Computation:
     """The first part of the charge is a picounit short."""
     first, *rest = workings.allocated[0].rows
     return tampered_item(workings, rows=(replace(first, amount_pico=first.amount_pico - 1), *rest))
 
 
-def a_class_changed(workings: Workings) -> Workings:
+def a_class_changed(workings: Computation) -> Computation:
     """The first part of the charge was bought as something else."""
     first, *rest = workings.allocated[0].rows
     return tampered_item(workings, rows=(replace(first, natural_class=NaturalClass.POWER), *rest))
 
 
-def a_split_off(workings: Workings) -> Workings:
+def a_split_off(workings: Computation) -> Computation:
     """A split gave a picounit from one leaf to another twice over."""
     node, states, *rest = workings.allocated[0].apportionments
     (one, other), (a, b) = states.parts, states.parts.values()
@@ -298,76 +304,76 @@ def a_split_off(workings: Workings) -> Workings:
     return tampered_item(workings, apportionments=(node, wrong, *rest))
 
 
-def a_stage_off(workings: Workings) -> Workings:
+def a_stage_off(workings: Computation) -> Computation:
     """A stage divided another amount than it was given."""
     node, states, *rest = workings.allocated[0].apportionments
     wrong = replace(states, amount_pico=states.amount_pico + 1)
     return tampered_item(workings, apportionments=(node, wrong, *rest))
 
 
-def a_function_changed(workings: Workings) -> Workings:
+def a_function_changed(workings: Computation) -> Computation:
     """A line stands under a function that the policy does not give it."""
     first, *rest = workings.lines
     return replace(workings, lines=(replace(first, function=Function.SALES_AND_MARKETING), *rest))
 
 
-def a_use_undecided(workings: Workings) -> Workings:
+def a_use_undecided(workings: Computation) -> Computation:
     """The policy gives no function to something that may come about."""
     policy = workings.policy
     functions = dict(list(policy.functions.items())[1:])
     return replace(workings, policy=replace(policy, functions=functions))
 
 
-def a_share_lost(workings: Workings) -> Workings:
+def a_share_lost(workings: Computation) -> Computation:
     """A nanosecond of active time belongs to no call."""
     [(_, active)] = workings.drivers.answered()
     active.shares.popitem()
     return workings
 
 
-def an_entry_lost(workings: Workings) -> Workings:
+def an_entry_lost(workings: Computation) -> Computation:
     """The entry that allocates the charge is missing."""
     return replace(workings, entries=workings.entries[:1])
 
 
-def another_currency(workings: Workings) -> Workings:
+def another_currency(workings: Computation) -> Computation:
     """An entry balances, in a currency the books are not kept in."""
     postings = (Posting("Costs:x", 5, "EUR"), Posting("Liabilities:x", -5, "EUR"))
     return replace(workings, entries=(*workings.entries, Entry(0, "foreign", postings)))
 
 
-def revenue_off(workings: Workings) -> Workings:
+def revenue_off(workings: Computation) -> Computation:
     """A call earned a picounit more than its tokens times their price."""
     first, *rest = workings.revenue.rated
     rated = (replace(first, amount_pico=first.amount_pico + 1), *rest)
     return replace(workings, revenue=replace(workings.revenue, rated=rated))
 
 
-def a_call_twice(workings: Workings) -> Workings:
+def a_call_twice(workings: Computation) -> Computation:
     """A usage stands twice."""
     usages = workings.facts.usages
     return tampered_facts(workings, usages=(*usages, usages[0]))
 
 
-def steps_longer_than_active(workings: Workings) -> Workings:
+def steps_longer_than_active(workings: Computation) -> Computation:
     """The engine worked more than the replica was active."""
     (first,) = workings.facts.steps
     return tampered_facts(workings, steps=(replace(first, duration_ns=51),))
 
 
-def a_gap_in_the_states(workings: Workings) -> Workings:
+def a_gap_in_the_states(workings: Computation) -> Computation:
     """The states of an interval do not fill it."""
     active, idle = workings.facts.capacity
     return tampered_facts(workings, capacity=(active, replace(idle, duration_ns=49)))
 
 
-def intervals_that_overlap(workings: Workings) -> Workings:
+def intervals_that_overlap(workings: Computation) -> Computation:
     """A replica is provisioned twice over the same time."""
     more = an_interval((99, 120), {State.IDLE: 21})
     return tampered_facts(workings, capacity=(*workings.facts.capacity, *more))
 
 
-def a_negative_step(workings: Workings) -> Workings:
+def a_negative_step(workings: Computation) -> Computation:
     """Time runs backwards."""
     return tampered_facts(workings, steps=(a_step(0, 0, -5, []),))
 
@@ -394,7 +400,7 @@ def a_negative_step(workings: Workings) -> Workings:
     ],
 )
 def test_a_violation_is_seen_at_run_time(
-    violation: Callable[[Workings], Workings], check: Callable[[Workings], None]
+    violation: Callable[[Computation], Computation], check: Callable[[Computation], None]
 ) -> None:
     """Each check passes on sound workings, and raises with the figures on damaged ones."""
     check(worked_out(a_world()))
@@ -406,7 +412,7 @@ def test_sound_workings_pass_and_draw_up() -> None:
     """The small world is sound: half its machine is used, half is idle."""
     workings = worked_out(a_world())
     validate(workings)
-    statement = draw_up(workings)
+    statement = build_statement(workings)
     assert statement.unused_capacity_pico == 5 * 10**11
     assert statement.cost_of_revenue_pico == 10**12
 

@@ -20,9 +20,9 @@ from inferworks.books.analysis.policy_comparison import compare
 from inferworks.books.analysis.unit_economics import economics
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import COST_OF_REVENUE, Function, NaturalClass
-from inferworks.books.statement.computation import Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Computation, compute, shipped_rules
 from inferworks.books.statement.invariants import validate, views_agree
-from inferworks.books.statement.statement import Statement, close_span, draw_up, whole_span
+from inferworks.books.statement.statement import Statement, build_statement, close_span, whole_span
 from inferworks.errors import BooksError, ConfigError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
@@ -36,16 +36,16 @@ USD = 10**12
 thorough = settings(max_examples=40)
 
 
-def worked_out(world: World, span: Span = SPAN, policy: str = "gaap") -> Workings:
+def worked_out(world: World, span: Span = SPAN, policy: str = "gaap") -> Computation:
     """The workings of `world`, validated."""
-    workings = work_out(*world, load_policy(policy), "USD", span, RULES)
+    workings = compute(*world, load_policy(policy), "USD", span, RULES)
     validate(workings)
     return workings
 
 
 def drawn(policy: str = "gaap") -> Statement:
     """The statement of the small company."""
-    return draw_up(worked_out(a_company(), policy=policy))
+    return build_statement(worked_out(a_company(), policy=policy))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_views_agree_on_any_world(world: World) -> None:
     for name in ("gaap", "marginal", "full"):
         views_agree(workings.under(load_policy(name)))
     gaap, marginal, full = (
-        draw_up(workings.under(load_policy(name))) for name in ("gaap", "marginal", "full")
+        build_statement(workings.under(load_policy(name))) for name in ("gaap", "marginal", "full")
     )
     assert gaap.cost_of_revenue_pico == marginal.cost_of_revenue_pico
     assert full.included_pico == full.billed_pico
@@ -173,7 +173,7 @@ def test_every_line_stands_once_on_the_bridge(world: World) -> None:
     """The steps sum to everything billed, each line in one of them, under any policy."""
     workings = worked_out(world, whole_span(world.charges, world.facts))
     for name in ("gaap", "marginal", "full"):
-        statement = draw_up(workings.under(load_policy(name)))
+        statement = build_statement(workings.under(load_policy(name)))
         built = bridge(statement)
         assert sum(step.cost_pico for step in built.steps) == statement.billed_pico
         assert built.margin_pico(Step.UNUSED) == statement.gross_margin_pico
@@ -212,7 +212,7 @@ def test_unit_economics_by_hand() -> None:
 def test_economics_without_customers_has_words() -> None:
     """No revenue: means are nothing, and break-even says why."""
     world = World((a_charge("gpu", "1", SPAN),), NO_FACTS, ())
-    found = economics(draw_up(worked_out(world)))
+    found = economics(build_statement(worked_out(world)))
     assert found.contribution_per_customer_pico is None
     assert found.break_even_customers is None
     assert found.break_even == "no customer has paid yet, so there is no contribution to count on"
@@ -225,7 +225,7 @@ def test_economics_of_customers_who_cost_more_than_they_pay() -> None:
     dear = tuple(
         replace(charge, amount_pico=1_000 * charge.amount_pico) for charge in world.charges
     )
-    found = economics(draw_up(worked_out(world._replace(charges=dear))))
+    found = economics(build_statement(worked_out(world._replace(charges=dear))))
     assert found.contribution_pico < 0
     assert found.break_even_customers is None
     assert found.break_even.startswith("never: the average paying customer costs more")
@@ -244,7 +244,7 @@ def test_economics_with_nothing_to_cover() -> None:
 @given(worlds())
 def test_economics_account_for_everything(world: World) -> None:
     """What paying customers caused and what is to be covered sum to what was billed."""
-    statement = draw_up(worked_out(world, whole_span(world.charges, world.facts)))
+    statement = build_statement(worked_out(world, whole_span(world.charges, world.facts)))
     found = economics(statement)
     caused = sum(customer.least_cost_pico for customer in found.customers)
     assert caused + found.to_cover_pico == statement.billed_pico

@@ -25,9 +25,9 @@ from inferworks.books.calendar.calendars import Calendar, Calendars, calendars_o
 from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.calendar.span import Span
 from inferworks.books.revenue.rating import Rated, Revenue, rate, rate_again, to_date_of
-from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
+from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
-from inferworks.books.statement.statement import Dimension, draw_up
+from inferworks.books.statement.statement import Dimension, build_statement
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
@@ -341,12 +341,12 @@ def worked(
     plans: Sequence[PricePlan],
     span: Span,
     prepaid: Prepaid,
-) -> Workings:
+) -> Computation:
     """The validated workings of calls without a bill."""
     shipped = shipped_rules()
     rules = Rules(shipped.pools, shipped.catalog, shipped.journal, customers=directory)
     facts = Facts(tuple(calls), (), (), ())
-    workings = work_out((), facts, plans, GAAP, "USD", span, rules, prepaid)
+    workings = compute((), facts, plans, GAAP, "USD", span, rules, prepaid)
     validate(workings)
     return workings
 
@@ -368,7 +368,7 @@ def test_credit_expires_with_the_customers_day() -> None:
     workings = worked(BERLIN, calls, [PER_UNIT], NOVEMBER, Prepaid(bought, to_date=()))
     [found] = wallets(workings.revenue, Prepaid(bought, to_date=()), NOVEMBER, BERLIN)
     assert (found.used_pico, found.expired_pico, found.closing_pico) == (10, 90, 0)
-    days = {row.name: row.revenue_pico for row in draw_up(workings).by(Dimension.DAY)}
+    days = {row.name: row.revenue_pico for row in build_statement(workings).by(Dimension.DAY)}
     assert days == {"2026-11-14": 10 + 7 + 90}
 
 
@@ -402,7 +402,7 @@ def test_a_merged_customer_counts_by_the_others_clock() -> None:
 @pytest.mark.slow
 def test_relations_count_by_the_same_clocks() -> None:
     """DuckDB gives the definition's revenue, entries and cuts, with tiers, credit, and a change of zone."""
-    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.compute import compute_on
     from inferworks.books.engines.customer_statement import close_by_customer
     from inferworks.books.engines.duckdb import DuckEngine
     from inferworks.books.engines.lake import lake_of
@@ -440,10 +440,10 @@ def test_relations_count_by_the_same_clocks() -> None:
         last = (plans, GAAP, "USD", span, rules, prepaid)
         with DuckEngine() as engine:
             lake = lake_of(engine, {}, facts)
-            other = work_out_on(engine, lake, (), *last)
+            other = compute_on(engine, lake, (), *last)
             rows = close_by_customer(engine, lake, (), *last).rows
         assert (one.revenue, one.entries) == (other.revenue, other.entries)
-        assert rows == draw_up(one).by(Dimension.CUSTOMER)
+        assert rows == build_statement(one).by(Dimension.CUSTOMER)
         assert (
             one.revenue != worked(Directory(directory.merges), calls, plans, span, prepaid).revenue
         )

@@ -22,7 +22,7 @@ from inferworks.books.calendar.months import DAY_NS, date_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.closing.audit import audit
 from inferworks.books.closing.close import close_period, statement_of
-from inferworks.books.closing.inputs import Arrived, Papers, drawn, without_a_lake
+from inferworks.books.closing.inputs import Arrived, Inputs, drawn, without_a_lake
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.currency import RateRow, Rates
 from inferworks.books.period import Period, span_name
@@ -62,12 +62,12 @@ class Recorded:
         self.rules = replace(shipped_rules(), customers=Directory(zones=tuple(zones)))
         self.calendars = calendars_of(self.rules.customers)
 
-    def papers(self, span: Span) -> Papers:
+    def papers(self, span: Span) -> Inputs:
         """Everything that is recorded for `span`, and what it must know of before."""
         usages = tuple(u for u in self.usages if span.holds(u.opened_ns))
         facts = Facts(usages, (), (), ())
         prepaid = self._prepaid(span)
-        return Papers(span, "USD", (), facts, self.plans, POLICY, self.rules, prepaid)
+        return Inputs(span, "USD", (), facts, self.plans, POLICY, self.rules, prepaid)
 
     def rated(self, span: Span) -> tuple[Rated, ...]:
         """What all that is recorded comes to in `span`, by itself."""
@@ -99,7 +99,7 @@ class Recorded:
         """None: there is no lake."""
         return without_a_lake(segments, span)
 
-    def drawn(self, papers: Papers) -> Statement:
+    def drawn(self, papers: Inputs) -> Statement:
         """By the definition."""
         return drawn(papers)
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from inferworks.cli.chat import _converse, _Talk
 from inferworks.cli.main import cli
 from inferworks.errors import InferworksError, UpstreamError, UserError
-from inferworks.testing.in_process_gateway import House, open_gateway
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault
 
@@ -32,7 +32,7 @@ def run() -> Run:
     return lambda main: asyncio.run(limited(main))
 
 
-async def chat(house: House, *arguments: str, piped: str | None = None) -> Result:
+async def chat(house: InProcessGateway, *arguments: str, piped: str | None = None) -> Result:
     """`inferworks chat` on a running gateway."""
     environment = {"INFERWORKS_API_KEY": house.secret, "INFERWORKS_URL": house.url}
     return await asyncio.to_thread(

@@ -13,12 +13,12 @@ import pytest
 from msgspec.structs import replace
 
 import inferworks.cloud.usage_parsers
-from inferworks.cloud.call import Call, Told
+from inferworks.cloud.call import Call, ReportedUsage
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passthrough import Spoken
+from inferworks.cloud.providers.passthrough import OperationSpec
 from inferworks.cloud.providers.stability import STABILITY
 from inferworks.cloud.routing.retry_after import retry_after_ns
 from inferworks.cloud.routing.routing_state import CallFacts
@@ -102,7 +102,9 @@ def test_a_translation(translation) -> None:
         return translation.ask(replace(call, body=body))
 
     def answer(data: bytes) -> object:
-        return translation.refusal(400, data), translation.answer(call, data, Told(NO_TOKENS))
+        return translation.refusal(400, data), translation.answer(
+            call, data, ReportedUsage(NO_TOKENS)
+        )
 
     for what, body in objects([*base, "metadata", "stream_options", "tool_choice"], base):
         check_growth(body, ask, f"{what}, asked")
@@ -138,7 +140,7 @@ def test_what_is_sent(who: str) -> None:
             check_growth(body, work, f"{what}, for {operation}")
 
 
-def _sent(spoken: Spoken, like: Call, offer: Offer, body: bytes) -> None:
+def _sent(spoken: OperationSpec, like: Call, offer: Offer, body: bytes) -> None:
     call = replace(like, body=body)
     prompt_tokens(call)
     CallFacts(call).output_tokens(1)

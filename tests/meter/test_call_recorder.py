@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from inferworks.clock import SimClock
 from inferworks.errors import JournalError
 from inferworks.ids import OfferId, ReplicaId, new_call_id
-from inferworks.meter.call_recorder import Meter, OpenCall
+from inferworks.meter.call_recorder import CallRecorder, Meter
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import NO_TOKENS, Checkpoint, Confidence, Items, Outcome, Tokens, Usage
@@ -83,7 +83,7 @@ def _cancel(steps: Generator[Any, Any, None]) -> Any:
     return lambda: steps.throw(asyncio.CancelledError())
 
 
-def start_leg(call: OpenCall, offer: OfferId = OWN) -> None:
+def start_leg(call: CallRecorder, offer: OfferId = OWN) -> None:
     """Begin an attempt at an own replica."""
     call.leg_started(offer, "openai", ReplicaId("r1"))
 
@@ -520,7 +520,7 @@ def test_every_time_of_a_call_is_in_order_however_the_clock_is_set(
     asyncio.run(main())
 
 
-def _move(call: OpenCall, what: str) -> None:
+def _move(call: CallRecorder, what: str) -> None:
     """One thing that happens in a call, if it can happen now."""
     with suppress(RuntimeError):
         match what:

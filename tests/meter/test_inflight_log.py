@@ -22,7 +22,7 @@ from inferworks.clock import SimClock
 from inferworks.errors import JournalError, RecordError
 from inferworks.meter import inflight_log as module
 from inferworks.meter.archive.journal import SealingJournal
-from inferworks.meter.inflight_log import opening_files, read_openings
+from inferworks.meter.inflight_log import opening_files, read_inflight_log
 from inferworks.meter.journal import Journal
 from inferworks.meter.recover import recover
 from inferworks.meter.stores.sqlite import SqliteStore
@@ -132,9 +132,9 @@ def test_a_line_that_was_cut_off_is_no_record(path: Path) -> None:
     first = whole.index(b"\n") + 1
     for end in range(first, len(whole) - 1):
         file.write_bytes(whole[:end])
-        assert list(read_openings(path).opened) == ["a"]
+        assert list(read_inflight_log(path).opened) == ["a"]
     file.write_bytes(b"\0" * (first - 1) + b"\n" + whole[first:])
-    assert list(read_openings(path).opened) == ["b"]
+    assert list(read_inflight_log(path).opened) == ["b"]
 
 
 def test_a_file_that_has_grown_is_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def test_what_is_opened_while_a_file_is_replaced(
 ) -> None:
     """A call that comes just then is written to the new file, and nobody asks the old one for it."""
     monkeypatch.setattr(module, "_LARGE_BYTES", 1000)
-    openings = module.Openings(path)
+    openings = module.InflightLog(path)
     openings.open()
     swap = openings._replace
 

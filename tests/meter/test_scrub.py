@@ -12,7 +12,7 @@ import pytest
 from inferworks.errors import DamagedError, DataFolderError
 from inferworks.meter.archive.journal import SealingJournal
 from inferworks.meter.archive.seal import seal
-from inferworks.meter.inflight_log import damaged_openings, opening_files
+from inferworks.meter.inflight_log import damaged_inflight_lines, opening_files
 from inferworks.meter.lakes.stub import MemoryLake
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.scrub import Piece, check_start, scrub_journal, scrub_lake, set_aside
@@ -126,7 +126,7 @@ def test_a_damaged_opening_is_named(tmp_path: Path) -> None:
     file.write_bytes(data.replace(b'"one"', b'"ome"'))
     [finding] = findings(list(scrub_journal(tmp_path / "journal.db")))
     assert finding.startswith(f"{file}: 1 lines")
-    [kept] = damaged_openings(tmp_path / "journal.db")
+    [kept] = damaged_inflight_lines(tmp_path / "journal.db")
     assert (kept.source, kept.key) == ("openings", file.name)
     assert '"ome"' in kept.body
     store.close()

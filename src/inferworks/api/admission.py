@@ -8,7 +8,7 @@ from inferworks.errors import CallError
 from inferworks.ids import KeyId
 
 
-class Gate:
+class ConcurrencyLimiter:
     """Lets at most `limit` calls run at once and turns the others away, so a storm cannot pile up.
 
     Of one key at most `per_key` run, so that no customer's storm takes every place; 0 for no such limit.
@@ -30,7 +30,7 @@ class Gate:
             raise _full(
                 f"More than {self._per_key} calls of this key are running; try again later."
             )
-        return _Place(self, key)
+        return _Permit(self, key)
 
     def enter(self, key: KeyId) -> None:
         """A call of `key` begins."""
@@ -47,12 +47,12 @@ class Gate:
             del self._of_key[key]
 
 
-class _Place(AbstractContextManager[None]):
+class _Permit(AbstractContextManager[None]):
     """The place of one call. A class and not a generator, which would take longer on every call."""
 
     __slots__ = ("_gate", "_key")
 
-    def __init__(self, gate: Gate, key: KeyId) -> None:
+    def __init__(self, gate: ConcurrencyLimiter, key: KeyId) -> None:
         self._gate = gate
         self._key = key
 

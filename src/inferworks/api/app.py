@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from inferworks.api.auth import authenticate
 from inferworks.api.coded import CODED, check_coding
-from inferworks.api.context import Door, Endpoint
+from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.cors import Cors
 from inferworks.api.errors import answer_error, as_call_error, identify, refused, style_of
 from inferworks.api.events import events
 from inferworks.api.health import health, livez, readyz
-from inferworks.api.inference import CALL_ID, metered
+from inferworks.api.inference import CALL_ID, inference_endpoint
 from inferworks.api.metrics import PATH as METRICS
 from inferworks.api.metrics import metrics
 from inferworks.api.models import model, models
@@ -68,7 +68,7 @@ FORMS: dict[str, Form] = {
 """Path -> the form of the calls that are made there, with POST."""
 
 _ROUTES: Routes = {
-    **{path: {"POST": metered(form)} for path, form in FORMS.items()},
+    **{path: {"POST": inference_endpoint(form)} for path, form in FORMS.items()},
     "/v1/models": {"GET": models},
     "/v1/models/": {"GET": model},
     "/v1/responses/": {"GET": not_kept, "POST": not_kept, "DELETE": not_kept},
@@ -96,7 +96,7 @@ _BODY_FOR_NOTHING = Admission(body_bytes=4096)
 _log = logging.getLogger("inferworks.api")
 
 
-def app(door: Door) -> Handler:
+def app(door: AppContext) -> Handler:
     """The handler of every request that comes through `door`."""
     cors = door.cors
 
@@ -134,7 +134,9 @@ async def _is_preflight(exchange: Exchange, cors: Cors) -> bool:
     return True
 
 
-def _refused(door: Door, asked: RequestHead | Exchange, error: CallError, request_id: str) -> None:
+def _refused(
+    door: AppContext, asked: RequestHead | Exchange, error: CallError, request_id: str
+) -> None:
     """Tell whoever listens of a request that is turned away and leaves no record, or whose is in doubt."""
     if door.on_refused is not None:
         at_ns, status = door.clock.now_ns(), error.status
@@ -151,7 +153,7 @@ def _is_expected(error: Exception) -> bool:
     return isinstance(error, CallError | UpstreamError)
 
 
-def admit(door: Door) -> Admit:
+def admit(door: AppContext) -> Admit:
     """What may come in through `door`, told by the head of a request before its body is taken.
 
     It says what the endpoint would say at once, in the same words: there is no such path or method, the
@@ -201,9 +203,9 @@ def _at(method: str, path: str, model: str) -> Endpoint:
     """What answers a request that means `path` here, and `model` where it names one."""
     endpoint = _endpoint(method, path)
     if model:
-        endpoint = metered(FORMS[path], model)
+        endpoint = inference_endpoint(FORMS[path], model)
 
-    async def elsewhere(exchange: Exchange, door: Door) -> None:
+    async def elsewhere(exchange: Exchange, door: AppContext) -> None:
         exchange.path = path
         await endpoint(exchange, door)
 

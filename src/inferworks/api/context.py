@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from inferworks.accounts.keyring import KeyRing
-from inferworks.api.admission import Gate
+from inferworks.api.admission import ConcurrencyLimiter
 from inferworks.api.cors import Cors
 from inferworks.api.drain import Drains
-from inferworks.api.pricing import Tariffs
+from inferworks.api.pricing import PricingTable
 from inferworks.clock import Clock
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
@@ -20,14 +20,14 @@ from inferworks.ids import ModelId
 from inferworks.meter.call_recorder import Meter
 from inferworks.meter.journal import Journal
 from inferworks.observe.access import RefusedRequest
-from inferworks.observe.registry import Board
+from inferworks.observe.registry import Registry
 from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor
 from inferworks.units import NS_PER_SECOND
 
 
-class Catalogue(Protocol):
+class ModelCatalog(Protocol):
     """Which models there are, and who offers them at this moment."""
 
     def models(self) -> Sequence[ModelId]:
@@ -44,20 +44,20 @@ class Catalogue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AppContext:
     """Everything an endpoint may use."""
 
     keyring: KeyRing
-    gate: Gate
+    gate: ConcurrencyLimiter
     meter: Meter
     journal: Journal
-    catalogue: Catalogue
+    catalogue: ModelCatalog
     providers: Mapping[str, Provider]
     router: Router
     clock: Clock
-    board: Board | None = None
+    board: Registry | None = None
     """The metrics, where any are kept."""
-    tariffs: Tariffs | None = None
+    tariffs: PricingTable | None = None
     """What calls cost their callers, where that is known."""
     traces: Traces | None = None
     """Where the spans of calls come from, where any are made."""
@@ -77,5 +77,5 @@ class Door:
     """Knows how the work beside the calls does."""
 
 
-Endpoint = Callable[[Exchange, Door], Awaitable[None]]
+Endpoint = Callable[[Exchange, AppContext], Awaitable[None]]
 """Answers one kind of request."""

@@ -20,10 +20,10 @@ from typing import Final
 
 import msgspec
 
-from inferworks.api.pricing import Cost, Tariffs
+from inferworks.api.pricing import Cost, PricingTable
 from inferworks.cloud.bodies.rewrite import read_fields, with_value
-from inferworks.cloud.call import Told
-from inferworks.meter.call_recorder import OpenCall
+from inferworks.cloud.call import ReportedUsage
+from inferworks.meter.call_recorder import CallRecorder
 
 INCLUDE: Final = b"x-inferworks-include"
 _USAGE: Final = b'"usage"'
@@ -35,7 +35,7 @@ def asks_for_cost(include: bytes | None) -> bool:
     return include is not None and b"cost" in [word.strip() for word in include.lower().split(b",")]
 
 
-class Telling:
+class CostDisclosure:
     """What is told of one call that has begun to be answered."""
 
     __slots__ = (
@@ -50,7 +50,12 @@ class Telling:
     )
 
     def __init__(
-        self, tally: OpenCall, tariffs: Tariffs | None, now_ns: int, *, in_answer: bool = False
+        self,
+        tally: CallRecorder,
+        tariffs: PricingTable | None,
+        now_ns: int,
+        *,
+        in_answer: bool = False,
     ) -> None:
         """An answer has begun to come at `now_ns`; `in_answer` says that its cost is wanted in it."""
         leg = tally.serving
@@ -63,7 +68,7 @@ class Telling:
         self._before_ns = leg.started_ns - tally.opened.opened_ns - tally.spent_ns
         self._begun_ns = now_ns
 
-    def headers(self, now_ns: int, told: Told | None = None) -> list[tuple[bytes, bytes]]:
+    def headers(self, now_ns: int, told: ReportedUsage | None = None) -> list[tuple[bytes, bytes]]:
         """The headers of an answer whose head leaves at `now_ns`; of a whole one `told` is known."""
         overhead_us = (self._before_ns + now_ns - self._begun_ns) // 1000
         found = [
@@ -80,20 +85,20 @@ class Telling:
                 found.append((b"x-inferworks-currency", currency.encode()))
         return found
 
-    def body(self, data: bytes, told: Told) -> bytes:
+    def body(self, data: bytes, told: ReportedUsage) -> bytes:
         """A whole answer with its cost in it, if that was asked for and it has a place for it."""
         if not self._in_answer or _USAGE not in data:
             return data
         return with_cost(data, *self._cost(told))
 
-    def chunk(self, data: bytes, told: Told) -> bytes:
+    def chunk(self, data: bytes, told: ReportedUsage) -> bytes:
         """The same for one or more events of a stream, of which `told` is all that was told so far."""
         if not self._in_answer or told.is_estimate or _USAGE not in data:
             return data
         cost = self._cost(told)
         return b"\n".join([_line_with_cost(line, cost) for line in data.split(b"\n")])
 
-    def _cost(self, told: Told) -> tuple[bytes, bytes]:
+    def _cost(self, told: ReportedUsage) -> tuple[bytes, bytes]:
         if self._tariffs is None:
             return as_json(None)
         return as_json(self._tariffs.cost(self._tally.opened, self._seller, told))

@@ -28,7 +28,7 @@ from msgspec import Meta
 from inferworks.accounts.key import Key
 from inferworks.api.auth import authenticate
 from inferworks.api.coded import CODED, decode_body
-from inferworks.api.context import Door
+from inferworks.api.context import AppContext
 from inferworks.api.wire.validation_errors import invalid
 from inferworks.cloud.bodies.aside import LARGE_BYTES, LARGE_TO_PUT_OVER_BYTES, aside
 from inferworks.cloud.bodies.bounds import excess
@@ -82,7 +82,7 @@ _decode_call = msgspec.json.Decoder(CallData).decode
 _decode_retraction = msgspec.json.Decoder(RetractionData).decode
 
 
-async def events(exchange: Exchange, door: Door) -> None:
+async def events(exchange: Exchange, door: AppContext) -> None:
     """Take in reports."""
     key = authenticate(exchange.headers, door.keyring)
     if not key.sources:
@@ -106,13 +106,13 @@ async def events(exchange: Exchange, door: Door) -> None:
     await exchange.respond(200, msgspec.json.encode(received))
 
 
-async def _take_in(decoded: Sequence[tuple[str, Event]], key: Key, door: Door) -> Received:
+async def _take_in(decoded: Sequence[tuple[str, Event]], key: Key, door: AppContext) -> Received:
     large = len(decoded) > _MANY
     reports = await aside(_reports, decoded, key, door) if large else _reports(decoded, key, door)
     return await record_reported(door.journal, reports)
 
 
-def _reports(decoded: Sequence[tuple[str, Event]], key: Key, door: Door) -> list[Reported]:
+def _reports(decoded: Sequence[tuple[str, Event]], key: Key, door: AppContext) -> list[Reported]:
     """What is reported, all of it such as `key` may report."""
     now_ns, reports = door.clock.now_ns(), []
     for place, event in decoded:
@@ -124,7 +124,7 @@ def _reports(decoded: Sequence[tuple[str, Event]], key: Key, door: Door) -> list
     return reports
 
 
-async def _take_back(decoded: Sequence[tuple[str, Event]], key: Key, door: Door) -> Received:
+async def _take_back(decoded: Sequence[tuple[str, Event]], key: Key, door: AppContext) -> Received:
     """Take back what was reported under the names of the events; `duplicate` what had been before."""
     reasons: dict[str, list[tuple[str, str]]] = {}
     for place, event in decoded:

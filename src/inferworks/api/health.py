@@ -21,17 +21,17 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from inferworks import __version__
-from inferworks.api.context import Door
+from inferworks.api.context import AppContext
 from inferworks.http.server import Exchange
 
 
-async def livez(exchange: Exchange, door: Door) -> None:
+async def livez(exchange: Exchange, door: AppContext) -> None:
     """200 unless something has ended that only a restart brings back."""
     ended = door.supervisor.ended()
     await _answer(exchange, "failing" if ended else "ok", ended)
 
 
-async def readyz(exchange: Exchange, door: Door) -> None:
+async def readyz(exchange: Exchange, door: AppContext) -> None:
     """200 while new calls may be sent here."""
     failing = _failing(door)
     if failing:
@@ -44,7 +44,7 @@ async def readyz(exchange: Exchange, door: Door) -> None:
         await _answer(exchange, "ok")
 
 
-async def health(exchange: Exchange, door: Door) -> None:
+async def health(exchange: Exchange, door: AppContext) -> None:
     """200 while calls are served; `degraded` when something fails that they can do without."""
     failing = _failing(door)
     status = "failing" if failing else "ok" if _offers_all(door) else "starting"
@@ -55,7 +55,7 @@ async def health(exchange: Exchange, door: Door) -> None:
     await _answer(exchange, status, parts, more)
 
 
-def _failing(door: Door) -> list[str]:
+def _failing(door: AppContext) -> list[str]:
     """The parts without which no call can be served, and which do not work."""
     parts = ["journal"] if door.journal.failed else []
     if not door.keyring.fresh:
@@ -64,7 +64,7 @@ def _failing(door: Door) -> list[str]:
     return list(dict.fromkeys(parts))
 
 
-def _offers_all(door: Door) -> bool:
+def _offers_all(door: AppContext) -> bool:
     """Whether every model has an offer that is ready."""
     return all(door.catalogue.offers(model) for model in door.catalogue.models())
 

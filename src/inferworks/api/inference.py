@@ -18,9 +18,9 @@ import msgspec
 from inferworks.accounts.key import Key
 from inferworks.api.auth import authenticate, purpose_of
 from inferworks.api.coded import CODED, decode_body
-from inferworks.api.context import Door, Endpoint
+from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.cost_disclosure import INCLUDE, asks_for_cost
-from inferworks.api.response_writer import Delivery
+from inferworks.api.response_writer import ResponseWriter
 from inferworks.api.wire.base import Asked, Form
 from inferworks.cloud.bodies.aside import LARGE_BYTES, aside
 from inferworks.cloud.bodies.rewrite import with_model, without_value
@@ -44,10 +44,10 @@ _NOTHING_ASKED = Asked("")
 _JSON = b"application/json"
 
 
-def metered(form: Form, model: str = "") -> Endpoint:
+def inference_endpoint(form: Form, model: str = "") -> Endpoint:
     """The endpoint that serves calls of `form`; of `model`, whatever the body says, if one is given."""
 
-    async def endpoint(exchange: Exchange, door: Door) -> None:
+    async def endpoint(exchange: Exchange, door: AppContext) -> None:
         key = authenticate(exchange.headers, door.keyring)
         clock = door.clock.carried()  # one for the whole call, so that no time of it is negative
         at_ns = clock.now_ns()
@@ -85,7 +85,9 @@ def metered(form: Form, model: str = "") -> Endpoint:
         with place:
             try:
                 async with door.meter.open(opened, clock) as tally:
-                    delivery = Delivery(form, exchange, door, call, tally, wants_cost, transcript)
+                    delivery = ResponseWriter(
+                        form, exchange, door, call, tally, wants_cost, transcript
+                    )
                     await delivery.run(offers)
             finally:
                 if transcript is not None:
@@ -120,7 +122,9 @@ class _Arrived(NamedTuple):
         )
 
 
-def _transcript(door: Door, key: Key, opened: Opened, exchange: Exchange) -> Transcript | None:
+def _transcript(
+    door: AppContext, key: Key, opened: Opened, exchange: Exchange
+) -> Transcript | None:
     """What keeps the prompt and the answer, if the key was made to have them kept."""
     if not key.log_content or door.transcripts is None:
         return None
@@ -173,7 +177,7 @@ def _content_type(form: Form, exchange: Exchange) -> bytes:
     return exchange.headers.get(b"content-type", _JSON)
 
 
-def _offers(door: Door, call: Call) -> list[Offer]:
+def _offers(door: AppContext, call: Call) -> list[Offer]:
     """Who could serve `call` now; CallError when nobody ever could."""
     offers = door.catalogue.offers(call.model)
     able = [o for o in offers if call.operation in door.providers[o.provider].operations]

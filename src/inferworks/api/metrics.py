@@ -9,16 +9,16 @@ its own.
 from __future__ import annotations
 
 from inferworks.api.auth import authenticate
-from inferworks.api.context import Door
+from inferworks.api.context import AppContext
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
 from inferworks.observe.exposition import CONTENT_TYPE
-from inferworks.observe.registry import Board
+from inferworks.observe.registry import Registry
 
 PATH = "/metrics"
 
 
-async def metrics(exchange: Exchange, door: Door) -> None:
+async def metrics(exchange: Exchange, door: AppContext) -> None:
     """Every metric there is; CallError 404 when none are kept."""
     authenticate(exchange.headers, door.keyring, monitor=True)
     if door.board is None:
@@ -26,6 +26,6 @@ async def metrics(exchange: Exchange, door: Door) -> None:
     await show(exchange, door.board)
 
 
-async def show(exchange: Exchange, board: Board) -> None:
+async def show(exchange: Exchange, board: Registry) -> None:
     """Answer with all that is on `board`."""
     await exchange.respond(200, await board.text(), CONTENT_TYPE)

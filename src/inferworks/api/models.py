@@ -8,7 +8,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 from inferworks.api.auth import authenticate
-from inferworks.api.context import Door
+from inferworks.api.context import AppContext
 from inferworks.api.errors import identify, style_of
 from inferworks.api.wire.anthropic_models import ANTHROPIC_MODELS
 from inferworks.api.wire.base import ModelList
@@ -17,7 +17,7 @@ from inferworks.errors import CallError
 from inferworks.http.server import Exchange
 
 
-async def models(exchange: Exchange, door: Door) -> None:
+async def models(exchange: Exchange, door: AppContext) -> None:
     """List the models."""
     identify(exchange, style_of(exchange))
     authenticate(exchange.headers, door.keyring)
@@ -25,7 +25,7 @@ async def models(exchange: Exchange, door: Door) -> None:
     await exchange.respond(200, page)
 
 
-async def model(exchange: Exchange, door: Door) -> None:
+async def model(exchange: Exchange, door: AppContext) -> None:
     """Describe one model: `GET /v1/models/{model}`."""
     identify(exchange, style_of(exchange))
     authenticate(exchange.headers, door.keyring)

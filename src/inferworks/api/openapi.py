@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from inferworks import __version__
-from inferworks.api.context import Door, Endpoint
+from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.events import Event
 from inferworks.api.wire.anthropic_errors import AnthropicError
 from inferworks.api.wire.base import Form
@@ -86,7 +86,7 @@ _REFS: Final = "#/components/schemas/{name}"
 def openapi(routes: Routes, forms: Mapping[str, Form]) -> Endpoint:
     """The endpoint that answers with the document of `routes`, of which `forms` are called with POST."""
 
-    async def endpoint(exchange: Exchange, _door: Door) -> None:
+    async def endpoint(exchange: Exchange, _door: AppContext) -> None:
         """Describe this API."""
         await exchange.respond(200, data)
 

@@ -18,7 +18,7 @@ from html import escape
 from typing import Any, Final
 
 from inferworks import __version__
-from inferworks.api.context import Door, Endpoint
+from inferworks.api.context import AppContext, Endpoint
 from inferworks.http.server import Exchange
 
 HOME: Final = "/"
@@ -55,7 +55,7 @@ _DEEPEST: Final = 4
 """How far a type is written out where it is used."""
 
 
-async def home(exchange: Exchange, _door: Door) -> None:
+async def home(exchange: Exchange, _door: AppContext) -> None:
     """What this is, and where its API begins."""
     url = f"{_origin(exchange.headers)}/v1"
     curl = (
@@ -84,7 +84,7 @@ def reference(document: _Json) -> Endpoint:
     """The endpoint of a page that tells what the OpenAPI `document` does."""
     data = _page("Inferworks: the API", "".join(_reference(document)))
 
-    async def endpoint(exchange: Exchange, _door: Door) -> None:
+    async def endpoint(exchange: Exchange, _door: AppContext) -> None:
         """The reference of the API."""
         await exchange.respond(200, data, _HTML, _HEADERS)
 

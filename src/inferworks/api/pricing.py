@@ -33,7 +33,7 @@ from inferworks.accounts.stores.base import AccountsReads
 from inferworks.books.revenue.rating import EARNING
 from inferworks.books.token_buckets import buckets, counted
 from inferworks.catalog.prices import ListPrice
-from inferworks.cloud.call import Told
+from inferworks.cloud.call import ReportedUsage
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, ModelId
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Opened, Tokens, Usage
@@ -116,7 +116,7 @@ class _Text(NamedTuple):
         )
 
 
-class Tariff(msgspec.Struct, frozen=True):
+class CallPricing(msgspec.Struct, frozen=True):
     """Prices per unit of one model."""
 
     currency: str
@@ -183,7 +183,7 @@ class _Kept(NamedTuple):
 
     from_ns: int
     until_ns: int
-    tariff: Tariff | None
+    tariff: CallPricing | None
     planned: bool = False
     """Whether a plan is in force, though it may have no amounts for single calls."""
 
@@ -191,7 +191,7 @@ class _Kept(NamedTuple):
 _NEVER: Final = _Kept(0, 0, None)
 
 
-class Tariffs:
+class PricingTable:
     """The tariff of each call: of its customer's plan, else of its seller's list."""
 
     def __init__(
@@ -215,7 +215,9 @@ class Tariffs:
                 plans.setdefault(plan.customer, []).append(plan)
             self._plans, self._planned, self._version = plans, {}, version
 
-    def total(self, opened: Opened | Usage, seller: str, told: Told) -> tuple[int, str] | None:
+    def total(
+        self, opened: Opened | Usage, seller: str, told: ReportedUsage
+    ) -> tuple[int, str] | None:
         """What a call costs its caller, in picounits and their currency; None when that is unknown.
 
         `seller` is who served it, empty for our own replicas, which have no list price.
@@ -228,7 +230,7 @@ class Tariffs:
             return told.cost_pico, told.currency
         return _total(self._list_of(opened, seller), told)
 
-    def cost(self, opened: Opened, seller: str, told: Told) -> Cost | None:
+    def cost(self, opened: Opened, seller: str, told: ReportedUsage) -> Cost | None:
         """The same, with what it is made of."""
         kept = self._plan_of(opened)
         if kept.planned and kept.tariff is not None and opened.purpose not in EARNING:
@@ -248,42 +250,44 @@ class Tariffs:
         plans = self._plans.get(opened.customer, ())
         changes = [plan.effective_ns for plan in plans if plan.effective_ns > at_ns]
         plan = plan_at(plans, opened.customer, at_ns)
-        tariff = None if plan is None else plan_tariff(plan, opened.model)
+        tariff = None if plan is None else plan_pricing(plan, opened.model)
         until_ns = min([at_ns + _KEPT_NS, *changes])
         kept = planned[key] = _Kept(at_ns, until_ns, tariff, plan is not None)
         return kept
 
-    def _list_of(self, opened: Opened | Usage, seller: str) -> Tariff | None:
+    def _list_of(self, opened: Opened | Usage, seller: str) -> CallPricing | None:
         """The tariff of what `seller` lists, if it does."""
         key, at_ns = (seller, opened.model), opened.opened_ns
         kept = self._listed.get(key, _NEVER)
         if not kept.from_ns <= at_ns < kept.until_ns:
             lists = self._lists() if seller else None
             price = None if lists is None else lists.list_price(*key, at_ns)
-            tariff = None if price is None else list_tariff(price)
+            tariff = None if price is None else list_pricing(price)
             kept = self._listed[key] = _Kept(at_ns, at_ns + _KEPT_NS, tariff)
         return kept.tariff
 
 
-def cost_of(usage: Usage, tariffs: Tariffs) -> tuple[int, str] | None:
+def cost_of(usage: Usage, tariffs: PricingTable) -> tuple[int, str] | None:
     """What a call that has ended costs its caller; None when that is unknown, or it used nothing."""
     if not usage.legs or (usage.tokens == NO_TOKENS and usage.items == NO_ITEMS):
         return None
     served = usage.legs[-1]
-    told = Told(
+    told = ReportedUsage(
         usage.tokens, usage.items, cost_pico=served.told_cost_pico, currency=served.told_currency
     )
     return tariffs.total(usage, "" if served.replica else served.provider, told)
 
 
-def _total(tariff: Tariff | None, told: Told, *, free: bool = False) -> tuple[int, str] | None:
+def _total(
+    tariff: CallPricing | None, told: ReportedUsage, *, free: bool = False
+) -> tuple[int, str] | None:
     if tariff is None:
         return None
     pico = 0 if free else tariff.total_pico(told.tokens, told.items)
     return None if pico is None else (pico, tariff.currency)
 
 
-def plan_tariff(plan: PricePlan, model: ModelId) -> Tariff | None:
+def plan_pricing(plan: PricePlan, model: ModelId) -> CallPricing | None:
     """What a plan charges for each unit of `model` whose price is the same however much is used.
 
     None when each call counts towards a price by the sum of a period: then no call has an amount.
@@ -292,10 +296,10 @@ def plan_tariff(plan: PricePlan, model: ModelId) -> Tariff | None:
     rates = {unit: rate for unit, rate in fixed.items() if rate is not None}
     if Unit.REQUESTS not in rates and plan.terms.price_of(Unit.REQUESTS, model):
         return None
-    return Tariff(plan.currency, Basis.PLAN, (_rates(0, rates),))
+    return CallPricing(plan.currency, Basis.PLAN, (_rates(0, rates),))
 
 
-def list_tariff(price: ListPrice) -> Tariff:
+def list_pricing(price: ListPrice) -> CallPricing:
     """What a list says for each unit, by the size of the request."""
     bounds = {tier.above for rate in price.rates.values() for tier in rate.tiers}
     listed = [(above, _listed_rates(price, above + 1)) for above in sorted({-1, *bounds})]
@@ -304,7 +308,7 @@ def list_tariff(price: ListPrice) -> Tariff:
         _rates(above, {unit: int(rate * denominator) for unit, rate in rates.items()})
         for above, rates in listed
     )
-    return Tariff(_LIST_CURRENCY, Basis.LIST, steps, denominator)
+    return CallPricing(_LIST_CURRENCY, Basis.LIST, steps, denominator)
 
 
 def _listed_rates(price: ListPrice, input_tokens: int) -> dict[Unit, Fraction]:

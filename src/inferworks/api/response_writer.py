@@ -15,20 +15,20 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from inferworks.api.context import Door
-from inferworks.api.cost_disclosure import Telling
+from inferworks.api.context import AppContext
+from inferworks.api.cost_disclosure import CostDisclosure
 from inferworks.api.drain import Drain
-from inferworks.api.stream_usage import StreamCount
+from inferworks.api.stream_usage import StreamUsage
 from inferworks.api.wire.base import Form
 from inferworks.cloud.bodies.aside import LARGE_BYTES, aside
-from inferworks.cloud.call import Call, Chunk, Reply, Told
+from inferworks.cloud.call import Call, Chunk, Reply, ReportedUsage
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.routing.token_estimate import whole_usage
 from inferworks.cloud.serving.attempt import broken_off
 from inferworks.cloud.serving.serve import serve
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange
-from inferworks.meter.call_recorder import OpenCall
+from inferworks.meter.call_recorder import CallRecorder
 from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome
 from inferworks.observe.transcripts import Transcript
 
@@ -39,16 +39,16 @@ LEFT_OUT: Final = b"x-inferworks-left-out"
 """What the caller asked for and the upstream could not be."""
 
 
-class Delivery:
+class ResponseWriter:
     """One call that is open, on its way to its client. `run` it once, in the tally's block."""
 
     def __init__(
         self,
         form: Form,
         exchange: Exchange,
-        door: Door,
+        door: AppContext,
         call: Call,
-        tally: OpenCall,
+        tally: CallRecorder,
         wants_cost: bool,
         transcript: Transcript | None,
     ) -> None:
@@ -59,7 +59,7 @@ class Delivery:
         self._tally = tally
         self._transcript = transcript
         self._wants_cost = wants_cost
-        self._streamed: tuple[Reply, StreamCount] | None = None
+        self._streamed: tuple[Reply, StreamUsage] | None = None
         self._drain: Drain | None = None
         """Set once the client has left and its answer is read on."""
 
@@ -91,9 +91,11 @@ class Delivery:
     async def _deliver(self, reply: Reply) -> None:
         door = self._door
         now_ns = self._tally.clock.now_ns()
-        self._telling = Telling(self._tally, door.tariffs, now_ns, in_answer=self._wants_cost)
+        self._telling = CostDisclosure(
+            self._tally, door.tariffs, now_ns, in_answer=self._wants_cost
+        )
         if self._drain is not None:
-            await self._read_on(reply, reply.first, StreamCount(self._call, self._tally))
+            await self._read_on(reply, reply.first, StreamUsage(self._call, self._tally))
         elif reply.status >= 400:
             await self._deliver_refusal(reply)
         elif self._call.stream and not reply.first.last:
@@ -124,7 +126,7 @@ class Delivery:
         exchange, tally = self._exchange, self._tally
         fields = [(b"content-type", reply.content_type), (b"cache-control", b"no-cache")]
         await exchange.start(reply.status, [*fields, *self._head(reply)])
-        count = StreamCount(self._call, tally)
+        count = StreamUsage(self._call, tally)
         self._streamed = reply, count
         try:
             chunk = reply.first
@@ -168,7 +170,7 @@ class Delivery:
             self._transcript.heard(data)
         await exchange.end(data)
 
-    async def _with_cost(self, events: bytes, told: Told) -> bytes:
+    async def _with_cost(self, events: bytes, told: ReportedUsage) -> bytes:
         """One or more events of a stream with what it has cost so far, if that is wanted."""
         if len(events) > LARGE_BYTES:
             return await aside(self._telling.chunk, events, told)
@@ -189,7 +191,7 @@ class Delivery:
                 self._attempts.abandon()
         return self._drain is not None
 
-    async def _read_on(self, reply: Reply, chunk: Chunk, count: StreamCount) -> None:
+    async def _read_on(self, reply: Reply, chunk: Chunk, count: StreamUsage) -> None:
         """Read the rest of an answer that nobody waits for, `chunk` first, and record what it used."""
         assert self._drain is not None, "only what is drained is read on"
         self._streamed = reply, count
@@ -208,7 +210,7 @@ class Delivery:
                 self._dropped()
         self._tally.leave()
 
-    def _drained(self, reply: Reply, last: Chunk, count: StreamCount) -> None:
+    def _drained(self, reply: Reply, last: Chunk, count: StreamUsage) -> None:
         """The answer that nobody waits for was read to its end."""
         if reply.status >= 400:
             self._tally.leg_ended(Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED)
@@ -227,14 +229,14 @@ class Delivery:
             sure = count.confidence(whole=False)
             self._leg_ended(Outcome.CANCELLED, reply, count.told, sure)
 
-    async def _respond(self, reply: Reply, data: bytes, told: Told | None = None) -> None:
+    async def _respond(self, reply: Reply, data: bytes, told: ReportedUsage | None = None) -> None:
         """Send a whole answer, which `told` what it has used."""
         if self._transcript is not None:
             self._transcript.heard(data)
         headers = self._head(reply, told)
         await self._exchange.respond(reply.status, data, reply.content_type, headers)
 
-    def _head(self, reply: Reply, told: Told | None = None) -> list[tuple[bytes, bytes]]:
+    def _head(self, reply: Reply, told: ReportedUsage | None = None) -> list[tuple[bytes, bytes]]:
         """Our headers of an answer; of a whole one, what it `told` tells its cost."""
         headers = list(reply.headers)
         if reply.left_out:
@@ -248,7 +250,7 @@ class Delivery:
         self,
         outcome: Outcome,
         reply: Reply,
-        told: Told,
+        told: ReportedUsage,
         confidence: Confidence,
         ended_by: str = "",
     ) -> None:

@@ -8,12 +8,12 @@ accounts for. So there is nothing here by any id, and an answer that says so.
 from __future__ import annotations
 
 from inferworks.api.auth import authenticate
-from inferworks.api.context import Door
+from inferworks.api.context import AppContext
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
 
 
-async def not_kept(exchange: Exchange, door: Door) -> None:
+async def not_kept(exchange: Exchange, door: AppContext) -> None:
     """Refuse with status 404."""
     authenticate(exchange.headers, door.keyring)
     raise CallError(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.routing.token_estimate import prompt_tokens, stream_tokens
-from inferworks.meter.call_recorder import OpenCall
+from inferworks.meter.call_recorder import CallRecorder
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Confidence, Tokens
 
-_NOTHING = Told(NO_TOKENS)
+_NOTHING = ReportedUsage(NO_TOKENS)
 
 
-class StreamCount:
+class StreamUsage:
     """What a stream has used up to here, also told to the call's tally."""
 
-    def __init__(self, call: Call, tally: OpenCall) -> None:
+    def __init__(self, call: Call, tally: CallRecorder) -> None:
         self.told = _NOTHING
         self._call = call
         self._tally = tally
@@ -31,7 +31,7 @@ class StreamCount:
             if told is not None:
                 self._prompt = told.tokens.input
             self._events += stream_tokens(chunk.data)
-            self.told = Told(self._guess())
+            self.told = ReportedUsage(self._guess())
         if self.told.tokens.output or self.told.items is not NO_ITEMS:  # sound has no tokens
             self._tally.first_token()
         self._tally.progress(self.told.tokens, self.confidence(whole=False), self.told.items)
@@ -40,7 +40,7 @@ class StreamCount:
         """Take in the last chunk, which in some dialects tells the total."""
         self.see_told(chunk.told)
 
-    def see_told(self, told: Told | None) -> None:
+    def see_told(self, told: ReportedUsage | None) -> None:
         """Take in what is told at the end, or by what broke off there."""
         if told is not None:
             self._is_told = True

@@ -20,7 +20,7 @@ import click
 from inferworks.accounts.stores.base import AccountsReads
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.stores.stub import StubAccounts
-from inferworks.api.pricing import Tariffs, cost_of
+from inferworks.api.pricing import PricingTable, cost_of
 from inferworks.cli.options import Command
 from inferworks.cli.show import counted
 from inferworks.config import Config
@@ -171,7 +171,7 @@ def priced(config: Config) -> Iterator[Cost]:
         accounts: AccountsReads = StubAccounts()
         if folder.accounts.exists():
             accounts = stack.enter_context(closing(SqliteAccounts(folder.accounts, read_only=True)))
-        tariffs = Tariffs(accounts, lambda: rates.newest)
+        tariffs = PricingTable(accounts, lambda: rates.newest)
         yield lambda usage: cost_of(usage, tariffs)
 
 

@@ -41,7 +41,7 @@ class Call(msgspec.Struct, frozen=True):
     """What was left out in the translation: the caller's fields and tools, as the caller named them."""
 
 
-class Told(msgspec.Struct, frozen=True):
+class ReportedUsage(msgspec.Struct, frozen=True):
     """What an upstream says that an answer has used, up to here."""
 
     tokens: Tokens
@@ -69,7 +69,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
     data: bytes
     """The bytes for the client; empty for an event that only we asked for."""
-    told: Told | None = None
+    told: ReportedUsage | None = None
     """What the answer has used up to here, where the upstream says. An explicit zero is not silence."""
     last: bool = False
     """Nothing follows. A client that has it has the whole answer."""

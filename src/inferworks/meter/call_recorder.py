@@ -74,13 +74,13 @@ class Meter:
         self._clock = clock
         self._checkpoint_ns = round(checkpoint_s * NS_PER_SECOND)
 
-    def open(self, opened: Opened, clock: Clock | None = None) -> OpenCall:
+    def open(self, opened: Opened, clock: Clock | None = None) -> CallRecorder:
         """A call about to be served: `async with meter.open(opened) as call:`.
 
         `clock` is the one that its opening was read on, so that no time of the call lies before it.
         """
         clock = clock or self._clock.carried()
-        return OpenCall(opened, self._journal, clock, self._checkpoint_ns, self._watch)
+        return CallRecorder(opened, self._journal, clock, self._checkpoint_ns, self._watch)
 
     async def refuse(self, opened: Opened, status: int, error_code: str | None) -> None:
         """Record a call that is turned away before any work; durable when this returns.
@@ -99,7 +99,7 @@ class Meter:
         await self._journal.commit(usage)
 
 
-class OpenCall:
+class CallRecorder:
     """One call from its opening to its one Usage. Made by `Meter.open`, used by one task.
 
     An attempt is bracketed by `leg_started` and `leg_ended`; `progress` in between keeps its running
@@ -132,7 +132,7 @@ class OpenCall:
         self._open: list[RunningLeg] = []
         self._closed = False
 
-    async def __aenter__(self) -> OpenCall:
+    async def __aenter__(self) -> CallRecorder:
         """Put on record that it is opened; JournalError when that fails, and then nothing may be served."""
         self._journal.opened(self.opened)
         return self

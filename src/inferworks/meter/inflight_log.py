@@ -92,7 +92,7 @@ class OpenCalls(NamedTuple):
     """The newest of each call."""
 
 
-class Openings:
+class InflightLog:
     """The opening files beside the journal at `path`, of which this process may write one.
 
     `append` and `reached` are for the event loop, all else for the journal's writer.
@@ -327,7 +327,7 @@ def opening_files(journal: Path) -> Iterator[Path]:
     return journal.parent.glob(f"{glob.escape(journal.name)}-opened-*")
 
 
-def read_openings(journal: Path) -> OpenCalls:
+def read_inflight_log(journal: Path) -> OpenCalls:
     """What the opening files beside `journal` tell."""
     while True:
         try:
@@ -372,7 +372,7 @@ def damaged_lines(data: bytes) -> list[bytes]:
     ]
 
 
-def damaged_openings(journal: Path) -> list[Quarantined]:
+def damaged_inflight_lines(journal: Path) -> list[Quarantined]:
     """What is to be said of lines beside `journal` that are not what was written: a call may be in each."""
     return [
         Quarantined("openings", file.name, "is not what was written", ascii(line), None)

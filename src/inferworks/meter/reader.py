@@ -31,7 +31,7 @@ from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, Step
 from inferworks.meter.events import Reported, reported_call_id
 from inferworks.meter.facts import Facts
-from inferworks.meter.inflight_log import read_openings
+from inferworks.meter.inflight_log import read_inflight_log
 from inferworks.meter.record import Quarantined, Retracted, SpoolCursor
 from inferworks.meter.tables import (
     ACTIVITY,
@@ -210,7 +210,7 @@ class JournalReader:
     def checkpoint(self, call_id: CallId) -> Checkpoint | None:
         """The newest checkpoint of a call, as of when this reader was first asked for one."""
         if self._checkpoints is None:
-            self._checkpoints = read_openings(self._path).checkpoints
+            self._checkpoints = read_inflight_log(self._path).checkpoints
         row = next(self._select(CHECKPOINT, "WHERE call_id = :id", {"id": call_id}), None)
         return self._checkpoints.get(call_id) or row
 
@@ -346,7 +346,7 @@ def unclosed(database: sqlite3.Connection, path: Path) -> list[Opened]:
 
     They are in the files beside it; those that an older version left open are rows.
     """
-    opened = read_openings(path).opened
+    opened = read_inflight_log(path).opened
     is_view = check_version(database, path) == 3  # with a column more
     rows = database.execute(f"SELECT {', '.join(OPENED.names) if is_view else '*'} FROM opened")
     opened.update((call.call_id, call) for call in map(OPENED.read, rows))

@@ -43,7 +43,7 @@ _SELF: Final = Path("/proc/self")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readings:
+class Gauges:
     """The parts of the house, read at one moment."""
 
     calls_running: int = 0
@@ -81,7 +81,7 @@ class Commits:
         yield _one(JOURNAL_RECORDS, self.records)
 
 
-def families(readings: Readings) -> Iterator[Family]:
+def families(readings: Gauges) -> Iterator[Family]:
     """`readings` as metrics."""
     yield _one(CALLS_RUNNING, readings.calls_running)
     yield _one(CONNECTIONS, readings.connections)

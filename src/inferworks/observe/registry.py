@@ -9,15 +9,15 @@ from itertools import chain
 
 from inferworks.observe.calls import CallMetrics
 from inferworks.observe.exposition import exposition
-from inferworks.observe.gauges import Commits, Readings, families, process_families
+from inferworks.observe.gauges import Commits, Gauges, families, process_families
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class Registry:
     """The counters that are kept, and how to read what is not counted."""
 
     started_ns: int
-    read: Callable[[], Readings]
+    read: Callable[[], Gauges]
     """Reads the parts of the house, in the event loop."""
     calls: CallMetrics = field(default_factory=CallMetrics)
     commits: Commits = field(default_factory=Commits)
@@ -27,7 +27,7 @@ class Board:
         readings = self.read()
         return await asyncio.to_thread(self._text, readings)
 
-    def _text(self, readings: Readings) -> bytes:
+    def _text(self, readings: Gauges) -> bytes:
         return exposition(
             chain(
                 self.calls.families(),

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from inferworks.api.response_writer import Delivery
+from inferworks.api.response_writer import ResponseWriter
 from inferworks.config import load
 from inferworks.folder import DataFolder
 from inferworks.http.upstream import UpstreamConnection
-from inferworks.meter.call_recorder import OpenCall
+from inferworks.meter.call_recorder import CallRecorder
 from inferworks.simulation.disk import Disk
 from inferworks.simulation.loop import SimLoop
 from inferworks.simulation.network import Network
@@ -23,7 +23,7 @@ from inferworks.wiring.reload import ConfigSource
 HOST: Final = "127.0.0.1"
 PORT: Final = 8080
 _LOOK_S: Final = 0.005
-_OF_CALLS: Final = frozenset({Delivery, OpenCall, UpstreamConnection})
+_OF_CALLS: Final = frozenset({ResponseWriter, CallRecorder, UpstreamConnection})
 """What there is only while a call runs, or for a connection of the gateway."""
 
 

@@ -20,7 +20,7 @@ from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.bedrock import BEDROCK
 from inferworks.cloud.providers.bedrock_messages import bedrock_messages
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passthrough import PassingProvider, Profile, Spoken
+from inferworks.cloud.providers.passthrough import OperationSpec, PassthroughProvider, Profile
 from inferworks.cloud.providers.stub import Script
 from inferworks.cloud.providers.vertex import gemini_operations, vertex_messages
 from inferworks.cloud.serving.translating import TranslatingProvider
@@ -84,10 +84,10 @@ def _message_answer(script: Script) -> MessageAnswer:
 
 
 def _speaking(
-    spoken: Mapping[Operation, Spoken], credential: Credential
+    spoken: Mapping[Operation, OperationSpec], credential: Credential
 ) -> Callable[[HttpClient], Provider]:
     """What makes a provider of `spoken`, and of what translations make of it."""
     profile = Profile("cloud", spoken)
     return lambda client: TranslatingProvider(
-        PassingProvider(client, profile, credential), TRANSLATIONS
+        PassthroughProvider(client, profile, credential), TRANSLATIONS
     )

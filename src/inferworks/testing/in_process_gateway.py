@@ -23,12 +23,12 @@ from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import ANY_SOURCE, mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.stores.stub import StubAccounts
-from inferworks.api.admission import Gate
+from inferworks.api.admission import ConcurrencyLimiter
 from inferworks.api.app import admit, app
-from inferworks.api.context import Door
+from inferworks.api.context import AppContext
 from inferworks.api.cors import Cors
 from inferworks.api.errors import refusals
-from inferworks.api.pricing import Lists, Tariffs
+from inferworks.api.pricing import Lists, PricingTable
 from inferworks.clock import SystemClock
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.offer import Offer
@@ -48,8 +48,8 @@ from inferworks.meter.usage import Usage
 from inferworks.observe.access import RefusedRequest
 from inferworks.observe.calls import CallMetrics
 from inferworks.observe.exposition import exposition
-from inferworks.observe.gauges import Readings
-from inferworks.observe.registry import Board
+from inferworks.observe.gauges import Gauges
+from inferworks.observe.registry import Registry
 from inferworks.observe.table import CALLS
 from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
@@ -89,7 +89,7 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 @dataclass
-class Catalogue:
+class ListedModels:
     """Models and offers that stay as they are put."""
 
     ready: dict[ModelId, Sequence[Offer]] = field(default_factory=dict)
@@ -108,11 +108,11 @@ class Catalogue:
 
 
 @dataclass
-class House:
+class InProcessGateway:
     """A running gateway, the client's view of it (`chat`, `ask`) and the books' (`usages`)."""
 
-    door: Door
-    catalogue: Catalogue
+    door: AppContext
+    catalogue: ListedModels
     accounts: StubAccounts
     store: MemoryStore
     server: HttpServer
@@ -225,7 +225,7 @@ async def open_door(
     answer_headers: bool = True,
     cors: Sequence[str] = (),
     on_refused: Callable[[RefusedRequest], object] | None = None,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[InProcessGateway]:
     """A gateway whose `A_MODEL` is offered by each of `providers`, in this order, at `origin`."""
     clock = SystemClock()
     store = store or MemoryStore()
@@ -236,19 +236,19 @@ async def open_door(
         make_offer(offer_id=f"offer-{number}", provider=provider.name, origin=origin)
         for number, provider in enumerate(providers)
     ]
-    catalogue = Catalogue({A_MODEL: offers})
+    catalogue = ListedModels({A_MODEL: offers})
     calls = CallMetrics(catalogue.models)
-    door = Door(
+    door = AppContext(
         keyring=KeyRing(accounts),
-        gate=Gate(calls_at_once, calls_per_key),
+        gate=ConcurrencyLimiter(calls_at_once, calls_per_key),
         meter=Meter(journal, clock, checkpoint_s=0.01, watch=_both(calls, traces)),
         journal=journal,
         catalogue=catalogue,
         providers={provider.name: provider for provider in providers},
         router=Router(Health(clock.carried()), lambda _: policy or RoutePolicy()),
         clock=clock,
-        board=Board(clock.now_ns(), Readings, calls),
-        tariffs=Tariffs(accounts, lambda: lists),
+        board=Registry(clock.now_ns(), Gauges, calls),
+        tariffs=PricingTable(accounts, lambda: lists),
         traces=traces,
         transcripts=transcripts,
         answer_headers=answer_headers,
@@ -265,7 +265,7 @@ async def open_door(
     )
     port = await server.start("127.0.0.1", 0)
     try:
-        yield House(door, catalogue, accounts, store, server, port, secret, failures)
+        yield InProcessGateway(door, catalogue, accounts, store, server, port, secret, failures)
     finally:
         await server.stop(drain_s=1.0)
         with suppress(*(JournalError,) if store.broken else ()):
@@ -276,7 +276,7 @@ async def open_door(
 @asynccontextmanager
 async def open_gateway(
     *answers: Answer, running_usage: bool = False, vendor: Vendor | None = None, **settings: Any
-) -> AsyncIterator[tuple[House, FakeUpstream]]:
+) -> AsyncIterator[tuple[InProcessGateway, FakeUpstream]]:
     """A gateway before an upstream that speaks OpenAI's dialect over HTTP and follows `answers`.
 
     It is OpenAI, or an engine of vLLM's, which tells its usage as it goes, unless a `vendor` is named.
@@ -332,7 +332,7 @@ def _accounts() -> tuple[StubAccounts, str]:
     return accounts, secret
 
 
-def _check_nothing_is_left(door: Door, store: MemoryStore, offers: Sequence[Offer]) -> None:
+def _check_nothing_is_left(door: AppContext, store: MemoryStore, offers: Sequence[Offer]) -> None:
     assert door.gate.running == 0, "a call still holds a place"
     health = door.router.health
     assert not any(map(health.running, offers)), "a call is still counted at its offer"
@@ -355,7 +355,7 @@ def _both(calls: CallMetrics, traces: Traces | None) -> Watch:
     return watch
 
 
-def _counted(door: Door) -> int:
+def _counted(door: AppContext) -> int:
     """The calls that the metrics count."""
     assert door.board is not None, "every house of ours has one"
     text = exposition(door.board.calls.families()).decode()

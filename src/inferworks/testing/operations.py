@@ -19,7 +19,7 @@ from inferworks.cloud.call import Call
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passthrough import PassingProvider, Profile
+from inferworks.cloud.providers.passthrough import PassthroughProvider, Profile
 from inferworks.cloud.providers.stability import STABILITY
 from inferworks.cloud.providers.stub import Script
 from inferworks.http.multipart import form_of
@@ -49,7 +49,7 @@ class Work:
         return staged(
             script,
             open_upstream(scripted(Answer, script, first_events=0)),
-            lambda client: PassingProvider(client, self.profile, NoCredential()),
+            lambda client: PassthroughProvider(client, self.profile, NoCredential()),
             call_of=lambda **_: self.call,
         )
 

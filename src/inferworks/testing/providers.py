@@ -28,7 +28,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.cloud.providers.passthrough import PassingProvider
+from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
@@ -155,7 +155,7 @@ def _openai(client: HttpClient) -> Provider:
 
 
 def _anthropic(client: HttpClient) -> Provider:
-    provider = PassingProvider(client, ANTHROPIC, NoCredential())
+    provider = PassthroughProvider(client, ANTHROPIC, NoCredential())
     return TranslatingProvider(provider, TRANSLATIONS)
 
 

@@ -49,7 +49,7 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, NaturalClass, is_provisional
 from inferworks.books.closing.audit import audit, audit_chain
 from inferworks.books.closing.close import close_period, reopen_period, sealed_paper, statement_of
-from inferworks.books.closing.inputs import Arrived, Papers, drawn, without_a_lake
+from inferworks.books.closing.inputs import Arrived, Inputs, drawn, without_a_lake
 from inferworks.books.closing.ledger import standing
 from inferworks.books.closing.prior_period import booked, with_late
 from inferworks.books.closing.seal import FIRST
@@ -125,16 +125,16 @@ class World:
         self.held_back: list[tuple[Record, ...]] = []
         self.papers_kept: dict[Period, bytes] = {}
         """The statement of every closed period as it read when it was closed."""
-        self.last_drawn: dict[Span, tuple[Papers, Statement]] = {}
-        self.last_shuffled: Papers | None = None
+        self.last_drawn: dict[Span, tuple[Inputs, Statement]] = {}
+        self.last_shuffled: Inputs | None = None
         self.cursors = {"replica-0": 0, "replica-1": 0}
         self.numbers = itertools.count()
         self.suppliers, self.api_calls = Suppliers(self.random), ApiCalls()
         self.sealed: tuple[object, Sequence[Charge]] | None = None
-        self.read: dict[Span, Papers] = {}
+        self.read: dict[Span, Inputs] = {}
         """What was read since the last thing happened."""
 
-    def papers(self, span: Span) -> Papers:
+    def papers(self, span: Span) -> Inputs:
         """Everything recorded for `span`, and the rules in force; read once after each event."""
         if span not in self.read:
             with self.journal.reads() as reads:
@@ -144,7 +144,7 @@ class World:
             sealed = list(filter(is_provisional, sealed_charges(self)))
             calls = estimated(facts.usages, bills, sealed, closed, span)
             charges = (*bills, *accrued(self, span), *calls)
-            self.read[span] = Papers(
+            self.read[span] = Inputs(
                 span, "USD", charges, facts, tuple(self.plans), self.policy, self.rules
             )
         return self.read[span]
@@ -159,7 +159,7 @@ class World:
         """None: a world has no lake."""
         return without_a_lake(segments, span)
 
-    def drawn(self, papers: Papers) -> Statement:
+    def drawn(self, papers: Inputs) -> Statement:
         """By the definition; once, while nothing that it is drawn from changes."""
         known, statement = self.last_drawn.get(papers.span, (None, None))
         if statement is None or known != papers:
@@ -796,7 +796,7 @@ def _of_call(shares: Mapping[tuple[str, ...], int], call: str) -> int:
     return sum(share for leaf, share in shares.items() if call in leaf)
 
 
-def _shuffled(papers: Papers, seed: float) -> Papers:
+def _shuffled(papers: Inputs, seed: float) -> Inputs:
     order = random.Random(seed)  # noqa: S311 as above
 
     def mixed(things: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -15,13 +15,13 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.azure import deployed
 from inferworks.cloud.providers.bedrock import BEDROCK
 from inferworks.cloud.providers.bedrock_messages import bedrock_messages
-from inferworks.cloud.providers.passthrough import Spoken
+from inferworks.cloud.providers.passthrough import OperationSpec
 from inferworks.cloud.providers.vertex import gemini_operations, vertex_messages
 from inferworks.errors import ConfigError
 from inferworks.wiring.identity import Identity
 from inferworks.wiring.upstreams import Account
 
-Operations = Mapping[Operation, Spoken]
+Operations = Mapping[Operation, OperationSpec]
 
 
 def cloud_credential(account: Account) -> Credential | None:

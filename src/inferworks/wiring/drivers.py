@@ -12,7 +12,7 @@ from inferworks.cloud.credentials.key import KeyCredential, NoCredential
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passthrough import PassingProvider, Profile
+from inferworks.cloud.providers.passthrough import PassthroughProvider, Profile
 from inferworks.cloud.providers.stability import STABILITY
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
@@ -75,18 +75,18 @@ def _vertex(client: HttpClient, account: Account) -> Provider:
     return _speaking(client, account, vertex_operations(_spoken(account)))
 
 
-def _speaking(client: HttpClient, account: Account, spoken: Operations) -> PassingProvider:
+def _speaking(client: HttpClient, account: Account, spoken: Operations) -> PassthroughProvider:
     """What speaks to `account` in those of the operations `spoken` that its row names."""
     named = account.row.operations
     own = {operation: how for operation, how in spoken.items() if operation in named}
     return _passing(client, account, Profile(account.name, own))
 
 
-def _passing(client: HttpClient, account: Account, profile: Profile) -> PassingProvider:
+def _passing(client: HttpClient, account: Account, profile: Profile) -> PassthroughProvider:
     """What speaks to `account` as `profile` says, under its name and with its patience."""
     between_bytes_s = account.timeouts.between_bytes_s
     own = replace(profile, name=account.name, between_bytes_s=between_bytes_s)
-    return PassingProvider(client, own, credential_of(account))
+    return PassthroughProvider(client, own, credential_of(account))
 
 
 def _spoken(account: Account) -> Operations:

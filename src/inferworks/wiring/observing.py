@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inferworks.api.admission import Gate
+from inferworks.api.admission import ConcurrencyLimiter
 from inferworks.api.cors import Cors
 from inferworks.api.errors import refusal, refusals
 from inferworks.api.metrics import PATH, show
-from inferworks.api.pricing import Tariffs, cost_of
+from inferworks.api.pricing import PricingTable, cost_of
 from inferworks.api.wire.openai_errors import error_body
 from inferworks.clock import Clock
 from inferworks.cloud.routing.health import Health
@@ -26,8 +26,8 @@ from inferworks.meter.journal import Journal
 from inferworks.meter.usage import Usage
 from inferworks.observe.access import AccessLog, RefusedRequest
 from inferworks.observe.calls import CallMetrics
-from inferworks.observe.gauges import Commits, Readings
-from inferworks.observe.registry import Board
+from inferworks.observe.gauges import Commits, Gauges
+from inferworks.observe.registry import Registry
 from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor
@@ -41,16 +41,16 @@ _FOR_METRICS = Limits(body_bytes=4096, connections=100)
 class Parts:
     """The parts of a running platform that can be read."""
 
-    gate: Gate
+    gate: ConcurrencyLimiter
     health: Health
     journal: Journal
     service: Service
     server: HttpServer
     supervisor: Supervisor
 
-    def read(self) -> Readings:
+    def read(self) -> Gauges:
         """How they stand now."""
-        return Readings(
+        return Gauges(
             calls_running=self.gate.running,
             connections=len(self.server.connections),
             drains=len(self.service.door.drains),
@@ -77,7 +77,7 @@ class Observing:
         """Set before the first call, where there is one."""
         self.commits = Commits()
         calls = CallMetrics(self._models, most_series=settings.most_series)
-        kept = Board(clock.now_ns(), self._read, calls, self.commits)
+        kept = Registry(clock.now_ns(), self._read, calls, self.commits)
         self.board = kept if settings.metrics else None
 
     @property
@@ -106,8 +106,8 @@ class Observing:
     def _models(self) -> Sequence[str]:
         return self.parts.service.door.catalogue.models() if self.parts else ()
 
-    def _read(self) -> Readings:
-        readings = self.parts.read() if self.parts else Readings()
+    def _read(self) -> Gauges:
+        readings = self.parts.read() if self.parts else Gauges()
         dropped = self.access.dropped if self.access else 0
         return replace(
             readings, transcripts_dropped=self.transcripts.dropped, access_lines_dropped=dropped
@@ -137,7 +137,7 @@ async def tracing(
 
 @contextmanager
 def access_log(
-    settings: Log, tariffs: Tariffs, supervisor: Supervisor
+    settings: Log, tariffs: PricingTable, supervisor: Supervisor
 ) -> Iterator[AccessLog | None]:
     """The access log while the block runs, if one is wanted. ConfigError when its file cannot be opened."""
     if settings.access == "off":
@@ -192,7 +192,7 @@ def metrics_port(settings: Observe) -> Iterator[socket.socket | None]:
 @asynccontextmanager
 async def showing_metrics(
     bound: socket.socket | None,
-    board: Board | None,
+    board: Registry | None,
     on_error: Callable[[BaseException], None],
     supervisor: Supervisor,
 ) -> AsyncIterator[None]:

@@ -22,11 +22,11 @@ from inferworks.accounts.key import mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.stores.base import Accounts
 from inferworks.accounts.stores.sqlite import FollowedAccounts, SqliteAccounts
-from inferworks.api.admission import Gate
-from inferworks.api.context import Door
+from inferworks.api.admission import ConcurrencyLimiter
+from inferworks.api.context import AppContext
 from inferworks.api.cors import Cors
 from inferworks.api.drain import DrainLimits, Drains
-from inferworks.api.pricing import Tariffs
+from inferworks.api.pricing import PricingTable
 from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.traced import TracedProvider
@@ -129,9 +129,9 @@ async def open_platform(
         fitted = _said_fit(fit(config.gateway, this_machine()))
         most = fitted.calls
         of_a_key = config.gateway.max_calls_per_key or most - most // 4  # leave room for the others
-        gate = Gate(most, of_a_key)
+        gate = ConcurrencyLimiter(most, of_a_key)
         drains = Drains(_drain_limits(config.leave))
-        tariffs = Tariffs(followed, lambda: planner.rates.newest)
+        tariffs = PricingTable(followed, lambda: planner.rates.newest)
         access = house.enter_context(access_log(config.log, tariffs, supervisor))
         observing.access = access
         meter = _meter(config, journal, clock, observing)
@@ -141,10 +141,10 @@ async def open_platform(
 
         cors = Cors(config.gateway.cors_origins) if config.gateway.cors_origins else None
 
-        def door(catalogue: Catalogue, providers: Mapping[str, Provider]) -> Door:
+        def door(catalogue: Catalogue, providers: Mapping[str, Provider]) -> AppContext:
             router = Router(health, catalogue.policy)
             parts = (keyring, gate, meter, journal, catalogue, providers, router, clock)
-            return Door(
+            return AppContext(
                 *parts,
                 drains=drains,
                 board=observing.board,
@@ -254,7 +254,7 @@ def _meter(config: Config, journal: Journal, clock: Clock, observing: Observing)
 
 @asynccontextmanager
 async def _listening(
-    config: Config, server: HttpServer, bound: socket.socket, gate: Gate
+    config: Config, server: HttpServer, bound: socket.socket, gate: ConcurrencyLimiter
 ) -> AsyncIterator[int]:
     """Have `server` listen; leaving says so at `/readyz` for a while, then lets running answers finish."""
     port = await server.listen(bound)

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from inferworks.api.app import admit, app
-from inferworks.api.context import Door
+from inferworks.api.context import AppContext
 from inferworks.cloud.providers.base import Provider
 from inferworks.http.client import HttpClient
 from inferworks.http.server import Admission, Exchange, Refused, RequestHead
@@ -25,7 +25,7 @@ from inferworks.wiring.model_catalog import Catalogue, OwnReplicas
 from inferworks.wiring.plan import OWN, Plan
 from inferworks.wiring.upstreams import Account, tls_of
 
-MakeDoor = Callable[[Catalogue, Mapping[str, Provider]], Door]
+MakeDoor = Callable[[Catalogue, Mapping[str, Provider]], AppContext]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from inferworks.config import Lake
 from inferworks.folder import DataFolder
 from inferworks.meter.archive.journal import SealingJournal
 from inferworks.meter.archive.seal import check_journal, seal
-from inferworks.meter.inflight_log import damaged_openings
+from inferworks.meter.inflight_log import damaged_inflight_lines
 from inferworks.meter.journal import Journal
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.local import LocalLake
@@ -38,7 +38,7 @@ def open_journal(folder: DataFolder, turn: threading.Lock, commits: Commits) -> 
     """
     check_journal(folder.journal, LocalLake(folder.lake))
     check_start(folder.journal)
-    damaged = damaged_openings(folder.journal)
+    damaged = damaged_inflight_lines(folder.journal)
     journal = Journal(SqliteStore(folder.journal, turn), committed=commits.take)
     journal.start()
     with closing(journal):

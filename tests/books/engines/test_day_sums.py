@@ -21,12 +21,12 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.accounting.policy import load_policy
 from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid
 from inferworks.books.calendar.span import Span
-from inferworks.books.engines.compute import work_out_on
+from inferworks.books.engines.compute import compute_on
 from inferworks.books.engines.customer_statement import canonical, close_by_customer
 from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import Lake
 from inferworks.books.statement.computation import Rules, shipped_rules
-from inferworks.books.statement.statement import draw_up
+from inferworks.books.statement.statement import build_statement
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId
 from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES, batch_of
@@ -111,8 +111,8 @@ def test_sums_and_rows_give_the_same_bytes(
         assert bought[0] == bought[1]
         if dice.random() < 0.2:  # by target, only intervals of machines come from sums
             whole, other = (
-                draw_up(
-                    work_out_on(engine, sealed.lake(engine, summed=of).within(*around), *given_)
+                build_statement(
+                    compute_on(engine, sealed.lake(engine, summed=of).within(*around), *given_)
                 )
                 for of in (False, True)
             )

@@ -18,7 +18,7 @@ from inferworks.books.accounting.policy import load_policy
 from inferworks.books.accounting.prepaid import Prepaid
 from inferworks.books.allocation.pools import Idle, Method
 from inferworks.books.calendar.span import Span
-from inferworks.books.engines.compute import work_out_on
+from inferworks.books.engines.compute import compute_on
 from inferworks.books.engines.customer_statement import (
     CustomerStatement,
     canonical,
@@ -26,8 +26,8 @@ from inferworks.books.engines.customer_statement import (
 )
 from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import lake_of
-from inferworks.books.statement.computation import Rules, Workings, shipped_rules, work_out
-from inferworks.books.statement.statement import Dimension, draw_up, whole_span
+from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
+from inferworks.books.statement.statement import Dimension, build_statement, whole_span
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId
 from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES, batch_of
@@ -55,16 +55,16 @@ GAAP, RULES = load_policy("gaap"), shipped_rules()
 differential = settings(max_examples=6)
 
 
-def defined(world: World, span: Span, rules: Rules = RULES) -> Workings:
+def defined(world: World, span: Span, rules: Rules = RULES) -> Computation:
     """The workings by definition."""
-    return work_out(world.charges, world.facts, world.plans, GAAP, "USD", span, rules)
+    return compute(world.charges, world.facts, world.plans, GAAP, "USD", span, rules)
 
 
-def related(world: World, span: Span, rules: Rules = RULES) -> Workings:
+def related(world: World, span: Span, rules: Rules = RULES) -> Computation:
     """The workings by relations."""
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, world.facts)
-        return work_out_on(engine, lake, world.charges, world.plans, GAAP, "USD", span, rules)
+        return compute_on(engine, lake, world.charges, world.plans, GAAP, "USD", span, rules)
 
 
 def by_customer(world: World, span: Span) -> CustomerStatement:
@@ -130,7 +130,7 @@ def test_relations_agree_on_lines_that_name_a_model(
 def test_a_statement_by_customer_is_the_cut_of_the_whole(world: World) -> None:
     """Stopping at customers gives the figures of going down to targets (theorem 8)."""
     span = Span(*whole_span(world.charges, world.facts))
-    whole, cut = draw_up(defined(world, span)), by_customer(world, span)
+    whole, cut = build_statement(defined(world, span)), by_customer(world, span)
     assert cut.rows == whole.by(Dimension.CUSTOMER)
     assert cut.notes == whole.notes
     assert (cut.billed_pico, cut.revenue_pico) == (whole.billed_pico, whole.revenue_pico)
@@ -159,7 +159,7 @@ def test_credit_expires_by_customer_too() -> None:
     credit = Credit("credit-1", CustomerId("acme"), 0, 7 * PICO, "USD", 3 * DAY_NS)
     world, span = World((), Facts(usages, (), (), ()), plans), Span(0, 5 * DAY_NS)
     prepaid = Prepaid((credit,))
-    whole = draw_up(work_out((), world.facts, plans, GAAP, "USD", span, RULES, prepaid))
+    whole = build_statement(compute((), world.facts, plans, GAAP, "USD", span, RULES, prepaid))
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, world.facts)
         cut = close_by_customer(engine, lake, (), plans, GAAP, "USD", span, RULES, prepaid)
@@ -240,7 +240,7 @@ def test_a_replica_that_moves_is_one_replica_on_two_nodes() -> None:
     )
     world, span = World(charges, Facts(usages, (), rows, ()), ()), Span(0, 100)
     must_agree(world, span)
-    whole = draw_up(defined(world, span))
+    whole = build_statement(defined(world, span))
     assert by_customer(world, span).rows == whole.by(Dimension.CUSTOMER)
 
 
@@ -295,7 +295,7 @@ def test_files_and_recent_facts_are_one_lake(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_batches([batch_of(LAKE_TABLES["usage"], usages[:2])]), path)
     with DuckEngine(folder=tmp_path) as engine:
         lake = lake_of(engine, {"usage": [str(path)]}, Facts(usages[2:], (), capacity, ()))
-        found = work_out_on(engine, lake, world.charges, (), GAAP, "USD", Span(0, 100), RULES)
+        found = compute_on(engine, lake, world.charges, (), GAAP, "USD", Span(0, 100), RULES)
     assert found.lines == defined(world, Span(0, 100)).lines
 
 
@@ -317,7 +317,7 @@ def test_files_of_a_former_version_are_read_beside_newer_ones(tmp_path: Path, se
     world = World((a_charge("one", "1.00", (0, 100)),), Facts(usages, (), capacity, ()), ())
     with DuckEngine(folder=tmp_path) as engine:
         lake = lake_of(engine, {"usage": files}, Facts(usages[sealed:], (), capacity, ()))
-        found = work_out_on(engine, lake, world.charges, (), GAAP, "USD", Span(0, 100), RULES)
+        found = compute_on(engine, lake, world.charges, (), GAAP, "USD", Span(0, 100), RULES)
         bought = lake.bought()
     assert found.lines == defined(world, Span(0, 100)).lines
     assert bought == usages
@@ -378,7 +378,7 @@ def test_the_largest_reports_are_divided_alike() -> None:
     must_agree(world, Span(*span))
     assert (
         by_customer(world, Span(*span)).revenue_pico
-        == draw_up(defined(world, Span(*span))).revenue_pico
+        == build_statement(defined(world, Span(*span))).revenue_pico
     )
 
 

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from inferworks.books.accounting.policy import load_policy
 from inferworks.books.calendar.span import Span
-from inferworks.books.engines.compute import work_out_on
+from inferworks.books.engines.compute import compute_on
 from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import lake_of
-from inferworks.books.statement.computation import Workings, shipped_rules, work_out
-from inferworks.books.statement.statement import draw_up, whole_span
+from inferworks.books.statement.computation import Computation, compute, shipped_rules
+from inferworks.books.statement.statement import build_statement, whole_span
 from inferworks.meter.archive.schema import LAKE_TABLES, batch_of
 from inferworks.meter.events import name_of, reported_call_id
 from inferworks.meter.facts import Facts, in_force
@@ -57,12 +57,12 @@ def taken_back(facts: Facts, dice: random.Random) -> tuple[Facts, Facts]:
     return replace(facts, retracted=retracted), never
 
 
-def defined(world: World, facts: Facts, span: Span) -> Workings:
+def defined(world: World, facts: Facts, span: Span) -> Computation:
     """The workings by definition."""
-    return work_out(world.charges, facts, world.plans, GAAP, "USD", span, RULES)
+    return compute(world.charges, facts, world.plans, GAAP, "USD", span, RULES)
 
 
-def related(world: World, facts: Facts, span: Span, sealed: int = 0) -> Workings:
+def related(world: World, facts: Facts, span: Span, sealed: int = 0) -> Computation:
     """The workings by relations, the first `sealed` of each kind of report read from files."""
     with DuckEngine() as engine, tempfile.TemporaryDirectory() as folder:
         files = {}
@@ -75,7 +75,7 @@ def related(world: World, facts: Facts, span: Span, sealed: int = 0) -> Workings
                 files[name] = [str(path)]
         rest = replace(facts, usages=facts.usages[sealed:], activities=facts.activities[sealed:])
         lake = lake_of(engine, files, rest)
-        return work_out_on(engine, lake, world.charges, world.plans, GAAP, "USD", span, RULES)
+        return compute_on(engine, lake, world.charges, world.plans, GAAP, "USD", span, RULES)
 
 
 @settings(max_examples=6)
@@ -88,8 +88,8 @@ def test_what_was_taken_back_counts_as_never_reported(
     assert in_force(facts) == never
     assert whole_span(world.charges, facts) == whole_span(world.charges, never)
     span = Span(*whole_span(world.charges, with_reports(world)))
-    wanted = draw_up(defined(world, never, span))
-    assert draw_up(defined(world, facts, span)) == wanted
+    wanted = build_statement(defined(world, never, span))
+    assert build_statement(defined(world, facts, span)) == wanted
     by_relations = related(world, facts, span, sealed)
     assert by_relations.lines == wanted.lines
     assert by_relations.entries == wanted.entries

@@ -23,14 +23,14 @@ from inferworks.books.calendar.months import DAY_NS, date_of, month_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.currency import RateRow, Rates
 from inferworks.books.engines.base import Engine, integers, total, whole
-from inferworks.books.engines.compute import work_out_on
+from inferworks.books.engines.compute import compute_on
 from inferworks.books.engines.customer_statement import canonical, close_by_customer
 from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import lake_of
 from inferworks.books.engines.spark import SparkEngine
 from inferworks.books.revenue.customer_currency import day_rates
 from inferworks.books.statement.computation import shipped_rules
-from inferworks.books.statement.statement import draw_up, whole_span
+from inferworks.books.statement.statement import build_statement, whole_span
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens
@@ -98,7 +98,9 @@ def statement_bytes(engine: Engine, world: World) -> bytes:
     """The whole statement and its entries, as bytes."""
     span = Span(*whole_span(world.charges, world.facts))
     lake = lake_of(engine, {}, world.facts)
-    drawn = draw_up(work_out_on(engine, lake, world.charges, world.plans, GAAP, "USD", span, RULES))
+    drawn = build_statement(
+        compute_on(engine, lake, world.charges, world.plans, GAAP, "USD", span, RULES)
+    )
     return msgspec.json.encode([drawn.to_json(), msgspec.to_builtins(drawn.entries)])
 
 
@@ -170,7 +172,7 @@ def test_clocks_and_currencies_are_the_same_on_both(spark: SparkEngine) -> None:
 
     def drawn(engine: Engine) -> tuple[object, ...]:
         lake = lake_of(engine, {}, Facts(calls, (), (), ()))
-        workings = work_out_on(engine, lake, (), *last)
+        workings = compute_on(engine, lake, (), *last)
         cut = close_by_customer(engine, lake, (), *last)
         return workings.revenue, workings.entries, canonical(cut)
 

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.anthropic import ANTHROPIC
-from inferworks.cloud.providers.passthrough import PassingProvider
+from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.errors import UpstreamError
@@ -53,7 +53,7 @@ class Line:
 
     def __init__(self, upstream: FakeAnthropic, client: HttpClient) -> None:
         self.upstream = upstream
-        provider = PassingProvider(client, replace(ANTHROPIC, between_bytes_s=0.2), KEY)
+        provider = PassthroughProvider(client, replace(ANTHROPIC, between_bytes_s=0.2), KEY)
         self.provider = TranslatingProvider(provider, TRANSLATIONS)
         self.offer = make_offer(origin=upstream.origin)
 
@@ -78,7 +78,7 @@ async def line(*answers: MessageAnswer) -> AsyncIterator[Line]:
             yield Line(upstream, client)
 
 
-def last_told(chunks: list[Chunk]) -> Told | None:
+def last_told(chunks: list[Chunk]) -> ReportedUsage | None:
     """What was told last."""
     return next((chunk.told for chunk in reversed(chunks) if chunk.told is not None), None)
 
@@ -113,7 +113,9 @@ def test_an_answer_however_it_is_written(run: Run, manner: str, make: Callable[.
             cache_write=written,
             cache_write_1h=answer.cache_write_1h,
         )
-        wanted = Told(tokens, Items(searches=answer.searches or 0), answer.service_tier or "")
+        wanted = ReportedUsage(
+            tokens, Items(searches=answer.searches or 0), answer.service_tier or ""
+        )
         async with line(answer) as on:
             for stream in (True, False):
                 chunks, error = await on.ask(make(stream=stream))
@@ -147,7 +149,7 @@ def test_a_stream_that_breaks(run: Run, fault: Fault, make: Callable[..., Call])
             chunks, error = await on.ask(make())
             with pytest.raises(UpstreamError, match=BREAKS[fault]):
                 raise error or AssertionError("it did not break")
-            assert last_told(chunks) == Told(
+            assert last_told(chunks) == ReportedUsage(
                 Tokens(9, 2, cache_read=4), service_tier="standard", is_estimate=True
             )
             assert not any(chunk.last for chunk in chunks)
@@ -215,7 +217,7 @@ def test_counting_tokens(run: Run) -> None:
             call = messages_call(stream=False, operation=Operation.COUNT_TOKENS)
             (chunk,), error = await on.ask(call)
             assert error is None
-            assert chunk == Chunk(b'{"input_tokens":14}', Told(NO_TOKENS), last=True)
+            assert chunk == Chunk(b'{"input_tokens":14}', ReportedUsage(NO_TOKENS), last=True)
             assert on.upstream.received[0].path == "/v1/messages/count_tokens"
 
     run(main())

@@ -13,14 +13,14 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.credentials.aws import key_credential
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.bedrock import BEDROCK
-from inferworks.cloud.providers.passthrough import PassingProvider
-from inferworks.cloud.routing.route import How
+from inferworks.cloud.providers.passthrough import PassthroughProvider
+from inferworks.cloud.routing.route import AttemptOutcome
 from inferworks.cloud.serving.attempt import judge
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
@@ -85,7 +85,7 @@ class Line:
 
     def __init__(self, upstream: FakeBedrock, client: HttpClient, credential: Credential) -> None:
         self.upstream = upstream
-        provider = PassingProvider(client, replace(BEDROCK, between_bytes_s=0.2), credential)
+        provider = PassthroughProvider(client, replace(BEDROCK, between_bytes_s=0.2), credential)
         self.provider = TranslatingProvider(provider, TRANSLATIONS)
         self.offer = make_offer(origin=upstream.origin)
         self.status = 0
@@ -112,7 +112,7 @@ async def line(*answers: ConverseAnswer, credential: Credential = SIGNED) -> Asy
             yield Line(upstream, client, credential)
 
 
-def last_told(chunks: list[Chunk]) -> Told | None:
+def last_told(chunks: list[Chunk]) -> ReportedUsage | None:
     """What was told last."""
     return next((chunk.told for chunk in reversed(chunks) if chunk.told is not None), None)
 
@@ -153,7 +153,7 @@ def test_an_answer_however_it_is_written(run: Run, manner: str, dialect: str) ->
             for stream in (True, False):
                 chunks, error = await on.ask(CALLS[dialect](stream=stream))
                 assert error is None
-                assert last_told(chunks) == Told(tokens, service_tier=answer.service_tier)
+                assert last_told(chunks) == ReportedUsage(tokens, service_tier=answer.service_tier)
                 assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
                 data = b"".join(chunk.data for chunk in chunks)
                 assert all(word.encode() in data for word in answer.words)
@@ -254,7 +254,7 @@ def test_only_mistakes_of_the_caller_are_final(run: Run, status: int) -> None:
             line(ConverseAnswer(status=status)) as on,
             on.provider.send(on.offer, chat_call()) as reply,
         ):
-            assert (judge(reply).how is How.FINAL) == (status == 400)
+            assert (judge(reply).how is AttemptOutcome.FINAL) == (status == 400)
 
     run(main())
 

@@ -13,14 +13,14 @@ from openai import AsyncOpenAI
 
 from inferworks.cloud.providers.bedrock import BEDROCK
 from inferworks.cloud.providers.bedrock_messages import bedrock_messages
-from inferworks.cloud.providers.passthrough import PassingProvider, Profile
+from inferworks.cloud.providers.passthrough import PassthroughProvider, Profile
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient
 from inferworks.meter.usage import Confidence, Outcome, Tokens
 from inferworks.testing.clouds import BEDROCK_KEY
-from inferworks.testing.in_process_gateway import House, open_door
+from inferworks.testing.in_process_gateway import InProcessGateway, open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Fault
 from inferworks.testing.upstreams.anthropic import MessageAnswer
@@ -45,17 +45,19 @@ SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 @asynccontextmanager
 async def house_before(
     *answers: ConverseAnswer, more: tuple[Any, ...] = ()
-) -> AsyncIterator[House]:
+) -> AsyncIterator[InProcessGateway]:
     """A gateway before Bedrock, and the providers `more`."""
     async with open_bedrock(*answers) as upstream:
         with closing(HttpClient()) as client:
-            provider = PassingProvider(client, replace(BEDROCK, between_bytes_s=1.0), BEDROCK_KEY)
+            provider = PassthroughProvider(
+                client, replace(BEDROCK, between_bytes_s=1.0), BEDROCK_KEY
+            )
             translating = TranslatingProvider(provider, TRANSLATIONS)
             async with open_door(translating, *more, origin=upstream.origin) as house:
                 yield house
 
 
-async def record(house: House) -> Any:
+async def record(house: InProcessGateway) -> Any:
     """The one call on record."""
     (usage,) = await house.usages()
     return usage
@@ -197,7 +199,7 @@ def test_claude_on_bedrock_in_its_own_words(run: Run) -> None:
         async with open_bedrock_claude(answer) as upstream:
             with closing(HttpClient()) as http:
                 profile = Profile("bedrock", bedrock_messages())
-                provider = PassingProvider(http, profile, BEDROCK_KEY)
+                provider = PassthroughProvider(http, profile, BEDROCK_KEY)
                 async with open_door(provider, origin=upstream.origin) as house:
                     await ask_claude(house)
                     usage = await record(house)
@@ -209,7 +211,7 @@ def test_claude_on_bedrock_in_its_own_words(run: Run) -> None:
     run(main())
 
 
-async def ask_claude(house: House) -> None:
+async def ask_claude(house: InProcessGateway) -> None:
     """One message with a mark for the cache and a beta."""
     url = house.url.removesuffix("/v1")
     mark: Any = {"type": "ephemeral", "ttl": "1h"}

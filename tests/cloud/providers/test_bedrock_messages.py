@@ -15,7 +15,7 @@ from anthropic import AnthropicBedrock
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.bedrock_messages import bedrock_messages
-from inferworks.cloud.providers.passthrough import PassingProvider, Profile
+from inferworks.cloud.providers.passthrough import PassthroughProvider, Profile
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.errors import UpstreamError
@@ -62,7 +62,7 @@ class Line:
     def __init__(self, upstream: FakeBedrockClaude, client: HttpClient) -> None:
         self.upstream = upstream
         profile = Profile("bedrock", bedrock_messages(), between_bytes_s=0.2)
-        provider = PassingProvider(client, profile, BEDROCK_KEY)
+        provider = PassthroughProvider(client, profile, BEDROCK_KEY)
         self.provider = TranslatingProvider(provider, TRANSLATIONS)
         offer = make_offer(origin=upstream.origin)
         self.offer = msgspec.structs.replace(offer, upstream_model=MODEL)

@@ -18,7 +18,7 @@ from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.azure import deployed
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passthrough import PassingProvider, Profile, Spoken
+from inferworks.cloud.providers.passthrough import OperationSpec, PassthroughProvider, Profile
 from inferworks.cloud.providers.vertex import gemini_operations, vertex_messages
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
@@ -65,12 +65,12 @@ class Line:
     def __init__(
         self,
         client: HttpClient,
-        spoken: Mapping[Operation, Spoken],
+        spoken: Mapping[Operation, OperationSpec],
         credential: Credential,
         origin: Origin,
     ) -> None:
         profile = Profile("cloud", spoken, between_bytes_s=0.2)
-        provider = PassingProvider(client, profile, credential)
+        provider = PassthroughProvider(client, profile, credential)
         self.provider = TranslatingProvider(provider, TRANSLATIONS)
         self.offer = make_offer(origin=origin)
         self.status = 0

@@ -8,14 +8,14 @@ from typing import cast
 
 import pytest
 
-from inferworks.api.stream_usage import StreamCount
+from inferworks.api.stream_usage import StreamUsage
 from inferworks.cloud.call import Chunk
 from inferworks.cloud.providers.passthrough import _Events
 from inferworks.cloud.usage_parsers.openai import ChatReader
 from inferworks.errors import RefusalError, UpstreamError
 from inferworks.http.client import Response
 from inferworks.http.sse import EventSplitter
-from inferworks.meter.call_recorder import OpenCall
+from inferworks.meter.call_recorder import CallRecorder
 from inferworks.meter.usage import Confidence, Items, Tokens
 from inferworks.testing.providers import make_call
 
@@ -127,7 +127,7 @@ class Tally:
 def test_a_silent_upstream_is_counted_by_its_events() -> None:
     """However many events came together, each that holds data counts as a token, and no comment does."""
     tally = Tally()
-    count = StreamCount(make_call(), cast(OpenCall, tally))
+    count = StreamUsage(make_call(), cast(CallRecorder, tally))
     for data in (WORD, COMMENT, WORD * 3, COMMENT + b"event: x\n" + WORD):
         count.see(Chunk(data))
     assert tally.output == [1, 1, 4, 5]

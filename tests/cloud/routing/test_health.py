@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inferworks.clock import SimClock
 from inferworks.cloud.routing.breaker import Breaker, BreakerState
 from inferworks.cloud.routing.health import Health
-from inferworks.cloud.routing.peak_ewma import PeakAverage
+from inferworks.cloud.routing.peak_ewma import PeakEwma
 from inferworks.cloud.routing.policy import BreakerPolicy
 from inferworks.testing.providers import make_offer
 
@@ -148,7 +148,7 @@ def test_an_average_rises_at_once_and_falls_slowly(
     samples: list[tuple[float, int]], at_s: float, value_ms: int
 ) -> None:
     """A peak counts whole; in ten seconds 63 % of it is gone, with samples or without."""
-    average = PeakAverage()
+    average = PeakEwma()
     for when_s, sample_ms in samples:
         average.take(round(when_s * S), sample_ms * MS)
     assert round(average.read(round(at_s * S)) / MS) == value_ms
@@ -250,7 +250,7 @@ def test_a_breaker_stays_small() -> None:
 @given(st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 10**10)), min_size=1))
 def test_an_average_stays_among_its_samples(samples: list[tuple[int, int]]) -> None:
     """It is never above the greatest sample, nor below the last one at its own time."""
-    average, now_ns = PeakAverage(), 0
+    average, now_ns = PeakEwma(), 0
     for step_ns, sample_ns in samples:
         now_ns += step_ns
         average.take(now_ns, sample_ns)

@@ -20,10 +20,10 @@ from inferworks.cloud.routing.route import (
     SLOW,
     UNREAD,
     UNSAID,
-    How,
+    AttemptOutcome,
+    AttemptResult,
     Route,
     Step,
-    Verdict,
     attempts,
 )
 from inferworks.testing.providers import make_offer
@@ -33,7 +33,7 @@ MS = 1_000_000
 
 @dataclass
 class Seen:
-    """A `Sight` that is a table: whatever is not in it is 0."""
+    """A `RoutingState` that is a table: whatever is not in it is 0."""
 
     now: int = 0
     retry: dict[str, int] = field(default_factory=dict)
@@ -69,7 +69,7 @@ def offers(names: str) -> list[Offer]:
     return [make_offer(offer_id=name) for name in names]
 
 
-def drive(route: Route, verdicts: Sequence[Verdict]) -> list[Step]:
+def drive(route: Route, verdicts: Sequence[AttemptResult]) -> list[Step]:
     """The steps that `route` asks for, told one verdict after another."""
     steps: list[Step] = []
     try:
@@ -105,7 +105,9 @@ def allowed() -> bool:
     ],
 )
 @pytest.mark.parametrize("deadline_s", [None, 60.0])
-def test_what_is_tried(verdicts: list[Verdict], expected: str, deadline_s: float | None) -> None:
+def test_what_is_tried(
+    verdicts: list[AttemptResult], expected: str, deadline_s: float | None
+) -> None:
     """Only a failure leads to the next offer, in their order, three times at most."""
     policy = RoutePolicy(deadline_s=deadline_s)
     assert tried(drive(attempts(offers("abcd"), policy, Seen(), 0), verdicts)) == expected
@@ -127,7 +129,7 @@ def test_what_is_tried(verdicts: list[Verdict], expected: str, deadline_s: float
 )
 @pytest.mark.parametrize("deadline_s", [None, 60.0])
 def test_what_cannot_be_asked_is_passed_over(
-    verdicts: list[Verdict], expected: str, deadline_s: float | None
+    verdicts: list[AttemptResult], expected: str, deadline_s: float | None
 ) -> None:
     """It is no attempt; those in reserve are asked only when nobody else could be."""
     policy = RoutePolicy(deadline_s=deadline_s)
@@ -173,7 +175,9 @@ def test_each_fallback_can_be_reached(
         ([UNSAID, UNSAID, UNSAID], "ab"),
     ],
 )
-def test_what_cannot_be_asked_is_not_asked_again(verdicts: list[Verdict], expected: str) -> None:
+def test_what_cannot_be_asked_is_not_asked_again(
+    verdicts: list[AttemptResult], expected: str
+) -> None:
     """However often an offer may be tried, what it has no words for it never has."""
     policy = RoutePolicy(attempts=9, tries_per_offer=3)
     assert tried(drive(attempts(offers("ab"), policy, Seen(), 0), verdicts)) == expected
@@ -197,7 +201,9 @@ def test_the_first_that_can_be_asked_is_so_whatever_its_breaker_says() -> None:
         ([ELSEWHERE, LACKS, ELSEWHERE, ELSEWHERE], "abaa"),
     ],
 )
-def test_what_lacks_something_is_not_asked_again(verdicts: list[Verdict], expected: str) -> None:
+def test_what_lacks_something_is_not_asked_again(
+    verdicts: list[AttemptResult], expected: str
+) -> None:
     """It is an attempt, and another may have it."""
     policy = RoutePolicy(attempts=9, tries_per_offer=3)
     assert tried(drive(attempts(offers("ab"), policy, Seen(), 0), verdicts)) == expected
@@ -232,7 +238,7 @@ def test_an_offer_that_opened_meanwhile_is_passed_over() -> None:
 )
 @pytest.mark.parametrize("deadline_s", [None, 60.0])
 def test_what_nobody_has_read_is_asked_once_more(
-    verdicts: list[Verdict], expected: str, deadline_s: float | None
+    verdicts: list[AttemptResult], expected: str, deadline_s: float | None
 ) -> None:
     """The same offer, at once, and not counted among the two attempts; its second failure is one."""
     policy = RoutePolicy(attempts=2, deadline_s=deadline_s)
@@ -277,7 +283,7 @@ def test_all_others_come_before_an_offer_is_tried_again() -> None:
 def test_an_upstream_that_says_when_is_waited_for() -> None:
     """`retry-after` is the least wait before the offer that said so; another's wait stays its own."""
     policy = RoutePolicy(attempts=4, tries_per_offer=2)
-    later = Verdict(How.ELSEWHERE, 3000 * MS)
+    later = AttemptResult(AttemptOutcome.ELSEWHERE, 3000 * MS)
     steps = drive(attempts(offers("ab"), policy, Seen(), 0), [later, ELSEWHERE, ELSEWHERE])
     assert [(step.wait_ns // MS) for step in steps] == [0, 0, 3000, 200]
 
@@ -295,7 +301,7 @@ def test_a_wait_that_is_too_long_is_not_made(
     policy: RoutePolicy, retry_after_s: int, expected: str
 ) -> None:
     """Beyond ten seconds, or the deadline, a client is told rather than kept."""
-    verdict = Verdict(How.ELSEWHERE, retry_after_s * 1000 * MS)
+    verdict = AttemptResult(AttemptOutcome.ELSEWHERE, retry_after_s * 1000 * MS)
     assert tried(drive(attempts(offers("a"), policy, Seen(), 0), [verdict])) == expected
 
 
@@ -329,9 +335,13 @@ def hedging(
     return attempts(offers(names), policy, Seen(), 0, may_hedge)
 
 
-UNREAD_BY_A = Verdict(How.ELSEWHERE, None, make_offer(offer_id="a"), unread=True)
-FAILED = {name: Verdict(How.ELSEWHERE, None, make_offer(offer_id=name)) for name in "abc"}
-UNSAID_BY = {name: Verdict(How.UNSAID, None, make_offer(offer_id=name)) for name in "abc"}
+UNREAD_BY_A = AttemptResult(AttemptOutcome.ELSEWHERE, None, make_offer(offer_id="a"), unread=True)
+FAILED = {
+    name: AttemptResult(AttemptOutcome.ELSEWHERE, None, make_offer(offer_id=name)) for name in "abc"
+}
+UNSAID_BY = {
+    name: AttemptResult(AttemptOutcome.UNSAID, None, make_offer(offer_id=name)) for name in "abc"
+}
 
 
 @pytest.mark.parametrize(
@@ -357,7 +367,7 @@ UNSAID_BY = {name: Verdict(How.UNSAID, None, make_offer(offer_id=name)) for name
         ([UNSAID, UNSAID, SLOW, ELSEWHERE], "abc."),
     ],
 )
-def test_a_slow_call_is_hedged_once(verdicts: list[Verdict], expected: str) -> None:
+def test_a_slow_call_is_hedged_once(verdicts: list[AttemptResult], expected: str) -> None:
     """A second offer races the first; nobody else is tried while either of them runs."""
     assert tried(drive(hedging(), verdicts)) == expected
 
@@ -391,7 +401,7 @@ def test_the_hedging_delay_is_given_to_the_driver() -> None:
     st.booleans(),
 )
 def test_every_route_keeps_its_bounds(
-    verdicts: list[Verdict], n_offers: int, n_attempts: int, tries: int, hedges: bool
+    verdicts: list[AttemptResult], n_offers: int, n_attempts: int, tries: int, hedges: bool
 ) -> None:
     """No more attempts than allowed, at most two at once, nothing after the end.
 
@@ -409,7 +419,11 @@ def test_every_route_keeps_its_bounds(
             names.append(step.offer.id)
             running += 1
         assert 1 <= running <= (2 if hedges else 1)
-        running -= verdict.how in (How.ELSEWHERE, How.LACKS, How.UNSAID)
+        running -= verdict.how in (
+            AttemptOutcome.ELSEWHERE,
+            AttemptOutcome.LACKS,
+            AttemptOutcome.UNSAID,
+        )
         ended = verdict in (SERVED, FINAL)
         try:
             step = route.send(verdict)

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from inferworks.clock import SimClock
-from inferworks.cloud.call import Call, Chunk, Reply, Told
+from inferworks.cloud.call import Call, Chunk, Reply, ReportedUsage
 from inferworks.cloud.offer import Offer, Rates
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.passthrough import Nothing
@@ -24,7 +24,7 @@ from inferworks.cloud.routing.router import Router
 from inferworks.cloud.serving.serve import serve
 from inferworks.errors import CallError, UpstreamError
 from inferworks.ids import OfferId
-from inferworks.meter.call_recorder import OpenCall
+from inferworks.meter.call_recorder import CallRecorder
 from inferworks.meter.journal import Journal
 from inferworks.meter.usage import Confidence, Outcome, Tokens, Usage
 from inferworks.testing.facts import make_opened
@@ -79,7 +79,9 @@ class Upstreams:
         if seconds is None:
             raise UpstreamError("it is down", sent=False)
         await self._clock.sleep(seconds)
-        yield Reply(200, b"application/json", Chunk(b"{}", Told(TOLD), last=True), Nothing())
+        yield Reply(
+            200, b"application/json", Chunk(b"{}", ReportedUsage(TOLD), last=True), Nothing()
+        )
 
 
 @dataclass
@@ -116,14 +118,16 @@ class World:
         await self.clock.sleep(at_s)
         came_ns = self.clock.now_ns()
         opened = make_opened(call_id=f"call_{number}", opened_ns=came_ns)
-        async with OpenCall(opened, cast(Journal, self.rows), self.clock, NS_PER_SECOND) as tally:
+        async with CallRecorder(
+            opened, cast(Journal, self.rows), self.clock, NS_PER_SECOND
+        ) as tally:
             try:
                 await self._serve(number, came_ns, tally)
             except CallError as error:
                 self.failures += 1
                 await tally.close(Outcome.FAILED, error.status, error.code)
 
-    async def _serve(self, number: int, came_ns: int, tally: OpenCall) -> None:
+    async def _serve(self, number: int, came_ns: int, tally: CallRecorder) -> None:
         call = replace(make_call(stream=False), session=self.session_of(number))
         turn = number % len(self.offers) if self.rotate else 0
         offers = [*self.offers[turn:], *self.offers[:turn]]

@@ -25,7 +25,7 @@ PER_MILLION = 1_000_000
 
 @dataclass
 class Seen:
-    """A `Sight` that is a table."""
+    """A `RoutingState` that is a table."""
 
     load: Mapping[str, int] = field(default_factory=dict)
     wait_ms: Mapping[str, int] = field(default_factory=dict)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from inferworks.cloud.call import Chunk, Told
+from inferworks.cloud.call import Chunk, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.routing.token_estimate import prompt_tokens, stream_tokens, whole_usage
 from inferworks.meter.usage import Confidence, Tokens
@@ -82,7 +82,7 @@ def test_a_form_is_no_text() -> None:
 
 def test_what_is_told_is_not_guessed() -> None:
     """An answer that tells its usage is believed, also when it tells zeros."""
-    told = Told(Tokens(0, 0))
+    told = ReportedUsage(Tokens(0, 0))
     assert whole_usage(make_call(), Chunk(b"x" * 400, told, last=True), JSON) == (
         told,
         Confidence.REPORTED,

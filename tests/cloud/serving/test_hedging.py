@@ -22,11 +22,11 @@ from inferworks.cloud.routing.policy import RoutePolicy, Strategy
 from inferworks.cloud.routing.router import Router
 from inferworks.cloud.routing.token_estimate import prompt_tokens
 from inferworks.cloud.serving.attempt import Attempt
-from inferworks.cloud.serving.hedging import Race, Racer
+from inferworks.cloud.serving.hedging import HedgedAttempt, HedgedCall
 from inferworks.cloud.serving.serve import Serving, serve
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.client import HttpClient
-from inferworks.meter.call_recorder import Meter, OpenCall
+from inferworks.meter.call_recorder import CallRecorder, Meter
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
@@ -59,7 +59,7 @@ class World:
         self.offers: list[Offer] = [make_offer(offer_id=n, provider=n) for n in names]
 
     @asynccontextmanager
-    async def served(self) -> AsyncIterator[tuple[OpenCall, bytes]]:
+    async def served(self) -> AsyncIterator[tuple[CallRecorder, bytes]]:
         """Serve one call and enter with the bytes it begins with."""
         call = make_call(stream=True)
         providers: dict[str, Provider] = dict(self.stubs)
@@ -393,7 +393,7 @@ def test_nothing_of_a_call_waits_for_the_collector(
 
     async def main() -> None:
         await legs_of(*scripts, policy=policy)
-        kinds = (Attempt, Serving, Race, Racer)
+        kinds = (Attempt, Serving, HedgedCall, HedgedAttempt)
         assert not [one for one in gc.get_objects(generation=0) if isinstance(one, kinds)]
 
     gc.disable()

@@ -23,7 +23,7 @@ from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.cloud.routing.router import Router
 from inferworks.cloud.serving.serve import serve
 from inferworks.errors import CallError
-from inferworks.meter.call_recorder import Meter, OpenCall
+from inferworks.meter.call_recorder import CallRecorder, Meter
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
@@ -54,7 +54,7 @@ class World:
     health: Health = field(default_factory=lambda: Health(SystemClock()))
 
     @asynccontextmanager
-    async def served(self, call_id: str = "call_1") -> AsyncIterator[tuple[Reply, OpenCall]]:
+    async def served(self, call_id: str = "call_1") -> AsyncIterator[tuple[Reply, CallRecorder]]:
         """Serve one call and enter with its reply."""
         providers: dict[str, Provider] = dict(self.providers)
         async with self.meter.open(make_opened(call_id=call_id)) as tally:

@@ -17,7 +17,7 @@ from openai import AsyncOpenAI
 from inferworks.cloud.call import Call
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passthrough import PassingProvider
+from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.cloud.providers.stability import STABILITY
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.images_to_stability import ImagesToStability
@@ -125,7 +125,7 @@ def test_the_official_client(run: Run) -> None:
     async def main() -> None:
         async with open_upstream() as upstream:
             with closing(HttpClient()) as client:
-                stability = PassingProvider(client, STABILITY, NoCredential())
+                stability = PassthroughProvider(client, STABILITY, NoCredential())
                 provider = TranslatingProvider(stability, [ImagesToStability()])
                 async with (
                     open_door(provider, origin=upstream.origin) as house,

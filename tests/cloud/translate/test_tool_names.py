@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.call import Call, Told
+from inferworks.cloud.call import Call, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
 from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
@@ -69,7 +69,7 @@ def test_an_answer_calls_tools_by_the_names_that_came(name: str) -> None:
     function = {"name": short_name(name), "arguments": "{}"}
     calls = [{"index": 0, "id": "c", "type": "function", "function": function}]
     whole = {"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]}
-    told = MessagesToChat().answer(MESSAGES, msgspec.json.encode(whole), Told(NO_TOKENS))
+    told = MessagesToChat().answer(MESSAGES, msgspec.json.encode(whole), ReportedUsage(NO_TOKENS))
     assert [block["name"] for block in msgspec.json.decode(told)["content"]] == [name]
     piece = {"choices": [{"delta": {"tool_calls": calls}, "finish_reason": None}]}
     event = b"data: %b\n\n" % msgspec.json.encode(piece)
@@ -92,7 +92,7 @@ def test_a_response_calls_them_so_too() -> None:
         for n, name in enumerate(sent_names)
     ]
     whole = {"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]}
-    told = ResponsesToChat().answer(call, msgspec.json.encode(whole), Told(NO_TOKENS))
+    told = ResponsesToChat().answer(call, msgspec.json.encode(whole), ReportedUsage(NO_TOKENS))
     shown = [item["name"] for item in msgspec.json.decode(told)["output"]]
     assert shown == [*ALIKE, "inner"]
 

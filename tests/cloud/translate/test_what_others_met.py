@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from inferworks.cloud.call import Call, Told
+from inferworks.cloud.call import Call, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
 from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
@@ -80,11 +80,11 @@ def test_ends_that_are_none_of_openais(finish: str, stop: str) -> None:
 def test_a_message_begins_with_what_is_known_of_its_input() -> None:
     """Clients count by `message_start` alone (vercel/ai#17326); a guess is marked, the end tells all."""
     stream = MessagesToChat().stream(MESSAGES)
-    guess = Told(Tokens(input=11, output=1), is_estimate=True)
+    guess = ReportedUsage(Tokens(input=11, output=1), is_estimate=True)
     events = stream.event(b"data: %b\n\n" % msgspec.json.encode(delta(content="a")), guess)
     begun = msgspec.json.decode(event_data(EventSplitter().feed(events)[0]))["message"]["usage"]
     assert (begun["input_tokens"], begun["estimated"]) == (11, True)
-    end_told = stream.event(b"data: [DONE]\n\n", Told(Tokens(input=9, output=3)))
+    end_told = stream.event(b"data: [DONE]\n\n", ReportedUsage(Tokens(input=9, output=3)))
     ended = [msgspec.json.decode(event_data(e)) for e in EventSplitter().feed(end_told)][-2][
         "usage"
     ]

@@ -10,7 +10,7 @@ from genai_prices import extract_usage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.usage_parsers.anthropic import CountReader, MessagesReader
 from inferworks.errors import UpstreamError
@@ -75,7 +75,7 @@ def read(events: list[bytes]) -> list[Chunk]:
     return [reader.event(event) for event in events]
 
 
-def last_told(chunks: list[Chunk]) -> Told:
+def last_told(chunks: list[Chunk]) -> ReportedUsage:
     """What was told last."""
     return [chunk.told for chunk in chunks if chunk.told is not None][-1]
 
@@ -145,7 +145,7 @@ def test_counts_of_a_stream_never_fall() -> None:
     end = {"input_tokens": 900, "cache_read_input_tokens": 0, "output_tokens": 0,
            "server_tool_use": {"web_search_requests": 2}}  # fmt: skip
     told = last_told(read(stream_of(start, end, "abc")))
-    assert told == Told(Tokens(900, 0), Items(searches=2))
+    assert told == ReportedUsage(Tokens(900, 0), Items(searches=2))
 
 
 def test_half_a_letter_passes() -> None:
@@ -153,7 +153,7 @@ def test_half_a_letter_passes() -> None:
     events = stream_of({"input_tokens": 10}, {"output_tokens": 2}, "\ud83d", "\ude00")
     chunks = read(events)
     assert [chunk.data for chunk in chunks] == events
-    assert last_told(chunks) == Told(Tokens(10, 2))
+    assert last_told(chunks) == ReportedUsage(Tokens(10, 2))
 
 
 _PLAIN = {"input_tokens": 1050, "output_tokens": 1}
@@ -180,7 +180,7 @@ def test_an_input_that_is_divided_anew_is_counted_once(
 ) -> None:
     """The larger whole counts, with its own parts (maximhq/bifrost#6598)."""
     told = last_told(read(stream_of(start, {**end, "output_tokens": 20}, "abc")))
-    assert told == Told(tokens)
+    assert told == ReportedUsage(tokens)
 
 
 @pytest.mark.parametrize("zeros", [{}, {"input_tokens": None}, {"input_tokens": 0},
@@ -193,7 +193,7 @@ def test_a_repeated_input_takes_nothing_back(zeros: dict[str, Any]) -> None:
              "cache_creation": {"ephemeral_1h_input_tokens": 30}}  # fmt: skip
     told = last_told(read(stream_of(start, {**zeros, "output_tokens": 20}, "abc")))
     tokens = Tokens(1530, 20, cache_read=500, cache_write=30, cache_write_1h=30)
-    assert told == Told(tokens)
+    assert told == ReportedUsage(tokens)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_side_that_is_not_told_is_guessed(
 ) -> None:
     """Half a report is kept, with a guess at the other half; it is marked as one."""
     told = whole(usage).told
-    expected = tokens and Told(Tokens(*tokens), is_estimate=True)
+    expected = tokens and ReportedUsage(Tokens(*tokens), is_estimate=True)
     assert told == expected
 
 
@@ -225,7 +225,7 @@ def test_an_orderly_end_behind_a_stop_reason_is_an_end() -> None:
 def test_nothing_told_is_not_zero() -> None:
     """A message without usage tells nothing; one with zeros tells zeros."""
     assert whole(None).told is None
-    assert whole({"input_tokens": 0, "output_tokens": 0}).told == Told(NO_TOKENS)
+    assert whole({"input_tokens": 0, "output_tokens": 0}).told == ReportedUsage(NO_TOKENS)
     silent = [event_of({"type": "message_start", "message": {}}), *stream_of({}, {}, "abc")[3:4]]
     assert [chunk.told for chunk in read(silent)] == [None, None]
 
@@ -298,4 +298,4 @@ def test_whatever_comes_is_read_or_refused(data: bytes) -> None:
 def test_counting_tokens_is_free() -> None:
     """The answer to `count_tokens` passes and tells that nothing was used."""
     data = b'{"input_tokens":14}'
-    assert CountReader(A_CALL).whole(data) == Chunk(data, Told(NO_TOKENS), last=True)
+    assert CountReader(A_CALL).whole(data) == Chunk(data, ReportedUsage(NO_TOKENS), last=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.usage_parsers.converse import ConverseEvents, ConverseReader
 from inferworks.errors import UpstreamError
@@ -20,7 +20,7 @@ from inferworks.meter.usage import NO_TOKENS, Tokens
 CALL = Call(CallId("call_1"), Operation.CONVERSE, ModelId("m"), True, True, body=b"{}")
 
 
-def answer(**usage: Any) -> Told | None:
+def answer(**usage: Any) -> ReportedUsage | None:
     """What a whole answer with this usage tells."""
     body = {"output": {}, "stopReason": "end_turn", "usage": usage}
     return ConverseReader(CALL).whole(msgspec.json.encode(body)).told
@@ -79,7 +79,7 @@ USAGES: dict[str, tuple[dict[str, Any], Tokens]] = {
 def test_usage(usage: str) -> None:
     """The cache is part of our input, whether Bedrock adds it or has it in, by what its total says."""
     given_usage, tokens = USAGES[usage]
-    assert answer(**given_usage) == Told(tokens)
+    assert answer(**given_usage) == ReportedUsage(tokens)
 
 
 counts = st.integers(0, 10**9)
@@ -135,7 +135,7 @@ def test_a_stream() -> None:
         b"data: [DONE]\n\n",
     ]
     assert [chunk.told for chunk in chunks[:4]] == [None] * 4
-    assert chunks[4].told == Told(Tokens(5, 1), service_tier="flex", is_estimate=True)
+    assert chunks[4].told == ReportedUsage(Tokens(5, 1), service_tier="flex", is_estimate=True)
     assert [chunk.last for chunk in chunks] == [False] * 5 + [True]
 
 

@@ -16,7 +16,7 @@ import pytest
 from genai_prices import data_snapshot
 
 from inferworks.catalog.providers import ProviderRow, provider_catalog
-from inferworks.cloud.call import Told
+from inferworks.cloud.call import ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.usage_parsers.anthropic import MessagesReader
@@ -196,7 +196,7 @@ def test_both_read_the_same(provider: str, flavor: str) -> None:
         answer, provider_id=row.genai_prices, api_flavor=flavor
     ).usage
     told = reader_for(row, flavor).whole(json.dumps(answer).encode()).told
-    assert isinstance(told, Told)
+    assert isinstance(told, ReportedUsage)
     ours = {name: getattr(told.tokens, field) for name, field in COUNTS.items()}
     assert ours == {name: getattr(theirs, name, None) or 0 for name in COUNTS}
     assert told.items.searches == (getattr(theirs, "web_searches", None) or 0)

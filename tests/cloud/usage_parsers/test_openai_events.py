@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.call import Chunk, Told
+from inferworks.cloud.call import Chunk, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.openai import with_usage
 from inferworks.cloud.usage_parsers.openai import ChatReader
@@ -175,29 +175,38 @@ def test_an_event_without_usage_passes_byte_for_byte(
 def test_running_usage_that_the_client_asked_for_stays(spaced: bytes) -> None:
     """What we did not ask for ourselves, or the client did too, is not taken out."""
     data = spaced % json.dumps(USAGE).encode()
-    assert read(data, running=True) == Chunk(event_of(data), Told(Tokens(3, 4)))
+    assert read(data, running=True) == Chunk(event_of(data), ReportedUsage(Tokens(3, 4)))
 
 
 def test_explicit_zero_is_a_report() -> None:
     """Zero tokens are told apart from no usage, which an empty object is too."""
     usage = b'"usage": {"prompt_tokens": 0, "completion_tokens": 0}'
-    assert read(b'{"choices":[],' + usage + b"}") == Chunk(b"", Told(Tokens()))
+    assert read(b'{"choices":[],' + usage + b"}") == Chunk(b"", ReportedUsage(Tokens()))
     assert read(b'{"choices":[],"usage":{}}') == Chunk(b"", None)
 
 
 @pytest.mark.parametrize(
     ("usage", "told"),
     [
-        (b'{"prompt_tokens":11.0,"completion_tokens":"7"}', Told(Tokens(11, 7))),
-        (b'{"prompt_tokens":11,"completion_tokens":7,"total_tokens":"many"}', Told(Tokens(11, 7))),
+        (b'{"prompt_tokens":11.0,"completion_tokens":"7"}', ReportedUsage(Tokens(11, 7))),
+        (
+            b'{"prompt_tokens":11,"completion_tokens":7,"total_tokens":"many"}',
+            ReportedUsage(Tokens(11, 7)),
+        ),
         (
             b'{"prompt_tokens":11,"completion_tokens":7,"prompt_tokens_details":[]}',
-            Told(Tokens(11, 7)),
+            ReportedUsage(Tokens(11, 7)),
         ),
-        (b'{"prompt_tokens":11,"total_tokens":18}', Told(Tokens(11, 7))),
-        (b'{"completion_tokens":7,"total_tokens":18}', Told(Tokens(11, 7))),
-        (b'{"prompt_tokens":-1,"completion_tokens":7,"total_tokens":18}', Told(Tokens(11, 7))),
-        (b'{"prompt_tokens":null,"completion_tokens":7}', Told(Tokens(3, 7), is_estimate=True)),
+        (b'{"prompt_tokens":11,"total_tokens":18}', ReportedUsage(Tokens(11, 7))),
+        (b'{"completion_tokens":7,"total_tokens":18}', ReportedUsage(Tokens(11, 7))),
+        (
+            b'{"prompt_tokens":-1,"completion_tokens":7,"total_tokens":18}',
+            ReportedUsage(Tokens(11, 7)),
+        ),
+        (
+            b'{"prompt_tokens":null,"completion_tokens":7}',
+            ReportedUsage(Tokens(3, 7), is_estimate=True),
+        ),
         (b'{"prompt_tokens":-1}', None),
         (b'{"prompt_tokens":1e999}', None),
         (b'{"prompt_tokens":9223372036854775808}', None),
@@ -205,7 +214,7 @@ def test_explicit_zero_is_a_report() -> None:
         (b'"none"', None),
     ],
 )
-def test_counts_are_taken_as_far_as_they_are_any(usage: bytes, told: Told | None) -> None:
+def test_counts_are_taken_as_far_as_they_are_any(usage: bytes, told: ReportedUsage | None) -> None:
     """A count that is written otherwise is read; one that is none is not told, and fails nobody."""
     data = b'{"choices":[],"created":null,"service_tier":[],"usage":' + usage + b"}"
     assert read(data, usage=True) == Chunk(event_of(data), told)
@@ -225,8 +234,10 @@ def test_a_count_never_falls() -> None:
 def test_the_usage_event_is_for_those_who_asked(running: bool) -> None:
     """The event of usage alone is hidden unless asked for, and counted either way."""
     data = b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}'
-    assert read(data, running=running) == Chunk(b"", Told(Tokens(3, 4)))
-    assert read(data, usage=True, running=running) == Chunk(event_of(data), Told(Tokens(3, 4)))
+    assert read(data, running=running) == Chunk(b"", ReportedUsage(Tokens(3, 4)))
+    assert read(data, usage=True, running=running) == Chunk(
+        event_of(data), ReportedUsage(Tokens(3, 4))
+    )
 
 
 def test_details_are_parts_of_the_totals() -> None:

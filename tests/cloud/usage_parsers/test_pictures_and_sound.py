@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.call import Chunk, Told
+from inferworks.cloud.call import Chunk, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.usage_parsers.audio import SpeechReader, TranscriptionReader
 from inferworks.cloud.usage_parsers.audio_length import length_ms
@@ -72,10 +72,10 @@ def test_two_pictures_in_one_stream() -> None:
             "usage": {"input_tokens": 3, "output_tokens": 10}}  # fmt: skip
     partial = event_of({"type": "image_generation.partial_image", "b64_json": "x"})
     before = reader.event(partial)
-    assert before == Chunk(partial, Told(NO_TOKENS, Items(images=2), is_estimate=True))
+    assert before == Chunk(partial, ReportedUsage(NO_TOKENS, Items(images=2), is_estimate=True))
     first, second = reader.event(event_of(done)), reader.event(event_of(done))
     assert (first.last, second.last) == (False, True)
-    assert second.told == Told(Tokens(6, 20, output_image=20), Items(images=2))
+    assert second.told == ReportedUsage(Tokens(6, 20, output_image=20), Items(images=2))
     assert reader.event(b": ping\n\n") == Chunk(b": ping\n\n")
     assert reader.event(b"data: [DONE]\n\n").last
     with pytest.raises(UpstreamError):
@@ -100,7 +100,7 @@ def test_an_error_event_breaks_the_answer(
 def test_speech_is_counted_in_characters() -> None:
     """A character is one whatever it weighs; sound that never began is no answer."""
     call = json_call(Operation.SPEECH, {"input": "für 🎉", "voice": "alloy"})
-    told = Told(NO_TOKENS, Items(characters=5), is_counted=True)
+    told = ReportedUsage(NO_TOKENS, Items(characters=5), is_counted=True)
     reader = SpeechReader(call)
     with pytest.raises(UpstreamError, match="empty"):
         reader.end()
@@ -115,21 +115,24 @@ def test_speech_is_counted_in_characters() -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        ({"text": "a", "usage": {"type": "duration", "seconds": 2}}, Told(NO_TOKENS, Items(audio_ms=2000))),
-        ({"text": "a", "duration": 1.2345}, Told(NO_TOKENS, Items(audio_ms=1235))),
-        ({"text": "a", "duration": 1.1}, Told(NO_TOKENS, Items(audio_ms=1100))),
+        (
+            {"text": "a", "usage": {"type": "duration", "seconds": 2}},
+            ReportedUsage(NO_TOKENS, Items(audio_ms=2000)),
+        ),
+        ({"text": "a", "duration": 1.2345}, ReportedUsage(NO_TOKENS, Items(audio_ms=1235))),
+        ({"text": "a", "duration": 1.1}, ReportedUsage(NO_TOKENS, Items(audio_ms=1100))),
         ({"text": "a", "duration": 1.2, "usage": {"type": "duration", "seconds": 2}},
-         Told(NO_TOKENS, Items(audio_ms=2000))),
+         ReportedUsage(NO_TOKENS, Items(audio_ms=2000))),
         ({"text": "a", "usage": {"type": "tokens", "input_tokens": 9, "output_tokens": 2,
                                  "input_token_details": {"audio_tokens": 7}}},
-         Told(Tokens(9, 2, input_audio=7))),
+         ReportedUsage(Tokens(9, 2, input_audio=7))),
         ({"text": "a", "usage": {"type": "tokens", "input_tokens": 0, "output_tokens": 0}},
-         Told(NO_TOKENS)),
-        ({"text": "a", "duration": "1.5"}, Told(NO_TOKENS, Items(audio_ms=250), is_counted=True)),
-        ({"text": "a"}, Told(NO_TOKENS, Items(audio_ms=250), is_counted=True)),
+         ReportedUsage(NO_TOKENS)),
+        ({"text": "a", "duration": "1.5"}, ReportedUsage(NO_TOKENS, Items(audio_ms=250), is_counted=True)),
+        ({"text": "a"}, ReportedUsage(NO_TOKENS, Items(audio_ms=250), is_counted=True)),
     ],
 )  # fmt: skip
-def test_what_a_transcription_tells(answer: dict[str, Any], told: Told) -> None:
+def test_what_a_transcription_tells(answer: dict[str, Any], told: ReportedUsage) -> None:
     """Usage goes before duration, and both before our own measure; an explicit zero is told."""
     data = json.dumps(answer).encode()
     assert transcription(recording(250)).whole(data) == Chunk(data, told, last=True)
@@ -142,7 +145,7 @@ def test_text_is_not_read() -> None:
     """A transcript may be any text, one that looks like an error of ours too."""
     for form in ("text", "srt", "vtt"):
         chunk = transcription(recording(250), response_format=form).whole(b'{"error": {}}')
-        assert chunk.told == Told(NO_TOKENS, Items(audio_ms=250), is_counted=True)
+        assert chunk.told == ReportedUsage(NO_TOKENS, Items(audio_ms=250), is_counted=True)
 
 
 def test_a_stream_of_text_is_counted_along() -> None:
@@ -150,11 +153,14 @@ def test_a_stream_of_text_is_counted_along() -> None:
     reader = transcription(recording(250), stream="true")
     delta = event_of({"type": "transcript.text.delta", "delta": "a" * 40})
     reader.event(delta)
-    assert reader.event(delta).told == Told(
+    assert reader.event(delta).told == ReportedUsage(
         Tokens(output=20), Items(audio_ms=250), is_estimate=True
     )
     last = reader.event(b"data: [DONE]\n\n")
-    assert (last.last, last.told) == (True, Told(NO_TOKENS, Items(audio_ms=250), is_counted=True))
+    assert (last.last, last.told) == (
+        True,
+        ReportedUsage(NO_TOKENS, Items(audio_ms=250), is_counted=True),
+    )
     assert reader.event(b": ping\n\n") == Chunk(b": ping\n\n")
 
 
@@ -167,12 +173,12 @@ def test_a_stream_of_a_transcription_as_vllm_writes_it(wanted: bool) -> None:
     reader = TranscriptionReader(msgspec.structs.replace(call, wants_usage=wanted))
     text = {"object": "transcription.chunk", "choices": [{"index": 0, "delta": {"content": "ab"}}]}
     first = reader.event(event_of(text))
-    assert first.told == Told(Tokens(output=1), Items(audio_ms=250), is_estimate=True)
+    assert first.told == ReportedUsage(Tokens(output=1), Items(audio_ms=250), is_estimate=True)
     used = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
     usage = event_of({"object": "transcription.chunk", "choices": [], "usage": used})
-    assert reader.event(usage) == Chunk(usage if wanted else b"", Told(Tokens(7, 2)))
+    assert reader.event(usage) == Chunk(usage if wanted else b"", ReportedUsage(Tokens(7, 2)))
     assert reader.event(b"data: [DONE]\n\n") == Chunk(
-        b"data: [DONE]\n\n", Told(Tokens(7, 2)), last=True
+        b"data: [DONE]\n\n", ReportedUsage(Tokens(7, 2)), last=True
     )
 
 

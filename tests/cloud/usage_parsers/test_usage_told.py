@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.cloud.bodies.lenient import with_whole_letters
-from inferworks.cloud.call import Chunk, Told
+from inferworks.cloud.call import Chunk, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.routing.token_estimate import whole_usage
 from inferworks.cloud.usage_parsers.base import Reader
-from inferworks.cloud.usage_parsers.clamped import fitted
+from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.errors import UpstreamError
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Confidence, Items, Tokens
 from inferworks.testing.providers import make_call
@@ -111,7 +111,7 @@ COUNT = st.integers(0, 10**9)
 def test_parts_never_exceed_their_totals(total: tuple[int, int], parts: tuple[int, ...]) -> None:
     """Whatever is told, the totals are kept and the parts fit into them."""
     read_, write, reasoning, heard, spoken, seen = parts
-    tokens = fitted(
+    tokens = clamped(
         *total, cache_read=read_, cache_write=write, reasoning=reasoning,
         input_audio=heard, output_audio=spoken, input_image=seen,
     )  # fmt: skip
@@ -296,8 +296,8 @@ def test_half_a_letter_in_a_response_passes() -> None:
         chunk = reader.event(event)
         assert chunk.data == event
         assert chunk.told is not None
-    assert chunk.told == Told(Tokens(10, 2))
-    assert reader.whole(json.dumps(response).encode()).told == Told(Tokens(10, 2))
+    assert chunk.told == ReportedUsage(Tokens(10, 2))
+    assert reader.whole(json.dumps(response).encode()).told == ReportedUsage(Tokens(10, 2))
 
 
 @given(st.text(st.sampled_from('\\u"\ud83d\ude00x\n\U0001f600'), max_size=12))

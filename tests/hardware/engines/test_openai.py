@@ -7,7 +7,7 @@ import json
 import pytest
 
 from inferworks.errors import CallError
-from inferworks.hardware.engines.base import Message, Piece
+from inferworks.hardware.engines.base import Message, TextDelta
 from inferworks.hardware.engines.openai import (
     ChunkEncoder,
     Tally,
@@ -85,7 +85,11 @@ def test_what_is_no_request_is_refused(raw: bytes) -> None:
 def test_a_whole_answer() -> None:
     """Texts are joined by choice, and the prompt is counted once."""
     tally = Tally(10, 2)
-    for piece in (Piece(0, "a", 1), Piece(1, "x", 1, "length"), Piece(0, "b", 2, "stop")):
+    for piece in (
+        TextDelta(0, "a", 1),
+        TextDelta(1, "x", 1, "length"),
+        TextDelta(0, "b", 2, "stop"),
+    ):
         tally.add(piece, keep_text=True)
     answer = json.loads(encode_answer(CALL, "m", 1, tally))
     assert [c["message"]["content"] for c in answer["choices"]] == ["ab", "x"]
@@ -111,12 +115,12 @@ def test_usage_in_a_stream(options: dict[str, bool], each: object, last: int | N
     """Usage comes never, at the end, or with every chunk, as the stream's options say."""
     request = decode_request(body(stream=True, stream_options=options))
     encoder = ChunkEncoder(CALL, "m", 1, Tally(4, 1), request.stream_options)
-    first = events(encoder.events((Piece(0, 'say "é"', 1),)))[0]
+    first = events(encoder.events((TextDelta(0, 'say "é"', 1),)))[0]
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": 'say "é"'}  # type: ignore[index]
     usage = first.get("usage", "absent")
     assert (usage["completion_tokens"] if isinstance(usage, dict) else usage) == each
-    assert encoder.events((Piece(0, "", 2),)) == b"", "half a character makes no event"
-    end = events(encoder.events((Piece(0, "", 3, "stop"),)))[0]["choices"][0]  # type: ignore[index]
+    assert encoder.events((TextDelta(0, "", 2),)) == b"", "half a character makes no event"
+    end = events(encoder.events((TextDelta(0, "", 3, "stop"),)))[0]["choices"][0]  # type: ignore[index]
     assert (end["delta"], end["finish_reason"]) == ({}, "stop")
     final = encoder.last()
     assert final.endswith(b"data: [DONE]\n\n")

@@ -8,23 +8,23 @@ import pytest
 
 from inferworks.clock import SimClock
 from inferworks.errors import CallError
-from inferworks.hardware.engines.base import Ask, Engine, Message, Piece
+from inferworks.hardware.engines.base import Engine, GenerationRequest, Message, TextDelta
 from inferworks.hardware.engines.stub import StubEngine
 from inferworks.ids import CallId
 
 HELLO = (Message("user", "one two three"),)
 
 
-def ask(**fields: object) -> Ask:
+def ask(**fields: object) -> GenerationRequest:
     """An Ask with a few fields of interest."""
-    return Ask(call=CallId("c"), messages=HELLO, seed=0, **fields)  # type: ignore[arg-type]
+    return GenerationRequest(call=CallId("c"), messages=HELLO, seed=0, **fields)  # type: ignore[arg-type]
 
 
-def collect(engine: Engine, what: Ask) -> list[Piece]:
+def collect(engine: Engine, what: GenerationRequest) -> list[TextDelta]:
     """All the pieces of an answer."""
 
-    async def run() -> list[Piece]:
-        pieces: list[Piece] = []
+    async def run() -> list[TextDelta]:
+        pieces: list[TextDelta] = []
         async with engine.generate(what) as answer:
             while more := await answer.next():
                 pieces += more
@@ -43,7 +43,7 @@ def test_it_answers_by_its_rule() -> None:
 def test_limits_stops_and_choices() -> None:
     """Length, stop sequences, ignored ends and several choices are honoured."""
     engine = StubEngine(SimClock())
-    assert collect(engine, ask(max_tokens=2))[-1] == Piece(0, "said: ", 2, "length")
+    assert collect(engine, ask(max_tokens=2))[-1] == TextDelta(0, "said: ", 2, "length")
     assert "".join(p.text for p in collect(engine, ask(stop=("two",)))) == "You said: one "
     assert collect(engine, ask(ignore_eos=True, max_tokens=40))[-1].tokens == 40
     assert {piece.choice for piece in collect(engine, ask(choices=3))} == {0, 1, 2}

@@ -125,7 +125,7 @@ def moves_credit(entry: Entry) -> bool:
     return any(side.account.startswith(f"{CREDITS}:") and side.amount_pico < 0 for side in last)
 
 
-def journal(
+def post_entries(
     allocated: Sequence[Allocated],
     given: Iterable[Charge],
     revenue: Revenue,

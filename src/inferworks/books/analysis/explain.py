@@ -47,7 +47,7 @@ from inferworks.books.calendar.span import utc_day
 from inferworks.books.charge import Charge
 from inferworks.books.closing.prior_period import Adjustment
 from inferworks.books.revenue.rating import Rated
-from inferworks.books.statement.computation import Workings
+from inferworks.books.statement.computation import Computation
 from inferworks.books.statement.statement import (
     Dimension,
     name_of,
@@ -113,7 +113,7 @@ def parse_subject(text: str) -> Subject:
 
 
 def explain(
-    workings: Workings,
+    workings: Computation,
     subject: Subject,
     bounds: Bounds = USUAL_BOUNDS,
     adjustments: Sequence[Adjustment] = (),
@@ -163,7 +163,7 @@ class _Share(NamedTuple):
     amount_pico: int
 
 
-def _revenue(workings: Workings, subject: Subject) -> list[_Share]:
+def _revenue(workings: Computation, subject: Subject) -> list[_Share]:
     """The revenue that is the subject's."""
     rated = workings.revenue.rated
     if subject.kind == Kind.CHARGE or subject.kind == Dimension.POOL:
@@ -188,7 +188,7 @@ _BY_CALL = frozenset({Kind.CALL, Dimension.PROVIDER, Dimension.REGION, Dimension
 """What only calls tell of revenue."""
 
 
-def _calls_of(workings: Workings, subject: Subject) -> set[CallId]:
+def _calls_of(workings: Computation, subject: Subject) -> set[CallId]:
     """The calls that were served at the subject's place, or the one that it is."""
     if subject.kind == Kind.CALL:
         return {CallId(subject.name)}
@@ -204,7 +204,7 @@ def _served(usage: Usage, kind: str) -> str:
     return str(getattr(usage.legs[-1], kind)) if usage.legs else ""
 
 
-def _known(workings: Workings, subject: Subject) -> str:
+def _known(workings: Computation, subject: Subject) -> str:
     """Names that could have been meant."""
     if subject.kind == Kind.CALL:
         return "its calls are listed by explaining a customer"
@@ -222,7 +222,7 @@ def _known(workings: Workings, subject: Subject) -> str:
 class _Tree:
     """Builds nodes whose parts sum to them, within bounds."""
 
-    def __init__(self, workings: Workings, bounds: Bounds, unseen: Mapping[Way, Unseen]) -> None:
+    def __init__(self, workings: Computation, bounds: Bounds, unseen: Mapping[Way, Unseen]) -> None:
         self._workings, self._bounds, self._unseen = workings, bounds, unseen
 
     def cost(self, label: str, pieces: Sequence[Piece], subject: Subject) -> Node:

@@ -15,7 +15,7 @@ from inferworks.books.allocation import drivers as d
 from inferworks.books.allocation.allocate import Allocated, Portion, Target
 from inferworks.books.allocation.drivers import Leaf
 from inferworks.books.analysis.breakdown import NOTHING_UNSEEN, Bounds, Unseen, sum_unseen
-from inferworks.books.statement.computation import Line, Workings, line_of
+from inferworks.books.statement.computation import Computation, Line, line_of
 from inferworks.books.statement.statement import Dimension, row_of
 
 if TYPE_CHECKING:  # numpy takes its time to load
@@ -82,7 +82,7 @@ LEVELS = {
 """The levels of subjects that fix one of them; the others have all."""
 
 
-def find(workings: Workings, subject: Subject, singles: Singles | None, bounds: Bounds) -> Found:
+def find(workings: Computation, subject: Subject, singles: Singles | None, bounds: Bounds) -> Found:
     """The pieces of cost that are the subject's; `singles` opens bundles, where there are any."""
     found = Found(bounds, LEVELS.get(subject.kind, tuple(Level)))
     for item in _items(workings, subject, singles, found):
@@ -91,7 +91,7 @@ def find(workings: Workings, subject: Subject, singles: Singles | None, bounds: 
 
 
 def _items(
-    workings: Workings, subject: Subject, singles: Singles | None, found: Found
+    workings: Computation, subject: Subject, singles: Singles | None, found: Found
 ) -> Iterable[Allocated]:
     """The charges that the subject may have pieces of: lines, and of bundles those that may be shown."""
     if singles is None:
@@ -109,7 +109,7 @@ def _items(
     yield from singles.within(bundles)
 
 
-def _pieces(item: Allocated, workings: Workings, subject: Subject) -> list[Piece]:
+def _pieces(item: Allocated, workings: Computation, subject: Subject) -> list[Piece]:
     """The pieces of a charge that are the subject's."""
     portions = [one for one in item.portions if _is_of(one, item, subject)]
     if not portions:

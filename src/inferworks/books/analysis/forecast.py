@@ -49,7 +49,7 @@ from inferworks.books.charge import (
 )
 from inferworks.books.revenue.customer_currency import until
 from inferworks.books.revenue.rating import CallSum, Item, Rated, rate_calls
-from inferworks.books.statement.computation import Workings
+from inferworks.books.statement.computation import Computation
 from inferworks.books.statement.statement import Statement
 from inferworks.errors import BooksError
 from inferworks.money import format_pico, split
@@ -121,7 +121,7 @@ class Forecast(NamedTuple):
 
 
 def forecast(
-    drawn: Statement, workings: Workings, ahead: Sequence[Charge], end_ns: int
+    drawn: Statement, workings: Computation, ahead: Sequence[Charge], end_ns: int
 ) -> Forecast:
     """The forecast of the period that `drawn` is the statement of so far and that ends at `end_ns`.
 
@@ -170,7 +170,7 @@ def _figures(revenue_pico: int, costs: Mapping[Function, int]) -> dict[str, int]
     }
 
 
-def _revenue(workings: Workings, rest: Span) -> tuple[int, int]:
+def _revenue(workings: Computation, rest: Span) -> tuple[int, int]:
     """What subscriptions will still earn, and what use will, rated together with what was used so far."""
     passed, calendars = workings.span, calendars_of(workings.customers)
     rated = [row for row in workings.revenue.rated if row.item is not Item.BREAKAGE]
@@ -214,7 +214,7 @@ def _fees(rows: Sequence[Rated]) -> int:
     return sum(row.amount_pico for row in rows if row.item is Item.SUBSCRIPTION)
 
 
-def _over(workings: Workings) -> dict[str, list[Allocated]]:
+def _over(workings: Computation) -> dict[str, list[Allocated]]:
     """The lines of use that are over and go on, by supplier."""
     passed = workings.span
     accrued = {charge.issuer.casefold() for charge in workings.given if is_accrual(charge)}
@@ -229,7 +229,7 @@ def _over(workings: Workings) -> dict[str, list[Allocated]]:
 
 
 def _extended(
-    over: Mapping[str, Sequence[Allocated]], workings: Workings, rest: Span
+    over: Mapping[str, Sequence[Allocated]], workings: Computation, rest: Span
 ) -> dict[Function, int]:
     """What suppliers' lines of use will come to in `rest`, at the rate of those that are `over`."""
     passed = workings.span
@@ -269,7 +269,7 @@ def _goes_on(charge: Charge) -> bool:
     return charge.charge_category == "Usage" and not (once or charge.charge_class)
 
 
-def _functions(workings: Workings) -> Callable[[Charge], dict[Function, int]]:
+def _functions(workings: Computation) -> Callable[[Charge], dict[Function, int]]:
     """How to weigh the functions of a charge to come: as it was, as its pool was, as the policy says."""
     by_id = {item.charge.id: _by_function(item, workings) for item in workings.allocated}
     by_pool: dict[str, dict[Function, int]] = defaultdict(lambda: defaultdict(int))
@@ -291,7 +291,7 @@ def _functions(workings: Workings) -> Callable[[Charge], dict[Function, int]]:
     return weights
 
 
-def _by_function(item: Allocated, workings: Workings) -> dict[Function, int]:
+def _by_function(item: Allocated, workings: Computation) -> dict[Function, int]:
     sums: dict[Function, int] = defaultdict(int)
     for row in item.rows:
         function = workings.policy.function(row.target.use, row.natural_class, row.behaviour)

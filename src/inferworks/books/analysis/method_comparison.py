@@ -18,7 +18,7 @@ import msgspec
 from inferworks.books.allocation.drivers import CALL, Drivers, Shares
 from inferworks.books.allocation.pools import DriverKind, Method
 from inferworks.books.calendar.span import Span
-from inferworks.books.statement.computation import Workings
+from inferworks.books.statement.computation import Computation
 from inferworks.ids import CallId, ReplicaId
 from inferworks.money import PICO, format_pico
 
@@ -70,7 +70,7 @@ class _Place(NamedTuple):
     span: Span
 
 
-def distances(workings: Workings) -> Distances:
+def distances(workings: Computation) -> Distances:
     """The distances over every machine that the span's charges pay for."""
     places = sorted(set(_places(workings)))
     with_steps = [place for place in places if _has_steps(workings.drivers, place)]
@@ -78,7 +78,7 @@ def distances(workings: Workings) -> Distances:
     return Distances(found, len(places) - len(with_steps))
 
 
-def _places(workings: Workings) -> list[_Place]:
+def _places(workings: Computation) -> list[_Place]:
     """The replicas on the nodes of machine charges, each once, over the whole span."""
     by_name = {pool.name: pool for pool in workings.pools}
     nodes = {

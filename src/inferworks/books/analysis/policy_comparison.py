@@ -18,8 +18,8 @@ import msgspec
 from inferworks.books.accounting.policy import Policy
 from inferworks.books.charge import Function
 from inferworks.books.closing.prior_period import Adjustment
-from inferworks.books.statement.computation import Workings
-from inferworks.books.statement.statement import Statement, draw_up
+from inferworks.books.statement.computation import Computation
+from inferworks.books.statement.statement import Statement, build_statement
 from inferworks.errors import BooksError
 from inferworks.money import format_pico
 
@@ -99,10 +99,10 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(
-    workings: Workings, one: Policy, other: Policy, adjustments: Iterable[Adjustment] = ()
+    workings: Computation, one: Policy, other: Policy, adjustments: Iterable[Adjustment] = ()
 ) -> Comparison:
     """`workings` and `adjustments` under both policies. BooksError when money is lost between them."""
-    first, second = (draw_up(workings.under(policy)) for policy in (one, other))
+    first, second = (build_statement(workings.under(policy)) for policy in (one, other))
     functions = tuple(
         Compared(f.value, first.function_pico(f), second.function_pico(f)) for f in Function
     )
@@ -143,7 +143,7 @@ def _adjusted(adjustment: Adjustment, one: Policy, other: Policy) -> Adjusted:
     )
 
 
-def _moved(workings: Workings, one: Policy, other: Policy) -> Iterable[Moved]:
+def _moved(workings: Computation, one: Policy, other: Policy) -> Iterable[Moved]:
     """What the policies call differently, the largest first."""
     sums: dict[tuple[str, str, Function, Function], int] = defaultdict(int)
     for line in workings.lines:

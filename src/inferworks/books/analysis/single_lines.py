@@ -20,10 +20,10 @@ from inferworks.books.allocation.pools import CostPool, DriverKind, pool_of
 from inferworks.books.allocation.step_down import ladder_of, stepped_down
 from inferworks.books.amounts import Amounts
 from inferworks.books.charge import Charge
-from inferworks.books.closing.inputs import Papers
+from inferworks.books.closing.inputs import Inputs
 from inferworks.books.lines import Lines, called, glance
 from inferworks.books.statement.bundles import Bundler, Things
-from inferworks.books.statement.computation import Workings, accrued_charges
+from inferworks.books.statement.computation import Computation, accrued_charges
 from inferworks.meter.facts import in_force
 
 _MOST_KNOWN = 1_000
@@ -33,7 +33,7 @@ _decode = msgspec.json.Decoder(Charge).decode
 class Singles:
     """The charges of `papers`, by id, each divided alone as in `workings`, whenever they are asked for."""
 
-    def __init__(self, workings: Workings, papers: Papers) -> None:
+    def __init__(self, workings: Computation, papers: Inputs) -> None:
         self._workings, self._papers = workings, papers
         self._ladder = ladder_of(workings.allocated, workings.pools)
         self._groups: dict[tuple[str, int], tuple[Shares, Grouped]] = {}

@@ -30,7 +30,7 @@ from inferworks.books.accounting.policy import MARGINAL, Policy, load_policy
 from inferworks.books.closing.inputs import (
     PAPER,
     STATEMENT,
-    Papers,
+    Inputs,
     Source,
     papers_of,
     prefix_of,
@@ -184,7 +184,7 @@ def sealed_paper(ledger: Ledger, period: Period) -> bytes | None:
     return None if close is None else ledger.body(close, PAPER).raw.rstrip(b"\n")
 
 
-def sealed_papers(ledger: Ledger, period: Period) -> Papers | None:
+def sealed_papers(ledger: Ledger, period: Period) -> Inputs | None:
     """What a closed period was drawn from, to draw it up under another policy; None while it is open."""
     close = _close_of(ledger, period)
     return None if close is None else papers_of(ledger, close)

@@ -46,7 +46,7 @@ from inferworks.meter.usage import Usage
 Key = Callable[[Any], tuple[object, ...]]
 
 
-class Papers(msgspec.Struct, frozen=True):
+class Inputs(msgspec.Struct, frozen=True):
     """Everything that the statement of `span` is drawn from: inputs and rules."""
 
     span: Span
@@ -72,7 +72,7 @@ class Arrived(NamedTuple):
 class Source(Protocol):
     """Where papers come from: whatever is recorded now. Implemented by the command line and by tests."""
 
-    def papers(self, span: Span) -> Papers:
+    def papers(self, span: Span) -> Inputs:
         """Everything recorded for `span`, and the rules in force."""
         ...
 
@@ -84,7 +84,7 @@ class Source(Protocol):
         """The facts of `span` in `segments`; LakeError when one is missing or was altered."""
         ...
 
-    def drawn(self, papers: Papers) -> Statement:
+    def drawn(self, papers: Inputs) -> Statement:
         """The statement of `papers`, as `drawn` gives it, by whatever can draw it up."""
         ...
 
@@ -143,7 +143,7 @@ def without_a_lake(segments: Sequence[Segment], span: Span) -> Facts:
     return Facts((), (), (), ())
 
 
-def drawn(papers: Papers, read: SealedFacts = without_a_lake) -> Statement:
+def drawn(papers: Inputs, read: SealedFacts = without_a_lake) -> Statement:
     """The statement of `papers`, every theorem checked; `read` reads their segments.
 
     BooksError when a theorem does not hold. LakeError when a segment is missing or was altered.
@@ -160,12 +160,12 @@ def drawn(papers: Papers, read: SealedFacts = without_a_lake) -> Statement:
     )
 
 
-def all_facts(papers: Papers, read: SealedFacts = without_a_lake) -> Facts:
+def all_facts(papers: Inputs, read: SealedFacts = without_a_lake) -> Facts:
     """The facts of `papers`, those in segments too. LakeError when one is missing or was altered."""
     return joined(papers.facts, read(papers.segments, papers.span))
 
 
-def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Papers:
+def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Inputs:
     """The papers that `close` keeps under `prefix`. BooksError when they are damaged."""
     parts = {part.name for part in close.parts}
     rules = ledger.body(close, prefix + RULES).rows(Rules)[0]
@@ -176,7 +176,7 @@ def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Papers:
         in parts  # a close of before anything could be taken back has no such part
     }
     period = close.period if not prefix else _corrected_period(close, prefix)
-    return Papers(
+    return Inputs(
         span=period.span,
         currency=close.currency,
         charges=inputs[CHARGES],
@@ -202,7 +202,7 @@ def _input(ledger: Ledger, close: Close, prefix: str, one: _Input, rules: Rules)
     return ledger.body(close, prefix + one.part).rows(one.kind)
 
 
-def seen_by(sealed: Papers, policy: Policy) -> Papers:
+def seen_by(sealed: Inputs, policy: Policy) -> Inputs:
     """`sealed` under another policy, on the basis that they were sealed on: its costs are of its time."""
     policy = msgspec.structs.replace(policy, basis=sealed.policy.basis)
     return msgspec.structs.replace(sealed, policy=policy)
@@ -213,7 +213,7 @@ def prefix_of(period: Period) -> str:
     return f"corrects/{period.name}/"
 
 
-def sealed_bodies(prefix: str, papers: Papers, own: Statement) -> list[Sealable]:
+def sealed_bodies(prefix: str, papers: Inputs, own: Statement) -> list[Sealable]:
     """Inputs, rules and the statement of a period, as they are sealed."""
     bodies: list[Sealable] = []
     for one in INPUTS:
@@ -235,7 +235,7 @@ def _sealed(name: str, inputs: Iterable[Any]) -> Sequence[Sealable]:
     return [lines, names]
 
 
-def inputs_of(papers: Papers | Arrived, part: str) -> Iterable[Any]:
+def inputs_of(papers: Inputs | Arrived, part: str) -> Iterable[Any]:
     """The inputs in `papers` that are sealed as `part`, row by row."""
     name = part.removeprefix("inputs/")
     inputs: Iterable[Any] = getattr(papers if name in ("charges", "plans") else papers.facts, name)

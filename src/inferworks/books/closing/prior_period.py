@@ -7,7 +7,7 @@ sealed. Only when something is found are the period's papers gathered and drawn 
 
 A correction stands in two places in a reader's mind: in the period that *books* it, whose figures it is
 part of, and beside the period that it is *for*, whose sealed figures never change. `booked_for` and
-`Later` are those two views of the same rows.
+`LaterCorrection` are those two views of the same rows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from inferworks.books.closing.inputs import (
     RULES,
     STATEMENT,
     Arrived,
-    Papers,
+    Inputs,
     Source,
     all_facts,
     inputs_of,
@@ -55,10 +55,10 @@ from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 
 
-class Booked(NamedTuple):
+class PostedPeriod(NamedTuple):
     """How a closed period stands: as it was sealed, or as a later close restated it."""
 
-    papers: Papers
+    papers: Inputs
     statement: Statement
 
 
@@ -66,11 +66,11 @@ class Restated(NamedTuple):
     """A closed period with what came late for it, and what takes its booked figures there."""
 
     period: Period
-    now: Booked
+    now: PostedPeriod
     correction: Correction
 
 
-class Later(NamedTuple):
+class LaterCorrection(NamedTuple):
     """A correction of a closed period, and the later period in which it is booked."""
 
     booked_in: Period
@@ -92,15 +92,15 @@ class Adjustment(NamedTuple):
     correction: Correction
 
 
-def booked(ledger: Ledger, closes: Iterable[Close], period: Period) -> Booked:
+def booked(ledger: Ledger, closes: Iterable[Close], period: Period) -> PostedPeriod:
     """How the closed `period` stands after all of `closes`."""
     place = stands_in(list(closes), period)
-    return Booked(papers_of(ledger, *place), _own(ledger, *place))
+    return PostedPeriod(papers_of(ledger, *place), _own(ledger, *place))
 
 
 def with_late(
-    sealed: Papers, recorded: Papers | Arrived, prepaid: Prepaid
-) -> tuple[Papers, tuple[str, ...]]:
+    sealed: Inputs, recorded: Inputs | Arrived, prepaid: Prepaid
+) -> tuple[Inputs, tuple[str, ...]]:
     """`sealed` with what is recorded and was not known then, and the names of that, sorted.
 
     `recorded` has none of the facts in the segments of `sealed`; `prepaid` is what came before by what is
@@ -148,13 +148,13 @@ def booked_for(ledger: Ledger, source: Source, period: Period) -> tuple[Correcti
     return tuple(one.correction for one in found if not one.correction.empty)
 
 
-def corrected_later(ledger: Ledger, source: Source, period: Period) -> tuple[Later, ...]:
+def corrected_later(ledger: Ledger, source: Source, period: Period) -> tuple[LaterCorrection, ...]:
     """The corrections of the closed `period`, in the order in which they are booked; none while open."""
     closes = standing(ledger.records())
     if all(close.period != period for close in closes):
         return ()
     later = [
-        Later(close.period, True, correction)
+        LaterCorrection(close.period, True, correction)
         for close in closes
         if period in close.corrects
         for correction in ledger.body(close, STATEMENT).rows(Statement)[0].corrections
@@ -168,7 +168,7 @@ def corrected_later(ledger: Ledger, source: Source, period: Period) -> tuple[Lat
         before = [one.period for one in closes if one.period < period]
     parts = [*sorted(before), period]
     later += (
-        Later(open_period, False, one.correction)
+        LaterCorrection(open_period, False, one.correction)
         for one in _restated(ledger, source, closes, parts, open_period.end_ns)
         if one.period == period and not one.correction.empty
     )
@@ -213,7 +213,7 @@ def booked_under(correction: Correction, policy: Policy, currency: str, at_ns: i
     return msgspec.structs.replace(seen, entries=entries)
 
 
-def amended(statement: Statement, later: Iterable[Later]) -> tuple[Row, ...]:
+def amended(statement: Statement, later: Iterable[LaterCorrection]) -> tuple[Row, ...]:
     """The figures of a closed period: as sealed, each correction, and all together; they add up."""
     rows = [_row("as sealed", statement.revenue_pico, statement.lines)]
     rows += [_row(one.name, one.correction.revenue_pico, one.correction.lines) for one in later]
@@ -298,18 +298,18 @@ def _restated(
         now = source.drawn(papers)
         told = true_ups(sealed.charges, papers.charges, period.span)
         correction = corrected(period, _own(ledger, *place), now, causes, booked_ns, told)
-        found[period] = Restated(period, Booked(papers, now), correction)
+        found[period] = Restated(period, PostedPeriod(papers, now), correction)
         yield found[period]
 
 
-def open_papers(ledger: Ledger, source: Source, period: Period) -> Papers:
+def open_papers(ledger: Ledger, source: Source, period: Period) -> Inputs:
     """What the open `period` is drawn from now."""
     return open_books(ledger, source, period)[0]
 
 
 def open_books(
     ledger: Ledger, source: Source, period: Period
-) -> tuple[Papers, tuple[Correction, ...]]:
+) -> tuple[Inputs, tuple[Correction, ...]]:
     """What the open `period` is drawn from now, and the corrections that it books."""
     closes = standing(ledger.records())
     late: Iterable[Restated] = restated(ledger, source, closes, period.end_ns)
@@ -321,8 +321,8 @@ def open_books(
 
 
 def on_top(
-    ledger: Ledger, closes: Sequence[Close], late: Iterable[Restated], papers: Papers
-) -> Papers:
+    ledger: Ledger, closes: Sequence[Close], late: Iterable[Restated], papers: Inputs
+) -> Inputs:
     """`papers` of an open period, on top of what the closed parts of customers' months came to.
 
     `late` are the closed periods for which something came late, which the open one corrects.
@@ -335,7 +335,7 @@ def on_top(
 
 
 def _to_date(
-    ledger: Ledger, closes: Sequence[Close], found: Mapping[Period, Restated], papers: Papers
+    ledger: Ledger, closes: Sequence[Close], found: Mapping[Period, Restated], papers: Inputs
 ) -> tuple[ToDate, ...]:
     """What the months in which `papers` begin had come to before, as their closed parts stand now.
 
@@ -366,7 +366,7 @@ def _prepaid(ledger: Ledger, close: Close, prefix: str) -> Prepaid:
 
 
 def _earned_before(
-    sealed: Papers, found: Mapping[Period, Restated]
+    sealed: Inputs, found: Mapping[Period, Restated]
 ) -> tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...]:
     """What those who had credit before a period owed until then, with the corrections `found` before it."""
     earned, calendars = [], calendars_of(sealed.rules.customers)

@@ -63,7 +63,7 @@ class Bought(NamedTuple):
 Question = Active | Moved | Bought
 
 
-class Ask(NamedTuple):
+class AllocationRequest(NamedTuple):
     """An amount to be divided by what `sources` (question numbers) and `known` targets weigh together.
 
     Of a bundle those of its lines, each on its own.
@@ -162,7 +162,7 @@ class Asking(Division):
 
     def __init__(self, charge: Charge, pool: CostPool, drivers: MachineDrivers) -> None:
         super().__init__(charge, pool, drivers)
-        self.asks: list[Ask] = []
+        self.asks: list[AllocationRequest] = []
 
     def divide_among(
         self, stage: str, shares: Shares, method: str, unit: str, amount: Amount
@@ -177,7 +177,9 @@ class Asking(Division):
         known = tuple((target, grouped.weights[key]) for key, target in grouped.targets.items())
         method_id = f"{self.pool.driver}/{method}"
         self.asks.append(
-            Ask(self.charge, self.pool, stage, method_id, unit, amount, sources, known)
+            AllocationRequest(
+                self.charge, self.pool, stage, method_id, unit, amount, sources, known
+            )
         )
 
 

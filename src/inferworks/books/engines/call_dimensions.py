@@ -50,7 +50,7 @@ _EPOCH_DAY = 719_163
 _FOR_EVER_NS = 2**63 - 1
 
 
-class Who:
+class CallDimensions:
     """The columns by which the calls of a lake are told apart at a grain."""
 
     def __init__(self, engine: Engine, lake: Lake, catalog: ModelCatalog, grain: Grain) -> None:

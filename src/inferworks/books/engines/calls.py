@@ -23,7 +23,7 @@ import pyarrow as pa
 from inferworks.books.allocation.billed_usage import FLAT, Level, Sale, Sold, Units
 from inferworks.books.calendar.span import Span
 from inferworks.books.engines.base import total, whole
-from inferworks.books.engines.call_dimensions import PLACE, Who, ints
+from inferworks.books.engines.call_dimensions import PLACE, CallDimensions, ints
 from inferworks.books.engines.granularity import FIRST, UNPLACED, Parties, nothing
 from inferworks.books.engines.lake import ByDay
 from inferworks.books.engines.time_buckets import NO_SLOT, Slots, part_of
@@ -68,7 +68,7 @@ class Sums(NamedTuple):
 class Calls:
     """The calls of a lake, and what they weigh."""
 
-    def __init__(self, who: Who) -> None:
+    def __init__(self, who: CallDimensions) -> None:
         self._who, self._engine, self.grain = who, who.engine, who.grain
 
     # --- bytes ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A span's workings from an engine: the same values that `workings.work_out` gives, from a lake."""
+"""A span's workings from an engine: the same values that `computation.compute` gives, from a lake."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from inferworks.books.engines.lake import ByDay, Lake
 from inferworks.books.engines.used import call_sums, sums_of_calls
 from inferworks.books.revenue.rating import rate_calls
 from inferworks.books.statement.computation import (
+    Computation,
     Rules,
-    Workings,
     accrued_charges,
     entries_of,
     lines_of,
@@ -43,7 +43,7 @@ CHECKS = (divided, conservation, two_labels, balance, views_agree, basis, month)
 
 
 @uncollected()
-def work_out_on(
+def compute_on(
     engine: Engine,
     lake: Lake,
     charges: Iterable[Charge],
@@ -53,10 +53,10 @@ def work_out_on(
     span: Span,
     rules: Rules,
     prepaid: Prepaid = NOTHING_PREPAID,
-) -> Workings:
+) -> Computation:
     """The workings of `span`, by target, checked.
 
-    Equal to those of `work_out` in charges, allocations, lines, revenue and entries. The drivers know no
+    Equal to those of `compute` in charges, allocations, lines, revenue and entries. The drivers know no
     calls. MoneyError on a foreign currency, BooksError when a theorem does not hold.
     """
     lake, plans = lake.counted(rules.customers), rules.customers.plans(plans)
@@ -82,7 +82,7 @@ def work_out_on(
         call_sums(sums), plans, span, currency, prepaid.to_date, calendars, prepaid.rates
     )
     revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
-    workings = Workings(
+    workings = Computation(
         span=span,
         currency=currency,
         policy=policy,

@@ -33,10 +33,10 @@ from inferworks.books.allocation.pools import CostPool, Idle
 from inferworks.books.allocation.reserved_nodes import unmerged
 from inferworks.books.calendar.span import Span, utc_day
 from inferworks.books.charge import Charge
-from inferworks.books.engines.allocation_requests import Ask, Asking, MachineDrivers
+from inferworks.books.engines.allocation_requests import AllocationRequest, Asking, MachineDrivers
 from inferworks.books.engines.apportion import width_of
 from inferworks.books.engines.base import Engine, total
-from inferworks.books.engines.call_dimensions import Who
+from inferworks.books.engines.call_dimensions import CallDimensions
 from inferworks.books.engines.driver_weights import (
     Weights,
     answered,
@@ -75,7 +75,7 @@ class Divided(NamedTuple):
     """Charges divided as far as machines go, and what calls are to answer."""
 
     divisions: tuple[Asking, ...]
-    asks: tuple[Ask, ...]
+    asks: tuple[AllocationRequest, ...]
     drivers: MachineDrivers
     shares: Shares | None
     """What answers them; None when nothing was asked."""
@@ -90,7 +90,7 @@ def divide(
     nodes_of: MachineDrivers,
 ) -> Divided:
     """Each charge of a final pool divided by the driver of its pool."""
-    who = Who(engine, lake, catalog, grain)
+    who = CallDimensions(engine, lake, catalog, grain)
     answers, weights = answered(who, placed, nodes_of)
     nodes_of.answers = answers
     done = tuple(divisions(placed, nodes_of))
@@ -115,7 +115,7 @@ def machine_drivers(
     if any(pool.idle is Idle.DEDICATED for pool in rules.pools):
         spans += [part for span in spans for part in unmerged(rules.reservers, span)]
     small = machines(engine, lake, Slots(spans))
-    who = Who(engine, lake, rules.catalog, grain)
+    who = CallDimensions(engine, lake, rules.catalog, grain)
     where = places(engine, who.places()) if grain is TARGETS else {}
     billing = billing_of(rules.billing)
     return MachineDrivers(
@@ -148,7 +148,7 @@ def portions_of(divided: Divided, engine: Engine) -> Mapping[str, list[Portion]]
 
 def _parts(
     engine: Engine,
-    asks: Sequence[Ask],
+    asks: Sequence[AllocationRequest],
     weights: Weights,
     totals: Mapping[int, int],
     grain: Grain,
@@ -201,19 +201,19 @@ def _lines(
     )
 
 
-def _nobody(asks: Sequence[Ask], parties: Parties) -> tuple[int, Sequence[int]]:
+def _nobody(asks: Sequence[AllocationRequest], parties: Parties) -> tuple[int, Sequence[int]]:
     """The party of what no call explains, and what the pool of each ask makes of it."""
     labels = [unallocated(ask.pool.name) for ask in asks]
     numbers = parties.nameless([UNPLACED, *labels])
     return numbers[UNPLACED], [numbers[label] for label in labels]
 
 
-def _weight_of(ask: Ask, totals: Mapping[int, int]) -> int:
+def _weight_of(ask: AllocationRequest, totals: Mapping[int, int]) -> int:
     """What everything that `ask` is divided by weighs."""
     return sum(totals[source] for source in ask.sources) + sum(weight for _, weight in ask.known)
 
 
-def _known_rows(asks: Sequence[Ask], grain: Grain) -> pa.Table:
+def _known_rows(asks: Sequence[AllocationRequest], grain: Grain) -> pa.Table:
     """The targets that asks know already, as rows like those of calls."""
     rows = [
         {"ask": number, "weight": weight, **_row_of(target)}

@@ -28,7 +28,7 @@ from inferworks.books.engines.allocation_requests import (
 )
 from inferworks.books.engines.apportion import Width, split, split_down, width_of
 from inferworks.books.engines.base import Engine, total
-from inferworks.books.engines.call_dimensions import Who
+from inferworks.books.engines.call_dimensions import CallDimensions
 from inferworks.books.engines.calls import Calls, Purchase, Stay
 from inferworks.books.engines.granularity import PARTY, UNPLACED, Grain, Parties, unallocated
 from inferworks.books.engines.steps import Steps
@@ -92,7 +92,7 @@ class _Asked(NamedTuple):
     moved: list[tuple[int, Span]]
 
     @classmethod
-    def of(cls, who: Who, drivers: MachineDrivers) -> _Asked:
+    def of(cls, who: CallDimensions, drivers: MachineDrivers) -> _Asked:
         """The questions that `drivers` left open."""
         questions = [(number, question) for question, number in drivers.questions.items()]
         active = [(n, q) for n, q in questions if isinstance(q, Active)]
@@ -114,7 +114,7 @@ class _Asked(NamedTuple):
 
 
 def answered(
-    who: Who, placed: Sequence[tuple[Charge, CostPool]], drivers: MachineDrivers
+    who: CallDimensions, placed: Sequence[tuple[Charge, CostPool]], drivers: MachineDrivers
 ) -> tuple[Answers, Weights | None]:
     """The weights of every question that dividing `placed` asks, as numbers and as a table."""
     list(divisions(placed, drivers))

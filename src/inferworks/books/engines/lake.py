@@ -19,7 +19,7 @@ import pyarrow as pa
 from inferworks.accounts.directory import ALONE, Directory
 from inferworks.books.calendar.span import Span
 from inferworks.books.engines.base import Engine, whole_divide
-from inferworks.meter.archive.reader import LakeReader, Moment
+from inferworks.meter.archive.reader import LakeReader, Snapshot
 from inferworks.meter.archive.schema import (
     DAY_NS,
     LAKE_TABLES,
@@ -291,7 +291,7 @@ class Lake:
         return found.drop("utc_day")
 
 
-def day_sums(reader: LakeReader, moment: Moment) -> list[DaySums]:
+def day_sums(reader: LakeReader, moment: Snapshot) -> list[DaySums]:
     """The files of sums of `moment` that are what was written."""
     return [
         DaySums(reader.locate(segment), sums.kind, segment.start_ns // DAY_NS, reader.locate(sums))

@@ -15,7 +15,7 @@ import pyarrow as pa
 from inferworks.books.allocation.allocate import UNKNOWN_CALL
 from inferworks.books.engines.apportion import split
 from inferworks.books.engines.base import total, whole
-from inferworks.books.engines.call_dimensions import PLACE, Who, ints
+from inferworks.books.engines.call_dimensions import PLACE, CallDimensions, ints
 from inferworks.books.engines.calls import Stay
 from inferworks.books.engines.granularity import FIRST, nothing, unallocated
 from inferworks.books.token_buckets import INPUT, OUTPUT
@@ -27,7 +27,7 @@ UNKNOWN = unallocated(UNKNOWN_CALL)
 class Steps:
     """The steps of a lake, and the calls in them."""
 
-    def __init__(self, who: Who) -> None:
+    def __init__(self, who: CallDimensions) -> None:
         self._who, self._engine, self._grain = who, who.engine, who.grain
 
     def pieces(self, stays: Sequence[Stay]) -> ir.Table:

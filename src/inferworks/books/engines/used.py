@@ -26,7 +26,7 @@ from inferworks.books.revenue.rating import (
     EARNING,
     PAYING,
     CallSum,
-    Label,
+    RatingKey,
 )
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
@@ -199,7 +199,7 @@ def call_sums(rows: pa.Table) -> Iterable[CallSum]:
                 f"theorem 4 (bucket): customer {row['customer']} has a negative token count, or a part "
                 f"above its whole: {row['least']}"
             )
-        label = Label(
+        label = RatingKey(
             CustomerId(row["customer"]),
             ProjectId(row.get("project", "")),
             KeyId(row.get("key_id", "")),

@@ -29,10 +29,10 @@ from inferworks.books.allocation.allocate import Allocated, Allocation
 from inferworks.books.analysis.budget import Against
 from inferworks.books.analysis.comparatives import Comparison
 from inferworks.books.charge import Function
-from inferworks.books.closing.prior_period import Later
+from inferworks.books.closing.prior_period import LaterCorrection
 from inferworks.books.exports.journal import Journal
-from inferworks.books.statement.computation import Workings
-from inferworks.books.statement.statement import Statement, draw_up
+from inferworks.books.statement.computation import Computation
+from inferworks.books.statement.statement import Statement, build_statement
 from inferworks.errors import UserError
 
 SUMS = "SHA256SUMS"
@@ -48,7 +48,7 @@ class Books(msgspec.Struct, frozen=True):
     policy: Policy
     seller: str
     """Who we are: the issuer of our customers' bills."""
-    later: tuple[Later, ...] = ()
+    later: tuple[LaterCorrection, ...] = ()
     """What later periods book for a closed one: told beside its figures, and never part of them."""
     singles: Iterable[Allocated] = ()
     """Where `allocated` has bill lines in bundles, each alone, divided whenever they are asked for."""
@@ -99,10 +99,10 @@ class JournalExporter(Protocol):
         ...
 
 
-def books_of(workings: Workings, seller: str, singles: Iterable[Allocated] = ()) -> Books:
+def books_of(workings: Computation, seller: str, singles: Iterable[Allocated] = ()) -> Books:
     """The books that `workings`, once validated, come to; `seller` is the name we bill under."""
     allocated, policy = workings.allocated, workings.policy
-    return Books(draw_up(workings), allocated, policy, seller, singles=singles)
+    return Books(build_statement(workings), allocated, policy, seller, singles=singles)
 
 
 def content(file: ExportFile) -> bytes:

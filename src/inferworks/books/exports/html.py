@@ -21,7 +21,7 @@ from inferworks.books.analysis.budget import Against
 from inferworks.books.analysis.comparatives import Comparison
 from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.charge import Charge, Function
-from inferworks.books.closing.prior_period import Later, amended, made_up
+from inferworks.books.closing.prior_period import LaterCorrection, amended, made_up
 from inferworks.books.exports.changes import beside_budget, causes, comparatives
 from inferworks.books.exports.flows import where_the_money_went
 from inferworks.books.exports.pieces import (
@@ -72,7 +72,7 @@ class Report(msgspec.Struct, frozen=True):
     """What happened, in words."""
     sample: tuple[str, str] | None = None
     """A question and its answer, to see what was sold."""
-    later: tuple[Later, ...] = ()
+    later: tuple[LaterCorrection, ...] = ()
     """What later periods book for this one: told beside its figures, and never part of them."""
     beside: Comparison | None = None
     """The statement of another time."""
@@ -152,7 +152,7 @@ def _statement_table(statement: Statement) -> str:
     )
 
 
-def _corrections(statement: Statement, later: Sequence[Later]) -> str:
+def _corrections(statement: Statement, later: Sequence[LaterCorrection]) -> str:
     """What the statement books for earlier periods, and what later ones book for it; each adds up."""
     tables = [
         table((title, "Revenue", "Cost of revenue", "Gross margin", "R&D", "Other"), rows)

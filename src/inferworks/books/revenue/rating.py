@@ -54,7 +54,7 @@ class Item(StrEnum):
     """Prepaid credit that expired unused."""
 
 
-class Label(NamedTuple):
+class RatingKey(NamedTuple):
     """Whose revenue it is, what for, and on which day: the midnight before it, UTC's or its own."""
 
     customer: CustomerId
@@ -68,7 +68,7 @@ class Label(NamedTuple):
 class UsageSum(NamedTuple):
     """How much of one unit the calls of one label used."""
 
-    label: Label
+    label: RatingKey
     unit: Unit
     quantity: int
 
@@ -107,9 +107,9 @@ class Rated(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return None if self.unit is None else DIRECTIONS.get(self.unit)
 
     @property
-    def label(self) -> Label:
+    def label(self) -> RatingKey:
         """Whose it is, what for, and when."""
-        return Label(
+        return RatingKey(
             self.customer, self.project, self.key_id, self.model, self.purpose, self.day_ns
         )
 
@@ -167,7 +167,7 @@ class Revenue(msgspec.Struct, frozen=True):
 class CallSum(NamedTuple):
     """Calls of one label under one plan in one month: when one of them was opened, and what they used."""
 
-    label: Label
+    label: RatingKey
     opened_ns: int
     calls: int
     used: Iterable[tuple[Unit, int]]
@@ -191,7 +191,7 @@ def rate(
     currency and `rates` lack a day; BooksError when a call's counts contradict themselves.
     """
     earning = (usage for usage in usages if earns(usage, span))
-    sums = (CallSum(label_of(u, calendars), u.opened_ns, 1, buckets_of(u)) for u in earning)
+    sums = (CallSum(rating_key(u, calendars), u.opened_ns, 1, buckets_of(u)) for u in earning)
     return rate_calls(sums, plans, span, currency, to_date, calendars, rates)
 
 
@@ -207,7 +207,7 @@ def rate_calls(
     """`rate`, for calls that earn and have been added up already."""
     book = PlanBook(plans, span, calendars, alone=to_date is None)
     periods = {period.key: period for period in book.standing()}
-    used: dict[PeriodKey, dict[tuple[Label, Unit], int]] = defaultdict(lambda: defaultdict(int))
+    used: dict[PeriodKey, dict[tuple[RatingKey, Unit], int]] = defaultdict(lambda: defaultdict(int))
     without_plan: dict[CustomerId, int] = defaultdict(int)
     for label, opened_ns, count, units in calls:
         period = book.period(label.customer, opened_ns)
@@ -315,7 +315,7 @@ def by_call(
     """
     quantities: dict[CallId, int] = {}
     for usage in usages:
-        if label_of(usage, calendars) != rated.label or usage.outcome not in PAYING:
+        if rating_key(usage, calendars) != rated.label or usage.outcome not in PAYING:
             continue
         plan = plan_at(plans, usage.customer, usage.opened_ns)
         if plan is not None and plan.effective_ns == rated.effective_ns:
@@ -330,17 +330,17 @@ def earns(usage: Usage, span: Span) -> bool:
     return span.holds(usage.opened_ns) and usage.purpose in EARNING and usage.outcome in PAYING
 
 
-def label_of(usage: Usage, calendars: Calendars = IN_UTC) -> Label:
+def rating_key(usage: Usage, calendars: Calendars = IN_UTC) -> RatingKey:
     """What the revenue of `usage` is known by."""
     who = (usage.customer, usage.project, usage.key_id)
     booked_ns = calendars.of(usage.customer).booked_ns(usage.opened_ns)
-    return Label(*who, usage.model, usage.purpose, booked_ns)
+    return RatingKey(*who, usage.model, usage.purpose, booked_ns)
 
 
 def _rated_months(
     book: PlanBook,
     periods: Iterable[BillingPeriod],
-    used: Mapping[PeriodKey, Mapping[tuple[Label, Unit], int]],
+    used: Mapping[PeriodKey, Mapping[tuple[RatingKey, Unit], int]],
     to_date: Iterable[ToDate],
     takes: Takes | None,
 ) -> Iterator[Revenue]:
@@ -377,7 +377,7 @@ def _taken(revenue: Revenue, currency: str, takes: Takes | None) -> Revenue:
 
 
 def _rated(
-    totals: Mapping[tuple[Label, Unit], int],
+    totals: Mapping[tuple[RatingKey, Unit], int],
     period: BillingPeriod,
     so_far: dict[Price, SoFar],
     before: Iterable[ToDate],
@@ -436,7 +436,7 @@ class _Maker(NamedTuple):
     calendar: Calendar
 
     def usage(
-        self, price: Price, meter: Mapping[tuple[Label, Unit], int], before: SoFar
+        self, price: Price, meter: Mapping[tuple[RatingKey, Unit], int], before: SoFar
     ) -> list[Rated]:
         """One row for each label and unit that pays `price`."""
         if isinstance(price.scheme, PerUnit) and not price.included:
@@ -459,8 +459,8 @@ class _Maker(NamedTuple):
         """`amount_pico` spread over the labels of `rows` by amount, else by quantity, else on its own."""
         if not amount_pico:
             return []
-        amounts: dict[Label, int] = defaultdict(int)
-        quantities: dict[Label, int] = defaultdict(int)
+        amounts: dict[RatingKey, int] = defaultdict(int)
+        quantities: dict[RatingKey, int] = defaultdict(int)
         for row in rows:
             amounts[row.label] += row.amount_pico
             quantities[row.label] += row.quantity
@@ -468,18 +468,18 @@ class _Maker(NamedTuple):
         parts = split(amount_pico, next(candidates, {self._nobody(): 1}))
         return [self._row(item, label, pico) for label, pico in parts.items() if pico]
 
-    def _nobody(self) -> Label:
+    def _nobody(self) -> RatingKey:
         """Whom an amount belongs to that no use of the period brought about."""
         times = self.period.times
         within = times.fees_rated if times.fees_rated.length_ns else times.in_force
         day_ns = self.calendar.booked_ns(max(within.start_ns, times.rated.start_ns))
         customer = self.period.plan.customer
-        return Label(customer, NO_PROJECT, NO_KEY, NO_MODEL, Purpose.SERVE_PAID, day_ns)
+        return RatingKey(customer, NO_PROJECT, NO_KEY, NO_MODEL, Purpose.SERVE_PAID, day_ns)
 
     def _row(
         self,
         item: Item,
-        label: Label,
+        label: RatingKey,
         amount_pico: int,
         unit: Unit | None = None,
         pico_per_unit: int | None = None,
@@ -489,8 +489,8 @@ class _Maker(NamedTuple):
         return Rated(*label, item, unit, *plan, pico_per_unit, quantity, amount_pico)
 
 
-def _totals(sums: Iterable[UsageSum]) -> dict[tuple[Label, Unit], int]:
-    totals: dict[tuple[Label, Unit], int] = defaultdict(int)
+def _totals(sums: Iterable[UsageSum]) -> dict[tuple[RatingKey, Unit], int]:
+    totals: dict[tuple[RatingKey, Unit], int] = defaultdict(int)
     for label, unit, quantity in sums:
         if quantity < 0:
             raise BooksError(f"customer {label.customer}: {quantity} {unit} is negative")
@@ -499,11 +499,11 @@ def _totals(sums: Iterable[UsageSum]) -> dict[tuple[Label, Unit], int]:
 
 
 def _metered(
-    totals: Mapping[tuple[Label, Unit], int], terms: Terms
-) -> tuple[dict[Price, dict[tuple[Label, Unit], int]], tuple[Unpriced, ...]]:
+    totals: Mapping[tuple[RatingKey, Unit], int], terms: Terms
+) -> tuple[dict[Price, dict[tuple[RatingKey, Unit], int]], tuple[Unpriced, ...]]:
     """`totals` by the price they pay, and what pays none. Requests may go without a price."""
-    meters: dict[Price, dict[tuple[Label, Unit], int]] = {}
-    meter_of: dict[tuple[Unit, ModelId], dict[tuple[Label, Unit], int] | None] = {}
+    meters: dict[Price, dict[tuple[RatingKey, Unit], int]] = {}
+    meter_of: dict[tuple[Unit, ModelId], dict[tuple[RatingKey, Unit], int] | None] = {}
     unpriced: dict[tuple[CustomerId, ModelId, Unit], int] = defaultdict(int)
     for (label, unit), quantity in totals.items():
         if not quantity:

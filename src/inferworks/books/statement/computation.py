@@ -15,7 +15,13 @@ import msgspec
 from inferworks.accounts.directory import ALONE, Directory
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.accounting.basis import Basis, is_prepaid, on_basis
-from inferworks.books.accounting.entries import FIRST_JOURNAL, JOURNAL, Entry, journal, paid_ahead
+from inferworks.books.accounting.entries import (
+    FIRST_JOURNAL,
+    JOURNAL,
+    Entry,
+    paid_ahead,
+    post_entries,
+)
 from inferworks.books.accounting.first_entries import first_journal
 from inferworks.books.accounting.policy import Policy
 from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid, settled
@@ -82,7 +88,7 @@ class Line(msgspec.Struct, frozen=True):
         return policy.function(self.target.use, self.natural_class, self.behaviour)
 
 
-class Workings(msgspec.Struct, frozen=True):
+class Computation(msgspec.Struct, frozen=True):
     """A span's inputs and every stage of their way to the statement."""
 
     span: Span
@@ -114,7 +120,7 @@ class Workings(msgspec.Struct, frozen=True):
     """As whom customers count, what they are called, and by which clocks they pay; the facts and plans
     above count already."""
 
-    def under(self, policy: Policy) -> Workings:
+    def under(self, policy: Policy) -> Computation:
         """The same money under another policy: who used what does not change, its function does.
 
         BooksError when it is on another basis: then the money is not the same.
@@ -140,7 +146,7 @@ def shipped_rules() -> Rules:
     )
 
 
-def work_out(
+def compute(
     charges: Iterable[Charge],
     facts: Facts,
     plans: Sequence[PricePlan],
@@ -149,7 +155,7 @@ def work_out(
     span: Span,
     rules: Rules,
     prepaid: Prepaid = NOTHING_PREPAID,
-) -> Workings:
+) -> Computation:
     """Every stage from charges and facts to lines and entries. MoneyError on a foreign currency."""
     given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
     facts = counted_facts(in_force(facts), rules.customers)
@@ -159,7 +165,7 @@ def work_out(
     calendars = calendars_of(rules.customers)
     rated = rate(facts.usages, plans, span, currency, prepaid.to_date, calendars, prepaid.rates)
     revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
-    return Workings(
+    return Computation(
         span=span,
         currency=currency,
         policy=policy,
@@ -199,7 +205,7 @@ def entries_of(
     if version == FIRST_JOURNAL:
         return first_journal(allocated, revenue, policy, currency, span.end_ns)
     if version == JOURNAL:
-        made = journal(allocated, given, revenue, policy, currency, span)
+        made = post_entries(allocated, given, revenue, policy, currency, span)
         beside = (*tax_entries(taxes, currency, span), *paid_ahead(committed, currency, span))
         return (*made, *beside)
     raise BooksError(f"its entries are of version {version}, this program makes {JOURNAL}")

@@ -22,7 +22,7 @@ from inferworks.books.charge import REVERSAL, Charge, successor_id
 from inferworks.books.period import Period
 from inferworks.books.revenue.rating import Rated
 from inferworks.books.statement.computation import Line, line_order
-from inferworks.books.statement.revenue_by_location import Placed, placed_change
+from inferworks.books.statement.revenue_by_location import LocationRevenue, placed_change
 
 CORRECTION: Final = "Correction"
 """FOCUS's ChargeClass of what corrects a closed period."""
@@ -57,7 +57,7 @@ class Figures(Protocol):
         ...
 
     @property
-    def placed(self) -> tuple[Placed, ...]:
+    def placed(self) -> tuple[LocationRevenue, ...]:
         """Its revenue by where the calls were served."""
         ...
 
@@ -84,7 +84,7 @@ class Correction(msgspec.Struct, frozen=True):
     lines: tuple[Line, ...]
     revenue_rows: tuple[Rated, ...]
     entries: tuple[Entry, ...]
-    placed: tuple[Placed, ...] = ()
+    placed: tuple[LocationRevenue, ...] = ()
     """By how much the revenue of each place changed; what is not in it was served nowhere or is a fee."""
     prepaid_pico: int | None = None
     """By how much what is prepaid changed; None on the cash basis."""

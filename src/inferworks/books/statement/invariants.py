@@ -28,7 +28,7 @@ from inferworks.books.calendar.span import Span, merged
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.revenue.plan_book import PlanBook
 from inferworks.books.revenue.rating import Item, earns, rate_again
-from inferworks.books.statement.computation import Workings
+from inferworks.books.statement.computation import Computation
 from inferworks.books.statement.income_statement import must_be_booked
 from inferworks.books.token_buckets import DIRECTIONS, INPUT, OUTPUT, buckets_of
 from inferworks.errors import BooksError
@@ -37,16 +37,16 @@ from inferworks.meter.capacity import Capacity, State, Step
 from inferworks.meter.usage import Usage
 from inferworks.money import format_pico
 
-Validation = Callable[[Workings], None]
+Validation = Callable[[Computation], None]
 
 
-def validate(workings: Workings) -> None:
+def validate(workings: Computation) -> None:
     """BooksError unless every theorem of `VALIDATIONS` holds of `workings`."""
     for validation in VALIDATIONS:
         validation(workings)
 
 
-def exact(workings: Workings) -> None:
+def exact(workings: Computation) -> None:
     """Theorem 1: every call at a price per unit, rated on its own, sums to that revenue: no rounding."""
     alone_pico = 0
     book = PlanBook(workings.plans, workings.span)
@@ -58,7 +58,7 @@ def exact(workings: Workings) -> None:
     _must_equal("exact", "revenue", together_pico, "calls rated alone", alone_pico)
 
 
-def divided(workings: Workings) -> None:
+def divided(workings: Computation) -> None:
     """Theorem 2: the parts of every split sum to its whole, each near its exact share.
 
     Near is one unit for each step from the top: customer, then target (`hierarchical_split.py`).
@@ -68,7 +68,7 @@ def divided(workings: Workings) -> None:
             _check_split(split)
 
 
-def once(workings: Workings) -> None:
+def once(workings: Computation) -> None:
     """Theorem 3: no call, no activity and no charge stands twice."""
     facts = workings.facts
     _no_repeats("call", (usage.call_id for usage in facts.usages))
@@ -77,7 +77,7 @@ def once(workings: Workings) -> None:
     _no_repeats("charge", (charge.id for charge in workings.charges))
 
 
-def bucket(workings: Workings) -> None:
+def bucket(workings: Computation) -> None:
     """Theorem 4: the buckets that were rated, or had no price, sum to the tokens of the calls."""
     calls: Counter[str | None] = Counter()
     for usage, _ in _earning(workings, PlanBook(workings.plans, workings.span)):
@@ -95,7 +95,7 @@ def bucket(workings: Workings) -> None:
             )
 
 
-def time(workings: Workings) -> None:
+def time(workings: Computation) -> None:
     """Theorem 5: states partition provisioned time; active steps do not exceed active time."""
     _refuse_negative(workings)
     rows: dict[ReplicaId, list[Capacity]] = defaultdict(list)
@@ -115,7 +115,7 @@ def time(workings: Workings) -> None:
             )
 
 
-def step(workings: Workings) -> None:
+def step(workings: Computation) -> None:
     """Theorem 6: the calls' shares of every replica sum to its active nanoseconds, once each."""
     drivers = workings.drivers
     for question, active in drivers.answered():
@@ -127,7 +127,7 @@ def step(workings: Workings) -> None:
             )
 
 
-def conservation(workings: Workings) -> None:
+def conservation(workings: Computation) -> None:
     """Theorem 7: the parts of every charge sum to it; nothing vanishes on the way to the lines."""
     for item in workings.allocated:
         parts_pico = sum(row.amount_pico for row in item.rows)
@@ -139,14 +139,14 @@ def conservation(workings: Workings) -> None:
     _must_equal("conservation", "billed", billed_pico, "lines", lines_pico)
 
 
-def hierarchy(workings: Workings) -> None:
+def hierarchy(workings: Computation) -> None:
     """Theorem 8: what a stage divides is what the stage above gave it."""
     for item in workings.allocated:
         for given, taken in _handed_down(item):
             _must_equal("hierarchy", f"handed down in {item.charge.id}", given, "divided", taken)
 
 
-def two_labels(workings: Workings) -> None:
+def two_labels(workings: Computation) -> None:
     """Theorem 9: natural class is that of the charge; function is the policy's, which is total."""
     undecided = COMBINATIONS.difference(workings.policy.functions)
     if undecided:
@@ -169,7 +169,7 @@ def two_labels(workings: Workings) -> None:
             )
 
 
-def balance(workings: Workings) -> None:
+def balance(workings: Computation) -> None:
     """Theorem 10: the trial balance is zero after every entry, and every pool is emptied."""
     running: Counter[str] = Counter()
     for number, entry in enumerate(workings.entries):
@@ -186,7 +186,7 @@ def balance(workings: Workings) -> None:
             )
 
 
-def views_agree(workings: Workings) -> None:
+def views_agree(workings: Computation) -> None:
     """Theorem 11: all functions sum to what was billed; the marginal view only takes apart."""
     expenses_pico = sum(
         amount_pico
@@ -200,7 +200,7 @@ def views_agree(workings: Workings) -> None:
             _check_refined(workings, policy)
 
 
-def _check_refined(workings: Workings, policy: Policy) -> None:
+def _check_refined(workings: Computation, policy: Policy) -> None:
     """Marginal + committed + unused is the cost of revenue of the policy that `policy` refines."""
     apart, whole = (_by_function(workings, one) for one in (policy, base_of(policy)))
     for captions in (COST_OF_REVENUE, *((f,) for f in Function if f not in COST_OF_REVENUE)):
@@ -209,7 +209,7 @@ def _check_refined(workings: Workings, policy: Policy) -> None:
         _must_equal("views agree", what, apart_pico, f"by {policy.refines}", whole_pico)
 
 
-def _by_function(workings: Workings, policy: Policy) -> Counter[Function]:
+def _by_function(workings: Computation, policy: Policy) -> Counter[Function]:
     """What is allocated, by the function that `policy` gives it."""
     sums = Counter[Function]()
     for item in workings.allocated:
@@ -219,7 +219,7 @@ def _by_function(workings: Workings, policy: Policy) -> Counter[Function]:
     return sums
 
 
-def provenance(workings: Workings) -> None:
+def provenance(workings: Computation) -> None:
     """Theorem 14: every amount, rated again by the plan whose hash it carries, is the same amount."""
     again = rate_again(
         workings.revenue,
@@ -236,7 +236,7 @@ def provenance(workings: Workings) -> None:
             raise BooksError(f"theorem 14 (provenance): {before} is rated again as {after}")
 
 
-def month(workings: Workings) -> None:
+def month(workings: Computation) -> None:
     """Theorem 19: the income statement of the entries is the statement's, account by account."""
     must_be_booked(workings.lines, workings.revenue.rated, workings.entries)
     for account in balances(workings.entries):
@@ -244,7 +244,7 @@ def month(workings: Workings) -> None:
             raise BooksError(f"theorem 19 (month): no chart of accounts can know {account}")
 
 
-def basis(workings: Workings) -> None:
+def basis(workings: Computation) -> None:
     """Theorem 18: billed is cost and the changes of what is prepaid, accrued, capitalised, as booked."""
     if workings.journal == FIRST_JOURNAL:
         return
@@ -282,7 +282,7 @@ VALIDATIONS: tuple[Validation, ...] = (
 """Theorems 1 to 11, 14, 18 and 19; theorem 20 is about two statements (`cause_by_cause`)."""
 
 
-def _earning(workings: Workings, book: PlanBook) -> Iterator[tuple[Usage, Terms]]:
+def _earning(workings: Computation, book: PlanBook) -> Iterator[tuple[Usage, Terms]]:
     """The calls that earn, and the terms they earn by."""
     for usage in workings.facts.usages:
         period = book.period(usage.customer, usage.opened_ns)
@@ -327,7 +327,7 @@ def _no_repeats(kind: str, keys: Iterable[object]) -> None:
         raise BooksError(f"theorem 3 (once): {kind} {key} stands {times} times")
 
 
-def _refuse_negative(workings: Workings) -> None:
+def _refuse_negative(workings: Computation) -> None:
     facts = workings.facts
     for what, quantities in (
         ("step", (step.duration_ns for step in facts.steps)),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 
-class Placed(NamedTuple):
+class LocationRevenue(NamedTuple):
     """Revenue of the calls that were served at one place; empty texts where nobody said."""
 
     provider: str
@@ -16,15 +16,17 @@ class Placed(NamedTuple):
     amount_pico: int
 
 
-def placed_sum(rows: Iterable[Placed]) -> tuple[Placed, ...]:
+def placed_sum(rows: Iterable[LocationRevenue]) -> tuple[LocationRevenue, ...]:
     """One row for each place of `rows`, in a fixed order; none where nothing is left."""
     sums: dict[tuple[str, str, str], int] = defaultdict(int)
     for row in rows:
         sums[row.provider, row.region, row.chip] += row.amount_pico
-    return tuple(Placed(*place, sums[place]) for place in sorted(sums) if sums[place])
+    return tuple(LocationRevenue(*place, sums[place]) for place in sorted(sums) if sums[place])
 
 
-def placed_change(booked: Iterable[Placed], restated: Iterable[Placed]) -> tuple[Placed, ...]:
+def placed_change(
+    booked: Iterable[LocationRevenue], restated: Iterable[LocationRevenue]
+) -> tuple[LocationRevenue, ...]:
     """What takes the `booked` revenue of each place to the `restated` one.
 
     Nothing where the restated one is not known by place, as that of very many calls: what was booked for

@@ -38,20 +38,20 @@ from inferworks.books.charge import (
 )
 from inferworks.books.lines import Charges, Lines
 from inferworks.books.revenue.customer_currency import Owed, owed_notes
-from inferworks.books.revenue.rating import Label, Rated, Revenue, by_call, label_of
+from inferworks.books.revenue.rating import Rated, RatingKey, Revenue, by_call, rating_key
 from inferworks.books.statement.computation import (
+    Computation,
     Line,
     Rules,
-    Workings,
+    compute,
     line_of,
     line_order,
     shipped_rules,
-    work_out,
 )
 from inferworks.books.statement.corrections import Correction
 from inferworks.books.statement.five_questions import Question, answer
 from inferworks.books.statement.invariants import validate
-from inferworks.books.statement.revenue_by_location import Placed
+from inferworks.books.statement.revenue_by_location import LocationRevenue
 from inferworks.books.statement.unexplained_lines import is_unexplained, open_questions
 from inferworks.ids import CallId, CustomerId
 from inferworks.meter.facts import Facts, in_force
@@ -157,7 +157,7 @@ class Statement(msgspec.Struct, frozen=True):
     """The charges behind each line; a correction's lines have none here."""
     prepaid_pico: int | None = None
     """By how much more was billed for commitments than they cost; None on the cash basis."""
-    placed: tuple[Placed, ...] = ()
+    placed: tuple[LocationRevenue, ...] = ()
     """Revenue by where its calls were served; what is not in it was served nowhere or is a fee."""
     accrued_pico: int | None = None
     """By how much what is accrued for bills that have not come changed; None where nothing is."""
@@ -310,7 +310,7 @@ def close_span(
     """
     span, rules = Span(start_ns, end_ns), rules or shipped_rules()
     charges = charges if isinstance(charges, Lines) else tuple(charges)
-    return draw_up(checked(charges, facts, plans, policy, currency, span, rules, prepaid))
+    return build_statement(checked(charges, facts, plans, policy, currency, span, rules, prepaid))
 
 
 def checked(
@@ -322,10 +322,10 @@ def checked(
     span: Span,
     rules: Rules,
     prepaid: Prepaid = NOTHING_PREPAID,
-) -> Workings:
+) -> Computation:
     """The validated workings of `span`; lines that are too many to hold are in bundles."""
     drawn = as_divided(charges, facts, rules, span)
-    workings = work_out(drawn, facts, plans, policy, currency, span, rules, prepaid)
+    workings = compute(drawn, facts, plans, policy, currency, span, rules, prepaid)
     validate(workings)
     return workings
 
@@ -342,7 +342,7 @@ def as_divided(charges: Charges, facts: Facts, rules: Rules, span: Span) -> Sequ
     return in_bundles(charges, rules, span, Things.of(in_force(facts)))
 
 
-def draw_up(workings: Workings) -> Statement:
+def build_statement(workings: Computation) -> Statement:
     """The statement of `workings` that have been validated."""
     policy = workings.policy
     alike = tuple(Alike(one.id, one.lines) for one in workings.charges if one.lines > 1)
@@ -556,7 +556,7 @@ def revenue_name(rated: Rated, dimension: Dimension) -> str:
     return row_name(name, dimension)
 
 
-def _backed(workings: Workings) -> tuple[Backed, ...]:
+def _backed(workings: Computation) -> tuple[Backed, ...]:
     """The charges behind each line, by id."""
     keyed = {line_order(line): line for line in workings.lines}
     sums: dict[Line, dict[ChargeId, int]] = {line: defaultdict(int) for line in workings.lines}
@@ -569,21 +569,21 @@ def _backed(workings: Workings) -> tuple[Backed, ...]:
     )
 
 
-def _placed(workings: Workings) -> tuple[Placed, ...]:
+def _placed(workings: Computation) -> tuple[LocationRevenue, ...]:
     """Revenue by where its calls were served last."""
     sums: dict[tuple[str, str, str], int] = defaultdict(int)
     for _, calls in revenue_by_call(workings):
         for call_id, amount_pico in calls.items():
             sums[_place(workings.drivers.usages[call_id])] += amount_pico
-    return tuple(Placed(*place, sums[place]) for place in sorted(sums))
+    return tuple(LocationRevenue(*place, sums[place]) for place in sorted(sums))
 
 
-def revenue_by_call(workings: Workings) -> Iterable[tuple[Rated, dict[CallId, int]]]:
+def revenue_by_call(workings: Computation) -> Iterable[tuple[Rated, dict[CallId, int]]]:
     """Every amount of revenue, given back to its calls; an empty one where no call stands behind it."""
-    usages: dict[Label, list[Usage]] = defaultdict(list)
+    usages: dict[RatingKey, list[Usage]] = defaultdict(list)
     calendars = calendars_of(workings.customers)
     for usage in workings.facts.usages:
-        usages[label_of(usage, calendars)].append(usage)
+        usages[rating_key(usage, calendars)].append(usage)
     plans: dict[CustomerId, list[PricePlan]] = defaultdict(list)
     for plan in workings.plans:
         plans[plan.customer].append(plan)

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from inferworks.books.calendar.span import Span
-from inferworks.books.closing.inputs import Papers
-from inferworks.books.statement.statement import Statement, draw_up
+from inferworks.books.closing.inputs import Inputs
+from inferworks.books.statement.statement import Statement, build_statement
 from inferworks.cli.books import engines
 from inferworks.cli.books.engines import EngineName, why_unable
 from inferworks.cli.books.papers import around
@@ -40,22 +40,22 @@ def many(segments: Sequence[Segment], facts: Facts) -> bool:
     return rows >= engines.MANY_FACTS
 
 
-def is_large(papers: Papers) -> bool:
+def is_large(papers: Inputs) -> bool:
     """Whether DuckDB draws up `papers`."""
     return many(papers.segments, papers.facts) and not why_unable(papers.rules, None)
 
 
-def drawn_large(papers: Papers, reader: LakeReader, settings: Books) -> Statement:
+def drawn_large(papers: Inputs, reader: LakeReader, settings: Books) -> Statement:
     """The statement of `papers`, every theorem about money checked.
 
     BooksError when one does not hold. LakeError when a segment is missing or was altered.
     """
-    from inferworks.books.engines.compute import work_out_on
+    from inferworks.books.engines.compute import compute_on
 
     for segment in papers.segments:
         reader.check(segment)
     with _tables(papers.segments, papers.facts, papers.span, reader, settings) as (engine, lake):
-        workings = work_out_on(
+        workings = compute_on(
             engine,
             lake,
             papers.charges,
@@ -66,7 +66,7 @@ def drawn_large(papers: Papers, reader: LakeReader, settings: Books) -> Statemen
             papers.rules,
             papers.prepaid,
         )
-        return draw_up(workings)
+        return build_statement(workings)
 
 
 def bought_large(

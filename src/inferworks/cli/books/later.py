@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inferworks.books.closing.prior_period import Later, amended, made_up
+from inferworks.books.closing.prior_period import LaterCorrection, amended, made_up
 from inferworks.books.statement.statement import Row, Statement
 from inferworks.cli.books.formatting import amount, places_of, print_figures
 from inferworks.cli.show import say
@@ -13,7 +13,7 @@ from inferworks.money import format_pico
 _COLUMNS = ("REVENUE", "COST OF REVENUE", "GROSS MARGIN", "R&D", "OTHER")
 
 
-def print_corrections(drawn: Statement, later: Sequence[Later]) -> None:
+def print_corrections(drawn: Statement, later: Sequence[LaterCorrection]) -> None:
     """Tables of both, where there are any; each adds up to its last line."""
     places = places_of(drawn)
     if drawn.corrections:
@@ -22,7 +22,7 @@ def print_corrections(drawn: Statement, later: Sequence[Later]) -> None:
         _print("CORRECTED SINCE", amended(drawn, later), places)
 
 
-def corrections_json(drawn: Statement, later: Sequence[Later]) -> dict[str, object]:
+def corrections_json(drawn: Statement, later: Sequence[LaterCorrection]) -> dict[str, object]:
     """The same as JSON values; every amount an exact decimal string."""
     return {
         "corrections_booked": _json(made_up(drawn)) if drawn.corrections else [],
@@ -30,7 +30,7 @@ def corrections_json(drawn: Statement, later: Sequence[Later]) -> dict[str, obje
     }
 
 
-def note_corrections(period: str | None, later: Sequence[Later]) -> None:
+def note_corrections(period: str | None, later: Sequence[LaterCorrection]) -> None:
     """Say on the standard error where a closed period was corrected: what is printed leaves that out."""
     if later:
         where = ", ".join(sorted({one.booked_in.name for one in later}))

@@ -18,14 +18,14 @@ from inferworks.books.accounting.prepaid import Prepaid
 from inferworks.books.calendar.span import Span
 from inferworks.books.engines.base import Engine
 from inferworks.books.engines.bundled import as_divided_on
-from inferworks.books.engines.compute import work_out_on
+from inferworks.books.engines.compute import compute_on
 from inferworks.books.engines.customer_statement import CustomerStatement, close_by_customer
 from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import Lake, day_sums, lake_of
 from inferworks.books.engines.spark import SparkEngine
 from inferworks.books.lines import Charges, with_more
 from inferworks.books.statement.computation import Rules
-from inferworks.books.statement.statement import Statement, draw_up
+from inferworks.books.statement.statement import Statement, build_statement
 from inferworks.cli.books.accruing import unbilled
 from inferworks.cli.books.bill_lines import BillLines
 from inferworks.cli.books.engines import EngineName
@@ -46,7 +46,7 @@ from inferworks.folder import DataFolder
 
 
 class Given(NamedTuple):
-    """What a statement is drawn from, beside the facts; the arguments of `work_out_on` in their order."""
+    """What a statement is drawn from, beside the facts; the arguments of `compute_on` in their order."""
 
     charges: Charges
     plans: list[PricePlan]
@@ -68,7 +68,7 @@ def drawn_on(
     """`papers.drawn_up` by the engine `name`, which is not the definition."""
     with _refusals(), opened(name, config.books) as engine:
         lake, given = _gathered(engine, config, policy, pools_path, start_ns, end_ns)
-        return draw_up(work_out_on(engine, lake, *given))
+        return build_statement(compute_on(engine, lake, *given))
 
 
 def customers_on(

@@ -20,15 +20,15 @@ from inferworks.books.allocation.departments import Departments, read_department
 from inferworks.books.allocation.pools import read_pools
 from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.calendar.span import Span, Timed
-from inferworks.books.closing.inputs import Papers
+from inferworks.books.closing.inputs import Inputs
 from inferworks.books.lines import Charges, Lines, with_more
 from inferworks.books.repository.store import BookStore
-from inferworks.books.statement.computation import BUNDLES, Rules, Workings, shipped_rules
+from inferworks.books.statement.computation import BUNDLES, Computation, Rules, shipped_rules
 from inferworks.books.statement.statement import (
     Statement,
     as_divided,
+    build_statement,
     checked,
-    draw_up,
     elapsed_span,
     whole_span,
 )
@@ -65,7 +65,7 @@ def drawn_up(
     end_ns: int | None,
 ) -> Statement:
     """The statement that the command line asks for."""
-    return draw_up(worked_out(config, policy, pools_path, start_ns, end_ns))
+    return build_statement(worked_out(config, policy, pools_path, start_ns, end_ns))
 
 
 def worked_out(
@@ -74,7 +74,7 @@ def worked_out(
     pools_path: Path | None,
     start_ns: int | None,
     end_ns: int | None,
-) -> Workings:
+) -> Computation:
     """The validated workings of the span that the command line asks for."""
     return worked_out_of(papers_asked(config, policy, pools_path, start_ns, end_ns))
 
@@ -85,7 +85,7 @@ def papers_asked(
     pools_path: Path | None,
     start_ns: int | None,
     end_ns: int | None,
-) -> Papers:
+) -> Inputs:
     """What the span that the command line asks for is drawn from, all its facts at hand."""
     folder = DataFolder(Path(config.data.folder))
     if not folder.path.is_dir():
@@ -103,7 +103,7 @@ def papers_asked(
         prepaid = prepaid_for(config, folder, plans, span, currency, rules)
         drawn_under = policy_of(config, policy)
         plans_then = tuple(plans)
-        return Papers(span, currency, charges, facts, plans_then, drawn_under, rules, prepaid)
+        return Inputs(span, currency, charges, facts, plans_then, drawn_under, rules, prepaid)
     except BooksError as error:
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
 
@@ -121,7 +121,7 @@ def span_of(config: Config, start_ns: int | None, end_ns: int | None) -> Span:
     return wanted
 
 
-def worked_out_of(papers: Papers) -> Workings:
+def worked_out_of(papers: Inputs) -> Computation:
     """The validated workings of `papers` that have all their facts at hand."""
     try:
         return checked(
@@ -138,7 +138,7 @@ def worked_out_of(papers: Papers) -> Workings:
         raise click.ClickException(f"no statement can be drawn up: {error}") from error
 
 
-def singles_of(workings: Workings, papers: Papers) -> Singles | tuple[()]:
+def singles_of(workings: Computation, papers: Inputs) -> Singles | tuple[()]:
     """Each bill line alone, where `workings` have them in bundles."""
     if not isinstance(papers.charges, Lines):
         return ()
@@ -211,7 +211,7 @@ def gathered(
     bought: Bought,
     *,
     validated: bool = True,
-) -> Papers:
+) -> Inputs:
     """Everything recorded for `span` and the rules in force: what a close seals.
 
     The facts that the lake has sealed are named by their segments. `bought` finds the calls whose cost
@@ -226,7 +226,7 @@ def gathered(
     bills = as_divided(charges, found, rules, span)
     charges = with_more(charges, unbilled(config, bills, found.usages, rules, span, currency))
     plans = plans_of(folder)
-    return Papers(
+    return Inputs(
         span=span,
         currency=currency,
         charges=charges,

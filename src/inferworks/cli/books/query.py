@@ -11,10 +11,10 @@ import msgspec
 
 from inferworks.books.accounting.policy import Policy
 from inferworks.books.allocation.pools import DriverKind
-from inferworks.books.closing.inputs import Papers
-from inferworks.books.closing.prior_period import Adjustment, Later
+from inferworks.books.closing.inputs import Inputs
+from inferworks.books.closing.prior_period import Adjustment, LaterCorrection
 from inferworks.books.closing.seal import Close
-from inferworks.books.statement.computation import Workings
+from inferworks.books.statement.computation import Computation
 from inferworks.books.statement.statement import Dimension, Statement
 from inferworks.cli.books.by_default import period_meant
 from inferworks.cli.books.engines import (
@@ -139,18 +139,18 @@ class Asked(NamedTuple):
             return None
         return paper_of_period(self.config, self.period, self.policy)
 
-    def workings(self) -> Workings:
+    def workings(self) -> Computation:
         """The validated workings: of a closed period from what was sealed, corrections left out."""
         return worked_out_of(self.papers())
 
-    def papers(self) -> Papers:
+    def papers(self) -> Inputs:
         """What they are drawn from, all its facts at hand."""
         if self.period is None:
             span = moments(self.from_text, self.to_text)
             return papers_asked(self.config, self._policy, self.pools_path, *span)
         return papers_of_period(self.config, self.period, self.policy, self.pools_path)
 
-    def later(self) -> tuple[Later, ...]:
+    def later(self) -> tuple[LaterCorrection, ...]:
         """What later periods book for the one asked for; nothing unless that is closed."""
         return () if self.period is None else later_corrections(self.config, self.period)
 

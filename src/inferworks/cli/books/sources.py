@@ -19,11 +19,11 @@ from inferworks.books.accounting.policy import Policy
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
 from inferworks.books.closing.close import sealed_paper, sealed_papers, statement_of
-from inferworks.books.closing.inputs import Arrived, Papers, all_facts, drawn, seen_by
+from inferworks.books.closing.inputs import Arrived, Inputs, all_facts, drawn, seen_by
 from inferworks.books.closing.ledger import standing
 from inferworks.books.closing.prior_period import (
     Adjustment,
-    Later,
+    LaterCorrection,
     adjustments,
     corrected_later,
     open_papers,
@@ -77,7 +77,7 @@ class RecordedSource:
         self._folder = DataFolder(Path(config.data.folder))
         self._read: tuple[tuple[tuple[str, ...], Span], Facts] | None = None
 
-    def papers(self, span: Span) -> Papers:
+    def papers(self, span: Span) -> Inputs:
         """Everything recorded for `span`, and the rules in force."""
         return gathered(
             self._config,
@@ -108,7 +108,7 @@ class RecordedSource:
             self._read = asked, self._lake.sealed(segments, *around(span))
         return self._read[1]
 
-    def drawn(self, papers: Papers) -> Statement:
+    def drawn(self, papers: Inputs) -> Statement:
         """The statement of `papers`: by the definition, or by DuckDB where they are large."""
         if is_large(papers):
             return drawn_large(papers, self._lake, self._config.books)
@@ -173,7 +173,7 @@ class RecordedSource:
             return [str(error)]
         return []
 
-    def whole(self, papers: Papers) -> Papers:
+    def whole(self, papers: Inputs) -> Inputs:
         """`papers` with the facts of their segments among the others."""
         facts = all_facts(papers, self.sealed_facts)
         return msgspec.structs.replace(papers, facts=facts, segments=())
@@ -220,7 +220,7 @@ def statement_of_period(
 
 def papers_of_period(
     config: Config, name: str, policy: str | None, pools_path: Path | None
-) -> Papers:
+) -> Inputs:
     """What the period called `name` is drawn from, all its facts at hand: as sealed, or as recorded."""
     source = RecordedSource(config, policy, pools_path)
     with open_ledger(config, read_only=True) as ledger:
@@ -232,7 +232,7 @@ def papers_of_period(
     return source.whole(papers)
 
 
-def later_corrections(config: Config, name: str) -> tuple[Later, ...]:
+def later_corrections(config: Config, name: str) -> tuple[LaterCorrection, ...]:
     """What later periods book for the closed period called `name`; none while it is open."""
     with open_ledger(config, read_only=True) as ledger:
         period = ledger.periods().named(name)

@@ -11,7 +11,7 @@ import msgspec
 
 from inferworks.books.analysis.comparatives import percent_of
 from inferworks.books.charge import COST_OF_REVENUE, Function
-from inferworks.books.closing.prior_period import Later
+from inferworks.books.closing.prior_period import LaterCorrection
 from inferworks.books.closing.seal import Close
 from inferworks.books.statement.computation import Line
 from inferworks.books.statement.statement import (
@@ -121,7 +121,7 @@ def statement(
         _print_cut(question.statement(engine, cut), question.closed(), cut)
 
 
-def _print_whole(drawn: Statement, closed: Sealed, later: Sequence[Later]) -> None:
+def _print_whole(drawn: Statement, closed: Sealed, later: Sequence[LaterCorrection]) -> None:
     _print_statement(drawn, closed)
     _print_questions(drawn)
     print_corrections(drawn, later)

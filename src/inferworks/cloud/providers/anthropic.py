@@ -16,7 +16,7 @@ from inferworks.cloud.bodies.rewrite import with_model
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passthrough import Profile, Spoken
+from inferworks.cloud.providers.passthrough import OperationSpec, Profile
 from inferworks.cloud.providers.unsigned import without_unsigned
 from inferworks.cloud.usage_parsers.anthropic import CountReader, MessagesReader
 
@@ -32,8 +32,8 @@ def _write(call: Call, offer: Offer) -> bytes:
 ANTHROPIC: Final = Profile(
     "anthropic",
     {
-        Operation.MESSAGES: Spoken("/messages", MessagesReader, _write),
-        Operation.COUNT_TOKENS: Spoken("/messages/count_tokens", CountReader, _write),
+        Operation.MESSAGES: OperationSpec("/messages", MessagesReader, _write),
+        Operation.COUNT_TOKENS: OperationSpec("/messages/count_tokens", CountReader, _write),
     },
     headers=((b"anthropic-version", VERSION),),
 )

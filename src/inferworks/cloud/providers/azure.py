@@ -22,10 +22,12 @@ from urllib.parse import quote
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passthrough import Spoken
+from inferworks.cloud.providers.passthrough import OperationSpec
 
 
-def deployed(spoken: Mapping[Operation, Spoken], api_version: str) -> Mapping[Operation, Spoken]:
+def deployed(
+    spoken: Mapping[Operation, OperationSpec], api_version: str
+) -> Mapping[Operation, OperationSpec]:
     """OpenAI's operations as `spoken`, at the paths of deployments and in one version of the API."""
     return {
         operation: replace(how, path="/deployments/", place=_place(how.path, api_version))

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passthrough import Framing, Profile, Spoken
+from inferworks.cloud.providers.passthrough import Framing, OperationSpec, Profile
 from inferworks.cloud.usage_parsers.converse import ConverseEvents, ConverseReader
 from inferworks.http.eventstream import CONTENT_TYPE
 
@@ -36,7 +36,7 @@ def _place(call: Call, offer: Offer) -> str:
 BEDROCK: Final = Profile(
     "bedrock",
     {
-        Operation.CONVERSE: Spoken(
+        Operation.CONVERSE: OperationSpec(
             "/model/", ConverseReader, _write, place=_place, framing=_MESSAGES
         ),
     },

@@ -26,7 +26,7 @@ from inferworks.cloud.bodies.rewrite import read_fields
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passthrough import Framing, Spoken
+from inferworks.cloud.providers.passthrough import Framing, OperationSpec
 from inferworks.cloud.providers.unsigned import without_unsigned
 from inferworks.cloud.usage_parsers.anthropic import MessagesReader
 from inferworks.cloud.usage_parsers.cloud_errors import amazon_as_anthropic
@@ -39,14 +39,14 @@ _OLDEST_HERE: Final = "bedrock-2023-05-31"
 """What Bedrock calls Anthropic's version of that name; newer ones are called the same."""
 
 
-def bedrock_messages() -> Mapping[Operation, Spoken]:
+def bedrock_messages() -> Mapping[Operation, OperationSpec]:
     """How Bedrock is asked for each operation of Anthropic's."""
     refusal = amazon_as_anthropic
     return {
-        Operation.MESSAGES: Spoken(
+        Operation.MESSAGES: OperationSpec(
             "/model/", MessagesReader, _write, place=_place, framing=_CHUNKS, refusal=refusal
         ),
-        Operation.COUNT_TOKENS: Spoken(
+        Operation.COUNT_TOKENS: OperationSpec(
             "/model/", CountedReader, _write_count, place=_place_count, refusal=refusal
         ),
     }

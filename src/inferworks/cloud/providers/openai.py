@@ -20,7 +20,7 @@ from inferworks.cloud.call import Call
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passthrough import PassingProvider, Profile, Spoken
+from inferworks.cloud.providers.passthrough import OperationSpec, PassthroughProvider, Profile
 from inferworks.cloud.usage_parsers.anthropic import CountReader
 from inferworks.cloud.usage_parsers.audio import SpeechReader, TranscriptionReader
 from inferworks.cloud.usage_parsers.images import ImagesReader
@@ -47,7 +47,7 @@ def openai_provider(
     operations: Collection[Operation] = tuple(Operation),
     between_bytes_s: float = 120.0,
     max_answer_bytes: int = 64 * 1024 * 1024,
-) -> PassingProvider:
+) -> PassthroughProvider:
     """`running_usage` says that the upstream knows `continuous_usage_stats`.
 
     Of `operations` it is sent those that the dialect has.
@@ -59,12 +59,12 @@ def openai_provider(
         between_bytes_s=between_bytes_s,
         max_answer_bytes=max_answer_bytes,
     )
-    return PassingProvider(client, profile, credential)
+    return PassthroughProvider(client, profile, credential)
 
 
 def openai_operations(
     *, running_usage: bool = False, stream_usage: bool = True, counting: Counting = AS_OPENAI
-) -> Mapping[Operation, Spoken]:
+) -> Mapping[Operation, OperationSpec]:
     """How OpenAI's API is asked for each of its operations, and how its answers count.
 
     Without `stream_usage` the upstream refuses `stream_options`, and tells its usage unasked.
@@ -79,20 +79,22 @@ def openai_operations(
     write = _writer(running_usage) if stream_usage else _write_without_options
     heard = _with_usage_of_sound if running_usage else renamed
     spoken = {
-        Operation.CHAT: Spoken("/chat/completions", chat_reader, write),
-        Operation.COMPLETIONS: Spoken("/completions", chat_reader, write),
-        Operation.RESPONSES: Spoken("/responses", responses_reader, renamed),
-        Operation.INPUT_TOKENS: Spoken("/responses/input_tokens", CountReader, renamed),
-        Operation.EMBEDDINGS: Spoken("/embeddings", WholeReader, renamed),
-        Operation.MODERATIONS: Spoken("/moderations", ModerationsReader, renamed),
-        Operation.RERANK: Spoken("/rerank", RerankReader, renamed),
-        Operation.IMAGES: Spoken("/images/generations", ImagesReader, renamed),
-        Operation.IMAGE_EDITS: Spoken("/images/edits", ImagesReader, renamed),
-        Operation.SPEECH: Spoken("/audio/speech", SpeechReader, renamed, pieces=SpeechReader),
-        Operation.TRANSCRIPTIONS: Spoken(
+        Operation.CHAT: OperationSpec("/chat/completions", chat_reader, write),
+        Operation.COMPLETIONS: OperationSpec("/completions", chat_reader, write),
+        Operation.RESPONSES: OperationSpec("/responses", responses_reader, renamed),
+        Operation.INPUT_TOKENS: OperationSpec("/responses/input_tokens", CountReader, renamed),
+        Operation.EMBEDDINGS: OperationSpec("/embeddings", WholeReader, renamed),
+        Operation.MODERATIONS: OperationSpec("/moderations", ModerationsReader, renamed),
+        Operation.RERANK: OperationSpec("/rerank", RerankReader, renamed),
+        Operation.IMAGES: OperationSpec("/images/generations", ImagesReader, renamed),
+        Operation.IMAGE_EDITS: OperationSpec("/images/edits", ImagesReader, renamed),
+        Operation.SPEECH: OperationSpec(
+            "/audio/speech", SpeechReader, renamed, pieces=SpeechReader
+        ),
+        Operation.TRANSCRIPTIONS: OperationSpec(
             "/audio/transcriptions", TranscriptionReader, heard, may_be_whole=True
         ),
-        Operation.TRANSLATIONS: Spoken("/audio/translations", TranscriptionReader, renamed),
+        Operation.TRANSLATIONS: OperationSpec("/audio/translations", TranscriptionReader, renamed),
     }
     return {
         operation: replace(how, reader=priced(how.reader, counting))

@@ -74,7 +74,7 @@ EVENTS = Framing(_STREAM, EventSplitter)
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class OperationSpec:
     """How an API is asked for one operation."""
 
     path: str
@@ -98,7 +98,7 @@ class Profile:
     """How one API is spoken to."""
 
     name: str
-    spoken: Mapping[Operation, Spoken]
+    spoken: Mapping[Operation, OperationSpec]
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """Sent with every request, unless the caller sends another value of its own."""
     between_bytes_s: float = 120.0
@@ -107,7 +107,7 @@ class Profile:
     """Headers of an answer that are part of it and go to the caller."""
 
 
-class PassingProvider:
+class PassthroughProvider:
     """A `Provider` for an upstream that a profile describes."""
 
     def __init__(self, client: HttpClient, profile: Profile, credential: Credential) -> None:
@@ -185,7 +185,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         finally:
             await self._asking.__aexit__(exc_type, exc, traceback)
 
-    async def _begin(self, spoken: Spoken) -> Reply:
+    async def _begin(self, spoken: OperationSpec) -> Reply:
         """The answer, once its first chunk has come."""
         response = self._response
         content_type = response.headers.get(b"content-type", b"application/json")
@@ -211,7 +211,9 @@ class _Sending(AbstractAsyncContextManager[Reply]):
             response.status, content_type, first, events, beside=beside, is_over=events.is_over
         )
 
-    async def _begin_otherwise(self, spoken: Spoken, content_type: bytes, reader: Reader) -> Reply:
+    async def _begin_otherwise(
+        self, spoken: OperationSpec, content_type: bytes, reader: Reader
+    ) -> Reply:
         """The answer to a stream that is not framed as one."""
         response = self._response
         if spoken.may_be_whole:
@@ -225,7 +227,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         first, beside = await anext(self._events), told_beside(response.headers)
         return Reply(response.status, content_type, first, self._events, beside=beside)
 
-    def _refused(self, spoken: Spoken, error: RefusalError) -> Reply:
+    def _refused(self, spoken: OperationSpec, error: RefusalError) -> Reply:
         """The error that was told of in an answer, as if its status had come."""
         first = self._refusal(spoken, error.status, error.body)
         headers = self._response.headers
@@ -247,7 +249,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
             fixed = tuple(pair for pair in fixed if pair[0] not in named)
         return [*own, *fixed, *call.headers]
 
-    async def _whole(self, spoken: Spoken, reader: Reader) -> Chunk:
+    async def _whole(self, spoken: OperationSpec, reader: Reader) -> Chunk:
         """The answer as one chunk; or a refusal, as it came where it is in the dialect's words."""
         profile, response = self._profile, self._response
         data = await response.read(profile.between_bytes_s, profile.max_answer_bytes)
@@ -257,7 +259,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
             return reader.whole(data)
         return self._refusal(spoken, response.status, data)
 
-    def _refusal(self, spoken: Spoken, status: int, data: bytes) -> Chunk:
+    def _refusal(self, spoken: OperationSpec, status: int, data: bytes) -> Chunk:
         """An error body as it came, or in the dialect's words where the API has others of its own."""
         data = self._without_credential(data)
         if spoken.refusal is not None:

@@ -14,7 +14,7 @@ from typing import Final
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passthrough import Profile, Spoken
+from inferworks.cloud.providers.passthrough import OperationSpec, Profile
 from inferworks.cloud.usage_parsers.stability import StableImageReader
 from inferworks.http.multipart import with_field, without_field
 
@@ -37,7 +37,7 @@ def _write(call: Call, offer: Offer) -> bytes:
 STABILITY: Final = Profile(
     "stability",
     {
-        Operation.STABLE_IMAGE: Spoken(
+        Operation.STABLE_IMAGE: OperationSpec(
             "/stable-image/generate", StableImageReader, _write, place=_place
         ),
     },

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from inferworks.clock import Clock, SystemClock
-from inferworks.cloud.call import Call, Chunk, Reply, Told
+from inferworks.cloud.call import Call, Chunk, Reply, ReportedUsage
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.errors import CallError, UntranslatableError, UpstreamError
@@ -74,7 +74,7 @@ class StubProvider:
             raise UpstreamError(f"no connection to {offer.id}", sent=False)
         if script.untranslatable:
             error = UntranslatableError("the stub says so")
-            error.told = Told(Tokens(script.input_tokens, len(script.words)))
+            error.told = ReportedUsage(Tokens(script.input_tokens, len(script.words)))
             raise error
         told = _Telling(self._chunks(script, call))
         try:
@@ -101,7 +101,7 @@ class StubProvider:
         choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
         tokens = Tokens(script.input_tokens, len(script.words))
         body = _envelope(call, "chat.completion", [choice], tokens)
-        return Chunk(msgspec.json.encode(body), Told(tokens), last=True)
+        return Chunk(msgspec.json.encode(body), ReportedUsage(tokens), last=True)
 
     async def _stream(self, script: Script, call: Call) -> AsyncGenerator[Chunk, None]:
         tokens = Tokens(script.input_tokens, 0)
@@ -115,12 +115,16 @@ class StubProvider:
                 "delta": {"role": "assistant", "content": word},
                 "finish_reason": None,
             }
-            yield Chunk(_event(_envelope(call, "chat.completion.chunk", [choice])), Told(tokens))
+            yield Chunk(
+                _event(_envelope(call, "chat.completion.chunk", [choice])), ReportedUsage(tokens)
+            )
         final = {"index": 0, "delta": {}, "finish_reason": "stop"}
-        yield Chunk(_event(_envelope(call, "chat.completion.chunk", [final])), Told(tokens))
+        yield Chunk(
+            _event(_envelope(call, "chat.completion.chunk", [final])), ReportedUsage(tokens)
+        )
         usage = _event(_envelope(call, "chat.completion.chunk", [], tokens))
-        yield Chunk(usage if call.wants_usage else b"", Told(tokens))
-        yield Chunk(b"data: " + DONE + b"\n\n", Told(tokens), last=True)
+        yield Chunk(usage if call.wants_usage else b"", ReportedUsage(tokens))
+        yield Chunk(b"data: " + DONE + b"\n\n", ReportedUsage(tokens), last=True)
 
 
 class _Telling:

@@ -26,7 +26,7 @@ from inferworks.cloud.bodies.rewrite import read_fields
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passthrough import Spoken
+from inferworks.cloud.providers.passthrough import OperationSpec
 from inferworks.cloud.providers.unsigned import without_unsigned
 from inferworks.cloud.usage_parsers.anthropic import CountReader, MessagesReader
 from inferworks.cloud.usage_parsers.cloud_errors import google_as_anthropic, google_as_openai
@@ -36,19 +36,21 @@ _OLDEST_HERE: Final = "vertex-2023-10-16"
 """What Vertex calls Anthropic's version of that name; newer ones are called the same."""
 
 
-def vertex_messages() -> Mapping[Operation, Spoken]:
+def vertex_messages() -> Mapping[Operation, OperationSpec]:
     """How Vertex is asked for each operation of Anthropic's."""
     return {
-        Operation.MESSAGES: Spoken(
+        Operation.MESSAGES: OperationSpec(
             "/", MessagesReader, _write, place=_place, refusal=google_as_anthropic
         ),
-        Operation.COUNT_TOKENS: Spoken(
+        Operation.COUNT_TOKENS: OperationSpec(
             "/count-tokens:rawPredict", CountReader, _write_count, refusal=google_as_anthropic
         ),
     }
 
 
-def gemini_operations(spoken: Mapping[Operation, Spoken]) -> Mapping[Operation, Spoken]:
+def gemini_operations(
+    spoken: Mapping[Operation, OperationSpec],
+) -> Mapping[Operation, OperationSpec]:
     """OpenAI's operations as `spoken`, for models that need a publisher; errors in OpenAI's words."""
     return {
         operation: replace(how, write=_published(how.write), refusal=google_as_openai)

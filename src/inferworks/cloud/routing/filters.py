@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.routing.policy import RoutePolicy
-from inferworks.cloud.routing.routing_state import Sight
+from inferworks.cloud.routing.routing_state import RoutingState
 from inferworks.errors import CallError
 from inferworks.ids import ModelId
 
 
 def eligible(
-    model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, sight: Sight
+    model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, sight: RoutingState
 ) -> Sequence[Offer]:
     """Those of `offers` that may be sent a call now, in their order; never none.
 
@@ -44,7 +44,7 @@ def in_reserve(
     offers: Sequence[Offer],
     may: Sequence[Offer],
     policy: RoutePolicy,
-    sight: Sight,
+    sight: RoutingState,
 ) -> Sequence[Offer]:
     """Those of `offers` that `may` leaves out and the policy allows: for when none of `may` can be asked.
 
@@ -58,7 +58,9 @@ def in_reserve(
     return sorted(free, key=sight.retry_ns)
 
 
-def _last(model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, sight: Sight) -> Offer:
+def _last(
+    model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, sight: RoutingState
+) -> Offer:
     """Whom to send a call to that no breaker lets pass."""
     if not offers:
         raise CallError(
@@ -73,7 +75,7 @@ def _last(model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, sight: S
     return min(free, key=sight.retry_ns)
 
 
-def _free(offers: Sequence[Offer], sight: Sight) -> list[Offer]:
+def _free(offers: Sequence[Offer], sight: RoutingState) -> list[Offer]:
     """Those of `offers` that run fewer calls than they may."""
     return [o for o in offers if o.capacity is None or sight.running(o) < o.capacity]
 

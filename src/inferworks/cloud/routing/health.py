@@ -12,12 +12,12 @@ from random import Random
 from inferworks.clock import Clock
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.routing.breaker import NOBODY, Breaker, BreakerState, Caller
-from inferworks.cloud.routing.peak_ewma import PeakAverage
+from inferworks.cloud.routing.peak_ewma import PeakEwma
 from inferworks.cloud.routing.policy import BreakerPolicy
 from inferworks.ids import OfferId
 
 
-class Standing:
+class OfferHealth:
     """How one offer stands. An attempt `begins`, at most once says how it went, and is `over`."""
 
     __slots__ = ("average", "breaker", "running")
@@ -25,7 +25,7 @@ class Standing:
     def __init__(self, policy: BreakerPolicy) -> None:
         self.running = 0
         """Attempts that have begun and are not over."""
-        self.average = PeakAverage()
+        self.average = PeakEwma()
         """Of the time to first byte."""
         self.breaker = Breaker(policy)
 
@@ -69,7 +69,7 @@ class Standing:
 
 
 class Health:
-    """The `Sight` of every route, and where attempts are told. Offers unknown so far stand well."""
+    """The `RoutingState` of every route, and where attempts are told. Offers unknown so far stand well."""
 
     def __init__(
         self, clock: Clock, policy: BreakerPolicy | None = None, *, seed: int | None = None
@@ -82,7 +82,7 @@ class Health:
         self.now_ns = clock.now_ns
         """The clock, in nanoseconds."""
         self._policy = policy or BreakerPolicy()
-        self._standings: dict[OfferId, Standing] = {}
+        self._standings: dict[OfferId, OfferHealth] = {}
         self.random = Random(seed).random  # noqa: S311 spreads load, keeps no secret
 
     def use(self, policy: BreakerPolicy) -> None:
@@ -91,11 +91,11 @@ class Health:
         for standing in self._standings.values():
             standing.breaker.policy = policy
 
-    def of(self, offer: Offer) -> Standing:
+    def of(self, offer: Offer) -> OfferHealth:
         """How `offer` stands."""
         standing = self._standings.get(offer.id)
         if standing is None:
-            standing = self._standings[offer.id] = Standing(self._policy)
+            standing = self._standings[offer.id] = OfferHealth(self._policy)
         return standing
 
     def running(self, offer: Offer) -> int:

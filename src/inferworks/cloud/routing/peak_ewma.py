@@ -16,7 +16,7 @@ from math import exp
 _SETTLING_NS = 10_000_000_000
 
 
-class PeakAverage:
+class PeakEwma:
     """The moving average of one offer, in nanoseconds."""
 
     __slots__ = ("_at_ns", "_settling_ns", "_value_ns")

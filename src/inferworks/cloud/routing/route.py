@@ -53,7 +53,7 @@ import msgspec
 
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.routing.policy import RoutePolicy
-from inferworks.cloud.routing.routing_state import Sight
+from inferworks.cloud.routing.routing_state import RoutingState
 from inferworks.ids import OfferId
 from inferworks.units import NS_PER_SECOND
 
@@ -62,7 +62,7 @@ _LONGEST_WAIT_NS = 10 * NS_PER_SECOND
 """A client would rather be told of a longer wait and decide for itself."""
 
 
-class How(Enum):
+class AttemptOutcome(Enum):
     """How an attempt went, as far as the next one is concerned."""
 
     SERVED = auto()
@@ -81,14 +81,14 @@ class How(Enum):
     """Nothing has begun in the time that the step gave it. It still runs."""
 
 
-ANSWERS: Final = (How.SERVED, How.FINAL)
+ANSWERS: Final = (AttemptOutcome.SERVED, AttemptOutcome.FINAL)
 """What ends the route: an answer is there, good or bad."""
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class AttemptResult(msgspec.Struct, frozen=True):
     """What a driver tells of the attempt that ended last, or of those that run."""
 
-    how: How
+    how: AttemptOutcome
     retry_after_ns: int | None = None
     """In how long the upstream wants to be asked again, where it says so."""
     offer: Offer | None = None
@@ -97,14 +97,14 @@ class Verdict(msgspec.Struct, frozen=True):
     """Most likely nobody has read it, and the same offer may be asked at once."""
 
 
-SERVED = Verdict(How.SERVED)
-FINAL = Verdict(How.FINAL)
-ELSEWHERE = Verdict(How.ELSEWHERE)
-UNREAD = Verdict(How.ELSEWHERE, unread=True)
-UNSAID = Verdict(How.UNSAID)
-LACKS = Verdict(How.LACKS)
-UNFIT = Verdict(How.UNFIT)
-SLOW = Verdict(How.SLOW)
+SERVED = AttemptResult(AttemptOutcome.SERVED)
+FINAL = AttemptResult(AttemptOutcome.FINAL)
+ELSEWHERE = AttemptResult(AttemptOutcome.ELSEWHERE)
+UNREAD = AttemptResult(AttemptOutcome.ELSEWHERE, unread=True)
+UNSAID = AttemptResult(AttemptOutcome.UNSAID)
+LACKS = AttemptResult(AttemptOutcome.LACKS)
+UNFIT = AttemptResult(AttemptOutcome.UNFIT)
+SLOW = AttemptResult(AttemptOutcome.SLOW)
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -118,13 +118,13 @@ class Step(msgspec.Struct, frozen=True):
     """Tell `SLOW` when nothing has begun to answer by then, counted from the sending. None: never."""
 
 
-Route = Generator[Step, Verdict, None]
+Route = Generator[Step, AttemptResult, None]
 
 
 def attempts(
     offers: Sequence[Offer],
     policy: RoutePolicy,
-    sight: Sight,
+    sight: RoutingState,
     began_ns: int,
     may_hedge: Callable[[], bool] | None = None,
     in_reserve: Callable[[], Sequence[Offer]] = tuple,
@@ -143,7 +143,7 @@ def attempts(
 def _one_by_one(
     offers: Sequence[Offer],
     policy: RoutePolicy,
-    sight: Sight,
+    sight: RoutingState,
     in_reserve: Callable[[], Sequence[Offer]] = tuple,
 ) -> Route:
     """The common case: each offer once, no clock. One that has been given up meanwhile is passed over."""
@@ -154,11 +154,14 @@ def _one_by_one(
             left, fallback = policy.attempts, offer.fallback
         if left and (first or sight.passes(offer)):
             verdict = yield Step(offer)
-            if verdict.how is How.UNSAID:
+            if verdict.how is AttemptOutcome.UNSAID:
                 continue
             if verdict.unread:
                 verdict = yield Step(offer)
-            if verdict.how is not How.ELSEWHERE and verdict.how is not How.LACKS:
+            if (
+                verdict.how is not AttemptOutcome.ELSEWHERE
+                and verdict.how is not AttemptOutcome.LACKS
+            ):
                 return
             left -= 1
             first = False
@@ -175,7 +178,7 @@ class _Attempts:
         self,
         offers: Sequence[Offer],
         policy: RoutePolicy,
-        sight: Sight,
+        sight: RoutingState,
         began_ns: int,
         may_hedge: Callable[[], bool] | None,
         in_reserve: Callable[[], Sequence[Offer]],
@@ -198,16 +201,16 @@ class _Attempts:
         step = self._next()
         while step is not None:
             verdict = yield step
-            if verdict.how is How.SLOW:
+            if verdict.how is AttemptOutcome.SLOW:
                 step = self._when_slow()
-            elif verdict.how is How.ELSEWHERE:
+            elif verdict.how is AttemptOutcome.ELSEWHERE:
                 step = self._once_more(verdict) or self._after_failure(verdict)
-            elif verdict.how is How.LACKS:
+            elif verdict.how is AttemptOutcome.LACKS:
                 self._never_again(verdict.offer or self._running[-1])
                 step = self._after_failure(verdict)
-            elif verdict.how is How.UNSAID:
+            elif verdict.how is AttemptOutcome.UNSAID:
                 step = self._after_unsaid(verdict)
-            elif verdict.how is How.UNFIT:
+            elif verdict.how is AttemptOutcome.UNFIT:
                 self._running.remove(verdict.offer or self._running[-1])
                 step = self._wait() if self._running else None
             else:
@@ -232,7 +235,7 @@ class _Attempts:
         """Whatever becomes of the others, `refused` is not tried again."""
         self._ahead = [(tries, offer) for tries, offer in self._ahead if offer.id != refused.id]
 
-    def _after_unsaid(self, verdict: Verdict) -> Step | None:
+    def _after_unsaid(self, verdict: AttemptResult) -> Step | None:
         """One could not be asked, and never can be for this call: ask another in its place."""
         unsaid = verdict.offer or self._running[-1]
         self._running.remove(unsaid)
@@ -243,7 +246,7 @@ class _Attempts:
         other = self._other()  # it was the hedge, which is still owed
         return self._wait() if other is None else self._begin_hedge(other)
 
-    def _once_more(self, verdict: Verdict) -> Step | None:
+    def _once_more(self, verdict: AttemptResult) -> Step | None:
         """The same offer at once, if its attempt was not read; it is not counted, and not done twice."""
         failed = verdict.offer or self._running[-1]
         if not verdict.unread or failed in self._unread or not self._before_end(0):
@@ -255,7 +258,7 @@ class _Attempts:
         self._count(failed, -1)
         return self._begin(failed, 0)
 
-    def _after_failure(self, verdict: Verdict) -> Step | None:
+    def _after_failure(self, verdict: AttemptResult) -> Step | None:
         """One attempt has failed: wait for the other where two race, else try the next offer."""
         failed = verdict.offer or self._running[-1]
         self._running.remove(failed)

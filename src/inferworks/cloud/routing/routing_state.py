@@ -1,4 +1,4 @@
-"""What a routing strategy may see: of the offers through `Sight`, of the call through `CallFacts`.
+"""What a routing strategy may see: of the offers through `RoutingState`, of the call through `CallFacts`.
 
 Strategies decide by nothing else, so a table of values, a simulation and a running gateway are the same
 to them.
@@ -21,7 +21,7 @@ _LIMIT = re.compile(rb'(?<!\\)"max_(?:completion_|output_)?tokens"\s*:\s*(\d{1,9
 _PROMPT = re.compile(rb'(?<!\\)"(?:messages|system|tools|prompt|input|instructions)"\s*:')
 
 
-class Sight(Protocol):
+class RoutingState(Protocol):
     """How the offers stand at this moment. Reading changes nothing but the row of random numbers."""
 
     def now_ns(self) -> int:

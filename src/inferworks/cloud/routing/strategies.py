@@ -22,9 +22,9 @@ from operator import attrgetter
 
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.routing.policy import RoutePolicy, Strategy
-from inferworks.cloud.routing.routing_state import CallFacts, Sight
+from inferworks.cloud.routing.routing_state import CallFacts, RoutingState
 
-Order = Callable[[Sequence[Offer], Sight, CallFacts, RoutePolicy], Sequence[Offer]]
+Order = Callable[[Sequence[Offer], RoutingState, CallFacts, RoutePolicy], Sequence[Offer]]
 """A strategy."""
 
 _NS_PER_MS = 1_000_000
@@ -33,7 +33,7 @@ _turn = attrgetter("fallback", "priority")
 
 
 def in_order(
-    offers: Sequence[Offer], sight: Sight, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """`offers`, best first: by fallback and priority, and within one by the policy's strategy."""
     if len(offers) < 2:
@@ -44,14 +44,14 @@ def in_order(
 
 
 def fallback(
-    offers: Sequence[Offer], sight: Sight, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """As they are written."""
     return offers
 
 
 def weighted(
-    offers: Sequence[Offer], sight: Sight, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """Drawn by chance without putting back, each in proportion to its weight; weight 0 last.
 
@@ -62,14 +62,14 @@ def weighted(
 
 
 def least_loaded(
-    offers: Sequence[Offer], sight: Sight, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """By running calls per weight, ties by id."""
     return sorted(offers, key=lambda offer: (_load(offer, sight), offer.id))
 
 
 def cheapest(
-    offers: Sequence[Offer], sight: Sight, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """By the expected cost of this call; where it is unknown or equal, by load."""
     cost = _cost_of(facts, policy)
@@ -77,7 +77,7 @@ def cheapest(
 
 
 def fastest(
-    offers: Sequence[Offer], sight: Sight, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """The better of two drawn by chance, then the others by the same measure.
 
@@ -93,7 +93,7 @@ def fastest(
 
 
 def prefix_affinity(
-    offers: Sequence[Offer], sight: Sight, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """By rendezvous on the prompt's beginning; offers that carry too much already come after the others.
 
@@ -106,7 +106,7 @@ def prefix_affinity(
 
 
 def session_affinity(
-    offers: Sequence[Offer], sight: Sight, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """By rendezvous on the session; a call that names none goes where the load is least."""
     if not facts.session:
@@ -115,7 +115,7 @@ def session_affinity(
 
 
 def highest_margin(
-    offers: Sequence[Offer], sight: Sight, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """By what this call is expected to earn, the offers over the latency bound last, by their latency.
 
@@ -160,11 +160,11 @@ def _cost_of(facts: CallFacts, policy: RoutePolicy) -> Callable[[Offer], float]:
     return lambda offer: offer.rates.of(input_tokens, output_tokens) if offer.rates else inf
 
 
-def _load(offer: Offer, sight: Sight) -> float:
+def _load(offer: Offer, sight: RoutingState) -> float:
     return sight.running(offer) / offer.weight if offer.weight else inf
 
 
-def _expected_wait(offer: Offer, sight: Sight) -> float:
+def _expected_wait(offer: Offer, sight: RoutingState) -> float:
     return sight.first_byte_ns(offer) * (sight.running(offer) + 1)
 
 

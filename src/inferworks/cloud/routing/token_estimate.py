@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from inferworks.cloud.bodies.aside import LARGE_BYTES
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.meter.usage import Confidence, Tokens
 
@@ -88,13 +88,15 @@ def prompt_tokens(call: Call) -> int:
     return _as_tokens(words + schemas) + pictures * _TOKENS_PER_PICTURE
 
 
-def whole_usage(call: Call, answer: Chunk, content_type: bytes) -> tuple[Told, Confidence]:
+def whole_usage(call: Call, answer: Chunk, content_type: bytes) -> tuple[ReportedUsage, Confidence]:
     """What a whole answer to `call` has used and how surely: what it told, or else a guess."""
     told = answer.told
     if told is not None:
         return told, told.confidence(whole=True)
     output = answer_tokens(call, answer.data) if b"json" in content_type.lower() else 0
-    return Told(Tokens(prompt_tokens(call), output), is_estimate=True), Confidence.ESTIMATED
+    return ReportedUsage(
+        Tokens(prompt_tokens(call), output), is_estimate=True
+    ), Confidence.ESTIMATED
 
 
 def answer_tokens(call: Call, data: bytes) -> int:

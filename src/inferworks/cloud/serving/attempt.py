@@ -10,11 +10,11 @@ from contextlib import AbstractAsyncContextManager
 from math import ceil
 from typing import TypeVar
 
-from inferworks.cloud.call import Call, Reply, Told
+from inferworks.cloud.call import Call, Reply, ReportedUsage
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.routing.breaker import Caller
-from inferworks.cloud.routing.health import Standing
+from inferworks.cloud.routing.health import OfferHealth
 from inferworks.cloud.routing.route import (
     ELSEWHERE,
     FINAL,
@@ -23,14 +23,14 @@ from inferworks.cloud.routing.route import (
     UNFIT,
     UNREAD,
     UNSAID,
-    How,
-    Verdict,
+    AttemptOutcome,
+    AttemptResult,
 )
 from inferworks.cloud.routing.token_estimate import prompt_tokens
 from inferworks.cloud.serving.lacking import lacking
 from inferworks.cloud.usage_parsers.in_band import refusal
 from inferworks.errors import CallError, RefusalError, UntranslatableError, UpstreamError
-from inferworks.meter.call_recorder import OpenCall
+from inferworks.meter.call_recorder import CallRecorder
 from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome, Tokens
 from inferworks.redact import redacted
 from inferworks.units import NS_PER_SECOND
@@ -75,8 +75,8 @@ class Attempt:
         call: Call,
         offer: Offer,
         provider: Provider,
-        standing: Standing,
-        tally: OpenCall,
+        standing: OfferHealth,
+        tally: CallRecorder,
         began_ns: int,
         *,
         beside: bool = False,
@@ -119,15 +119,15 @@ class Attempt:
             self.over()
             raise
 
-    def judge(self, now_ns: int) -> Verdict:
+    def judge(self, now_ns: int) -> AttemptResult:
         """What the beginning of the answer means for the next attempt; the offer's health is told."""
         began_ns = self._began_ns
         verdict = judge(self.answer)
         if isinstance(self.answer, CallError):
             self._standing.unsent(began_ns)
-        elif verdict.how in (How.SERVED, How.UNFIT):
+        elif verdict.how in (AttemptOutcome.SERVED, AttemptOutcome.UNFIT):
             self._standing.answered(began_ns, now_ns, self._caller())
-        elif verdict.how in (How.FINAL, How.LACKS):
+        elif verdict.how in (AttemptOutcome.FINAL, AttemptOutcome.LACKS):
             self._standing.refused(began_ns)
         elif isinstance(self.answer, UpstreamError):
             if not verdict.unread and not self.answer.ours:
@@ -165,7 +165,7 @@ class Attempt:
         answer = self.answer
         assert not isinstance(answer, CallError), "what was not sent has not failed"
         status = answer.status if isinstance(answer, Reply) else 0
-        used: Told | None = answer.told if isinstance(answer, UpstreamError) else None
+        used: ReportedUsage | None = answer.told if isinstance(answer, UpstreamError) else None
         if used is not None:
             self._tally.leg_ended(
                 Outcome.FAILED, status, used.tokens, used.confidence(whole=True),
@@ -218,7 +218,7 @@ class Attempt:
             self._standing.over()
 
 
-def judge(answer: Reply | UpstreamError | CallError) -> Verdict:
+def judge(answer: Reply | UpstreamError | CallError) -> AttemptResult:
     """What an attempt's beginning means for the next."""
     if isinstance(answer, UntranslatableError):
         return UNFIT
@@ -233,7 +233,7 @@ def judge(answer: Reply | UpstreamError | CallError) -> Verdict:
     if _is_about_the_call(answer.status):
         return FINAL
     again_ns = answer.retry_after_ns
-    return ELSEWHERE if again_ns is None else Verdict(How.ELSEWHERE, again_ns)
+    return ELSEWHERE if again_ns is None else AttemptResult(AttemptOutcome.ELSEWHERE, again_ns)
 
 
 def _is_about_the_call(status: int) -> bool:

@@ -24,7 +24,7 @@ import msgspec
 
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.routing.health import Health
-from inferworks.cloud.routing.route import ANSWERS, SLOW, How, Route, Step, Verdict
+from inferworks.cloud.routing.route import ANSWERS, SLOW, AttemptOutcome, AttemptResult, Route, Step
 from inferworks.cloud.serving.attempt import Attempt
 from inferworks.meter.usage import Outcome
 from inferworks.units import NS_PER_SECOND
@@ -32,7 +32,7 @@ from inferworks.units import NS_PER_SECOND
 _WAIT = Step(None)
 
 
-class Racer:
+class HedgedAttempt:
     """An attempt in a task of its own."""
 
     def __init__(self, attempt: Attempt) -> None:
@@ -68,7 +68,7 @@ class Racer:
         self.task.result()
 
 
-class Race:
+class HedgedCall:
     """The attempts of one call that run now."""
 
     def __init__(
@@ -76,20 +76,20 @@ class Race:
         route: Route,
         health: Health,
         start: Callable[[Offer, bool], Attempt],
-        failed: Callable[[Attempt, Verdict], None],
+        failed: Callable[[Attempt, AttemptResult], None],
     ) -> None:
         """`start` begins an attempt, beside another or not; `failed` is told of those that failed."""
         self._route = route
         self._clock = health.clock
         self._start = start
         self._failed = failed
-        self._running: list[Racer] = []
+        self._running: list[HedgedAttempt] = []
         self.timed_out = False
         """Whether the call's time was over before anybody answered."""
 
-    async def run(self, step: Step | None) -> Racer | None:
+    async def run(self, step: Step | None) -> HedgedAttempt | None:
         """The attempt that answers first, beginning with `step`; None when nobody does."""
-        winner: Racer | None = None
+        winner: HedgedAttempt | None = None
         try:
             while step is not None and winner is None:
                 winner, step = await self._take(step)
@@ -109,12 +109,12 @@ class Race:
         self._route = _nobody_else(self._running)
         next(self._route)
 
-    async def _take(self, step: Step) -> tuple[Racer | None, Step | None]:
+    async def _take(self, step: Step) -> tuple[HedgedAttempt | None, Step | None]:
         """Do one step: who has won with it, or what comes next."""
         if step.wait_ns:
             await self._clock.sleep(step.wait_ns / NS_PER_SECOND)
         if step.offer is not None:
-            self._running.append(Racer(self._start(step.offer, bool(self._running))))
+            self._running.append(HedgedAttempt(self._start(step.offer, bool(self._running))))
         racer = await self._news(step.slow_after_ns)
         if racer is None:
             return None, self._next(SLOW)
@@ -123,7 +123,7 @@ class Race:
         if verdict.how in ANSWERS:
             return racer, None
         of_whom = msgspec.structs.replace(verdict, offer=racer.attempt.offer)
-        lacks = verdict.how is How.LACKS
+        lacks = verdict.how is AttemptOutcome.LACKS
         following = self._next(of_whom) if lacks else None
         if lacks and following is None:
             return racer, None
@@ -131,7 +131,7 @@ class Race:
         await racer.release()
         return None, following if lacks else self._next(of_whom)
 
-    async def _news(self, slow_after_ns: int | None) -> Racer | None:
+    async def _news(self, slow_after_ns: int | None) -> HedgedAttempt | None:
         """The first that has begun to answer or failed; None when none has in `slow_after_ns`."""
         waits: set[asyncio.Future[None]] = {racer.begun for racer in self._running}
         waits |= {racer.task for racer in self._running}
@@ -151,7 +151,7 @@ class Race:
                 racer.task.result()  # it ended before it began: with an error that is no upstream's
         return None
 
-    def _next(self, verdict: Verdict) -> Step | None:
+    def _next(self, verdict: AttemptResult) -> Step | None:
         try:
             return self._route.send(verdict)
         except StopIteration:
@@ -191,7 +191,7 @@ def _forget_cancellation(task: asyncio.Task[None]) -> None:
             task.result()
 
 
-def _nobody_else(running: Sequence[Racer]) -> Route:
+def _nobody_else(running: Sequence[HedgedAttempt]) -> Route:
     """The route of a call that nobody waits for: let those of `running` finish."""
     yield _WAIT  # what was told before the client left
     while running:

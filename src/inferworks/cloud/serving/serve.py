@@ -6,7 +6,7 @@ would be a second answer. Every attempt is a leg in the call's tally, so what fa
 is on record beside what succeeded.
 
 Most calls are one attempt after the other in the call's own task. Only where the route wants to be told
-that nothing has begun in a given time (to hedge, or to keep a deadline) does a `Race` take over.
+that nothing has begun in a given time (to hedge, or to keep a deadline) does a `HedgedCall` take over.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from inferworks.cloud.call import Call, Reply
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.routing.health import Health
-from inferworks.cloud.routing.route import ANSWERS, How, Route, Step, Verdict
+from inferworks.cloud.routing.route import ANSWERS, AttemptOutcome, AttemptResult, Route, Step
 from inferworks.cloud.serving.attempt import Attempt, failure_of, told
-from inferworks.cloud.serving.hedging import Race, Racer
+from inferworks.cloud.serving.hedging import HedgedAttempt, HedgedCall
 from inferworks.cloud.serving.lacking import lacking
 from inferworks.cloud.usage_parsers.in_band import refusal
 from inferworks.errors import CallError
-from inferworks.meter.call_recorder import OpenCall
+from inferworks.meter.call_recorder import CallRecorder
 from inferworks.meter.usage import Outcome
 from inferworks.units import NS_PER_SECOND
 
@@ -35,7 +35,7 @@ _log = logging.getLogger("inferworks.serve")
 
 
 def serve(
-    call: Call, route: Route, providers: Mapping[str, Provider], health: Health, tally: OpenCall
+    call: Call, route: Route, providers: Mapping[str, Provider], health: Health, tally: CallRecorder
 ) -> Serving:
     """Enter with the first answer that begins; CallError when no offer could serve `call`."""
     return Serving(call, route, providers, health, tally)
@@ -55,15 +55,15 @@ class Serving(AbstractAsyncContextManager[Reply]):
         route: Route,
         providers: Mapping[str, Provider],
         health: Health,
-        tally: OpenCall,
+        tally: CallRecorder,
     ) -> None:
         self._call = call
         self._route = route
         self._providers = providers
         self._health = health
         self._tally = tally
-        self._race: Race | None = None
-        self._won: Attempt | Racer | None = None
+        self._race: HedgedCall | None = None
+        self._won: Attempt | HedgedAttempt | None = None
         self._failure: CallError | None = None
         self._unsaid: CallError | None = None
         """Why the first offer could not be asked that could not be."""
@@ -82,7 +82,7 @@ class Serving(AbstractAsyncContextManager[Reply]):
                 attempt.cut_off(Outcome.CANCELLED)
                 raise
             verdict = attempt.judge(self._health.clock.now_ns())
-            lacks = verdict.how is How.LACKS
+            lacks = verdict.how is AttemptOutcome.LACKS
             step = _next(self._route, verdict) if lacks else None
             if verdict.how in ANSWERS or (lacks and step is None):
                 self._won = attempt
@@ -114,7 +114,7 @@ class Serving(AbstractAsyncContextManager[Reply]):
             self._race.abandon()
 
     async def _run_race(self, step: Step) -> Reply:
-        self._race = race = Race(self._route, self._health, self._start, self._failed)
+        self._race = race = HedgedCall(self._route, self._health, self._start, self._failed)
         try:
             self._won = await race.run(step)
         finally:
@@ -131,7 +131,7 @@ class Serving(AbstractAsyncContextManager[Reply]):
         began_ns = self._health.now_ns()
         return Attempt(self._call, offer, provider, standing, self._tally, began_ns, beside=beside)
 
-    def _failed(self, attempt: Attempt, verdict: Verdict) -> None:
+    def _failed(self, attempt: Attempt, verdict: AttemptResult) -> None:
         """Put a failed attempt on record, and remember it as the failure of the call so far.
 
         One that was never sent is not on record, and counts only where nothing else has failed.
@@ -140,7 +140,7 @@ class Serving(AbstractAsyncContextManager[Reply]):
             self._unsaid = self._unsaid or attempt.answer
             attempt.unsent()
             return
-        if verdict.how is How.LACKS:
+        if verdict.how is AttemptOutcome.LACKS:
             reply = _reply(attempt)
             status, data = reply.status, reply.first.data
             words = refusal(data).words or "The model's server refused the request."
@@ -171,7 +171,7 @@ def _reply(attempt: Attempt) -> Reply:
     return attempt.answer
 
 
-def _next(route: Route, verdict: Verdict) -> Step | None:
+def _next(route: Route, verdict: AttemptResult) -> Step | None:
     try:
         return route.send(verdict)
     except StopIteration:

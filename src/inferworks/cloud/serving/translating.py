@@ -22,7 +22,7 @@ import msgspec
 
 from inferworks.catalog.facts import ANYTHING
 from inferworks.cloud.bodies.aside import LARGE_TO_PUT_OVER_BYTES, aside
-from inferworks.cloud.call import Call, Chunk, Reply, Told
+from inferworks.cloud.call import Call, Chunk, Reply, ReportedUsage
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.base import Provider
@@ -159,17 +159,17 @@ class _Rest:
             raise _untranslatable(error, told) from error
         return msgspec.structs.replace(chunk, data=data, told=told)
 
-    def _guessed(self, chunk: Chunk) -> Told:
+    def _guessed(self, chunk: Chunk) -> ReportedUsage:
         before, new = self._guess, 0 if chunk.last else stream_tokens(chunk.data)
         if chunk.told is not None:
             sent = chunk.told.tokens.input
         else:
             sent = before.input or prompt_tokens(self._call)
         self._guess = Tokens(sent, before.output + new)
-        return Told(self._guess, is_estimate=True)
+        return ReportedUsage(self._guess, is_estimate=True)
 
 
-def _untranslatable(error: Exception, told: Told | None) -> UntranslatableError:
+def _untranslatable(error: Exception, told: ReportedUsage | None) -> UntranslatableError:
     """The failure of a translation, with what the upstream has told before it."""
     if not isinstance(error, UpstreamError | CallError):
         _log.exception("an answer cannot be translated")

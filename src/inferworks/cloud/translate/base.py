@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from inferworks.cloud.call import Call, Told
+from inferworks.cloud.call import Call, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.sent_names import SentNames
 
@@ -22,7 +22,7 @@ from inferworks.cloud.translate.sent_names import SentNames
 class StreamTranslation(Protocol):
     """The events of one stream, put over as they come."""
 
-    def event(self, event: bytes, told: Told | None) -> bytes:
+    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
         """The caller's events for one event of the upstream, the last one included; may be empty.
 
         `event` is a whole server-sent event with its ending, as the upstream's dialect writes it; `told` is
@@ -58,7 +58,7 @@ class Translation(Protocol):
         """
         ...
 
-    def answer(self, call: Call, data: bytes, told: Told) -> bytes:
+    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
         """A whole answer of the upstream in the source's words. UpstreamError when it cannot be read.
 
         `told` is what it has used, and what is said of that.

@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from inferworks.cloud.call import Call, Told
+from inferworks.cloud.call import Call, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_fit import fit_chat
 from inferworks.cloud.translate.chat_response import Said
@@ -115,7 +115,7 @@ class CompletionsToChat:
             left_out=(*call.left_out, *omissions.names),
         )
 
-    def answer(self, call: Call, data: bytes, told: Told) -> bytes:
+    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
         """A whole chat completion as a completion."""
         chat = read_answer(data, _read_chat)
         choices = [_choice(choice, choice.message) for choice in chat.choices]
@@ -136,9 +136,9 @@ class CompletionsStream:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._newest = _Chat()
-        self._told: Told | None = None
+        self._told: ReportedUsage | None = None
 
-    def event(self, event: bytes, told: Told | None) -> bytes:
+    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
         """The completion's event for one of the chat; nothing for one that says nothing.
 
         What it has used is told before the end, to those who asked.
@@ -154,7 +154,7 @@ class CompletionsStream:
         said = [c for c in chat.choices if c.delta.text or c.finish_reason]
         return self._event([_choice(c, c.delta) for c in said]) if said else b""
 
-    def _event(self, choices: list[Fields], told: Told | None = None) -> bytes:
+    def _event(self, choices: list[Fields], told: ReportedUsage | None = None) -> bytes:
         completion = _completion(self._call, self._newest, choices, told)
         return b"data: %b\n\n" % msgspec.json.encode(completion)
 
@@ -177,7 +177,9 @@ def _choice(choice: _Choice, said: Said) -> Fields:
     }
 
 
-def _completion(call: Call, chat: _Chat, choices: list[Fields], told: Told | None) -> Fields:
+def _completion(
+    call: Call, chat: _Chat, choices: list[Fields], told: ReportedUsage | None
+) -> Fields:
     fields = {
         "id": "cmpl-" + (chat.id or call.id).removeprefix("chatcmpl-"),
         "object": "text_completion",

@@ -21,7 +21,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from inferworks.cloud.call import Call, Told
+from inferworks.cloud.call import Call, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.fields import (
     FieldRules,
@@ -126,7 +126,7 @@ class ImagesToStability:
             left_out=(*call.left_out, *omissions.names),
         )
 
-    def answer(self, _call: Call, data: bytes, _told: Told) -> bytes:
+    def answer(self, _call: Call, data: bytes, _told: ReportedUsage) -> bytes:
         """A picture in JSON as OpenAI's."""
         picture = read_answer(data, _read_picture)
         image = {
@@ -156,7 +156,7 @@ class ImagesToStability:
 
 
 class _NoStream:
-    def event(self, _event: bytes, _told: Told | None) -> bytes:
+    def event(self, _event: bytes, _told: ReportedUsage | None) -> bytes:
         """Nothing is streamed."""
         raise UpstreamError("this kind of answer is not streamed", sent=True)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from inferworks.cloud.call import Call, Told
+from inferworks.cloud.call import Call, ReportedUsage
 from inferworks.cloud.translate.chat_response import Completion
 from inferworks.cloud.translate.fields import Fields, read_request
 from inferworks.cloud.translate.responses_request import (
@@ -52,7 +52,7 @@ class Echo:
         output: list[Fields],
         status: str,
         reason: str | None = None,
-        told: Told | None = None,
+        told: ReportedUsage | None = None,
     ) -> Fields:
         """The response as it stands; `reason` says why it is incomplete, `told` what it has used."""
         return {
@@ -133,7 +133,7 @@ def ending(finish: str | None) -> tuple[str, str | None]:
     return ("completed" if reason is None else "incomplete"), reason
 
 
-def usage_of(told: Told) -> Fields:
+def usage_of(told: ReportedUsage) -> Fields:
     """Tokens as a response tells them."""
     tokens = told.tokens
     usage = {

@@ -10,7 +10,7 @@ A stream ends with `message_stop`. Where that does not come, a body that ends in
 
 In between a stream tells nothing, yet what breaks off there has been paid for. So the output is counted
 along from what passes: a delta is a token at least, and a long one a token for every four characters.
-Such a count is marked (`Told.is_estimate`) and gives way to the upstream's own. Rejected: the
+Such a count is marked (`ReportedUsage.is_estimate`) and gives way to the upstream's own. Rejected: the
 `output_tokens` of `message_start`, which is one or two whatever comes after it.
 
 Source: https://platform.claude.com/docs/en/build-with-claude/streaming and /prompt-caching
@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from inferworks.cloud.bodies.lenient import fitted_or_unreadable, read_answer
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.routing.token_estimate import answer_tokens, sides
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
 from inferworks.cloud.usage_parsers.token_conventions import Count
@@ -155,7 +155,7 @@ class MessagesReader:
         """The last chunk of a stream that ends without `message_stop`; None when it is not whole."""
         return Chunk(_STOP, last=True) if self._has_ended else None
 
-    def _both(self, usage: Usage, written: int) -> Told | None:
+    def _both(self, usage: Usage, written: int) -> ReportedUsage | None:
         """What `usage` tells, with a guess at a side that it does not tell; None: it tells neither."""
         if not _is_partial(usage):
             return told(usage)
@@ -165,14 +165,14 @@ class MessagesReader:
         filled = msgspec.structs.replace(usage, input_tokens=both.sent, output_tokens=both.made)
         return msgspec.structs.replace(told(filled), is_estimate=True)
 
-    def _counted_along(self, delta: _Delta | None) -> Told | None:
+    def _counted_along(self, delta: _Delta | None) -> ReportedUsage | None:
         text = delta and (delta.text or delta.partial_json or delta.thinking)
         if not text:
             return None
         self._seen += max(1, len(text) // _CHARACTERS_PER_TOKEN)
         return self._told_so_far()
 
-    def _told_so_far(self) -> Told | None:
+    def _told_so_far(self) -> ReportedUsage | None:
         """The input as it was told and the output as it was seen; None when no input was told."""
         if self._usage.input_tokens is None:
             return None
@@ -194,7 +194,7 @@ class CountReader:
         if counted.input_tokens is None:
             is_error = not is_empty(counted.error) or tells_an_error(data)
             raise refusal(data) if is_error else UnreadableError("it has no count")
-        return Chunk(data, Told(NO_TOKENS), last=True)
+        return Chunk(data, ReportedUsage(NO_TOKENS), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """There are no streams of it."""
@@ -257,11 +257,11 @@ def _is_partial(usage: Usage) -> bool:
     return usage.input_tokens is None or usage.output_tokens is None
 
 
-def told(usage: Usage) -> Told:
+def told(usage: Usage) -> ReportedUsage:
     """Anthropic's counts as ours."""
     tools = usage.server_tool_use
     searches = (tools.web_search_requests or 0) if tools else 0
-    return Told(
+    return ReportedUsage(
         tokens_of(usage),
         Items(searches=searches) if searches else NO_ITEMS,
         usage.service_tier or "",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from inferworks.cloud.call import Told
+from inferworks.cloud.call import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS
 
-NOTHING_TOLD: Final = Told(NO_TOKENS)
+NOTHING_TOLD: Final = ReportedUsage(NO_TOKENS)
 """What a stream has used that has only begun."""
 
 _ERROR_TYPES: Final = {
@@ -111,12 +111,12 @@ def openai_error_type(status: int) -> str:
     return "server_error" if status >= 500 else "invalid_request_error"
 
 
-def marked(usage: dict[str, Any], told: Told) -> dict[str, Any]:
+def marked(usage: dict[str, Any], told: ReportedUsage) -> dict[str, Any]:
     """`usage`, which says so if it is a guess; a field that a client does not know it passes over."""
     return {**usage, "estimated": True} if told.is_estimate else usage
 
 
-def messages_usage(told: Told) -> dict[str, Any]:
+def messages_usage(told: ReportedUsage) -> dict[str, Any]:
     """Tokens as Anthropic writes them: `input_tokens` leaves out what the cache had or took."""
     tokens = told.tokens
     usage: dict[str, Any] = {
@@ -130,7 +130,7 @@ def messages_usage(told: Told) -> dict[str, Any]:
     return marked(usage, told)
 
 
-def chat_usage(told: Told) -> dict[str, Any]:
+def chat_usage(told: ReportedUsage) -> dict[str, Any]:
     """Tokens as OpenAI writes them: `prompt_tokens` is all of the input, the cache's part a detail."""
     tokens = told.tokens
     usage = {

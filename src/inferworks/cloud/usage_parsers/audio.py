@@ -24,9 +24,9 @@ from msgspec import Meta
 
 from inferworks.cloud.bodies.bounds import check_answer
 from inferworks.cloud.bodies.lenient import read_answer
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.usage_parsers.audio_length import length_ms
-from inferworks.cloud.usage_parsers.clamped import fitted, highest
+from inferworks.cloud.usage_parsers.clamped import clamped, highest
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal
 from inferworks.cloud.usage_parsers.request_fields import asked
 from inferworks.cloud.usage_parsers.token_conventions import Count
@@ -104,7 +104,7 @@ class SpeechReader:
     def __init__(self, call: Call) -> None:
         characters = len(asked(call, _SpeechAsked).input)
         self._items = Items(characters=characters)
-        self._told = Told(NO_TOKENS, self._items, is_counted=True)
+        self._told = ReportedUsage(NO_TOKENS, self._items, is_counted=True)
         self._is_begun = False
 
     def whole(self, data: bytes) -> Chunk:
@@ -141,11 +141,11 @@ class SpeechReader:
             return Chunk(event, self._told)
         return Chunk(event, self._told_at_end(body.usage), last=True)
 
-    def _told_at_end(self, usage: Usage | None) -> Told:
+    def _told_at_end(self, usage: Usage | None) -> ReportedUsage:
         if usage is None or usage.input_tokens is None:
             return self._told
         spoken = usage.output_tokens or 0
-        return Told(fitted(usage.input_tokens, spoken, output_audio=spoken), self._items)
+        return ReportedUsage(clamped(usage.input_tokens, spoken, output_audio=spoken), self._items)
 
 
 class TranscriptionReader:
@@ -153,8 +153,8 @@ class TranscriptionReader:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._heard: Told | None = None
-        self._told: Told | None = None
+        self._heard: ReportedUsage | None = None
+        self._told: ReportedUsage | None = None
         """What a stream has told before its end."""
         self._seen = 0
         """Tokens of text, by our own count."""
@@ -194,18 +194,20 @@ class TranscriptionReader:
             return None
         return Chunk(b"data: %b\n\n" % DONE, self._told or self._by_recording(), last=True)
 
-    def _counted_along(self, text: str) -> Told:
+    def _counted_along(self, text: str) -> ReportedUsage:
         self._seen += max(1, len(text) // _BYTES_PER_TOKEN) if text else 0
-        return Told(Tokens(output=self._seen), self._by_recording().items, is_estimate=True)
+        return ReportedUsage(
+            Tokens(output=self._seen), self._by_recording().items, is_estimate=True
+        )
 
-    def _by_recording(self) -> Told:
+    def _by_recording(self) -> ReportedUsage:
         """How long the recording that was sent is."""
         if self._heard is None:
             self._heard = _heard(self._call)
         return self._heard
 
 
-def _heard(call: Call) -> Told:
+def _heard(call: Call) -> ReportedUsage:
     """The length of the recording that `call` brings: by its header, else by its size."""
     body = call.body
     parts = read_parts(body, call.content_type) if is_form(call.content_type) else ()
@@ -213,26 +215,28 @@ def _heard(call: Call) -> Told:
         if part.name == "file":
             exact_ms = length_ms(memoryview(body)[part.start : part.end])
             if exact_ms is not None:
-                return Told(NO_TOKENS, Items(audio_ms=exact_ms), is_counted=True)
+                return ReportedUsage(NO_TOKENS, Items(audio_ms=exact_ms), is_counted=True)
             about_ms = -(-(part.end - part.start) // _USUAL_BYTES_PER_MS)
-            return Told(NO_TOKENS, Items(audio_ms=about_ms), is_estimate=True)
+            return ReportedUsage(NO_TOKENS, Items(audio_ms=about_ms), is_estimate=True)
     raise UpstreamError("the request has no recording", sent=False)
 
 
-def _told(body: _Body) -> Told | None:
+def _told(body: _Body) -> ReportedUsage | None:
     """What a transcription tells of its use; None when it tells nothing."""
     usage = body.usage or Usage()
     if usage.prompt_tokens is not None:
-        return Told(Tokens(usage.prompt_tokens, usage.completion_tokens or 0))
+        return ReportedUsage(Tokens(usage.prompt_tokens, usage.completion_tokens or 0))
     if usage.input_tokens is not None:
         details = usage.input_token_details or _InputDetails()
         heard = details.audio_tokens or 0
-        return Told(fitted(usage.input_tokens, usage.output_tokens or 0, input_audio=heard))
+        return ReportedUsage(
+            clamped(usage.input_tokens, usage.output_tokens or 0, input_audio=heard)
+        )
     seconds = body.duration if usage.seconds is None else usage.seconds
     if seconds is None or isinstance(seconds, str):
         return None
     exact_ms = round(seconds * _MS_PER_SECOND, 6)  # 1.1 s is no 1100.0000000000002 ms
-    return Told(NO_TOKENS, Items(audio_ms=math.ceil(exact_ms)))
+    return ReportedUsage(NO_TOKENS, Items(audio_ms=math.ceil(exact_ms)))
 
 
 def _read(data: bytes) -> _Body:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import msgspec
 
-from inferworks.cloud.call import Told
+from inferworks.cloud.call import ReportedUsage
 from inferworks.meter.usage import Tokens
 
 
-def fitted(
+def clamped(
     input_tokens: int,
     output_tokens: int,
     *,
@@ -42,7 +42,7 @@ def fitted(
     )
 
 
-def highest(before: Told, now: Told) -> Told:
+def highest(before: ReportedUsage, now: ReportedUsage) -> ReportedUsage:
     """`now`, none of whose counts is less than it was `before`: what is cumulative cannot fall."""
     then, tokens = before.tokens, now.tokens
     if (
@@ -53,7 +53,7 @@ def highest(before: Told, now: Told) -> Told:
         return now
     every = {n: max(getattr(then, n), getattr(tokens, n)) for n in Tokens.__struct_fields__}
     hour = every.pop("cache_write_1h")
-    most = fitted(every.pop("input"), every.pop("output"), **every)
+    most = clamped(every.pop("input"), every.pop("output"), **every)
     most = msgspec.structs.replace(most, cache_write_1h=min(hour, most.cache_write))
     tier = now.service_tier or before.service_tier
     return msgspec.structs.replace(now, tokens=most, service_tier=tier)

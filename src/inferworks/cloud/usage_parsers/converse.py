@@ -32,9 +32,9 @@ import msgspec
 
 from inferworks.cloud.bodies.lenient import leniently, read_answer
 from inferworks.cloud.bodies.rewrite import read_fields
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.routing.token_estimate import answer_tokens, sides
-from inferworks.cloud.usage_parsers.clamped import fitted
+from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import status_of
 from inferworks.cloud.usage_parsers.token_conventions import Count
 from inferworks.errors import RefusalError, UnreadableError
@@ -163,7 +163,7 @@ class ConverseReader:
         """The last chunk of a stream that ends without its usage; None when it is not whole."""
         return Chunk(b"data: %b\n\n" % DONE, last=True) if self._has_ended else None
 
-    def _used(self, body: _Told, written: int) -> Told | None:
+    def _used(self, body: _Told, written: int) -> ReportedUsage | None:
         """What `body` tells, with a guess at a side that it does not tell; None: it tells neither."""
         usage, is_guess = body.usage, False
         if usage is None:
@@ -176,7 +176,7 @@ class ConverseReader:
             usage = msgspec.structs.replace(usage, input_tokens=both.sent, output_tokens=both.made)
             is_guess = both.is_guess
         tier = (body.service_tier.type if body.service_tier else None) or ""
-        return Told(tokens_of(usage), service_tier=tier, is_estimate=is_guess)
+        return ReportedUsage(tokens_of(usage), service_tier=tier, is_estimate=is_guess)
 
 
 def failure_text(name: str, payload: bytes | msgspec.Raw) -> str:
@@ -204,7 +204,7 @@ def tokens_of(usage: Usage) -> Tokens:
     read, written = usage.cache_read_input_tokens or 0, usage.cache_write_input_tokens or 0
     added = 0 if _has_the_cache_in_it(usage, read + written) else read + written
     sent, made = usage.input_tokens or 0, usage.output_tokens or 0
-    tokens = fitted(sent + added, made, cache_read=read, cache_write=written)
+    tokens = clamped(sent + added, made, cache_read=read, cache_write=written)
     hour = sum(kind.inputTokens for kind in usage.cache_details or () if kind.ttl == "1h")
     return msgspec.structs.replace(tokens, cache_write_1h=min(hour, tokens.cache_write))
 

@@ -21,8 +21,8 @@ import msgspec
 
 from inferworks.cloud.bodies.bounds import check_answer
 from inferworks.cloud.bodies.lenient import read_answer
-from inferworks.cloud.call import Call, Chunk, Told
-from inferworks.cloud.usage_parsers.clamped import fitted
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
 from inferworks.cloud.usage_parsers.request_fields import asked
 from inferworks.cloud.usage_parsers.token_conventions import Count
@@ -104,7 +104,7 @@ class ImagesReader:
         if not answer.data and (not is_empty(answer.error) or tells_an_error(data)):
             raise refusal(data)
         made = Items(images=len(answer.data or ()))
-        return Chunk(data, Told(answer.tokens, made, answer.made_as), last=True)
+        return Chunk(data, ReportedUsage(answer.tokens, made, answer.made_as), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """One event; all of them pass."""
@@ -125,23 +125,23 @@ class ImagesReader:
         self._tokens += body.tokens
         if self._made < self._wanted:
             return Chunk(event, self._so_far())
-        told = Told(self._tokens, Items(images=self._made), body.made_as)
+        told = ReportedUsage(self._tokens, Items(images=self._made), body.made_as)
         return Chunk(event, told, last=True)
 
     def ended(self) -> Chunk | None:
         """None: the last picture ends a stream, so without it nothing is whole."""
         return None
 
-    def _so_far(self) -> Told:
+    def _so_far(self) -> ReportedUsage:
         """What is known amid a stream: what it was to make, and the tokens told up to here."""
-        return Told(self._tokens, Items(images=self._wanted), is_estimate=True)
+        return ReportedUsage(self._tokens, Items(images=self._wanted), is_estimate=True)
 
 
 def tokens_of(usage: Usage) -> Tokens:
     """OpenAI's counts as ours; without details all that was put out are pictures."""
     read = usage.input_tokens_details or _NO_DETAILS
     drawn = (usage.output_tokens_details or _NO_DETAILS).image_tokens
-    return fitted(
+    return clamped(
         usage.input_tokens,
         usage.output_tokens,
         cache_read=read.cached_tokens or 0,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.usage_parsers.cloud_errors import anthropic_error
 from inferworks.cloud.usage_parsers.converse import failure_text, message_name
 from inferworks.cloud.usage_parsers.in_band import status_of
@@ -86,7 +86,7 @@ class CountedReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UnreadableError(error) from error
         answer = msgspec.json.encode({"input_tokens": counted.input_tokens})
-        return Chunk(answer, Told(NO_TOKENS), last=True)
+        return Chunk(answer, ReportedUsage(NO_TOKENS), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """There are no streams of it."""

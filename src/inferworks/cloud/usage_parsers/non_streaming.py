@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from inferworks.cloud.bodies.lenient import read_answer
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
 from inferworks.cloud.usage_parsers.token_conventions import Count
 from inferworks.errors import UpstreamError
@@ -83,25 +83,25 @@ class WholeReader:
         """There are no streams of it."""
         return None
 
-    def told(self, data: bytes) -> Told | None:
+    def told(self, data: bytes) -> ReportedUsage | None:
         """What the answer says it has used."""
         usage = _read(data, _read_answer).usage
         tokens = None if usage is None else _tokens_of(usage)
-        return None if tokens is None else Told(tokens)
+        return None if tokens is None else ReportedUsage(tokens)
 
 
 class ModerationsReader(WholeReader):
     """Reads a moderation, which is free unless it says otherwise."""
 
-    def told(self, data: bytes) -> Told:
+    def told(self, data: bytes) -> ReportedUsage:
         """What it says it has used; without a word, nothing."""
-        return super().told(data) or Told(NO_TOKENS)
+        return super().told(data) or ReportedUsage(NO_TOKENS)
 
 
 class RerankReader(WholeReader):
     """Reads a ranking."""
 
-    def told(self, data: bytes) -> Told | None:
+    def told(self, data: bytes) -> ReportedUsage | None:
         """Search units, tokens, or both; None when it tells neither."""
         ranking = _read(data, _read_ranking)
         meta = ranking.meta or _Meta()
@@ -109,7 +109,7 @@ class RerankReader(WholeReader):
         tokens = _ranking_tokens(ranking.usage, meta.tokens, billed)
         if tokens is None and billed.search_units is None:
             return None
-        return Told(tokens or NO_TOKENS, _searches(billed))
+        return ReportedUsage(tokens or NO_TOKENS, _searches(billed))
 
 
 def _searches(billed: _Billed) -> Items:

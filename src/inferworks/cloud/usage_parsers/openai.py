@@ -30,10 +30,10 @@ import msgspec
 
 from inferworks.cloud.bodies.lenient import fitted_or_unreadable, leniently, with_whole_letters
 from inferworks.cloud.bodies.rewrite import read_fields, without_value
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.routing.token_estimate import answer_tokens, sides
-from inferworks.cloud.usage_parsers.clamped import fitted, highest
+from inferworks.cloud.usage_parsers.clamped import clamped, highest
 from inferworks.cloud.usage_parsers.in_band import (
     LONGEST_EMPTY_BYTES,
     is_empty,
@@ -129,7 +129,7 @@ class ChatReader:
 
     _choices = _NO_CHOICES
     """Those of the newest event that has any."""
-    _told: Told | None = None
+    _told: ReportedUsage | None = None
     """What a stream has told before."""
 
     def __init__(
@@ -189,7 +189,7 @@ class ChatReader:
         is_whole = _has_ended(self._choices) if self._open is None else not self._open
         return Chunk(_DONE_EVENT, last=True) if is_whole else None
 
-    def _tells(self, body: _Body, whole: bytes = b"") -> Told | None:
+    def _tells(self, body: _Body, whole: bytes = b"") -> ReportedUsage | None:
         """What the answer has used, of what `body` and those before it tell; `whole` if it is all."""
         usage = body.usage
         if usage is _UNSET or usage is None:
@@ -202,7 +202,7 @@ class ChatReader:
         before = self._told
         if filled is None:
             return _input_told(usage, self._counting) if before is None else before
-        told = Told(tokens_of(filled, self._counting), NO_ITEMS, body.service_tier or "")
+        told = ReportedUsage(tokens_of(filled, self._counting), NO_ITEMS, body.service_tier or "")
         if is_guess:
             told = msgspec.structs.replace(told, is_estimate=True)
         if before is not None:
@@ -300,7 +300,7 @@ def tokens_of(usage: Usage, counting: Counting = AS_OPENAI) -> Tokens:
     output_tokens, reasoning = whole_output(
         made, thought, usage.total_tokens, input_tokens, counting
     )
-    return fitted(
+    return clamped(
         input_tokens,
         output_tokens,
         cache_read=read,
@@ -324,11 +324,11 @@ def _filled(usage: Usage, call: Call, whole: bytes) -> tuple[Usage | None, bool]
     return filled, both.is_guess
 
 
-def _input_told(usage: Usage, counting: Counting) -> Told | None:
+def _input_told(usage: Usage, counting: Counting) -> ReportedUsage | None:
     """The input alone, where amid a stream no more is told."""
     if usage.prompt_tokens is None:
         return None
-    return Told(tokens_of(usage, counting), is_estimate=True, is_input_only=True)
+    return ReportedUsage(tokens_of(usage, counting), is_estimate=True, is_input_only=True)
 
 
 def _cache(usage: Usage, details: _PromptDetails) -> tuple[int, int]:

@@ -11,7 +11,7 @@ broken off.
 
 In between a stream tells nothing, yet what breaks off there has been paid for. So the output is counted
 along from what passes: a delta is a token at least, and a long one a token for every four bytes. Such a
-count is marked (`Told.is_estimate`) and gives way to the upstream's own.
+count is marked (`ReportedUsage.is_estimate`) and gives way to the upstream's own.
 
 Tools that run at the upstream are charged by use: searches of the web as `tool_usage` counts them, or else
 as the output lists them (a page that is opened is no search), and images that were made.
@@ -27,9 +27,9 @@ import msgspec
 
 from inferworks.cloud.bodies.bounds import check_answer
 from inferworks.cloud.bodies.lenient import fitted_or_unreadable, read_answer
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.cloud.routing.token_estimate import answer_tokens, prompt_tokens, sides
-from inferworks.cloud.usage_parsers.clamped import fitted
+from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
 from inferworks.cloud.usage_parsers.token_conventions import (
     AS_OPENAI,
@@ -174,7 +174,7 @@ class ResponsesReader:
         if body.type in _LAST:
             used = None if body.response is None else self._told(body.response, self._seen)
             if used is None and body.type == "response.failed" and not self._seen:
-                used = Told(NO_TOKENS, is_estimate=True)
+                used = ReportedUsage(NO_TOKENS, is_estimate=True)
             return Chunk(event, used, last=True)
         return Chunk(event, self._counted_along(body.delta))
 
@@ -182,7 +182,7 @@ class ResponsesReader:
         """None: only its last event says that a response is whole."""
         return None
 
-    def _told(self, response: _Response, written: int) -> Told | None:
+    def _told(self, response: _Response, written: int) -> ReportedUsage | None:
         """What `response` tells, with a guess at a side that it does not tell; None: it tells neither."""
         usage = response.usage
         if usage is None or not _is_partial(usage):
@@ -195,25 +195,25 @@ class ResponsesReader:
         whole = told(msgspec.structs.replace(response, usage=filled), self._counting)
         return whole and msgspec.structs.replace(whole, is_estimate=both.is_guess)
 
-    def _counted_along(self, delta: object) -> Told | None:
+    def _counted_along(self, delta: object) -> ReportedUsage | None:
         if not isinstance(delta, str) or not delta:
             return None
         self._seen += max(1, len(delta) // _BYTES_PER_TOKEN)
         if self._input is None:
             self._input = prompt_tokens(self._call)
-        return Told(Tokens(self._input, self._seen), is_estimate=True)
+        return ReportedUsage(Tokens(self._input, self._seen), is_estimate=True)
 
 
 def _is_partial(usage: Usage | None) -> bool:
     return usage is not None and (usage.input_tokens is None or usage.output_tokens is None)
 
 
-def told(response: _Response, counting: Counting = AS_OPENAI) -> Told | None:
+def told(response: _Response, counting: Counting = AS_OPENAI) -> ReportedUsage | None:
     """The counts as ours; None when there are none."""
     if response.usage is None:
         return None
     tokens = tokens_of(response.usage, counting)
-    return Told(tokens, _items(response), response.service_tier or "")
+    return ReportedUsage(tokens, _items(response), response.service_tier or "")
 
 
 def tokens_of(usage: Usage, counting: Counting = AS_OPENAI) -> Tokens:
@@ -227,7 +227,7 @@ def tokens_of(usage: Usage, counting: Counting = AS_OPENAI) -> Tokens:
     output_tokens, reasoning = whole_output(
         usage.output_tokens or 0, thought, usage.total_tokens, input_tokens, counting
     )
-    return fitted(
+    return clamped(
         input_tokens, output_tokens, cache_read=read, cache_write=written, reasoning=reasoning
     )
 

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from inferworks.cloud.bodies.lenient import fitted_or_unreadable
-from inferworks.cloud.call import Call, Chunk, Told
+from inferworks.cloud.call import Call, Chunk, ReportedUsage
 from inferworks.errors import UpstreamError
 from inferworks.meter.usage import NO_TOKENS, Items
 
-_ONE_IMAGE = Told(NO_TOKENS, Items(images=1))
+_ONE_IMAGE = ReportedUsage(NO_TOKENS, Items(images=1))
 
 
 class _Answer(msgspec.Struct):

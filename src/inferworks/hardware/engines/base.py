@@ -33,7 +33,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class GenerationRequest:
     """What a call asks of an engine.
 
     `max_tokens` of None means as many as the context holds. `temperature` 0 always takes the
@@ -54,7 +54,7 @@ class Ask:
     ignore_eos: bool = False
 
 
-class Piece(msgspec.Struct, frozen=True, gc=False):
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
     """The next text of one choice, which may be empty. One is made for every token.
 
     `tokens` is how many tokens the choice has produced so far, this piece included; a choice
@@ -75,7 +75,7 @@ class Answer(Protocol):
         """Tokens of the prompt, counted once however many choices were asked for."""
         ...
 
-    async def next(self) -> tuple[Piece, ...]:
+    async def next(self) -> tuple[TextDelta, ...]:
         """Return what has come since the last time, waiting for at least one piece.
 
         The empty tuple means that every choice is over. CallError when the engine turns the
@@ -97,7 +97,7 @@ class Engine(Protocol):
         """The most tokens a prompt and its answer can have together."""
         ...
 
-    def generate(self, ask: Ask) -> AbstractAsyncContextManager[Answer]:
+    def generate(self, ask: GenerationRequest) -> AbstractAsyncContextManager[Answer]:
         """Begin to answer; leaving the context frees what the call still holds.
 
         CallError 400 `context_length_exceeded` when the prompt does not fit, CallError 503

@@ -30,7 +30,7 @@ _STREAM_HEADERS = (
 )
 
 
-class Face:
+class EngineApi:
     """Answers the exchanges of one engine's server."""
 
     def __init__(

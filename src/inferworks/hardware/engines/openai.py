@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import msgspec
 
 from inferworks.errors import CallError
-from inferworks.hardware.engines.base import Ask, Finish, Message, Piece, Role
+from inferworks.hardware.engines.base import Finish, GenerationRequest, Message, Role, TextDelta
 from inferworks.ids import CallId
 
 DONE = b"data: [DONE]\n\n"
@@ -91,9 +91,9 @@ def decode_request(body: bytes) -> ChatRequest:
     return request
 
 
-def to_ask(request: ChatRequest, call: CallId) -> Ask:
+def to_ask(request: ChatRequest, call: CallId) -> GenerationRequest:
     """Turn a request into an Ask; a seed is made up where none is given. CallError 400."""
-    return Ask(
+    return GenerationRequest(
         call=call,
         messages=tuple(_message(message) for message in request.messages),
         seed=secrets.randbits(63) if request.seed is None else request.seed,
@@ -152,7 +152,7 @@ class Tally:
         self._texts: list[list[str]] = [[] for _ in range(choices)]
         self._finishes: list[Finish | None] = [None] * choices
 
-    def add(self, piece: Piece, *, keep_text: bool) -> None:
+    def add(self, piece: TextDelta, *, keep_text: bool) -> None:
         """Count a piece."""
         self._tokens[piece.choice] = piece.tokens
         self._finishes[piece.choice] = piece.finish
@@ -220,7 +220,7 @@ class ChunkEncoder:
         self._continuous = options.include_usage and options.continuous_usage_stats
         self._started: set[int] = set()
 
-    def events(self, pieces: tuple[Piece, ...]) -> bytes:
+    def events(self, pieces: tuple[TextDelta, ...]) -> bytes:
         """The events of some pieces; a piece without text and without an end makes none."""
         out = []
         for piece in pieces:
@@ -235,7 +235,7 @@ class ChunkEncoder:
             return DONE
         return self._head + b'],"usage":' + _JSON.encode(self._tally.usage()) + b"}\n\n" + DONE
 
-    def _event(self, piece: Piece) -> bytes:
+    def _event(self, piece: TextDelta) -> bytes:
         return b'%b{"index":%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]%b}\n\n' % (
             self._head,
             piece.choice,
@@ -244,7 +244,7 @@ class ChunkEncoder:
             self._usage(),
         )
 
-    def _delta(self, piece: Piece) -> bytes:
+    def _delta(self, piece: TextDelta) -> bytes:
         content = b'"content":' + _JSON.encode(piece.text)
         if piece.choice not in self._started:
             self._started.add(piece.choice)

@@ -12,7 +12,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 from inferworks.clock import Clock
-from inferworks.hardware.engines.base import Answer, Ask, Finish, Message, Piece, check_fits
+from inferworks.hardware.engines.base import (
+    Answer,
+    Finish,
+    GenerationRequest,
+    Message,
+    TextDelta,
+    check_fits,
+)
 from inferworks.hardware.engines.stopping import StopScanner
 
 Rule = Callable[[tuple[Message, ...]], str]
@@ -65,7 +72,7 @@ class StubEngine:
         return self._context_tokens
 
     @asynccontextmanager
-    async def generate(self, ask: Ask) -> AsyncIterator[Answer]:
+    async def generate(self, ask: GenerationRequest) -> AsyncIterator[Answer]:
         """Begin to answer by the rule."""
         prompt_tokens = count_words(ask.messages)
         check_fits(prompt_tokens, self._context_tokens)
@@ -92,7 +99,7 @@ class _StubAnswer:
     """One step is one piece for every choice."""
 
     def __init__(
-        self, engine: StubEngine, prompt_tokens: int, choices: int, pieces: Iterator[Piece]
+        self, engine: StubEngine, prompt_tokens: int, choices: int, pieces: Iterator[TextDelta]
     ) -> None:
         self.prompt_tokens = prompt_tokens
         self._engine = engine
@@ -100,7 +107,7 @@ class _StubAnswer:
         self._pieces = pieces
         self._first = True
 
-    async def next(self) -> tuple[Piece, ...]:
+    async def next(self) -> tuple[TextDelta, ...]:
         """Return the next piece of every choice, after the time of a step; () at the end."""
         piece = next(self._pieces, None)
         if piece is None:
@@ -108,16 +115,17 @@ class _StubAnswer:
         await self._engine.pause(first=self._first)
         self._first = False
         return tuple(
-            Piece(choice, piece.text, piece.tokens, piece.finish) for choice in range(self._choices)
+            TextDelta(choice, piece.text, piece.tokens, piece.finish)
+            for choice in range(self._choices)
         )
 
 
-def _words(text: str, ask: Ask) -> Iterator[str]:
+def _words(text: str, ask: GenerationRequest) -> Iterator[str]:
     words = _WORD.findall(text) or [""]
     return itertools.cycle(words) if ask.ignore_eos else iter([*words, ""])
 
 
-def _pieces(text: str, ask: Ask, limit: int) -> Iterator[Piece]:
+def _pieces(text: str, ask: GenerationRequest, limit: int) -> Iterator[TextDelta]:
     """Yield the pieces of one choice; the end of the text is a token of its own."""
     scanner = StopScanner(ask.stop)
     for tokens, word in enumerate(_words(text, ask), 1):
@@ -128,6 +136,6 @@ def _pieces(text: str, ask: Ask, limit: int) -> Iterator[Piece]:
             finish = "length"
         if finish is not None and not stopped:
             out += scanner.rest()
-        yield Piece(0, out, tokens, finish)
+        yield TextDelta(0, out, tokens, finish)
         if finish is not None:
             return

@@ -30,7 +30,7 @@ from inferworks.errors import DamagedError, DataFolderError, JournalError
 from inferworks.meter.archive.manifest import Head
 from inferworks.meter.archive.schema import DAY_NS, Fact, LakeTable
 from inferworks.meter.capacity import Activity
-from inferworks.meter.inflight_log import read_openings
+from inferworks.meter.inflight_log import read_inflight_log
 from inferworks.meter.reader import (
     JournalReader,
     check_version,
@@ -195,7 +195,7 @@ class SealingJournal:
         """What `_DUE` asks for. A call whose usage is here never gets into an opening file any more."""
         held = [
             call.call_id
-            for call in read_openings(self._path).opened.values()
+            for call in read_inflight_log(self._path).opened.values()
             if call.opened_ns < before_ns
         ]
         still_open = unclosed(self._database, self._path)

@@ -8,7 +8,7 @@ the journal by then had been committed to the manifest before, so it is found th
 committed but was still in the snapshot is in one of the few segments that the snapshot does not know to
 be done with; their keys are read, and the snapshot's rows with those keys are left out.
 
-What the books' engine needs is a `Moment`: files that it reads itself, and the unsealed rows. `facts`
+What the books' engine needs is a `Snapshot`: files that it reads itself, and the unsealed rows. `facts`
 makes of it the same value that a journal alone would give.
 """
 
@@ -55,7 +55,7 @@ T = TypeVar("T")
 _NO_FACTS = Facts((), (), (), ())
 
 
-class Moment(msgspec.Struct, frozen=True):
+class Snapshot(msgspec.Struct, frozen=True):
     """Everything recorded of an interval, as of one moment, each row once."""
 
     segments: Mapping[str, tuple[Segment, ...]]
@@ -97,7 +97,7 @@ class LakeReader:
             return False
         return True
 
-    def moment(self, start_ns: int, end_ns: int) -> Moment:
+    def moment(self, start_ns: int, end_ns: int) -> Snapshot:
         """The interval `[start_ns, end_ns)`: the files of its sealed rows, and its unsealed rows."""
         with ExitStack() as stack:
             reader = stack.enter_context(self._reader())
@@ -110,7 +110,7 @@ class LakeReader:
         ]
         segments = _meeting(manifest, start_ns, end_ns)
         sums = _sums_of(manifest, segments)
-        return Moment(segments, sums, self._without(unsealed, between))
+        return Snapshot(segments, sums, self._without(unsealed, between))
 
     def facts(self, start_ns: int, end_ns: int) -> Facts:
         """The facts of the interval `[start_ns, end_ns)`, sealed or not, as `JournalReader.facts`.
@@ -193,7 +193,7 @@ class LakeReader:
             yield from records_of(table, batch.filter(_within(table, batch, start_ns, end_ns)))
 
 
-def segments_of(moment: Moment) -> tuple[Segment, ...]:
+def segments_of(moment: Snapshot) -> tuple[Segment, ...]:
     """The segments of every table of `moment`."""
     return tuple(segment for segments in moment.segments.values() for segment in segments)
 

@@ -30,7 +30,7 @@ from typing import Final
 from inferworks.errors import DataFolderError, JournalError, RecordError
 from inferworks.folder import sync_names
 from inferworks.ids import CallId
-from inferworks.meter.inflight_log import Openings
+from inferworks.meter.inflight_log import InflightLog
 from inferworks.meter.reader import JournalReader, check_version, ended
 from inferworks.meter.record import Record
 from inferworks.meter.tables import MIGRATIONS, SCHEMA, SCHEMA_VERSION, TABLES, USAGE, Row
@@ -72,7 +72,7 @@ class SqliteStore:
         """Which file of the disk it is."""
         self._is_doubtful = False
         """Whether the connection or the disk may have lost something."""
-        self._openings = Openings(path)
+        self._openings = InflightLog(path)
         self._statements: dict[tuple[type[Record], int], str] = {}
 
     def open(self) -> None:

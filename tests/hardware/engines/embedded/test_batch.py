@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferworks.hardware.engines.embedded.batch import Batch, Chunk, Entrant, Move, Step
+from inferworks.hardware.engines.embedded.batch import Batch, Chunk, Move, QueuedSequence, Step
 
 
 def batch(slots: int = 4, waiting: int = 10) -> Batch:
@@ -27,8 +27,8 @@ def turn(it: Batch) -> tuple[Chunk | None, list[tuple[int, int, int]]]:
 def test_join_and_leave_table() -> None:
     """Step by step: prompts are read one at a time beside the running rows, which join and leave."""
     it = batch()
-    assert it.join(Entrant(1, 5, 1))
-    assert it.join(Entrant(2, 20, 2))
+    assert it.join(QueuedSequence(1, 5, 1))
+    assert it.join(QueuedSequence(2, 20, 2))
     assert turn(it) == (Chunk(1, 0, 5, last=True), [])
     assert turn(it) == (Chunk(2, 0, 8, last=False), [(1, 0, 6)])
     assert turn(it) == (Chunk(2, 8, 16, last=False), [(1, 0, 7)])
@@ -45,7 +45,7 @@ def test_first_come_first_served() -> None:
     """A call that needs two rows is not overtaken by a later one that needs one."""
     it = batch(slots=2)
     for ticket, choices in ((1, 1), (2, 2), (3, 1)):
-        it.join(Entrant(ticket, 3, choices))
+        it.join(QueuedSequence(ticket, 3, choices))
     turn(it)
     assert turn(it) == (None, [(1, 0, 4)])
     it.withdraw(1)
@@ -56,8 +56,8 @@ def test_first_come_first_served() -> None:
 def test_the_queue_is_bounded() -> None:
     """Beyond the limit a call is turned away, and the others are not touched."""
     it = batch(waiting=1)
-    assert it.join(Entrant(1, 3, 1))
-    assert not it.join(Entrant(2, 3, 1))
+    assert it.join(QueuedSequence(1, 3, 1))
+    assert not it.join(QueuedSequence(2, 3, 1))
     assert it.waiting == 1
 
 
@@ -65,7 +65,7 @@ def test_withdrawn_while_waiting_and_at_the_desk() -> None:
     """A call can be given up before it runs, even half read, and the next takes the desk."""
     it = batch()
     for ticket in (1, 2, 3):
-        it.join(Entrant(ticket, 20, 1))
+        it.join(QueuedSequence(ticket, 20, 1))
     turn(it)
     it.withdraw(1)
     it.withdraw(2)
@@ -93,7 +93,7 @@ def test_moves_keep_every_sequence_in_its_row(events: list[tuple[str, int, int]]
         moves: tuple[Move | None, ...] = ()
         if kind == "join":
             ticket += 1
-            it.join(Entrant(ticket, a, b))
+            it.join(QueuedSequence(ticket, a, b))
         elif kind == "leave" and a < it.running:
             moves = (it.leave(it.plan().seats[a]),)
         elif kind == "withdraw":

@@ -13,7 +13,7 @@ import pytest
 
 from inferworks.clock import SystemClock
 from inferworks.errors import CallError
-from inferworks.hardware.engines.base import Answer, Ask, Message, Piece
+from inferworks.hardware.engines.base import Answer, GenerationRequest, Message, TextDelta
 from inferworks.hardware.engines.embedded.engine import EmbeddedEngine
 from inferworks.hardware.engines.embedded.model import PREFILL_CHUNK, Model
 from inferworks.hardware.spool import CallTokens
@@ -22,9 +22,9 @@ from inferworks.ids import CallId
 Steps = list[tuple[int, int, tuple[CallTokens, ...]]]
 
 
-def ask(text: str = "What is prefill?", call: str = "c", **fields: object) -> Ask:
+def ask(text: str = "What is prefill?", call: str = "c", **fields: object) -> GenerationRequest:
     """A greedy Ask, unless told otherwise."""
-    plain = Ask(CallId(call), (Message("user", text),), seed=1, temperature=0.0)
+    plain = GenerationRequest(CallId(call), (Message("user", text),), seed=1, temperature=0.0)
     return replace(plain, **fields)  # type: ignore[arg-type]
 
 
@@ -38,15 +38,15 @@ class Bench:
             on_step=lambda *step: self.steps.append(step), waiting_limit=waiting,
         )  # fmt: skip
 
-    async def pieces(self, what: Ask) -> list[Piece]:
+    async def pieces(self, what: GenerationRequest) -> list[TextDelta]:
         """All the pieces of one answer."""
-        pieces: list[Piece] = []
+        pieces: list[TextDelta] = []
         async with self.engine.generate(what) as answer:
             while more := await answer.next():
                 pieces += more
         return pieces
 
-    async def text(self, what: Ask, choice: int = 0) -> str:
+    async def text(self, what: GenerationRequest, choice: int = 0) -> str:
         """The text of one choice."""
         return "".join(piece.text for piece in await self.pieces(what) if piece.choice == choice)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from inferworks.cloud.call import Told
+from inferworks.cloud.call import ReportedUsage
 from inferworks.cloud.translate.converse_enums import finish_reason
 from inferworks.cloud.translate.converse_response import (
     EVENTS,
@@ -57,9 +57,9 @@ class ChatStream:
         """The blocks that are a call which is the answer itself (`json_tool`)."""
         self._without_input: set[int] = set()
         """The blocks that are calls of tools and have no input yet."""
-        self._told: Told | None = None
+        self._told: ReportedUsage | None = None
 
-    def event(self, event: bytes, told: Told | None) -> bytes:
+    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
         """OpenAI's events for one of Converse's."""
         self._told = told or self._told
         data = event_data(event)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from inferworks.cloud.call import Call, Told
+from inferworks.cloud.call import Call, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_to_converse.request import converse_request
 from inferworks.cloud.translate.chat_to_converse.stream import ChatStream, completion_id
@@ -54,7 +54,7 @@ class ChatToConverse:
         omissions = Omissions(call.lenient)
         return asked_as(call, self.target, converse_request(call, omissions), omissions)
 
-    def answer(self, call: Call, data: bytes, told: Told) -> bytes:
+    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
         """A whole answer as a completion."""
         return msgspec.json.encode(_completion(call, read_answer(data, ANSWERS), told))
 
@@ -67,7 +67,7 @@ class ChatToConverse:
         return ChatStream(call.id, call.model, wants_usage=call.wants_usage)
 
 
-def _completion(call: Call, answer: Answer, told: Told) -> Fields:
+def _completion(call: Call, answer: Answer, told: ReportedUsage) -> Fields:
     said = _said(answer.output.message.content)
     choice = {
         "index": 0,

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from inferworks.cloud.call import Told
+from inferworks.cloud.call import ReportedUsage
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.messages_response import (
@@ -62,7 +62,7 @@ class ChatStream:
     def __init__(self, *, wants_usage: bool) -> None:
         self._wants_usage = wants_usage
         self._message = Message()
-        self._told: Told | None = None
+        self._told: ReportedUsage | None = None
         self._blocks: dict[int, _Open] = {}
         """The blocks that are open, by what Anthropic numbers them."""
         self._none = _Open(Block(), 0)
@@ -72,7 +72,7 @@ class ChatStream:
         self._calls = 0
         """How many calls of tools have begun."""
 
-    def event(self, event: bytes, told: Told | None) -> bytes:
+    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
         """OpenAI's events for one of Anthropic's."""
         self._told = told or self._told
         data = event_data(event)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from inferworks.cloud.call import Call, Told
+from inferworks.cloud.call import Call, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_to_messages.request import messages_request
 from inferworks.cloud.translate.chat_to_messages.stream import ChatStream
@@ -54,7 +54,7 @@ class ChatToMessages:
         body = messages_request(call, self.default_max_tokens, omissions)
         return asked_as(call, self.target, body, omissions)
 
-    def answer(self, call: Call, data: bytes, told: Told) -> bytes:
+    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
         """A whole message as a completion."""
         return msgspec.json.encode(_completion(read_answer(data, MESSAGES), told))
 
@@ -73,7 +73,7 @@ class ChatToMessages:
         return ChatStream(wants_usage=call.wants_usage)
 
 
-def _completion(message: Message, told: Told) -> Fields:
+def _completion(message: Message, told: ReportedUsage) -> Fields:
     said = _said(message.content)
     choice = {
         "index": 0,

@@ -23,7 +23,7 @@ from typing import Final
 
 import msgspec
 
-from inferworks.cloud.call import Call, Told
+from inferworks.cloud.call import Call, ReportedUsage
 from inferworks.cloud.translate.chat_response import (
     COMPLETIONS,
     Completion,
@@ -74,7 +74,7 @@ class MessagesStream:
         self._stopped_by: object = None
         self._told = NOTHING_TOLD
 
-    def event(self, event: bytes, told: Told | None) -> bytes:
+    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
         """Anthropic's events for one of OpenAI's."""
         self._told = told or self._told
         data = event_data(event)

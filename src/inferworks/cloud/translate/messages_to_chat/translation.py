@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from inferworks.cloud.call import Call, Told
+from inferworks.cloud.call import Call, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_response import (
     COMPLETIONS,
@@ -56,7 +56,7 @@ class MessagesToChat:
         body = chat_request(call, omissions)
         return asked_as(call, self.target, body, omissions)
 
-    def answer(self, call: Call, data: bytes, told: Told) -> bytes:
+    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
         """A whole completion as a message."""
         return msgspec.json.encode(_message(call, read_answer(data, COMPLETIONS), told))
 
@@ -73,7 +73,7 @@ class MessagesToChat:
         return MessagesStream(call)
 
 
-def _message(call: Call, completion: Completion, told: Told) -> Fields:
+def _message(call: Call, completion: Completion, told: ReportedUsage) -> Fields:
     choice = completion.first
     if choice is None:
         raise UpstreamError("the answer has no choices", sent=True)

@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from inferworks.cloud.call import Told
+from inferworks.cloud.call import ReportedUsage
 from inferworks.cloud.translate.chat_response import (
     COMPLETIONS,
     Choice,
@@ -61,7 +61,7 @@ class ResponsesStream:
         """In the order in which they were called."""
         self._events = 0
 
-    def event(self, event: bytes, told: Told | None) -> bytes:
+    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
         """The response's events for one of the chat."""
         self._told = told or self._told
         data = event_data(event)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from inferworks.cloud.call import Call, Told
+from inferworks.cloud.call import Call, ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_response import COMPLETIONS, Choice
 from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, read_answer
@@ -53,7 +53,7 @@ class ResponsesToChat:
         body = chat_request(call, omissions)
         return asked_as(call, self.target, body, omissions)
 
-    def answer(self, call: Call, data: bytes, told: Told) -> bytes:
+    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
         """A whole chat completion as a response."""
         completion = read_answer(data, COMPLETIONS)
         choice, echo = completion.first, Echo(call)

@@ -25,7 +25,7 @@ Ticket = int
 
 
 @dataclass(frozen=True, slots=True)
-class Entrant:
+class QueuedSequence:
     """A call as the batch sees it."""
 
     ticket: Ticket
@@ -44,7 +44,7 @@ class Chunk:
 
 
 @dataclass(slots=True)
-class Seat:
+class Slot:
     """One row of the running batch; `length` is how many positions it has in the cache."""
 
     ticket: Ticket
@@ -57,7 +57,7 @@ class Step:
     """What to compute next. `seats` are rows 0, 1, ... in order."""
 
     chunk: Chunk | None
-    seats: tuple[Seat, ...]
+    seats: tuple[Slot, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,10 @@ class Batch:
         self._slots = slots
         self._waiting_limit = waiting_limit
         self._chunk_tokens = chunk_tokens
-        self._waiting: deque[Entrant] = deque()
-        self._desk: Entrant | None = None
+        self._waiting: deque[QueuedSequence] = deque()
+        self._desk: QueuedSequence | None = None
         self._read_tokens = 0
-        self._rows: list[Seat] = []
+        self._rows: list[Slot] = []
 
     @property
     def empty(self) -> bool:
@@ -96,7 +96,7 @@ class Batch:
         """How many rows are taken."""
         return len(self._rows)
 
-    def join(self, entrant: Entrant) -> bool:
+    def join(self, entrant: QueuedSequence) -> bool:
         """Queue a call; False when too many wait already."""
         assert 1 <= entrant.choices <= self._slots, "a call must fit into the batch"
         assert entrant.prompt_tokens >= 1, "a prompt has a first token"
@@ -110,7 +110,7 @@ class Batch:
         self._fill_desk()
         return Step(self._next_chunk(), tuple(self._rows))
 
-    def read(self, chunk: Chunk) -> tuple[tuple[int, Seat], ...]:
+    def read(self, chunk: Chunk) -> tuple[tuple[int, Slot], ...]:
         """Note that `chunk` was read; if it was the last, return the new seats with their rows."""
         assert self._desk is not None
         assert self._desk.ticket == chunk.ticket
@@ -119,10 +119,10 @@ class Batch:
             return ()
         entrant, self._desk = self._desk, None
         first = len(self._rows)
-        self._rows += [Seat(entrant.ticket, n, chunk.stop) for n in range(entrant.choices)]
+        self._rows += [Slot(entrant.ticket, n, chunk.stop) for n in range(entrant.choices)]
         return tuple(enumerate(self._rows[first:], first))
 
-    def leave(self, seat: Seat) -> Move | None:
+    def leave(self, seat: Slot) -> Move | None:
         """Free a row that is done; the last row takes its place."""
         row = next(n for n, other in enumerate(self._rows) if other is seat)
         last = self._rows.pop()

@@ -31,13 +31,20 @@ from inferworks.clock import Clock
 from inferworks.errors import CallError
 from inferworks.hardware.engines.base import (
     Answer,
-    Ask,
     Finish,
-    Piece,
+    GenerationRequest,
+    TextDelta,
     check_fits,
     overloaded,
 )
-from inferworks.hardware.engines.embedded.batch import Batch, Chunk, Entrant, Move, Seat, Ticket
+from inferworks.hardware.engines.embedded.batch import (
+    Batch,
+    Chunk,
+    Move,
+    QueuedSequence,
+    Slot,
+    Ticket,
+)
 from inferworks.hardware.engines.embedded.model import PREFILL_CHUNK, Model
 from inferworks.hardware.engines.embedded.sampling import Logits, Sampler, draw
 from inferworks.hardware.engines.embedded.tokenizer import BYTES, Detokenizer
@@ -57,7 +64,7 @@ class _Mailbox:
     def __init__(self, prompt_tokens: int, choices: int) -> None:
         self._prompt_tokens = prompt_tokens
         self._unfinished = choices
-        self._pieces: list[Piece] = []
+        self._pieces: list[TextDelta] = []
         self._error: CallError | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -71,7 +78,7 @@ class _Mailbox:
         """True when every choice has finished, or the engine gave the call up."""
         return self._unfinished == 0 or self._error is not None
 
-    async def next(self) -> tuple[Piece, ...]:
+    async def next(self) -> tuple[TextDelta, ...]:
         """Return what has come; () when all is over. CallError when the engine failed."""
         if not self._pieces and not self.over:
             self._waiter = asyncio.get_running_loop().create_future()
@@ -81,7 +88,7 @@ class _Mailbox:
             raise self._error
         return pieces
 
-    def put(self, piece: Piece) -> None:
+    def put(self, piece: TextDelta) -> None:
         """Deliver a piece."""
         self._pieces.append(piece)
         if piece.finish is not None:
@@ -116,7 +123,9 @@ class _Call:
 
     __slots__ = ("_min_tokens", "choices", "id", "ignore_eos", "limit", "mailbox", "prompt")
 
-    def __init__(self, ask: Ask, prompt: NDArray[np.int64], mailbox: _Mailbox, room: int) -> None:
+    def __init__(
+        self, ask: GenerationRequest, prompt: NDArray[np.int64], mailbox: _Mailbox, room: int
+    ) -> None:
         self.id = ask.call
         self.prompt = prompt
         self.mailbox = mailbox
@@ -137,7 +146,7 @@ class _Call:
         """Say whether the next token of `choice` may not be the end of turn."""
         return self.ignore_eos or choice.tokens < self._min_tokens
 
-    def advance(self, choice: _Choice, token: int) -> Piece:
+    def advance(self, choice: _Choice, token: int) -> TextDelta:
         """Append `token` to `choice` and say what text that makes."""
         choice.newest = token
         choice.tokens += 1
@@ -147,16 +156,16 @@ class _Call:
         if choice.tokens >= self._min_tokens:
             text, stopped = choice.scanner.feed(text)
         if stopped:
-            return Piece(choice.index, text, choice.tokens, "stop")
+            return TextDelta(choice.index, text, choice.tokens, "stop")
         if choice.tokens >= self.limit:
             return self._close(choice, text, "length")
-        return Piece(choice.index, text, choice.tokens)
+        return TextDelta(choice.index, text, choice.tokens)
 
-    def _close(self, choice: _Choice, text: str, finish: Finish) -> Piece:
+    def _close(self, choice: _Choice, text: str, finish: Finish) -> TextDelta:
         """End a choice and let out what was held back, unless it completes a stop sequence."""
         rest, stopped = choice.scanner.feed(choice.detokenizer.rest())
         whole = text + rest + choice.scanner.rest()
-        return Piece(choice.index, whole, choice.tokens, "stop" if stopped else finish)
+        return TextDelta(choice.index, whole, choice.tokens, "stop" if stopped else finish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +185,7 @@ class _Close:
 
 
 _Order = _Enter | _Withdraw | _Close
-_News = list[tuple[_Mailbox, Piece]]
+_News = list[tuple[_Mailbox, TextDelta]]
 
 
 class _Stepper:
@@ -244,7 +253,7 @@ class _Stepper:
                 self._open = False
 
     def _enter(self, ticket: Ticket, call: _Call) -> None:
-        entrant = Entrant(ticket, len(call.prompt), len(call.choices))
+        entrant = QueuedSequence(ticket, len(call.prompt), len(call.choices))
         if self._batch.join(entrant):
             self._calls[ticket] = call
         else:
@@ -255,7 +264,7 @@ class _Stepper:
         start_ns = clock.now_ns()
         step = self._batch.plan()
         news: _News = []
-        done: list[Seat] = []
+        done: list[Slot] = []
         work = self._work_of(step.chunk, step.seats)
         if step.chunk is not None:
             self._prefill(step.chunk, news, done)
@@ -267,7 +276,7 @@ class _Stepper:
         if news:
             self._tell(news)
 
-    def _work_of(self, chunk: Chunk | None, seats: tuple[Seat, ...]) -> tuple[CallTokens, ...]:
+    def _work_of(self, chunk: Chunk | None, seats: tuple[Slot, ...]) -> tuple[CallTokens, ...]:
         """Say what each call has of a step; see `hardware.spool` for the meaning."""
         rows: dict[Ticket, list[int]] = {}
         for seat in seats:
@@ -279,7 +288,7 @@ class _Stepper:
             work.append((call.id, chunk.stop - chunk.start, 0, chunk.stop))
         return tuple(work)
 
-    def _prefill(self, chunk: Chunk, news: _News, done: list[Seat]) -> None:
+    def _prefill(self, chunk: Chunk, news: _News, done: list[Slot]) -> None:
         call = self._calls[chunk.ticket]
         logits = self._model.prefill(call.prompt[chunk.start : chunk.stop], chunk.start)
         seated = self._batch.read(chunk)
@@ -289,7 +298,7 @@ class _Stepper:
             rows = np.broadcast_to(logits, (len(seated), len(logits)))
             self._advance([seat for _, seat in seated], rows, news, done)
 
-    def _decode(self, seats: tuple[Seat, ...], news: _News, done: list[Seat]) -> None:
+    def _decode(self, seats: tuple[Slot, ...], news: _News, done: list[Slot]) -> None:
         tokens = [self._calls[seat.ticket].choices[seat.choice].newest for seat in seats]
         logits = self._model.decode(tokens, [seat.length for seat in seats])
         for seat in seats:
@@ -297,7 +306,7 @@ class _Stepper:
         self._advance(seats, logits, news, done)
 
     def _advance(
-        self, seats: Sequence[Seat], logits: Logits, news: _News, done: list[Seat]
+        self, seats: Sequence[Slot], logits: Logits, news: _News, done: list[Slot]
     ) -> None:
         """Draw a token for every seat from `logits` (seats, vocabulary)."""
         calls = [self._calls[seat.ticket] for seat in seats]
@@ -310,7 +319,7 @@ class _Stepper:
                 done.append(seat)
             news.append((call.mailbox, piece))
 
-    def _leave(self, seat: Seat) -> None:
+    def _leave(self, seat: Slot) -> None:
         move = self._batch.leave(seat)
         if move is not None:
             self._move(move)
@@ -372,7 +381,7 @@ class EmbeddedEngine:
         return self._card.positions
 
     @asynccontextmanager
-    async def generate(self, ask: Ask) -> AsyncIterator[Answer]:
+    async def generate(self, ask: GenerationRequest) -> AsyncIterator[Answer]:
         """Begin to answer; leaving the context takes the call out before the next step."""
         prompt = self._card.tokenizer.chat(ask.messages)
         check_fits(len(prompt), self.context_tokens)

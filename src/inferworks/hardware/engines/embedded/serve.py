@@ -38,7 +38,7 @@ import uvloop  # noqa: E402
 
 from inferworks.hardware.engines.embedded.engine import EmbeddedEngine  # noqa: E402
 from inferworks.hardware.engines.embedded.model import Model  # noqa: E402
-from inferworks.hardware.engines.http_api import Face  # noqa: E402
+from inferworks.hardware.engines.http_api import EngineApi  # noqa: E402
 from inferworks.hardware.spool import ReplicaState, Spool  # noqa: E402
 from inferworks.http.server import HttpServer, Limits  # noqa: E402
 from inferworks.ids import ModelId, NodeId, ReplicaId  # noqa: E402
@@ -119,7 +119,7 @@ class _Replica:
         def healthy() -> bool:
             return not (engine.ended.is_set() or self._drain.is_set())
 
-        face = Face(engine, _CLOCK, healthy, self._token)
+        face = EngineApi(engine, _CLOCK, healthy, self._token)
         server = HttpServer(face.handle, limits=_limits(), admit=face.admit)
         port = await server.start(options.host, options.port)
         self._spool.enter(ReplicaState.IDLE)
