@@ -10,7 +10,8 @@ not counted; with `--folder` it is kept there and found again.
 
 Measured are the commands that a user types, each in a process of its own: `books import`, then
 `books statement`, which checks every theorem before it prints. `seconds` is by the wall, `cpu_seconds`
-user and system time, `peak_memory_bytes` the greatest resident size of the process.
+user and system time, those of its workers included, `peak_memory_bytes` the greatest resident size of the
+process; workers, of which an import on two cores has one, come on top.
 
 The floors are measured in the same run: pyarrow reading the same file whole into a table, and DuckDB
 summing its costs by service, category and day.

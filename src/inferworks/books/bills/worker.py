@@ -6,9 +6,9 @@ import gc
 import os
 import pickle
 from contextlib import suppress
+from io import FileIO
 from queue import SimpleQueue
 from threading import Thread
-from typing import IO
 
 from inferworks.books.bills.workers import Job, decoded, encoded_answer, received, send
 
@@ -19,15 +19,14 @@ def main() -> None:
     Batches are taken and answers given while others are read, so that neither process waits for the other.
     """
     gc.disable()  # what is read of a batch is many values and no cycles
-    given = os.fdopen(0, "rb", buffering=0)
-    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    given, out = FileIO(0, "rb"), FileIO(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever else is printed is no answer
     told = received(given)
     if told is None:
         return
     job: Job = pickle.loads(told)  # noqa: S301 - by the process that started this one
     read = job.reader()
-    batches: SimpleQueue[bytes | None] = SimpleQueue()
+    batches: SimpleQueue[bytearray | None] = SimpleQueue()
     answers: SimpleQueue[bytes] = SimpleQueue()
     Thread(target=_take, args=(given, batches), daemon=True).start()
     Thread(target=_give, args=(out, answers), daemon=True).start()
@@ -39,7 +38,7 @@ def main() -> None:
         answers.put(answer)
 
 
-def _take(given: IO[bytes], batches: SimpleQueue[bytes | None]) -> None:
+def _take(given: FileIO, batches: SimpleQueue[bytearray | None]) -> None:
     try:
         while (batch := received(given)) is not None:
             batches.put(batch)
@@ -47,7 +46,7 @@ def _take(given: IO[bytes], batches: SimpleQueue[bytes | None]) -> None:
         batches.put(None)
 
 
-def _give(out: IO[bytes], answers: SimpleQueue[bytes]) -> None:
+def _give(out: FileIO, answers: SimpleQueue[bytes]) -> None:
     with out, suppress(BrokenPipeError):  # closed, so that who waits for an answer hears of its end
         while True:
             send(out, answers.get())

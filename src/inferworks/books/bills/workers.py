@@ -30,8 +30,9 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from io import FileIO
 from types import TracebackType
-from typing import IO, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, cast
 
 import msgspec
 
@@ -144,7 +145,7 @@ class _Answer:
     """What was read of a batch, or will be."""
 
     def __init__(
-        self, found: Read | Exception | bytes | None, worker: _Worker | None = None
+        self, found: Read | Exception | bytearray | None, worker: _Worker | None = None
     ) -> None:
         self.found = found
         self._worker = worker
@@ -158,7 +159,7 @@ class _Answer:
         """What was read; the error that kept it from being read is raised."""
         while self.found is None and self._worker is not None:
             self._worker.receive()
-        if isinstance(self.found, bytes):
+        if isinstance(self.found, bytearray):
             return decoded_answer(self.found)
         if isinstance(self.found, Read):
             return self.found
@@ -191,9 +192,7 @@ class _Worker:
             pipesize=_PIPE_BYTES,
             process_group=0,  # Ctrl-C is for us to hear
         )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._in, self._out = self._process.stdin, self._process.stdout
+        self._in, self._out = cast(FileIO, self._process.stdin), cast(FileIO, self._process.stdout)
         self._is_ready = select.poll()
         self._is_ready.register(self._out, select.POLLIN)
         self._send(pickle.dumps(self._job))
@@ -249,27 +248,29 @@ class _Worker:
 # --- what goes to a worker and comes back -------------------------------------------------------------
 
 
-def send(out: IO[bytes], content: bytes) -> None:
-    """Write `content` to a file without a buffer, so that its end can be told."""
-    left = memoryview(_LENGTH.pack(len(content)) + content)
-    while left:
-        left = left[out.write(left) :]
+def send(out: FileIO, content: bytes) -> None:
+    """Write `content` so that its end can be told."""
+    for part in (_LENGTH.pack(len(content)), content):
+        left = memoryview(part)
+        while left:
+            left = left[out.write(left) :]
 
 
-def received(given: IO[bytes]) -> bytes | None:
+def received(given: FileIO) -> bytearray | None:
     """What `send` has written; None when there is nothing more, or not all of it."""
     head = _read(given, _LENGTH.size)
     return None if head is None else _read(given, _LENGTH.unpack(head)[0])
 
 
-def _read(given: IO[bytes], size: int) -> bytes | None:
-    found = bytearray()
-    while len(found) < size:
-        more = given.read(size - len(found))
-        if not more:
+def _read(given: FileIO, size: int) -> bytearray | None:
+    found = bytearray(size)
+    left = memoryview(found)
+    while left:
+        read = given.readinto(left)
+        if not read:
             return None
-        found += more
-    return bytes(found)
+        left = left[read:]
+    return found
 
 
 def encoded(batch: Batch) -> bytes:
@@ -277,7 +278,7 @@ def encoded(batch: Batch) -> bytes:
     return _encode_batch(batch._replace(numbers=list(batch.numbers)))
 
 
-def decoded(batch: bytes) -> Batch:
+def decoded(batch: bytes | bytearray) -> Batch:
     """The batch that was encoded."""
     return _decode_batch(batch)
 
@@ -289,7 +290,7 @@ def encoded_answer(read: Read | Exception) -> bytes:
     return pickle.dumps(read)
 
 
-def decoded_answer(answer: bytes) -> Read:
+def decoded_answer(answer: bytes | bytearray) -> Read:
     """What a worker read; whatever kept it from that is raised."""
     found = pickle.loads(answer)  # noqa: S301 - by a process of ours
     if isinstance(found, Exception):
