@@ -1,1 +1,1 @@
-"""What happened, exactly once: usage, capacity, steps and activity, in a durable journal."""
+"""Facts of what happened, exactly once: usage, capacity, steps and activity, in a durable journal."""

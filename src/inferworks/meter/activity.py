@@ -33,7 +33,7 @@ Report = TypeVar("Report", bound=Reported)
 
 
 class Received(msgspec.Struct, frozen=True):
-    """What became of the reports that were handed in.
+    """Counts of the reports handed in, by their fate.
 
     received = accepted + duplicate + conflict + rejected; anything else cannot be constructed.
     """
@@ -69,12 +69,12 @@ class Sorted(NamedTuple, Generic[Report]):
 
 
 class Retraction(NamedTuple):
-    """What became of names whose reports were to be taken back."""
+    """Outcome of taking back the reports of some names."""
 
     retracted: tuple[Retracted, ...]
-    """What is taken back now."""
+    """Reports taken back now."""
     before: int
-    """How many had been taken back before."""
+    """Number of reports taken back before."""
     unknown: tuple[Name, ...]
     """Under which nothing was ever reported."""
 
@@ -180,7 +180,7 @@ def _conflict(report: Reported, existing: Reported) -> Quarantined:
 
 
 def _known(reads: JournalReads, names: Sequence[Name]) -> dict[Name, Reported]:
-    """What the journal has under `names`, whichever kind it is."""
+    """Return the journal's reports under `names`, activities and calls."""
     calls = [reported_call_id(*name) for name in names]
     known: dict[Name, Reported] = dict(reads.known_activities(names))
     return known | {name_of(usage): usage for usage in reads.known_usages(calls).values()}

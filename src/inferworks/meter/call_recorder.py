@@ -45,12 +45,12 @@ from inferworks.meter.usage import (
 from inferworks.units import NS_PER_SECOND
 
 Watch: TypeAlias = Callable[[Usage], None]
-"""Who wants to know of every call that ends, to count it."""
+"""Callback that counts each finished call."""
 
 _log = logging.getLogger("inferworks.meter")
 
 _NOT_RECORDED_STATUS: Final = 503
-"""What a client is given whose answer cannot be recorded."""
+"""Status given to a client whose answer cannot be recorded."""
 
 
 class Meter:
@@ -158,7 +158,7 @@ class CallRecorder:
 
     @property
     def spent_ns(self) -> int:
-        """How long the attempts that are over have taken, one after the other or not."""
+        """Nanoseconds taken by finished attempts, summed, whether they overlapped or not."""
         legs = self._legs
         return sum([leg.ended_ns - leg.started_ns for leg in legs]) if legs else 0
 
@@ -314,12 +314,12 @@ class CallRecorder:
 
     @property
     def on_leave(self) -> str:
-        """What to do at the main leg's offer when the client leaves now; empty when none runs."""
+        """Action at the main leg's offer if the client leaves now; empty when no leg runs."""
         return self._open[0].on_leave if self._open else ""
 
     @property
     def is_running(self) -> bool:
-        """Whether a leg is open."""
+        """True while a leg is open."""
         return bool(self._open)
 
     def _append(self, outcome: Outcome, error_code: str | None) -> None:
@@ -406,7 +406,7 @@ class RunningLeg:
         self.left_out = ""
 
     def has_used(self, tokens: Tokens, items: Items, confidence: Confidence) -> None:
-        """It has used this much so far, in total."""
+        """Set the leg's use so far, in total."""
         self.tokens = tokens
         self.items = items
         self.confidence = confidence
@@ -436,7 +436,7 @@ class RunningLeg:
 
 
 def _cut_off(usage: Usage) -> Usage:
-    """What is on record of a stream whose end could not be recorded in time: it was cut before its end."""
+    """Return the record of a stream whose end was not recorded in time: cut off before its end."""
     return msgspec.structs.replace(
         usage,
         outcome=Outcome.FAILED,
@@ -455,7 +455,7 @@ def _not_sent(usage: Usage) -> Usage:
 
 
 def charged(outcome: Outcome, legs: list[Leg]) -> tuple[Tokens, Items, Confidence]:
-    """What a client is charged for and how surely it is known: what the leg that served has used.
+    """Return the use charged to the client, with its confidence: that of the leg that served.
 
     An answered or cancelled call was served by its last leg. A refused or failed call served nobody: it
     is charged nothing, while its legs keep what the attempts used. Nothing of itself is counted exactly.

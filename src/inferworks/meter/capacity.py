@@ -17,7 +17,7 @@ from inferworks.units import Unit
 
 
 class State(StrEnum):
-    """What a replica's provisioned time is spent on."""
+    """State on which a replica's provisioned time is spent."""
 
     STARTING = "starting"
     LOADING = "loading"

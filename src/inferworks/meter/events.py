@@ -1,4 +1,4 @@
-"""What others report, and its form on the wire: CloudEvents 1.0 in JSON.
+"""Reports from others in CloudEvents 1.0 JSON: activities, calls and retractions.
 
     {"specversion": "1.0", "type": "inferworks.call", "source": "gateway-b", "id": "req-17",
      "data": {"provider": "openai", "model": "gpt-5", "customer": "acme", "purpose": "serve-paid",
@@ -10,8 +10,8 @@ gateway served; it becomes a `Usage` like our own, with one leg at the provider,
 like one. A third, `inferworks.retraction`, takes back what was reported under its own source and id; its
 data is a `reason`.
 
-A report belongs to the time it names, however late it comes; whether that time's books are closed, and
-where it is shown if so, is for the books to say (`books.period`).
+A report belongs to the time it names, however late it arrives. `books.period` decides in which period a
+report for a closed time is shown.
 
 Amounts and times are bounded to what one event can be: a report may be false, and must then be a small
 part of the books, be seen, and be taken back. The bounds are also those under which every engine of the
@@ -52,7 +52,7 @@ RETRACTION_TYPE: Final = "inferworks.retraction"
 DEFAULT_PROJECT: Final = "default"
 
 Reported: TypeAlias = Activity | Usage
-"""What others may report."""
+"""Fact that others may report."""
 
 LONGEST_EVENT_NAME: Final = 256
 EventName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LONGEST_EVENT_NAME)]
@@ -75,9 +75,9 @@ LONGEST_ACTIVITY_NS: Final = 32 * 86_400 * NS_PER_SECOND
 MOST_BYTES: Final = 10**18
 """An exabyte, which one report says was held at most."""
 SKEW_NS: Final = 300 * NS_PER_SECOND
-"""How far ahead of ours the clock of a reporter may be."""
+"""Most nanoseconds by which a reporter's clock may be ahead of ours."""
 _LEG_FIELDS: Final = ("service_tier", "told_cost_pico", "told_currency", "ended_by")
-"""What the data of a call has of its leg under the same names."""
+"""Fields that the data of a call and its leg share under the same names."""
 
 
 class ActivityData(msgspec.Struct, frozen=True):
@@ -127,7 +127,7 @@ class CallData(msgspec.Struct, frozen=True, omit_defaults=True):
     searches: _Count = 0
     service_tier: _Short = ""
     told_cost_pico: _Cost | None = None
-    """What the provider itself says the call cost, in picounits of `told_currency`."""
+    """Cost of the call as the provider states it, in picounits of `told_currency`."""
     told_currency: Currency = "USD"
     ended_by: _Short = ""
     end_user: Annotated[str, Meta(max_length=LONGEST_END_USER)] = ""
@@ -212,12 +212,12 @@ def call_of(source: str, id_: str, data: CallData) -> Usage:
 
 
 def ends_ns(report: Reported) -> int:
-    """When what was reported ended."""
+    """Return the end of the reported activity or call, in epoch nanoseconds."""
     return report.end_ns if isinstance(report, Activity) else report.closed_ns
 
 
 def starts_ns(report: Reported) -> int:
-    """When what was reported began; it belongs to the books of this moment."""
+    """Return the start of the reported activity or call; the report belongs to the books of that moment."""
     return report.start_ns if isinstance(report, Activity) else report.opened_ns
 
 

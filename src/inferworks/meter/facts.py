@@ -1,4 +1,4 @@
-"""What the books take from the meter: the facts of one span of time, and nothing else."""
+"""Facts of one span of time: everything the books take from the meter."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ class Facts(msgspec.Struct, frozen=True):
     capacity: tuple[Capacity, ...]
     activities: tuple[Activity, ...]
     retracted: tuple[Retracted, ...] = ()
-    """Which of them were taken back. Those are given all the same, for a closed period was drawn up with
-    them; `in_force` leaves them out."""
+    """Retracted reports among the facts. The facts still hold them, since a closed period was computed
+    with them; `in_force` leaves them out.
+    """
 
 
 def in_force(facts: Facts) -> Facts:
-    """What figures are drawn from: `facts` without those that were taken back."""
+    """Return `facts` without retracted reports; figures are computed from the rest."""
     if not facts.retracted:
         return facts
     names = {(one.source, one.id) for one in facts.retracted}

@@ -1,36 +1,36 @@
-"""Where it is kept that a call is open and how far it has come: a file that is only appended to.
+"""Append-only log of in-flight calls and of how far each has come.
 
-Problem. That a call was opened must be on record before its upstream is asked, so that no crash hides
-work that was paid for. As a row that is committed like any other it costs every call a wait for the disk
-before it may even begin, and twice the commits. Yet it is read only if the process dies before the call
-ends, and worth nothing afterwards.
+Problem. The opening of a call must be on record before its upstream is asked, so that no crash hides
+work that was paid for. As a committed row it costs every call a wait for the disk before it may even
+begin, and twice the commits. Yet it is read only if the process dies before the call ends, and is
+worthless afterwards.
 
-Decision. `append` writes one line with one `write`, in the event loop, and waits for nothing. What the
-kernel has taken survives the death of the process, SIGKILL included; only the machine's own death can
-lose it, and against that the journal's writer has the disk take what is new once a second (`settle`). So
-a power failure forgets at most the last second of calls that were opened and not answered: an answer is
-handed out only after its Usage was committed, which says all that the line says.
+Decision. `append` writes one line with one `write`, in the event loop, and waits for nothing. Data that
+the kernel has taken survives the death of the process, SIGKILL included; only the death of the machine
+can lose it, so the journal's writer syncs new lines to disk once a second (`settle`). A power failure
+therefore forgets at most the last second of calls that were opened and not answered: an answer is handed
+out only after its Usage was committed, and the Usage contains everything in the line.
 
-How far a long stream has come (a Checkpoint each second) is kept in the same way, since it serves the same
-end. As rows of the database, 100 streams were 100 commits a second, and the journal's writer took a seventh
+The progress of a long stream (a Checkpoint each second) is kept in the same way, for the same purpose.
+As rows of the database, 100 streams were 100 commits a second, and the journal's writer took a seventh
 of the CPU time of each chunk.
 
-A line is the checksum of a record, its kind, the record as JSON, and a newline. What has no right checksum
-(a line cut off by the end) is no record. A line that a full disk takes in part is taken back, so that none
-comes after half a line, and its call is refused. After a failed fsync nobody knows what the disk has: then
-the file is replaced by one that is written anew, before anything else is (`resume`).
+A line is the checksum of a record, its kind, the record as JSON, and a newline. A line without a right
+checksum (cut off by the end) is no record. A line that a full disk takes in part is taken back, so that
+none comes after half a line, and its call is refused. After a failed fsync the content of the disk is
+unknown: the file is then replaced by one written anew, before any other write (`resume`).
 
 A file that has grown is replaced: the next one begins with what is known of the calls that are still open,
-so it holds all that is needed, and the old one goes. While no call is open, the file is emptied. So there
-is one file for each process that opens calls, of a few MB. Its owner holds a lock on it; one that nobody
-holds was left by a process that died, and goes when each of its calls has its Usage.
+so it holds all that is needed, and the old one is deleted. While no call is open, the file is emptied. So
+there is one file for each process that opens calls, of a few MB. Its owner holds a lock on it; an unlocked
+file was left by a process that died, and is deleted when each of its calls has its Usage.
 
-While a call stands in such a file its Usage is not sealed (`archive.journal`): recovery must find it in the
-journal, or would take the call for one that never ended.
+While a call stands in such a file its Usage is not archived (`archive.journal`): recovery must find it in
+the journal, or would take the call for one that never ended.
 
-Rejected. A row in the database (what was before: a commit of its own); an fsync for each group of lines
-(0.1 to 10 ms before any upstream is asked, for calls that have cost nothing yet); a shared memory map
-(the same guarantee, and a file format of our own making).
+Rejected. A row in the database (the former solution: a commit of its own); an fsync for each group of
+lines (0.1 to 10 ms before any upstream is asked, for calls that have cost nothing yet); a shared memory
+map (the same guarantee, and a file format of our own making).
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ _write_at_once.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
 _write_at_once.restype = ctypes.c_ssize_t
 
 AreEnded = Callable[[Sequence[CallId]], bool]
-"""Whether each of these calls has its Usage."""
+"""Test for each of these calls whether it has its Usage."""
 
 _PROBE: Final = b" " * 4096 + b"\n"
-"""What the disk must take before it is trusted to take lines; no record, if we die before it is cut off."""
+"""Bytes that the disk must take before it is trusted with lines; no record, if we die before the cut."""
 
 _OPENED: Final = b"+"
 _REACHED: Final = b"~"
@@ -85,7 +85,7 @@ _decode_checkpoint = msgspec.json.Decoder(Checkpoint).decode
 
 
 class OpenCalls(NamedTuple):
-    """What opening files tell; most of the calls in them have ended."""
+    """Calls found in in-flight logs; most of them have ended."""
 
     opened: dict[CallId, Opened]
     checkpoints: dict[CallId, Checkpoint]
@@ -108,9 +108,9 @@ class InflightLog:
         self._reached: dict[CallId, bytes] = {}
         """The newest checkpoint's line, of those that have one."""
         self._is_new = False
-        """Whether lines were written that the disk may not have."""
+        """True if lines were written that the disk may not have."""
         self._is_doubtful = False
-        """Whether the disk may have lost what it said it had."""
+        """True if the disk may have lost what it had confirmed."""
         self._left: list[Path] = []
         """Files of other processes, until they are seen to be alive or their files are gone."""
 
@@ -257,7 +257,7 @@ class _File:
         self.path = path
         self.bytes = 0
         self.is_safe = False
-        """Whether the disk has had some of it for sure."""
+        """True once the disk surely has part of the entry."""
         self._descriptor = descriptor
 
     @classmethod
@@ -283,7 +283,7 @@ class _File:
 
     @property
     def is_gone(self) -> bool:
-        """Whether somebody has removed it."""
+        """True if somebody has removed the file."""
         return os.fstat(self._descriptor).st_nlink == 0
 
     def append(self, data: bytes) -> None:
@@ -328,7 +328,7 @@ def opening_files(journal: Path) -> Iterator[Path]:
 
 
 def read_inflight_log(journal: Path) -> OpenCalls:
-    """What the opening files beside `journal` tell."""
+    """Read the in-flight logs beside `journal`."""
     while True:
         try:
             files = [path.read_bytes() for path in opening_files(journal)]
@@ -373,7 +373,7 @@ def damaged_lines(data: bytes) -> list[bytes]:
 
 
 def damaged_inflight_lines(journal: Path) -> list[Quarantined]:
-    """What is to be said of lines beside `journal` that are not what was written: a call may be in each."""
+    """Return quarantine records of damaged lines beside `journal`; each may hold a call."""
     return [
         Quarantined("openings", file.name, "is not what was written", ascii(line), None)
         for file in opening_files(journal)
@@ -382,9 +382,9 @@ def damaged_inflight_lines(journal: Path) -> list[Quarantined]:
 
 
 def _is_done(path: Path, are_ended: AreEnded) -> bool:
-    """Whether a file of another process is none of our business any more; it is deleted if it is over.
+    """Return whether a file of another process needs no more attention; delete the file if it is over.
 
-    One that cannot be read or deleted now hinders nobody, and is looked at again.
+    A file that cannot be read or deleted now hinders nobody, and is looked at again.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

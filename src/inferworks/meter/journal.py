@@ -57,7 +57,7 @@ from inferworks.meter.usage import Checkpoint, Opened, Usage
 _Waiter: TypeAlias = asyncio.Future[None]
 
 Otherwise: TypeAlias = Callable[[Usage], Usage]
-"""What is to be on record of a call whose Usage could not be made durable while somebody waited for it."""
+"""Replacement for a Usage that could not be made durable while somebody waited for it."""
 
 _Entry: TypeAlias = tuple[Sequence[Record], _Waiter | None, Otherwise | None]
 """Records that stand or fall together, who waits for them, and what to keep of a Usage if they fall."""
@@ -69,11 +69,11 @@ _LONGEST_REST_S: Final = 0.005
 """A disk that takes longer than this makes large groups anyhow."""
 
 _SETTLE_S: Final = 1.0
-"""How long the store may keep a call open that only it and the kernel know of."""
+"""Seconds for which the store may keep a call open that only it and the kernel know of."""
 
 _TRY_AGAIN_S: Final = 0.1
 _LONGEST_TRY_AGAIN_S: Final = 0.5
-"""How long the writer leaves a store in trouble alone; it doubles until it is the second of the two."""
+"""Longest pause before the writer tries a failing store again, in seconds; pauses double up to it."""
 
 _NOTHING: Final[_Entry] = ((), None, None)
 """Has the writer look what else there is to do."""
@@ -98,13 +98,13 @@ class Journal:
         self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
         self._group: list[_Entry] = []
-        """What the writer has taken from the queue and not done with."""
+        """Entries that the writer has taken from the queue and not finished."""
         self._ended: JournalError | None = JournalError("the journal has not been started")
         self._trouble: JournalError | None = None
         self._kept: list[Record] = []
-        """What is written before anything else once the store can be written again."""
+        """Records written before all others once the store can be written again."""
         self._doubtful: list[Usage] = []
-        """What may be in the store, although its waiters were told that it is not durable."""
+        """Usages that may be in the store, although their waiters were told that they are not durable."""
         self._try_at = 0.0
         self._pause_s = _TRY_AGAIN_S
         self._stops = False
@@ -118,18 +118,18 @@ class Journal:
 
     @property
     def failed(self) -> bool:
-        """Whether nothing can be made durable now."""
+        """True while nothing can be made durable."""
         return self._refusal() is not None
 
     @property
     def trouble(self) -> str | None:
-        """What keeps records from being made durable now; None when nothing does."""
+        """Reason why records cannot be made durable now; None when they can."""
         refusal = self._refusal()
         return None if refusal is None else str(refusal)
 
     @property
     def alive(self) -> bool:
-        """Whether the writer runs."""
+        """True while the writer runs."""
         return self._writer is not None and self._writer.is_alive()
 
     def start(self) -> None:
@@ -391,7 +391,7 @@ class Journal:
 
 
 def _if_it_fails(entry: _Entry) -> Sequence[Record]:
-    """What is kept of an entry that cannot be written: all if nobody waits, else what it is `otherwise`."""
+    """Return the records kept of a failed entry: all if nobody waits, else those made by `otherwise`."""
     records, waiter, otherwise = entry
     if waiter is None:
         return records

@@ -173,7 +173,7 @@ class JournalReader:
         return self._select(ACTIVITY, where, {"start": start_ns, "end": end_ns})
 
     def retracted(self, start_ns: int, end_ns: int) -> Iterator[Retracted]:
-        """What was taken back of what overlaps the interval, by (source, id)."""
+        """Yield retractions of reports that overlap the interval, by (source, id)."""
         where = f"WHERE {_OVERLAPS} ORDER BY source, id"
         return self._select_new(RETRACTED, where, {"start": start_ns, "end": end_ns})
 
@@ -227,7 +227,7 @@ class JournalReader:
     def known_retracted(
         self, names: Iterable[tuple[str, str]]
     ) -> Mapping[tuple[str, str], Retracted]:
-        """Which of `names` were taken back."""
+        """Return the retractions among `names`."""
         return {
             (known.source, known.id): known
             for source, id_ in names
@@ -243,7 +243,7 @@ class JournalReader:
         }
 
     def cursor(self, file: str) -> SpoolCursor | None:
-        """How far the spool called `file` has been taken in."""
+        """Return the position up to which the spool called `file` was read; None when it never was."""
         return next(self._select(CURSOR, "WHERE file = :file", {"file": file}), None)
 
     def covered_ns(self, replica: ReplicaId) -> int:
@@ -253,7 +253,7 @@ class JournalReader:
         return 0 if found is None else found.covered_ns
 
     def quarantined(self) -> Iterator[Quarantined]:
-        """What was not counted, in the order of its arrival."""
+        """Yield quarantined records in arrival order."""
         return self._select(QUARANTINE, "ORDER BY rowid", {})
 
     def counts(self) -> Mapping[str, int]:
@@ -334,7 +334,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def damaged(path: Path, what: object) -> DamagedError:
-    """What to say of a journal in which `what` was found."""
+    """Return the error for a journal in which `what` was found."""
     return DamagedError(
         f"the journal {path} is damaged: {what}; restore the data folder from a backup "
         "(docs/backup.md)"
@@ -355,7 +355,7 @@ def unclosed(database: sqlite3.Connection, path: Path) -> list[Opened]:
 
 
 def ended(database: sqlite3.Connection, calls: Sequence[CallId]) -> set[CallId]:
-    """Which of `calls` have a usage."""
+    """Return those of `calls` that have a usage."""
     rows = database.execute(_ENDED, (msgspec.json.encode(calls).decode(),))
     return {CallId(call_id) for (call_id,) in rows}
 

@@ -12,7 +12,7 @@ from inferworks.meter.usage import Checkpoint, Opened, Usage
 
 
 class SpoolCursor(msgspec.Struct, frozen=True):
-    """How far a replica's spool file has been taken in. The newest one by `file` counts.
+    """Position up to which a replica's spool file was read. The newest one by `file` counts.
 
     It is written in the same transaction as the facts it stands for, so that a line of the spool is
     counted once however often the collector dies.
@@ -35,7 +35,7 @@ class SpoolCursor(msgspec.Struct, frozen=True):
 
 
 class Quarantined(msgspec.Struct, frozen=True):
-    """What arrived and was not counted, kept so that somebody can look at it.
+    """Record that arrived and was not counted, kept for inspection.
 
     The same thing quarantined again (by `source`, `key` and `body`) is kept once.
     """
@@ -51,16 +51,16 @@ class Quarantined(msgspec.Struct, frozen=True):
 
 
 class Retracted(msgspec.Struct, frozen=True, gc=False):
-    """What was reported under (`source`, `id`) is taken back: it counts as never reported.
+    """Retraction of the report under (`source`, `id`): the report counts as never made.
 
-    For ever, for the name stays used: what is true instead is reported under another. What was reported
-    stays on record, in the journal or in the lake, and whoever draws up figures leaves it out.
+    A retraction is final, for the name stays used: the corrected report needs another name. The retracted
+    report stays on record, in the journal or in the lake, and every figure leaves it out.
     """
 
     source: str
     id: str
     start_ns: int
-    """When what is taken back began, so that this belongs to the same intervals."""
+    """Start of what is taken back, so that the retraction belongs to the same intervals."""
     end_ns: int
     at_ns: int
     by: str

@@ -49,7 +49,7 @@ _BATCH: Final = 1000
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """What recovery found to do."""
+    """Repairs that recovery made."""
 
     usages: tuple[Usage, ...]
     """Of the calls that it closed."""
@@ -57,7 +57,7 @@ class Recovered(msgspec.Struct, frozen=True):
 
 
 class Worked(NamedTuple):
-    """What a replica's step trace says of a call."""
+    """Work of one replica for a call, from its step trace."""
 
     replica: ReplicaId
     prefilled: int = 0
@@ -65,7 +65,7 @@ class Worked(NamedTuple):
     choices: int = 0
     """The most tokens decoded in one step: an engine decodes one for each choice."""
     until_ns: int = 0
-    """When its last step ended."""
+    """End of its last step."""
 
     def after(self, part: StepCall, end_ns: int) -> Worked:
         """This, and the call's part in one more step."""
@@ -78,7 +78,7 @@ class Worked(NamedTuple):
         )
 
     def tokens(self) -> Tokens:
-        """What the call has used."""
+        """Tokens that the call has used."""
         first = max(self.choices, 1) if self.prefilled else 0
         return Tokens(input=self.prefilled, output=self.decoded + first)
 
@@ -111,7 +111,7 @@ def _crashed(journal: Journal, now_ns: int) -> list[Usage]:
 
 
 def _worked(reads: JournalReads, opened: Sequence[Opened]) -> Mapping[CallId, Sequence[Worked]]:
-    """What the step trace since the first of `opened` says of each of them."""
+    """Return the work for each of `opened`, from the step trace since the first of them."""
     if not opened:
         return {}
     since_ns = min(call.opened_ns for call in opened)
@@ -120,7 +120,7 @@ def _worked(reads: JournalReads, opened: Sequence[Opened]) -> Mapping[CallId, Se
 
 
 def work_of(calls: set[CallId], steps: Iterable[Step]) -> dict[CallId, list[Worked]]:
-    """What `steps` say of each of `calls`, by replica."""
+    """Return the work in `steps` for each of `calls`, by replica."""
     work: dict[CallId, dict[ReplicaId, Worked]] = {}
     for step in steps:
         end_ns = step.start_ns + step.duration_ns

@@ -54,14 +54,14 @@ SELECT count(*) FROM usage AS kept NOT INDEXED WHERE rowid > ? AND rowid <= ? AN
   AND EXISTS (SELECT 1 FROM usage AS found INDEXED BY sqlite_autoindex_usage_1
     WHERE found.call_id = kept.call_id AND found.rowid = kept.rowid))
 """
-"""How many calls cannot be found by their time, or by their id."""
+"""Count of calls that cannot be found by their time, or by their id."""
 
 _SEALED: Final = {
     "usage": "SELECT 1 FROM sealed_usage AS seal WHERE seal.call_id = usage.call_id",
     "activity": """SELECT 1 FROM sealed_activity AS seal
   WHERE seal.source = activity.source AND seal.id = activity.id""",
 }
-"""What marks that a report is in the lake."""
+"""Marks of reports that are in the lake."""
 
 _STRAY: Final = (
     """SELECT count(*) FROM sealed_usage AS seal WHERE NOT EXISTS (
@@ -69,11 +69,11 @@ _STRAY: Final = (
     """SELECT count(*) FROM sealed_activity AS seal WHERE NOT EXISTS (
   SELECT 1 FROM activity WHERE activity.source = seal.source AND activity.id = seal.id)""",
 )
-"""How many marks that a report was sealed belong to none: then one that was would be counted again."""
+"""Count of archive marks without a report: an archived report would then be counted again."""
 
 
 class Piece(NamedTuple):
-    """What was read at once, and what is wrong with it."""
+    """Part of the data read in one go, with its faults."""
 
     part: str
     """The part of the data folder it belongs to, for people."""
@@ -81,7 +81,7 @@ class Piece(NamedTuple):
     bytes: int
     """About."""
     findings: tuple[str, ...] = ()
-    """What is wrong, a line each, with the file and what to do."""
+    """Faults, a line each, with the file and what to do."""
     unchecked: int = 0
     """Rows and commits without a checksum, of before there were any."""
 
@@ -187,7 +187,7 @@ class _Rows(UnsealedReader):
             yield self._seals()
 
     def whole(self, size: int, check: str) -> Piece:
-        """What SQLite's `check` finds wrong with the file of `size` bytes."""
+        """Run SQLite's `check` on the file of `size` bytes and return its findings."""
         with reading(self._path):
             messages = self._database.execute(f"PRAGMA {check}({_MOST_MESSAGES})").fetchall()
         # It may tell of one thing in several lines.

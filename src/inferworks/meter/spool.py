@@ -163,7 +163,7 @@ def capacity_rows(
     timeline: Sequence[Since],
     steps: Sequence[Step],
 ) -> list[Capacity]:
-    """What the replica did between `start_ns` and `end_ns`: rows that sum to exactly that time.
+    """Return the replica's states between `start_ns` and `end_ns`: rows that sum to exactly that time.
 
     `timeline` is in order of time and begins no later than `start_ns`; `steps` are in order of time
     and disjoint, and those that reach out of the interval are clipped. States without time have no row.
@@ -194,7 +194,7 @@ def _stays(
 
 
 def _busy_ns(steps: Sequence[Step], start_ns: int, end_ns: int) -> int:
-    """How much of the interval is in `steps`, which are in order and disjoint."""
+    """Return the nanoseconds of the interval within `steps`, which are in order and disjoint."""
     first = max(bisect_right(steps, start_ns, key=lambda step: step.start_ns) - 1, 0)
     busy_ns = 0
     for index in range(first, len(steps)):
@@ -215,7 +215,7 @@ def hours(start_ns: int, end_ns: int) -> Iterator[tuple[int, int]]:
 
 
 def first_cursor(spool: Spool) -> SpoolCursor:
-    """Where a spool that nobody has read yet is begun."""
+    """Return the cursor at the start of a spool that nobody has read yet."""
     return SpoolCursor(
         file=spool.path.name,
         replica=spool.replica,
@@ -228,7 +228,7 @@ def first_cursor(spool: Spool) -> SpoolCursor:
 
 
 def take_in(cursor: SpoolCursor, lines: Sequence[Line]) -> list[Record]:
-    """What `lines`, read at the cursor's offset, add to the journal; the new cursor comes last.
+    """Return the records that `lines`, read at the cursor's offset, add; the new cursor comes last.
 
     Nothing when there are no lines. A step that begins before time already accounted for, or whose
     number has been seen, is quarantined: counting it would count that time twice.
@@ -268,7 +268,7 @@ def take_in(cursor: SpoolCursor, lines: Sequence[Line]) -> list[Record]:
 
 
 def finish_at(cursor: SpoolCursor, rest: bytes, at_ns: int | None) -> list[Record]:
-    """What the end of a replica's process adds, after its last complete line.
+    """Return the records that close the spool of an ended process, after its last complete line.
 
     `rest` is a line that was never finished; it is quarantined. With `at_ns` None, capacity ends with
     the last fact: what came after nobody knows, and nobody need pay for it. When the node was still
@@ -386,14 +386,14 @@ class SpoolReader:
 
 
 class _Unread(NamedTuple):
-    """What a spool holds beyond its cursor: complete lines, and the bytes of an unfinished one."""
+    """Content of a spool beyond its cursor: complete lines, and the bytes of an unfinished one."""
 
     lines: list[Line]
     rest: bytes
 
 
 def _unread(path: Path, offset: int) -> _Unread:
-    """What is beyond `offset`, up to a few megabytes of it; a file that is not there is empty."""
+    """Read the spool beyond `offset`, a few megabytes at most; a missing file counts as empty."""
     try:
         with path.open("rb") as file:
             file.seek(offset)

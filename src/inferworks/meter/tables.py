@@ -67,7 +67,7 @@ _decode_counts = msgspec.json.Decoder(dict[str, int]).decode
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[R]):
-    """Where records of one type are kept, and how they become rows and records again."""
+    """Table of records of one type, with their conversion to rows and back."""
 
     name: str
     columns: str
@@ -77,10 +77,11 @@ class Table(Generic[R]):
     to_row: Callable[[R], Row]
     from_row: Callable[[Any], R]
     verb: str = "INSERT"
-    """What happens when the key is taken: `INSERT` refuses, `... OR REPLACE` and `... OR IGNORE`."""
+    """Statement for a taken key: `INSERT` refuses, `... OR REPLACE` and `... OR IGNORE` do as they say."""
     rowid: bool = False
-    """Whether SQLite numbers the rows. Large ones are then appended and only their key is sorted in, which
-    takes half the time; small ones do better without."""
+    """True if SQLite numbers the rows. Large ones are then appended and only their key is sorted in, which
+    takes half the time; small ones do better without.
+    """
     names: tuple[str, ...] = field(init=False)
     """The columns' names, in order, without the checksum's."""
 
@@ -121,7 +122,7 @@ class Table(Generic[R]):
             raise DamagedError(f"{self._told(row)} is not what was written: its checksum differs")
 
     def is_checked(self, row: Row) -> bool:
-        """Whether `row` has a checksum; those of former versions have none."""
+        """Return whether `row` has a checksum; rows of former versions have none."""
         return len(row) > len(self.names) and row[len(self.names)] is not None
 
     def _told(self, row: Row) -> str:
@@ -614,7 +615,7 @@ SEALING: Final = (
     "CREATE TABLE IF NOT EXISTS sealed_usage (call_id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
     "INSERT OR IGNORE INTO meta VALUES ('journal_id', lower(hex(randomblob(16))))",
 )
-"""What `archive.journal` keeps in a journal; may be run again on one that has it."""
+"""Tables that `archive.journal` keeps in a journal; safe to create again."""
 
 SCHEMA: Final = (
     _META,

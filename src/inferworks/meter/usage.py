@@ -22,7 +22,7 @@ from inferworks.purpose import Purpose
 
 
 class Outcome(StrEnum):
-    """How a call or one of its attempts ended."""
+    """End of a call or of one of its attempts."""
 
     ANSWERED = "answered"
     """The whole answer was handed to the client's connection."""
@@ -37,7 +37,7 @@ class Outcome(StrEnum):
 
 
 class Confidence(StrEnum):
-    """Where the token counts come from, best first."""
+    """Source of the token counts, best first."""
 
     REPORTED = "reported"
     """The upstream's own final usage."""
@@ -77,7 +77,7 @@ class Tokens(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return Tokens(*(getattr(self, n) + getattr(other, n) for n in self.__struct_fields__))
 
     def flaw(self) -> str | None:
-        """What contradicts itself in these counts, naming the fields; None when nothing does."""
+        """Return the contradiction in these counts, naming the fields; None when there is none."""
         counts = {name: getattr(self, name) for name in self.__struct_fields__}
         for name, count in counts.items():
             if count < 0:
@@ -96,13 +96,13 @@ _PARTS: Final = (
     (("reasoning",), "output"),
     (("output_audio", "output_image"), "output"),
 )
-"""Which counts of `Tokens` are parts of which, and cannot be more together."""
+"""Counts of `Tokens` that are parts of another, and cannot be more together."""
 
 NO_TOKENS: Final = Tokens()
 
 
 class Items(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What is counted and is no token."""
+    """Counted units other than tokens."""
 
     images: int = 0
     """Images made."""
@@ -118,7 +118,7 @@ NO_ITEMS: Final = Items()
 """The one to use where nothing is counted: it is told by identity when a record is written."""
 
 STREAMED_STATUS: Final = 200
-"""What a client was given that had its first byte before the call was closed."""
+"""Status of a stream whose client had its first byte before the call was closed."""
 LONGEST_END_USER: Final = 256
 """Characters of an `end_user`; whoever takes one in cuts it."""
 
@@ -140,19 +140,20 @@ class Leg(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     tokens: Tokens
     confidence: Confidence
     region: str = ""
-    """Where it ran, as the offer says; empty when unknown."""
+    """Region where the attempt ran, as the offer says; empty when unknown."""
     chip: str = ""
-    """What it ran on, as the offer says; empty when unknown."""
+    """Chip on which the attempt ran, as the offer says; empty when unknown."""
     items: Items = NO_ITEMS
     service_tier: str = ""
-    """What the upstream says it served the attempt as, e.g. `priority`; empty when it does not say."""
+    """Service tier that the upstream reports for the attempt, e.g. `priority`; empty when it reports none.
+    """
     told_cost_pico: int | None = None
-    """What the provider itself says the attempt cost, in picounits; kept beside what we compute."""
+    """Cost of the attempt as the provider states it, in picounits; kept beside what we compute."""
     told_currency: str = "USD"
     ended_by: str = ""
-    """What was done as nobody wanted it any more: `cancel`, `drain`, `estimate`; empty if it just ended."""
+    """Action once nobody wanted the attempt any more: `cancel`, `drain`, `estimate`; empty if it ended."""
     left_out: str = ""
-    """What the caller asked for and the upstream could not be: names joined by `, `; empty for nothing."""
+    """Parameters of the caller that the upstream cannot honour: names joined by `, `; empty for none."""
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -175,7 +176,7 @@ class Opened(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """How far a long stream has come; the newest one is what a crash leaves."""
+    """Progress of a long stream; the newest checkpoint is what a crash leaves."""
 
     call_id: CallId
     at_ns: int
@@ -184,7 +185,7 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """How a call ended. Exactly one per call."""
+    """End of a call. Exactly one per call."""
 
     call_id: CallId
     customer: CustomerId
@@ -196,20 +197,20 @@ class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     stream: bool
     opened_ns: int
     first_byte_ns: int | None
-    """When the first byte of the answer was handed to the client's connection; None also after a crash."""
+    """Moment the first byte of the answer reached the client's connection; None also after a crash."""
     closed_ns: int
     outcome: Outcome
     status: int
     """The HTTP status the client was given; 0 when it left before one, or we crashed and know of none."""
     error_code: str | None
     tokens: Tokens
-    """What the client is charged for: the tokens of the leg that served it."""
+    """Tokens charged to the client: those of the leg that served it."""
     confidence: Confidence
     request_bytes: int
     response_bytes: int
     legs: tuple[Leg, ...]
     items: Items = NO_ITEMS
-    """What the client is charged for beside tokens: the items of the leg that served it."""
+    """Items charged to the client beside tokens: those of the leg that served it."""
     end_user: str = ""
 
 

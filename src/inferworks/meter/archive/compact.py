@@ -62,7 +62,7 @@ from inferworks.meter.archive.sums import SUMS_FOLDER
 from inferworks.meter.lakes.base import LakeStore
 
 LARGEST_ROWS: Final = SEGMENT_ROWS
-"""What a compaction makes at most: half a gigabyte of calls in memory."""
+"""Most rows that one compaction makes: half a gigabyte of calls in memory."""
 
 
 class Group(NamedTuple):
@@ -74,12 +74,12 @@ class Group(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many rows they have."""
+        """Number of rows in all segments."""
         return sum(segment.rows for segment in self.segments)
 
 
 class Compacted(msgspec.Struct, frozen=True):
-    """What a compaction has committed."""
+    """Segments that a compaction replaced, and those it committed."""
 
     before: tuple[Segment, ...] = ()
     after: tuple[Segment, ...] = ()
@@ -88,7 +88,7 @@ class Compacted(msgspec.Struct, frozen=True):
 def groups_of(
     manifest: Manifest, seals: Seals, kept: Collection[str], largest_rows: int = LARGEST_ROWS
 ) -> list[Group]:
-    """What can be compacted, by table and day; nothing that is `kept` by name."""
+    """Return the groups that can be compacted, by table and day, without segments `kept` by name."""
     open_ = {segment.name for segment in unsettled(seals, manifest)}
     found: dict[tuple[str, str], list[Segment]] = {}
     for segment in manifest.segments:

@@ -48,7 +48,7 @@ _LOCK_TIMEOUT_S: Final = 30.0
 CHUNK: Final = 512
 """Rows that leave the journal in one transaction: a few milliseconds."""
 _TURN_S: Final = 0.002
-"""How long the journal's own writer then has the file to itself."""
+"""Seconds for which the journal's own writer then has the file to itself."""
 
 _TABLES: Final[Mapping[str, Table[Any]]] = {
     table.name: table for table in (USAGE, STEP, CAPACITY, ACTIVITY)
@@ -97,7 +97,7 @@ class Due(msgspec.Struct, frozen=True, order=True):
 
 
 class Seals(msgspec.Struct, frozen=True):
-    """What a journal knows of its sealing."""
+    """A journal's record of what was archived from it."""
 
     journal: str
     """The journal's own id; empty in one that was made before there was a lake."""
@@ -143,7 +143,7 @@ class SealingJournal:
             return _seals(self._database)
 
     def due(self, before_ns: int) -> list[Due]:
-        """What lies wholly before `before_ns` and is not sealed, by table and day."""
+        """Rows wholly before `before_ns` that are not archived, by table and day."""
         with self._told():
             limits = self._limits(before_ns)
             return [due for table in _TABLES for due in self._due(table, limits)]
@@ -192,7 +192,7 @@ class SealingJournal:
             self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_HEAD, value))
 
     def _limits(self, before_ns: int) -> dict[str, int | str]:
-        """What `_DUE` asks for. A call whose usage is here never gets into an opening file any more."""
+        """Return the parameters of `_DUE`. A call with its usage here enters no in-flight log any more."""
         held = [
             call.call_id
             for call in read_inflight_log(self._path).opened.values()
@@ -252,7 +252,7 @@ class UnsealedReader(JournalReader):
             yield self.seals()
 
     def seals(self) -> Seals:
-        """What was sealed."""
+        """Return the record of what was archived."""
         with reading(self._path):
             return _seals(self._database)
 

@@ -39,14 +39,14 @@ from inferworks.errors import LakeError
 from inferworks.meter.lakes.base import LakeStore
 
 MANIFEST_FOLDER: Final = "manifest"
-"""Where the commits are."""
+"""Folder of the commits."""
 _COMPLETE_EVERY: Final = 32
 FORMAT: Final = 3
 """Raised by one when an older program could misread a commit, or break the chain by its own."""
 _UNCHECKED: Final = 1
 """The format of commits without checksums."""
 _CHECKSUM: Final = b',"sha256":"%b"}'
-"""How a commit ends: in place of the brace that closes what was hashed."""
+"""End of a commit: replaces the brace that closes the hashed text."""
 _CHECKSUM_BYTES: Final = len(_CHECKSUM % bytes(64))
 
 
@@ -78,7 +78,7 @@ class Sums(msgspec.Struct, frozen=True):
     name: str
     """Its object's name; the file's is made from the hash of its content."""
     kind: str
-    """Which sums: a name in `archive.sums.KINDS`."""
+    """Kind of sums: a name in `archive.sums.KINDS`."""
     of: str
     """The name of the segment whose rows they are sums of."""
     rows: int
@@ -103,7 +103,7 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
     format: int
     version: int
     complete: bool
-    """Whether `segments` are all there are, and not only what this commit adds."""
+    """True if `segments` are all there are, and not only what this commit adds."""
     segments: tuple[Segment, ...]
     previous: str = ""
     """The SHA-256 of the commit before, of its whole object; empty in the first, and in format 1."""
@@ -114,7 +114,7 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_checked(self) -> bool:
-        """Whether it carries checksums."""
+        """True if the commit carries checksums."""
         return self.format != _UNCHECKED
 
 
@@ -148,7 +148,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def read_manifest(store: LakeStore) -> Manifest:
-    """What the lake holds now; LakeError when a commit is missing, damaged or cannot be read."""
+    """Read the newest state of the lake; LakeError when a commit is missing, damaged or unreadable."""
     newest = newest_version(store)
     commits: list[Commit] = []
     hashes: dict[int, str] = {}
@@ -165,7 +165,7 @@ def read_manifest(store: LakeStore) -> Manifest:
 
 
 def manifest_of(version: int, commits: Sequence[Commit], hashes: Mapping[int, str]) -> Manifest:
-    """What `commits`, in their order, come to; a complete one repeats what is known."""
+    """Merge `commits`, given in order, into one manifest; a complete commit repeats what is known."""
     replaced = tuple(dict.fromkeys(one for commit in commits for one in commit.replaced))
     gone = {name for one in replaced for name in one.names}
     named = {segment.name: segment for commit in commits for segment in commit.segments}
@@ -251,7 +251,7 @@ def check_follows(store: LakeStore, commit: Commit, previous: str) -> None:
 
 
 def _is_whole(data: bytes, commit: Commit) -> bool:
-    """Whether the checksum in `data` is right; format 1 has none."""
+    """Return whether the checksum in `data` is right; format 1 has none."""
     body = data[:-_CHECKSUM_BYTES] + b"}"
     checksum = _CHECKSUM % hashlib.sha256(body).hexdigest().encode()
     if not commit.is_checked:

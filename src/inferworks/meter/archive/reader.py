@@ -78,9 +78,9 @@ class LakeReader:
         self._journal = journal
 
     def files(self, table: str, start_ns: int, end_ns: int) -> list[str]:
-        """Where the live segments of `table` are that may hold rows of the interval: paths or URLs.
+        """Return paths or URLs of live segments of `table` that may hold rows of the interval.
 
-        Of rows that were sealed alone; for the others, and for both as of one moment, see `moment`.
+        Archived rows only; for the others, and for both as of one moment, see `moment`.
         """
         segments = _meeting(read_manifest(self._lake), start_ns, end_ns)[table]
         return [self.locate(segment) for segment in segments]
@@ -90,7 +90,7 @@ class LakeReader:
         return self._lake.locate(file.name)
 
     def sound(self, sums: Sums) -> bool:
-        """Whether the file of `sums` is what was written. Who finds that it is not asks the rows."""
+        """Return whether the file of `sums` is as written; if it is not, read the rows instead."""
         try:
             read_sums(self._lake, sums)
         except LakeError:
@@ -244,7 +244,7 @@ def _sums_of(
 
 
 def _within(table: LakeTable, batch: pa.RecordBatch, start_ns: int, end_ns: int) -> pa.Array:
-    """Which rows of `batch` overlap the interval."""
+    """Return the mask of rows of `batch` that overlap the interval."""
     starts, ends = spans_of(table, batch)
     return compute.and_(compute.less(starts, end_ns), compute.greater(ends, start_ns))
 

@@ -143,7 +143,7 @@ CAPACITY: Final = pa.schema([
 """One row per replica, interval and state."""
 
 _ADDED_TO_ACTIVITY: Final = (_count("quantity_high"),)
-"""What of a quantity does not fit into 63 bits, in units of 2^63."""
+"""Columns for the part of a quantity beyond 63 bits, in units of 2^63."""
 
 ACTIVITY: Final = pa.schema([
     _text("source"),
@@ -201,12 +201,12 @@ def records_of(table: LakeTable, batch: pa.RecordBatch) -> Iterator[Fact]:
 
 
 def missing(field: pa.Field) -> int | str:
-    """What a column that a file of a former version lacks is taken for."""
+    """Value assumed for a column that a file of a former version lacks."""
     return 0 if pa.types.is_integer(field.type) else ""
 
 
 def is_version_of(table: LakeTable, schema: pa.Schema) -> bool:
-    """Whether `schema` is that of `table`, or was: the same but for columns added at the end."""
+    """Return whether `schema` is that of `table`, or was: the same but for columns added at the end."""
     return len(schema) <= len(table.schema) and all(
         field.name == known.name and _is_version(field.type, known.type)
         for field, known in zip(schema, table.schema, strict=False)
@@ -221,9 +221,9 @@ def _is_version(type_: pa.DataType, known: pa.DataType) -> bool:
 
 
 def spans_of(table: LakeTable, batch: pa.RecordBatch | pa.Table) -> tuple[pa.Array, pa.Array]:
-    """When each row of `batch` begins and ends, half-open, in nanoseconds.
+    """Return the start and end of each row of `batch`, half-open, in nanoseconds.
 
-    A usage is the moment in which its call was opened; a moment is a nanosecond long.
+    A usage counts at the moment its call was opened; a moment is one nanosecond long.
     """
     start_ns = batch.column(table.day_column)
     least_ns = compute.add(start_ns, 1)

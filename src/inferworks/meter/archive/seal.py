@@ -62,27 +62,27 @@ from inferworks.meter.archive.sums import kinds_of, make_sums
 from inferworks.meter.lakes.base import LakeStore
 
 ROW_GROUP_ROWS: Final = 16_384
-"""What a writer or a reader holds of a table at once."""
+"""Most rows of a table that a writer or a reader holds at once."""
 _BATCH_ROWS: Final = 512
 SEGMENT_ROWS: Final = 16 * ROW_GROUP_ROWS
 _EPOCH: Final = date(1970, 1, 1)
 REMEDY: Final = "make sums anew with: inferworks lake sums --anew"
-"""What to do about a file of sums."""
+"""Remedy named in errors about a file of sums."""
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """What a sealing has committed."""
+    """Segments that one archiving run committed."""
 
     segments: tuple[Segment, ...] = ()
 
     @property
     def rows(self) -> int:
-        """How many rows have become sealed."""
+        """Number of rows archived."""
         return sum(segment.rows for segment in self.segments)
 
     @property
     def bytes(self) -> int:
-        """How large their files are."""
+        """Size of the segments' files, in bytes."""
         return sum(segment.bytes for segment in self.segments)
 
 
@@ -218,7 +218,7 @@ def day_text(moment_ns: int) -> str:
 
 
 def _worth(due: Due, before_ns: int, least_rows: int) -> bool:
-    """Whether it is time to seal `due`: its day is over, or it has enough rows."""
+    """Return whether `due` is worth archiving: its day is over, or it has enough rows."""
     return (due.day + 1) * DAY_NS <= before_ns or due.rows >= least_rows
 
 
@@ -292,7 +292,7 @@ def _forget(
 
 
 class _Group(NamedTuple):
-    """What is to be said of one row group."""
+    """Statistics of one row group."""
 
     rows: int
     start_ns: int

@@ -42,7 +42,7 @@ from inferworks.meter.archive.schema import CAPACITY, DAY_NS
 from inferworks.units import Unit
 
 SUMS_FOLDER: Final = "sums"
-"""Where the files are, by kind and day."""
+"""Folder of the files of sums, by kind and day."""
 _BATCH_ROWS: Final = 131_072
 _GROUP_ROWS: Final = 122_880
 """Rows of a row group: what DuckDB gives to one thread."""
@@ -101,7 +101,7 @@ def segment_of(sums: pq.ParquetFile) -> str:
 
 
 def same_sums(segment: Segment, file: pq.ParquetFile, kind: str, found: pa.Table) -> bool:
-    """Whether `found` is what the rows of `segment`, which are in `file`, come to."""
+    """Return whether `found` equals the sums of the rows of `segment`, which are in `file`."""
     try:
         return bool(KINDS[kind].sums_of(file, segment.start_ns // DAY_NS).equals(found))
     except TooLargeError:
@@ -190,7 +190,7 @@ def _legs(batch: pa.RecordBatch) -> pa.Table:
 
 
 def _within(started_ns: pa.Array, ended_ns: pa.Array, day: int) -> pa.Array:
-    """Which attempts lie within the day; one that ends before it starts is a moment."""
+    """Return the mask of attempts within the day; an attempt that ends before it starts is a moment."""
     begins, ends = day * DAY_NS, (day + 1) * DAY_NS
     starts = compute.and_(compute.greater_equal(started_ns, begins), compute.less(started_ns, ends))
     stays = compute.or_(
@@ -393,12 +393,12 @@ def _machines(rows: pa.Table) -> np.ndarray:
 
 
 def _differs(values: np.ndarray) -> np.ndarray:
-    """Which of `values` are not the one before."""
+    """Return the mask of `values` that differ from the one before."""
     return np.concatenate([np.ones(min(len(values), 1), bool), values[1:] != values[:-1]])
 
 
 def _overlapping(whose: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Which intervals are of a machine of which two overlap."""
+    """Return the mask of intervals on machines of which two intervals overlap."""
     overlaps = np.zeros(len(start), bool)
     overlaps[1:] = (whose[1:] == whose[:-1]) & (start[1:] < end[:-1])
     return np.isin(whose, whose[overlaps])

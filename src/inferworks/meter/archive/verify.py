@@ -54,7 +54,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What checking a lake has found."""
+    """Result of checking a lake."""
 
     commits: int
     unchecked: int
@@ -70,7 +70,7 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 class Commits(NamedTuple):
-    """What the whole manifest says, as far as it can be read."""
+    """The whole manifest, as far as it can be read."""
 
     manifest: Manifest
     unchecked: int
@@ -133,7 +133,7 @@ def read_commits(lake: LakeStore, seals: Seals | None) -> Commits:
 
 
 def _says_all(before: Manifest, last: Commit) -> bool:
-    """Whether the complete commit `last` says all that was said before it."""
+    """Return whether the complete commit `last` repeats everything that came before it."""
     alone = manifest_of(last.version, [last], {})
     kept = tuple(segment for segment in before.segments if segment.name not in alone.gone)
     sums = {(one.of, one.kind) for one in before.sums if one.of not in alone.gone}
@@ -146,7 +146,7 @@ def _says_all(before: Manifest, last: Commit) -> bool:
 
 
 def _check_seals(lake: LakeStore, manifest: Manifest, seals: Seals) -> Iterator[Finding]:
-    """What the journal knows better."""
+    """Yield disagreements between the manifest and the journal's own record."""
     try:
         check_lake(seals, manifest, lake.url)
     except LakeError as error:
@@ -158,7 +158,7 @@ def _check_seals(lake: LakeStore, manifest: Manifest, seals: Seals) -> Iterator[
 
 
 def check_sums(lake: LakeStore, manifest: Manifest, *, recomputed: bool) -> Iterator[Finding]:
-    """What is wrong with the sums that `manifest` names, held against their rows where `recomputed`."""
+    """Yield faults in the sums named by `manifest`; compare with their rows if `recomputed`."""
     segments = {segment.name: segment for segment in manifest.segments}
     for sums in manifest.sums:
         try:
@@ -187,7 +187,7 @@ def by_day(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
 
 
 def check_day(lake: LakeStore, segments: Sequence[Segment]) -> Iterator[Finding]:
-    """What is wrong with the segments of one table and day, each and together."""
+    """Yield faults in the segments of one table and day, each and together."""
     table = LAKE_TABLES[segments[0].table]
     names, keys = [], []
     for segment in segments:

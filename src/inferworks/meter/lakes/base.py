@@ -18,7 +18,7 @@ class LakeStore(Protocol):
 
     @property
     def url(self) -> str:
-        """Where the lake is, for people."""
+        """Location of the lake, for people."""
         ...
 
     def put(self, name: str, data: bytes) -> None:

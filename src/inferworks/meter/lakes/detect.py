@@ -1,4 +1,4 @@
-"""Which lake a URL names."""
+"""Choice of the lake driver by URL."""
 
 from __future__ import annotations
 

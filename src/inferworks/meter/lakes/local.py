@@ -70,7 +70,7 @@ class LocalLake:
 
     @property
     def url(self) -> str:
-        """Where the lake is."""
+        """Path of the lake's folder."""
         return str(self._root)
 
     def put(self, name: str, data: bytes) -> None:

@@ -27,7 +27,7 @@ class ObjectLake:
 
     @property
     def url(self) -> str:
-        """Where the lake is."""
+        """URL of the lake."""
         return self._url
 
     def put(self, name: str, data: bytes) -> None:

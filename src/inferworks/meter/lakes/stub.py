@@ -21,7 +21,7 @@ class MemoryLake:
 
     @property
     def url(self) -> str:
-        """Where the lake is."""
+        """URL of the lake: `memory://`."""
         return "memory://"
 
     def put(self, name: str, data: bytes) -> None:

@@ -89,7 +89,7 @@ class JournalReads(Protocol):
         ...
 
     def retracted(self, start_ns: int, end_ns: int) -> Iterator[Retracted]:
-        """What was taken back of what overlaps the interval, by (source, id)."""
+        """Yield retractions of reports that overlap the interval, by (source, id)."""
         ...
 
     def facts(self, start_ns: int, end_ns: int) -> Facts:
@@ -113,7 +113,7 @@ class JournalReads(Protocol):
     def known_retracted(
         self, names: Iterable[tuple[str, str]]
     ) -> Mapping[tuple[str, str], Retracted]:
-        """Which of `names` were taken back."""
+        """Return the retractions among `names`."""
         ...
 
     def known_usages(self, calls: Iterable[CallId]) -> Mapping[CallId, Usage]:
@@ -121,7 +121,7 @@ class JournalReads(Protocol):
         ...
 
     def cursor(self, file: str) -> SpoolCursor | None:
-        """How far the spool called `file` has been taken in."""
+        """Return the position up to which the spool called `file` was read; None when it never was."""
         ...
 
     def covered_ns(self, replica: ReplicaId) -> int:
@@ -129,7 +129,7 @@ class JournalReads(Protocol):
         ...
 
     def quarantined(self) -> Iterator[Quarantined]:
-        """What was not counted, in the order of its arrival."""
+        """Yield quarantined records in arrival order."""
         ...
 
     def counts(self) -> Mapping[str, int]:

@@ -41,7 +41,7 @@ _LARGEST: Final = 64
 
 _PREPARED: Final = 3 * _LARGEST
 _LOCK_TIMEOUT_S: Final = 30.0
-"""How long to wait while another process writes, for instance an import."""
+"""Longest wait in seconds while another process writes, for instance an import."""
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -69,9 +69,9 @@ class SqliteStore:
         self._database: sqlite3.Connection | None = None
         self._identity = ""
         self._place: tuple[int, int] | None = None
-        """Which file of the disk it is."""
+        """Device and inode of the file."""
         self._is_doubtful = False
-        """Whether the connection or the disk may have lost something."""
+        """True if the connection or the disk may have lost something."""
         self._openings = InflightLog(path)
         self._statements: dict[tuple[type[Record], int], str] = {}
 
@@ -222,7 +222,7 @@ class SqliteStore:
     def _statements_for(
         self, database: sqlite3.Connection, records: Sequence[Record]
     ) -> list[tuple[str, Row]]:
-        """What inserts `records`, table by table, in their order within each."""
+        """Return the statements that insert `records`, table by table, in their order within each."""
         by_type: dict[type[Record], list[Row]] = {}
         for record in records:
             type_ = type(record)
@@ -274,13 +274,13 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _identity(database: sqlite3.Connection) -> str:
-    """What tells this journal from any other."""
+    """Return the journal's own id; empty if it has none."""
     found = database.execute("SELECT value FROM meta WHERE key = 'journal_id'").fetchone()
     return "" if found is None else str(found[0])
 
 
 def _place(path: Path) -> tuple[int, int] | None:
-    """Which file is at `path`; None when there is none."""
+    """Return device and inode of the file at `path`; None when there is none."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -122,7 +122,7 @@ class MemoryReads:
         return iter(sorted(picked, key=lambda activity: (activity.source, activity.id)))
 
     def retracted(self, start_ns: int, end_ns: int) -> Iterator[Retracted]:
-        """What was taken back of what overlaps the interval, by (source, id)."""
+        """Yield retractions of reports that overlap the interval, by (source, id)."""
         picked = (
             one
             for one in self._all(Retracted)
@@ -160,7 +160,7 @@ class MemoryReads:
     def known_retracted(
         self, names: Iterable[tuple[str, str]]
     ) -> Mapping[tuple[str, str], Retracted]:
-        """Which of `names` were taken back."""
+        """Return the retractions among `names`."""
         wanted = set(names)
         return {(r.source, r.id): r for r in self._all(Retracted) if (r.source, r.id) in wanted}
 
@@ -170,7 +170,7 @@ class MemoryReads:
         return {usage.call_id: usage for usage in self._all(Usage) if usage.call_id in wanted}
 
     def cursor(self, file: str) -> SpoolCursor | None:
-        """How far the spool called `file` has been taken in."""
+        """Return the position up to which the spool called `file` was read; None when it never was."""
         return next((cursor for cursor in self._all(SpoolCursor) if cursor.file == file), None)
 
     def covered_ns(self, replica: ReplicaId) -> int:
@@ -179,7 +179,7 @@ class MemoryReads:
         return max((cursor.covered_ns for cursor in cursors), default=0)
 
     def quarantined(self) -> Iterator[Quarantined]:
-        """What was not counted, in the order of its arrival."""
+        """Yield quarantined records in arrival order."""
         return self._all(Quarantined)
 
     def counts(self) -> Mapping[str, int]:
