@@ -1,4 +1,4 @@
-"""How what is billed becomes cost, by the balances between them: as charges say, and as entries moved.
+"""Balances between the billed amount and the cost of a span: as charges imply, and as entries moved.
 
 Theorem 18, at every moment and to the picounit:
 
@@ -37,7 +37,7 @@ class Balances(NamedTuple):
     """By how much the books of a span changed each balance; picounits, liabilities positive."""
 
     billed: int = 0
-    """What suppliers billed, tax included."""
+    """Amount that suppliers billed, tax included."""
     prepaid: int = 0
     capitalised: int = 0
     """Of assets: what they have lost of their cost, negative."""
@@ -45,11 +45,11 @@ class Balances(NamedTuple):
     """Tax that comes back."""
     accrued: int = 0
     payroll: int = 0
-    """What staff have earned."""
+    """Pay that staff have earned and not received."""
 
     @property
     def cost(self) -> int:
-        """What is left of what was billed for the cost of the span."""
+        """Return the cost of the span, in picounits: what was billed, less and plus the other balances."""
         assets = self.prepaid + self.capitalised + self.recoverable
         return self.billed - assets + self.accrued + self.payroll
 
@@ -73,7 +73,7 @@ def changes(
     span: Span,
     basis: Basis,
 ) -> Balances:
-    """What the charges of `span` must change: `given` whole, `charges` the same cut to it."""
+    """Return the changes that the charges of `span` imply: `given` whole, `charges` cut to it."""
     sums = dict.fromkeys(Balances._fields, 0)
     for whole, inside in zip(given, charges, strict=True):
         cost_pico = inside.amount_pico
@@ -96,7 +96,7 @@ def changes(
 
 
 def booked(entries: Iterable[Entry]) -> Balances:
-    """What `entries` change."""
+    """Return the changes that `entries` make."""
     sums = dict.fromkeys(Balances._fields, 0)
     for entry in entries:
         for side in entry.postings:
@@ -107,5 +107,5 @@ def booked(entries: Iterable[Entry]) -> Balances:
 
 
 def _root(account: str) -> str:
-    """What the names of the accounts beside `account` begin with."""
+    """Return the first two parts of the name of `account`."""
     return ":".join(account.split(":", 2)[:2])

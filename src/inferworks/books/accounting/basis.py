@@ -40,7 +40,7 @@ COMMITMENT = "CommitmentDiscountId"
 
 
 class Basis(StrEnum):
-    """When a cost is a cost."""
+    """Basis of accounting: the moment at which a cost is a cost."""
 
     CASH = "cash"
     """As it is billed."""
@@ -56,7 +56,7 @@ def commitment_of(charge: Charge) -> str | None:
 
 
 def is_prepaid(charge: Charge, basis: Basis) -> bool:
-    """Whether `charge` is paid for ahead, by a commitment."""
+    """Return True if `charge` is prepaid by a commitment."""
     return basis is Basis.ACCRUAL and commitment_of(charge) is not None
 
 
@@ -78,7 +78,7 @@ def change_pico(committed: Iterable[Charge], span: Span) -> int:
 
 
 def basis_notes(committed: Iterable[Charge], span: Span) -> Iterator[str]:
-    """What a reader should know: how much was billed ahead, and how much of what was ahead is used up."""
+    """Yield a note for each commitment: the amount billed ahead and the amount used."""
     billed: dict[str, int] = defaultdict(int)
     used: dict[str, int] = defaultdict(int)
     for charge in committed:

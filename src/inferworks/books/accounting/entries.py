@@ -45,9 +45,9 @@ FIRST_JOURNAL, JOURNAL = 1, 2
 """The versions of how entries are made: what was closed before there were any, and today's."""
 
 RECEIVABLE, CREDITS = "Assets:Receivable", "Liabilities:Credits"
-"""What customers owe us, and what we owe them."""
+"""Accounts of what customers owe us, and of what we owe them."""
 REFUND = "credit refunded "
-"""What the text of a refund begins with."""
+"""Prefix of the text of a refund."""
 PAYABLE = "Liabilities:Payable"
 ACCRUED = "Liabilities:Accrued"
 """Accrued expenses: what suppliers have not billed yet."""
@@ -63,7 +63,7 @@ BALANCE_SHEET = (
     PAYROLL,
     CREDITS,
 )
-"""What the names of all accounts begin with that stand in a balance sheet."""
+"""Prefixes of the names of all balance sheet accounts."""
 
 
 class Posting(msgspec.Struct, frozen=True):
@@ -118,7 +118,7 @@ def booked_within(entry: Entry, start_ns: int, end_ns: int) -> int:
 
 
 def moves_credit(entry: Entry) -> bool:
-    """Whether `entry` is a purchase of credit or a refund, which stand at moments of their own."""
+    """Return True if `entry` is a purchase of credit or a refund, which stand at moments of their own."""
     if entry.text.startswith(REFUND):
         return True
     last = entry.postings[-1:]
@@ -149,7 +149,7 @@ def post_entries(
 
 
 def paid_ahead(committed: Iterable[Charge], currency: str, span: Span) -> Iterator[Entry]:
-    """What is billed within `span` for the commitments of `committed`, into what is prepaid."""
+    """Yield the prepayments that are billed within `span` for the commitments of `committed`."""
     for charge in committed:
         if charge.amount_pico and span.holds(charge.period_start_ns):
             owed = f"{PAYABLE}:{_supplier(charge)}"
@@ -197,7 +197,7 @@ _Months: TypeAlias = Sequence[tuple[Span, Mapping[str, int]]]
 
 
 def _supplier(charge: Charge) -> str:
-    """Whom a charge is from; a voucher names its supplier beside the file that all of them are in."""
+    """Return the supplier of a charge; a voucher names it beside the file that holds all vouchers."""
     return charge.provider if charge.issuer == VOUCHERS else charge.issuer
 
 
@@ -222,7 +222,7 @@ def _bills(
 
 
 def _allocations(item: Allocated, costs: _Months, currency: str) -> Iterator[Entry]:
-    """What the pool was for, month by month."""
+    """Yield the entries that allocate a pool to its functions, month by month."""
     for month, expenses in costs:
         sides = [*sorted(expenses.items()), (_cost_account(item), -sum(expenses.values()))]
         yield _entry(month.end_ns, f"allocate {item.charge.named}", sides, currency)
@@ -262,7 +262,7 @@ def _sales(revenue: Revenue, currency: str, span: Span) -> list[Entry]:
 
 
 def sale(at_ns: int, item: Item, customer: str, amount_pico: int, currency: str) -> Entry:
-    """What `customer` was sold, on account; credit that expired was paid for already."""
+    """Return the sale to `customer` on account; credit that expired was paid for already."""
     debited = CREDITS if item is Item.BREAKAGE else RECEIVABLE
     sides = [
         (f"{debited}:{customer}", amount_pico),

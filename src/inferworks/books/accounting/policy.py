@@ -42,7 +42,7 @@ USES = (
 """Every use that a part of a charge can have."""
 
 COMBINATIONS = frozenset(product(USES, NaturalClass, Behaviour))
-"""What every policy gives a function to."""
+"""Combinations (use, natural class, behaviour) to which every policy assigns a function."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -54,11 +54,11 @@ class Policy(msgspec.Struct, frozen=True):
     included: tuple[Function, ...] = COST_OF_REVENUE
     """The functions whose sum the view sets against revenue."""
     margin: str = "Gross margin"
-    """What the view calls revenue less what is included."""
+    """Caption of revenue less the included functions."""
     refines: str = ""
     """The shipped policy whose cost of revenue this one only takes apart; empty for none."""
     basis: Basis = Basis.CASH
-    """When a cost is a cost; what was sealed before there was a choice is on the cash basis."""
+    """Basis of costs; policies sealed before there was a choice are on the cash basis."""
 
     def function(self, use: str, natural_class: NaturalClass, behaviour: Behaviour) -> Function:
         """The function of what was bought as `natural_class`, behaves so and was used for `use`."""
@@ -150,7 +150,7 @@ def shipped_policies() -> tuple[str, ...]:
 
 
 def unfaithful(policy: Policy, base: Policy) -> list[Combination]:
-    """Where `policy` does more than take the cost of revenue of `base` apart; empty when it refines it."""
+    """Return the combinations in which `policy` departs from `base`; empty if it refines it."""
     return [
         combination
         for combination, function in policy.functions.items()
@@ -192,7 +192,7 @@ def _faithful(policy: Policy) -> Policy:
 
 
 def _undecided(functions: Mapping[Combination, Function]) -> list[str]:
-    """What `functions` leave out, in words: a use alone where nothing of it is decided."""
+    """Return the combinations that `functions` leave out, in words; a use alone if all of it is out."""
     missing: dict[str, list[Combination]] = defaultdict(list)
     for key in product(USES, NaturalClass, Behaviour):
         if key not in functions:

@@ -58,21 +58,21 @@ from inferworks.meter.usage import Usage
 from inferworks.purpose import Purpose
 
 Days: TypeAlias = Mapping[int, int]
-"""What fell due, in picounits, by day: the midnight before it, UTC's or the customer's own."""
+"""Amounts that fell due, in picounits, by day: the midnight before it, UTC's or the customer's own."""
 
 _NEVER = 2**63
 
 
 class Prepaid(msgspec.Struct, frozen=True):
-    """What a span must know beside facts and plans: all credit, what was earned before it, and rates."""
+    """Inputs of a span beside facts and plans: all credit, revenue earned before it, and rates."""
 
     credits: tuple[Credit, ...] = ()
     earned_before: tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...] = ()
     """Picounits by day, by customer, for those who bought credit before the span."""
     to_date: tuple[ToDate, ...] | None = None
-    """What the months in which the span begins had come to before (`rate`)."""
+    """Totals that the months in which the span begins had reached before (`rate`)."""
     rates: tuple[DayRate, ...] = ()
-    """What the currencies of plans were worth on the days of the span."""
+    """Exchange rates of the currencies of plans on the days of the span."""
 
 
 NOTHING_PREPAID = Prepaid()
@@ -112,28 +112,28 @@ class Wallet(msgspec.Struct, frozen=True):
     expiries: tuple[Expiry, ...]
     refunds: tuple[Refund, ...] = ()
     moved_pico: int = 0
-    """What came from customers that were merged with this one, less what went when it was."""
+    """Credit received from customers merged with this one, less credit passed on when it was merged."""
     expires_ns: int | None = None
-    """When the first of the credits expires that something is left of; None when none does."""
+    """Earliest expiry of a credit with a balance; None if none expires."""
 
     @property
     def used_pico(self) -> int:
-        """What the span's calls and fees used."""
+        """Return the credit that the span's calls and fees used, in picounits."""
         return sum(use.amount_pico for use in self.uses)
 
     @property
     def refunded_pico(self) -> int:
-        """What was paid back in the span."""
+        """Return the credit that was paid back in the span, in picounits."""
         return sum(refund.amount_pico for refund in self.refunds)
 
     @property
     def expired_pico(self) -> int:
-        """What expired in the span."""
+        """Return the credit that expired in the span, in picounits."""
         return sum(expiry.amount_pico for expiry in self.expiries)
 
     @property
     def closing_pico(self) -> int:
-        """What is owed to the customer at the end."""
+        """Return the credit owed to the customer at the end, in picounits."""
         gone_pico = self.used_pico + self.refunded_pico + self.expired_pico
         return self.opening_pico + self.bought_pico + self.moved_pico - gone_pico
 
@@ -141,7 +141,7 @@ class Wallet(msgspec.Struct, frozen=True):
 def days_of(
     rated: Iterable[Rated], customer: CustomerId, span: Span, calendar: Calendar = UTC_CALENDAR
 ) -> dict[int, int]:
-    """What `customer` owes for `span`, by the day on which it falls due; breakage left out."""
+    """Return the amounts `customer` owes for `span`, by due day; breakage is left out."""
     days: dict[int, int] = defaultdict(int)
     for row in rated:
         if row.customer == customer and row.item is not Item.BREAKAGE:
@@ -169,7 +169,7 @@ def wallet(
     span: Span,
     calendar: Calendar = UTC_CALENDAR,
 ) -> Wallet:
-    """What became of the credits `bought` by `customer` in `span`; negative ones are refunds.
+    """Return the course of the credits `bought` by `customer` in `span`; negative ones are refunds.
 
     `before` is what fell due from its first credit up to the span, `now` within the span. The order of
     `bought` leaves no trace.
@@ -179,7 +179,7 @@ def wallet(
 
 
 Left: TypeAlias = Mapping[int, Sequence[Credit]]
-"""What was left when a customer was merged with another, by that moment."""
+"""Credits left when a customer was merged with another, by the moment of the merger."""
 
 
 def _wallet(
@@ -217,7 +217,7 @@ def _sum(left: Left) -> int:
 
 
 class _Course(NamedTuple):
-    """What became of credits in a stretch of time."""
+    """Uses, refunds and expiries of credits in a stretch of time."""
 
     uses: list[Use]
     refunds: list[Refund]
@@ -225,14 +225,14 @@ class _Course(NamedTuple):
 
     @property
     def gone_pico(self) -> int:
-        """What was used, paid back and expired."""
+        """Return the credit used, paid back and expired, in picounits."""
         used_pico = sum(use.amount_pico for use in self.uses)
         refunded_pico = sum(refund.amount_pico for refund in self.refunds)
         return used_pico + refunded_pico + sum(expiry.amount_pico for expiry in self.expiries)
 
 
 def _in_parts(purse: _Purse, days: Days, span: Span, leaves: Iterable[int]) -> tuple[_Course, Left]:
-    """What became of the credits of `purse` in `span`, which are another's from each of `leaves` on."""
+    """Settle the credits of `purse` in `span`, and leave the rest to another at each of `leaves`."""
     edges = sorted(at_ns for at_ns in leaves if span.start_ns <= at_ns < span.end_ns)
     uses: list[Use] = []
     refunds: list[Refund] = []
@@ -263,10 +263,10 @@ class _Purse:
         self._refunds = refunds
         self._left = {credit.id: credit.amount_pico for credit in bought}
         self._owed_pico = 0
-        """What days came to less than nothing, and no day after them has made up for."""
+        """Negative amount carried forward from days that came to less than nothing."""
 
     def settle(self, days: Days, span: Span) -> tuple[list[Use], list[Refund], list[Expiry]]:
-        """What became of them in `span`, in which `days` fell due."""
+        """Return the uses, refunds and expiries of the credits in `span`, in which `days` fell due."""
         refunds: dict[int, list[Credit]] = defaultdict(list)
         for refund in sorted(self._refunds, key=_oldest):
             if span.holds(refund.bought_ns):
@@ -284,12 +284,12 @@ class _Purse:
 
     @property
     def expires_ns(self) -> int | None:
-        """When the first of the credits expires that something is left of."""
+        """Return the earliest expiry of a credit with a balance; None if none expires."""
         left = (credit for credit in self.bought if self._left[credit.id])
         return min((c.expires_ns for c in left if c.expires_ns is not None), default=None)
 
     def leave(self) -> list[Credit]:
-        """What is left of them, which is another's from now on."""
+        """Return the remaining credits and empty the purse: another customer owns them from now on."""
         left = [
             msgspec.structs.replace(credit, amount_pico=self._left[credit.id])
             for credit in self.bought
@@ -326,7 +326,7 @@ class _Purse:
 
 
 def breakage(wallets: Iterable[Wallet], version: int = JOURNAL) -> tuple[Rated, ...]:
-    """What expired, as rows of revenue; `version` is that of how entries are made."""
+    """Return the expired credits as rows of revenue; `version` is that of how entries are made."""
     return tuple(
         _expired(one.customer, expiry, version) for one in wallets for expiry in one.expiries
     )
@@ -447,7 +447,7 @@ def wallets_and_moves(
 def _days(
     revenue: Revenue, prepaid: Prepaid, customer: CustomerId, span: Span, calendar: Calendar
 ) -> Days:
-    """What `customer` owes for `span` by the day on which it falls due.
+    """Return the amounts `customer` owes for `span` by due day.
 
     A minimum of which a part was earned before the span falls due as a whole. Books that were closed
     before there were such days took every row on its own.
@@ -477,7 +477,7 @@ def days_in_parts(
     calendars: Calendars,
     rates: Sequence[DayRate] = (),
 ) -> dict[CustomerId, dict[int, int]]:
-    """What each of `customers` owed by day, rated part by part between `edges`, as periods were closed.
+    """Return what was owed by customer and day, rated part by part between `edges`, as periods were closed.
 
     On which day an amount falls due depends on the period that it was rated in; so credit was used.
     """
@@ -511,7 +511,7 @@ def _refunds(found: Iterable[Wallet]) -> list[Prepayment]:
 
 
 def _uses(found: Iterable[Wallet], span: Span) -> list[Prepayment]:
-    """What was used, by wallet and calendar month."""
+    """Return the credit used, by wallet and calendar month."""
     used: dict[tuple[CustomerId, int], int] = defaultdict(int)
     for one in found:
         for use in one.uses:

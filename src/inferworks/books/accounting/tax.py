@@ -36,7 +36,7 @@ class Tax(NamedTuple):
 
 
 def is_tax(charge: Charge) -> bool:
-    """Whether `charge` is a line of tax."""
+    """Return True if `charge` is a line of tax."""
     return charge.charge_category == TAX
 
 
@@ -55,12 +55,12 @@ def recoverable(charge: Charge, names: Iterable[str]) -> Tax | None:
 
 
 def booked(taxes: Iterable[Tax], span: Span) -> Iterator[Tax]:
-    """Those of `taxes` that `span` books."""
+    """Yield the taxes that `span` books."""
     return (tax for tax in taxes if span.holds(tax.charge.period_start_ns))
 
 
 def tax_notes(taxes: Iterable[Tax], span: Span) -> Iterator[str]:
-    """What a reader should know of recoverable tax: how much is no cost, by account."""
+    """Yield a note for each account of recoverable tax: the amount that is no cost."""
     amounts: dict[str, int] = defaultdict(int)
     for tax in booked(taxes, span):
         amounts[account_of(tax)] += tax.charge.amount_pico

@@ -1,4 +1,4 @@
-"""What other people's APIs will have cost, until their bills arrive.
+"""Provisional charges for external APIs, until their bills arrive.
 
 Problem. A provider's bill comes days or weeks after its calls. A statement without the cost overstates
 the margin; one with an estimate beside the bill counts it twice; and an estimate that was reported for a
@@ -56,19 +56,19 @@ from inferworks.money import format_pico, ten_to
 from inferworks.units import Unit
 
 TOKENS, ITEMS = "Tokens", "Items"
-"""What the quantity of a provisional charge counts."""
+"""Units of the quantity of a provisional charge."""
 API_CATEGORY = "AI and Machine Learning"
 """The FOCUS ServiceCategory of API calls."""
 LIST_CURRENCY = "USD"
 NO_RATE = f"listed in {LIST_CURRENCY}, without an exchange rate for the day"
-"""What is said of a charge of nothing whose list price cannot be converted."""
+"""Reason given with a charge of zero whose list price cannot be converted."""
 
 IsApiBill = Callable[[Charge], bool]
-"""Whether a bill line is for API calls: whether its pool is divided by a provider's tokens."""
+"""Predicate of a bill line: it is for API calls, so its pool is divided by a provider's tokens."""
 
 
 class Prices(Protocol):
-    """Where list prices come from; `catalog.pins.ListPrices` is one."""
+    """Source of list prices; `catalog.pins.ListPrices` is one."""
 
     def list_price(self, provider: str, model: str, at_ns: int) -> ListPrice | None:
         """The price of `model` at `provider` at `at_ns`; None when it is not known."""
@@ -76,7 +76,7 @@ class Prices(Protocol):
 
 
 class Accuracy(msgspec.Struct, frozen=True):
-    """How the estimate of a provider's month compares with its bill. Amounts in picounits."""
+    """Accuracy of the estimate of a provider's month against its bill. Amounts in picounits."""
 
     provider: str
     month: str
@@ -111,7 +111,7 @@ class _Key(NamedTuple):
 
 
 class _Sum:
-    """What the legs of one key come to so far."""
+    """Sums of the legs of one key so far."""
 
     def __init__(self) -> None:
         self.pico = Fraction(0)
@@ -153,7 +153,7 @@ class _Money(NamedTuple):
     rates: Rates
 
     def takes(self, currency: str, day_ns: int) -> bool:
-        """Whether an amount in `currency` on a day can stand in the books."""
+        """Return True if an amount in `currency` on a day can be converted to that of the books."""
         return currency == self.currency or self._row(currency, day_ns) is not None
 
     def pico(self, amount_pico: int, currency: str, day_ns: int) -> int:
@@ -195,13 +195,13 @@ def estimates(
 
 
 def _is_bought(leg: Leg) -> bool:
-    """Whether somebody else will bill `leg`: it used something, or has a cost that was told."""
+    """Return True if another party will bill `leg`: it used something, or a cost of it was reported."""
     used = _has_tokens(leg) or leg.items != NO_ITEMS or leg.told_cost_pico is not None
     return leg.replica is None and used
 
 
 def is_unpriced(charge: Charge) -> bool:
-    """Whether `charge` stands for tokens or items that no price is known for."""
+    """Return True if `charge` stands for tokens or items of unknown price."""
     return charge.file == LIST_PRICES and not charge.file_sha256
 
 
@@ -232,7 +232,7 @@ def accuracy(
     span: Span,
     billing: Billing | None = None,
 ) -> tuple[Accuracy, ...]:
-    """How good the estimates of `span` were, by provider and month.
+    """Return the accuracy of the estimates of `span`, by provider and month.
 
     `estimated` are the estimates as they were or would have been booked, without reversals; a bill
     counts with the part that falls into the month and the span.
@@ -327,7 +327,7 @@ def _charge(
 
 
 class _Billed:
-    """What bills speak for: when, for which provider and model."""
+    """Spans, providers and models that bills cover."""
 
     def __init__(
         self,
@@ -350,12 +350,12 @@ class _Billed:
         self._spans = {pair: merged(found) for pair, found in spans.items()}
 
     def covers(self, charge: Charge) -> bool:
-        """Whether a bill speaks for the time of an estimate, or for a part of it."""
+        """Return True if a bill covers the time of an estimate, or a part of it."""
         spans = self._spans.get(_sold(charge), ())
         return any(span.meet(*_period(charge)).length_ns for span in spans)
 
     def pico(self, provider: str, inside: Span) -> int | None:
-        """What `provider` billed for calls within a span; None when it did not bill yet."""
+        """Return the picounits that `provider` billed for calls within a span; None before a bill."""
         names = self._billing.forms(provider)
         parts = [
             inside.part_of(bill.amount_pico, *_period(bill))

@@ -1,4 +1,4 @@
-"""Accruals: what suppliers are expected to bill for a month, and have not.
+"""Accruals: amounts that suppliers are expected to bill for a month, and have not billed.
 
 Problem. A month is drawn up, or closed, before the last bill for it is here. Left out, its cost is too
 low and the next month's too high; and waiting for the last bill closes no month.
@@ -78,17 +78,17 @@ class Expected(NamedTuple):
     since: str = ""
     """The first month that it bills for, as `2026-11`; empty where its first bill says so."""
     department: str = ""
-    """Whose cost it is, where its bills do not say so."""
+    """Department that bears the cost, where the supplier's bills name none."""
     until: str = ""
     """The last month that it bills for; empty while it bills on."""
 
     def bills_for(self, month: str) -> bool:
-        """Whether a bill for `month`, as `2026-11`, is expected at all."""
+        """Return True if a bill for `month`, as `2026-11`, is expected."""
         return self.since <= month <= (self.until or month)
 
 
 class Billed(NamedTuple):
-    """What a supplier has billed."""
+    """Bills of a supplier."""
 
     issuer: str
     """As it writes its name on its bills."""
@@ -99,7 +99,7 @@ class Billed(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """What an accrual is worked out from, beside bills."""
+    """Inputs of an accrual beside bills."""
 
     estimated: Sequence[Charge]
     """Estimates of what calls will cost."""
@@ -110,7 +110,7 @@ class Ground(NamedTuple):
 
 
 class Accrued(msgspec.Struct, frozen=True):
-    """What stands for a bill that has not come. The amount in picounits."""
+    """Amount that stands for a bill that has not come. The amount in picounits."""
 
     supplier: str
     month: str
@@ -140,7 +140,7 @@ class TrueUp(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """What it says, in a sentence."""
+        """Return the true-up as a sentence."""
         off_pico = self.billed_pico - self.accrued_pico
         more = "more" if off_pico >= 0 else "less"
         return (
@@ -158,7 +158,7 @@ class Bills(Protocol):
         ...
 
     def billed(self, supplier: str, month: Period) -> Billed:
-        """What `supplier` billed for `month` and the months before it that an accrual looks at."""
+        """Return the bills of `supplier` for `month` and the earlier months that an accrual uses."""
         ...
 
 
@@ -252,18 +252,18 @@ _looks = attrgetter(
     "description", "natural_class", "charge_category", "charge_class", "currency", "unit",
     "region_id", "department", "file",
 )  # fmt: skip
-"""What is looked at of a line beside its amount, its time and its other columns."""
+"""Columns that tell the lines of a supplier apart, beside amount, time and other columns."""
 
 
 def can_accrue(expected: Expected, month: Period, billed: Billed) -> bool:
-    """Whether there is anything to accrue `expected` from for `month`, estimates of calls left aside."""
+    """Return True if `expected` can be accrued for `month`, estimates of calls left aside."""
     if expected.method == NEVER or not expected.bills_for(month.name):
         return False
     return expected.method not in (LAST, AVERAGE) or bool(_before(billed, month))
 
 
 def is_estimated(expected: Expected, month: Period, billed: Billed, ground: Ground) -> bool:
-    """Whether what calls at its API are estimated to cost stands for the bill of `expected`."""
+    """Return True if the estimated cost of calls at its API stands for the bill of `expected`."""
     lines = [charge for charge in billed.charges if not _lasts(charge, month.span)]
     found = _estimated_pico(expected.supplier, lines, month.span, ground)
     return expected.method != NEVER and found is not None
@@ -290,7 +290,7 @@ def accrued_pico(charges: Iterable[Charge]) -> int | None:
 
 
 def accrual_notes(charges: Iterable[Charge]) -> Iterator[str]:
-    """What a reader should know: whose bill is missing, and what stands for it."""
+    """Yield a note for each missing bill: its supplier, and the amount that stands for it."""
     for one in accrued_of(charges):
         yield (
             f"{format_pico(one.amount_pico)} of {one.supplier} for {one.month} is accrued, for no bill has "
@@ -299,7 +299,7 @@ def accrual_notes(charges: Iterable[Charge]) -> Iterator[str]:
 
 
 def compared(charges: Iterable[Charge], month: Period) -> tuple[Compared, ...]:
-    """What is or was accrued for `month`, beside what the bills among `charges` cost in it."""
+    """Return the accruals for `month`, beside the cost of the bills among `charges` in it."""
     standing: dict[tuple[str, str], int] = defaultdict(int)
     booked: dict[tuple[str, str], int] = defaultdict(int)
     names: dict[tuple[str, str], tuple[str, str]] = {}
@@ -371,7 +371,7 @@ def _before(billed: Billed, month: Period) -> list[Period]:
 
 
 def _costs(charges: Iterable[Charge], month: Span, ground: Ground) -> Costs:
-    """What lines that recur cost in `month`, by shape."""
+    """Return the cost of recurring lines in `month`, by shape."""
     sums: Costs = defaultdict(int)
     for charge in charges:
         part_pico = _part_pico(charge, month)
@@ -381,7 +381,7 @@ def _costs(charges: Iterable[Charge], month: Span, ground: Ground) -> Costs:
 
 
 def _average(charges: Iterable[Charge], months: Sequence[Period], ground: Ground) -> Costs:
-    """What lines that recur cost in a month, on average, rounded half to even."""
+    """Return the average monthly cost of recurring lines, by shape, rounded half to even."""
     sums: Costs = defaultdict(int)
     for month in months:
         for shape, pico in _costs(charges, month.span, ground).items():
@@ -390,7 +390,7 @@ def _average(charges: Iterable[Charge], months: Sequence[Period], ground: Ground
 
 
 def _left(expected_pico: int, here_pico: int) -> int:
-    """What is still to come of what is expected; never the other way round."""
+    """Return the part of an expected amount that is still to come; never of the opposite sign."""
     left_pico = expected_pico - here_pico
     return left_pico if left_pico * expected_pico > 0 else 0
 
@@ -414,12 +414,12 @@ def _open_part(month: Span, closed: Iterable[Span]) -> Span:
 
 
 def _lasts(charge: Charge, month: Span) -> bool:
-    """Whether `charge`, of an earlier bill, is for all of `month` too: a year of support."""
+    """Return True if `charge`, of an earlier bill, covers all of `month` too: a year of support."""
     return charge.period_start_ns <= month.start_ns and charge.period_end_ns >= month.end_ns
 
 
 def _recurs(charge: Charge) -> bool:
-    """Whether what `charge` is for is expected again."""
+    """Return True if a line like `charge` is expected again."""
     once = dict(charge.other).get("ChargeFrequency") == "One-Time"
     return not (once or charge.charge_class or charge.charge_category in _PASSING)
 
@@ -431,7 +431,7 @@ def _is_for_calls(charge: Charge, ground: Ground) -> bool:
 def _estimated_pico(
     supplier: str, charges: Iterable[Charge], month: Span, ground: Ground
 ) -> int | None:
-    """What the calls of `month` at the supplier's API are estimated to cost; None without an estimate."""
+    """Return the estimated cost of the calls of `month` at the supplier's API; None without an estimate."""
     sellers = set(ground.billing.seller(supplier, supplier, "").providers)
     for charge in charges:
         if _is_for_calls(charge, ground):

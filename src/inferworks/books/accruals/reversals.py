@@ -20,12 +20,12 @@ _SUCCESSOR = re.compile(r"/again-(?P<ordinal>\d+)$")
 
 
 def is_reversal(charge: Charge) -> bool:
-    """Whether `charge`, an estimate, takes another back."""
+    """Return True if `charge`, an estimate, reverses another."""
     return charge.line.endswith(f"/{REVERSED}")
 
 
 def is_first(charge: Charge) -> bool:
-    """Whether `charge`, an estimate, is neither the reversal of one nor one booked again."""
+    """Return True if `charge`, an estimate, is neither the reversal of one nor one booked again."""
     return not (is_reversal(charge) or _SUCCESSOR.search(charge.line))
 
 
@@ -64,7 +64,7 @@ def _first(charge: Charge) -> Charge:
 
 
 def _ordinal(charge: Charge) -> int:
-    """How often an estimate was booked, this time included."""
+    """Return the number of times an estimate was booked, this time included."""
     found = _SUCCESSOR.search(charge.line)
     return int(found["ordinal"]) if found else 1
 

@@ -46,7 +46,7 @@ UNKNOWN_CALL = "unknown-call"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What a part was for: a purpose, a department, a kind of unused capacity, or what could not be told.
+    """Target of a part: a purpose, a department, a kind of unused capacity, or an unallocated residual.
 
     Exactly one of `purpose`, `department`, `unused` and `unallocated` is set; the rest narrows it. A field
     that is not known is None, never an empty text.
@@ -55,7 +55,7 @@ class Target(msgspec.Struct, frozen=True):
     purpose: Purpose | None = None
     unused: d.Unused | None = None
     unallocated: str | None = None
-    """Why the part could not be placed: the pool's name, or `unknown-call`."""
+    """Name of the pool whose driver could not place the part, or `unknown-call`."""
     customer: CustomerId | None = None
     project: ProjectId | None = None
     key_id: KeyId | None = None
@@ -63,13 +63,13 @@ class Target(msgspec.Struct, frozen=True):
     direction: str | None = None
     """FOCUS's TokenDirection, where the driver can tell: `Input` or `Output`."""
     provider: str | None = None
-    """Who served: the leg's provider; our own replicas have one too."""
+    """Provider of the leg that served; our own replicas have one too."""
     region: str | None = None
     chip: str | None = None
     day: str | None = None
     """The UTC date on which the call was opened or the activity began."""
     department: Department | None = None
-    """Whose cost it is, where nothing measures what it was used for."""
+    """Department that bears the cost, where no measure tells its use."""
 
     @property
     def use(self) -> str:
@@ -110,7 +110,7 @@ class Allocation(msgspec.Struct, frozen=True):
     """FOCUS's AllocatedMethodId, e.g. `node-time/M2`."""
     driver_unit: str
     driver_quantity: int
-    """How much of the driver the target used, in `driver_unit`."""
+    """Quantity of the driver that the target used, in `driver_unit`."""
     amount_pico: int
 
 
@@ -123,11 +123,12 @@ class Apportionment(msgspec.Struct, frozen=True):
     weights: Shares
     parts: Shares
     lines: int = 1
-    """How many lines were split, each on its own; amount and parts are then their sums (`bundles.py`)."""
+    """Number of lines that were split, each on its own; amount and parts are then their sums
+    (`bundles.py`)."""
 
 
 class Portion(msgspec.Struct, frozen=True):
-    """What one split gave one target, with the leaves behind it (calls, activities) and their weights."""
+    """Part of a split that one target received, with its leaves (calls, activities) and their weights."""
 
     stage: str
     target: Target
@@ -212,7 +213,7 @@ class Division:
         self._unused: list[_Unused] = []
 
     def _path_of(self, leaf: Leaf) -> Path:
-        """What stands above a call or activity: its purpose and customer, then its target."""
+        """Return the path above a call or activity: its purpose and customer, then its target."""
         key = target_of(leaf, self.pool.name, self.drivers).order()
         return (*path_of(key), key)
 
@@ -305,7 +306,7 @@ class Division:
         return None
 
     def _bearers(self, node: str) -> Shares:
-        """Who bears the unused capacity of `node`, with weights; empty when nobody does."""
+        """Return who bears the unused capacity of `node`, with weights; empty if nobody does."""
         match self.pool.idle:
             case Idle.SEPARATE:
                 return {}
@@ -377,7 +378,7 @@ class Division:
 
 
 def path_of(key: Leaf) -> Path:
-    """What stands above a target's key: its label and customer. A replica stands alone."""
+    """Return the path above a target's key: its label and customer. A replica stands alone."""
     return (key[:2],)
 
 
@@ -394,7 +395,7 @@ def by_target(shares: Shares, pool: str, drivers: Drivers) -> Grouped:
 
 
 def target_of(leaf: Leaf, pool: str, drivers: Drivers) -> Target:
-    """What the share at `leaf` was for."""
+    """Return the target of the share at `leaf`."""
     match leaf:
         case (d.CALL, call_id, direction, attempt):
             return _call_target(CallId(call_id), direction or None, attempt, drivers)

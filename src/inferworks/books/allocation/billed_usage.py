@@ -1,4 +1,4 @@
-"""What a bill line was for: whose calls, which models, which tokens of them.
+"""The calls, models and tokens that a bill line stands for.
 
 Read from what the line itself says, best first. FOCUS's `SkuPriceDetails` names the model (`ModelId`) and
 the tokens (`TokenDirection`, `TokenCacheAction`). Where it does not, meters and descriptions do, in the
@@ -34,25 +34,25 @@ FLAT: Units = tuple(unit for unit in DIRECTIONS if unit is not Unit.CACHE_READ_T
 
 
 class Level(NamedTuple):
-    """What divides a line, unless it weighs nothing."""
+    """Calls and units that may divide a line; a level of no weight is skipped."""
 
     sold: frozenset[Sold]
     units: Units
 
 
 class Sale(NamedTuple):
-    """What a line was for."""
+    """Calls, models and units that a line may stand for."""
 
     providers: frozenset[str]
-    """Whose calls, in the forms of `Billing.forms`."""
+    """Providers of the calls, in the forms of `Billing.forms`."""
     models: tuple[Named, ...]
     """Best first; none where the line says nothing about a model."""
     units: tuple[Units, ...]
     """Best first."""
     is_for_calls: bool
-    """Whether it stands for the calls of its time; else it is a seat, support, a tax, a credit."""
+    """True if the line stands for the calls of its time; else it is a seat, support, a tax, a credit."""
     says_so: bool
-    """Whether it is known to be about tokens or a model; else it is usage, and no more is known."""
+    """True if the line names tokens or a model; else it is usage, and no more is known."""
     exact: Sold | None = None
     """Of an estimate: the very calls that it is of."""
     spelled: tuple[str, ...] | None = None
@@ -60,11 +60,11 @@ class Sale(NamedTuple):
 
     @property
     def certain(self) -> bool:
-        """Whether it names a model for certain."""
+        """True if the line names a model for certain."""
         return any(model.certain for model in self.models)
 
     def levels(self, sold: Iterable[Sold], billing: Billing) -> tuple[Level, ...]:
-        """What may divide the line among calls of `sold`, best first."""
+        """Return the levels that may divide the line among calls of `sold`, best first."""
         if self.spelled is not None:
             return self._as_spelled(sold, self.spelled)
         if self.exact is not None:
@@ -86,7 +86,7 @@ class Sale(NamedTuple):
 
 
 def sale_of(charge: Charge, billing: Billing) -> Sale:
-    """What `charge`, of a pool that is divided by tokens, was for."""
+    """Return the calls, models and units that `charge`, of a pool divided by tokens, stands for."""
     if billing.is_first:
         return _as_first_read(charge)
     if is_provisional(charge):
@@ -103,7 +103,7 @@ def sale_of(charge: Charge, billing: Billing) -> Sale:
 
 
 def _as_first_read(charge: Charge) -> Sale:
-    """What it was taken for before there was a table, and what periods closed then come out with again.
+    """Return the sale as read before there was a table, so that periods closed then give the same figures.
 
     Names are those of the meter, all of one or its first word, and tokens are told by no line.
     """
@@ -141,7 +141,7 @@ _LONGEST_DETAILS = 100_000
 
 
 def _texts(charge: Charge) -> tuple[str, ...]:
-    """What may name a model and tokens, the most careful column first."""
+    """Return the texts that may name a model and tokens, the most reliable column first."""
     other = dict(charge.other)
     edition = edition_of(charge.service_name)
     texts = (
@@ -200,7 +200,7 @@ def _length(named: Named) -> int:
 
 
 def _first(said: Iterable[Said], wanted: frozenset[Means]) -> frozenset[Means]:
-    """What the first text means that says something of `wanted`."""
+    """Return the meaning of the first text that says something about `wanted`."""
     return next((one.means for one in said if not one.means.isdisjoint(wanted)), frozenset())
 
 
@@ -267,7 +267,7 @@ def _uncached(means: frozenset[Means], *, exact: bool) -> Units:
 def _stands_for_calls(
     charge: Charge, said: Iterable[Said], billing: Billing, is_directed: bool, is_named: bool
 ) -> tuple[bool, bool]:
-    """Whether a line is for what calls used, and whether it says so: by its category, unit and words."""
+    """Return (stands for calls, says so) for a line, by its category, unit and words."""
     other = dict(charge.other)
     if charge.charge_category != "Usage" or charge.charge_class:
         return False, False

@@ -1,4 +1,4 @@
-"""Departments: whose cost something is, where no meter can say what it was used for.
+"""Departments: the bearers of costs whose use no meter can measure.
 
 Problem. A salary, a rent or a licence is used by nobody that the meter knows. Without a department it can
 only be cost of revenue by default, and the gross margin is charged with the sales team.
@@ -29,16 +29,16 @@ from inferworks.purpose import Purpose
 
 
 class Department(StrEnum):
-    """Who in the house has a cost."""
+    """Department of the operator's company."""
 
     OPERATIONS = "operations"
-    """Those who run the service: infrastructure, data halls, repairs."""
+    """Infrastructure, data halls, repairs: running the service."""
     SUPPORT = "support"
-    """Those who answer customers."""
+    """Customer service."""
     RESEARCH = "research"
-    """Those who make the next model."""
+    """Development of the next model."""
     ENGINEERING = "engineering"
-    """Those who build the product."""
+    """Development of the product."""
     SALES = "sales"
     MARKETING = "marketing"
     FINANCE = "finance"
@@ -57,7 +57,7 @@ _OTHER_NAMES: Mapping[str, Department] = {
     "hr": Department.PEOPLE,
     "human-resources": Department.PEOPLE,
 }
-"""What departments are called as well."""
+"""Further names of departments."""
 _NEAR = 3
 
 
@@ -76,7 +76,7 @@ class Departments(msgspec.Struct, frozen=True):
         return known or (Department(folded) if folded in set(Department) else None)
 
     def named_by(self, charge: Charge) -> str | None:
-        """What `charge` calls its department: in a column of its own, else in a tag."""
+        """Return the department as `charge` names it, in a column of its own or a tag; None if nowhere."""
         if charge.department or not self.tags:
             return charge.department
         tags = tags_of(dict(charge.other).get("Tags", ""))
@@ -93,7 +93,7 @@ class Departments(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(charge, department=department.value)
 
     def unknown(self, name: str) -> str:
-        """Why `name` is no department, and what may have been meant."""
+        """Return an error text: `name` is no department; with the nearest names."""
         known = sorted({*Department, *_OTHER_NAMES, *self.own})
         return (
             f"there is no department {name!r}{_near(folded_name(name), known)}; name one of "
@@ -101,7 +101,7 @@ class Departments(msgspec.Struct, frozen=True):
         )
 
     def unknown_activity(self, name: str) -> str:
-        """Why `name` is no activity, and what may have been meant."""
+        """Return an error text: `name` is no activity; with the nearest names."""
         known = [*Purpose, *sorted({*Department, *_OTHER_NAMES, *self.own} - set(Purpose))]
         return (
             f"there is no activity {name!r}{_near(folded_name(name), known)}; an activity is a purpose "

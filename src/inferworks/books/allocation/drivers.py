@@ -41,11 +41,11 @@ from inferworks.money import split
 from inferworks.units import Unit
 
 Leaf: TypeAlias = tuple[str, ...]
-"""What a share ends at: ("call", id, direction, attempt), ("activity", source, id), ("unused", kind)..."""
+"""End of a share: ("call", id, direction, attempt), ("activity", source, id), ("unused", kind)..."""
 Shares: TypeAlias = dict[Leaf, int]
 """Quantities by leaf; none is negative."""
 PathOf: TypeAlias = Callable[[Leaf], Path]
-"""What stands above a leaf; shares are divided along it (`hierarchical_split.py`)."""
+"""Path above a leaf, along which shares are divided (`hierarchical_split.py`)."""
 
 CALL, UNKNOWN_CALL, ACTIVITY, PURPOSE = "call", "unknown-call", "activity", "purpose"
 UNUSED, UNALLOCATED, RESERVER = "unused", "unallocated", "reserver"
@@ -56,7 +56,7 @@ _MOST_LEAVES = 1_000_000
 
 
 class Unused(StrEnum):
-    """Why paid-for capacity did no work."""
+    """Reason why paid-for capacity did no work."""
 
     STARTING = "starting"
     LOADING = "loading"
@@ -70,7 +70,7 @@ class Unused(StrEnum):
 
 
 class Place(NamedTuple):
-    """Where an attempt ran; empty texts where nobody said."""
+    """Location of an attempt; a text is empty if unknown."""
 
     provider: str = ""
     region: str = ""
@@ -117,7 +117,7 @@ class _Known(Generic[Asked]):
         self._leaves = 0
 
     def get(self, asked: Asked) -> Shares | None:
-        """What is known; None or nothing where it is not."""
+        """Return the known shares; None or an empty mapping if there are none."""
         return self._shares.get(asked)
 
     def keep(self, asked: Asked, shares: Shares) -> Shares:
@@ -165,7 +165,7 @@ class Drivers:
         self.nodes = frozenset(self._capacity) | _nodes_of(facts.activities)
 
     def place(self, call_id: CallId, attempt: str) -> Place:
-        """Where `attempt` of a call ran, as a leaf names it: on a replica, or as one of its legs."""
+        """Return the location of `attempt` of a call: that of its replica, or of one of its legs."""
         kind, _, name = attempt.partition(":")
         if kind == REPLICA:
             return self.replica_place(ReplicaId(name))
@@ -175,7 +175,7 @@ class Drivers:
         return NOWHERE
 
     def replica_place(self, replica: ReplicaId) -> Place:
-        """Where `replica` stands, as the last attempt on it said."""
+        """Return the location of `replica`, as its last attempt recorded it."""
         return self._places.get(replica, NOWHERE)
 
     def occupants(self, node: str, span: Span) -> Shares:
@@ -477,7 +477,7 @@ def _positive(shares: Shares) -> Shares:
 
 
 def _busy_interval(activity: Activity) -> tuple[int, int]:
-    """When `activity` was on its node: from its start for as long as it was busy, within its bounds."""
+    """Return the busy interval of `activity`: from its start for its busy time, within its bounds."""
     length_ns = activity.end_ns - activity.start_ns
     return activity.start_ns, activity.start_ns + min(activity.quantity, length_ns)
 
@@ -541,7 +541,7 @@ def _leg_timeline(legs: Iterable[ServedLeg]) -> Timeline[ServedLeg]:
 
 
 def attempt_of(leg: Leg, number: int) -> str:
-    """How a leaf names an attempt: by our own replica, else by the number of the leg."""
+    """Return the name of an attempt in a leaf: by our own replica, else by the number of the leg."""
     return f"{LEG}:{number}" if leg.replica is None else f"{REPLICA}:{leg.replica}"
 
 

@@ -28,11 +28,11 @@ Leaf = TypeVar("Leaf", bound=Hashable)
 Path: TypeAlias = tuple[tuple[str, ...], ...]
 """The steps above a leaf, from the top; all paths of a split are of the same length."""
 Amount: TypeAlias = "int | Amounts"
-"""What is divided: an amount, or those of many lines, each on its own."""
+"""Amount to divide: one, or those of many lines, each on its own."""
 
 
 def each(amount: Amount) -> Sequence[int]:
-    """What is divided on its own."""
+    """Return the amounts that are divided each on its own."""
     return [amount] if isinstance(amount, int) else amount.each()
 
 

@@ -1,4 +1,4 @@
-"""Cost pools: which pot a charge goes into, and what divides the pot.
+"""Cost pools: the rules that assign each charge to a pool, and the driver that divides the pool.
 
 The rules are a TOML file one can read and copy (`pools.toml`); this module reads it and applies it. A
 pool either has a driver of its own (a *final* pool: its charges go to targets) or the driver `pools` (a
@@ -22,7 +22,7 @@ from inferworks.errors import ConfigError
 
 
 class DriverKind(StrEnum):
-    """What divides a pool."""
+    """Driver that divides a pool."""
 
     NODE_TIME = "node-time"
     STORED_BYTES = "stored-bytes"
@@ -39,7 +39,7 @@ class DriverKind(StrEnum):
 
 
 class Method(StrEnum):
-    """How a replica's active time is divided among its calls. All conserve (theorem 7)."""
+    """Method by which a replica's active time is divided among its calls. All conserve (theorem 7)."""
 
     FLAT = "M0"
     """Every token counts the same."""
@@ -52,20 +52,20 @@ class Method(StrEnum):
 
 
 class Idle(StrEnum):
-    """Who bears the unused capacity of a node. All conserve (theorem 7)."""
+    """Rule by which the unused capacity of a node is borne. All conserve (theorem 7)."""
 
     SEPARATE = "separate"
     """Nobody: a line of its own."""
     PROPORTIONAL = "proportional"
-    """Whoever worked on the node in the charge's time, by their work."""
+    """Users of the node in the charge's time, in proportion to their work."""
     DEDICATED = "dedicated"
     """The customer who reserved the node; where nobody did, nobody."""
     PEAK = "peak"
-    """Whoever worked in the busiest clock hour, on any node: the demand that sized the fleet."""
+    """Users of any node in the busiest clock hour, by their work: the demand that sized the fleet."""
 
 
 class Behaviour(StrEnum):
-    """How a cost behaves within the period: what accountants call cost behaviour."""
+    """Cost behaviour within the period, as accountants use the term."""
 
     VARIABLE = "variable"
     """Would have been avoided within the period had its use not come."""
@@ -87,7 +87,7 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_calls: bool = False
 
     def fits(self, charge: Charge, nodes: Collection[str], billing: Billing) -> bool:
-        """Whether `charge` meets every condition; `nodes` are the nodes that the meter knows."""
+        """Return True if `charge` meets every condition; `nodes` are the nodes that the meter knows."""
         return (
             (not self.service_category or charge.service_category in self.service_category)
             and (not self.service_name or charge.service_name in self.service_name)
@@ -121,16 +121,16 @@ class CostPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle: Idle = Idle.SEPARATE
     reserved: tuple[Reservation, ...] = ()
     department: Department | None = None
-    """Who has what the driver cannot place, where the charge itself names no department."""
+    """Department that bears the residual of the driver, where the charge itself names none."""
     behaviour: Behaviour | None = None
-    """How its charges behave; None lets each charge say (see `behaviour_of`)."""
+    """Behaviour of its charges; None leaves it to each charge (see `behaviour_of`)."""
     to: Mapping[str, int] | tuple[str, ...] = ()
     """Driver `pools`: the pools it supports, with whole weights, or without, by what they cost."""
     order: int = 0
     """Driver `pools`: its place in the step-down, lowest first; of equals, by name."""
 
     def takes(self, charge: Charge, nodes: Collection[str], billing: Billing) -> bool:
-        """Whether `charge` meets its conditions."""
+        """Return True if `charge` meets its conditions."""
         return any(when.fits(charge, nodes, billing) for when in self.conditions)
 
     @property
@@ -158,7 +158,7 @@ def pool_of(
 
 
 def behaviour_of(charge: Charge, pool: CostPool) -> Behaviour:
-    """How `charge` behaves within the period.
+    """Return the behaviour of `charge` within the period.
 
     As its pool declares. Else as it was bought, where the bill has FOCUS's PricingCategory: `Committed` is
     committed, `Standard` and `Dynamic` (on demand, spot) are variable. Else power and network are variable
@@ -243,7 +243,7 @@ class _PoolFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _faults(pools: Sequence[CostPool]) -> Iterable[str]:
-    """What cannot be meant, the first of each pool."""
+    """Yield the contradictions in the definitions of `pools`, one line each."""
     names = {pool.name for pool in pools}
     for pool in pools:
         if bool(pool.to) != (pool.driver is DriverKind.POOLS):
@@ -261,5 +261,5 @@ def _faults(pools: Sequence[CostPool]) -> Iterable[str]:
 
 
 def _sells_calls(charge: Charge, billing: Billing) -> bool:
-    """Whether a row of `billing.toml` names the service of `charge`."""
+    """Return True if a row of `billing.toml` names the service of `charge`."""
     return billing.seller(charge.provider, charge.issuer, charge.service_name).by_service

@@ -1,4 +1,4 @@
-"""Who bears the idle time of a reserved node, where customers are merged with others."""
+"""Bearers of the idle time of a reserved node, where customers are merged with others."""
 
 from __future__ import annotations
 

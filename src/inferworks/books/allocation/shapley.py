@@ -1,4 +1,4 @@
-"""Method M3: what each call of a step adds to it, averaged over the orders in which they could join.
+"""Method M3: each call's contribution to a step, averaged over the orders in which calls could join.
 
 Problem. A step costs less than its calls one by one: the model's weights are read once, whoever is in
 it, and a little prefill hides behind the reading. Any fixed weight per token (M0, M1, M2) is a guess at
@@ -30,7 +30,7 @@ ORDERS = 32
 
 
 class Work(NamedTuple):
-    """What one side of a call brings into a step, in the weights of `catalog/models.toml`."""
+    """Work of one side of a call in a step, in the weights of `catalog/models.toml`."""
 
     linear: int = 0
     """The linear layers: hidden, up to a point, behind the reading of the model."""
@@ -48,7 +48,7 @@ Player: TypeAlias = tuple[str, ...]
 def shapley_weights(
     works: Mapping[Player, Work], fixed: int, seed: str, orders: int = ORDERS
 ) -> dict[Player, int]:
-    """What each key adds to the step on average, as whole weights that sum to a multiple of the step.
+    """Return each key's average contribution to the step, as whole weights that sum to a multiple of it.
 
     `2 * orders` orders are walked; of four players or fewer, all there are.
     """

@@ -49,7 +49,7 @@ POOL = "pool"
 
 
 class Received(NamedTuple):
-    """What a final pool received from support pools, step by step and by simultaneous equations."""
+    """Amount that a final pool received from support pools, by step-down and by simultaneous equations."""
 
     pool: str
     step_down_pico: int
@@ -57,12 +57,12 @@ class Received(NamedTuple):
 
     @property
     def difference_pico(self) -> Fraction:
-        """How much the order of the step-down matters to this pool."""
+        """Difference that the order of the step-down makes to this pool, in picounits."""
         return abs(self.step_down_pico - self.reciprocal_pico)
 
 
 class Profile(NamedTuple):
-    """What a final pool cost, by target: what reaches it from others is divided likewise."""
+    """Cost of a final pool by target: amounts from support pools are divided likewise."""
 
     targets: dict[Leaf, Target]
     weights: Shares
@@ -95,7 +95,7 @@ def step_down(
 
 
 def ladder_of(allocated: Iterable[Allocated], pools: Sequence[CostPool]) -> Ladder:
-    """How the support pools gave when `allocated` was divided."""
+    """Return the weights by which the support pools gave when `allocated` was divided."""
     by_name = {pool.name: pool for pool in pools}
     items = [(item, by_name[item.pool]) for item in allocated]
     supporting = [(item.charge, pool) for item, pool in items if _supports(pool)]
@@ -104,7 +104,7 @@ def ladder_of(allocated: Iterable[Allocated], pools: Sequence[CostPool]) -> Ladd
 
 
 def received(allocated: Sequence[Allocated], pools: Sequence[CostPool]) -> tuple[Received, ...]:
-    """What each final pool received from support pools, by both solutions, by name of pool."""
+    """Return the amounts that final pools received from support pools, by both solutions, by pool name."""
     by_name = {pool.name: pool for pool in pools}
     supporting = [item for item in allocated if _supports(by_name[item.pool])]
     if not supporting:
@@ -123,7 +123,7 @@ def received(allocated: Sequence[Allocated], pools: Sequence[CostPool]) -> tuple
 
 
 class Ladder(msgspec.Struct, frozen=True):
-    """How support pools give: to whom, by what weights, and how final pools pass it on."""
+    """Weights by which support pools give to others, and by which final pools pass amounts on."""
 
     pools: Sequence[CostPool]
     costs: Mapping[str, int]
@@ -177,7 +177,7 @@ def _pass_on(
     portions: list[Portion],
     splits: list[Apportionment],
 ) -> None:
-    """What reached the final pool `name`, divided as that pool's own cost is."""
+    """Divide the amount that reached the final pool `name` as that pool's own cost is divided."""
     profile = ladder.profiles.get(name)
     if profile is None:
         portions.append(_stuck(charge, name, amount_pico))
@@ -196,7 +196,7 @@ def _pass_on(
 
 
 def _stuck(charge: Charge, name: str, amount_pico: int) -> Portion:
-    """What cannot go on from pool `name`, because nothing there was driven by anything."""
+    """Return the portion that stays in pool `name`, because no driver placed any cost there."""
     named = charge.department
     target = Target(unallocated=name) if named is None else Target(department=Department(named))
     return Portion(
@@ -207,7 +207,7 @@ def _stuck(charge: Charge, name: str, amount_pico: int) -> Portion:
 def _costs(
     supporting: Iterable[tuple[Charge, CostPool]], final: Iterable[Allocated]
 ) -> dict[str, int]:
-    """What each pool's own positive charges sum to."""
+    """Return the sum of each pool's own positive charges, in picounits."""
     costs: dict[str, int] = defaultdict(int)
     for charge, pool in supporting:
         costs[pool.name] += max(0, charge.amount_pico)
@@ -228,7 +228,7 @@ def _profiles(final: Iterable[Allocated]) -> dict[str, Profile]:
 
 
 def _reached(item: Allocated, by_name: Mapping[str, CostPool]) -> dict[str, int]:
-    """How much of a support charge reached each final pool."""
+    """Return the part of a support charge that reached each final pool, in picounits."""
     reached: dict[str, int] = defaultdict(int)
     for portion in item.portions:
         name = portion.stage.removeprefix(f"{POOL} ")
@@ -240,7 +240,7 @@ def _reached(item: Allocated, by_name: Mapping[str, CostPool]) -> dict[str, int]
 def _reciprocal(
     supporting: Iterable[Allocated], pools: Sequence[CostPool], costs: Mapping[str, int]
 ) -> dict[str, Fraction]:
-    """What final pools receive when every service counts: x = own + transposed(shares) x, solved."""
+    """Return the receipts of final pools by simultaneous equations: x = own + transposed(shares) x."""
     order = step_down_order(pools)
     place = {pool.name: number for number, pool in enumerate(order)}
     shares = [_shares(weights_of(pool, costs)) for pool in order]

@@ -1,4 +1,4 @@
-"""The time that steps fill, and what that says about a cut through an interval.
+"""The time that steps fill, and the division of an interval by it.
 
 Problem. The meter gives a replica's states per interval, as sums: so much active, so much idle. A bill
 for an hour may cut through an interval of ten, and its work may all lie in the last one.
@@ -51,7 +51,7 @@ class StepTime:
 
 
 def state_inside_ns(row: Capacity, span: Span, steps: StepTime) -> int:
-    """How much of the state of `row` falls into `span`, to the nanosecond where steps tell."""
+    """Return the part of the state of `row` inside `span`, in nanoseconds, exact where steps are known."""
     if span.start_ns <= row.start_ns and row.end_ns <= span.end_ns:
         return row.duration_ns
     interval = Span(row.start_ns, row.end_ns)

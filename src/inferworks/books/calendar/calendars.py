@@ -54,7 +54,7 @@ class Calendar:
         self._midnights: dict[int, tuple[int, ...]] = {}
 
     def begins_ns(self, date: dt.date) -> int:
-        """When its clock first shows `date`."""
+        """Return the moment at which the customer's clock first shows `date`, in nanoseconds UTC."""
         return self._reached_ns((date - _EPOCH).days)
 
     def month(self, at_ns: int) -> Span:
@@ -122,7 +122,7 @@ class Calendar:
         return Span(*(self._reached_ns(_first_day(number + one)) for one in (0, 1)))
 
     def _reached_ns(self, day: int) -> int:
-        """When its clock first showed the day numbered `day`, from 1970-01-01 on, or a later one."""
+        """Return the first moment of the day numbered `day` from 1970-01-01, or of the next if left out."""
         return next(
             max(from_ns, _begins_ns(zone, day))
             for from_ns, until_ns, zone in self._stretches
@@ -140,7 +140,7 @@ class Calendars:
             histories[one.customer][one.from_ns] = one.zone
         made: dict[tuple[tuple[int, str], ...], Calendar] = {}
         self.zoned: dict[CustomerId, Calendar] = {}
-        """Those of customers that have a zone of their own."""
+        """Calendars of the customers that have a time zone of their own."""
         for customer, history in histories.items():
             key = tuple(history.items())
             self.zoned[customer] = made.setdefault(key, Calendar(key))
@@ -150,7 +150,7 @@ class Calendars:
         return self.zoned.get(customer, UTC_CALENDAR)
 
     def since_ns(self, at_ns: int, customers: Iterable[CustomerId] | None = None) -> int:
-        """When the first of the months began in which `customers`, else all, are at `at_ns`."""
+        """Return the start of the earliest month that holds `at_ns` for `customers`, by default for all."""
         own = set(self.zoned.values() if customers is None else map(self.of, customers))
         return min(calendar.month(at_ns).start_ns for calendar in own | {UTC_CALENDAR})
 
@@ -176,7 +176,7 @@ def _first_day(month: int) -> int:
 
 @lru_cache(maxsize=2**16)
 def _begins_ns(zone: str, day: int) -> int:
-    """When clocks in `zone` first show a day, or one after it where it is left out."""
+    """Return the moment at which clocks in `zone` first show a day, or the next one if it is left out."""
     if zone == UTC:
         return day * DAY_NS
     clock, date = ZoneInfo(zone), _EPOCH + dt.timedelta(days=day)

@@ -1,4 +1,4 @@
-"""A span of time, and how much of something falls inside it.
+"""A span of time, and the share of a quantity that falls inside it.
 
 Problem. Bills, steps and intervals straddle each other's edges. Rounding each overlap on its own makes
 the parts of two adjoining spans sum to a nanosecond, or a picounit, more or less than the whole.
@@ -20,16 +20,16 @@ NS_PER_HOUR = 3_600 * NS_PER_SECOND
 
 
 class Timed(Protocol):
-    """What is for a span of time."""
+    """Anything that lasts from `period_start_ns` until `period_end_ns`."""
 
     @property
     def period_start_ns(self) -> int:
-        """Where it begins."""
+        """First nanosecond."""
         ...
 
     @property
     def period_end_ns(self) -> int:
-        """Where it stops before."""
+        """First nanosecond after the end."""
         ...
 
 
@@ -53,7 +53,7 @@ class Span(NamedTuple):
         return max(0, self.end_ns - self.start_ns)
 
     def holds(self, at_ns: int) -> bool:
-        """Whether the moment `at_ns` is inside."""
+        """Return True if the moment `at_ns` is inside."""
         return self.start_ns <= at_ns < self.end_ns
 
     def meet(self, start_ns: int, end_ns: int) -> Span:
@@ -67,7 +67,7 @@ class Span(NamedTuple):
         return [self.meet(start_ns, start_ns + NS_PER_HOUR) for start_ns in starts_ns]
 
     def part_of(self, quantity: int, start_ns: int, end_ns: int) -> int:
-        """How much of `quantity`, spread evenly from `start_ns` to `end_ns`, falls inside.
+        """Return the part of `quantity` inside, if it is spread evenly from `start_ns` to `end_ns`.
 
         What has no length falls where it starts. Adjoining spans sum to `quantity` exactly.
         """

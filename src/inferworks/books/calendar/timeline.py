@@ -28,7 +28,7 @@ class Timeline(Generic[Thing]):
         self._latest_ends_ns = list(accumulate((end_ns for _, end_ns in intervals), max))
 
     def meeting(self, span: Span) -> list[Thing]:
-        """What may meet `span`, in order: nothing that does is left out, little that does not is in."""
+        """Return candidates that may overlap `span`, in order: none that does is missing, few do not."""
         first = bisect_left(self._latest_ends_ns, span.start_ns)
         last = bisect_right(self._starts_ns, span.end_ns)
         return self.things[first:last]

@@ -1,4 +1,4 @@
-"""What customers owe in a currency of their own, and how the books take it in.
+"""Amounts that customers owe in a currency of their own, and their conversion to the books' currency.
 
 Problem. A customer signs prices in euros, and the books are in dollars. Tiers, minimums and discounts are
 rules about euros; a statement adds up dollars; and a rate that is looked up again later may be another one.
@@ -44,7 +44,7 @@ class Amount(Protocol):
 
     @property
     def customer(self) -> CustomerId:
-        """Who owes it."""
+        """Customer that owes it."""
         ...
 
     @property
@@ -66,7 +66,7 @@ class DayRate(msgspec.Struct, frozen=True):
 
 
 class Takes:
-    """How the books take in amounts of other currencies."""
+    """Conversion of amounts in other currencies into that of the books."""
 
     def __init__(self, currency: str, rates: Iterable[DayRate] = ()) -> None:
         """Into `currency`, by `rates`."""
@@ -76,7 +76,7 @@ class Takes:
     def taken(
         self, customer: CustomerId, day_ns: int, amount_pico: int, currency: str
     ) -> tuple[int, Owed]:
-        """What `customer` owes for a day in another currency, as the books have it, and as it is owed.
+        """Return the amount `customer` owes for a day, converted to the books' currency, and as it is owed.
 
         NoRateError without a rate for the day.
         """
@@ -118,7 +118,7 @@ def until(known: Iterable[DayRate], span: Span) -> tuple[DayRate, ...]:
 
 
 def owed_notes(rated: Iterable[Amount], currency: str) -> Iterator[str]:
-    """What each customer that pays in another currency owes in it, and as how much that is booked."""
+    """Yield a note for each customer that pays in another currency: amount owed and amount booked."""
     sums: dict[tuple[str, str], tuple[int, int]] = {}
     for row in rated:
         if row.owed is not None:

@@ -1,4 +1,4 @@
-"""The plans of customers by time: which is in force at a moment, and what of a month is rated by it."""
+"""The price plans of customers over time: the plan in force at a moment, the part of a month it rates."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class PlanBook:
                         yield self._period(customer, number, month)
 
     def begun(self, names: Iterable[tuple[CustomerId, int, str]]) -> Iterable[BillingPeriod]:
-        """Those of `names` (customer, effective, hash) in the month with which the span begins."""
+        """Yield the periods of `names` (customer, effective, hash) in the month that the span begins in."""
         for customer, effective_ns, terms_sha256 in names:
             period = self.period(customer, max(effective_ns, self._span.start_ns))
             if period is not None and period.terms_sha256 == terms_sha256:

@@ -1,4 +1,4 @@
-"""From terms to amounts: what a customer's sums of a period come to.
+"""From price terms to amounts: rating a customer's sums of a period.
 
 Problem. A tier, a package or a minimum is a rule about a period's *sum*; a statement wants revenue by
 call, model and day. Rating each call on its own gets the first wrong, and rounding on the way down gets
@@ -49,15 +49,15 @@ class Times(NamedTuple):
 
     month: Span
     in_force: Span
-    """When it is in force: units that are included are cut to this."""
+    """Time in force: included units are prorated to it."""
     fees: Span
     """The days whose fees are its own."""
     rated: Span
-    """What is being rated of the time in force, and of the days of fees."""
+    """Time being rated, of the time in force and of the days of fees."""
 
     @property
     def is_rated(self) -> bool:
-        """Whether anything of it is being rated."""
+        """True if any part of it is being rated."""
         return bool(self.in_force.meet(*self.rated).length_ns or self.fees_rated.length_ns)
 
     @property
@@ -72,7 +72,7 @@ class Times(NamedTuple):
 
 
 class SoFar(NamedTuple):
-    """What has paid one price in a month so far."""
+    """Quantity and amount charged at one price in a month so far."""
 
     since_ns: int
     """From when that price holds without a break, within the month."""
@@ -81,7 +81,7 @@ class SoFar(NamedTuple):
 
 
 def usage_pico(price: Price, quantity: int, before: SoFar, times: Times) -> int:
-    """What `quantity` units come to at `price` after what came `before` in the month."""
+    """Return the picounits that `quantity` units cost at `price`, after the use `before` in the month."""
     held = Span(before.since_ns, times.in_force.end_ns)
     included = period_part(price.included, times.month, held)
     counted = max(0, before.quantity + quantity - included)
@@ -89,7 +89,7 @@ def usage_pico(price: Price, quantity: int, before: SoFar, times: Times) -> int:
 
 
 def scheme_pico(scheme: Scheme, quantity: int) -> int:
-    """What `quantity` units of one period come to under `scheme`, in picounits. Exact: no division."""
+    """Return the picounits that `quantity` units of one period cost under `scheme`. Exact: no division."""
     match scheme:
         case PerUnit(pico_per_unit=pico):
             return quantity * pico
@@ -107,7 +107,7 @@ def period_part(quantity: int, period: Span, span: Span) -> int:
 
 
 def discount_pico(discounts: Iterable[Discount], amount_pico: int, period: Span, span: Span) -> int:
-    """What `discounts` take off `amount_pico`, one after the other; never more than there is.
+    """Return the picounits that `discounts` take off `amount_pico`, in turn; never more than there is.
 
     A percentage is split off by largest remainder, so the discount is within a picounit of its exact
     value. An amount off is cut to the part of the `period` that is in `span`.

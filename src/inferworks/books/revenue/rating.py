@@ -1,4 +1,4 @@
-"""Rating: what calls earn. Whole picounits; a price per unit never rounds.
+"""Rating: the revenue of calls. Whole picounits; a price per unit never rounds.
 
 A call earns at the price in force when it was opened, and only if its purpose is one that customers pay
 for and it was answered, or cut short by its client or by a crash of ours after it had begun: then it
@@ -40,11 +40,11 @@ EARNING = frozenset({Purpose.SERVE_PAID, Purpose.CUSTOMER_TRAINING})
 PAYING = frozenset({Outcome.ANSWERED, Outcome.CANCELLED, Outcome.CRASHED})
 
 NO_PROJECT, NO_KEY, NO_MODEL = ProjectId("(no project)"), KeyId("(no key)"), ModelId("(no model)")
-"""Whom a fee belongs to in a period in which nothing was used."""
+"""Keys that a fee belongs to in a period without use."""
 
 
 class Item(StrEnum):
-    """What an amount of revenue is for."""
+    """Kind of an amount of revenue."""
 
     USAGE = "usage"
     SUBSCRIPTION = "subscription"
@@ -55,7 +55,7 @@ class Item(StrEnum):
 
 
 class RatingKey(NamedTuple):
-    """Whose revenue it is, what for, and on which day: the midnight before it, UTC's or its own."""
+    """Key of an amount of revenue: customer, project, key, model, purpose and day (its midnight)."""
 
     customer: CustomerId
     project: ProjectId
@@ -66,7 +66,7 @@ class RatingKey(NamedTuple):
 
 
 class UsageSum(NamedTuple):
-    """How much of one unit the calls of one label used."""
+    """Quantity of one unit that the calls of one label used."""
 
     label: RatingKey
     unit: Unit
@@ -108,14 +108,14 @@ class Rated(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def label(self) -> RatingKey:
-        """Whose it is, what for, and when."""
+        """Key of the amount."""
         return RatingKey(
             self.customer, self.project, self.key_id, self.model, self.purpose, self.day_ns
         )
 
 
 class ToDate(msgspec.Struct, frozen=True):
-    """What part of a month had come to before a span: use, and the amount in the plan's currency."""
+    """Use and amount that part of a month had come to before a span, in the plan's currency."""
 
     customer: CustomerId
     effective_ns: int
@@ -144,19 +144,19 @@ class Prepayment(msgspec.Struct, frozen=True):
     text: str
     amount_pico: int
     into: CustomerId | None = None
-    """Whose it is from then on, where a customer was merged with another."""
+    """Customer that owns the credit from then on, where one was merged with another."""
 
 
 class Revenue(msgspec.Struct, frozen=True):
-    """What a span earned, and what in it had no price: reported, never silently zero."""
+    """Revenue of a span, and the use in it that had no price: reported, never silently zero."""
 
     rated: tuple[Rated, ...]
     unpriced: tuple[tuple[CustomerId, int], ...] = ()
     """Calls without any plan in force, by customer."""
     unpriced_units: tuple[Unpriced, ...] = ()
-    """What the plan in force had no price for."""
+    """Use for which the plan in force had no price."""
     prepayments: tuple[Prepayment, ...] = ()
-    """How credit moved (`prepaid.py`)."""
+    """Movements of prepaid credit (`prepaid.py`)."""
 
     @property
     def amount_pico(self) -> int:
@@ -182,7 +182,7 @@ def rate(
     calendars: Calendars = IN_UTC,
     rates: Sequence[DayRate] | None = (),
 ) -> Revenue:
-    """What the calls opened in `span` earned, and the fees and minimums of `plans` in it.
+    """Return the revenue of the calls opened in `span`, with the fees and minimums of `plans` in it.
 
     `to_date` is what the months in which `span` begins had come to before, nothing if it begins them;
     None rates each part of a month on its own, as books that were closed before there was such. Where
@@ -265,7 +265,7 @@ def to_date_of(
     calendars: Calendars = IN_UTC,
     earlier: Iterable[ToDate] = (),
 ) -> tuple[ToDate, ...]:
-    """What each customer's month that holds `at_ns` had come to before, of `rows`; in a fixed order.
+    """Return the totals that each customer's month holding `at_ns` had reached before, in a fixed order.
 
     On top of what it had come to `earlier`, before the first of `rows`. Without what changes nothing
     afterwards: prices per unit alone, breakage, plans that count no more.
@@ -298,7 +298,7 @@ def to_date_of(
 
 
 def _what(one: Rated | ToDate) -> tuple[str | int, ...]:
-    """What of a month is summed to one `ToDate`."""
+    """Return the key by which parts of a month are summed to one `ToDate`."""
     known = (one.customer, one.effective_ns, one.plan_sha256, one.item, one.unit or "")
     return (*known, one.model if one.unit else "")
 
@@ -326,12 +326,12 @@ def by_call(
 
 
 def earns(usage: Usage, span: Span) -> bool:
-    """Whether `usage` was opened in `span` and is one that customers pay for."""
+    """Return True if `usage` was opened in `span` and is one that customers pay for."""
     return span.holds(usage.opened_ns) and usage.purpose in EARNING and usage.outcome in PAYING
 
 
 def rating_key(usage: Usage, calendars: Calendars = IN_UTC) -> RatingKey:
-    """What the revenue of `usage` is known by."""
+    """Return the rating key of `usage`."""
     who = (usage.customer, usage.project, usage.key_id)
     booked_ns = calendars.of(usage.customer).booked_ns(usage.opened_ns)
     return RatingKey(*who, usage.model, usage.purpose, booked_ns)
@@ -344,7 +344,7 @@ def _rated_months(
     to_date: Iterable[ToDate],
     takes: Takes | None,
 ) -> Iterator[Revenue]:
-    """What was `used` in `periods`, rated: each month in order, every price carried on in it."""
+    """Yield the revenue of the use in `periods`: each month in order, every price carried on in it."""
     earlier: dict[tuple[CustomerId, int, str], list[ToDate]] = defaultdict(list)
     for one in to_date:
         earlier[one.customer, one.effective_ns, one.plan_sha256].append(one)
@@ -383,7 +383,7 @@ def _rated(
     before: Iterable[ToDate],
     calendar: Calendar,
 ) -> Revenue:
-    """What `totals` come to in `period`, after what came `before` in it.
+    """Return the revenue of `totals` in `period`, after what came `before` in it.
 
     `so_far` is what the prices of the plan before have counted in the month; it is brought up to date.
     """
@@ -469,7 +469,7 @@ class _Maker(NamedTuple):
         return [self._row(item, label, pico) for label, pico in parts.items() if pico]
 
     def _nobody(self) -> RatingKey:
-        """Whom an amount belongs to that no use of the period brought about."""
+        """Return the key of an amount that no use of the period brought about."""
         times = self.period.times
         within = times.fees_rated if times.fees_rated.length_ns else times.in_force
         day_ns = self.calendar.booked_ns(max(within.start_ns, times.rated.start_ns))
