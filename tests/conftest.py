@@ -95,7 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def has_room(folder: Path) -> bool:
-    """Whether tests may write in `folder` and run what they wrote, and it has room for them."""
+    """Return true if tests may write in `folder` and run what they wrote, and it has room for them."""
     try:
         state = os.statvfs(folder)
     except OSError:
@@ -189,7 +189,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def more_of(now: dict[str, str], before: dict[str, str]) -> list[str]:
-    """What is open now and was not before."""
+    """Names of the files that are open now and were not before."""
     return [name for number, name in now.items() if before.get(number) != name]
 
 

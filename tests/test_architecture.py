@@ -103,7 +103,7 @@ MODULES = {
 
 @cache
 def imports(module: str) -> tuple[str, ...]:
-    """What `module` imports of this package, wherever in the file it does."""
+    """Imports of this package that `module` makes, anywhere in the file."""
     return tuple(own_names(module))
 
 

@@ -73,7 +73,7 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, text: str, words: str) -> None:
-    """What is wrong is named with its file and its setting, in one line."""
+    """A wrong setting is named with its file, in one line."""
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=words) as caught:

@@ -1,4 +1,4 @@
-"""What there is to deploy with says nothing that the program does not know."""
+"""Files to deploy with say nothing that the program does not know."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_every_alert_says_what_to_do_and_how_urgent_it_is() -> None:
 
 
 def test_promtool_accepts_the_rules() -> None:
-    """Where it is installed."""
+    """The alert rules pass `promtool check`, where it is installed."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("there is no promtool")
@@ -135,7 +135,7 @@ def environments() -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("which", ["compose", "unit", "image"])
 def test_every_setting_is_one_that_there_is(which: str) -> None:
-    """They are read as a start reads them, with the configuration that is shipped beside them."""
+    """Settings are read as a start reads them, with the configuration that is shipped beside them."""
     given = environments()[which]
     assert given
     config = load(DEPLOY / "etc" / "inferworks.toml", given)
@@ -163,7 +163,7 @@ def test_the_image_and_what_runs_it_are_closed() -> None:
 
 
 def test_the_unit_is_one_that_systemd_reads(tmp_path: Path) -> None:
-    """Where `systemd-analyze` is installed: without a complaint, and closed as it says."""
+    """The unit passes `systemd-analyze`, if that is installed, and is closed as it says."""
     tool = shutil.which("systemd-analyze")
     if tool is None:
         pytest.skip("there is no systemd-analyze")

@@ -102,7 +102,7 @@ METRICS_PORT, GRAFANA_PORT = "9464", "3000"
 
 
 def test_documented_ports_are_the_default_one() -> None:
-    """Whatever is pasted from a document reaches a gateway that was started without a port."""
+    """An address pasted from a document reaches a gateway that was started without a port."""
     for path in DOCUMENTS:
         text = re.sub(
             r"<!-- providers -->.*?<!-- end -->", "", path.read_text("utf-8"), flags=re.DOTALL

@@ -40,7 +40,7 @@ def test_who_only_looks_keeps_nobody_out(tmp_path: Path) -> None:
 
 
 def test_a_second_instance_is_kept_out(tmp_path: Path) -> None:
-    """Who holds a folder has it alone."""
+    """The holder of a folder has it alone."""
     folder = DataFolder(tmp_path / "data")
     with folder.hold(), pytest.raises(DataFolderError, match="in use"), folder.hold():
         pass
@@ -59,13 +59,13 @@ def made_before(tmp_path: Path) -> Path:
 
 
 def open_to_others(path: Path) -> list[str]:
-    """What of a folder, itself included, somebody else may do anything with."""
+    """Names of the files of a folder, itself included, that others have any permission for."""
     paths = (path, *path.rglob("*"))
     return sorted(each.name for each in paths if each.stat().st_mode & 0o077)
 
 
 def test_a_folder_that_is_open_is_closed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever uses a folder that others could look into closes it and what we keep there, and says so."""
+    """A folder that others could look into is closed on use, with our files in it, and the log says so."""
     path = made_before(tmp_path)
     DataFolder(path)
     assert open_to_others(path) == ["datasets.csv"], "closed all the same, by the folder"
@@ -99,7 +99,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
 def test_a_disk_without_permissions_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a folder stays open whatever is done, or cannot be changed, it is one line that says so."""
+    """A folder that stays open whatever is done, or cannot be changed, is refused in one line."""
     path = made_before(tmp_path)
     monkeypatch.setattr(Path, "chmod", lambda *_: None)
     with pytest.raises(DataFolderError, match=r"keeps no permissions.*--data"):
@@ -158,7 +158,7 @@ def test_another_users_link_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["accounts.db", "journal.db"])
 @pytest.mark.parametrize("what", ["removed", "emptied"])
 def test_databases_that_are_gone_are_not_begun_anew(tmp_path: Path, what: str, name: str) -> None:
-    """Where a gateway has run, all that was in them would be gone, and no word said."""
+    """A start is refused where a gateway has run; else all that the databases held would be lost."""
     folder = DataFolder(tmp_path / "data")
     with folder.hold():
         SqliteAccounts(folder.accounts).close()
@@ -193,7 +193,7 @@ def test_a_first_start_that_ended_early_can_be_repeated(tmp_path: Path) -> None:
 def test_a_database_that_found_no_room_is_not_left_empty(
     tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
-    """What was begun on a full disk would be taken for a damaged one when there is room again."""
+    """A database begun on a full disk is removed; later it would be taken for a damaged one."""
     path = tmp_path / "a.db"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))

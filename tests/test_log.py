@@ -25,7 +25,7 @@ class World:
         self.log.addHandler(self.handler)
 
     def lines(self) -> list[str]:
-        """What was written since the last time, less the date."""
+        """Lines written since the last time, less the date."""
         text = self.stream.getvalue()
         self.stream.seek(0)
         self.stream.truncate()
@@ -75,7 +75,7 @@ def test_lines_of_a_kind_that_differ_are_told_up_to_a_few(world: World) -> None:
 
 
 def test_only_the_first_of_a_kind_has_a_traceback(world: World) -> None:
-    """Where it failed is told again after a minute without it."""
+    """A failure's place is told once; repetitions within a minute, and the count after it, go without."""
 
     def fail(number: int) -> None:
         try:
@@ -104,7 +104,7 @@ def test_counts_that_are_left_are_told_at_the_end(world: World) -> None:
 
 
 def test_the_kinds_that_are_remembered_are_bounded(world: World) -> None:
-    """However many there are, memory is bounded and counts are told."""
+    """Memory stays bounded and counts are told, however many kinds there are."""
     world.log.error("first")
     world.log.error("first")
     for number in range(1500):
@@ -114,7 +114,7 @@ def test_the_kinds_that_are_remembered_are_bounded(world: World) -> None:
 
 
 def test_long_and_hostile_text_is_one_short_visible_line(world: World) -> None:
-    """What an upstream says may be in a line; it can neither fill the disk nor forge another."""
+    """Words of an upstream may be in a line; they can neither fill the disk nor forge another."""
     world.log.error("it said %s", "\x1b[2J\nERROR forged " + "x" * 1_000_000)
     (line,) = world.lines()
     assert line.startswith("ERROR it said \\x1b[2J\\nERROR forged xxx")
@@ -122,7 +122,7 @@ def test_long_and_hostile_text_is_one_short_visible_line(world: World) -> None:
 
 
 def test_what_escapes_a_thread_is_logged() -> None:
-    """It is one line of the log, with its traceback, and not a print of Python's."""
+    """An exception in a thread is one line of the log, with its traceback, and not a print of Python's."""
     program = """
 import threading
 from inferworks.log import keep_log

@@ -88,7 +88,7 @@ def test_the_ways_to_write_an_amount(text: str, pico: int) -> None:
 
 
 def test_a_price_finer_than_six_decimals_is_refused() -> None:
-    """It could not be multiplied without rounding."""
+    """A finer price could not be multiplied without rounding."""
     with pytest.raises(MoneyError, match="six decimals"):
         Rate.per_million("0.0000001", "USD")
 

@@ -45,7 +45,7 @@ def fill(descriptor: int) -> int:
 
 
 def read(descriptor: int, until: bytes) -> bytes:
-    """What comes, until it has `until` in it."""
+    """Bytes read until `until` is among them."""
     data = b""
     while until not in data:
         data += os.read(descriptor, 1 << 16)
@@ -93,7 +93,7 @@ def test_what_hangs_is_told_to_whoever_looks(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_disk_that_is_full_costs_lines_alone() -> None:
-    """What cannot be written is counted, and whoever wrote does not hear of it."""
+    """Lines that cannot be written are counted, and their writer does not hear of it."""
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         outlet = Outlet(full.fileno(), "standard output", "utf-8", "strict")
         outlet.write("a\n")

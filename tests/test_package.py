@@ -26,7 +26,7 @@ def test_metered_is_offered_as_it_is_written(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_importing_the_package_is_instant() -> None:
-    """It loads nothing but itself; what `metered` needs comes when it is asked for."""
+    """An import of the package loads nothing but itself; `metered` loads what it needs when asked for."""
     program = (
         "import sys; before = set(sys.modules); import inferworks; "
         f"print(*sorted((set(sys.modules) - before) & {set(_HEAVY)!r})); "

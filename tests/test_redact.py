@@ -34,7 +34,7 @@ def test_what_is_masked(text: str, shown: str) -> None:
 
 @pytest.mark.parametrize("error", [BillError, ConfigError, LakeError])
 def test_an_error_for_the_user_shows_none(error: type[Exception]) -> None:
-    """Whatever the message was made of."""
+    """An error shows no secret, whatever its message was made of."""
     assert (
         str(error("lake.url: s3://a:b@c cannot be used")) == "lake.url: s3://***@c cannot be used"
     )

@@ -38,7 +38,7 @@ AWAITED = {
 
 
 def names(works: Iterable[Work]) -> list[str]:
-    """What `works` are called."""
+    """Names of `works`."""
     return [work.name for work in works]
 
 
@@ -127,7 +127,7 @@ def test_work_that_waits_is_awaited_and_may_hang() -> None:
 
 
 def test_a_loop_that_raises_is_begun_again_after_longer_and_longer_pauses() -> None:
-    """It is begun again at 0.5, 1, 2 ... seconds, 30 at most, and from the beginning after a success."""
+    """A failing loop is begun again after 0.5, 1, 2 ... seconds, 30 at most, and anew after a success."""
     begun: list[float] = []
 
     async def test(clock: SimClock, supervisor: Supervisor) -> None:
@@ -148,7 +148,7 @@ def test_a_loop_that_raises_is_begun_again_after_longer_and_longer_pauses() -> N
 
 
 def test_work_that_returns_is_over() -> None:
-    """What comes to its end as it should is neither begun again nor looked for."""
+    """Work that ends as it should is neither begun again nor looked for."""
 
     async def test(clock: SimClock, supervisor: Supervisor) -> None:
         async def run(work: Work) -> None:
@@ -177,7 +177,7 @@ def test_a_pause_can_be_cut_short() -> None:
 
 
 def test_vital_work_ends_the_program() -> None:
-    """It is not begun again: it is ill from its failure on, and whoever asked to be told is."""
+    """Vital work is not begun again: it is ill from its failure on, and `on_end` is told."""
     ended: list[str] = []
     begun: list[int] = []
 
@@ -225,7 +225,7 @@ def test_a_thread_is_begun_again(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_vital_thread_is_not_begun_again() -> None:
-    """Whoever asked is told from the thread itself."""
+    """A vital thread tells `on_end` itself."""
     ended: list[str] = []
     supervisor = Supervisor()
     supervisor.on_end = ended.append
@@ -265,7 +265,7 @@ def test_another_of_a_name_takes_its_place() -> None:
 
 
 def test_nothing_runs_unseen() -> None:
-    """Whoever begins a task or a thread has a supervisor, or a reason why its end is seen."""
+    """Each place that begins a task or a thread has a supervisor, or a reason why its end is seen."""
     rooms = {path.relative_to(SOURCE): path for path in SOURCE.rglob("*.py")}
     apart = {"testing", "simulation", "demo"}
     begins = {

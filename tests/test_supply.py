@@ -1,4 +1,4 @@
-"""What is installed with Inferworks: every file of it pinned by hash, every licence one that we accept."""
+"""Packages installed with Inferworks: every file pinned by hash, every licence one that we accept."""
 
 from __future__ import annotations
 

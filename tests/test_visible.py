@@ -1,4 +1,4 @@
-"""What is shown of text from outside: one line, all of it to be seen, and JSON that means the same."""
+"""Display of text from outside: one line, all of it to be seen, and JSON that means the same."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_allowed_always_holds_the_purpose():
 
 
 def test_key_is_frozen():
-    """What a key allows cannot be changed in passing."""
+    """A key's permissions cannot be changed in passing."""
     key, _ = mint(ACME, 1)
     with pytest.raises(AttributeError):
         key.purpose = Purpose.SUPPORT
@@ -62,7 +62,7 @@ def test_key_is_frozen():
 
 @pytest.mark.parametrize("secret", ["", "iw_é", "\udcff", "x" * 100_000])
 def test_any_text_has_a_fingerprint(secret):
-    """Whatever a client sends as its key can be looked up, and is then merely unknown."""
+    """Any text that a client sends as its key has a fingerprint; it is merely unknown."""
     assert len(fingerprint(secret)) == 32
 
 

@@ -36,7 +36,7 @@ def world(path: Path) -> Iterator[tuple[SqliteAccounts, KeyRing, Key, str]]:
 
 
 def change(path: Path, *statements: str) -> None:
-    """What another program does to the file."""
+    """Run `statements` on the file as another program would, and count the change."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         for statement in (*statements, "UPDATE change SET count = count + 1"):
             database.execute(statement)

@@ -79,7 +79,7 @@ def test_every_example_of_the_document_is_tested() -> None:
 
 
 def test_the_same_terms_have_the_same_hash() -> None:
-    """How a number is written, and in which order, does not matter; what it says does."""
+    """The spelling and order of numbers do not change the hash of a plan; the terms themselves do."""
     one = 'currency = "USD"\n[[price]]\nunit = "requests"\neach = "1"'
     same = 'currency = "USD"\n[[price]]\neach = "1.00"\nunit = "requests"'
     other = one.replace('"1"', '"1.000001"')

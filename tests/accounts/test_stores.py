@@ -128,7 +128,7 @@ def test_flags_are_added_to_the_keys_of_version_two(tmp_path: Path) -> None:
 
 
 def test_only_reporters_of_version_three_may_still_report(tmp_path: Path) -> None:
-    """They keep what they had, under any source that nobody else has; others were never given a right."""
+    """Reporters keep their right, for any source that nobody else has; other keys were never given one."""
     path = tmp_path / "accounts.db"
     with closing(SqliteAccounts(path)) as accounts:
         accounts.add_customer(Customer(CustomerId("acme"), 1))

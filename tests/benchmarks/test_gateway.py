@@ -56,7 +56,7 @@ def test_what_perf_counts_is_summed() -> None:
 
 @pytest.mark.parametrize("limit", [0, 1, 7, 24, 100, 399, 400, 1234])
 def test_the_search_finds_the_limit(limit: int) -> None:
-    """What is found is held, and half as much again is not."""
+    """The number of streams found is held, and half as much again is not."""
     tried: list[int] = []
 
     def is_held(streams: int) -> bool:
@@ -159,7 +159,7 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process is there and has not ended."""
+    """Return true if a process exists and has not ended."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:

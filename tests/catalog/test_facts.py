@@ -22,7 +22,7 @@ PROVIDERS = [row.id for row in provider_catalog().rows(TODAY)]
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{number}" for number in range(len(ROWS))])
 def test_a_row_can_be_checked(row: FactRow) -> None:
-    """It names known providers and a source, says something, and its names are in small letters."""
+    """A row names known providers and a source, states a fact, and spells its names in small letters."""
     assert set(row.providers) <= {"*", *PROVIDERS}
     assert row.source.startswith("https://") or (ROOT / row.source).is_file()
     assert row.effective <= TODAY
@@ -91,7 +91,7 @@ def test_of_others_nothing_is_known() -> None:
 
 
 def test_a_deployment_is_what_callers_call_it() -> None:
-    """Where its own name says nothing; else its own name counts."""
+    """The caller's name counts where the deployment's own name says nothing; else its own name counts."""
     catalog = fact_catalog()
     known = catalog.facts("azure-deployments", "prod", TODAY, known_as="gpt-5")
     assert known == catalog.facts("azure-deployments", "gpt-5", TODAY)
@@ -113,14 +113,14 @@ def test_a_row_holds_from_its_day_and_a_later_one_overrides() -> None:
 
 
 def test_a_row_that_says_nothing_is_refused() -> None:
-    """It would be a mistake in the file."""
+    """A row without a fact would be a mistake in the file."""
     with pytest.raises(ConfigError, match="says nothing"):
         FactCatalog([FactRow(effective=TODAY, source="https://x.example", models=("a",))])
 
 
 @given(st.sampled_from(PROVIDERS), st.text(max_size=80))
 def test_any_name_has_facts(provider: str, model: str) -> None:
-    """Whatever a model is called: its limits are such that can be kept."""
+    """Facts of a model of any name are within limits that can be kept."""
     facts = fact_catalog().facts(provider, model, TODAY, known_as=model)
     assert facts.user_length >= 0
     assert facts.stops is None or facts.stops >= 0

@@ -161,7 +161,7 @@ def test_a_price_by_hand() -> None:
     ("provider", "model"), [("nobody", "gpt-5-mini"), ("openai", "no-such-model"), ("", "")]
 )
 def test_an_unknown_price_is_none(provider: str, model: str) -> None:
-    """What the book does not know has no price; it is not free."""
+    """A model that the price book does not know has no price; it is not free."""
     assert BOOK.list_price(provider, model, ns(MOMENTS[0])) is None
 
 

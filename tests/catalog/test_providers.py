@@ -54,7 +54,7 @@ def test_credentials_fit(row: ProviderRow) -> None:
 
 @EVERY
 def test_sources_are_named(row: ProviderRow) -> None:
-    """What a row says, and what it does when a client leaves, has a source; a guess says that it is one."""
+    """Each row, and each rule for a client that leaves, has a source; a guess says that it is one."""
     assert row.source.startswith("https://")
     if row.on_leave != "estimate" and row.id != OPENAI_COMPATIBLE:
         assert row.on_leave_source.startswith("https://")
@@ -78,7 +78,7 @@ def test_price_lists_know_it(row: ProviderRow) -> None:
 
 
 def test_an_unknown_provider_is_named_with_the_nearest() -> None:
-    """Who mistypes is told what was probably meant."""
+    """A mistyped name is refused with the name that was probably meant."""
     with pytest.raises(ConfigError, match=r"unknown provider 'opnai'; did you mean openai\?"):
         provider_catalog().row("opnai", TODAY)
     with pytest.raises(ConfigError, match="see: inferworks providers list"):

@@ -50,7 +50,7 @@ def data_folders(folder: Path) -> list[Path]:
 
 
 class Shown(NamedTuple):
-    """What a run printed as JSON, and the folder it was run in."""
+    """JSON that a run printed, and the folder it was run in."""
 
     figures: dict[str, Any]
     folder: Path
@@ -127,7 +127,7 @@ def test_the_loss_of_the_trainer_falls(shown: Shown) -> None:
 
 
 def test_the_report_is_written(shown: Shown) -> None:
-    """It says that its bills are synthetic, and has what was billed to the picounit."""
+    """The report says that its bills are synthetic, and states the amount billed to the picounit."""
     page = Path(shown.figures["report"]).read_text(encoding="utf-8")
     assert Path(shown.figures["report"]).parent == shown.folder
     assert "SYNTHETIC" in page
@@ -200,7 +200,7 @@ def _alive(pid: int) -> bool:
 
 
 def test_a_platform_that_cannot_start_is_shown(tmp_path: Path) -> None:
-    """What it said is in the error; here, that its folder is in use."""
+    """The error repeats the output of the platform; here, that its folder is in use."""
     folder = DataFolder(tmp_path)
 
     async def start() -> None:

@@ -30,7 +30,7 @@ class Platform(HTTPServer):
 
     @property
     def url(self) -> str:
-        """Where its API begins."""
+        """Base URL of the API."""
         return f"http://127.0.0.1:{self.server_port}/v1"
 
 
@@ -146,7 +146,7 @@ def test_a_failing_block_is_metered_too() -> None:
 
 
 def test_the_error_of_the_block_goes_before_that_of_the_report() -> None:
-    """What could not be reported is noted on the error that counts."""
+    """A failed report is noted on the error of the block, which is the one that counts."""
     with (
         listening(REFUSE) as platform,
         pytest.raises(ZeroDivisionError) as failed,

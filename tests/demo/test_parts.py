@@ -142,5 +142,5 @@ def test_windows_hold_what_came_before() -> None:
 
 
 def test_rollouts_are_sampled() -> None:
-    """What the student learns from is not the one likeliest answer."""
+    """The student learns from sampled answers, not from the one likeliest answer."""
     assert all(call.temperature > 0 for call in rollouts(5, seed=1))

@@ -47,7 +47,7 @@ def test_the_wire_form_is_the_documented_one(tmp_path: Path) -> None:
 
 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
-    """Whatever byte a write stopped at, the whole lines before it are readable."""
+    """Whole lines before a torn one are readable, at whatever byte the write stopped."""
     spool = spool_at(tmp_path / "s")
     spool.step(1, 1, ())
     spool.step(2, 1, ())
@@ -81,7 +81,7 @@ def test_a_beat_repeats_the_state(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("room", range(0, 160, 13))
 def test_a_full_disk_loses_no_line(tmp_path: Path, room: int) -> None:
-    """What does not fit is written once it does, wherever in a line the disk was full."""
+    """A line that does not fit is written once it does, wherever in the line the disk was full."""
     path = tmp_path / "s"
     spool = spool_at(path)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

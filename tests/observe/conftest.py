@@ -1,4 +1,4 @@
-"""What the tests of this folder share: a whole platform, in this process, before an upstream."""
+"""Fixtures that the tests of this folder share: a whole platform, in this process, before an upstream."""
 
 from __future__ import annotations
 

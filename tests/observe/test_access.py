@@ -116,7 +116,7 @@ def test_a_call_that_cannot_be_recorded_has_a_line(run: Run) -> None:
 def test_nothing_that_is_private_is_in_it(
     open_world: OpenWorld, run: Run, tmp_path: Path, style: Any
 ) -> None:
-    """However a call ends, no word of it and no key is in the log, and each call is in it."""
+    """No word of a call and no key is in the log, however calls end, and each call is in it."""
     caller = new_key(DataFolder(tmp_path / "data"))
     path = tmp_path / "access.log"
 

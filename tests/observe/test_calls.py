@@ -58,12 +58,12 @@ def a_usage(**changes: object) -> Usage:
 
 
 def scraped(metrics: CallMetrics) -> Scraped:
-    """What a scrape of `metrics` holds."""
+    """Samples that a scrape of `metrics` holds."""
     return parse_exposition(exposition(metrics.families()).decode() or "\n")
 
 
 def counted(*usages: Usage, most_series: int = 1000) -> Scraped:
-    """What a scrape holds after `usages`."""
+    """Samples that a scrape holds after `usages`."""
     metrics = CallMetrics(lambda: MODELS, most_series=most_series)
     for usage in usages:
         metrics.take(usage)
@@ -101,7 +101,7 @@ def test_a_failover_counts_as_one_call_and_two_attempts() -> None:
 
 
 def test_a_refused_call_has_its_code_and_no_provider() -> None:
-    """What is turned away counts under its code; nothing is said of tokens or first bytes."""
+    """A refused call counts under its code, without tokens or times of a first byte."""
     found = counted(
         a_usage(legs=(), outcome=Outcome.REFUSED, status=404, error_code="model_not_found",
                 model=ModelId("an-invented-name"), first_byte_ns=None)
@@ -157,7 +157,7 @@ USAGES = st.builds(
 @pytest.mark.slow
 @given(st.lists(USAGES), st.integers(1, 1000))
 def test_every_call_and_attempt_is_counted_once(usages: list[Usage], most_series: int) -> None:
-    """Whatever happened to calls, as many are counted as were recorded, under whatever labels."""
+    """As many calls are counted as were recorded, whatever happened to them, under whatever labels."""
     found = counted(*usages, most_series=most_series)
     attempts = [leg for usage in usages for leg in usage.legs]
     assert found.sum("inferworks_calls_total") == len(usages)

@@ -20,7 +20,7 @@ SECONDS = Metric(
 
 @given(st.text(), st.integers())
 def test_any_label_and_number_comes_back(name: str, value: int) -> None:
-    """Whatever text a label holds and however large a number is, a reader has both again."""
+    """A reader has any text of a label and any large number again."""
     text = exposition([Family(GAUGE, [Sample((name,), value)])]).decode("utf-8", "surrogatepass")
     labels = frozenset({("name", name)} if name else set())
     assert parse_exposition(text).values == {("a_gauge", labels): value}

@@ -116,7 +116,7 @@ def test_metrics_are_for_monitors_and_monitors_for_metrics(
 
 
 def test_an_address_of_their_own_needs_no_key(open_world: OpenWorld, run: Run) -> None:
-    """What listens for a scraper shows the metrics, and nothing else."""
+    """The listener for a scraper serves the metrics, and nothing else."""
     with bind("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     observe = Observe(metrics_listen=f"127.0.0.1:{port}")
@@ -147,7 +147,7 @@ def test_a_taken_address_is_one_clear_line(open_world: OpenWorld, run: Run) -> N
 
 @pytest.mark.slow
 def test_metrics_can_be_left_out(open_world: OpenWorld, run: Run, tmp_path: Path) -> None:
-    """Where none are kept a monitor is told so."""
+    """A monitor gets 404 where no metrics are kept."""
     monitor = new_key(DataFolder(tmp_path / "data"), monitor=True)
 
     async def main() -> None:

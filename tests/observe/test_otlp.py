@@ -37,7 +37,7 @@ UNSAMPLED = PARENT[:-2] + b"00"
 
 
 def exported(*parents: bytes | None) -> tuple[ReadableSpan, ...]:
-    """What the SDK exports of a call with two attempts under each of these spans."""
+    """Spans that the SDK exports of a call with two attempts under each of `parents`."""
     memory = InMemorySpanExporter()
     exporter = SdkExporter(memory, {})
     for parent in parents:

@@ -57,7 +57,7 @@ async def call_in_every_way(world: World, secret: str) -> None:
 def test_without_the_flag_no_word_is_anywhere(
     open_world: OpenWorld, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever becomes of a call: no file, log line, metric or span holds what was asked or answered."""
+    """No file, log line, metric or span holds what was asked or answered, whatever becomes of a call."""
     folder = DataFolder(tmp_path / "data")
     caller, monitor = new_key(folder), new_key(folder, monitor=True)
     scrapes: list[bytes] = []
@@ -118,7 +118,7 @@ def opened() -> Opened:
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:
-    """What is kept in `folder`."""
+    """Transcripts kept in `folder`."""
     texts = [path.read_text(encoding="utf-8") for path in folder.iterdir()]
     return [json.loads(line) for text in texts for line in text.splitlines()]
 
@@ -150,7 +150,7 @@ def test_what_is_no_text_is_kept_in_base_64(tmp_path: Path) -> None:
 def test_a_disk_that_fails_costs_transcripts_and_nothing_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be kept is dropped and counted, with one line in the log that quotes nothing of it."""
+    """Transcripts that cannot be kept are dropped and counted, in one log line that quotes nothing."""
     in_the_way = tmp_path / "t"
     in_the_way.write_text("a file where the folder should be")
     transcripts = Transcripts(in_the_way, 100)
@@ -163,7 +163,7 @@ def test_a_disk_that_fails_costs_transcripts_and_nothing_else(
 
 
 def test_a_disk_that_is_full_leaves_no_half_of_a_line(tmp_path: Path) -> None:
-    """What did not fit is dropped whole, and the next one that fits is a line by itself."""
+    """A transcript that does not fit is dropped whole, and the next one that fits is a line by itself."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     for room in (None, 20, None):
         transcripts = Transcripts(tmp_path / "t", 100)

@@ -79,7 +79,7 @@ def a_late_record_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def nothing_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes after the close is not looked for."""
+    """Look for nothing that comes after the close."""
     monkeypatch.setattr(late, "with_late", lambda sealed, recorded, to_date: (sealed, ()))
 
 
@@ -136,7 +136,7 @@ def a_commitment_costs_what_is_billed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def a_line_left_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an import that is taken back said of an open time stays."""
+    """Leave in force what a withdrawn import said of an open time."""
 
     def keeping(self: Landing, part: int, name: Any, id_: Any) -> None:
         self._db.execute("DELETE FROM lines WHERE part = ? AND id = ?", (part, id_))
@@ -145,7 +145,7 @@ def a_line_left_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rounded_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What rounding leaves out of a file is not booked."""
+    """Book nothing of what rounding leaves out of a file."""
     monkeypatch.setattr(Landing, "round", lambda *_: ())
 
 

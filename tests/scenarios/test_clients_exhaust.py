@@ -118,13 +118,13 @@ async def served_again(origin: Origin, key: str) -> None:
 
 
 def recorded(platform: RealPlatform) -> Counter[int]:
-    """How many calls are on record, by status."""
+    """Number of calls on record, by status."""
     with JournalReader(platform.folder.journal) as journal:
         return Counter(usage.status for usage in journal.usages(0, 1 << 62))
 
 
 def test_too_few_descriptors_to_start(platform: RealPlatform) -> None:
-    """Where few clients would find room, the start is refused in one line that says what to do."""
+    """A start with room for few clients only is refused in one line that says what to do."""
     Path("inferworks.toml").write_text(SETTINGS.format(port=1))
     with pytest.raises(AssertionError, match="did not start"):
         platform.start(ulimit="-n 48")

@@ -1,4 +1,4 @@
-"""Whatever clients and crashes do, every call has exactly one Usage.
+"""Exactly one Usage of every call, whatever clients and crashes do.
 
 These run the real thing: `inferworks up` in its own process with its replica, real sockets, real
 kills. What the clients saw is compared with what the journal holds afterwards.
@@ -31,14 +31,14 @@ FOREVER = (0, 2**63 - 1)
 
 @dataclass(frozen=True)
 class Seen:
-    """What one client saw of its call."""
+    """Bytes that one client received of its call."""
 
     data: bytes
     stream: bool
 
     @property
     def whole(self) -> bool:
-        """Whether the answer came to its end."""
+        """True if the answer came to its end."""
         head, found, body = self.data.partition(b"\r\n\r\n")
         if not found:
             return False

@@ -115,7 +115,7 @@ def write_settings(port: int) -> None:
 
 
 def check_each_call_once(usages: list[Usage], clients: Clients, upstream: FakeUpstream) -> None:
-    """Who had an answer is on record as answered, and whatever the upstream was asked is on record."""
+    """Check that answered calls are on record as answered, and that all calls upstream are on record."""
     by_id = {str(usage.call_id): usage for usage in usages}
     assert len(by_id) == len(usages)
     answered = [call for call, usage in by_id.items() if usage.outcome is Outcome.ANSWERED]
@@ -136,7 +136,7 @@ def check_each_call_once(usages: list[Usage], clients: Clients, upstream: FakeUp
 
 @pytest.fixture(autouse=True)
 def in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the gateway finds its configuration."""
+    """Run in the folder where the gateway finds its configuration."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -159,7 +159,7 @@ def test_no_room_for_anything(tmp_path: Path) -> None:
 
 
 def test_no_room_for_the_end_of_a_call(tmp_path: Path) -> None:
-    """What was worked on and could not be answered is on record afterwards, once, and charged to nobody."""
+    """A call worked on that could not be answered is on record afterwards, once, and charged to nobody."""
 
     async def act(platform: RealPlatform, clients: Clients, _: FakeUpstream) -> None:
         log = platform.folder.journal.with_name("journal.db-wal")
@@ -172,7 +172,7 @@ def test_no_room_for_the_end_of_a_call(tmp_path: Path) -> None:
 
 
 def test_no_descriptors(tmp_path: Path) -> None:
-    """Who is connected is served with no descriptor to be had; who comes later is, once there are some."""
+    """Connected clients are served with no descriptor to be had; later ones are, once there are some."""
 
     async def act(platform: RealPlatform, clients: Clients, _: FakeUpstream) -> None:
         with platform.limited(resource.RLIMIT_NOFILE, 3):

@@ -121,7 +121,7 @@ class Client:
 
     @property
     def whole(self) -> bool:
-        """Whether it has the end of its answer."""
+        """True if the client has the end of its answer."""
         return self.data.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
 
     @property
@@ -136,7 +136,7 @@ def made_clients() -> list[Client]:
 
 
 def test_sigkill_under_500_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was answered is on record as answered, and each of the others is closed once by recovery."""
+    """Answered calls are on record as answered, and each of the others is closed once by recovery."""
     monkeypatch.chdir(tmp_path)
     clients = made_clients()
 

@@ -135,14 +135,14 @@ def whole() -> list[bytes]:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one client saw."""
+    """Bytes that one client received."""
 
     data: bytes
     stream: bool
 
     @property
     def well(self) -> bool:
-        """Whether it has a whole, good answer."""
+        """True if the answer is whole and good."""
         if self.stream:
             return self.data.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
         return self.data.startswith(b"HTTP/1.1 200") and self.data.endswith(b"}")
@@ -185,7 +185,7 @@ async def call(origin: Origin, key: str, chance: random.Random) -> Seen:
 
 
 def sockets_of(platform: RealPlatform) -> int:
-    """How many sockets the gateway has open."""
+    """Number of sockets the gateway has open."""
     instance = platform.folder.instance()
     assert instance is not None, "it runs"
     links = Path(f"/proc/{instance.pid}/fd").iterdir()

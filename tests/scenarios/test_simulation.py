@@ -16,7 +16,7 @@ _AT_ONCE = 50
 
 
 def simulate(*arguments: str, hash_seed: int = 0) -> str:
-    """What `python -m inferworks.simulation` prints; AssertionError when a promise was broken.
+    """Output of `python -m inferworks.simulation`; AssertionError when a promise was broken.
 
     In a process of its own, since there the simulation stands in for the whole system.
     """

@@ -37,13 +37,13 @@ def written(path: Path, data: bytes, *, synced: bool = True) -> None:
 
 
 def after_power_loss(disk: Disk, path: Path) -> bytes | None:
-    """What `path` holds after the power was lost; None when its name is gone."""
+    """Content of `path` after the power was lost; None when its name is gone."""
     disk.lose_power()
     return path.read_bytes() if path.exists() else None
 
 
 def outcomes(turns: Turns, tmp_path: Path, act: Callable[[Path], None]) -> set[bytes | None]:
-    """What a file may hold after `act` and a loss of power, in 40 worlds."""
+    """Contents that a file may have after `act` and a loss of power, in 40 worlds."""
     found: set[bytes | None] = set()
     for seed in range(40):
         root = tmp_path / str(seed)
@@ -95,7 +95,7 @@ def test_a_name_is_lost_with_its_folder_unsynced(turns: Turns, tmp_path: Path) -
 
 
 def test_a_failed_sync_is_a_trap(disk: Disk) -> None:
-    """What it was to make durable is lost, though later syncs succeed."""
+    """Data of a failed sync is lost, though later syncs succeed."""
     path = Path(disk.root) / "a"
     written(path, b"")
     sync_names(path.parent)

@@ -123,7 +123,7 @@ def test_it_prints_where_they_are_and_stops_when_told() -> None:
 
 
 def test_a_port_that_is_taken_is_one_clear_line() -> None:
-    """It names the port, and what to do."""
+    """The error names the port, and what to do."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -32,7 +32,7 @@ async def busy_for(seconds: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_a_callback_that_holds_the_loop_is_found(run) -> None:
-    """It is told how long it took, and where."""
+    """A stall is reported with its duration and its place."""
 
     async def main() -> None:
         await asyncio.sleep(0.01)
@@ -94,13 +94,13 @@ def test_what_others_steal_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_stolen_time_grows() -> None:
-    """It is told in seconds, or is none where the system does not tell."""
+    """Stolen time is told in seconds, and is 0 where the system does not tell."""
     before_s = stolen_s()
     assert 0.0 <= before_s <= stolen_s() < 10**9
 
 
 def test_threads_are_not_the_loop() -> None:
-    """What is done aside holds nobody."""
+    """Work in another thread holds up nobody."""
 
     async def main() -> None:
         await asyncio.to_thread(keep_busy, MOST_S * 2)

@@ -170,7 +170,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("text", MISTAKES, ids=MISTAKES.values())
 def test_mistakes(plan_of: PlanOf, text: str) -> None:
-    """What makes no sense is refused in one line that names the upstream, and repeats no secret."""
+    """A senseless setting is refused in one line that names the upstream, and repeats no secret."""
     with pytest.raises(
         ConfigError, match=f"upstream cloud: .*{re.escape(MISTAKES[text])}"
     ) as caught:
@@ -221,7 +221,7 @@ def test_calls_are_let_in(plan_of: PlanOf) -> None:
 
 
 async def chat(plan: Plan, upstream: FakeUpstream) -> list[Tokens | None]:
-    """What a stream and a whole answer tell, of the one model of `plan` at `upstream`."""
+    """Tokens that a stream and a whole answer tell, of the one model of `plan` at `upstream`."""
     (account,) = plan.accounts
     (place,) = next(iter(plan.places.values()))
     assert isinstance(place, Offer)
@@ -256,7 +256,7 @@ async def chat(plan: Plan, upstream: FakeUpstream) -> list[Tokens | None]:
 def test_a_probe_without_a_list(
     plan_of: PlanOf, text: str, environment: dict[str, str], ok: bool, what: str
 ) -> None:
-    """Where no models are listed, it is tried whether keys or a token can be had."""
+    """A probe tries to obtain keys or a token where no models are listed."""
     plan = plan_of(text, environment)
     probed = asyncio.run(probe(plan.accounts[0], plan))
     assert probed.ok is ok

@@ -46,7 +46,7 @@ def listing(*models: str, owner: str = "") -> bytes:
 
 
 def test_engines_are_found_and_told_apart() -> None:
-    """Who answers well is found; who does not, or is somebody else, is passed over."""
+    """An engine that answers well is found; one that does not, or is another program, is passed over."""
 
     async def run() -> None:
         async with (

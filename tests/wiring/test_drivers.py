@@ -1,4 +1,4 @@
-"""What a row says of how its provider counts is what its answers are read by."""
+"""Answers are read by the row that says how their provider counts."""
 
 from __future__ import annotations
 

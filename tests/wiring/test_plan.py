@@ -82,7 +82,7 @@ def test_time_limits_reach_the_connections(plan_of: PlanOf) -> None:
 
 
 def test_missing_keys_are_told_together(plan_of: PlanOf) -> None:
-    """Who comes with a file of several upstreams sets all the keys at once, and not one after another."""
+    """All missing keys of a file with several upstreams are named at once, and not one after another."""
     second = TWO.replace('name = "openai"', 'name = "again"').partition(
         '    [[upstream]]\n    name = "here"'
     )
@@ -271,7 +271,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("text", "words"), MISTAKES.items())
 def test_a_mistake_is_one_clear_line(plan_of: PlanOf, text: str, words: str) -> None:
-    """What names nothing is refused with its place and, where there is one, what was meant."""
+    """A name of nothing is refused with its place and, where there is one, what was meant."""
     with pytest.raises(ConfigError, match=words) as caught:
         plan_of(f"{UPSTREAM}\n{text}", {"K": "k"})
     assert "\n" not in str(caught.value)

@@ -135,7 +135,7 @@ def test_calls_that_a_crash_left_open_are_seen(tmp_path: Path) -> None:
 
 
 def _is_ours(task: asyncio.Task[Any]) -> bool:
-    """Whether a task runs our code, and is not one that asyncio made to wait for something."""
+    """Return true if a task runs our code, and is not one that asyncio made to wait for something."""
     return "inferworks" in task.get_coro().cr_code.co_filename  # type: ignore[union-attr]
 
 

@@ -71,7 +71,7 @@ class House:
             return response.status, await response.read(10.0, 1 << 20)
 
     async def models(self) -> set[str]:
-        """What is served now."""
+        """Names of the models served now."""
         async with self._client.stream("GET", self._origin, "/models", self._key) as response:
             listed = msgspec.json.decode(await response.read(10.0, 1 << 20))
             return {model["id"] for model in listed["data"]}
@@ -195,7 +195,7 @@ def test_a_running_call_ends_on_what_it_began_with(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_broken_file_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever is wrong, what is served goes on, and one line of the log says why."""
+    """Service goes on whatever is wrong with the file, and one line of the log says why."""
     broken = {
         "[[upstream": "not valid TOML",
         '[[upstream]]\nname = "x"\nmodels = ["m"]': "upstream x: set url",

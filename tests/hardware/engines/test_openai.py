@@ -77,7 +77,7 @@ def test_what_cannot_be_done_is_refused(fields: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff", b'{"model":"m"}'])
 def test_what_is_no_request_is_refused(raw: bytes) -> None:
-    """Whatever bytes come, the worst is a 400."""
+    """Arbitrary bytes cause a 400 at worst."""
     with pytest.raises(CallError, match="cannot be read"):
         decode_request(raw)
 

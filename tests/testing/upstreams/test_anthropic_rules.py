@@ -1,4 +1,4 @@
-"""What the fake Anthropic refuses, in Anthropic's words; each rule with where it is known from."""
+"""Refusals by the fake Anthropic, in Anthropic's words; each rule with where it is known from."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def assistant(*blocks: Body) -> Body:
 
 
 def message(*, is_beta: bool = False, counts: bool = False, **fields: Any) -> str | None:
-    """What is said to a message."""
+    """Fault that the rules find in a message, or None."""
     limit = {} if counts else {"max_tokens": 5}
     body = {"model": "vendor/any", **limit, "messages": [HI], **fields}
     return flaw_in(body, counts=counts, is_beta=is_beta)

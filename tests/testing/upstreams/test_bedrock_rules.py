@@ -1,4 +1,4 @@
-"""What the fake Bedrock refuses, in Bedrock's words; each rule with where it is known from."""
+"""Refusals by the fake Bedrock, in Bedrock's words; each rule with where it is known from."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def assistant(*blocks: Body) -> Body:
 
 
 def converse(model: str = ANY, **fields: Any) -> str | None:
-    """What is said to a Converse."""
+    """Fault that the rules find in a Converse request, or None."""
     return converse_flaw({"messages": [HI], **fields}, model)
 
 

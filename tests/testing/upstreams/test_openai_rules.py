@@ -1,4 +1,4 @@
-"""What the fake OpenAI refuses, in OpenAI's words; each rule with where it is known from."""
+"""Refusals by the fake OpenAI, in OpenAI's words; each rule with where it is known from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "7"}
 
 
 def chat(*messages: Body, **fields: Any) -> Refusal | None:
-    """What is said to a chat."""
+    """Refusal of a chat, or None."""
     body = {"model": "vendor/any", "messages": list(messages or (HI,)), **fields}
     return OPENAI.refusal(CHAT, body)
 

@@ -23,7 +23,7 @@ BEARER = ((b"authorization", b"Bearer " + TOKEN.encode()),)
 
 
 async def ask(opening: Any, path: str, body: Any, headers: Any = ()) -> tuple[int, bytes]:
-    """What the fake that `opening` opens says to one request."""
+    """Send one request to the fake that `opening` opens; return the status and the body."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     async with opening as upstream:
         with closing(HttpClient()) as client:
@@ -104,7 +104,7 @@ def test_an_error_may_tell_its_status_within_an_answer(status: int) -> None:
 
 
 def test_a_seed_draws_the_same_forms_and_the_same_answer() -> None:
-    """Whatever is random in a form comes from the seed."""
+    """A seed determines everything random in a form."""
 
     async def main() -> None:
         chat = {

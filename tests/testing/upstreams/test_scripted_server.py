@@ -53,7 +53,7 @@ async def parrot(*answers: Scripted) -> AsyncIterator[tuple[Parrot, HttpClient]]
 
 
 async def said(upstream: Parrot, client: HttpClient, path: str, body: bytes = b"") -> bytes:
-    """What came, with `<` where it broke off and `_` where nothing more came."""
+    """Bytes that came, with `<` where they broke off and `_` where nothing more came."""
     got = b""
     try:
         async with client.stream("POST", upstream.origin, path, (), body) as response:
@@ -88,7 +88,7 @@ def test_answers_break_where_they_are_told_to(fault: Fault) -> None:
 
 
 def test_a_script_is_followed_and_its_last_answer_repeated() -> None:
-    """What came is remembered, and so is over how many connections."""
+    """Requests that came are remembered, and so is the number of connections."""
 
     async def main() -> None:
         async with parrot(of(), Scripted(words=("z",))) as (upstream, client):
@@ -129,7 +129,7 @@ def test_a_stream_leaves_in_the_pieces_it_is_told() -> None:
 
 
 def test_a_fake_that_fails_itself_says_so() -> None:
-    """What escapes its handler and is no fault of the script ends the test."""
+    """An error that escapes the fake's handler and is no fault of the script ends the test."""
 
     async def main() -> None:
         async with parrot(of()) as (upstream, client):

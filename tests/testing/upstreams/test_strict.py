@@ -19,14 +19,14 @@ HI = {"role": "user", "content": "Hi"}
 
 @pytest.mark.slow
 def test_types_are_the_vendors() -> None:
-    """What `openai`, `anthropic` and `botocore` have, as they are installed, is what is checked."""
+    """The types checked are those of `openai`, `anthropic` and `botocore`, as they are installed."""
     command = [sys.executable, str(ROOT / "tools" / "write_types.py"), "--check"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, f"run tools/write_types.py for:\n{result.stdout}{result.stderr}"
 
 
 def chat(**fields: Any) -> Flaw | None:
-    """What is wrong with a chat."""
+    """Fault found in a chat, or None."""
     return flaw_of({"model": "m", "messages": [HI], **fields}, CHAT)
 
 
@@ -89,7 +89,7 @@ BOUNDS = (
     ],
 )
 def test_bounds_that_no_type_has(fields: dict[str, Any], keyword: str) -> None:
-    """They are found by the field's path, whatever its type is called."""
+    """Bounds are found by the field's path, whatever its type is called."""
     flaw = flaw_of({"model": "m", "messages": [HI], **fields}, request_type("openai_chat", BOUNDS))
     assert (flaw.keyword if flaw else "") == keyword
 

@@ -104,7 +104,7 @@ def test_the_calls_of_a_question_are_made_in_turn(asked: Any, call: Any) -> None
 
 
 def test_what_is_to_be_said_is_said() -> None:
-    """Whatever tools are offered; JSON of any form as it is told; a schema is kept to all the same."""
+    """Words are said whatever tools are offered, JSON of any form as told; a schema is kept to even so."""
     tools = {"look": SCHEMA}
     said = 'SAY "{\\"place\\": \\"Bern\\"}"'
     assert "".join(react(Question("x", tools, said=said)).words or ()) == '{"place": "Bern"}'

@@ -1,4 +1,4 @@
-"""What else speaks OpenAI's dialect refuses: each vendor's differences, in its words and its error body."""
+"""Refusals by other vendors with OpenAI's dialect: their differences, in their words and error bodies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the embedded engine share."""
+"""Helpers that the tests of the embedded engine share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who runs in the next step."""
+"""Choice of the sequences that run in the next step."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ EVENTS = st.one_of(
 @settings(max_examples=200)
 @given(st.lists(EVENTS, max_size=60))
 def test_moves_keep_every_sequence_in_its_row(events: list[tuple[str, int, int]]) -> None:
-    """Whatever happens, a cache that follows the moves has each sequence where the plan says."""
+    """A cache that follows the moves has each sequence where the plan says, after any events."""
     it, cache, ticket = batch(), dict[int, tuple[int, int]](), 0
     for kind, a, b in events:
         moves: tuple[Move | None, ...] = ()

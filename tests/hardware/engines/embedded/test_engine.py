@@ -234,7 +234,7 @@ def test_what_does_not_fit_is_refused() -> None:
 
 
 def test_closing_answers_whoever_still_waits() -> None:
-    """When the engine is closed, an open call and a new one both get 503."""
+    """An open call and a new one both fail with 503 when the engine is closed."""
 
     async def run() -> None:
         async with opened(2, 2) as bench:

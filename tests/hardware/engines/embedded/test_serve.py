@@ -232,7 +232,7 @@ def test_a_replica_with_a_token_answers_to_nobody_else(tmp_path: Path) -> None:
 
 
 def test_strangers_shut_nobody_out(tmp_path: Path) -> None:
-    """However many connections strangers of this machine hold, whoever has the token is answered."""
+    """A client with the token is answered, however many connections strangers of this machine hold."""
     with ExitStack() as stack:
         replica = stack.enter_context(
             started(tmp_path / "spool", "--token", "stdin", stdin=b"s3cret\n", descriptors=128)
