@@ -27,8 +27,8 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.revenue.rating import rate
 from inferworks.books.token_buckets import buckets
 from inferworks.catalog.pins import ListPrices, list_prices
-from inferworks.cloud.call import ReportedUsage
 from inferworks.ids import CustomerId, ModelId
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Items, Opened, Outcome, Tokens, Usage, usage_of
 from inferworks.purpose import Purpose
 from inferworks.testing.facts import A_TIME_NS, make_opened

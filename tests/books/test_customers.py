@@ -25,10 +25,10 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Dimension, Statement, build_statement, whole_span
-from inferworks.cloud.call import ReportedUsage
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_ITEMS, Tokens, Usage
 from inferworks.testing.books import a_company, a_usage
 from inferworks.units import Unit

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 import inferworks.cloud.usage_parsers
-from inferworks.cloud.call import Call, ReportedUsage
+from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.anthropic import ANTHROPIC
@@ -26,6 +26,7 @@ from inferworks.cloud.routing.token_estimate import prompt_tokens
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.eventstream import MessageSplitter, written
 from inferworks.http.sse import EventSplitter, event_data
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS
 from inferworks.testing.growth import TEXTS, Filling, check_growth, objects
 from inferworks.testing.providers import make_call, make_offer

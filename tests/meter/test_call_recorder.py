@@ -17,6 +17,7 @@ from inferworks.errors import JournalError
 from inferworks.ids import OfferId, ReplicaId, new_call_id
 from inferworks.meter.call_recorder import CallRecorder, Meter
 from inferworks.meter.journal import Journal
+from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import NO_TOKENS, Checkpoint, Confidence, Items, Outcome, Tokens, Usage
 from inferworks.testing.facts import A_TIME_NS, make_opened
@@ -93,7 +94,7 @@ async def break_off(world: World, error: BaseException) -> None:
     async with world.meter.open(make_opened()) as call:
         start_leg(call)
         call.first_byte()
-        call.progress(Tokens(10, 5), Confidence.COUNTED)
+        call.progress(ReportedUsage(Tokens(10, 5)), Confidence.COUNTED)
         raise error
 
 
@@ -117,12 +118,12 @@ async def test_an_answered_call() -> None:
         call.first_token()
         call.first_byte()
         call.sent(100)
-        call.progress(Tokens(10, 1), Confidence.COUNTED)
+        call.progress(ReportedUsage(Tokens(10, 1)), Confidence.COUNTED)
         await world.clock.advance(0.1)
         call.first_token()
         call.first_byte()
         call.sent(50)
-        call.leg_ended(Outcome.ANSWERED, 200, Tokens(10, 7), Confidence.REPORTED)
+        call.leg_ended(Outcome.ANSWERED, 200, ReportedUsage(Tokens(10, 7)), Confidence.REPORTED)
         await call.close(Outcome.ANSWERED, 200)
         with world.store.reads() as reads:
             assert reads.counts()["usage"] == 1, "durable before the last byte is sent"
@@ -140,9 +141,9 @@ async def test_a_failover_is_charged_once() -> None:
     world = World()
     async with world.meter.open(make_opened()) as call:
         start_leg(call, OTHER)
-        call.leg_ended(Outcome.FAILED, 503, Tokens(10, 0), Confidence.ESTIMATED)
+        call.leg_ended(Outcome.FAILED, 503, ReportedUsage(Tokens(10, 0)), Confidence.ESTIMATED)
         start_leg(call)
-        call.leg_ended(Outcome.ANSWERED, 200, Tokens(10, 7), Confidence.REPORTED)
+        call.leg_ended(Outcome.ANSWERED, 200, ReportedUsage(Tokens(10, 7)), Confidence.REPORTED)
         await call.close(Outcome.ANSWERED, 200)
     usage = world.usage()
     assert usage.tokens == Tokens(10, 7)
@@ -168,9 +169,9 @@ async def test_a_dropped_leg_says_how(
     async with world.meter.open(make_opened()) as call:
         call.leg_started(OTHER, "openai", None, "", "", on_leave)
         assert (call.on_leave, call.is_running) == (on_leave, True)
-        call.progress(Tokens(10, 5), Confidence.COUNTED)
+        call.progress(ReportedUsage(Tokens(10, 5)), Confidence.COUNTED)
         if ends:
-            call.leg_ended(Outcome.CANCELLED, 200, Tokens(10, 5), Confidence.COUNTED)
+            call.leg_ended(Outcome.CANCELLED, 200, ReportedUsage(Tokens(10, 5)), Confidence.COUNTED)
             assert (call.on_leave, call.is_running) == ("", False)
         call.leave()
     usage = world.usage()
@@ -184,17 +185,14 @@ async def test_a_leg_keeps_what_its_bill_is_made_of() -> None:
     world = World()
     async with world.meter.open(replace(make_opened(), end_user="ann")) as call:
         start_leg(call, OTHER)
-        call.leg_ended(Outcome.FAILED, 500, NO_TOKENS, Confidence.REPORTED, items=Items(images=9))
+        nine = ReportedUsage(NO_TOKENS, Items(images=9))
+        call.leg_ended(Outcome.FAILED, 500, nine, Confidence.REPORTED)
         start_leg(call)
         call.leg_ended(
             Outcome.CANCELLED,
             200,
-            Tokens(1),
+            ReportedUsage(Tokens(1), Items(images=2), "flex", 17, "EUR"),
             Confidence.ESTIMATED,
-            items=Items(images=2),
-            service_tier="flex",
-            told_cost_pico=17,
-            told_currency="EUR",
             ended_by="drain",
         )
         await call.close(Outcome.CANCELLED, 200)
@@ -211,7 +209,7 @@ async def test_a_failed_call_is_charged_nothing() -> None:
     world = World()
     async with world.meter.open(make_opened()) as call:
         start_leg(call)
-        call.leg_ended(Outcome.FAILED, 500, Tokens(10, 3), Confidence.COUNTED)
+        call.leg_ended(Outcome.FAILED, 500, ReportedUsage(Tokens(10, 3)), Confidence.COUNTED)
         await call.close(Outcome.FAILED, 502, "upstream_failed")
     usage = world.usage()
     assert (usage.outcome, usage.status, usage.error_code) == (
@@ -272,7 +270,7 @@ async def test_checkpoints_come_at_most_so_often() -> None:
         for n in range(1, 30):
             await world.clock.advance(0.1)
             call.sent(10)
-            call.progress(Tokens(10, n), Confidence.COUNTED)
+            call.progress(ReportedUsage(Tokens(10, n)), Confidence.COUNTED)
         await world.journal.durable()
         with world.store.reads() as reads:
             checkpoint = reads.checkpoint(call.opened.call_id)
@@ -303,7 +301,7 @@ async def test_legs_are_bracketed() -> None:
     world = World()
     async with world.meter.open(make_opened()) as call:
         with pytest.raises(RuntimeError, match="no leg"):
-            call.progress(NO_TOKENS, Confidence.COUNTED)
+            call.progress(NOTHING_REPORTED, Confidence.COUNTED)
         start_leg(call)
         with pytest.raises(RuntimeError, match="before the last"):
             start_leg(call)
@@ -356,10 +354,10 @@ async def tell(world: World, story: Story, call_id: str) -> None:
         for answered, output in story.legs:
             start_leg(call)
             await asyncio.sleep(0)
-            call.progress(Tokens(1, output), Confidence.COUNTED)
+            call.progress(ReportedUsage(Tokens(1, output)), Confidence.COUNTED)
             await asyncio.sleep(0)
             outcome = Outcome.ANSWERED if answered else Outcome.FAILED
-            call.leg_ended(outcome, 200, Tokens(1, output), Confidence.REPORTED)
+            call.leg_ended(outcome, 200, ReportedUsage(Tokens(1, output)), Confidence.REPORTED)
         if story.breaks:
             raise ZeroDivisionError
         if story.closes:
@@ -414,9 +412,9 @@ async def test_a_race_is_two_legs_and_one_charge() -> None:
         first = call.leg_started(OWN, "inferworks", ReplicaId("r1"))
         call.leg_started(OTHER, "openai", None, beside=True)
         estimated = Confidence.ESTIMATED
-        call.leg_ended(Outcome.CANCELLED, 0, Tokens(input=9), estimated, leg=first)
+        call.leg_ended(Outcome.CANCELLED, 0, ReportedUsage(Tokens(input=9)), estimated, leg=first)
         call.first_token()
-        call.leg_ended(Outcome.ANSWERED, 200, Tokens(10, 7), Confidence.REPORTED)
+        call.leg_ended(Outcome.ANSWERED, 200, ReportedUsage(Tokens(10, 7)), Confidence.REPORTED)
         await call.close(Outcome.ANSWERED, 200)
     usage = world.usage()
     assert [(leg.offer, leg.outcome, leg.tokens) for leg in usage.legs] == [
@@ -450,9 +448,9 @@ async def test_a_checkpoint_is_about_the_main_leg() -> None:
     async with world.meter.open(make_opened()) as call:
         first = call.leg_started(OWN, "inferworks", None)
         call.leg_started(OTHER, "openai", None, beside=True)
-        call.leg_ended(Outcome.CANCELLED, 0, NO_TOKENS, Confidence.ESTIMATED, leg=first)
+        call.leg_ended(Outcome.CANCELLED, 0, NOTHING_REPORTED, Confidence.ESTIMATED, leg=first)
         await world.clock.advance(0.2)
-        call.progress(Tokens(10, 3), Confidence.COUNTED)
+        call.progress(ReportedUsage(Tokens(10, 3)), Confidence.COUNTED)
         await world.journal.durable()
         with world.store.reads() as reads:
             checkpoint = reads.checkpoint(call.opened.call_id)
@@ -469,9 +467,9 @@ async def test_a_leg_ends_once() -> None:
         with pytest.raises(RuntimeError, match="before the last one ended"):
             start_leg(call)
         call.leg_started(OTHER, "openai", None, beside=True)
-        call.leg_ended(Outcome.FAILED, 500, NO_TOKENS, Confidence.ESTIMATED, leg=first)
+        call.leg_ended(Outcome.FAILED, 500, NOTHING_REPORTED, Confidence.ESTIMATED, leg=first)
         with pytest.raises(RuntimeError, match="has ended already"):
-            call.leg_ended(Outcome.FAILED, 500, NO_TOKENS, Confidence.ESTIMATED, leg=first)
+            call.leg_ended(Outcome.FAILED, 500, NOTHING_REPORTED, Confidence.ESTIMATED, leg=first)
     assert len(world.usage().legs) == 2
 
 
@@ -531,9 +529,9 @@ def _move(call: CallRecorder, what: str) -> None:
             case "token":
                 call.first_token()
             case "progress":
-                call.progress(Tokens(input=1), Confidence.COUNTED)
+                call.progress(ReportedUsage(Tokens(input=1)), Confidence.COUNTED)
             case "end":
-                call.leg_ended(Outcome.ANSWERED, 200, NO_TOKENS, Confidence.COUNTED)
+                call.leg_ended(Outcome.ANSWERED, 200, NOTHING_REPORTED, Confidence.COUNTED)
             case "byte":
                 call.first_byte()
 

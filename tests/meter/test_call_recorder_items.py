@@ -9,6 +9,7 @@ from inferworks.clock import SimClock
 from inferworks.ids import OfferId
 from inferworks.meter.call_recorder import Meter
 from inferworks.meter.journal import Journal
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import NO_TOKENS, Checkpoint, Confidence, Items, Outcome
 from inferworks.testing.facts import A_TIME_NS, make_opened
@@ -27,7 +28,7 @@ async def test_items_are_in_checkpoints_and_in_what_is_cut_off() -> None:
             call.leg_started(OfferId("speech"), "openai", None)
             await clock.advance(1.0)
             call.first_byte()
-            call.progress(NO_TOKENS, Confidence.COUNTED, SPOKEN)
+            call.progress(ReportedUsage(NO_TOKENS, SPOKEN), Confidence.COUNTED)
             await journal.durable()
             with store.reads() as reads:
                 checkpoint = reads.checkpoint(opened.call_id)

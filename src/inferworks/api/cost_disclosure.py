@@ -22,8 +22,8 @@ import msgspec
 
 from inferworks.api.pricing import Cost, PricingTable
 from inferworks.cloud.bodies.rewrite import read_fields, with_value
-from inferworks.cloud.call import ReportedUsage
 from inferworks.meter.call_recorder import CallRecorder
+from inferworks.meter.reported_usage import ReportedUsage
 
 INCLUDE: Final = b"x-inferworks-include"
 _USAGE: Final = b'"usage"'

@@ -33,9 +33,9 @@ from inferworks.accounts.stores.base import AccountsReads
 from inferworks.books.revenue.rating import EARNING
 from inferworks.books.token_buckets import buckets, counted
 from inferworks.catalog.prices import ListPrice
-from inferworks.cloud.call import ReportedUsage
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, ModelId
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Opened, Tokens, Usage
 from inferworks.units import NS_PER_SECOND, PRICED_BY, Unit
 

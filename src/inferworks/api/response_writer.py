@@ -21,7 +21,7 @@ from inferworks.api.drain import Drain
 from inferworks.api.stream_usage import StreamUsage
 from inferworks.api.wire.base import Form
 from inferworks.cloud.bodies.aside import LARGE_BYTES, aside
-from inferworks.cloud.call import Call, Chunk, Reply, ReportedUsage
+from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.routing.token_estimate import whole_usage
 from inferworks.cloud.serving.attempt import broken_off
@@ -29,7 +29,8 @@ from inferworks.cloud.serving.serve import serve
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange
 from inferworks.meter.call_recorder import CallRecorder
-from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome
+from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
+from inferworks.meter.usage import Confidence, Outcome
 from inferworks.observe.transcripts import Transcript
 
 _log = logging.getLogger("inferworks.serve")
@@ -104,7 +105,7 @@ class ResponseWriter:
             await self._deliver_body(reply)
 
     async def _deliver_refusal(self, reply: Reply) -> None:
-        self._tally.leg_ended(Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED)
+        self._tally.leg_ended(Outcome.REFUSED, reply.status, NOTHING_REPORTED, Confidence.COUNTED)
         await self._tally.close(Outcome.REFUSED, reply.status, "upstream_refused")
         named = self._form.errors.named(reply.first.data, self._call.id)
         await self._respond(reply, named)
@@ -116,10 +117,7 @@ class ResponseWriter:
             large = len(data) > LARGE_BYTES
             tell = self._telling.body
             data = await aside(tell, data, told) if large else tell(data, told)
-        await self._tally.answered(
-            reply.status, len(data), told.tokens, confidence,
-            told.items, told.service_tier, told.cost_pico, told.currency,
-        )  # fmt: skip
+        await self._tally.answered(reply.status, len(data), told, confidence)
         await self._respond(reply, data, told)
 
     async def _deliver_stream(self, reply: Reply) -> None:
@@ -148,7 +146,9 @@ class ResponseWriter:
             chunk = _SEEN
         except UpstreamError as error:
             count.see_told(error.told)
-            self._leg_ended(Outcome.FAILED, reply, count.told, count.confidence(whole=False))
+            self._tally.leg_ended(
+                Outcome.FAILED, reply.status, count.told, count.confidence(whole=False)
+            )
             if self._drain is not None:
                 tally.leave()
                 return
@@ -164,7 +164,9 @@ class ResponseWriter:
         count.see_last(chunk)
         data = await self._with_cost(chunk.data, count.told)
         tally.sent(len(data))
-        self._leg_ended(Outcome.ANSWERED, reply, count.told, count.confidence(whole=True))
+        self._tally.leg_ended(
+            Outcome.ANSWERED, reply.status, count.told, count.confidence(whole=True)
+        )
         await tally.close(Outcome.ANSWERED, reply.status)
         if self._transcript is not None:
             self._transcript.heard(data)
@@ -202,7 +204,7 @@ class ResponseWriter:
         except UpstreamError as error:
             count.see_told(error.told)
             sure = count.confidence(whole=False)
-            self._leg_ended(Outcome.FAILED, reply, count.told, sure)
+            self._tally.leg_ended(Outcome.FAILED, reply.status, count.told, sure)
         else:
             if chunk.last:
                 self._drained(reply, chunk, count)
@@ -213,21 +215,23 @@ class ResponseWriter:
     def _drained(self, reply: Reply, last: Chunk, count: StreamUsage) -> None:
         """The answer that nobody waits for was read to its end."""
         if reply.status >= 400:
-            self._tally.leg_ended(Outcome.REFUSED, reply.status, NO_TOKENS, Confidence.COUNTED)
+            self._tally.leg_ended(
+                Outcome.REFUSED, reply.status, NOTHING_REPORTED, Confidence.COUNTED
+            )
             return
         if last is reply.first:
             told, confidence = whole_usage(self._call, last, reply.content_type)
         else:
             count.see_last(last)
             told, confidence = count.told, count.confidence(whole=True)
-        self._leg_ended(Outcome.CANCELLED, reply, told, confidence, "drain")
+        self._tally.leg_ended(Outcome.CANCELLED, reply.status, told, confidence, ended_by="drain")
 
     def _dropped(self) -> None:
         """The answer is dropped where it stands; what a stream has told so far is kept."""
         if self._streamed is not None and self._tally.is_running:
             reply, count = self._streamed
             sure = count.confidence(whole=False)
-            self._leg_ended(Outcome.CANCELLED, reply, count.told, sure)
+            self._tally.leg_ended(Outcome.CANCELLED, reply.status, count.told, sure)
 
     async def _respond(self, reply: Reply, data: bytes, told: ReportedUsage | None = None) -> None:
         """Send a whole answer, which `told` what it has used."""
@@ -245,26 +249,6 @@ class ResponseWriter:
             headers += reply.beside
             headers += self._telling.headers(self._tally.clock.now_ns(), told)
         return headers
-
-    def _leg_ended(
-        self,
-        outcome: Outcome,
-        reply: Reply,
-        told: ReportedUsage,
-        confidence: Confidence,
-        ended_by: str = "",
-    ) -> None:
-        self._tally.leg_ended(
-            outcome,
-            reply.status,
-            told.tokens,
-            confidence,
-            items=told.items,
-            service_tier=told.service_tier,
-            told_cost_pico=told.cost_pico,
-            told_currency=told.currency,
-            ended_by=ended_by,
-        )
 
 
 def _cancels_this() -> Callable[[], object]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.routing.token_estimate import prompt_tokens, stream_tokens
 from inferworks.meter.call_recorder import CallRecorder
-from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Confidence, Tokens
-
-_NOTHING = ReportedUsage(NO_TOKENS)
+from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
+from inferworks.meter.usage import NO_ITEMS, Confidence, Tokens
 
 
 class StreamUsage:
     """What a stream has used up to here, also told to the call's tally."""
 
     def __init__(self, call: Call, tally: CallRecorder) -> None:
-        self.told = _NOTHING
+        self.told = NOTHING_REPORTED
         self._call = call
         self._tally = tally
         self._events = 0
@@ -34,7 +33,7 @@ class StreamUsage:
             self.told = ReportedUsage(self._guess())
         if self.told.tokens.output or self.told.items is not NO_ITEMS:  # sound has no tokens
             self._tally.first_token()
-        self._tally.progress(self.told.tokens, self.confidence(whole=False), self.told.items)
+        self._tally.progress(self.told, self.confidence(whole=False))
 
     def see_last(self, chunk: Chunk) -> None:
         """Take in the last chunk, which in some dialects tells the total."""

@@ -9,7 +9,7 @@ import msgspec
 from inferworks.catalog.facts import UNKNOWN_MODEL, ModelFacts
 from inferworks.cloud.operation import Operation
 from inferworks.ids import CallId, ModelId
-from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Tokens
+from inferworks.meter.reported_usage import ReportedUsage
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -39,29 +39,6 @@ class Call(msgspec.Struct, frozen=True):
     """What that model cannot be asked for is left out rather than refused."""
     left_out: tuple[str, ...] = ()
     """What was left out in the translation: the caller's fields and tools, as the caller named them."""
-
-
-class ReportedUsage(msgspec.Struct, frozen=True):
-    """What an upstream says that an answer has used, up to here."""
-
-    tokens: Tokens
-    items: Items = NO_ITEMS
-    service_tier: str = ""
-    cost_pico: int | None = None
-    """What the upstream itself says the answer costs, in picounits of `currency`."""
-    currency: str = "USD"
-    is_estimate: bool = False
-    """The output is our own count of what passed: the upstream tells its own only at the end."""
-    is_input_only: bool = False
-    """The output is not told, and to be guessed from what passes."""
-    is_counted: bool = False
-    """It is our own count and exact: of what was asked for, where the upstream tells nothing."""
-
-    def confidence(self, *, whole: bool) -> Confidence:
-        """How far it may be trusted; `whole` when the answer has come to its end."""
-        if self.is_estimate:
-            return Confidence.ESTIMATED
-        return Confidence.REPORTED if whole and not self.is_counted else Confidence.COUNTED
 
 
 class Chunk(msgspec.Struct, frozen=True):

@@ -28,6 +28,7 @@ import msgspec
 from inferworks.clock import Clock
 from inferworks.ids import OfferId, ReplicaId
 from inferworks.meter.journal import Journal
+from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
 from inferworks.meter.usage import (
     NO_ITEMS,
     NO_TOKENS,
@@ -207,13 +208,13 @@ class CallRecorder:
         if leg.first_token_ns is None:
             leg.first_token_ns = self.clock.now_ns()
 
-    def progress(self, tokens: Tokens, confidence: Confidence, items: Items = NO_ITEMS) -> None:
-        """The attempt has used this much so far, in total. Checkpoints now and then; never waits.
+    def progress(self, usage: ReportedUsage, confidence: Confidence) -> None:
+        """Note what the attempt has used so far, in total. Checkpoints now and then; never waits.
 
         RecordError when it cannot be a record.
         """
         leg = self._running_leg()
-        leg.has_used(tokens, items, confidence)
+        leg.has_used(usage, confidence)
         now_ns = self.clock.now_ns()
         if now_ns >= self._next_checkpoint_ns:
             self._next_checkpoint_ns = now_ns + self._checkpoint_ns
@@ -225,32 +226,23 @@ class CallRecorder:
         self,
         outcome: Outcome,
         status: int,
-        tokens: Tokens,
+        usage: ReportedUsage,
         confidence: Confidence,
         *,
-        items: Items = NO_ITEMS,
-        service_tier: str = "",
-        told_cost_pico: int | None = None,
-        told_currency: str = "USD",
         ended_by: str = "",
         leg: RunningLeg | None = None,
     ) -> None:
-        """The attempt is over, having used `tokens` and `items` in total.
+        """End the attempt, which has used `usage` in total.
 
         `leg` says which, where several run; without it the main one. `status` is the upstream's, 0 if
-        none; the rest is as in `Leg`. One that is cancelled was dropped as its `on_leave` says, unless
-        `ended_by` says otherwise.
+        none. One that is cancelled was dropped as its `on_leave` says, unless `ended_by` says otherwise.
         """
         main = self._running_leg()
         leg = leg or main
         if leg not in self._open:
             raise RuntimeError(f"call {self.opened.call_id}: this leg has ended already")
-        leg.has_used(tokens, items, confidence)
-        ended = leg.ended(
-            self.clock.now_ns(), outcome, status,
-            service_tier, told_cost_pico, told_currency, ended_by,
-        )  # fmt: skip
-        self._legs.append(ended)
+        leg.has_used(usage, confidence)
+        self._legs.append(leg.ended(self.clock.now_ns(), outcome, status, ended_by))
         self._open.remove(leg)
 
     def leg_unsent(self, leg: RunningLeg) -> None:
@@ -259,17 +251,9 @@ class CallRecorder:
         self._open.remove(leg)
 
     def answered(
-        self,
-        status: int,
-        n_bytes: int,
-        tokens: Tokens,
-        confidence: Confidence,
-        items: Items = NO_ITEMS,
-        service_tier: str = "",
-        told_cost_pico: int | None = None,
-        told_currency: str = "USD",
+        self, status: int, n_bytes: int, usage: ReportedUsage, confidence: Confidence
     ) -> asyncio.Future[None]:
-        """The main leg has answered with one body, `n_bytes` for the client: end it and close the call.
+        """End the main leg, which answered with one body of `n_bytes` for the client, and close the call.
 
         The same as `first_token`, `leg_ended`, `first_byte`, `sent` and `close`, all at one moment.
         """
@@ -277,11 +261,8 @@ class CallRecorder:
         now_ns = self.clock.now_ns()
         if leg.first_token_ns is None:
             leg.first_token_ns = now_ns
-        leg.has_used(tokens, items, confidence)
-        ended = leg.ended(
-            now_ns, Outcome.ANSWERED, status, service_tier, told_cost_pico, told_currency
-        )
-        self._legs.append(ended)
+        leg.has_used(usage, confidence)
+        self._legs.append(leg.ended(now_ns, Outcome.ANSWERED, status))
         self._open.remove(leg)
         if self._first_byte_ns is None:
             self._first_byte_ns = now_ns
@@ -371,7 +352,6 @@ class RunningLeg:
         "chip",
         "confidence",
         "first_token_ns",
-        "items",
         "left_out",
         "offer",
         "on_leave",
@@ -379,7 +359,7 @@ class RunningLeg:
         "region",
         "replica",
         "started_ns",
-        "tokens",
+        "usage",
     )
 
     def __init__(
@@ -400,29 +380,18 @@ class RunningLeg:
         self.on_leave = on_leave
         self.started_ns = started_ns
         self.first_token_ns: int | None = None
-        self.tokens = NO_TOKENS
-        self.items = NO_ITEMS
+        self.usage = NOTHING_REPORTED
         self.confidence = Confidence.ESTIMATED
         self.left_out = ""
 
-    def has_used(self, tokens: Tokens, items: Items, confidence: Confidence) -> None:
-        """Set the leg's use so far, in total."""
-        self.tokens = tokens
-        self.items = items
+    def has_used(self, usage: ReportedUsage, confidence: Confidence) -> None:
+        """Note what it has used so far, in total."""
+        self.usage = usage
         self.confidence = confidence
 
-    def ended(
-        self,
-        ended_ns: int,
-        outcome: Outcome,
-        status: int,
-        service_tier: str = "",
-        told_cost_pico: int | None = None,
-        told_currency: str = "USD",
-        ended_by: str = "",
-    ) -> Leg:
-        """The attempt as a fact. By place and not by name: it is made for every call."""
-        confidence = self.confidence
+    def ended(self, ended_ns: int, outcome: Outcome, status: int, ended_by: str = "") -> Leg:
+        """Return the attempt as a fact. By place and not by name: it is made for every call."""
+        usage, confidence = self.usage, self.confidence
         if outcome is Outcome.CANCELLED and not ended_by:
             ended_by = "estimate" if self.on_leave == "drain" else self.on_leave
         if ended_by == "estimate":
@@ -430,8 +399,8 @@ class RunningLeg:
         return Leg(
             self.offer, self.provider, self.replica,
             self.started_ns, self.first_token_ns, ended_ns,
-            outcome, status, self.tokens, confidence, self.region, self.chip,
-            self.items, service_tier, told_cost_pico, told_currency, ended_by, self.left_out,
+            outcome, status, usage.tokens, confidence, self.region, self.chip,
+            usage.items, usage.service_tier, usage.cost_pico, usage.currency, ended_by, self.left_out,
         )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.anthropic import ANTHROPIC
@@ -21,6 +21,7 @@ from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient
 from inferworks.ids import CallId
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS, Items, Tokens
 from inferworks.testing.providers import A_MODEL, make_call, make_offer
 from inferworks.testing.upstream import Fault

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
-from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.credentials.aws import key_credential
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.credentials.key import KeyCredential
@@ -27,6 +27,7 @@ from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient
 from inferworks.ids import CallId, ModelId
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Tokens
 from inferworks.testing.clouds import stage_bedrock
 from inferworks.testing.providers import A_MODEL, check_provider, make_call, make_offer

@@ -16,7 +16,8 @@ from inferworks.errors import RefusalError, UpstreamError
 from inferworks.http.client import Response
 from inferworks.http.sse import EventSplitter
 from inferworks.meter.call_recorder import CallRecorder
-from inferworks.meter.usage import Confidence, Items, Tokens
+from inferworks.meter.reported_usage import ReportedUsage
+from inferworks.meter.usage import Confidence, Tokens
 from inferworks.testing.providers import make_call
 
 WORD = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
@@ -119,9 +120,9 @@ class Tally:
     def first_token(self) -> None:
         """The first token has come."""
 
-    def progress(self, tokens: Tokens, _confidence: Confidence, _items: Items) -> None:
-        """So much has been used."""
-        self.output.append(tokens.output)
+    def progress(self, usage: ReportedUsage, _confidence: Confidence) -> None:
+        """Keep what has been used."""
+        self.output.append(usage.tokens.output)
 
 
 def test_a_silent_upstream_is_counted_by_its_events() -> None:

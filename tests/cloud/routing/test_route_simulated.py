@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from inferworks.clock import SimClock
-from inferworks.cloud.call import Call, Chunk, Reply, ReportedUsage
+from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.offer import Offer, Rates
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.passthrough import Nothing
@@ -26,6 +26,7 @@ from inferworks.errors import CallError, UpstreamError
 from inferworks.ids import OfferId
 from inferworks.meter.call_recorder import CallRecorder
 from inferworks.meter.journal import Journal
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Confidence, Outcome, Tokens, Usage
 from inferworks.testing.facts import make_opened
 from inferworks.testing.providers import make_call, make_offer
@@ -136,7 +137,9 @@ class World:
             self.waits_s.append((self.clock.now_ns() - came_ns) / NS_PER_SECOND)
             assert reply.first.told is not None
             tokens = reply.first.told.tokens
-            tally.leg_ended(Outcome.ANSWERED, reply.status, tokens, Confidence.REPORTED)
+            tally.leg_ended(
+                Outcome.ANSWERED, reply.status, ReportedUsage(tokens), Confidence.REPORTED
+            )
             await tally.close(Outcome.ANSWERED, reply.status)
 
     def slowest_s(self, share: float) -> float:

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from inferworks.cloud.call import Chunk, ReportedUsage
+from inferworks.cloud.call import Chunk
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.routing.token_estimate import prompt_tokens, stream_tokens, whole_usage
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Confidence, Tokens
 from inferworks.testing.providers import make_call
 

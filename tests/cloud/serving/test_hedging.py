@@ -28,6 +28,7 @@ from inferworks.errors import CallError, UpstreamError
 from inferworks.http.client import HttpClient
 from inferworks.meter.call_recorder import CallRecorder, Meter
 from inferworks.meter.journal import Journal
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
 from inferworks.testing.facts import make_opened
@@ -97,7 +98,9 @@ async def legs_of(*scripts: Script, policy: RoutePolicy = HEDGED) -> list[Leg]:
     async with world(*scripts, policy=policy) as here:
         try:
             async with here.served() as (tally, _):
-                tally.leg_ended(Outcome.ANSWERED, 200, Tokens(5, 3), Confidence.REPORTED)
+                tally.leg_ended(
+                    Outcome.ANSWERED, 200, ReportedUsage(Tokens(5, 3)), Confidence.REPORTED
+                )
                 await tally.close(Outcome.ANSWERED, 200)
         except (CallError, UpstreamError):
             pass
@@ -174,7 +177,9 @@ def test_a_loser_has_cost_its_prompt(run: Run) -> None:
                 assert here.stubs["a"].left_early == 1, "it is told before the answer is handed on"
                 assert here.health.running(here.offers[0]) == 0
                 assert here.health.running(here.offers[1]) == 1
-                tally.leg_ended(Outcome.ANSWERED, 200, Tokens(5, 3), Confidence.REPORTED)
+                tally.leg_ended(
+                    Outcome.ANSWERED, 200, ReportedUsage(Tokens(5, 3)), Confidence.REPORTED
+                )
                 await tally.close(Outcome.ANSWERED, 200)
             usage = await here.usage()
             loser, winner = usage.legs

@@ -25,6 +25,7 @@ from inferworks.cloud.serving.serve import serve
 from inferworks.errors import CallError
 from inferworks.meter.call_recorder import CallRecorder, Meter
 from inferworks.meter.journal import Journal
+from inferworks.meter.reported_usage import NOTHING_REPORTED
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
 from inferworks.testing.facts import make_opened
@@ -101,7 +102,9 @@ async def legs_of(*scripts: Script) -> tuple[list[Leg], int | None, CallError | 
         try:
             async with here.served() as (reply, tally):
                 status = reply.status
-                tally.leg_ended(Outcome.ANSWERED, reply.status, NO_TOKENS, Confidence.REPORTED)
+                tally.leg_ended(
+                    Outcome.ANSWERED, reply.status, NOTHING_REPORTED, Confidence.REPORTED
+                )
         except CallError as error:
             failure = error
         assert here.idle()
@@ -212,7 +215,9 @@ def test_an_offer_that_cannot_be_asked_is_passed_over(
         async with world(*scripts) as (here, journal):
             here.policy = policy
             async with here.served() as (reply, tally):
-                tally.leg_ended(Outcome.ANSWERED, reply.status, NO_TOKENS, Confidence.REPORTED)
+                tally.leg_ended(
+                    Outcome.ANSWERED, reply.status, NOTHING_REPORTED, Confidence.REPORTED
+                )
             assert here.idle()
             (usage,) = await here.usages(journal)
             states = here.health.states()
@@ -334,7 +339,7 @@ def test_what_one_model_lacks_another_may_have(
             try:
                 async with here.served() as (reply, tally):
                     got = reply.status
-                    tally.leg_ended(Outcome.ANSWERED, got, NO_TOKENS, Confidence.REPORTED)
+                    tally.leg_ended(Outcome.ANSWERED, got, NOTHING_REPORTED, Confidence.REPORTED)
             except CallError as error:
                 got = error.status
             assert got == status

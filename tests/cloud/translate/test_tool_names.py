@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.call import Call, ReportedUsage
+from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
 from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
 from inferworks.cloud.translate.tool_names import short_name, whole_name
 from inferworks.ids import CallId, ModelId
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS
 
 SCHEMA = {"type": "object", "properties": {}}

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from inferworks.cloud.call import Call, ReportedUsage
+from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
 from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
 from inferworks.errors import CallError
 from inferworks.http.sse import EventSplitter, event_data
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Tokens
 
 from .asking import asked, call_of

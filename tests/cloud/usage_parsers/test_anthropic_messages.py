@@ -10,11 +10,12 @@ from genai_prices import extract_usage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.usage_parsers.anthropic import CountReader, MessagesReader
 from inferworks.errors import UpstreamError
 from inferworks.ids import CallId, ModelId
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS, Items, Tokens
 
 COUNT = st.integers(0, 10**8)

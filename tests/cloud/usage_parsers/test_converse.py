@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.usage_parsers.converse import ConverseEvents, ConverseReader
 from inferworks.errors import UpstreamError
 from inferworks.http.eventstream import written
 from inferworks.ids import CallId, ModelId
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS, Tokens
 
 CALL = Call(CallId("call_1"), Operation.CONVERSE, ModelId("m"), True, True, body=b"{}")

@@ -16,12 +16,12 @@ import pytest
 from genai_prices import data_snapshot
 
 from inferworks.catalog.providers import ProviderRow, provider_catalog
-from inferworks.cloud.call import ReportedUsage
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.usage_parsers.anthropic import MessagesReader
 from inferworks.cloud.usage_parsers.base import Reader
 from inferworks.cloud.usage_parsers.converse import ConverseReader
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.testing.providers import make_call
 from inferworks.wiring.drivers import counting_of
 

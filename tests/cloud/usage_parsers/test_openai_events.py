@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.call import Chunk, ReportedUsage
+from inferworks.cloud.call import Chunk
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.openai import with_usage
 from inferworks.cloud.usage_parsers.openai import ChatReader
 from inferworks.errors import RefusalError, UpstreamError
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Tokens
 from inferworks.testing.providers import make_call, told_tokens
 

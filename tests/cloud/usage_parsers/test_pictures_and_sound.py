@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.call import Chunk, ReportedUsage
+from inferworks.cloud.call import Chunk
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.usage_parsers.audio import SpeechReader, TranscriptionReader
 from inferworks.cloud.usage_parsers.audio_length import length_ms
 from inferworks.cloud.usage_parsers.images import ImagesReader
 from inferworks.cloud.usage_parsers.stability import StableImageReader
 from inferworks.errors import UpstreamError
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS, Items, Tokens
 from inferworks.testing.operations import form_call, json_call
 from inferworks.testing.upstreams.audio import recording

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.cloud.bodies.lenient import with_whole_letters
-from inferworks.cloud.call import Chunk, ReportedUsage
+from inferworks.cloud.call import Chunk
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.routing.token_estimate import whole_usage
 from inferworks.cloud.usage_parsers.base import Reader
 from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.errors import UpstreamError
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Confidence, Items, Tokens
 from inferworks.testing.providers import make_call
 

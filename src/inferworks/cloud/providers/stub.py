@@ -12,11 +12,12 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from inferworks.clock import Clock, SystemClock
-from inferworks.cloud.call import Call, Chunk, Reply, ReportedUsage
+from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.errors import CallError, UntranslatableError, UpstreamError
 from inferworks.http.sse import DONE
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Tokens
 
 _REFUSAL = {

@@ -27,8 +27,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from inferworks.cloud.bodies.aside import LARGE_BYTES
-from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.operation import Operation
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Confidence, Tokens
 
 _BYTES_PER_TOKEN = 4

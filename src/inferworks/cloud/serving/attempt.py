@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from math import ceil
 from typing import TypeVar
 
-from inferworks.cloud.call import Call, Reply, ReportedUsage
+from inferworks.cloud.call import Call, Reply
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.routing.breaker import Caller
@@ -31,7 +31,8 @@ from inferworks.cloud.serving.lacking import lacking
 from inferworks.cloud.usage_parsers.in_band import refusal
 from inferworks.errors import CallError, RefusalError, UntranslatableError, UpstreamError
 from inferworks.meter.call_recorder import CallRecorder
-from inferworks.meter.usage import NO_TOKENS, Confidence, Outcome, Tokens
+from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
+from inferworks.meter.usage import Confidence, Outcome, Tokens
 from inferworks.redact import redacted
 from inferworks.units import NS_PER_SECOND
 
@@ -157,7 +158,7 @@ class Attempt:
         answer = self.answer
         assert isinstance(answer, Reply), "only an upstream refuses"
         self._tally.leg_ended(
-            Outcome.REFUSED, answer.status, NO_TOKENS, Confidence.COUNTED, leg=self.leg
+            Outcome.REFUSED, answer.status, NOTHING_REPORTED, Confidence.COUNTED, leg=self.leg
         )
 
     def failed(self) -> None:
@@ -167,16 +168,13 @@ class Attempt:
         status = answer.status if isinstance(answer, Reply) else 0
         used: ReportedUsage | None = answer.told if isinstance(answer, UpstreamError) else None
         if used is not None:
-            self._tally.leg_ended(
-                Outcome.FAILED, status, used.tokens, used.confidence(whole=True),
-                items=used.items, service_tier=used.service_tier, told_cost_pico=used.cost_pico,
-                told_currency=used.currency, leg=self.leg,
-            )  # fmt: skip
+            sure = used.confidence(whole=True)
+            self._tally.leg_ended(Outcome.FAILED, status, used, sure, leg=self.leg)
             return
-        tokens = NO_TOKENS
+        used = NOTHING_REPORTED
         if isinstance(answer, UpstreamError) and (answer.gave_up or answer.worked):
-            tokens = Tokens(input=prompt_tokens(self._call))  # the work is done, or goes on still
-        self._tally.leg_ended(Outcome.FAILED, status, tokens, _confidence(answer), leg=self.leg)
+            used = self._prompt_sent()  # the work is done, or goes on still
+        self._tally.leg_ended(Outcome.FAILED, status, used, _confidence(answer), leg=self.leg)
 
     def outrun(self, now_ns: int) -> None:
         """End its leg as one that is not wanted any more, since another answered sooner."""
@@ -195,12 +193,14 @@ class Attempt:
         if isinstance(answer, Reply) and answer.first.told is not None:
             told = answer.first.told
             sure = told.confidence(whole=answer.first.last)
-            self._tally.leg_ended(
-                outcome, answer.status, told.tokens, sure, items=told.items, leg=self.leg
-            )
+            self._tally.leg_ended(outcome, answer.status, told, sure, leg=self.leg)
         else:
-            tokens = Tokens(input=prompt_tokens(self._call))
-            self._tally.leg_ended(outcome, 0, tokens, Confidence.ESTIMATED, leg=self.leg)
+            used = self._prompt_sent()
+            self._tally.leg_ended(outcome, 0, used, Confidence.ESTIMATED, leg=self.leg)
+
+    def _prompt_sent(self) -> ReportedUsage:
+        """Estimate of the prompt, which is all that is known to be worked on."""
+        return ReportedUsage(Tokens(input=prompt_tokens(self._call)))
 
     async def leave(self, error: BaseException | None = None) -> None:
         """Leave the answer, with the error that ended it early if one did."""

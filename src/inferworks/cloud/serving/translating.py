@@ -22,7 +22,7 @@ import msgspec
 
 from inferworks.catalog.facts import ANYTHING
 from inferworks.cloud.bodies.aside import LARGE_TO_PUT_OVER_BYTES, aside
-from inferworks.cloud.call import Call, Chunk, Reply, ReportedUsage
+from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.base import Provider
@@ -33,6 +33,7 @@ from inferworks.cloud.translate.base import StreamTranslation, Translation
 from inferworks.cloud.translate.sent_names import in_sent_names, sent_name
 from inferworks.errors import CallError, UntranslatableError, UpstreamError
 from inferworks.http.sse import EventSplitter
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS, Tokens
 
 _log = logging.getLogger("inferworks.translate")

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from inferworks.cloud.call import Call, ReportedUsage
+from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.sent_names import SentNames
+from inferworks.meter.reported_usage import ReportedUsage
 
 
 class StreamTranslation(Protocol):

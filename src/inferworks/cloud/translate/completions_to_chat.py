@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from inferworks.cloud.call import Call, ReportedUsage
+from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_fit import fit_chat
 from inferworks.cloud.translate.chat_response import Said
@@ -36,6 +36,7 @@ from inferworks.cloud.translate.sent_names import (
 )
 from inferworks.cloud.usage_parsers.anthropic_enums import chat_usage, openai_finish
 from inferworks.http.sse import DONE, event_data
+from inferworks.meter.reported_usage import ReportedUsage
 
 _DEFAULT_MAX_TOKENS: Final = 16
 _RULES = FieldRules(

@@ -21,7 +21,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from inferworks.cloud.call import Call, ReportedUsage
+from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.fields import (
     FieldRules,
@@ -35,6 +35,7 @@ from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
 from inferworks.cloud.usage_parsers.anthropic_enums import openai_error_type
 from inferworks.errors import UpstreamError
 from inferworks.http.multipart import form_of
+from inferworks.meter.reported_usage import ReportedUsage
 
 _RATIOS: Final = frozenset({"16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21"})
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)

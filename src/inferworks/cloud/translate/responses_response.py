@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from inferworks.cloud.call import Call, ReportedUsage
+from inferworks.cloud.call import Call
 from inferworks.cloud.translate.chat_response import Completion
 from inferworks.cloud.translate.fields import Fields, read_request
 from inferworks.cloud.translate.responses_request import (
@@ -25,6 +25,7 @@ from inferworks.cloud.translate.responses_request import (
 )
 from inferworks.cloud.translate.responses_tools import CallsBack
 from inferworks.cloud.usage_parsers.anthropic_enums import marked, openai_finish
+from inferworks.meter.reported_usage import ReportedUsage
 
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """OpenAI's finish reason of a chat -> why a response is incomplete."""

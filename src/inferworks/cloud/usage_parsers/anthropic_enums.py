@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from inferworks.cloud.call import ReportedUsage
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS
 
 NOTHING_TOLD: Final = ReportedUsage(NO_TOKENS)

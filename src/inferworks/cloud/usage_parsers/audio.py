@@ -24,7 +24,7 @@ from msgspec import Meta
 
 from inferworks.cloud.bodies.bounds import check_answer
 from inferworks.cloud.bodies.lenient import read_answer
-from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.usage_parsers.audio_length import length_ms
 from inferworks.cloud.usage_parsers.clamped import clamped, highest
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal
@@ -33,6 +33,7 @@ from inferworks.cloud.usage_parsers.token_conventions import Count
 from inferworks.errors import UnreadableError, UpstreamError
 from inferworks.http.multipart import is_form, read_parts
 from inferworks.http.sse import DONE, event_data
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS, Items, Tokens
 
 _BYTES_PER_TOKEN: Final = 4

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inferworks.cloud.call import ReportedUsage
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Tokens
 
 

@@ -32,7 +32,7 @@ import msgspec
 
 from inferworks.cloud.bodies.lenient import leniently, read_answer
 from inferworks.cloud.bodies.rewrite import read_fields
-from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.routing.token_estimate import answer_tokens, sides
 from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import status_of
@@ -40,6 +40,7 @@ from inferworks.cloud.usage_parsers.token_conventions import Count
 from inferworks.errors import RefusalError, UnreadableError
 from inferworks.http.eventstream import Message, MessageSplitter
 from inferworks.http.sse import DONE, event_data
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Tokens
 
 

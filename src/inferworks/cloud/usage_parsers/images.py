@@ -21,13 +21,14 @@ import msgspec
 
 from inferworks.cloud.bodies.bounds import check_answer
 from inferworks.cloud.bodies.lenient import read_answer
-from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
 from inferworks.cloud.usage_parsers.request_fields import asked
 from inferworks.cloud.usage_parsers.token_conventions import Count
 from inferworks.errors import UnreadableError
 from inferworks.http.sse import DONE, event_data
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS, Items, Tokens
 
 _LONGEST_WORD = 32

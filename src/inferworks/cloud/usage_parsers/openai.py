@@ -30,7 +30,7 @@ import msgspec
 
 from inferworks.cloud.bodies.lenient import fitted_or_unreadable, leniently, with_whole_letters
 from inferworks.cloud.bodies.rewrite import read_fields, without_value
-from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.routing.token_estimate import answer_tokens, sides
 from inferworks.cloud.usage_parsers.clamped import clamped, highest
@@ -50,6 +50,7 @@ from inferworks.cloud.usage_parsers.token_conventions import (
 )
 from inferworks.errors import UnreadableError
 from inferworks.http.sse import DONE, event_data
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_ITEMS, Tokens
 
 Changed = TypeVar("Changed")

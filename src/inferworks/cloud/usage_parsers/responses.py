@@ -27,7 +27,7 @@ import msgspec
 
 from inferworks.cloud.bodies.bounds import check_answer
 from inferworks.cloud.bodies.lenient import fitted_or_unreadable, read_answer
-from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.routing.token_estimate import answer_tokens, prompt_tokens, sides
 from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
@@ -40,6 +40,7 @@ from inferworks.cloud.usage_parsers.token_conventions import (
 )
 from inferworks.errors import UnreadableError
 from inferworks.http.sse import DONE, event_data
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens
 
 _BYTES_PER_TOKEN = 4

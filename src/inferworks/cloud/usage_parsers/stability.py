@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from inferworks.cloud.bodies.lenient import fitted_or_unreadable
-from inferworks.cloud.call import Call, Chunk, ReportedUsage
+from inferworks.cloud.call import Call, Chunk
 from inferworks.errors import UpstreamError
+from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS, Items
 
 _ONE_IMAGE = ReportedUsage(NO_TOKENS, Items(images=1))

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from inferworks.cloud.call import ReportedUsage
 from inferworks.cloud.translate.converse_enums import finish_reason
 from inferworks.cloud.translate.converse_response import (
     EVENTS,
@@ -31,6 +30,7 @@ from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.usage_parsers.anthropic_enums import chat_usage
 from inferworks.http.sse import DONE, event_data
 from inferworks.ids import CallId, ModelId
+from inferworks.meter.reported_usage import ReportedUsage
 
 
 def completion_id(call_id: CallId) -> str:

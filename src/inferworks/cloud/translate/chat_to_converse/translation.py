@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from inferworks.cloud.call import Call, ReportedUsage
+from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_to_converse.request import converse_request
 from inferworks.cloud.translate.chat_to_converse.stream import ChatStream, completion_id
@@ -28,6 +28,7 @@ from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
 from inferworks.cloud.usage_parsers.anthropic_enums import chat_usage
 from inferworks.cloud.usage_parsers.cloud_errors import amazon_message, openai_error
+from inferworks.meter.reported_usage import ReportedUsage
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from inferworks.cloud.call import ReportedUsage
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.messages_response import (
@@ -30,6 +29,7 @@ from inferworks.cloud.translate.messages_response import (
 )
 from inferworks.cloud.usage_parsers.anthropic_enums import chat_usage, finish_reason
 from inferworks.http.sse import DONE, event_data
+from inferworks.meter.reported_usage import ReportedUsage
 
 _PING = b": ping\n\n"
 

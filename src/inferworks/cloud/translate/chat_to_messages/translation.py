@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from inferworks.cloud.call import Call, ReportedUsage
+from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_to_messages.request import messages_request
 from inferworks.cloud.translate.chat_to_messages.stream import ChatStream
@@ -24,6 +24,7 @@ from inferworks.cloud.usage_parsers.anthropic_enums import (
     openai_error_type,
 )
 from inferworks.cloud.usage_parsers.cloud_errors import error_words
+from inferworks.meter.reported_usage import ReportedUsage
 
 
 @dataclass(frozen=True, slots=True)

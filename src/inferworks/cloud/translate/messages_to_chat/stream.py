@@ -23,7 +23,7 @@ from typing import Final
 
 import msgspec
 
-from inferworks.cloud.call import Call, ReportedUsage
+from inferworks.cloud.call import Call
 from inferworks.cloud.translate.chat_response import (
     COMPLETIONS,
     Completion,
@@ -38,6 +38,7 @@ from inferworks.cloud.translate.tool_names import whole_name
 from inferworks.cloud.usage_parsers.anthropic_enums import NOTHING_TOLD, messages_usage
 from inferworks.errors import UpstreamError
 from inferworks.http.sse import DONE, event_data
+from inferworks.meter.reported_usage import ReportedUsage
 
 _TEXT = ("text", 0)
 _THINKING = ("thinking", 0)

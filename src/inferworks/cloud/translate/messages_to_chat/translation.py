@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from inferworks.cloud.call import Call, ReportedUsage
+from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_response import (
     COMPLETIONS,
@@ -29,6 +29,7 @@ from inferworks.cloud.translate.tool_names import whole_name
 from inferworks.cloud.usage_parsers.anthropic_enums import error_type, messages_usage
 from inferworks.cloud.usage_parsers.cloud_errors import error_words
 from inferworks.errors import UpstreamError
+from inferworks.meter.reported_usage import ReportedUsage
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from typing import Final
 
 import msgspec
 
-from inferworks.cloud.call import ReportedUsage
 from inferworks.cloud.translate.chat_response import (
     COMPLETIONS,
     Choice,
@@ -42,6 +41,7 @@ from inferworks.cloud.translate.responses_response import (
 from inferworks.cloud.translate.responses_tools import CallsBack
 from inferworks.cloud.usage_parsers.anthropic_enums import NOTHING_TOLD
 from inferworks.http.sse import DONE, event_data
+from inferworks.meter.reported_usage import ReportedUsage
 
 _SAID: Final = "output_text"
 
