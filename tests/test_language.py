@@ -23,7 +23,7 @@ NOT_YET = {
         . accounts api books catalog cli cloud demo hardware http observe planner simulation
         testing wiring
     """,
-    "tests": "api books cli clients cloud http meter",
+    "tests": "books cloud meter",
     "tools": ".",
     "benchmarks": ". gateways",
     "examples": "month-end",

@@ -1,4 +1,4 @@
-"""What upstreams truly send, at the door: read for what is needed, judged for what it is, charged as shown.
+"""Answers as upstreams truly send them: read for usage, judged as what they are, charged as shown.
 
 One bare upstream with one answer, asked by clients of chats, of messages and of responses.
 """
@@ -190,7 +190,7 @@ def shown(answer: Answered) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("path", TRANSLATED)
 @pytest.mark.parametrize("silent", SILENT)
 def test_what_is_shown_is_what_is_charged(run: Run, silent: str, path: str) -> None:
-    """Where nothing is told the words are guessed, the same for the client and for the books."""
+    """Words are guessed where no usage is told, the same for the client and for the books."""
 
     async def main() -> None:
         async with answering(SILENT[silent]) as (house, _):
@@ -308,7 +308,7 @@ def test_what_is_said_amid_a_call_comes_behind_it(
 
 
 def test_so_much_is_said_amid_a_call_and_no_more(run: Run) -> None:
-    """What is held back is bounded."""
+    """The text held back amid a tool call is bounded."""
 
     async def main() -> None:
         words = chunk({"content": "a" * 300_000})
@@ -419,7 +419,7 @@ def test_a_call_that_the_limit_cuts(run: Run) -> None:
     ],
 )
 def test_what_we_cannot_translate_is_told_so(run: Run, path: str, body: bytes) -> None:
-    """It is our failure, whole or in the middle, and what the upstream used is on record."""
+    """An untranslatable answer is our failure; the upstream's usage is on record all the same."""
 
     async def main() -> None:
         async with answering(body) as (house, asked):

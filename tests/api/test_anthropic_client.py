@@ -48,13 +48,13 @@ async def opened(dialect: str, **answer: Any) -> AsyncIterator[tuple[InProcessGa
 
 
 def origin_of(upstream: Any) -> Origin:
-    """Where an upstream listens."""
+    """Origin at which an upstream listens."""
     origin: Origin = upstream.origin
     return origin
 
 
 def provider_of(dialect: str, client: HttpClient) -> Provider:
-    """What speaks to it."""
+    """Provider that speaks `dialect`."""
     if dialect == "anthropic":
         return TranslatingProvider(
             PassthroughProvider(client, ANTHROPIC, NoCredential()), TRANSLATIONS

@@ -29,7 +29,7 @@ def chat(content: str) -> dict[str, Any]:
     "status", [400, 401, 402, 403, 404, 408, 424, 429, 499, 500, 502, 503, 529]
 )
 def test_one_key_does_not_shut_out_the_others(run: Run, status: int, content: str) -> None:
-    """Whatever an upstream answers to one key, the others are served as before."""
+    """Other keys are served as before, whatever an upstream answers to one key."""
 
     async def main() -> None:
         good, bad = Answer(), Answer(status=status)
@@ -46,7 +46,7 @@ def test_one_key_does_not_shut_out_the_others(run: Run, status: int, content: st
 
 
 def test_a_dead_upstream_is_found_out_by_two_keys(run: Run) -> None:
-    """What fails for all that call opens the breaker, and the last offer is tried all the same."""
+    """An upstream that fails for all keys opens the breaker, and the last offer is tried all the same."""
 
     async def main() -> None:
         good, bad = Answer(), Answer(status=500)

@@ -222,7 +222,7 @@ def test_nulls_are_defaults(run: Run) -> None:
     ],
 )
 def test_a_parameter_that_means_two_values_is_refused(run: Run, more: bytes, param: str) -> None:
-    """What one decoder takes for the model and another does not, is neither served nor charged."""
+    """A request that decoders could read as two values is neither served nor charged."""
 
     async def main() -> None:
         body = json.dumps(STREAM).encode()[:-1] + b", " + more + b"}"

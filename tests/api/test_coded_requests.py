@@ -47,7 +47,7 @@ BAD = {
 @pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("coding", PACK)
 def test_a_call(run: Run, coding: str, body: bytes) -> None:
-    """It is served as if it had come plain, and goes upstream plain."""
+    """A compressed call is served as if it had come plain, and goes upstream plain."""
 
     async def main() -> None:
         async with open_gateway() as (house, upstream):
@@ -115,7 +115,7 @@ def test_what_is_not_what_it_says(run: Run, coding: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
 def test_what_stands_for_too_much(run: Run, coding: str) -> None:
-    """It is decoded no further than a body may be large."""
+    """A body is decoded no further than a body may be large."""
 
     async def main() -> None:
         limits = Limits(body_bytes=600_000)
@@ -131,7 +131,7 @@ def test_what_stands_for_too_much(run: Run, coding: str) -> None:
 
 
 def test_what_is_decoded_is_counted(run: Run) -> None:
-    """It counts among the bytes that may be held at once, and no more once the call is over."""
+    """Decoded bytes count among those that may be held at once, and no more once the call is over."""
 
     async def main() -> None:
         limits = Limits(body_bytes=4_000_000, held_bytes=4_000_000)

@@ -67,7 +67,7 @@ def test_a_streamed_completion(run: Run, asking: bool) -> None:
 
 
 def test_a_stream_that_breaks_off(run: Run) -> None:
-    """What came before is counted, from the running usage."""
+    """Tokens before the break are counted, from the running usage."""
 
     async def main() -> None:
         answer = Answer(fault=Fault.RESET, fault_after=2)

@@ -26,7 +26,7 @@ ASKS = {
 
 
 def cors_of(answer: Answered) -> dict[str, str]:
-    """What an answer says to browsers."""
+    """CORS headers of an answer, without their prefix."""
     prefix = "access-control-"
     return {
         name.removeprefix(prefix): value
@@ -91,7 +91,7 @@ def test_a_page_that_may(run: Run, origins: list[str], allowed: str) -> None:
 
 @pytest.mark.parametrize("origin", ["https://evil.example", f"{PAGE}.evil.example", "null", ""])
 def test_a_page_that_may_not(run: Run, origin: str) -> None:
-    """It is told so, and what it is answered its browser keeps from it."""
+    """A page of another origin is refused, and its browser keeps our answers from it."""
 
     async def main() -> None:
         async with open_door(StubProvider(), cors=[PAGE]) as house:
@@ -108,7 +108,7 @@ def test_a_page_that_may_not(run: Run, origin: str) -> None:
 
 @pytest.mark.parametrize("wanted", ["", "a b\tc", "x" * 5000])
 def test_headers_that_are_no_names(run: Run, wanted: str) -> None:
-    """They are not repeated."""
+    """Headers that are no names are not repeated."""
 
     async def main() -> None:
         async with open_door(StubProvider(), cors=["*"]) as house:

@@ -1,4 +1,4 @@
-"""What callers are told beside their answers, over real sockets."""
+"""Disclosure of provider, overhead and cost beside answers, over real sockets."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_an_answer_says_who_served_it_and_what_it_costs(run: Run) -> None:
 
 
 def test_a_stream_says_at_its_head_what_is_known_by_then(run: Run) -> None:
-    """Who serves a stream is known at its first byte, its cost is not."""
+    """The provider of a stream is known at its first byte, its cost is not."""
 
     async def main() -> None:
         async with open_gateway(Answer()) as (house, _):
@@ -182,7 +182,7 @@ def test_openrouter_s_wish_is_for_us_alone(run: Run, stream: bool) -> None:
 
 
 def test_any_other_usage_in_a_request_passes(run: Run) -> None:
-    """What is no wish for the cost is the upstream's to take or refuse."""
+    """A `usage` that does not wish for the cost is the upstream's to take or refuse."""
 
     async def main() -> None:
         async with open_gateway(Answer(), running_usage=True) as (house, upstream):
@@ -225,7 +225,7 @@ SEPARATORS = st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", " :\t")])
 def test_a_field_is_taken_out_and_nothing_else(
     fields: dict[str, Any], separators: tuple[str, str]
 ) -> None:
-    """Whatever a request holds and however it is written, less one field it has all the others."""
+    """A request less one field has all the others, whatever they are and however they are written."""
     body = json.dumps({**fields, "usage": {"include": True}}, separators=separators).encode()
     less = without_value(body, "usage")
     assert json.loads(less) == {name: v for name, v in fields.items() if name != "usage"}
@@ -249,7 +249,7 @@ def test_a_cost_is_put_in_and_nothing_else(
 
 
 def test_a_cost_of_the_upstream_s_own_gives_way() -> None:
-    """What the upstream says that it takes is not passed on where the caller's own cost was asked for."""
+    """The upstream's own cost gives way to the caller's, where that was asked for."""
     data = b'{"usage": {"cost": 9.5, "cost_details": {"upstream_inference_cost": 9}, "x": 1}}'
     priced = with_cost(data, b"0.25", b'{"basis":"plan"}')
     assert priced == b'{"usage": {"cost": 0.25, "cost_details": {"basis":"plan"}, "x": 1}}'

@@ -202,7 +202,7 @@ def test_a_malformed_batch_is_refused_whole(run: Run, body: object, param: str |
 
 
 def test_a_failed_journal(run: Run) -> None:
-    """What cannot be made durable is not acknowledged."""
+    """An event that cannot be made durable is not acknowledged."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:
@@ -284,7 +284,7 @@ def test_a_call_counts_exactly_once(run: Run) -> None:
     ("source", "id_"), [("a/b", "c"), ("a", "b/c"), ("a%2Fb", "c"), ("é ", "?&=")]
 )
 def test_any_source_and_id_make_one_name(run: Run, source: str, id_: str) -> None:
-    """However they are written, no two names run into one, and the name can be had back."""
+    """No two pairs of source and id run into one name, and each name gives its pair again."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:
@@ -480,7 +480,7 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 def test_an_envelope_reads_back_as_what_was_reported(
     source: str, id_: str, data: ActivityData | CallData
 ) -> None:
-    """What a file import sends to a gateway is what it would have journaled itself."""
+    """An envelope sent by a file import becomes the report that the import would have journaled itself."""
     of = activity_of if isinstance(data, ActivityData) else call_of
     report = of(source, id_, data)  # type: ignore[operator]
     sent = envelope(report)

@@ -1,4 +1,4 @@
-"""Whatever is sent, the door answers in its own terms and keeps its books."""
+"""Arbitrary requests: the API answers in its own terms and keeps its books."""
 
 from __future__ import annotations
 

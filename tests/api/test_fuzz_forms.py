@@ -1,4 +1,4 @@
-"""Whatever form is sent, the door answers in its own terms, keeps its books and misleads no upstream."""
+"""Arbitrary forms: the API answers in its own terms, keeps its books and misleads no upstream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each door reads of a request, and how it refuses one, as files that one can read.
+"""Golden files of each endpoint: its reading of a request, and its refusal of one.
 
 `chat.completions.in.json` is a request with everything in it, `.out.json` what the house knows of it then
 (what is not said is left out); `chat.completions.wrong.in.json` is one that is refused, its `.out.json` the
@@ -27,7 +27,7 @@ def door_of(path: Path) -> Form:
 
 
 def read(path: Path) -> bytes:
-    """What becomes of a request: what is known of it, or the body of its refusal."""
+    """JSON of the facts read from a request, or the body of its refusal."""
     form = door_of(path)
     try:
         asked = msgspec.structs.asdict(form.decode(path.read_bytes(), b"application/json"))

@@ -1,4 +1,4 @@
-"""What each door for forms reads of one, and how it refuses one, as files that one can read.
+"""Golden files of each endpoint for forms: its reading of a form, and its refusal of one.
 
 `images.edits.in.form` is a form as it stands on the wire, its boundary `golden`, and `.out.json` what the
 house knows of it then (what is not said is left out); `images.edits.wrong.in.form` is one that is refused,
@@ -32,7 +32,7 @@ DOORS = {name_of(path, form): form for path, form in FORMS.items() if form.field
 
 
 def read(path: Path) -> bytes:
-    """What becomes of a form: what is known of it, or the body of its refusal."""
+    """JSON of the facts read from a form, or the body of its refusal."""
     form = DOORS[path.name.removesuffix(".in.form").removesuffix(".wrong")]
     try:
         asked = msgspec.structs.asdict(form.decode(path.read_bytes(), TYPE))

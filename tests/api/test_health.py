@@ -16,7 +16,7 @@ PATHS = ("/livez", "/readyz", "/health")
 
 
 async def told(house: InProcessGateway) -> list[tuple[int, str, list[str]]]:
-    """What each of the three says: its status, its word and the parts it names."""
+    """Status, word and named parts of each of the three pages."""
     found = []
     for path in PATHS:
         answer = await house.ask("GET", path, secret="")
@@ -91,7 +91,7 @@ def test_keys_that_are_not_fresh(run: Run) -> None:
 
 
 def test_work_that_is_ill(run: Run) -> None:
-    """What calls need fails them; what they can do without is told; what is vital calls for a restart."""
+    """Needed work that is ill fails calls; other work is told; ill vital work calls for a restart."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:

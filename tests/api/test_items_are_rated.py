@@ -1,4 +1,4 @@
-"""What is no text is paid for too: from a client's call to the amount that a price plan makes of it."""
+"""Items other than text are paid for too: from a client's call to the amount of a price plan."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ async def legs(house: InProcessGateway) -> list[tuple[Outcome, Tokens, Confidenc
 @pytest.mark.parametrize("policy", [ONCE, EAGER], ids=["one by one", "race"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_call_survives_it(run: Run, policy: RoutePolicy, stream: bool) -> None:
-    """It is asked once more over a new connection, which is a leg of its own and no mark of failure."""
+    """The call is sent again over a new connection, as a leg of its own and no mark of failure."""
 
     async def main() -> None:
         async with open_gateway(GOOD, CLOSES, GOOD, policy=policy) as (house, upstream):
@@ -69,7 +69,7 @@ def test_it_is_asked_once_more_and_not_for_ever(run: Run) -> None:
 
 
 def test_a_new_connection_that_ends_has_failed(run: Run) -> None:
-    """Where nothing was kept, nothing crossed on the way: the upstream has ended it over this request."""
+    """An upstream that ends a new connection has ended it over this request; nothing crossed on the way."""
 
     async def main() -> None:
         async with open_gateway(CLOSES, GOOD, policy=ONCE) as (house, upstream):

@@ -132,7 +132,7 @@ async def gateway(
 
 
 class Place(NamedTuple):
-    """Where a client leaves: after so many bytes of the head, or of the body when the head is whole."""
+    """Place at which a client leaves: after `size` bytes of the head, or of the body after a whole head."""
 
     in_body: bool
     size: int
@@ -167,7 +167,7 @@ async def leave_while_it_thinks(
 
 
 async def whole_answer(house: InProcessGateway, upstream: Upstream) -> bytes:
-    """What a client that stays is sent, to the last byte."""
+    """Bytes that a client that stays is sent, to the last."""
     upstream.held.set()
     reader, writer = await house.connect()
     writer.write(house.request("POST", CHAT, msgspec.json.encode(STREAM)))
@@ -245,7 +245,7 @@ def check_records(policy: str, usages: list[Usage], seen: list[tuple[bool, bytes
 
 
 def is_as(policy: str, record: Usage) -> bool:
-    """Whether a record of an answered or cancelled call is as `policy` has it."""
+    """Return whether a record of an answered or cancelled call is as `policy` has it."""
     if record.outcome is Outcome.ANSWERED:
         return (record.tokens, record.confidence) == (EXACT, Confidence.REPORTED)
     assert record.outcome is Outcome.CANCELLED
@@ -313,7 +313,7 @@ def test_leaving_a_silent_stream(run: Run, policy: str) -> None:
 @POLICIES
 @pytest.mark.parametrize("path", [CHAT, "/v1/messages"])
 def test_leaving_an_answer_that_is_over(run: Run, policy: str, path: str) -> None:
-    """Whoever leaves between the last word and the usage is charged what was used, by every policy."""
+    """A client that leaves between the last word and the usage is charged the usage, by every policy."""
 
     async def main() -> None:
         limits = DrainLimits(at_once=0)
@@ -338,7 +338,7 @@ def test_leaving_an_answer_that_is_over(run: Run, policy: str, path: str) -> Non
 
 @POLICIES
 def test_leaving_a_translated_stream(run: Run, policy: str) -> None:
-    """What is translated for its client is drained all the same."""
+    """A stream that is translated for its client is drained all the same."""
 
     async def main() -> None:
         async with gateway(policy, early=True) as (house, upstream):
@@ -383,7 +383,7 @@ def the_leg(usages: list[Usage]) -> Leg:
     "limits", [DrainLimits(seconds=0.05), DrainLimits(at_once=0)], ids=["seconds", "at_once"]
 )
 def test_a_drain_beyond_its_bounds(run: Run, limits: DrainLimits) -> None:
-    """What may not be drained, or not for so long, is dropped and estimated."""
+    """An answer that may not be drained, or not for so long, is dropped and estimated."""
 
     async def main() -> None:
         async with gateway("drain", limits=limits) as (house, upstream):
@@ -431,7 +431,7 @@ def test_a_stop_waits_for_drains_no_longer_than_for_calls(run: Run) -> None:
 
 
 def test_a_stop_lets_drains_finish(run: Run) -> None:
-    """What is drained in time is exact, also when the gateway stops."""
+    """Usage of a stream drained in time is exact, also when the gateway stops."""
 
     async def main() -> None:
         async with gateway("drain") as (house, upstream):
@@ -466,7 +466,7 @@ def test_a_drained_upstream_that_breaks(run: Run) -> None:
 
 
 def test_nobody_else_is_asked_for_a_client_that_left(run: Run) -> None:
-    """When what is drained fails, its call is over, however many offers and tries are left."""
+    """A call is over when its drain fails, however many offers and tries are left."""
 
     async def main() -> None:
         route = RoutePolicy(strategy=Strategy.FALLBACK, tries_per_offer=3, backoff_ms=1.0)

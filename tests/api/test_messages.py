@@ -73,7 +73,7 @@ async def ask(
     "thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "m"}]
 )
 def test_no_thread_is_kept_for_anthropics_clients(run: Run, thread: object) -> None:
-    """Whoever serves the model keeps no conversation: said in the words after which clients send all."""
+    """A `thread` is refused in the words after which clients send all; no offer keeps conversations."""
 
     async def scenario() -> None:
         async with before_openai() as (house, upstream):
@@ -105,7 +105,7 @@ def events_of(answer: Answered) -> list[Any]:
 
 
 def text_of(events: list[Any]) -> str:
-    """What a stream says."""
+    """Text of a stream."""
     deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
     return "".join(delta.get("text", "") for delta in deltas)
 
@@ -248,7 +248,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_request_that_is_wrong(run: Run, name: str) -> None:
-    """It is refused in Anthropic's body, names what is wrong, and leaves one refused record."""
+    """The refusal has Anthropic's body, names the fault, and leaves one refused record."""
 
     async def main() -> None:
         body, word = REFUSED[name]
@@ -264,7 +264,7 @@ def test_a_request_that_is_wrong(run: Run, name: str) -> None:
 
 
 def test_errors_have_anthropics_types(run: Run) -> None:
-    """Who has no key, asks for no model of ours or is refused upstream is told in Anthropic's types."""
+    """Errors of key, model and upstream have Anthropic's types."""
 
     async def main() -> None:
         async with before_anthropic(MessageAnswer(status=400)) as (house, _):
@@ -282,7 +282,7 @@ def test_errors_have_anthropics_types(run: Run) -> None:
 
 
 def test_what_a_chat_cannot_say_is_refused(run: Run) -> None:
-    """It is refused before anything is sent, in Anthropic's body, with the name of the field."""
+    """The refusal comes before anything is sent, in Anthropic's body, with the name of the field."""
 
     async def main() -> None:
         async with before_openai() as (house, upstream):

@@ -96,7 +96,7 @@ def test_pages(run: Run, query: str, names: str, has_more: bool) -> None:
      "after_id=nobody", "before_id=nobody", "&".join(f"a{n}=1" for n in range(50))],
 )  # fmt: skip
 def test_pages_that_make_no_sense(run: Run, query: str) -> None:
-    """They are refused in Anthropic's words."""
+    """Senseless pages are refused in Anthropic's words."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:

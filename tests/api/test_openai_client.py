@@ -141,7 +141,7 @@ def test_errors_are_the_clients_own(run: Run) -> None:
     ],
 )
 def test_upstream_failures(run: Run, answer: Answer, error: type[Exception]) -> None:
-    """What an upstream did becomes the exception that fits the caller's side of it."""
+    """Failures of an upstream become the exception that fits the caller's side of them."""
 
     async def main() -> None:
         async with open_gateway(answer) as (house, _), client_of(house) as client:

@@ -247,7 +247,7 @@ def test_an_error_is_no_speech(run: Run) -> None:
 
 
 def test_a_sound_that_nobody_knows_is_refused_upstream(run: Run) -> None:
-    """Which formats there are is the upstream's to say: its refusal is handed on, and nothing charged."""
+    """The upstream decides on formats: its refusal is handed on, and nothing is charged."""
 
     async def main() -> None:
         async with open_gateway(Answer()) as (house, _), client_of(house) as client:
@@ -331,7 +331,7 @@ def test_a_transcription(
 
 
 def test_a_recording_that_tells_nothing_is_estimated(run: Run) -> None:
-    """Where neither answer nor header say how long it was, its size does, as an estimate."""
+    """The size of a recording estimates its length where neither answer nor header tells it."""
 
     async def main() -> None:
         async with (
@@ -418,7 +418,7 @@ def test_the_synchronous_client(run: Run) -> None:
 
 
 def test_mistakes_are_the_clients_own(run: Run) -> None:
-    """What is wrong is told with its parameter before any upstream hears of it."""
+    """A fault is told with its parameter before any upstream hears of the request."""
 
     async def main() -> None:
         async with open_gateway() as (house, upstream), client_of(house) as client:
@@ -445,7 +445,7 @@ def test_mistakes_are_the_clients_own(run: Run) -> None:
 
 @pytest.mark.parametrize("form", ["json", "text", "verbose_json"])
 def test_a_translation_of_speech(run: Run, form: Any) -> None:
-    """It is passed and on record as a transcription is."""
+    """A translation of speech is passed and on record as a transcription is."""
 
     async def main() -> None:
         fields = {"model": A_MODEL, "response_format": form}

@@ -26,7 +26,7 @@ DONE = [(path, method) for path, methods in ROUTES.items() for method in methods
 
 
 def validator_of(schema: dict[str, Any]) -> Any:
-    """What checks a value against a schema of the document."""
+    """Validator of values against a schema of the document."""
     return jsonschema_rs.validator_for({**schema, "components": DOCUMENT["components"]})
 
 
@@ -80,7 +80,7 @@ def test_it_says_who_needs_a_key(run: Run, path: str, method: str) -> None:
 
 
 def test_our_headers_are_in_it(run: Run) -> None:
-    """Whatever an answer says in headers of our own is described."""
+    """Headers of our own in an answer are all described."""
 
     async def main() -> None:
         async with open_gateway() as (house, _):

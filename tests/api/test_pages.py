@@ -70,7 +70,7 @@ def page(answer: Answered) -> Elements:
 
 
 def ask(run: Run, path: str, **headers: str) -> Answered:
-    """What a page answers without a key."""
+    """Answer of a page to a request without a key."""
     answers = []
 
     async def main() -> None:
@@ -86,7 +86,7 @@ def ask(run: Run, path: str, **headers: str) -> Answered:
 
 
 def test_the_first_page_has_the_base_url_and_links_that_lead_somewhere(run: Run) -> None:
-    """What a client needs, at the address that the browser was given; no model, no key."""
+    """The first page has the address that the browser was given, but no model and no key."""
     answer = ask(run, "/", x_forwarded_proto="https")
     found = page(answer)
     assert "https://localhost/v1" in found.text
@@ -113,7 +113,7 @@ def test_a_host_that_is_none_is_not_shown(run: Run, host: str) -> None:
 
 
 def test_the_reference_has_every_operation_and_type(run: Run) -> None:
-    """It is drawn from the OpenAPI document, whole, and its links lead to types that are there."""
+    """The reference is drawn from the whole OpenAPI document, and its links lead to existing types."""
     found = page(ask(run, "/docs"))
     described = document(ROUTES, FORMS)
     for path, methods in ROUTES.items():

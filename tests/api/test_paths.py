@@ -103,7 +103,7 @@ def test_a_key_is_the_same_in_every_header(run: Run, headers: dict[str, str], st
 @pytest.mark.parametrize("model", [{}, {"model": "another"}])
 @pytest.mark.parametrize("name", ["inferworks-tiny", "acme/large", "acme%2Flarge"])
 def test_the_path_names_the_model(run: Run, name: str, model: dict[str, str], coding: str) -> None:
-    """Whatever the body says; and the upstream is sent a body that names it."""
+    """The model in the path counts whatever the body says; the body sent upstream names it."""
 
     async def main() -> None:
         async with open_gateway() as (house, upstream):
@@ -128,7 +128,7 @@ def test_the_path_names_the_model(run: Run, name: str, model: dict[str, str], co
     [b"", b"{", b"[]", b'{"model":"a","model":"b","messages":[]}', b'{"Model":"a","messages":[]}'],
 )
 def test_a_body_that_cannot_name_a_model(run: Run, body: bytes) -> None:
-    """It is refused in the words that it is refused in elsewhere."""
+    """A body that cannot name a model is refused in the same words as elsewhere."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:
@@ -160,13 +160,13 @@ def test_a_body_that_cannot_name_a_model(run: Run, body: bytes) -> None:
     ],
 )
 def test_what_a_path_means(path: str, meant: tuple[str, str] | None) -> None:
-    """It is a path of ours, with the model that it names."""
+    """A path means one of ours, with the model that it names."""
     assert meant_by(path, FORMS) == meant
 
 
 @pytest.mark.slow
 def test_other_houses_paths(run: Run) -> None:
-    """They are answered as ours are, refusals too."""
+    """Paths of other APIs are answered as ours are, refusals too."""
     from anthropic import AsyncAnthropic
 
     async def main() -> None:
@@ -225,7 +225,7 @@ def test_a_hint_is_told(run: Run) -> None:
 
 
 def test_heads(run: Run) -> None:
-    """What can be got can be asked for its head alone; the method is not chosen by a header."""
+    """Heads are answered wherever GET is; the method is not chosen by a header."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:

@@ -1,4 +1,4 @@
-"""What a call costs its caller: to the picounit what the books make of it."""
+"""Charge of a call to its caller: the books' amount, to the picounit."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ TERMS = st.sets(st.sampled_from(UNITS)).flatmap(
 def test_charges_of_calls_add_up_to_the_books(
     terms: Terms, calls: list[Tokens], images: int
 ) -> None:
-    """What callers were told of a month's calls sums up to the books' revenue; else nothing is told."""
+    """Amounts told of a month's calls sum up to the books' revenue; else nothing is told."""
     tariffs, items = with_plan(terms), Items(images=images)
     usages = [
         ended(msgspec.structs.replace(OPENED, call_id=f"call_{n}"), tokens, items)
@@ -131,7 +131,7 @@ def test_the_parts_are_the_whole(terms: Terms, tokens: Tokens) -> None:
     ids=["tiers", "included", "package"],
 )
 def test_a_price_by_the_sum_of_a_month_has_no_amount_for_a_call(price: Price) -> None:
-    """Where a call's price depends on the others of its month nothing is told, and no list price either."""
+    """A call has no amount, nor a list price, if its price depends on the other calls of its month."""
     prices = (price, Price(Unit.OUTPUT_TOKENS, PerUnit(1)))
     tariffs = with_plan(Terms("USD", prices))
     told = ReportedUsage(Tokens(10, 10), cost_pico=5)
@@ -151,7 +151,7 @@ def test_what_is_not_charged_costs_nothing() -> None:
 
 @pytest.mark.slow
 def test_a_plan_hides_what_the_provider_takes(tmp_path: Path) -> None:
-    """Who has a plan is told its own charge, whatever a list or the provider says of the call."""
+    """A customer with a plan is told its own charge, whatever a list or the provider says of the call."""
     tariffs = with_plan(token_terms("USD", 5, 7), list_prices(tmp_path))
     told = ReportedUsage(Tokens(10, 10), cost_pico=999)
     assert tariffs.total(OPENED, "openai", told) == (120, "USD")
@@ -161,7 +161,7 @@ def test_a_plan_hides_what_the_provider_takes(tmp_path: Path) -> None:
 
 
 def test_without_a_plan_the_provider_says_what_it_costs(tmp_path: Path) -> None:
-    """What the provider told of the call itself comes before its list; our own replicas have neither."""
+    """The provider's own cost of a call comes before its list price; our own replicas have neither."""
     tariffs = with_plan(None, list_prices(tmp_path))
     tokens = Tokens(1000, 100)
     assert tariffs.total(OPENED, "openai", ReportedUsage(tokens, cost_pico=999)) == (999, "USD")

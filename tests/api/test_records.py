@@ -71,7 +71,7 @@ class Disk(MemoryStore):
 
 
 async def read_for(reader: asyncio.StreamReader, seconds: float) -> bytes:
-    """What comes within `seconds`."""
+    """Bytes that come within `seconds`."""
     data = b""
     try:
         async with asyncio.timeout(seconds):
@@ -85,7 +85,7 @@ async def read_for(reader: asyncio.StreamReader, seconds: float) -> bytes:
 async def ask_while_the_disk_waits(
     house: InProcessGateway, disk: Disk, body: dict[str, Any]
 ) -> tuple[bytes, bytes, list[Usage]]:
-    """What a client has while its record waits, what comes after, and the record at that moment."""
+    """Bytes that a client has while its record waits, those after, and the record at that moment."""
     reader, writer = await house.connect()
     writer.write(house.request("POST", CHAT, msgspec.json.encode(body)))
     await asyncio.to_thread(disk.writing.wait, 5)
@@ -120,7 +120,7 @@ def test_the_end_waits_for_the_record(run: Run, body: dict[str, Any]) -> None:
 
 
 def test_the_call_is_on_record_before_its_upstream_hears_of_it(run: Run) -> None:
-    """When an upstream is asked, its call can be read as an open one, and has no Usage yet."""
+    """The call is open on record when its upstream is asked, and has no Usage yet."""
 
     class Looking(StubProvider):
         """Notes which calls are open when it is asked."""
@@ -163,7 +163,7 @@ def test_a_refusal_waits_for_its_record(run: Run) -> None:
 def test_a_failed_journal_gives_no_success(
     run: Run, body: dict[str, Any], kind: type[Record], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be recorded is not answered: 503, or a stream that is cut before its end."""
+    """A call that cannot be recorded is not answered: 503, or a stream that is cut before its end."""
 
     async def main() -> None:
         disk = Disk()
@@ -425,7 +425,7 @@ class Deaf:
 def test_a_client_found_gone_when_written_to(
     run: Run, body: dict[str, Any], writes: int, outcome: Outcome
 ) -> None:
-    """However we hear that a client left, its call is cancelled, or answered if it was on record."""
+    """A client that is found gone has its call cancelled, or answered if that was on record."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:

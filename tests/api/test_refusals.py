@@ -92,7 +92,7 @@ def test_what_is_no_json_object(run: Run, body: bytes) -> None:
 
 @pytest.mark.slow
 def test_nesting_is_never_too_deep_for_us_alone(run: Run) -> None:
-    """What is let in can be taken apart further down too: every depth is answered or refused."""
+    """JSON of any depth is answered or refused: no later step fails on a depth that was let in."""
 
     async def main() -> None:
         async with open_gateway(running_usage=True) as (house, _):
@@ -155,7 +155,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("body", "param", "code"), WRONG, ids=lambda value: str(value)[-40:])
 def test_a_wrong_parameter(run: Run, body: bytes, param: str, code: str | None) -> None:
-    """What is wrong is named: the parameter, the code, and a sentence without the decoder's jargon."""
+    """The error names the parameter and the code, in a sentence without the decoder's jargon."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:
@@ -377,7 +377,7 @@ def test_a_body_over_the_limit(run: Run) -> None:
     ],
 )
 def test_wrong_paths_and_methods(run: Run, method: str, path: str, status: int) -> None:
-    """What is not there gets 404, a method that does not fit 405, each with an error body."""
+    """A missing path gets 404, a method that does not fit 405, each with an error body."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:
@@ -612,7 +612,7 @@ def test_a_key_that_is_revoked_while_its_connection_is_kept(run: Run) -> None:
 
 
 def test_bodies_of_one_key_leave_room_for_another(run: Run) -> None:
-    """What one key uploads and does not finish leaves half of the room to others; strangers take none."""
+    """Unfinished uploads of one key leave half of the room to others; strangers take none."""
 
     async def main() -> None:
         limits = Limits(held_bytes=2_000_000)
@@ -665,7 +665,7 @@ def test_what_no_offer_has_words_for_is_the_caller_s_fault(run: Run, stream: boo
 
 
 def test_one_offer_that_has_words_for_it_serves(run: Run) -> None:
-    """Whichever comes first."""
+    """The offer that can express the request serves, whichever comes first."""
 
     async def main() -> None:
         first = StubProvider([Script(unsaid="'n' is not known there.")], name="first")

@@ -1,4 +1,4 @@
-"""What every answer is known by, and what an upstream says beside its own."""
+"""Ids of answers, and an upstream's own ids and limits beside ours."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def refused(
 
 @pytest.mark.parametrize(("method", "path", "headers", "status"), REFUSED.values(), ids=REFUSED)
 def test_refusals(run: Run, method: str, path: str, headers: dict[str, str], status: int) -> None:
-    """What never becomes a call has an id of its own, and OpenAI's words."""
+    """A request that never becomes a call is refused with an id of its own, in OpenAI's words."""
 
     async def main() -> None:
         async with open_door(StubProvider(), limits=Limits(body_bytes=1000)) as house:
@@ -136,7 +136,7 @@ def test_refusals(run: Run, method: str, path: str, headers: dict[str, str], sta
 def test_refusals_to_anthropics_clients(
     run: Run, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    """They are Anthropic's errors, whoever refuses and whether or not there is anything at the path."""
+    """Refusals are Anthropic's errors, whoever refuses and whether or not there is anything at the path."""
 
     async def main() -> None:
         async with open_door(StubProvider(), limits=Limits(body_bytes=1000)) as house:
@@ -165,7 +165,7 @@ def test_models_have_one(run: Run) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("status", [200, 400])
 def test_limits_of_the_upstream(run: Run, status: int, stream: bool) -> None:
-    """What it says of them reaches the caller as it wrote it, and its id under a name of ours."""
+    """The upstream's limits reach the caller as written, and its id under a name of ours."""
 
     async def main() -> None:
         async with open_gateway(Answer(status=status, headers=LIMITS)) as (house, _):
@@ -181,7 +181,7 @@ def test_limits_of_the_upstream(run: Run, status: int, stream: bool) -> None:
 
 
 def test_limits_are_of_the_offer_that_served(run: Run) -> None:
-    """What an upstream said that was tried in vain is not the caller's to heed."""
+    """Limits of an upstream that was tried in vain do not reach the caller."""
 
     async def main() -> None:
         busy = Answer(status=429, headers=((b"x-ratelimit-limit", b"1"), (b"retry-after", b"0")))

@@ -101,7 +101,7 @@ def test_a_stream_that_breaks_off(run: Run) -> None:
 
 @pytest.mark.parametrize("fault", [Fault.CLOSE, Fault.GARBAGE, Fault.ERROR_EVENT])
 def test_faults_amid_a_stream(run: Run, fault: Fault) -> None:
-    """However a stream goes wrong, it ends with an error event and one failed record."""
+    """A stream that goes wrong, in any way, ends with an error event and one failed record."""
 
     async def main() -> None:
         async with open_gateway(Answer(fault=fault, fault_after=5)) as (house, _):
@@ -145,7 +145,7 @@ def test_what_is_wrong_is_refused(run: Run, change: dict[str, Any], param: str, 
 
 
 def test_nothing_is_kept(run: Run) -> None:
-    """What would need a response of before is refused with a line that says what to do."""
+    """A request for an earlier response is refused with a line that says what to do."""
 
     async def main() -> None:
         async with open_gateway() as (house, upstream), client_of(house) as client:
@@ -162,7 +162,7 @@ def test_nothing_is_kept(run: Run) -> None:
 
 
 def test_input_tokens(run: Run) -> None:
-    """They are counted by who would answer, and cost nothing; where nobody counts, words say so."""
+    """Input tokens are counted by the offer that would answer, for nothing; if none counts, by words."""
 
     async def main() -> None:
         async with open_gateway(Answer(input_tokens=7)) as (house, upstream):

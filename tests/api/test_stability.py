@@ -160,7 +160,7 @@ def test_no_form_is_refused(run: Run) -> None:
 
 
 def test_the_upstreams_refusal_passes(run: Run) -> None:
-    """What Stability says of a request it refuses reaches the caller; nothing is charged."""
+    """Stability's words of refusal reach the caller; nothing is charged."""
 
     async def main() -> None:
         async with open_studio(Answer(status=400)) as (house, _):

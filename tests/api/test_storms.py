@@ -369,7 +369,7 @@ async def settled(written: list[int], streams: int) -> None:
 
 
 def memory_bytes() -> int:
-    """What this process has in memory."""
+    """Bytes of memory that this process has."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
@@ -399,7 +399,7 @@ def test_clients_that_do_not_read(run: Run) -> None:
 
 @pytest.mark.slow
 def test_a_slow_client_is_dropped_and_its_answer_drained(run: Run) -> None:
-    """Whoever reads nothing for too long is dropped; where that stops no bill, the answer is read on."""
+    """A client that reads nothing for too long is dropped; the answer is read on, as that stops no bill."""
 
     async def main() -> None:
         written: list[int] = []
@@ -464,7 +464,7 @@ def test_clients_that_stop_amid_their_request(run: Run) -> None:
 
 
 def test_clients_that_close_their_sending_half(run: Run) -> None:
-    """They have left, as far as anybody can tell: their calls are cancelled, each once."""
+    """Clients that close their sending half have left: their calls are cancelled, each once."""
 
     async def main() -> None:
         async with storm(sends(BEGUN, then="hang")) as (house, _):

@@ -1,4 +1,4 @@
-"""Whatever one key sends, nobody else can tell: answers, records, charges and the operator's figures."""
+"""Isolation of keys: no answer, record, charge or figure of others shows what one key sends."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Touchy(StubProvider):
 
 
 class View(NamedTuple):
-    """What others than the attacker see."""
+    """Results that others than the attacker see."""
 
     answers: list[tuple[int, str]]
     facts: list[str]
@@ -210,12 +210,12 @@ def test_one_tenant_cannot_reach_another(placed: list[tuple[int, Sent]]) -> None
 
 @cache
 def view_without() -> View:
-    """What the others see when they are alone."""
+    """View of the others when they are alone."""
     return view_with([])
 
 
 def view_with(placed: Sequence[tuple[int, Sent]]) -> View:
-    """What the others see with attacks before their requests of these numbers."""
+    """View of the others with attacks before their requests of these numbers."""
     seen: list[View] = []
 
     async def main() -> None:

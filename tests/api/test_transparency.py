@@ -1,4 +1,4 @@
-"""Where caller and upstream speak the same dialect, every byte passes, but for the model's name.
+"""Every byte passes between caller and upstream of one dialect, but for the model's name.
 
 The upstream here writes JSON as nobody would, and the caller too: white space in odd places, escapes where
 none are needed, numbers that no machine has, fields in no order and fields that nobody knows.
@@ -122,7 +122,7 @@ def test_requests_and_answers_pass(run: Run, path: str, name: str) -> None:
 @pytest.mark.parametrize("claimed", ["multipart/form-data", "text/plain", "application/json; a=b"])
 @pytest.mark.parametrize("name", ["", "vendor/m"])
 def test_json_is_json_whatever_it_claims_to_be(run: Run, claimed: str, name: str) -> None:
-    """Where only JSON is read, a header that says something else is put right on the way up."""
+    """A content type other than JSON is put right on the way up where only JSON is read."""
     path = "/v1/embeddings"
 
     async def main() -> None:
@@ -198,7 +198,7 @@ def test_streams_pass(run: Run, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
 def test_only_the_wish_for_usage_is_added(run: Run, path: str) -> None:
-    """Who asks for no usage of a stream sees none; its wish stands at the end of what the caller wrote."""
+    """A caller that asks for no usage of a stream sees none; our wish stands at the end of its request."""
     body = ASKED[path] % NAME + b',"stream":true' + ODD
 
     async def main() -> None:

@@ -43,7 +43,7 @@ SEEDS = range(12)
 
 
 class Said(NamedTuple):
-    """What an answer comes to, whatever its dialect."""
+    """Text and calls of an answer, whatever its dialect."""
 
     text: str
     calls: tuple[tuple[str, Any], ...]
@@ -105,7 +105,7 @@ QUESTION: dict[str, tuple[str, Body]] = {
 
 
 def of_chat(answer: Answered, *, stream: bool) -> Said:
-    """What a client of chats gets."""
+    """Text and calls that a client of chats gets."""
     if not stream:
         message = answer.json["choices"][0]["message"]
         calls = [call["function"] for call in message.get("tool_calls") or ()]
@@ -125,7 +125,7 @@ def of_chat(answer: Answered, *, stream: bool) -> Said:
 
 
 def of_responses(answer: Answered, *, stream: bool) -> Said:
-    """What a client of responses gets."""
+    """Text and calls that a client of responses gets."""
     ends = [one["response"] for one in _data(answer) if one["type"] == "response.completed"]
     (response,) = ends if stream else [answer.json]
     text, calls = "", []
@@ -138,7 +138,7 @@ def of_responses(answer: Answered, *, stream: bool) -> Said:
 
 
 def of_messages(answer: Answered, *, stream: bool) -> Said:
-    """What a client of messages gets."""
+    """Text and calls that a client of messages gets."""
     if not stream:
         blocks = answer.json["content"]
     else:
@@ -219,7 +219,7 @@ async def check(upstream: str, luck: Luck) -> None:
 
 
 async def tokens_of(upstream: str) -> dict[bool, Tokens]:
-    """What is counted of the answer in its plain form: as a whole, and as a stream."""
+    """Tokens counted of the answer in its plain form: as a stream, and as a whole."""
     answer = UPSTREAMS[upstream][0](tool=TOOLS[0], more_tools=TOOLS[1:])
     caller = asked_by(upstream)[0]
     path, question = QUESTION[caller]

@@ -46,7 +46,7 @@ def inferworks(*arguments: str | Path) -> Result:
 
 
 def output(*arguments: str | Path) -> str:
-    """What a command prints that must succeed."""
+    """Output of a command that must succeed."""
     result = inferworks(*arguments)
     assert result.exit_code == 0, result.output
     return result.output

@@ -164,7 +164,7 @@ def test_a_bad_file_does_not_keep_a_good_one_out(bills: tuple[Path, Path], tmp_p
 def test_tables_fit_80_columns_without_colour(
     by: str | None, bills: tuple[Path, Path], served: DataFolder
 ) -> None:
-    """Whatever the cut, outside a terminal."""
+    """Tables fit 80 columns outside a terminal, whatever the statement is cut by."""
     inferworks("books", "import", *bills)
     result = inferworks("books", "statement", *(["--by", by] if by else []))
     assert result.exit_code == 0, result.output
@@ -194,7 +194,7 @@ def test_it_says_why_the_margin_changed(bills: tuple[Path, Path], served: DataFo
 def test_the_report_draws_why_it_changed(
     bills: tuple[Path, Path], served: DataFolder, tmp_path: Path
 ) -> None:
-    """What the statement says of another time and of a budget, `report` and `export html` draw."""
+    """`report` and `export html` draw the statement's comparison with another time and with a budget."""
     inferworks("books", "import", *bills)
     budget, page = tmp_path / "budget.csv", tmp_path / "page.html"
     budget.write_text("period,line,amount\n2026-11,revenue,40\n")

@@ -42,7 +42,7 @@ def billed(issuer: str, service: str) -> Result:
 
 
 def statement() -> tuple[str, dict[str, str], str]:
-    """What was billed, what each customer cost, and the notes."""
+    """Amount billed, cost of each customer, and the notes."""
     result = inferworks("books", "statement", "--period", "2026-11", "--json")
     drawn = json.loads(result.output)
     costs = {row["customer"]: row["cost_of_revenue"] for row in drawn["customers"]}
@@ -77,7 +77,7 @@ def test_a_bill_under_a_name_that_nobody_knows(answer: str) -> None:
 
 
 def test_a_model_that_is_billed_under_the_name_of_its_upstream() -> None:
-    """What callers name otherwise than their upstream is found on its bill."""
+    """A bill names the upstream's model; calls under another name are found on it."""
     Path("inferworks.toml").write_text(
         f'{UPSTREAM}models = [{{ name = "gpt-5-mini", upstream = "house-model-7" }}]\n'
     )
@@ -92,7 +92,7 @@ def test_a_model_that_is_billed_under_the_name_of_its_upstream() -> None:
 
 @pytest.mark.parametrize("row", ['names = ["X"]', 'providers = ["azure"]', ""])
 def test_a_row_that_says_nothing_is_refused(row: str) -> None:
-    """Whose calls it is and how the bill names that belong together."""
+    """A row must say both whose calls it is about and how the bill names that."""
     Path("inferworks.toml").write_text(f"[[billed]]\n{row}\n")
     error = inferworks("books", "statement").exception
     assert isinstance(error, ConfigError)

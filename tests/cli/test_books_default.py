@@ -1,4 +1,4 @@
-"""What commands of the books are about when no period is named, and what is provisional."""
+"""Default period of the books' commands, and the mark of provisional statements."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def books(*arguments: str) -> Result:
 
 
 def told(*arguments: str) -> tuple[str, bool]:
-    """What a statement bills, and whether it is provisional."""
+    """Amount that a statement bills, and whether the statement is provisional."""
     drawn = json.loads(books("statement", "--json", *arguments).stdout)
     return drawn["billed"], drawn["provisional"]
 
@@ -106,7 +106,7 @@ def test_what_is_recorded_for_a_time_to_come_moves_no_default() -> None:
 
 
 def test_a_closed_period_is_never_provisional(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is read from its seal, whenever that was made."""
+    """A closed period is read from its seal, whenever the seal was made."""
     at(monkeypatch, "2025-10-20")
     books("close", "2025-10")
     assert "Provisional" not in books("statement").output

@@ -1,4 +1,4 @@
-"""Who draws up a statement: the same bytes from each, a quick start where little is recorded."""
+"""Choice of the engine of a statement: the same bytes from each, a quick start for few records."""
 
 from __future__ import annotations
 

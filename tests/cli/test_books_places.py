@@ -40,7 +40,7 @@ def run(*arguments: str) -> Result:
 
 
 def told(*arguments: str) -> dict[str, Any]:
-    """What became of the files."""
+    """Report on each file."""
     result = run(*arguments)
     said: dict[str, Any] = json.loads(result.stdout)
     assert (result.exit_code == 0) == (not said["refused"]), result.output
@@ -98,7 +98,7 @@ def test_a_pattern_and_an_empty_folder() -> None:
 
 
 def test_a_file_that_is_named_must_be_a_bill() -> None:
-    """What nobody finds by accident is an error."""
+    """A file that is named, and not merely found in a folder, must be a bill."""
     a_folder()
     assert told("bills/readme.pdf")["refused"] == [
         "readme.pdf: a PDF, which has no columns; ask its sender for CSV"

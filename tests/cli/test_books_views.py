@@ -50,7 +50,7 @@ def books(*arguments: str | Path) -> Result:
 
 
 def document(*arguments: str | Path) -> Any:
-    """What a verb prints with `--json`; no amount in it is a float."""
+    """JSON that a verb prints with `--json`; no amount in it is a float."""
     result = books(*arguments, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout, parse_float=lambda text: pytest.fail(f"a float: {text}"))
@@ -193,7 +193,7 @@ def test_methods_are_measured() -> None:
     ],
 )
 def test_what_cannot_be_meant_is_one_line(arguments: tuple[str, ...], reason: str) -> None:
-    """What is wrong, and what there is instead."""
+    """The error says what is wrong, and what there is instead."""
     result = books(*arguments)
     assert isinstance(result.exception, UserError)
     assert reason in str(result.exception)

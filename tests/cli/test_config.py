@@ -81,7 +81,7 @@ def write_upstream(folder: Path, port: int, model: str) -> None:
 
 
 def test_a_good_configuration_is_told_in_one_line(folder: Path) -> None:
-    """What is there is counted, and a key is found without being shown."""
+    """Parts of a good configuration are counted, and a key is found without being shown."""
     write_upstream(folder, 1, "there")
     result = inferworks("config", "check", KEY=SECRET)
     assert result.output == "inferworks.toml is good: 1 upstream, 2 models, 1 key found\n"
@@ -193,7 +193,7 @@ def test_providers_are_listed() -> None:
 
 
 def test_discovery_prints_one_document() -> None:
-    """Whatever is on this machine, programs get JSON."""
+    """Programs get JSON, whatever is on this machine."""
     assert isinstance(json.loads(inferworks("models", "discover", "--json").output), list)
 
 

@@ -84,7 +84,7 @@ FILE: dict[str, Any] = {
 
 @pytest.fixture
 def made(tmp_path: Path) -> Config:
-    """What became of `FILE`, written and read again."""
+    """Configuration made of `FILE`, written and read again."""
     path = tmp_path / "inferworks.toml"
     path.write_text(config_toml(import_litellm(FILE, {"MY_BASE": "http://10.0.0.1/v1"}).config))
     return load(path, {})
@@ -143,7 +143,7 @@ def test_what_has_no_counterpart_is_named() -> None:
 @pytest.mark.parametrize("section", ["router_settings", "litellm_settings"])
 @pytest.mark.parametrize("kind", ["context_window_fallbacks", "content_policy_fallbacks"])
 def test_fallbacks_for_one_kind_of_refusal_are_named(section: str, kind: str) -> None:
-    """They are no fallbacks here, which are tried after failures: whoever relies on them is told."""
+    """Fallbacks for one kind of refusal are no fallbacks here, and a note names them."""
     models = [
         {"model_name": name, "litellm_params": {"model": f"openai/{name}"}}
         for name in ("small", "large")
@@ -285,7 +285,7 @@ def test_weights_are_kept_where_they_say_something() -> None:
 
 @pytest.mark.parametrize("key", ["none", "EMPTY", "fake-key", ""])
 def test_a_key_that_is_none_is_not_asked_for(key: str) -> None:
-    """What people write where a server wants no key becomes no key, so that the file starts."""
+    """Placeholders for a key, where a server wants none, become no key, so that the file starts."""
     params = {"model": "openai/m", "api_base": "http://10.0.0.1:8000/v1", "api_key": key}
     made = import_litellm({"model_list": [{"model_name": "m", "litellm_params": params}]}, {})
     (upstream,) = made.config.upstream

@@ -112,7 +112,7 @@ COMMANDS: Final = sorted(set(commands(cli)) - LONGER)
 
 
 def test_every_command_is_tried() -> None:
-    """Whoever renames a command renames it here."""
+    """Every command named here exists: one that is renamed is renamed here."""
     assert ARGUMENTS.keys() <= set(COMMANDS)
     assert set(commands(cli)) >= LONGER
 
@@ -242,7 +242,7 @@ TROUBLES: Final = (
 def run(
     monkeypatch: pytest.MonkeyPatch, command: str, trouble: AbstractContextManager[None]
 ) -> tuple[int, str]:
-    """What became of a command in `trouble`: its status, and what it said of what went wrong."""
+    """Status of a command in `trouble`, and its words on what went wrong."""
     said = io.StringIO()
     monkeypatch.setattr(
         sys, "argv", ["inferworks", *command.split(), *ARGUMENTS.get(command, "").split()]
@@ -264,7 +264,7 @@ def test_no_command_ends_in_a_traceback(
     data: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever is wrong, a command ends with a line that is no fault of ours, and spoils nothing."""
+    """A command ends with a line that is no fault of ours, whatever is wrong, and spoils nothing."""
     status, said = run(monkeypatch, command, trouble(data))
     assert "Traceback" not in said
     assert status != OURS, said
@@ -275,7 +275,7 @@ def test_no_command_ends_in_a_traceback(
 
 
 def check_unspoilt(data: Path, *, may_be_sealed: bool) -> None:
-    """What was in the data folder is there, and nothing is damaged."""
+    """Check that the content of the data folder is there, and nothing is damaged."""
     for path in data.glob("*.db"):
         with closing(sqlite3.connect(path)) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -362,7 +362,7 @@ def test_up_ends_with_a_line(trouble: str, data: Path) -> None:
 
 
 def test_up_stops_well_with_standard_input_closed(data: Path) -> None:
-    """Whoever runs it may have closed that: no socket or database gets its number."""
+    """A closed standard input is harmless: no socket or database gets its number."""
     with subprocess.Popen(
         ["sh", "-c", f"exec {sys.executable} -m inferworks up --port 0 --data {data} <&-"],
         env={**os.environ, "INFERWORKS_ENGINE_REPLICAS": "0"},

@@ -28,7 +28,7 @@ def test_a_table_says_what_its_commands_do(group: LazyGroup) -> None:
 
 @pytest.mark.parametrize("words", [["--help"], ["books", "--help"], ["--version"]], ids=" ".join)
 def test_help_imports_no_command(words: list[str]) -> None:
-    """Whoever asks what there is does not wait for the books, the gateway and their libraries."""
+    """Help does not wait for the books, the gateway and their libraries."""
     program = (
         "import sys, atexit; from inferworks.cli.main import main\n"
         "atexit.register(lambda: print(*sys.modules, sep='\\n', file=sys.stderr))\n"

@@ -1,4 +1,4 @@
-"""What an operator sees of calls on the command line: status, top and logs."""
+"""An operator's view of calls on the command line: status, top and logs."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_status_has_calls_tokens_latency_and_errors_by_model() -> None:
 
 
 def test_the_status_sums_up_by_customer_or_key_too() -> None:
-    """What each has used and spent, without the books."""
+    """Use and spending of each customer or key are summed up without the books."""
     shown = json.loads(inferworks("status", "--by", "customer", "--json").stdout)["customers"]
     assert {name: one["output_tokens"] for name, one in shown.items()} == {"acme": 40, "globex": 0}
     assert "KEY" in inferworks("status", "--by", "key").stdout

@@ -58,7 +58,7 @@ def inferworks(*arguments: str | Path) -> Result:
 
 
 def as_json(*arguments: str | Path) -> Any:
-    """What a command says with --json."""
+    """JSON that a command prints with --json."""
     return json.loads(inferworks(*arguments, "--json").stdout)
 
 
@@ -225,7 +225,7 @@ def test_a_closed_estimate_is_trued_up_in_the_open_month(folder: DataFolder) -> 
 
 @pytest.mark.slow
 def test_a_model_without_a_list_price_is_said_to_be_missing(folder: DataFolder) -> None:
-    """What nobody lists is counted, not taken as free."""
+    """Tokens without a list price are counted, not taken as free."""
     served(folder, [a_call("a", NOVEMBER_NS, 1000, model="secret-model")])
     drawn = as_json("books", "statement")
     assert any("1000 tokens of openai have no list price" in note for note in drawn["notes"])
@@ -323,6 +323,6 @@ def test_the_parts_of_a_month_are_closed_apart(folder: DataFolder) -> None:
 
 
 def sum_of(drawn: Any, customer: str) -> Decimal:
-    """What a statement says that `customer` is to pay."""
+    """Amount that `customer` is to pay, by a statement."""
     rows = (row for row in drawn["revenue_lines"] if row["customer"] == customer)
     return sum((Decimal(row["amount"]) for row in rows), Decimal())

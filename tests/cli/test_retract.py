@@ -46,7 +46,7 @@ def inferworks(*arguments: str) -> Result:
 
 
 def document(*arguments: str) -> Any:
-    """What a command that must work prints with `--json`."""
+    """JSON that a command that must work prints with `--json`."""
     result = inferworks(*arguments, "--json")
     assert result.exit_code == 0, (result.output, result.exception)
     return json.loads(result.stdout)
@@ -71,7 +71,7 @@ def world(path: Path, monkeypatch: pytest.MonkeyPatch, *rows: str, jobs: bool = 
 
 
 def figures(*options: str) -> list[Any]:
-    """What the books say of October."""
+    """Statements of October, by customer and by purpose, less their notes."""
     shown = [
         document("books", "statement", "--by", name, *OCTOBER, *options)
         for name in ("customer", "purpose")

@@ -67,7 +67,7 @@ def data(made: Path, tmp_path: Path) -> Path:
 
 
 def parts(data: Path, *, exit_code: int) -> dict[str, dict[str, object]]:
-    """What `scrub --json` says of each part."""
+    """Findings of `scrub --json` on each part."""
     result = inferworks("scrub", "--data", data, "--json")
     assert result.exit_code == exit_code, result.output
     found = json.loads(result.output)
@@ -120,7 +120,7 @@ def test_damage_is_named(part: str, file: str, damage: str, data: Path) -> None:
 
 @pytest.mark.parametrize("file", ["accounts.db", "books.db", "ledger.db", "journal.db"])
 def test_a_file_of_noise_is_named(file: str, data: Path) -> None:
-    """Whatever stands there instead, scrubbing goes on with the other parts, without a traceback."""
+    """Scrubbing goes on with the other parts, without a traceback, whatever stands in the file's place."""
     for name in (file, f"{file}-wal", f"{file}-shm"):
         (data / name).unlink(missing_ok=True)
     (data / file).write_bytes(b"Dear diary, " * 4096)
@@ -148,7 +148,7 @@ def test_no_flipped_bit_ends_a_scrub(file: str, data: Path) -> None:
 
 
 def test_a_journal_that_is_gone_is_named(data: Path) -> None:
-    """What was in it alone is in no statement: none is drawn up, and no start begins a new one."""
+    """A lost journal's records are in no statement: none is drawn up, and no start begins a new journal."""
     for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
         (data / name).unlink(missing_ok=True)
     found = parts(data, exit_code=1)
@@ -176,7 +176,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 def test_a_running_platform_scrubs(data: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It finds by itself what the disk has changed, and says so, while it goes on."""
+    """A running platform finds by itself what the disk has changed, and says so, while it goes on."""
     config = Config(
         data=Data(folder=str(data)),
         engine=Engine(replicas=0),

@@ -46,7 +46,7 @@ def inferworks(*arguments: str) -> Result:
 
 
 def harmful(text: str) -> set[str]:
-    """What in `text` a terminal would not show as it is."""
+    """Characters of `text` that a terminal would not show as they are."""
     return {c for c in text if c != "\n" and unicodedata.category(c) in HARMFUL}
 
 
@@ -106,7 +106,7 @@ def test_no_command_hands_on_what_a_terminal_obeys() -> None:
 
 
 def test_json_is_exact() -> None:
-    """What is read from it is what was recorded, and a terminal may see it."""
+    """JSON that is read again is what was recorded, and a terminal may show it."""
     lines_of_hostile_names()
     for arguments in (
         ("keys", "list"), ("books", "statement", "--by", "model", *SPAN),

@@ -46,7 +46,7 @@ def one_line(result: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.fixture
 def closed_at_end() -> Iterator[ExitStack]:
-    """What holds the clients of a test, and closes them."""
+    """Stack of a test's clients, which closes them at the end."""
     with ExitStack() as stack:
         yield stack
 

@@ -1,4 +1,4 @@
-"""What `inferworks up` does not say to a log, and how it ends by itself."""
+"""Secrets that `inferworks up` keeps from a log, and its end in an error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_a_service_log_does_not_show_the_first_key(
     tmp_path: Path, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a service manager keeps what is printed, the key is kept in a file of its own instead."""
+    """The first key is kept in a file of its own where a service manager keeps all that is printed."""
     folder = DataFolder(tmp_path)
     platform = Platform(
         "http://x/v1", [ModelId("m")], folder, "iw_" + "s" * 43, lambda: None, Supervisor()
@@ -49,7 +49,7 @@ def test_a_service_log_does_not_show_the_first_key(
 
 
 def test_it_ends_in_an_error_when_vital_work_does(tmp_path: Path) -> None:
-    """Whoever runs it as a service sees that, and starts it again."""
+    """A service manager sees the error, and starts the platform again."""
     program = """
 from inferworks.cli.main import main
 from inferworks.meter.journal import Journal

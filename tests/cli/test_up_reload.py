@@ -96,7 +96,7 @@ class Client:
         self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
 
     def models(self) -> list[str]:
-        """What is served."""
+        """Names of the models served."""
         return [model["id"] for model in self._ask("/models", None)["data"]]
 
     def chat(self, model: str) -> str:

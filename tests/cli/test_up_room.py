@@ -23,7 +23,7 @@ SOURCE = ConfigSource(Path("inferworks.toml"), Config)
 
 
 def full_database() -> Exception:
-    """What SQLite raises when it finds no room."""
+    """Error that SQLite raises when it finds no room."""
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
     return error
@@ -61,13 +61,13 @@ def opening(*errors: Exception) -> Callable[..., Any]:
 
 
 async def started(stopping: asyncio.Event) -> Platform | None:
-    """What a start comes to."""
+    """Result of a start."""
     async with AsyncExitStack() as house:
         return await up._opened(house, Config(), SOURCE, stopping)
 
 
 def test_a_start_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However the lack of room was found, the next try is made, until one succeeds."""
+    """A start tries again until it succeeds, however the lack of room was found."""
     monkeypatch.setattr(up, "_ROOM_S", 0.0)
     monkeypatch.setattr(up, "open_platform", opening(*(error() for error in FULL)))
     assert asyncio.run(started(asyncio.Event())) is PLATFORM
@@ -75,14 +75,14 @@ def test_a_start_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("error", [error() for error in OTHER], ids=repr)
 def test_a_start_waits_for_nothing_else(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """What waiting does not mend ends the start."""
+    """An error that waiting does not mend ends the start."""
     monkeypatch.setattr(up, "open_platform", opening(error))
     with pytest.raises(type(error)):
         asyncio.run(started(asyncio.Event()))
 
 
 def test_a_start_that_waits_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends at once, and opens nothing."""
+    """A start that is stopped while it waits ends at once, and opens nothing."""
     monkeypatch.setattr(up, "_ROOM_S", 3600.0)
     monkeypatch.setattr(up, "open_platform", opening(FULL[0]()))
 
@@ -97,7 +97,7 @@ def test_a_start_that_waits_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_who_holds_a_folder_keeps_its_room(tmp_path: Path) -> None:
-    """What is told of an instance is as long each time, so that a disk that is full has room for it."""
+    """The record of an instance is equally long each time, so that a full disk has room for it."""
     folder = DataFolder(tmp_path / "data")
     with folder.hold():
         sizes = []

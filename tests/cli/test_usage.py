@@ -62,7 +62,7 @@ def inferworks(*arguments: str | Path) -> Result:
 
 
 def imported(name: str, text: str, *options: str) -> dict[str, Any]:
-    """What became of a file with `text`."""
+    """Counts of the import of a file with `text`."""
     Path(name).write_text(text)
     result = inferworks("usage", "import", name, "--json", *options)
     (file,) = json.loads(result.stdout)["files"]
@@ -82,13 +82,13 @@ def counts(accepted: int = 0, duplicate: int = 0, conflict: int = 0, rejected: i
 
 
 def facts() -> Facts:
-    """What the journal has."""
+    """Facts in the journal."""
     with JournalReader(DataFolder(Path("inferworks-data")).journal) as reader:
         return reader.facts(0, 2**62)
 
 
 def quarantined() -> list[Quarantined]:
-    """What was kept aside."""
+    """Records in quarantine."""
     with JournalReader(DataFolder(Path("inferworks-data")).journal) as reader:
         return list(reader.quarantined())
 
@@ -177,7 +177,7 @@ def test_storage_of_any_size_that_there_is() -> None:
 
 
 def test_parquet_and_json_lines_are_the_same_rows() -> None:
-    """Whatever carried a row, it is the same report."""
+    """A row makes the same report, whatever file format carried it."""
     assert imported("calls.csv", CALLS) == counts(accepted=2)
     header, *rows = [line.split(",") for line in CALLS.splitlines()]
     columns = {name: [row[n] for row in rows] for n, name in enumerate(header)}
@@ -233,7 +233,7 @@ def test_a_file_with_bad_rows_is_refused_whole() -> None:
 
 
 def test_a_file_without_rows_is_noted() -> None:
-    """It is no error: nothing may have happened; and it is often an export that went wrong."""
+    """A file without rows is no error, but noted: it is often an export that went wrong."""
     heads = {
         "calls.csv": (CALLS.splitlines()[0], "usage"),
         "jobs.csv": (JOBS.splitlines()[0], "books"),

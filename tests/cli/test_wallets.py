@@ -123,7 +123,7 @@ def refused(*arguments: str) -> str:
 
 
 def test_a_price_inside_a_closed_period_is_pointed_out() -> None:
-    """It holds from the first open day on; the note names the period and the way to open it."""
+    """The price holds from the first open day on; the note names the period and the way to open it."""
     run("books", "close", "2020-01")
     Path("plan.toml").write_text(PLAN)
     result = run("customers", "price", "acme", "--plan", "plan.toml")

@@ -49,7 +49,7 @@ def test_a_client_does_its_jobs(gateway: Gateway, driver: str, tmp_path: Path) -
 
 
 def test_every_client_has_its_driver() -> None:
-    """What `clients.toml` names is there, and whatever is there is named; versions are pinned."""
+    """Drivers and setups that `clients.toml` names are the ones that exist; versions are pinned."""
     known = msgspec.toml.decode((DRIVERS / "clients.toml").read_bytes())
     drivers = {client["driver"] for client in known.values()}
     assert drivers == {path.name for path in DRIVERS.glob("with_*")}

@@ -31,7 +31,7 @@ WEATHER: Any = {
 
 
 class Weather(BaseModel):
-    """What is asked for in a form of its own."""
+    """Form in which an answer is asked for."""
 
     place: str
     degrees: int

@@ -35,7 +35,7 @@ Details = list[
 
 
 def stand_in(url: str, **_: Any) -> httpx.Response:
-    """What the internet would say."""
+    """Stand in for the internet."""
     return httpx.Response(200, content=b"\x89PNG\r\n\x1a\n", request=httpx.Request("GET", url))
 
 
@@ -64,12 +64,12 @@ class ThroughTheGateway(ChatModelIntegrationTests):
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
-        """What talks to the gateway."""
+        """Class that talks to the gateway."""
         return ChatOpenAI
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        """What a user has to say."""
+        """Settings that a user has to give."""
         return {**self.place, "model": self.served, **self.settings}
 
     @property
@@ -119,7 +119,7 @@ class ThroughTheGateway(ChatModelIntegrationTests):
 
     @property
     def supported_usage_metadata_details(self) -> dict[Literal["invoke", "stream"], Details]:
-        """What usage tells beside its totals."""
+        """Details of usage beside its totals."""
         details: Details = ["cache_read_input", "reasoning_output"]
         return {"invoke": details, "stream": details}
 
@@ -150,7 +150,7 @@ class TestChatsOverMessages(ThroughTheGateway):
 
     @property
     def supports_json_mode(self) -> bool:
-        """It can, by a tool; but the fake model fills in schemas, and this test gives it none."""
+        """JSON mode works, by a tool; but the fake model fills in schemas, and this test gives it none."""
         return False
 
     @property
@@ -166,7 +166,7 @@ class TestChatsOverConverse(ThroughTheGateway):
 
     @property
     def supports_json_mode(self) -> bool:
-        """It can, by a tool; but the fake model fills in schemas, and this test gives it none."""
+        """JSON mode works, by a tool; but the fake model fills in schemas, and this test gives it none."""
         return False
 
     @property
@@ -200,7 +200,7 @@ class TestResponsesOverMessages(ThroughTheGateway):
 
     @property
     def supports_json_mode(self) -> bool:
-        """It can, by a tool; but the fake model fills in schemas, and this test gives it none."""
+        """JSON mode works, by a tool; but the fake model fills in schemas, and this test gives it none."""
         return False
 
     @property
@@ -218,10 +218,10 @@ class TestEmbeddings(EmbeddingsIntegrationTests):
 
     @property
     def embeddings_class(self) -> type[Embeddings]:
-        """What talks to the gateway."""
+        """Class that talks to the gateway."""
         return OpenAIEmbeddings
 
     @property
     def embedding_model_params(self) -> dict[str, Any]:
-        """What a user has to say, who would not have tokens counted by a file from the internet."""
+        """Settings of a user who would not have tokens counted by a file from the internet."""
         return {**self.place, "model": "native", "check_embedding_ctx_length": False}

@@ -42,7 +42,7 @@ WEATHER: ChatCompletionToolParam = {
 
 
 class Weather(BaseModel):
-    """What is asked for in a form of its own."""
+    """Form in which an answer is asked for."""
 
     place: str
     degrees: int
@@ -150,7 +150,7 @@ def test_pictures(client: OpenAI, model: str) -> None:
 
 @pytest.mark.parametrize("model", ["native", "chats"])
 def test_logprobs(client: OpenAI, model: str) -> None:
-    """How sure a model was of each token passes."""
+    """Log probabilities of tokens pass."""
     got = client.chat.completions.create(model=model, messages=QUESTION, logprobs=True)
     assert got.choices[0].logprobs is not None
     assert [t.token for t in got.choices[0].logprobs.content or ()] == ["Hello", " there", "."]
@@ -170,7 +170,7 @@ def test_logprobs_of_a_response(client: OpenAI) -> None:
 
 
 def test_what_anthropic_cannot(client: OpenAI) -> None:
-    """What the other dialect has no words for is refused, by its name."""
+    """A parameter that the other dialect cannot express is refused, by its name."""
     with pytest.raises(openai.BadRequestError, match="'logprobs'") as caught:
         client.chat.completions.create(model="claude", messages=QUESTION, logprobs=True)
     assert (caught.value.param, caught.value.code) == ("logprobs", "unsupported_parameter")

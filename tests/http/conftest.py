@@ -31,7 +31,7 @@ class World:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
     async def ask(self, *pieces: bytes) -> bytes:
-        """What the server says to `pieces`, sent one segment at a time, until it closes."""
+        """Answer of the server to `pieces`, sent one segment at a time, until it closes."""
         reader, writer = await self.open()
         for piece in pieces:
             writer.write(piece)
@@ -143,7 +143,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 @dataclass(frozen=True)
 class Kit:
-    """What the tests of this folder share; a fixture, since test files do not import each other."""
+    """Helpers that the tests of this folder share; a fixture, since test files do not import each other."""
 
     run = staticmethod(run)
     serving = staticmethod(serving)

@@ -39,7 +39,7 @@ def test_places_are_left(most: int, owners: int, chance: random.Random) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 60), st.booleans()), max_size=60))
 def test_what_was_taken_is_given_back(steps: list[tuple[int, int, bool]]) -> None:
-    """Whatever is held and released, the bounds hold, and in the end nothing is counted."""
+    """Bounds hold whatever is held and released, and in the end nothing is counted."""
     budget = Budget(100)
     helds = [Held(budget, owner // 2) for owner in range(4)]
     counted = [0] * 4

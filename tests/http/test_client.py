@@ -81,7 +81,7 @@ def test_whole_answers(kit, answer):
 
 @pytest.mark.parametrize("answer", WHOLE.values(), ids=WHOLE)
 def test_answers_split_at_every_offset(kit, answer):
-    """Where the network cuts an answer makes no difference."""
+    """An answer reads the same wherever the network cuts it."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -312,7 +312,7 @@ def test_a_name_that_is_looked_up_for_too_long(kit):
 
 
 def test_a_name_with_several_addresses(kit, monkeypatch):
-    """Where one address of a name takes nobody the next is tried; what all say is told once."""
+    """The next address of a name is tried where one fails; the reasons of all are told once."""
 
     async def two(_: Origin) -> list[str]:
         return ["127.0.0.2", "127.0.0.1"]
@@ -536,7 +536,7 @@ def test_connection_that_ends_without_an_answer(
 
 
 def test_unasked_answer_is_not_taken_for_the_next(kit):
-    """What an upstream says of its own accord ends the connection."""
+    """An answer that nobody asked for ends the connection."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -620,7 +620,7 @@ def test_leaving_early_is_noticed_upstream(kit):
 
 
 def test_slow_reader_makes_the_upstream_wait(kit):
-    """What is not read is not fetched: back-pressure reaches the one who produces."""
+    """Data that is not read is not fetched: back-pressure reaches the producer."""
 
     async def main():
         sent = 0
@@ -654,7 +654,7 @@ def test_slow_reader_makes_the_upstream_wait(kit):
 
 @pytest.mark.slow
 def test_cancelling_leaves_nothing(kit):
-    """Whenever a request is cancelled, connecting, waiting or reading, its connection goes with it."""
+    """A cancelled request takes its connection with it: connecting, waiting or reading."""
 
     async def slow(exchange: Exchange):
         await exchange.start(200, [])
@@ -751,7 +751,7 @@ def test_ipv6(kit):
 
 
 def test_connections_given_up_as_they_are_made(kit):
-    """Who is cancelled at any moment of connecting leaves nothing behind in the client."""
+    """A request cancelled at any moment of connecting leaves nothing behind in the client."""
 
     async def main():
         server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1024)
@@ -879,7 +879,7 @@ def test_an_answer_ends_in_its_time(kit, start, drop, every_s, reads):
 
 
 def test_a_kept_connection_is_not_late(kit):
-    """What was due is due no more once it has come, however long the connection is kept afterwards."""
+    """A deadline that was met does not count later, however long the connection is kept."""
 
     async def main():
         async with kit.upstream(answering(OK, OK, OK)) as (_, origin):

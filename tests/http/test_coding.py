@@ -1,4 +1,4 @@
-"""What came compressed: decoded within bounds, or refused in words; at the client's end, answers."""
+"""Compressed bodies: decoded within bounds, or refused in words; at the client's end, answers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("plain", PLAIN.values(), ids=PLAIN)
 @pytest.mark.parametrize(("coding", "pack"), PACKED.values(), ids=PACKED)
 def test_a_whole_body(coding, pack, plain: bytes) -> None:
-    """It is what was packed, in pieces that are bounded."""
+    """A body decodes to what was packed, in pieces that are bounded."""
     pieces = list(decoded(pack(plain), coding))
     assert b"".join(pieces) == plain
     assert max(map(len, pieces), default=0) <= PIECE_BYTES
@@ -81,14 +81,14 @@ def test_a_whole_body(coding, pack, plain: bytes) -> None:
 
 @pytest.mark.parametrize(("coding", "data"), BAD.values(), ids=BAD)
 def test_a_body_that_is_not_what_it_says(coding: bytes, data: bytes) -> None:
-    """It is refused from its first byte to its last."""
+    """A body that is not of its coding is refused, from its first byte to its last."""
     with pytest.raises(ValueError, match="it "):
         b"".join(decoded(data, coding))
 
 
 @pytest.mark.parametrize("cut", [1, 7, 1000])
 def test_as_it_comes(cut: int) -> None:
-    """Where the network cuts it makes no difference, and what is there is not held back."""
+    """Cuts of the network make no difference, and nothing that has come is held back."""
     plain = SEED.randbytes(300) * 40
     packed = gzip.compress(plain)
     inflater = Inflater(b"gzip")
@@ -136,7 +136,7 @@ def answer(coding: bytes, body: bytes, *, status: int = 200, chunk_bytes: int = 
 
 
 def ask(kit, *answers: bytes, limit_bytes: int = 1 << 20, pieces: bool = False):
-    """What a client reads of each of `answers`, given on one connection, and the requests it sent."""
+    """Return the bodies that a client reads of `answers` on one connection, and its requests."""
     bodies: list[bytes] = []
     heads: list[bytes] = []
 
@@ -172,7 +172,7 @@ def test_answers_are_asked_for_as_they_are(kit) -> None:
 @pytest.mark.parametrize("chunk_bytes", [0, 5])
 @pytest.mark.parametrize("coding", [b"gzip", b"GZip", b"deflate", b"identity"])
 def test_answers_that_come_packed(kit, coding: bytes, chunk_bytes: int, pieces: bool) -> None:
-    """They are read as what was packed, the second on a kept connection too."""
+    """Answers are read as what was packed, the second on a kept connection too."""
     pack = {b"deflate": zlib.compress, b"identity": bytes}.get(coding, gzip.compress)
     packed = [answer(coding, pack(text), chunk_bytes=chunk_bytes) for text in (TEXT, b"no", TEXT)]
     read, _ = ask(kit, *packed, pieces=pieces)
@@ -189,7 +189,7 @@ def test_answers_that_cannot_be_read(kit, coding: bytes, body: bytes, pieces: bo
 
 
 def test_an_answer_that_stands_for_too_much(kit) -> None:
-    """It is read no further than its bound."""
+    """An answer is read no further than its bound."""
     bomb = answer(b"gzip", gzip.compress(bytes(1 << 24)))
     with pytest.raises(UpstreamError, match="larger than 1000000 bytes"):
         ask(kit, bomb, limit_bytes=1_000_000)

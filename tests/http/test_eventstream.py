@@ -24,7 +24,7 @@ ONE = written({":message-type": "event", ":event-type": "metadata"}, b'{"usage":
 @pytest.mark.slow
 @given(MESSAGES, st.data())
 def test_any_cut_gives_the_same_messages(messages: list[Message], data: st.DataObject) -> None:
-    """What is written is read again, wherever the stream was cut on its way."""
+    """Messages that were written are read again, wherever the stream was cut on its way."""
     stream = b"".join(written(message.headers, message.payload) for message in messages)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     splitter = MessageSplitter()
@@ -35,7 +35,7 @@ def test_any_cut_gives_the_same_messages(messages: list[Message], data: st.DataO
 
 @given(MESSAGES)
 def test_amazons_library_reads_the_same(messages: list[Message]) -> None:
-    """What we write, botocore reads with the same headers and payloads."""
+    """Messages that we write are read by botocore with the same headers and payloads."""
     buffer = EventStreamBuffer()
     for message in messages:
         buffer.add_data(written(message.headers, message.payload))

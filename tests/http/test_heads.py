@@ -34,7 +34,7 @@ class Wire(asyncio.Transport):
         self.written += bytes(data)
 
     def is_closing(self) -> bool:
-        """Whether it was closed."""
+        """Return whether the transport was closed."""
         return self.closing
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class Wire(asyncio.Transport):
     abort = close
 
     def can_write_eof(self) -> bool:
-        """It can, as TCP can."""
+        """Return true, as TCP does."""
         return True
 
     def write_eof(self) -> None:
@@ -64,7 +64,7 @@ class Wire(asyncio.Transport):
 async def heard(
     segments: Sequence[bytes], *, recognise: bool, limits: Limits
 ) -> tuple[object, ...]:
-    """What a connection makes of `segments`: the requests its handler saw, and what it answered."""
+    """Requests that a connection's handler saw of `segments`, and its answers."""
     requests: list[object] = []
 
     async def note(exchange: Exchange) -> None:
@@ -139,7 +139,7 @@ def messages(draw: st.DrawFn) -> bytes:
 def test_recognising_changes_nothing(
     first: list[bytes], again: list[tuple[int, bytes]], limits: Limits
 ) -> None:
-    """Whatever comes, repeated or with another body, handlers and clients see what they saw before."""
+    """Handlers and clients see the same with and without recognition, whatever comes again."""
     repeats = [first[which % len(first)] + more for which, more in again]
     same([*first, *first, *repeats], limits)
 
@@ -159,7 +159,7 @@ def answers(draw: st.DrawFn) -> bytes:
 
 
 async def read(segments: Sequence[bytes], *, recognise: bool) -> list[object]:
-    """What an upstream's connection makes of `segments`, each the answer to a question."""
+    """Events that an upstream's connection sees in `segments`, each the answer to a question."""
     seen: list[object] = []
     connection = UpstreamConnection("here", Deadlines())
     connection.connection_made(Wire())
@@ -183,7 +183,7 @@ async def read(segments: Sequence[bytes], *, recognise: bool) -> list[object]:
 @settings(max_examples=300)
 @given(st.lists(answers(), min_size=1, max_size=2), st.binary(max_size=3))
 def test_recognising_answers_changes_nothing(first: list[bytes], more: bytes) -> None:
-    """Whatever an upstream sends, repeated or with more, reads as a new parser would read it."""
+    """Answers, repeated or with more behind them, read as a new parser would read them."""
 
     async def both() -> None:
         segments = [answer for answer in first for _ in range(2)] + [first[0] + more]
@@ -259,7 +259,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize(("data", "length"), UNKNOWN.values(), ids=UNKNOWN)
 def test_what_is_not_learned(data: bytes, length: bytes | None) -> None:
-    """What is not of the plain kind is left to the parser."""
+    """Heads other than of the plain kind are left to the parser."""
     assert learn(data, length, None) is None
 
 

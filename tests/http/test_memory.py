@@ -1,4 +1,4 @@
-"""What connections hold: nothing when they have ended, and little while they are open.
+"""Memory of connections: none when they have ended, and little while they are open.
 
 Python's search for cycles is off in all of these, since a gateway runs it seldom: what ends must be let go
 of by whoever held it last.
@@ -45,7 +45,7 @@ def no_collection() -> Iterator[None]:
 
 @pytest.fixture
 def alive(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[object]]:
-    """What was made for connections of either end, to be seen when it is gone."""
+    """Weak references to the connections made, of either end, to be seen when they are gone."""
     seen: list[weakref.ref[object]] = []
     for kind in (Connection, UpstreamConnection):
         make = kind.__init__
@@ -115,7 +115,7 @@ def admit(head):
 
 @pytest.mark.parametrize("who_ends", ["client", "reset", "server", "time"])
 def test_nothing_outlives_a_connection(kit, alive, who_ends: str) -> None:
-    """However far a client came and whoever ended it, all that was held for it is let go of at once."""
+    """Nothing held for a client outlives its connection, however far it came and whoever ended it."""
 
     async def main() -> None:
         soon = 0.05 if who_ends == "time" else 30.0
@@ -154,7 +154,7 @@ def test_nothing_outlives_a_connection(kit, alive, who_ends: str) -> None:
 
 
 def test_nothing_outlives_connections_that_were_too_many(kit, alive) -> None:
-    """Those that gave way, those that were told why and those that were not are let go of."""
+    """Connections that gave way, and those refused with or without a word, are let go of."""
 
     async def main() -> None:
         async with kit.serving(handle, Limits(connections=2), drain_s=0.0) as world:
@@ -189,7 +189,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 def test_nothing_outlives_a_connection_to_an_upstream(kit, alive, answer: bytes | None) -> None:
-    """Whatever an upstream answers, its connection is let go of when it has ended."""
+    """A connection to an upstream is let go of when it has ended, whatever the upstream answers."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -266,7 +266,7 @@ def traced() -> Iterator[None]:
 
 
 def test_bytes_of_an_idle_connection(kit, traced: None) -> None:
-    """Whatever a connection was used for, while it is idle it holds a few kilobytes."""
+    """An idle connection holds a few kilobytes, whatever it was used for."""
     count = 50
 
     async def main() -> None:
@@ -338,7 +338,7 @@ def test_bytes_held_for_a_byte_of_body(kit, traced: None, framing: str) -> None:
 
 
 def test_an_answer_that_is_not_read_is_held_once(kit, traced: None) -> None:
-    """However large an answer is, its client's slowness costs no copy of it."""
+    """A client's slowness costs no copy of its answer, however large that is."""
     size = 16 * MB
 
     async def large(exchange: Exchange) -> None:

@@ -98,7 +98,7 @@ def test_a_field_that_is_missing_is_added() -> None:
 
 @given(st.dictionaries(NAMES, TEXTS, max_size=4), st.lists(st.integers(0, 5), max_size=2))
 def test_a_field_is_taken_out(fields: dict[str, str], places: list[int]) -> None:
-    """However often and wherever it stands, it is gone, and the form is what it was without it."""
+    """A field is gone, however often and wherever it stood, and the rest of the form is unchanged."""
     others = [(name, text) for name, text in fields.items() if name != "model"]
     without = form_of(others, b"inferworks-7MA4YWxk")
     for place in places:
@@ -111,7 +111,7 @@ def test_a_field_is_taken_out(fields: dict[str, str], places: list[int]) -> None
 @pytest.mark.slow
 @given(st.dictionaries(NAMES, TEXTS, min_size=1, max_size=4))
 def test_our_own_forms_can_be_read_by_others(fields: dict[str, str]) -> None:
-    """What we write is what the standard library reads."""
+    """The standard library reads the forms that we write."""
     body = form_of(list(fields.items()), b"inferworks-7MA4YWxk")
     head = b'Content-Type: multipart/form-data; boundary="inferworks-7MA4YWxk"\r\n\r\n'
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
@@ -183,7 +183,7 @@ def test_content_types(content_type: bytes, good: bool) -> None:
     ],
 )  # fmt: skip
 def test_what_is_not_strictly_a_form_is_refused(body: bytes, why: str) -> None:
-    """Where parsers are known to differ, nothing is guessed."""
+    """Bodies that parsers are known to read differently are refused; nothing is guessed."""
     with pytest.raises(ValueError, match=why):
         read_parts(body, TYPE)
 

@@ -1,4 +1,4 @@
-"""Who gives way, in which order, and what a look for them costs."""
+"""Order in which connections give way, and the cost of a search for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Guest:
 
     @property
     def idle(self) -> bool:
-        """Whether it may be dropped."""
+        """True if the guest may be dropped."""
         self.looks += 1
         return self.idle_now
 
@@ -43,7 +43,7 @@ def test_order() -> None:
 
 
 def test_a_stranger_that_came_later_goes_before_the_known() -> None:
-    """What was found before somebody came is no reason to drop one that is known."""
+    """A list made before a stranger came is no reason to drop a guest that is known."""
     room: Room[Guest] = Room()
     known = [Guest(True, float(n)) for n in range(3)]
     assert room.made_by(known, 0.0) is known[0]
@@ -54,7 +54,7 @@ def test_a_stranger_that_came_later_goes_before_the_known() -> None:
 
 
 def test_who_has_become_busy_meanwhile() -> None:
-    """Whoever was found but has since begun something, or was answered again, is passed over."""
+    """A guest that has begun something since it was found, or was answered again, is passed over."""
     guests = [Guest(True, float(n)) for n in range(4)]
     room: Room[Guest] = Room()
     assert room.made_by(guests, 0.0) is guests[0]
@@ -81,7 +81,7 @@ def test_work_for_each_newcomer_is_bounded() -> None:
 
 
 def test_nobody_is_held() -> None:
-    """Those that were found are held by nobody here."""
+    """Guests that were found are held by nobody here."""
     room: Room[Guest] = Room()
     guests = [Guest(True, float(n)) for n in range(3)]
     assert room.made_by(guests, 0.0) is guests[0]

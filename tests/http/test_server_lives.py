@@ -1,4 +1,4 @@
-"""How connections and handlers end: leaving clients, late clients, failing handlers, a stopping server."""
+"""Ends of connections and handlers: leaving and late clients, failing handlers, a stopping server."""
 
 from __future__ import annotations
 
@@ -384,7 +384,7 @@ def test_answering_twice_is_a_bug(kit):
 
 
 def test_connection_limit(kit):
-    """Where all are busy one client too many is told so; when another has left there is room again."""
+    """One client too many is refused where all are busy; when another has left there is room again."""
 
     async def main():
         handler = Endless()
@@ -409,7 +409,7 @@ def test_connection_limit(kit):
 
 
 def test_connections_beyond_the_limit_are_few(kit):
-    """However many come when all are busy, few are told why and none of the others is held."""
+    """Few clients are told why when all are busy, however many come, and none of the others is held."""
 
     async def main():
         handler = Endless()
@@ -438,7 +438,7 @@ SILENT = {
 
 @pytest.mark.parametrize("says", SILENT.values(), ids=SILENT)
 def test_idle_connections_shut_nobody_out(kit, says):
-    """Whoever holds all connections without using them makes room for those who come."""
+    """Clients that hold all connections without using them make room for those that come."""
 
     async def main():
         async with kit.serving(limits=Limits(connections=5), admit=by_path) as world:
@@ -543,7 +543,7 @@ def begin(owner: bytes, length: int = HELD) -> bytes:
 
 
 def test_unfinished_bodies_are_bounded_together(kit):
-    """What does not fit is refused by 503; what is there is finished; then there is room again."""
+    """A body that does not fit is refused by 503; those begun are finished; then there is room again."""
 
     async def main():
         limits = Limits(held_bytes=HELD)
@@ -571,7 +571,7 @@ def test_unfinished_bodies_are_bounded_together(kit):
 
 
 def test_one_owner_leaves_room_for_others(kit):
-    """Whatever one owner uploads, half of what may be held is left to the others."""
+    """Half of what may be held is left to the others, whatever one owner uploads."""
 
     async def main():
         limits = Limits(held_bytes=HELD)
@@ -709,7 +709,7 @@ def test_stop_lets_the_end_of_an_answer_leave(kit):
 
 
 def test_stop_drops_and_counts_what_is_stuck(kit):
-    """What has not finished in time is cancelled once and counted; the idle are not."""
+    """Unfinished requests are cancelled once and counted when the time is up; the idle are not."""
 
     async def main():
         handler = Endless()

@@ -1,4 +1,4 @@
-"""What the server reads and refuses: framing, limits and every known way to smuggle."""
+"""Requests that the server reads and refuses: framing, limits and every known way to smuggle."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_pipelined_requests_are_answered_in_order_one_at_a_time(kit):
 
 @pytest.mark.slow
 def test_pipelined_flood_is_answered_whole_and_held_in_bounds(kit):
-    """However much is sent ahead, little is held at a time and nothing is lost."""
+    """Little is held at a time and nothing is lost, however many requests are sent ahead."""
     most = 0
 
     async def main():
@@ -111,7 +111,7 @@ def test_bad_request_behind_a_good_one(kit):
 
 
 def test_data_after_the_last_request_does_not_disturb_its_answer(kit):
-    """What follows a request that closes is ignored, also while that request runs."""
+    """Data after a request that closes is ignored, also while that request runs."""
 
     async def slow(exchange: Exchange):
         await asyncio.sleep(0.01)
@@ -134,7 +134,7 @@ SPLIT = {
 
 @pytest.mark.parametrize("request_bytes", SPLIT.values(), ids=SPLIT)
 def test_split_at_every_offset(kit, request_bytes):
-    """Where the network cuts a request makes no difference, nor does one byte at a time."""
+    """A request reads the same wherever the network cuts it, and one byte at a time."""
 
     async def main():
         async with kit.serving() as world:
@@ -295,7 +295,7 @@ def test_refusals_of_methods_say_what_is_allowed(kit):
 
 @pytest.mark.slow
 def test_many_offers_at_once(kit):
-    """However many offers come in one segment, each is declined once, and none inside another."""
+    """Each offer is declined once, however many come in one segment, and none inside another."""
     offer = get("/o", b"connection: upgrade\r\nupgrade: h2c\r\n")
     count = 10_000
 
@@ -321,7 +321,7 @@ WITH_BODY = {
 @pytest.mark.parametrize("rest", WITH_BODY.values(), ids=WITH_BODY)
 @pytest.mark.parametrize("before", [b"", get("/first")], ids=["first", "behind another"])
 def test_a_body_that_is_not_admitted(kit, rest, before):
-    """Who is not admitted is told by the head alone: no 100, nothing kept, nothing run."""
+    """A body that is not admitted is refused by its head alone: no 100, nothing kept, nothing run."""
     ran = []
 
     async def note(exchange: Exchange):
@@ -347,7 +347,7 @@ def test_a_body_that_is_not_admitted(kit, rest, before):
 
 
 def test_admission_bounds_a_body(kit):
-    """How large a body may be is up to who sends it, but never more than any may be."""
+    """Admission bounds a body by its sender, but never beyond the bound of all."""
 
     def admit(head: RequestHead) -> Admission:
         return Admission(body_bytes=int(head.query))
@@ -371,7 +371,7 @@ def test_admission_bounds_a_body(kit):
 
 
 def test_requests_without_a_body_are_not_asked_about(kit):
-    """What has no body costs nothing to take, and is the handler's to refuse."""
+    """A request without a body costs nothing to take, and is the handler's to refuse."""
 
     async def main():
         async with kit.serving(admit=lambda _: REFUSED_BY_HEAD) as world:

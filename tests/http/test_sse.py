@@ -60,7 +60,7 @@ def test_lines_end_as_the_standard_says(stream):
 
 
 def test_an_event_of_lone_carriage_returns_is_not_held_back():
-    """It is handed out with its last byte; LF behind it, in the next piece, is the same line's end."""
+    """An event is handed out with its last byte; LF in the next piece is the same line's end."""
     splitter = EventSplitter()
     assert splitter.feed(b"data: a\r\r") == [b"data: a\n\n"]
     assert splitter.feed(b"\ndata: b\r") == []

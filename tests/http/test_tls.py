@@ -1,4 +1,4 @@
-"""What is said of upstreams whose TLS does not come about: what happened, and that nothing was sent."""
+"""Errors of upstreams without TLS: what happened, and that nothing was sent."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def server_context(certificate: Path, version: ssl.TLSVersion | None = None) -> 
 
 
 async def why_not(kit, port: int, tls: ssl.SSLContext) -> str:
-    """Why there is no connection to the upstream at `port`."""
+    """Reason why there is no connection to the upstream at `port`."""
     client = HttpClient(Timeouts(connect_s=2.0), tls=tls)
     origin = Origin("127.0.0.1", port, tls=True, base_path="")
     with pytest.raises(UpstreamError) as caught:
@@ -96,7 +96,7 @@ BAD = {
 
 @pytest.mark.parametrize(("made", "why"), BAD.values(), ids=BAD)
 def test_certificates(kit, certificate: Certificate, made: dict[str, object], why: str) -> None:
-    """What is wrong with a certificate is said."""
+    """The error says what is wrong with a certificate."""
 
     async def main() -> None:
         path = certificate(**made)
@@ -150,7 +150,7 @@ ENDS = {
 
 @pytest.mark.parametrize(("says", "resets", "why"), ENDS.values(), ids=ENDS)
 def test_handshakes_that_are_broken_off(kit, says: bytes, resets: bool, why: str) -> None:
-    """However a handshake ends it is a handshake that failed, with the peer's reason where it has one."""
+    """A handshake that ends in any way has failed, with the peer's reason where it has one."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)

@@ -68,7 +68,7 @@ def run(way: str, model: str, **jobs: Callable[..., Any]) -> None:
 
 
 def _failure(job: str, do: Callable[..., Any]) -> str:
-    """Why the job was not done; empty when it was."""
+    """Reason why the job was not done; empty when it was."""
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(_JOB_S)
     try:

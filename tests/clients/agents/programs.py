@@ -1,4 +1,4 @@
-"""What the drivers of programs share: a folder to work in, a home of their own, a tool to be found there.
+"""Helpers of the drivers of programs: a folder to work in, a home of their own, a tool to be found.
 
 A program is configured by what stands in `setups/`, as the documents show it; its tool is a script,
 `./weather`, that its own shell has to start.
@@ -30,7 +30,7 @@ def told_to(tool: str, arguments: object) -> str:
 
 
 def setup(name: str, model: str) -> str:
-    """What `setups/NAME` says, with the address, the key and the model in it."""
+    """Text of `setups/NAME`, with the address, the key and the model in it."""
     text = (SETUPS / name).read_text(encoding="utf-8")
     for word, value in (("URL", URL), ("ROOT", ROOT), ("KEY", KEY), ("MODEL", model)):
         text = text.replace(f"<{word}>", value)
@@ -63,7 +63,7 @@ class Place:
         self._folder.cleanup()
 
     def run(self, command: list[str], **variables: str) -> str:
-        """What a program prints."""
+        """Run a program; return its output."""
         environment = {**os.environ, "HOME": str(self.home), "TERM": "dumb", **variables}
         ran = subprocess.run(
             command, check=False, capture_output=True, text=True, timeout=_RUN_S, cwd=self.work,
@@ -84,6 +84,6 @@ class Place:
 
 
 def program(name: str) -> str:
-    """Where npm or pip has put a program."""
+    """Path at which npm or pip has put a program."""
     places = (FOLDER / "node_modules" / ".bin" / name, FOLDER / "bin" / name)
     return str(next(place for place in places if place.exists()))

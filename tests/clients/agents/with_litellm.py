@@ -30,7 +30,7 @@ def said(text):
 
 
 def ways(model):
-    """What each prefix is given."""
+    """Arguments for each prefix."""
     # setup
     chat = {
         "model": f"openai/{model}",

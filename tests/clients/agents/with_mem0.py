@@ -20,7 +20,7 @@ FOUND = json.dumps({"facts": [FACT], "memory": [{"id": "0", "text": FACT, "event
 
 
 def jobs(model):
-    """What it does with one model: it has one job."""
+    """The one job that mem0 does with a model."""
 
     def form():
         # setup

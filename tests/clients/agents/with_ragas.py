@@ -20,7 +20,7 @@ class Form(BaseModel):
 
 
 def jobs(model):
-    """What it does with one model."""
+    """Jobs that Ragas does with one model."""
 
     def form():
         # setup
