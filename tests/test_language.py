@@ -20,8 +20,7 @@ ASKS = re.compile(
 """How a docstring does not begin: with an interrogative, or with a pronoun whose noun is elsewhere."""
 NOT_YET = {
     "src/inferworks": """
-        . accounts api books catalog cli cloud demo hardware http observe planner simulation
-        testing wiring
+        . accounts api books catalog cli cloud demo planner simulation testing wiring
     """,
     "tests": "books cloud meter",
     "tools": ".",

@@ -1,1 +1,1 @@
-"""What a customer calls: an OpenAI-compatible HTTP API."""
+"""HTTP API for customers, compatible with OpenAI's, Anthropic's and Stability's."""

@@ -1,4 +1,4 @@
-"""Whether a call may start now."""
+"""Concurrency limits: admission of a call, or 429."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from inferworks.ids import KeyId
 
 
 class ConcurrencyLimiter:
-    """Lets at most `limit` calls run at once and turns the others away, so a storm cannot pile up.
+    """Limit of calls that run at once, in all and per key; the others are refused, so none queue up.
 
-    Of one key at most `per_key` run, so that no customer's storm takes every place; 0 for no such limit.
+    `limit` bounds all calls, `per_key` those of one key, so that no customer's burst takes every permit; 0
+    for no limit per key.
     """
 
     def __init__(self, limit: int, per_key: int = 0) -> None:
         self.running = 0
         self.closing = False
-        """Whether we are about to stop, and new calls should go elsewhere; those that come are served."""
+        """True while the gateway is about to stop: /readyz refuses new calls, which are served if they
+        come.
+        """
         self._limit = limit
         self._per_key = per_key or limit
         self._of_key: dict[KeyId, int] = {}
 
     def admit(self, key: KeyId) -> AbstractContextManager[None]:
-        """A place for one call of `key`, to be held with `with`; CallError 429 when there is none."""
+        """Return a permit for one call of `key`, to be held with `with`; CallError 429 if there is none."""
         if self.running >= self._limit:
             raise _full(f"More than {self._limit} calls are running; try again later.")
         if self._of_key.get(key, 0) >= self._per_key:
@@ -33,12 +36,12 @@ class ConcurrencyLimiter:
         return _Permit(self, key)
 
     def enter(self, key: KeyId) -> None:
-        """A call of `key` begins."""
+        """Count a call of `key` that begins."""
         self.running += 1
         self._of_key[key] = self._of_key.get(key, 0) + 1
 
     def leave(self, key: KeyId) -> None:
-        """A call of `key` is over."""
+        """Count a call of `key` that ends."""
         self.running -= 1
         left = self._of_key[key] - 1
         if left:
@@ -48,7 +51,7 @@ class ConcurrencyLimiter:
 
 
 class _Permit(AbstractContextManager[None]):
-    """The place of one call. A class and not a generator, which would take longer on every call."""
+    """Permit of one call. A class and not a generator, which would take longer on every call."""
 
     __slots__ = ("_gate", "_key")
 

@@ -89,15 +89,15 @@ _PAGES: Routes = {
 """Pages for people, which are no part of the API."""
 
 _OPEN = frozenset({"/health", "/healthz", "/livez", "/readyz", OPENAPI, *_PAGES})
-"""What is answered without a key."""
+"""Paths that need no key."""
 _BODY_FOR_NOTHING = Admission(body_bytes=4096)
-"""What may come with a request that needs none."""
+"""Limits of a body that comes with a request that needs none."""
 
 _log = logging.getLogger("inferworks.api")
 
 
 def app(door: AppContext) -> Handler:
-    """The handler of every request that comes through `door`."""
+    """Return the handler of every request."""
     cors = door.cors
 
     async def handle(exchange: Exchange) -> None:
@@ -147,18 +147,18 @@ def _refused(
 
 
 def _is_expected(error: Exception) -> bool:
-    """Whether all is said of it elsewhere: to the caller, or once by the journal that is in trouble."""
+    """Return True when the error is reported elsewhere: to the caller, or by the journal once."""
     if isinstance(error, JournalError):
         return not isinstance(error, RecordError)
     return isinstance(error, CallError | UpstreamError)
 
 
 def admit(door: AppContext) -> Admit:
-    """What may come in through `door`, told by the head of a request before its body is taken.
+    """Return the function that admits or refuses a request's body by the request's head.
 
-    It says what the endpoint would say at once, in the same words: there is no such path or method, the
-    key is missing, unknown, revoked or for something else, the body comes in a coding that is not taken. Of
-    such requests there is no record either way.
+    A refusal has the status and words that the endpoint would give: no such path or method; a key that is
+    missing, unknown, revoked or for something else; a body in a coding that is not accepted. Such requests
+    leave no record either way.
     """
 
     def look(head: RequestHead) -> Admission | Refused:
@@ -181,7 +181,7 @@ def admit(door: AppContext) -> Admit:
 
 
 def _endpoint(method: str, path: str) -> Endpoint:
-    """What answers `method` on `path`; CallError 404 or 405 when nothing does."""
+    """Return the endpoint of `method` on `path`; CallError 404 or 405 when there is none."""
     methods = ROUTES.get(path) or _PAGES.get(path)
     if methods is None or (path.endswith("/") and path != HOME):
         methods = _below(path)
@@ -200,7 +200,7 @@ def _endpoint(method: str, path: str) -> Endpoint:
 
 
 def _at(method: str, path: str, model: str) -> Endpoint:
-    """What answers a request that means `path` here, and `model` where it names one."""
+    """Return the endpoint of a request that means `path` here, and `model` where it names one."""
     endpoint = _endpoint(method, path)
     if model:
         endpoint = inference_endpoint(FORMS[path], model)
@@ -213,7 +213,7 @@ def _at(method: str, path: str, model: str) -> Endpoint:
 
 
 def _hint(path: str) -> str:
-    """What may be meant by a path that is none."""
+    """Suggest a path for one that does not exist; empty for no suggestion."""
     if path.startswith("/v1/v1/"):
         return "; /v1 is in it twice: leave it out of the base URL, or of the path."
     meant = near(path, ROUTES)

@@ -1,4 +1,4 @@
-"""Who calls: the key in the request, and the purpose the call is for."""
+"""Authentication: the key of a request, and the purpose of its call."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _OTHER_HEADERS = (b"x-api-key", b"api-key")
 
 
 def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: bool = False) -> Key:
-    """The key of a request; CallError 401 when there is none, it is unknown or revoked.
+    """Return the key of a request; CallError 401 when there is none, it is unknown or revoked.
 
-    CallError 403 when it is for reading metrics and this is not that (`monitor`), or the other way round;
-    503 when nobody knows any more which keys are good, but for metrics, which tell the operator so.
+    CallError 403 when the key is for reading metrics and the request is not (`monitor`), or the other way
+    round; 503 when keys cannot be checked at the moment, except for metrics, which report that to the
+    operator.
     """
     if not keyring.fresh and not monitor:
         raise CallError(503, _STALE, kind="server_error", code="keys_not_fresh")
@@ -44,9 +45,9 @@ def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: b
 
 
 def _secret(headers: Mapping[bytes, bytes]) -> bytes:
-    """The secret that a request names: as a bearer token, or as Anthropic's or Azure's clients do.
+    """Return the secret of a request: a bearer token, or a header of Anthropic's or Azure's clients.
 
-    CallError 401 when there is none, and when headers name several: nobody knows whose call it is then.
+    CallError 401 when there is none, and when headers name different ones: the caller would be ambiguous.
     """
     scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
     secret = bearer.strip() if scheme.lower() == b"bearer" else b""
@@ -61,7 +62,7 @@ def _secret(headers: Mapping[bytes, bytes]) -> bytes:
 
 
 def purpose_of(headers: Mapping[bytes, bytes], key: Key) -> Purpose:
-    """What a call is for: the key's purpose, or the one it names if the key allows that."""
+    """Return the purpose of a call: the key's, or the one that the request names if the key allows it."""
     named = headers.get(b"x-inferworks-purpose")
     if named is None:
         return key.purpose

@@ -1,4 +1,4 @@
-"""What the endpoints need of the house, in one frozen value that wiring fills."""
+"""Dependencies of every endpoint, in one frozen value that wiring fills."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from inferworks.units import NS_PER_SECOND
 
 
 class ModelCatalog(Protocol):
-    """Which models there are, and who offers them at this moment."""
+    """Catalog of models and of the offers that are ready for them."""
 
     def models(self) -> Sequence[ModelId]:
         """Every model that is served here, ready or not."""
@@ -45,7 +45,7 @@ class ModelCatalog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """Everything an endpoint may use."""
+    """Dependencies of every endpoint."""
 
     keyring: KeyRing
     gate: ConcurrencyLimiter
@@ -56,26 +56,26 @@ class AppContext:
     router: Router
     clock: Clock
     board: Registry | None = None
-    """The metrics, where any are kept."""
+    """Metrics; None when none are kept."""
     tariffs: PricingTable | None = None
-    """What calls cost their callers, where that is known."""
+    """Prices of calls for their callers; None when unknown."""
     traces: Traces | None = None
-    """Where the spans of calls come from, where any are made."""
+    """Source of the spans of calls; None when none are made."""
     transcripts: Transcripts | None = None
-    """Where the prompts and answers of keys go that were made to have them kept."""
+    """Store of the prompts and answers of keys made with `--log-content`; None when none are kept."""
     cors: Cors | None = None
-    """Which web pages may call, where any may."""
+    """Web pages that may call; None for none."""
     on_refused: Callable[[RefusedRequest], object] | None = None
-    """Hears of each request that is turned away and leaves no record, for it is no call."""
+    """Called with each refused request that leaves no record because it is no call."""
     answer_headers: bool = True
-    """Whether answers say who served them, and what that took and cost."""
+    """True when answers have headers for their provider, region, overhead and cost."""
     report_back_ns: int = 400 * 86_400 * NS_PER_SECOND
-    """How long ago what others report may have begun."""
+    """Age in nanoseconds of the oldest begin of reported usage that is accepted."""
     drains: Drains = field(default_factory=Drains)
-    """The answers that are read on though their clients have left."""
+    """Answers that are read on though their clients have left."""
     supervisor: Supervisor = field(default_factory=Supervisor)
-    """Knows how the work beside the calls does."""
+    """Supervisor of the background work."""
 
 
 Endpoint = Callable[[Exchange, AppContext], Awaitable[None]]
-"""Answers one kind of request."""
+"""Handler of one kind of request."""

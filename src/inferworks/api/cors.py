@@ -1,11 +1,11 @@
-"""CORS: which web pages may call the API from their visitors' browsers.
+"""CORS: the web pages that may call the API from their visitors' browsers.
 
 A browser asks first (a preflight: `OPTIONS` with `access-control-request-method`), and shows a page no
-answer that does not name the page's origin. Nobody is allowed unless the operator names them
-(`gateway.cors_origins`): a key in a page is a key in everybody's hands.
+answer that does not name the page's origin. No origin is allowed unless the operator names it
+(`gateway.cors_origins`): a key in a page is visible to every visitor.
 
-Credentials are never allowed: nothing here goes by cookies, keys are headers that a page sets itself. So an
-answer may say `*` for the headers that are exposed, whatever vendor they are of.
+Credentials are never allowed: no cookie is read, and keys are headers that a page sets itself. So an answer
+may say `*` for the headers that are exposed, whatever vendor they are of.
 
 Source: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
@@ -30,7 +30,7 @@ Pairs = list[tuple[bytes, bytes]]
 
 
 class Cors:
-    """Who may call from a page."""
+    """Origins whose pages may call."""
 
     def __init__(self, origins: Sequence[str]) -> None:
         """`origins` as browsers write them, `https://app.example`; `*` for anybody."""
@@ -38,7 +38,7 @@ class Cors:
         self._origins = frozenset(origin.lower().encode() for origin in origins)
 
     def allowing(self, headers: Mapping[bytes, bytes]) -> Pairs:
-        """What an answer to a request with these `headers` says, so that its page is shown it."""
+        """Return the CORS headers of an answer to a request with these `headers`."""
         origin = headers.get(b"origin")
         if self._anybody:
             return [] if origin is None else [(b"access-control-allow-origin", b"*"), _EXPOSED]
@@ -47,7 +47,10 @@ class Cors:
         return [(b"access-control-allow-origin", origin), _EXPOSED, _BY_ORIGIN]
 
     def preflight(self, headers: Mapping[bytes, bytes]) -> Pairs | None:
-        """What is said to a preflight; None when it is none. CallError 403 to a page that may not call."""
+        """Return the headers of the answer to a preflight; None when the request is none.
+
+        CallError 403 to a page that may not call.
+        """
         if _ASKS not in headers or b"origin" not in headers:
             return None
         if not self._anybody and headers[b"origin"].lower() not in self._origins:

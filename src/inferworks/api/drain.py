@@ -1,10 +1,10 @@
-"""Reading on when nobody listens: answers that are paid for to their end are read to their end.
+"""Drains: answers that are read to their end, for their usage, though their clients have left.
 
-Problem. At some providers a client that leaves stops nothing: the model writes on and the bill has all of
-it. What was seen until then is then less than what it costs, and a guess at the rest is a guess.
+Problem. At some providers a disconnect stops nothing: the model writes on and the bill has all of it. The
+tokens seen until then are fewer than those charged, and the rest could only be estimated.
 
 Decision. Where an offer says `drain`, the call goes on without its client: the same task, the same
-tally, the same connection to the upstream, only that nothing is sent any more. So there is still one
+recorder, the same connection to the upstream, only that nothing is sent any more. So there is still one
 place where the call ends, and no second owner of anything. `Drains` bounds it: so many at once, so many
 seconds and bytes each; beyond that the answer is dropped and what was made is estimated.
 
@@ -22,14 +22,14 @@ import msgspec
 
 
 class DrainLimits(msgspec.Struct, frozen=True):
-    """How much is read for clients that have left."""
+    """Limits on reading answers whose clients have left."""
 
     at_once: int = 64
-    """Answers at once; 0 for none ever."""
+    """Answers at once; 0 for none."""
     seconds: float = 60.0
-    """For one answer, from when its client left."""
+    """Seconds for one answer, from when its client left."""
     n_bytes: int = 4 * 1024 * 1024
-    """Of one answer that is streamed, from when its client left."""
+    """Bytes of one streamed answer, from when its client left."""
 
 
 _DEFAULT = DrainLimits()
@@ -68,11 +68,11 @@ class Drain:
         self._ended = ended
 
     def takes(self, n_bytes: int) -> bool:
-        """Whether `n_bytes` more may be read."""
+        """Count `n_bytes` more; return False when they exceed the limit."""
         self._bytes_left -= n_bytes
         return self._bytes_left >= 0
 
     def end(self) -> None:
-        """It is over; a second time does nothing."""
+        """End the drain; a second call does nothing."""
         self._timer.cancel()
         self._ended(self)

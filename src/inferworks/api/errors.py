@@ -1,8 +1,8 @@
 """Our errors in the caller's dialect: one table from error type to status and words, and an id for each.
 
-Whoever asks for help names a request by its id. So each answer of the API has one, in the header where the
-dialect's own clients look for it: the id of the call, or where there is none (a wrong key, no such path)
-one of the request's own. The access log has both.
+A caller who asks for help names a request by its id. So each answer of the API has one, in the header where
+the dialect's own clients look for it: the id of the call, or where there is none (a wrong key, no such
+path) one of the request's own. The access log has both.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def as_call_error(error: Exception) -> CallError:
 
 
 def style_of(asked: RequestHead | Exchange) -> ErrorStyle:
-    """How the clients of a path want to be told of errors, whether or not there is anything at it."""
+    """Return the error format of the dialect that a path belongs to, whether or not it exists."""
     if asked.path.startswith("/v1/messages") or b"anthropic-version" in asked.headers:
         return ANTHROPIC_ERRORS
     if asked.path.startswith("/v2beta/"):
@@ -54,7 +54,7 @@ def style_of(asked: RequestHead | Exchange) -> ErrorStyle:
 
 
 def identify(exchange: Exchange, style: ErrorStyle) -> str:
-    """The id that a request is known by; a new one, and in the answer's head, if it has none yet."""
+    """Return the id of a request; give it a new one, also in the answer's head, if it has none yet."""
     if not exchange.request_id:
         exchange.request_id = new_id("req")
         exchange.beside = (*exchange.beside, (style.id_header, exchange.request_id.encode()))
@@ -78,7 +78,7 @@ def refused(asked: RequestHead, error: CallError, request_id: str, cors: Cors | 
 
 
 def refusals(cors: Cors | None = None) -> Refusal:
-    """How the HTTP server says what it refuses itself (size, form), in the caller's dialect."""
+    """Return the writer of the HTTP server's own refusals (size, form), in the caller's dialect."""
 
     def refusal(status: int, message: str, asked: RequestHead) -> Refused:
         kind = "server_error" if status >= 500 else "invalid_request_error"

@@ -1,18 +1,18 @@
-"""`POST /v1/usage/events`: what was used elsewhere, as CloudEvents 1.0.
+"""`POST /v1/usage/events`: usage that was metered elsewhere, as CloudEvents 1.0.
 
 A training job, a storage system or another gateway reports activities and calls (`meter.events` says
 what they hold). One event or a batch of them (a JSON array) in structured mode; or one in binary mode,
 its attributes in `ce-` headers and its data as the body. Counted exactly once by (`source`, `id`) for
-ever: the same again is a duplicate, the same with another body is kept aside as a conflict. What was
-reported can be taken back by an event of its name. A batch with a malformed event is refused whole, as is
-one that takes back what was never reported. The answer comes when everything is durable, and says
+ever: the same again is a duplicate, the same with another body is quarantined as a conflict. A report can
+be retracted by an event of its name. A batch with a malformed event is refused whole, as is one that
+retracts a report that was never made. The answer comes when everything is durable, and says
 received = accepted + duplicate + conflict + rejected.
 
-Who may report what is said by the key (`accounts.key`): nothing, unless it was made to report, and then
-under sources that no other customer's key may use. Its own customer and purposes, unless it was made for
-all; what was used for no customer, and what a provider charged, only where that was granted. Nobody
-reports machine time of serving, which is metered by calls. What is reported names a customer that there
-is, and a time that is neither ahead of our clock nor further back than the operator allows.
+A key's rights (`accounts.key`) decide what it may report: nothing, unless it was made to report, and then
+under sources that no other customer's key may use. It reports its own customer and purposes, unless it was
+made for all; usage of no customer, and provider charges, only where that was granted. Machine time of
+serving is never reported, since it is metered by calls. A report names an existing customer, and a time
+that is neither ahead of our clock nor further back than the operator allows.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ from inferworks.units import NS_PER_SECOND, Unit
 Data = TypeVar("Data")
 _BINARY = b"ce-specversion"
 _MANY = 100
-"""So many events are no more looked through while others wait."""
+"""Most events that are checked in the event loop; larger batches are checked in a thread."""
 _NAMED = 5
-"""How many unknown customers an error names."""
+"""Most unknown customers that an error names."""
 _WHERE = re.compile(r"`\$")
 
 
@@ -113,7 +113,7 @@ async def _take_in(decoded: Sequence[tuple[str, Event]], key: Key, door: AppCont
 
 
 def _reports(decoded: Sequence[tuple[str, Event]], key: Key, door: AppContext) -> list[Reported]:
-    """What is reported, all of it such as `key` may report."""
+    """Return the reported facts; CallError when `key` may not report one of them."""
     now_ns, reports = door.clock.now_ns(), []
     for place, event in decoded:
         report = _report(event, place, key)

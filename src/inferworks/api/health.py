@@ -65,7 +65,7 @@ def _failing(door: AppContext) -> list[str]:
 
 
 def _offers_all(door: AppContext) -> bool:
-    """Whether every model has an offer that is ready."""
+    """Return True when every model has an offer that is ready."""
     return all(door.catalogue.offers(model) for model in door.catalogue.models())
 
 

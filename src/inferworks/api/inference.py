@@ -2,8 +2,8 @@
 
     authenticate -> decode -> admit -> opened -> serve -> deliver
 
-Each step adds one thing. What is turned away before `opened` leaves one refused Usage; from `opened` on
-there is one way out, the tally's block, which writes exactly one Usage whatever happens inside.
+Each step adds one thing. A request that is refused before `opened` leaves one refused Usage; from `opened`
+on there is one way out, the recorder's block, which writes exactly one Usage whatever happens inside.
 
 The dialects differ in how a request is read and an error is written (their `Form`) and in nothing else.
 """
@@ -36,16 +36,16 @@ from inferworks.purpose import Purpose
 from inferworks.redact import redacted
 
 _SESSION = b"x-inferworks-session"
-"""What calls of one conversation share, in a dialect that has no word for it."""
+"""Header with the session of a conversation, for dialects that have no field for it."""
 CALL_ID: Final = b"x-inferworks-call-id"
-"""Names the record of a call, in every answer of whose call there is one."""
+"""Header with the id of a call's record, in every answer to a call."""
 _NOTHING_ASKED = Asked("")
-"""What a body says that cannot be read."""
+"""Request information of a body that cannot be read."""
 _JSON = b"application/json"
 
 
 def inference_endpoint(form: Form, model: str = "") -> Endpoint:
-    """The endpoint that serves calls of `form`; of `model`, whatever the body says, if one is given."""
+    """Return the endpoint of calls of `form`; of `model`, whatever the body says, if one is given."""
 
     async def endpoint(exchange: Exchange, door: AppContext) -> None:
         key = authenticate(exchange.headers, door.keyring)
@@ -97,7 +97,7 @@ def inference_endpoint(form: Form, model: str = "") -> Endpoint:
 
 
 class _Arrived(NamedTuple):
-    """What is known of a call before its body is read."""
+    """Facts of a call that are known before its body is read."""
 
     call_id: CallId
     at_ns: int
@@ -105,7 +105,7 @@ class _Arrived(NamedTuple):
     exchange: Exchange
 
     def opened(self, form: Form, asked: Asked, purpose: Purpose) -> Opened:
-        """The call, as far as its body has told what was `asked`."""
+        """Return the open call, with the facts that its body has given."""
         key = self.key
         return Opened(
             call_id=self.call_id,
@@ -125,7 +125,7 @@ class _Arrived(NamedTuple):
 def _transcript(
     door: AppContext, key: Key, opened: Opened, exchange: Exchange
 ) -> Transcript | None:
-    """What keeps the prompt and the answer, if the key was made to have them kept."""
+    """Return the transcript of the call, if its key was made to have transcripts kept; else None."""
     if not key.log_content or door.transcripts is None:
         return None
     return door.transcripts.begin(opened, exchange.body)
@@ -171,14 +171,14 @@ def _call(form: Form, opened: Opened, asked: Asked, exchange: Exchange, wants_co
 
 
 def _content_type(form: Form, exchange: Exchange) -> bytes:
-    """What the body is; where it can only be JSON it is read as that, whatever its header says."""
+    """Return the content type of the body; JSON, whatever the header says, where no form is accepted."""
     if form.fields is None:
         return _JSON
     return exchange.headers.get(b"content-type", _JSON)
 
 
 def _offers(door: AppContext, call: Call) -> list[Offer]:
-    """Who could serve `call` now; CallError when nobody ever could."""
+    """Return the offers that could serve `call` now; CallError when none ever could."""
     offers = door.catalogue.offers(call.model)
     able = [o for o in offers if call.operation in door.providers[o.provider].operations]
     if able:

@@ -36,19 +36,19 @@ PATH: Final = "/openapi.json"
 _OPEN: Final = frozenset({"/health", "/healthz", "/livez", "/readyz", PATH})
 """Paths that need no key."""
 _BODIES: Final[Mapping[str, Any]] = {"/v1/usage/events": Event | list[Event]}
-"""What is sent to a path that is no form's."""
+"""Request bodies of paths that are no inference."""
 _ERRORS: Final[Mapping[Dialect, type[msgspec.Struct]]] = {
     Dialect.ANTHROPIC: AnthropicError,
     Dialect.STABILITY: StabilityError,
 }
-"""How a dialect writes its errors, where it is not as OpenAI does."""
+"""Error bodies of the dialects that differ from OpenAI's."""
 _MEDIA: Final[Mapping[Operation, str]] = {
     Operation.SPEECH: "audio/*",
     Operation.TRANSCRIPTIONS: "*/*",
     Operation.TRANSLATIONS: "*/*",
     Operation.STABLE_IMAGE: "*/*",
 }
-"""What answers are, where they are not always JSON."""
+"""Content types of answers that are not always JSON."""
 _STREAMED: Final = {"stream", "stream_format"}
 """Fields by which events are asked for."""
 _SECURITY: Final[list[Json]] = [{"bearer": []}, {"x-api-key": []}]
@@ -59,27 +59,27 @@ _SCHEMES: Final = {
 _TEXT: Final[Json] = {"type": "string"}
 _OURS: Final[Mapping[str, tuple[str, Json]]] = {
     "x-inferworks-purpose": (
-        "What the call is for, if it is not what the key is for; the key must allow it.",
+        "Purpose of the call, if it is not that of the key; the key must allow it.",
         {"type": "string", "enum": list(Purpose)},
     ),
     "x-inferworks-session": (
-        "What the calls of one conversation share, to keep them together.",
+        "Session of the conversation, to send its calls to the same replica.",
         _TEXT,
     ),
-    "x-inferworks-include": ("`cost` for the cost of the call in the answer's usage.", _TEXT),
+    "x-inferworks-include": ("`cost` to have the cost of the call in the answer's usage.", _TEXT),
 }
-"""What a caller may say to us in headers."""
+"""Request headers of this gateway's own."""
 _TOLD: Final = {
-    "x-inferworks-call-id": "The call's id in our records.",
-    "x-inferworks-upstream-request-id": "What its upstream calls the request.",
-    "x-inferworks-provider": "Who served it.",
-    "x-inferworks-region": "Where, if that is known.",
-    "x-inferworks-overhead-us": "Microseconds that the gateway itself has taken.",
-    "x-inferworks-cost": "What a whole answer costs its caller, exactly.",
-    "x-inferworks-currency": "In what that is counted.",
-    "x-inferworks-left-out": "What was asked for and its upstream could not be, names in a list.",
+    "x-inferworks-call-id": "Id of the call in the gateway's records.",
+    "x-inferworks-upstream-request-id": "Id of the request at its upstream.",
+    "x-inferworks-provider": "Provider that served the call.",
+    "x-inferworks-region": "Region of the provider, if known.",
+    "x-inferworks-overhead-us": "Time spent in the gateway, in microseconds.",
+    "x-inferworks-cost": "Exact cost of a whole answer to its caller.",
+    "x-inferworks-currency": "Currency of the cost.",
+    "x-inferworks-left-out": "Names of the fields that could not be sent to the upstream, in a list.",
 }
-"""What we say to a caller in headers."""
+"""Answer headers of this gateway's own."""
 _REFS: Final = "#/components/schemas/{name}"
 
 
@@ -208,7 +208,7 @@ def _answered(form: Form) -> Json:
 
 
 def _plain(path: str, method: str, endpoint: Endpoint, schemas: _Schemas) -> Json:
-    """What is no call of a model."""
+    """Describe a path that is no inference."""
     words = (endpoint.__doc__ or f"{method} {path}.").splitlines()[0]
     operation: Json = {
         "summary": words,

@@ -52,11 +52,11 @@ _HTML: Final = b"text/html; charset=utf-8"
 _HOST: Final = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 _DEEPEST: Final = 4
-"""How far a type is written out where it is used."""
+"""Depth to which a type is written out where it is used."""
 
 
 async def home(exchange: Exchange, _door: AppContext) -> None:
-    """What this is, and where its API begins."""
+    """Serve the page that says where the API begins."""
     url = f"{_origin(exchange.headers)}/v1"
     curl = (
         f"curl {url}/chat/completions \\\n"

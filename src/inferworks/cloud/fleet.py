@@ -88,7 +88,7 @@ class Fleet:
         self._collecting = asyncio.Lock()
         """Two collections of one spool at a time would count its lines twice."""
 
-    # --- what the door asks
+    # --- what the API calls
 
     def models(self) -> list[ModelId]:
         """The models of the fleet, ready or not."""

@@ -1,1 +1,1 @@
-"""What one replica can do: the machine, and the engines that run on it."""
+"""Hardware: the machine of one replica, and the engines that run on it."""

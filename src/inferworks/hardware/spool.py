@@ -1,12 +1,12 @@
-"""What a replica writes down about itself: its states and its steps, one JSON line each.
+"""Spool of a replica: the record that it writes of its states and steps, one JSON line each.
 
 Problem. The books need to know what every replica did at every moment, most of all when it died.
 Decision. The replica appends each fact to a file, in one `write` without a buffer, at the moment it
 happens. The line is then with the operating system: it survives the death of any process, though not
-of the machine (that would need an fsync per step, which costs more than a step). Whoever reads the
-file may find its last line torn, and leaves it out. What a full disk does not take waits for the next fact,
-which goes on where the last write stopped, also within a line; the replica ends when that becomes too much,
-for of work that is never traced nobody knows who had it.
+of the machine (that would need an fsync per step, which costs more than a step). A reader of the file
+leaves out a last line that is torn. Bytes that a full disk does not take wait for the next fact, which
+continues where the last write stopped, also within a line; the replica ends when they become too many,
+since work without a record cannot be allocated to anybody.
 Rejected. A socket to the parent (what is in it is lost with the parent); a line a second with sums
 (the death of a replica would lose up to a second of work that somebody pays for).
 
@@ -48,7 +48,7 @@ from inferworks.ids import CallId, ModelId, NodeId, ReplicaId
 
 
 class ReplicaState(StrEnum):
-    """What a replica is doing, as far as its owner pays for it."""
+    """State of a replica, as far as its owner pays for it."""
 
     STARTING = "starting"
     """From the start of the process until the model begins to load."""
@@ -121,7 +121,7 @@ class Spool:
         self._clock = clock
         self._carried = clock.carried()
         self._ahead_ns = max(0, begins_ns - self._carried.now_ns())
-        """How far the record is ahead of the clock, since that was set back."""
+        """Nanoseconds that the record is ahead of the clock since the clock was set back."""
         self._last_ns = begins_ns
         """The time of the newest line."""
         self._replica, self._node, self._model = replica, node, model

@@ -1,19 +1,19 @@
 """Bytes that clients make the gateway hold, bounded together.
 
-Problem. A limit on each body bounds one client. Ten thousand connections with 32 MB each are 320 GB, and
-no machine has them: what is held has to be bounded over all connections.
+Problem. A limit on each body bounds one client. Ten thousand connections with 32 MB each are 320 GB, and no
+machine has them: held bytes have to be bounded over all connections.
 
-Decision. Each byte that is kept because of a client is counted when it is kept: of bodies, from the first
-that comes until their call is over; of what is sent ahead of an answer; of answers that their clients do
-not read. Whoever brings the byte that does not fit is turned away, and nothing that was let in before is
-dropped for it. Of the whole, one owner (a key) has at most half, so that no customer's uploads shut out
-all others; those whom nobody knows share one half too.
+Decision. Each byte that is kept because of a client is counted when it is kept: bodies, from their first
+byte until their call ends; pipelined bytes ahead of an answer; answers that their clients do not read. The
+connection whose byte does not fit is refused, and nothing that was accepted before is dropped for it. One
+owner (a key) has at most half of the whole, so that no customer's uploads shut out all others;
+unauthenticated clients share one half too.
 
-What is small is not counted (`FREE_BYTES` of each body): there is at most one such on each connection, so
-the limit on connections bounds it, and calls with ordinary prompts are served however full it is.
+The first `FREE_BYTES` of each body are not counted: each connection has at most one such body, so the limit
+on connections bounds them, and calls with ordinary prompts are served even when the budget is used up.
 
-Rejected. Counting the lengths that clients announce (a lie costs nothing, and holds nothing); dropping the
-largest instead of the newest (its bytes were paid for, by both sides; slow ones end by their time anyway).
+Rejected. Counting announced content lengths (a false one costs a client nothing); dropping the largest body
+instead of the newest (both sides have paid for its bytes; slow bodies end by their timeout anyway).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 FREE_BYTES = 64 * 1024
-"""Of each body so much is not counted."""
+"""Bytes of each body that are not counted."""
 
 
 class Budget:
-    """Bytes that may be held at once: `most_bytes` in all, half of them for one owner."""
+    """Budget of held bytes: `most_bytes` in all, half of them for one owner."""
 
     def __init__(self, most_bytes: int) -> None:
         self.held_bytes = 0
@@ -33,7 +33,7 @@ class Budget:
         self._of_owner: dict[Hashable, int] = {}
 
     def take(self, owner: Hashable, n_bytes: int) -> bool:
-        """Count `n_bytes` more for `owner`; False, and nothing is counted, when they do not fit."""
+        """Count `n_bytes` more for `owner`; return False, and count nothing, when they do not fit."""
         of_owner = self._of_owner.get(owner, 0) + n_bytes
         left = self._most_bytes - self.held_bytes - n_bytes
         if left < 0 or of_owner > self._most_of_one(left):
@@ -43,7 +43,7 @@ class Budget:
         return True
 
     def _most_of_one(self, left: int) -> int:
-        """The most that one owner may have when `left` are left."""
+        """Most bytes that one owner may hold when `left` are left."""
         return self._most_bytes // 2
 
     def give_back(self, owner: Hashable, n_bytes: int) -> None:
@@ -57,10 +57,10 @@ class Budget:
 
 
 class Places(Budget):
-    """Connections on which a body may be sent at once, counted one by one.
+    """Budget of connections on which a body may be sent at once, one by one.
 
     One owner has no more of them than are left then: the first half of all, the next half of the rest. So
-    where some agree to send slowly, places are left for those who send at once.
+    where some agree to send slowly, connections are left for clients that send at once.
     """
 
     def _most_of_one(self, left: int) -> int:
@@ -68,7 +68,7 @@ class Places(Budget):
 
 
 class Held:
-    """What is counted for one body, one answer or one backlog."""
+    """Bytes counted for one body, one answer or one backlog."""
 
     __slots__ = ("_budget", "_bytes", "_owner")
 
@@ -78,14 +78,14 @@ class Held:
         self._bytes = 0
 
     def more(self, n_bytes: int) -> bool:
-        """Count `n_bytes` more; False when they do not fit."""
+        """Count `n_bytes` more; return False when they do not fit."""
         fits = self._budget.take(self._owner, n_bytes)
         if fits:
             self._bytes += n_bytes
         return fits
 
     def release(self) -> None:
-        """Nothing of it is held any more. May be said twice."""
+        """Give back all bytes; a second call does nothing."""
         if self._bytes:
             self._budget.give_back(self._owner, self._bytes)
             self._bytes = 0

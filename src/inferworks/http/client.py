@@ -46,15 +46,15 @@ _NOTHING_LEFT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBU
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long to wait for an upstream, in seconds."""
+    """Timeouts for an upstream, in seconds."""
 
     connect_s: float = 5.0
     first_byte_s: float = 300.0
     between_bytes_s: float = 120.0
     answer_s: float = NEVER
-    """For a whole answer, from the question to its last byte."""
+    """Limit for a whole answer, from the request to its last byte."""
     idle_s: float = 30.0
-    """How long an unused connection is kept; less than servers commonly do."""
+    """Time that an unused connection is kept; shorter than most servers' keep-alive."""
 
 
 _DEFAULT = Timeouts()
@@ -95,7 +95,7 @@ class _Pool:
         return None
 
     async def connect(self, origin: Origin) -> UpstreamConnection:
-        """A new connection. UpstreamError when there is none."""
+        """Open a new connection; UpstreamError when that fails."""
         where = origin.authority
         connection = UpstreamConnection(where, self._deadlines)
         if origin.tls and self._tls is None:
@@ -161,7 +161,7 @@ async def _open(connection: UpstreamConnection, origin: Origin, tls: ssl.SSLCont
 
 
 def _words(error: OSError | UnicodeError, *, tls: bool) -> str:
-    """What went wrong with a connection, where the error itself may have no words."""
+    """Describe a connection error in words; OSError may have none."""
     match error:
         case ssl.SSLError(reason=reason):
             # Where OpenSSL is newer than Python, Python has no name for some of its reasons.
@@ -176,7 +176,7 @@ def _words(error: OSError | UnicodeError, *, tls: bool) -> str:
 
 
 def _is_ours(error: OSError | UnicodeError) -> bool:
-    """Whether nobody was asked, since this machine has nothing left to ask with."""
+    """Return True when this machine has no descriptor or memory left, so that no upstream was asked."""
     return isinstance(error, OSError) and error.errno in _NOTHING_LEFT
 
 

@@ -25,7 +25,7 @@ from typing import Final
 
 PIECE_BYTES: Final = 256 * 1024
 TAKEN: Final = b"gzip, deflate, zstd"
-"""What a whole body may come in."""
+"""Codings accepted for a whole body, as an `accept-encoding` value."""
 _WHOLE_ONLY: Final = b"zstd"
 _STEP_BYTES: Final = 16 * 1024
 """So much is read at a time: what lies behind the end of a member is copied."""
@@ -36,9 +36,9 @@ _NAMES: Final = {b"x-gzip": b"gzip"}
 
 
 def coding_of(header: bytes) -> bytes:
-    """What a `content-encoding` says; empty where that is nothing, or `identity`.
+    """Return the coding of a `content-encoding` header; empty for none or `identity`.
 
-    Of several codings their list, which is none that anybody can decode here.
+    Several codings give their list, which `can_decode` refuses.
     """
     named = [word.strip().lower() for word in header.split(b",")]
     codings = [_NAMES.get(word, word) for word in named if word not in (b"", b"identity")]
@@ -46,7 +46,7 @@ def coding_of(header: bytes) -> bytes:
 
 
 def can_decode(coding: bytes) -> bool:
-    """Whether a whole body in this coding can be decoded."""
+    """Return True when a whole body in this coding can be decoded."""
     return coding in TAKEN.split(b", ")
 
 
@@ -68,7 +68,7 @@ class Inflater:
             raise ValueError(f"it came in a coding that is not taken ({coding[:40]!r})")
         self._is_gzip = coding == b"gzip"
         self._inside: zlib._Decompress | None = None
-        """What decodes the member that has begun and is not whole."""
+        """Decompressor of the member that has begun and is not whole."""
         self._members = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:

@@ -56,23 +56,23 @@ class Connection(asyncio.Protocol):
         self._backlog_held: Held | None = None
         self._waiting: deque[Exchange] = deque()
         self._exchange: Exchange | None = None
-        """What is being answered; nothing else is read meanwhile."""
+        """Exchange being answered; nothing else is read meanwhile."""
         self._task: asyncio.Task[None] | None = None
         self._turn: asyncio.Future[None] | None = None
-        """What the task waits for when there is nothing to answer."""
+        """Future that the task awaits while there is nothing to answer."""
         self._writable: asyncio.Future[None] | None = None
         self._deaf = False
-        """Whether what else this client sends is ignored: its last request was read, or refused."""
+        """True when further bytes are ignored: the last request was read, or refused."""
         self._lingers = False
-        """Whether the handler goes on though its client has left."""
+        """True while the handler goes on though its client has left."""
         self._owner: Hashable = None
-        """For whom the bytes of bodies and answers are counted: whoever was admitted last."""
+        """Owner of the bytes of bodies and answers: the key that was admitted last."""
         self._sending: Held | None = None
-        """What counts that its owner is sending a body here."""
+        """Count of this connection among those on which its owner is sending a body."""
         self._refusal: Refused | None = None
         """A refusal whose turn comes after the exchanges before it."""
         self._owes_continue = False
-        """Whether the client waits to be told before it sends the body."""
+        """True while the client waits for `100 Continue` before it sends the body."""
         self.deadline: float = self._loop.time() + self._limits.keep_alive_s
 
     # --- what the event loop calls
@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
             self._pay_continue()
 
     def admit(self, head: RequestHead) -> Admission | Refused:
-        """Whether the body that comes behind `head` is to be taken."""
+        """Admit or refuse the body that follows `head`."""
         admission = self._shared.admit(head)
         if isinstance(admission, Refused):
             return admission
@@ -220,7 +220,7 @@ class Connection(asyncio.Protocol):
         return admission
 
     def hold(self) -> Held:
-        """What counts bytes for whoever was admitted last."""
+        """Return a counter of held bytes for the owner that was admitted last."""
         return Held(self._shared.budget, self._owner)
 
     def received(self, head: RequestHead, body: bytes, held: Held | None) -> None:
@@ -297,18 +297,21 @@ class Connection(asyncio.Protocol):
 
     @property
     def most_body_bytes(self) -> int:
-        """How large a body may be."""
+        """Largest body that is accepted, in bytes."""
         return self._limits.body_bytes
 
     @property
     def owing(self) -> bool:
-        """Whether some of an answer is still to be made or sent."""
+        """True while part of an answer is still to be made or sent."""
         unsent = self._transport is not None and self._transport.get_write_buffer_size() > 0
         return unsent or self._exchange is not None
 
     @property
     def idle(self) -> bool:
-        """Whether it may give way to others: nothing runs on it, nor is sent by one that is known."""
+        """True when this connection may be dropped for a new one.
+
+        It runs no handler, and receives no body of an authenticated client.
+        """
         return self._exchange is None and (self._owner is None or not self._reader.receiving)
 
     def _may_linger(self, task: asyncio.Task[None]) -> bool:
@@ -424,7 +427,7 @@ class Connection(asyncio.Protocol):
         self._owes_continue = False
 
     def _refusal_of(self, status: int, message: str) -> Refused:
-        """What is said by the server itself."""
+        """Write a refusal by the server itself."""
         return self._shared.refusal(status, message, self._reader.asked)
 
     def _send_refusal(self, refused: Refused) -> None:

@@ -20,13 +20,13 @@ NEVER = float("inf")
 
 
 class Waiting(Protocol):
-    """Whoever may be late."""
+    """Object with a deadline."""
 
     deadline: float
-    """When, on the event loop's clock; `NEVER` while nothing is waited for."""
+    """Time on the event loop's clock, in seconds; `NEVER` while nothing is waited for."""
 
     def late(self) -> None:
-        """The deadline has passed."""
+        """Handle a deadline that has passed."""
         ...
 
 
@@ -37,7 +37,7 @@ class Deadlines:
         self.members: set[Waiting] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.rings_at = NEVER
-        """When the timer rings. A deadline that is no earlier need not be heeded."""
+        """Time at which the timer fires; a deadline that is no earlier needs no call of `heed`."""
 
     def heed(self, deadline: float) -> None:
         """A member has set its deadline to `deadline`."""

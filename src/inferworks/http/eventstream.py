@@ -26,7 +26,7 @@ _SUM: Final = struct.Struct(">I")
 _SHORT: Final = struct.Struct(">H")
 _LEAST_BYTES: Final = _PRELUDE.size + _SUM.size
 _MOST_HEADER_BYTES: Final = 128 * 1024
-"""What the format allows; without it one message could have millions of headers."""
+"""Limit of the format; without it one message could have millions of headers."""
 _STRING: Final = 7
 _FIXED_BYTES: Final = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 """Type of a header's value -> its size; types 6 (bytes) and 7 (string) say it themselves."""
@@ -58,7 +58,7 @@ class MessageSplitter:
 
     @property
     def rest(self) -> bytes:
-        """What has come of an unfinished message."""
+        """Bytes of the unfinished message."""
         return bytes(self._rest)
 
     def feed(self, data: bytes) -> list[Message]:

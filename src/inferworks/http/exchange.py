@@ -24,7 +24,7 @@ class ClientGone(ConnectionError):
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """What a request says before its body. One may serve many exchanges, so nothing of it is changed."""
+    """Request line and headers of a request; shared by several exchanges, so never changed."""
 
     method: str
     path: str
@@ -32,18 +32,18 @@ class RequestHead:
     headers: Mapping[bytes, bytes]
     """Values by lower-case name."""
     keep_alive: bool = True
-    """Whether another request may follow on the connection."""
+    """True when another request may follow on the connection."""
     chunked: bool = True
-    """Whether the client understands an answer in chunks."""
+    """True when the client understands a chunked answer."""
 
 
 class Admission(NamedTuple):
-    """What a request may bring, by its head."""
+    """Limits of an admitted request's body, decided by its head."""
 
     body_bytes: int | None = None
-    """How large its body may be; None: as large as any."""
+    """Largest body in bytes; None: the server's limit."""
     owner: Hashable = None
-    """For whom its bytes are counted; None for somebody unknown."""
+    """Owner for whom its bytes are counted; None for an unauthenticated client."""
 
 
 class Refused(NamedTuple):
@@ -60,7 +60,7 @@ Admit = Callable[[RequestHead], Admission | Refused]
 
 
 class Carrier(Protocol):
-    """What carries an answer to the client: a connection, or a fake of one."""
+    """Transport of an answer to the client: a connection, or a fake of one."""
 
     def head(self, status: int, headers: Headers, *, keep_alive: bool) -> bytes:
         """The head of an answer. ValueError when a header holds a line break."""
@@ -71,19 +71,19 @@ class Carrier(Protocol):
         ...
 
     def hold(self) -> Held:
-        """What counts bytes that are kept because of the client."""
+        """Return a counter of bytes held for the client."""
         ...
 
     @property
     def most_body_bytes(self) -> int:
-        """How large a body may be."""
+        """Largest body that is accepted, in bytes."""
         ...
 
 
 OnLeave = Callable[[Callable[[], object]], bool]
-"""Whether a handler goes on without its client, though every write raises ClientGone from now on.
+"""Decide whether a handler goes on without its client; every write then raises ClientGone.
 
-It is given what cancels the handler after all. A server that stops does so when its time is over.
+The argument cancels the handler after all. A server that stops calls it when its drain time is over.
 """
 
 
@@ -106,13 +106,13 @@ class Exchange:
         self.beside: Headers = ()
         """Headers that the answer has besides its own, whatever it will be."""
         self.request_id = ""
-        """What the client can name this request by, once it is known."""
+        """Identifier of this request that the client is told; empty until it is known."""
         self.is_call = False
-        """Whether it has become a call, of which there is a record."""
+        """True when the request has become a call, of which there is a record."""
         self.started = False
         self.finished = False
         self.held: Held | None = None
-        """What is counted for `body`, if that is large."""
+        """Bytes counted for `body`, if it is large."""
         self.status = 0
         self._chunked = asked.chunked
         self._head = b""
@@ -125,12 +125,12 @@ class Exchange:
         self.body, self.held = body, held
 
     def hold(self) -> Held:
-        """What counts bytes that are kept because of this client."""
+        """Return a counter of bytes held for this client."""
         return self._carrier.hold()
 
     @property
     def most_body_bytes(self) -> int:
-        """How large its body may be."""
+        """Largest body that is accepted, in bytes."""
         return self._carrier.most_body_bytes
 
     async def respond(

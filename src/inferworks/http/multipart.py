@@ -58,7 +58,7 @@ class Part(NamedTuple):
 
 
 def is_form(content_type: bytes) -> bool:
-    """Whether a body of `content_type` is such a form."""
+    """Return True when `content_type` is multipart/form-data."""
     return content_type.lower().startswith(MEDIA_TYPE)
 
 

@@ -1,4 +1,4 @@
-"""Where an upstream listens."""
+"""Address of an upstream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HOST = re.compile(r"[a-z0-9._:%-]+")
 
 
 class Origin(msgspec.Struct, frozen=True, cache_hash=True):
-    """Where an upstream listens, and the path its API begins at."""
+    """Host, port and base path of an upstream's API."""
 
     host: str
     port: int

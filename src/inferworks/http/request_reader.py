@@ -43,34 +43,34 @@ _NO_SUCH_VERSION = "Invalid HTTP version"  # the parser's words
 
 
 class Receiver(Protocol):
-    """Who hears of the requests."""
+    """Consumer of the requests that a reader finds."""
 
     def begun(self) -> None:
-        """The first byte of a request has come."""
+        """Note that the first byte of a request has come."""
         ...
 
     def admit(self, head: RequestHead) -> Admission | Refused:
-        """Whether the body that comes behind `head` is to be taken."""
+        """Admit or refuse the body that follows `head`."""
         ...
 
     def hold(self) -> Held:
-        """What counts the bytes of the body that was admitted last."""
+        """Return a counter of bytes for the body that was admitted last."""
         ...
 
     def asked_to_continue(self) -> None:
-        """The client waits to be told before it sends the body."""
+        """Note that the client waits for `100 Continue` before it sends the body."""
         ...
 
     def received(self, head: RequestHead, body: bytes, held: Held | None) -> None:
-        """A request is whole; `held` is what is counted for its body."""
+        """Take a whole request; `held` counts the bytes of its body."""
         ...
 
     def refuse(self, status: int, message: str) -> None:
-        """What the client sends is not to be read on."""
+        """Refuse the request by status and message; nothing more of this client is read."""
         ...
 
     def turn_away(self, refused: Refused) -> None:
-        """What the client sends is not to be read on, and this is what it is told."""
+        """Refuse the request with an answer that is already written; read nothing more of this client."""
         ...
 
 
@@ -78,7 +78,7 @@ class RequestReader:
     """Reads what one client sends. The parser calls the `on_` methods, the connection the others."""
 
     asked: RequestHead
-    """What the last request said before its body; nothing until that has come."""
+    """Head of the last request; empty until that has come."""
     _target: bytes
     _headers: dict[bytes, bytes]
 
@@ -92,11 +92,11 @@ class RequestReader:
         self._held: Held | None = None
         self._reset()
         self.receiving = False
-        """Whether a request has begun and is not whole."""
+        """True from the first byte of a request to its last."""
 
     @property
     def in_body(self) -> bool:
-        """Whether the head of a request has come and its body has not."""
+        """True when the head of a request has come and its body has not."""
         return self.receiving and self._head_read
 
     def close(self) -> None:
@@ -252,7 +252,7 @@ class RequestReader:
             raise self._too_large()
 
     def _head_said(self) -> RequestHead:
-        """What the parser has read of the head of this request."""
+        """Return the head of this request as the parser read it."""
         path, _, query = self._target.partition(b"?")
         return RequestHead(
             method=self.parser.get_method().decode("latin-1"),

@@ -1,14 +1,15 @@
-"""Room for one more connection: who gives way when there are as many as there may be.
+"""Choice of the connection to drop when a new one comes and there are as many as there may be.
 
-Idle connections cost their owners nothing, so whoever opens as many as are allowed would shut out all
-others. So one that is doing nothing gives way to a newcomer: first a stranger, which has shown no key with
-a request that has a body, whatever it has begun to send; the oldest first, since it has had its time. Then
-one that is known and idle, the one first that would be dropped for its silence next. What a key was shown
-for never does. A newcomer is turned away only when there is nobody of those kinds.
+Idle connections cost their owners nothing, so a client that opens as many as are allowed would shut out all
+others. So an idle connection is dropped for a new one: first an unauthenticated one ("stranger"), which has
+shown no key with a request that has a body, whatever it has begun to send; the oldest first, since it has
+had its time. Then an authenticated idle one, the one with the nearest keep-alive deadline first. A
+connection that runs a request, or receives an authenticated one, is never dropped. A new connection is
+refused only when none can be dropped.
 
-To look through all connections for each newcomer would be work that strangers can ask for. So strangers
-are kept in order (two steps for a connection, none for a call), and of the known the next few to go are
-found at once; where there is nobody, the next look waits.
+To look through all connections for each new one would be work that strangers can cause. So strangers are
+kept in order (two steps for a connection, none for a call), and of the authenticated ones the next few to
+drop are found at once; where there is none, the next search waits.
 
 Rejected. A share for each address (behind a proxy all clients have one address, and IPv6 gives a stranger
 2^64).
@@ -27,14 +28,14 @@ _LOOK_AGAIN_S = 0.1
 
 
 class Guest(Protocol):
-    """A connection, as far as giving way goes."""
+    """Connection that may be dropped for a new one."""
 
     deadline: float
-    """When it is dropped for its silence."""
+    """Time at which the connection is dropped for its silence, in seconds of the event loop's clock."""
 
     @property
     def idle(self) -> bool:
-        """Whether it may be dropped now."""
+        """True when the connection may be dropped now."""
         ...
 
 
@@ -42,7 +43,7 @@ G = TypeVar("G", bound=Guest)
 
 
 class Room(Generic[G]):
-    """Knows who gives way next."""
+    """Choice of the connection that is dropped next."""
 
     def __init__(self) -> None:
         self.strangers: OrderedDict[G, None] = OrderedDict()
@@ -52,7 +53,7 @@ class Room(Generic[G]):
         self._look_at = 0.0
 
     def made_by(self, guests: Collection[G], now: float) -> G | None:
-        """Who of `guests` is to give way at `now`; None when nobody is."""
+        """Return the one of `guests` to drop at `now`; None when none may be dropped."""
         return self._stranger() or self._pop_known() or self._look(guests, now)
 
     def _stranger(self) -> G | None:

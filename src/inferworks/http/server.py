@@ -124,12 +124,12 @@ class HttpServer:
 
     @property
     def handler(self) -> Handler:
-        """What answers requests."""
+        """Handler that answers requests."""
         return self._shared.handler
 
     @property
     def budget(self) -> Budget:
-        """What clients make it hold."""
+        """Budget of the bytes that clients make the server hold."""
         return self._shared.budget
 
     @property

@@ -1,4 +1,4 @@
-"""What the connections of one server share: its handler, its limits, and the heads of answers."""
+"""State that the connections of one server share: handler, limits, and heads of answers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client may ask of the server."""
+    """Limits on one client."""
 
     body_bytes: int = 20 * 1024 * 1024
     header_bytes: int = 64 * 1024
     connections: int = 10_000
     held_bytes: int = 1024 * 1024 * 1024
-    """Of all clients together: bodies, and answers that are not read (`budget`)."""
+    """Bytes held for all clients together: bodies, and answers that are not read (`budget`)."""
     request_timeout_s: float = 30.0
     keep_alive_s: float = 75.0
     write_timeout_s: float = 30.0
@@ -54,24 +54,24 @@ Refusal = Callable[[int, str, RequestHead], Refused]
 
 @dataclass(slots=True)
 class Shared(Generic[C]):
-    """What the connections of one server share."""
+    """State that the connections of one server share."""
 
     handler: Handler
     limits: Limits
     refusal: Refusal
     report: Callable[[BaseException], None]
-    """Hears of every exception that a handler let escape."""
+    """Called with every exception that a handler let escape."""
     something_ended: Callable[[], None]
-    """Hears when a connection or a handler has ended."""
+    """Called when a connection or a handler has ended."""
     admit: Admit = admit_all
-    """Asked by the head of each request with a body whether to take it."""
+    """Called with the head of each request with a body; decides whether to take that."""
     budget: Budget = field(init=False)
     sending: Places = field(init=False)
     """Connections on which a body is being sent."""
     room: Room[C] = field(default_factory=Room)
     connections: set[C] = field(default_factory=set)
     running: set[C] = field(default_factory=set)
-    """Where a handler runs; for a while that may be one whose client has left."""
+    """Connections that a handler runs for; the client of one may have left."""
     closing: bool = False
     _starts: dict[int, bytes] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ class Shared(Generic[C]):
         self.sending = Places(max(2, self.limits.connections))
 
     def stamp(self) -> None:
-        """Answers carry the present second from now on."""
+        """Forget kept heads, so that answers carry the present second."""
         self._starts.clear()
 
     def start_of(self, status: int) -> bytes:

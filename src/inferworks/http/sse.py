@@ -14,7 +14,7 @@ from inferworks.errors import UpstreamError
 DONE = b"[DONE]"
 _END: Final = re.compile(rb"\n\r?\n")
 _CUT_END_BYTES: Final = 2
-"""How much of an ending may have come before the rest of it."""
+"""Most bytes of an event's ending that may come before the rest of it."""
 _LONE: Final = re.compile(rb"\r(?=[^\n])")
 _MOST_LINES: Final = 10_000
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -35,13 +35,13 @@ class EventSplitter:
         self._rest = bytearray()
         self._limit_bytes = limit_bytes
         self._has_lone = False
-        """Whether a line has ended with CR alone."""
+        """True once a line has ended with CR alone."""
         self._cut = False
-        """Whether what came ended with a CR: of CRLF maybe, and then its LF is to come."""
+        """True when the bytes so far end with a CR, whose LF may be to come."""
 
     @property
     def rest(self) -> bytes:
-        """What has come of an unfinished event."""
+        """Bytes of the unfinished event."""
         return bytes(self._rest) + (b"\r" if self._cut and not self._has_lone else b"")
 
     def feed(self, data: bytes) -> list[bytes]:

@@ -40,7 +40,7 @@ _HIGH_WATER_BYTES = 256 * 1024
 _HEAD_BYTES = 256 * 1024
 _BODILESS = frozenset({204, 304})
 _UNDER_WAY_S = 1.0
-"""How long an end that was under way when we asked may take to arrive: the longest of round trips."""
+"""Longest round trip: an end that arrives later was not under way when its connection was reused."""
 
 
 class Response:
@@ -130,14 +130,14 @@ class UpstreamConnection(asyncio.Protocol):
     status: int
     """The status of the answer; 0 until its head has come."""
     complete: bool
-    """Whether all of the answer has come."""
+    """True when all of the answer has come."""
     buffered_bytes: int
-    """Of the body: what has come and was not taken."""
+    """Bytes of the body that have come and were not taken."""
     free_since: float
     reused_at: float
-    """When it was last taken to be used again; before all time if it is new."""
+    """Time of the last reuse, in seconds of the event loop's clock; minus infinity for a new connection."""
     unread: bool
-    """Whether it ended just as it was used again, so that the request was most likely not read."""
+    """True when the connection ended just as it was reused: most likely the request was not read."""
     _headers: dict[bytes, bytes]
     _pieces: deque[bytes]
     _head_bytes: int
@@ -158,10 +158,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._deadlines = deadlines
         self._timeout_s = 0.0
         self._due_at = NEVER
-        """When the next of what has to come must be here: the head of the answer, then all of it."""
+        """Deadline of the next part that has to come: the head of the answer, then all of it."""
         self._whole_at = NEVER
         self._silent_at = NEVER
-        """When nothing to take has come for too long."""
+        """Deadline of a silence: nothing to take has come for too long."""
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -196,7 +196,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._wake()
 
     def late(self) -> None:
-        """Something has not come in time."""
+        """Fail the answer: a deadline has passed."""
         self._late = self._error is None
         if self.deadline == self._whole_at:
             why = "was not done in its time for a whole answer"
@@ -365,7 +365,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether another request may be sent on it."""
+        """True when another request may be sent on this connection."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return False

@@ -1,1 +1,1 @@
-"""What an operator sees of calls: metrics, traces, transcripts. Nothing here is on the way of a call."""
+"""Metrics, traces, logs and transcripts of calls for an operator; none of it delays a call."""

@@ -43,20 +43,20 @@ from inferworks.visible import visible, visible_json
 
 Style: TypeAlias = Literal["text", "json"]
 Cost: TypeAlias = Callable[[Usage], tuple[int, str] | None]
-"""What a call costs its caller, in picounits and their currency; None when that is unknown."""
+"""Cost of a call to its caller, in picounits and their currency; None when unknown."""
 Fields: TypeAlias = Mapping[str, Any]
 """A line by the names of its parts, in their order."""
 
 _MOST_QUEUED: Final = 8192
 """Lines that may wait for the disk."""
 _GATHER_S: Final = 0.1
-"""How long lines are collected before they are written together."""
+"""Time that lines are collected before they are written together, in seconds."""
 _END_S: Final = 2.0
-"""How long the end of the program waits for what is queued."""
+"""Time that the end of the program waits for queued lines, in seconds."""
 _LONGEST_WORD: Final = 200
 """Characters of what a caller wrote: the name of a model, a path."""
 _PIPE_BYTES: Final = 4096
-"""What a pipe takes whole (PIPE_BUF), so that no other line comes in between."""
+"""Bytes that a pipe takes whole (PIPE_BUF), so that no other line comes in between."""
 _PLAIN: Final = re.compile(r"[!#-<>-~]+")
 """A value that needs no quotes in logfmt."""
 _STDERR: Final = 2
@@ -77,7 +77,7 @@ _STATUSES: Final = {
     504: "gateway_timeout",
     505: "http_version",
 }
-"""What is said of an error that has no code of its own; Python's own names differ by its version."""
+"""Words for errors without a code of their own, by status; Python's own names differ by version."""
 
 
 class RefusedRequest(NamedTuple):
@@ -92,7 +92,7 @@ class RefusedRequest(NamedTuple):
     reason: str = ""
     """The server's own words, where the request could not even be read."""
     request_id: str = ""
-    """What its caller was told that it can be named by."""
+    """Identifier of the request that its caller was told."""
 
 
 class AccessLog:
@@ -159,7 +159,7 @@ class AccessLog:
 
 
 def _taken(queue: deque[Usage | RefusedRequest]) -> Iterator[Usage | RefusedRequest]:
-    """What is in `queue` now, taken out of it; what comes meanwhile is for the next time."""
+    """Take the lines that are in `queue` now; later ones wait for the next call."""
     for _ in range(len(queue)):
         yield queue.popleft()
 
@@ -250,7 +250,7 @@ def _quoted(text: str) -> str:
 
 
 def _error(code: str | None, status: int) -> str:
-    """Why it was refused or failed, in one word: the error's code, else what its status means."""
+    """Return the error in one word: its code, else the meaning of its status."""
     return code[:_LONGEST_WORD] if code else _STATUSES.get(status, "")
 
 
@@ -266,13 +266,13 @@ def _second(seconds: int) -> str:
 
 
 class _Out:
-    """Where the lines go: standard error, or a file that others may move or empty."""
+    """Output of the lines: standard error, or a file that others may move or empty."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._descriptor = _STDERR
         self._torn = False
-        """Whether what was written last ends within a line."""
+        """True when the last write ended within a line."""
         if path is not None:
             self._descriptor = _opened(path)
 
@@ -295,7 +295,7 @@ class _Out:
             os.close(self._descriptor)
 
     def _moved(self, path: Path) -> bool:
-        """Whether another file, or none, is at `path` now."""
+        """Return True when another file, or none, is at `path` now."""
         try:
             there = path.stat()
         except OSError:

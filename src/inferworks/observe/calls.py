@@ -45,11 +45,11 @@ from inferworks.observe.table import (
 )
 
 OTHER: Final = "other"
-"""What stands for all that would be too many."""
+"""Label value for everything beyond the limit of label values."""
 
 
 class _Call(NamedTuple):
-    """What calls are counted by."""
+    """Labels that calls are counted by."""
 
     operation: str
     provider: str
@@ -62,7 +62,7 @@ class _Call(NamedTuple):
 
 
 class _Attempt(NamedTuple):
-    """What attempts are counted by."""
+    """Labels that attempts are counted by."""
 
     operation: str
     provider: str
@@ -77,7 +77,7 @@ _AttemptKey: TypeAlias = tuple[str, str, str, Outcome, int]
 
 
 class _CallCounts:
-    """What was counted of calls with one set of labels."""
+    """Counts of the calls with one set of labels."""
 
     __slots__ = ("calls", "duration", "first_token", "per_token", "retries")
 
@@ -100,7 +100,7 @@ class _CallCounts:
 
 
 class _AttemptCounts:
-    """What was counted of attempts with one set of labels."""
+    """Counts of the attempts with one set of labels."""
 
     __slots__ = ("cache_read", "cache_write", "duration", "input", "output", "reasoning")
 

@@ -34,7 +34,7 @@ PROVIDERS: Final = {
     "x-ai": "x_ai",
     "aws": "aws.bedrock",
 }
-"""Who is paid -> `gen_ai.provider.name`, where that is another word."""
+"""Seller -> `gen_ai.provider.name`, where that is another word."""
 
 
 def operation_name(operation: str) -> str:

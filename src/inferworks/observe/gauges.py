@@ -1,4 +1,4 @@
-"""How things stand at the moment of asking: what is running, waiting or held off, and this process."""
+"""Gauges read at the moment of a scrape: calls running, waiting or held off, and this process."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SELF: Final = Path("/proc/self")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauges:
-    """The parts of the house, read at one moment."""
+    """State of the parts of the gateway, read at one moment."""
 
     calls_running: int = 0
     connections: int = 0
@@ -52,31 +52,31 @@ class Gauges:
     attempts_running: Mapping[OfferId, int] = field(default_factory=dict)
     breakers: Mapping[OfferId, str] = field(default_factory=dict)
     replicas: Mapping[str, str] = field(default_factory=dict)
-    """The state of each of our own."""
+    """The state of each of our own replicas."""
     journal_queue: int = 0
     journal_failed: bool = False
     transcripts_dropped: int = 0
     access_lines_dropped: int = 0
     loop_stood_ns: int = 0
-    """How long the event loop stood at most in the last minute."""
+    """Longest stall of the event loop in the last minute, in nanoseconds."""
     works: Sequence[Work] = ()
     """The background work that runs or should."""
 
 
 class Commits:
-    """How long the journal's group commits take; its writer alone tells it."""
+    """Durations of the journal's group commits, as its writer reports them."""
 
     def __init__(self) -> None:
         self.duration = Histogram(COMMIT_NS)
         self.records = 0
 
     def take(self, records: int, duration_ns: int) -> None:
-        """A group of `records` was committed in `duration_ns`."""
+        """Count a group of `records`, committed in `duration_ns`."""
         self.records += records
         self.duration.take(duration_ns)
 
     def families(self) -> Iterator[Family]:
-        """What was told so far."""
+        """Yield the metric families."""
         yield Family(JOURNAL_COMMIT, [Sample((), self.duration)])
         yield _one(JOURNAL_RECORDS, self.records)
 
@@ -102,7 +102,7 @@ def families(readings: Gauges) -> Iterator[Family]:
 
 
 def process_families(started_ns: int) -> Iterator[Family]:
-    """This process, under the names that Prometheus' own clients use; files and memory on Linux only."""
+    """Yield the metrics of this process as Prometheus' clients name them; files, memory only on Linux."""
     yield Family(BUILD, [Sample((__version__,), 1)])
     yield _one(CPU, time.process_time_ns())
     if _SELF.exists():

@@ -1,7 +1,7 @@
-"""What a metric is, and how it counts.
+"""Metrics: their definition, and counters and histograms.
 
-A metric is a row of a table (its name, kind, labels and help) and samples. Counts are whole numbers:
-times are integer nanoseconds and become seconds only as text, so nothing is lost by adding up.
+A metric is a row of a table (its name, kind, labels and help) and samples. Counts are whole numbers: times
+are integer nanoseconds and become seconds only as text, so nothing is lost by adding up.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from inferworks.units import NS_PER_SECOND
 
 
 class Kind(StrEnum):
-    """How a metric's samples are to be read."""
+    """Type of a metric, which says how its samples are read."""
 
     COUNTER = "counter"
     """Only ever grows, until a restart."""
     GAUGE = "gauge"
     """As it is now."""
     HISTOGRAM = "histogram"
-    """How many values were at most so large."""
+    """Number of values up to each bucket's bound."""
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Metric(msgspec.Struct, frozen=True):
     bounds: tuple[int, ...] = ()
     """The upper ends of a histogram's buckets, in the unit it counts in."""
     scale: int = 1
-    """How many of what it counts are one of what it shows: 10^9 for nanoseconds shown as seconds."""
+    """Counted units in one shown unit: 10^9 for nanoseconds shown as seconds."""
 
 
 class Sample(NamedTuple):

@@ -18,7 +18,7 @@ class Registry:
 
     started_ns: int
     read: Callable[[], Gauges]
-    """Reads the parts of the house, in the event loop."""
+    """Read the state of the parts of the gateway, in the event loop."""
     calls: CallMetrics = field(default_factory=CallMetrics)
     commits: Commits = field(default_factory=Commits)
 

@@ -37,7 +37,7 @@ _SAMPLED: Final = 1
 
 
 class Kind(StrEnum):
-    """Which end of a request a span is of."""
+    """End of a request that a span is of."""
 
     SERVER = "server"
     CLIENT = "client"
@@ -64,7 +64,7 @@ class Span(msgspec.Struct, frozen=True):
     end_ns: int
     parent: Parent | None
     error: str
-    """What went wrong, in a word; empty when nothing did."""
+    """Error in one word; empty for none."""
     attributes: Mapping[str, Value]
 
 

@@ -1,7 +1,8 @@
 """Transcripts: the prompts and answers of keys that were made to have them kept, and of no others.
 
-Problem. What people write to a model is theirs. It gets into logs and traces by accident, goes where those
-go, and stays. Yet sometimes an operator has to see it: to debug an application of its own, to evaluate.
+Problem. Prompts and answers belong to the people who write them. They get into logs and traces by accident,
+are copied with those, and stay. Yet sometimes an operator has to see them: to debug an application of its
+own, to evaluate.
 
 Decision. Content is kept for keys made with `keys create --log-content`, and nowhere but here: one JSON
 object a line, one file a day (UTC) in `transcripts` of the data folder, readable by its owner alone. Logs,
@@ -106,7 +107,7 @@ class Transcripts:
 
 
 class Transcript:
-    """What was asked and answered in one call, as it passes."""
+    """Prompt and answer of one call, collected as they pass."""
 
     def __init__(
         self, transcripts: Transcripts, opened: Opened, request: bytes, most_bytes: int

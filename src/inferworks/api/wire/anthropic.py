@@ -35,7 +35,7 @@ class Metadata(msgspec.Struct):
 
 
 class CountRequest(msgspec.Struct, gc=False):
-    """What `messages.count_tokens` and `messages` have in common."""
+    """Parameters that `messages.count_tokens` and `messages` share."""
 
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     messages: Annotated[list[Message], Meta(min_length=1)]

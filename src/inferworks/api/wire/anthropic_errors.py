@@ -20,7 +20,7 @@ from inferworks.errors import CallError
 
 
 class ErrorFields(msgspec.Struct, frozen=True):
-    """What `error` holds."""
+    """Object in `error`."""
 
     type: str
     message: str
@@ -42,7 +42,7 @@ def error_body(error: CallError, request_id: str) -> bytes:
 
 
 def _details(error: CallError) -> dict[str, Any] | msgspec.UnsetType:
-    """What Anthropic's clients read beyond the type, to go on in another way."""
+    """Return the details beyond the type that Anthropic's clients read to go on in another way."""
     if error.code != THREAD_UNSUPPORTED:
         return msgspec.UNSET
     return {"error_code": error.code, "unsupported": []}

@@ -19,7 +19,7 @@ from inferworks.errors import CallError
 _MOST_ON_PAGE: Final = 1000
 _MOST_FIELDS: Final = 16
 _UNKNOWN: Final = "1970-01-01T00:00:00Z"
-"""What Anthropic says of a model whose day of release is not known."""
+"""Release date that Anthropic gives a model whose release is not known."""
 
 
 def _model(name: str) -> dict[str, Any]:

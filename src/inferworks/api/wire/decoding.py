@@ -72,7 +72,7 @@ def _check_names(body: bytes) -> None:
 
 
 def _is_shallow(body: bytes) -> bool:
-    """Whether nothing in `body` can be nested deep, as far as that is quickly seen."""
+    """Return True when nothing in `body` can be nested deep, by a quick upper bound."""
     return (
         len(body) < _WORTH_COUNTING_BYTES and body.count(b"[") + body.count(b"{") < _SURELY_SHALLOW
     )

@@ -69,7 +69,7 @@ class ChatRequest(msgspec.Struct, gc=False):
     ) = None
     user: Annotated[str, Meta(max_length=4096)] | None = None
     safety_identifier: Annotated[str, Meta(max_length=4096)] | None = None
-    """What OpenAI calls `user` by now."""
+    """Newer name of OpenAI's for `user`."""
     prompt_cache_key: Annotated[str, Meta(max_length=4096)] | None = None
     usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """OpenRouter's wish for the cost in the answer; whatever else it may be passes through unseen."""
@@ -94,7 +94,7 @@ def decode_chat(body: bytes, _content_type: bytes = b"") -> Asked:
 
 
 def _wants_cost(usage: msgspec.Raw) -> bool:
-    """Whether `usage` asks for the cost."""
+    """Return True when `usage` asks for the cost."""
     return len(usage) <= _LONGEST_WISH_BYTES and bool(msgspec.json.decode(usage) == _WITH_COST)
 
 

@@ -9,7 +9,7 @@ from inferworks.errors import CallError
 
 
 class ErrorFields(msgspec.Struct, frozen=True):
-    """What `error` holds."""
+    """Object in `error`."""
 
     message: str
     type: str

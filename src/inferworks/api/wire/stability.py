@@ -35,7 +35,7 @@ class StableImageFields(msgspec.Struct, gc=False):
 
 
 def _decoder(model: str) -> Callable[[bytes, bytes], Asked]:
-    """How a request is read where the path names `model`; empty where its body does."""
+    """Return the decoder of requests whose path names `model`; empty where the body names it."""
 
     def decode(body: bytes, content_type: bytes) -> Asked:
         fields = decode_form(body, content_type, StableImageFields)

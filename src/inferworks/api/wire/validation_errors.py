@@ -1,8 +1,8 @@
-"""What is wrong with a request's JSON, in OpenAI's words.
+"""Validation errors of a request's JSON, in OpenAI's words.
 
 The decoder says ``Expected `str | array`, got `int` - at `$.stop` ``; a caller of OpenAI's API knows
 "Invalid type for 'stop': expected a string or an array, but got an integer instead." with the code
-`invalid_type` and the parameter `stop`. This is the dictionary between the two.
+`invalid_type` and the parameter `stop`. This module translates the first into the second.
 
 Source of the words and codes: answers of api.openai.com to requests with such faults.
 """
@@ -60,7 +60,7 @@ def invalid(text: str) -> CallError:
 
 
 def _parted(text: str) -> tuple[str, str | None]:
-    """What is wrong, and where; the place stands last, after a value that may look like one."""
+    """Split an error into its words and its place, which stands last and behind any value like it."""
     what, sign, place = text.rpartition(_PLACE)
     place = place.removeprefix("key in ")
     if not sign or not place.startswith("$"):

@@ -16,7 +16,7 @@ Fields = TypeVar("Fields", bound=msgspec.Struct)
 def asked(call: Call, fields: type[Fields]) -> Fields:
     """The fields of `call` that `fields` names, from JSON or from a form.
 
-    The door has read it before, so it can be read; UpstreamError, of a call not sent, where it cannot.
+    The API has decoded it before, so it can be read; UpstreamError, of a call not sent, where it cannot.
     """
     try:
         if not is_form(call.content_type):

@@ -34,12 +34,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What a call asks of an engine.
+    """Request of a call to an engine.
 
-    `max_tokens` of None means as many as the context holds. `temperature` 0 always takes the
-    likeliest token. With the same `seed` the same ask gives the same answer, whatever else runs.
-    Below `min_tokens` neither the end of turn nor a stop sequence ends a choice; `ignore_eos`
-    bars the end of turn altogether. `choices` are independent answers to the one prompt.
+    `max_tokens` of None means as many as the context holds. `temperature` 0 always takes the likeliest
+    token. With the same `seed` the same request gives the same answer, whatever else runs. Below
+    `min_tokens` neither the end of turn nor a stop sequence ends a choice; `ignore_eos` bars the end of
+    turn altogether. `choices` are independent answers to the one prompt.
     """
 
     call: CallId

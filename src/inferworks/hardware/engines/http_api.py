@@ -1,4 +1,4 @@
-"""An engine's HTTP face: the three paths that make it a replica anybody's gateway can call."""
+"""HTTP API of an engine: the three paths that make it a replica any gateway can call."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class EngineApi:
     ) -> None:
         """`healthy` says whether new calls are welcome; GET /health repeats it.
 
-        With a `token`, whoever asks must send it as a bearer token, as one does to vLLM's `--api-key`.
+        With a `token`, callers must send it as a bearer token, as with vLLM's `--api-key`.
         """
         self._credential = f"Bearer {token}".encode() if token else b""
         self._engine = engine
@@ -47,7 +47,7 @@ class EngineApi:
         self._created_s = clock.now_ns() // NS_PER_SECOND
 
     def admit(self, head: RequestHead) -> Admission | Refused:
-        """Take the bodies of whoever sends the token; a stranger's is refused before it comes."""
+        """Admit requests with the token; refuse others before their body is read."""
         if not self._credential:
             return Admission()
         if self._is_known(head.headers):

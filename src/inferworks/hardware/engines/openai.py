@@ -144,7 +144,7 @@ def encode_models(model: str, created_s: int) -> bytes:
 
 
 class Tally:
-    """How many tokens each choice of a call has used, and how it ended."""
+    """Tokens and finish reason of each choice of a call."""
 
     def __init__(self, prompt_tokens: int, choices: int) -> None:
         self._prompt_tokens = prompt_tokens
@@ -230,7 +230,7 @@ class ChunkEncoder:
         return b"".join(out)
 
     def last(self) -> bytes:
-        """What ends the stream: the usage if it was asked for, and the end mark."""
+        """Return the end of the stream: the usage if the request asked for it, and the end mark."""
         if not self._include_usage:
             return DONE
         return self._head + b'],"usage":' + _JSON.encode(self._tally.usage()) + b"}\n\n" + DONE

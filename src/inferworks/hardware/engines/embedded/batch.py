@@ -1,15 +1,15 @@
-"""Who runs in the next step: continuous batching, without a clock, a thread or a model.
+"""Continuous batching: the choice of the sequences of the next step, without a clock, a thread or a model.
 
-    waiting  ──►  desk  ──►  rows
-    first come,   one prompt,    the running batch: rows 0..n-1, dense,
-    first served  by chunks      one per choice of a call
+    waiting  ──►  prefill desk  ──►  rows
+    first come,   one prompt,        the running batch: rows 0..n-1, dense,
+    first served  by chunks          one per choice of a call
 
-A step reads at most one chunk of the prompt at the desk and writes one token for every row. Calls join
+A step reads at most one chunk of the prompt in prefill and writes one token for every row. Calls join
 and leave between steps: when a row leaves, the last row moves into its place, so the batch stays
 dense and a step costs what its sequences cost.
 
-A call goes to the desk only when there is a row for each of its choices. Nobody else can take them,
-since rows are filled from the desk alone; so a prompt that was read always finds its seats, and no
+Prefill of a call begins only when there is a row for each of its choices. No other call can take these
+rows, since rows are filled from prefill alone; so a prompt that was read always finds its rows, and no
 running sequence is ever evicted. The price is that a call of many choices holds up those behind it.
 
 Everything that must happen to the cache is returned as a value (`Move`), for the engine to carry out.
@@ -21,7 +21,7 @@ from collections import deque
 from dataclasses import dataclass
 
 Ticket = int
-"""The engine's own name for a call: the caller's may come twice."""
+"""The engine's own id of a call: the caller's may come twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Chunk:
 
 @dataclass(slots=True)
 class Slot:
-    """One row of the running batch; `length` is how many positions it has in the cache."""
+    """One row of the running batch; `length` is its number of positions in the cache."""
 
     ticket: Ticket
     choice: int
@@ -54,7 +54,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to compute next. `seats` are rows 0, 1, ... in order."""
+    """Work of the next step. `seats` are rows 0, 1, ... in order."""
 
     chunk: Chunk | None
     seats: tuple[Slot, ...]
@@ -70,7 +70,7 @@ class Move:
 
 
 class Batch:
-    """The queue, the desk and the rows."""
+    """The queue, the prompt in prefill and the rows."""
 
     def __init__(self, slots: int, waiting_limit: int, chunk_tokens: int) -> None:
         self._slots = slots
@@ -88,12 +88,12 @@ class Batch:
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for the desk."""
+        """Number of calls that wait for prefill."""
         return len(self._waiting)
 
     @property
     def running(self) -> int:
-        """How many rows are taken."""
+        """Number of rows in use."""
         return len(self._rows)
 
     def join(self, entrant: QueuedSequence) -> bool:

@@ -189,7 +189,7 @@ _News = list[tuple[_Mailbox, TextDelta]]
 
 
 class _Stepper:
-    """What the thread owns. No method but `orders.put` is called from anywhere else."""
+    """State of the engine's thread; other threads call `orders.put` only."""
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ from inferworks.hardware.engines.embedded.sampling import Logits
 from inferworks.hardware.engines.embedded.tokenizer import Tokenizer
 
 HOME = Path(__file__).parent
-"""Where `model.onnx` and its card `model.json` lie."""
+"""Folder of `model.onnx` and its card `model.json`."""
 
 PREFILL_CHUNK = 128
 """The most tokens of a prompt that are read in one step."""
@@ -45,7 +45,7 @@ PREFILL_CHUNK = 128
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the model's card says and the engine needs."""
+    """Fields of the model's card that the engine needs."""
 
     layers: int
     kv_heads: int
@@ -178,7 +178,7 @@ def _bind_output(binding: Any, name: str, array: NDArray[Any]) -> None:
 
 
 class _Desk:
-    """Where prompts are read, one at a time; bound anew for each length of chunk."""
+    """Prefill of one prompt at a time; bound anew for each length of chunk."""
 
     def __init__(self, cache: NDArray[np.float32], card: Card) -> None:
         self._cache = cache

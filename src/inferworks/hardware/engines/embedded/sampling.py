@@ -30,7 +30,7 @@ _END = BYTES
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """How one choice of one call is drawn; `temperature` 0 takes the likeliest token."""
+    """Sampling of one choice of one call; `temperature` 0 takes the likeliest token."""
 
     temperature: float
     top_p: float

@@ -1,15 +1,15 @@
-"""One replica as a process: the embedded engine behind its HTTP face.
+"""One replica as a process: the embedded engine behind its HTTP API.
 
     python -m inferworks.hardware.engines.embedded.serve --port 0 --replica r1 --node n1 \\
         --model inferworks-tiny --spool r1.spool
 
 It prints one line, `{"event":"ready","port":N,"pid":N}`, when it accepts calls. It ends
 
-- when its standard input ends, at once: whoever started it is dead, and nobody reads the answers;
+- when its standard input ends, at once: the process that started it is dead, and nobody reads the answers;
 - on SIGTERM or SIGINT, after the running calls, for which it waits at most `--drain-s` seconds;
 - with status 1 when the engine's thread fails.
 
-With `--token stdin` it answers only to who knows the first line of its standard input.
+With `--token stdin` callers must present the first line of its standard input as their token.
 
 It writes its states and steps to the spool (`inferworks.hardware.spool`). "Starting" begins when this
 file is read, some hundredths of a second after the process began: Python does not say when that was.
@@ -66,7 +66,7 @@ class Options:
     threads: int
     drain_s: float
     token: str
-    """Where the token that callers must know is to be read; empty: everybody may call."""
+    """Reference to the token that callers must present; empty: no token is needed."""
 
 
 def parse(argv: Sequence[str]) -> Options:
