@@ -16,7 +16,7 @@ PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --dist lo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check types tests quick-tests fuzz simulate clients checkers format lock sbom audit release clean
+.PHONY: help install demo test check types tests quick-tests coverage fuzz simulate clients checkers format lock sbom audit release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,13 @@ tests:
 quick-tests:
 	$(PYTEST) -m "not slow" --durations 10 --durations-min 0.5
 
+coverage: .venv/.installed-coverage  ## Measure which branches the tests run; ONLY="tests/books -m 'not slow'" for a part
+	rm -f .coverage .coverage.*
+	PYTHONHASHSEED=0 $(BIN)/python -m coverage run -m pytest --numprocesses auto --dist loadfile $(ONLY)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage html --quiet
+	$(BIN)/python -m coverage report
+
 fuzz: .venv/.installed-dev  ## Explore the properties at random for MINUTES=n (10)
 	$(BIN)/python tools/fuzz.py $(or $(MINUTES),10)
 
@@ -74,6 +81,8 @@ lock:  ## Choose the versions anew (needs uv)
 	  --upgrade --quiet requirements/checkers.in -o requirements/checkers.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --upgrade --quiet requirements/supply.in requirements/build.in -o requirements/supply.txt
+	for lock in coverage docs; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate --upgrade --quiet requirements/$$lock.in -o requirements/$$lock.txt; done
 
 sbom: $(SUPPLY)/.installed  ## Write what is installed with Inferworks, as CycloneDX, to dist/
 	@mkdir -p dist
@@ -81,7 +90,7 @@ sbom: $(SUPPLY)/.installed  ## Write what is installed with Inferworks, as Cyclo
 	  --validate --output-file dist/inferworks.cdx.json requirements/run.txt
 
 audit: $(SUPPLY)/.installed  ## Ask whether anything that is locked is known to be vulnerable
-	set -e; for lock in run dev checkers supply; do \
+	set -e; for lock in run dev checkers supply coverage docs; do \
 	  $(SUPPLY)/bin/pip-audit --disable-pip --require-hashes --strict -r requirements/$$lock.txt; done
 
 release: sbom  ## Pack a release into dist/, with its hashes
@@ -108,6 +117,10 @@ clean:  ## Remove what was set up
 	@$(PIP) install $(LOCKED) requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch .venv/.installed $@
+
+.venv/.installed-coverage: requirements/coverage.txt .venv/.installed-dev
+	@$(PIP) install $(LOCKED) requirements/coverage.txt
+	@touch $@
 
 $(SUPPLY)/.installed: requirements/supply.txt | .venv/bin/python
 	@$(BIN)/python -m venv $(SUPPLY)
