@@ -49,7 +49,7 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Bounds(NamedTuple):
-    """How much of a tree is shown: levels below the root, and parts of one node."""
+    """Limits of a shown tree: levels below the root, and parts of one node."""
 
     depth: int = 6
     width: int = 10

@@ -32,11 +32,11 @@ from inferworks.errors import BooksError
 from inferworks.money import format_pico
 
 IDLE_METHOD = "/idle-"
-"""What the method of unused capacity that somebody bears contains."""
+"""Marker in method ids of unused capacity that somebody bears."""
 
 
 class Step(StrEnum):
-    """What is taken off, in order."""
+    """Deduction of the bridge, in order."""
 
     AVOIDABLE = "avoidable cost"
     USED = "committed capacity, used"
@@ -54,7 +54,7 @@ MARGINS = {
 
 
 class BridgeLine(msgspec.Struct, frozen=True):
-    """What one pool takes off in one step; below the gross margin, by function too."""
+    """Cost of one pool in one step; below the gross margin, by function too."""
 
     pool: str
     function: Function
@@ -75,7 +75,7 @@ class BridgeStep(msgspec.Struct, frozen=True):
 
     @property
     def cost_pico(self) -> int:
-        """What the step takes off."""
+        """Return the deduction of the step, in picounits."""
         return sum(line.cost_pico for line in self.lines)
 
 

@@ -42,7 +42,7 @@ from inferworks.errors import BillError, UserError
 from inferworks.money import format_pico
 
 COLUMNS: Final = ("period", "line", "amount")
-"""What a file of a budget must have."""
+"""Columns that a budget file must have."""
 REVENUE: Final = "revenue"
 _FUNCTIONS: Final = {
     "cost_of_revenue": COST_OF_REVENUE,
@@ -57,11 +57,11 @@ _MARGINS: Final = {
 }
 """The margins, and what is taken off revenue for each."""
 WHICH_IS: Final = {None: "", True: "favourable", False: "adverse"}
-"""What a variance is, in words."""
+"""Words for a variance."""
 
 
 class Key(NamedTuple):
-    """What a row is for; what it does not say is empty."""
+    """Line, customer, model and department that a row is for; an unnamed one is empty."""
 
     line: str
     """As in `CAPTIONS`, and no margin."""
@@ -101,7 +101,7 @@ class Variance(NamedTuple):
 
     key: Key
     rest: bool
-    """Whether it is what no row of its line names."""
+    """True if it is the rest that no row of its line names."""
     budget_pico: int | None
     """None where nothing was planned."""
     actual_pico: int
@@ -125,7 +125,7 @@ class Variance(NamedTuple):
 
     @property
     def favourable(self) -> bool | None:
-        """Whether it raises the result; None where it does neither."""
+        """Return True if it raises the result, False if it lowers it; None if there is no variance."""
         if not self.variance_pico:
             return None
         return (self.variance_pico > 0) is (self.key.line in EARNED)
@@ -296,7 +296,7 @@ def _variances(statement: Statement, planned: dict[Key, int]) -> Iterator[Varian
 
 
 def _actual_pico(statement: Statement, key: Key) -> int:
-    """What `statement` has for `key`."""
+    """Return the amount of `statement` for `key`, in picounits."""
     if key.line == REVENUE:
         return sum(
             row.amount_pico

@@ -71,7 +71,7 @@ class Factor(NamedTuple):
 
 
 def explain_change(now: Statement, then: Statement) -> Explained:
-    """Why the gross margin of `now` is not that of `then`; both are in one currency.
+    """Return the causes by which the gross margin of `now` differs from that of `then`, in one currency.
 
     Pure; the order of rows leaves no trace. BooksError when the causes do not sum to the change.
     """
@@ -89,7 +89,7 @@ def explain_change(now: Statement, then: Statement) -> Explained:
 
 
 def _names(now: Statement, then: Statement, customers: set[str]) -> tuple[tuple[str, str], ...]:
-    """What `customers` are called now, or else were called then; no two alike."""
+    """Return the names of `customers` now, or else then; no two alike."""
     called = {**dict(then.names), **dict(now.names)}
     named = (Named(CustomerId(customer), 0, name) for customer, name in called.items())
     return Directory(names=tuple(named)).shown(0, customers)
@@ -149,18 +149,18 @@ _Pair: TypeAlias = tuple[int, int]
 
 
 class _Use(NamedTuple):
-    """What a call's use of a pool is told by."""
+    """Key of the use of a pool by calls."""
 
     pool: str
     customer: str
     model: str
     direction: str
     timed: bool
-    """Whether it is divided by the time of machines, which takes no time for what a cache held."""
+    """True if it is divided by machine time, of which cached input takes none."""
 
 
 class _Sale(NamedTuple):
-    """What a unit's sale is told by."""
+    """Key of the sale of a unit."""
 
     customer: str
     model: str
@@ -172,9 +172,9 @@ class _Figures:
 
     def __init__(self, statement: Statement) -> None:
         self.sold: dict[_Sale, int] = defaultdict(int)
-        """How much of each unit was sold."""
+        """Quantity of each unit that was sold."""
         self.earned: dict[_Sale, int] = defaultdict(int)
-        """What that earned, discounts taken off."""
+        """Revenue of each sale in picounits, discounts taken off."""
         self.fees: dict[Part, int] = defaultdict(int)
         self.used: dict[_Use, int] = defaultdict(int)
         self.unused: dict[Part, int] = defaultdict(int)
@@ -251,13 +251,13 @@ class _Figures:
 
 
 class _Pile(NamedTuple):
-    """What is sold to one customer of one model, whatever of it a cache held."""
+    """Sales of one model to one customer, cached or not."""
 
     customer: str
     model: str
     what: str
     kind: str
-    """What it is counted with: all tokens are one kind, every other unit is its own."""
+    """Kind of unit: all tokens are one kind, every other unit is its own."""
 
 
 _TEXT_INPUT = frozenset(
@@ -277,7 +277,7 @@ def _pile_of(sale: _Sale) -> _Pile:
 
 
 _Product: TypeAlias = tuple[Part, int, tuple[Factor, ...]]
-"""What it is about, 1 for what is earned or -1 for a cost, and the factors."""
+"""Part of the margin, sign (1 for revenue, -1 for cost), and the factors."""
 
 
 def _products(then: _Figures, now: _Figures) -> Iterator[_Product]:
@@ -310,7 +310,7 @@ def _revenue_products(then: _Figures, now: _Figures) -> Iterator[_Product]:
 def _volume_and_mix(
     then: _Figures, now: _Figures, kind: str, parts: _Pair
 ) -> tuple[Factor, Factor]:
-    """How much there was of a kind, and the part of it that is looked at."""
+    """Return the volume factor of a kind, and the mix factor of its part `parts`."""
     totals = then.totals[kind], now.totals[kind]
     return _amount(Cause.VOLUME, *totals), _ratio(Cause.MIX, parts, totals)
 
@@ -324,7 +324,7 @@ class _Counted(NamedTuple):
 
 
 def _use_products(then: _Figures, now: _Figures) -> Iterator[_Product]:
-    """What calls used, and capacity that nobody did; of each pool, the one measures the other."""
+    """Yield the products of use by calls and of unused capacity, which each pool's use measures."""
     counted: dict[_Use, tuple[_Counted, _Counted]] = {}
     for use in sorted({*then.used, *now.used}):
         sides = (_counted(use, then), _counted(use, now))
@@ -350,7 +350,7 @@ def _use_products(then: _Figures, now: _Figures) -> Iterator[_Product]:
 
 
 def _counted(use: _Use, figures: _Figures) -> _Counted:
-    """What is known of `use` in one of the statements."""
+    """Return the tokens and the cost of `use` in one of the statements."""
     who = (use.customer, use.model, use.direction)
     tokens = figures.tokens[who]
     worked = tokens - figures.cached[who] if use.timed else tokens

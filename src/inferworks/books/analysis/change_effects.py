@@ -1,4 +1,4 @@
-"""What the change of a gross margin is explained by: causes, and the part of it that each has.
+"""Effects of causes on the parts of a gross margin.
 
 Amounts are told by ids, which stay; what is shown of them says what customers are called.
 """
@@ -15,7 +15,7 @@ from inferworks.money import format_pico
 
 
 class Cause(StrEnum):
-    """Why a margin changed, in the order in which it is told."""
+    """Cause of a change of margin, in the order of presentation."""
 
     VOLUME = "volume"
     MIX = "mix"
@@ -37,7 +37,7 @@ MEANINGS: Final = {
     Cause.IDLE: "more or less capacity stood unused",
     Cause.LATE: "booked for closed periods",
 }
-"""What each cause says, in a few words."""
+"""Description of each cause, in a few words."""
 
 
 class Part(NamedTuple):
@@ -50,7 +50,7 @@ class Part(NamedTuple):
     """The closed period that something is booked late for."""
 
     def about(self, cause: Cause) -> Part:
-        """What of it a reader is told: a pool or a period, or else whose use of which model."""
+        """Return the part as shown to a reader: a pool or a period, else a customer and model."""
         if cause in (Cause.BILLS, Cause.IDLE):
             return Part(self.pool)
         if self.period or self.customer or self.model:
@@ -58,7 +58,7 @@ class Part(NamedTuple):
         return Part(self.pool)
 
     def text(self, names: Mapping[str, str]) -> str:
-        """It in words; customers as `names` call them."""
+        """Return the part in words; customers are named by `names`."""
         customer = names.get(self.customer, self.customer)
         return (
             self.period or ", ".join(name for name in (customer, self.model) if name) or self.pool
@@ -66,7 +66,7 @@ class Part(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What one cause did to one part of the margin, in picounits."""
+    """Effect of one cause on one part of the margin, in picounits."""
 
     cause: Cause
     part: Part
@@ -80,7 +80,7 @@ class Explained(NamedTuple):
     now_pico: int
     effects: tuple[Effect, ...]
     names: tuple[tuple[str, str], ...] = ()
-    """What customers are called, by their ids; those without a name are not among them."""
+    """Names of customers by id; those without a name are left out."""
 
     @property
     def change_pico(self) -> int:
@@ -95,7 +95,7 @@ class Explained(NamedTuple):
         return sums
 
     def told(self, cause: Cause) -> list[tuple[str, int]]:
-        """What the effect of `cause` is about, in words, and how much of it; largest first."""
+        """Return the parts that `cause` affects, in words, with their picounits; largest first."""
         sums: dict[Part, int] = defaultdict(int)
         for effect in self.effects:
             if effect.cause is cause:
@@ -105,7 +105,7 @@ class Explained(NamedTuple):
         return [(part.text(names), sums[part]) for part in largest]
 
     def mostly(self, cause: Cause) -> str:
-        """What most of the effect of `cause` is about; empty where it did nothing."""
+        """Return the part most affected by `cause`, in words; empty if there is none."""
         return next((text for text, _ in self.told(cause)), "")
 
     def to_json(self) -> dict[str, object]:

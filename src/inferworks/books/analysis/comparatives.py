@@ -23,7 +23,7 @@ from inferworks.money import format_pico
 
 PREVIOUS, YEAR_BEFORE, YEAR_TO_DATE = "previous", "year-before", "year-to-date"
 WORDS: Final = (PREVIOUS, YEAR_BEFORE, YEAR_TO_DATE)
-"""What a comparison can be asked for by, beside the name of a period."""
+"""Words that name a comparison, beside the name of a period."""
 
 CAPTIONS: Final = {
     "revenue": "Revenue",
@@ -37,7 +37,7 @@ CAPTIONS: Final = {
 }
 """The figures that are compared, and what they are called."""
 EARNED: Final = frozenset({"revenue", "gross_margin", "operating_result"})
-"""Those of `CAPTIONS` of which more is better; the others are costs."""
+"""Names in `CAPTIONS` of which more is better; the others are costs."""
 
 
 class Compared(NamedTuple):
@@ -60,7 +60,7 @@ class Compared(NamedTuple):
 
     @property
     def favourable(self) -> bool | None:
-        """Whether the change raises the result; None where it does neither."""
+        """Return True if the change raises the result, False if it lowers it; None without a change."""
         return None if not self.change_pico else (self.change_pico > 0) is (self.name in EARNED)
 
 
@@ -72,7 +72,7 @@ class Comparison(NamedTuple):
     then: Statement
     rows: tuple[Compared, ...]
     why: Explained
-    """Why the gross margin changed."""
+    """Causes of the change of the gross margin."""
 
     def to_json(self) -> dict[str, object]:
         """As JSON values."""
@@ -157,7 +157,7 @@ def named(span: Span) -> Period:
 
 
 def _year_start_ns(at_ns: int) -> int:
-    """Where the calendar year that holds `at_ns` begins."""
+    """Return the start of the calendar year that holds `at_ns`."""
     month = month_of(at_ns)
     while not month_name(month).endswith("-01"):
         month = month_of(month.start_ns - 1)

@@ -66,7 +66,7 @@ if TYPE_CHECKING:  # numpy takes its time to load
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """What a subject earned and cost, taken apart."""
+    """Revenue and cost of a subject, taken apart."""
 
     subject: Subject
     currency: str
@@ -74,16 +74,16 @@ class Explanation(msgspec.Struct, frozen=True):
     revenue: Node
     cost: Node
     corrections: tuple[Corrected, ...] = ()
-    """What came late, not part of the two figures above."""
+    """Late records, not part of the two figures above."""
 
     @property
     def revenue_together_pico(self) -> int:
-        """What it earned, the corrections included."""
+        """Return the revenue including corrections, in picounits."""
         return sum(n.amount_pico for n in (self.revenue, *(c.revenue for c in self.corrections)))
 
     @property
     def cost_together_pico(self) -> int:
-        """What it cost, the corrections included."""
+        """Return the cost including corrections, in picounits."""
         return sum(n.amount_pico for n in (self.cost, *(c.cost for c in self.corrections)))
 
     def to_json(self) -> dict[str, object]:
@@ -185,7 +185,7 @@ def _revenue(workings: Computation, subject: Subject) -> list[_Share]:
 
 
 _BY_CALL = frozenset({Kind.CALL, Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP})
-"""What only calls tell of revenue."""
+"""Kinds and dimensions whose revenue is known only from calls."""
 
 
 def _calls_of(workings: Computation, subject: Subject) -> set[CallId]:
@@ -269,7 +269,7 @@ class _Tree:
         return node_of(self._bounds, label, whole_pico, parts, bill, unseen=here)
 
     def _split_node(self, label: str, pieces: Sequence[Piece]) -> Node:
-        """What one split gave: its ratios from the top, and the calls behind it."""
+        """Return the node of one split: its ratios from the top, and the calls behind it."""
         drivers, first = self._workings.drivers, pieces[0]
         amounts: dict[Leaf, int] = defaultdict(int)
         for piece in pieces:
@@ -293,7 +293,7 @@ class _Tree:
         return self._node(name, sum(s.amount_pico for s in shares), parts if depth > 0 else [])
 
     def _calls_behind(self, shares: Sequence[_Share]) -> dict[str, int]:
-        """What each call has of whole rows; a row that no call stands behind stays whole."""
+        """Return each call's amount of whole rows; a row without calls stays whole."""
         amounts: dict[str, int] = defaultdict(int)
         wanted = {share.rated for share in shares}
         for row, calls in revenue_by_call(self._workings):
@@ -340,7 +340,7 @@ def _ratio(stage: str, key: Leaf, stages: Mapping[str, Shares], unit: str) -> li
 
 
 def leaf_text(leaf: Leaf, drivers: Drivers) -> str:
-    """What a share ends at, in words."""
+    """Return the end of a share in words."""
     match leaf:
         case (d.CALL, call_id, direction, _):
             return f"call {call_id} {direction}".strip()
@@ -358,7 +358,7 @@ def leaf_text(leaf: Leaf, drivers: Drivers) -> str:
 
 
 def _bill_text(charge: Charge) -> str:
-    """Where a charge stands on its bill, and what it comes to in this span."""
+    """Return the place of a charge on its bill and its amount in this span, as text."""
     place = f"{charge.file} line {charge.row}" if charge.row else charge.file
     foreign, rate = charge.foreign, ""
     if foreign is not None:
@@ -371,7 +371,7 @@ def _bill_text(charge: Charge) -> str:
 
 
 def _priced(rated: Rated) -> str:
-    """What an amount of revenue is for, and its price where there is one."""
+    """Return the subject of an amount of revenue, with its price if there is one, as text."""
     unit = rated.unit.value if rated.unit is not None else rated.item.value
     price = ""
     if rated.pico_per_unit is not None:

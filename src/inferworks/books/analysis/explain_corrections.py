@@ -23,18 +23,18 @@ _PLACES: Final = (Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP)
 
 
 class Corrected(msgspec.Struct, frozen=True):
-    """What one correction changed for a subject."""
+    """Change that one correction made to a subject."""
 
     name: str
     """`for 2026-11`, or `booked in 2026-12`."""
     causes: tuple[str, ...]
-    """What came late, of whoever it was."""
+    """Late records, of any subject."""
     revenue: Node
     cost: Node
 
     @property
     def empty(self) -> bool:
-        """Whether it changed nothing."""
+        """Return True if it changed nothing."""
         return not any(node.parts or node.amount_pico for node in (self.revenue, self.cost))
 
     def to_json(self) -> dict[str, object]:
@@ -50,7 +50,7 @@ class Corrected(msgspec.Struct, frozen=True):
 def corrected_for(
     adjustments: Iterable[Adjustment], kind: str, name: str, bounds: Bounds
 ) -> tuple[Corrected, ...]:
-    """What each of `adjustments` changed for the `kind` called `name`; those that changed nothing left out.
+    """Return the changes that `adjustments` made to the `kind` called `name`; empty ones are left out.
 
     A call or a charge has no corrections: its own rows are not told apart in one.
     """

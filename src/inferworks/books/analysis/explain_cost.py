@@ -1,4 +1,4 @@
-"""What of a cost is a subject's: the pieces of charges, before they are put into a tree (`explain.py`).
+"""Pieces of charges that are a subject's cost, before they are put into a tree (`explain.py`).
 
 Of bill lines in bundles (`bundles.py`) only those are read that may be shown: the largest of each, by what
 the splits of the bundle gave each of its lines. The others are counted and summed, and never looked at.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # numpy takes its time to load
 
 
 class Kind(StrEnum):
-    """What can be explained besides the rows of a cut."""
+    """Kind of a subject besides the rows of a cut."""
 
     CALL = "call"
     CHARGE = "charge"
@@ -34,7 +34,7 @@ KINDS = (*(dimension.value for dimension in Dimension), *(kind.value for kind in
 
 
 class Subject(NamedTuple):
-    """What is to be explained: one of `KINDS`, and the name of one of it."""
+    """Subject of an explanation: one of `KINDS`, and a name of that kind."""
 
     kind: str
     name: str
@@ -54,7 +54,7 @@ class Piece(NamedTuple):
 
 
 class Level(Enum):
-    """What cost is taken apart by, from the top."""
+    """Level by which cost is taken apart, from the top."""
 
     FUNCTION = auto()
     POOL = auto()
@@ -126,7 +126,7 @@ def _pieces(item: Allocated, workings: Computation, subject: Subject) -> list[Pi
 
 
 def _is_of(portion: Portion, item: Allocated, subject: Subject) -> bool:
-    """Whether all of `portion` is the subject's; or a part, where that is a call."""
+    """Return True if `portion` is the subject's; for a call, if any part of it is."""
     if subject.kind == Kind.CALL:
         return any(leaf[0] in _CALLS and leaf[1] == subject.name for leaf in portion.leaves)
     if subject.kind == Kind.CHARGE:
@@ -175,7 +175,7 @@ class Found:
         return tuple(level.of(piece) for level in self._above)
 
     def pieces(self) -> list[Piece]:
-        """Those that are kept, in the order in which they came."""
+        """Return the kept pieces in order of arrival."""
         return [piece for charges in self._kept.values() for mine in charges for piece in mine]
 
     def _cut(self, way: Way) -> None:

@@ -65,7 +65,7 @@ METHODS: Final = (
     "What is estimated from calls goes on as it was estimated until now.",
     "What happens once is not extended. A forecast is never booked or kept.",
 )
-"""How a forecast is made, in sentences."""
+"""Method of a forecast, in sentences."""
 
 
 class ForecastLine(NamedTuple):
@@ -79,7 +79,7 @@ class ForecastLine(NamedTuple):
 
     @property
     def total_pico(self) -> int:
-        """What the period is expected to come to."""
+        """Return the expected total of the period, in picounits."""
         return self.so_far_pico + self.known_pico + self.rate_pico
 
     def to_json(self) -> dict[str, str]:
@@ -94,7 +94,7 @@ class ForecastLine(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """What a running period is expected to come to."""
+    """Expected figures of a running period."""
 
     span: Span
     """The whole period."""
@@ -104,7 +104,7 @@ class Forecast(NamedTuple):
     policy: str
     lines: tuple[ForecastLine, ...]
     notes: tuple[str, ...] = ()
-    """What a reader should know of the rate."""
+    """Remarks on the rate."""
 
     def to_json(self) -> dict[str, object]:
         """As JSON values."""
@@ -171,7 +171,7 @@ def _figures(revenue_pico: int, costs: Mapping[Function, int]) -> dict[str, int]
 
 
 def _revenue(workings: Computation, rest: Span) -> tuple[int, int]:
-    """What subscriptions will still earn, and what use will, rated together with what was used so far."""
+    """Return the coming revenue of subscriptions, and that of use rated together with the use so far."""
     passed, calendars = workings.span, calendars_of(workings.customers)
     rated = [row for row in workings.revenue.rated if row.item is not Item.BREAKAGE]
     used = [row for row in rated if row.item is Item.USAGE and row.unit is not None]
@@ -231,7 +231,7 @@ def _over(workings: Computation) -> dict[str, list[Allocated]]:
 def _extended(
     over: Mapping[str, Sequence[Allocated]], workings: Computation, rest: Span
 ) -> dict[Function, int]:
-    """What suppliers' lines of use will come to in `rest`, at the rate of those that are `over`."""
+    """Return the expected cost of suppliers' use in `rest`, at the rate of the lines that are `over`."""
     passed = workings.span
     sums: dict[Function, int] = defaultdict(int)
     for items in over.values():
@@ -254,7 +254,7 @@ def _known_until_ns(items: Iterable[Allocated], passed: Span) -> int:
 
 
 def _notes(over: Mapping[str, Sequence[Allocated]], passed: Span) -> Iterator[str]:
-    """That a rate is one of less than a day."""
+    """Yield a remark for each rate that is based on less than a day."""
     if passed.length_ns < DAY_NS:
         yield "Less than a day of it has passed: what stands at the rate may be far off."
         return
@@ -264,13 +264,13 @@ def _notes(over: Mapping[str, Sequence[Allocated]], passed: Span) -> Iterator[st
 
 
 def _goes_on(charge: Charge) -> bool:
-    """Whether what `charge` is for is expected to go on as long as it lasted."""
+    """Return True if a line like `charge` is expected to go on at its rate."""
     once = dict(charge.other).get("ChargeFrequency") == "One-Time"
     return charge.charge_category == "Usage" and not (once or charge.charge_class)
 
 
 def _functions(workings: Computation) -> Callable[[Charge], dict[Function, int]]:
-    """How to weigh the functions of a charge to come: as it was, as its pool was, as the policy says."""
+    """Return weights of a coming charge's functions: its own so far, its pool's, or the policy's."""
     by_id = {item.charge.id: _by_function(item, workings) for item in workings.allocated}
     by_pool: dict[str, dict[Function, int]] = defaultdict(lambda: defaultdict(int))
     for item in workings.allocated:
@@ -300,5 +300,5 @@ def _by_function(item: Allocated, workings: Computation) -> dict[Function, int]:
 
 
 def _part(quantity: int, left_ns: int, passed_ns: int) -> int:
-    """What comes in `left_ns` when `quantity` came in `passed_ns`, rounded half to even."""
+    """Return the quantity in `left_ns` at the rate of `quantity` in `passed_ns`, rounded half to even."""
     return round(Fraction(quantity * left_ns, passed_ns)) if passed_ns > 0 else 0

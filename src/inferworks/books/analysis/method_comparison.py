@@ -1,4 +1,4 @@
-"""How far the quick methods are from the yardstick: M0, M1 and M2 against M3, for one span.
+"""Accuracy of the quick methods: distance of M0, M1 and M2 from M3, for one span.
 
 The distance of a method is the sum of absolute differences to M3 over the active time of the replicas whose
 engines report steps; 0 is the same and 2 is nothing in common. It is a fraction and exact. It is taken
@@ -26,7 +26,7 @@ COMPARED = (Method.FLAT, Method.WEIGHTED, Method.STEP_SHARE)
 
 
 class Distance(msgspec.Struct, frozen=True):
-    """How far `method` is from M3, of `active_ns` nanoseconds."""
+    """Distance of `method` from M3, of `active_ns` nanoseconds."""
 
     method: Method
     apart_ns: int

@@ -74,7 +74,7 @@ class Comparison(msgspec.Struct, frozen=True):
     """Revenue, what each view includes, and the margin that it leads to."""
     moved: tuple[Moved, ...]
     corrections: tuple[Adjusted, ...] = ()
-    """What came late, not part of the figures above."""
+    """Late records, not part of the figures above."""
 
     @property
     def together(self) -> tuple[Compared, ...]:
@@ -144,7 +144,7 @@ def _adjusted(adjustment: Adjustment, one: Policy, other: Policy) -> Adjusted:
 
 
 def _moved(workings: Computation, one: Policy, other: Policy) -> Iterable[Moved]:
-    """What the policies call differently, the largest first."""
+    """Yield the amounts to which the policies give different functions, the largest first."""
     sums: dict[tuple[str, str, Function, Function], int] = defaultdict(int)
     for line in workings.lines:
         functions = line.function_under(one), line.function_under(other)

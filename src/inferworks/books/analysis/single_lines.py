@@ -52,7 +52,7 @@ class Singles:
         return self._divided(map(_decode, bundler.within(lines, bundles)))
 
     def amounts(self, bundle: Allocated) -> list[Amounts]:
-        """What each portion of `bundle` comes to, line by line."""
+        """Return the amounts of each portion of `bundle`, line by line."""
         drivers = self._workings.drivers
         pool = next(pool for pool in self._papers.rules.pools if pool.name == bundle.pool)
         work = _Opening(bundle.charge, pool, drivers)

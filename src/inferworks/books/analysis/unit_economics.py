@@ -31,18 +31,18 @@ class CustomerEconomics(msgspec.Struct, frozen=True):
     customer: str
     revenue_pico: int
     least_cost_pico: int
-    """What it made us buy: the short run."""
+    """Avoidable cost of the customer: the short run."""
     most_cost_pico: int
-    """That and the committed capacity it used."""
+    """Avoidable cost plus the committed capacity that the customer used."""
 
     @property
     def contribution_pico(self) -> int:
-        """What it leaves in the short run."""
+        """Return the short-run contribution, in picounits."""
         return self.revenue_pico - self.least_cost_pico
 
     @property
     def capacity_contribution_pico(self) -> int:
-        """What it leaves when the capacity it used is counted."""
+        """Return the contribution with used committed capacity counted as cost, in picounits."""
         return self.revenue_pico - self.most_cost_pico
 
 
@@ -53,7 +53,7 @@ class Economics(msgspec.Struct, frozen=True):
     customers: tuple[CustomerEconomics, ...]
     """The paying customers, by name."""
     free_cost_pico: int
-    """What users who do not pay cost, in every function."""
+    """Cost of users who do not pay, in every function."""
     fixed_pico: int
     """Cost of revenue that paying customers did not cause in the short run."""
     research_and_development_pico: int
@@ -62,7 +62,7 @@ class Economics(msgspec.Struct, frozen=True):
 
     @property
     def contribution_pico(self) -> int:
-        """What all paying customers leave in the short run."""
+        """Return the short-run contribution of all paying customers, in picounits."""
         return sum(customer.contribution_pico for customer in self.customers)
 
     @property
@@ -82,12 +82,12 @@ class Economics(msgspec.Struct, frozen=True):
 
     @property
     def contribution_per_customer_pico(self) -> Fraction | None:
-        """What a paying customer leaves in the short run, on average; None without any."""
+        """Return the mean short-run contribution of a paying customer in picounits; None without any."""
         return self._mean(self.contribution_pico)
 
     @property
     def free_cost_per_customer_pico(self) -> Fraction | None:
-        """What free users cost per paying customer; None without any."""
+        """Return the cost of free users per paying customer in picounits; None without any."""
         return self._mean(self.free_cost_pico)
 
     @property

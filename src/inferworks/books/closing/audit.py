@@ -58,7 +58,7 @@ class Finding(msgspec.Struct, frozen=True):
     period: str
     """The period concerned; empty where it is the chain."""
     text: str
-    """What differs, and how."""
+    """Difference that was found."""
 
     def __str__(self) -> str:
         return f"{self.period}: {self.text}" if self.period else self.text
@@ -88,7 +88,7 @@ def audit(ledger: Ledger, source: Source, period: Period | None = None) -> tuple
 
 
 def audit_chain(ledger: Ledger) -> Iterator[Finding]:
-    """What is wrong with the chain of records itself."""
+    """Yield the faults of the chain of records itself."""
     previous = FIRST
     for number, (sha256, raw) in enumerate(ledger.chain()):
         if sha256_of(raw) != sha256:
@@ -109,7 +109,7 @@ def audit_chain(ledger: Ledger) -> Iterator[Finding]:
 
 
 def audit_kept(ledger: Ledger) -> Iterator[Finding]:
-    """What is wrong with what the ledger keeps, as it stands: the chain, and every part of every close."""
+    """Yield the faults of the ledger itself: of the chain, and of every part of every close."""
     broken = list(audit_chain(ledger))
     yield from broken
     if not broken:
@@ -118,7 +118,7 @@ def audit_kept(ledger: Ledger) -> Iterator[Finding]:
 
 
 def contains(ledger: Ledger, sha256: str) -> bool:
-    """Whether the chain has a record with the hash `sha256`."""
+    """Return True if the chain has a record with the hash `sha256`."""
     return any(sha256 == sha256_of(raw) for _, raw in ledger.chain())
 
 
@@ -144,7 +144,7 @@ def _parts(ledger: Ledger, close: Close) -> Iterator[Finding]:
 
 
 def _rows(ledger: Ledger, part: Part, names: Part | None) -> int:
-    """How many rows `part` has. BooksError when `names` are not theirs."""
+    """Return the number of rows of `part`. BooksError if `names` are not theirs."""
     if names is None:
         return sum(1 for _ in ledger.rows(part))
     rows = 0

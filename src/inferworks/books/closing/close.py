@@ -185,7 +185,7 @@ def sealed_paper(ledger: Ledger, period: Period) -> bytes | None:
 
 
 def sealed_papers(ledger: Ledger, period: Period) -> Inputs | None:
-    """What a closed period was drawn from, to draw it up under another policy; None while it is open."""
+    """Return the inputs that a closed period was built from; None while it is open."""
     close = _close_of(ledger, period)
     return None if close is None else papers_of(ledger, close)
 
@@ -248,7 +248,7 @@ def refuse_out_of_order(period: Period, periods: Periods, earliest_ns: int | Non
 
 
 def _open_before(period: Period, periods: Periods, earliest_ns: int | None) -> int | None:
-    """Where the open time before `period` begins; None when there is none, or nothing in it yet."""
+    """Return the start of the open time before `period`; None if there is none, or nothing in it yet."""
     until_ns = periods.closed_until_ns
     if until_ns is None:
         nothing_before = earliest_ns is None or earliest_ns >= period.start_ns
@@ -261,7 +261,7 @@ def _statement_bodies(statement: Statement) -> list[Body]:
 
 
 def _conflicts(source: Source, period: Period, closes: Iterable[Close]) -> dict[str, str]:
-    """What is in quarantine for `period` and was not accepted by an earlier close."""
+    """Return the quarantined records for `period` that no earlier close accepted, name to fault."""
     accepted = {name for close in closes for name in close.accepted}
     found = source.conflicts(period.span)
     return {name: text for name, text in found.items() if name not in accepted}

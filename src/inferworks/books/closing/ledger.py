@@ -199,7 +199,7 @@ class Ledger:
             raise BooksError(f"period {close.period.name}: {name}: {error}") from error
 
     def check(self) -> list[str]:
-        """What is wrong with the file and the declared periods, a line each; the rest has its hashes."""
+        """Return the faults of the file and the declared periods, a line each; the rest has its hashes."""
         with self._translated():
             messages = self._found(list[tuple[str]], "PRAGMA integrity_check(20)")
         findings = [str(self._damaged(text)) for (text,) in messages if text != "ok"]

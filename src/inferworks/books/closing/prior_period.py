@@ -1,4 +1,4 @@
-"""What came late for a closed period: how it is found, and what it corrects.
+"""Late records of a closed period: detection and correction.
 
 A closed period *stands* as it was sealed, or as the last close that took in something late restated it.
 What is recorded for it now and was not sealed is late. It is looked for by name, (source, id) or what
@@ -56,7 +56,7 @@ from inferworks.meter.facts import Facts
 
 
 class PostedPeriod(NamedTuple):
-    """How a closed period stands: as it was sealed, or as a later close restated it."""
+    """State of a closed period: as it was sealed, or as a later close restated it."""
 
     papers: Inputs
     statement: Statement
@@ -75,7 +75,7 @@ class LaterCorrection(NamedTuple):
 
     booked_in: Period
     sealed: bool
-    """Whether that period is closed too; else it is what the open period shows now."""
+    """True if that period is closed too; else its figures are those of the open period now."""
     correction: Correction
 
     @property
@@ -93,7 +93,7 @@ class Adjustment(NamedTuple):
 
 
 def booked(ledger: Ledger, closes: Iterable[Close], period: Period) -> PostedPeriod:
-    """How the closed `period` stands after all of `closes`."""
+    """Return the state of the closed `period` after all of `closes`."""
     place = stands_in(list(closes), period)
     return PostedPeriod(papers_of(ledger, *place), _own(ledger, *place))
 
@@ -185,7 +185,7 @@ def adjustments(
 
 
 def carries_corrections(period: Period, closes: Sequence[Close]) -> bool:
-    """Whether `period` is the open one that follows the last of `closes`."""
+    """Return True if `period` is the open one that follows the last of `closes`."""
     return bool(closes) and period.start_ns == max(close.period.end_ns for close in closes)
 
 
@@ -267,7 +267,7 @@ def _restated(
     periods: Sequence[Period],
     booked_ns: int,
 ) -> Iterator[Restated]:
-    """Those of the closed `periods`, in order of time, for which something came late.
+    """Yield the closed `periods` with late records, restated, in order of time.
 
     What came late for the first part of a month moves the tiers and minimums of the others, and what came
     late for any period uses credit that later ones have used; so those before must be among `periods`.
@@ -303,14 +303,14 @@ def _restated(
 
 
 def open_papers(ledger: Ledger, source: Source, period: Period) -> Inputs:
-    """What the open `period` is drawn from now."""
+    """Return the current inputs of the open `period`."""
     return open_books(ledger, source, period)[0]
 
 
 def open_books(
     ledger: Ledger, source: Source, period: Period
 ) -> tuple[Inputs, tuple[Correction, ...]]:
-    """What the open `period` is drawn from now, and the corrections that it books."""
+    """Return the current inputs of the open `period`, and the corrections that it posts."""
     closes = standing(ledger.records())
     late: Iterable[Restated] = restated(ledger, source, closes, period.end_ns)
     corrections: tuple[Correction, ...] = ()
@@ -337,7 +337,7 @@ def on_top(
 def _to_date(
     ledger: Ledger, closes: Sequence[Close], found: Mapping[Period, Restated], papers: Inputs
 ) -> tuple[ToDate, ...]:
-    """What the months in which `papers` begin had come to before, as their closed parts stand now.
+    """Return the totals reached before `papers` by their first months, as the closed parts stand now.
 
     As it was sealed, or is recorded, where they are not closed up to there.
     """
@@ -361,14 +361,14 @@ def _to_date(
 
 
 def _prepaid(ledger: Ledger, close: Close, prefix: str) -> Prepaid:
-    """What `close` knew of the time before it, as it keeps that under `prefix`."""
+    """Return the prior-period totals that `close` kept under `prefix`."""
     return ledger.body(close, prefix + PREPAID).rows(Prepaid)[0]
 
 
 def _earned_before(
     sealed: Inputs, found: Mapping[Period, Restated]
 ) -> tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...]:
-    """What those who had credit before a period owed until then, with the corrections `found` before it."""
+    """Return what customers with credit owed before a period, with the corrections `found` before it."""
     earned, calendars = [], calendars_of(sealed.rules.customers)
     for customer, before in sealed.prepaid.earned_before:
         days = dict(before)

@@ -1,4 +1,4 @@
-"""What is sealed, and how: canonical bytes, parts with their hashes, and records in a chain.
+"""Seals: canonical bytes, parts with their hashes, and records in a chain.
 
 Problem. "Nothing was changed since" is worth something only if a stranger can check it, years later, on
 another machine, with another version of this program at hand.
@@ -40,7 +40,7 @@ CHUNK_BYTES: Final = 8 * 2**20
 """The bytes that are compressed together."""
 
 FIRST: Final = "0" * 64
-"""What the first record of a chain has instead of the hash of one before it."""
+"""Hash of the record before the first."""
 
 _PAIRS: Final = "(pairs)"
 """Marks a mapping whose keys are no text, written as a list of key and value."""
@@ -52,7 +52,7 @@ _CODE: Final = ("books", "accounts", "catalog", "meter")
 
 
 class Part(msgspec.Struct, frozen=True):
-    """What stands in a record for a list of rows: its name, how many they are, and their hash."""
+    """Reference to a list of rows in a record: its name, their number, and their hash."""
 
     name: str
     rows: int
@@ -96,7 +96,7 @@ class Spooled:
 
     @property
     def part(self) -> Part:
-        """What stands for it in a record."""
+        """Return the reference to the written rows."""
         if self._chunk or not self._sizes:
             self._pack()
         return Part(self._name, self._count, self._digest.hexdigest())
@@ -136,9 +136,9 @@ class Close(msgspec.Struct, frozen=True, tag="close", kw_only=True):
     begin: bool = False
     """The books begin with this period, whatever was recorded for earlier ones."""
     reason: str = ""
-    """Why it was closed although something was in quarantine."""
+    """Reason to close although records were in quarantine."""
     accepted: tuple[str, ...] = ()
-    """What was in quarantine and was accepted to be left out."""
+    """Names of quarantined records that were accepted to be left out."""
     corrects: tuple[Period, ...] = ()
     """Earlier periods for which something came late; the parts hold them as restated."""
     parts: tuple[Part, ...]

@@ -1,4 +1,4 @@
-"""What is asked of the relations: a charge on its way down, up to where the calls begin.
+"""Requests to the relations: a charge on its way down, up to where the calls begin.
 
 Machines are few and calls are many. So a charge is divided among occupants and states by the very code
 that defines it (`allocate.Division`), with drivers that know the machines but no calls; where that code
@@ -80,7 +80,7 @@ class AllocationRequest(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What is known of questions when charges are divided: their weight, and the method that was used."""
+    """Known answers to questions when charges are divided: their weight, and the method that was used."""
 
     weights: Mapping[int, int]
     methods: Mapping[int, Method]
@@ -105,7 +105,7 @@ class MachineDrivers(Drivers):
         self.answers = Answers({}, {})
 
     def replica_place(self, replica: ReplicaId) -> Place:
-        """Where `replica` stands."""
+        """Return the location of `replica`."""
         return self._placed.get(replica, d.NOWHERE)
 
     def unprovisioned_ns(self) -> int:
@@ -140,7 +140,7 @@ class MachineDrivers(Drivers):
         return self._whole(Bought(sale, span))
 
     def provisioned(self, replica: ReplicaId, node: str) -> list[Span]:
-        """When `replica` was provisioned on `node`."""
+        """Return the spans in which `replica` was provisioned on `node`."""
         return merged(self._intervals(replica, node))
 
     def worked_for_ns(self, question: Active) -> int:

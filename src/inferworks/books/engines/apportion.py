@@ -29,7 +29,7 @@ _NARROW = dt.Decimal(18, 0)
 
 
 class Width(StrEnum):
-    """How large the numbers of a split may be: amounts, and the sums of their weights."""
+    """Bound of the numbers of a split: amounts, and the sums of their weights."""
 
     NARROW = "narrow"
     """Each of the two is below 10^18."""
@@ -40,7 +40,7 @@ class Width(StrEnum):
 
 
 def width_of(largest_amount: int, largest_whole: int) -> Width:
-    """How to split at most `largest_amount` by weights summing to at most `largest_whole`.
+    """Return the width that splits up to `largest_amount` by weights summing up to `largest_whole`.
 
     BooksError when it cannot be done exactly in 128 bits.
     """

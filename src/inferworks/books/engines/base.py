@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 WHOLE = dt.Decimal(38, 0)
 """A whole number of up to 38 digits: picounits, weights, and their products."""
 LIMIT = 10**38
-"""What a WHOLE stays below."""
+"""Exclusive upper bound of a WHOLE."""
 
 
 class Engine(Protocol):

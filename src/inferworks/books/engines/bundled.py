@@ -24,7 +24,7 @@ def as_divided_on(
 
 
 def _things(engine: Engine, lake: Lake) -> Things:
-    """What the meter knows, by the names that bills have for it."""
+    """Return the nodes and buckets that the meter knows, by the names that bills have for them."""
     stood = engine.fetch(lake.by_day("intervals", ()).united(["node"]).distinct()).to_pylist()
     used = engine.fetch(lake.activity.select("resource", "unit").distinct()).to_pylist()
     of_unit = {

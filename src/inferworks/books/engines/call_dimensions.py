@@ -1,4 +1,4 @@
-"""Who a call was for, where it ran, and what its model's tokens weigh: columns beside its facts."""
+"""Purpose and customer of a call, its location, and the weights of its model's tokens, as columns."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CallDimensions:
         self._places: ir.Table | None = None
 
     def places(self) -> ir.Table:
-        """Where each replica stands, as the last attempt on it said."""
+        """Return the location of each replica, as its last attempt recorded it."""
         if self._places is None:
             usage = self.lake.usage
             legs = usage.select(

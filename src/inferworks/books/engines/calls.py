@@ -1,4 +1,4 @@
-"""What calls weigh, by customer or by target: the drivers of `drivers.py` as relations.
+"""Weights of calls by customer or by target: the drivers of `drivers.py` as relations.
 
 Sets of numbered questions are answered at once, in rows of `question`, the keys of a grain
 (`granularity.py`), and `weight`.
@@ -40,7 +40,7 @@ class Stay(NamedTuple):
     start_ns: int
     end_ns: int
     flat: bool = False
-    """Whether every token weighs the same (method M0)."""
+    """True if every token weighs the same (method M0)."""
 
 
 class Purchase(NamedTuple):
@@ -55,11 +55,11 @@ _ATTEMPT = (
     *("customer", "purpose", "opened_ns", "served", "place", "bought"),
     *("started_ns", "ended_ns", "computed", "produced"),
 )
-"""What is known of an attempt at the grain of customers."""
+"""Columns of an attempt at the grain of customers."""
 
 
 class Sums(NamedTuple):
-    """What calls sum to by slot and grain, kept."""
+    """Sums of calls by slot and grain, kept."""
 
     rows: ir.Table
     slots: Slots
@@ -271,7 +271,7 @@ class Calls:
         )
 
     def unplaced(self, weights: Mapping[int, int], parties: Parties) -> ir.Table:
-        """What no call explains of each question, those with nothing left out."""
+        """Return the weight of each question that no call explains; questions without any are left out."""
         left = {number: weight for number, weight in weights.items() if weight > 0}
         rows = self._engine.table(pa.table({"question": ints(left), "weight": ints(left.values())}))
         rest = {name: nothing(name) for name in (*FIRST[1:], *self.grain.rest)}
@@ -332,7 +332,7 @@ def _by_units(levels: Iterable[_Asked]) -> Mapping[Units, Sequence[_Asked]]:
 
 
 def _asked_pairs(levels: Iterable[_Asked]) -> Mapping[str, pa.Array]:
-    """Which provider and model each level is about, and when."""
+    """Return the providers and models that each level covers, with its times, as columns."""
     pairs = [(one, *pair) for one in levels for pair in sorted(one.level.sold)]
     return {
         "question": ints(one.number for one, _, _ in pairs),

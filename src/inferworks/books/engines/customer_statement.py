@@ -68,16 +68,16 @@ class CustomerStatement(msgspec.Struct, frozen=True):
     billed_pico: int
     revenue_pico: int
     lines: tuple[Line, ...]
-    """What it cost, whoever the customer: their sum is what was billed."""
+    """Cost of all customers and of none: the lines sum to the billed amount."""
     rows: tuple[Row, ...]
     """By customer, real names first; their sums are the totals."""
     notes: tuple[str, ...]
     included: tuple[Function, ...] = COST_OF_REVENUE
     """The functions that the policy's view sets against revenue."""
     margin: str = "Gross margin"
-    """What the view calls revenue less what is included."""
+    """Caption of revenue less the included functions."""
     names: tuple[tuple[str, str], ...] = ()
-    """What customers are called, by their ids; those without a name are not among them."""
+    """Names of customers by id; those without a name are left out."""
 
     @property
     def allocated_pico(self) -> int:
@@ -91,7 +91,7 @@ class CustomerStatement(msgspec.Struct, frozen=True):
 
     @property
     def research_and_development_pico(self) -> int:
-        """What making the next model cost."""
+        """Return the cost of research and development, in picounits."""
         return self.function_pico(Function.RESEARCH_AND_DEVELOPMENT)
 
     @property
@@ -239,7 +239,7 @@ def _lines(
 
 
 class _Use(NamedTuple):
-    """What all customers together weigh and are given of an ask, by label."""
+    """Weight and amount of all customers in an ask, by label."""
 
     ask: int
     label: str

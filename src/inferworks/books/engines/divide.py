@@ -78,7 +78,7 @@ class Divided(NamedTuple):
     asks: tuple[AllocationRequest, ...]
     drivers: MachineDrivers
     shares: Shares | None
-    """What answers them; None when nothing was asked."""
+    """Shares that answer the asks; None if there is no ask."""
 
 
 def divide(
@@ -188,7 +188,7 @@ def _parts(
 def _lines(
     amounts: Sequence[Sequence[int]], weighed: Sequence[int], nobody: Sequence[int]
 ) -> pa.Table:
-    """What is divided on its own: a `line` for each amount of each `ask`, and what its weights come to."""
+    """Return a `line` for each amount of each `ask`, with the sum of its weights, as a table."""
     asks = [ask for ask, picos in enumerate(amounts) for _ in picos]
     return pa.table(
         {
@@ -209,7 +209,7 @@ def _nobody(asks: Sequence[AllocationRequest], parties: Parties) -> tuple[int, S
 
 
 def _weight_of(ask: AllocationRequest, totals: Mapping[int, int]) -> int:
-    """What everything that `ask` is divided by weighs."""
+    """Return the sum of all weights by which `ask` is divided."""
     return sum(totals[source] for source in ask.sources) + sum(weight for _, weight in ask.known)
 
 

@@ -35,7 +35,7 @@ from inferworks.books.engines.steps import Steps
 
 
 class Weights(NamedTuple):
-    """What answers questions: rows of `question`, the keys of a grain, and `weight`."""
+    """Weights that answer questions: rows of `question`, the keys of a grain, and `weight`."""
 
     rows: ir.Table
     parties: Parties
@@ -45,7 +45,7 @@ class _Stepped(NamedTuple):
     """Questions that steps answer (method M2)."""
 
     shares: list[ir.Table]
-    """What calls in steps explain."""
+    """Weights that calls in steps explain."""
     unplaced: dict[int, int]
     """The nanoseconds that they do not explain, of every such question."""
 
@@ -57,7 +57,7 @@ class _Stepped(NamedTuple):
         active: Sequence[tuple[int, Active]],
         drivers: MachineDrivers,
     ) -> _Stepped:
-        """Those of `active` that are about times in which there were steps."""
+        """Return the questions among `active` whose times have steps."""
         stays = _provisioned(active, drivers)
         if not stays:
             return cls([], {})
@@ -138,7 +138,7 @@ def answered(
 
 
 def _totals(engine: Engine, weights: ir.Table) -> dict[int, int]:
-    """What all `weights` of each question come to."""
+    """Return the sum of `weights` of each question."""
     sums = engine.fetch(weights.group_by("question").agg(weight=total(weights.weight)))
     return {row["question"]: int(row["weight"]) for row in sums.to_pylist()}
 
@@ -166,7 +166,7 @@ def _provisioned(active: Iterable[tuple[int, Active]], drivers: MachineDrivers) 
 def _stays(
     active: Iterable[tuple[int, Active]], drivers: MachineDrivers
 ) -> tuple[list[Stay], dict[int, int]]:
-    """What to weigh by tokens (M0, M1), and the nanoseconds that each was at work."""
+    """Return the stays to weigh by tokens (M0, M1), and the worked nanoseconds of each."""
     worked = {
         number: worked_ns
         for number, question in active
@@ -217,7 +217,7 @@ def split_to(rows: ir.Table, group: str, grain: Grain, width: Width) -> ir.Table
 
 
 def amounts_of(key: str, amounts: Mapping[int, int], weights: Iterable[int]) -> pa.Table:
-    """What is to be divided under each `key`, and what the weights that divide it come to."""
+    """Return the amounts to divide under each `key`, with the sums of their weights."""
     return pa.table(
         {
             key: pa.array(list(amounts), pa.int64()),

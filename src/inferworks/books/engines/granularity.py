@@ -1,4 +1,4 @@
-"""How finely calls are told apart, and by which numbers.
+"""Granularity: the keys by which calls are told apart, and their numbers.
 
 A grain begins with `label` (what it was for) and `customer`; at the grain of targets the rest of a target
 follows. What is not known is the empty text, or -1 for a day.
@@ -27,11 +27,11 @@ NO_DAY = -1
 UNPLACED = "?"
 """The label of what no call explains, until a charge's pool gives it a name."""
 UNALLOCATED = "Unallocated:"
-"""How a label begins that says why something could not be placed."""
+"""Prefix of a label that names the reason why something could not be placed."""
 
 
 class Grain(NamedTuple):
-    """How finely calls are told apart."""
+    """Keys by which calls are told apart."""
 
     name: str
     rest: tuple[str, ...]
@@ -57,7 +57,7 @@ def unallocated(why: str) -> str:
 
 
 def nothing(column: str) -> ir.Value:
-    """What stands in `column` of a grain where nothing is known."""
+    """Return the value of `column` of a grain where nothing is known."""
     return ibis.literal(NO_DAY, "int64") if column == "day" else ibis.literal("")
 
 

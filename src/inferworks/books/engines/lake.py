@@ -80,7 +80,7 @@ class Lake:
     files: Mapping[str, Sequence[str]]
     """Paths by table."""
     recent: Facts
-    """What is in none of the files; and what was taken back."""
+    """Facts that are in none of the files; and retractions."""
     sums: Sequence[DaySums] = ()
     span: Span | None = None
     """The time that all is about; None for all there is."""
@@ -190,13 +190,13 @@ class Lake:
                 yield from (one.from_ns, one.until_ns)
 
     def _holds(self, sums: DaySums, table: str) -> bool:
-        """Whether what `sums` stand for may belong to the span, which does not cut their day."""
+        """Return True if the facts of `sums` may belong to the span, which does not cut their day."""
         if self.span is None or table != "usage":
             return True
         return self.span.start_ns <= sums.day * DAY_NS < self.span.end_ns
 
     def _summed(self, table: str, sums: Sequence[DaySums]) -> ir.Table | None:
-        """What is in the files of `sums`."""
+        """Return the rows in the files of `sums`; None if there are none."""
         if not sums:
             return None
         rows = self.engine.parquet([one.path for one in sums])
@@ -229,7 +229,7 @@ class Lake:
         return ibis.union(*parts) if len(parts) > 1 else parts[0]
 
     def _shaped(self, name: str, rows: ir.Table) -> ir.Table:
-        """Those of `rows` that count, for whom they count."""
+        """Return the rows that are in force, each with the customer for whom it counts."""
         rows = _in_force(self.engine, name, rows, self.recent.retracted)
         if name != "usage":
             rows = self._overlapping(name, rows)

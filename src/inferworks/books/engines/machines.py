@@ -80,7 +80,7 @@ def machines(engine: Engine, lake: Lake, slots: Slots) -> Machines:
 
 
 def places(engine: Engine, of_replicas: ir.Table) -> Mapping[ReplicaId, Place]:
-    """Where each replica stands, from the rows of `Calls.places`."""
+    """Return the location of each replica, from the rows of `Calls.places`."""
     rows = engine.fetch(of_replicas).to_pylist()
     return {
         ReplicaId(row["replica"]): Place(row["provider"], row["region"], row["chip"])
@@ -217,7 +217,7 @@ def _activities(engine: Engine, lake: Lake) -> Iterable[Activity]:
 
 
 def _step_times(engine: Engine, lake: Lake, cut: Sequence[Mapping[str, Any]]) -> Iterable[Step]:
-    """When the steps were that overlap an interval that is cut; whose they were is left out."""
+    """Yield the times of the steps that overlap an interval that is cut; their calls are left out."""
     if not cut:
         return
     spans: dict[str, list[tuple[int, int]]] = defaultdict(list)

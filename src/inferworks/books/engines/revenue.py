@@ -1,4 +1,4 @@
-"""What calls earned, by customer: the second step of `rating.py`, on what they used (`used.py`)."""
+"""Revenue of calls by customer: the second step of `rating.py`, on the use summed in `used.py`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FOR_EVER_NS = 2**63 - 1
 
 
 class Earned(NamedTuple):
-    """What each customer's calls earned, what of them had no price, and how many calls were opened."""
+    """Revenue of each customer's calls, the use without a price, and the number of calls opened."""
 
     by_customer: Mapping[str, int]
     foreign: Sequence[Rated]
@@ -54,7 +54,7 @@ def earned(
     prepaid: Prepaid = NOTHING_PREPAID,
     directory: Directory = ALONE,
 ) -> Earned:
-    """What the calls opened in `span` earned, by customer, and what expired of their credit.
+    """Return the revenue of the calls opened in `span` by customer, and their credit that expired.
 
     Customers who pay so much a unit, and nothing else, are rated by a product in the engine; those with
     tiers, fees or discounts by `rate_calls`, on their sums; those who bought credit, or pay in another
@@ -65,7 +65,7 @@ def earned(
     sums = sums_of_calls(engine, calls, plans, span, CUSTOMERS, calendars)
 
     def rated_apart(sums: ir.Table, customers: AbstractSet[CustomerId]) -> Revenue:
-        """What `customers`, whose calls came to `sums`, are to pay by the plans that are their own."""
+        """Return the revenue of `customers` by their own plans, from the `sums` of their calls."""
         own = [plan for plan in plans if plan.customer in customers]
         before = prepaid.to_date and [one for one in prepaid.to_date if one.customer in customers]
         calls = call_sums(engine.fetch(sums))
@@ -103,7 +103,7 @@ def earned(
 
 
 def _amounts(engine: Engine, priced: ir.Table) -> Iterable[tuple[str, int]]:
-    """What each customer's calls earned, of those for which there was a price at all."""
+    """Yield the revenue of each customer's calls for which there is any price, in picounits."""
     sums = priced.filter(priced.has_price > 0).group_by("customer").agg(pico=total(priced.pico))
     rows = engine.fetch(sums)  # once: two fetches may come in two orders
     return zip(rows["customer"].to_pylist(), integers(rows["pico"]), strict=True)
@@ -204,7 +204,7 @@ def _wholes(values: Iterable[int | None]) -> pa.Array:
 def _price_lists(
     lists: Mapping[Terms, int], models: Sequence[str], units: Iterable[str]
 ) -> pa.Table:
-    """What each of `units` of each model costs on each price list; null where it has no price."""
+    """Return the price of each of `units` of each model on each price list; null where it has none."""
     rows = [(terms, number, ModelId(model)) for terms, number in lists.items() for model in models]
     columns = {
         f"price_of_{name}": _wholes(terms.rate_of(UNITS[name], model) for terms, _, model in rows)
@@ -220,7 +220,7 @@ def _price_lists(
 
 
 def _opened(engine: Engine, lake: Lake, span: Span) -> int:
-    """How many calls were opened in `span`."""
+    """Return the number of calls opened in `span`."""
     sums, rows = lake.by_day("calls", span)
     if rows is not None:
         rows = rows.mutate(calls=ibis.literal(1, "int64"))
@@ -252,7 +252,7 @@ def _refuse_negative(engine: Engine, sums: ir.Table) -> None:
 def _unrated(
     engine: Engine, priced: ir.Table, rated: Sequence[Revenue], units_used: Iterable[str]
 ) -> Revenue:
-    """What earned nothing for want of a plan or a price, in the order of `rate`."""
+    """Return the use that earned nothing for want of a plan or a price, in the order of `rate`."""
     nobody = priced.filter(priced.list.isnull())
     nobody = nobody.group_by("customer").agg(calls=total(nobody.calls))
     calls = [

@@ -32,7 +32,7 @@ class Slots:
         return range(first, last)
 
     def passed(self, at_ns: ir.IntegerValue) -> ir.IntegerValue:
-        """How many edges lie at or before `at_ns`: comparisons in the shape of a balanced tree."""
+        """Return the number of edges at or before `at_ns`: comparisons in the shape of a balanced tree."""
         return self._search(at_ns, range(len(self.edges_ns) + 1))
 
     def number(self, at_ns: ir.IntegerValue) -> ir.IntegerValue:
@@ -41,13 +41,13 @@ class Slots:
         return self._search(at_ns, range(len(self.edges_ns) + 1), slots)
 
     def end_ns(self, slot: ir.IntegerValue) -> ir.IntegerValue:
-        """Where `slot` ends; 0 for none."""
+        """Return the end of `slot`; 0 for none."""
         return _chosen(slot, [(n, end) for n, end in enumerate(self.edges_ns[1:])])
 
     def _search(
         self, at_ns: ir.IntegerValue, reached: range, named: Sequence[int] | None = None
     ) -> ir.IntegerValue:
-        """How many edges lie at or before `at_ns`, a number in `reached`; or what that is `named`."""
+        """Return the number in `reached` of edges at or before `at_ns`, or its value in `named`."""
         if len(reached) == 1:
             return ibis.literal(named[reached[0]] if named else reached[0], "int64")
         middle = len(reached) // 2
@@ -82,6 +82,6 @@ def part_of(
 
 
 def _cumulative(quantity: ir.Value, elapsed: ir.Value, length: ir.Value) -> ir.Value:
-    """What has come after `elapsed` of `length`: the exact share, a half rounded up."""
+    """Return the share of `quantity` after `elapsed` of `length`: exact, a half rounded up."""
     twice = whole(whole(whole(quantity) * whole(elapsed)) * 2)
     return floor_divide(whole(twice + length), whole(length * 2))

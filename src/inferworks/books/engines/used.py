@@ -1,4 +1,4 @@
-"""What calls used, summed by everything that a price can depend on: the first step of `rating.py`."""
+"""Use of calls, summed by everything that a price can depend on: the first step of `rating.py`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _PARTS = {
     ("reasoning_tokens",): "output_tokens",
     ("output_audio_tokens", "output_image_tokens"): "output_tokens",
 }
-"""Which counts of a call are parts of which, and cannot be more together."""
+"""Counts of a call that are parts of another count, and together no more than it."""
 _RARE = {
     "reasoning_tokens": "reasoned",
     "cache_write_tokens": "kept",
@@ -84,7 +84,7 @@ def sums_of_calls(
     grain: Grain,
     calendars: Calendars = IN_UTC,
 ) -> ir.Table:
-    """What the earning calls opened in `span` used, by label and by the plan in force, kept.
+    """Return the use of the earning calls opened in `span`, by label and plan in force, kept.
 
     Columns: customer, project, key_id, model, purpose, day_ns, era, opened_ns (the first), and a column of
     each unit. At the grain of customers the project, the key and the day are left out; no other grain has
@@ -117,7 +117,7 @@ def sums_of_calls(
 
 
 def _earning(rows: ir.Table, span: Span) -> ir.Table:
-    """Those of `rows` that earn."""
+    """Return the rows that earn."""
     return rows.filter(
         (rows.opened_ns >= span.start_ns)
         & (rows.opened_ns < span.end_ns)

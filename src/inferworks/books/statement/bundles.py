@@ -74,18 +74,18 @@ class Bundle(Charge, frozen=True, kw_only=True):
     """Bill lines as one charge: `amount_pico` is their sum, its id that of the first."""
 
     members: Amounts
-    """What each of them comes to."""
+    """Amounts of the lines, in picounits."""
     effective: Amounts | None = None
     """Of lines of a commitment, what each is effective at."""
 
     @property
     def amounts(self) -> Amounts:
-        """What each of its lines comes to."""
+        """Return the amount of each line, in picounits."""
         return self.members
 
     @property
     def lines(self) -> int:
-        """How many they are."""
+        """Return the number of lines."""
         return len(self.members)
 
     @property
@@ -95,7 +95,7 @@ class Bundle(Charge, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """How many they are, and of what."""
+        """Return the number of lines and their service."""
         return f"{self.lines} lines of {self.service_name or self.issuer}"
 
     def effectively(self) -> Charge:
@@ -108,14 +108,14 @@ class Bundle(Charge, frozen=True, kw_only=True):
 
 
 class Things(NamedTuple):
-    """What the meter knows, by the names that bills have for it."""
+    """Nodes and buckets that the meter knows, by the names that bills have for them."""
 
     nodes: Collection[str]
     buckets: Collection[str]
 
     @classmethod
     def of(cls, facts: Facts) -> Things:
-        """What there is in `facts`."""
+        """Return the nodes and buckets of `facts`."""
         used = facts.activities
         return cls(
             {row.node for row in facts.capacity}
@@ -125,7 +125,7 @@ class Things(NamedTuple):
 
 
 class _Told(Enum):
-    """What tells lines of one sort apart, beside their month."""
+    """Properties that tell lines of one sort apart, beside their month."""
 
     NOTHING = 0
     """The whole line goes to one place; its entries stand on the day on which it ends."""
@@ -143,7 +143,7 @@ class _Growing:
     def __init__(self, blank: Charge, limit: int | None) -> None:
         self.blank, self.limit = blank, limit
         self.end_ns = 0
-        """When the last of its lines ends."""
+        """End of the last of its lines."""
         self.first: Charge | None = None
         self.amounts, self.effective = array("q"), array("q")
 
@@ -234,7 +234,7 @@ class Bundler:
     def within(
         self, lines: Iterable[tuple[bytes, Glance]], bundles: Mapping[str, Container[int]]
     ) -> Iterator[bytes]:
-        """Those of the same `lines` at some places in `bundles`, which the ids of their first ones name."""
+        """Yield the bodies of the lines at given places in `bundles`, which bear their first lines' ids."""
         first: dict[_Growing, tuple[str, int]] = {}
         for body, line in lines:
             growing = self._of(line, body)
@@ -309,7 +309,7 @@ class Bundler:
         return self._taxes[words]
 
     def _sale(self, sort: _Sort, line: Glance, body: bytes) -> object:
-        """What `line` says was sold, whatever the words; and the model as written, where that is asked."""
+        """Return the sale that `line` states in any words, with the model as written where that counts."""
         words = line.resource_id, line.description, line.unit, *self._sale_pairs(line.other)
         if words not in sort.sales:
             if len(sort.sales) > _MOST_KNOWN:
@@ -371,7 +371,7 @@ class Bundler:
         )
 
     def _looked_at(self, charge: Charge) -> tuple[object, ...]:
-        """What the blanks must not change."""
+        """Return the properties of `charge` that blanking must not change."""
         pool = pool_of(charge, self._rules.pools, self._things.nodes, self._billing)
         is_sale = pool.driver is DriverKind.PROVIDER_TOKENS
         tax = recoverable(charge, self._rules.recoverable_taxes)

@@ -34,7 +34,7 @@ _QUANTITIES: Final = ("amount_pico", "quantity", "tokens")
 
 
 class Figures(Protocol):
-    """What is booked for a period: a statement, or one that was restated."""
+    """Posted figures of a period: those of a statement, or of one that was restated."""
 
     @property
     def billed_pico(self) -> int:
@@ -73,12 +73,12 @@ class Figures(Protocol):
 
 
 class Correction(msgspec.Struct, frozen=True):
-    """What is booked in an open period for a closed one: reversals, and what replaces them."""
+    """Rows posted in an open period for a closed one: reversals, and their replacements."""
 
     period: Period
     """The original: FOCUS's ChargePeriod of every row here."""
     causes: tuple[str, ...]
-    """What came late: `charge chg_...`, `call call_...`, `activity source/id`."""
+    """Late records: `charge chg_...`, `call call_...`, `activity source/id`."""
     billed_pico: int
     """By how much what was billed for the period changed."""
     lines: tuple[Line, ...]
@@ -100,7 +100,7 @@ class Correction(msgspec.Struct, frozen=True):
 
     @property
     def empty(self) -> bool:
-        """Whether no figure changed."""
+        """Return True if no figure changed."""
         return not (self.lines or self.revenue_rows or self.entries)
 
 
@@ -112,7 +112,7 @@ def corrected(
     booked_ns: int,
     told: tuple[TrueUp, ...] = (),
 ) -> Correction:
-    """What takes the `booked` figures of `period` to the `restated` ones; its entries at `booked_ns`.
+    """Return the correction from `booked` to `restated` figures of `period`, posted at `booked_ns`.
 
     Pure. The rows sum to the difference, each kind to its own, exactly.
     """
@@ -152,7 +152,7 @@ def reversal(charge: Charge) -> Charge:
 
 
 def replacement(charge: Charge, amount_pico: int) -> Charge:
-    """What stands instead of `charge` after its reversal: the same line with another amount."""
+    """Return the line that replaces `charge` after its reversal: the same with another amount."""
     return _successor(charge, "correction", amount_pico)
 
 

@@ -32,7 +32,7 @@ class Question(msgspec.Struct, frozen=True):
     cost_of_revenue_pico: int
     research_and_development_pico: int
     marginal_pico: int
-    """What would have been avoided within the period: the answer of the marginal view."""
+    """Cost that would have been avoided within the period: the answer of the marginal view."""
     lines: tuple[Line, ...]
 
 

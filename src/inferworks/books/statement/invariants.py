@@ -1,4 +1,4 @@
-"""What must hold of every statement, checked on every statement.
+"""Invariants of a statement, checked on every statement.
 
 `VALIDATIONS` is the list: one function for each theorem of `docs/books.md` that can be seen from the
 workings of a span, named for it. A function returns nothing when its theorem holds, and raises
@@ -210,7 +210,7 @@ def _check_refined(workings: Computation, policy: Policy) -> None:
 
 
 def _by_function(workings: Computation, policy: Policy) -> Counter[Function]:
-    """What is allocated, by the function that `policy` gives it."""
+    """Return the allocated cost by the function that `policy` gives it."""
     sums = Counter[Function]()
     for item in workings.allocated:
         for row in item.rows:
@@ -368,7 +368,7 @@ def _inside_ns(step: Step, covered: list[Span]) -> int:
 
 
 def _handed_down(item: Allocated) -> Iterable[tuple[int, int]]:
-    """What each stage gave a replica, and what the stage below divided."""
+    """Yield (amount a stage gave a replica, amount the stage below divided)."""
     stages = {split.stage: split for split in item.apportionments}
     node = stages.get("node")
     for leaf, part in node.parts.items() if node else ():

@@ -27,7 +27,7 @@ def placed_sum(rows: Iterable[LocationRevenue]) -> tuple[LocationRevenue, ...]:
 def placed_change(
     booked: Iterable[LocationRevenue], restated: Iterable[LocationRevenue]
 ) -> tuple[LocationRevenue, ...]:
-    """What takes the `booked` revenue of each place to the `restated` one.
+    """Return the rows that take the `booked` revenue of each location to the `restated` one.
 
     Nothing where the restated one is not known by place, as that of very many calls: what was booked for
     a place then stays there, and the change is shown without one.

@@ -65,14 +65,14 @@ TOTAL = "Total"
 
 
 class Dimension(StrEnum):
-    """What a statement can be cut by."""
+    """Dimension that a statement can be cut by."""
 
     CUSTOMER = "customer"
     PROJECT = "project"
     KEY = "key"
     MODEL = "model"
     PROVIDER = "provider"
-    """Who served: somebody else's API, or our own replicas."""
+    """Provider that served: an external API, or our own replicas."""
     REGION = "region"
     POOL = "pool"
     """Cost only: revenue is no pool's."""
@@ -83,7 +83,7 @@ class Dimension(StrEnum):
 
 
 NO_COSTS = "No bill covers this span, so neither its costs nor its margin are known."
-"""What is said of a statement without a single line of cost."""
+"""Remark on a statement without a single line of cost."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -103,7 +103,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Part(NamedTuple):
-    """What one charge gave to a line."""
+    """Part of one charge in a line."""
 
     charge_id: ChargeId
     amount_pico: int
@@ -143,16 +143,16 @@ class Statement(msgspec.Struct, frozen=True):
     revenue_rows: tuple[Rated, ...]
     questions: tuple[Question, ...]
     notes: tuple[str, ...]
-    """What a reader should know: accruals, calls without a price, replicas with gaps."""
+    """Remarks for the reader: accruals, calls without a price, replicas with gaps."""
     entries: tuple[Entry, ...]
     corrections: tuple[Correction, ...] = ()
-    """What is booked here for closed periods; their rows stand among the others (`corrections.py`)."""
+    """Corrections posted here for closed periods; their rows stand among the others (`corrections.py`)."""
     title: str = ""
-    """What the policy calls itself."""
+    """Title of the policy."""
     included: tuple[Function, ...] = COST_OF_REVENUE
     """The functions that the policy's view sets against revenue."""
     margin: str = "Gross margin"
-    """What the view calls revenue less what is included."""
+    """Caption of revenue less the included functions."""
     backed: tuple[Backed, ...] = ()
     """The charges behind each line; a correction's lines have none here."""
     prepaid_pico: int | None = None
@@ -162,9 +162,9 @@ class Statement(msgspec.Struct, frozen=True):
     accrued_pico: int | None = None
     """By how much what is accrued for bills that have not come changed; None where nothing is."""
     accrued: tuple[Accrued, ...] = ()
-    """What stands for bills that have not come."""
+    """Accruals for bills that have not come."""
     names: tuple[tuple[str, str], ...] = ()
-    """What customers are called, by their ids; those without a name are not among them."""
+    """Names of customers by id; those without a name are left out."""
     alike: tuple[Alike, ...] | UnsetType = UNSET
     """The charges that stand for several bill lines (`bundles.py`); not there where none does."""
 
@@ -175,7 +175,7 @@ class Statement(msgspec.Struct, frozen=True):
 
     @property
     def revenue_pico(self) -> int:
-        """What the span's calls earned."""
+        """Return the revenue of the span, in picounits."""
         return sum(row.amount_pico for row in self.revenue_rows)
 
     @property
@@ -190,7 +190,7 @@ class Statement(msgspec.Struct, frozen=True):
 
     @property
     def included_pico(self) -> int:
-        """What the view sets against revenue."""
+        """Return the cost that the view sets against revenue, in picounits."""
         return sum(map(self.function_pico, self.included))
 
     @property
@@ -200,7 +200,7 @@ class Statement(msgspec.Struct, frozen=True):
 
     @property
     def research_and_development_pico(self) -> int:
-        """What making the next model cost."""
+        """Return the cost of research and development, in picounits."""
         return self.function_pico(Function.RESEARCH_AND_DEVELOPMENT)
 
     @property
@@ -210,7 +210,7 @@ class Statement(msgspec.Struct, frozen=True):
 
     @property
     def unallocated_pico(self) -> int:
-        """What no driver could place, whatever function the policy gives it."""
+        """Return the cost that no driver could place, whatever its function, in picounits."""
         return sum(line.amount_pico for line in self.lines if line.target.unallocated is not None)
 
     def function_pico(self, function: Function) -> int:
@@ -222,7 +222,7 @@ class Statement(msgspec.Struct, frozen=True):
         return _rows(self, Dimension(dimension))
 
     def flows(self) -> tuple[Flow, ...]:
-        """Where the money went, in two steps: pool to use, use to customer or function."""
+        """Return the flows of cost in two steps: pool to use, use to customer or function."""
         return _flows(self.lines)
 
     def to_json(self, by: Dimension | None = None) -> dict[str, object]:
@@ -279,7 +279,7 @@ class Statement(msgspec.Struct, frozen=True):
         }
 
     def _accrued_json(self) -> dict[str, object]:
-        """What is in the cost and not invoiced yet."""
+        """Return the part of the cost that is not invoiced yet, as JSON values."""
         if self.accrued_pico is None:
             return {}
         bills = list(map(accrued_json, self.accrued))
@@ -410,7 +410,7 @@ def whole_span(charges: Iterable[Charge], facts: Facts) -> Span:
 
 
 def elapsed_span(charges: Iterable[Timed], used: Span, now_ns: int) -> Span:
-    """What a statement without dates covers: from the first thing recorded to the last that happened.
+    """Return the span of a statement without dates: from the first record to the last event.
 
     Where something was `used` (calls, machines), that is its end, or that of the last bill line over at
     `now_ns`: a line that reaches further is accrued up to there. Where nothing was, the bill lines that
@@ -613,7 +613,7 @@ def _flows(lines: Iterable[Line]) -> tuple[Flow, ...]:
 
 
 def remarks(drawn_lines: Sequence[Line], notes: Sequence[str]) -> tuple[str, ...]:
-    """What a reader should know: the `notes` of a statement, and before them what its lines lack.
+    """Return the `notes` of a statement, preceded by remarks on what its lines lack.
 
     That no cost is in it, or that pay is cost of revenue for want of a department. It is said where a
     statement is shown and is no part of it: what is sealed stays as it was drawn up.
@@ -636,7 +636,7 @@ def _is_nobodys_pay(line: Line) -> bool:
 def notes_of(
     given: Sequence[Charge], charges: Sequence[Charge], revenue: Revenue, unprovisioned_ns: int
 ) -> Iterable[str]:
-    """What a reader should know of `given` charges accrued to `charges`, of revenue, and of lost steps."""
+    """Yield remarks on `given` charges accrued to `charges`, on revenue, and on lost steps."""
     cut = sum(one != other for one, other in zip(given, charges, strict=True))
     if cut:
         yield f"{cut} bill lines reach beyond this span; they are accrued by time."
@@ -656,7 +656,7 @@ def notes_of(
 
 
 def _provisional_notes(charges: Iterable[Charge]) -> Iterable[str]:
-    """What is estimated, and what could not be, by provider."""
+    """Yield remarks on estimates, and on use that could not be estimated, by provider."""
     estimated: dict[str, int] = defaultdict(int)
     unpriced: dict[str, Counter[tuple[str, bool]]] = defaultdict(Counter)
     for charge in filter(is_provisional, charges):
@@ -735,7 +735,7 @@ def _rated_json(rated: Rated) -> dict[str, object]:
 
 
 def _owed_json(owed: Owed | None) -> dict[str, object]:
-    """What is owed in another currency, as JSON values."""
+    """Return an amount owed in another currency, as JSON values."""
     if owed is None:
         return {}
     amount = {"amount": format_pico(owed.amount_pico), "currency": owed.currency}
@@ -765,7 +765,7 @@ def _correction_json(correction: Correction) -> dict[str, object]:
 
 
 def accrued_json(one: Accrued) -> dict[str, str]:
-    """What stands for a bill, as JSON values."""
+    """Return an accrual as JSON values."""
     return {
         "supplier": one.supplier,
         "month": one.month,

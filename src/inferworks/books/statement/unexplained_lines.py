@@ -1,4 +1,4 @@
-"""Whose calls a bill is for, where nobody can tell: asked, never guessed.
+"""Bill lines for calls that no recorded call explains: questions to a person, never guesses.
 
 A line for calls that no call explains is unallocated, and the calls that it may be for are estimated beside
 it: the cost may be there twice, and is nobody's. It takes a person to say that two names are one. So the
@@ -28,7 +28,7 @@ _MOST = 5
 
 
 class _Names(NamedTuple):
-    """What lines say of who sold what."""
+    """Names on a line: its seller and what it sold."""
 
     provider: str
     issuer: str
@@ -38,14 +38,14 @@ class _Names(NamedTuple):
 
 
 def is_unexplained(parts: Iterable[Allocation | Portion]) -> bool:
-    """Whether these are the parts of a charge for calls of which nobody made any."""
+    """Return True if these are the parts of a charge for calls of which none is recorded."""
     return all(p.method == UNEXPLAINED and p.target.unallocated is not None for p in parts)
 
 
 def open_questions(
     charges: Iterable[Charge], unexplained: Collection[ChargeId], billing: Billing
 ) -> Iterator[str]:
-    """What to ask about those of `charges` that are `unexplained`, while calls wait for a bill.
+    """Yield questions about the `unexplained` among `charges`, while calls wait for a bill.
 
     Nothing, where no estimate among `charges` stands for calls that are not billed.
     """
