@@ -25,7 +25,7 @@ from inferworks.money import split as split_one
 
 Key = TypeVar("Key")
 LARGEST = 2**62
-"""What every amount stays below, and above its negative."""
+"""Exclusive bound of the absolute value of every amount."""
 _GUESS_BITS = 49
 """A guess is off by less than a unit for each so many bits of the amount, and by four more."""
 _HALF = np.int64(32)
@@ -60,7 +60,7 @@ class Amounts:
         return places
 
     def at(self, places: Iterable[int]) -> list[int]:
-        """Those at `places`."""
+        """Return the amounts at `places`."""
         values: list[int] = self._values[list(places)].tolist()
         return values
 

@@ -36,7 +36,7 @@ NO_BILLS = frozenset({LIST_PRICES, TOLD_COSTS, ACCRUED})
 
 
 class NaturalClass(StrEnum):
-    """What was bought (the expense categories of ASC 220-40)."""
+    """Natural class: the kind of thing bought (the expense categories of ASC 220-40)."""
 
     EMPLOYEE_COMPENSATION = "employee-compensation"
     DEPRECIATION = "depreciation"
@@ -49,7 +49,7 @@ class NaturalClass(StrEnum):
 
 
 class Function(StrEnum):
-    """What it was for (the captions of Regulation S-X 5-03)."""
+    """Function: the use of a cost (the captions of Regulation S-X 5-03)."""
 
     COST_OF_REVENUE = "cost-of-revenue"
     COMMITTED = "committed"
@@ -66,7 +66,7 @@ COST_OF_REVENUE = (Function.COST_OF_REVENUE, Function.COMMITTED, Function.UNUSED
 
 
 class Foreign(msgspec.Struct, frozen=True):
-    """What a bill in another currency says, and the dated rate that it was converted by."""
+    """Amounts of a bill in another currency, and the dated rate of their conversion."""
 
     currency: str
     amount_pico: int
@@ -89,7 +89,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str
     invoice: str
     line: str
-    """What its bill calls the line; else a short name of what it says."""
+    """Name of the line on its bill; else a short name of its contents."""
     file: str
     file_sha256: str
     row: int
@@ -118,28 +118,28 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     region_id: str | None = None
     foreign: Foreign | None = None
     department: str | None = None
-    """Whose cost it is, as its file says; in the workings of a statement one of `Department`."""
+    """Department that bears the cost, as the file names it; in a computation one of `Department`."""
     exact: str | None = None
     """The amount as the bill writes it, where that is finer than 10^-12; `amount_pico` is rounded once."""
 
     @property
     def amounts(self) -> int | Amounts:
-        """What is divided: the amount; of a bundle (`bundles.py`) those of its lines, each on its own."""
+        """Return the amount to divide; of a bundle (`bundles.py`) those of its lines, each alone."""
         return self.amount_pico
 
     @property
     def lines(self) -> int:
-        """How many lines of a bill it stands for: itself; of a bundle all of them."""
+        """Return the number of bill lines that it stands for: 1; of a bundle all of them."""
         return 1
 
     @property
     def named(self) -> str:
-        """How entries name it."""
+        """Return its name in entries."""
         return self.id
 
     @property
     def title(self) -> str:
-        """How people name it."""
+        """Return its name for people."""
         return self.description
 
     def effectively(self) -> Charge:
@@ -171,10 +171,10 @@ def successor_id(charge: Charge, kind: str) -> ChargeId:
 
 
 def is_provisional(charge: Charge) -> bool:
-    """Whether `charge` is an estimate, or the reversal of one, and no line of a bill."""
+    """Return True if `charge` is an estimate, or the reversal of one, and no line of a bill."""
     return charge.file in (LIST_PRICES, TOLD_COSTS)
 
 
 def is_accrual(charge: Charge) -> bool:
-    """Whether `charge` stands for a bill that has not come, or takes back one that does."""
+    """Return True if `charge` stands for a bill that has not come, or reverses such a charge."""
     return charge.file == ACCRUED

@@ -41,7 +41,7 @@ from inferworks.money import PICO, parse_pico
 from inferworks.units import NS_PER_SECOND
 
 OLDEST_DAYS = 7
-"""How many days before the charge's day its rate may be from."""
+"""Largest age of a rate, in days before the charge's day."""
 
 _EPOCH = dt.date(1970, 1, 1)
 _DAY_NS = 86_400 * NS_PER_SECOND
@@ -53,7 +53,7 @@ class NoRateError(BillError):
 
 
 _INVERSE = "1/"
-"""What a rate begins with that was quoted the other way."""
+"""Prefix of a rate that was quoted the other way."""
 
 
 class RateRow(msgspec.Struct, frozen=True):

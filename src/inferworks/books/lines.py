@@ -32,11 +32,11 @@ MANY_LINES: Final = 20_000
 """From here on lines are not held (docs/books.md)."""
 
 NAMES: Final = "/names"
-"""What the name of a part of a close ends in that holds the ids of the lines of another."""
+"""Suffix of the name of a part of a close that holds the ids of the lines of another."""
 
 
 class Glance(msgspec.Struct, gc=False):
-    """What is read of a line before it is known whether another one is like it."""
+    """Fields of a line that are read before it is known whether another one is like it."""
 
     id: str
     issuer: str
@@ -103,11 +103,11 @@ class Lines(ABC):
         return map(name_of, self.bodies())
 
     def called(self, names: Collection[bytes]) -> Iterator[Charge]:
-        """Those of these `names`."""
+        """Yield the lines of the given names."""
         return map(_charge, (body for body in self.bodies() if name_of(body) in names))
 
     def with_any_of(self, texts: Iterable[str]) -> Iterator[Charge]:
-        """Those in whose JSON one of `texts` stands somewhere; the others are not decoded."""
+        """Yield the lines whose JSON contains one of `texts`; the others are not decoded."""
         marks = [text.encode() for text in texts]
         return map(_charge, (b for b in self.bodies() if any(mark in b for mark in marks)))
 
@@ -153,7 +153,7 @@ class _Merged(Lines):
         return heapq.merge(self._lines.names(), held)
 
     def called(self, names: Collection[bytes]) -> Iterator[Charge]:
-        """Those of these `names`."""
+        """Yield the lines of the given names."""
         held = (charge for charge in self._held if _encode(charge.id) in names)
         return heapq.merge(self._lines.called(names), held, key=attrgetter("id"))
 
@@ -169,7 +169,7 @@ def with_more(charges: Charges, more: Iterable[Charge]) -> Charges:
 
 
 def unknown(recorded: Iterable[Charge], known: Iterable[Charge]) -> tuple[Charge, ...]:
-    """Those of `recorded` of whose id there is none among `known`, in their order."""
+    """Return the `recorded` charges whose id is not among `known`, in their order."""
     if not isinstance(recorded, Lines) and not isinstance(known, Lines):
         ids = {charge.id for charge in known}
         return tuple(charge for charge in recorded if charge.id not in ids)
@@ -184,7 +184,7 @@ def unknown(recorded: Iterable[Charge], known: Iterable[Charge]) -> tuple[Charge
 
 
 def called(charges: Iterable[Charge], names: Collection[bytes]) -> Iterator[Charge]:
-    """Those of `charges` of these `names`, which are ids as JSON."""
+    """Yield the `charges` of the given names, which are ids as JSON."""
     if isinstance(charges, Lines):
         return charges.called(names)
     return (charge for charge in charges if _encode(charge.id) in names)
@@ -193,7 +193,7 @@ def called(charges: Iterable[Charge], names: Collection[bytes]) -> Iterator[Char
 def beside(
     known: Iterable[Charge], recorded: Iterable[Charge]
 ) -> Iterator[tuple[Charge, Charge | None]]:
-    """Those of `known` that are not among `recorded` as they are, each with what has its id there."""
+    """Yield each of `known` that `recorded` lacks or has otherwise, with the recorded one or None."""
     others = _bodies(recorded)
     other = next(others, None)
     for body in _bodies(known):

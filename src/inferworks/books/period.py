@@ -1,4 +1,4 @@
-"""Periods: which stretch of time the books are closed for, and where what comes late is shown.
+"""Periods: the spans for which the books are closed, and where corrections of a closed one are shown.
 
 A period is a calendar month (`2026-11`), a span written out (`2026-11-01..2026-11-16`) or a span that
 was declared under a name of its own (`fy27-p02`). Periods are closed in order of time and adjoin, so the
@@ -26,7 +26,7 @@ from inferworks.meter.usage import Usage
 from inferworks.units import NS_PER_SECOND
 
 Recorded: TypeAlias = Charge | Activity | Usage
-"""What belongs to a stretch of time and may come late."""
+"""Record that belongs to a span and may come late."""
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -54,18 +54,18 @@ class Period(msgspec.Struct, frozen=True, order=True):
 
 
 class Periods(msgspec.Struct, frozen=True):
-    """What is known of the calendar: the declared periods, and the closed ones in order of time."""
+    """Declared periods, and the closed ones in order of time."""
 
     declared: tuple[Period, ...] = ()
     closed: tuple[Period, ...] = ()
 
     @property
     def closed_until_ns(self) -> int | None:
-        """Where the open time begins; None when nothing was ever closed."""
+        """Return the start of the open time; None if nothing was ever closed."""
         return self.closed[-1].end_ns if self.closed else None
 
     def status(self, period: Period) -> Status:
-        """Whether `period` is open or closed."""
+        """Return the status of `period`, open or closed."""
         return Status.CLOSED if period in self.closed else Status.OPEN
 
     def named(self, text: str) -> Period:

@@ -48,14 +48,14 @@ Place: TypeAlias = tuple[str | None, str | None]
 
 
 class Method(StrEnum):
-    """How the cost of an asset is spread over its life."""
+    """Method by which the cost of an asset is spread over its life."""
 
     STRAIGHT_LINE = "straight-line"
     DECLINING = "declining"
 
 
 class Terms(NamedTuple):
-    """What a register says of an asset, in the currency that it was bought in."""
+    """Terms of an asset in a register, in the currency that it was bought in."""
 
     cost_pico: int
     salvage_pico: int
@@ -82,24 +82,24 @@ class Asset(NamedTuple):
     """A row of a register."""
 
     line: Charge
-    """What all lines of the asset have in common; its period begins with the first day of service."""
+    """Fields common to all lines of the asset; its period begins with the first day of service."""
     name: str
     number: str | None
     terms: Terms
     rate: RateRow | None
-    """What it is carried at; None in the currency of the books."""
+    """Rate at which it is carried; None in the currency of the books."""
     proceeds_rate: RateRow | None
     changed_ns: int | None
     """From when on a change of estimate acts, where the row says so."""
 
     @property
     def identity(self) -> tuple[str, str | None, int]:
-        """What it is known by without a number."""
+        """Return the key of the asset without a number: name, resource, first day."""
         return self.name, self.line.resource_id, self.line.period_start_ns
 
     @property
     def place(self) -> Place:
-        """Where it is now."""
+        """Return its present location: resource and department."""
         return self.line.resource_id, self.line.department
 
 
@@ -132,7 +132,7 @@ class Booked(NamedTuple):
 
     @property
     def identity(self) -> tuple[str, str | None, int]:
-        """What it is known by without a number."""
+        """Return the key of the asset without a number: name, resource, first day."""
         first = min(self.lines, key=lambda line: (_change_of(line), line.period_start_ns))
         name = dict(first.other).get("asset", self.invoice)
         return name, first.resource_id, self.start_ns
@@ -190,7 +190,7 @@ def _says_the_same(asset: Asset, booked: Booked) -> bool:
 
 
 def _may_be(asset: Asset, booked: Booked) -> bool:
-    """Whether the two may be one by name, place and day: not where both have numbers."""
+    """Return True if the two may be one by name, place and day: not where both have numbers."""
     numbered = asset.number is not None and booked.number is not None
     return not numbered and asset.identity == booked.identity
 
@@ -208,7 +208,7 @@ def _fresh_name(asset: Asset, taken: set[str]) -> str:
 
 
 def unchanged(asset: Asset, booked: Booked) -> bool:
-    """Whether the books have what the row says."""
+    """Return True if the books agree with the row."""
     latest = booked.latest
     if (latest.resource_id, latest.department) != asset.place:
         return False
@@ -243,7 +243,7 @@ def planned(asset: Asset, invoice: str, booked: Booked | None, open_ns: int | No
 
 
 def schedule(terms: Terms) -> list[int]:
-    """What each month of a life bears, in order; sums to cost less salvage."""
+    """Return the depreciation of each month of a life, in order; sums to cost less salvage."""
     if terms.method is Method.DECLINING:
         return declining(terms.cost_pico, terms.salvage_pico, terms.months)
     return straight_line(terms.cost_pico - terms.salvage_pico, terms.months)
@@ -285,7 +285,7 @@ def _month_ns(start_ns: int, months: int) -> int:
 
 
 _Months: TypeAlias = list[dict[Place, Amount]]
-"""What each month bears by place, and at the end what the disposal does."""
+"""Amounts of each month by place, followed by that of the disposal."""
 
 
 def _fresh(asset: Asset, invoice: str) -> Iterator[Charge]:
@@ -305,7 +305,7 @@ def _fresh(asset: Asset, invoice: str) -> Iterator[Charge]:
 
 
 def _wanted(asset: Asset, before: _Months, first: int, starts: Sequence[int]) -> _Months:
-    """What each month is to bear by what is known now: up to `first`, what it bears already."""
+    """Return the amounts of each month by present knowledge: up to `first`, those already booked."""
     terms = asset.terms
     kept = [_sum(month) for month in before[:first]]
     done = Amount()
@@ -325,7 +325,7 @@ def _wanted(asset: Asset, before: _Months, first: int, starts: Sequence[int]) ->
 
 
 def _left(asset: Asset, done_pico: int, first: int, starts: Sequence[int]) -> list[int]:
-    """What is not written off yet, over what is left of the life."""
+    """Return the cost not yet written off, spread over the remaining life. BillError if it cannot be."""
     terms = asset.terms
     left_pico, months = terms.cost_pico - terms.salvage_pico - done_pico, terms.months - first
     since = day_text(starts[first])
@@ -382,7 +382,7 @@ def _sum(amounts: Mapping[Place, Amount]) -> Amount:
 
 
 def _by_month(booked: Booked, starts: Sequence[int]) -> _Months:
-    """What is booked for each month, by place, and for the disposal."""
+    """Return the booked amounts of each month by place, followed by that of the disposal."""
     months: _Months = [{} for _ in starts]
     for line in booked.lines:
         at = len(starts) - 1
@@ -395,7 +395,7 @@ def _by_month(booked: Booked, starts: Sequence[int]) -> _Months:
 
 
 def _months_booked(booked: Booked) -> int:
-    """How many months the longest life was that the books know."""
+    """Return the number of months of the longest life that the books know."""
     end_ns = max(line.period_end_ns for line in booked.lines if not line.line.startswith(_DISPOSAL))
     months = 1
     while _month_ns(booked.start_ns, months) < end_ns:
@@ -469,7 +469,7 @@ def _line(
 
 
 def _change_of(line: Charge) -> int:
-    """Which change of estimate a line is of; zero for the first schedule."""
+    """Return the number of the change of estimate that a line belongs to; zero for the first schedule."""
     return int(line.line.rpartition(_CHANGE)[2]) if _CHANGE in line.line else 0
 
 
@@ -488,7 +488,7 @@ def _refuse_another(asset: Asset, booked: Booked) -> None:
 
 
 def _note(asset: Asset, before: _Months, wanted: _Months, starts: Sequence[int]) -> str:
-    """What is said of a change: its first month as it was and as it is, or the disposal."""
+    """Return the note on a change: its first month before and after, or the disposal."""
     if asset.terms.disposed_ns is not None:
         lost_pico = _sum(wanted[-1]).pico
         what = f"a loss of {format_pico(lost_pico)}"

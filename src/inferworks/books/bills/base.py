@@ -59,13 +59,13 @@ class BillFile(NamedTuple):
     form: Form = PLAIN
     spelling: Spelling = Spelling()
     mapping: BillMapping | None = None
-    """What makes its rows those of a kind of ours, where they are not."""
+    """Mapping of its rows to a kind of ours, where they are not of one."""
     left_out: int = 0
     """The rows that the mapping takes for totals and the like."""
     remarks: tuple[str, ...] = ()
-    """What is worth a look in how it is written."""
+    """Remarks on its spelling."""
     columns: Mapping[str, str] = {}
-    """What is known of each of its lines from elsewhere, for the columns that it has not."""
+    """Known values for columns that the file lacks, the same for each of its lines."""
     assumed: Mapping[str, Sort] = {}
     """The columns that were not surveyed: they are taken to be as we write them, until a cell is not."""
 
@@ -76,7 +76,7 @@ class BillFile(NamedTuple):
 
     @property
     def is_text(self) -> bool:
-        """Whether it is text; otherwise it is Parquet."""
+        """Return True if it is text; otherwise it is Parquet."""
         return not forms.is_parquet(forms.head_of(self.name, self.raw))
 
 
@@ -94,7 +94,7 @@ class BillReader(Protocol):
     """A short name, as it stands in the store."""
 
     def recognises(self, header: Sequence[str]) -> bool:
-        """Whether a file with these column names is of this kind."""
+        """Return True if a file with these column names is of this kind."""
         ...
 
     def read(
@@ -120,7 +120,7 @@ class LineReader(BillReader, Protocol):
         rates: Rates = NO_RATES,
         workers: int = 0,
     ) -> Generator[ArrivingLine]:
-        """What `read` gives, one by one, with the names of lines; BillError after the last. To be closed.
+        """Yield the lines of `read` with their names; raise BillError after the last. To be closed.
 
         Of a long file, as many processes as there are `workers` read beside this one.
         """
@@ -137,7 +137,7 @@ class Problem(NamedTuple):
     """None when it has no text."""
     reason: str
     place: str = "line"
-    """What `line` counts: lines, or the rows of a Parquet file."""
+    """Unit that `line` counts: lines, or the rows of a Parquet file."""
 
     def traced(self, origins: Origins) -> Problem:
         """The same by the column and the text that the file itself has there."""
@@ -359,7 +359,7 @@ def as_ours(table: Table, bill: BillFile) -> Table:
 
 
 def origins_of(bill: BillFile) -> Origins | None:
-    """Where the cells of `bill` come from; None where they are as they stand in the file."""
+    """Return the origins of the cells of `bill`; None where they are as they stand in the file."""
     if bill.mapping is None and not bill.spelling.sorts:
         return None
     return Origins(lambda: open_table(bill.name, bill.raw, bill.form), bill.mapping)
@@ -414,7 +414,7 @@ def read_batches(
 
 
 def misshapen(name: str, table: Table, batch: Batch) -> Iterator[Problem]:
-    """What is wrong with the misshapen rows of `batch`, of `table` in the file of this name."""
+    """Yield the problems of the misshapen rows of `batch`, of `table` in the file of this name."""
     for number, _, why in batch.misshapen:
         for column, reason in why.items():
             yield Problem(name, number, column, None, reason, table.place)

@@ -63,11 +63,11 @@ class Block:
             self.note(at, column, reason)
 
     def cells(self, column: str) -> Sequence[str]:
-        """What stands in `column`; empty texts when it is not there."""
+        """Return the cells of `column`; empty texts if the file lacks it."""
         return self._columns.get(column) or [""] * len(self)
 
     def each(self, column: str, make: Callable[[str], T]) -> list[T]:
-        """What `make` makes of each cell of `column`, each text looked at once."""
+        """Return `make` of each cell of `column`; it is called once for each text."""
         texts, places = self._coded(column)
         made = list(map(make, texts))
         if len(made) == len(self):
@@ -175,7 +175,7 @@ class Block:
             self.note_where(missing(self.optional(column)), column, "must not be empty")
 
     def _read(self, column: str, read: Callable[[str], T], otherwise: T) -> list[T]:
-        """What `read` makes of each text; `otherwise` where there is none, and noted where it cannot."""
+        """Return `read` of each text; `otherwise` where it is empty, or fails and is noted."""
         reasons: dict[str, str] = {}
 
         def tried(cell: str) -> T:

@@ -1,4 +1,4 @@
-"""What the columns of our kinds of file hold, as far as it can be spelled in more than one way."""
+"""Sorts of values in the columns of our kinds of file, as far as they have several spellings."""
 
 from __future__ import annotations
 
@@ -130,4 +130,4 @@ KINDS: Final[Mapping[str, Kind]] = {
         OUR_SORTS,
     ),
 }  # fmt: skip
-"""What a mapping may fill, and must."""
+"""Kinds of rows that a mapping may produce, with the columns that it may and must fill."""

@@ -63,7 +63,7 @@ _LAST_START_NS = 47_482 * DAY_NS  # 2100-01-01
 
 
 class _Beside(NamedTuple):
-    """What the rows of a register are read beside."""
+    """Values that the rows of a register are read with."""
 
     currency: str
     rates: Rates
@@ -92,7 +92,7 @@ class DepreciationReader:
         self._departments = departments
 
     def recognises(self, header: Sequence[str]) -> bool:
-        """Whether the header is that of a register of assets."""
+        """Return True if the header is that of a register of assets."""
         return {"asset", "salvage", "life_months"} <= set(header)
 
     def read(
@@ -171,7 +171,7 @@ def _asset(bill: BillFile, cells: Cells, beside: _Beside) -> Asset:
 
 
 def _line(bill: BillFile, cells: Cells, start_ns: int, beside: _Beside) -> Charge:
-    """What the charges of the row have in common."""
+    """Return the charge with the fields common to the charges of the row."""
     department, resource = department_in(cells, beside.departments), cells.optional("resource")
     if resource is None and not cells.optional(DEPARTMENT):
         cells.note("resource", "name the node or what else the asset is, or its department")

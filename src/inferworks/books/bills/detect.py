@@ -1,4 +1,4 @@
-"""What is this file? Told by its header and its cells, never by its name.
+"""Detection of the kind and layout of a file, by its header and its cells, never by its name.
 
 Where the header is (some programs write the invoice's number and total above it) and what separates the
 cells is found by what is known: the first line that some reader recognises, split in one of four ways. A
@@ -46,11 +46,11 @@ _SEPARATORS: Final = (",", ";", "\t", "|")
 _LINES_ABOVE: Final = 100
 _HEAD_CHARACTERS: Final = 256 * 1024
 _PATHS: Final = ("[]", "data[]", "results[]", "rows[]", "items[]")
-"""Where the rows of a JSON document usually are."""
+"""Usual paths of the rows of a JSON document."""
 _VALUE: Final = re.compile(r"[-+$€£(]*\d[\d.,:/ TZ)%-]*")
 
 Known = Callable[[Sequence[str]], bool]
-"""Whether a header is that of a file we can read."""
+"""Predicate of a header: it is that of a file we can read."""
 
 
 def understood(
@@ -106,7 +106,7 @@ def _mapping(
 
 
 def near(header: Sequence[str], mappings: Sequence[BillMapping]) -> str:
-    """What a file that nobody knows is most like, and what it lacks for it; empty when it is like none."""
+    """Return the known kind that a file is most like, and what it lacks for it; empty if like none."""
     names = Names(header)
     likely: list[tuple[int, str, str]] = []
     for mapping in mappings:
@@ -155,7 +155,7 @@ def _surveyed(bill: BillFile, told: Told, *, assuming: bool) -> BillFile:
 
 
 def form_of(bill: BillFile, known: Known, paths: Iterable[str] = ()) -> Form:
-    """Where in `bill` the rows are and what separates their cells."""
+    """Return the form of `bill`: the place of its rows and the separator of their cells."""
     head = forms.head_of(bill.name, bill.raw)
     if forms.is_parquet(head):
         return bill.form
@@ -169,7 +169,7 @@ def form_of(bill: BillFile, known: Known, paths: Iterable[str] = ()) -> Form:
 
 
 def _header(lines: Sequence[str], known: Known) -> tuple[str, int]:
-    """What separates the cells, and how many lines are above the header."""
+    """Return the separator of the cells, and the number of lines above the header."""
     for skip, line in enumerate(lines):
         for separator in _SEPARATORS:
             if known(_cells(line, separator)):
@@ -203,7 +203,7 @@ def _cells(line: str, separator: str) -> list[str]:
 
 
 def _path(bill: BillFile, known: Known, paths: Iterable[str]) -> str:
-    """Where in a JSON file the rows are; empty when a row is a line, or when nobody can tell."""
+    """Return the path of the rows of a JSON file; empty if a row is a line, or if it is unknown."""
     with suppress(BillError):
         if known(open_table(bill.name, bill.raw, bill.form._replace(rows="")).header):
             return ""

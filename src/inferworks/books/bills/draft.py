@@ -74,7 +74,7 @@ class Column(NamedTuple):
     examples: tuple[str, ...]
 
     def is_a(self, sort: Sort | None) -> bool:
-        """Whether most of its cells look like what a column of this sort holds: some may be of totals."""
+        """Return True if most of its cells look like a column of this sort: some may be of totals."""
         alike = [text for text in self.examples if sort is None or looks_like(text, sort)]
         return sort is None or 2 * len(alike) > len(self.examples)
 
@@ -224,7 +224,7 @@ def _line(target: str, column: Column, sort: Sort | None, plus: str = "") -> str
 
 
 def _constant(target: str, columns: Sequence[Column], kind: Kind) -> str:
-    """What a column of ours always is, as far as the file tells; empty when it does not."""
+    """Return the constant text of a column of ours, as far as the file tells; empty if it does not."""
     if kind.sorts.get(target) is Sort.CURRENCY:
         named = {word.upper() for column in columns for word in column.words} & _CURRENCIES
         return _quoted(named.pop()) + "  # by the name of a column" if len(named) == 1 else ""

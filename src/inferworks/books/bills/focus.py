@@ -91,7 +91,7 @@ _READ = frozenset(
     }
 )
 _NATURAL_CLASS = {"Networking": NaturalClass.NETWORK, "Other": NaturalClass.OTHER}
-"""What a service category buys, where it is not purchased compute; `x_NaturalClass` overrules it."""
+"""Natural class of a service category that is no purchased compute; `x_NaturalClass` overrules it."""
 
 
 class FocusBillReader:
@@ -103,7 +103,7 @@ class FocusBillReader:
         self._departments = departments
 
     def recognises(self, header: Sequence[str]) -> bool:
-        """Whether the header has what every FOCUS bill must have."""
+        """Return True if the header has the columns that every FOCUS bill must have."""
         return {"BilledCost", "ChargePeriodStart"} <= set(header)
 
     def read(
@@ -146,14 +146,14 @@ class FocusBillReader:
 
 
 class _Job(NamedTuple):
-    """What it takes to read batches of a bill, in whatever process."""
+    """Inputs for reading batches of a bill in any process."""
 
     bill: BillFile
     """Without its content."""
     table: Table
     """Without its rows."""
     is_ours: bool
-    """Whether this program wrote it."""
+    """True if this program wrote it."""
     departments: Departments
     currency: str
     rates: Rates
@@ -164,7 +164,7 @@ class _Job(NamedTuple):
         return self.bill.name
 
     def reader(self) -> Callable[[Batch], Read]:
-        """What reads batches of the bill, each by itself."""
+        """Return a function that reads batches of the bill, each by itself."""
         given: list[Batch] = []
         table = as_ours(self.table._replace(batches=iter(given.pop, None)), self.bill)
 

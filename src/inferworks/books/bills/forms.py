@@ -1,4 +1,4 @@
-"""What a file is packed in, and the letters of its text.
+"""Packing of a file, and the encoding of its text.
 
 Problem. Clouds deliver `.csv.gz` and zips of several files, spreadsheets save UTF-16, and a packed file
 of a kilobyte can hold a terabyte.
@@ -65,12 +65,12 @@ _FOREIGN = (
 
 
 def is_parquet(head: bytes) -> bool:
-    """Whether a file that begins with `head` claims to be Parquet; otherwise it is text."""
+    """Return True if a file that begins with `head` claims to be Parquet; otherwise it is text."""
     return head.startswith(_PARQUET)
 
 
 def is_zip(raw: bytes) -> bool:
-    """Whether the file claims to be a zip."""
+    """Return True if the file claims to be a zip."""
     return raw.startswith(_ZIP)
 
 
@@ -113,7 +113,7 @@ def _check_entries(name: str, entries: list[str]) -> None:
 
 
 def is_packed(raw: bytes) -> bool:
-    """Whether the file is packed with gzip or zstd."""
+    """Return True if the file is packed with gzip or zstd."""
     return raw.startswith((_GZIP, _ZSTD))
 
 
@@ -227,7 +227,7 @@ class _Unpacked(io.RawIOBase):
         self._left = _most_bytes(len(raw), MOST_BYTES)
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -263,7 +263,7 @@ def _too_large(name: str) -> BillError:
 
 @contextmanager
 def _told(name: str, kind: str) -> Iterator[None]:
-    """Whatever is wrong with what is packed as a BillError."""
+    """Turn errors of unpacking into a BillError that names the file."""
     try:
         yield
     except (EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:

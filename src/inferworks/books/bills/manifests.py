@@ -57,21 +57,21 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What one run of an export has delivered."""
+    """Delivery of one run of an export."""
 
     name: str
-    """Where it lies."""
+    """Path of the manifest."""
     export: str
     """The same for every run of one export and billing period."""
     run_id: str
-    """What the cloud calls the run."""
+    """Name of the run at the cloud."""
     run: str
-    """When it ran, as a text that sorts; empty where it does not say."""
+    """Time of the run, as a text that sorts; empty if unknown."""
     parts: tuple[Part, ...]
     period_start: str = ""
     """The first day of the billing period, where that is told."""
     account: str = ""
-    """Whose bill it is, where that is told."""
+    """Billing account; empty if unknown."""
 
     @property
     def folder(self) -> str:
@@ -93,7 +93,7 @@ class Delivered(NamedTuple):
 
     @property
     def columns(self) -> dict[str, str]:
-        """What the manifest says of every line, for a file that has no such columns."""
+        """Return the columns known for every line, for a file that lacks them."""
         told = {
             "BillingPeriodStart": self.manifest.period_start,
             "BillingAccountId": self.manifest.account,
@@ -102,18 +102,18 @@ class Delivered(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """Which of the files in a place are read."""
+    """Choice of the files to read in a place."""
 
     parts: dict[str, Delivered]
-    """Those that a manifest names, by name."""
+    """Files that a manifest names, by name."""
     left_out: dict[str, str]
-    """Those that are not read, and why; empty where there is nothing to say."""
+    """Files that are not read, with the reason; empty where there is nothing to say."""
     problems: list[str]
-    """Why a delivery is not read."""
+    """Reasons why a delivery is not read."""
 
 
 def is_manifest(name: str) -> bool:
-    """Whether a file of this name may be a manifest."""
+    """Return True if a file of this name may be a manifest."""
     return name.rpartition("/")[2].lower().endswith(_NAME)
 
 
@@ -234,7 +234,7 @@ def _period_of(path: str) -> str:
 def chosen(
     names: Sequence[str], read: Callable[[str], bytes], size: Callable[[str], int | None]
 ) -> Chosen:
-    """Which of the files of these `names` are read; without a manifest among them, all are."""
+    """Return the choice among the files of these `names`; without a manifest, all are read."""
     found = [read_manifest(name, read(name)) for name in names if is_manifest(name)]
     manifests = [manifest for manifest in found if manifest is not None]
     together: dict[str, list[Manifest]] = defaultdict(list)
@@ -286,7 +286,7 @@ def parts_of(
 
 
 def _located(manifest: Manifest, key: str, has: Callable[[str], bool]) -> str | None:
-    """Where the part is: as much of its name as there is below a folder that the manifest lies in."""
+    """Return the path of the part: the longest end of its key below a folder that the manifest lies in."""
     steps = key.split("/")
     if ".." in steps or not key:
         return None

@@ -43,7 +43,7 @@ Make = Callable[[Cells], str]
 
 
 class Made(NamedTuple):
-    """How a column of ours is made."""
+    """Source columns of a column of ours, and the function that makes it."""
 
     sources: tuple[str, ...]
     """The columns of the file, or paths into them, that `make` looks at."""
@@ -84,7 +84,7 @@ def mapped(table: Table, mapping: BillMapping, spelling: Spelling) -> Table:
 def _columns(
     table: Table, mapping: BillMapping, names: Mapping[str, str], spelling: Spelling
 ) -> dict[str, Made]:
-    """What makes each of our columns: the mapping, else the file's own column of that name."""
+    """Return the makers of our columns: the mapping, else the file's own column of that name."""
     sorts = mapping.of_kind.sorts
     ways = {
         name: [
@@ -114,7 +114,7 @@ def _not_beside(
 
 
 def _floats(table: Table, sources: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """How many digits the floats keep that our columns are made of."""
+    """Return the number of digits that the floats keep of which our columns are made."""
     digits = {
         name: [table.floats[source] for source in found if source in table.floats]
         for name, found in sources.items()
@@ -123,7 +123,7 @@ def _floats(table: Table, sources: Mapping[str, Sequence[str]]) -> dict[str, int
 
 
 def sorts_for(header: Sequence[str], mapping: BillMapping) -> dict[str, Sort]:
-    """What the columns of a file hold that `mapping` takes numbers, moments and currencies from."""
+    """Return the sorts of the columns from which `mapping` takes numbers, moments and currencies."""
     names, kind = Names(header), mapping.of_kind
     sorts: dict[str, Sort] = {}
     for name, ways in mapping.filled().items():
@@ -145,7 +145,7 @@ LeftOutBy = tuple[str, Callable[[Cells], bool]]
 
 
 def left_out_by(mapping: BillMapping, header: Sequence[str]) -> list[LeftOutBy]:
-    """Which rows the mapping takes for no lines of their own."""
+    """Return the rules by which the mapping leaves out rows that are no lines of their own."""
     names = _found(Names(header), mapping)
     return [_left_out(rule, names) for rule in mapping.leave_out]
 
@@ -159,7 +159,7 @@ def left_over(batch: Batch, rules: Sequence[LeftOutBy]) -> Batch:
 
 
 def _each(batch: Batch, sources: Sequence[str], make: Callable[[Cells], T]) -> list[T]:
-    """What `make` makes of each row, of which it looks at `sources`."""
+    """Return `make` of each row, given the cells of `sources`."""
     roots = dict.fromkeys(root for source in sources for root in roots_of(source))
     there = [root for root in roots if root in batch.columns]
     if not there:
@@ -249,12 +249,12 @@ def _whole_of(texts: Sequence[str]) -> str:
 
 
 def _kept(name: str, spelling: Spelling) -> Made:
-    """What takes a column for what its name says."""
+    """Return the maker of a column that keeps its name."""
     return Made((name,), lambda cells: spelling.canonical(name, cells.get(name, "").strip()))
 
 
 def _beside(name: str) -> str:
-    """What a column that is not mapped is called beside the line."""
+    """Return the name beside the line of a column that is not mapped."""
     ours = f"x_{name}"
     return f"x_their_{name}" if ours in _OURS_TO_READ else ours
 
@@ -322,7 +322,7 @@ def _left_out(rule: LeftOut, names: Mapping[str, str]) -> LeftOutBy:
 
 
 def _first(ways: Sequence[Made]) -> Made:
-    """What makes the first text that any of these makes."""
+    """Return the maker of the first text that any of `ways` makes."""
     if len(ways) == 1:
         return ways[0]
     makes = [way.make for way in ways]
@@ -338,7 +338,7 @@ def _made(
     spelling: Spelling,
     table: Table,
 ) -> Make:
-    """What makes the column `name` of ours."""
+    """Return the function that makes the column `name` of ours."""
     raw = _raw(how, names, spelling, table)
     words = {word.casefold(): text for word, text in how.words.items()}
     mark = spelling.marks.get(names.get(how.column, how.column), ".")
@@ -365,7 +365,7 @@ def _made(
 
 
 def _raw(how: Filled, names: Mapping[str, str], spelling: Spelling, table: Table) -> Make:
-    """What finds the text that a column is made of."""
+    """Return the function that finds the text of which a column is made."""
     if how.above:
         above = table.above.get(how.above, "")
         return lambda _: above

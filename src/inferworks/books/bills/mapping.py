@@ -69,13 +69,13 @@ IN_SECONDS: Final = {"minutes": "60", "seconds": "1"}
 IN_BYTES: Final = frozenset({"bytes"})
 PLUS: Final = re.compile(r"(-?\d{1,6}) (second|minute|hour|day|month)s?")
 UNKNOWN: Final = "?"
-"""What stands in a draft where somebody has to say it."""
+"""Placeholder in a draft for a value that a person must give."""
 _PLACE: Final = re.compile(r"\{([^{}]+)\}")
 _LONGEST: Final = 256 * 1024
 
 
 class Filled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the text of a column comes from: one of the first six, and what is done with it."""
+    """Source of the text of a column, one of the first six, and its processing."""
 
     column: str = ""
     """A column. `a.b` is `b` in the JSON object in `a`."""
@@ -86,25 +86,25 @@ class Filled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str = ""
     """A text in which `{column}` stands for what is in it."""
     above: str = ""
-    """What a line above the header says, by its first cell."""
+    """Value of a line above the header, by its first cell."""
     in_name: str = ""
-    """What `*` stands for in the name of a column: the currency in `Amount (*)`."""
+    """Text for which `*` stands in the name of a column: the currency in `Amount (*)`."""
     before: str = ""
     """Only what is before the first of this."""
     after: str = ""
     """Only what is after the first of this; all of it where it is not there."""
     words: dict[str, str] = {}
-    """What a text becomes, whatever its case; others stay as they are."""
+    """Replacements of texts, whatever their case; others stay as they are."""
     otherwise: str | None = None
-    """What a text becomes that is none of `words`."""
+    """Replacement of a text that is none of `words`."""
     default: str = ""
-    """What stands where there is no text."""
+    """Value of an empty text."""
     unit: str = ""
     """Of a number or a moment, where it is not ours: cents, hours, GiB, unix."""
     sign: int = 1
     """-1 where what is owed is written with a minus."""
     plus: str = ""
-    """What is added to a moment: `1 day`."""
+    """Span added to a moment: `1 day`."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -114,18 +114,18 @@ class Filled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recognised(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a file of this mapping is known."""
+    """Marks by which a file of this mapping is recognised."""
 
     columns: tuple[str, ...]
     """The columns that it has; `*` stands for anything."""
     without: tuple[str, ...] = ()
     """The columns that it has not."""
     rows: str = ""
-    """Where in a JSON document its rows are, such as `data[].results[]`."""
+    """Path of the rows in a JSON document, such as `data[].results[]`."""
 
 
 class FormTold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the file is written, where it does not say so itself."""
+    """Spelling of the file, where it does not state it itself."""
 
     encoding: str = ""
     decimal_mark: str = ""
@@ -143,28 +143,28 @@ class LeftOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
 
 
 class BillMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the rows of one product's file become rows of a kind of ours."""
+    """Mapping of the rows of one product's file to rows of a kind of ours."""
 
     title: str
     kind: str
     columns: dict[str, str | Filled | tuple[str | Filled, ...]] = {}
-    """Where each of our columns comes from; of several places, the first that has a text."""
+    """Sources of our columns; of several, the first that has a text."""
     constants: dict[str, str] = {}
     leave_out: tuple[LeftOut, ...] = ()
     ignore: tuple[str, ...] = ()
     """Columns that are not even kept beside the line: what differs in each export of the same line."""
     at_least: str = ""
-    """How long a charge lasts that begins and ends at one moment, such as a fee or a tax."""
+    """Length of a charge that begins and ends at one moment, such as a fee or a tax."""
     beside: dict[str, tuple[str, ...]] = {}
     """Our numbers and their parts: parts that come to more were counted beside it, and are added."""
     keep_names: bool = False
-    """Whether columns that have our names are what they say."""
+    """True if columns that have our names have our meaning."""
     recognise: Recognised | None = None
     form: FormTold = FormTold()
     source: str = ""
-    """Where the product documents its columns."""
+    """Address of the product's documentation of its columns."""
     note: str = ""
-    """What is said whenever such a file is imported."""
+    """Note shown whenever such a file is imported."""
     name: str = ""
 
     @property
@@ -173,7 +173,7 @@ class BillMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return KINDS[self.kind]
 
     def filled(self) -> dict[str, tuple[Filled, ...]]:
-        """Where each of our columns comes from, in the order in which the places are tried."""
+        """Return the sources of each of our columns, in the order in which they are tried."""
         return {
             name: tuple(
                 Filled(column=one) if isinstance(one, str) else one
@@ -188,7 +188,7 @@ class BillMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield from filled
 
     def recognises(self, header: Sequence[str]) -> bool:
-        """Whether a file with these columns is one of this product's."""
+        """Return True if a file with these columns is one of this product's."""
         if self.recognise is None or not header:
             return False
         found = Names(header)
@@ -212,7 +212,7 @@ class Names:
         return found
 
     def star(self, name: str, column: str) -> str | None:
-        """What `*` in `name` stands for, if `column` is called so."""
+        """Return the text for which `*` in `name` stands if it matches `column`; else None."""
         before, _, after = name.partition("*")
         found = re.fullmatch(f"{re.escape(before)}(.+){re.escape(after)}", column, re.IGNORECASE)
         return found and found[1].strip()
@@ -249,7 +249,7 @@ def read_mapping(name: str, text: str) -> BillMapping:
 
 
 def _flaws(mapping: BillMapping) -> Iterator[str]:
-    """What is wrong with a mapping."""
+    """Yield the faults of a mapping."""
     kind = KINDS.get(mapping.kind)
     if kind is None:
         yield f"kind: there is no {mapping.kind!r}; it is one of {', '.join(KINDS)}"
@@ -271,7 +271,7 @@ def _flaws(mapping: BillMapping) -> Iterator[str]:
 
 
 def _name_flaws(mapping: BillMapping, kind: Kind) -> Iterator[str]:
-    """What is missing of what the kind needs, and what it has no use for."""
+    """Yield the missing required columns, and the given ones of no use."""
     given = {*mapping.columns, *mapping.constants}
     if not mapping.keep_names:
         for name in kind.required:

@@ -1,4 +1,4 @@
-"""What stands in the file where a cell of ours is wrong: its own column and its own text.
+"""Origin of a wrong cell in the file: its own column and its own text.
 
 Problem. Who mends a file looks for what the message names. A mapping takes a column of ours from the first
 of several that has a text, and numbers and times are rewritten before they are read: neither the column nor
@@ -23,10 +23,10 @@ from inferworks.books.bills.tables import Batch, Table
 
 
 class Origin(NamedTuple):
-    """Where a cell of ours comes from."""
+    """Origin of a cell of ours."""
 
     column: str
-    """What the file calls it."""
+    """Name of the column in the file."""
     text: str
     """As it stands there."""
 
@@ -40,7 +40,7 @@ class Origins:
         self._batch = Batch((), {})
 
     def of(self, number: int, column: str) -> Origin | None:
-        """Where `column` of ours comes from in the row of this number; None when that cannot be told."""
+        """Return the origin of `column` of ours in the row of this number; None if it cannot be told."""
         if self._batches is None:
             self._batches = iter(self._table().batches)
         while not (self._batch.numbers and self._batch.numbers[-1] >= number):
@@ -56,7 +56,7 @@ class Origins:
         return next((one for one in cells if one.text.strip()), cells[0] if cells else None)
 
     def _cells(self, row: Mapping[str, str], column: str) -> Iterator[Origin]:
-        """What `column` of ours is made of in this row; a path leads to what is in the JSON of a cell."""
+        """Yield the cells that `column` of ours is made of in this row, by path within JSON."""
         names = Names(row)
         for source in self._sources(column):
             root = next((found for name in roots_of(source) if (found := names.find(name))), None)

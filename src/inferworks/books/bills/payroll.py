@@ -65,7 +65,7 @@ class PayrollReader:
         self._departments = departments
 
     def recognises(self, header: Sequence[str]) -> bool:
-        """Whether the header is that of a payroll."""
+        """Return True if the header is that of a payroll."""
         return {"person", "gross", "employer_cost"} <= set(header)
 
     def read(
@@ -118,7 +118,7 @@ class PayrollReader:
             )
 
     def _work(self, cells: Cells, kind: str, name: str, department: str | None) -> Work:
-        """What a part of the split of a line of `department` went to."""
+        """Return the object of a part of the split of a line of `department`."""
         match kind:
             case "node":
                 return Work(STAFF_ON_NODE, name, department)
@@ -143,7 +143,7 @@ def paid_twice(charges: Iterable[Charge]) -> list[str]:
 
 
 def paid_again(charges: Iterable[Charge], files: Collection[str]) -> Iterator[str]:
-    """Who is paid for one time by several files without numbers of runs, one of `files` among them."""
+    """Yield a note on each person paid for a time by several files, one in `files`, without run number."""
     pay: dict[tuple[str, int, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for charge in charges:
         person = dict(charge.other).get("person", "")
@@ -160,7 +160,7 @@ def paid_again(charges: Iterable[Charge], files: Collection[str]) -> Iterator[st
 
 
 def is_nobodys(charge: Charge) -> bool:
-    """Whether a line of pay does not say what it was for: no node, no activity, no department."""
+    """Return True if a line of pay names no node, no activity and no department."""
     return charge.service_name == STAFF_TIME and not (charge.resource_id or charge.department)
 
 
@@ -212,7 +212,7 @@ def _charge(bill: BillFile, cells: Cells, department: str | None) -> Charge:
 
 
 def _weights(cells: Cells) -> dict[tuple[str, str], int]:
-    """What `split` names, with its weight; empty when it is empty or cannot be read."""
+    """Return the objects that `split` names, with weights; empty if it is empty or unreadable."""
     weights: dict[tuple[str, str], int] = {}
     for word in (cells.optional("split") or "").split():
         part = _PART.fullmatch(word)

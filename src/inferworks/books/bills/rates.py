@@ -31,7 +31,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def recognises(header: Sequence[str]) -> bool:
-    """Whether the header is that of a file of rates."""
+    """Return True if the header is that of a file of rates."""
     return {"from", "to", "rate"} <= set(header)
 
 

@@ -1,4 +1,4 @@
-"""What was used elsewhere, in files: calls of another gateway, machine time, stored bytes.
+"""Reports of use elsewhere, in files: calls of another gateway, machine time, stored bytes.
 
     source,id,provider,model,customer,purpose,start,end,input_tokens,output_tokens
     gateway-b,req-17,openai,gpt-5,acme,serve-paid,2026-11-21T09:00:00Z,2026-11-21T09:00:04Z,812,96
@@ -79,7 +79,7 @@ _REASONS: Final = {
     r"Expected str matching regex .*": "must be the code of a currency, such as USD",
     r"Expected (\w+), got (\w+)": "must be {0}, and is {1}",
 }
-"""How what is wrong with an event is told of a cell."""
+"""Patterns of the faults of an event, with the texts that report them of a cell."""
 _MOMENTS: Final = frozenset({"start_ns", "end_ns"})
 _CHOICES: Final[Mapping[str, Iterable[str]]] = {
     "purpose": Purpose,

@@ -1,4 +1,4 @@
-"""When a line can be meant: what was done has been done, what is owed is owed about now.
+"""Plausibility of the times of lines: work done is past, amounts owed are of about now.
 
 Problem. A year that is mistyped, or a day that is read as a month, lands in a month that nobody looks at;
 and a statement of the newest usage is then one of 2031.
@@ -31,7 +31,7 @@ _AHEAD_NS, _BACK_NS = 366 * _DAY_NS, 3653 * _DAY_NS
 
 
 def after_tomorrow_ns(now_ns: int) -> int:
-    """When the day after tomorrow begins, in UTC."""
+    """Return the start of the day after tomorrow in nanoseconds, in UTC."""
     return (now_ns // _DAY_NS + 2) * _DAY_NS
 
 
@@ -53,7 +53,7 @@ class Doubts:
             self._long.append(charge)
 
     def texts(self) -> Iterator[str]:
-        """What there is to say."""
+        """Yield the notes."""
         for is_ahead, starts_ns in sorted(self._far_off.items()):
             month = month_name(month_of((max if is_ahead else min)(starts_ns)))
             lines = "1 line is" if len(starts_ns) == 1 else f"{len(starts_ns)} lines are"
@@ -69,6 +69,6 @@ class Doubts:
 
 
 def _is_long(charge: Charge) -> bool:
-    """Whether its minutes are more than its period has, and than programs round up to."""
+    """Return True if its minutes exceed its period by more than programs round up."""
     length_ns = charge.period_end_ns - charge.period_start_ns
     return Decimal(charge.quantity or "0") * _MINUTE_NS > length_ns + _ROUNDED_UP_NS

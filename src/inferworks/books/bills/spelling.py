@@ -1,4 +1,4 @@
-"""How a file writes its numbers, moments and currencies, and the one way in which we write them.
+"""Spelling of numbers, moments and currencies in a file, and the one form in which we write them.
 
 Problem. `1,234` is a thousand and more, or a little more than one; `11/1/2026` is in November or in
 January. A file says which only as a whole: one cell `1,234.50` or `11/30/2026` settles it for all.
@@ -66,7 +66,7 @@ _COMMA = re.compile(
     r"(?:[1-9][0-9]{0,2}(?P<by>[.' ])[0-9]{3}(?:(?P=by)[0-9]{3})*|[0-9]*)(?:,[0-9]*)?"
 )
 _READINGS: Final = {".": _POINT, ",": _COMMA}
-"""What a number looks like under each decimal mark: groups of one kind, none that begins with a zero."""
+"""Pattern of a number under each decimal mark: groups of one kind, none that begins with a zero."""
 
 _KNOWN_TEXTS: Final = 10_000
 
@@ -102,7 +102,7 @@ _MONTHS: Final = (
 
 
 class Sort(StrEnum):
-    """What the cells of a column are, as far as they have more than one spelling."""
+    """Sort of the cells of a column, as far as they have several spellings."""
 
     NUMBER = "number"
     MOMENT = "moment"
@@ -118,7 +118,7 @@ class Order(StrEnum):
 
 
 class Spelling(NamedTuple):
-    """How a file writes what may be written in several ways."""
+    """Spelling of a file, where there are several ways."""
 
     sorts: Mapping[str, Sort] = {}
     marks: Mapping[str, str] = {}
@@ -141,7 +141,7 @@ class Spelling(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What somebody said of a file, in a mapping or on the command line; empty: nothing."""
+    """Spelling of a file as given in a mapping or on the command line; empty: not given."""
 
     mark: str = ""
     order: Order | None = None
@@ -268,7 +268,7 @@ def spelled(table: Table, spelling: Spelling) -> Table:
 
 
 class Unread(NamedTuple):
-    """Why a text cannot be read."""
+    """Reason why a text cannot be read."""
 
     reason: str
 
@@ -352,7 +352,7 @@ def _is_twice(text: str, spelling: Spelling) -> bool:
 
 
 class Survey:
-    """What the cells of a file say about how it is written: `add` each row, then ask for `spelling`."""
+    """Evidence of the spelling of a file: `add` each row, then ask for `spelling`."""
 
     def __init__(self, name: str, sorts: Mapping[str, Sort], *, doubtful: bool, told: Told) -> None:
         """`doubtful`: the file's separator is one that goes with decimal commas."""
@@ -371,7 +371,7 @@ class Survey:
         self._clock: list[_Seen] = []
         """Moments that name no offset, in a zone that was told."""
         self._known: dict[str, set[str]] = {column: set() for column in sorts}
-        """What was looked at already, for most of a file repeats itself."""
+        """Texts looked at already, by column, for most of a file repeats itself."""
 
     def add(self, place: str, batch: Batch) -> None:
         """Look at some rows; `place` is what their numbers count."""
@@ -400,7 +400,7 @@ class Survey:
                 self._odd.add(column)
 
     def spelling(self, codes: Iterable[str] = ()) -> Spelling:
-        """How the file is written; `codes` are currencies that were said elsewhere to be its own.
+        """Return the spelling of the file; `codes` are currencies that were named elsewhere as its own.
 
         BillError with one question when it could be written in two ways. Columns in which everything
         is as we write it are not among its `sorts`.
@@ -413,7 +413,7 @@ class Survey:
         return Spelling(sorts, odd, order, self._told.zone)
 
     def remarks(self, spelling: Spelling) -> Iterator[str]:
-        """What is worth a look in a file that is written so: times that there were twice."""
+        """Yield remarks on a file of this spelling: times that there were twice."""
         twice = [seen for seen in self._clock if _is_twice(seen.text, spelling)]
         if twice:
             more = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
@@ -534,7 +534,7 @@ class Survey:
         )
 
     def _within(self, order: Order) -> bool:
-        """Whether all days, read so, lie where the file's unambiguous ones do."""
+        """Return True if all days, read in this order, lie among the file's unambiguous ones."""
         if None not in self._days or order not in self._days:
             return False
         (low, high), (first, last) = self._days[None], self._days[order]
@@ -551,7 +551,7 @@ class Survey:
 
 
 def looks_like(text: str, sort: Sort) -> bool:
-    """Whether `text` could be a cell of a column of this sort, in any spelling."""
+    """Return True if `text` could be a cell of a column of this sort, in any spelling."""
     stripped = text.strip()
     if sort is Sort.NUMBER:
         return _amount(stripped) is not None

@@ -18,7 +18,7 @@ class StubBillReader:
         self._charges = tuple(charges)
 
     def recognises(self, header: Sequence[str]) -> bool:
-        """Whether the file is ours."""
+        """Return True if the file is for this reader."""
         return list(header[:1]) == ["stub"]
 
     def read(

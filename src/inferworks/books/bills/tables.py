@@ -54,7 +54,7 @@ class RawRow(NamedTuple):
     """The line on which it ends, or the row's number in a Parquet file; counting from 1."""
     cells: Mapping[str, str] | None
     problems: Mapping[str, str] = {}
-    """What is wrong, by column; under "" what is wrong with the row itself."""
+    """Problems by column; under "" those of the row itself."""
 
 
 class Batch(NamedTuple):
@@ -88,7 +88,7 @@ class Batch(NamedTuple):
 
 
 def worked(texts: Sequence[Text], make: Callable[[Text], T]) -> list[T]:
-    """What `make` makes of each of `texts`, each looked at once."""
+    """Return `make` of each of `texts`; it is called once for each text."""
     made = {text: make(text) for text in dict.fromkeys(texts)}
     if len(made) == len(texts):
         return list(made.values())
@@ -103,13 +103,13 @@ class Table(NamedTuple):
     header: tuple[str, ...]
     batches: Iterator[Batch]
     place: str
-    """What a row's number counts: `line` or `row`."""
+    """Unit that a row's number counts: `line` or `row`."""
     floats: Mapping[str, int] = {}
     """The columns that hold binary floats, and how many significant digits those keep."""
     typed: frozenset[str] = frozenset()
     """The columns that the file keeps as numbers or times, so that they have one text each."""
     above: Mapping[str, str] = {}
-    """What the lines before the header say, by their first cells."""
+    """Values of the lines before the header, by their first cells."""
 
     @property
     def rows(self) -> Iterator[RawRow]:
@@ -131,15 +131,15 @@ def with_columns(table: Table, columns: Mapping[str, str]) -> Table:
 
 
 class Form(NamedTuple):
-    """How the text of a file is laid out."""
+    """Layout of the text of a file."""
 
     encoding: str = ""
-    """Where the file has no mark; empty: UTF-8."""
+    """Encoding without a mark; empty: UTF-8."""
     separator: str = ","
     skip: int = 0
     """The lines before the header."""
     rows: str = ""
-    """Where in a JSON document the rows are, such as `data[].results[]`; empty: a row is a line."""
+    """Path of the rows in a JSON document, such as `data[].results[]`; empty: a row is a line."""
 
 
 PLAIN: Final = Form()
@@ -174,7 +174,7 @@ def _table(name: str, raw: bytes, form: Form) -> Table:
 
 
 def begins_json(head: bytes, encoding: str = "") -> bool:
-    """Whether a text that begins with `head` is JSON, lines of it or a document."""
+    """Return True if a text that begins with `head` is JSON, lines of it or a document."""
     text = head[:256].decode(forms.encoding_of(head, encoding), errors="replace")
     text = forms.bare(text).lstrip()
     return text.startswith(("{", "[{", "[\n", "[\r", "[ "))
@@ -248,7 +248,7 @@ def _batches(rows: Iterator[RawRow]) -> Iterator[Batch]:
 
 
 def _above(lines: Sequence[str], separator: str) -> dict[str, str]:
-    """What the lines before a header say: the first cell names the second."""
+    """Return the values of the lines before a header: the first cell names the second."""
     found: dict[str, str] = {}
     for line in lines:
         cells = [cell.strip() for cell in line.strip().replace('"', "").split(separator)]
@@ -290,7 +290,7 @@ def json_document(name: str, raw: bytes, encoding: str = "") -> Any:
 
 
 def rows_at(document: Any, path: str) -> Iterator[Any]:
-    """What is in `document` at `path`; an object on the way hands down what is plain in it.
+    """Yield the values in `document` at `path`; an object on the way hands down its plain values.
 
     `name` steps into an object, `[]` to each item of an array, `*` to each value of an object.
     """
@@ -352,7 +352,7 @@ def _json_row(number: int, found: Any) -> RawRow:
 
 
 def _is_text_whole(text: str) -> bool:
-    """Whether there is no half of a surrogate pair in it, which is no character."""
+    """Return True if it holds no half of a surrogate pair, which is no character."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -361,7 +361,7 @@ def _is_text_whole(text: str) -> bool:
 
 
 def _no_row(name: str, place: str, row: RawRow) -> BillError:
-    """Why a file is refused of which this row, the first, cannot be read."""
+    """Return the refusal of a file whose first row, `row`, cannot be read."""
     [(column, reason), *_] = row.problems.items()
     where = f", column {column}" if column else ""
     return BillError(f"{name}, {place} {row.number}{where}: {reason}")
@@ -414,7 +414,7 @@ def _parquet(name: str, raw: bytes) -> Table:
 
 
 def _is_text(kind: Any) -> bool:
-    """Whether values of this Arrow type are whatever their sender wrote."""
+    """Return True if values of this Arrow type are texts as their sender wrote them."""
     import pyarrow as pa
 
     if isinstance(kind, pa.DictionaryType):

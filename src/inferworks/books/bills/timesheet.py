@@ -51,7 +51,7 @@ class TimesheetReader:
         self._departments, self._until_ns = departments, until_ns
 
     def recognises(self, header: Sequence[str]) -> bool:
-        """Whether the header is that of a time sheet."""
+        """Return True if the header is that of a time sheet."""
         return {"person", "minutes", "pay"} <= set(header)
 
     def read(
@@ -106,7 +106,7 @@ def _about(cells: Cells) -> list[str | None]:
 
 
 def _work(cells: Cells, departments: Departments) -> Work:
-    """What the minutes went to."""
+    """Return the object of the minutes."""
     node, activity = cells.optional("node"), cells.optional("activity")
     department = department_in(cells, departments)
     if node and activity:

@@ -21,7 +21,7 @@ from typing import Final
 from inferworks.books.bills.tables import Batch, Table, worked
 
 TWICE: Final = re.compile(r":\d\d(?:\.\d+)?[+-]\d\d:\d\d$")
-"""How a moment ends that `in_zone` knows another of."""
+"""Suffix of a moment of which `in_zone` knows another."""
 _SPANS: Final = (("start", "end"), ("ChargePeriodStart", "ChargePeriodEnd"))
 _OFFSET: Final = len("+02:00")
 

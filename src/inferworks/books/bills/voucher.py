@@ -59,7 +59,7 @@ class VoucherReader:
         self._departments = departments
 
     def recognises(self, header: Sequence[str]) -> bool:
-        """Whether the header is that of vouchers."""
+        """Return True if the header is that of vouchers."""
         return {"id", "natural_class", "amount"} <= set(header)
 
     def read(

@@ -1,4 +1,4 @@
-"""Whose cost a line is: its department and its activity, the same in every kind of file of our own."""
+"""Bearer of a line's cost: its department and its activity, the same in every kind of our own files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEPARTMENT = "department"
 
 
 class Work(NamedTuple):
-    """What somebody's time went to; `department` has what no driver can place."""
+    """Object of somebody's work; `department` bears what no driver can place."""
 
     resource_type: str | None
     resource_id: str | None

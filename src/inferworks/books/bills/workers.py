@@ -61,20 +61,20 @@ _decode_batch = msgspec.msgpack.Decoder(Batch).decode
 
 
 class Read(NamedTuple):
-    """What was read of a batch."""
+    """Lines and problems read from a batch."""
 
     rows: int
     lines: Sequence[ArrivingLine]
     misshapen: Sequence[Problem]
     noted: Sequence[Problem]
-    """What is wrong with cells, by the columns that the reader knows."""
+    """Problems of cells, by the columns that the reader knows."""
     unconverted: Sequence[Problem]
     unrated: Mapping[str, Problem]
     """The first line in each currency that there is no rate for."""
 
 
 class Job(Protocol):
-    """What it takes to read the batches of a file, in whatever process: it can be pickled."""
+    """Inputs for reading the batches of a file in any process; can be pickled."""
 
     @property
     def file(self) -> str:
@@ -82,12 +82,12 @@ class Job(Protocol):
         ...
 
     def reader(self) -> Callable[[Batch], Read]:
-        """What reads them, each by itself, in ascending order."""
+        """Return a function that reads batches, each by itself, in ascending order."""
         ...
 
 
 def spare_workers() -> int:
-    """How many workers the machine has cores for, beside this process."""
+    """Return the number of workers that the machine has cores for, beside this process."""
     usable = getattr(os, "sched_getaffinity", None)
     cores = len(usable(0)) if usable else os.cpu_count() or 1
     return min(cores - 1, _MOST_WORKERS) if sys.executable else 0
@@ -96,7 +96,7 @@ def spare_workers() -> int:
 def read_in_order(
     job: Job, batches: Iterator[Batch], workers: int, rows_alone: int = ROWS_ALONE
 ) -> Generator[Read]:
-    """What is read of each of `batches`, in their order. To be closed.
+    """Yield the contents of each of `batches`, in their order. To be closed.
 
     After `rows_alone` rows as many `workers` help as there are. BillError when one of them dies.
     """
@@ -142,7 +142,7 @@ def _free(workers: Sequence[_Worker]) -> _Worker | None:
 
 
 class _Answer:
-    """What was read of a batch, or will be."""
+    """Result of reading a batch, now or later."""
 
     def __init__(
         self, found: Read | Exception | bytearray | None, worker: _Worker | None = None
@@ -152,11 +152,11 @@ class _Answer:
 
     @property
     def is_there(self) -> bool:
-        """Whether it need not be waited for."""
+        """Return True if the result is here."""
         return self.found is not None
 
     def read(self) -> Read:
-        """What was read; the error that kept it from being read is raised."""
+        """Return the contents of the batch; raise the error that kept it from being read."""
         while self.found is None and self._worker is not None:
             self._worker.receive()
         if isinstance(self.found, bytearray):
@@ -168,7 +168,7 @@ class _Answer:
 
 
 def _answer(read: Callable[[Batch], Read], batch: Batch) -> _Answer:
-    """What is read of `batch` now, or the error that it raises, which is raised in its turn."""
+    """Return the result of reading `batch` now, or the error, to be raised in its turn."""
     try:
         return _Answer(read(batch))
     except (BillError, SpelledOtherwiseError) as error:
@@ -181,7 +181,7 @@ class _Worker:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._asked: deque[_Answer] = deque()
-        """What it has not answered yet."""
+        """Batches that the worker has not answered yet."""
 
     def __enter__(self) -> _Worker:
         self._process = subprocess.Popen(
@@ -211,7 +211,7 @@ class _Worker:
 
     @property
     def tasks(self) -> int:
-        """How many batches it has not read yet."""
+        """Return the number of batches that it has not read yet."""
         while self._asked and self._is_ready.poll(0):
             self.receive()
         return len(self._asked)
@@ -257,7 +257,7 @@ def send(out: FileIO, content: bytes) -> None:
 
 
 def received(given: FileIO) -> bytearray | None:
-    """What `send` has written; None when there is nothing more, or not all of it."""
+    """Return the bytes that `send` wrote; None if there are no more, or not all of them."""
     head = _read(given, _LENGTH.size)
     return None if head is None else _read(given, _LENGTH.unpack(head)[0])
 
@@ -284,14 +284,14 @@ def decoded(batch: bytes | bytearray) -> Batch:
 
 
 def encoded_answer(read: Read | Exception) -> bytes:
-    """What was read, or why it could not be, for `decoded_answer`."""
+    """Return a result or an error as bytes for `decoded_answer`."""
     if isinstance(read, Read):
         return pickle.dumps((packed(read.lines), *read._replace(lines=())))
     return pickle.dumps(read)
 
 
 def decoded_answer(answer: bytes | bytearray) -> Read:
-    """What a worker read; whatever kept it from that is raised."""
+    """Return the contents that a worker read; raise its error."""
     found = pickle.loads(answer)  # noqa: S301 - by a process of ours
     if isinstance(found, Exception):
         raise found

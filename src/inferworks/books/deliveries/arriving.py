@@ -1,4 +1,4 @@
-"""What arrives, before anything is decided: the lines of files that are being imported.
+"""Arriving lines: the lines of files that are being imported, before anything is decided.
 
 Lines go to a temporary table as they are read, so that a bill of a million lines is never in memory; it is
 on the disk beside the books and goes with the connection. A row there is a row of `charges`, ready to be
@@ -38,7 +38,7 @@ CREATE TEMP TABLE arriving (
 INDEX: Final = """
 CREATE INDEX temp.arriving_by_name
 ON arriving (part, name, carried, about, id, period_start_ns, period_end_ns, amount_pico)"""
-"""What is asked of many lines at once is in it, so that their bodies are read once, to be taken over."""
+"""Index with all columns that are read of many lines at once; bodies are read once, when taken over."""
 DIGEST_BITS: Final = 96
 _BATCH = 200
 """Rows that are written at once, while they are at hand."""
@@ -48,7 +48,7 @@ _decode = msgspec.json.Decoder(Charge).decode
 
 
 class Total(msgspec.Struct):
-    """What lines come to in the currency of their bill."""
+    """Total of lines in the currency of their bill."""
 
     exact: str = "0"
     """An exact decimal, in units."""
@@ -57,7 +57,7 @@ class Total(msgspec.Struct):
 
     @property
     def left(self) -> Decimal:
-        """What rounding the lines one by one has left out, in units."""
+        """Return the amount that rounding the lines one by one left out, in units."""
         return EXACT.subtract(Decimal(self.exact), EXACT.scaleb(Decimal(self.pico), -12))
 
 
@@ -134,7 +134,7 @@ def unpacked(raw: bytes) -> list[ArrivingLine]:
 
 
 class _Sum:
-    """What is known of a part while its lines come in."""
+    """Running sum of a part while its lines come in."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -158,12 +158,12 @@ class _Sum:
             self.left[billed.currency] = EXACT.add(self.left.get(billed.currency, Decimal(0)), left)
 
     def part(self, series: str, place: str) -> Part:
-        """What the lines are as a part, the `place` in its `series`."""
+        """Return the lines as a part, the `place` in its `series`."""
         spans, invoices = merged(self.spans), tuple(sorted(self.invoices))
         return Part(self.number, self.digest, self.lines, spans, series, place, invoices)
 
     def totals(self) -> Totals:
-        """What the lines come to."""
+        """Return the totals of the lines by currency."""
         return {
             currency: _total(pico, self.left.get(currency)) for currency, pico in self.pico.items()
         }
@@ -186,7 +186,7 @@ def added(one: Totals, other: Totals) -> Totals:
 
 
 def rounding_pico(total: Total) -> int:
-    """What the rounding line of a delivery says: its exact total, rounded once, less its lines."""
+    """Return the amount of a delivery's rounding line: its exact total, rounded once, less its lines."""
     exact = EXACT.scaleb(Decimal(total.exact), 12)
     return int(EXACT.to_integral_value(exact)) - total.pico
 
@@ -223,7 +223,7 @@ def stage(
 
 
 def totals_of(lines: Iterable[tuple[Line, Charge]], like: Part) -> tuple[Part, Totals]:
-    """What lines are as a part on their own, of the series and place of `like`; and what they come to."""
+    """Return lines as a part of their own, of the series and place of `like`; and their totals."""
     total = _Sum(like.number)
     for line, charge in lines:
         total.add(line, charge)

@@ -66,7 +66,7 @@ ABOUT: Final = frozenset(
 NOT_CARRIED: Final = ABOUT | {ACCOUNT, PERIOD}
 """The same, and those that tell which delivery it is in."""
 _UNNAMED: Final = ("about:", "")
-"""How the line of a charge begins that its bill did not name."""
+"""Prefix of the line of a charge that its bill did not name."""
 _DECIMAL = re.compile(r"[+-]?(?=\.?\d)(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d{1,3})?")
 _SHORT = re.compile(r"(-?)((?:0|[1-9][0-9]*)\.)([0-9]*[1-9])")
 """A number with decimals and no needless zero, as nearly all are."""
@@ -76,7 +76,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Delivery(NamedTuple):
-    """What one issuer says of one account and one billing period, in one kind of file."""
+    """Charges of one issuer for one account and one billing period, in one kind of file."""
 
     kind: str
     issuer: str
@@ -98,9 +98,9 @@ class Columns(NamedTuple):
     """The columns of a line without a field of their own, as JSON for the names of the line."""
 
     about: bytes
-    """Those that tell what it is about."""
+    """Columns that tell the subject of the line."""
     carried: bytes
-    """Those that it carries."""
+    """Columns that the line carries."""
 
 
 class Line(NamedTuple):
@@ -220,7 +220,7 @@ def _is_waiting(invoice: str, account: str) -> bool:
 
 
 def line_of(delivery: Delivery, charge: Charge, columns: Columns | None = None) -> Line:
-    """What `charge` is known by within `delivery`; `columns` are its own, where they are known."""
+    """Return the canonical line of `charge` in `delivery`; `columns` are its own, if known."""
     billed = charge if charge.foreign is None else charge.foreign
     about = (
         delivery,

@@ -1,4 +1,4 @@
-"""How the lines of parts compare: looked up in the database, where they stay.
+"""Comparison of the lines of parts, looked up in the database, where they stay.
 
 A bill has a million lines, and few of them say otherwise than those that are there. So what most are alike
 in is counted by the database, and one by one are read only the *odd* ones: those of the one side to which
@@ -25,7 +25,7 @@ _DAY_NS: Final = 86_400 * NS_PER_SECOND
 
 
 class _Said(msgspec.Struct):
-    """What a line says."""
+    """Amounts, times and invoice of a line."""
 
     invoice: str
     period_start_ns: int
@@ -35,7 +35,7 @@ class _Said(msgspec.Struct):
 
     @property
     def amounts(self) -> tuple[int, int]:
-        """What it bills, and what is effective."""
+        """Return the billed and the effective amount."""
         return self.amount_pico, self.effective_pico or 0
 
 
@@ -50,7 +50,7 @@ class Lines:
         self._db = db
 
     def alike(self, one: Sequence[Part], other: Sequence[Part]) -> Alike:
-        """How the lines of `one` compare with those of `other`."""
+        """Compare the lines of `one` with those of `other`."""
         names = self._compared("name", one, other)
         about = self._compared("about", one, other)
         lines = sum(part.lines for part in one), sum(part.lines for part in other)
@@ -64,7 +64,7 @@ class Lines:
         )
 
     def within(self, parts: Sequence[Part], start_ns: int, end_ns: int) -> int:
-        """How many lines of `parts` lie within that time."""
+        """Return the number of lines of `parts` within that time."""
         arriving, there = _sides(parts)
         [(found,)] = self._db.execute(
             f"SELECT (SELECT COUNT(*) FROM arriving WHERE part IN ({arriving}) AND "
@@ -75,7 +75,7 @@ class Lines:
         return int(found)
 
     def to_date(self, older: Sequence[Part], newer: Sequence[Part]) -> bool:
-        """Whether `older` is what an export of the month to date, now `newer`, was at an earlier day.
+        """Return True if `older` is an earlier state of an export of the month to date, now `newer`.
 
         Both begin alike and have the same lines, up to the last day of the older one. That was not over:
         of it there may be more now, and of one thing more, but never less.
@@ -99,7 +99,7 @@ class Lines:
         )
 
     def same_way(self, one: Sequence[Part], other: Sequence[Part]) -> bool:
-        """Whether no odd line of `one` is a credit where `other` has a charge, nor the other way round."""
+        """Return True if no odd line of one side is a credit where the other has a charge."""
         credits_ = {about for about, said in self._odd(one, other) if said.amount_pico < 0}
         lone = credits_ ^ {about for about, said in self._odd(other, one) if said.amount_pico < 0}
         if not lone:
@@ -108,7 +108,7 @@ class Lines:
         return lone.isdisjoint(about for (about,) in there)
 
     def is_apart(self, part: Part, within: Sequence[Part], rest: Sequence[Part]) -> bool:
-        """Whether nothing that `part` says beyond `within` is about what a line of `rest` is about."""
+        """Return True if no line of `part` beyond `within` has the subject of a line of `rest`."""
         [(found,)] = self._db.execute(
             f"SELECT COUNT(*) FROM ({_counts('about', [part])}) AS a "
             f"JOIN ({_counts('about', rest)}) USING (it) "
@@ -117,7 +117,7 @@ class Lines:
         return not found
 
     def reissues(self, part: Part, others: Sequence[Part]) -> bool:
-        """Whether `part` charges for all that one of the invoices of `others` is about."""
+        """Return True if `part` charges for everything that one of the invoices of `others` is about."""
         mine, _ = _sides([part])
         abouts = self._db.execute(
             f"SELECT about, amount_pico FROM arriving WHERE part IN ({mine})"
@@ -146,7 +146,7 @@ class Lines:
     def part_of(
         self, delivery: Delivery, lines: Iterable[tuple[str, str]], like: Part
     ) -> tuple[Part, Totals]:
-        """What lines that are there, by name and id, are as a part on their own, and come to."""
+        """Return lines that are here, given by name and id, as a part of their own; and their totals."""
         charges = (
             (Line(ChargeId(name), "", "", told_invoice(delivery, charge)), charge)
             for name, id_ in lines
@@ -159,7 +159,7 @@ class Lines:
         return bytes(body)
 
     def _odd(self, one: Sequence[Part], other: Sequence[Part]) -> Iterator[tuple[str, _Said]]:
-        """What each line of `one` says that is alike no line of `other`, and what it is about."""
+        """Yield (about, values) of each line of `one` that is alike no line of `other`."""
         arriving, there = _sides(one)
         names = self._db.execute(
             f"SELECT a.it, a.n - COALESCE(b.n, 0) FROM ({_counts('name', one)}) AS a "
@@ -175,7 +175,7 @@ class Lines:
             yield from [(about, _said(body))] * number
 
     def _sums(self, parts: Sequence[Part], abouts: Collection[str]) -> dict[str, tuple[int, int]]:
-        """What the lines of `parts` about each of `abouts` come to: billed and effective."""
+        """Return the billed and effective sums of the lines of `parts` about each of `abouts`."""
         sums: dict[str, tuple[int, int]] = {}
         for about, body in self._bodies(parts, abouts):
             billed, effective = sums.get(about, (0, 0))
@@ -197,7 +197,7 @@ class Lines:
                 yield about, body if body is not None else self._body(id_)
 
     def _compared(self, column: str, one: Sequence[Part], other: Sequence[Part]) -> int:
-        """How many lines both have in common by `column`, as multisets."""
+        """Return the number of lines that both have in common by `column`, as multisets."""
         [(found,)] = self._db.execute(
             f"SELECT COALESCE(SUM(MIN(a.n, b.n)), 0) FROM ({_counts(column, one)}) AS a "
             f"JOIN ({_counts(column, other)}) AS b USING (it)"
@@ -228,6 +228,6 @@ def _begin_ns(parts: Iterable[Part]) -> int:
 
 
 def _grows(odd: Iterable[tuple[int, int]], was: tuple[int, int], now: tuple[int, int]) -> bool:
-    """Whether what was said of one thing, `odd` among it, is as much by now, or more."""
+    """Return True if the amounts of one subject, `odd` among them, are as large by now, or larger."""
     grown = all(0 <= a <= b or b <= a <= 0 for a, b in zip(was, now, strict=True))
     return grown and all(a * b >= 0 for one in odd for a, b in zip(one, was, strict=True))

@@ -1,4 +1,4 @@
-"""What a file of a known delivery is: the same again, a longer one, a further part, or a question.
+"""Decision on a file of a known delivery: the same again, a longer one, a further part, or a question.
 
 Problem. Exports grow from day to day, come in parts, are written anew with other amounts, and are sent
 twice. A program that always adds counts money twice; one that always replaces loses it.
@@ -53,14 +53,14 @@ from inferworks.books.deliveries.parts import (
 
 
 class Answer(StrEnum):
-    """What a person says of a file that overlaps another."""
+    """Answer of a person about a file that overlaps another."""
 
     PART = "part"
     REPLACE = "replace"
 
 
 class Fate(StrEnum):
-    """What became of a part that arrived."""
+    """Fate of a part that arrived."""
 
     NEW = "new"
     PART = "part"
@@ -70,45 +70,45 @@ class Fate(StrEnum):
 
 
 class Alike(NamedTuple):
-    """How the lines of some parts, the one side, compare with those of others, as multisets."""
+    """Comparison of the lines of some parts, the one side, with those of others, as multisets."""
 
     common: int
     one: int
     other: int
     one_restates: bool
-    """Whether the one side has a line about everything that a line of the other is about."""
+    """True if the one side has a line about every subject of a line of the other."""
     other_restates: bool
     apart: bool
-    """Whether no line of the one side is about what a line of the other is about."""
+    """True if no line of the one side has the subject of a line of the other."""
     restated: bool
-    """Whether a line of the one side says otherwise about what a line of the other is about."""
+    """True if a line of the one side states other values about the subject of a line of the other."""
 
 
 class Compare(Protocol):
     """Looks up the lines of parts."""
 
     def alike(self, one: Sequence[Part], other: Sequence[Part]) -> Alike:
-        """How the lines of `one` compare with those of `other`."""
+        """Compare the lines of `one` with those of `other`."""
         ...
 
     def within(self, parts: Sequence[Part], start_ns: int, end_ns: int) -> int:
-        """How many lines of `parts` lie within that time."""
+        """Return the number of lines of `parts` within that time."""
         ...
 
     def to_date(self, older: Sequence[Part], newer: Sequence[Part]) -> bool:
-        """Whether `older` is what an export of the month to date, now `newer`, was at an earlier day."""
+        """Return True if `older` is an earlier state of an export of the month to date, now `newer`."""
         ...
 
     def same_way(self, one: Sequence[Part], other: Sequence[Part]) -> bool:
-        """Whether neither side has a credit where the other has a charge."""
+        """Return True if neither side has a credit where the other has a charge."""
         ...
 
     def is_apart(self, part: Part, within: Sequence[Part], rest: Sequence[Part]) -> bool:
-        """Whether nothing that `part` says beyond `within` is about what a line of `rest` is about."""
+        """Return True if no line of `part` beyond `within` has the subject of a line of `rest`."""
         ...
 
     def reissues(self, part: Part, others: Sequence[Part]) -> bool:
-        """Whether `part` charges for all that one of the invoices of `others` is about."""
+        """Return True if `part` charges for everything that one of the invoices of `others` is about."""
         ...
 
 
@@ -143,12 +143,12 @@ class Named(NamedTuple):
         return False
 
     def reissues(self, part: Part, others: Sequence[Part]) -> bool:
-        """Whatever says otherwise about it does."""
+        """Return True: any part with other values counts as a new issue."""
         return True
 
 
 class Step(NamedTuple):
-    """What is to be done: `parts` take the place of `replaced`, or stand beside what is there."""
+    """Action to take: `parts` take the place of `replaced`, or stand beside the existing parts."""
 
     fate: Fate
     parts: tuple[Part, ...]
@@ -158,7 +158,7 @@ class Step(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What cannot be told: whether `parts` stand beside `overlap` or in its place."""
+    """Question to a person: whether `parts` stand beside `overlap` or in its place."""
 
     parts: tuple[Part, ...]
     overlap: tuple[Part, ...]
@@ -173,7 +173,7 @@ def decide(
     compare: Compare,
     answer: Answer | None = None,
 ) -> list[Verdict]:
-    """What becomes of the `arriving` parts of one delivery, given together, beside all those `known`.
+    """Return the verdicts on the `arriving` parts of one delivery, given together, beside all `known`.
 
     `known` are also parts that are in force no more. An `answer` decides what would be a question; what is
     certain stays so.
@@ -207,7 +207,7 @@ def decide(
 def _reruns(
     arriving: Sequence[Part], known: Sequence[Part], compare: Compare
 ) -> tuple[list[Verdict], list[Part]]:
-    """What is certain of parts of runs of which it is known when they were; and all other parts."""
+    """Return the verdicts on parts of runs whose time is known; and all other parts."""
     done: list[Verdict] = []
     rest = [part for part in arriving if not part.ran]
     for series in dict.fromkeys(part.series for part in arriving if part.ran):
@@ -231,7 +231,7 @@ def _reruns(
 def _among(
     arriving: Sequence[Part], compare: Compare, answer: Answer | None
 ) -> tuple[list[Verdict], list[Part]]:
-    """What the parts given together are to each other, and those of them that stand."""
+    """Return the verdicts of parts given together on each other, and the parts that remain."""
     done: list[Verdict] = []
     standing: list[Part] = []
     for part in sorted(arriving, key=lambda part: (part.end_ns, part.lines, part.digest)):
@@ -280,7 +280,7 @@ def _instead(
 def _whole(
     fresh: Sequence[Part], there: Sequence[Part], compare: Compare, answer: Answer | None
 ) -> Step | None:
-    """What all of `fresh` are as one, where that is the same or more than what is there."""
+    """Return the step for all of `fresh` as one, if they repeat what is here, or extend it; else None."""
     is_named = isinstance(compare, Named)
     overlap = tuple(
         old for old in there if is_named or any(meet(old.spans, part.spans) for part in fresh)
@@ -307,7 +307,7 @@ def _one(
     compare: Compare,
     answer: Answer | None,
 ) -> Verdict:
-    """What a part becomes beside those that are there."""
+    """Return the verdict on a part beside those that are here."""
     again = [old for old in known if _same(part, old)]
     if any(old.in_force for old in again):
         return Step(Fate.DUPLICATE, (part,))
@@ -324,7 +324,7 @@ def _beside(
     *,
     together: bool,
 ) -> Verdict:
-    """What `part` is beside those that are there, or that are given `together` with it."""
+    """Return the verdict on `part` beside those that are here, or that are given `together` with it."""
     namesake = tuple(
         old for old in there if part.series == old.series != "" and part.place == old.place
     )
@@ -362,7 +362,7 @@ def _beside(
 def _invoiced(
     part: Part, overlap: tuple[Part, ...], compare: Compare, answer: Answer | None
 ) -> Verdict:
-    """What `part` is, all on numbered invoices of its own: a further bill, unless it is an old one anew."""
+    """Return the verdict on `part`, all on numbered invoices of its own: a further bill, or a reissue."""
     contradicts = compare.alike([part], overlap).restated
     if contradicts and (answer is Answer.REPLACE or compare.reissues(part, overlap)):
         return Question((part,), overlap)
@@ -377,7 +377,7 @@ def _is_older(
     answer: Answer | None,
     namesake: Sequence[Part],
 ) -> bool:
-    """Whether `part` says nothing that is not here already, or no more than what has grown since."""
+    """Return True if `part` has nothing new, or is an earlier state of what has grown since."""
     shared = [old for old in overlap if compare.alike([part], [old]).common]
     if not shared:
         return False
@@ -392,13 +392,13 @@ def _is_older(
 
 
 def _is_longer(parts: Sequence[Part], overlap: Sequence[Part]) -> bool:
-    """Whether `parts` begin where `overlap` does, and reach further."""
+    """Return True if `parts` begin where `overlap` does, and reach further."""
     ours, theirs = reach(parts), reach(overlap)
     return ours[0][0] == theirs[0][0] and ours[-1][1] > theirs[-1][1]
 
 
 def _is_rerun(parts: Sequence[Part], overlap: Sequence[Part]) -> bool:
-    """Whether `parts` are, by their names, all parts of one export of which `overlap` were some."""
+    """Return True if `parts` are, by their names, all parts of one export of which `overlap` were some."""
     places = {part.place for part in parts}
     series = {part.series for part in (*parts, *overlap)}
     return len(series) == 1 and "" not in series and all(old.place in places for old in overlap)
@@ -407,7 +407,7 @@ def _is_rerun(parts: Sequence[Part], overlap: Sequence[Part]) -> bool:
 def _is_anew(
     part: Part, namesake: Sequence[Part], overlap: Collection[Part], compare: Compare
 ) -> bool:
-    """Whether a file says every line of its `namesake` again, and has to do with nothing else."""
+    """Return True if a file restates every line of its `namesake`, and nothing of other parts."""
     if not namesake or isinstance(compare, Named):
         return False
     rest = [old for old in overlap if old not in namesake]
@@ -418,7 +418,7 @@ def _is_anew(
 
 
 def _longer(part: Part, overlap: Sequence[Part], compare: Compare) -> tuple[Part, ...]:
-    """Those of several parts that `part` repeats, where what it says beyond is not about the others."""
+    """Return the parts that `part` repeats, if its further lines are not about the others; else nothing."""
     if len(overlap) < 2:
         return ()
     within = []
@@ -431,17 +431,17 @@ def _longer(part: Part, overlap: Sequence[Part], compare: Compare) -> tuple[Part
 
 
 def _claimed(part: Part, overlap: tuple[Part, ...]) -> tuple[Part, ...]:
-    """Those of `overlap` that `part` is about: not those on other numbered invoices, if there are more."""
+    """Return the parts of `overlap` without those on other numbered invoices; all if none is left."""
     return tuple(old for old in overlap if not is_of_its_own(part, [old])) or overlap
 
 
 def _is_another(part: Part, old: Part, namesake: Collection[Part]) -> bool:
-    """Whether `old` is another part of the export that `part` is of, and of the same run of it."""
+    """Return True if `old` is another part of the export that `part` belongs to, and of the same run."""
     return are_siblings(part, old) and (old.number < 0 or not namesake)
 
 
 def _same(part: Part, old: Part) -> bool:
-    """Whether these lines came before, as this part."""
+    """Return True if these lines came before, as this part."""
     return (
         part.digest == old.digest
         and part.lines == old.lines

@@ -1,4 +1,4 @@
-"""How what was decided is done: lines are taken in, kept, amended, replaced or reversed.
+"""Execution of a decision: lines are taken in, kept, amended, replaced or reversed.
 
 A revision acts by its difference. Lines that are alike keep their ids, whichever file they were first in;
 lines that are in the books and not in the revision go, and new ones come. While their time is open they go
@@ -85,7 +85,7 @@ class Closed(NamedTuple):
     end_ns: int = 0
 
     def meets(self, charge: Timed) -> bool:
-        """Whether some of the time of `charge` is closed."""
+        """Return True if some of the time of `charge` is closed."""
         return charge.period_start_ns < self.end_ns and self.start_ns < charge.period_end_ns
 
 
@@ -93,7 +93,7 @@ NOTHING_CLOSED: Final = Closed()
 
 
 class Changed(NamedTuple):
-    """What became of lines."""
+    """Numbers of lines by their fate."""
 
     added: int = 0
     kept: int = 0
@@ -104,7 +104,7 @@ class Changed(NamedTuple):
     withheld: int = 0
     """Amendments of lines of a closed period, which stay as they were sealed."""
     added_pico: int = 0
-    """What the new lines sum to, in the currency of the books."""
+    """Sum of the new lines, in the currency of the books."""
     late: tuple[Charge, ...] = ()
     """Lines and reversals that are for a closed period."""
 
@@ -266,7 +266,7 @@ class Landing:
         raise AssertionError(f"delivery {number} has no line in {currency}")
 
     def _used(self, id_: ChargeId, part: int) -> bool:
-        """Whether a charge of this id is there that is not among the lines of `part`."""
+        """Return True if a charge with this id exists that is not among the lines of `part`."""
         found = self._db.execute(
             "SELECT 1 FROM charges WHERE id = ? AND id NOT IN (SELECT id FROM lines WHERE part = ?)",
             (id_, part),
@@ -357,7 +357,7 @@ class Landing:
         )
 
     def _changed(self, parts: Sequence[int], gone: Counter[str]) -> dict[int, int]:
-        """How many lines of each arriving part stand instead of one that is `gone`, by its about."""
+        """Count the lines of each arriving part that stand instead of one that is `gone`, by its about."""
         changed = dict.fromkeys(parts, 0)
         left = gone.copy()
         rows = self._db.execute(

@@ -1,4 +1,4 @@
-"""Parts of a delivery: what of one file is known without its lines, and what its name tells."""
+"""Parts of a delivery: properties of a file that are known without its lines, and from its name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PART = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}(?:-c\d+)?|tid-\d+-\d+-\d+", re.IGNORECASE)
-"""What Spark and its like put into the name of each part."""
+"""Text that Spark and similar programs put into the name of each part."""
 
 Spans = tuple[tuple[int, int], ...]
 """Times in nanoseconds, disjoint and in order."""
@@ -30,32 +30,32 @@ class Part(NamedTuple):
     spans: Spans
     """The time that its lines cover, in nanoseconds: disjoint and in order."""
     series: str
-    """What it has in common with the other parts of one export; empty when its name tells of none."""
+    """Name that all parts of one export share; empty if the file name tells of none."""
     place: str
-    """Which of them it is; of a run of an export: when it ran, its id and the number, each on a line."""
+    """Place in the series; of a run of an export: its time, its id and the number, each on a line."""
     invoices: tuple[str, ...] = ("",)
     """The numbers of the invoices that its lines are on; empty is that of lines which are on none yet."""
     in_force: bool = True
 
     @property
     def start_ns(self) -> int:
-        """Where its time begins."""
+        """Return the start of its time, in nanoseconds."""
         return self.spans[0][0]
 
     @property
     def end_ns(self) -> int:
-        """Where its time ends."""
+        """Return the end of its time, in nanoseconds."""
         return self.spans[-1][1]
 
     @property
     def run(self) -> tuple[str, str] | None:
-        """When the run was that it is a part of, empty when not known, and its id; None of no run."""
+        """Return the time (empty if unknown) and the id of its run of an export; None without a run."""
         told = self.place.split("\n")
         return (told[0], told[1]) if len(told) == 3 else None
 
     @property
     def ran(self) -> str:
-        """When the run was that it is a part of, as a text that sorts; empty when that is not known."""
+        """Return the time of the run that it is a part of, as a text that sorts; empty if unknown."""
         return self.run[0] if self.run else ""
 
 
@@ -88,7 +88,7 @@ def reach(parts: Iterable[Part]) -> Spans:
 
 
 def meet(one: Spans, other: Spans) -> bool:
-    """Whether both cover some moment."""
+    """Return True if both cover some moment."""
     ours, theirs = iter(one), iter(other)
     mine, yours = next(ours, None), next(theirs, None)
     while mine and yours:
@@ -102,12 +102,12 @@ def meet(one: Spans, other: Spans) -> bool:
 
 
 def are_siblings(one: Part, other: Part) -> bool:
-    """Whether two are different parts of one export, and of one run of it, by their names."""
+    """Return True if two are different parts of one export, and of one run of it, by their names."""
     same = bool(one.series) and one.series == other.series and one.run == other.run
     return same and one.place != other.place
 
 
 def is_of_its_own(part: Part, others: Iterable[Part]) -> bool:
-    """Whether all lines are on numbered invoices, and none of `part` on one that the others are on."""
+    """Return True if all lines are on numbered invoices, and none of `part` on an invoice of the others."""
     invoices = {invoice for old in others for invoice in old.invoices}
     return bool(invoices) and not {"", *part.invoices} & invoices and "" not in part.invoices

@@ -1,4 +1,4 @@
-"""What is on record of imports: how each stands, what it changed, and what is asked."""
+"""Records of imports: their state, the changes they made, and open questions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inferworks.books.deliveries.landing import Changed
 
 
 class State(StrEnum):
-    """How an import stands."""
+    """State of an import."""
 
     IN_FORCE = "in force"
     SUPERSEDED = "superseded"
@@ -32,7 +32,7 @@ class Import(NamedTuple):
     state: State
     lines: int
     totals: Totals
-    """What its lines come to, by the currency of the bill."""
+    """Totals of its lines, by the currency of the bill."""
     start_ns: int
     end_ns: int
     at_ns: int
@@ -57,23 +57,23 @@ class Asked(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What became of one delivery in one file."""
+    """Outcome of one delivery in one file."""
 
     delivery: Delivery
     fate: Fate
     revision: int
     changed: Changed
     before: Totals
-    """What the delivery came to before, in the currency of the bill."""
+    """Totals of the delivery before, in the currency of the bill."""
     after: Totals
     remark: str = ""
-    """What of before went and what stays, where that is not all or nothing."""
+    """Remark on the lines that went and those that stay, unless it is all or nothing."""
 
 
 class Outcome(NamedTuple):
-    """What became of a file: what was done with each delivery in it, or why it was not imported."""
+    """Outcome of a file: what was done with each delivery in it, or the reason why it was not imported."""
 
     place: int
-    """Which of the files put aside it is, counting from 0."""
+    """Number of the file among those put aside, from 0."""
     told: tuple[Told, ...] = ()
     questions: tuple[str, ...] = ()

@@ -58,7 +58,7 @@ class _File(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Return the name of the first file."""
         return self.arrivals[0].file if self.arrivals else ""
 
 
@@ -74,7 +74,7 @@ class Register:
         self._transaction = transaction
         self._arrived: list[_File] = []
         self._by, self._at_ns = "", 0
-        """Who is importing, and when."""
+        """Importing user, and the time in nanoseconds."""
 
     def stage(self, lines: Iterable[ArrivingLine], series: tuple[str, str]) -> int:
         """Put the lines of one file aside; how many there are. `land` decides what becomes of them."""
@@ -335,7 +335,7 @@ class Register:
         return changed
 
     def _older(self, number: int, delivery: Delivery, ours: Sequence[Arrival]) -> str:
-        """What is told of files that are older than what is there; nothing of one on record that all is."""
+        """Return the text about files older than what is here; empty if all are on record and unchanged."""
         there = [part for part in self._known(number) if part.in_force]
         known = {one.file_sha256 for one in self.imports()}
         told = [
@@ -382,7 +382,7 @@ class Register:
         )
 
     def _lot(self, delivery: Delivery, part: Part, spans: Spans, by: Iterable[int]) -> Lot:
-        """What of a part that is there the arriving parts `by` replace in a time."""
+        """Return the lines of an existing part that the arriving parts `by` replace in a time."""
         lines = Lines(self._db)
         rows = lines.of_time(part.number, spans, by)
         if len(rows) == part.lines:
@@ -392,7 +392,7 @@ class Register:
         return Lot(goes.lines, totals, goes.spans, (whole.file,))
 
     def _whole(self, parts: Iterable[int]) -> Lot:
-        """What all lines of parts that are there come to."""
+        """Return the lines of existing parts, summed."""
         numbers = list(parts)
         return together(
             Lot(one.lines, one.totals, ((one.start_ns, one.end_ns),), (one.file,))
@@ -500,7 +500,7 @@ class Register:
         ]
 
     def _total(self, delivery: int) -> Totals:
-        """What the parts of a delivery that are in force come to."""
+        """Return the totals of the parts of a delivery that are in force."""
         rows = self._db.execute(
             "SELECT number FROM parts WHERE delivery = ? AND state = ?", (delivery, State.IN_FORCE)
         )

@@ -1,4 +1,4 @@
-"""What is asked of files and told about them, in words: days, lines and amounts."""
+"""Texts of questions and notices about files: days, lines and amounts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Lot(NamedTuple):
 
     @property
     def text(self) -> str:
-        """How many they are, of what, and what they come to."""
+        """Return the number of lines, their files and their totals as text."""
         return f"{_lines(self.lines)} of {', '.join(self.files)} ({amounts(self.totals)})"
 
 
@@ -46,7 +46,7 @@ def together(lots: Iterable[Lot]) -> Lot:
 
 
 def question_text(delivery: str, arrived: Lot, overlap: Lot, now: Totals) -> str:
-    """What is asked of a file that overlaps what is there, which comes to `now`."""
+    """Return the question about a file that overlaps existing parts, whose totals are `now`."""
     both = added(now, arrived.totals)
     instead = added(both, negated(overlap.totals))
     return _head(delivery, arrived, overlap) + (
@@ -56,7 +56,7 @@ def question_text(delivery: str, arrived: Lot, overlap: Lot, now: Totals) -> str
 
 
 def beside_text(delivery: str, arrived: Lot, overlap: Lot) -> str:
-    """What is asked of a file that overlaps another of the same command."""
+    """Return the question about a file that overlaps another of the same command."""
     return _head(delivery, arrived, overlap) + (
         "Import with --part if both count, or give the two in commands of their own"
     )
@@ -75,13 +75,13 @@ def _head(delivery: str, arrived: Lot, overlap: Lot) -> str:
 
 
 def instead_text(gone: Lot, left: Lot) -> str:
-    """What went because a file replaces it, and what stays because the file does not reach it."""
+    """Return the text on lines that a file replaced, and on lines outside its reach that stay."""
     stays = f"; {left.text} {left.days} stay" if left.lines else ""
     return f"in place of {gone.text} {gone.days}{stays}"
 
 
 def older_text(delivery: str, arrived: Lot, now: Totals) -> str:
-    """What is told of a file that says less than what is there."""
+    """Return the notice about a file that contains less than what is here."""
     return (
         f"an older copy of {delivery}: its {_lines(arrived.lines)} ({amounts(arrived.totals)}) "
         f"{arrived.days} change nothing, {amounts(now)} stay; import it with --replace if it stands instead"
@@ -89,7 +89,7 @@ def older_text(delivery: str, arrived: Lot, now: Totals) -> str:
 
 
 def amounts(totals: Totals) -> str:
-    """What `totals` say, for people: `1.40 USD and 2.00 EUR`."""
+    """Return `totals` as text for people: `1.40 USD and 2.00 EUR`."""
     parts = [f"{plain(total.exact)} {currency}" for currency, total in sorted(totals.items())]
     return " and ".join(parts) or "nothing"
 
@@ -101,7 +101,7 @@ def plain(exact: str) -> str:
 
 
 def negated(totals: Totals) -> Totals:
-    """What takes `totals` away."""
+    """Return `totals` negated."""
     return {
         currency: Total(str(-Decimal(total.exact)), -total.pico)
         for currency, total in totals.items()

@@ -1,4 +1,4 @@
-"""What must hold of the books whenever a statement is drawn from them: theorems 16 and 17.
+"""Invariants of the books whenever a statement is built from them: theorems 16 and 17.
 
 Problem. Revisions, amendments, voids and reversals move lines between imports one by one. A line that
 such a step forgot, or left behind, is billed twice or not at all, and nothing in a statement would look
@@ -47,13 +47,13 @@ class Entered(NamedTuple):
 
 
 class Register(NamedTuple):
-    """What the register says of the time that is read."""
+    """Contents of the register for the time that is read."""
 
     parts: dict[int, Entered]
     cut: set[int]
     """The deliveries that have imports in force of other time too."""
     lines: dict[int, int]
-    """How many lines each part has; the rounding lines of a delivery, under its number negated."""
+    """Number of lines of each part; the rounding lines of a delivery, under its number negated."""
     part_of: dict[str, int]
     """The part of each line, by its id."""
     twice: str
@@ -66,9 +66,9 @@ class Held:
     def __init__(self, register: Register) -> None:
         self.register = register
         self.sums: dict[tuple[int, str], Sum] = defaultdict(Sum)
-        """What those of each part came to, by the currency of their bill."""
+        """Sums of the lines of each part, by the currency of their bill."""
         self.left: list[Charge] = []
-        """Those of no part."""
+        """Lines of no part."""
 
     def add(self, line: Glance, body: bytes) -> None:
         """Count a line, given at a glance and as JSON."""
@@ -85,14 +85,14 @@ class Held:
             validation(self)
 
     def whole(self, part: int) -> Mapping[str, Sum] | None:
-        """What the lines of `part` come to, by currency; None when not all of them were read."""
+        """Return the sums of the lines of `part` by currency; None if not all of them were read."""
         sums = {currency: sum_ for (of, currency), sum_ in self.sums.items() if of == part}
         read = sum(sum_.lines for sum_ in sums.values())
         return sums if read == self.register.lines.get(part, 0) else None
 
 
 class Sum:
-    """What lines in one currency come to, and what rounding each has left out."""
+    """Sum of lines in one currency, and the amount that rounding each left out."""
 
     __slots__ = ("left", "lines", "pico")
 

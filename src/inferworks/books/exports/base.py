@@ -47,11 +47,12 @@ class Books(msgspec.Struct, frozen=True):
     """Every charge, cut to the span, and its parts; alike bill lines in bundles where they are many."""
     policy: Policy
     seller: str
-    """Who we are: the issuer of our customers' bills."""
+    """The operator: issuer of its customers' bills."""
     later: tuple[LaterCorrection, ...] = ()
-    """What later periods book for a closed one: told beside its figures, and never part of them."""
+    """Corrections of this closed period that later ones post: shown beside its figures, never part of
+    them."""
     singles: Iterable[Allocated] = ()
-    """Where `allocated` has bill lines in bundles, each alone, divided whenever they are asked for."""
+    """Lines of the bundles in `allocated`, each divided alone whenever they are iterated; else nothing."""
 
     @property
     def each(self) -> Iterable[Allocated]:
@@ -61,7 +62,7 @@ class Books(msgspec.Struct, frozen=True):
     beside: Comparison | None = None
     """The statement of another time, for who reads."""
     budget: Against | None = None
-    """What was planned, for who reads."""
+    """Budget of the span, for readers."""
 
     def function_of(self, part: Allocation) -> Function:
         """The accounting function that the policy gives `part`."""
@@ -79,9 +80,9 @@ class Exporter(Protocol):
     """Turns books into files of one format."""
 
     name: str
-    """What the format is called on the command line."""
+    """Name of the format on the command line."""
     about: str
-    """What it is for, in a few words."""
+    """Purpose of the format, in a few words."""
 
     def files(self, books: Books) -> Sequence[ExportFile]:
         """The files of the format. The same books give the same bytes."""

@@ -1,4 +1,4 @@
-"""What a report sets beside its statement: another time, why the margin changed, and a budget.
+"""Comparisons in a report: another time, the causes of the change of margin, and a budget.
 
 The picture of the causes begins where the margin stood and not at nothing: what changed is mostly small
 beside what stayed, and a bar of two pixels tells nothing.
@@ -82,7 +82,7 @@ def cause_bars(why: Explained, now: str, then: str) -> list[Bar]:
 
 
 def _parts(why: Explained) -> Iterator[tuple[str, Sequence[Cell]]]:
-    """What each cause is about, largest first, and the rest of it together."""
+    """Yield the rows of each cause: its parts, largest first, and the rest of them together."""
     for cause in Cause:
         told = why.told(cause)
         if told:
@@ -121,14 +121,14 @@ def _variance(one: Variance) -> tuple[str, Sequence[Cell]]:
 
 
 def _kind(line: str) -> str:
-    """How the row of `line` looks; what is no line of its own is a part of one."""
+    """Return the style of the row of `line`; a subdivision of a line is a "part"."""
     if line in _SUMS:
         return "sum"
     return "" if line and line != "unused_capacity" else "part"
 
 
 def _heads(now: Statement, beside: Comparison) -> tuple[str, str]:
-    """What the two times are called above their columns."""
+    """Return the column headings of the two times."""
     name = named(Span(now.start_ns, now.end_ns)).name
     return (
         name if len(name) <= _LONGEST else "Now",

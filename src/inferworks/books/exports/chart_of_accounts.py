@@ -63,13 +63,13 @@ class Chart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     account: tuple[_Row, ...]
     default: _Default | None = None
-    """What takes an account that no row takes."""
+    """Account for names that no row takes."""
     tax_rate: Text = "Tax Exempt (0%)"
     netsuite_account: Literal["number", "name"] = "number"
     netsuite_subsidiary: str = ""
 
     def account_of(self, name: str) -> Account | None:
-        """Where the account `name` of the books goes; None when nothing takes it."""
+        """Return the ledger account for the account `name` of the books; None if no row takes it."""
         if name not in self._found:
             self._found[name] = self._taking(name)
         return self._found[name]
@@ -83,7 +83,7 @@ class Chart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     @cached_property
     def _found(self) -> dict[str, Account | None]:
-        """What was asked for before: a journal asks for few accounts, many times."""
+        """Cache of accounts by name: a journal asks for few accounts, many times."""
         return {}
 
     @cached_property
@@ -145,7 +145,7 @@ def accounts() -> Iterator[str]:
 
 
 def _fits(parts: list[str], name: str) -> bool:
-    """Whether `name` is `parts` in order with any text between them, in time that is linear in both."""
+    """Return True if `name` is `parts` in order with any text between them, in time linear in both."""
     first, *middle = parts
     if not middle:
         return name == first

@@ -189,7 +189,7 @@ def _row(columns: Sequence[Column], cells: dict[str, Value]) -> Row:
 
 
 class _Meter(NamedTuple):
-    """How a unit is sold: its FOCUS name, the block its price is for, and the name of that block."""
+    """Meter of a unit: its FOCUS name, the block its price is for, and the name of that block."""
 
     name: str
     block: int
@@ -222,7 +222,7 @@ _METERS = {
 
 
 class _Category(NamedTuple):
-    """What an amount is in FOCUS's terms."""
+    """Category of an amount in FOCUS's terms."""
 
     charge: str
     pricing: str | None
@@ -267,7 +267,7 @@ def _summed(row: Rated, quantity: int, amount_pico: int, owed_pico: int) -> Rate
 
 
 def _sold_key(row: Rated) -> tuple[str, ...]:
-    """What amounts must share to be one row; text only, so that any two compare."""
+    """Return the key that amounts of one row share; text only, so that any two compare."""
     return (
         row.customer,
         f"{row.day_ns:020d}",
@@ -316,7 +316,7 @@ def _customer_row(
 
 
 def _pricing(owed: Owed | None) -> dict[str, Value]:
-    """What is owed, where that is in another currency than is billed."""
+    """Return the columns of the pricing currency, if the amount is owed in another than is billed."""
     if owed is None:
         return {}
     return {"PricingCurrency": owed.currency, "PricingCurrencyEffectiveCost": owed.amount_pico}
@@ -355,7 +355,7 @@ def _seller(seller: str) -> dict[str, Value]:
 
 
 def _metered(row: Rated) -> dict[str, Value]:
-    """How much was used, and at which price for how many."""
+    """Return the columns of quantity and unit price."""
     assert row.unit is not None
     meter = _METERS[row.unit]
     price = None if row.pico_per_unit is None else row.pico_per_unit * meter.block
@@ -413,7 +413,7 @@ def _supplier_rows(item: Allocated, books: Books) -> Iterable[dict[str, Value]]:
 
 
 def _charge_cells(charge: Charge) -> dict[str, Value]:
-    """What every part takes over from the charge."""
+    """Return the columns that every part takes over from the charge."""
     return {
         **_periods(charge.currency, _months(charge), Span(*_period(charge)), late=False),
         "BillingAccountId": charge.issuer,
@@ -448,7 +448,7 @@ def _months(charge: Charge) -> Span:
 
 
 def _part_cells(part: Allocation, books: Books) -> dict[str, Value]:
-    """Whom the part is for, and what it is in the books."""
+    """Return the columns of a part: its recipient, and its labels in the books."""
     target = part.target
     return {
         "AllocatedMethodId": part.method,

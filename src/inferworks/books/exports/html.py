@@ -69,15 +69,15 @@ class Report(msgspec.Struct, frozen=True):
     statement: Statement
     charges: tuple[Charge, ...]
     facts: tuple[Fact, ...] = ()
-    """What happened, in words."""
+    """Events, in words."""
     sample: tuple[str, str] | None = None
     """A question and its answer, to see what was sold."""
     later: tuple[LaterCorrection, ...] = ()
-    """What later periods book for this one: told beside its figures, and never part of them."""
+    """Corrections of this period that later ones post: shown beside its figures, never part of them."""
     beside: Comparison | None = None
     """The statement of another time."""
     budget: Against | None = None
-    """What was planned."""
+    """Budget of the span."""
 
 
 def render(report: Report) -> str:
@@ -153,7 +153,7 @@ def _statement_table(statement: Statement) -> str:
 
 
 def _corrections(statement: Statement, later: Sequence[LaterCorrection]) -> str:
-    """What the statement books for earlier periods, and what later ones book for it; each adds up."""
+    """Return the tables of corrections: those posted here, and those that later periods post for it."""
     tables = [
         table((title, "Revenue", "Cost of revenue", "Gross margin", "R&D", "Other"), rows)
         for title, rows in (
@@ -217,7 +217,7 @@ def bridge_bars(built: Bridge) -> list[Bar]:
 
 
 def _heading(step: BridgeStep, line: BridgeLine) -> str:
-    """What the lines of a step are called; below the gross margin, by their function."""
+    """Return the heading of the lines of a step; below the gross margin, of their function."""
     return _STEP_HEADINGS.get(step.step) or FUNCTIONS[line.function].lower()
 
 

@@ -72,12 +72,12 @@ class Dated(NamedTuple):
 
 
 class Rounding(NamedTuple):
-    """What rounding did to journals; amounts in whole units of 10^-decimals."""
+    """Effect of rounding on journals; amounts in whole units of 10^-decimals."""
 
     lines: int
     """The lines that had to be rounded; each is at most half a unit off."""
     net: int
-    """What stands on the rounding lines together."""
+    """Sum of the rounding lines."""
 
 
 class Journal(NamedTuple):
@@ -94,14 +94,14 @@ class Journal(NamedTuple):
 
     @property
     def provisional(self) -> str:
-        """That it may still change, in a sentence; empty where all is closed."""
+        """Return the note on unclosed days, in a sentence; empty if all is closed."""
         if self.provisional_from is None:
             return ""
         return f"Provisional: what is from {self.provisional_from} on is not closed and may change."
 
     @property
     def remark(self) -> str:
-        """What rounding did, in a sentence; empty where nothing is rounded."""
+        """Return the effect of rounding in a sentence; empty if nothing is rounded."""
         if self.decimals == EXACT:
             return ""
         lines, net = self.rounding
@@ -248,7 +248,7 @@ def _kinds(statement: Statement, zone: dt.tzinfo) -> Iterator[_Kind]:
 
 
 def _is_sale(entry: Entry) -> bool:
-    """Whether `entry` is between us and a customer."""
+    """Return True if `entry` is between the operator and a customer."""
     return any(posting.account.startswith((RECEIVABLE, CREDITS)) for posting in entry.postings)
 
 
@@ -279,7 +279,7 @@ def _divided(
 
 
 def _units(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
-    """What must stay together: all entries of a charge, so that its pool is emptied; else one entry."""
+    """Return the inseparable groups: all entries of a charge, so that its pool is emptied; else one."""
     units: dict[object, list[Entry]] = defaultdict(list)
     for number, entry in enumerate(entries):
         charge = _CHARGE.search(entry.text)

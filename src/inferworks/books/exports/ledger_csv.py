@@ -55,7 +55,7 @@ class Program(NamedTuple):
     rows_per_file: int
     lines_per_entry: int
     parties: bool
-    """Whether a receivable names its customer, and a payable its supplier."""
+    """True if a receivable names its customer, and a payable its supplier."""
     most_digits: int = 12
     """The digits that an amount may have before its point."""
 

@@ -16,7 +16,7 @@ class Amount(NamedTuple):
 
     pico: int
     good: bool | None = None
-    """Whether it is told as a gain or as a loss, in its colour; None for neither."""
+    """True for a gain, False for a loss, each in its colour; None for neither."""
 
 
 def signed(pico: int) -> Amount:

@@ -1,4 +1,4 @@
-"""What the two plain-text ledgers share: names of accounts, the commodity, the balances, the last line.
+"""Shared parts of the plain-text ledgers: names of accounts, commodity, balances, last line.
 
 Problem. hledger and beancount have their own rules for names, and a tolerance: beancount infers one from
 the decimals it sees, and lets a gap below it pass.
@@ -29,7 +29,7 @@ from inferworks.visible import visible
 
 _ROOTS = ("Assets", "Liabilities", "Equity", "Income", "Expenses")
 _ELSEWHERE = ("Equity", "Other")
-"""Where an account goes whose root no tool knows."""
+"""Root of accounts whose own root no tool knows."""
 _COSTS = "Costs"
 _POOLS = ("Expenses", "Pools")
 _PLAIN = re.compile(r"[A-Za-z0-9](?:-?[A-Za-z0-9])*")
@@ -40,7 +40,7 @@ class Names(NamedTuple):
     """The accounts of a journal, and where each ends, in whole units of 10^-decimals."""
 
     written: dict[Account, str]
-    """How each account is written."""
+    """Written name of each account."""
     balances: dict[str, int]
     """By the written name, in order."""
 
@@ -52,7 +52,7 @@ class Names(NamedTuple):
 
 
 def names_of(journal: Journal) -> Names:
-    """How the accounts of `journal` are written. BooksError when two names meet."""
+    """Return the written names of the accounts of `journal`. BooksError if two are the same."""
     sums: dict[Account, int] = defaultdict(int)
     for entry in journal.entries:
         for side in entry.sides:
@@ -64,14 +64,14 @@ def names_of(journal: Journal) -> Names:
 
 
 def head(journal: Journal) -> Iterable[str]:
-    """What the first lines of a journal say of its amounts, and of what may change."""
+    """Yield the opening remarks of a journal: on its amounts, and on days that may change."""
     yield journal.remark or "Amounts are whole numbers of 10^-12 of a currency."
     if journal.provisional:
         yield journal.provisional
 
 
 def commodity(journal: Journal) -> str:
-    """What its amounts are of: `USDP` for 10^-12 of a dollar, else `USD`."""
+    """Return the commodity of a journal: `USDP` for 10^-12 of a dollar, else `USD`."""
     return f"{journal.currency}P" if journal.decimals == EXACT else journal.currency
 
 

@@ -1,4 +1,4 @@
-"""Where the money went, as a picture: columns of nodes, joined by bands as thick as their amounts.
+"""Sankey diagram of costs: columns of nodes, joined by bands as thick as their amounts.
 
 Pure: flows in, SVG text out. Heights are floats, because a picture is not a ledger; the exact amount of
 every node and band stands beside it in `data-pico`, so that a test can hold the picture to the statement.

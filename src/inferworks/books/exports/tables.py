@@ -20,7 +20,7 @@ from inferworks.books.statement.statement import Statement
 
 
 class Kind(StrEnum):
-    """What a column holds."""
+    """Type of a column."""
 
     TEXT = "text"
     WHOLE = "whole"

@@ -1,4 +1,4 @@
-"""How values are written: exact decimals with a point and no exponent, moments in UTC, text in pages."""
+"""Formats of values: exact decimals with a point and no exponent, moments in UTC, escaped text."""
 
 from __future__ import annotations
 

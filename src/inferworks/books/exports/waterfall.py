@@ -20,14 +20,14 @@ from inferworks.money import format_pico
 
 
 class Kind(StrEnum):
-    """What a row is."""
+    """Kind of a row."""
 
     REACHED = "reached"
     """An amount where the steps stand now; its bar begins at zero."""
     LEVEL = "level"
     """The same as a mark and no bar: where nothing else begins at zero, the picture need not show it."""
     CHANGE = "change"
-    """What is added on the way to the next one; mostly less than nothing."""
+    """Amount added on the way to the next row; mostly negative."""
     HEADING = "heading"
     """A few words above the changes that follow."""
 
@@ -120,7 +120,7 @@ def _line(x: float, top: float, bottom: float) -> str:
 
 
 def _x(level_pico: int, lowest: int, whole: int) -> float:
-    """Where a level stands from the left, between 0.5 and 99.5."""
+    """Return the position of a level from the left, between 0.5 and 99.5 per cent."""
     return 0.5 + 99.0 * (level_pico - lowest) / whole
 
 

@@ -30,7 +30,7 @@ _WIDE = Context(prec=EXACT.prec)
 
 
 class Invoice(NamedTuple):
-    """What a supplier's invoice says, or all of its invoices for a month."""
+    """Total of a supplier's invoice, or of all its invoices for a month."""
 
     issuer: str
     invoice: str
@@ -42,7 +42,7 @@ class Invoice(NamedTuple):
 
 
 class Finding(StrEnum):
-    """How a supplier's bill stands."""
+    """Result of comparing a supplier's bill with its invoice."""
 
     AGREES = "agrees"
     DIFFERS = "differs"
@@ -107,7 +107,7 @@ def checklist(
 def missing(
     imports: Iterable[Import], suppliers: Iterable[str], month: str
 ) -> Iterator[tuple[str, str]]:
-    """Which of `suppliers` have no bill in force for `month`."""
+    """Yield the `suppliers` without a bill in force for `month`, each with the month."""
     here = billed_by(imports, month)
     for supplier in sorted(set(map(normal, suppliers))):
         if supplier.casefold() not in {issuer.casefold() for issuer in here}:
@@ -115,7 +115,7 @@ def missing(
 
 
 def billed_by(imports: Iterable[Import], month: str) -> set[str]:
-    """Whose bills for `month` are in force."""
+    """Return the issuers whose bills for `month` are in force."""
     return {
         one.delivery.issuer
         for one in imports
@@ -126,13 +126,13 @@ def billed_by(imports: Iterable[Import], month: str) -> set[str]:
 
 
 def is_payable(voucher: Charge) -> bool:
-    """Whether `voucher` is one, and in accounts payable of a supplier that it names."""
+    """Return True if `voucher` is one, and is payable to a supplier that it names."""
     named = voucher.issuer == VOUCHERS != voucher.provider
     return named and credited(voucher).startswith(f"{PAYABLE}:")
 
 
 def _billed(charge: Charge) -> tuple[str, str]:
-    """Whom `charge` is owed to, and the number of the invoice that it is on: of a voucher, its own."""
+    """Return the supplier that `charge` is owed to, and its invoice number: of a voucher, its own."""
     if charge.issuer != VOUCHERS:
         return charge.issuer, charge.invoice
     return charge.provider, charge.line.removesuffix("/tax")
@@ -171,7 +171,7 @@ def _check(invoice: Invoice, by_invoice: Totals, by_month: Totals) -> Check:
 
 
 def _rounds_to(billed: Decimal, total: Decimal) -> bool:
-    """Whether the exact amount is the invoice's in its places, whichever way it rounds a half."""
+    """Return True if `billed` equals `total` when rounded to its places, a half either way."""
     exponent = total.as_tuple().exponent
     places = Decimal((0, (1,), exponent if isinstance(exponent, int) else 0))
     return any(

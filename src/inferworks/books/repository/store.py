@@ -69,7 +69,7 @@ _CACHES = "PRAGMA cache_size = -65536", "PRAGMA temp.cache_size = -65536"
 
 
 class Imported(NamedTuple):
-    """What became of one file's lines."""
+    """Numbers of a file's lines by their fate, and the sum that was accepted."""
 
     accepted: int
     duplicate: int
@@ -266,7 +266,7 @@ class BookStore:
                 yield self._charge(row)
 
     def newest(self, now_ns: int) -> tuple[int, int]:
-        """When the last charge that is over at `now_ns` ended, and when the last begun one began.
+        """Return the end of the last charge over at `now_ns`, and the start of the last one begun.
 
         0 without one; where none has begun, when the first will.
         """
@@ -336,7 +336,7 @@ class BookStore:
             yield body if type(body) is bytes else as_declared(body, bytes), checksum
 
     def check(self) -> tuple[int, list[str]]:
-        """How many rows there are, and what is wrong with any of them, a line each.
+        """Return the number of rows, and the faults of any of them, a line each.
 
         DamagedError when the file is no whole database any more.
         """
@@ -431,7 +431,7 @@ class BookStore:
     def _sorted_rates(
         self, rows: Sequence[RateRow]
     ) -> tuple[list[RateRow], list[tuple[RateRow, RateRow]]]:
-        """Which of `rows` are new, and which meet another rate for their day."""
+        """Return the new rates among `rows`, and the pairs of different rates for one day."""
         known = self._rate_rows()
         fresh: list[RateRow] = []
         conflicts: list[tuple[RateRow, RateRow]] = []

@@ -54,7 +54,7 @@ class StoredLines(Lines):
         return map(_encode, found)
 
     def called(self, names: Collection[bytes]) -> Iterator[Charge]:
-        """Those of these `names`."""
+        """Yield the lines of the given names."""
         if len(names) > _FEW:
             return super().called(names)
         with self._open() as store:
