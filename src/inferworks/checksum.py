@@ -23,7 +23,7 @@ _LONG_BYTES: Final = 4096
 T = TypeVar("T")
 
 _MISSING: Final = ("no such table: ", "no such column: ")
-"""How SQLite begins when its own page says something else of a table than what was written there."""
+"""Beginnings of SQLite's errors when its own page of a table's layout is damaged."""
 
 
 def row_checksum(table: str, row: Sequence[object]) -> int:
@@ -53,7 +53,7 @@ def as_declared(found: object, kind: type[T]) -> T:
 
 
 def is_damage(error: sqlite3.Error | UnicodeError | msgspec.DecodeError) -> bool:
-    """Whether a database whose layout was looked at is not what SQLite has written.
+    """Return whether a database whose layout was checked differs from what SQLite wrote.
 
     Text that is no Unicode has no code, and where SQLite's own message quotes it, Python cannot read that;
     nor has a value of another type than its column's (`as_declared`).

@@ -30,7 +30,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 _STEP_NS: Final = 1_000_000_000
-"""How far the wall clock is off before that is a step. Smaller corrections add up until they are one."""
+"""Difference of the wall clock that counts as a step. Smaller corrections add up until they are one."""
 _AT_ONCE_NS: Final = 50_000_000
 """Two clocks read one after the other within this time were read at the same time."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,7 +39,7 @@ _log = logging.getLogger("inferworks.clock")
 
 
 class Clock(Protocol):
-    """What the program may ask of time."""
+    """Source of time for the program."""
 
     def now_ns(self) -> int:
         """Wall-clock nanoseconds since 1970-01-01 UTC; jumps, either way, when the wall clock is set."""

@@ -106,7 +106,7 @@ class Gateway(Section, frozen=True):
 
 
 class Data(Section, frozen=True):
-    """Where everything durable is kept."""
+    """Location of everything durable."""
 
     folder: Annotated[str, Meta(min_length=1, description="The data folder.")] = "./inferworks-data"
 
@@ -126,7 +126,7 @@ class Meter(Section, frozen=True):
 
 
 class Lake(Section, frozen=True):
-    """Where old rows of the journal are sealed into Parquet files."""
+    """Archive of old rows of the journal, as Parquet files."""
 
     url: Annotated[
         str,
@@ -184,7 +184,7 @@ class Engine(Section, frozen=True):
 
 
 class Observe(Section, frozen=True):
-    """What callers and operators see of calls."""
+    """Visibility of calls to callers and operators."""
 
     answer_headers: Annotated[
         bool,
@@ -263,12 +263,13 @@ VALUE_ADDED_TAXES: Final = (
     "Arvonlisävero", "Käibemaks", "PVN", "PVM", "PTU", "DPH", "ÁFA", "DDV", "PDV", "ДДС", "DDS", "ΦΠΑ",
     "FPA", "IGIC", "QST", "TPS", "TVQ", "TVH", "CGST", "SGST", "IGST", "Goods and Services Tax",
 )  # fmt: skip
-"""What value added tax is called by those who bill it: in the languages of the EU, the UK, Switzerland and
-Norway, and where a tax on goods and services is one. A registered business gets these back."""
+"""Names of value added tax on bills: in the languages of the EU, the UK, Switzerland and Norway, and of
+other countries with a tax on goods and services. A registered business gets these taxes back.
+"""
 
 
 class Books(Section, frozen=True):
-    """How bills and usage become a statement."""
+    """Rules by which bills and usage become a statement."""
 
     currency: Annotated[
         str, Meta(pattern="^[A-Z]{3}$", description="Currency of prices, bills and statements.")
@@ -531,7 +532,7 @@ class Billed(Section, frozen=True):
 
 
 class Breaker(Section, frozen=True):
-    """When an offer that fails is left alone, and for how long."""
+    """Circuit breaker: the failures after which an offer is left alone, and for how long."""
 
     failures_in_row: Annotated[
         int, Meta(ge=1, description="Failures one after another after which it is left alone.")
@@ -550,7 +551,7 @@ class Breaker(Section, frozen=True):
 
 
 class Leave(Section, frozen=True):
-    """How much is read for clients that have left, where the upstream's `on_leave` is `drain`."""
+    """Limits on reading for clients that have left, where the upstream's `on_leave` is `drain`."""
 
     drains: Annotated[
         int, Meta(ge=0, description="Answers read to their end at once; more are estimated.")
@@ -625,7 +626,7 @@ def _label(kind: Any) -> str:
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.+?)`")
 _PLACE: Final = re.compile(r"\[\d*\.*\]")
-"""Which of several tables: `[0]` of `upstream[0].name`."""
+"""Index of a repeated table: `[0]` of `upstream[0].name`."""
 _MOST: Final = 1e9
 """Some thirty years, where a number is of seconds."""
 
@@ -660,7 +661,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
 
 
 def _mistyped(values: Mapping[str, Any], *, strict: bool = True) -> Iterator[str]:
-    """What of `values` is no setting, or not of its type and within its bounds."""
+    """Yield the entries of `values` that are no setting, or not of its type and within its bounds."""
     kinds = get_type_hints(Config)
     for section, value in values.items():
         if section not in kinds:
@@ -701,7 +702,7 @@ def _fields(kind: type[Section]) -> dict[str, FieldInfo]:
 
 
 def _refused(value: Any, kind: Any, place: str, strict: bool) -> Iterator[str]:
-    """What msgspec says of `value` where it is none of `kind`."""
+    """Yield msgspec's complaint where `value` is none of `kind`."""
     try:
         msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:

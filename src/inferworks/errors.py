@@ -46,7 +46,7 @@ class ConfigError(UserError):
 
 
 class Mistakes:
-    """What is wrong with something, collected so that all of it is told at once."""
+    """Collector of mistakes, so that all of them are told at once."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -72,7 +72,7 @@ class DataFolderError(UserError):
 
 
 class DamagedError(DataFolderError):
-    """What is on disk is not what was written there."""
+    """Data on disk that differs from what was written there."""
 
 
 class LakeError(UserError):
@@ -120,7 +120,7 @@ class CallError(InferworksError):
 
     @property
     def is_callers(self) -> bool:
-        """Whether the request is at fault, and neither we nor an upstream."""
+        """True if the request is at fault, and neither we nor an upstream."""
         return self.kind == "invalid_request_error"
 
 
@@ -145,12 +145,12 @@ class UpstreamError(InferworksError):
         super().__init__(message)
         self.sent = sent
         self.worked = False
-        """Whether it has done the work."""
+        """True if the upstream has done the work."""
         self.gave_up = gave_up
         self.unread = unread
         self.ours = ours
         self.told: Any = None
-        """What it said that it has used before it failed (a `cloud.call.Told`); None if nothing."""
+        """Usage reported before the failure (a `cloud.call.ReportedUsage`); None if none was."""
 
 
 class UnreadableError(UpstreamError):

@@ -1,4 +1,4 @@
-"""How to install what an optional part of the program needs: a command that works wherever it runs.
+"""Command that installs the packages of an optional part of the program.
 
 The packages are named, and not our own extra (`inferworks[aws]`): until this project is published under its
 name, whatever an index has there is somebody else's.

@@ -20,7 +20,7 @@ TEXT_BYTES: Final = 16 * 1024 * 1024
 
 
 def read_bytes(path: Path, most_bytes: int) -> bytes:
-    """What the regular file at `path` has; OSError when it is none, or has more than `most_bytes`."""
+    """Read the regular file at `path`; OSError when it is none, or has more than `most_bytes`."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     descriptor = os.open(path, flags)
     with os.fdopen(descriptor, "rb", buffering=0) as file:

@@ -28,7 +28,7 @@ _OURS = (
     "accounts.db", "journal.db", "books.db", "ledger.db", "instance.json",
     "spool", "lake", "price-books", "transcripts", "first-key",
 )  # fmt: skip
-"""How the names of what we keep begin."""
+"""Prefixes of the names of the files that we keep."""
 _OTHERS = 0o077
 """The permissions of everybody but the owner."""
 
@@ -40,9 +40,9 @@ class Instance(msgspec.Struct, frozen=True):
 
     pid: int
     url: str
-    """Where its API begins; empty while it is starting."""
+    """Base URL of the API; empty while the gateway is starting."""
     has_run: bool = False
-    """Whether a gateway has been ready on this folder before."""
+    """True if a gateway has been ready on this folder before."""
 
 
 class DataFolder:
@@ -149,7 +149,7 @@ class DataFolder:
             raise _unusable(self.path, f"cannot be written: {error.strerror or error}") from error
 
     def _has_run(self) -> bool:
-        """Whether a gateway has been ready on this folder."""
+        """Return whether a gateway has been ready on this folder."""
         before = self._read()
         return before is not None and (before.has_run or bool(before.url))
 

@@ -70,7 +70,7 @@ def _unraisable(args: sys.UnraisableHookArgs) -> None:
 
 
 class _Kind(NamedTuple):
-    """Where a line comes from."""
+    """Origin of a line, by which repeats are recognised."""
 
     logger: str
     level: int
@@ -79,7 +79,7 @@ class _Kind(NamedTuple):
 
 
 class _Minute:
-    """What was written of a kind since `began_s`, and what was not."""
+    """Lines of a kind since `began_s`, written and unwritten."""
 
     __slots__ = ("began_s", "last", "texts", "unwritten")
 

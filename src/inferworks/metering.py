@@ -52,7 +52,7 @@ class ActivityEvent:
     start_ns: int
     end_ns: int
     quantity: int
-    """How much was used, in `unit`."""
+    """Amount used, in `unit`."""
     unit: str
     description: str = ""
     customer: str | None = None

@@ -90,7 +90,7 @@ class Rate:
         return format_pico(self.pico_per_unit * _MILLION)
 
     def times(self, units: int) -> Money:
-        """What `units` units cost. Exact: integers only."""
+        """Return the cost of `units` units. Exact: integers only."""
         return Money(self.pico_per_unit * units, self.currency)
 
 

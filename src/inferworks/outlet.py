@@ -31,9 +31,9 @@ from typing import Final, TextIO
 _MOST_QUEUED: Final = 1024
 """Texts that may wait; those of the log have 4,000 characters and now and then a traceback."""
 _END_S: Final = 2.0
-"""How long the end of the program waits for what is queued."""
+"""Seconds that the end of the program waits for queued output."""
 _PIPE_BYTES: Final = 4096
-"""What a pipe takes whole (PIPE_BUF), so that the lines of others come in between lines alone."""
+"""Bytes that a pipe takes whole (PIPE_BUF), so that other writers' lines come between lines alone."""
 _HANGS_S: Final = 10.0
 
 _log = logging.getLogger("inferworks.outlet")
@@ -50,19 +50,19 @@ class Outlet(io.TextIOBase):
         self._encoding, self._errors = encoding, errors
         self._queue: SimpleQueue[bytes | threading.Event] = SimpleQueue()
         self._told = 0
-        """How many of those that were dropped the log has told."""
+        """Number of dropped lines that the log has reported."""
         self._since_s: float | None = None
         """Since when it is being written what is written now."""
         threading.Thread(target=self._empty, name=f"outlet-{name}", daemon=True).start()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """How text becomes bytes."""
+        """Encoding of text to bytes."""
         return self._encoding
 
     @property
     def errors(self) -> str:  # type: ignore[override]
-        """What becomes of signs that the encoding does not have."""
+        """Handling of characters that the encoding does not have."""
         return self._errors
 
     def write(self, text: str) -> int:
@@ -77,7 +77,7 @@ class Outlet(io.TextIOBase):
         return len(text)
 
     def writable(self) -> bool:
-        """It can be written to."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
@@ -85,7 +85,7 @@ class Outlet(io.TextIOBase):
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Whether that is a terminal."""
+        """Return whether the descriptor is a terminal."""
         return os.isatty(self._descriptor)
 
     def drained(self, within_s: float = _END_S) -> bool:

@@ -1,4 +1,4 @@
-"""Why a call was made or a machine was busy. Captured at the door; no later step can recover it.
+"""Purpose of a call or of machine time. Captured on arrival; no later step can recover it.
 
 The books turn purpose into accounting function by a stated policy (`docs/books.md`, theorem 9).
 """
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Purpose(StrEnum):
-    """Why capacity was used."""
+    """Purpose for which capacity was used."""
 
     SERVE_PAID = "serve-paid"
     """Answers to customers who pay."""

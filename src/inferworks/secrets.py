@@ -30,7 +30,7 @@ _HOW = "env:VARIABLE, file:PATH or keyring:SERVICE/NAME"
 
 
 class SecretReference(msgspec.Struct, frozen=True):
-    """Where a secret is kept."""
+    """Location of a secret."""
 
     scheme: str
     """`env`, `file` or `keyring`."""

@@ -33,7 +33,7 @@ from inferworks.clock import Clock, SystemClock
 from inferworks.units import NS_PER_SECOND
 
 PATIENCE_S: Final = 60.0
-"""How long work may fail, or be busy with one turn, before it counts as ill."""
+"""Seconds for which work may fail, or be busy with one turn, before it counts as ill."""
 _PAUSE_S: Final = 0.5
 _BEAT_S: Final = 1.0
 _REMEMBERED_BEATS: Final = 60
@@ -119,7 +119,7 @@ class Work:
 
     @property
     def ill(self) -> bool:
-        """Whether it has been unwell for longer than it may; vital work has no time for that."""
+        """True if it has been unwell for longer than allowed; vital work is allowed no time."""
         return (self.vital and self.in_row > 0) or self.unwell_ns > self._patience_ns
 
 
@@ -132,7 +132,7 @@ class Supervisor:
         self._clock = (clock or SystemClock()).carried()
         self._works: dict[str, Work] = {}
         self.stood_ns = 0
-        """How long the event loop stood at most in the last minute, as far as `pulse` looks."""
+        """Longest stall of the event loop in the last minute, in nanoseconds, as far as `pulse` looks."""
 
     @property
     def works(self) -> Mapping[str, Work]:
@@ -140,7 +140,7 @@ class Supervisor:
         return self._works
 
     def ill(self) -> list[Work]:
-        """What has been failing or hanging for longer than it may."""
+        """Works that have been failing or hanging for longer than allowed."""
         works = list(self._works.values())  # at once: a thread may come to its end meanwhile
         return [work for work in works if work.ill]
 

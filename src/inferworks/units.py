@@ -1,4 +1,4 @@
-"""What can be counted: one row per unit, with what it measures.
+"""Countable units: one row per unit, with its measure.
 
 Quantities are integers of the unit named; a price is per one of them (`money.Rate`).
 """
@@ -64,5 +64,6 @@ PRICED_BY = {
     Unit.SEARCHES: (Unit.SEARCHES,),
     Unit.REQUESTS: (Unit.REQUESTS,),
 }
-"""What can be sold, and whose price each pays, the nearest first: cached input without a price of its
-own is input, reasoning is output."""
+"""Units for sale, each with the units whose price it pays, the nearest first: cached input without a
+price of its own pays that of input, reasoning that of output.
+"""

@@ -1,1 +1,1 @@
-"""Who calls, what for, and at what price: customers, keys and price plans."""
+"""Callers with their purposes and prices: customers, keys and price plans."""

@@ -22,13 +22,13 @@ class Credit(msgspec.Struct, frozen=True):
     currency: str
     expires_ns: int | None = None
     voided_ns: int | None = None
-    """When it was taken back because it was a mistake; then it counts as if it had never been."""
+    """Moment a mistaken credit was voided; it then counts as if it had never been."""
     reason: str = ""
-    """Why it was refunded or voided."""
+    """Reason of the refund or of the voiding."""
 
     @property
     def is_refund(self) -> bool:
-        """Whether money went back to the customer."""
+        """True if money went back to the customer."""
         return self.amount_pico < 0
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _LONGEST = 100
 _RESERVED = frozenset({"total"})
-"""What tables call a row of their own; a row of nobody is in brackets."""
+"""Names of tables' own rows; the row of nobody is in brackets."""
 
 
 class Customer(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class Customer(msgspec.Struct, frozen=True):
 
 
 class CustomerFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What holds of `customer` from `effective_ns` on, as far as it says anything."""
+    """Changes to `customer` from `effective_ns` on; None leaves a field as it is."""
 
     customer: CustomerId
     effective_ns: int
@@ -45,9 +45,9 @@ class CustomerFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     merged_into: CustomerId | None = None
     """As whom it counts; itself when it stands on its own again."""
     zone: str | None = None
-    """Where its clock is, by IANA's name; what it owes is by the months and days of that clock."""
+    """Time zone by IANA's name; the customer is charged by the months and days of that clock."""
     currency: str | None = None
-    """What its prices are in, by ISO 4217's code."""
+    """Currency of its prices, by ISO 4217's code."""
 
 
 def customer_id(text: str) -> CustomerId:
@@ -70,7 +70,7 @@ def currency_code(text: str) -> str:
 
 
 def currency_at(facts: Iterable[CustomerFact], customer: CustomerId, at_ns: int, usual: str) -> str:
-    """What the prices of `customer` that begin at `at_ns` are in; `usual` unless something else is said."""
+    """Return the currency of the prices of `customer` that begin at `at_ns`; `usual` without a fact."""
     said = [
         fact
         for fact in facts

@@ -1,11 +1,11 @@
-"""What the facts on record of customers come to at a moment: what each is called, and as whom it counts.
+"""Names of customers at a moment, and merges of customers, from the recorded facts.
 
 Problem. A customer buys another. From that day its calls are the other's, at the other's prices and in the
-other's tiers; but what was metered names whom it was metered for, and what was closed stays.
+other's tiers; but past records name the customer of their time, and closed periods stay.
 
-Decision. Nothing that was metered is rewritten. A merge is a rule with a date: a call counts for whoever
-its customer had become when it was opened, an activity when it began. The rule is sealed with each period
-as all rules are, so a closed period is drawn up again by the merges that were known then, and a merge never
+Decision. No metered record is rewritten. A merge is a rule with a date: a call counts for the customer that
+its own had become when it was opened, an activity when it began. The rule is sealed with each period
+as all rules are, so a closed period is computed again by the merges that were known then, and a merge never
 begins within one. Plans follow: the merged customer's end at that moment, and the other's hold for all.
 Merges begin with a day, for fees and credit go by days.
 
@@ -42,7 +42,7 @@ class Merge(msgspec.Struct, frozen=True):
 
 
 class Named(msgspec.Struct, frozen=True):
-    """What `customer` is called from `from_ns` on; where it is empty, by its id."""
+    """Display name of `customer` from `from_ns` on; where it is empty, its id."""
 
     customer: CustomerId
     from_ns: int
@@ -109,7 +109,7 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
         return tuple(found)
 
     def moves(self) -> tuple[Merge, ...]:
-        """When each customer began to count as another, having stood on its own until then."""
+        """Merges by which a customer began to count as another, having stood on its own until then."""
         found: list[Merge] = []
         last: Counted | None = None
         for one in self.counted():
@@ -162,7 +162,7 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
     def shown(self, at_ns: int, present: Iterable[str]) -> tuple[tuple[str, str], ...]:
-        """What those of the customers `present` who have a name are called at `at_ns`; no two alike.
+        """Return the display names at `at_ns` of the customers `present` who have one; no two alike.
 
         Where two have the same name, or one the id of another, their ids stand behind it.
         """
@@ -179,7 +179,7 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
     def notes(self, start_ns: int, end_ns: int) -> Iterable[str]:
-        """Which customers began to count as others within a span, or in the year before its end."""
+        """Yield notes of customers merged within a span, or in the year before its end."""
         since_ns = min(start_ns, end_ns - _YEAR_NS)
         for one in self.counted():
             if since_ns <= one.from_ns < end_ns and one.until_ns > start_ns:
@@ -199,7 +199,7 @@ ALONE = Directory()
 
 
 def directory_of(facts: Iterable[CustomerFact]) -> Directory:
-    """What `facts`, in the order in which they were recorded, come to; of one moment the last holds."""
+    """Make the directory of `facts`, given in the order of recording; of one moment the last holds."""
     ordered = sorted(facts, key=lambda fact: fact.effective_ns)
     return Directory(
         tuple(

@@ -28,7 +28,7 @@ ANY_SOURCE = "*"
 
 
 class Key(msgspec.Struct, frozen=True):
-    """What is known of a key; never the secret."""
+    """Record of a key, with its permissions; never the secret."""
 
     id: KeyId
     secret_sha256: bytes
@@ -38,23 +38,23 @@ class Key(msgspec.Struct, frozen=True):
     customer: CustomerId
     project: ProjectId
     purpose: Purpose
-    """What its calls are for unless a call says otherwise."""
+    """Purpose of its calls unless a call says otherwise."""
     allowed: tuple[Purpose, ...]
     """The purposes a call may name in `x-inferworks-purpose`; always holds `purpose`."""
     created_ns: int
     revoked_ns: int | None = None
     reporter: bool = False
-    """Whether it may report for every customer there is, for every purpose, and what is `ours`."""
+    """True if it may report for every customer there is, for every purpose, and what is `ours`."""
     monitor: bool = False
-    """Whether it may read the metrics (`GET /metrics`); then it may do nothing else."""
+    """True if it may read the metrics (`GET /metrics`); then it may do nothing else."""
     log_content: bool = False
-    """Whether the prompts and answers of its calls are kept in transcripts."""
+    """True if the prompts and answers of its calls are kept in transcripts."""
     sources: tuple[str, ...] = ()
     """The sources under which it may report usage, for its own customer and purposes; none: it may not."""
     ours: bool = False
-    """Whether it may report what was used for nobody but ourselves (no customer)."""
+    """True if it may report our own use (no customer)."""
     tells_cost: bool = False
-    """Whether its reports may say what a provider charged for a call."""
+    """True if its reports may state a provider's charge for a call."""
 
 
 def mint(
@@ -95,5 +95,5 @@ def mint(
 
 
 def fingerprint(secret: str) -> bytes:
-    """What is kept of a secret: its SHA-256."""
+    """Return the SHA-256 of a secret, the only part of it that is kept."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

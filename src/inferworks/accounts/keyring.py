@@ -35,7 +35,7 @@ class KeyRing:
     def __init__(self, accounts: AccountsReads, stale_s: float = 300.0) -> None:
         """Keys that were last looked at `stale_s` seconds ago are not fresh; 0 for never."""
         self.fresh = True
-        """Whether the keys may still be relied on."""
+        """True while the keys may be relied on."""
         self._accounts = accounts
         self._stale_s = stale_s
         self._version: object = None
@@ -60,7 +60,7 @@ class KeyRing:
         return key
 
     def may_use(self, key: Key, source: str) -> bool:
-        """Whether `key` may report under `source`: it was made for it, or for all that nobody else has."""
+        """Return whether `key` may report under `source`: made for it, or for all that nobody else has."""
         if source in key.sources:
             return source != ANY_SOURCE
         return (

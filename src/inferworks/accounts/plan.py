@@ -64,7 +64,7 @@ Scheme: TypeAlias = PerUnit | Graduated | Volume | Package
 
 
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one unit of account costs, of the `models` named, or of any when none is."""
+    """Price of one unit of account, of the `models` named, or of any when none is."""
 
     unit: Unit
     scheme: Scheme
@@ -90,10 +90,10 @@ Discount: TypeAlias = PercentOff | AmountOff
 
 
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a customer pays; amounts in picounits of `currency`, periods are calendar months (UTC).
+    """Prices, fees and discounts of a customer.
 
-    UserError when the terms contradict themselves: a negative amount, tiers out of order, two prices
-    for the same thing.
+    Amounts are in picounits of `currency`, periods are calendar months (UTC). UserError when the terms
+    contradict themselves: a negative amount, tiers out of order, two prices for the same thing.
     """
 
     currency: str
@@ -101,7 +101,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     subscription_pico: int = 0
     """The fee of each period."""
     minimum_pico: int = 0
-    """What each period comes to at least, after discounts."""
+    """Least charge of each period, after discounts."""
     discounts: tuple[Discount, ...] = ()
     """Taken off usage and subscription, one after the other."""
     name: str = ""
@@ -119,12 +119,12 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def standing(self) -> bool:
-        """Whether a period costs something even when nothing was used."""
+        """True if a period costs something even when nothing was used."""
         return bool(self.subscription_pico or self.minimum_pico)
 
     @property
     def is_plain(self) -> bool:
-        """Whether they are prices per unit and nothing else: what comes before changes nothing after."""
+        """True if the terms are prices per unit alone: earlier usage changes no later price."""
         per_unit = all(isinstance(p.scheme, PerUnit) and not p.included for p in self.prices)
         return per_unit and not self.standing and not self.discounts
 
@@ -195,7 +195,7 @@ class WithdrawnPlan(msgspec.Struct, frozen=True):
 
     plan: PricePlan
     withdrawn_ns: int
-    """When it was taken back."""
+    """Moment of the withdrawal."""
 
 
 def token_terms(currency: str, input_pico: int, output_pico: int) -> Terms:

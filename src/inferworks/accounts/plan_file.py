@@ -72,14 +72,14 @@ class _PlanFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PlanFile(msgspec.Struct, frozen=True):
-    """What a plan file says: terms, and from when on; None where it leaves that open."""
+    """Content of a plan file: terms and their start; None where it leaves that open."""
 
     terms: Terms
     effective_ns: int | None
 
 
 def utc_midnight_ns(day: dt.date) -> int:
-    """When `day` begins in UTC."""
+    """Return the start of `day` in UTC, in epoch nanoseconds."""
     return (day - _EPOCH.date()).days * 86_400 * NS_PER_SECOND
 
 

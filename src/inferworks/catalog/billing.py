@@ -1,17 +1,17 @@
-"""How the names on bills are read: `billing.toml`, and rows of one's own before it.
+"""Reading of the names on bills: `billing.toml`, and one's own rows before it.
 
 Problem. The meter says `bedrock` and `anthropic.claude-sonnet-4-5-20250929-v1:0`; the bill says "Amazon Web
 Services EMEA SARL", "Claude Sonnet 4.5 (Amazon Bedrock Edition)" and `USE1-MP:USE1_InputTokenCount-Units`.
-Nobody but the vendor decides how they belong together, and each decides otherwise.
+Only the vendor decides which names belong together, and each vendor decides otherwise.
 
-Decision. Names are brought to a form without what differs by habit (capitals, punctuation, "Inc.", a
-maker's prefix, a region) and are then equal or not. What remains is a table, with a source for each row. Of
-a model the form keeps letters and digits, each in their order, for `claude-3-5-sonnet`, "Claude 3.5 Sonnet"
-and "Claude Sonnet 3.5" are one, and 4.5 is not 5.4. A date or a version divides two names only where both
-have one: whoever calls `gpt-4o` is billed for `gpt-4o-2024-08-06`.
+Decision. Names are normalised, without habits of spelling (capitals, punctuation, "Inc.", a maker's prefix,
+a region), and are then equal or not. The remaining cases stand in a table, with a source for each row. The
+normal form of a model keeps letters and digits, each in their order, for `claude-3-5-sonnet`, "Claude 3.5
+Sonnet" and "Claude Sonnet 3.5" are one, and 4.5 is not 5.4. A date or a version divides two names only
+where both have one: a caller of `gpt-4o` is billed for `gpt-4o-2024-08-06`.
 
 Rejected. Names that contain each other (`gpt-4o` is in `gpt-4o-mini`), likeness by a score: both guess, and
-a guess moves money from one customer to another without a word.
+a wrong guess silently moves money from one customer to another.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import msgspec
 
 
 class Means(StrEnum):
-    """What a word of a meter, a description or a unit means."""
+    """Meaning of a word in a meter, a description or a unit."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -51,11 +51,11 @@ class Means(StrEnum):
     OTHER = "other"
     """Nothing that calls are counted by: seats, support, storage."""
     KIND = "kind"
-    """What a model works with; perhaps a part of its name."""
+    """Word for the modality of a model; perhaps a part of its name."""
     PLAIN = "plain"
     """No part of a name: a tier, a route, a quantity."""
     BREAK = "break"
-    """Where one thing ends and another begins."""
+    """Boundary between two things."""
 
 
 class SellerRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -70,7 +70,7 @@ class SellerRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class WordRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What each of `words` means."""
+    """Common meaning of each of `words`."""
 
     means: Means
     words: tuple[str, ...]
@@ -79,7 +79,7 @@ class WordRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Alias(msgspec.Struct, frozen=True, order=True):
-    """What bills call `billed`, calls name `model`."""
+    """Name on bills, `billed`, of the model that calls name `model`."""
 
     billed: str
     model: str
@@ -97,7 +97,7 @@ class BillingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Rows of the configuration, which go before `seller`."""
     aliases: tuple[Alias, ...] = ()
     version: int = 1
-    """How it is read; 0 where no table was: names were compared as they are (`first_table`)."""
+    """Version of the reading rules; 0: names are compared as they are (`first_table`)."""
 
 
 class ModelName(NamedTuple):
@@ -110,7 +110,7 @@ class ModelName(NamedTuple):
     version: str = ""
 
     def is_of(self, other: ModelName) -> bool:
-        """Whether both may be one model: alike, and of no different date or version."""
+        """Return whether both may be one model: alike, and of no different date or version."""
         return (
             (self.letters, self.digits) == (other.letters, other.digits)
             and not (self.dates and other.dates and self.dates.isdisjoint(other.dates))
@@ -119,15 +119,15 @@ class ModelName(NamedTuple):
 
 
 class Seller(NamedTuple):
-    """Whose calls a line is for."""
+    """Seller of the calls that a line is for."""
 
     providers: frozenset[str]
     """As `name_forms` has them."""
     family: str = ""
     known: bool = False
-    """Whether a row says so, and not the names alone."""
+    """True if a row says so, and not the names alone."""
     by_service: bool = False
-    """Whether a row names the service, too: whatever its category, it is for calls."""
+    """True if a row names the service, too: whatever its category, it is for calls."""
 
 
 class Named(NamedTuple):
@@ -135,11 +135,11 @@ class Named(NamedTuple):
 
     model: ModelName
     certain: bool
-    """Whether it names a model at all; else it is what was left of the text."""
+    """True if the name is of a model for certain; else it is the rest of the text."""
 
 
 class Said(NamedTuple):
-    """What a text says of a line."""
+    """Meanings and models found in the text of a line."""
 
     means: frozenset[Means]
     models: tuple[Named, ...]
@@ -153,7 +153,7 @@ class Billing:
 
     def __init__(self, table: BillingTable) -> None:
         self.is_first = table.version == 0
-        """Whether it reads bills as it was done before there was a table."""
+        """True if the table reads bills as before there were tables."""
         self._legal_forms = frozenset(table.legal_forms)
         self._developers = frozenset(table.developers)
         self._families = frozenset(table.families)
@@ -172,9 +172,9 @@ class Billing:
         self._billed = frozenset(_squeezed(alias.billed) for alias in table.aliases)
 
     def seller(self, provider: str, issuer: str, service: str) -> Seller:
-        """Whose calls a line is for: by rows of the table, else by its own names.
+        """Return the seller of the calls that a line is for: by rows of the table, else by its own names.
 
-        Nobody's, where the issuer sells much and no row has the service that the line names.
+        An empty seller, where the issuer sells much and no row has the service that the line names.
         """
         key = (provider, issuer, service)
         if key not in self._sellers:
@@ -217,14 +217,14 @@ class Billing:
         return self._models[name]
 
     def said(self, text: str, family: str = "") -> Said:
-        """What `text`, of a meter or a description, says; `family` is what it may leave out."""
+        """Parse `text` of a meter or a description; `family` is the part of a name that it may omit."""
         key = (text, family)
         if key not in self._said:
             self._said[key] = self._read(text, family)
         return self._said[key]
 
     def billed_as(self, model: str) -> tuple[ModelName, ...]:
-        """What bills may call the model that calls name `model`."""
+        """Return the names that bills may use for the model that calls name `model`."""
         return (self.model(model), *self._billed_as.get(model, ()))
 
     def _formed(self, row: SellerRow) -> _FormedRow:
@@ -290,7 +290,7 @@ class Billing:
                 yield Named(model, brief or is_id or any(map(self._is_family, left)))
 
     def _is_family(self, piece: str) -> bool:
-        """Whether a well-known model's name begins with `piece`, its digits, or its first word."""
+        """Return whether a well-known model's name begins with `piece`, its digits, or its first word."""
         folded = piece.casefold()
         heads = (folded, re.split(r"\d", folded)[0], _CAMEL.split(piece)[0].casefold())
         return not self._families.isdisjoint(heads)
@@ -316,7 +316,7 @@ def shipped_table() -> BillingTable:
 
 
 def first_table() -> BillingTable:
-    """What stands for a table in what was sealed before there were any."""
+    """Stand-in for the table of periods closed before there were tables."""
     return BillingTable(version=0)
 
 
@@ -335,7 +335,7 @@ def shipped_billing() -> Billing:
 _LONGEST = 1000
 """Characters of a text that is looked through for names."""
 _KINDS = frozenset({Means.AUDIO, Means.IMAGE, Means.REASONING, Means.CALLS})
-"""What a meter tells apart by a word that a model's name may have, too."""
+"""Meanings that distinguish meters, by words that a model's name may have, too."""
 _DIRECTED = frozenset({Means.INPUT, Means.OUTPUT, Means.TOKENS})
 _ID = re.compile(r"(?=\S*[a-z])(?=\S*\d)[\w.:@/]+-[\w.:@/-]+")
 _REGION_ID = re.compile(r"[a-z]{2,}(?:-[a-z]+)*-\d[a-z]?")
@@ -344,7 +344,7 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _AWS_REGION = re.compile(
     r"^(?:(?:US|UG|EU|AP|CA|SA|ME|AF|IL|MX)[A-Z]{0,2}\d?-)?(?:MP:[A-Z]{2,3}\d?_)?"
 )
-"""What begins a usage type of AWS: its region, and once more for the marketplace."""
+"""Prefix of an AWS usage type: its region, and once more for the marketplace."""
 _UNCACHED = re.compile(r"(?<![a-z])(?:no|non|not)[-_ ]cached?(?![a-z])", re.IGNORECASE)
 _EDITION = re.compile(r"(.+?)\s*\(([^()]+)\)")
 _ROUTE = re.compile(r"^(?:us-gov|us|eu|apac|global|jp|au|ca|sa|me|af|in)\.(?=[a-z])")
@@ -415,7 +415,7 @@ def _pieces(text: str) -> list[str]:
 
 
 def _looks_like_an_id(segment: str) -> bool:
-    """Whether a word is written as models' ids are, `solora-atlas-5.5`, and as no region is."""
+    """Return whether a word is written as models' ids are, `solora-atlas-5.5`, and as no region is."""
     words = segment.casefold().split()
     return any(_ID.fullmatch(word) and not _REGION_ID.fullmatch(word) for word in words)
 

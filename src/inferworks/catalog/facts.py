@@ -1,10 +1,10 @@
-"""What a model takes in a request, where vendors and models differ: the rows of `facts.toml`.
+"""Parameters that a model accepts, where vendors and models differ: the rows of `facts.toml`.
 
-A caller that speaks the upstream's dialect is held to none of it: its bytes pass, and the upstream decides.
-But where a request is put over from another dialect, we choose the words, and must choose some that the
-model takes. A model of which nothing is known gets the form that most servers take.
+A request in the upstream's own dialect is not checked against them: its bytes pass, and the upstream
+decides. But in a request translated from another dialect we choose the words, and must choose some that the
+model takes. An unknown model gets the form that most servers take.
 
-A row names providers and models, and what differs there; every row that fits counts, and a later one
+A row names providers and models, and their differences; every row that fits counts, and a later one
 overrides an earlier one. (Rejected: one row per model and provider, which says the same a hundred times and
 knows nothing of tomorrow's model; asking the upstream, which has no way of telling.)
 """
@@ -32,10 +32,10 @@ Part: TypeAlias = Literal["image_url", "file", "input_audio"]
 
 
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What one model takes at one provider."""
+    """Parameters that one model accepts at one provider."""
 
     limit_field: LimitField = "max_tokens"
-    """What a chat's field is called that limits the answer."""
+    """Name of the field of a chat that limits the answer."""
     most_output: int | None = None
     """The highest limit that it takes, which is also the longest answer it can give; None if unknown."""
     user_length: int = 64
@@ -43,49 +43,49 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     efforts: tuple[Effort, ...] = ("low", "medium", "high")
     """The reasoning efforts that it takes; none when the field itself is refused."""
     thinking_budget: bool = False
-    """Whether it can be given tokens to think with: Claude before there were efforts."""
+    """True if it accepts a budget of thinking tokens: Claude before there were efforts."""
     json_modes: tuple[JsonMode, ...] = ("json_object", "json_schema")
-    """Which types of `response_format` it takes, beside text."""
+    """Accepted types of `response_format`, beside text."""
     stops: int | None = None
     """Stop sequences that it takes at most; None for as many as the upstream takes."""
     blank_stops: bool = True
-    """Whether a stop sequence may be white space alone."""
+    """True if a stop sequence may be white space alone."""
     parallel_tools: bool = True
-    """Whether it can be told to call one tool at a time."""
+    """True if it can be told to call one tool at a time."""
     temperature: float = 2.0
     """The highest that it takes; 0 when it takes no wish about sampling at all."""
     tools: bool = True
-    """Whether a chat may offer functions."""
+    """True if a chat may offer functions."""
     tools_effort: Effort | Literal[""] = ""
     """The one effort beside which a chat may offer functions, and which must be said; empty for any."""
     forced_tools: bool = True
-    """Whether `tool_choice` can demand a tool."""
+    """True if `tool_choice` can demand a tool."""
     logprobs: bool = True
-    """Whether it tells probabilities."""
+    """True if it returns log probabilities."""
     logit_bias: bool = True
-    """Whether it takes a `logit_bias`."""
+    """True if it takes a `logit_bias`."""
     top_k: bool = True
-    """Whether it takes a `top_k`."""
+    """True if it takes a `top_k`."""
     top_p_beside_temperature: bool = True
-    """Whether it takes both at once."""
+    """True if it takes `top_p` and `temperature` at once."""
     verbosity: bool = False
-    """Whether it takes a `verbosity`."""
+    """True if it takes a `verbosity`."""
     service_tiers: bool = False
-    """Whether it takes a `service_tier` as OpenAI names them."""
+    """True if it takes a `service_tier` as OpenAI names them."""
     description_length: int | None = None
     """Characters that the description of a function may have; None for any number."""
     thoughts: Thoughts = "taken"
-    """Whether past turns may have `reasoning_content`, or must have it where they called a tool."""
+    """Rule for `reasoning_content` in past turns: accepted, or required where they called a tool."""
     parts: tuple[Part, ...] = ("image_url", "file", "input_audio")
-    """What a user may show beside text."""
+    """Parts of a user's message beside text."""
     id_length: int | None = None
     """Letters and digits that the id of a call must have; None for OpenAI's ids, of any 40 characters."""
     user_after_tool: bool = True
-    """Whether a user may speak right behind the result of a tool."""
+    """True if a user's message may directly follow the result of a tool."""
     seed: bool = True
-    """Whether it takes a `seed`."""
+    """True if it takes a `seed`."""
     system_amid: bool = False
-    """Whether Anthropic's messages may have a turn of the system behind a user's."""
+    """True if Anthropic's messages may have a turn of the system behind a user's."""
 
 
 ANYTHING: Final = ModelFacts(
@@ -94,13 +94,13 @@ ANYTHING: Final = ModelFacts(
     verbosity=True,
     service_tiers=True,
 )
-"""What a translation takes that another one follows: nothing is fitted to a model that is not asked yet."""
+"""Facts for the first of two translations: nothing is fitted to a model yet."""
 UNKNOWN_MODEL: Final = ModelFacts()
 """A model of which nothing is known."""
 
 
 class FactRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is said of some models at some providers, in the words of the head of `facts.toml`."""
+    """Facts of some models at some providers, in the words of the head of `facts.toml`."""
 
     effective: dt.date
     source: str
@@ -142,13 +142,13 @@ class FactRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
                 yield name, value
 
     def fits(self, provider: str, model: str) -> bool:
-        """Whether it speaks of `model`, in small letters, at `provider`."""
+        """Return whether the row is for `model`, in lower case, at `provider`."""
         named = "*" in self.providers or provider in self.providers
         return named and any(fnmatchcase(model, pattern) for pattern in self.models)
 
     @property
     def is_of_models(self) -> bool:
-        """Whether it speaks of some models and not of all that a provider has."""
+        """True if the row is for some models and not for all of a provider."""
         return "*" not in self.models
 
 
@@ -163,9 +163,10 @@ class FactCatalog:
                 raise ConfigError(f"facts.toml: the row of {', '.join(row.models)} says nothing")
 
     def facts(self, provider: str, model: str, day: dt.date, known_as: str = "") -> ModelFacts:
-        """What `model` takes at `provider` on `day`.
+        """Return the facts of `model` at `provider` on `day`.
 
-        `known_as` is what callers call it: what it is, where its name there says nothing (a deployment's).
+        `known_as` is the callers' name of the model; it decides where the provider's own name of it, such
+        as that of a deployment, fits no row.
         """
         begun = [row for row in self.rows if row.effective <= day] or self.rows
         name = model.lower()

@@ -36,10 +36,10 @@ UNITS = {
     Unit.SEARCHES: ("web_searches", "rerank_searches"),
     Unit.REQUESTS: ("requests",),
 }
-"""What the package calls the units that we count; a model has at most one of several."""
+"""Names of our units in the package; a model has at most one of several."""
 
 _FINER = {Unit.AUDIO_MS: 1000}
-"""How many of ours are in one of theirs, where it is not one."""
+"""Number of our units in one of the package's, where it is not one."""
 
 
 @cache
@@ -80,7 +80,7 @@ def _dated(price: types.ConditionalPrice) -> prices.DatedRates:
 
 
 def _rate_of(unit: Unit, listed: types.ModelPrice) -> prices.ListRate | None:
-    """What is `listed` for `unit`, by the first of its names that has a price."""
+    """Return the rate `listed` for `unit`, by the first of its names that has a price."""
     for name in UNITS[unit]:
         value = getattr(listed, unit_data[name]["price_key"])
         if value is not None:

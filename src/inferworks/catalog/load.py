@@ -17,7 +17,7 @@ ANY_MODEL = ModelId("*")
 
 
 class StepWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How heavy a token of one model is, from `effective` on. Whole numbers; only ratios matter."""
+    """Weights of one model's tokens, from `effective` on. Whole numbers; only ratios matter."""
 
     id: ModelId
     effective: dt.date
@@ -29,7 +29,7 @@ class StepWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: int
     source: str
     step: int = 0
-    """What a step weighs at least, whoever is in it (method M3): reading the model once."""
+    """Fixed weight of a step, whoever is in it (method M3): reading the model once."""
 
     def input_weight(self, prefill_tokens: int, context_tokens: int) -> int:
         """The weight of `prefill_tokens` of input at a context of `context_tokens`, in one step."""

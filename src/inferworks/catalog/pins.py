@@ -1,4 +1,4 @@
-"""Which price book holds when: the one that ships, and those that somebody pinned.
+"""Price books by date: the one that ships, and those that somebody pinned.
 
 A pin is a decision with a date: from then on usage is estimated with this book, before it with the book
 that held then. Pinned books are kept whole in the data folder, named by their hash, so they can be read
@@ -40,7 +40,7 @@ class ListPrices:
         return begun[-1] if begun else self._books[0][1]
 
     def list_price(self, provider: str, model: str, at_ns: int) -> ListPrice | None:
-        """What `model` costs at `provider` at `at_ns`; None when that is not known."""
+        """Return the list price of `model` at `provider` at `at_ns`; None when it is not known."""
         return self.at(at_ns).list_price(provider, model, at_ns)
 
 

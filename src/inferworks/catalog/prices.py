@@ -121,7 +121,7 @@ class DatedRates(msgspec.Struct, frozen=True, omit_defaults=True):
     """From and until, in nanoseconds since midnight UTC; may reach past midnight."""
 
     def active(self, at_ns: int) -> bool:
-        """Whether these prices apply at `at_ns`."""
+        """Return whether these prices apply at `at_ns`."""
         if self.start_date is not None:
             return at_ns // _DAY_NS >= (self.start_date - _EPOCH).days
         if self.daily_ns is not None:
@@ -151,7 +151,7 @@ class ListedProvider(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ListPrice(msgspec.Struct, frozen=True):
-    """What a model costs at its provider at a moment, in US dollars."""
+    """List price of a model at its provider at a moment, in US dollars."""
 
     provider: str
     model: str
@@ -236,7 +236,7 @@ def book_json(book: PriceBook) -> bytes:
 
 
 def fits(pattern: Pattern, name: str) -> bool:
-    """Whether `name`, in lower case, fits `pattern`."""
+    """Return whether `name`, in lower case, fits `pattern`."""
     match pattern:
         case Is(text=text):
             return name == text.lower()

@@ -1,4 +1,4 @@
-"""Who sells inference, and how each of their APIs is reached: the dated rows of `providers.toml`.
+"""Sellers of inference, and the access to each of their APIs: the dated rows of `providers.toml`.
 
 A row is all that an OpenAI-compatible API needs to be served; the others name the driver that speaks to
 them. Nothing here opens a connection.
@@ -55,7 +55,7 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     @property
     def local(self) -> bool:
-        """Whether it is an engine that one runs oneself."""
+        """True if it is an engine that one runs oneself."""
         return bool(self.ports)
 
     @property
@@ -65,7 +65,7 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     @property
     def placeholders(self) -> tuple[str, ...]:
-        """What its address leaves open, in order: `region`, `resource`, `project`."""
+        """Names of the gaps in its address, in order: `region`, `resource`, `project`."""
         names = (name for _, name, _, _ in Formatter().parse(self.url) if name)
         return tuple(dict.fromkeys(names))
 

@@ -29,7 +29,7 @@ LABEL = "SYNTHETIC: made up for this demo"
 SCALE = "one second of the run is billed as one minute"
 
 _EXPECTED_EXTRA_S = 8
-"""What a run takes beside its traffic: starting, finishing, stopping."""
+"""Seconds of a run beside its traffic: starting, finishing, stopping."""
 
 
 class Priced(msgspec.Struct, frozen=True):
@@ -74,14 +74,14 @@ def billed_minutes(span: Span) -> int:
 
 
 def expected_bill_pico(seconds: int) -> int:
-    """What a run with `seconds` of traffic will roughly be billed, in picounits."""
+    """Estimate the bill of a run with `seconds` of traffic, in picounits."""
     minutes = seconds + _EXPECTED_EXTRA_S
     per_minute = sum(parse_pico(price.per_minute) for price in PRICES)
     return per_minute * minutes + sum(_pay_pico(shift, minutes) for shift in SHIFTS)
 
 
 def price_lines() -> Iterator[tuple[str, str]]:
-    """What is billed at what price, for people."""
+    """Yield the billed items with their prices, for people."""
     for price in PRICES:
         yield price.description, f"{format_pico(parse_pico(price.per_minute))} a minute"
     for shift in SHIFTS:

@@ -64,12 +64,12 @@ from inferworks.units import NS_PER_SECOND
 MODEL = "inferworks-tiny"
 POLICY = "gaap"
 _CONTEXT_TOKENS = 1000
-"""What a prompt and its answer may have together; the model's context less the chat template."""
+"""Most tokens of a prompt with its answer; the model's context less the chat template."""
 _ROLLOUTS = 32
 _TRAINING_PERCENT = 30
 """Of the seconds of traffic, how many the gradient descent may take."""
 _OPERATIONS = CustomerId("operations")
-"""Whose key reports what is stored to keep the service running; it calls nothing."""
+"""Customer whose key reports the storage that keeps the service running; it makes no calls."""
 
 
 TakeIn: TypeAlias = Callable[[Path, BookStore], None]
@@ -77,7 +77,7 @@ TakeIn: TypeAlias = Callable[[Path, BookStore], None]
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What the command line asks for."""
+    """Options of the command line."""
 
     seconds: int
     """Of traffic."""
@@ -94,7 +94,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Price(msgspec.Struct, frozen=True):
-    """What a customer pays, in picounits per token."""
+    """Price of a customer, in picounits per token."""
 
     customer: CustomerId
     about: str
@@ -103,7 +103,7 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Lived(msgspec.Struct, frozen=True):
-    """What the run itself brought."""
+    """Results of the run itself."""
 
     span: Span
     """Whole seconds that hold the platform's life."""
@@ -130,7 +130,7 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class Watcher(Protocol):
-    """Whoever is told how far the demo has come."""
+    """Receiver of the demo's progress."""
 
     def stage(self, text: str) -> None:
         """Something new begins."""
@@ -221,7 +221,7 @@ def _sources(customer: CustomerId) -> tuple[str, ...]:
 
 
 class _World(NamedTuple):
-    """What the run has to do, and with what."""
+    """Inputs of the run."""
 
     settings: Settings
     plan: Plan
@@ -248,7 +248,7 @@ async def _live(world: _World) -> Lived:
 
 
 async def _work(world: _World, url: str) -> tuple[Answered, tuple[Answered, ...], Trained]:
-    """What happens while the platform runs."""
+    """Call and train while the platform runs."""
     datasets = world.folder.path / DATASETS
     datasets.mkdir()
     options = _trainer_options(world.settings, url, datasets / "rollouts.npy")

@@ -1,13 +1,13 @@
-"""Who calls in the demo, with what, when and at what price: all of it decided before the first call.
+"""Scenario of the demo: callers, calls, times and prices, all decided before the first call.
 
 Everything here is a pure function of the number of calls, the seconds and the seed, so two runs send the
-same calls; only how long the machine takes over them differs.
+same calls; only the machine's time for them differs.
 
 The prices are *derived*, because the demo must show one customer with a profit and one with a loss on a
-slow machine and a fast one alike. The bill of a span is known beforehand up to how long the run takes
+slow machine and a fast one alike. The bill of a span is known beforehand but for the length of the run
 (`bills.py`). `acme` is priced to bring in about the whole expected bill, several times what its share of
 the work can cost; `bargain` to bring in less than its share of the *web* bill alone, which follows bytes
-and not speed. No outcome is set by hand: the books work it out from what was metered.
+and not speed. No outcome is set by hand: the books compute it from the metered records.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from inferworks.purpose import Purpose
 from inferworks.units import NS_PER_SECOND
 
 CALLS_PER_SECOND = 20
-"""What a small machine serves beside everything else that the demo does."""
+"""Calls that a small machine serves in a second, beside everything else that the demo does."""
 FEWEST_CALLS = 12
 UNKNOWN_MODEL = "a-model-that-is-not-here"
 SAMPLE_QUESTION = "What is gross margin?"
 
 _LEAVE_EVERY, _REFUSE_EVERY = 20, 25
 _LEFT_TOKENS = 400
-"""What a caller who leaves had asked for: enough that the answer is surely still running."""
+"""Tokens requested by a caller who leaves: enough that the answer is surely still running."""
 _OUTPUT_PRICE_RATIO = 4
-"""How many times an input token an output token costs, as is usual."""
+"""Price of an output token over that of an input token, as is usual."""
 
 
 class Party(msgspec.Struct, frozen=True):
@@ -55,19 +55,19 @@ PARTIES = (ACME, BARGAIN, FREE_TIER)
 LAB = CustomerId("lab")
 """Trains the next model: its calls are rollouts, its machine time is gradient descent."""
 _ACME_PERCENT = 100
-"""What `acme` is priced to bring in, in percent of the bill expected for the span."""
+"""Revenue for which `acme` is priced, in percent of the bill expected for the span."""
 _BARGAIN_DISCOUNT = 200
-"""How many times less `bargain` pays for a token than `acme`: far under its cost on any machine."""
+"""Price per token of `acme` over that of `bargain`: far under its cost on any machine."""
 
 
 class Ending(StrEnum):
-    """How a planned call is meant to end."""
+    """Intended ending of a planned call."""
 
     ANSWERED = "answered"
     LEFT = "left"
     """Its caller hangs up in the middle of the answer."""
     REFUSED = "refused"
-    """It asks for a model that is not there."""
+    """Refused, since it asks for a model that is not there."""
 
 
 class PlannedCall(msgspec.Struct, frozen=True):
@@ -76,12 +76,12 @@ class PlannedCall(msgspec.Struct, frozen=True):
     number: int
     customer: CustomerId
     at_ns: int
-    """When, from the start of the traffic."""
+    """Start of the call, in nanoseconds from the start of the traffic."""
     question: str
     stream: bool
     max_tokens: int
     exact: bool
-    """Whether the answer is to have exactly `max_tokens` tokens, as a trace demands."""
+    """True if the answer is to have exactly `max_tokens` tokens, as a trace demands."""
     ending: Ending = Ending.ANSWERED
     temperature: float = 0.0
 
@@ -93,7 +93,7 @@ class PlannedCall(msgspec.Struct, frozen=True):
 
 
 _TEMPLATE_TOKENS = 4
-"""What the chat template adds to a question."""
+"""Tokens that the chat template adds to a question."""
 _TYPICAL_ANSWER = 90
 _LONGEST_ANSWER = 300
 
@@ -162,7 +162,7 @@ def question_of_length(length: int, rng: random.Random) -> str:
 
 
 def rollouts(count: int, seed: int) -> tuple[PlannedCall, ...]:
-    """What the trainer asks the model in order to learn from its answers; sampled, not greedy."""
+    """Plan the trainer's calls, whose answers it learns from; sampled, not greedy."""
     rng = random.Random(seed)  # noqa: S311
     return tuple(
         PlannedCall(number, LAB, 0, question(rng), False, 160, exact=False, temperature=0.7)
@@ -198,7 +198,7 @@ def _two_digits(number: int) -> int:
 
 
 def _customers(calls: int, rng: random.Random) -> list[CustomerId]:
-    """Whose each call is: the shares kept as exactly as whole calls allow, the order at random."""
+    """Assign calls to customers: the shares kept as exactly as whole calls allow, the order at random."""
     owed = [
         party.id for party in PARTIES for _ in range(max(1, -(-calls * party.share // 100)))
     ]  # rounded up, so that everyone calls

@@ -1,4 +1,4 @@
-"""What the demo shows: the same figures as tables for a terminal, as JSON, and as an HTML page."""
+"""Output of the demo: the same figures as tables for a terminal, as JSON, and as an HTML page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Section(msgspec.Struct, frozen=True):
 
 
 def sections(done: Done) -> list[Section]:
-    """What is printed, in order; every table fits 80 columns."""
+    """Return the printed sections, in order; every table fits 80 columns."""
     return [
         Section("Inferworks demo", lines=(SYNTHETIC,)),
         Section(
@@ -50,7 +50,7 @@ def sections(done: Done) -> list[Section]:
 
 
 def facts(done: Done) -> list[Fact]:
-    """What happened, in words."""
+    """Describe what happened, in words."""
     trained = done.lived.trained
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in done.outcomes.items())
     return [

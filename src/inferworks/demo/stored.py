@@ -1,4 +1,4 @@
-"""How many bytes lay on disk, for how long: sampled from real files, integrated over time."""
+"""Bytes on disk over time: sampled from real files, integrated to byte-seconds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StoredBytes:
         self._last_ns, self._last_bytes = at_ns, sum(map(_size, self._files()))
 
     def event(self, source: str) -> ActivityEvent:
-        """What was held until the last sample, as an activity."""
+        """Return the bytes held until the last sample, as an activity."""
         assert self._start_ns is not None, "sample first"
         return ActivityEvent(
             source=source,

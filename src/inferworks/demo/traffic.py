@@ -27,12 +27,12 @@ _PATH = "/chat/completions"
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """What a caller got for one call."""
+    """Answer that a caller got for one call."""
 
     call_id: CallId
     """As the gateway named it; empty where it told none, as with a refused call."""
     whole: bool
-    """Whether the caller has the whole answer."""
+    """True if the caller has the whole answer."""
     text: str
 
 

@@ -51,7 +51,7 @@ _VOCABULARY = 128
 
 
 class Trained(msgspec.Struct, frozen=True):
-    """What the trainer did. Losses are in nats per character, over the same windows."""
+    """Result of the trainer. Losses are in nats per character, over the same windows."""
 
     rollouts: int
     windows: int

@@ -1,1 +1,1 @@
-"""What would happen: workloads, and later what it would take to serve them."""
+"""Forecasts: workloads, and later the capacity to serve them."""

@@ -36,16 +36,16 @@ class Call:
     stream: bool
     asked_ns: int
     sent: bool = False
-    """Whether the whole request left."""
+    """True once the whole request left."""
     status: int = 0
     call_id: str = ""
     whole: bool = False
-    """Whether the whole answer came."""
+    """True once the whole answer came."""
     cost_pico: int | None = None
-    """What it was told to cost."""
+    """Cost disclosed to the client, in picounits."""
     body: bytes = b""
     forgotten: bool = False
-    """Whether nothing came of it in all that time."""
+    """True if nothing came of it in all that time."""
 
 
 class Wire(asyncio.Protocol):
@@ -58,7 +58,7 @@ class Wire(asyncio.Protocol):
         self.transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open."""
+        """Keep the transport of the open connection."""
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:

@@ -39,7 +39,7 @@ _ERRORS: Final[Sequence[tuple[type[apsw.Error], type[sqlite3.Error], int, str]]]
     (apsw.TooBigError, sqlite3.DataError, apsw.SQLITE_TOOBIG, "string or blob too big"),
     (apsw.Error, sqlite3.DatabaseError, apsw.SQLITE_ERROR, ""),
 )  # fmt: skip
-"""What `sqlite3` raises for each error, with which code and text."""
+"""Exception of `sqlite3` for each error, with its code and text."""
 
 
 class _File(apsw.VFSFile):

@@ -129,8 +129,7 @@ class Disk:
         self.random = Random(f"disk {seed}")  # noqa: S311 reproducible, no secret
         self.descriptors: dict[int, Opened] = {}
         self.faults: dict[str, float] = {}
-        """What may go wrong at present, and how probable it is at each operation: `no space`, `write`,
-        `sync`, `read only`, `descriptors`."""
+        """Probability of each fault: `no space`, `write`, `sync`, `read only`, `descriptors`."""
         self.failed = 0
         """Operations that were made to fail."""
         self.syncs = 0
@@ -357,7 +356,7 @@ class Disk:
         return bytes(node.durable) if isinstance(node, File) else None
 
     def _survivors(self, later: list[Any]) -> Iterable[Any]:
-        """Which of some operations a power failure leaves done."""
+        """Return the operations that a power failure leaves done."""
         match self.random.choice(("none", "all", "first", "any")):
             case "all":
                 return later

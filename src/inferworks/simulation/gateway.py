@@ -24,7 +24,7 @@ HOST: Final = "127.0.0.1"
 PORT: Final = 8080
 _LOOK_S: Final = 0.005
 _OF_CALLS: Final = frozenset({ResponseWriter, CallRecorder, UpstreamConnection})
-"""What there is only while a call runs, or for a connection of the gateway."""
+"""Types that exist only while a call runs, or for a connection of the gateway."""
 
 
 class Gateway:
@@ -39,11 +39,11 @@ class Gateway:
         self.folder = DataFolder(Path(disk.root) / "data")
         self.platform: Platform | None = None
         self.error: BaseException | None = None
-        """What ended it, other than a stop."""
+        """Exception that ended the process; None after a stop."""
         self.complaints: list[str] = []
-        """What its event loops were told and nobody else."""
+        """Errors reported to the event loops' handlers only."""
         self.left: list[str] = []
-        """What the last one that ended by itself had not given back."""
+        """Resources that the last process to end by itself had not given back."""
         self.starts = 0
         self.kills = 0
         self._process: Process | None = None

@@ -85,7 +85,7 @@ class _Server(asyncio.AbstractServer):
         return self._loop
 
     async def start_serving(self) -> None:
-        """It does from the beginning."""
+        """Do nothing: the server serves from the beginning."""
 
     async def serve_forever(self) -> None:
         await self._loop.create_future()
@@ -110,7 +110,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.process: Process = turns.process
         self.strand = turns.current
         self.complaints: list[str] = []
-        """What was told to nobody else: exceptions of callbacks, and of tasks that nobody looked at."""
+        """Errors reported nowhere else: exceptions of callbacks, and of tasks that nobody awaited."""
         self._executed: list[Strand] = []
         self._selector = _Selector(turns)
         self._clock_resolution = 1e-9

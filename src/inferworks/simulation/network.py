@@ -101,7 +101,7 @@ class Network:
         self.ends: dict[End, None] = {}
         """Every end that is open."""
         self.manners: dict[str, Callable[[], Manners]] = {}
-        """How the next connection to a host behaves; others do as `Manners` says."""
+        """Manners of the next connection by host; other hosts behave by the defaults of `Manners`."""
         self.names: dict[str, str] = {}
         """Addresses of names."""
         self._ports = count(_FIRST_FREE_PORT)
@@ -177,17 +177,17 @@ class End(asyncio.Transport):
         self._under_way = 0
         """In the kernel, until the other side has read it."""
         self._arrives_ns = 0
-        """When the last piece arrives: none overtakes another."""
+        """Arrival of the last piece: none overtakes another."""
         self._inbox: deque[bytes] = deque()
         self._ended = False
-        """Whether the other side will send no more, after what is in the inbox."""
+        """True if the other side will send no more, after what is in the inbox."""
         self._reads = True
         self._full = False
         self._half_closed = False
         self._closing = False
         self._lost = False
         self._silent = False
-        """Whether its machine has lost its power, so that nothing answers."""
+        """True if its machine has lost its power, so that nothing answers."""
         network.ends[self] = None
 
     def __hash__(self) -> int:
@@ -225,7 +225,7 @@ class End(asyncio.Transport):
         """Taken note of by nobody: the limits are asyncio's own."""
 
     def can_write_eof(self) -> bool:
-        """It can."""
+        """Return True."""
         return True
 
     def write_eof(self) -> None:
@@ -422,7 +422,7 @@ class Socket:
         self._listener = self.network.bind(*address[:2])
 
     def listen(self, _backlog: int = 0) -> None:
-        """Who connects from now on waits to be accepted."""
+        """Let clients that connect from now on wait to be accepted."""
 
     def getsockname(self) -> tuple[str, int]:
         """The port it has."""

@@ -16,7 +16,7 @@ from inferworks.simulation.world import CUSTOMERS, PRICES_PICO, World
 
 _ALL_TIME: Final = Span(0, 1 << 62)
 _UNDER_WAY_NS: Final = 10**8
-"""How long after a power failure an upstream may still hear of a call."""
+"""Nanoseconds after a power failure in which an upstream may still hear of a call."""
 _FORGOTTEN_NS: Final = 2 * 10**9
 """A power failure may forget calls that were opened so shortly before, and not answered."""
 
@@ -41,7 +41,7 @@ def one_record_per_call(world: World) -> Iterator[str]:
 
 
 def no_answer_without_its_record(world: World) -> Iterator[str]:
-    """Whoever has a whole answer has been counted, whatever happened to the gateway since."""
+    """Every client with a whole answer has been counted, whatever happened to the gateway since."""
     known = {usage.call_id for usage in world.usages}
     for call in world.clients.calls:
         if call.whole and call.call_id and call.call_id not in known:

@@ -50,7 +50,7 @@ _READ_ONCE = {
     (pins, "shipped_book"): cache(pins.shipped_book),
     (providers, "provider_catalog"): cache(providers.provider_catalog),
 }
-"""What is read of the installation itself, the same at each start: all of a start's time but a little."""
+"""Readers of the installation itself, the same at each start, where they take most of the time."""
 
 Replaced = list[tuple[Any, str, Any]]
 
@@ -222,7 +222,7 @@ def _thread_methods(turns: Turns) -> dict[tuple[Any, str], Any]:
 
 
 def _dates(turns: Turns) -> dict[int, Any]:
-    """What stands in for `datetime.datetime`, and for the module: their present is simulated."""
+    """Return the stand-ins for `datetime.datetime` and its module: their present is simulated."""
     real = dt.datetime
 
     class AnyDatetime(type):

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def until(turns: Turns, timeout: float | None) -> int | None:
-    """When a wait of `timeout` seconds that begins now is over; None: never."""
+    """Return the end of a wait of `timeout` seconds that begins now, in nanoseconds; None: never."""
     return None if timeout is None else turns.now_ns + max(0, round(timeout * 1e9))
 
 
@@ -146,12 +146,12 @@ class Event:
         return self._set
 
     def set(self) -> None:
-        """It has happened."""
+        """Set the event and wake its waiters."""
         self._set = True
         self._waiters.wake()
 
     def clear(self) -> None:
-        """It has not happened."""
+        """Clear the event."""
         self._set = False
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -35,7 +35,7 @@ _LONGEST_NS = 3600 * 10**9
 _MOST_TURNS = 500_000
 """No run takes more turns, a hundred times what the longest do: else something goes round in circles."""
 _STEP_NS = (200, 4000)
-"""What a turn takes at least and at most."""
+"""Least and greatest length of a turn, in nanoseconds."""
 
 
 class Killed(BaseException):
@@ -78,7 +78,7 @@ class Process:
         self.dead = False
         self.threads: dict[Strand, None] = {}
         self.at_death: list[Callable[[], None]] = []
-        """What the kernel does when it dies, last entered first."""
+        """Cleanups by the kernel when the process dies, last entered first."""
 
 
 class Strand:
@@ -92,26 +92,26 @@ class Strand:
         self.gate = _thread.allocate_lock()
         self.gate.acquire()
         self.ready = True
-        """Whether it can go on; while it runs: whether it was woken meanwhile."""
+        """True if the strand can go on; while it runs: if it was woken meanwhile."""
         self.wake_ns: int | None = None
-        """When it goes on even if nobody wakes it."""
+        """Time at which it goes on even if nobody wakes it."""
         self.joining: list[Strand] = []
 
 
 class Turns:
-    """Whose turn it is, and what time."""
+    """Scheduler that gives turns to strands, and the simulated time."""
 
     def __init__(self, seed: int, start_ns: int) -> None:
         """The wall clock shows `start_ns` at the beginning."""
         self.random = Random(f"turns {seed}")  # noqa: S311 reproducible, no secret
         self.now_ns = 0
         self.wall_ns = start_ns
-        """What the wall clock showed at the beginning; changed, it steps."""
+        """Wall clock at the beginning; changing it makes the clock step."""
         self.trace = Trace()
         self.switches = 0
         self._taken = 0
         self.failure: BaseException | None = None
-        """What ends the run: an exception that nobody caught, or that nothing can go on."""
+        """Reason for the end of the run: an exception that nobody caught, or a deadlock."""
         self._main = Strand(Process("world"), "world")
         self._threads: dict[int, Strand] = {_thread.get_ident(): self._main}
         self._strands: dict[Strand, None] = {self._main: None}
@@ -130,12 +130,12 @@ class Turns:
 
     @property
     def current(self) -> Strand:
-        """Whose turn it is."""
+        """Strand whose turn it is."""
         return self._current
 
     @property
     def process(self) -> Process:
-        """Whose process' turn it is."""
+        """Process of the strand whose turn it is."""
         return self._current.process
 
     def note(self, what: str) -> None:

@@ -38,7 +38,7 @@ class Asked:
     input_tokens: int
     output_tokens: int
     whole: bool = False
-    """Whether all of its answer was handed over, with its usage."""
+    """True if all of its answer was handed over, with its usage."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Upstream:
     badness: float = 0.0
     """The share of requests that go wrong."""
     asked: dict[str, list[Asked]] = field(default_factory=dict)
-    """What it was asked, by the label of the request's end user."""
+    """Requests received, by the label of the request's end user."""
     bugs: list[BaseException] = field(default_factory=list)
 
     @property

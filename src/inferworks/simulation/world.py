@@ -38,7 +38,7 @@ from inferworks.simulation.upstreams import Asked, Upstream
 CUSTOMERS: Final = ("acme", "globex", "mallory")
 """The last one means harm."""
 PRICES_PICO: Final = {"acme": (250_000, 1_000_000), "globex": (1, 3), "mallory": (7_000_000, 0)}
-"""What a token of input and one of output cost each of them."""
+"""Price of an input and of an output token by customer, in picounits."""
 MODELS: Final = ("small", "large")
 START_NS: Final = 1_790_000_000 * 10**9
 _DISK_FAULTS: Final = ("no space", "write", "sync", "read only", "descriptors")
@@ -60,21 +60,21 @@ class World:
     secrets: dict[str, list[tuple[KeyId, str]]] = field(default_factory=dict)
     """The keys of each customer."""
     revoked: dict[str, int] = field(default_factory=dict)
-    """When a key was revoked."""
+    """Moment each revoked key was revoked."""
     power_losses: list[tuple[int, int]] = field(default_factory=list)
     """Since when records could not be made durable, and when the power was lost."""
     usages: list[Usage] = field(default_factory=list)
-    """What the journal holds in the end."""
+    """Usages in the journal in the end."""
     unclosed: list[Opened] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     logged: list[tuple[int, str]] = field(default_factory=list)
-    """What the gateway has logged as an error, and when."""
+    """Errors logged by the gateway, each with its time."""
     disk_troubles: list[tuple[int, int]] = field(default_factory=list)
     """From when until when the disk has failed."""
     broken: list[str] = field(default_factory=list)
     """Promises that were seen to be broken on the way."""
     disk_failed_ns: int | None = None
-    """When the disk failed first in this life."""
+    """First failure of the disk in this life."""
 
     def __post_init__(self) -> None:
         self.gateway = Gateway(self.turns, self.network, self.disk, self.config)
@@ -82,7 +82,7 @@ class World:
         self._mounted = DiskVfs(self.disk)
         self._clients: list[asyncio.Task[None]] = []
         self.seals = self.random.random() < 0.12
-        """Whether old rows move into the lake while calls run."""
+        """True if old rows are archived into the lake while calls run."""
 
     def asked(self) -> dict[str, list[Asked]]:
         """The requests that reached upstreams, by call."""

@@ -1,4 +1,4 @@
-"""What every accounts store must do."""
+"""Conformance suite of the accounts store seam."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _check_customers(accounts: Accounts) -> None:
 
 
 def _check_facts(accounts: Accounts) -> None:
-    """They stand in the order in which they were recorded, whatever they are dated."""
+    """Check that facts stand in the order in which they were recorded, whatever their dates."""
     burns = CustomerId("burns-ltd")
     accounts.add_customer(Customer(burns, 2))
     before = accounts.version()
@@ -146,7 +146,7 @@ def _check_keys(accounts: Accounts) -> None:
 
 
 def _check_flags(accounts: Accounts) -> None:
-    """What a key may is kept with it."""
+    """Check that the permissions of a key are kept with it."""
     flagged = [
         mint(ACME, 6, monitor=True)[0],
         mint(ACME, 7, log_content=True, reporter=True)[0],

@@ -86,7 +86,7 @@ def _message_answer(script: Script) -> MessageAnswer:
 def _speaking(
     spoken: Mapping[Operation, OperationSpec], credential: Credential
 ) -> Callable[[HttpClient], Provider]:
-    """What makes a provider of `spoken`, and of what translations make of it."""
+    """Return a factory of providers for `spoken` and its translations."""
     profile = Profile("cloud", spoken)
     return lambda client: TranslatingProvider(
         PassthroughProvider(client, profile, credential), TRANSLATIONS

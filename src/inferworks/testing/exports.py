@@ -1,4 +1,4 @@
-"""What every exporter promises; strangers' exporters can be held to it too."""
+"""Conformance suite of the exporter seam; exporters of others can be held to it too."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Labels = frozenset[tuple[str, str]]
 
 
 class Scraped(NamedTuple):
-    """What a scrape holds."""
+    """Content of a scrape."""
 
     types: dict[str, str]
     """The kind of each metric."""
@@ -36,7 +36,7 @@ class Scraped(NamedTuple):
 
 
 def parse_exposition(text: str) -> Scraped:
-    """What `text` says; ValueError for anything that the format does not allow."""
+    """Parse a scrape; ValueError for anything that the format does not allow."""
     if not text.endswith("\n"):
         raise ValueError("the last line must end with a line feed")
     scraped = Scraped({}, {})

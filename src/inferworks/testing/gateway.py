@@ -17,11 +17,11 @@ from inferworks.testing.upstreams.bedrock import TOKEN
 from inferworks.testing.upstreams.scripted_server import ScriptedUpstream
 
 KEY_FILE = "key"
-"""Where its configuration finds the key of every upstream."""
+"""Name of the file from which the configuration reads the key of every upstream."""
 
 
 class Gateway(msgspec.Struct, frozen=True):
-    """Where the gateway is, and a key for it."""
+    """Address of the gateway, and a key for it."""
 
     url: str
     """With `/v1`, as OpenAI's clients want it."""

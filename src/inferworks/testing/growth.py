@@ -1,17 +1,17 @@
-"""Whether work grows with the size of what comes from outside, and no faster.
+"""Check that work grows no faster than the size of its input from outside.
 
     for filling in TEXTS:
         check_growth(filling.of, parse, filling.name)
 
 Problem. A search that goes back over white space, a list of pieces that is joined anew with every piece, a
-decoder asked once for each time that a name occurs: each is quick on what everybody sends, and takes
-minutes on what somebody sends on purpose.
+decoder asked once for each time that a name occurs: each is quick on usual input, and takes minutes on
+input that is made to be slow.
 
-Decision. Whatever reads bytes from outside is given hostile ones, of a size and of four times that size.
-Where it took next to nothing nothing is wrong. Where it took longer, four times the size may take eight
-times as long at most: work in proportion takes four times, work by the square sixteen. Time is that of the
-thread on the processor, the least of several, without collections of garbage: it does not depend on what
-else the machine does. The sizes are such that work by the square stands out by far.
+Decision. Every reader of bytes from outside is given hostile ones, of a size and of four times that size.
+A run that takes next to no time passes. Otherwise four times the size may take at most eight times as long:
+work in proportion takes four times, work by the square sixteen. Time is the CPU time of the thread, the
+least of several runs, without garbage collection, so it does not depend on other programs. The sizes are
+such that work by the square stands out by far.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ SIZE_BYTES: Final = 12_000
 _TIMES: Final = 4
 _MOST_TIMES_LONGER: Final = 8.0
 _NOTICED_S: Final = 0.02
-"""What takes less is not looked at any closer."""
+"""Seconds below which a run is not looked at any closer."""
 _RUNS: Final = 3
 REFUSALS: Final = (CallError, UpstreamError, ValueError, RecursionError, msgspec.DecodeError)
-"""How what cannot be read is refused."""
+"""Exceptions with which unreadable input is refused."""
 
 
 class Filling(NamedTuple):
@@ -85,7 +85,7 @@ TEXTS: Final = tuple(
         "keys": b"sk-",
     }.items()
 )
-"""What a text may be full of."""
+"""Fillings of a text."""
 
 
 def _as_json(of: Callable[[int], bytes]) -> Callable[[int], bytes]:
@@ -127,7 +127,7 @@ VALUES: Final = (
         )
     ),
 )  # fmt: skip
-"""What a value of JSON may be full of, as JSON."""
+"""Fillings of a JSON value, as JSON."""
 
 
 def objects(

@@ -120,11 +120,11 @@ class InProcessGateway:
     secret: str
     """The secret of a key of `A_CUSTOMER` that may serve, train and report all of that."""
     failures: list[BaseException] = field(default_factory=list)
-    """What handlers let escape."""
+    """Exceptions that escaped from handlers."""
 
     @property
     def url(self) -> str:
-        """Where the API begins."""
+        """Base URL of the API."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     def new_key(
@@ -345,7 +345,7 @@ def _check_nothing_is_left(door: AppContext, store: MemoryStore, offers: Sequenc
 
 
 def _both(calls: CallMetrics, traces: Traces | None) -> Watch:
-    """What counts a call that ended, and makes its spans if any are wanted."""
+    """Return a watch that counts each finished call, and makes its spans if traces are given."""
 
     def watch(usage: Usage) -> None:
         calls.take(usage)

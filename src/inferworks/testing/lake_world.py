@@ -62,7 +62,7 @@ def table_of(fact: Fact) -> LakeTable:
 
 
 def keys(facts: Iterable[Fact]) -> Counter[tuple[str, Key]]:
-    """How often each key occurs in `facts`."""
+    """Count the occurrences of each key in `facts`."""
     return Counter((table_of(fact).name, key_of(table_of(fact), fact)) for fact in facts)
 
 
@@ -75,7 +75,7 @@ def all_of(facts: Facts) -> Iterator[Fact]:
 
 
 def sealed_keys(lake: LakeStore) -> Counter[tuple[str, Key]]:
-    """How often each key occurs in the segments that the manifest names."""
+    """Count the occurrences of each key in the segments that the manifest names."""
     return Counter(
         (segment.table, key)
         for segment in read_manifest(lake).segments
@@ -104,7 +104,7 @@ class Doom:
 
     @property
     def dead(self) -> bool:
-        """Whether the moment has come."""
+        """True once the moment has come."""
         return self.left < 0
 
     def step(self) -> None:

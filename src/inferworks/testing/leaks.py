@@ -1,4 +1,4 @@
-"""Whether something is left behind: files, sockets and tasks that were open before and after a test.
+"""Check for leaks: files, sockets and tasks that are open after a test and were not before.
 
 File descriptors are read from `/proc`, so this is for Linux.
 """
@@ -27,7 +27,7 @@ def no_file_is_left() -> Iterator[None]:
 
 
 def open_files() -> list[str]:
-    """What the file descriptors of this process stand for; sockets and pipes by their kind alone."""
+    """Targets of the file descriptors of this process; sockets and pipes by their kind alone."""
     links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
     return sorted(str(link.readlink()).partition("[")[0] for link in links)
 

@@ -76,7 +76,7 @@ class RealPlatform:
         return self._end(signal.SIGTERM)
 
     def log(self) -> str:
-        """What it has printed."""
+        """Read the output printed so far."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def key(self, customer: str = "default") -> str:
@@ -128,7 +128,7 @@ def real_platform(data: Path, cwd: Path | None = None) -> Iterator[RealPlatform]
 
 
 def alive(pid: int) -> bool:
-    """Whether a process with this id exists."""
+    """Return whether a process with this id exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""What every provider must do: the conformance suite of the provider seam.
+"""Conformance suite of the provider seam.
 
 A driver's author supplies a *stage*: given a `Script`, an async context manager with the provider, an
 offer, and an upstream behind it that does what the script says. `stage_stub` stages the fake itself,
@@ -57,9 +57,9 @@ class Stage:
     provider: Provider
     offer: Offer
     left_early: Callable[[], int]
-    """How many clients the upstream has seen leave before their answer was complete."""
+    """Count of clients that the upstream has seen leave before their answer was complete."""
     tells_along: bool = True
-    """Whether its stream tells of tokens before its end; else what breaks off tells of none."""
+    """True if the stream reports tokens before its end; otherwise an interrupted stream reports none."""
     call_of: Callable[..., Call] = field(default_factory=lambda: make_call)
     """Makes what it is asked: a chat as `make_call` does, or of another operation what is not streamed."""
 

@@ -20,7 +20,7 @@ from inferworks.meter.archive.sums import KINDS
 from inferworks.meter.facts import Facts
 
 TICK_NS = DAY_NS // 200
-"""What a nanosecond of `worlds` becomes, so that they take ten days."""
+"""Length of one nanosecond of `worlds` here, so that a world takes ten days."""
 
 
 def stretched(value: Any) -> Any:

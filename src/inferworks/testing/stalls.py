@@ -1,20 +1,20 @@
-"""Whether an event loop stood: work that one callback did in one go while all others waited.
+"""Check for stalls of an event loop: one callback that works while all others wait.
 
 Problem. One call that keeps the loop for 50 ms is 50 ms for every other call, and no test of that call
-shows it. Time by the clock shows nothing either where tests share a machine.
+shows it. Wall-clock time shows nothing either where tests share a machine.
 
-Decision. A beat is scheduled on the loop every few milliseconds, and what the loop's thread has used of the
-processor between two beats is no more than that unless something held the loop. Other programs do not
-count, nor does waiting, nor the collection of garbage, which in a test goes through all the modules of all
-the other tests. A thread looks at what the loop does once a beat is overdue, so that it can be told, and so
-that what others do in the same thread (a client that a test asks with) can be left out.
+Decision. A beat is scheduled on the loop every few milliseconds, and the CPU time of the loop's thread
+between two beats is no more than that unless something held the loop. Other programs do not count, nor
+does waiting, nor garbage collection, which in a test goes through all the modules of all the other tests.
+Once a beat is overdue, a thread samples the stack of the loop's thread, so that the stall can be named, and
+so that foreign work in the same thread (a test's own client) can be left out.
 
-A processor is slow at times: it is another one, or its other half is busy. So a stall is measured by what a
-piece of known work takes there and then, beside what it takes on the machine that the limit is meant for.
-A virtual machine may be stopped while others run on its processor, and on some that counts as time of the
-thread that was running. The system says how much was stolen, and that is no stall.
+A processor is slow at times: it is another one, or its other half is busy. So a stall is measured in units
+of known work timed there and then, beside its time on the machine that the limit is meant for. A virtual
+machine may be stopped while others run on its processor, and on some that counts as time of the thread that
+was running. The system reports this stolen time, which is no stall.
 
-Rejected: to wrap the loop's callbacks (uvloop makes them in C); asyncio's debug mode (time by the clock).
+Rejected: to wrap the loop's callbacks (uvloop makes them in C); asyncio's debug mode (wall-clock time).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _WORK_ROUNDS: Final = 8000
 _KERNEL_ROUNDS: Final = 400
 _PAGE: Final = bytes(4096)
 _WORK_S: Final = 0.001
-"""What each half of the known work takes on a core of a common server of 2024."""
+"""Seconds for each half of the known work on a core of a common server of 2024."""
 _BEAT_S: Final = 0.005
 _LOOK_S: Final = 0.01
 _SHOWN: Final = 12
@@ -51,10 +51,10 @@ class Stall(NamedTuple):
     seconds: float
     """Of the processor."""
     calls: tuple[traceback.FrameSummary, ...]
-    """What was under way, outermost first; empty where nobody saw it."""
+    """Stack of the callback, outermost first; empty where it was not sampled."""
 
     def is_in(self, folders: Collection[str]) -> bool:
-        """Whether code in one of `folders` was under way, or it is not known what was."""
+        """Return whether code in one of `folders` was running, or the stack is unknown."""
         return not self.calls or any(
             call.filename.startswith(tuple(folders)) for call in self.calls
         )
@@ -65,7 +65,7 @@ class Stall(NamedTuple):
 
 
 def slowness() -> float:
-    """How much longer than it should known work takes here and now; 1.0 at least."""
+    """Return the time of known work here and now over its time on the reference machine; at least 1.0."""
     began_s = time.thread_time()
     for number in range(_WORK_ROUNDS):
         str(number)

@@ -91,11 +91,11 @@ class FakeUpstream(ScriptedUpstream[Answer]):
             await _whole(exchange, scripted, _written(scripted, wire, request))
 
     def operation(self, path: str) -> str:
-        """What is asked for at `path`."""
+        """Return the operation at `path`."""
         return path.removeprefix("/v1")
 
     def wire(self, operation: str) -> Wire | None:
-        """How `operation` is answered; None where there is nothing."""
+        """Return the wire form of `operation`; None for an unknown one."""
         return _WIRES.get(operation)
 
 

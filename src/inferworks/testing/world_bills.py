@@ -35,11 +35,12 @@ from inferworks.testing.world_disk import Disk, killed
 
 PERIOD_NS: Final = 1_000
 ROUNDING: Final = "(rounding)"
-"""What the rounding lines of an account are for."""
+"""Resource name under which an account's rounding is summed."""
 _ACCOUNT: Final = "BillingAccountId"
 _EXPORTER, _BILLER, API = "B Cloud", "A Cloud", "OpenAI, LLC"
 _COMMITTED: Final = (("Used", "Committed"), ("Unused", "Committed"), ("", "Standard"))
-"""What a line of a commitment is (CommitmentDiscountStatus, PricingCategory); the last one buys it."""
+"""Kinds of commitment line (CommitmentDiscountStatus, PricingCategory); the last one buys the commitment.
+"""
 _ALWAYS = Span(0, 2**62)
 
 
@@ -69,7 +70,7 @@ class Export:
 
     @property
     def cost_pico(self) -> int:
-        """What the lines cost: those of a commitment what is effective, others what is billed."""
+        """Cost of the lines: the effective cost of commitment lines, the billed cost of others."""
         ahead = (
             line.amount_pico - line.effective_pico
             for line in self.lines
@@ -78,7 +79,7 @@ class Export:
         return self.total_pico - sum(ahead)
 
     def by_resource(self) -> dict[str, int]:
-        """What each resource costs, and what rounding line by line leaves out; without what is nothing."""
+        """Return the cost of each resource, and the sum of roundings; zero costs are left out."""
         sums = Counter[str]()
         for line in self.lines:
             sums[line.resource_id or ""] += line.amount_pico
@@ -87,7 +88,7 @@ class Export:
 
 
 class Suppliers:
-    """What was said by those who send bills."""
+    """Statements of the suppliers who send bills."""
 
     def __init__(self, dice: Random) -> None:
         self.expected = Expected(_BILLER, dice.choice([LAST, "5.000000000001"]))
@@ -95,20 +96,20 @@ class Suppliers:
         self.asked: dict[str, tuple[str, tuple[Charge, ...]]] = {}
         """The files that left a question: account and lines."""
         self.sealed: dict[str, int] = {}
-        """What was accrued for the period of a name when it was closed."""
+        """Accrued amount of each period by name, as it was closed."""
 
     @property
     def billed_pico(self) -> int:
-        """What all accounts come to."""
+        """Sum billed by all accounts."""
         return sum(export.total_pico for export in self.exports.values())
 
     @property
     def cost_pico(self) -> int:
-        """What that costs in the time in which it is used."""
+        """Cost of all bills in the time of use."""
         return sum(export.cost_pico for export in self.exports.values())
 
     def ends_ns(self) -> list[int]:
-        """Where the time of each account ends."""
+        """Return the end of each account's time."""
         return [export.span.end_ns for export in self.exports.values()]
 
     def bill_of(self, period: Period) -> Export | None:
@@ -127,7 +128,7 @@ class Suppliers:
         return [period for period in periods if not self.bill_of(period)]
 
     def standing_pico(self, now_ns: int) -> int:
-        """What is accrued for bills that are not here: as sealed, or else as the last bill before."""
+        """Return the accrual for missing bills: as closed, or else as the last bill before."""
         return sum(self._standing_pico(period) for period in self.missing(now_ns))
 
     def _standing_pico(self, period: Period) -> int:
@@ -155,25 +156,25 @@ class Suppliers:
         }
 
     def billed(self, supplier: str, month: Period) -> Billed:
-        """What the supplier billed before `month`."""
+        """Return the supplier's bills before `month`."""
         exports = self._before(month)
         lines = [line for export in exports for line in export.lines]
         return Billed(_BILLER, [period_at(export.span.start_ns) for export in exports], lines)
 
 
 class BilledWorld(Protocol):
-    """What bills need of a world (`worlds.World`)."""
+    """Part of a world (`worlds.World`) that bills need."""
 
     random: Random
     disk: Disk
     suppliers: Suppliers
     cursors: dict[str, int]
     sealed: tuple[object, Sequence[Charge]] | None
-    """What closed periods stand with, and the head of the ledger after which it was read."""
+    """Charges under closed periods, and the head of the ledger after which they were read."""
 
     @property
     def now_ns(self) -> int:
-        """How far the machines have come."""
+        """Time that the machines have reached."""
         ...
 
     def name(self, kind: str) -> str:
@@ -229,7 +230,7 @@ def export(world: BilledWorld) -> str:
 
 
 def api_bills(world: BilledWorld) -> str:
-    """Who sells calls bills some time of them, or nothing for it."""
+    """Bill some time of calls at an external API, or nothing for it."""
     dice = world.random
     start_ns = dice.randint(0, world.now_ns)
     account = world.name("api")
@@ -363,7 +364,7 @@ BILL_EVENTS: Final[tuple[tuple[int, Event], ...]] = (
     (20, settle),
     (4, void),
 )
-"""What can happen to exports, and how often beside the other events."""
+"""Events of exports, with their weights beside the other events."""
 
 
 def _land(
@@ -396,7 +397,7 @@ def _land(
 
 
 def _outside(there: Sequence[Charge], lines: Sequence[Charge]) -> tuple[Charge, ...]:
-    """Those of the lines that are `there` which `lines` do not replace."""
+    """Return the lines of `there` that `lines` do not replace."""
     start_ns = min(line.period_start_ns for line in lines)
     end_ns = max(line.period_end_ns for line in lines)
     abouts = {line_of(delivery_of(FOCUS, line), line).about for line in lines}

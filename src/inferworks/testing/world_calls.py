@@ -48,7 +48,7 @@ class _Prices:
 
 
 class ApiCalls:
-    """What was bought, and what was estimated of it when periods were closed."""
+    """Purchased calls, and their estimate when periods were closed."""
 
     def __init__(self) -> None:
         self.sealed: dict[str, int] = {}
@@ -64,7 +64,7 @@ class ApiCalls:
         closed: Iterable[Period],
         open_: Iterable[Span],
     ) -> int:
-        """What is estimated and not billed: as sealed with `closed` periods, afresh in `open_` spans."""
+        """Return the unbilled estimate: as of the close for `closed` periods, afresh for `open_` spans."""
         sealed = sum(
             self.sealed[period.name] for period in closed if not _is_billed(world, period.span)
         )
@@ -127,7 +127,7 @@ def _listed_pico(tokens: Tokens) -> Fraction:
 
 
 def _is_billed(world: BilledWorld, span: Span) -> bool:
-    """Whether a line of the API's bills is for a time within `span`."""
+    """Return whether a line of the API's bills is for a time within `span`."""
     return any(
         span.meet(line.period_start_ns, line.period_end_ns).length_ns
         for export in world.suppliers.exports.values()

@@ -90,9 +90,9 @@ STEPS: Final = 14
 _KIND: Final = "voucher"
 """Of what kind the bills are: one whose lines have names."""
 _LEAD_NS: Final = 500
-"""How long before a span its calls may have been opened; the command line reads a day."""
+"""Lead before a span in which its calls may have been opened; the command line reads a day."""
 _SHUFFLED: Final = 0.4
-"""How often what is to come is drawn up again in another order."""
+"""Probability of computing a statement again from its inputs in another order."""
 _CUSTOMERS: Final = ("acme", "burns", "cyberdyne")
 _RESOURCES: Final = (
     ("Compute", "node-0"),
@@ -132,7 +132,7 @@ class World:
         self.suppliers, self.api_calls = Suppliers(self.random), ApiCalls()
         self.sealed: tuple[object, Sequence[Charge]] | None = None
         self.read: dict[Span, Inputs] = {}
-        """What was read since the last thing happened."""
+        """Inputs read since the last event."""
 
     def papers(self, span: Span) -> Inputs:
         """Everything recorded for `span`, and the rules in force; read once after each event."""
@@ -185,7 +185,7 @@ class World:
 
     @property
     def now_ns(self) -> int:
-        """How far the machines have come."""
+        """Time that the machines have reached."""
         return max(self.cursors.values())
 
     @property
@@ -427,7 +427,7 @@ EVENTS: Final[tuple[tuple[int, Event], ...]] = (
     (2, kill_close),
     *BILL_EVENTS,
 )
-"""What can happen, and how often beside the others."""
+"""Events of a world, with their weights."""
 
 
 class View(NamedTuple):
@@ -758,7 +758,7 @@ def _note_sealed(world: World, period: Period) -> None:
 
 
 def _earned_pico(usage: Usage, plans: Sequence[PricePlan]) -> int:
-    """What a call earned, worked out by itself from its tokens and the price in force."""
+    """Compute the revenue of a call independently, from its tokens and the price in force."""
     plan = plan_at(plans, usage.customer, usage.opened_ns)
     if plan is None or usage.purpose not in EARNING or usage.outcome not in PAYING:
         return 0

@@ -25,7 +25,7 @@ Operations = Mapping[Operation, OperationSpec]
 
 
 def cloud_credential(account: Account) -> Credential | None:
-    """What proves who asks where that is no key; None where it is one, or nothing.
+    """Return the cloud identity's credential; None where a key, or nothing, is used.
 
     ConfigError, naming the upstream, when its library or its file is not there.
     """

@@ -26,7 +26,7 @@ _OWNERS = {
     "vllm": "vllm", "sglang": "sglang", "llamacpp": "llama-cpp", "library": "ollama",
     "organization_owner": "lm-studio",
 }  # fmt: skip
-"""What engines write into `owned_by` of their models -> their row."""
+"""Value of `owned_by` in an engine's models -> its row."""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class Found(msgspec.Struct, frozen=True):
 
     @property
     def upstream(self) -> Upstream:
-        """What to write into `inferworks.toml` to serve it."""
+        """Entry for `inferworks.toml` that serves the engine."""
         name = f"{self.provider}-{Origin.parse(self.url).port}"
         return Upstream(name=name, provider=self.provider, url=self.url, models=self.models)
 
@@ -65,7 +65,7 @@ async def discover(rows: Iterable[ProviderRow], *, skip: Iterable[int] = ()) -> 
 
 
 def unknown_to(configured: Iterable[Upstream], found: Iterable[Found]) -> list[Upstream]:
-    """What was found and is no upstream yet, by port."""
+    """Return the found engines that are no upstream yet, by port."""
     places = [Origin.parse(upstream.url) for upstream in configured if upstream.url]
     known = {place.port for place in places if place.host in _THIS_MACHINE}
     return [engine.upstream for engine in found if Origin.parse(engine.url).port not in known]
@@ -90,7 +90,7 @@ async def models_at(
 def _places(
     rows: Iterable[ProviderRow], skip: frozenset[int]
 ) -> Mapping[Origin, Sequence[ProviderRow]]:
-    """Where to ask, by port, each with the rows that might be there."""
+    """Return the origins to ask, by port, each with the rows that might be there."""
     places: dict[Origin, list[ProviderRow]] = {}
     for row in rows:
         for port in row.ports:

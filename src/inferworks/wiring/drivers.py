@@ -1,4 +1,4 @@
-"""Which driver speaks to which provider: the table, and what each needs of an account."""
+"""Drivers of the providers: the table, and each driver's arguments from an account."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_driver(account: Account) -> None:
 
 
 def open_provider(client: HttpClient, account: Account) -> Provider:
-    """What speaks to `account` over `client`, in its own words and in those that can be translated."""
+    """Return a provider for `account` over `client`, with its own operations and translated ones."""
     return translated(DRIVERS[account.row.driver](client, account))
 
 
@@ -76,14 +76,14 @@ def _vertex(client: HttpClient, account: Account) -> Provider:
 
 
 def _speaking(client: HttpClient, account: Account, spoken: Operations) -> PassthroughProvider:
-    """What speaks to `account` in those of the operations `spoken` that its row names."""
+    """Return a provider for `account` with those of the operations `spoken` that its row names."""
     named = account.row.operations
     own = {operation: how for operation, how in spoken.items() if operation in named}
     return _passing(client, account, Profile(account.name, own))
 
 
 def _passing(client: HttpClient, account: Account, profile: Profile) -> PassthroughProvider:
-    """What speaks to `account` as `profile` says, under its name and with its patience."""
+    """Return a provider for `account` by `profile`, with the account's name and timeout."""
     between_bytes_s = account.timeouts.between_bytes_s
     own = replace(profile, name=account.name, between_bytes_s=between_bytes_s)
     return PassthroughProvider(client, own, credential_of(account))
@@ -100,7 +100,7 @@ def _spoken(account: Account) -> Operations:
 
 
 def counting_of(row: ProviderRow) -> Counting:
-    """How a provider counts, as its row says."""
+    """Token conventions of a provider, as its row says."""
     return Counting(
         cache=row.cache,
         reasoning=row.reasoning,

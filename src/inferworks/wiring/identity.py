@@ -1,6 +1,6 @@
-"""Who asks a cloud, where that is more than a key: the settings of an upstream, checked as a whole.
+"""Validate an upstream's cloud identity (AWS, Entra, Google).
 
-A setting that its provider has no use for is refused: whoever wrote it believes that it protects
+A setting that its provider has no use for is refused, since its author believes that it protects
 something.
 """
 
@@ -27,7 +27,7 @@ _APPLICATION = ("tenant", "client", "client_secret")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What proves who asks, beside or in place of a key. Two are equal when all of it is."""
+    """Cloud identity, beside or in place of a key. Two are equal when all fields are."""
 
     profile: str = ""
     """The AWS profile whose keys sign; empty: as Amazon's tools find them."""
@@ -42,7 +42,7 @@ class Identity:
 
     @property
     def replaces_key(self) -> bool:
-        """Whether no key is to be looked for."""
+        """True if no key is needed."""
         return self.is_entra or bool(self.profile or self.credentials)
 
 
@@ -52,7 +52,7 @@ NO_IDENTITY = Identity()
 def identity_of(
     upstream: Upstream, row: ProviderRow, environment: Mapping[str, str] | None
 ) -> Identity:
-    """What `upstream` says; ConfigError where that makes no sense. Without an `environment` no secrets."""
+    """Return the identity of `upstream`, without secrets if no `environment`; ConfigError if wrong."""
     _refuse_strangers(upstream, row)
     identity = Identity(
         profile=upstream.profile,

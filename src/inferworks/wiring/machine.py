@@ -1,16 +1,16 @@
-"""What this machine can carry, and the limits of the gateway that fit into it.
+"""Resources of this machine, and limits of the gateway that fit into them.
 
 Problem. A limit that is larger than the machine is none. With ten thousand connections allowed and 1,024
 descriptors to be had (a common `ulimit -n`), a thousand idle connections leave none for the journal, and no
-call can be recorded. With bodies bounded each and memory not asked for, the kernel ends the process.
+call can be recorded. If each body is bounded and their sum is not, the kernel ends the process.
 
 Decision. At the start the soft limit on descriptors is raised to the hard one, and the limits of the
-configuration are lowered to what there is, which one line of the log says. What the gateway itself has
-open, and `_SPARE` more, is set aside. Of the rest a third is for calls, each of which takes a connection
-to an upstream, and two thirds for clients, of whom a call needs one. Memory is what the machine has, or
-what its container or `ulimit -v` leaves of it: an eighth may be held for bodies and unread answers (what is
-done with a body takes as much again, or twice), a half for the heads of connections, were all of them
-as large as they may be.
+configuration are lowered to the available resources, which one line of the log says. The descriptors that
+the gateway itself has open, and `_SPARE` more, are set aside. Of the rest a third is for calls, each of
+which takes a connection to an upstream, and two thirds for clients, of whom a call needs one. Memory is
+that of the machine, or less within a container or `ulimit -v`: an eighth may be held for bodies and unread
+answers (processing a body takes as much again, or twice), a half for the heads of connections, were all of
+them as large as they may be.
 
 When descriptors run out all the same, libuv, under the event loop, takes a connection that waits with one
 it keeps in reserve and closes it, so an accept that fails does not become a loop; a connection to an
@@ -45,10 +45,10 @@ MB = 1 << 20
 
 
 class Machine(NamedTuple):
-    """What there is."""
+    """Resources available to this process."""
 
     descriptors: int
-    """That this process may have open."""
+    """Most descriptors that this process may have open."""
     open_now: int
     """Descriptors that it has open."""
     memory_bytes: int
@@ -61,9 +61,9 @@ class Fit(NamedTuple):
     calls: int
     """Calls that may run at once."""
     told: str
-    """What they are, for the log."""
+    """Description of the limits, for the log."""
     lowered: bool
-    """Whether any is less than configured."""
+    """True if any limit is less than configured."""
 
 
 def this_machine() -> Machine:
@@ -129,7 +129,7 @@ def memory_bytes(root: Path = Path("/")) -> int:
 
 
 def _cgroup_limits(root: Path) -> list[str]:
-    """What the groups that this process is in, and those around them, say of their memory."""
+    """Return the memory limits of this process's control groups and of those around them."""
     at = root / "sys/fs/cgroup"
     names = _lines(root / "proc/self/cgroup")
     own = [line.split(":", 2)[2].strip("/") for line in names if line.count(":") >= 2]
@@ -149,7 +149,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _open_now() -> int:
-    """How many descriptors are open; a guess where the system does not tell."""
+    """Return the number of open descriptors; an estimate where the system does not tell."""
     try:
         return sum(1 for _ in Path("/proc/self/fd").iterdir())
     except OSError:

@@ -1,4 +1,4 @@
-"""Which models there are, and who offers them at this moment: the plan, and our own replicas."""
+"""Models on offer at this moment: those of the plan, and our own replicas."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEFAULT_POLICY = RoutePolicy()
 
 
 class OwnReplicas(Protocol):
-    """What a catalogue asks of the fleet."""
+    """Part of the fleet that a catalogue needs."""
 
     def offers(self, model: ModelId) -> Sequence[Offer]:
         """The replicas of `model` that are ready."""
@@ -28,7 +28,7 @@ class OwnReplicas(Protocol):
 
 
 class Catalogue:
-    """What is served under one plan. Offers of upstreams are made once; those of replicas are looked up."""
+    """Catalogue of one plan. Offers of upstreams are made once; those of replicas are looked up."""
 
     def __init__(self, plan: Plan, own: OwnReplicas) -> None:
         self._own = own
@@ -51,7 +51,7 @@ class Catalogue:
         return [offer for place in self._places.get(model, ()) for offer in self._at(place, model)]
 
     def policy(self, model: ModelId) -> RoutePolicy:
-        """How calls of `model` are routed."""
+        """Return the routing policy of `model`."""
         return self._policies.get(model, _DEFAULT_POLICY)
 
     def status(self) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""What an operator sees of a running platform, put together from its parts."""
+"""Observability of a running platform, put together from its parts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Parts:
     supervisor: Supervisor
 
     def read(self) -> Gauges:
-        """How they stand now."""
+        """Read the gauges now."""
         return Gauges(
             calls_running=self.gate.running,
             connections=len(self.server.connections),
@@ -65,7 +65,7 @@ class Parts:
 
 
 class Observing:
-    """What watches a platform from its start on; `parts` are given to it once there are any."""
+    """Observers of a platform from its start on; `parts` are set once there are any."""
 
     def __init__(
         self, settings: Observe, clock: Clock, transcripts: Transcripts, traces: Traces | None
@@ -82,7 +82,7 @@ class Observing:
 
     @property
     def watch(self) -> Watch | None:
-        """What wants to know of every call that ends."""
+        """Return one watch for all observers of finished calls; None if there is no observer."""
         watches: list[Watch] = [self.board.calls.take] if self.board else []
         watches += [self.traces.take] if self.traces else []
         watches += [self.access.take] if self.access else []
@@ -118,7 +118,7 @@ class Observing:
 async def tracing(
     settings: Observe, environment: Mapping[str, str]
 ) -> AsyncIterator[Traces | None]:
-    """What makes traces, if they are wanted; leaving sends what is left. ConfigError without the extra."""
+    """Open the traces if they are configured; leaving sends the rest. ConfigError without the extra."""
     if not settings.traces:
         yield None
         return
@@ -159,7 +159,7 @@ def access_log(
 
 
 def heard_refusal(access: AccessLog | None, clock: Clock, cors: Cors | None) -> Refusal:
-    """How the HTTP server refuses what it cannot read, with a line in the access log."""
+    """Return the HTTP server's refusal of unreadable requests, with a line in the access log."""
     refusal = refusals(cors)
     if access is None:
         return refusal

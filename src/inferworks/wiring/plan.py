@@ -1,4 +1,4 @@
-"""What the configuration asks to be served: checked as a whole, before anything is opened.
+"""Plan of the services that the configuration asks for, checked as a whole before anything is opened.
 
 A plan is a value. Making one reads secrets and nothing else, so `inferworks config check`, the start and
 each reload refuse the same mistakes with the same words, and a reload that is refused has changed
@@ -6,8 +6,8 @@ nothing.
 
 A model has *places*, in the order in which they are written: offers of upstreams, and our own replicas,
 whose number and addresses are known only while they run. Upstreams that serve a model of the same name
-are places of one model without a word; a `[[model]]` table chooses among them, orders them and says how
-to route.
+are places of one model by default; a `[[model]]` table chooses among them, orders them and sets the
+routing.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Plan:
     accounts: tuple[Account, ...]
     places: Mapping[ModelId, tuple[Place, ...]]
     policies: Mapping[ModelId, RoutePolicy]
-    """How models with a `[[model]]` table are routed."""
+    """Routing policies of models with a `[[model]]` table."""
     breaker: BreakerPolicy
     warnings: tuple[str, ...]
 
@@ -114,7 +114,7 @@ def make_plan(
 
 
 def policy_of(model: Model) -> RoutePolicy:
-    """How the calls of `model` are routed; ConfigError for a strategy that there is not."""
+    """Return the routing policy of `model`; ConfigError for an unknown strategy."""
     return RoutePolicy(
         strategy=_strategy(model),
         regions=model.regions,
@@ -134,7 +134,7 @@ def policy_of(model: Model) -> RoutePolicy:
 
 
 def breaker_of(breaker: Breaker) -> BreakerPolicy:
-    """When an offer is left alone; ConfigError when that makes no sense."""
+    """Return the policy of the circuit breaker; ConfigError when its settings contradict each other."""
     return BreakerPolicy(
         failures_in_row=breaker.failures_in_row,
         failure_share=breaker.failure_share,

@@ -75,7 +75,7 @@ class Platform:
     """The platform while it runs."""
 
     url: str
-    """Where its API begins."""
+    """Base URL of the API."""
     models: Sequence[ModelId]
     folder: DataFolder
     first_key: str | None

@@ -1,8 +1,8 @@
-"""Whether an upstream can be reached with its key: `GET /models`, which costs nothing anywhere.
+"""Check that an upstream can be reached with its key: `GET /models`, which is free everywhere.
 
-Where there is no such list (Bedrock, Vertex) it is tried whether keys or a token can be had: a profile that
-is empty, a file that was revoked and a wrong secret show there. Azure lists models, and not what they are
-deployed as.
+Where there is no such list (Bedrock, Vertex) the probe only fetches keys or a token: a profile that is
+empty, a file that was revoked and a wrong secret show there. Azure lists models, but not the names of
+their deployments.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TIMEOUTS = Timeouts(first_byte_s=10.0, between_bytes_s=10.0)
 
 
 class Probed(msgspec.Struct, frozen=True):
-    """What came of asking one upstream."""
+    """Result of probing one upstream."""
 
     upstream: str
     ok: bool
@@ -55,12 +55,12 @@ async def probe(account: Account, plan: Plan) -> Probed:
 
 
 def _headers(account: Account) -> list[tuple[bytes, bytes]]:
-    """What the API asks for besides the key."""
+    """Return the headers that the API requires besides the key."""
     return [(b"anthropic-version", VERSION)] if account.row.driver == "anthropic" else []
 
 
 def _wanted(account: Account, plan: Plan) -> set[str]:
-    """What `account` must serve, by its own names."""
+    """Return the models that `account` must serve, by its own names."""
     places = (place for places in plan.places.values() for place in places)
     offers = (place for place in places if isinstance(place, Offer))
     return {o.upstream_model or o.model for o in offers if o.provider == account.name}

@@ -1,4 +1,4 @@
-"""What the list prices of providers come to per token, for routes that compare offers by cost."""
+"""Providers' list prices per token, for routes that compare offers by cost."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from inferworks.supervise import Supervisor, Work, beside, ending
 
 _EVERY_S = 1.0
 _READ_S = 10.0
-"""How long what a configuration names may take to be read until that is said."""
+"""Seconds that reading the configured files may take before the delay is logged."""
 _LIVE = frozenset({*REPEATED, "breaker"})
 """Sections that take effect without a restart."""
 
@@ -39,7 +39,7 @@ Apply = Callable[[Config], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class ConfigSource:
-    """Where the configuration in force comes from."""
+    """Source of the configuration in force."""
 
     path: Path
     read: Callable[[], Config]
@@ -57,7 +57,7 @@ class ConfigSource:
         return self.read()
 
     def stamp(self, config: Config) -> Stamp:
-        """What changes whenever the file, or a secret or certificate file that it names, does."""
+        """Return a stamp that changes with the file, or a secret or certificate file that it names."""
         keys = (key for u in config.upstream for key in (u.key, u.client_secret))
         files = [key.removeprefix("file:") for key in keys if key.startswith("file:")]
         files += [f for u in config.upstream for f in (u.ca_file, u.credentials) if f]
@@ -76,7 +76,7 @@ class Reloader:
         self._asked = asyncio.Event()
         self._stamping: asyncio.Future[Stamp] | None = None
         self._taking: asyncio.Task[None] | None = None
-        """What takes in a change, while it does."""
+        """Task that takes in a change, while it runs."""
 
     def ask(self) -> None:
         """Read it again now, changed or not."""
@@ -113,7 +113,7 @@ class Reloader:
             )
 
     def _hangs(self) -> bool:
-        """Whether something that was to be read does not come."""
+        """Return whether a read is hanging."""
         return any(each is not None and not each.done() for each in (self._stamping, self._taking))
 
     async def _give_up(self) -> None:
@@ -123,7 +123,7 @@ class Reloader:
             await asyncio.wait({self._taking})
 
     async def _stamped(self) -> Stamp | None:
-        """What changes whenever the source does; None while nobody can say."""
+        """Return the stamp of the source; None while it cannot be read."""
         if self._stamping is None or self._stamping.done():
             config = self._config
             self._stamping = beside("configuration-stamps", lambda: self._source.stamp(config))
@@ -169,7 +169,7 @@ def needs_restart(before: Config, after: Config) -> list[str]:
 
 
 def _summary(config: Config) -> str:
-    """What is served now, in a few words."""
+    """Return a short summary of the models and upstreams served now."""
     names = {n if isinstance(n, str) else n.name for u in config.upstream for n in u.models}
     names |= {model.name for model in config.model}
     return f"{len(config.upstream)} upstreams, {len(names)} models"

@@ -71,7 +71,7 @@ async def running_fleet(
 
 
 def _embedded_command(spec: ReplicaSpec, spool: Path) -> Sequence[str]:
-    """How a replica of the embedded engine is started."""
+    """Return the command that starts a replica of the embedded engine."""
     module = "inferworks.hardware.engines.embedded.serve"
     options = {
         "--token": "stdin",
@@ -91,7 +91,7 @@ def new_token() -> str:
 
 
 def own_provider(client: HttpClient, token: str) -> Provider:
-    """What speaks to our own replicas: they have chats, and what can be put into one."""
+    """Return the provider of our own replicas: chats, and operations that translate into one."""
     return translated(
         openai_provider(
             client,

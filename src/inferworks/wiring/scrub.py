@@ -21,11 +21,11 @@ from inferworks.meter.scrub import Piece, scrub_journal, scrub_lake
 from inferworks.supervise import Supervisor, Work
 
 _LEAVE_S = 5.0
-"""How long leaving waits for a piece that is being read; a lake that does not answer is left to it."""
+"""Seconds that leaving waits for a piece being read; then an unresponsive lake is left behind."""
 
 
 class Scrubbed(msgspec.Struct):
-    """What was read of one part of a data folder, so far."""
+    """Amount read of one part of a data folder, so far."""
 
     part: str
     rows: int = 0
@@ -62,7 +62,7 @@ def scrub(folder: DataFolder, lake: LakeStore, *, thorough: bool) -> Generator[P
 
 
 def summed(pieces: Iterable[Piece]) -> list[Scrubbed]:
-    """What `pieces` come to, part by part."""
+    """Sum `pieces` part by part."""
     parts: dict[str, Scrubbed] = {}
     for piece in pieces:
         parts.setdefault(piece.part, Scrubbed(piece.part)).add(piece)

@@ -67,7 +67,7 @@ class Service(AbstractContextManager["Service"]):
         return self._handle(exchange)
 
     def admit(self, head: RequestHead) -> Admission | Refused:
-        """Whether the body of a request is to be taken, by the plan in force now."""
+        """Decide by the plan in force whether to take the body of a request."""
         return self._admit(head)
 
     def __exit__(self, *_: object) -> None:

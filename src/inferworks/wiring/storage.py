@@ -1,4 +1,4 @@
-"""What happened is kept: the journal of a data folder, and old rows on their way into the lake."""
+"""Durable storage: the journal of a data folder, and old rows on their way into the lake."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _PRIVATE_ENDINGS = (".local", ".internal", ".lan", ".home.arpa", ".localhost", "
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What it takes to speak to one upstream."""
+    """Everything needed to call one upstream."""
 
     name: str
     row: ProviderRow
@@ -40,11 +40,11 @@ class Account:
     project: str = ""
     identity: Identity = NO_IDENTITY
     authorities: str = field(default="", repr=False)
-    """Whose certificates are trusted, in PEM; empty for the system's authorities."""
+    """Trusted certificate authorities in PEM; empty for the system's."""
 
     @property
     def seller(self) -> str:
-        """Who is paid, by the name of our records and of price lists."""
+        """Seller to be paid, by the name of our records and of price lists."""
         return self.name if self.row.id == OPENAI_COMPATIBLE else self.row.seller
 
 
@@ -79,13 +79,13 @@ def account_of(
 
 
 def tls_of(account: Account) -> ssl.SSLContext | None:
-    """What its certificate is verified against; None for the system's authorities."""
+    """Return the TLS context for its certificate; None for the system's authorities."""
     pem = account.authorities
     return ssl.create_default_context(cadata=pem) if pem else None
 
 
 def is_exposed(origin: Origin) -> bool:
-    """Whether what is sent to `origin` can be read on its way: no TLS, and beyond this network."""
+    """Return whether traffic to `origin` can be read on its way: no TLS, and beyond this network."""
     return not origin.tls and not _is_private(origin.host)
 
 

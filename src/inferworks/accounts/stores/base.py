@@ -12,10 +12,10 @@ from inferworks.ids import CustomerId
 
 
 class AccountsReads(Protocol):
-    """What a running platform looks at again and again."""
+    """Queries that a running platform repeats."""
 
     def version(self) -> object:
-        """What differs after any change, by whichever process."""
+        """Value that differs after any change, by any process."""
         ...
 
     def customers(self) -> list[Customer]:
@@ -47,7 +47,7 @@ class Accounts(AccountsReads, Protocol):
         ...
 
     def voided_credits(self) -> list[Credit]:
-        """Those that were mistakes, oldest first."""
+        """Credits that were mistakes, oldest first."""
         ...
 
     def add_customer(self, customer: Customer, plan: PricePlan | None = None) -> None:

@@ -154,7 +154,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "tells_cost",
     ),
 }  # fmt: skip
-"""What this program reads and writes of each table, and its checksums are of."""
+"""Columns of each table that this program reads and writes, and of which its checksums are."""
 _WIDTHS = {"price_plan": 2, "withdrawn_plan": 3}
 _KEYS = {name: columns[: _WIDTHS.get(name, 1)] for name, columns in COLUMNS.items()}
 """The columns that name a row."""
@@ -223,7 +223,7 @@ class SqliteAccounts:
         return [credit for credit in self._all_credits() if credit.voided_ns is None]
 
     def voided_credits(self) -> list[Credit]:
-        """Those that were mistakes, oldest first."""
+        """Credits that were mistakes, oldest first."""
         return [credit for credit in self._all_credits() if credit.voided_ns is not None]
 
     def _all_credits(self) -> list[Credit]:
@@ -343,7 +343,7 @@ class SqliteAccounts:
         return key
 
     def check(self) -> tuple[int, list[str]]:
-        """How many rows there are, and what is wrong with any of them or with the file, a line each."""
+        """Return the number of rows, and faults in any of them or in the file, a line each."""
         count, findings = 0, []
         try:
             messages = self._database.execute("PRAGMA integrity_check(20)").fetchall()
@@ -535,7 +535,7 @@ class SqliteAccounts:
 
 
 class FollowedAccounts:
-    """What is read of the accounts at `path` while they may change in any way: `AccountsReads`.
+    """Reads of the accounts at `path` while they may change in any way: `AccountsReads`.
 
     A file that is replaced (a backup that is put back) is opened anew, as is one that could not be read,
     and one that a newer version of this program has brought up to date is read on. Any thread may read.
@@ -551,7 +551,7 @@ class FollowedAccounts:
         self._turn = threading.Lock()
 
     def version(self) -> object:
-        """What differs after any change."""
+        """Value that differs after any change."""
         with self._read() as accounts:
             return self._stamp, accounts.version()
 

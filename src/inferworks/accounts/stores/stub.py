@@ -49,7 +49,7 @@ class StubAccounts:
         return [credit for credit in self._all_credits() if credit.voided_ns is None]
 
     def voided_credits(self) -> list[Credit]:
-        """Those that were mistakes, oldest first."""
+        """Credits that were mistakes, oldest first."""
         return [credit for credit in self._all_credits() if credit.voided_ns is not None]
 
     def keys(self) -> list[Key]:

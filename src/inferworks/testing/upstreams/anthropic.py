@@ -41,7 +41,7 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
 
 
 class MessageAnswer(BlocksAnswer, frozen=True):
-    """What the upstream does with one request."""
+    """Scripted answer of the upstream to one request."""
 
     thinking_tokens: int | None = None
     searches: int | None = None
@@ -85,7 +85,7 @@ def open_anthropic(*messages: MessageAnswer) -> AbstractAsyncContextManager[Fake
 
 
 def _flaw(exchange: Exchange, request: Body) -> str | None:
-    """What the real one would refuse a request for, however it is scripted."""
+    """Return the vendor's reason to refuse the request, whatever the script; None if there is none."""
     if b"anthropic-version" not in exchange.headers:
         return "anthropic-version: header is required"
     counts = exchange.path.endswith("/count_tokens")

@@ -1,4 +1,4 @@
-"""Which message and which block may follow which at Anthropic, and which texts may not be empty.
+"""Anthropic's rules on the order of messages and blocks, and on empty texts.
 
 Messages of the same role that follow each other count as one.
 
@@ -112,7 +112,7 @@ def _turns(messages: Sequence[Body]) -> Iterator[str]:
 def _results(
     blocks: Sequence[tuple[int, int, Body]], called: Sequence[str], before: int
 ) -> Iterator[str]:
-    """What is wrong with the results in a user's turn, behind an assistant's at `before`."""
+    """Yield faults in the results of a user's turn that follows an assistant's at `before`."""
     open_calls = list(called)
     is_first = True
     answered: set[str] = set()

@@ -1,7 +1,7 @@
-"""What Anthropic refuses beside what its types tell, and in which words.
+"""Anthropic's refusals beyond its published types, with their wording.
 
 Its API says what Pydantic says, with the tags of unions in the place: `messages.1.content.0.tool_use.id`.
-What it checks later has words of its own.
+Later checks have a wording of their own.
 
 Sources: https://platform.claude.com/docs/en/api/messages, /en/about-claude/models/overview,
 /en/build-with-claude/extended-thinking, /en/build-with-claude/structured-outputs; the words as reported,
@@ -67,15 +67,15 @@ _KINDS: Mapping[str, str] = {
 
 
 class Family(NamedTuple):
-    """What is known of some models."""
+    """Known limits of a family of models."""
 
     models: str
     """Of the names, from their beginning."""
     max_tokens: int
     samples: bool = True
-    """It takes a temperature, `top_p` and `top_k`."""
+    """True if the family takes a temperature, `top_p` and `top_k`."""
     thinking: Sequence[str] = ("enabled", "disabled")
-    """How it may be told to think."""
+    """Accepted types of `thinking`."""
     has_effort: bool = False
     prefills: bool = True
     """The last message may be the beginning of its answer."""
@@ -101,7 +101,7 @@ FAMILIES: Sequence[Family] = (
 
 
 def flaw_in(request: Body, *, counts: bool, is_beta: bool) -> str | None:
-    """What Anthropic says to `request`, a message or one to be counted; None when it serves it."""
+    """Return Anthropic's refusal of `request`, a message or one to be counted; None when it serves it."""
     flaw = flaw_of(request, _type_of(counts, is_beta))
     if flaw is not None:
         return worded(flaw)
@@ -115,7 +115,7 @@ def _type_of(counts: bool, is_beta: bool) -> RequestType:
 
 
 def worded(flaw: Flaw) -> str:
-    """What Pydantic says of `flaw`, as Anthropic shows it."""
+    """Return Pydantic's wording of `flaw`, as Anthropic shows it."""
     *outer, last = flaw.place or ("",)
     if flaw.keyword == "enum" and last == "type" and len(flaw.bound) > 1:
         known = ", ".join(f"'{name}'" for name in flaw.bound)

@@ -19,7 +19,7 @@ from inferworks.testing.upstreams.forms import FILES, read_form
 from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, Written, read_json
 
 HEARD_TOKENS = 14
-"""What a recording costs, however long."""
+"""Tokens of any recording, however long."""
 _BYTES_PER_S = 16_000
 """Of a recording that is no WAV: an MP3 of the usual quality."""
 _SOUNDS = {

@@ -54,7 +54,7 @@ class FakeAzure(FakeUpstream):
             await super().handle(exchange)
 
     def operation(self, path: str) -> str:
-        """What is asked for, behind the deployment."""
+        """Return the operation behind the deployment in `path`."""
         found = _PATH.fullmatch(path)
         return found[1] if found else path
 

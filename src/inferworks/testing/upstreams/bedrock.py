@@ -52,13 +52,13 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
 
 
 class ConverseAnswer(BlocksAnswer, frozen=True):
-    """What the upstream does with one request."""
+    """Scripted answer of the upstream to one request."""
 
     service_tier: str = "default"
     stop_reason: str = ""
     """Empty: as the answer ends."""
     exception: str = "modelStreamErrorException"
-    """What `ERROR_EVENT` is."""
+    """Exception sent for `ERROR_EVENT`."""
 
 
 class FakeBedrock(ScriptedUpstream[ConverseAnswer]):
@@ -93,7 +93,7 @@ def open_bedrock(
 
 
 def denied(exchange: Exchange, key: Key) -> str | None:
-    """Why who asks is not let in."""
+    """Return the authentication error, or None."""
     shown = exchange.headers.get(b"authorization", b"")
     if shown.startswith(b"Bearer "):
         good = shown == b"Bearer " + TOKEN.encode()
@@ -127,7 +127,7 @@ async def _stream(exchange: Exchange, answer: ConverseAnswer, request: Body) -> 
 
 
 def breakage_of(sound: bytes, exception: str) -> Breakage:
-    """What stands in a stream of binary messages where it breaks; `sound` is one that might follow."""
+    """Return the ways a stream of binary messages can break; `sound` is a message that might follow."""
     garbage = sound[:-5] + b"?" + sound[-4:]  # which its checksum tells
     return Breakage(garbage, _exception(exception), json_of(_BROKE_OFF), nothing=sound[:8])
 

@@ -69,7 +69,7 @@ def open_bedrock_claude(
 
 
 def _body(exchange: Exchange, *, is_count: bool) -> Body:
-    """What the model gets: of a count it is wrapped."""
+    """Return the model's own request; a request to count wraps it."""
     body: Body = json.loads(exchange.body)
     if is_count:
         body = json.loads(b64decode(body["input"]["invokeModel"]["body"], validate=True))
@@ -77,7 +77,7 @@ def _body(exchange: Exchange, *, is_count: bool) -> Body:
 
 
 def _flaw(body: Body, model: str) -> str | None:
-    """What Bedrock finds wrong with a request."""
+    """Return Bedrock's reason to refuse the request, or None."""
     if body.get("anthropic_version") not in VERSIONS:
         return "Malformed input request: anthropic_version: required"
     if "model" in body or "stream" in body:

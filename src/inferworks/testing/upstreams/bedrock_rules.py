@@ -1,4 +1,4 @@
-"""What Bedrock's Converse refuses, and in which words.
+"""Refusals of Bedrock's Converse, with their wording.
 
 The service's own model has types, lengths, ranges and patterns; a conversation has rules beside them.
 
@@ -39,7 +39,7 @@ _CONSTRAINTS: Mapping[str, str] = {
 
 
 def converse_flaw(request: Body, model: str) -> str | None:
-    """What Bedrock says to `request`; None when it serves it."""
+    """Return Bedrock's refusal of `request`; None when it serves it."""
     flaw = flaw_of(request, _type())
     if flaw is not None:
         return worded(flaw)
@@ -52,7 +52,7 @@ def _type() -> RequestType:
 
 
 def worded(flaw: Flaw) -> str:
-    """What AWS says of `flaw`."""
+    """Return AWS's wording of `flaw`."""
     if flaw.keyword == "additionalProperties":
         *outer, name = map(str, flaw.place)
         place = "/".join(("#", *outer))
@@ -139,7 +139,7 @@ def _calls(messages: Sequence[Body]) -> Iterator[str]:
 
 
 def _of_claude(request: Body, blocks: Sequence[Body]) -> Iterator[str]:
-    """What Anthropic's models say themselves, behind Bedrock."""
+    """Yield refusals of Anthropic's models behind Bedrock."""
     said = "The model returned the following errors: "
     stops = request.get("inferenceConfig", {}).get("stopSequences", ())
     if any(not stop.strip() for stop in stops):

@@ -39,7 +39,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is signed of a request; header names in lower case, the path as it was sent."""
+    """Signed parts of a request; header names in lower case, the path as it was sent."""
 
     method: str
     path: str
@@ -49,7 +49,7 @@ class Request:
 
 
 def signature_flaw(request: Request, key: Key, region: str, now: dt.datetime) -> str | None:
-    """Why Amazon would refuse `request`, in its words; None when it would not."""
+    """Return Amazon's refusal of the signature of `request`, in its wording; None when it is right."""
     found = _AUTHORIZATION.fullmatch(_text(request, "authorization"))
     if found is None:
         return "Missing Authentication Token"

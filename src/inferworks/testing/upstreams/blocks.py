@@ -16,10 +16,10 @@ SIGNATURE = "c2lnbmVk"
 
 
 class BlocksAnswer(Scripted, frozen=True):
-    """What an upstream that answers in blocks does with one request; without words there is no text."""
+    """Scripted answer in blocks to one request; without words there is no text."""
 
     thoughts: tuple[str, ...] = ()
-    """What is thought before, in a signed block."""
+    """Thoughts before the text, in a signed block."""
     cache_read: int = 0
     cache_write_5m: int = 0
     cache_write_1h: int = 0

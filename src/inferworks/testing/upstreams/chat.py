@@ -71,7 +71,7 @@ def _calls(answer: Answer) -> list[Body]:
 
 
 def _logprobs(request: Body, words: Sequence[str]) -> Body | None:
-    """How sure it was of each token, where that is asked for."""
+    """Return the log probability of each token if the request wants them; otherwise None."""
     if not request.get("logprobs"):
         return None
     sure = {"logprob": -0.125, "top_logprobs": []}
@@ -100,7 +100,7 @@ def _completion(answer: Answer, request: Body) -> Body:
 
 
 def _message(answer: Answer, words: Sequence[str]) -> Body:
-    """What is said, and the calls of functions."""
+    """Return the message with its text and its function calls."""
     content = "".join(words) if words or answer.tool is None else None
     message: Body = {"role": "assistant", "content": content, "refusal": None}
     if answer.tool is not None:

@@ -16,7 +16,7 @@ from inferworks.http.exchange import Exchange
 from inferworks.testing.upstreams.script import Body
 
 FILES = "files"
-"""Where `read_form` puts what came as a file: a list of name and bytes."""
+"""Key under which `read_form` puts files: a list of name and bytes."""
 
 
 class _Part(NamedTuple):

@@ -17,9 +17,9 @@ PICTURE = base64.b64decode(
 )
 """A PNG."""
 SEEN_TOKENS = 7
-"""What a picture costs that was sent in."""
+"""Tokens of an input picture."""
 DRAWN_TOKENS = 11
-"""What a picture costs that was made."""
+"""Tokens of an output picture."""
 
 
 def _whole(answer: Answer, request: Body) -> Body:

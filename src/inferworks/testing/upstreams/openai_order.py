@@ -1,4 +1,4 @@
-"""Which message may follow which at OpenAI, and what may stand in it.
+"""OpenAI's rules on the order and the content of messages.
 
 Sources: https://platform.openai.com/docs/guides/function-calling; the words as reported in
 OpenHands/OpenHands#7700 (pictures) and in langgenius/dify and openai/openai-python (tool messages).
@@ -45,7 +45,7 @@ def _chat_flaws(messages: Sequence[Body]) -> Iterator[Refusal]:
 
 
 _SAYS = ("tool_calls", "function_call", "refusal", "audio")
-"""What an assistant's message may have in place of a content."""
+"""Fields that an assistant's message may have in place of a content."""
 
 
 def _unanswered(ids: Sequence[str], number: int) -> Refusal:

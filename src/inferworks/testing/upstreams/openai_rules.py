@@ -1,4 +1,4 @@
-"""What OpenAI refuses beside what its types tell: bounds, what goes only together, families of models.
+"""OpenAI's refusals beyond its published types: bounds, dependent fields, families of models.
 
 Sources: https://platform.openai.com/docs/api-reference/chat/create, /responses/create,
 /embeddings/create, /images/create, /audio, /moderations; where the reference is silent, the public report
@@ -102,7 +102,7 @@ _SOUND_BOUNDS = (
 
 
 class Family(NamedTuple):
-    """What the models of one family do not take, whatever the operation's type has."""
+    """Restrictions of one family of models, beyond the operation's type."""
 
     models: str
     """Of the names, from their beginning."""
@@ -146,13 +146,13 @@ FAMILIES: Sequence[Family] = (
 _TOOLS_WITHOUT_EFFORT = re.compile(r"gpt-(5\.[4-9]|[6-9])(?!.*-chat)")
 """Models that take functions in a chat only beside no reasoning: openai/openai-openapi#541."""
 _REASONS_UNASKED = re.compile(r"gpt-(5\.[6-9]|[6-9])")
-"""Those of them that reason unless they are told not to: BerriAI/litellm#34569."""
+"""Models among them that reason unless told not to: BerriAI/litellm#34569."""
 _ONLY_RESPONSES = re.compile(r"o\d-pro|gpt-5(\.\d)?-pro|.*codex|o\d-deep-research|computer-use")
 _IS_CHAT = re.compile(r"gpt-(?!3\.5-turbo-instruct)|o\d|chatgpt-")
 
 
 class Operation(NamedTuple):
-    """How the requests of one path are checked."""
+    """Checks of the requests of one path."""
 
     file: str
     bounds: tuple[Bound, ...]
@@ -161,7 +161,7 @@ class Operation(NamedTuple):
 
 
 def refusal_of(path: str, request: Body) -> Refusal | None:
-    """What OpenAI refuses a request at `path` for; None when it does not."""
+    """Return OpenAI's refusal of a request at `path`; None when it accepts it."""
     operation = OPERATIONS.get(path)
     if operation is None:
         return None
@@ -212,7 +212,7 @@ def _family_flaws(request: Body, family: Family, model: str) -> Iterator[Refusal
 
 
 def _is_given(value: Any) -> bool:
-    """Whether it asks for anything: zero penalties and no logprobs are as good as none."""
+    """Return whether a parameter asks for anything: zero penalties and no logprobs count as none."""
     return value not in (None, False, 0, {})
 
 

@@ -1,4 +1,4 @@
-"""What OpenAI wants of the schema of a function or of an answer, and more of a strict one.
+"""OpenAI's rules on the schema of a function or of an answer, with more for a strict one.
 
 Source: https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
 """
@@ -13,7 +13,7 @@ Path = tuple[str, ...]
 
 
 def schema_flaw(schema: Any, *, is_strict: bool) -> str | None:
-    """What is wrong with `schema`, in OpenAI's words."""
+    """Return the first fault in `schema`, in OpenAI's wording; None for a good one."""
     kind = schema.get("type") if isinstance(schema, Mapping) else None
     if kind != "object":
         shown = json.dumps(kind) if isinstance(kind, str) else '"None"'

@@ -1,4 +1,4 @@
-"""What OpenAI answers to a request that it refuses: its words, its codes, its error body.
+"""OpenAI's refusals: their wording, their codes, their error body.
 
 Sources: https://platform.openai.com/docs/guides/error-codes; the words as they were reported, among
 others in coroot/coroot#698 (an argument that is not known), camel-ai/camel#2215 (a string too long),
@@ -61,7 +61,7 @@ _KINDS: Mapping[str, str] = {
 
 
 def worded(flaw: Flaw, *, is_older: bool) -> Refusal:
-    """What OpenAI says of `flaw`; older operations of older models have other words for a field."""
+    """Return OpenAI's wording of `flaw`; older operations of older models word some differently."""
     at = written(flaw.place)
     if flaw.keyword == "additionalProperties" and is_older and len(flaw.place) == 1:
         return Refusal(f"Unrecognized request argument supplied: {at}")

@@ -72,7 +72,7 @@ def _call_pieces(item: Body, place: Body) -> Iterator[Body]:
 
 
 def _items(answer: Answer, request: Body) -> tuple[list[Body], str]:
-    """What is put out, and why it ends."""
+    """Return the output items, and the reason why the response ends."""
     words, reason = words_of(answer, request.get("max_output_tokens"))
     said = [_message("".join(words), "completed")] if words or not answer.tools else []
     calls: list[Body] = [

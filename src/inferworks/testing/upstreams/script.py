@@ -1,4 +1,4 @@
-"""What a fake upstream is told to do with a request, and how an operation is written to the wire."""
+"""Script of a fake upstream, and the wire form of its operations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Body = dict[str, Any]
 
 
 class Fault(Enum):
-    """How an answer goes wrong, after as many events as `Scripted.fault_after` says."""
+    """Fault of an answer, after as many events as `Scripted.fault_after` says."""
 
     NONE = auto()
     HANG_BEFORE_HEADERS = auto()
@@ -35,7 +35,7 @@ class Fault(Enum):
 
 
 class Reports(Enum):
-    """What the upstream tells of its usage."""
+    """Usage reporting of the upstream."""
 
     AS_ASKED = auto()
     """As documented: in a stream when asked, null in the events before; always in a whole body."""
@@ -47,16 +47,16 @@ class Reports(Enum):
 
 
 class Scripted(msgspec.Struct, frozen=True):
-    """What any fake upstream does with one request, whatever its vendor; each adds what is its own."""
+    """Scripted answer of any fake upstream to one request; each vendor adds its own fields."""
 
     words: tuple[str, ...] = ("Hello", " there", ".")
     """The answer, one token each; the limit that the request sets cuts it."""
     tool: tuple[str, str] | None = None
     """A tool that is called after the words: its name and its arguments, as JSON."""
     more_tools: tuple[tuple[str, str], ...] = ()
-    """Those that are called beside it."""
+    """More tools called beside it."""
     is_able: bool = False
-    """It calls the tools of its request instead, and answers in the form that it asks for."""
+    """True if it calls the tools of its request instead, and answers in the form that it asks for."""
     calls_before: int = 0
     """Of the conversation; the id of the next ends in their number, for no two are the same."""
     input_tokens: int = 5
@@ -88,7 +88,7 @@ def nth(call_id: str, number: int) -> str:
 
 
 class Answer(Scripted, frozen=True):
-    """What an upstream that speaks OpenAI's dialect does with one request."""
+    """Scripted answer in OpenAI's dialect to one request."""
 
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
@@ -124,7 +124,7 @@ def read_json(exchange: Exchange) -> Body | None:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """How one operation is answered."""
+    """Wire form of the answers of one operation."""
 
     whole: Callable[[Answer, Body], Body]
     """The body of a whole answer to a request."""
@@ -137,7 +137,7 @@ class Wire:
     read: Callable[[Exchange], Body | None] = read_json
     """The request; None when it cannot be read."""
     dialect: str = ""
-    """Which unlucky forms it can come in."""
+    """Dialect by which `unlucky.FORMS` are chosen."""
     error_of: Callable[[int], bytes] | None = None
     """The error body for a status, where it is not OpenAI's."""
 

@@ -1,8 +1,8 @@
-"""What every fake upstream is: a port, a script, a memory, and the ways in which an answer breaks.
+"""Base of every fake upstream: a port, a script, a memory, and the ways in which an answer breaks.
 
-A vendor's fake says how one request is answered (`answer`) and what its answers look like where they
-break (`Breakage`); all else is here. It follows its script over real HTTP: each request is answered as the
-next answer says, the last one is repeated.
+A vendor's fake defines the answer to one request (`answer`) and the look of a broken answer (`Breakage`);
+the rest is here. The server follows its script over real HTTP: each request gets the next answer, and the
+last answer is repeated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EVENT_STREAM = b"text/event-stream; charset=utf-8"
 _MOMENT_S = 0.02
 
 A = TypeVar("A", bound=Scripted)
-"""What its script is made of."""
+"""Type of the answers in a script."""
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ class ScriptedUpstream(ABC, Generic[A]):
     """
 
     base_path: ClassVar[str] = ""
-    """Where its API begins."""
+    """Path at which the API begins."""
 
     def __init__(self, answers: Sequence[A]) -> None:
         self.received: list[Received] = []
@@ -64,11 +64,11 @@ class ScriptedUpstream(ABC, Generic[A]):
 
     @property
     def connections(self) -> int:
-        """How many connections have ever asked something: fewer than requests when they are kept."""
+        """Number of connections that ever sent a request: fewer than requests when they are kept alive."""
         return len(self._connections)
 
     def script(self, *answers: A) -> None:
-        """What to do with the requests from now on."""
+        """Set the answers to the requests from now on."""
         self._answers = list(answers)
 
     async def handle(self, exchange: Exchange) -> None:
@@ -109,16 +109,16 @@ async def opened(upstream: U) -> AsyncIterator[U]:
 
 
 class Breakage(msgspec.Struct, frozen=True):
-    """What stands in an answer where it breaks, in one vendor's format."""
+    """Bytes at the point where an answer breaks, in one vendor's format."""
 
     garbage: bytes
-    """What cannot be read, in a stream."""
+    """Unreadable bytes, in a stream."""
     error: bytes
     """An error, in a stream."""
     error_body: bytes
     """An error, where the rest of a whole answer should be."""
     nothing: bytes = b": \n\n"
-    """What tells nothing, sent before nothing more comes, so that the head leaves."""
+    """Bytes without content, sent before a hang so that the head leaves."""
 
 
 async def write_whole(

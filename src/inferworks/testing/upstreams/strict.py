@@ -1,15 +1,15 @@
-"""What a vendor refuses a request for: its type, which its own Python package has, and published bounds.
+"""Checks of a request against a vendor's type, taken from its own Python package, and published bounds.
 
 The type is a file of `types/`, a JSON Schema that `tools/write_types.py` writes from the vendor's package;
-what such types do not say (lengths, ranges, patterns) stands in tables of `Bound`, each with its source.
-`flaw_of` finds the first thing that is wrong and names it by the keyword of JSON Schema that it breaks;
-what a vendor says of each is a table of the vendor's, and so are the rules that no type can have: which
-message may follow which, and what a family of models does not take.
+constraints that such types lack (lengths, ranges, patterns) stand in tables of `Bound`, each with its
+source. `flaw_of` finds the first fault and names it by the keyword of JSON Schema that it breaks; each
+vendor has a table of its wording, and functions for rules that no type can express: the order of messages,
+and parameters that a family of models does not take.
 
-A library for JSON Schema would tell that no member of a union fits; a vendor looks at `type` or `role`
-first and tells what is wrong with the member that was meant. That, and fields that the table of bounds
-finds by their place, is why the few keywords that the types use are checked here. Each part of a request is
-looked at once, but for unions of arrays.
+A library for JSON Schema would report that no member of a union fits; a vendor looks at `type` or `role`
+first and reports the fault in the member that was meant. For that reason, and for bounds found by the place
+of a field, the few keywords that the types use are checked here. Each part of a request is looked at once,
+but for unions of arrays.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Tag(str):
 
 
 class Bound(NamedTuple):
-    """What a type does not say of a field."""
+    """Constraint on a field that its type lacks."""
 
     path: str
     """With `[]` for each member of an array and `*` for any name: `tools[].function.name`."""
@@ -45,7 +45,7 @@ class Bound(NamedTuple):
 
 
 class RequestType(msgspec.Struct, frozen=True):
-    """What one operation of one vendor takes."""
+    """Type of the requests of one operation of one vendor."""
 
     schema: Schema
     definitions: Mapping[str, Schema]
@@ -63,12 +63,12 @@ class Flaw(msgspec.Struct, frozen=True):
     place: Place
     """Of the field that is wrong, missing or too many."""
     bound: Any = None
-    """What the keyword demands; of `type` the kinds that would do."""
+    """Demand of the keyword; for `type` the kinds that would do."""
     value: Any = None
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """How a vendor says no, in its words."""
+    """Refusal of a vendor, in its wording."""
 
     message: str
     param: str | None = None
@@ -129,7 +129,7 @@ class _Check(NamedTuple):
         return max(flaws, key=lambda found: len(found.place))
 
     def _members(self, schema: Schema) -> Iterator[Schema]:
-        """What `schema` is a union of, or itself."""
+        """Yield the members of the union `schema`, or `schema` itself."""
         if "$ref" in schema:
             yield from self._members(self.kind.definitions[schema["$ref"].rpartition("/")[2]])
         elif "anyOf" in schema or "oneOf" in schema:
@@ -224,7 +224,7 @@ def _const(member: Schema, name: str) -> str:
 def _meant(
     value: Mapping[str, Any], members: Sequence[Schema], tag: str, place: Place
 ) -> tuple[Sequence[Schema], Flaw | None]:
-    """Those of `members` that `value` says it is."""
+    """Return the members that `value` names by its tag, or the flaw in the tag."""
     said = value.get(tag)
     if said is None:
         optional = [member for member in members if tag not in member.get("required", ())]

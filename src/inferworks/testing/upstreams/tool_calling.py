@@ -1,12 +1,12 @@
-"""What an able model makes of a question: calls of the tools it is offered, answers in the form asked for.
+"""Tool calls and structured answers of a capable model, made from the question.
 
-The suites that clients are tested with ask for tools and for JSON of a schema, and then look at what comes.
-A fake upstream whose answer `is_able` gives them something to look at: values made from the schema, with
-the numbers and the quoted words of the question where it has some. It calls a tool whenever it may and has
-no result yet, so a conversation with tools comes to its end.
+The test suites of clients ask for tools and for JSON of a schema, and then check the answer. A fake
+upstream whose answer `is_able` gives them something to check: values made from the schema, with the numbers
+and the quoted words of the question where it has some. It calls a tool whenever it may and has no result
+yet, so a conversation with tools comes to its end.
 
 Agents offer many tools with every question, and look at what is done with one of them. A question can
-therefore say what is to be done, and then nothing else is:
+therefore give commands, and then nothing else is done:
 
     CALL name {"argument": 1}     one call after the other, each once; then it tells the last result
     SAY "words"                   the words, a string of JSON
@@ -39,20 +39,20 @@ _PIECE = 12
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What a request asks, whatever its dialect."""
+    """Question in a request, whatever its dialect."""
 
     text: str
     """The user's last words."""
     tools: Mapping[str, Body] = {}
     """Name -> schema of its arguments, of all that are offered."""
     choice: str = "auto"
-    """Which may be called: `auto`, `none`, `required` or a name."""
+    """Tools that may be called: `auto`, `none`, `required` or a name."""
     schema: Body | None = None
     """Of the answer, when it is to be JSON."""
     said: str = ""
     """All that the user has said in this conversation."""
     calls: int = 0
-    """How many were made in it before."""
+    """Number of calls made before in the conversation."""
     result: str | None = None
     """Of the last tool, when the model is to go on with it."""
     thinks: bool = False
@@ -60,7 +60,7 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Reaction(msgspec.Struct, frozen=True):
-    """What is made of it; at most one of the two."""
+    """Reaction to a question: words or a tool call, at most one of the two."""
 
     words: tuple[str, ...] | None = None
     tool: tuple[str, str] | None = None
@@ -106,7 +106,7 @@ def _tool(
 
 
 def _arguments(schema: Body, question: Question) -> str:
-    """What keeps to `schema`: the object that is to be said, if there is one and it does."""
+    """Return arguments that fit `schema`: the object after the last SAY if there is one and it fits."""
     words = _words(question.said)
     said = None if words is None else _value_at(words, 0)
     if words and isinstance(said, dict) and said.keys() >= (schema.get("properties") or {}).keys():
@@ -122,7 +122,7 @@ def _calls(said: str) -> Iterator[tuple[str, str]]:
 
 
 def _words(said: str) -> str | None:
-    """What is to be said, by the last who said so."""
+    """Return the words of the last SAY, or None."""
     values = [_value_at(said, found.end()) for found in _SAY.finditer(said)]
     return values[-1] if values else None
 
@@ -264,7 +264,7 @@ def _chat_schema(wanted: Body, messages: Sequence[Body], said: Sequence[str]) ->
 
 
 def _after(messages: Sequence[Body], is_models: Callable[[Body], bool]) -> Sequence[Body]:
-    """What came after the model's last word."""
+    """Return the messages after the model's last one."""
     last = max((at for at, message in enumerate(messages) if is_models(message)), default=-1)
     return messages[last + 1 :]
 

@@ -34,17 +34,17 @@ class Form(NamedTuple):
 
     dialects: frozenset[str]
     source: str
-    """Where it was met, or what allows it."""
+    """Report or specification of the form."""
     body: Callable[[Body, Random], Body] | None = None
-    """What it makes of a whole body, and unless `events` is there of each event."""
+    """Transformation of a whole body, and unless `events` is given of each event."""
     events: Callable[[Events, Random], Iterable[Body]] | None = None
-    """What it makes of the events of a stream."""
+    """Transformation of the events of a stream."""
     framed: Callable[[Sequence[bytes], Random], Iterable[bytes]] | None = None
-    """What it makes of their bytes; the last is the end of the stream, which may be empty."""
+    """Transformation of their bytes; the last item is the end of the stream, which may be empty."""
 
 
 class Luck(NamedTuple):
-    """Which forms an answer has."""
+    """Unlucky forms of an answer."""
 
     names: tuple[str, ...] = ()
     seed: int = 0
@@ -82,7 +82,7 @@ class Luck(NamedTuple):
 
 
 def drawn(seed: int, dialect: str, most: int = 3) -> Luck:
-    """What `seed` draws among the forms of `dialect`: one to `most` of them."""
+    """Draw one to `most` of the forms of `dialect` by `seed`."""
     random = Random(f"{seed} {dialect}")  # noqa: S311 it guards nothing
     names = [name for name, form in FORMS.items() if dialect in form.dialects]
     return Luck(tuple(random.sample(names, random.randint(1, most))), seed)
@@ -200,7 +200,7 @@ def _arguments_as_object(body: Body, _random: Random) -> Body:
 
 
 def _without_index(events: Events, _random: Random) -> Events:
-    """Where one call follows the other: nobody could tell them apart otherwise."""
+    """Drop the index of calls that follow each other; interleaved ones could not be told apart."""
     pieces = [piece for event in events for piece in _pieces_of_calls(event)]
     numbers = [piece["index"] for piece in pieces]
     if numbers == sorted(numbers):

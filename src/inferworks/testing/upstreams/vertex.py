@@ -38,7 +38,7 @@ class FakeGemini(FakeUpstream):
     """The token that is good; it may be changed while it runs."""
 
     def operation(self, path: str) -> str:
-        """What is asked for, behind the place."""
+        """Return the operation behind the location in `path`."""
         return path.removeprefix(_GEMINI)
 
     async def handle(self, exchange: Exchange) -> None:
@@ -98,7 +98,7 @@ def _denied(exchange: Exchange, token: str) -> tuple[int, str] | None:
 
 
 def _claude_flaw(exchange: Exchange) -> tuple[int, str] | None:
-    """What Vertex itself finds wrong with a request."""
+    """Return Vertex's own status and reason to refuse a request, or None."""
     found = _PREDICT.fullmatch(exchange.path)
     if found is None:
         return 404, f"{exchange.path} was not found."
