@@ -31,6 +31,7 @@ HOUSE = """
 
 WITHIN = {
     "books": """
+    workspace
     exports
     analysis | repository
     bills

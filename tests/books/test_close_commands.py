@@ -54,7 +54,7 @@ def refused(*arguments: str) -> str:
 @pytest.fixture(autouse=True)
 def november(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with a bill of November imported, and a day on which December is over."""
-    monkeypatch.setattr("inferworks.cli.books.close.SystemClock", lambda: SimClock(JANUARY_NS))
+    monkeypatch.setattr("inferworks.wiring.books.SystemClock", lambda: SimClock(JANUARY_NS))
     monkeypatch.chdir(tmp_path)
     a_bill("november", "12.50", "2026-11-01", "2026-12-01")
 
@@ -106,7 +106,7 @@ def test_a_period_that_has_not_begun_is_not_closed(period: str) -> None:
     words = f"{period} has not begun: it begins 2"
     at_ns = JANUARY_NS - 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inferworks.cli.books.close.SystemClock", lambda: SimClock(at_ns))
+        patch.setattr("inferworks.wiring.books.SystemClock", lambda: SimClock(at_ns))
         assert words in refused("close", period, "--begin")
         assert not Path("inferworks-data/ledger").exists() or run_json("periods")[0]["closed"] == ""
         assert "has not ended" in run("close", "2026-12", "--begin").stderr
@@ -262,7 +262,7 @@ def test_order_and_reasons() -> None:
     assert "say why" in refused("reopen", "2026-12", "--reason", " ")
     reopened = run_json("reopen", "2026-12", "--reason", "a price was wrong")
     assert reopened["record"]["reason"] == "a price was wrong"
-    assert [row["status"] for row in run_json("periods")] == ["Closed", "Open"]
+    assert [row["status"] for row in run_json("periods")] == ["Closed", "Open", "Open"]
     assert "never closed" in refused("verify", "2027-01")
 
 

@@ -19,7 +19,8 @@ from inferworks.accounts.customer import Customer
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.closing.ledger import Ledger, standing
-from inferworks.cli.books import engines, sources
+from inferworks.books.workspace import engine_choice as engines
+from inferworks.books.workspace import recorded as sources
 from inferworks.cli.main import cli
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId

@@ -207,8 +207,7 @@ def told(*arguments: str) -> tuple[dict[str, tuple[str, str, str]], str]:
 
 def at(monkeypatch: pytest.MonkeyPatch, now_ns: int) -> None:
     """Let it be that moment."""
-    for module in ("by_default", "accruing"):
-        monkeypatch.setattr(f"inferworks.cli.books.{module}.SystemClock", lambda: SimClock(now_ns))
+    monkeypatch.setattr("inferworks.wiring.books.SystemClock", lambda: SimClock(now_ns))
 
 
 PLAN = """\

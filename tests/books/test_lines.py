@@ -233,8 +233,8 @@ def a_bill(name: str, days: Iterable[int]) -> None:
 @pytest.fixture
 def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder in which five lines are many, on a day when December is over."""
-    monkeypatch.setattr("inferworks.cli.books.close.SystemClock", lambda: SimClock(JANUARY_NS))
-    monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 5)
+    monkeypatch.setattr("inferworks.wiring.books.SystemClock", lambda: SimClock(JANUARY_NS))
+    monkeypatch.setattr("inferworks.books.workspace.bill_lines.MANY_LINES", 5)
     monkeypatch.setattr("inferworks.books.closing.ledger.MANY_LINES", 5)
     monkeypatch.chdir(tmp_path)
 
@@ -247,9 +247,9 @@ def test_a_month_of_many_lines_is_closed_corrected_verified_and_reopened(
     a_bill("november", range(1, 9))
     period = ("--period", "2026-11")
     printed = run("statement", *period)
-    monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 10**9)
+    monkeypatch.setattr("inferworks.books.workspace.bill_lines.MANY_LINES", 10**9)
     assert run("statement", *period) == printed
-    monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 5)
+    monkeypatch.setattr("inferworks.books.workspace.bill_lines.MANY_LINES", 5)
     run("close", "2026-11")
     sealed = json.loads(run("statement", *period, "--json"))
     assert any("lines" in part for line in sealed["lines"] for part in line["parts"])
@@ -266,7 +266,7 @@ def test_a_month_of_many_lines_is_closed_corrected_verified_and_reopened(
     run("reopen", "2026-11", "--reason", "again")
     assert "Sound" in run("verify")
     reopened = json.loads(run("statement", *period, "--json"))
-    monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 10**9)
+    monkeypatch.setattr("inferworks.books.workspace.bill_lines.MANY_LINES", 10**9)
     by_line = json.loads(run("statement", *period, "--json"))
     assert _without_parts(reopened) == _without_parts(by_line)
 
@@ -276,10 +276,10 @@ def test_what_was_closed_line_by_line_is_verified_line_by_line(
     few: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever its number of lines: its entries come out as they were sealed."""
-    monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 10**9)
+    monkeypatch.setattr("inferworks.books.workspace.bill_lines.MANY_LINES", 10**9)
     a_bill("november", range(1, 9))
     run("close", "2026-11")
-    monkeypatch.setattr("inferworks.cli.books.bill_lines.MANY_LINES", 5)
+    monkeypatch.setattr("inferworks.books.workspace.bill_lines.MANY_LINES", 5)
     assert "Sound" in run("verify")
 
 

@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from inferworks.books.calendar.moments import parse_moment_ns
-from inferworks.cli.books import by_default
 from inferworks.cli.main import cli
 from inferworks.folder import DataFolder
 from inferworks.meter.stores.sqlite import SqliteStore
@@ -52,7 +51,7 @@ def at(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
         def now_ns(self) -> int:
             return parse_moment_ns(moment)
 
-    monkeypatch.setattr(by_default, "SystemClock", Stopped)
+    monkeypatch.setattr("inferworks.wiring.books.SystemClock", Stopped)
 
 
 def call(moment: str) -> None:

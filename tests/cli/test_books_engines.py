@@ -19,7 +19,13 @@ from inferworks.books.allocation.pools import Method
 from inferworks.books.calendar.span import Span
 from inferworks.books.statement.computation import Rules, shipped_rules
 from inferworks.books.statement.statement import Dimension
-from inferworks.cli.books.engines import MANY_FACTS, EngineName, chosen, facts_recorded, why_unable
+from inferworks.books.workspace.engine_choice import (
+    MANY_FACTS,
+    chosen,
+    facts_recorded,
+    why_unable,
+)
+from inferworks.books.workspace.settings import EngineName
 from inferworks.cli.main import cli
 from inferworks.config import Config, Data
 from inferworks.folder import DataFolder
@@ -28,6 +34,7 @@ from inferworks.meter.capacity import State
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.usage import Tokens
 from inferworks.testing.books import a_leg, a_step, a_usage, an_interval
+from inferworks.wiring.books import book_settings
 
 DAY_NS = 1_795_219_200 * 10**9  # 2026-11-21
 SECOND_NS = 10**9
@@ -153,8 +160,8 @@ def test_a_closed_period_is_read_from_its_seal(served: DataFolder) -> None:
 def test_facts_are_counted_without_being_read(served: DataFolder) -> None:
     """Three calls, a step and two states; whole files and journals count, whatever the span."""
     config = Config(data=Data(folder=str(served.path)))
-    assert facts_recorded(config, Span(DAY_NS, DAY_NS + 1)) == 6
-    assert facts_recorded(Config(data=Data(folder="nowhere")), Span(0, 1)) == 0
+    assert facts_recorded(book_settings(config), Span(DAY_NS, DAY_NS + 1)) == 6
+    assert facts_recorded(book_settings(Config(data=Data(folder="nowhere"))), Span(0, 1)) == 0
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a folder of our own, on a day on which December is over."""
     monkeypatch.chdir(tmp_path)
     january = SimClock(DECEMBER_NS + 31 * DAY_NS)
-    monkeypatch.setattr("inferworks.cli.books.close.SystemClock", lambda: january)
+    monkeypatch.setattr("inferworks.wiring.books.SystemClock", lambda: january)
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from inferworks.accounts.directory import directory_of
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.calendar.calendars import Calendar, calendars_of
 from inferworks.books.calendar.span import utc_day
-from inferworks.cli.books.late_lines import calendar_of
-from inferworks.cli.books.papers import customers_of
+from inferworks.books.workspace.gathering import customers_of
+from inferworks.books.workspace.late_lines import calendar_of
+from inferworks.cli.books.opening import read_settings
 from inferworks.cli.customer_facts import note_merged
 from inferworks.cli.options import (
     config_option,
@@ -24,7 +25,6 @@ from inferworks.cli.options import (
     data_option,
     json_option,
     moment_ns,
-    read_config,
 )
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.cli.wallets import left_pico
@@ -69,15 +69,15 @@ def credit(
       inferworks customers credit acme --amount 40.00 --at 2026-11-28
       inferworks customers credit acme --amount=-50.00 --reason "contract ended"
     """
-    config = read_config(config_path, data_path)
-    folder, now_ns = DataFolder(Path(config.data.folder)), SystemClock().now_ns()
-    calendar = calendars_of(customers_of(config)).of(customer_id(name))
+    settings = read_settings(config_path, data_path)
+    folder, now_ns = settings.folder, SystemClock().now_ns()
+    calendar = calendars_of(customers_of(settings)).of(customer_id(name))
     paid = Credit(
         id=new_id("credit"),
         customer=customer_id(name),
         bought_ns=now_ns if at is None else moment_ns(at, "--at"),
         amount_pico=parse_pico(amount),
-        currency=config.books.currency,
+        currency=settings.currency,
         expires_ns=None if expires is None else calendar.begins_ns(expires.date()),
         reason=reason,
     )
@@ -87,7 +87,7 @@ def credit(
     _refuse_closed(folder, paid.bought_ns, "date it later, or reopen the period")
     asked_pico = -paid.amount_pico
     if paid.is_refund:
-        left = left_pico(config, paid.customer, paid.bought_ns)
+        left = left_pico(settings, paid.customer, paid.bought_ns)
         if not left:
             raise UserError(
                 f"nothing is left of the credit of {name}: there is nothing to pay back"

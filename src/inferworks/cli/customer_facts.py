@@ -22,11 +22,11 @@ from inferworks.accounts.plan_file import utc_midnight_ns
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.zone import UTC, zone_name
 from inferworks.books.calendar.calendars import Calendar, calendars_of
+from inferworks.books.calendar.moments import utc_text
 from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.calendar.span import utc_day
-from inferworks.cli.books.formatting import moment_text
-from inferworks.cli.books.late_lines import calendar_of
-from inferworks.cli.books.sources import who
+from inferworks.books.workspace.late_lines import calendar_of
+from inferworks.books.workspace.recorded import who
 from inferworks.cli.options import (
     config_option,
     data_folder,
@@ -91,7 +91,7 @@ def rename(
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         accounts.add_fact(fact)
     known = name or legal_name or customer
-    say(f"{customer} is called {known} from {moment_text(effective_ns)} UTC.")
+    say(f"{customer} is called {known} from {utc_text(effective_ns)} UTC.")
 
 
 @click.command("set")
@@ -148,10 +148,10 @@ def set_facts(
         )
         facts, plans = accounts.facts(), accounts.plans()
     note_merged(facts, wanted, effective_ns, "the other's clock and prices count")
-    since = f"from {moment_text(effective_ns)} UTC"
+    since = f"from {utc_text(effective_ns)} UTC"
     if zone is not None:
         month = calendars_of(directory_of(facts)).of(wanted).month(effective_ns)
-        ends = f"the month then ends at {moment_text(month.end_ns)} UTC"
+        ends = f"the month then ends at {utc_text(month.end_ns)} UTC"
         say(f"{customer} pays by the clock of {clock} {since}; {ends}.")
     if currency is not None:
         say(f"{customer} has its prices in {currency} {since}.")
@@ -352,7 +352,7 @@ def _holds(
 
 
 def _since(fact: CustomerFact) -> str:
-    return moment_text(fact.effective_ns) if fact.effective_ns else "always"
+    return utc_text(fact.effective_ns) if fact.effective_ns else "always"
 
 
 def _told(fact: CustomerFact) -> Iterator[str]:

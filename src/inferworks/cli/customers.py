@@ -22,7 +22,7 @@ from inferworks.accounts.plan_file import read_plan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.zone import UTC, zone_name
 from inferworks.books.calendar.calendars import Calendar, calendars_of
-from inferworks.cli.books.late_lines import calendar_of
+from inferworks.books.workspace.late_lines import calendar_of
 from inferworks.cli.credits import credit, list_credits, void
 from inferworks.cli.customer_facts import (
     clock_and_currency,

@@ -17,11 +17,11 @@ from inferworks.books.bills.mapping import shipped
 from inferworks.books.bills.reports import kind_of, read_reports
 from inferworks.books.bills.sense import after_tomorrow_ns
 from inferworks.books.bills.spelling import Told
-from inferworks.cli.books.formatting import moment_text
-from inferworks.cli.books.late_lines import late_lines, late_reports
-from inferworks.cli.books.papers import moments
+from inferworks.books.calendar.moments import utc_text
+from inferworks.books.workspace.late_lines import late_lines, late_reports
+from inferworks.books.workspace.recorded import who
+from inferworks.cli.books.dates import moments
 from inferworks.cli.books.places import places
-from inferworks.cli.books.sources import who
 from inferworks.cli.books.told import told_options
 from inferworks.cli.options import config_option, data_folder, data_option, json_option
 from inferworks.cli.show import counted, print_json, print_table, say
@@ -334,7 +334,7 @@ def _reports(reader: JournalReader, source: str) -> list[dict[str, object]]:
             "id": name_of(report)[1],
             "kind": "activity" if isinstance(report, Activity) else "call",
             "customer": report.customer,
-            "start": moment_text(starts_ns(report)),
+            "start": utc_text(starts_ns(report)),
             "retracted": msgspec.to_builtins(retracted.get(name_of(report))),
         }
         for report in reports

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 import click
 
-from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.accounting.prepaid import Prepaid, Wallet, days_in_parts, wallets
 from inferworks.books.calendar.calendars import Calendar, calendars_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.revenue.rating import Revenue
 from inferworks.books.statement.counted_facts import counted_facts
-from inferworks.cli.books.late_lines import calendar_of
-from inferworks.cli.books.papers import customers_of, facts_of, plans_of
-from inferworks.cli.books.prepaid import parts_of
-from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.books.workspace.gathering import customers_of, facts_of, plans_of
+from inferworks.books.workspace.late_lines import calendar_of
+from inferworks.books.workspace.prepaid import parts_of
+from inferworks.books.workspace.settings import Settings
+from inferworks.cli.books.opening import read_settings
+from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
-from inferworks.config import Config
 from inferworks.errors import DataFolderError, UserError
-from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.money import format_pico
 
@@ -44,48 +42,48 @@ def list_wallets(
       inferworks customers wallets
       inferworks customers wallets acme --json
     """
-    config = read_config(config_path, data_path)
+    settings = read_settings(config_path, data_path)
     now_ns = SystemClock().now_ns()
-    found = [one for one in _wallets(config, now_ns) if name in (None, str(one.customer))]
+    found = [one for one in _wallets(settings, now_ns) if name in (None, str(one.customer))]
     if name is not None and not found:
         raise UserError(f"customer {name!r} never bought credit; see: inferworks customers credit")
     if as_json:
-        print_json([_as_json(one, config.books.currency) for one in found])
+        print_json([_as_json(one, settings.currency) for one in found])
     elif not found:
         say("No customer has bought credit; see: inferworks customers credit --help")
     else:
         moved = ("MOVED",) if any(one.moved_pico for one in found) else ()
         columns = ("CUSTOMER", "BOUGHT", *moved, "USED", "REFUNDED", "EXPIRED", "LEFT", "EXPIRES")
-        calendars = calendars_of(customers_of(config))
+        calendars = calendars_of(customers_of(settings))
         rows = [_row(one, calendars.of(one.customer), is_moved=bool(moved)) for one in found]
         print_table(columns, rows, right="BOUGHT MOVED USED REFUNDED EXPIRED LEFT")
-        say("", f"Amounts in {config.books.currency}.")
+        say("", f"Amounts in {settings.currency}.")
 
 
-def left_pico(config: Config, customer: CustomerId, at_ns: int) -> int:
+def left_pico(settings: Settings, customer: CustomerId, at_ns: int) -> int:
     """What is left of the credit of `customer` at a moment, in picounits."""
-    found = _wallets(config, at_ns)
+    found = _wallets(settings, at_ns)
     return sum(wallet.closing_pico for wallet in found if wallet.customer == customer)
 
 
-def _wallets(config: Config, at_ns: int) -> list[Wallet]:
+def _wallets(settings: Settings, at_ns: int) -> list[Wallet]:
     """Those of every customer who had credit by `at_ns`, as of then."""
-    folder = DataFolder(Path(config.data.folder))
+    folder = settings.folder
     if not folder.accounts.exists():
         raise DataFolderError(f"there are no customers in {folder.path}; name it with --data")
-    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+    with settings.accounts() as accounts:
         bought = [credit for credit in accounts.credits() if credit.bought_ns <= at_ns]
     if not bought:
         return []
     first_ns = min(credit.bought_ns for credit in bought)
-    directory = customers_of(config)
+    directory = customers_of(settings)
     calendars = calendars_of(directory)
     span = Span(calendars.since_ns(first_ns), at_ns + 1)
     customers = {credit.customer for credit in bought} | {one.into for one in directory.moves()}
-    plans = [plan for plan in directory.plans(plans_of(folder)) if plan.customer in customers]
-    facts = counted_facts(facts_of(config, folder, span), directory)
+    plans = [plan for plan in directory.plans(plans_of(settings)) if plan.customer in customers]
+    facts = counted_facts(facts_of(settings, span), directory)
     calls = (usage for usage in facts.usages if usage.customer in customers)
-    edges, currency = parts_of(span, calendar_of(folder).closed), config.books.currency
+    edges, currency = parts_of(span, calendar_of(folder).closed), settings.currency
     days = days_in_parts(calls, plans, customers, edges, currency, calendars)
     prepaid = Prepaid(tuple(bought), to_date=())
     return list(wallets(Revenue(()), prepaid, span, directory, days))

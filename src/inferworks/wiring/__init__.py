@@ -15,10 +15,29 @@ service     the plan in force, and how the next one takes its place
 reload      a changed file -> the next plan
 discover    engines on this machine's usual ports
 probe       whether an upstream answers with its key
+books       the stores and rules of the books; `billing` for how the names on bills are read
 """
 
-from inferworks.wiring.planner import Planner
-from inferworks.wiring.platform import Platform, open_platform
-from inferworks.wiring.reload import ConfigSource
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inferworks.wiring.planner import Planner
+    from inferworks.wiring.platform import Platform, open_platform
+    from inferworks.wiring.reload import ConfigSource
 
 __all__ = ["ConfigSource", "Planner", "Platform", "open_platform"]
+
+_PLACES = {
+    "ConfigSource": "reload",
+    "Planner": "planner",
+    "Platform": "platform",
+    "open_platform": "platform",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is asked for: who opens the books does not wait for the gateway."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -28,7 +28,7 @@ HEADER = (
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of its own, and a day on which December is over."""
-    monkeypatch.setattr("inferworks.cli.books.close.SystemClock", lambda: SimClock(JANUARY_NS))
+    monkeypatch.setattr("inferworks.wiring.books.SystemClock", lambda: SimClock(JANUARY_NS))
     monkeypatch.chdir(tmp_path)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from inferworks.books.exports.formats import FORMATS, JOURNALS
 from inferworks.cli.books import books
-from inferworks.cli.books.formats import FORMATS, JOURNALS
 
 BILL = """\
 BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ChargeCategory,ServiceCategory,\

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from inferworks.books.exports.base import SUMS, Books, ExportFile, write_files
+from inferworks.books.exports.formats import FORMATS, exporter
 from inferworks.books.exports.stub import StubExporter
-from inferworks.cli.books.formats import FORMATS, exporter
 from inferworks.errors import UserError
 from inferworks.testing.exports import check_exporter
 

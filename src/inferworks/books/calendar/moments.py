@@ -49,3 +49,8 @@ def moment_text(moment_ns: int) -> str:
         return moment.date().isoformat()
     fraction = f".{rest_ns:09d}" if rest_ns else ""
     return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
+def utc_text(moment_ns: int) -> str:
+    """The date and time of day of a moment in UTC, to the second, for people."""
+    return f"{_EPOCH + dt.timedelta(seconds=moment_ns // NS_PER_SECOND):%Y-%m-%d %H:%M:%S}"

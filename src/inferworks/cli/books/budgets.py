@@ -16,11 +16,10 @@ from inferworks.books.analysis.budget import (
 )
 from inferworks.books.bills.detect import open_ours
 from inferworks.books.statement.statement import Statement
+from inferworks.books.workspace.ledgers import open_ledger
+from inferworks.books.workspace.settings import Settings
 from inferworks.cli.books.formatting import amount, percentage, places_for, print_figures
-from inferworks.cli.books.ledgers import open_ledger
-from inferworks.cli.books.papers import departments_of
 from inferworks.cli.show import say
-from inferworks.config import Config
 
 budgeting = click.option(
     "--budget",
@@ -31,11 +30,11 @@ budgeting = click.option(
 """The option that names a budget."""
 
 
-def planned(config: Config, drawn: Statement, path: Path) -> Against:
+def planned(settings: Settings, drawn: Statement, path: Path) -> Against:
     """`drawn` beside the budget in the file at `path`."""
-    with open_ledger(config, read_only=True) as ledger:
+    with open_ledger(settings, read_only=True) as ledger:
         calendar = ledger.periods()
-    bill, known = open_ours(path, COLUMNS), departments_of(config)
+    bill, known = open_ours(path, COLUMNS), settings.departments
     return against(drawn, read_budget(bill, calendar.named, known, drawn.currency))
 
 

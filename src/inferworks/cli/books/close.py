@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
+from inferworks.books.calendar.moments import utc_text
 from inferworks.books.closing.close import Closed, close_period
 from inferworks.books.statement.statement import accrued_json, true_up_json
-from inferworks.cli.books.formatting import amount, moment_text, places_of, print_figures
-from inferworks.cli.books.ledgers import open_ledger
-from inferworks.cli.books.sources import RecordedSource, who
-from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.books.workspace.ledgers import open_ledger
+from inferworks.books.workspace.recorded import RecordedSource, who
+from inferworks.cli.books.formatting import amount, places_of, print_figures
+from inferworks.cli.books.opening import read_settings
+from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
-from inferworks.clock import SystemClock
 from inferworks.errors import BooksError, UserError
-from inferworks.folder import DataFolder
 from inferworks.money import format_pico
 
 
@@ -53,20 +53,20 @@ def close(
       inferworks books close 2026-11
       inferworks books close 2026-11 --accept "invoice 7 is disputed with the supplier"
     """
-    config = read_config(config_path, data_path)
-    now_ns = SystemClock().now_ns()
-    folder = DataFolder(Path(config.data.folder))
-    with open_ledger(config, read_only=False) as ledger, folder.keep_lake(changing=False):
+    settings = read_settings(config_path, data_path)
+    now_ns = settings.clock.now_ns()
+    folder = settings.folder
+    with open_ledger(settings, read_only=False) as ledger, folder.keep_lake(changing=False):
         wanted = ledger.periods().named(period)
         if now_ns < wanted.start_ns:
-            begins = moment_text(wanted.start_ns)
+            begins = utc_text(wanted.start_ns)
             raise UserError(
                 f"{period} has not begun: it begins {begins} (UTC); close it when it is over"
             )
         try:
             closed = close_period(
                 ledger,
-                RecordedSource(config, policy, pools_path),
+                RecordedSource(settings, policy, pools_path),
                 wanted,
                 by=who(),
                 at_ns=now_ns,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from inferworks.books.analysis.policy_comparison import Compared, Comparison, compare
+from inferworks.books.workspace.gathering import policy_of
 from inferworks.cli.books.formatting import (
     amount,
     places_of,
@@ -14,7 +15,6 @@ from inferworks.cli.books.formatting import (
     print_no_costs,
     span_text,
 )
-from inferworks.cli.books.papers import policy_of
 from inferworks.cli.books.query import asked, asking_without_policy
 from inferworks.cli.show import print_json, say
 
@@ -47,7 +47,7 @@ def show_comparison(
       inferworks books compare gaap ./ours.toml --period 2026-11 --json
     """
     question = asked(period, from_text, to_text, None, pools_path, config_path, data_path)
-    first, second = (policy_of(question.config, name) for name in (one, other))
+    first, second = (policy_of(question.settings, name) for name in (one, other))
     workings = question.workings()
     found = compare(workings, first, second, question.adjustments(workings.policy))
     if as_json:

@@ -9,7 +9,7 @@ import click
 
 from inferworks.books.analysis.breakdown import Bounds, Node
 from inferworks.books.analysis.explain import explain, parse_subject
-from inferworks.cli.books.papers import singles_of, worked_out_of
+from inferworks.books.workspace.gathering import singles_of, worked_out_of
 from inferworks.cli.books.query import asked, asking
 from inferworks.cli.show import print_json, say
 from inferworks.money import format_pico

@@ -10,10 +10,18 @@ import click
 import msgspec
 
 from inferworks.books.exports.base import Books, ExportFile, books_of, content, write_files
+from inferworks.books.exports.formats import FORMATS, IMPORTED_LEDGERS, JOURNALS, PAGE, exporter
+from inferworks.books.workspace.default_period import Meant, period_meant
+from inferworks.books.workspace.gathering import papers_asked, singles_of, worked_out_of
+from inferworks.books.workspace.recorded import (
+    later_corrections,
+    papers_of_period,
+    statement_of_period,
+)
+from inferworks.books.workspace.settings import Settings
 from inferworks.cli.books.budgets import budgeting
-from inferworks.cli.books.by_default import Meant, period_meant
 from inferworks.cli.books.comparatives import comparing
-from inferworks.cli.books.formats import FORMATS, IMPORTED_LEDGERS, JOURNALS, PAGE, exporter
+from inferworks.cli.books.dates import moments
 from inferworks.cli.books.journals import (
     chart_of,
     closed_until_ns_of,
@@ -22,17 +30,11 @@ from inferworks.cli.books.journals import (
     zone_of,
 )
 from inferworks.cli.books.later import note_corrections
-from inferworks.cli.books.papers import moments, papers_asked, singles_of, worked_out_of
-from inferworks.cli.books.query import Asked
+from inferworks.cli.books.opening import read_settings
+from inferworks.cli.books.query import Asked, print_notes
 from inferworks.cli.books.side_notes import told_beside
-from inferworks.cli.books.sources import (
-    later_corrections,
-    papers_of_period,
-    statement_of_period,
-)
-from inferworks.cli.options import config_option, data_option, read_config
+from inferworks.cli.options import config_option, data_option
 from inferworks.cli.show import say
-from inferworks.config import Config
 from inferworks.errors import UserError
 
 _SELLER = "Inferworks"
@@ -96,14 +98,14 @@ def export(
       inferworks books export hledger | hledger -f - check --strict
       inferworks books export quickbooks --period 2026-11 --chart chart.toml --out november.csv
     """
-    config = read_config(config_path, data_path)
-    meant = meant_alone(config, period, from_text, to_text, whole=form in JOURNALS)
+    settings = read_settings(config_path, data_path)
+    meant = meant_alone(settings, period, from_text, to_text, whole=form in JOURNALS)
     if form != PAGE:
         _refuse(form, {"--compare": beside, "--budget": budget})
     if form in FORMATS:
         _refuse(form, {"--chart": chart_path, "--decimals": decimals, "--zone": zone})
-        books = read_books(config, policy, meant, from_text, to_text, seller or _SELLER)
-        question = Asked(config, meant.name, from_text, to_text, policy, None, meant.provisional)
+        books = read_books(settings, policy, meant, from_text, to_text, seller or _SELLER)
+        question = Asked(settings, meant.name, from_text, to_text, policy, None, meant.provisional)
         books = told_beside(question, books, beside, budget)
         note_corrections(meant.name, books.later)
         put_out(exporter(form).files(books), out, form)
@@ -111,10 +113,10 @@ def export(
     _refuse(form, {"--seller": seller})
     if form in IMPORTED_LEDGERS and (decimals or 0) > _CENTS:
         raise click.UsageError(f"{form} takes at most {_CENTS} decimals")
-    chart, days = chart_of(config, chart_path), zone_of(zone or "UTC")
-    statements = statements_of(config, policy, meant.name, from_text, to_text)
-    note_corrections(meant.name, later_corrections(config, meant.name) if meant.name else ())
-    until_ns = closed_until_ns_of(config)
+    chart, days = chart_of(settings, chart_path), zone_of(zone or "UTC")
+    statements = statements_of(settings, policy, meant.name, from_text, to_text)
+    note_corrections(meant.name, later_corrections(settings, meant.name) if meant.name else ())
+    until_ns = closed_until_ns_of(settings)
     journal, files = journal_files(form, statements, chart, decimals, days, until_ns)
     put_out(files, out, form)
     for remark in filter(None, (journal.remark, journal.provisional)):
@@ -122,7 +124,7 @@ def export(
 
 
 def meant_alone(
-    config: Config,
+    settings: Settings,
     period: str | None,
     from_text: str | None,
     to_text: str | None,
@@ -132,7 +134,9 @@ def meant_alone(
     """The period that is meant; UsageError when one is named beside dates."""
     if period is not None and (from_text is not None or to_text is not None):
         raise click.UsageError("give --period, or --from and --to")
-    return period_meant(config, period, from_text, to_text, whole=whole)
+    meant = period_meant(settings, period, *moments(from_text, to_text), whole=whole)
+    print_notes(meant.notes)
+    return meant
 
 
 def _refuse(form: str, options: dict[str, object]) -> None:
@@ -143,7 +147,7 @@ def _refuse(form: str, options: dict[str, object]) -> None:
 
 
 def read_books(
-    config: Config,
+    settings: Settings,
     policy: str | None,
     meant: Meant,
     from_text: str | None,
@@ -153,10 +157,10 @@ def read_books(
     """The books of the period that is `meant`, or of the dates; what is provisional says so in a note."""
     if meant.name is None:
         span = moments(from_text, to_text)
-        papers = papers_asked(config, policy or config.books.policy, None, *span)
+        papers = papers_asked(settings, policy or settings.policy, None, *span)
         workings = worked_out_of(papers)
         return books_of(workings, seller, singles_of(workings, papers))
-    books = _books_of_period(config, policy, meant.name, seller)
+    books = _books_of_period(settings, policy, meant.name, seller)
     if not meant.provisional:
         return books
     notes = (meant.provisional, *books.statement.notes)
@@ -164,11 +168,11 @@ def read_books(
     return msgspec.structs.replace(books, statement=noted)
 
 
-def _books_of_period(config: Config, policy: str | None, name: str, seller: str) -> Books:
+def _books_of_period(settings: Settings, policy: str | None, name: str, seller: str) -> Books:
     """The books of the period called `name`, as sealed when it is closed, with its corrections."""
-    papers = papers_of_period(config, name, policy, None)
-    statement = statement_of_period(config, name, policy, None)
-    later = later_corrections(config, name)
+    papers = papers_of_period(settings, name, policy, None)
+    statement = statement_of_period(settings, name, policy, None)
+    later = later_corrections(settings, name)
     workings = worked_out_of(papers)
     singles = singles_of(workings, papers)
     return Books(statement, workings.allocated, papers.policy, seller, later, singles=singles)

@@ -9,16 +9,18 @@ import click
 
 from inferworks.books.analysis.comparatives import CAPTIONS
 from inferworks.books.analysis.forecast import DAY_NS, METHODS, Forecast, forecast
+from inferworks.books.calendar.moments import utc_text
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import is_provisional
 from inferworks.books.period import Period
 from inferworks.books.statement.computation import accrued_charges
-from inferworks.cli.books.by_default import running_period
-from inferworks.cli.books.formatting import amount, moment_text, places_for, print_figures
-from inferworks.cli.books.papers import moments
+from inferworks.books.workspace.default_period import running_period
+from inferworks.books.workspace.recorded import RecordedSource
+from inferworks.cli.books.dates import moments
+from inferworks.cli.books.formatting import amount, places_for, print_figures
+from inferworks.cli.books.opening import read_settings
 from inferworks.cli.books.query import Asked
-from inferworks.cli.books.sources import RecordedSource
-from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
 
 
@@ -63,11 +65,11 @@ def show_forecast(
       inferworks books forecast --until 2026-11-16
       inferworks books forecast --period 2026-11 --policy marginal --json
     """
-    config = read_config(config_path, data_path)
-    whole, so_far, used_ns = running_period(config, period, moments(None, until)[1])
-    question = Asked(config, so_far.name, None, None, policy, pools_path)
+    settings = read_settings(config_path, data_path)
+    whole, so_far, used_ns = running_period(settings, period, moments(None, until)[1])
+    question = Asked(settings, so_far.name, None, None, policy, pools_path)
     drawn, workings = question.statement(), question.workings()
-    papers = RecordedSource(config, policy, pools_path).papers(whole.span)
+    papers = RecordedSource(settings, policy, pools_path).papers(whole.span)
     bills = (charge for charge in papers.charges if not is_provisional(charge))
     rest = Span(so_far.end_ns, whole.end_ns)
     ahead = accrued_charges(bills, rest, papers.currency, papers.rules, workings.policy.basis)
@@ -88,14 +90,14 @@ def _unused(used_ns: int, until_ns: int) -> Iterator[str]:
     """That a day or more before `until_ns` counts as one in which nothing was used, where something was."""
     if 0 < used_ns <= until_ns - DAY_NS:
         yield (
-            f"Nothing is recorded as used after {moment_text(used_ns)}, and the rate counts that as no "
+            f"Nothing is recorded as used after {utc_text(used_ns)}, and the rate counts that as no "
             "use: where more is still to be recorded, say until when all is, with --until."
         )
 
 
 def _print(found: Forecast, whole: Period) -> None:
     say(f"PROVISIONAL: forecast of {whole.name} in {found.currency}, policy {found.policy}")
-    say(f"From what happened until {moment_text(found.at_ns)}", "")
+    say(f"From what happened until {utc_text(found.at_ns)}", "")
     shown = [line for line in found.lines if line.so_far_pico or line.known_pico or line.rate_pico]
     places = places_for(*(line.total_pico for line in shown))
     rows = [

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from inferworks.books.calendar.moments import utc_text
 from inferworks.books.statement.computation import Line
 from inferworks.books.statement.statement import NO_COSTS, Statement, remarks
 from inferworks.cli.show import print_columns, say
 from inferworks.money import PICO, round_pico
-from inferworks.units import NS_PER_SECOND
 
 if TYPE_CHECKING:  # Ibis takes its time to load
     from inferworks.books.engines.customer_statement import CustomerStatement
@@ -52,7 +51,7 @@ def span_text(drawn: Statement | CustomerStatement) -> str:
     """The span of a statement, in words."""
     if drawn.end_ns <= drawn.start_ns:
         return "nothing recorded yet"
-    return f"{moment_text(drawn.start_ns)} to {moment_text(drawn.end_ns)}"
+    return f"{utc_text(drawn.start_ns)} to {utc_text(drawn.end_ns)}"
 
 
 def print_no_costs(lines: Sequence[Line]) -> None:
@@ -61,9 +60,3 @@ def print_no_costs(lines: Sequence[Line]) -> None:
         say(f"Note: {remark}")
         if remark == NO_COSTS:
             say("Import bills with: inferworks books import FILE")
-
-
-def moment_text(at_ns: int) -> str:
-    """A moment as the date and time of day in UTC, to the second."""
-    moment = dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, dt.UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S")

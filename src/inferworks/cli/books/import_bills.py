@@ -40,14 +40,13 @@ from inferworks.books.deliveries.parts import series_of
 from inferworks.books.deliveries.record import State
 from inferworks.books.period import late_texts
 from inferworks.books.repository.store import BookStore
+from inferworks.books.workspace.late_lines import calendar_of, closed_time, late_reports
+from inferworks.books.workspace.recorded import who
+from inferworks.books.workspace.unexplained import Unexplained
 from inferworks.cli.books.import_remarks import Remarks
 from inferworks.cli.books.landed import CHANGING, Landed, change_of, change_text, row_of
-from inferworks.cli.books.late_lines import calendar_of, closed_time, late_reports
-from inferworks.cli.books.papers import departments_of
 from inferworks.cli.books.places import Place, places
-from inferworks.cli.books.sources import who
 from inferworks.cli.books.told import told_options
-from inferworks.cli.books.unexplained import Unexplained
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.cli.usage import conflict_text, no_rows_text, take_in
@@ -56,6 +55,7 @@ from inferworks.clock import SystemClock
 from inferworks.errors import BillError, NoBillError
 from inferworks.folder import DataFolder
 from inferworks.money import format_pico
+from inferworks.wiring.books import book_settings
 
 
 def readers(
@@ -147,7 +147,7 @@ def import_bills(
         raise click.UsageError("--part and --replace are two answers; give one of them")
     answer = Answer.PART if part else Answer.REPLACE if replace else None
     config = read_config(config_path, data_path)
-    folder = DataFolder(Path(config.data.folder))
+    folder, settings = DataFolder(Path(config.data.folder)), book_settings(config)
     folder.create()
     landed: list[Landed] = []
     passed: list[str] = []
@@ -155,9 +155,9 @@ def import_bills(
         BookStore(folder.books, currency=config.books.currency) as store,
         places(files) as (found, refused, empty),
     ):
-        known = readers(departments_of(config), after_tomorrow_ns(SystemClock().now_ns()))
+        known = readers(settings.departments, after_tomorrow_ns(SystemClock().now_ns()))
         given = None if mapping_path is None else load_mapping(mapping_path)
-        unexplained, taxes = Unexplained(config, folder), config.books.recoverable_taxes
+        unexplained, taxes = Unexplained(settings), config.books.recoverable_taxes
         intake = _Intake(store, folder, known, told, taxes, shipped(), given, unexplained, [])
         for together in _deliveries(sorted(found, key=_turn)):
             _import_delivery(together, intake, answer, (landed, passed, refused))

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
+from inferworks.books.calendar.moments import utc_text
 from inferworks.books.deliveries.landing import Changed
 from inferworks.books.deliveries.record import Import, State
 from inferworks.books.deliveries.saying import amounts, plain
 from inferworks.books.period import late_texts
-from inferworks.cli.books.formatting import moment_text
-from inferworks.cli.books.late_lines import calendar_of, closed_time
-from inferworks.cli.books.papers import opened_books
-from inferworks.cli.books.sources import who
-from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.books.workspace.gathering import opened_books
+from inferworks.books.workspace.late_lines import calendar_of, closed_time
+from inferworks.books.workspace.recorded import who
+from inferworks.cli.options import config_option, data_folder, data_option, json_option, read_config
 from inferworks.cli.show import counted, print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.errors import UserError
@@ -41,7 +41,7 @@ def list_imports(
       inferworks books imports list
       inferworks books imports list --all --json
     """
-    with opened_books(config_path, data_path, read_only=True) as store:
+    with opened_books(data_folder(config_path, data_path), read_only=True) as store:
         found = [one for one in store.imports() if every or one.state is State.IN_FORCE]
     if as_json:
         print_json({"imports": list(map(_as_json, found))})
@@ -64,7 +64,7 @@ def show_import(
     Example:
       inferworks books imports show 12
     """
-    with opened_books(config_path, data_path, read_only=True) as store:
+    with opened_books(data_folder(config_path, data_path), read_only=True) as store:
         one = next((one for one in store.imports() if one.number == number), None)
     if one is None:
         raise UserError(f"there is no import {number}; inferworks books imports list has them")
@@ -81,10 +81,10 @@ def show_import(
         ("State", one.state + (f": {one.reason}" if one.reason else "")),
         ("Lines", str(one.lines)),
         ("Exact total", amounts(one.totals)),
-        ("Time", f"{moment_text(one.start_ns)} to {moment_text(one.end_ns)}"),
+        ("Time", f"{utc_text(one.start_ns)} to {utc_text(one.end_ns)}"),
         (
             "Imported",
-            f"{moment_text(one.at_ns)} by {one.by}" if one.at_ns else "by an older version",
+            f"{utc_text(one.at_ns)} by {one.by}" if one.at_ns else "by an older version",
         ),
     ]
     print_table(("", ""), rows)
@@ -113,7 +113,7 @@ def void_import(
     config = read_config(config_path, data_path)
     folder = DataFolder(Path(config.data.folder))
     calendar = calendar_of(folder)
-    with opened_books(config_path, data_path, read_only=False) as store:
+    with opened_books(data_folder(config_path, data_path), read_only=False) as store:
         one, changed = store.void(
             number, reason.strip(), closed_time(calendar), who(), SystemClock().now_ns()
         )

@@ -17,15 +17,16 @@ import click
 from inferworks.books.calendar.span import Span
 from inferworks.books.exports.base import ExportFile
 from inferworks.books.exports.chart_of_accounts import Chart, load_chart
+from inferworks.books.exports.formats import IMPORTED_LEDGERS, text_ledger
 from inferworks.books.exports.journal import ALL_CLOSED, Journal, exact_journal, rounded_journal
 from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
 from inferworks.books.period import Period, Periods
 from inferworks.books.statement.statement import Statement
-from inferworks.cli.books.formats import IMPORTED_LEDGERS, text_ledger
-from inferworks.cli.books.ledgers import open_ledger
-from inferworks.cli.books.papers import drawn_up, moments, span_of
-from inferworks.cli.books.sources import statement_of_period
-from inferworks.config import Config
+from inferworks.books.workspace.gathering import drawn_up, span_of
+from inferworks.books.workspace.ledgers import open_ledger
+from inferworks.books.workspace.recorded import statement_of_period
+from inferworks.books.workspace.settings import Settings
+from inferworks.cli.books.dates import moments
 
 _CENTS = 2
 _NEVER = -(2**63)
@@ -61,9 +62,9 @@ def journal_files(
     return journal, text_ledger(form).files(journal)
 
 
-def chart_of(config: Config, path: Path | None) -> Chart | None:
+def chart_of(settings: Settings, path: Path | None) -> Chart | None:
     """The chart at `path`, else the configured one; None where neither is given."""
-    configured = Path(config.books.chart) if config.books.chart else None
+    configured = Path(settings.chart) if settings.chart else None
     return load_chart(path or configured) if path or configured else None
 
 
@@ -79,34 +80,38 @@ def zone_of(name: str) -> dt.tzinfo:
         ) from error
 
 
-def closed_until_ns_of(config: Config) -> int:
+def closed_until_ns_of(settings: Settings) -> int:
     """Until when the books are closed; before all time when nothing is."""
-    with open_ledger(config, read_only=True) as ledger:
+    with open_ledger(settings, read_only=True) as ledger:
         until_ns = ledger.periods().closed_until_ns
     return _NEVER if until_ns is None else until_ns
 
 
 def statements_of(
-    config: Config, policy: str | None, name: str | None, from_text: str | None, to_text: str | None
+    settings: Settings,
+    policy: str | None,
+    name: str | None,
+    from_text: str | None,
+    to_text: str | None,
 ) -> tuple[Statement, ...]:
     """The statements of the period called `name`, or of all periods between two dates."""
     if name is not None:
-        return (statement_of_period(config, name, policy, None),)
+        return (statement_of_period(settings, name, policy, None),)
     start_ns, end_ns = moments(from_text, to_text)
-    span = span_of(config, start_ns, end_ns)
-    with open_ledger(config, read_only=True) as ledger:
+    span = span_of(settings, start_ns, end_ns)
+    with open_ledger(settings, read_only=True) as ledger:
         calendar = ledger.periods()
     drawn = [
-        statement_of_period(config, period.name, policy, None)
+        statement_of_period(settings, period.name, policy, None)
         if whole
-        else drawn_up(config, policy or config.books.policy, None, *period.span)
+        else drawn_up(settings, policy or settings.policy, None, *period.span)
         for period, whole in _periods(calendar, span, start_ns is None, end_ns is None)
     ]
     if end_ns is None and drawn and drawn[-1].end_ns == calendar.closed_until_ns:
         open_period = calendar.first_open(drawn[-1].end_ns)
-        booking = statement_of_period(config, open_period.name, policy, None)
+        booking = statement_of_period(settings, open_period.name, policy, None)
         drawn += [booking] if booking.corrections else []
-    return tuple(drawn) or (drawn_up(config, policy or config.books.policy, None, *span),)
+    return tuple(drawn) or (drawn_up(settings, policy or settings.policy, None, *span),)
 
 
 def _periods(

@@ -10,11 +10,11 @@ import click
 from inferworks.books.closing.ledger import Ledger, standing
 from inferworks.books.closing.seal import Close, sha256_of
 from inferworks.books.period import Period, Status, declared
-from inferworks.cli.books.ledgers import open_ledger
-from inferworks.cli.books.papers import moments
-from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.books.workspace.ledgers import open_ledger
+from inferworks.cli.books.dates import moments
+from inferworks.cli.books.opening import read_settings
+from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
-from inferworks.clock import SystemClock
 from inferworks.units import NS_PER_SECOND
 
 
@@ -40,17 +40,17 @@ def periods(
       inferworks books periods
       inferworks books periods fy27-p02 --from 2026-10-26 --to 2026-11-23
     """
-    config = read_config(config_path, data_path)
+    settings = read_settings(config_path, data_path)
     if name is not None:
         start_ns, end_ns = moments(from_text, to_text)
         if start_ns is None or end_ns is None:
             raise click.UsageError("a period to declare needs --from and --to")
-        with open_ledger(config, read_only=False) as ledger:
+        with open_ledger(settings, read_only=False) as ledger:
             ledger.declare(declared(name, start_ns, end_ns, ledger.periods()))
         say(f"Declared {name}.")
         return
-    with open_ledger(config, read_only=True) as ledger:
-        rows = _rows(ledger)
+    with open_ledger(settings, read_only=True) as ledger:
+        rows = _rows(ledger, settings.clock.now_ns())
     if as_json:
         print_json([dict(zip(_COLUMNS, row, strict=True)) for row in rows])
     else:
@@ -60,11 +60,11 @@ def periods(
 _COLUMNS = ("period", "from", "to", "status", "closed", "by", "sha256")
 
 
-def _rows(ledger: Ledger) -> list[tuple[str, ...]]:
+def _rows(ledger: Ledger, now_ns: int) -> list[tuple[str, ...]]:
     """The closed periods, those declared, and the one that is open now."""
     calendar, hashes = ledger.periods(), [sha256_of(raw) for _, raw in ledger.chain()]
     closes = {close.period: close for close in standing(ledger.records())}
-    known = {*calendar.declared, *closes, calendar.first_open(SystemClock().now_ns())}
+    known = {*calendar.declared, *closes, calendar.first_open(now_ns)}
     until_ns = calendar.closed_until_ns
     if until_ns is not None:
         known.add(calendar.first_open(until_ns))

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from inferworks.books.deliveries.record import Asked
-from inferworks.cli.books.papers import opened_books
-from inferworks.cli.books.sources import who
-from inferworks.cli.options import config_option, data_option, json_option
+from inferworks.books.workspace.gathering import opened_books
+from inferworks.books.workspace.recorded import who
+from inferworks.cli.options import config_option, data_folder, data_option, json_option
 from inferworks.cli.show import print_json, say
 from inferworks.clock import SystemClock
 from inferworks.errors import UserError
@@ -37,7 +37,7 @@ def list_quarantine(
     Example:
       inferworks books quarantine list
     """
-    with opened_books(config_path, data_path, read_only=True) as store:
+    with opened_books(data_folder(config_path, data_path), read_only=True) as store:
         found = store.questions(settled=every)
     if as_json:
         print_json({"questions": list(map(_as_json, found))})
@@ -66,7 +66,7 @@ def settle(
     """
     if not reason.strip():
         raise UserError(f"question {number}: say why its file stays out, with --reason")
-    with opened_books(config_path, data_path, read_only=False) as store:
+    with opened_books(data_folder(config_path, data_path), read_only=False) as store:
         asked = store.settle(number, reason.strip(), who(), SystemClock().now_ns())
     if as_json:
         print_json(_as_json(asked) | {"settled": True, "reason": reason.strip(), "by": who()})

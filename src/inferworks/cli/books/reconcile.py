@@ -34,15 +34,14 @@ from inferworks.books.repository.reconcile import (
 )
 from inferworks.books.repository.store import BookStore
 from inferworks.books.repository.stored_lines import StoredLines
-from inferworks.cli.books.accruing import expected_of
-from inferworks.cli.books.papers import no_folder
-from inferworks.cli.books.sources import RecordedSource
+from inferworks.books.workspace.gathering import no_folder
+from inferworks.books.workspace.recorded import RecordedSource
+from inferworks.books.workspace.settings import Settings
+from inferworks.cli.books.opening import read_settings
 from inferworks.cli.books.told import told_options
-from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
-from inferworks.config import Config
 from inferworks.errors import BillError, UserError
-from inferworks.folder import DataFolder
 from inferworks.money import format_pico
 
 _ALWAYS = Span(-(2**63), 2**63 - 1)
@@ -85,8 +84,8 @@ def reconcile(
     """
     if invoices is None and period is None:
         raise UserError("name a file of invoices, a month with --period, or both")
-    config = read_config(config_path, data_path)
-    folder = DataFolder(Path(config.data.folder))
+    settings = read_settings(config_path, data_path)
+    folder = settings.folder
     if not folder.books.exists():
         raise no_folder(folder)
     with BookStore(folder.books, read_only=True) as store:
@@ -100,12 +99,12 @@ def reconcile(
     if period is not None:
         month = month_of(Periods().named(period).start_ns)
         name, before = month_name(month), month_name(month_of(month.start_ns - 1))
-        known = expected_of(config)
+        known = settings.suppliers
         gone = {one.supplier.casefold() for one in known if not one.bills_for(name)}
         suppliers = {*(one.supplier for one in known), *billed_by(imports, before)}
         billing = (one for one in suppliers if one.casefold() not in gone)
         expected = list(missing(imports, billing, name))
-        accrued = _compared(config, Period(*month, name))
+        accrued = _compared(settings, Period(*month, name))
     invoiced = [] if invoices is None else list(_read(invoices, told))
     found = checklist(charges, invoiced, expected, name)
     if as_json:
@@ -122,9 +121,9 @@ def reconcile(
         raise SystemExit(1)
 
 
-def _compared(config: Config, month: Period) -> tuple[Compared, ...]:
+def _compared(settings: Settings, month: Period) -> tuple[Compared, ...]:
     """What is or was accrued for `month`, beside what is billed; nothing on the cash basis."""
-    papers = RecordedSource(config).papers(month.span)
+    papers = RecordedSource(settings).papers(month.span)
     return compared(papers.charges, month) if papers.policy.basis is Basis.ACCRUAL else ()
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from inferworks.books.closing.close import reopen_period
-from inferworks.cli.books.ledgers import open_ledger
-from inferworks.cli.books.sources import who
-from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.books.workspace.ledgers import open_ledger
+from inferworks.books.workspace.recorded import who
+from inferworks.cli.books.opening import read_settings
+from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
-from inferworks.clock import SystemClock
 
 
 @click.command()
@@ -35,14 +35,14 @@ def reopen(
     Example:
       inferworks books reopen 2026-11 --reason "the price plan of acme was entered wrong"
     """
-    config = read_config(config_path, data_path)
-    with open_ledger(config, read_only=False) as ledger:
+    settings = read_settings(config_path, data_path)
+    with open_ledger(settings, read_only=False) as ledger:
         record, sha256 = reopen_period(
             ledger,
             ledger.periods().named(period),
             reason=reason,
             by=who(),
-            at_ns=SystemClock().now_ns(),
+            at_ns=settings.clock.now_ns(),
         )
     if as_json:
         print_json({"sha256": sha256, "record": record})

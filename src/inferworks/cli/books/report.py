@@ -6,19 +6,14 @@ from pathlib import Path
 
 import click
 
+from inferworks.books.exports.formats import PAGE, exporter
 from inferworks.cli.books.budgets import budgeting
 from inferworks.cli.books.comparatives import comparing
 from inferworks.cli.books.export import meant_alone, put_out, read_books
-from inferworks.cli.books.formats import PAGE, exporter
+from inferworks.cli.books.opening import read_settings
 from inferworks.cli.books.query import Asked
 from inferworks.cli.books.side_notes import told_beside
-from inferworks.cli.options import (
-    DEFAULT_REPORT,
-    config_option,
-    data_option,
-    free_place,
-    read_config,
-)
+from inferworks.cli.options import DEFAULT_REPORT, config_option, data_option, free_place
 
 
 @click.command()
@@ -59,9 +54,9 @@ def report(
       inferworks books report --period 2026-11 --out november.html
       inferworks books report --period 2026-11 --compare previous --budget budget.csv
     """
-    config = read_config(config_path, data_path)
-    meant = meant_alone(config, period, from_text, to_text)
-    books = read_books(config, policy, meant, from_text, to_text)
-    question = Asked(config, meant.name, from_text, to_text, policy, None, meant.provisional)
+    settings = read_settings(config_path, data_path)
+    meant = meant_alone(settings, period, from_text, to_text)
+    books = read_books(settings, policy, meant, from_text, to_text)
+    question = Asked(settings, meant.name, from_text, to_text, policy, None, meant.provisional)
     books = told_beside(question, books, beside, budget)
     put_out(exporter(PAGE).files(books), out or free_place(DEFAULT_REPORT), PAGE)

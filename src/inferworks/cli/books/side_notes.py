@@ -21,7 +21,7 @@ def told_beside(question: Asked, books: Books, what: str | None, budget: Path | 
     return msgspec.structs.replace(
         books,
         beside=None if what is None else set_beside(question, now, what),
-        budget=None if budget is None else planned(question.config, now, budget),
+        budget=None if budget is None else planned(question.settings, now, budget),
     )
 
 
@@ -31,7 +31,7 @@ def print_beside(
     """Print the statement that `question` asks for, the time that `what` names and the `budget` beside."""
     drawn = question.statement(engine)
     compared = None if what is None else set_beside(question, drawn, what, engine)
-    plan = None if budget is None else planned(question.config, drawn, budget)
+    plan = None if budget is None else planned(question.settings, drawn, budget)
     if as_json:
         told = drawn.to_json() | {"notes": remarks(drawn.lines, drawn.notes)}
         told |= {} if compared is None else {"compared": compared.to_json()}

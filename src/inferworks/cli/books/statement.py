@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from inferworks.books.analysis.comparatives import percent_of
+from inferworks.books.calendar.moments import utc_text
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.closing.prior_period import LaterCorrection
 from inferworks.books.closing.seal import Close
@@ -22,12 +23,12 @@ from inferworks.books.statement.statement import (
     remarks,
     shown_name,
 )
+from inferworks.books.workspace.engine_choice import BY_CALL
+from inferworks.books.workspace.settings import EngineName
 from inferworks.cli.books.budgets import budgeting
 from inferworks.cli.books.comparatives import comparing
-from inferworks.cli.books.engines import BY_CALL, EngineName
 from inferworks.cli.books.formatting import (
     amount,
-    moment_text,
     percentage,
     places_of,
     print_figures,
@@ -139,7 +140,7 @@ def _print_statement(drawn: Drawn, closed: Sealed) -> None:
     say(f"Statement in {drawn.currency}, policy {drawn.policy}, {span_text(drawn)}")
     if closed is not None:
         close, sha256 = closed
-        say(f"Closed {moment_text(close.at_ns)} by {close.by}, SHA-256 {sha256[:12]}")
+        say(f"Closed {utc_text(close.at_ns)} by {close.by}, SHA-256 {sha256[:12]}")
     say()
     rows = [("Revenue", drawn.revenue_pico), ("Cost of revenue", drawn.cost_of_revenue_pico)]
     rows += _of_which(drawn, COST_OF_REVENUE)

@@ -8,9 +8,10 @@ import click
 
 from inferworks.books.closing.audit import audit, closes_of, contains
 from inferworks.books.closing.ledger import Ledger
-from inferworks.cli.books.ledgers import open_ledger
-from inferworks.cli.books.sources import RecordedSource
-from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.books.workspace.ledgers import open_ledger
+from inferworks.books.workspace.recorded import RecordedSource
+from inferworks.cli.books.opening import read_settings
+from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
 
 _SHOWN = 20
@@ -38,9 +39,9 @@ def verify(
       inferworks books verify
       inferworks books verify 2026-11 --head 5f2c...
     """
-    config = read_config(config_path, data_path)
-    with open_ledger(config, read_only=True) as ledger:
-        source = RecordedSource(config, validated=False)  # what is wrong is said below
+    settings = read_settings(config_path, data_path)
+    with open_ledger(settings, read_only=True) as ledger:
+        source = RecordedSource(settings, validated=False)  # what is wrong is said below
         found = _findings(ledger, source, period, head) or source.misread()
         checked = len(closes_of(ledger.records(), None)) if not found else 0
     if as_json:

@@ -17,21 +17,15 @@ made); the running month by the clock alone (empty for old books, other figures 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
+from inferworks.books.calendar.moments import utc_text
 from inferworks.books.period import Period, Periods, Status, span_name
 from inferworks.books.repository.store import BookStore
-from inferworks.cli.books.formatting import moment_text
-from inferworks.cli.books.ledgers import open_ledger
-from inferworks.cli.books.papers import moments
-from inferworks.cli.show import say
-from inferworks.clock import SystemClock
-from inferworks.config import Config
+from inferworks.books.workspace.ledgers import open_ledger
+from inferworks.books.workspace.settings import Settings
 from inferworks.errors import UserError
-from inferworks.folder import DataFolder
 from inferworks.meter.archive.manifest import read_manifest
-from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.reader import JournalReader
 
 
@@ -41,44 +35,44 @@ class Meant(NamedTuple):
     name: str | None
     """As `--period` takes it; None where dates were given, and where nothing is recorded."""
     provisional: str = ""
+    notes: tuple[str, ...] = ()
+    """Sentences for whoever did not name it."""
 
 
 def period_meant(
-    config: Config,
+    settings: Settings,
     name: str | None,
-    from_text: str | None,
-    to_text: str | None,
+    start_ns: int | None,
+    end_ns: int | None,
     *,
     whole: bool = False,
 ) -> Meant:
-    """The period called `name`, dates, or else the newest with anything in it, said on standard error.
+    """The period called `name`, dates, or else the newest with anything in it, which a note says.
 
     With `whole` a running period is meant to its end: the entries of a journal stand on its days.
     """
-    now_ns = SystemClock().now_ns()
-    if from_text is not None or to_text is not None:
-        _, end_ns = moments(from_text, to_text)
+    now_ns = settings.clock.now_ns()
+    if start_ns is not None or end_ns is not None:
         return Meant(None, _provisional(end_ns or 0, now_ns))
-    with open_ledger(config, read_only=True) as ledger:
+    with open_ledger(settings, read_only=True) as ledger:
         calendar = ledger.periods()
     if name is not None:
         return Meant(name, _unless_closed(calendar, calendar.named(name), now_ns))
-    last = _newest(config, now_ns)
+    last = _newest(settings, now_ns)
     if last is None:
         return Meant(None)
     period = calendar.holding(last.at_ns - 1)
     text = _unless_closed(calendar, period, now_ns)
+    notes: tuple[str, ...] = ()
     if last.told_ns > max(now_ns, calendar.holding(now_ns).end_ns):
-        say(
-            f"Note: something is recorded until {moment_text(last.told_ns)}, which is to come; was the "
-            "clock of whoever told it right?",
-            err=True,
-        )
+        until = utc_text(last.told_ns)
+        clock = "was the clock of whoever told it right?"
+        notes += (f"something is recorded until {until}, which is to come; {clock}",)
     state = "" if not text else ", which is not over" if whole else " so far"
-    say(f"Note: no period was named; this is {period.name}{state}.", err=True)
+    notes += (f"no period was named; this is {period.name}{state}.",)
     if text and last.used_ns and not whole:
-        return Meant(span_name(period.start_ns, last.at_ns), text)
-    return Meant(period.name, text)
+        return Meant(span_name(period.start_ns, last.at_ns), text, notes)
+    return Meant(period.name, text, notes)
 
 
 class Running(NamedTuple):
@@ -91,13 +85,13 @@ class Running(NamedTuple):
     """Until when something was used, of what is recorded; 0 without anything."""
 
 
-def running_period(config: Config, name: str | None, until_ns: int | None = None) -> Running:
+def running_period(settings: Settings, name: str | None, until_ns: int | None = None) -> Running:
     """The period called `name`, or else the running one, and what of it has passed.
 
     UserError when it is over or closed, has not begun, or `until_ns` is not of what has passed of it.
     """
-    now_ns = SystemClock().now_ns()
-    with open_ledger(config, read_only=True) as ledger:
+    now_ns = settings.clock.now_ns()
+    with open_ledger(settings, read_only=True) as ledger:
         calendar = ledger.periods()
     period = calendar.holding(now_ns) if name is None else calendar.named(name)
     if not _unless_closed(calendar, period, now_ns):
@@ -109,7 +103,7 @@ def running_period(config: Config, name: str | None, until_ns: int | None = None
     passed_ns = now_ns if until_ns is None else until_ns
     if not period.start_ns < passed_ns <= now_ns:
         raise UserError(f"--until must lie in {period.name}, and not later than now")
-    last = _newest(config, now_ns)
+    last = _newest(settings, now_ns)
     so_far = Period(period.start_ns, passed_ns, span_name(period.start_ns, passed_ns))
     return Running(period, so_far, last.used_ns if last else 0)
 
@@ -120,7 +114,7 @@ def _unless_closed(calendar: Periods, period: Period, now_ns: int) -> str:
 
 
 def _provisional(end_ns: int, now_ns: int) -> str:
-    return f"Provisional: it is not over until {moment_text(end_ns)}." if end_ns > now_ns else ""
+    return f"Provisional: it is not over until {utc_text(end_ns)}." if end_ns > now_ns else ""
 
 
 class _Last(NamedTuple):
@@ -133,10 +127,10 @@ class _Last(NamedTuple):
     """Until when something is recorded at all, what is to come included."""
 
 
-def _newest(config: Config, now_ns: int) -> _Last | None:
+def _newest(settings: Settings, now_ns: int) -> _Last | None:
     """The end of what has happened; None when nothing is recorded."""
-    folder = DataFolder(Path(config.data.folder))
-    lake = lake_at(config.lake.url or str(folder.lake))
+    folder = settings.folder
+    lake = settings.lake()
     segments = read_manifest(lake).segments
     used = [min(one.end_ns, now_ns) for one in segments if one.start_ns <= now_ns]
     told = [one.end_ns for one in segments]

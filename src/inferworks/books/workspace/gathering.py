@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import click
 import msgspec
 
 from inferworks.accounts.directory import ALONE, Directory, directory_of
 from inferworks.accounts.plan import PricePlan
-from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.accounting.policy import Policy, load_policy
 from inferworks.books.accounting.prepaid import Prepaid
 from inferworks.books.accruals.api_estimates import Accuracy
-from inferworks.books.allocation.departments import Departments, read_departments
 from inferworks.books.allocation.pools import read_pools
-from inferworks.books.calendar.moments import parse_moment_ns
+from inferworks.books.calendar.moments import utc_text
 from inferworks.books.calendar.span import Span, Timed
 from inferworks.books.closing.inputs import Inputs
 from inferworks.books.lines import Charges, Lines, with_more
@@ -32,21 +28,16 @@ from inferworks.books.statement.statement import (
     elapsed_span,
     whole_span,
 )
-from inferworks.cli.books.accruing import unbilled
-from inferworks.cli.books.bill_lines import BillLines
-from inferworks.cli.books.billing import billing_table
-from inferworks.cli.books.estimating import estimated
-from inferworks.cli.books.formatting import moment_text
-from inferworks.cli.books.prepaid import prepaid_of
-from inferworks.cli.options import read_config
-from inferworks.clock import SystemClock
-from inferworks.config import Config
+from inferworks.books.workspace.accruing import unbilled
+from inferworks.books.workspace.bill_lines import BillLines
+from inferworks.books.workspace.estimating import estimated
+from inferworks.books.workspace.prepaid import prepaid_of
+from inferworks.books.workspace.settings import Settings
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.archive.manifest import Segment
 from inferworks.meter.archive.reader import LakeReader, segments_of
 from inferworks.meter.facts import Facts, in_force
-from inferworks.meter.lakes.detect import lake_at
 from inferworks.units import NS_PER_SECOND
 
 if TYPE_CHECKING:  # numpy takes its time to load
@@ -58,66 +49,66 @@ LONGEST_CALL_NS = 86_400 * NS_PER_SECOND
 
 
 def drawn_up(
-    config: Config,
+    settings: Settings,
     policy: str,
     pools_path: Path | None,
     start_ns: int | None,
     end_ns: int | None,
 ) -> Statement:
     """The statement that the command line asks for."""
-    return build_statement(worked_out(config, policy, pools_path, start_ns, end_ns))
+    return build_statement(worked_out(settings, policy, pools_path, start_ns, end_ns))
 
 
 def worked_out(
-    config: Config,
+    settings: Settings,
     policy: str,
     pools_path: Path | None,
     start_ns: int | None,
     end_ns: int | None,
 ) -> Computation:
     """The validated workings of the span that the command line asks for."""
-    return worked_out_of(papers_asked(config, policy, pools_path, start_ns, end_ns))
+    return worked_out_of(papers_asked(settings, policy, pools_path, start_ns, end_ns))
 
 
 def papers_asked(
-    config: Config,
+    settings: Settings,
     policy: str,
     pools_path: Path | None,
     start_ns: int | None,
     end_ns: int | None,
 ) -> Inputs:
     """What the span that the command line asks for is drawn from, all its facts at hand."""
-    folder = DataFolder(Path(config.data.folder))
+    folder = settings.folder
     if not folder.path.is_dir():
         raise no_folder(folder)
     wanted = wanted_span(start_ns, end_ns)
-    facts, plans = facts_of(config, folder, wanted), plans_of(folder)
-    lines = BillLines(folder, wanted, config.books.currency)
-    span = asked_span(start_ns, end_ns, lines.times, whole_span((), facts))
+    facts, plans = facts_of(settings, wanted), plans_of(settings)
+    lines = BillLines(folder, wanted, settings.currency)
+    span = asked_span(settings, start_ns, end_ns, lines.times, whole_span((), facts))
     currency = lines.currency
     try:
         charges = lines.charges()
-        rules = in_bundles_from(charges, rules_of(config, pools_path))
+        rules = in_bundles_from(charges, rules_of(settings, pools_path))
         bills = as_divided(charges, facts, rules, span)
-        charges = with_more(charges, unbilled(config, bills, facts.usages, rules, span, currency))
-        prepaid = prepaid_for(config, folder, plans, span, currency, rules)
-        drawn_under = policy_of(config, policy)
+        charges = with_more(charges, unbilled(settings, bills, facts.usages, rules, span, currency))
+        prepaid = prepaid_for(settings, plans, span, currency, rules)
+        drawn_under = policy_of(settings, policy)
         plans_then = tuple(plans)
         return Inputs(span, currency, charges, facts, plans_then, drawn_under, rules, prepaid)
     except BooksError as error:
-        raise click.ClickException(f"no statement can be drawn up: {error}") from error
+        raise BooksError(f"no statement can be drawn up: {error}") from error
 
 
-def span_of(config: Config, start_ns: int | None, end_ns: int | None) -> Span:
+def span_of(settings: Settings, start_ns: int | None, end_ns: int | None) -> Span:
     """The span that the command line asks for; an end that was not given is that of what has happened."""
-    folder = DataFolder(Path(config.data.folder))
+    folder = settings.folder
     if not folder.path.is_dir():
         raise no_folder(folder)
     wanted = wanted_span(start_ns, end_ns)
     if None in (start_ns, end_ns):
-        lines = BillLines(folder, wanted, config.books.currency)
-        used = whole_span((), facts_of(config, folder, wanted))
-        return asked_span(start_ns, end_ns, lines.times, used)
+        lines = BillLines(folder, wanted, settings.currency)
+        used = whole_span((), facts_of(settings, wanted))
+        return asked_span(settings, start_ns, end_ns, lines.times, used)
     return wanted
 
 
@@ -135,7 +126,7 @@ def worked_out_of(papers: Inputs) -> Computation:
             papers.prepaid,
         )
     except BooksError as error:
-        raise click.ClickException(f"no statement can be drawn up: {error}") from error
+        raise BooksError(f"no statement can be drawn up: {error}") from error
 
 
 def singles_of(workings: Computation, papers: Inputs) -> Singles | tuple[()]:
@@ -156,7 +147,11 @@ def wanted_span(start_ns: int | None, end_ns: int | None) -> Span:
 
 
 def asked_span(
-    start_ns: int | None, end_ns: int | None, charges: Sequence[Timed], used: Span
+    settings: Settings,
+    start_ns: int | None,
+    end_ns: int | None,
+    charges: Sequence[Timed],
+    used: Span,
 ) -> Span:
     """The span asked for; an end that was not given is that of what has happened so far.
 
@@ -165,22 +160,21 @@ def asked_span(
     wanted = wanted_span(start_ns, end_ns)
     if None not in (start_ns, end_ns):
         return wanted
-    now_ns = SystemClock().now_ns()
+    now_ns = settings.clock.now_ns()
     span = wanted.meet(*elapsed_span(charges, used, now_ns))
     if span.length_ns:
         return span
     if end_ns is not None:
-        raise UserError(f"nothing is recorded before {moment_text(end_ns)}; give --from as well")
+        raise UserError(f"nothing is recorded before {utc_text(end_ns)}; give --from as well")
     if start_ns is None:
         return span  # nothing is recorded at all
     if start_ns >= now_ns:
-        raise UserError(f"{moment_text(start_ns)} is yet to come; give --to as well")
+        raise UserError(f"{utc_text(start_ns)} is yet to come; give --to as well")
     return Span(start_ns, now_ns)
 
 
-def opened_books(config_path: Path | None, data_path: Path | None, *, read_only: bool) -> BookStore:
-    """The books in the data folder that the options name; DataFolderError when there are none."""
-    folder = DataFolder(Path(read_config(config_path, data_path).data.folder))
+def opened_books(folder: DataFolder, *, read_only: bool) -> BookStore:
+    """The books in `folder`; DataFolderError when there are none."""
     if not folder.books.exists():
         raise no_folder(folder)
     return BookStore(folder.books, read_only=read_only)
@@ -194,9 +188,9 @@ def no_folder(folder: DataFolder) -> DataFolderError:
     )
 
 
-def policy_of(config: Config, name: str) -> Policy:
+def policy_of(settings: Settings, name: str) -> Policy:
     """The policy called `name`: one that ships, one in `policies/` of the data folder, or a path."""
-    return load_policy(name, Path(config.data.folder) / "policies")
+    return load_policy(name, settings.folder.path / "policies")
 
 
 Bought: TypeAlias = Callable[[Sequence[Segment], Facts, Span], Facts]
@@ -204,7 +198,7 @@ Bought: TypeAlias = Callable[[Sequence[Segment], Facts, Span], Facts]
 
 
 def gathered(
-    config: Config,
+    settings: Settings,
     policy: str,
     pools_path: Path | None,
     span: Span,
@@ -217,24 +211,23 @@ def gathered(
     The facts that the lake has sealed are named by their segments. `bought` finds the calls whose cost
     is estimated.
     """
-    folder = DataFolder(Path(config.data.folder))
-    charges, currency = charges_of(folder, span, config.books.currency, validated=validated)
-    moment = lake_reader(config, folder).moment(*around(span))
-    rules = in_bundles_from(charges, rules_of(config, pools_path))
+    charges, currency = charges_of(settings, span, validated=validated)
+    moment = lake_reader(settings).moment(*around(span))
+    rules = in_bundles_from(charges, rules_of(settings, pools_path))
     segments = tuple(sorted(segments_of(moment), key=lambda segment: segment.name))
     found = bought(segments, moment.unsealed, span)
     bills = as_divided(charges, found, rules, span)
-    charges = with_more(charges, unbilled(config, bills, found.usages, rules, span, currency))
-    plans = plans_of(folder)
+    charges = with_more(charges, unbilled(settings, bills, found.usages, rules, span, currency))
+    plans = plans_of(settings)
     return Inputs(
         span=span,
         currency=currency,
         charges=charges,
         facts=moment.unsealed,
         plans=tuple(plans),
-        policy=policy_of(config, policy),
+        policy=policy_of(settings, policy),
         rules=rules,
-        prepaid=prepaid_for(config, folder, plans, span, currency, rules),
+        prepaid=prepaid_for(settings, plans, span, currency, rules),
         segments=segments,
     )
 
@@ -249,49 +242,48 @@ def around(span: Span) -> Span:
     return Span(max(0, span.start_ns - LONGEST_CALL_NS), span.end_ns)
 
 
-def lake_reader(config: Config, folder: DataFolder) -> LakeReader:
-    """The lake of `folder` together with its journal."""
-    return LakeReader(lake_at(config.lake.url or str(folder.lake)), folder.journal)
+def lake_reader(settings: Settings) -> LakeReader:
+    """The lake together with the journal of its folder."""
+    return LakeReader(settings.lake(), settings.folder.journal)
 
 
-def estimates_of(config: Config, start_ns: int | None, end_ns: int | None) -> tuple[Accuracy, ...]:
+def estimates_of(
+    settings: Settings, start_ns: int | None, end_ns: int | None
+) -> tuple[Accuracy, ...]:
     """How the estimates of the span that the command line asks for compare with the bills."""
-    folder = DataFolder(Path(config.data.folder))
+    folder = settings.folder
     wanted = wanted_span(start_ns, end_ns)
-    lines = BillLines(folder, wanted, config.books.currency)
-    facts, rules = facts_of(config, folder, wanted), rules_of(config, None)
-    span = asked_span(start_ns, end_ns, lines.times, whole_span((), facts))
+    lines = BillLines(folder, wanted, settings.currency)
+    facts, rules = facts_of(settings, wanted), rules_of(settings, None)
+    span = asked_span(settings, start_ns, end_ns, lines.times, whole_span((), facts))
     bills = as_divided(lines.charges(), facts, rules, span)
     return estimated(folder, bills, facts.usages, rules, span, lines.currency).accuracy
 
 
-def charges_of(
-    folder: DataFolder, span: Span, currency: str, *, validated: bool = True
-) -> tuple[Charges, str]:
+def charges_of(settings: Settings, span: Span, *, validated: bool = True) -> tuple[Charges, str]:
     """The charges that meet `span`, and their currency; none when nothing was imported yet.
 
     Where they are `validated`, BooksError when they are not what was imported (theorems 16 and 17).
     """
-    lines = BillLines(folder, span, currency)
+    lines = BillLines(settings.folder, span, settings.currency)
     return lines.charges(validated=validated), lines.currency
 
 
-def facts_of(config: Config, folder: DataFolder, span: Span) -> Facts:
+def facts_of(settings: Settings, span: Span) -> Facts:
     """The meter's facts for `span`, sealed or not; none when nothing was ever served here."""
-    return in_force(lake_reader(config, folder).facts(*around(span)))
+    return in_force(lake_reader(settings).facts(*around(span)))
 
 
-def plans_of(folder: DataFolder) -> list[PricePlan]:
+def plans_of(settings: Settings) -> list[PricePlan]:
     """Every price plan; none when there are no customers yet."""
-    if not folder.accounts.exists():
+    if not settings.folder.accounts.exists():
         return []
-    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+    with settings.accounts() as accounts:
         return accounts.plans()
 
 
 def prepaid_for(
-    config: Config,
-    folder: DataFolder,
+    settings: Settings,
     plans: list[PricePlan],
     span: Span,
     currency: str,
@@ -299,8 +291,8 @@ def prepaid_for(
 ) -> Prepaid:
     """What is known of prepaid credit."""
     return prepaid_of(
-        folder,
-        lambda past: facts_of(config, folder, past),
+        settings,
+        lambda past: facts_of(settings, past),
         plans,
         span,
         currency,
@@ -308,28 +300,22 @@ def prepaid_for(
     )
 
 
-def customers_of(config: Config) -> Directory:
+def customers_of(settings: Settings) -> Directory:
     """As whom customers count, and what they are called."""
-    folder = DataFolder(Path(config.data.folder))
-    if not folder.accounts.exists():
+    if not settings.folder.accounts.exists():
         return ALONE
-    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+    with settings.accounts() as accounts:
         return directory_of(accounts.facts())
 
 
-def departments_of(config: Config) -> Departments:
-    """What the house calls its departments. ConfigError when one of the names means nothing."""
-    return read_departments(config.books.departments, config.books.department_tags)
-
-
-def rules_of(config: Config, pools_path: Path | None) -> Rules:
+def rules_of(settings: Settings, pools_path: Path | None) -> Rules:
     """The house's own names, and the pools in the file at `pools_path`, else the shipped ones."""
     rules = msgspec.structs.replace(
         shipped_rules(),
-        departments=departments_of(config),
-        recoverable_taxes=config.books.recoverable_taxes,
-        billing=billing_table(config),
-        customers=customers_of(config),
+        departments=settings.departments,
+        recoverable_taxes=settings.recoverable_taxes,
+        billing=settings.billing,
+        customers=customers_of(settings),
     )
     if pools_path is None:
         return rules
@@ -338,20 +324,3 @@ def rules_of(config: Config, pools_path: Path | None) -> Rules:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the pools file {pools_path}: {error}") from error
     return msgspec.structs.replace(rules, pools=read_pools(text, pools_path.name))
-
-
-def moments(from_text: str | None, to_text: str | None) -> tuple[int | None, int | None]:
-    """The two ends of the span asked for."""
-    start_ns, end_ns = _moment(from_text), _moment(to_text)
-    if start_ns is not None and end_ns is not None and end_ns <= start_ns:
-        raise click.BadParameter(f"--to {to_text} must be after --from {from_text}")
-    return start_ns, end_ns
-
-
-def _moment(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return parse_moment_ns(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r}: {error}") from error

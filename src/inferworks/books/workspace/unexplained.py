@@ -8,12 +8,11 @@ from inferworks.books.allocation.billed_usage import Sold, sale_of
 from inferworks.books.calendar.span import Span, merged
 from inferworks.books.charge import Charge
 from inferworks.books.statement.unexplained_lines import open_questions
+from inferworks.books.workspace.estimating import estimated, is_api_bill_under
+from inferworks.books.workspace.gathering import charges_of, rules_of
+from inferworks.books.workspace.recorded import RecordedSource
+from inferworks.books.workspace.settings import Settings
 from inferworks.catalog.billing import billing_of
-from inferworks.cli.books.estimating import estimated, is_api_bill_under
-from inferworks.cli.books.papers import charges_of, rules_of
-from inferworks.cli.books.sources import RecordedSource
-from inferworks.config import Config
-from inferworks.folder import DataFolder
 from inferworks.meter.usage import Usage
 
 _MOST_SORTS = 50_000
@@ -25,9 +24,9 @@ class Unexplained:
     Only what these may be for is looked up among the calls, which may be many.
     """
 
-    def __init__(self, config: Config, folder: DataFolder) -> None:
-        self._config, self._folder = config, folder
-        self._rules = rules_of(config, None)
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._folder = settings, settings.folder
+        self._rules = rules_of(settings, None)
         self._billing = billing_of(self._rules.billing)
         self._is_api_bill = is_api_bill_under(self._rules)
         self._sorts: dict[tuple[str | None, ...], bool] = {}
@@ -44,7 +43,7 @@ class Unexplained:
         """What to ask, where calls of the time of those lines have no bill."""
         notes: list[str] = []
         for span in merged(sorted(self._spans)):
-            usages = tuple(RecordedSource(self._config).bought(span))
+            usages = tuple(RecordedSource(self._settings).bought(span))
             sold = {
                 (leg.provider, usage.model)
                 for usage in usages
@@ -56,7 +55,7 @@ class Unexplained:
         return notes
 
     def _asked(self, span: Span, usages: Sequence[Usage], sold: Set[Sold]) -> Iterable[str]:
-        bills, currency = charges_of(self._folder, span, self._config.books.currency)
+        bills, currency = charges_of(self._settings, span)
         booked = estimated(self._folder, bills, usages, self._rules, span, currency).booked
         lines = [
             bill

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import click
-
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.accounting.policy import Policy
 from inferworks.books.accounting.prepaid import Prepaid
@@ -26,10 +24,9 @@ from inferworks.books.engines.spark import SparkEngine
 from inferworks.books.lines import Charges, with_more
 from inferworks.books.statement.computation import Rules
 from inferworks.books.statement.statement import Statement, build_statement
-from inferworks.cli.books.accruing import unbilled
-from inferworks.cli.books.bill_lines import BillLines
-from inferworks.cli.books.engines import EngineName
-from inferworks.cli.books.papers import (
+from inferworks.books.workspace.accruing import unbilled
+from inferworks.books.workspace.bill_lines import BillLines
+from inferworks.books.workspace.gathering import (
     around,
     asked_span,
     lake_reader,
@@ -40,9 +37,8 @@ from inferworks.cli.books.papers import (
     rules_of,
     wanted_span,
 )
-from inferworks.config import Books, Config
+from inferworks.books.workspace.settings import EngineName, Settings
 from inferworks.errors import BooksError
-from inferworks.folder import DataFolder
 
 
 class Given(NamedTuple):
@@ -59,78 +55,77 @@ class Given(NamedTuple):
 
 def drawn_on(
     name: EngineName,
-    config: Config,
+    settings: Settings,
     policy: str,
     pools_path: Path | None,
     start_ns: int | None,
     end_ns: int | None,
 ) -> Statement:
     """`papers.drawn_up` by the engine `name`, which is not the definition."""
-    with _refusals(), opened(name, config.books) as engine:
-        lake, given = _gathered(engine, config, policy, pools_path, start_ns, end_ns)
+    with _refusals(), opened(name, settings) as engine:
+        lake, given = _gathered(engine, settings, policy, pools_path, start_ns, end_ns)
         return build_statement(compute_on(engine, lake, *given))
 
 
 def customers_on(
     name: EngineName,
-    config: Config,
+    settings: Settings,
     policy: str,
     pools_path: Path | None,
     start_ns: int | None,
     end_ns: int | None,
 ) -> CustomerStatement:
     """The same by customer alone: no call and no target is held in memory."""
-    with _refusals(), opened(name, config.books) as engine:
-        lake, given = _gathered(engine, config, policy, pools_path, start_ns, end_ns)
+    with _refusals(), opened(name, settings) as engine:
+        lake, given = _gathered(engine, settings, policy, pools_path, start_ns, end_ns)
         return close_by_customer(engine, lake, *given)
 
 
 def _gathered(
     engine: Engine,
-    config: Config,
+    settings: Settings,
     policy: str,
     pools_path: Path | None,
     start_ns: int | None,
     end_ns: int | None,
 ) -> tuple[Lake, Given]:
     """Everything recorded from `start_ns` up to `end_ns`; what is not given is that of all time."""
-    folder = DataFolder(Path(config.data.folder))
+    folder = settings.folder
     if not folder.path.is_dir():
         raise no_folder(folder)
     wanted = wanted_span(start_ns, end_ns)
-    lines = BillLines(folder, wanted, config.books.currency)
+    lines = BillLines(folder, wanted, settings.currency)
     currency = lines.currency
-    plans, rules = plans_of(folder), rules_of(config, pools_path)
-    lake = _lake(engine, config, folder, around(wanted))
-    span = asked_span(start_ns, end_ns, lines.times, lake.whole_span())
+    plans, rules = plans_of(settings), rules_of(settings, pools_path)
+    lake = _lake(engine, settings, around(wanted))
+    span = asked_span(settings, start_ns, end_ns, lines.times, lake.whole_span())
     charges = lines.charges()
     bills = as_divided_on(engine, lake, charges, rules, span)
-    more = unbilled(config, bills, lake.bought(), rules, span, currency)
-    prepaid = prepaid_for(config, folder, plans, span, currency, rules)
-    drawn_under = policy_of(config, policy)
+    more = unbilled(settings, bills, lake.bought(), rules, span, currency)
+    prepaid = prepaid_for(settings, plans, span, currency, rules)
+    drawn_under = policy_of(settings, policy)
     return lake, Given(with_more(charges, more), plans, drawn_under, currency, span, rules, prepaid)
 
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """A refusal of the books as one of the command line."""
+    """Say of a refusal of the books what it refuses."""
     try:
         yield
     except BooksError as error:
-        raise click.ClickException(f"no statement can be drawn up: {error}") from error
+        raise BooksError(f"no statement can be drawn up: {error}") from error
 
 
-def _lake(engine: Engine, config: Config, folder: DataFolder, span: Span) -> Lake:
+def _lake(engine: Engine, settings: Settings, span: Span) -> Lake:
     """The facts of `span` as tables: the sealed ones in their files, the others from the journal."""
-    reader = lake_reader(config, folder)
+    reader = lake_reader(settings)
     moment = reader.moment(*span)
     files = {name: map(reader.locate, found) for name, found in moment.segments.items()}
     return lake_of(engine, files, moment.unsealed, day_sums(reader, moment)).within(*span)
 
 
-def opened(name: EngineName, settings: Books) -> Engine:
+def opened(name: EngineName, settings: Settings) -> Engine:
     """The engine called `name`. ConfigError when it is not installed."""
-    memory_bytes = int(settings.memory_gb * 2**30)
     if name is EngineName.SPARK:
-        return SparkEngine(master=settings.spark_master, memory_bytes=memory_bytes)
-    return DuckEngine(memory_bytes=memory_bytes, threads=settings.threads)
+        return SparkEngine(master=settings.spark_master, memory_bytes=settings.memory_bytes)
+    return DuckEngine(memory_bytes=settings.memory_bytes, threads=settings.threads)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from inferworks.books.closing.ledger import Ledger
-from inferworks.config import Config
+from inferworks.books.workspace.settings import Settings
 from inferworks.errors import DataFolderError
-from inferworks.folder import DataFolder
 
 
-def open_ledger(config: Config, *, read_only: bool) -> Ledger:
+def open_ledger(settings: Settings, *, read_only: bool) -> Ledger:
     """The ledger of the data folder; an empty one when there is none yet and nothing is to be written.
 
     DataFolderError when there is no data folder.
     """
-    folder = DataFolder(Path(config.data.folder))
+    folder = settings.folder
     if not folder.path.is_dir():
         raise DataFolderError(
             f"no data folder {folder.path}; name it with --data, or begin with: "

@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from inferworks.accounts.plan import PricePlan
-from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.accounting.basis import Basis
 from inferworks.books.accounting.policy import Policy
 from inferworks.books.calendar.span import Span
@@ -34,12 +33,10 @@ from inferworks.books.lines import Charges, with_more
 from inferworks.books.repository.store import BookStore
 from inferworks.books.statement.computation import Rules
 from inferworks.books.statement.statement import Statement, as_divided, whole_span
-from inferworks.cli.books.accruing import accrued, not_billed
-from inferworks.cli.books.bill_lines import BillLines
-from inferworks.cli.books.estimating import estimated
-from inferworks.cli.books.large import bought_large, drawn_large, is_large, many
-from inferworks.cli.books.ledgers import open_ledger
-from inferworks.cli.books.papers import (
+from inferworks.books.workspace.accruing import accrued, not_billed
+from inferworks.books.workspace.bill_lines import BillLines
+from inferworks.books.workspace.estimating import estimated
+from inferworks.books.workspace.gathering import (
     around,
     charges_of,
     gathered,
@@ -47,9 +44,10 @@ from inferworks.cli.books.papers import (
     policy_of,
     rules_of,
 )
-from inferworks.config import Config
+from inferworks.books.workspace.large import bought_large, drawn_large, is_large, many
+from inferworks.books.workspace.ledgers import open_ledger
+from inferworks.books.workspace.settings import Settings
 from inferworks.errors import BooksError
-from inferworks.folder import DataFolder
 from inferworks.meter.archive.manifest import Segment
 from inferworks.meter.archive.reader import LakeReader, joined, segments_of
 from inferworks.meter.facts import Facts, in_force
@@ -59,11 +57,11 @@ from inferworks.meter.usage import Usage
 
 
 class RecordedSource:
-    """What is recorded in the data folder of `config`; the `Source` of the command line."""
+    """What is recorded in the data folder of `settings`; the `Source` of the command line."""
 
     def __init__(
         self,
-        config: Config,
+        settings: Settings,
         policy: str | None = None,
         pools_path: Path | None = None,
         *,
@@ -71,16 +69,16 @@ class RecordedSource:
     ) -> None:
         """Refuse bill lines that are not what was imported, where they are `validated`."""
         self._validated = validated
-        self._config = config
-        self._policy = policy or config.books.policy
+        self._settings = settings
+        self._policy = policy or settings.policy
         self._pools_path = pools_path
-        self._folder = DataFolder(Path(config.data.folder))
+        self._folder = settings.folder
         self._read: tuple[tuple[tuple[str, ...], Span], Facts] | None = None
 
     def papers(self, span: Span) -> Inputs:
         """Everything recorded for `span`, and the rules in force."""
         return gathered(
-            self._config,
+            self._settings,
             self._policy,
             self._pools_path,
             span,
@@ -91,7 +89,7 @@ class RecordedSource:
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
         """What is recorded for `span`, without the facts in the segments called `known`."""
         charges, currency = self._charges(span)
-        charges = with_more(charges, accrued(self._config, (), self._rules, span, currency))
+        charges = with_more(charges, accrued(self._settings, (), self._rules, span, currency))
         moment = self._lake.moment(*around(span))
         new = [segment for segment in segments_of(moment) if segment.name not in known]
         sealed = self._lake.sealed(new, *around(span))
@@ -111,7 +109,7 @@ class RecordedSource:
     def drawn(self, papers: Inputs) -> Statement:
         """The statement of `papers`: by the definition, or by DuckDB where they are large."""
         if is_large(papers):
-            return drawn_large(papers, self._lake, self._config.books)
+            return drawn_large(papers, self._lake, self._settings)
         return drawn(papers, self.sealed_facts)
 
     def bought(self, span: Span) -> Iterable[Usage]:
@@ -122,7 +120,7 @@ class RecordedSource:
     def _bought(self, segments: Sequence[Segment], unsealed: Facts, span: Span) -> Facts:
         """The calls whose cost may be estimated; other facts may be among them."""
         if many(segments, unsealed):
-            calls = bought_large(segments, unsealed, span, self._lake, self._config.books)
+            calls = bought_large(segments, unsealed, span, self._lake, self._settings)
             return Facts(calls, (), (), ())
         return in_force(joined(unsealed, self.sealed_facts(segments, span)))
 
@@ -133,9 +131,11 @@ class RecordedSource:
             with BookStore(self._folder.books, read_only=True) as store:
                 found.update(_refused_lines(store.quarantined(), span))
                 found.update(_questions(store.questions(), span))
-        accrues = policy_of(self._config, self._policy).basis is Basis.ACCRUAL
+        accrues = policy_of(self._settings, self._policy).basis is Basis.ACCRUAL
         booked = partial(self._estimated, span)
-        for supplier, month in not_billed(self._config, span, self._rules, booked, accrues=accrues):
+        for supplier, month in not_billed(
+            self._settings, span, self._rules, booked, accrues=accrues
+        ):
             found[f"bill of {supplier} for {month}"] = _NOT_BILLED
         if self._folder.journal.exists():
             with JournalReader(self._folder.journal) as reader:
@@ -146,12 +146,12 @@ class RecordedSource:
         """The price plans that were mistakes; what was sealed may rest on them."""
         if not self._folder.accounts.exists():
             return []
-        with closing(SqliteAccounts(self._folder.accounts, read_only=True)) as accounts:
+        with self._settings.accounts() as accounts:
             return [one.plan for one in accounts.withdrawn_plans()]
 
     def earliest_ns(self, before_ns: int) -> int | None:
         """The first moment before `before_ns` for which anything is recorded."""
-        lines = BillLines(self._folder, Span(0, before_ns), self._config.books.currency)
+        lines = BillLines(self._folder, Span(0, before_ns), self._settings.currency)
         moment = self._lake.moment(0, before_ns)
         span = whole_span((), moment.unsealed)
         starts = [segment.start_ns for segment in segments_of(moment)]
@@ -187,16 +187,15 @@ class RecordedSource:
         return estimated(self._folder, bills, found.usages, rules, span, currency).booked
 
     def _charges(self, span: Span) -> tuple[Charges, str]:
-        currency = self._config.books.currency
-        return charges_of(self._folder, span, currency, validated=self._validated)
+        return charges_of(self._settings, span, validated=self._validated)
 
     @cached_property
     def _rules(self) -> Rules:
-        return rules_of(self._config, self._pools_path)
+        return rules_of(self._settings, self._pools_path)
 
     @property
     def _lake(self) -> LakeReader:
-        return lake_reader(self._config, self._folder)
+        return lake_reader(self._settings)
 
 
 _NOT_BILLED = (
@@ -206,52 +205,52 @@ _NOT_BILLED = (
 
 
 def statement_of_period(
-    config: Config, name: str, policy: str | None, pools_path: Path | None
+    settings: Settings, name: str, policy: str | None, pools_path: Path | None
 ) -> Statement:
     """The statement of the period called `name`: as sealed when it is closed, else as it stands now.
 
     A closed period under another policy than it was closed under is drawn up from what was sealed.
     """
-    source = RecordedSource(config, policy, pools_path)
-    view = None if policy is None else policy_of(config, policy)
-    with open_ledger(config, read_only=True) as ledger:
+    source = RecordedSource(settings, policy, pools_path)
+    view = None if policy is None else policy_of(settings, policy)
+    with open_ledger(settings, read_only=True) as ledger:
         return statement_of(ledger, source, ledger.periods().named(name), view)
 
 
 def papers_of_period(
-    config: Config, name: str, policy: str | None, pools_path: Path | None
+    settings: Settings, name: str, policy: str | None, pools_path: Path | None
 ) -> Inputs:
     """What the period called `name` is drawn from, all its facts at hand: as sealed, or as recorded."""
-    source = RecordedSource(config, policy, pools_path)
-    with open_ledger(config, read_only=True) as ledger:
+    source = RecordedSource(settings, policy, pools_path)
+    with open_ledger(settings, read_only=True) as ledger:
         period = ledger.periods().named(name)
         papers = sealed_papers(ledger, period)
         if papers is not None and policy is not None:
-            papers = seen_by(papers, policy_of(config, policy))
+            papers = seen_by(papers, policy_of(settings, policy))
         papers = papers or open_papers(ledger, source, period)
     return source.whole(papers)
 
 
-def later_corrections(config: Config, name: str) -> tuple[LaterCorrection, ...]:
+def later_corrections(settings: Settings, name: str) -> tuple[LaterCorrection, ...]:
     """What later periods book for the closed period called `name`; none while it is open."""
-    with open_ledger(config, read_only=True) as ledger:
+    with open_ledger(settings, read_only=True) as ledger:
         period = ledger.periods().named(name)
-        return corrected_later(ledger, RecordedSource(config), period)
+        return corrected_later(ledger, RecordedSource(settings), period)
 
 
-def adjustments_of_period(config: Config, name: str, policy: Policy) -> tuple[Adjustment, ...]:
+def adjustments_of_period(settings: Settings, name: str, policy: Policy) -> tuple[Adjustment, ...]:
     """The corrections beside the figures of the period called `name`, seen under `policy`."""
-    with open_ledger(config, read_only=True) as ledger:
+    with open_ledger(settings, read_only=True) as ledger:
         period = ledger.periods().named(name)
-        return adjustments(ledger, RecordedSource(config), period, policy)
+        return adjustments(ledger, RecordedSource(settings), period, policy)
 
 
-def paper_of_period(config: Config, name: str, policy: str | None) -> bytes | None:
+def paper_of_period(settings: Settings, name: str, policy: str | None) -> bytes | None:
     """The statement of a closed period as JSON, byte for byte as it was sealed, whatever program reads it.
 
     None while it is open, and where it is asked for under another policy than it was closed under.
     """
-    with open_ledger(config, read_only=True) as ledger:
+    with open_ledger(settings, read_only=True) as ledger:
         period = ledger.periods().named(name)
         for close in standing(ledger.records()):
             if close.period == period and policy in (None, close.policy):
@@ -259,9 +258,9 @@ def paper_of_period(config: Config, name: str, policy: str | None) -> bytes | No
     return None
 
 
-def close_of_period(config: Config, name: str) -> tuple[Close, str] | None:
+def close_of_period(settings: Settings, name: str) -> tuple[Close, str] | None:
     """The close that stands for the period called `name`, and its SHA-256; None while it is open."""
-    with open_ledger(config, read_only=True) as ledger:
+    with open_ledger(settings, read_only=True) as ledger:
         period = ledger.periods().named(name)
         hashes = [sha256_of(raw) for _, raw in ledger.chain()]
         closes = [close for close in standing(ledger.records()) if close.period == period]

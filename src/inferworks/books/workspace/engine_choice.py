@@ -11,8 +11,6 @@ Nothing here imports an engine: that is what takes the second.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
-from pathlib import Path
 from typing import NamedTuple
 
 from inferworks.books.allocation.pools import Method
@@ -20,26 +18,10 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.closing.ledger import standing
 from inferworks.books.statement.computation import Rules
 from inferworks.books.statement.statement import Dimension
-from inferworks.cli.books.ledgers import open_ledger
-from inferworks.config import Config
-from inferworks.folder import DataFolder
+from inferworks.books.workspace.ledgers import open_ledger
+from inferworks.books.workspace.settings import EngineName, Settings
 from inferworks.meter.archive.journal import UnsealedReader
 from inferworks.meter.archive.manifest import read_manifest
-from inferworks.meter.lakes.detect import lake_at
-
-
-class EngineName(StrEnum):
-    """What can draw up a statement. All give the same figures."""
-
-    AUTO = "auto"
-    """The definition for few facts, DuckDB for many."""
-    REFERENCE = "reference"
-    """The definition: every call in memory; what explains figures."""
-    DUCKDB = "duckdb"
-    """Relations on this machine, within the memory that is set."""
-    SPARK = "spark"
-    """The same relations on a Spark session or cluster."""
-
 
 MANY_FACTS = 100_000
 """From here on `auto` is DuckDB: about where its time and the definition's meet (docs/books.md)."""
@@ -84,21 +66,21 @@ def why_unable(rules: Rules, by: Dimension | None) -> str:
     return ""
 
 
-def open_span(config: Config, period: str) -> Span | None:
+def open_span(settings: Settings, period: str) -> Span | None:
     """The span of the open period called `period`; None where a closed one may have to be corrected in it.
 
     What is closed is read from its seal, and corrections are drawn up from what was sealed: both are the
     definition's.
     """
-    with open_ledger(config, read_only=True) as ledger:
+    with open_ledger(settings, read_only=True) as ledger:
         wanted = ledger.periods().named(period)
         return None if standing(ledger.records()) else wanted.span
 
 
-def facts_recorded(config: Config, span: Span) -> int:
+def facts_recorded(settings: Settings, span: Span) -> int:
     """How many facts are recorded of `span`: at most, for files and the journal are counted whole."""
-    folder = DataFolder(Path(config.data.folder))
-    lake = lake_at(config.lake.url or str(folder.lake))
+    folder = settings.folder
+    lake = settings.lake()
     meeting = (
         segment.rows
         for segment in read_manifest(lake).segments

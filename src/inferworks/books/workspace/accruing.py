@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import NamedTuple
 
 from inferworks.books.accruals.expected_bills import (
@@ -21,21 +20,20 @@ from inferworks.books.calendar.months import month_name, month_of, months
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import ACCRUED, Charge
 from inferworks.books.closing.ledger import Ledger
-from inferworks.books.deliveries.canonical import FOCUS, normal
+from inferworks.books.deliveries.canonical import FOCUS
 from inferworks.books.deliveries.record import Import, State
 from inferworks.books.period import Period, Periods
 from inferworks.books.repository.store import BookStore
 from inferworks.books.statement.computation import Rules
+from inferworks.books.workspace.estimating import estimated, is_api_bill_under, sealed_charges
+from inferworks.books.workspace.settings import Settings
 from inferworks.catalog.billing import billing_of
-from inferworks.cli.books.estimating import estimated, is_api_bill_under, sealed_charges
-from inferworks.clock import SystemClock
-from inferworks.config import Config, Supplier
 from inferworks.folder import DataFolder
 from inferworks.meter.usage import Usage
 
 
 def unbilled(
-    config: Config,
+    settings: Settings,
     bills: Iterable[Charge],
     usages: Sequence[Usage],
     rules: Rules,
@@ -43,26 +41,26 @@ def unbilled(
     currency: str,
 ) -> list[Charge]:
     """What stands in the books of `span` beside `bills`: estimates of calls, and accruals."""
-    folder = DataFolder(Path(config.data.folder))
+    folder = settings.folder
     booked = estimated(folder, bills, usages, rules, span, currency).booked
-    return [*booked, *accrued(config, booked, rules, span, currency)]
+    return [*booked, *accrued(settings, booked, rules, span, currency)]
 
 
 def accrued(
-    config: Config, booked: Sequence[Charge], rules: Rules, span: Span, currency: str
+    settings: Settings, booked: Sequence[Charge], rules: Rules, span: Span, currency: str
 ) -> list[Charge]:
     """The accruals of `span`: of open months as they stand now, of closed ones as sealed and reversed.
 
     `booked` is what calls are estimated to cost, which is not accrued again.
     """
-    folder = DataFolder(Path(config.data.folder))
-    expected = expected_of(config)
+    folder = settings.folder
+    expected = settings.suppliers
     sealed, closed = _sealed(folder, span)
     if not expected and not sealed:
         return []
     bills = _Bills(folder)
     ground = _ground(booked, rules, currency)
-    return in_the_books(_missing(expected, bills, span), bills, sealed, closed, ground, span)
+    return in_the_books(_missing(settings, bills, span), bills, sealed, closed, ground, span)
 
 
 def _ground(booked: Sequence[Charge], rules: Rules, currency: str) -> Ground:
@@ -71,7 +69,7 @@ def _ground(booked: Sequence[Charge], rules: Rules, currency: str) -> Ground:
 
 
 def not_billed(
-    config: Config,
+    settings: Settings,
     span: Span,
     rules: Rules,
     booked: Callable[[], Sequence[Charge]],
@@ -84,32 +82,20 @@ def not_billed(
     before, nor an amount, nor what calls at the supplier's API are estimated to cost. `booked` is what is
     estimated, asked for only where nothing else is known.
     """
-    expected = expected_of(config)
+    expected = settings.suppliers
     if not expected:
         return
-    bills = _Bills(DataFolder(Path(config.data.folder)))
+    bills = _Bills(settings.folder)
     ground: Ground | None = None
-    for supplier, month in _missing(expected, bills, span):
+    for supplier, month in _missing(settings, bills, span):
         if month.end_ns > span.end_ns:
             continue
         billed = bills.billed(supplier.supplier, month)
         if accrues and can_accrue(supplier, month, billed):
             continue
-        ground = ground or _ground(booked(), rules, config.books.currency)
+        ground = ground or _ground(booked(), rules, settings.currency)
         if not (accrues and is_estimated(supplier, month, billed, ground)):
             yield supplier.supplier, month.name
-
-
-def expected_of(config: Config) -> list[Expected]:
-    """Whose bills every month must have."""
-    found = {}
-    for one in config.books.suppliers:
-        supplier = Supplier(name=one) if isinstance(one, str) else one
-        name = normal(supplier.name)
-        found[name.casefold()] = Expected(
-            name, supplier.accrue, supplier.since, supplier.department, supplier.until
-        )
-    return [found[name] for name in sorted(found)]
 
 
 class _Bills:
@@ -170,11 +156,9 @@ def _whole_months(span: Span) -> Span:
     )
 
 
-def _missing(
-    expected: Iterable[Expected], bills: _Bills, span: Span
-) -> Iterator[tuple[Expected, Period]]:
+def _missing(settings: Settings, bills: _Bills, span: Span) -> Iterator[tuple[Expected, Period]]:
     """Who has not billed for which month that meets `span` and has begun."""
-    now_ns = SystemClock().now_ns()
+    now_ns, expected = settings.clock.now_ns(), settings.suppliers
     first = Span(max(0, span.start_ns), min(span.end_ns, now_ns))
     wanted = [_month(month_name(month)) for month in months(first)] if expected else []
     for supplier in expected:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import closing
 from typing import NamedTuple
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import Directory
 from inferworks.accounts.plan import PricePlan
-from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.accounting.prepaid import Prepaid, days_in_parts
 from inferworks.books.calendar.calendars import Calendars, calendars_of
 from inferworks.books.calendar.span import Span
@@ -18,25 +16,27 @@ from inferworks.books.repository.store import BookStore
 from inferworks.books.revenue.customer_currency import DayRate, day_rates
 from inferworks.books.revenue.rating import ToDate, rate, to_date_of
 from inferworks.books.statement.counted_facts import counted_facts
-from inferworks.cli.books.late_lines import calendar_of
+from inferworks.books.workspace.late_lines import calendar_of
+from inferworks.books.workspace.settings import Settings
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 
 
 def prepaid_of(
-    folder: DataFolder,
+    settings: Settings,
     facts_of: Callable[[Span], Facts],
     plans: Sequence[PricePlan],
     span: Span,
     currency: str,
     directory: Directory,
 ) -> Prepaid:
-    """The credit in `folder`, and what came before `span` of it and of customers' months.
+    """The credit in the data folder, and what came before `span` of it and of customers' months.
 
     Calls before `span` are read only where something depends on them: where credit is older, or the span
     begins amid a month for which somebody pays by tiers, fees or discounts.
     """
+    folder = settings.folder
     if not folder.accounts.exists():
         return Prepaid(to_date=())
     plans = directory.plans(plans)
@@ -47,7 +47,7 @@ def prepaid_of(
 
     calendars = calendars_of(directory)
     to_date = _to_date(counted, plans, span, currency, calendars)
-    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+    with settings.accounts() as accounts:
         bought = accounts.credits()
     older = [c for c in directory.credits(bought) if c.bought_ns < span.start_ns]
     heirs = {merge.into for merge in directory.moves()}

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from inferworks.books.calendar.span import Span
 from inferworks.books.closing.inputs import Inputs
 from inferworks.books.statement.statement import Statement, build_statement
-from inferworks.cli.books import engines
-from inferworks.cli.books.engines import EngineName, why_unable
-from inferworks.cli.books.papers import around
-from inferworks.config import Books
+from inferworks.books.workspace import engine_choice as engines
+from inferworks.books.workspace.engine_choice import why_unable
+from inferworks.books.workspace.gathering import around
+from inferworks.books.workspace.settings import EngineName, Settings
 from inferworks.meter.archive.manifest import Segment
 from inferworks.meter.archive.reader import LakeReader
 from inferworks.meter.archive.schema import LAKE_TABLES
@@ -45,7 +45,7 @@ def is_large(papers: Inputs) -> bool:
     return many(papers.segments, papers.facts) and not why_unable(papers.rules, None)
 
 
-def drawn_large(papers: Inputs, reader: LakeReader, settings: Books) -> Statement:
+def drawn_large(papers: Inputs, reader: LakeReader, settings: Settings) -> Statement:
     """The statement of `papers`, every theorem about money checked.
 
     BooksError when one does not hold. LakeError when a segment is missing or was altered.
@@ -70,7 +70,7 @@ def drawn_large(papers: Inputs, reader: LakeReader, settings: Books) -> Statemen
 
 
 def bought_large(
-    segments: Sequence[Segment], facts: Facts, span: Span, reader: LakeReader, settings: Books
+    segments: Sequence[Segment], facts: Facts, span: Span, reader: LakeReader, settings: Settings
 ) -> tuple[Usage, ...]:
     """The calls around `span` of which somebody else's API served an attempt."""
     with _tables(segments, facts, span, reader, settings) as (_, lake):
@@ -79,11 +79,11 @@ def bought_large(
 
 @contextmanager
 def _tables(
-    segments: Sequence[Segment], facts: Facts, span: Span, reader: LakeReader, settings: Books
+    segments: Sequence[Segment], facts: Facts, span: Span, reader: LakeReader, settings: Settings
 ) -> Iterator[tuple[Engine, Lake]]:
     """The facts around `span` as tables of an engine, while the block runs."""
     from inferworks.books.engines.lake import lake_of
-    from inferworks.cli.books.on_engine import opened
+    from inferworks.books.workspace.on_engine import opened
 
     files = {
         name: [reader.locate(segment) for segment in segments if segment.table == name]

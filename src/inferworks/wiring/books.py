@@ -1,0 +1,52 @@
+"""The books of a configuration: their stores, opened when asked for, and the house's own rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.books.accruals.expected_bills import Expected
+from inferworks.books.allocation.departments import read_departments
+from inferworks.books.deliveries.canonical import normal
+from inferworks.books.workspace.settings import EngineName, Settings
+from inferworks.clock import SystemClock
+from inferworks.config import Config, Supplier
+from inferworks.folder import DataFolder
+from inferworks.meter.lakes.detect import lake_at
+from inferworks.wiring.billing import billing_table
+
+
+def book_settings(config: Config) -> Settings:
+    """Return the settings of the books that `config` names. ConfigError for one that means nothing."""
+    folder, books = DataFolder(Path(config.data.folder)), config.books
+    return Settings(
+        folder=folder,
+        lake=lambda: lake_at(config.lake.url or str(folder.lake)),
+        accounts=lambda: closing(SqliteAccounts(folder.accounts, read_only=True)),
+        clock=SystemClock(),
+        currency=books.currency,
+        policy=books.policy,
+        departments=read_departments(books.departments, books.department_tags),
+        recoverable_taxes=books.recoverable_taxes,
+        billing=billing_table(config),
+        suppliers=tuple(_suppliers(config)),
+        chart=Path(books.chart) if books.chart else None,
+        engine=EngineName(books.engine),
+        memory_bytes=int(books.memory_gb * 2**30),
+        threads=books.threads,
+        spark_master=books.spark_master,
+    )
+
+
+def _suppliers(config: Config) -> Iterator[Expected]:
+    """Yield the suppliers whose bills every month must have, by name; the last of each name counts."""
+    found = {}
+    for one in config.books.suppliers:
+        supplier = Supplier(name=one) if isinstance(one, str) else one
+        name = normal(supplier.name)
+        found[name.casefold()] = Expected(
+            name, supplier.accrue, supplier.since, supplier.department, supplier.until
+        )
+    yield from (found[name] for name in sorted(found))
