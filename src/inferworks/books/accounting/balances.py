@@ -5,8 +5,8 @@ Theorem 18, at every moment and to the picounit:
     billed = cost + change of prepaid + change of capitalised + tax that comes back
              - change of accrued - change of what staff have earned.
 
-`changes` says what each must be, charge by charge, from what a charge is and when it is billed; no entry is
-looked at. `booked` says what the entries moved. A charge on the wrong side of a month's end, in the wrong
+`changes` computes each balance from the charges alone, by their kind and time of billing, without any
+entry. `booked` computes it from the entries. A charge on the wrong side of a month's end, in the wrong
 account, twice or not at all makes the two differ.
 """
 
@@ -34,15 +34,15 @@ from inferworks.books.charge import Charge
 
 
 class Balances(NamedTuple):
-    """By how much the books of a span changed each balance; picounits, liabilities positive."""
+    """Change of each balance in the books of a span; picounits, liabilities positive."""
 
     billed: int = 0
     """Amount that suppliers billed, tax included."""
     prepaid: int = 0
     capitalised: int = 0
-    """Of assets: what they have lost of their cost, negative."""
+    """Depreciation of assets, negative."""
     recoverable: int = 0
-    """Tax that comes back."""
+    """Recoverable tax."""
     accrued: int = 0
     payroll: int = 0
     """Pay that staff have earned and not received."""

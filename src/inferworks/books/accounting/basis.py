@@ -1,12 +1,12 @@
 """The basis of accounting: in which period a cost is a cost.
 
-Problem. A year of machines that is paid upfront is no cost of the month in which its bill came, and whoever
-used the machines bore nothing, for their own lines are billed at zero.
+Problem. A year of machines that is paid upfront is no cost of the month of its bill, and users of the
+machines would bear nothing, for the lines of use are billed at zero.
 
-Decision. On the *accrual* basis a cost belongs to the time in which what was bought is used. FOCUS says so
-by EffectiveCost, beside BilledCost, on the lines of a commitment (CommitmentDiscountId): the purchase is
-effective at zero, and what it covers, used or not, at its share. So a line of a commitment costs what is
-effective. What is billed for it goes into an asset, prepaid, and every cost of it comes out of there. Over
+Decision. On the *accrual* basis a cost belongs to the time of use. FOCUS states it as EffectiveCost,
+beside BilledCost, on the lines of a commitment (CommitmentDiscountId): the purchase has an EffectiveCost
+of zero, and each line that it covers, used or not, has its share. So the cost of a commitment's line is
+its EffectiveCost. Its BilledCost goes into an asset, prepaid, from which every cost of it is taken. Over
 the life of a commitment both are the same; in between, the balance is what has been paid ahead, or, below
 zero, what has been used and will be billed (theorem 18):
 
@@ -15,9 +15,9 @@ zero, what has been used and will be billed (theorem 18):
 less the change of what no bill has come for yet (`expected_bills.py`), plus that of what is capitalised:
 all of it is in `balances.py`.
 
-What no use drew on (CommitmentDiscountStatus `Unused`) is a line of unused capacity. Lines without an
-EffectiveCost are spread evenly over the time that they are for, as everything is that reaches beyond a
-period. On the *cash* basis every line costs what is billed for it.
+A line that no use drew on (CommitmentDiscountStatus `Unused`) is unused capacity. Lines without an
+EffectiveCost are spread evenly over their charge period, as is every charge that reaches beyond a period.
+On the *cash* basis the cost of every line is its BilledCost.
 
 Rejected. EffectiveCost for all lines: issuers write 0 there for what they give away and bill nevertheless
 (620 of the 1,000 lines of the FOCUS sample), and those lines belong to no commitment that would hold the
@@ -43,13 +43,13 @@ class Basis(StrEnum):
     """Basis of accounting: the moment at which a cost is a cost."""
 
     CASH = "cash"
-    """As it is billed."""
+    """Cost when billed."""
     ACCRUAL = "accrual"
-    """As what was bought is used."""
+    """Cost when used."""
 
 
 def commitment_of(charge: Charge) -> str | None:
-    """The commitment that `charge` buys, draws on or leaves unused, if it says what is effective."""
+    """The commitment that `charge` buys, draws on or leaves unused, if it has an effective cost."""
     if charge.effective_pico is None:
         return None
     return dict(charge.other).get(COMMITMENT) or None
@@ -61,14 +61,14 @@ def is_prepaid(charge: Charge, basis: Basis) -> bool:
 
 
 def on_basis(charge: Charge, basis: Basis) -> Charge:
-    """`charge` at what it costs."""
+    """Return `charge` with its cost on this basis."""
     if not is_prepaid(charge, basis):
         return charge
     return charge.effectively()
 
 
 def change_pico(committed: Iterable[Charge], span: Span) -> int:
-    """By how much the lines of commitments, as they are billed, change what is prepaid within `span`."""
+    """Return the change of the prepaid balance within `span` by the billed lines of commitments."""
     change = 0
     for charge in committed:
         period = charge.period_start_ns, charge.period_end_ns

@@ -15,12 +15,12 @@ Debits are positive, credits negative. Accounts are named by what they are:
     Liabilities:AccruedPayroll:<source>                   what staff have earned
     Liabilities:Credits:<customer>                        paid ahead and not used: deferred revenue
 
-An entry stands in the calendar month whose cost or revenue it is, also where a span has several: a bill
-line that reaches over a month's end has an entry in each. What is billed ahead of its time is prepaid
-first, and used up month by month.
+An entry stands in the calendar month of its cost or revenue, also where a span has several: a bill line
+that reaches over a month's end has an entry in each. An amount billed ahead of its time is prepaid first,
+and used up month by month.
 
-How entries are made is a rule like any other, and has a version: a closed period keeps the one it was
-closed under, and comes out of it again (`first_entries.py` is what the first one did).
+The rules of making entries have a version: a closed period keeps the version it was closed under, and is
+recomputed with it (`first_entries.py` is the first one).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from inferworks.errors import BooksError
 from inferworks.money import format_pico
 
 FIRST_JOURNAL, JOURNAL = 1, 2
-"""The versions of how entries are made: what was closed before there were any, and today's."""
+"""Versions of the rules of entries: that of periods closed before there were versions, and today's."""
 
 RECEIVABLE, CREDITS = "Assets:Receivable", "Liabilities:Credits"
 """Accounts of what customers owe us, and of what we owe them."""
@@ -50,7 +50,7 @@ REFUND = "credit refunded "
 """Prefix of the text of a refund."""
 PAYABLE = "Liabilities:Payable"
 ACCRUED = "Liabilities:Accrued"
-"""Accrued expenses: what suppliers have not billed yet."""
+"""Accrued expenses: costs that suppliers have not billed yet."""
 RECOVERABLE, PREPAID = "Assets:RecoverableTax", "Assets:Prepaid"
 CAPITALISED, PAYROLL = "Assets:AccumulatedDepreciation", "Liabilities:AccruedPayroll"
 BALANCE_SHEET = (
@@ -162,10 +162,10 @@ def paid_ahead(committed: Iterable[Charge], currency: str, span: Span) -> Iterat
 
 
 def credited(charge: Charge, basis: Basis = Basis.CASH) -> str:
-    """The account that the cost of `charge` is credited to while it is used: what it leaves owed.
+    """Return the account that the cost of `charge` is credited to while it is used.
 
-    What no bill has come for is accrued. Else by natural class: depreciation lowers an asset, pay is owed
-    to staff. The rest is a supplier's: a commitment that was paid ahead is used up.
+    A charge without a bill is accrued. Else by natural class: depreciation lowers an asset, pay is owed
+    to staff. The rest is owed to a supplier, or uses up a commitment that was paid ahead.
     """
     if is_accrual(charge):
         return f"{ACCRUED}:{charge.issuer}"
@@ -183,10 +183,10 @@ def credited(charge: Charge, basis: Basis = Basis.CASH) -> str:
 
 
 def prepaid(charge: Charge, basis: Basis) -> str | None:
-    """The account that holds what of `charge` was billed ahead of its time; None where nothing is.
+    """Return the account of the part of `charge` billed ahead of its time; None where nothing is.
 
-    Usage is billed once it has happened (FOCUS's ChargeCategory `Usage`). What else reaches over the end of
-    a period, a purchase or a voucher, has been billed as a whole.
+    Usage is billed once it has happened (FOCUS's ChargeCategory `Usage`). Any other charge that reaches
+    over the end of a period, a purchase or a voucher, has been billed as a whole.
     """
     owed = credited(charge, basis).startswith(PAYABLE)
     return f"{PREPAID}:{_supplier(charge)}" if owed and charge.charge_category != "Usage" else None

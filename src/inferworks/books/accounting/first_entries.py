@@ -1,7 +1,7 @@
-"""The entries as the first version of the rules made them; periods closed under it come out of it again.
+"""Entries by the first version of the rules, for periods closed under it.
 
-Every charge was credited to a payable, staff and depreciation too, and all that a span sold or allocated
-stood in entries of its end, however many months it had. Nothing new is closed by it.
+Every charge was credited to a payable, staff and depreciation too, and all sales and allocations of a
+span stood in entries at its end, however many months it had. No new period is closed with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Policy: from what a thing was used for, what was bought and how its cost behaves, to a function.
+"""Policy: the function of a cost, from its use, its natural class and its behaviour.
 
 Policies are TOML files one can read and copy. A policy is a *total* function with no default branch
 (theorem 9): loading one that leaves a combination out, or decides one twice, is an error that lists
@@ -28,7 +28,7 @@ from inferworks.errors import ConfigError
 from inferworks.purpose import Purpose
 
 Combination: TypeAlias = tuple[str, NaturalClass, Behaviour]
-"""A use (`serve-paid`, `unused:idle`, `unallocated`), a natural class and how the cost behaves."""
+"""A use (`serve-paid`, `unused:idle`, `unallocated`), a natural class and a cost behaviour."""
 
 GAAP, MARGINAL, FULL = "gaap", "marginal", "full"
 """The policies that ship: three views of the same money."""

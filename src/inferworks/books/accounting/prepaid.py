@@ -7,20 +7,20 @@
     moved     Liabilities:Credits:<customer>   to  Liabilities:Credits:<survivor>
 
 Revenue does not depend on credit: a call earns the same whether it was paid ahead or is owed (ASC 606;
-IFRS 15). Credit settles what a day left receivable, the credit that expires soonest first. Use falls due
-on its day, a subscription on the first day of what it is for, a minimum on the last day of its month:
-until then nobody knows what it comes to. Days and months are those of the customer's clock. What expires
-unused is revenue of its own kind, breakage, at the moment it expires.
+IFRS 15). Credit settles a day's receivable, the credit that expires soonest first. Use falls due on its
+day, a subscription on the first day of its time, a minimum on the last day of its month, when its amount
+is known. Days and months are those of the customer's clock. Credit that expires unused is revenue of its
+own kind, breakage, at the moment it expires.
 
-A day may use what was bought by its end and expires after its beginning, and was not refunded before. A
-refund takes no more than is left: what was paid back beyond that was no credit. A day that comes to less
-than nothing (a discount, a volume price that falls) lessens the days after it. So the balance is never
-negative at the end of any day, and at any moment
+A day may use credit that was bought by its end, expires after its beginning, and was not refunded before.
+A refund takes no more than the balance: any excess was no credit. A negative day (a discount, a volume
+price that falls) lessens the days after it. So the balance is never negative at the end of any day, and
+at any moment
 
-    bought + moved to it = used + refunded + expired + moved on + what is left.
+    bought + moved in = used + refunded + expired + moved out + balance.
 
-A customer that is merged with another leaves it what is left at that moment, each credit with the day on
-which it expires; what it owed until then used its own.
+A customer that is merged with another leaves it the balance at that moment, each credit with its expiry;
+amounts due until then used the customer's own credit.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ NOTHING_PREPAID = Prepaid()
 
 
 class Use(NamedTuple):
-    """So much of one credit went to what fell due on one day."""
+    """Use of one credit for the amounts due on one day."""
 
     credit: str
     day_ns: int
@@ -87,7 +87,7 @@ class Use(NamedTuple):
 
 
 class Refund(NamedTuple):
-    """So much was paid back of what was left."""
+    """Amount paid back of the balance."""
 
     refund: str
     at_ns: int
@@ -95,7 +95,7 @@ class Refund(NamedTuple):
 
 
 class Expiry(NamedTuple):
-    """So much of one credit expired unused."""
+    """Amount of one credit that expired unused."""
 
     credit: str
     at_ns: int
@@ -192,7 +192,7 @@ def _wallet(
     leaves: Sequence[int],
     calendar: Calendar,
 ) -> tuple[Wallet, Left]:
-    """The same, beside its `own` with credits that `came` with others, which it left at `leaves`."""
+    """Return the wallet with `own` credits and those that `came` by mergers; it left at `leaves`."""
     have = sorted((*own, *came), key=_soonest_to_expire)
     purse = _Purse([c for c in have if not c.is_refund], [c for c in have if c.is_refund], calendar)
     opening_pico = sum(c.amount_pico for c in purse.bought if c.bought_ns < span.start_ns)
@@ -304,7 +304,7 @@ class _Purse:
         return Refund(refund.id, at_ns, sum(pico for _, pico in taken))
 
     def _take(self, amount_pico: int, from_ns: int, until_ns: int) -> list[tuple[str, int]]:
-        """Take up to `amount_pico` of what was bought by `until_ns` and lasts beyond `from_ns`."""
+        """Take up to `amount_pico` of the credits bought by `until_ns` that last beyond `from_ns`."""
         taken: list[tuple[str, int]] = []
         for credit in self.bought:
             usable = credit.bought_ns <= until_ns and _expires_ns(credit) > from_ns
@@ -403,7 +403,7 @@ def wallets_and_moves(
     directory: Directory,
     days: Mapping[CustomerId, Days] | None = None,
 ) -> tuple[tuple[Wallet, ...], tuple[Prepayment, ...]]:
-    """The same, and what left with customers that were merged with others within `span`."""
+    """Return the wallets, and the credits of customers merged with others within `span`."""
     bought = directory.credits(prepaid.credits)
     calendars = calendars_of(directory)
     moves = sorted(directory.moves(), key=lambda move: (move.from_ns, move.customer))

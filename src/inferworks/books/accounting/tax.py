@@ -1,10 +1,10 @@
-"""Tax that comes back: what suppliers add to a bill and an authority repays is no cost but a receivable.
+"""Recoverable tax: tax on a supplier's bill that an authority repays is a receivable and no cost.
 
-Whether a tax comes back depends on the country and the buyer, which no bill says. A value added tax does,
-for a business that is registered for it, so its names are the default of `books.recoverable_taxes`; a house
-that is exempt names none, and everything else, a sales tax say, is a cost like any other. A line of
-recoverable tax is left out before anything is divided. It is owed to the supplier and due from the
-authority as a whole, in the month in which its charge begins.
+Recovery depends on the country and the buyer, which no bill states. A registered business recovers value
+added tax, so its names are the default of `books.recoverable_taxes`; a company that is exempt names none,
+and any other tax, such as a sales tax, is a cost. A line of recoverable tax is left out before charges
+are divided. It is owed to the supplier and due from the authority as a whole, in the month in which its
+charge begins.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from inferworks.money import format_pico
 TAX = "Tax"
 """FOCUS's ChargeCategory of tax."""
 TAX_NAME = "x_TaxName"
-"""The column that says which tax it is; without it the line's description does."""
+"""The column that names the tax; without it the line's description does."""
 ANY = "*"
-"""The name of every tax, for a house that gets all of it back."""
+"""Stands for every tax, for a company that recovers all of it."""
 
 
 class Tax(NamedTuple):
-    """A line of recoverable tax, and which of the house's taxes it is."""
+    """A line of recoverable tax, and its name among the company's taxes."""
 
     name: str
     charge: Charge
@@ -69,7 +69,7 @@ def tax_notes(taxes: Iterable[Tax], span: Span) -> Iterator[str]:
 
 
 def account_of(tax: Tax) -> str:
-    """The account of what an authority owes."""
+    """The receivable account of a tax authority."""
     return f"{RECOVERABLE}:{'other' if tax.name == ANY else tax.name}"
 
 

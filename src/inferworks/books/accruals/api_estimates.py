@@ -6,18 +6,18 @@ closed period must not vanish when the bill comes.
 
 Decision. The legs of calls at other people's APIs, times the list price at their moment, become
 *provisional* charges: one for each provider, model and day, labelled, with the hash of the price book. A
-bill speaks for the models that its lines are for (`billed_usage.py`), on the days that they cover: of all
-models where a line names none. A line that is not for calls (seats, support, tax, a credit) speaks for
-nothing. For what a bill speaks for, an open period drops the estimate; a closed one keeps it, as it was
-sealed, and gets an exact reversal beside the bill lines, so that the bill alone counts (theorem 12). Every
-step is a pure function of what is recorded: nothing is flagged, nothing can be forgotten half way.
+bill covers the models of its lines (`billed_usage.py`), on the days of the lines: all models where a line
+names none. A line that is not for calls (seats, support, tax, a credit) covers none. For covered calls an
+open period drops the estimate; a closed one keeps it, as it was sealed, and gets an exact reversal beside
+the bill lines, so that the bill alone counts (theorem 12). Every step is a pure function of the records:
+nothing is flagged, so nothing can be left half done.
 
-Where a provider itself says what an attempt cost, that is taken, in a charge of its own beside those from
-list prices; what the list says of the same attempts stands beside it as its FOCUS ListCost.
+A cost that a provider itself reports of an attempt is used, in a charge of its own beside those from list
+prices; the list price of the same attempts is its FOCUS ListCost.
 
-What has no list price becomes a charge of nothing that says so: a statement can then tell its reader
-that a cost is missing. Amounts are exact fractions, rounded once for each charge, half to even. List prices
-are in US dollars; books in another currency convert each charge by the rate of its day, as they do a bill.
+Use without a list price becomes a charge of zero with a remark: a statement can then show that a cost is
+missing. Amounts are exact fractions, rounded once for each charge, half to even. List prices are in US
+dollars; books in another currency convert each charge by the rate of its day, as they do a bill.
 
 Rejected. An estimate per call (as many charges as calls); scaling the estimate to the bill (the bill's
 own lines say better what it was for).
@@ -81,13 +81,13 @@ class Accuracy(msgspec.Struct, frozen=True):
     provider: str
     month: str
     estimated_pico: int
-    """Of the part that the bill speaks for; 0 when there is no bill yet."""
+    """Estimate for the billed days and models; 0 before a bill."""
     billed_pico: int | None
-    """None when there is no bill yet."""
+    """Billed amount; None before a bill."""
     waiting_pico: int
-    """Estimated, and not billed yet."""
+    """Estimate that is not billed yet."""
     unpriced_tokens: int
-    """Tokens that no list price is known for."""
+    """Number of tokens without a known list price."""
 
     @property
     def difference_pico(self) -> int | None:
@@ -136,7 +136,7 @@ class _Sum:
             self.book_sha256 = price.book_sha256
 
     def _cost(self, price: ListPrice | None, unit: Unit, leg: Leg, quantity: int) -> bool:
-        """Add what `quantity` of `unit` costs; whether it has a price."""
+        """Add the cost of `quantity` of `unit`; return True if it has a price."""
         rate = None if price is None else price.pico_per_unit(unit, leg.tokens.input)
         self.pico += 0 if rate is None else rate * quantity
         return rate is not None
@@ -147,7 +147,7 @@ def _has_tokens(leg: Leg) -> bool:
 
 
 class _Money(NamedTuple):
-    """The currency of the books, and what others were worth in it."""
+    """The currency of the books, and the exchange rates of others."""
 
     currency: str
     rates: Rates

@@ -1,25 +1,26 @@
 """Accruals: amounts that suppliers are expected to bill for a month, and have not billed.
 
-Problem. A month is drawn up, or closed, before the last bill for it is here. Left out, its cost is too
-low and the next month's too high; and waiting for the last bill closes no month.
+Problem. The statement of a month is built, or closed, before its last bill arrives. Without that bill its
+cost is too low and the next month's too high; and waiting for the last bill closes no month.
 
 Decision. On the accrual basis a supplier who bills every month (`books.suppliers`) and has not for this
-one is *accrued*: charges of the same sort as those of its bills stand for it, so that they are divided as
-the bill will be, each with the method in its text. What is expected follows one of three methods: *as in
-its last bill* (the default), *the average* of its last three, or *a stated amount*, divided as the last
-bill was. Expected is what it cost in a month by all its lines that recur, not what one of its files comes
-to: a line that reaches over a month's end costs in both. What its lines that are here already say of the
-month is taken off, and so is what is estimated from calls at its API (`api_estimates.py`): a call is never
-estimated twice. Of a supplier who has never billed, the estimate of its calls is all that is accrued.
+one is *accrued*: charges of the same sort as those of its bills stand for the missing one, so that they
+are divided as the bill will be, each with the method in its text. The expected amount follows one of
+three methods: *as in its last bill* (the default), *the average* of its last three, or *a stated amount*,
+divided as the last bill was. The expected amount is the cost of a month by all recurring lines of the
+supplier, not the total of one of its files: a line that reaches over a month's end counts in both. The
+cost of the month by lines that are here already is deducted, and so are the estimates from calls at its
+API (`api_estimates.py`): a call is never estimated twice. For a supplier who has never billed, only the
+estimate of its calls is accrued.
 
-While the month is open an accrual is worked out anew whenever it is asked for, and is gone when the bill
-lands. What a closed period was sealed with stays, and the bill reverses it exactly (`reversals.py`):
-accrual and bill are both late for the closed period, and their difference, the *true-up*, corrects the
-open one (theorem 12). A bill that will never come is a line of nothing for its month.
+While the month is open an accrual is computed on each request, and is gone when the bill is imported. The
+accruals sealed with a closed period stay, and the bill reverses them exactly (`reversals.py`): accrual
+and bill are both late for the closed period, and their difference, the *true-up*, corrects the open one
+(theorem 12). A bill that will never come is a line of zero for its month.
 
-Rejected. One line for a supplier (nobody could say whom its machines served); accruing without being told
-whose bill is expected (who has left would be accrued for ever); scaling to the days of the month (most of
-what recurs is by the month).
+Rejected. One line for a supplier (it could not be allocated to customers); accruing without a list of
+expected suppliers (a former supplier would be accrued for ever); scaling to the days of the month (most
+recurring lines are monthly).
 """
 
 from __future__ import annotations
@@ -60,13 +61,13 @@ LAST, AVERAGE, NEVER = "last", "average", "never"
 AVERAGED = 3
 """The bills of which the average is taken."""
 _PASSING = frozenset({"Credit", "Adjustment"})
-"""The categories of what is not expected again."""
+"""Charge categories that are not expected again."""
 _TELLING = frozenset(
     {"CommitmentDiscountStatus", "PricingCategory", "SkuMeter", "SkuPriceDetails", "Tags"}
 )
 """Columns that say how a line is divided; an accrual has them from the bills that it is made from."""
 _TOLD = frozenset({*_TELLING, *OF_SALES, "ChargeFrequency", COMMITMENT, TAX_NAME})
-"""All columns that are looked at."""
+"""All columns that an accrual reads."""
 
 
 class Expected(NamedTuple):
@@ -91,7 +92,7 @@ class Billed(NamedTuple):
     """Bills of a supplier."""
 
     issuer: str
-    """As it writes its name on its bills."""
+    """Name of the supplier on its bills."""
     months: Sequence[Period]
     """The months of its bills in force."""
     charges: Sequence[Charge]
@@ -102,7 +103,7 @@ class Ground(NamedTuple):
     """Inputs of an accrual beside bills."""
 
     estimated: Sequence[Charge]
-    """Estimates of what calls will cost."""
+    """Estimates of the cost of calls."""
     is_api_bill: IsApiBill
     billing: Billing
     recoverable_taxes: Sequence[str]
@@ -127,7 +128,7 @@ class Compared(NamedTuple):
     how: str
     accrued_pico: int
     billed_pico: int | None
-    """None while there is no bill."""
+    """Billed amount; None while there is no bill."""
 
 
 class TrueUp(msgspec.Struct, frozen=True):
@@ -154,7 +155,7 @@ class Bills(Protocol):
 
     @property
     def here(self) -> Collection[tuple[str, str]]:
-        """Of which supplier and month there is one, as `key_of` has it."""
+        """The suppliers and months with a bill, as `key_of` gives them."""
         ...
 
     def billed(self, supplier: str, month: Period) -> Billed:
@@ -172,7 +173,7 @@ def in_the_books(
 ) -> list[Charge]:
     """The accruals of `span`: of open months as they stand now, of closed ones as sealed and reversed.
 
-    `missing` is whose bill is not here; `sealed` are the accruals that the `closed` periods stand with.
+    `missing` are the suppliers without a bill; `sealed` are the accruals posted in the `closed` periods.
     """
     here = bills.here
     found = list(with_reversals(sealed, lambda charge: key_of(charge) in here))
@@ -190,7 +191,7 @@ def accruals(
 ) -> Iterator[Charge]:
     """The charges that stand for the bill of `expected` for `month`, which has not come.
 
-    `open_part` is the time of the month that is not closed. None where nothing is known of it.
+    `open_part` is the time of the month that is not closed. None where it is unknown.
     """
     if expected.method == NEVER or not expected.bills_for(month.name):
         return
@@ -219,7 +220,7 @@ def accruals(
 
 
 def condensed(charges: Iterable[Charge]) -> list[Charge]:
-    """`charges` with those added up that no accrual tells apart: of one shape, and within one month.
+    """Return `charges` with those of one shape within one month added up: no accrual tells them apart.
 
     Each sum stands where the first of its lines stood.
     """
@@ -263,14 +264,14 @@ def can_accrue(expected: Expected, month: Period, billed: Billed) -> bool:
 
 
 def is_estimated(expected: Expected, month: Period, billed: Billed, ground: Ground) -> bool:
-    """Return True if the estimated cost of calls at its API stands for the bill of `expected`."""
+    """Return True if estimates of calls at its API stand for the bill of `expected`."""
     lines = [charge for charge in billed.charges if not _lasts(charge, month.span)]
     found = _estimated_pico(expected.supplier, lines, month.span, ground)
     return expected.method != NEVER and found is not None
 
 
 def key_of(charge: Charge) -> tuple[str, str]:
-    """Of which supplier and month an accrual is."""
+    """The supplier and month of an accrual."""
     return charge.issuer.casefold(), charge.invoice.removeprefix(_INVOICE)
 
 
@@ -284,7 +285,7 @@ def accrued_of(charges: Iterable[Charge]) -> tuple[Accrued, ...]:
 
 
 def accrued_pico(charges: Iterable[Charge]) -> int | None:
-    """By how much `charges` change what is accrued for bills; None without any that do."""
+    """Return the change of accruals for bills by `charges`, in picounits; None if there is none."""
     found = [charge.amount_pico for charge in filter(is_accrual, charges)]
     return sum(found) if found else None
 
@@ -447,7 +448,7 @@ def _estimated_pico(
 
 
 def _shape(charge: Charge) -> Charge:
-    """All that says how `charge` is divided, and nothing else."""
+    """Return `charge` with only the columns that decide its division."""
     return msgspec.structs.replace(
         charge,
         id=ChargeId(""),
@@ -469,7 +470,7 @@ def _shape(charge: Charge) -> Charge:
 
 
 def _plain(issuer: str, currency: str) -> Charge:
-    """The shape of a bill of which nothing is known."""
+    """The shape of a bill without any known columns."""
     return Charge(
         id=ChargeId(""),
         issuer=issuer,

@@ -1,8 +1,8 @@
-"""Estimates of what will be billed, once they were sealed: a bill takes them back, and may go again.
+"""Sealed estimates of bills: their reversal by a bill, and their return when that bill is taken back.
 
-What was sealed with a closed period stays. Beside it stands a reversal as soon as a bill speaks for it; and
-where that bill is taken back (a void, a bill that was another house's), the estimate again, under a name of
-its own: a reversal that a later close has sealed can no more go than what it reversed.
+An estimate sealed with a closed period stays. A reversal is posted beside it as soon as a bill covers it;
+and where that bill is taken back (a void, a bill of another company), the estimate is posted again, under
+a name of its own: a reversal that a later close has sealed stays, as the estimate does.
 """
 
 from __future__ import annotations

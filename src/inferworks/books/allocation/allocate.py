@@ -1,21 +1,21 @@
 """Allocation: a charge becomes parts, each with a reason, and the parts sum to the charge.
 
-Problem. Cost tools lose money where a driver is missing: the idle of a machine that nobody used
+Problem. Cost tools lose money where a driver is missing: the cost of a machine that nobody used
 disappears, a negative remainder is clamped to zero, rounded leaves do not sum to their parents.
 
-Decision. From the top down, one split after the other, in whole picounits: a charge to a node's occupants,
-a replica's part to its states, the active part to *targets*. A target is everything a statement can be cut
-by (purpose, customer, model, region, ...); all that is alike in it is one weight. A split goes to purpose
-and customer first, and from there to targets (`hierarchical_split.py`). So the amounts of a statement do
-not depend on how many calls stand behind a target, a million calls round as often as one, and an engine
-that only knows sums gives the same picounits. Only an explanation divides a target's part further, among
-its calls. Each split is kept as an `Apportionment`, and each part with the leaves behind it as a `Portion`.
-What no driver can place is a part like any other, named `Unallocated:<why>`. A credit is split by the same
-ratios as a charge.
+Decision. From the top down, one split after the other, in whole picounits: a charge to a node's
+occupants, a replica's part to its states, the active part to *targets*. A target is the tuple of all
+dimensions of a statement (purpose, customer, model, region, ...); usage alike in all of them is one
+weight. A split goes to purpose and customer first, and from there to targets (`hierarchical_split.py`).
+So the amounts of a statement do not depend on the number of calls behind a target, a million calls are
+rounded as often as one, and an engine that only knows sums gives the same picounits. Only an explanation
+divides a target's part further, among its calls. Each split is kept as an `Apportionment`, and each part
+with the leaves behind it as a `Portion`. A residual that no driver can place is a part like any other,
+named `Unallocated:<reason>`. A credit is split by the same ratios as a charge.
 
-Rejected. Dividing among calls first and summing up (each call rounds; only an engine that sees calls
-can repeat it); allocating to each dimension on its own (customers and models then disagree, theorem 8);
-spreading what cannot be placed over what can (it hides the hole in the metering).
+Rejected. Dividing among calls first and summing up (each call rounds; only an engine that sees calls can
+repeat it); allocating to each dimension on its own (customers and models then disagree, theorem 8);
+spreading the residual over the allocated parts (it hides the gap in the metering).
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ class Division:
             self._divide_by(work, "node_ns")
 
     def _place_unused(self, node: str) -> None:
-        """Unused capacity to whoever the pool's idle method says; to nobody when it finds nobody."""
+        """Allocate unused capacity to its bearers by the pool's idle method; without any, to nobody."""
         bearers = self._bearers(node)
         if bearers and self._unused:
             amount = sum(item.amount for item in self._unused)
@@ -336,7 +336,7 @@ class Division:
             self._portion(stage, grouped, key, method, unit, part)
 
     def _keep_whole(self, leaf: Leaf | None = None) -> None:
-        """The driver is zero: the charge stays whole, its department's or else in sight."""
+        """Keep the charge whole where the driver is zero: its department's, else unallocated."""
         department = self.charge.department or self.pool.department
         if leaf is None:
             leaf = (d.UNALLOCATED,) if department is None else (d.DEPARTMENT, department)
@@ -373,7 +373,7 @@ class Division:
         )
 
     def _keep(self, amount: Amount, portion: Portion) -> None:
-        """Keep a portion, of a bundle what `amount` comes to."""
+        """Keep a portion; of a bundle, the sum of `amount`."""
         self.portions.append(portion)
 
 

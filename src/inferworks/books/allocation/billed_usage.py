@@ -1,14 +1,14 @@
 """The calls, models and tokens that a bill line stands for.
 
-Read from what the line itself says, best first. FOCUS's `SkuPriceDetails` names the model (`ModelId`) and
-the tokens (`TokenDirection`, `TokenCacheAction`). Where it does not, meters and descriptions do, in the
-words of `catalog/billing.toml`. What nobody can read leaves the question open: then all models count, or
-both directions, as for a bill of one line.
+They are read from the line's own columns, best first. FOCUS's `SkuPriceDetails` names the model
+(`ModelId`) and the tokens (`TokenDirection`, `TokenCacheAction`). Where it does not, meters and
+descriptions do, in the words of `catalog/billing.toml`. A line that cannot be read so leaves the question
+open: then all models count, or both directions, as for a bill of one line.
 
-A line is divided by the first of its *levels* that weighs anything: the tokens that it names; where nobody
-counted those apart, all tokens of their direction. A line that names a model for certain stays with it: if
-nobody called the model, the line is nobody's. One that may name a model, and names none that was called,
-is for all models of its seller.
+A line is divided by the first of its *levels* that weighs anything: the tokens that it names; where the
+meter does not count those separately, all tokens of their direction. A line that names a model for
+certain stays with it: if the model was not called, the line is unallocated. A line that may name a model,
+but none that was called, is for all models of its seller.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ class Sale(NamedTuple):
     providers: frozenset[str]
     """Providers of the calls, in the forms of `Billing.forms`."""
     models: tuple[Named, ...]
-    """Best first; none where the line says nothing about a model."""
+    """Models, best first; none where the line names no model."""
     units: tuple[Units, ...]
-    """Best first."""
+    """Token units that may divide the line, best first."""
     is_for_calls: bool
     """True if the line stands for the calls of its time; else it is a seat, support, a tax, a credit."""
     says_so: bool
     """True if the line names tokens or a model; else it is usage, and no more is known."""
     exact: Sold | None = None
-    """Of an estimate: the very calls that it is of."""
+    """For an estimate: provider and model of its calls."""
     spelled: tuple[str, ...] | None = None
-    """Of a bill that is read as before there was a table: the models as it spells them, casefolded."""
+    """For a bill read as before there was a table: its models as spelled, casefolded."""
 
     @property
     def certain(self) -> bool:

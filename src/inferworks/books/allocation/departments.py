@@ -1,16 +1,16 @@
 """Departments: the bearers of costs whose use no meter can measure.
 
-Problem. A salary, a rent or a licence is used by nobody that the meter knows. Without a department it can
-only be cost of revenue by default, and the gross margin is charged with the sales team.
+Problem. No meter measures the use of a salary, a rent or a licence. Without a department it can only be
+cost of revenue by default, and the gross margin bears the sales team.
 
-Decision. There are eleven departments, and every policy says of each what its function is, like of every
-purpose (theorem 9): a policy that leaves one out is refused. A house names its own departments after one
-of them (`books.departments`). A charge keeps the name that its file gave it; which department that is,
-is looked up when a statement is drawn up, and sealed with the rules of a closed period. A name that is
-not known is an error that tells what was near, never a default.
+Decision. There are eleven departments, and every policy assigns a function to each, as to every purpose
+(theorem 9): a policy that leaves one out is refused. A company maps its own department names to them
+(`books.departments`). A charge keeps the name that its file gave it; the name is mapped to a department
+when a statement is built, and the mapping is sealed with the rules of a closed period. An unknown name is
+an error that lists near names, never a default.
 
-Rejected. A function on the charge itself (a bill would decide what a policy is there to decide);
-departments made up freely in a policy (another policy could not say what they are).
+Rejected. A function on the charge itself (the bill would decide what the policy must decide); departments
+defined freely in a policy (other policies would not know them).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Department(StrEnum):
     """Human resources."""
     LEGAL = "legal"
     OFFICE = "office"
-    """Rent, furniture and supplies that the whole house shares."""
+    """Rent, furniture and supplies that the whole company shares."""
     MANAGEMENT = "management"
 
 
@@ -62,12 +62,12 @@ _NEAR = 3
 
 
 class Departments(msgspec.Struct, frozen=True):
-    """The departments of a house by name, and the tags of a bill's resources that name them."""
+    """The company's departments by name, and the tags of a bill's resources that name them."""
 
     own: Mapping[str, Department] = {}
-    """The house's own names; each means one of `Department`."""
+    """The company's own names; each means one of `Department`."""
     tags: tuple[str, ...] = ()
-    """Keys in FOCUS's Tags; the first that a line has says whose it is."""
+    """Keys in FOCUS's Tags; the first that a line has names its department."""
 
     def find(self, name: str) -> Department | None:
         """The department called `name`; None when there is none such."""
@@ -83,7 +83,7 @@ class Departments(msgspec.Struct, frozen=True):
         return next((tags[key] for key in self.tags if tags.get(key)), None)
 
     def placed(self, charge: Charge) -> Charge:
-        """`charge` with its department for the name of it. BooksError when there is none such."""
+        """Return `charge` with the department that its name means. BooksError when there is none such."""
         name = self.named_by(charge)
         if name is None:
             return charge
@@ -110,7 +110,7 @@ class Departments(msgspec.Struct, frozen=True):
 
 
 SHIPPED = Departments()
-"""Without names of the house's own."""
+"""Departments without names of the company's own."""
 
 
 def read_departments(named: Iterable[str], tags: Iterable[str]) -> Departments:

@@ -1,4 +1,4 @@
-"""Drivers: who used what, how much, in a span. Quantities only; no money.
+"""Drivers: the quantities that calls and activities used in a span. No money.
 
 Problem. One GPU answers many calls at once. Adding up the time each call was open counts the same second
 once per call in the batch, and calls decoding cheaply in a crowd look dearest of all.
@@ -64,9 +64,9 @@ class Unused(StrEnum):
     DRAINING = "draining"
     DOWN = "down"
     UNOCCUPIED = "unoccupied"
-    """Nothing was on the node at all."""
+    """No replica or activity on the node."""
     COMMITMENT = "commitment"
-    """Nobody drew on what had been committed to."""
+    """A commitment that nobody drew on."""
 
 
 class Place(NamedTuple):
@@ -101,7 +101,7 @@ class ActiveTime(NamedTuple):
 
 
 class ActiveQuestion(NamedTuple):
-    """The question whom `replica` was active for, in `span`, on `node`, by `method`."""
+    """Question: the calls that `replica` was active for, in `span`, on `node`, by `method`."""
 
     replica: ReplicaId
     node: str
@@ -131,7 +131,7 @@ class _Known(Generic[Asked]):
 
 
 def _straight(_: Leaf) -> Path:
-    """Nothing stands above a leaf."""
+    """Return an empty path above a leaf."""
     return ()
 
 
@@ -146,7 +146,7 @@ class Drivers:
         customers: Directory = ALONE,
     ) -> None:
         self.customers = customers
-        """As whom those count who reserved nodes; the facts count already."""
+        """Customers, after mergers, for those who reserved nodes; the facts are mapped already."""
         self.usages: dict[CallId, Usage] = {usage.call_id: usage for usage in facts.usages}
         self.activities = {(a.source, a.id): a for a in facts.activities}
         self.billing = billing or shipped_billing()

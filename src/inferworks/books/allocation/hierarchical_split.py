@@ -1,8 +1,8 @@
 """Dividing from the top down: a coarser figure never depends on how finely one looks.
 
-Problem. A charge can be split among customers, among customers and models, or among calls. Each split
-is exact, but the customers' sums of a finer one differ from the coarser by picounits, for remainders
-fall elsewhere. A statement by customer would depend on whether somebody also asked for models.
+Problem. A charge can be split among customers, among customers and models, or among calls. Each split is
+exact, but the customers' sums of a finer split differ from the coarser by picounits, for remainders fall
+elsewhere. A statement by customer would depend on the other dimensions of the split.
 
 Decision. A leaf stands at the end of a *path*: whose it is, what it was for, then itself. A total is
 split among the first steps of all paths, each part among the second steps, and so on. So the parts at

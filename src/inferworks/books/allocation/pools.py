@@ -30,9 +30,9 @@ class DriverKind(StrEnum):
     REPAIR_TIME = "repair-time"
     PROVIDER_TOKENS = "provider-tokens"
     DEPARTMENT = "department"
-    """Nothing is measured: the department that the charge, or else the pool, names has all of it."""
+    """No measure: the department that the charge names, or else the pool, bears all of it."""
     UNUSED = "unused"
-    """Nothing: what was committed to, and nobody drew on, is unused capacity."""
+    """No driver: a commitment that nobody drew on is unused capacity."""
     POOLS = "pools"
     """Other pools, which it supports: by declared weights, or by what they cost."""
     NONE = "none"
@@ -55,11 +55,11 @@ class Idle(StrEnum):
     """Rule by which the unused capacity of a node is borne. All conserve (theorem 7)."""
 
     SEPARATE = "separate"
-    """Nobody: a line of its own."""
+    """No bearer: a line of its own."""
     PROPORTIONAL = "proportional"
     """Users of the node in the charge's time, in proportion to their work."""
     DEDICATED = "dedicated"
-    """The customer who reserved the node; where nobody did, nobody."""
+    """The customer who reserved the node; none if it is not reserved."""
     PEAK = "peak"
     """Users of any node in the busiest clock hour, by their work: the demand that sized the fleet."""
 
@@ -68,13 +68,13 @@ class Behaviour(StrEnum):
     """Cost behaviour within the period, as accountants use the term."""
 
     VARIABLE = "variable"
-    """Would have been avoided within the period had its use not come."""
+    """Avoidable within the period, had its use not come."""
     COMMITTED = "committed"
-    """Was owed whatever was used."""
+    """Owed regardless of use."""
 
 
 class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The conditions of a rule; an empty list fits everything."""
+    """Conditions of a rule; an empty list fits everything."""
 
     service_category: tuple[str, ...] = ()
     service_name: tuple[str, ...] = ()
@@ -111,7 +111,7 @@ class Reservation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CostPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A pot of charges with one driver."""
+    """A pool of charges with one driver."""
 
     name: str
     driver: DriverKind

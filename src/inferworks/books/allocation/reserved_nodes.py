@@ -14,9 +14,9 @@ from inferworks.meter.capacity import State
 
 
 def reservers(drivers: Drivers, customer: str, node: str, span: Span) -> Shares:
-    """As whom `customer`, who reserved `node`, counts in `span`, each by the time that nobody used.
+    """Return the bearers, after mergers, of the unused time of `node` in `span` that `customer` reserved.
 
-    A merge within the span divides what stood unused before it from what did afterwards.
+    A merger within the span divides the unused time before it from that after it.
     """
     unused: Shares = defaultdict(int)
     for part in unmerged(drivers.customers, span):
@@ -28,12 +28,12 @@ def reservers(drivers: Drivers, customer: str, node: str, span: Span) -> Shares:
 
 
 def unmerged(customers: Directory, span: Span) -> Iterator[Span]:
-    """The parts of `span` within which nobody begins to count as another."""
+    """The parts of `span` without a merger within them."""
     return (Span(*ends) for ends in pairwise(customers.edges_ns(*span)))
 
 
 def unused_ns(drivers: Drivers, node: str, span: Span) -> int:
-    """The nanoseconds of `node` in `span` in which nothing was on it, or a replica was not at work."""
+    """The nanoseconds of `node` in `span` without an active replica or activity on it."""
     time_ns = 0
     for leaf, used_ns in drivers.occupants(node, span).items():
         if leaf == (UNUSED, Unused.UNOCCUPIED):

@@ -1,20 +1,20 @@
 """Method M3: each call's contribution to a step, averaged over the orders in which calls could join.
 
-Problem. A step costs less than its calls one by one: the model's weights are read once, whoever is in
-it, and a little prefill hides behind the reading. Any fixed weight per token (M0, M1, M2) is a guess at
-how that saving is shared.
+Problem. A step costs less than its calls one by one: the model's weights are read once for all calls in
+it, and a little prefill takes no time beside that. Any fixed weight per token (M0, M1, M2) shares that
+saving arbitrarily.
 
-Decision. The Shapley value is the only sharing that is symmetric, additive, gives nothing to who adds
-nothing, and sums to the whole (Shapley 1953, "A Value for n-Person Games"). The time of a step with a
-set of calls is modelled as a roofline: the larger of reading the weights once and of the linear work of
+Decision. The Shapley value is the only sharing that is symmetric, additive, gives nothing to a call that
+adds nothing, and sums to the whole (Shapley 1953, "A Value for n-Person Games"). The time of a step with
+a set of calls is modelled as a roofline: the larger of reading the weights once and of the linear work of
 all tokens, plus what each token's context adds. Values are averaged over orders drawn from a seed that
-the step itself names, each with its reverse (Castro et al. 2009; antithetic pairs halve the variance),
-so the same step gives the same values on every machine. A draw is not symmetric, the value is: calls that
+the step itself names, each with its reverse (Castro et al. 2009; antithetic pairs halve the variance), so
+the same step gives the same values on every machine. A draw is not symmetric, the value is: calls that
 bring the same work get the mean of theirs. Marginals are whole numbers and every order's sum to the same
 total, so the weights are exact and the measured duration is split by them.
 
-Rejected as a default: it costs sixty-four times what M2 costs. It is the yardstick that M0, M1 and M2 are
-held against (`audit.py`).
+Rejected as a default: it costs sixty-four times what M2 costs. M0, M1 and M2 are compared with it
+(`analysis/method_comparison.py`).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Work(NamedTuple):
     """Work of one side of a call in a step, in the weights of `catalog/models.toml`."""
 
     linear: int = 0
-    """The linear layers: hidden, up to a point, behind the reading of the model."""
+    """Work of the linear layers: up to a point it takes no time beside the reading of the model."""
     context: int = 0
-    """Attention to what came before: always on top."""
+    """Work of attention to the context: always additional."""
 
     def __add__(self, other: Work) -> Work:  # type: ignore[override]
         """Both together."""

@@ -1,21 +1,21 @@
 """The step-down: support pools go to the pools they support, in declared order, and so to targets.
 
 Problem. A data hall serves machines and storage; its manager serves the hall, the machines and the web
-servers; and the hall's badge system serves the manager. Who is divided first changes the result, and a
-circle has no first.
+servers; and the hall's badge system serves the manager. The order of division changes the result, and a
+circle has no first pool.
 
-Decision. Final pools (those with a driver of their own) are allocated first, each charge by what is
-measured. A support pool then steps down: its charges are divided among the pools it names, by declared
-weights or by what those pools cost, and what reaches a final pool follows that pool's own cost, target by
-target. Support pools are closed in the order they declare; what one would give back to a pool already
-closed is left out, and the exact solution with every service counted (simultaneous equations, in
-fractions) is computed beside it, so that what the order matters is a figure and not a belief. A circle
-among pools of the same `order` is refused: there the name of a pool would decide.
+Decision. Final pools (those with a driver of their own) are allocated first, each charge by its measured
+driver. A support pool then steps down: its charges are divided among the pools it names, by declared
+weights or by the cost of those pools, and the amount that reaches a final pool is divided like that
+pool's own cost, target by target. Support pools are closed in the order they declare; services to a pool
+already closed are left out. The exact solution with every service counted (simultaneous equations, in
+fractions) is computed as well, so that the effect of the order is a known figure. A circle among pools of
+the same `order` is refused: there the name of a pool would decide.
 
-A charge of a support pool keeps its natural class and its pool on the whole way, and each of its splits
-is recorded like any other. Credits do not change who used a pool: shares follow positive charges.
+A charge of a support pool keeps its natural class and its pool throughout, and each of its splits is
+recorded like any other. Credits do not change the use of a pool: shares follow positive charges.
 
-Rejected. The reciprocal solution as the default (fractions of fractions that nobody can follow by hand);
+Rejected. The reciprocal solution as the default (nested fractions that cannot be followed by hand);
 merging support charges into one amount per pool (their natural class and their bill line would be lost).
 """
 

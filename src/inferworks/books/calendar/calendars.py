@@ -134,7 +134,7 @@ class Calendars:
     """The calendar of each customer."""
 
     def __init__(self, zones: Iterable[Zoned] = ()) -> None:
-        """Keep what `zones` come to, which are in order of time."""
+        """Build the calendar of each customer from `zones`, which are in order of time."""
         histories: dict[CustomerId, dict[int, str]] = defaultdict(dict)
         for one in zones:
             histories[one.customer][one.from_ns] = one.zone
@@ -170,7 +170,7 @@ def _calendars(zones: tuple[Zoned, ...]) -> Calendars:
 
 
 def _first_day(month: int) -> int:
-    """The number of the first day of a month, which is counted from the year 0 on."""
+    """Return the number (from 1970-01-01) of the first day of a month counted from the year 0."""
     return (dt.date(month // 12, month % 12 + 1, 1) - _EPOCH).days
 
 

@@ -34,7 +34,7 @@ class Timed(Protocol):
 
 
 class Times(NamedTuple):
-    """A period, and how many are for it."""
+    """A period, and the number of lines with it."""
 
     period_start_ns: int
     period_end_ns: int
@@ -69,7 +69,7 @@ class Span(NamedTuple):
     def part_of(self, quantity: int, start_ns: int, end_ns: int) -> int:
         """Return the part of `quantity` inside, if it is spread evenly from `start_ns` to `end_ns`.
 
-        What has no length falls where it starts. Adjoining spans sum to `quantity` exactly.
+        A quantity without length falls where it starts. Adjoining spans sum to `quantity` exactly.
         """
         if self.start_ns <= start_ns and end_ns <= self.end_ns and start_ns < self.end_ns:
             return quantity

@@ -3,11 +3,11 @@
 Problem. A customer signs prices in euros, and the books are in dollars. Tiers, minimums and discounts are
 rules about euros; a statement adds up dollars; and a rate that is looked up again later may be another one.
 
-Decision. All that a plan says is worked out in its own currency first. Each amount of it then stands on a
+Decision. All rules of a plan are computed in its own currency first. Each amount of it then stands on a
 day, and is converted by the rate of that day as a bill is (`currency.py`: the newest of at most seven
-days, rounded once, half to even). The amount in the customer's currency stays beside it with the rate, its
-day and its source (`Owed`), so that every conversion can be worked out again; what a month had come to
-before is carried on in the customer's currency. The rates of a span's days are sealed with it. No rate, no
+days, rounded once, half to even). The amount in the customer's currency stays beside it with the rate,
+its day and its source (`Owed`), so that every conversion can be recomputed; the earlier total of a month
+is carried forward in the customer's currency. The rates of a span's days are sealed with it. No rate, no
 statement: one line that names the currency and the day.
 
 Rejected. Tiers in the books' currency (the customer agreed on none); one rate for a month (of which day?
@@ -49,12 +49,12 @@ class Amount(Protocol):
 
     @property
     def amount_pico(self) -> int:
-        """As it is booked."""
+        """The amount as booked, in picounits of the books' currency."""
         ...
 
     @property
     def owed(self) -> Owed | None:
-        """As it is owed, in another currency."""
+        """The amount as owed, in another currency."""
         ...
 
 
@@ -69,7 +69,7 @@ class Takes:
     """Conversion of amounts in other currencies into that of the books."""
 
     def __init__(self, currency: str, rates: Iterable[DayRate] = ()) -> None:
-        """Into `currency`, by `rates`."""
+        """Convert into `currency`, by `rates`."""
         self.currency = currency
         self._rates = {(one.day, one.row.from_currency): one.row for one in rates}
 
@@ -111,7 +111,7 @@ def completed(known: Iterable[DayRate], found: Iterable[DayRate]) -> tuple[DayRa
 
 
 def until(known: Iterable[DayRate], span: Span) -> tuple[DayRate, ...]:
-    """`known`, and for the later days of `span` the last one of each currency: a forecast knows no more."""
+    """Return `known`, extended to the later days of `span` by the last rate of each currency."""
     last = {one.row.from_currency: one.row for one in sorted(known, key=lambda one: one.day)}
     days = map(utc_day, range(day_of(span.start_ns), span.end_ns, DAY_NS))
     return completed(known, [DayRate(day, row) for day in days for row in last.values()])

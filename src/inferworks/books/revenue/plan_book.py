@@ -21,18 +21,18 @@ class BillingPeriod(NamedTuple):
 
     plan: PricePlan
     number: int
-    """Of its customer's plans, in order of time."""
+    """Number of the plan among its customer's, in order of time."""
     times: Times
     terms_sha256: str
 
     @property
     def month(self) -> tuple[CustomerId, int]:
-        """Names the month of a customer that it is part of."""
+        """Key of the customer's month that it is part of."""
         return self.plan.customer, self.times.month.start_ns
 
     @property
     def key(self) -> tuple[CustomerId, int, int]:
-        """Names the period, in order."""
+        """Key of the period; sorts in order of time."""
         return self.plan.customer, self.times.month.start_ns, self.number
 
 
@@ -135,5 +135,5 @@ class PlanBook:
 
 
 def _plan_order(plan: PricePlan) -> tuple[int, str]:
-    """Settles which of two plans stands first, whatever order they came in."""
+    """Sort key of plans that does not depend on the order of input."""
     return plan.effective_ns, plan.terms.sha256

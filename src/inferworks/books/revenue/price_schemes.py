@@ -12,11 +12,11 @@ down.
 
 In order: usage by price row, the subscription, the discounts on both, and the minimum on what is left.
 
-A span that begins amid a month (a half, a week, a period of a 4-4-5 calendar) comes to what the month has
-come to by its end, less what it *had* come to before: so tiers, packages and minimums count for the
-calendar month whatever it is cut into, and the parts sum to what the customer owes. What had come before
-is taken as it was rated then, and not worked out again, for prices may have been mended since. A part can
-come out negative: a volume price that falls for all units, or a minimum that later use makes up for.
+The amount of a span that begins amid a month (a half, a week, a period of a 4-4-5 calendar) is the
+month's total at its end, less the total *before* the span: so tiers, packages and minimums count for the
+calendar month however it is divided, and the parts sum to what the customer owes. The earlier total is
+taken as it was rated then, and not rated again, for prices may have been corrected since. A part can come
+out negative: a volume price that falls for all units, or a minimum that later use makes up for.
 
 Rejected. A running tier per call: it makes the price of a call depend on the order of arrival, and two
 machines rating the same month disagree. Tiers that begin anew in each span: then two halves come to more
@@ -51,7 +51,7 @@ class Times(NamedTuple):
     in_force: Span
     """Time in force: included units are prorated to it."""
     fees: Span
-    """The days whose fees are its own."""
+    """Days whose fees belong to the plan."""
     rated: Span
     """Time being rated, of the time in force and of the days of fees."""
 
@@ -75,7 +75,7 @@ class SoFar(NamedTuple):
     """Quantity and amount charged at one price in a month so far."""
 
     since_ns: int
-    """From when that price holds without a break, within the month."""
+    """Moment since which that price holds without a break, within the month."""
     quantity: int = 0
     amount_pico: int = 0
 

@@ -4,13 +4,14 @@ A call earns at the price in force when it was opened, and only if its purpose i
 for and it was answered, or cut short by its client or by a crash of ours after it had begun: then it
 pays for the tokens it was delivered. A refused or failed call pays nothing.
 
-Two steps, so that one machine and many do the same. *Sum*: each call's tokens fall into buckets, each into
-exactly one (theorem 4), and are added up by who, what and which day. *Rate*: `rate_calls` turns the sums of
-one customer, plan and period into amounts (`books/revenue/price_schemes.py`) and hands them back down to
-the sums. An engine that has added up the calls itself begins at the second step. The period is the month by
-the customer's own clock (`calendars.py`), cut to the plan's time in force. A price that a new plan keeps
-goes on where it stood: a discount that is added amid a month does not start tiers anew. A span that begins
-amid a month is rated on top of what the month had come to before (`ToDate`).
+Two steps, so that one machine and many do the same. *Sum*: each call's tokens fall into buckets, each
+into exactly one (theorem 4), and are added up by rating key (customer, project, key, model, purpose, day)
+and unit. *Rate*: `rate_calls` turns the sums of one customer, plan and period into amounts
+(`books/revenue/price_schemes.py`) and hands them back down to the sums. An engine that has added up the
+calls itself begins at the second step. The period is the month by the customer's own clock
+(`calendars.py`), cut to the plan's time in force. A price that a new plan keeps continues with its
+quantity so far: a discount that is added amid a month does not start tiers anew. A span that begins amid
+a month is rated on top of the month's earlier totals (`ToDate`).
 """
 
 from __future__ import annotations
@@ -84,9 +85,9 @@ class Rated(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     day_ns: int
     item: Item
     unit: Unit | None
-    """The bucket that was used; None where the amount is for no unit."""
+    """Unit that was used; None where the amount is for no unit."""
     effective_ns: int
-    """From when the plan was in force."""
+    """Start of the plan's time in force."""
     plan_sha256: str
     """The hash of the plan's terms (theorem 14)."""
     pico_per_unit: int | None
@@ -103,7 +104,7 @@ class Rated(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def direction(self) -> str | None:
-        """FOCUS's TokenDirection; None for what is no token."""
+        """FOCUS's TokenDirection; None for units other than tokens."""
         return None if self.unit is None else DIRECTIONS.get(self.unit)
 
     @property
@@ -184,11 +185,11 @@ def rate(
 ) -> Revenue:
     """Return the revenue of the calls opened in `span`, with the fees and minimums of `plans` in it.
 
-    `to_date` is what the months in which `span` begins had come to before, nothing if it begins them;
-    None rates each part of a month on its own, as books that were closed before there was such. Where
-    `rates` are None, amounts stay in the currencies of their plans, all that `to_date_of` needs. Pure; the
-    order of `usages` and `plans` leaves no trace. NoRateError when a plan that is used is in another
-    currency and `rates` lack a day; BooksError when a call's counts contradict themselves.
+    `to_date` are the earlier totals of the months in which `span` begins, nothing if it begins them; None
+    rates each part of a month on its own, as books that were closed before there was such. Where `rates`
+    are None, amounts stay in the currencies of their plans, all that `to_date_of` needs. Pure; the order
+    of `usages` and `plans` leaves no trace. NoRateError when a plan that is used is in another currency
+    and `rates` lack a day; BooksError when a call's counts contradict themselves.
     """
     earning = (usage for usage in usages if earns(usage, span))
     sums = (CallSum(rating_key(u, calendars), u.opened_ns, 1, buckets_of(u)) for u in earning)
@@ -267,8 +268,8 @@ def to_date_of(
 ) -> tuple[ToDate, ...]:
     """Return the totals that each customer's month holding `at_ns` had reached before, in a fixed order.
 
-    On top of what it had come to `earlier`, before the first of `rows`. Without what changes nothing
-    afterwards: prices per unit alone, breakage, plans that count no more.
+    On top of the `earlier` totals, before the first of `rows`. Items that change nothing afterwards are
+    left out: prices per unit alone, breakage, plans that count no more.
     """
     hashes = {terms.sha256 for terms in {plan.terms for plan in plans} if not terms.is_plain}
     sums: dict[tuple[str | int, ...], ToDate] = {_what(one): one for one in earlier}
@@ -501,7 +502,7 @@ def _totals(sums: Iterable[UsageSum]) -> dict[tuple[RatingKey, Unit], int]:
 def _metered(
     totals: Mapping[tuple[RatingKey, Unit], int], terms: Terms
 ) -> tuple[dict[Price, dict[tuple[RatingKey, Unit], int]], tuple[Unpriced, ...]]:
-    """`totals` by the price they pay, and what pays none. Requests may go without a price."""
+    """Return `totals` by price, and those without one. Requests may go without a price."""
     meters: dict[Price, dict[tuple[RatingKey, Unit], int]] = {}
     meter_of: dict[tuple[Unit, ModelId], dict[tuple[RatingKey, Unit], int] | None] = {}
     unpriced: dict[tuple[CustomerId, ModelId, Unit], int] = defaultdict(int)
@@ -521,7 +522,7 @@ def _metered(
 
 
 def _spread(amount_pico: int, weights: Mapping[Key, int]) -> dict[Key, int]:
-    """`split`, with nothing to split by taken as nothing to split."""
+    """Return `split` of the amount; without weights, nothing."""
     if not any(weights.values()):
         return dict.fromkeys(weights, 0)
     return split(amount_pico, weights)
@@ -540,6 +541,6 @@ def _joined(parts: Iterable[Revenue], without_plan: tuple[tuple[CustomerId, int]
 
 
 def _row_order(row: Rated) -> tuple[object, ...]:
-    """The same order within a period, whatever order the inputs came in."""
+    """Sort key of rows within a period that does not depend on the order of input."""
     who = (row.project, row.key_id, row.model, row.purpose, row.day_ns)
     return (*who, row.item, row.unit or "")
