@@ -1,4 +1,4 @@
-"""How the names on bills are read here: the shipped table, and what the configuration adds to it."""
+"""Table by which the names on bills are read: the shipped one, with the rows of the configuration."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def _aliases(config: Config) -> Iterator[Alias]:
 
 
 def _metered(upstream: Upstream) -> str:
-    """What the meter calls the provider of an upstream's calls."""
+    """Return the name by which the meter knows the provider of an upstream's calls."""
     row = provider_catalog().row(upstream.provider, dt.date.max)
     return upstream.name if row.id == OPENAI_COMPATIBLE else row.seller

@@ -12,7 +12,7 @@ from inferworks.money import format_pico
 
 
 class Ratio(msgspec.Struct, frozen=True):
-    """One split on the way: `quantity` of `whole` `unit` (a driver's unit)."""
+    """Ratio of one split: `quantity` of `whole`, in `unit` (a driver's unit)."""
 
     stage: str
     quantity: int
@@ -21,7 +21,7 @@ class Ratio(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """As people read it."""
+        """Return the ratio as text for readers."""
         return f"{self.stage}: {self.quantity} of {self.whole} {self.unit}"
 
 
@@ -59,7 +59,7 @@ USUAL_BOUNDS = Bounds()
 
 
 class Unseen(NamedTuple):
-    """Parts that are not kept, for they will not be shown: how many, and what they come to."""
+    """Number and sum of the parts that are not kept, for they will not be shown."""
 
     parts: int
     amount_pico: int
@@ -69,7 +69,7 @@ NOTHING_UNSEEN = Unseen(0, 0)
 
 
 def sum_unseen(unseen: Iterable[Unseen]) -> Unseen:
-    """All of them together."""
+    """Return the sum of all."""
     found = list(unseen)
     return Unseen(sum(one.parts for one in found), sum(one.amount_pico for one in found))
 

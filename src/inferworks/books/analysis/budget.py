@@ -1,19 +1,19 @@
-"""Budgets: what a house planned to earn and to spend, beside what it did.
+"""Budgets: planned revenue and costs, compared with the actual ones.
 
-Problem. A budget names its lines as its author does, plans one line in total and another by customer, and
-never fits the days of a statement.
+Problem. A budget uses its author's names of lines, plans one line in total and another by customer, and
+rarely covers the days of a statement.
 
 Decision. A budget is a file of rows: a period, a line of the statement, an amount, and, where a line is
 planned finer, a customer, a model or a department. A line has either one row for a period, or rows that
-are all told by the same of the three, or both; then what no row names is *the rest*, so that the parts
-always sum to the line. Margins are never budgeted: they follow from their lines. A name of a line that is
-not known is refused with the nearest that is. A budget's period of which a statement has only a part gives
-that part by time, exactly (`Span.part_of`), and the reader is told.
+all name the same of the three, or both; then the amount that no row names is *the rest*, so that the
+parts always sum to the line. Margins are never budgeted: they follow from their lines. A name of a line
+that is not known is refused with the nearest that is. A budget's period that a statement covers only in
+part gives that part by time, exactly (`Span.part_of`), with a note to the reader.
 
 A variance is actual less budget. It is favourable where it raises the result: more revenue, less cost.
 
-Rejected. Rows told by customers beside rows told by models (they overlap, and no rest can be said); a
-budget kept in the data folder (it is the controller's file, and changes as often as they like).
+Rejected. Rows by customer beside rows by model (they overlap, and have no rest); a budget kept in the
+data folder (it is the controller's file, and changes at any time).
 """
 
 from __future__ import annotations
@@ -64,19 +64,19 @@ class Key(NamedTuple):
     """Line, customer, model and department that a row is for; an unnamed one is empty."""
 
     line: str
-    """As in `CAPTIONS`, and no margin."""
+    """Name of the line, as in `CAPTIONS`, and no margin."""
     customer: str = ""
     model: str = ""
     department: str = ""
 
     @property
     def told_by(self) -> tuple[str, ...]:
-        """The columns in which it says more than its line."""
+        """Columns beside the line that the key fills."""
         return tuple(name for name in self._fields[1:] if getattr(self, name))
 
     @property
     def name(self) -> str:
-        """As a table shows it: its caption, or within that what it is told by."""
+        """Return the name in a table: the caption of the line, or the finer columns within it."""
         said = [text for text in self[1:] if text]
         return f"  {', '.join(said)}" if said else CAPTIONS[self.line]
 
@@ -103,12 +103,12 @@ class Variance(NamedTuple):
     rest: bool
     """True if it is the rest that no row of its line names."""
     budget_pico: int | None
-    """None where nothing was planned."""
+    """Budgeted amount; None where nothing was planned."""
     actual_pico: int
 
     @property
     def name(self) -> str:
-        """As a table shows it."""
+        """Return the name in a table."""
         return "  the rest" if self.rest else self.key.name
 
     @property
@@ -161,7 +161,7 @@ class Against(NamedTuple):
 
     @property
     def shown(self) -> list[Variance]:
-        """The lines of which there is anything to say."""
+        """Lines with an actual or a budgeted amount."""
         return [one for one in self.lines if one.actual_pico or one.budget_pico]
 
 

@@ -1,9 +1,9 @@
-"""Causes: why the gross margin of one statement differs from that of another, exact to the picounit.
+"""Causes of the difference between two statements' gross margins, exact to the picounit.
 
 Problem. "Cost of revenue rose by 40" is no answer. Was more sold, at another price, with another mix of
 models; did caches save work, did machines stand idle, did suppliers charge more, was something booked
-late? Cost tools explain a change by holding one factor after the other and so give another answer for
-another order, with a remainder ("joint variance") that nobody caused.
+late? Cost tools explain a change by varying one factor after the other and so give another answer for
+another order, with a remainder ("joint variance") that has no cause.
 
 Decision. Each statement is written as a sum of products of factors, such that the product is the booked
 amount on both sides:
@@ -18,23 +18,23 @@ that did not change, is negated when the two times are swapped, and sums to the 
 exactly, as a polynomial in whole numbers, and rounded once for each product by largest remainder, so that
 every part of the table, by customer or by cause, sums to what is booked (theorem 20).
 
-What the factors are. *Volume* is how much was sold in all: tokens, or another unit. *Mix* is whose and
-which part of it. *Cache* is the part of the input that was read from a cache: it is sold cheaper, and
-takes no machine time. *Price* is what a unit earned on average, discounts taken off. *Bills* is what a
-unit cost us: for what moves with use (variable cost, and the time of machines), per unit; for everything
-else the amount. *Idle* is unused capacity at constant cost. To tell a dearer machine from an emptier one,
-a pool's unused capacity is measured at an index of what the same answers cost in it then and now, in the
-manner of Edgeworth and Marshall: the quantities of both times, so that neither time is the yardstick.
-*Fees* are subscriptions, minimums and expired credit. *Late* is what each statement books for closed
-periods.
+The factors. *Volume* is the total quantity sold: tokens, or another unit. *Mix* is the share of a
+customer and model. *Cache* is the part of the input that was read from a cache: it is sold cheaper, and
+takes no machine time. *Price* is the average revenue of a unit, less discounts. *Bills* is our cost of a
+unit: for costs that vary with use (variable cost, and the time of machines), per unit; for all others the
+amount. *Idle* is unused capacity at constant cost. To distinguish a more expensive machine from a less
+used one, a pool's unused capacity is valued at an index of the cost of the same answers in it then and
+now, after Edgeworth and Marshall: with the quantities of both times, so that neither time is the
+reference. *Fees* are subscriptions, minimums and expired credit. *Late* are the corrections that each
+statement posts for closed periods.
 
-A factor that one side cannot tell (the price of what was not sold) is taken to be that of the other side:
-a new customer is volume and mix, not a price that rose from nothing.
+A factor that is unknown on one side (the price of a unit that was not sold) is taken from the other side:
+a new customer is volume and mix, not a price that rose from zero.
 
 Rejected. One factor after the other, volume first (its answer is one of many). A joint variance (nobody
-can act on it). Machine hours instead of tokens for capacity (a bill in two lines would double them, and no
-sealed statement has them): that machines became quicker is seen in what a token costs, so in bills. Causes
-of the margin in per cent (a ratio has no additive parts).
+can act on it). Machine hours instead of tokens for capacity (a bill in two lines would double them, and
+no sealed statement has them): faster machines lower the cost of a token, so bills show them. Causes of
+the margin in per cent (a ratio has no additive parts).
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ def _volume_and_mix(
 
 
 class _Counted(NamedTuple):
-    """The tokens of a use at one time, those that took work, and what they cost."""
+    """Tokens of a use at one time, those that took machine time, and their cost."""
 
     tokens: int
     worked: int
@@ -358,7 +358,7 @@ def _counted(use: _Use, figures: _Figures) -> _Counted:
 
 
 def _indices(counted: Mapping[_Use, tuple[_Counted, _Counted]]) -> dict[str, Fraction]:
-    """By pool what the same answers cost now, over what they cost then; 1 where nothing tells.
+    """Return by pool the cost of the same answers now, over that of then; 1 where it is unknown.
 
     Over the uses of both times, at the quantities of both (Edgeworth, Marshall). Rounded to picounits
     below and above the line, so that swapping the times inverts it exactly.

@@ -1,6 +1,6 @@
 """Effects of causes on the parts of a gross margin.
 
-Amounts are told by ids, which stay; what is shown of them says what customers are called.
+Amounts are keyed by ids, which are permanent; texts show the names of customers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Part(NamedTuple):
     customer: str = ""
     model: str = ""
     period: str = ""
-    """The closed period that something is booked late for."""
+    """Closed period of a correction."""
 
     def about(self, cause: Cause) -> Part:
         """Return the part as shown to a reader: a pool or a period, else a customer and model."""

@@ -1,8 +1,9 @@
 """Comparatives: a statement beside that of another time, and what changed.
 
-A controller reads a figure beside the month before, the year before or the year so far. Which span that is
-follows from the one that is asked about: a month has a month before it, whatever its length, and the first
-days of one the first days of that; any other span the one of equal length that ends where it begins.
+A controller compares a figure with the month before, the year before or the year so far. The other span
+follows from the given one: a month is compared with the month before it, whatever its length, and the
+first days of a month with the first days of that; any other span with the one of equal length that ends
+where it begins.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Compared(NamedTuple):
     """One figure now and then, in picounits."""
 
     name: str
-    """As in `CAPTIONS`."""
+    """Name of the figure, as in `CAPTIONS`."""
     now_pico: int
     then_pico: int
 
@@ -68,7 +69,7 @@ class Comparison(NamedTuple):
     """A statement beside that of another time."""
 
     name: str
-    """Of the other time."""
+    """Name of the other span."""
     then: Statement
     rows: tuple[Compared, ...]
     why: Explained

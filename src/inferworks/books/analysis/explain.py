@@ -1,14 +1,14 @@
-"""Explain: the way down from a figure to the bill lines and the calls under it.
+"""Explain: from a figure down to the bill lines and the calls behind it.
 
 A subject is written `kind:name`: a row of any cut (`customer:acme`, `model:...`, `purpose:serve-free`), a
-pool, one charge, or one call. Its cost is taken apart level by level (function, pool, bill line, the split
-that gave it this part, the calls behind it), and its revenue likewise (what was priced, then calls). The
-parts of every node sum to it, to the picounit; that is checked while the tree is built (`breakdown.py`),
-and a node with too many parts ends in one that says how many more there are and what they sum to. Which
-pieces of cost are a subject's is found in `explain_cost.py`.
+pool, one charge, or one call. Its cost is taken apart level by level (function, pool, bill line, the
+split that gave it this part, the calls behind it), and its revenue likewise (what was priced, then
+calls). The parts of every node sum to it, to the picounit; that is checked while the tree is built
+(`breakdown.py`), and a node with too many parts ends in one that gives the number and the sum of the
+others. The pieces of cost of a subject are found in `explain_cost.py`.
 
 A period that books corrections for earlier ones, or that was corrected later, has those beside its own
-figures as named lines (`explain_corrections.py`), and says what all come to together.
+figures as named lines (`explain_corrections.py`), with the sum of all.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Explain a correction: what came late for a closed period, taken apart for one subject.
+"""Explain a correction of a closed period, taken apart for one subject.
 
-A correction reverses what was booked and books it anew, so its rows stand in pairs. Here they are summed
-by what they are for; what is left of a pair is the correction itself.
+A correction reverses posted rows and posts them anew, so its rows stand in pairs. Here they are summed by
+subject; the sum of a pair is the change itself.
 """
 
 from __future__ import annotations

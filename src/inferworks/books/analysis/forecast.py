@@ -1,30 +1,30 @@
-"""The forecast of a running period: what is here, what is known to come, and the rest at the rate so far.
+"""The forecast of a running period: the statement so far, known amounts, and the rest at the rate so far.
 
-Problem. On the sixteenth somebody must say how the month will end. Twice what is here is wrong: pay and
-assets are known to the cent, tiers and minimums are not straight lines, and bills lag behind calls.
+Problem. On the sixteenth somebody must estimate the whole month. Doubling the figures so far is wrong:
+pay and assets are known to the cent, tiers and minimums are not linear, and bills lag behind calls.
 
-Decision. Each line has three parts, shown side by side, so that nobody takes one for another.
+Decision. Each line has three parts, shown side by side.
 
-*So far* is the statement until now. Time in which nobody called has passed all the same: a rate that only
-counts until the last call makes a month of the four hours in which there were two. Whose calls are recorded
-days later says until when they are all here; a forecast cannot know that, and says when it may be so. Less
-than a day tells of no month, and that is said too.
+*So far* is the statement until now. Time without calls counts too: a rate that ends with the last call
+would extend four hours with two calls to a month. If calls are recorded days later, the user gives the
+moment until which they are complete; a forecast cannot know it, and remarks that it may be so. Less than
+a day is no basis for a month, which is remarked too.
 
-*Known* needs no estimate: the rest, by time, of every charge that reaches beyond that moment (pay, assets,
-commitments, accruals of expected bills), what is recorded for later days, and subscriptions. It has the
-functions that the same charge has had so far, else its pool; else its department's, or unallocated.
+*Known* needs no estimate: the rest, by time, of every charge that reaches beyond that moment (pay,
+assets, commitments, accruals of expected bills), what is recorded for later days, and subscriptions. Its
+functions are those of the same charge so far, else of its pool; else of its department, or unallocated.
 
 *At the rate so far* is the rest. Use is expected to go on: what customers use of each unit is extended by
-time and rated together with what they have used, so that tiers, discounts, minimums and a price that begins
-later are those of their plans. A supplier's lines of use that are over go on as it billed them until the
-end of its last one, not until today; where calls at its API are estimated, they are known until today. What
-happens once (a purchase, a credit, an adjustment, a correction of a closed period, credit that expires) is
-not extended, nor is a supplier for whom an accrual stands: that has its whole month.
+time and rated together with what they have used, so that tiers, discounts, minimums and a price that
+begins later are those of their plans. A supplier's lines of use that are over go on as it billed them
+until the end of its last one, not until today; where calls at its API are estimated, they are known until
+today. One-time items (a purchase, a credit, an adjustment, a correction of a closed period, credit that
+expires) are not extended, nor is a supplier with an accrual, which covers the whole month.
 
 A forecast is provisional as a whole: it is never booked, sealed or kept.
 
-Rejected. Trends and seasons (a month of days shows none that can be told from noise, and whoever knows
-better has a budget); extending each day of the week by itself (four samples); one factor for all of it.
+Rejected. Trends and seasons (a month of days shows none above the noise, and better knowledge belongs in
+a budget); extending each day of the week by itself (four samples); one factor for everything.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ForecastLine(NamedTuple):
     """One line of the statement, in picounits."""
 
     name: str
-    """As in `CAPTIONS`."""
+    """Name of the line, as in `CAPTIONS`."""
     so_far_pico: int
     known_pico: int
     rate_pico: int
@@ -99,7 +99,7 @@ class Forecast(NamedTuple):
     span: Span
     """The whole period."""
     at_ns: int
-    """Until when it is known what happened."""
+    """End of the time that is recorded completely, in nanoseconds."""
     currency: str
     policy: str
     lines: tuple[ForecastLine, ...]
@@ -247,7 +247,7 @@ def _extended(
 
 
 def _known_until_ns(items: Iterable[Allocated], passed: Span) -> int:
-    """Until when it is known what a supplier's use costs: its last line ends, or calls are estimated."""
+    """Return the end of the time with known cost of a supplier's use: of its last line, or of estimates."""
     if any(is_provisional(item.charge) for item in items):
         return passed.end_ns
     return max(item.charge.period_end_ns for item in items)

@@ -1,10 +1,10 @@
 """Accuracy of the quick methods: distance of M0, M1 and M2 from M3, for one span.
 
-The distance of a method is the sum of absolute differences to M3 over the active time of the replicas whose
-engines report steps; 0 is the same and 2 is nothing in common. It is a fraction and exact. It is taken
-twice: over the input and output sides of calls (does a prompt cost what it should beside an answer?) and
-over customers (does the bill go to the right one?), where much of the first evens out. Where an engine
-reports no steps there is no yardstick: such replicas are counted and left out.
+The distance of a method is the sum of absolute differences to M3 over the active time of the replicas
+whose engines report steps; 0 means equal and 2 means nothing in common. It is an exact fraction. It is
+computed twice: over the input and output sides of calls (is a prompt priced right beside an answer?) and
+over customers (is the right one charged?), where many of the differences cancel out. Without reported
+steps there is no M3 to compare with: such replicas are counted and left out.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Distance(msgspec.Struct, frozen=True):
 
 
 class Distances(msgspec.Struct, frozen=True):
-    """The distances of a span, and how many replicas had no steps to measure by."""
+    """Distances of a span, and the number of replicas without steps."""
 
     distances: tuple[Distance, ...]
     without_steps: int

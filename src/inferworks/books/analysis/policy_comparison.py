@@ -1,11 +1,11 @@
-"""Two policies beside each other: the same money, called by other names.
+"""Comparison of two policies: the same amounts under other functions.
 
-The charges, what they were used for and every ratio are the same under both. What differs is the
-function that a line is given, and what the view sets against revenue; both are listed line by line, and
-the differences sum to nothing (functions) or to the difference of the margins (views).
+The charges, their uses and every ratio are the same under both. The functions of lines differ, and the
+functions that the view sets against revenue; both are listed line by line, and the differences sum to
+zero (functions) or to the difference of the margins (views).
 
 Corrections that a period books for earlier ones, or that later ones book for it, are compared in the same
-way, each by itself: the period's own figures stay those of its own papers.
+way, each by itself: the period's own figures stay those of its own inputs.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Comparison(msgspec.Struct, frozen=True):
 def compare(
     workings: Computation, one: Policy, other: Policy, adjustments: Iterable[Adjustment] = ()
 ) -> Comparison:
-    """`workings` and `adjustments` under both policies. BooksError when money is lost between them."""
+    """Compare `workings` and `adjustments` under both policies. BooksError when money is lost."""
     first, second = (build_statement(workings.under(policy)) for policy in (one, other))
     functions = tuple(
         Compared(f.value, first.function_pico(f), second.function_pico(f)) for f in Function

@@ -1,10 +1,11 @@
-"""Bill lines divided each alone, one after the other, where workings have them in bundles.
+"""Bill lines divided each alone, one after the other, where a computation has them in bundles.
 
-A bundle says what its lines come to together. Who lists single lines, an export with a row for each, an
-explanation, asks here: lines are read again and divided one by one, by the drivers and the steps that the
-workings were divided by, so that they sum to their bundle to the picounit, and none is held.
+A bundle has only the sums of its lines. For an export with a row for each line, or an explanation, lines
+are read again here and divided one by one, by the drivers and the steps of the computation, so that they
+sum to their bundle to the picounit, and none is held in memory.
 
-What the calls of a day weigh is the same for every line of that day, so it is asked and grouped once.
+The weights of the calls of a day are the same for every line of that day, so they are computed and
+grouped once.
 """
 
 from __future__ import annotations

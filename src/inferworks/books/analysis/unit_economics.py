@@ -1,12 +1,12 @@
-"""Unit economics: what one more customer costs, what one contributes, how many keep us in the game.
+"""Unit economics: cost of one more customer, contribution of one, and the break-even number.
 
-"What does one more customer cost?" has no single value. In the short run it is what the customer makes us
-buy; over a year it is also the capacity it uses up. Both are computed, and the answer is the interval
-between them, from the paying customers we have. It says nothing about a customer unlike them.
+"What does one more customer cost?" has no single value. In the short run it is the avoidable cost of the
+customer; over a year it is also the capacity that the customer uses. Both are computed, and the answer is
+the interval between them, from the present paying customers. It does not hold for a customer unlike them.
 
 A customer *pays* when it earned something in the span. Means are fractions, kept exact and rounded only
 when they are written; where a figure has no meaning (no customers, a contribution that is not positive)
-there are words and no number.
+there is a text and no number.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""The audit of closed periods: nothing was changed, and it still comes out the same.
+"""The audit of closed periods: nothing was changed, and recomputing gives the same figures.
 
 Three questions, each answered on its own, so that a finding says where to look:
 
-1. *The chain.* Is every record what its hash says, and does each follow the one before?
-2. *What was kept.* Is every part what its hash says, and every segment of the lake that one names, and
-   do the kept inputs under the kept rules give the kept statement, to the last byte?
-3. *What is recorded.* Does everything that was sealed still stand in the books and in the journal, as
-   it was? (What is there and was not sealed is late; the open period corrects it.)
+1. *The chain.* Is every record what its hash says, and does each follow the one before? 2. *What was
+kept.* Is every part what its hash says, and every segment of the lake that one names, and do the kept
+inputs under the kept rules give the kept statement, to the last byte? 3. *What is recorded.* Does
+everything that was sealed still stand in the books and in the journal, unchanged? (What is there and was
+not sealed is late; the open period corrects it.)
 
-Whoever could rewrite the ledger from some record on could rewrite every hash from there on. Against that
-helps one thing only: a hash that was written down elsewhere when the period was closed (`contains`).
+A person who can rewrite the ledger from some record on can rewrite every hash from there on. Only a hash
+that was written down elsewhere when the period was closed reveals that (`contains`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from inferworks.errors import BooksError, LakeError, MoneyError
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something that is not as it was sealed."""
+    """A difference from the sealed state."""
 
     period: str
     """The period concerned; empty where it is the chain."""

@@ -1,22 +1,22 @@
-"""Closing: a period's statement is drawn up, sealed, and from then on only corrected.
+"""Closing: a period's statement is built, sealed, and from then on only corrected.
 
-Problem. Bills come weeks late, prices and policies change, programs get better. A figure that was
-reported must still never move, and whatever was learned afterwards must still be counted, once.
+Problem. Bills come weeks late, prices and policies change, programs get better. A reported figure must
+never change all the same, and every later record must still be counted, once.
 
-Decision. A close keeps what the statement was drawn from (`inputs.py`), the rules, and the statement
-itself, and seals all three (`seal.py`, `ledger.py`). The statement of a closed period is read from its
-seal, for ever. Nothing needs to be told to the close when something late arrives: every open statement
-compares what is recorded for each closed period with what was sealed for it, and what is there and was not
-sealed is *late* (`prior_period.py`). The period is restated with it and the difference is a correction in
-the open period (`corrections.py`); the next close seals the restatement, so that it is corrected from there
-on. A bill that arrives between the reading and the sealing is simply late. No lock spans two files.
+Decision. A close keeps the inputs of the statement (`inputs.py`), the rules, and the statement itself,
+and seals all three (`seal.py`, `ledger.py`). The statement of a closed period is always read from its
+seal. A late record needs no change of the close: every open statement compares the records of each closed
+period with the sealed ones, and a record that was not sealed is *late* (`prior_period.py`). The period is
+restated with it and the difference is a correction in the open period (`corrections.py`); the next close
+seals the restatement, so that it is corrected from there on. A bill that arrives between the reading and
+the sealing is simply late. No lock spans two files.
 
-What arrives under a name that is sealed is never late: it would be a change, and `audit.py` finds it.
+A record under a name that is sealed is never late: it would be a change, and `audit.py` finds it.
 
-Periods close in order and reopen in reverse order: what follows a period was drawn up on it.
+Periods close in order and reopen in reverse order: the statements of later periods rest on it.
 
-Rejected. Flags on the charges (a second truth, which an import that dies half way leaves wrong);
-restating every closed period under today's prices or policy (a new price would move the past).
+Rejected. Flags on the charges (a second source of truth, which an interrupted import leaves wrong);
+restating every closed period under today's prices or policy (a new price would change past figures).
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""`ledger.db`: the chain of closes, and everything each of them was drawn from.
+"""`ledger.db`: the chain of closes, with all inputs of each.
 
 Problem. A close must be there whole or not at all, whatever happens while it is written, and it must be
 possible years later to compute it again, though bills, prices and this program have moved on.
 
 Decision. One close is one transaction: its record, and every part that it names (see `seal.py`). Parts
-are kept under their hash, so what two closes share (the policy, the rules) is kept once. A record is
-only taken when it follows the one that is last *now*: of two processes that close at the same time one
-is refused, never both let in. Nothing is ever updated or deleted; SQLite triggers say so to everybody
-who opens the file, and the hashes tell of those who do not listen.
+are kept under their hash, so a part that two closes share (the policy, the rules) is kept once. A record
+is only accepted when it follows the one that is last *now*: of two processes that close at the same time
+one is refused. Nothing is ever updated or deleted; SQLite triggers refuse it, and the hashes reveal a
+change made without them.
 
 The kept parts are compressed with zlib in chunks; `Ledger.raw` gives their canonical bytes.
 """
@@ -183,7 +183,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def again(self) -> Iterator[Ledger]:
-        """The same for whoever may outlive it: its file opened anew; in memory, itself."""
+        """Return a ledger for a longer-lived user: the same file opened anew; in memory, itself."""
         if str(self._path) == _MEMORY:
             yield self
             return
@@ -298,7 +298,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All or nothing; the write lock is taken at once, so that what was read still holds."""
+        """Run a transaction, all or nothing; the write lock is taken at once, so that reads still hold."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -330,7 +330,7 @@ class _SealedLines(Lines):
         return self._part.rows
 
     def bodies(self) -> Iterator[bytes]:
-        """Each as its JSON. BooksError, after the last, when they are not what was sealed."""
+        """Yield each line as JSON. BooksError, after the last, when they differ from the sealed ones."""
         return self._rows(self._part)
 
     def names(self) -> Iterator[bytes]:

@@ -1,13 +1,13 @@
 """Late records of a closed period: detection and correction.
 
-A closed period *stands* as it was sealed, or as the last close that took in something late restated it.
-What is recorded for it now and was not sealed is late. It is looked for by name, (source, id) or what
-else names a fact for ever, and only among what is new: bill lines, facts outside the segments that were
-sealed. Only when something is found are the period's papers gathered and drawn up again.
+A closed period *stands* as it was sealed, or as the last close that took in late records restated it. A
+record that is present now and was not sealed is late. It is found by its permanent name, such as (source,
+id), and only among new records: bill lines, and facts outside the sealed segments. Only when one is found
+are the period's inputs collected and its statement built again.
 
-A correction stands in two places in a reader's mind: in the period that *books* it, whose figures it is
-part of, and beside the period that it is *for*, whose sealed figures never change. `booked_for` and
-`LaterCorrection` are those two views of the same rows.
+A correction is shown in two places: in the period that *posts* it, as part of its figures, and beside the
+period that it is *for*, whose sealed figures never change. `booked_for` and `LaterCorrection` are those
+two views of the same rows.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class PostedPeriod(NamedTuple):
 
 
 class Restated(NamedTuple):
-    """A closed period with what came late for it, and what takes its booked figures there."""
+    """A closed period with its late records, and the correction that they cause."""
 
     period: Period
     now: PostedPeriod
@@ -80,7 +80,7 @@ class LaterCorrection(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As people read it."""
+        """Return the title for readers."""
         return f"booked in {self.booked_in.name}"
 
 

@@ -1,17 +1,17 @@
 """Seals: canonical bytes, parts with their hashes, and records in a chain.
 
-Problem. "Nothing was changed since" is worth something only if a stranger can check it, years later, on
-another machine, with another version of this program at hand.
+Problem. "Nothing was changed since" is worth something only if an auditor can check it, years later, on
+another machine, with another version of this program.
 
-Decision. What a close used and what it gave is cut into *parts* (the charges, the calls, the policy, the
-statement, ...). A part is a list of rows, each a line of JSON; rows that have no order of their own are
-sorted as bytes, so the order in which things arrived leaves no trace (theorem 13). A part is known by
+Decision. The inputs and results of a close are divided into *parts* (the charges, the calls, the policy,
+the statement, ...). A part is a list of rows, each a line of JSON; rows that have no order of their own
+are sorted as bytes, so the order in which things arrived leaves no trace (theorem 13). A part is known by
 the SHA-256 of its lines. The *record* of a close lists its parts with their hashes, and carries the hash
 of the record before it; its own hash is the SHA-256 of its JSON. Changing any byte of any part changes
 every hash from there on. One hash, written down elsewhere, therefore vouches for all the books before it.
 
 Rejected. Hashing database files (their bytes change without a figure changing); one hash over everything
-(it says that something is different, never what); pickles (only this program could read them).
+(it shows a difference but not its place); pickles (only this program could read them).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _PAIRS: Final = "(pairs)"
 _MARK: Final = _PAIRS.encode()
 
 _CODE: Final = ("books", "accounts", "catalog", "meter")
-"""The rooms whose code decides what a statement says."""
+"""The packages whose code decides the figures of a statement."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -86,7 +86,7 @@ class Spooled:
         self._chunk, self._last = bytearray(), b""
 
     def add(self, row: bytes) -> None:
-        """Put one row behind the others. BooksError when it does not come in its order."""
+        """Append a row. BooksError when it is out of order."""
         if row < self._last:
             raise BooksError(f"{self._name}: {row[:60]!a} comes after {self._last[:60]!a}")
         self._chunk += row + b"\n"
@@ -118,11 +118,11 @@ class Spooled:
 
 
 Sealable: TypeAlias = Body | Spooled
-"""A part as it is kept."""
+"""A part that can be sealed."""
 
 
 class Close(msgspec.Struct, frozen=True, tag="close", kw_only=True):
-    """A period was closed: what it was drawn from, by which rules, and what came out."""
+    """Record of a close: the inputs, rules and results of a period."""
 
     number: int
     previous: str
@@ -132,7 +132,7 @@ class Close(msgspec.Struct, frozen=True, tag="close", kw_only=True):
     currency: str
     policy: str
     code: str
-    """The version of this program and the hash of the code that drew it up."""
+    """The version of this program and the hash of the code that built the statement."""
     begin: bool = False
     """The books begin with this period, whatever was recorded for earlier ones."""
     reason: str = ""

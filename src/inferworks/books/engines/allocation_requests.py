@@ -1,9 +1,9 @@
 """Requests to the relations: a charge on its way down, up to where the calls begin.
 
-Machines are few and calls are many. So a charge is divided among occupants and states by the very code
-that defines it (`allocate.Division`), with drivers that know the machines but no calls; where that code
-would divide among calls, it leaves an *ask* instead: this amount, by those numbered weights, under that
-method. The asks of all charges are then answered together (`calls.py`, `apportion.py`).
+Machines are few and calls are many. So a charge is divided among occupants and states by the defining
+code itself (`allocate.Division`), with drivers that know the machines but no calls; where that code would
+divide among calls, it leaves an *ask* instead: an amount, the numbers of its weights, and a method. The
+asks of all charges are then answered together (`calls.py`, `apportion.py`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ASKED = "asked"
 
 
 class Active(NamedTuple):
-    """The question for whom `replica` was active on `node` in `span`, by the pool's `method`."""
+    """Question: the calls that `replica` was active for on `node` in `span`, by the pool's `method`."""
 
     replica: ReplicaId
     node: str
@@ -48,13 +48,13 @@ class Active(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """The question who moved bytes in `span`."""
+    """Question: the bytes that calls moved in `span`."""
 
     span: Span
 
 
 class Bought(NamedTuple):
-    """The question whose tokens in `span` a bill line was for."""
+    """Question: the calls whose tokens in `span` a bill line is for."""
 
     sale: Sale
     span: Span
@@ -64,7 +64,7 @@ Question = Active | Moved | Bought
 
 
 class AllocationRequest(NamedTuple):
-    """An amount to be divided by what `sources` (question numbers) and `known` targets weigh together.
+    """An amount to be divided by the weights of `sources` (question numbers) and of `known` targets.
 
     Of a bundle those of its lines, each on its own.
     """

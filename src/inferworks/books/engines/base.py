@@ -1,17 +1,18 @@
-"""The seam to a relational engine: what DuckDB and Spark must both do, and the one thing they spell apart.
+"""The seam to a relational engine: the operations common to DuckDB and Spark, and those that differ.
 
 Problem. Ten million calls do not fit through a loop in Python, and a hundred times as many do not fit on
-one machine. Yet the figures must be those of the plain definition, to the picounit, on any engine.
+one machine. Yet the figures must equal those of the reference code, to the picounit, on any engine.
 
-Decision. Everything is said once, in Ibis expressions, and an engine only runs them. Quantities are
-64-bit integers or DECIMAL(38, 0), which every engine adds and multiplies exactly. Division is where engines
-differ: one has an integer division that overflows at 64 bits, another rounds a decimal quotient, a third
-takes a microsecond. So nobody divides. A double *guesses* the quotient, the product is taken back exactly,
-a second guess takes care of what is left, and a comparison puts right the one unit by which that can be
-off (`floor_divide`). The guess decides nothing: any guess near enough gives the same integer.
+Decision. Everything is written once, in Ibis expressions, and an engine only runs them. Quantities are
+64-bit integers or DECIMAL(38, 0), which every engine adds and multiplies exactly. Division is where
+engines differ: one has an integer division that overflows at 64 bits, another rounds a decimal quotient,
+a third takes a microsecond. So no engine divides. A double *estimates* the quotient, its product is
+subtracted exactly, a second estimate divides the remainder, and a comparison corrects the last unit
+(`floor_divide`). The estimate does not decide the result: any one near enough gives the same integer.
 
-Rejected. SQL text per engine (two truths); Ibis' own `//` (a guess that nobody puts right); a user defined
-function in Python (a thousand times slower); HUGEINT (only DuckDB has it, and its casts cost more).
+Rejected. SQL text per engine (two definitions); Ibis' own `//` (an estimate without correction); a user
+defined function in Python (a thousand times slower); HUGEINT (only DuckDB has it, and its casts cost
+more).
 """
 
 from __future__ import annotations

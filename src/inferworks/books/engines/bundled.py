@@ -1,4 +1,4 @@
-"""Bill lines as an engine divides them: those that are too many to hold in bundles, as by definition."""
+"""Bill lines as an engine divides them: in bundles where they are too many to hold, as in the reference."""
 
 from __future__ import annotations
 

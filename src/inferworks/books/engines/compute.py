@@ -1,4 +1,4 @@
-"""A span's workings from an engine: the same values that `computation.compute` gives, from a lake."""
+"""A span's computation by an engine: the values of `statement.computation.compute`, from a lake."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def compute_on(
     rules: Rules,
     prepaid: Prepaid = NOTHING_PREPAID,
 ) -> Computation:
-    """The workings of `span`, by target, checked.
+    """Return the computation of `span`, by target, checked.
 
     Equal to those of `compute` in charges, allocations, lines, revenue and entries. The drivers know no
     calls. MoneyError on a foreign currency, BooksError when a theorem does not hold.

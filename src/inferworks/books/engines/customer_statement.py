@@ -1,8 +1,8 @@
-"""The statement of a span by customer, for more calls than anybody would list.
+"""The statement of a span by customer, for very many calls.
 
-Everything is the same as in `compute.py` up to the grain: charges are divided among customers and no
-further, which is final (`hierarchical_split.py`), and revenue is rated on each customer's sums. What comes
-back is one row for each customer, and the lines without customers, small whatever the number of calls.
+Everything is the same as in `compute.py` but the grain: charges are divided among customers and no
+further, which is final (`hierarchical_split.py`), and revenue is rated on each customer's sums. The
+result is one row for each customer, and the lines without customers, small for any number of calls.
 Conservation, balance and the counts are checked on the way (`_verify`).
 """
 
@@ -109,7 +109,7 @@ class CustomerStatement(msgspec.Struct, frozen=True):
         return sum(line.amount_pico for line in self.lines if line.function is function)
 
     def by(self, dimension: Dimension) -> tuple[Row, ...]:
-        """The rows by customer; ValueError for any other cut, which was not drawn up."""
+        """Return the rows by customer; ValueError for any other cut, which was not computed."""
         if dimension is not Dimension.CUSTOMER:
             raise ValueError(f"a statement by customer alone is not cut by {dimension}")
         return self.rows
@@ -153,7 +153,7 @@ def close_by_customer(
     """The statement of `span` by customer, verified.
 
     MoneyError on a foreign currency; BooksError when a theorem does not hold, or when the rules have
-    support pools, whose step-down needs every target: draw up a whole statement then.
+    support pools, whose step-down needs every target: build a whole statement then.
     """
     lake, plans = lake.counted(rules.customers), rules.customers.plans(plans)
     charges = as_divided_on(engine, lake, charges, rules, span)

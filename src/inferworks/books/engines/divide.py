@@ -1,19 +1,19 @@
 """The books on an engine: charges among targets, calls into revenue, and both into a statement.
 
-Problem. `computation.py` defines the figures, with every call in hand. At ten million calls a period that
-is hours and tens of gigabytes.
+Problem. `computation.py` defines the figures, with every call in memory. At ten million calls a period
+that takes hours and tens of gigabytes.
 
-Decision. The same figures in four moves. The machines' side is made small (`machines.py`) and divided by
-the defining code, which leaves an *ask* wherever calls would come in (`allocation_requests.py`). The
-weights of all calls for all asks are summed together (`driver_weights.py`). The asks are answered together,
-largest remainders and all, by window functions (`apportion.py`). What comes back are the same `Allocated`
-values, so that everything after (entries, statement, bridge) is the code that was there already.
+Decision. The same figures in four steps. The facts of machines are condensed (`machines.py`). Charges are
+divided by the defining code, which leaves an *ask* wherever calls are needed (`allocation_requests.py`).
+The weights of all calls for all asks are summed together (`driver_weights.py`). The asks are answered
+together by window functions, largest remainders included (`apportion.py`). The results are the same
+`Allocated` values, so that all later stages (entries, statement, bridge) are the same code.
 
 At the grain of customers only the first step of each split is taken, which by `hierarchical_split.py` is
-final: the statement by customer of a month of a hundred million calls never tells two calls apart.
+final: the statement by customer of a month of a hundred million calls never distinguishes single calls.
 
-Rejected. Rewriting the whole of the books in SQL (two definitions of one figure, of which one is wrong);
-sampling (a statement that sums up but does not say for whom).
+Rejected. Rewriting the whole of the books in SQL (two definitions of one figure); sampling (correct
+totals with wrong customers).
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _lines(
 
 
 def _nobody(asks: Sequence[AllocationRequest], parties: Parties) -> tuple[int, Sequence[int]]:
-    """The party of what no call explains, and what the pool of each ask makes of it."""
+    """Return the party of unexplained amounts for each ask, as its pool names them."""
     labels = [unallocated(ask.pool.name) for ask in asks]
     numbers = parties.nameless([UNPLACED, *labels])
     return numbers[UNPLACED], [numbers[label] for label in labels]

@@ -1,8 +1,8 @@
-"""The answers to what the division of charges asks about calls, as weights by question and grain.
+"""Answers to the questions of the division of charges about calls, as weights by question and grain.
 
-Dividing every charge with nothing known of calls puts the questions (`allocation_requests.py`). Those about
-active time are answered by steps where there were any, by tokens elsewhere; those about what was bought by
-tokens, those about what was moved by bytes. What calls sum to is summed for all questions at once.
+Dividing every charge without calls yields the questions (`allocation_requests.py`). Questions about
+active time are answered by steps where there were any, by tokens elsewhere; those about purchases by
+tokens, those about traffic by bytes. Calls are summed for all questions at once.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Stepped(NamedTuple):
     shares: list[ir.Table]
     """Weights that calls in steps explain."""
     unplaced: dict[int, int]
-    """The nanoseconds that they do not explain, of every such question."""
+    """Nanoseconds of every such question that steps do not explain."""
 
     @classmethod
     def of(
@@ -75,7 +75,7 @@ class _Stepped(NamedTuple):
         return cls([shares], unplaced)
 
     def weights(self, calls: Calls, parties: Parties) -> Iterable[ir.Table]:
-        """Both, as weights."""
+        """Return explained and unexplained time as weights."""
         for shares in self.shares:
             yield parties.numbered(shares).select("question", *calls.grain.keys, "weight")
         if self.unplaced:
@@ -87,7 +87,7 @@ class _Asked(NamedTuple):
 
     stepped: _Stepped
     weighed: list[tuple[int, Active]]
-    """By tokens (M0, M1)."""
+    """Questions answered by tokens (M0, M1)."""
     bought: list[Purchase]
     moved: list[tuple[int, Span]]
 
@@ -146,7 +146,7 @@ def _totals(engine: Engine, weights: ir.Table) -> dict[int, int]:
 def _others(
     placed: Iterable[tuple[Charge, CostPool]], drivers: MachineDrivers
 ) -> Iterable[tuple[str, str]]:
-    """The label and customer of whatever charges are divided among besides calls."""
+    """The label and customer of the targets besides calls among which charges are divided."""
     nobody = {UNPLACED, *(unallocated(pool.name) for _, pool in placed)}
     acting = {(a.purpose.value, a.customer or "") for a in drivers.facts.activities}
     return [*((label, "") for label in nobody), *acting]

@@ -1,12 +1,12 @@
 """Granularity: the keys by which calls are told apart, and their numbers.
 
-A grain begins with `label` (what it was for) and `customer`; at the grain of targets the rest of a target
-follows. What is not known is the empty text, or -1 for a day.
+A grain begins with `label` (the use) and `customer`; at the grain of targets the rest of a target
+follows. An unknown value is the empty text, or -1 for a day.
 
-A charge is divided among as many rows as there are customers, and there are many charges; what is sorted
-and summed by two texts takes twice as long as by a number. So once calls are summed, a label and a
-customer together are a *party*, and parties are numbered in the order of their names: a tie of a split is
-settled by number as it would be by name. They get their names back when the parts have been summed.
+A charge is divided among as many rows as there are customers, and there are many charges; sorting and
+summing by two texts takes twice as long as by a number. So once calls are summed, a label and a customer
+together are a *party*, and parties are numbered in the order of their names: a tie of a split is settled
+by number as it would be by name. They get their names back when the parts have been summed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REST = ("project", "key_id", "model", "direction", "provider", "region", "chip",
 PARTY = "party"
 NO_DAY = -1
 UNPLACED = "?"
-"""The label of what no call explains, until a charge's pool gives it a name."""
+"""Label of an unexplained amount, until a charge's pool gives it a name."""
 UNALLOCATED = "Unallocated:"
 """Prefix of a label that names the reason why something could not be placed."""
 
@@ -43,7 +43,7 @@ class Grain(NamedTuple):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The same with the number of the party for its names."""
+        """The columns, with the number of the party for its names."""
         return (PARTY, *self.rest)
 
 
@@ -67,7 +67,7 @@ class Parties:
     def __init__(
         self, engine: Engine, tables: Iterable[ir.Table], others: Iterable[tuple[str, str]]
     ) -> None:
-        """Of `tables`, which have both columns, and of the pairs `others`."""
+        """Number the parties of `tables`, which have both columns, and of the pairs `others`."""
         labels, customers = zip(*others, strict=True)
         pairs = engine.table(
             pa.table(

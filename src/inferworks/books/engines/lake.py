@@ -1,8 +1,8 @@
 """The facts of the meter as tables: from the lake's files, from memory, or both.
 
 Where the lake has sums by day (`archive.sums`), they stand in for the rows of every file that has them,
-unless an edge lies amid its day: of the span, of a charge, of a merger of customers. So does a call that
-was taken back. What is asked then is asked of the rows of that day, and of no other (`Lake.by_day`).
+unless an edge lies within their day: of the span, of a charge, of a merger of customers, or a call that
+was taken back. Then the rows of that day are read, and of no other (`Lake.by_day`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ByDay(NamedTuple):
 
     sums: ir.Table | None
     rows: ir.Table | None
-    """None where there are no sums, or no other rows, but never both."""
+    """Rows that are not summed; None where there are none. `sums` and `rows` are never both None."""
 
     def united(self, columns: Sequence[str]) -> ir.Table:
         """Both as one table."""
@@ -83,9 +83,9 @@ class Lake:
     """Facts that are in none of the files; and retractions."""
     sums: Sequence[DaySums] = ()
     span: Span | None = None
-    """The time that all is about; None for all there is."""
+    """Span of all tables; None for everything."""
     customers: Directory = ALONE
-    """For whom calls and activities count."""
+    """Customers for whom calls and activities count, after mergers."""
 
     @cached_property
     def usage(self) -> ir.Table:
@@ -108,7 +108,7 @@ class Lake:
         return self._rows("activity", self.files.get("activity", ()))
 
     def within(self, start_ns: int, end_ns: int) -> Lake:
-        """The calls opened in the interval, and what else overlaps it: as `Facts` of it would have."""
+        """Return the calls opened in the interval and the other facts that overlap it, as `Facts` does."""
         return replace(self, span=Span(start_ns, end_ns))
 
     def counted(self, customers: Directory) -> Lake:
@@ -319,7 +319,7 @@ def lake_of(
 def _in_force(
     engine: Engine, name: str, rows: ir.Table, retracted: Sequence[Retracted]
 ) -> ir.Table:
-    """`rows` without the reports that were taken back, wherever they are."""
+    """Return `rows` without retracted reports, in files or in memory."""
     if not retracted or name not in ("usage", "activity"):
         return rows
     names = [(one.source, one.id) for one in retracted]

@@ -1,9 +1,9 @@
-"""The machines' side of a lake, made small: what `drivers.py` needs to know of replicas and nodes.
+"""The machines' facts of a lake, condensed: the replicas and nodes that `drivers.py` needs.
 
 A replica writes an interval every few seconds, but a charge asks for hours. Intervals that follow each
 other without a gap, inside one slot between the edges of charges, are joined into one: for every question
-whose span consists of whole slots the answer stays the same, to the nanosecond. What reaches over an edge
-is kept as it is, with the times of the steps in it, for there a cut must know where the work was.
+whose span consists of whole slots the answer stays the same, to the nanosecond. An interval that reaches
+over an edge is kept as it is, with the times of the steps in it, by which its work is divided there.
 
 Intervals are many and machines are few, so intervals are sorted and summed by the number of their
 machine, which is a replica on a node, and not by two names.
@@ -273,8 +273,7 @@ def _unprovisioned_ns(engine: Engine, lake: Lake, capacity: Iterable[Capacity]) 
 def _refuse(engine: Engine, capacity: ir.Table, names: Names) -> None:
     """Theorem 5: states partition provisioned time; nothing is negative, nothing overlaps.
 
-    Looks closely where a quick look was not content: an empty interval does not overlap what it
-    stands before.
+    Checks closely where the quick check failed: an empty interval does not overlap the one after it.
     """
     order = ("start_ns", "end_ns")
     intervals = _in_order(_intervals(capacity), order)

@@ -1,4 +1,4 @@
-"""On which day and in which month of its customer a call was opened: `calendars.py` as relations."""
+"""The customer's day and month in which a call was opened: `calendars.py` as relations."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Moments sorted into the slots between edges, so that many spans share one pass over the calls.
+"""Slots of time between the edges of spans, so that many spans share one pass over the calls.
 
-Charges cover spans: an hour, a day, a month. Their edges, taken together, cut time into *slots*, and every
-span is a run of whole slots. The calls are summed once by slot; a span's sum is the sum of its slots.
-What reaches over an edge is *cut*: it is kept as it is, and each span takes its part (`part_of`).
+Charges cover spans: an hour, a day, a month. Their edges, taken together, cut time into *slots*, and
+every span is a run of whole slots. The calls are summed once by slot; a span's sum is the sum of its
+slots. A call that reaches over an edge is *cut*: it is kept as it is, and each span takes its part
+(`part_of`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.engines.base import floor_divide, whole
 
 NO_SLOT = -1
-"""Before the first edge, or from the last on."""
+"""Slot of a moment before the first edge, or from the last on."""
 
 
 class Slots:

@@ -1,4 +1,4 @@
-"""The export seam: a span's books become files that strangers' tools can read and check.
+"""The export seam: a span's books as files that other tools can read and check.
 
 Problem. A statement that only its own program can read proves nothing. An export that stops half way,
 or differs from run to run, proves less.
@@ -60,7 +60,7 @@ class Books(msgspec.Struct, frozen=True):
         return self.singles or self.allocated
 
     beside: Comparison | None = None
-    """The statement of another time, for who reads."""
+    """Statement of another time, for readers."""
     budget: Against | None = None
     """Budget of the span, for readers."""
 
@@ -70,7 +70,7 @@ class Books(msgspec.Struct, frozen=True):
 
 
 class ExportFile(NamedTuple):
-    """One file of an export: its name, and how it writes itself into a sink opened for bytes."""
+    """One file of an export: its name, and a function that writes it into a sink opened for bytes."""
 
     name: str
     write: Callable[[BinaryIO], None]
@@ -101,7 +101,7 @@ class JournalExporter(Protocol):
 
 
 def books_of(workings: Computation, seller: str, singles: Iterable[Allocated] = ()) -> Books:
-    """The books that `workings`, once validated, come to; `seller` is the name we bill under."""
+    """Return the books of validated `workings`; `seller` is the name we bill under."""
     allocated, policy = workings.allocated, workings.policy
     return Books(build_statement(workings), allocated, policy, seller, singles=singles)
 

@@ -1,7 +1,7 @@
 """Comparisons in a report: another time, the causes of the change of margin, and a budget.
 
-The picture of the causes begins where the margin stood and not at nothing: what changed is mostly small
-beside what stayed, and a bar of two pixels tells nothing.
+The chart of the causes begins at the earlier margin and not at zero: changes are mostly small beside the
+margin, and a bar of two pixels shows nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from inferworks.books.statement.statement import Statement, remarks
 
 _SUMS = ("gross_margin", "operating_result")
 _SHOWN = 5
-"""So many parts of each cause have a row; the others have one together."""
+"""Number of parts of each cause with a row; the others share one."""
 _LONGEST = 12
 """The longest name of a period above a column."""
 

@@ -1,9 +1,9 @@
-"""The chart of accounts: which account of the books goes to which account of somebody's general ledger.
+"""The chart of accounts: a map from the accounts of the books to those of a general ledger.
 
-A chart is a TOML file one can read and copy (`chart.toml` is the one that ships). It must be *total*, like
-a policy: when it is loaded, a name of every kind that the books can have is tried, and what no row takes is
-refused by name, unless the file states a default. So no journal fails in the middle, and no account lands
-somewhere in silence. A pattern that an earlier one leaves nothing for is a mistake, and refused too.
+A chart is a TOML file one can read and copy (`chart.toml` is the one that ships). It must be *total*,
+like a policy: when it is loaded, an account name of every kind is tried, and one that no row takes is
+refused by name, unless the file states a default. So no journal fails half way, and no account is mapped
+by accident. A pattern that can never match after an earlier one is refused too.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from inferworks.books.revenue.rating import Item
 from inferworks.errors import ConfigError
 
 ROUNDING: Final = "Expenses:Rounding"
-"""The account of what rounding leaves; no entry of the books has it."""
+"""Account of rounding differences; no entry of the books has it."""
 _ROOTS: Final = ("Assets", "Liabilities", "Equity", "Income", "Expenses", "Costs")
 _ANY: Final = "(any)"
-"""Stands for a pool, a customer, a supplier when a chart is tried."""
+"""Placeholder for a pool, a customer or a supplier when a chart is tried."""
 _LISTED: Final = 5
 _MOST_PATTERNS: Final = 2_000
 _LARGEST_BYTES: Final = 2**20
@@ -42,7 +42,7 @@ class Account(NamedTuple):
 
     name: str
     number: str = ""
-    """Empty where it is an account of the books and not of a chart."""
+    """Number in a chart; empty for an account of the books."""
     root: str = ""
     """`Assets`, `Liabilities`, `Equity`, `Income` or `Expenses`: what kind of account of a chart it is."""
     tax_rate: str = ""

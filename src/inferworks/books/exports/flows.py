@@ -1,4 +1,4 @@
-"""The report's picture of where the money went, broad and narrow, and the same as a table."""
+"""The report's flow diagram of costs, for wide and narrow screens, and the same as a table."""
 
 from __future__ import annotations
 

@@ -1,20 +1,20 @@
-"""FOCUS out: the bills of our customers, and what became of our suppliers' bills.
+"""FOCUS export: the bills of our customers, and our suppliers' bills as allocated.
 
-Problem. Whoever buys from us has cost tools of their own, and those read FOCUS (https://focus.finops.org).
-Whoever audits us wants our suppliers' charges divided in a form that is not ours.
+Problem. Our customers have cost tools of their own, and those read FOCUS (https://focus.finops.org). An
+auditor wants our suppliers' allocated charges in a standard form.
 
 Decision. Two datasets of one shape, the columns of FOCUS 1.2 and 1.3 in alphabetical order, each as CSV
 and as Parquet. `customers`: we are the issuer; a row for each customer, project, key, SKU and price in
 each month. `suppliers`: a row for each part of a charge, as an allocated charge of FOCUS 1.3; a charge's
-rows sum to it and their ratios sum to 1. What FOCUS has no column for stands in columns with the prefix
+rows sum to it and their ratios sum to 1. Values without a FOCUS column stand in columns with the prefix
 `x_`.
 
     ListCost = ListUnitPrice x PricingQuantity, exactly, wherever a unit price is given
 
-A price that depends on what else was used in the month (a tier, a package) has no unit price; then the
-columns of it are empty and the amount stands alone. We have no list prices beside those agreed, so list,
-contracted, billed and effective cost of a customer's row are equal. Of a supplier's part we know what was
-billed, and no more: its list and contracted cost repeat that, without a unit price.
+A price that depends on other use of the month (a tier, a package) has no unit price; then its columns are
+empty and only the amount is given. We have no list prices beside those agreed, so list, contracted,
+billed and effective cost of a customer's row are equal. Of a supplier's part only the billed cost is
+known: its list and contracted cost repeat it, without a unit price.
 
 Moments have no fraction of a second in FOCUS: a charge period is widened to whole seconds. `CredentialId`
 and the token properties of `SkuPriceDetails` are those of the working draft after FOCUS 1.4.

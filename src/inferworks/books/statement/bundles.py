@@ -1,29 +1,29 @@
 """Bundles: bill lines that no figure of a statement tells apart, as one charge with all their amounts.
 
-Problem. A cloud's bill has a million lines, an hour of a machine each, a day of a bucket. A statement tells
-few of them apart: by what divides them, what was bought, whose it is and when. Held as a charge each, with
-its splits, its entries and its parts, a line takes seven kilobytes.
+Problem. A cloud's bill has a million lines, each an hour of a machine or a day of a bucket. A statement
+distinguishes few of them: by driver, natural class, bearer and time. Held as a charge each, with its
+splits, its entries and its parts, a line takes seven kilobytes.
 
-Decision. Lines are read one at a time, and those that are alike in everything a statement looks at become
-a *bundle*: one charge, whose amount is their sum, and beside it the amounts of all of them. It is divided
-once; each split divides every amount on its own (`amounts.py`) and keeps the sums, so that a bundle gives,
-to the picounit, what its lines would. All that follows only adds up: entries, lines, parts, validations and
-notes of a bundle are the sums of those of its lines, by account and day too.
+Decision. Lines are read one at a time, and lines that are alike in every column a statement reads become
+a *bundle*: one charge, whose amount is their sum, with the amounts of all of them. It is divided once;
+each split divides every amount on its own (`amounts.py`) and keeps the sums, so that a bundle gives the
+same figures as its lines, to the picounit. All later stages only add up: entries, lines, parts,
+validations and notes of a bundle are the sums of those of its lines, by account and day too.
 
-Of a bundle's charge everything that was not compared is blank, so nothing can look at it by mistake; it has
-the id of the first of its lines. Of a line for calls, lines that say the same of what was sold are alike
-whatever their words (`billed_usage.py`), and the first one's words stand for all.
+Columns that were not compared are blank in a bundle's charge, so that no later stage can read them by
+mistake; its id is that of its first line. Lines for calls that state the same sale are alike whatever
+their words (`billed_usage.py`), and the words of the first are kept.
 
-A line stays single where sums are not all that is asked of it: if it reaches over the edge of the span or
-of a month (its part is rounded), is staff's or an asset's, is no line of a bill but an estimate or an
-accrual, supports other pools, or outgrows 64 bits.
+A line stays single where its sum is not enough: if it reaches over the edge of the span or of a month
+(its part is rounded), is for staff or an asset, is an estimate or an accrual and no line of a bill,
+supports other pools, or exceeds 64 bits.
 
-Lines come in the order of their ids, so the same lines give the same bundles: what a close sealed comes out
-again when it is verified. `Rules.bundles` says whether a period was drawn up in bundles; one that was
-sealed line by line is drawn up line by line for ever.
+Lines come in the order of their ids, so the same lines give the same bundles, and a closed period can be
+recomputed when it is verified. `Rules.bundles` tells if a period was computed in bundles; one that was
+sealed line by line is always recomputed line by line.
 
-Whoever asks for a line of its own has it divided alone, one after the other, by the same weights
-(`single_lines.py`): exports with a row for each line, explanations.
+Exports with a row for each line, and explanations, have lines divided alone, one after the other, by the
+same weights (`single_lines.py`).
 
 Rejected. Summing lines in SQL before they are divided (the remainder of a sum is not the sum of
 remainders); a table of sums beside the lines (it would have to be kept right through every revision).
@@ -76,7 +76,7 @@ class Bundle(Charge, frozen=True, kw_only=True):
     members: Amounts
     """Amounts of the lines, in picounits."""
     effective: Amounts | None = None
-    """Of lines of a commitment, what each is effective at."""
+    """Effective cost of each line of a commitment, in picounits."""
 
     @property
     def amounts(self) -> Amounts:
@@ -99,7 +99,7 @@ class Bundle(Charge, frozen=True, kw_only=True):
         return f"{self.lines} lines of {self.service_name or self.issuer}"
 
     def effectively(self) -> Charge:
-        """The same at what is effective, line by line."""
+        """Return the bundle with the effective cost as amount, line by line."""
         if self.effective is None or self.effective_pico is None:
             return self
         return msgspec.structs.replace(
@@ -134,7 +134,7 @@ class _Told(Enum):
     SALE = 3
     """Everything by which a line for calls says what was sold."""
     TAX = 4
-    """Its name: it comes back, and is no cost of anything."""
+    """The name of a recoverable tax, which is no cost."""
 
 
 class _Growing:
@@ -148,7 +148,7 @@ class _Growing:
         self.amounts, self.effective = array("q"), array("q")
 
     def done(self) -> list[Charge]:
-        """The bundle of what was put in since it was asked last; one line as it is, none of nothing."""
+        """Return the bundle of lines added since the last call; one line as it is, None without any."""
         first, self.first = self.first, None
         if first is None or len(self.amounts) == 1:
             self.amounts, self.effective = array("q"), array("q")
@@ -171,10 +171,10 @@ class _Growing:
 
 
 class _Sort:
-    """Lines of one pool that are told apart by the same."""
+    """Lines of one pool that are distinguished by the same columns."""
 
     def __init__(self, told: _Told, telling: _Telling | None) -> None:
-        """`telling`: what of a line is looked at beside its time."""
+        """`telling`: the columns of a line that are compared beside its time."""
         self.told, self.telling = told, telling
         self.known: dict[tuple[object, ...], _Growing | None] = {}
         self.sales: dict[tuple[object, ...], object] = {}
@@ -390,7 +390,7 @@ def _of(charge: Charge, columns: Collection[str]) -> tuple[tuple[str, str], ...]
 
 
 def _sign(amount_pico: int) -> int:
-    """Credits go with credits: what reaches a pool from others follows its positive charges."""
+    """Return the sign: credits are bundled apart, for support amounts follow positive charges."""
     return (amount_pico > 0) - (amount_pico < 0)
 
 

@@ -1,11 +1,11 @@
-"""Corrections: how a figure of a closed period is put right without changing it.
+"""Corrections of a closed period: posted in the open one, so that sealed figures never change.
 
-What was sealed stays. The period is worked out again with what came late, by the rules and the prices
-that were sealed with it, and set against what is booked. Every row that differs is *reversed* exactly,
-as it was booked, and booked *anew*; both rows stand in the open period and name the period they correct.
-So the sealed statement and its corrections always sum to what the period would have been, had everything
-been known in time. (Theorem 12; FOCUS: ChargeClass = Correction, the original ChargePeriod, a later
-BillingPeriod.)
+Sealed figures stay. The period is recomputed with the late records, by the rules and the prices that were
+sealed with it, and compared with the posted figures. Every row that differs is *reversed* exactly as it
+was posted, and posted *anew*; both rows stand in the open period and name the period they correct. So the
+sealed statement and its corrections always sum to the figures that the period would have had, had
+everything been known in time. (Theorem 12; FOCUS: ChargeClass = Correction, the original ChargePeriod, a
+later BillingPeriod.)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from inferworks.books.statement.computation import Line, line_order
 from inferworks.books.statement.revenue_by_location import LocationRevenue, placed_change
 
 CORRECTION: Final = "Correction"
-"""FOCUS's ChargeClass of what corrects a closed period."""
+"""FOCUS's ChargeClass of lines that correct a closed period."""
 
 R = TypeVar("R", Line, Rated)
 

@@ -1,4 +1,4 @@
-"""For whom the meter's facts count: as `accounts.directory` has it, by the moment at which they began."""
+"""The customers for whom the meter's facts count, after mergers, at the start of each fact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The five questions of the debate on what compute costs, each answered with its amount and its lines.
+"""Five questions about the cost of compute, each answered with its amount and its lines.
 
 "Does it include inference used for training? Gradient descent? The CPUs and disks holding datasets? The
 web servers? The people who swap failed parts?" Each is a pool, a driver and a row of the policy.
@@ -42,7 +42,7 @@ class _Asked(NamedTuple):
     pool: str
     driver: str
     purposes: frozenset[Purpose]
-    """The purposes asked for; none asks for the whole pool."""
+    """The purposes of the question; none stands for the whole pool."""
 
 
 _QUESTIONS = (

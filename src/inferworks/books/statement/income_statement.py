@@ -1,6 +1,6 @@
-"""The income statement by account, from the lines and the revenue of a statement and from no entry.
+"""The income statement by account, from the lines and the revenue of a statement, without its entries.
 
-A general ledger draws the same from the entries: theorem 19 says that they are equal, account by account.
+A general ledger derives it from the entries: by theorem 19 the two are equal, account by account.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Invariants of a statement, checked on every statement.
 
-`VALIDATIONS` is the list: one function for each theorem of `docs/books.md` that can be seen from the
-workings of a span, named for it. A function returns nothing when its theorem holds, and raises
+`VALIDATIONS` is the list: one function for each theorem of `docs/books.md` that can be checked on the
+computation of a span, named for it. A function returns nothing when its theorem holds, and raises
 BooksError with the figures when it does not: a bug, or damaged data. It never repairs.
 """
 
@@ -140,7 +140,7 @@ def conservation(workings: Computation) -> None:
 
 
 def hierarchy(workings: Computation) -> None:
-    """Theorem 8: what a stage divides is what the stage above gave it."""
+    """Theorem 8: a stage divides exactly the amount that the stage above gave it."""
     for item in workings.allocated:
         for given, taken in _handed_down(item):
             _must_equal("hierarchy", f"handed down in {item.charge.id}", given, "divided", taken)

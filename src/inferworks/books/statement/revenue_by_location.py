@@ -1,4 +1,4 @@
-"""Revenue by where its calls were served: what a statement's cut by provider, region and chip shows."""
+"""Revenue by the location of its calls: the cut of a statement by provider, region and chip."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class LocationRevenue(NamedTuple):
-    """Revenue of the calls that were served at one place; empty texts where nobody said."""
+    """Revenue of the calls that were served at one location; empty texts where it is unknown."""
 
     provider: str
     region: str
@@ -29,8 +29,8 @@ def placed_change(
 ) -> tuple[LocationRevenue, ...]:
     """Return the rows that take the `booked` revenue of each location to the `restated` one.
 
-    Nothing where the restated one is not known by place, as that of very many calls: what was booked for
-    a place then stays there, and the change is shown without one.
+    Nothing where the restated one is not known by location, as for very many calls: the posted revenue of
+    a location then stays, and the change is shown without one.
     """
     restated = tuple(restated)
     if not restated:

@@ -1,4 +1,4 @@
-"""The statement of a span: what was earned, what it cost, and why; any cut of it sums to the whole."""
+"""The statement of a span: revenue, costs and their reasons; any cut of it sums to the whole."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Dimension(StrEnum):
     """Provider that served: an external API, or our own replicas."""
     REGION = "region"
     POOL = "pool"
-    """Cost only: revenue is no pool's."""
+    """Pool of the cost; revenue has none."""
     CHIP = "chip"
     PURPOSE = "purpose"
     DAY = "day"
@@ -156,9 +156,9 @@ class Statement(msgspec.Struct, frozen=True):
     backed: tuple[Backed, ...] = ()
     """The charges behind each line; a correction's lines have none here."""
     prepaid_pico: int | None = None
-    """By how much more was billed for commitments than they cost; None on the cash basis."""
+    """Change of the prepaid balance of commitments (billed less cost); None on the cash basis."""
     placed: tuple[LocationRevenue, ...] = ()
-    """Revenue by where its calls were served; what is not in it was served nowhere or is a fee."""
+    """Revenue by the location of its calls; revenue missing here is a fee or of calls not served."""
     accrued_pico: int | None = None
     """By how much what is accrued for bills that have not come changed; None where nothing is."""
     accrued: tuple[Accrued, ...] = ()
@@ -166,7 +166,7 @@ class Statement(msgspec.Struct, frozen=True):
     names: tuple[tuple[str, str], ...] = ()
     """Names of customers by id; those without a name are left out."""
     alike: tuple[Alike, ...] | UnsetType = UNSET
-    """The charges that stand for several bill lines (`bundles.py`); not there where none does."""
+    """Charges that stand for several bill lines (`bundles.py`); unset without any."""
 
     @property
     def allocated_pico(self) -> int:
@@ -205,7 +205,7 @@ class Statement(msgspec.Struct, frozen=True):
 
     @property
     def unused_capacity_pico(self) -> int:
-        """Paid for and not used; a line of cost of revenue."""
+        """Cost of capacity paid for and not used; a line of cost of revenue."""
         return self.function_pico(Function.UNUSED_CAPACITY)
 
     @property
@@ -266,7 +266,7 @@ class Statement(msgspec.Struct, frozen=True):
         }
 
     def _basis_json(self) -> dict[str, object]:
-        """On which basis it is, and how what was invoiced becomes the cost of the span."""
+        """Return the basis, and the steps from the invoiced amount to the cost of the span, as JSON."""
         if self.prepaid_pico is None:
             return {}  # reads to the byte as it did before there was a choice
         return {
@@ -579,7 +579,7 @@ def _placed(workings: Computation) -> tuple[LocationRevenue, ...]:
 
 
 def revenue_by_call(workings: Computation) -> Iterable[tuple[Rated, dict[CallId, int]]]:
-    """Every amount of revenue, given back to its calls; an empty one where no call stands behind it."""
+    """Yield every amount of revenue with its division among calls; empty for a fee."""
     usages: dict[RatingKey, list[Usage]] = defaultdict(list)
     calendars = calendars_of(workings.customers)
     for usage in workings.facts.usages:
@@ -615,8 +615,8 @@ def _flows(lines: Iterable[Line]) -> tuple[Flow, ...]:
 def remarks(drawn_lines: Sequence[Line], notes: Sequence[str]) -> tuple[str, ...]:
     """Return the `notes` of a statement, preceded by remarks on what its lines lack.
 
-    That no cost is in it, or that pay is cost of revenue for want of a department. It is said where a
-    statement is shown and is no part of it: what is sealed stays as it was drawn up.
+    The remarks: no cost is in it, or pay is cost of revenue for want of a department. They are added when
+    a statement is shown and are no part of it, so that a sealed statement stays as it is.
     """
     if not drawn_lines:
         return (NO_COSTS, *notes)

@@ -1,8 +1,9 @@
 """Bill lines for calls that no recorded call explains: questions to a person, never guesses.
 
-A line for calls that no call explains is unallocated, and the calls that it may be for are estimated beside
-it: the cost may be there twice, and is nobody's. It takes a person to say that two names are one. So the
-question names both sides, and the row of the configuration that would answer it.
+A line for calls that no recorded call explains is unallocated, while the calls that it may be for are
+estimated beside it: the cost may be counted twice, and nobody bears it. Only a person can tell that two
+names mean the same. So the question names both sides, and the row of the configuration that would answer
+it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class _Names(NamedTuple):
     issuer: str
     service: str
     model: str
-    """Empty where they name none for certain."""
+    """Model of the line; empty where none is certain."""
 
 
 def is_unexplained(parts: Iterable[Allocation | Portion]) -> bool:
