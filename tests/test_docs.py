@@ -105,7 +105,10 @@ def test_documented_ports_are_the_default_one() -> None:
     """An address pasted from a document reaches a gateway that was started without a port."""
     for path in DOCUMENTS:
         text = re.sub(
-            r"<!-- providers -->.*?<!-- end -->", "", path.read_text("utf-8"), flags=re.DOTALL
+            r"<!-- providers -->.*?<!-- end -->|\[\[provider\]\].*?```",
+            "",
+            path.read_text("utf-8"),
+            flags=re.DOTALL,
         )
         found = re.findall(r"(?:127\.0\.0\.1|localhost|\[::1\]|gateway\.internal):(\d{2,5})", text)
         found += re.findall(r"path: /\w+, port: (\d+)", text)
