@@ -93,7 +93,7 @@ def test_a_started_fleet_offers_every_replica(tmp_path: Path) -> None:
 
 
 def test_a_replica_begins_where_its_record_ends(tmp_path: Path) -> None:
-    """When the clock was set back since its last life, no hour of the machine is counted twice."""
+    """No hour of the machine is counted twice when the clock was set back since the replica's last life."""
     covered_ns = 5 * 10**18  # in the year 2128
 
     async def test(fleet: Fleet, backend: StubBackend, clock: HastyClock) -> None:
@@ -110,7 +110,7 @@ def test_a_replica_begins_where_its_record_ends(tmp_path: Path) -> None:
 
 
 def test_a_dead_replica_is_not_offered_and_replaced(tmp_path: Path) -> None:
-    """When a replica dies the others carry on, and it comes back."""
+    """The other replicas carry on when one dies, and it comes back."""
 
     async def test(fleet: Fleet, backend: StubBackend, clock: HastyClock) -> None:
         await fleet.start()

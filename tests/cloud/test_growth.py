@@ -130,7 +130,7 @@ OPERATIONS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("who", OPERATIONS)
 def test_what_is_sent(who: str) -> None:
-    """What is written for each upstream of a request in JSON, and what is guessed of it."""
+    """Time for the request to each upstream, and for its token estimate, grows with the body alone."""
     offer = replace(make_offer(), upstream_model="another")
     base = {"model": b'"m"', "messages": b'[{"role":"user","content":"a"}]', "input": b'"a"',
             "max_tokens": b"1", "stream_options": b'{"include_usage":true}'}  # fmt: skip
@@ -175,7 +175,7 @@ MESSAGES = {
 
 @pytest.mark.parametrize("piece_bytes", [20, 1 << 20])
 def test_a_stream_of_events(piece_bytes: int) -> None:
-    """However it is filled, and however it is cut."""
+    """Time to split events grows with the stream alone, however that is filled and cut."""
     for filling in STREAMS:
         check_growth(
             filling.of, lambda stream: _feed(EventSplitter(), stream, piece_bytes), filling.name
@@ -183,7 +183,7 @@ def test_a_stream_of_events(piece_bytes: int) -> None:
 
 
 def test_the_data_of_an_event() -> None:
-    """However many lines it has."""
+    """Time to read an event's data grows with the event alone, however many lines it has."""
     for filling in STREAMS:
         check_growth(filling.of, lambda event: event_data(b"x:\n" + event), filling.name)
 

@@ -1,4 +1,4 @@
-"""What the tests of the meter share."""
+"""Helpers that the tests of the meter share."""
 
 from __future__ import annotations
 

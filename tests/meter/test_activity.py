@@ -31,7 +31,7 @@ def started(store: JournalStore) -> Journal:
 
 
 def kept(store: JournalStore) -> list[Activity]:
-    """What was counted."""
+    """Activities counted."""
     with store.reads() as reads:
         return list(reads.activities(0, FOREVER))
 
@@ -89,7 +89,7 @@ async def test_what_cannot_be_stored_is_refused_whole() -> None:
 
 
 async def test_a_failed_journal_accepts_nothing() -> None:
-    """When the disk fails the sender is told, and may send again later."""
+    """The sender is told when the disk fails, and may send again later."""
     store = MemoryStore()
     journal = started(store)
     store.broken = True
@@ -110,7 +110,7 @@ activities = st.builds(
 @pytest.mark.slow
 @given(st.lists(st.lists(activities, max_size=6), max_size=5))
 def test_received_is_accepted_duplicate_and_conflict(batches: list[list[Activity]]) -> None:
-    """However they come, the first body of each name is counted and every arrival is accounted for."""
+    """The first body of each name is counted and every arrival is accounted for, in any order."""
 
     async def main() -> list[Received]:
         journal = started(store)

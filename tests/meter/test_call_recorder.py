@@ -164,7 +164,7 @@ async def test_a_failover_is_charged_once() -> None:
 async def test_a_dropped_leg_says_how(
     on_leave: str, ended_by: str, sure: Confidence, ends: bool
 ) -> None:
-    """What is dropped is so as its offer says, ended or not; only a cancel knows what it was."""
+    """A dropped leg ends as its offer says, ended or not; only a cancel knows which way that was."""
     world = World()
     async with world.meter.open(make_opened()) as call:
         call.leg_started(OTHER, "openai", None, "", "", on_leave)
@@ -310,7 +310,7 @@ async def test_legs_are_bracketed() -> None:
 
 
 async def test_a_failed_journal_serves_nobody() -> None:
-    """When it cannot be recorded that a call is open, the block is not entered."""
+    """The block is not entered when the opening of a call cannot be recorded."""
     world = World()
     world.store.broken = True
     with pytest.raises(JournalError):
@@ -321,7 +321,7 @@ async def test_a_failed_journal_serves_nobody() -> None:
 
 
 async def test_a_failing_close_is_not_a_success() -> None:
-    """When the usage cannot be made durable the error reaches whoever wanted to answer."""
+    """The error of a Usage that cannot be made durable reaches the block that wanted to answer."""
     world = World()
     with pytest.raises(JournalError):
         await break_disk_and_close(world)
@@ -330,7 +330,7 @@ async def test_a_failing_close_is_not_a_success() -> None:
 
 
 class Story(NamedTuple):
-    """What happens to a call, and where it is cancelled."""
+    """Events of a call, and the point at which it is cancelled."""
 
     legs: list[tuple[bool, int]]
     """Whether each attempt succeeds, and its tokens."""
@@ -537,7 +537,7 @@ def _move(call: CallRecorder, what: str) -> None:
 
 
 async def test_a_watch_that_fails_costs_no_record(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever counts calls may be wrong; the call is on record all the same, and the log says so."""
+    """A watch that fails leaves the call on record all the same, and the log says so."""
 
     def watch(usage: Usage) -> None:
         raise ZeroDivisionError

@@ -18,7 +18,7 @@ SPOKEN = Items(characters=12)
 
 
 async def test_items_are_in_checkpoints_and_in_what_is_cut_off() -> None:
-    """What was told up to the end stands in the checkpoint, and in the Usage of a call that is cut off."""
+    """Items told up to the end are in the checkpoint, and in the Usage of a call that is cut off."""
     store, clock = MemoryStore(), SimClock(A_TIME_NS)
     journal = Journal(store)
     journal.start()

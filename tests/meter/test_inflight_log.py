@@ -1,4 +1,4 @@
-"""It is kept which calls are open, whatever dies, in files that stay small."""
+"""Log of the open calls, which survives any death, in files that stay small."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FOREVER = 2**63 - 1
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the journal is; its name holds what a pattern would take for its own."""
+    """Path of the journal; its name holds signs of a pattern."""
     return tmp_path / "journal[1].db"
 
 
@@ -63,7 +63,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def raises_io_error(*_: object) -> None:
-    """What a dying disk does."""
+    """Fail as a dying disk does."""
     raise OSError(errno.EIO, "Input/output error")
 
 
@@ -75,12 +75,12 @@ async def well_again(journal: Journal) -> None:
 
 
 def file_bytes(path: Path) -> list[int]:
-    """How large each opening file is."""
+    """Size of each opening file."""
     return [file.stat().st_size for file in opening_files(path)]
 
 
 def test_an_open_call_is_seen_by_others_at_once(path: Path) -> None:
-    """What was opened comes back as it was, to any reader, before anything was committed."""
+    """An open call is seen by any reader as it was, before anything was committed."""
     store = opened_store(path)
     call = replace(make_opened(call_id="a"), end_user='a "quoted" größe')
     store.opened(call)
@@ -93,7 +93,7 @@ def test_an_open_call_is_seen_by_others_at_once(path: Path) -> None:
 
 
 def test_a_dead_process_leaves_its_open_calls(path: Path) -> None:
-    """Whoever comes after one that never closed finds its calls, and then lets its file go."""
+    """The successor of a process that never closed finds its calls, and then lets its file go."""
     dead = opened_store(path)
     dead.opened(make_opened(call_id="a"))
     dead.opened(make_opened(call_id="b"))
@@ -122,7 +122,7 @@ def test_the_file_of_a_living_process_is_left_alone(path: Path) -> None:
 
 
 def test_a_line_that_was_cut_off_is_no_record(path: Path) -> None:
-    """Whatever the last write left of a line, and whatever was damaged, the whole ones count."""
+    """Whole lines count, whatever the last write left of a line, and whatever was damaged."""
     store = opened_store(path)
     store.opened(make_opened(call_id="a"))
     store.opened(make_opened(call_id="b"))
@@ -138,7 +138,7 @@ def test_a_line_that_was_cut_off_is_no_record(path: Path) -> None:
 
 
 def test_a_file_that_has_grown_is_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many calls there were, the files stay small, and a call that is open is among them."""
+    """Files stay small, however many calls there were, and keep a call that is open."""
     monkeypatch.setattr(module, "_LARGE_BYTES", 10_000)
     store = opened_store(path)
     store.opened(make_opened(call_id="long"))
@@ -184,7 +184,7 @@ def test_what_is_opened_while_a_file_is_replaced(
 
 
 def test_the_newest_checkpoint_is_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How far a stream has come outlives its process and any number of files, and goes with the call."""
+    """A stream's progress outlives its process and any number of files, and goes with the call."""
     monkeypatch.setattr(module, "_LARGE_BYTES", 1000)
     store = opened_store(path)
     call = make_opened(call_id="stream")
@@ -332,7 +332,7 @@ async def test_a_file_that_cannot_be_replaced_does_for_now(
 
 
 def test_files_without_end_do_not_arise(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often a disk fails to take the new file, what was safe is kept and nothing piles up."""
+    """Safe calls are kept and nothing piles up, however often a disk fails to take the new file."""
     store = opened_store(path)
     store.opened(make_opened(call_id="a"))
     store.settle()
@@ -356,7 +356,7 @@ def test_files_without_end_do_not_arise(path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_file_that_somebody_removed(path: Path) -> None:
-    """What is open is written anew when the file with it is gone."""
+    """Open calls are written anew when the file with them is gone."""
     store = opened_store(path)
     store.opened(make_opened(call_id="a"))
     for file in opening_files(path):
@@ -391,7 +391,7 @@ def test_no_descriptor_is_left(path: Path) -> None:
 
 
 def run_and_kill(path: Path, lines: int) -> Counter[str]:
-    """What a writer said until it was killed, after so many lines of it."""
+    """Lines that a writer printed until it was killed, after `lines` of them."""
     writer = Path(__file__).with_name("opening_writer.py")
     with subprocess.Popen([sys.executable, writer, path], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

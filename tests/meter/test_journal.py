@@ -60,7 +60,7 @@ def usage_ids(store: JournalStore) -> list[str]:
 
 
 async def test_commit_is_durable(tmp_path: Path) -> None:
-    """When a commit's wait is over, another connection sees the record."""
+    """Another connection sees the record when a commit's wait is over."""
     store = SqliteStore(tmp_path / "journal.db")
     journal = started(store)
     await journal.commit(make_usage())
@@ -203,7 +203,7 @@ async def well_again(journal: Journal) -> None:
 async def test_a_failed_disk_fails_everybody_until_it_is_well(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Who waits and who comes while a store fails is told; once it does not, records are taken again."""
+    """Waiting and new records fail while a store fails; once it does not, records are taken again."""
     store = GatedStore()
     journal = started(store)
     store.broken = True
@@ -252,7 +252,7 @@ async def test_a_call_that_was_opened_is_never_lost() -> None:
 
 
 def as_failed(usage: Usage) -> Usage:
-    """What is on record of a call whose answer was held back."""
+    """Usage on record of a call whose answer was held back."""
     return msgspec.structs.replace(usage, outcome=Outcome.FAILED)
 
 
@@ -271,7 +271,7 @@ class LyingStore(MemoryStore):
 
 @pytest.mark.usefixtures("soon")
 async def test_what_is_in_doubt_is_taken_back() -> None:
-    """What was written although its waiter was told that it is not stands as what the waiter was told."""
+    """A record that was written although its waiter was told otherwise becomes what the waiter was told."""
     store = LyingStore()
     journal = started(store)
     for otherwise in (as_failed, None):
@@ -290,7 +290,7 @@ async def test_what_is_in_doubt_is_taken_back() -> None:
 async def test_a_fault_in_the_writer_leaves_nobody_waiting(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever raises in the writer, wherever, waiters are told, it is logged once, and it goes on."""
+    """An error anywhere in the writer is told to its waiters and logged once, and the writer goes on."""
     told = list[int]()
 
     def committed(records: int, _ns: int) -> None:
@@ -330,7 +330,7 @@ def raise_once(method: Callable[[Journal], object]) -> Callable[[Journal], objec
 
 @pytest.mark.usefixtures("soon")
 async def test_closing_in_trouble_says_so() -> None:
-    """Who stops while the store fails is told; who stops once it does not has everything on record."""
+    """A stop while the store fails says so; a stop once it does not has everything on record."""
     store = MemoryStore()
     for is_well in (False, True):
         journal = started(store)
@@ -496,7 +496,7 @@ def test_the_schema_is_checked_by_sqlite(tmp_path: Path) -> None:
 
 
 async def test_each_commit_is_told_with_its_size() -> None:
-    """Whoever watches hears of every group that was committed, and sees what waits for the next."""
+    """The watch hears of every group that was committed, and sees what waits for the next."""
     store, told = GatedStore(), list[tuple[int, int]]()
     journal = Journal(store, committed=lambda records, ns: told.append((records, ns)))
     assert journal.failed, "it has not been started"

@@ -151,14 +151,14 @@ def config_of(data: Path, lake: Lake) -> Config:
 
 
 def unsealed_rows(data: Path) -> int:
-    """How many rows are still in the journal alone."""
+    """Number of rows that are still in the journal alone."""
     with UnsealedReader(data / "journal.db") as reader:
         return sum(reader.unsealed_counts().values())
 
 
 @pytest.mark.slow
 def test_a_running_platform_seals(data: Path) -> None:
-    """What is old enough goes into the lake while calls may come; leaving waits for the sealing."""
+    """Rows old enough go into the lake while calls may come; leaving waits for the sealing."""
 
     async def run() -> None:
         config = config_of(data, Lake(seal_s=0.05))
@@ -175,7 +175,7 @@ def test_a_running_platform_seals(data: Path) -> None:
 def test_a_lake_that_fails_does_not_stop_the_platform(
     data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When the lake cannot be written the platform says so and goes on; nothing is lost."""
+    """The platform says so and goes on when the lake cannot be written; nothing is lost."""
     (data / "lake").write_text("in the way")
 
     async def run() -> None:

@@ -1,4 +1,4 @@
-"""Where sealed segments are kept."""
+"""Lakes of sealed segments."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class FullDisk(Files):
 
 
 def test_a_full_disk_leaves_nothing_half(tmp_path: Path) -> None:
-    """When the disk is full, no object and no part of one is left, and what was there stays."""
+    """No object and no part of one is left by a full disk, and earlier objects stay."""
     LocalLake(tmp_path).put("a/b", b"before")
     lake = LocalLake(tmp_path, FullDisk())
     for write in (lake.put, lake.create):
@@ -88,6 +88,6 @@ def test_without_obstore_one_line_says_what_to_install(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("url", ["ftp://host/lake", "s3://", "nonsense://x"])
 def test_a_url_of_no_lake_is_refused(url: str) -> None:
-    """What is no object store is refused, by the setting's name."""
+    """A URL of no object store is refused, by the setting's name."""
     with pytest.raises(ConfigError, match=r"lake\.url: .* cannot be used"):
         lake_at(url)

@@ -118,7 +118,7 @@ async def test_a_checkpoint_before_the_first_byte() -> None:
 
 
 async def test_a_whole_answer_is_charged_nothing() -> None:
-    """It waits for its record, so nobody has a byte of it, whatever was done for it."""
+    """A whole answer waits for its record, so nobody has a byte of it, whatever was done for it."""
     call = msgspec.structs.replace(make_opened(), stream=False)
     records: list[Record] = [call, make_step(("call_1", 8, 0, 8))]
     [usage] = await recovered(MemoryStore(), records)
@@ -170,7 +170,7 @@ calls = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=8)
 @pytest.mark.slow
 @given(calls, st.integers(1, 3))
 def test_recovery_is_idempotent(told: list[tuple[bool, bool]], times: int) -> None:
-    """However often we recover, each opened call has one usage and closed ones are left alone."""
+    """Each opened call has one usage and closed ones are left alone, however often recovery runs."""
     records: list[Record] = []
     for n, (closed, checkpointed) in enumerate(told):
         call = make_opened(call_id=f"{n}")

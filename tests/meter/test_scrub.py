@@ -25,7 +25,7 @@ CALLS = 300
 
 
 def findings(pieces: list[Piece]) -> list[str]:
-    """What is wrong, a line each."""
+    """Findings, a line each."""
     return [finding for piece in pieces for finding in piece.findings]
 
 
@@ -96,7 +96,7 @@ def test_a_page_of_noise_ends_its_table_alone(journal: Path) -> None:
 
 
 def test_a_journal_of_before_is_read_as_far_as_it_goes(journal: Path) -> None:
-    """What a former version did not have is not missed; in one of this version it is."""
+    """Tables that a former version did not have are not missed; in a journal of this version they are."""
     with closing(sqlite3.connect(journal, isolation_level=None)) as database:
         database.execute("DROP TABLE retracted")
         assert "no such table" in findings(list(scrub_journal(journal)))[0]
@@ -182,7 +182,7 @@ def test_a_start_looks_at_every_page_of_a_small_journal(journal: Path) -> None:
 def test_a_start_does_not_read_a_large_journal_whole(
     journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it reads of it is bounded by rows, whatever the size."""
+    """A start reads a bounded number of a journal's rows, whatever its size."""
     monkeypatch.setattr("inferworks.meter.scrub._SMALL_BYTES", 0)
     with closing(sqlite3.connect(journal, isolation_level=None)) as database:
         database.execute("UPDATE usage SET customer = 'bcme' WHERE call_id = 'call_3'")
@@ -190,7 +190,7 @@ def test_a_start_does_not_read_a_large_journal_whole(
 
 
 def test_damaged_rows_can_be_set_aside(journal: Path) -> None:
-    """They are in quarantine, whole, and no longer in the way; all others are as they were, and found."""
+    """Damaged rows are in quarantine, whole, and out of the way; all others are found as they were."""
     with closing(sqlite3.connect(journal, isolation_level=None)) as database:
         before = database.execute("SELECT count(*) FROM usage").fetchone()[0]
         database.execute("UPDATE usage SET customer = 'bcme' WHERE opened_ns = 7")

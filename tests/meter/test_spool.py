@@ -1,4 +1,4 @@
-"""What replicas report of themselves is counted once, and their time is partitioned exactly."""
+"""Reports of replicas are counted once, and their time is partitioned exactly."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def a_spool(folder: Path = Path("spool"), started_ns: int = 0) -> Spool:
 
 
 def taken(data: bytes, cursor: SpoolCursor | None = None) -> list[Record]:
-    """What `data` adds to a journal."""
+    """Records that `data` adds to a journal."""
     lines, _ = parse_spool(data)
     return take_in(cursor or first_cursor(a_spool()), lines)
 
@@ -168,7 +168,7 @@ def test_a_dead_replica_costs_nothing_more() -> None:
 
 
 def test_a_dead_replica_on_a_kept_node_is_down() -> None:
-    """When the node was still provisioned, the time from the last fact on is down."""
+    """Time from the last fact on is down when the node was still provisioned."""
     cursor = taken(state_line("idle", 100))[-1]
     assert isinstance(cursor, SpoolCursor)
     torn, down, ended = finish_at(cursor, b'{"t":"st', 250)
@@ -401,7 +401,7 @@ def test_a_spool_is_found_by_its_name(tmp_path: Path) -> None:
 
 
 def test_bad_lines_keep_their_text() -> None:
-    """What cannot be decoded is kept readable."""
+    """A line that cannot be decoded is kept readable."""
     [line], _ = parse_spool(b"caf\xe9\n")
     assert isinstance(line.fact, BadLine)
     assert line.fact.text == "caf\\xe9"

@@ -1,4 +1,4 @@
-"""Where the journal keeps its records."""
+"""Stores of the journal's records."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_conforms(make: Callable[[Path], JournalStore], tmp_path: Path) -> None:
 
 
 def test_survives_being_closed(tmp_path: Path) -> None:
-    """What was written is there when the file is opened again."""
+    """Records are there when the file is opened again."""
     store = SqliteStore(tmp_path / "journal.db")
     store.open()
     store.write([make_usage()])
@@ -47,7 +47,7 @@ def test_survives_being_closed(tmp_path: Path) -> None:
 
 
 def test_writes_groups_of_any_size(tmp_path: Path) -> None:
-    """However many rows a group has, each is written once."""
+    """Each row is written once, however many a group has."""
     store = SqliteStore(tmp_path / "journal.db")
     store.open()
     ids = [f"{size}-{n}" for size in (1, 31, 32, 33, 95, 257) for n in range(size)]
@@ -207,7 +207,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_opened_holds_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was open when the rest could not be is let go of, and the same store opens when all can be."""
+    """Everything open is let go of when the rest cannot be opened; the store opens when all can be."""
     store = SqliteStore(tmp_path / "journal.db")
 
     def no_more(*_: object) -> None:
@@ -300,7 +300,7 @@ def test_a_journal_that_is_moved_away(tmp_path: Path, other: bool) -> None:
 def test_a_reader_of_old_pages_holds_up_a_new_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not said that all is well before the log could be begun afresh."""
+    """A store resumes only once nobody reads old pages and the log could be begun afresh."""
     monkeypatch.setattr("inferworks.meter.stores.sqlite._LOCK_TIMEOUT_S", 0.05)
     store = SqliteStore(tmp_path / "journal.db")
     store.open()

@@ -50,7 +50,7 @@ FOREVER = (-(2**62), 2**62)
 
 
 def all_read(path: Path) -> list[object]:
-    """Whatever a reader can be asked for."""
+    """Everything that a reader can be asked for."""
     with JournalReader(path) as reader:
         facts = reader.facts(*FOREVER)
         checkpoint = reader.checkpoint(CHECKPOINT.call_id)
@@ -92,7 +92,7 @@ COLUMNS = [(table, name) for table in TABLES.values() for name in table.names]
 def test_a_changed_value_is_noticed(
     table: Table[Any], column: str, journal: Path, tmp_path: Path
 ) -> None:
-    """Whatever is changed in a row, whoever reads it is told its table, the file and what to do."""
+    """A reader of a row with any value changed is told its table, the file and what to do."""
     path = tmp_path / "journal.db"
     shutil.copy(journal, path)
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
@@ -159,7 +159,7 @@ def test_a_flipped_byte_changes_nothing_unseen(journal: Path, tmp_path: Path) ->
 
 
 def test_a_page_of_noise_is_named(journal: Path, tmp_path: Path) -> None:
-    """What SQLite itself finds wrong is one line with what to do, not its own exception."""
+    """Damage that SQLite itself finds is one line with what to do, not its own exception."""
     path, data = tmp_path / "journal.db", bytearray(journal.read_bytes())
     page = data.index(b'"quoted"') // 4096 * 4096
     data[page : page + 4096] = bytes(range(255, -1, -1)) * 16

@@ -31,7 +31,7 @@ SECRETS = ("OPENAI_API_KEY", "UPSTREAM_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_PROFI
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_no_secret_is_inherited(name: str) -> None:
-    """What might be one of our secrets is not passed on, whatever it is called."""
+    """A variable that might be a secret of ours is not passed on, whatever its name."""
     assert bare({name: "s3cret", "PATH": "/bin"}) == {"PATH": "/bin"}
 
 

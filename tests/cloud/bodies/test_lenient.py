@@ -1,4 +1,4 @@
-"""What is refused in another dialect, and what of it a lenient model is asked without."""
+"""Refusals in another dialect, and the fields that a lenient model is asked without."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_field_that_the_other_side_has_nothing_for(
 def test_a_wish_is_left_out_anyway(
     way: Translation, fields: dict[str, Any], names: tuple[str, ...], lenient: bool
 ) -> None:
-    """It promises nothing, so nobody is refused for it; but it is named."""
+    """A wish promises nothing, so nobody is refused for it; but it is named."""
     assert way.ask(call_of(way, fields, lenient=lenient)).left_out == names
 
 

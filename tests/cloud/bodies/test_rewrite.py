@@ -56,7 +56,7 @@ def written(draw: st.DrawFn) -> tuple[list[bytes], int]:
 @pytest.mark.slow
 @given(written(), st.sampled_from(["m", "vendor/m", 'a "b"', "größe"]))
 def test_only_the_model_changes(request_: tuple[list[bytes], int], model: str) -> None:
-    """However a request is written, the model's value is exchanged and every other byte stays."""
+    """The model's value is exchanged and every other byte stays, however a request is written."""
     pieces, place = request_
     body = b"".join(pieces)
     got = with_model(body, model)
@@ -92,7 +92,7 @@ def test_a_name_repeated_without_end() -> None:
 @pytest.mark.slow
 @given(written(), st.sampled_from(["model", "x"]))
 def test_a_field_is_taken_out_where_it_stands(request_: tuple[list[bytes], int], name: str) -> None:
-    """However a request is written, less one field it has the others as they were."""
+    """A request less one field has the others as they were, however it is written."""
     body = b"".join(request_[0])
     fields = read_fields(body)
     if name not in fields:
@@ -137,7 +137,7 @@ def test_ambiguity_is_told_exactly(
 
 
 def test_more_names_than_anybody_gives() -> None:
-    """What has names without end is not read to its end."""
+    """A request with names without end is not read to its end."""
     body = b"{" + b",".join(b'"A%d":1' % number for number in range(MOST_NAMES + 1)) + b"}"
     with pytest.raises(TooManyNamesError):
         ambiguous_name(body)
@@ -147,7 +147,7 @@ def test_more_names_than_anybody_gives() -> None:
 @example({"messages": None, "\u00c4": None, "model": 0}, "model", None)  # "0" is in an escape, too
 @given(st.dictionaries(NAMES, VALUES, max_size=4), NAMES, SCALARS)
 def test_any_value_can_be_set(fields: dict[str, Any], name: str, value: object) -> None:
-    """What is read afterwards is what was set, and all else as before."""
+    """A value that was set is read afterwards, and all else as before."""
     body = json.dumps(fields).encode()
     got = with_value(body, read_fields(body), name, json.dumps(value).encode())
     assert json.loads(got) == {**fields, name: value}

@@ -62,7 +62,7 @@ async def signed(credential: SigningCredential, body: bytes = b"{}") -> Request:
 
 
 def flaw(request: Request, key: Key) -> str | None:
-    """What Amazon finds wrong with it, now."""
+    """Fault that Amazon finds in the signature now, or None."""
     return signature_flaw(request, key, REGION, dt.datetime.now(dt.UTC))
 
 
@@ -119,7 +119,7 @@ def test_keys_of_a_profile(run: Run, nothing_of_this_machine: Path, profile: str
 
 
 def test_a_profile_that_is_not_there(nothing_of_this_machine: Path) -> None:
-    """It is refused before anything is sent, with those that there are."""
+    """An unknown profile is refused before anything is sent, with the names of those that exist."""
     (nothing_of_this_machine / "credentials").write_text(FILE)
     with pytest.raises(ConfigError, match="no AWS profile stagin; there are: default, staging"):
         chain_credential(REGION, "stagin")
@@ -137,7 +137,7 @@ def test_no_keys_at_all(run: Run) -> None:
 
 
 def test_keys_that_end_are_asked_for_every_minute(run: Run) -> None:
-    """What the library renews is used within a minute; what it had serves five minutes more."""
+    """Renewed keys are used within a minute; the keys before them serve five minutes more."""
     asked: list[int] = []
 
     def get_credentials() -> Any:

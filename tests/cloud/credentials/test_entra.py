@@ -99,7 +99,7 @@ class Login(HttpTransport):  # type: ignore[misc]
 
 
 async def shown(credential: Any) -> bytes:
-    """What a request shows."""
+    """Authorization header of a request."""
     headers = await credential.headers("POST", "https://contoso.openai.azure.com/", [], b"")
     return dict(headers)[b"authorization"]
 

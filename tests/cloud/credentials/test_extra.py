@@ -48,5 +48,5 @@ def test_without_the_extra(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_with_the_extra() -> None:
-    """What is installed is imported."""
+    """A library that is installed is imported."""
     assert library("botocore.auth", "aws").__name__ == "botocore.auth"

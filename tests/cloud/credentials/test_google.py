@@ -86,7 +86,7 @@ async def token_service() -> AsyncIterator[TokenService]:
 
 
 async def shown(credential: Any) -> bytes:
-    """What a request shows."""
+    """Authorization header of a request."""
     headers = await credential.headers("POST", "https://aiplatform.googleapis.com/", [], b"")
     return dict(headers)[b"authorization"]
 
@@ -138,7 +138,7 @@ def test_a_token_that_is_refused(run: Run, tmp_path: Path) -> None:
     ["", "not json", "[]", '{"type": "authorized_user"}', '{"private_key": "-----BEGIN SECRET"}'],
 )
 def test_a_file_that_is_none(tmp_path: Path, text: str) -> None:
-    """What is no key file is refused in one line, which repeats nothing of it."""
+    """A file of another kind is refused in one line, which repeats nothing of it."""
     path = tmp_path / "wrong.json"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"wrong\.json is not the key file") as caught:
@@ -147,6 +147,6 @@ def test_a_file_that_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    """It is named, with the system's reason."""
+    """A missing file is named, with the system's reason."""
     with pytest.raises(ConfigError, match=r"absent\.json cannot be read: No such file"):
         file_credential(tmp_path / "absent.json")

@@ -19,7 +19,7 @@ SECOND_NS = 1_000_000_000
 
 
 class Source:
-    """Where values come from: numbered, good for `lasts_s`, or an error."""
+    """Source of values: numbered, good for `lasts_s`, or an error."""
 
     def __init__(self, clock: SimClock, lasts_s: float = 3600.0) -> None:
         self.clock = clock
@@ -54,7 +54,7 @@ class World:
 
 @pytest.mark.parametrize("by_s", [-40 * 86_400, 40 * 86_400])
 def test_a_clock_that_is_set_has_it_renewed(run: Run, by_s: int) -> None:
-    """When it ends is not known any more; a failure before the step does not delay that."""
+    """A step of the clock has the value renewed; a failure before the step does not delay that."""
 
     async def main() -> None:
         on = World()
@@ -204,7 +204,7 @@ def test_who_leaves_does_not_stop_the_fetch(run: Run) -> None:
 
 
 def test_a_source_that_hangs_holds_nobody(run: Run) -> None:
-    """Who waits too long fails as one that was not sent; what comes in the end serves the next."""
+    """A caller that waits too long fails as one not sent; the value that comes late serves the next."""
 
     async def main() -> None:
         on = World()

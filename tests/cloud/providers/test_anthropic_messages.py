@@ -59,7 +59,7 @@ class Line:
         self.offer = make_offer(origin=upstream.origin)
 
     async def ask(self, call: Call) -> tuple[list[Chunk], UpstreamError | None]:
-        """What came, and what broke it off."""
+        """Chunks that came, and the error that broke them off."""
         chunks: list[Chunk] = []
         try:
             async with self.provider.send(self.offer, call) as reply:
@@ -80,7 +80,7 @@ async def line(*answers: MessageAnswer) -> AsyncIterator[Line]:
 
 
 def last_told(chunks: list[Chunk]) -> ReportedUsage | None:
-    """What was told last."""
+    """Usage that was reported last."""
     return next((chunk.told for chunk in reversed(chunks) if chunk.told is not None), None)
 
 
@@ -143,7 +143,7 @@ BREAKS = {
 @pytest.mark.parametrize("fault", BREAKS)
 @pytest.mark.parametrize("make", [messages_call, make_call])
 def test_a_stream_that_breaks(run: Run, fault: Fault, make: Callable[..., Call]) -> None:
-    """However a stream breaks, it raises, after what came: the input exact, the output as it was seen."""
+    """A stream that breaks raises after the chunks that came: input exact, output as it was seen."""
 
     async def main() -> None:
         async with line(MessageAnswer(fault=fault, fault_after=5, cache_read=4)) as on:

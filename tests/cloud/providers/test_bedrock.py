@@ -92,7 +92,7 @@ class Line:
         self.status = 0
 
     async def ask(self, call: Call) -> tuple[list[Chunk], UpstreamError | None]:
-        """What came, and what broke it off."""
+        """Chunks that came, and the error that broke them off."""
         chunks: list[Chunk] = []
         try:
             async with self.provider.send(self.offer, call) as reply:
@@ -114,7 +114,7 @@ async def line(*answers: ConverseAnswer, credential: Credential = SIGNED) -> Asy
 
 
 def last_told(chunks: list[Chunk]) -> ReportedUsage | None:
-    """What was told last."""
+    """Usage that was reported last."""
     return next((chunk.told for chunk in reversed(chunks) if chunk.told is not None), None)
 
 
@@ -176,7 +176,7 @@ BREAKS = {
 @pytest.mark.parametrize("fault", BREAKS)
 @pytest.mark.parametrize("dialect", CALLS)
 def test_a_stream_that_breaks(run: Run, fault: Fault, dialect: str) -> None:
-    """However a stream breaks, it raises, after what came, and nothing is taken for its end."""
+    """A stream that breaks raises after the chunks that came, and none is taken for its end."""
 
     async def main() -> None:
         async with line(ConverseAnswer(fault=fault, fault_after=3)) as on:
@@ -331,7 +331,7 @@ def test_a_bearer_token(run: Run) -> None:
 
 
 def test_a_large_body_is_signed_as_well(run: Run) -> None:
-    """What is hashed beside the event loop has the same signature."""
+    """A body that is hashed beside the event loop has the same signature."""
 
     async def main() -> None:
         body = {"messages": [{"role": "user", "content": [{"text": "x" * (2 << 20)}]}]}

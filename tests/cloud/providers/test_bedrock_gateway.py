@@ -178,7 +178,7 @@ def test_a_stream_that_breaks_is_on_record(run: Run, fault: Fault) -> None:
     ],
 )
 def test_another_offer_takes_over(run: Run, answer: ConverseAnswer) -> None:
-    """What Bedrock cannot do now is done elsewhere, also when it says so in a stream's first event."""
+    """Another offer serves a call that Bedrock cannot, even if a stream's first event is what says so."""
 
     async def main() -> None:
         stub = StubProvider([Script()])

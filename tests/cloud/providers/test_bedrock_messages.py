@@ -69,7 +69,7 @@ class Line:
         self.status = 0
 
     async def ask(self, call: Call) -> tuple[list[Chunk], UpstreamError | None]:
-        """What came, and what broke it off."""
+        """Chunks that came, and the error that broke them off."""
         chunks: list[Chunk] = []
         try:
             async with self.provider.send(self.offer, call) as reply:
@@ -91,7 +91,7 @@ async def line(*answers: MessageAnswer) -> AsyncIterator[Line]:
 
 
 def data_of(chunks: list[Chunk]) -> bytes:
-    """What the client sees of an answer."""
+    """Bytes of an answer that the client sees."""
     return b"".join(chunk.data for chunk in chunks)
 
 
@@ -149,7 +149,7 @@ BREAKS = {
 @pytest.mark.parametrize("fault", BREAKS)
 @pytest.mark.parametrize("make", [messages_call, make_call], ids=["messages", "chat"])
 def test_a_stream_that_breaks(run: Run, fault: Fault, make: Callable[..., Call]) -> None:
-    """However a stream breaks, it raises, after what came: the input exact, the output as it was seen."""
+    """A stream that breaks raises after the chunks that came: input exact, output as it was seen."""
 
     async def main() -> None:
         async with line(MessageAnswer(fault=fault, fault_after=5, cache_read=4)) as on:

@@ -76,7 +76,7 @@ class Line:
         self.status = 0
 
     async def ask(self, call: Call) -> tuple[list[Chunk], UpstreamError | None]:
-        """What came, and what broke it off."""
+        """Chunks that came, and the error that broke them off."""
         chunks: list[Chunk] = []
         try:
             async with self.provider.send(self.offer, call) as reply:
@@ -90,7 +90,7 @@ class Line:
 
 
 def data_of(chunks: list[Chunk]) -> bytes:
-    """What the client sees of an answer."""
+    """Bytes of an answer that the client sees."""
     return b"".join(chunk.data for chunk in chunks)
 
 
@@ -192,7 +192,7 @@ BREAKS = {
 
 @pytest.mark.parametrize("fault", BREAKS)
 def test_streams_that_break(run: Run, fault: Fault) -> None:
-    """However a stream of Azure's or of Gemini's breaks, it raises and has no last chunk."""
+    """A stream of Azure's or of Gemini's that breaks raises and has no last chunk."""
 
     async def main() -> None:
         answer = Answer(fault=fault, fault_after=3)
@@ -240,7 +240,7 @@ def test_gemini_is_asked_by_its_publishers_name(run: Run) -> None:
 
 
 def test_googles_refusals_are_in_the_callers_words(run: Run) -> None:
-    """Who has no good token gets OpenAI's error body, or Anthropic's, with Google's sentence."""
+    """A bad token gets the caller OpenAI's error body, or Anthropic's, with Google's sentence."""
 
     async def main() -> None:
         async with open_gemini() as gemini, claude_line() as (claude, upstream):

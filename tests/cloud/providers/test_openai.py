@@ -36,7 +36,7 @@ class Line:
         self.offer = make_offer(origin=upstream.origin)
 
     async def ask(self, call: Call) -> tuple[list[Chunk], UpstreamError | None]:
-        """What came, and what broke it off."""
+        """Chunks that came, and the error that broke them off."""
         chunks: list[Chunk] = []
         try:
             async with self.provider.send(self.offer, call) as reply:
@@ -87,7 +87,7 @@ MANNERS = {
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize("manner", MANNERS)
 def test_a_stream_however_it_is_written(run: Run, manner: str, running: bool) -> None:
-    """However an upstream writes its stream, the text is whole and the tokens are exact."""
+    """The text is whole and the tokens are exact, however an upstream writes its stream."""
 
     async def main() -> None:
         answer = MANNERS[manner]
@@ -120,7 +120,7 @@ BREAKS = {
 
 @pytest.mark.parametrize("kind", BREAKS)
 def test_a_stream_that_breaks(run: Run, kind: str) -> None:
-    """However a stream breaks, it raises, after what came, with the tokens told so far."""
+    """A stream that breaks raises after the chunks that came, with the tokens told so far."""
 
     async def main() -> None:
         answer, words = BREAKS[kind]
@@ -314,7 +314,7 @@ async def repeating(exchange: Exchange) -> None:
 def test_a_refusal_does_not_repeat_our_credential(
     run: Run, credential: KeyCredential, call: Call
 ) -> None:
-    """What an upstream says to a caller has its own words and the caller's, and nothing of ours."""
+    """An upstream's refusal reaches the caller with its own words and the caller's, and nothing of ours."""
 
     async def main() -> None:
         server = HttpServer(repeating)

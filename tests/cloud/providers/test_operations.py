@@ -54,7 +54,7 @@ STREAMED = [work for work in WORKS if work.call.stream]
 
 @pytest.mark.parametrize("work", STREAMED, ids=name_of)
 def test_breaking_off_amid(run: Run, work: Work) -> None:
-    """What breaks off raises there, after what came, and never passes for an answer."""
+    """An answer that breaks off raises there, after the chunks that came, and never passes for whole."""
 
     async def main() -> None:
         async with work.stage(Script(words=("a", "b"), breaks_after=1)) as on:

@@ -1,4 +1,4 @@
-"""What comes together is read event by event and handed on together."""
+"""Events that come together are read one by one and handed on together."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ FINISHED = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 
 @pytest.mark.parametrize("last", [b"", DONE[:-1], DONE[:-2], b"data: [DONE] ", COMMENT, b"\n"])
 def test_an_orderly_end_is_an_end(last: bytes) -> None:
-    """Why it ended was told and the body is over: nobody needs `[DONE]`, or the empty line behind it."""
+    """A stream with its finish reason and its body over has ended, without `[DONE]` or an empty line."""
     chunks = asyncio.run(taken(events(WORD, FINISHED, USAGE, last)))
     assert [chunk.last for chunk in chunks if chunk.data][-1]
     assert chunks[-1].data.rstrip() == DONE.rstrip()
@@ -97,7 +97,7 @@ def test_what_is_not_whole_stays_so(pieces: list[bytes]) -> None:
 
 
 def test_a_comment_is_no_beginning() -> None:
-    """What says something is waited for; the comments before it come with it, up to a bound."""
+    """Comments wait for the first event with data and come with it, up to a bound."""
 
     async def main() -> None:
         assert (await events(COMMENT, b"event: ping\ndata: {}\n\n", WORD).first()).data.endswith(
@@ -126,7 +126,7 @@ class Tally:
 
 
 def test_a_silent_upstream_is_counted_by_its_events() -> None:
-    """However many events came together, each that holds data counts as a token, and no comment does."""
+    """Each event that holds data counts as a token, however many came together, and no comment does."""
     tally = Tally()
     count = StreamUsage(make_call(), cast(CallRecorder, tally))
     for data in (WORD, COMMENT, WORD * 3, COMMENT + b"event: x\n" + WORD):

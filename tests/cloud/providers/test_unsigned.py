@@ -42,5 +42,5 @@ def test_they_are_left_out_and_all_else_stays() -> None:
     ],
 )
 def test_others_pass_byte_for_byte(body: bytes) -> None:
-    """Whatever is in them, also what is no request."""
+    """Other bodies pass byte for byte, whatever is in them, also those that are no request."""
     assert without_unsigned(body) == body

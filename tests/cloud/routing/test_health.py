@@ -85,7 +85,7 @@ THREE = [(1.0, "fail"), (1.1, "fail"), (1.2, "fail")]
 def test_when_a_breaker_is_open(
     events: list[tuple[float, str]], at_s: float, state: BreakerState
 ) -> None:
-    """It opens on failures in a row, probes with one call, doubles its cool-down, closes on success."""
+    """A breaker opens on failures in a row, probes with one call, doubles its pause, closes on success."""
     breaker = told(*events)
     now_ns = round(at_s * S)
     assert breaker.state(now_ns) is state
@@ -119,7 +119,7 @@ def test_only_one_probe_at_a_time() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 3000), st.sampled_from(["ok", "fail", "wait 1"]))))
 def test_a_breaker_never_locks(events: list[tuple[int, str]]) -> None:
-    """Whatever happened, a call passes again within the longest cool-down, and a success closes it."""
+    """A call passes again within the longest cool-down, and its success closes the breaker."""
     now_s, sequence = 0.0, []
     for step_ms, what in events:
         now_s += step_ms / 1000
@@ -196,7 +196,7 @@ def test_whose_failures_open_a_breaker(events: list[tuple[str, int | None]], clo
 
 
 def test_a_key_that_has_left_is_not_waited_for() -> None:
-    """Where one key is the only one that has called in a window, its failures are all that is known."""
+    """Failures of the only key that has called in a window are all that is known."""
     breaker = calls(("b", None))
     began_ns = round(POLICY.window_s * S) + 2 * S
     for n in range(3):
@@ -223,7 +223,7 @@ HOSTILE = st.one_of(st.integers(0, 100_000), st.just(None))
 def test_one_customer_never_shuts_out_another(
     events: list[tuple[int | None, int, int]], every_s: int
 ) -> None:
-    """Whatever A sends, however often and with however many keys, it stays closed while B is answered."""
+    """The breaker stays closed while B is answered, whatever A sends, by however many keys."""
     breaker, now_ns, next_b_ns = Breaker(POLICY), S, S
     for body, step_ms, number in [(None, 0, 0), *events]:
         now_ns += step_ms * MS
@@ -249,7 +249,7 @@ def test_a_breaker_stays_small() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 10**10)), min_size=1))
 def test_an_average_stays_among_its_samples(samples: list[tuple[int, int]]) -> None:
-    """It is never above the greatest sample, nor below the last one at its own time."""
+    """The average is never above the greatest sample, nor below the last one at its own time."""
     average, now_ns = PeakEwma(), 0
     for step_ns, sample_ns in samples:
         now_ns += step_ns

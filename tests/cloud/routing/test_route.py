@@ -52,11 +52,11 @@ class Seen:
         return 0
 
     def passes(self, offer: Offer) -> bool:
-        """Whether its breaker passes a call."""
+        """Return whether the breaker of `offer` passes a call."""
         return self.now >= self.retry_ns(offer)
 
     def retry_ns(self, offer: Offer) -> int:
-        """When its breaker passes a call."""
+        """Time at which the breaker of `offer` passes a call."""
         return self.retry.get(offer.id, 0)
 
     def random(self) -> float:
@@ -131,7 +131,7 @@ def test_what_is_tried(
 def test_what_cannot_be_asked_is_passed_over(
     verdicts: list[AttemptResult], expected: str, deadline_s: float | None
 ) -> None:
-    """It is no attempt; those in reserve are asked only when nobody else could be."""
+    """An offer that cannot be asked is no attempt; the reserve is asked only when no other could be."""
     policy = RoutePolicy(deadline_s=deadline_s)
     route = attempts(offers("abcdef"), policy, Seen(), 0, in_reserve=lambda: offers("yz"))
     assert tried(drive(route, verdicts)) == expected
@@ -178,7 +178,7 @@ def test_each_fallback_can_be_reached(
 def test_what_cannot_be_asked_is_not_asked_again(
     verdicts: list[AttemptResult], expected: str
 ) -> None:
-    """However often an offer may be tried, what it has no words for it never has."""
+    """An offer that cannot express the request is not asked again, however often it might be tried."""
     policy = RoutePolicy(attempts=9, tries_per_offer=3)
     assert tried(drive(attempts(offers("ab"), policy, Seen(), 0), verdicts)) == expected
 
@@ -204,7 +204,7 @@ def test_the_first_that_can_be_asked_is_so_whatever_its_breaker_says() -> None:
 def test_what_lacks_something_is_not_asked_again(
     verdicts: list[AttemptResult], expected: str
 ) -> None:
-    """It is an attempt, and another may have it."""
+    """An offer that lacks something counts as an attempt, and another may have it."""
     policy = RoutePolicy(attempts=9, tries_per_offer=3)
     assert tried(drive(attempts(offers("ab"), policy, Seen(), 0), verdicts)) == expected
     if ELSEWHERE not in verdicts:

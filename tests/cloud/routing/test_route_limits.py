@@ -1,4 +1,4 @@
-"""Who may serve a call at all; what a policy may say; when a refusing upstream wants to be asked again."""
+"""Offers that may serve a call at all; limits of a policy; the time to ask a refusing upstream again."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_full_offer_is_left_out_until_it_has_room() -> None:
 
 
 def test_an_open_breaker_is_left_out(run: Run) -> None:
-    """Who fails is left alone while there is another; of all that fail, one is tried all the same."""
+    """A failing offer is left alone while there is another; if all fail, one is tried all the same."""
 
     async def main() -> None:
         clock = SimClock()
@@ -165,7 +165,7 @@ def test_when_an_upstream_wants_to_be_asked_again(
 
 @pytest.mark.parametrize("date", [{}, {b"date": b"today"}])
 def test_a_date_beside_none(date: dict[bytes, bytes]) -> None:
-    """Where the answer does not say what time it is, it is the time by our clock."""
+    """Our clock gives the time where the answer does not."""
     in_a_minute = formatdate(time.time() + 60, usegmt=True).encode()
     told_ns = retry_after_ns({b"retry-after": in_a_minute, **date})
     assert told_ns is not None

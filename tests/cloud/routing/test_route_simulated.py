@@ -143,7 +143,7 @@ class World:
             await tally.close(Outcome.ANSWERED, reply.status)
 
     def slowest_s(self, share: float) -> float:
-        """What at least a `share` of the calls waited no longer than."""
+        """Seconds that at least a `share` of the calls waited at most."""
         return sorted(self.waits_s)[int(share * len(self.waits_s))]
 
 
@@ -252,7 +252,7 @@ def test_hedging_cuts_the_tail_and_counts_every_leg(run: Run) -> None:
 
 
 def test_a_budget_bounds_hedges_when_all_are_slow(run: Run) -> None:
-    """When every call is slow, hedges stay the share that was allowed."""
+    """Hedges stay within their share when every call is slow."""
 
     async def main() -> None:
         policy = RoutePolicy(hedge_after_ms=100.0, hedge_share=0.02)
@@ -373,7 +373,7 @@ def test_margin_is_sought_within_the_latency_bound(run: Run) -> None:
 
 
 def test_calls_stay_in_their_region(run: Run) -> None:
-    """Whatever fails, nothing runs elsewhere: a call that finds nobody in its region is refused."""
+    """Nothing runs elsewhere, whatever fails: a call without an offer in its region is refused."""
 
     async def main() -> None:
         regions = ("eu-west", "us-east", "eu-north")

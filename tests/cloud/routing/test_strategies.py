@@ -90,13 +90,13 @@ CBA = [offer("c"), offer("b"), offer("a")]
 
 
 def test_fallback_keeps_the_order() -> None:
-    """What is written first is tried first."""
+    """Offers are tried in the order in which they are written."""
     assert order(CBA, Strategy.FALLBACK, Seen({"c": 9})) == "cba"
 
 
 @pytest.mark.parametrize("strategy", Strategy)
 def test_a_better_priority_comes_first(strategy: Strategy) -> None:
-    """Whatever the strategy, an offer of a worse priority is only for when the better ones fail."""
+    """An offer of a worse priority is only for when the better ones fail, whatever the strategy."""
     offers = [offer("z", priority=2), offer("y", priority=1), offer("a"), offer("b")]
     sight = Seen({"a": 9, "b": 9}, {"a": 900, "b": 900})
     names = order(offers, strategy, sight, facts(session=b"s"))
@@ -214,7 +214,7 @@ MANY = [offer(f"{n:x}") for n in range(8)]
 
 
 def test_prompts_that_begin_alike_stay_together() -> None:
-    """What comes before the prompt in the body, and after its beginning, does not matter."""
+    """Parts of the body before the prompt, and after its beginning, do not matter."""
     system = "You are the helpful assistant of a shop. " * 60
     first = {order(MANY, Strategy.PREFIX, None, facts(chat(system, q)))[0] for q in "abcdefgh"}
     assert len(first) == 1

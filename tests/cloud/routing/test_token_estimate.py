@@ -1,4 +1,4 @@
-"""What is guessed where nobody tells."""
+"""Estimates of tokens where no usage is reported."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ SURE = {"content": [{"token": word, "logprob": -0.1, "bytes": [84]} for word in 
 def test_a_silent_answer_is_guessed_by_its_words(
     operation: Operation, answer: dict[str, object], output: int
 ) -> None:
-    """What was written counts, in every dialect; neither the envelope nor log probabilities do."""
+    """Written words count, in every dialect; neither the envelope nor log probabilities do."""
     call = replace(make_call(), operation=operation)
     told, sure = whole_usage(call, Chunk(msgspec.json.encode(answer), last=True), JSON)
     assert (told.tokens.output, sure) == (output, Confidence.ESTIMATED)
@@ -173,7 +173,7 @@ def test_media_and_text_are_told_apart_in_large_bodies(count: int) -> None:
 
 
 def test_a_guess_at_a_large_body_takes_no_time() -> None:
-    """However a prompt is filled, a guess at it looks at a bounded part of it."""
+    """An estimate looks at a bounded part of a prompt, however that is filled."""
     for filling in (b"a" * 511 + b" ", b"A" * 127 + b" ", b"base64 ", b"\\", b"["):
         body = filling * (16_000_000 // len(filling))
         began = time.thread_time()

@@ -108,7 +108,7 @@ async def legs_of(*scripts: Script, policy: RoutePolicy = HEDGED) -> list[Leg]:
 
 
 def outcomes(legs: Sequence[Leg]) -> list[str]:
-    """Who and how, leg by leg."""
+    """Offer and outcome of each leg."""
     return [f"{leg.offer} {leg.outcome}" for leg in legs]
 
 
@@ -191,7 +191,7 @@ def test_a_loser_has_cost_its_prompt(run: Run) -> None:
 
 
 def test_an_error_after_the_race_reaches_the_winner(run: Run) -> None:
-    """What breaks the delivery off leaves the winner's upstream early, and is not swallowed."""
+    """An error in the delivery leaves the winner's upstream early, and is not swallowed."""
 
     async def main() -> None:
         async with world(NEVER, GOOD) as here:
@@ -391,7 +391,7 @@ UNREACHABLE = Script(unreachable=True)
 def test_nothing_of_a_call_waits_for_the_collector(
     run: Run, policy: RoutePolicy, scripts: list[Script]
 ) -> None:
-    """However a call ends, what was held for it (its body, its answer) is let go of at once.
+    """Everything held for a call (its body, its answer) is let go of at its end, however it ends.
 
     A gateway seldom has Python look for cycles: a prompt that is held by one stays for hours.
     """

@@ -1,4 +1,4 @@
-"""Which refusals tell what one model does not have, and which what is wrong with the request or with us."""
+"""Refusals that tell what one model lacks, against those for a fault of the request or of ours."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_its_words_tell(status: int, data: bytes, lacks: bool) -> None:
 
 @given(st.sampled_from([400, 404, 422]), st.binary(max_size=200))
 def test_any_bytes_are_read(status: int, data: bytes) -> None:
-    """Whatever an upstream writes, there is no error of ours."""
+    """Any bytes that an upstream writes are read without an error of ours."""
     assert lacking(status, data) is None
 
 

@@ -1,4 +1,4 @@
-"""What an upstream could not be asked for is told to the caller and on record."""
+"""Fields that an upstream could not be asked for are told to the caller and on record."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_names_become_one_line(names: list[str], text: str) -> None:
 
 @given(st.lists(st.text(max_size=100), max_size=100))
 def test_whatever_is_left_out_the_line_is_short_and_plain(names: list[str]) -> None:
-    """However long, many and strange the names are."""
+    """The line stays short and plain, however long, many and strange the names are."""
     text = left_out_text(names)
     assert len(text) <= 512
     assert text.isascii()

@@ -66,15 +66,15 @@ class World:
                 yield reply, tally
 
     def tried(self) -> dict[str, int]:
-        """How many calls each offer was sent, where any."""
+        """Number of calls that each offer was sent, where any."""
         return {name: len(p.calls) for name, p in self.providers.items() if p.calls}
 
     def idle(self) -> bool:
-        """Whether no call is counted at any offer."""
+        """Return true if no call is counted at any offer."""
         return not any(self.health.running(offer) for offer in self.offers)
 
     async def usages(self, journal: Journal) -> list[Usage]:
-        """What is on record."""
+        """Usages on record."""
         await journal.durable()
         with self.store.reads() as reads:
             return list(reads.usages(0, 1 << 62))
@@ -242,7 +242,7 @@ def test_an_offer_that_cannot_be_asked_is_passed_over(
 def test_when_nobody_can_be_asked(
     run: Run, scripts: list[Script], status: int, message: str, deadline_s: float | None
 ) -> None:
-    """What the first has no words for is told only where none has failed that could be asked."""
+    """The first offer's inability is told only where no offer that could be asked has failed."""
 
     async def main() -> None:
         async with world(*scripts) as (here, journal):
@@ -274,7 +274,7 @@ def test_a_breaker_is_no_reason_to_refuse_what_only_its_offer_can_say(run: Run) 
 
 
 def test_it_waits_for_a_place_at_the_only_offer_that_can_be_asked(run: Run) -> None:
-    """Where that one runs as many calls as it may, the caller is told so, and not that nobody can."""
+    """The caller is told that the only offer that can be asked is full, and not that none can."""
 
     async def main() -> None:
         async with world(unsaid(), GOOD) as (here, _):
@@ -440,7 +440,7 @@ async def cancelled_after(moments: int, scripts: list[Script]) -> bool:
 
 
 def test_what_we_cannot_translate_is_our_failure(run: Run) -> None:
-    """It is paid for once: nobody else is asked, its usage is on the leg, and the offer stands as well."""
+    """An untranslatable answer is paid for once: no other offer is asked, and this one stands as well."""
 
     async def main() -> None:
         for _ in range(3):
@@ -463,7 +463,7 @@ def test_what_we_cannot_translate_is_our_failure(run: Run) -> None:
 
 
 def test_what_failed_is_logged_for_us(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    """Where an attempt ran and how it failed is in the log, with the call's id."""
+    """The log has the place and the manner of a failed attempt, with the call's id."""
 
     async def main() -> None:
         with caplog.at_level(logging.WARNING):

@@ -42,7 +42,7 @@ def asked(
     model: str = "m",
     **fields: Any,
 ) -> tuple[Any, tuple[str, ...]]:
-    """What the upstream is asked, and what was left out. CallError where it cannot be said."""
+    """Return the upstream's request and the names left out. CallError where it cannot be expressed."""
     way = way_between(source, target)
     call = call_of(source, model, **fields)
     for number, translation in enumerate(way):

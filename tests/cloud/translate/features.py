@@ -1,4 +1,4 @@
-"""What becomes of each feature between each pair of dialects: the rows of the table in docs/dialects.md.
+"""Outcome of each feature between each pair of dialects: the rows of the table in docs/dialects.md.
 
 A row asks for one thing in the words of each dialect that has words for it. A cell is one of `HOW`; what
 an upstream must then be asked is a check for each target. `test_features.py` makes a test of every cell.
@@ -49,14 +49,14 @@ class Feature(NamedTuple):
     """Who serves the chats of this row."""
 
     def cell(self, source: Operation, target: Operation) -> str:
-        """What becomes of it between two dialects."""
+        """Outcome of the feature between two dialects."""
         if source not in self.asks:
             return ""
         return self.own.get((source, target), self.cells[target])
 
 
 def holds(*needles: str) -> Check:
-    """Whether a request has all of `needles` in it, as JSON without spaces."""
+    """Check that a request has all of `needles` in it, as JSON without spaces."""
     return lambda body: all(
         needle in json.dumps(body, separators=(",", ":"), ensure_ascii=False) for needle in needles
     )
@@ -94,7 +94,7 @@ def image_item(url: str) -> dict[str, Any]:
 
 
 def shown_by_user(chat: object, message: object, item: object) -> dict[Operation, dict[str, Any]]:
-    """What a user shows beside a word, in each dialect."""
+    """Requests in which a user shows a part beside a word, in each dialect."""
     text = {"type": "text", "text": "See"}
     return {
         CHAT: {"messages": [{"role": "user", "content": [text, chat]}]},
@@ -162,7 +162,7 @@ def format_of(schema: object) -> dict[Operation, dict[str, Any]]:
 
 
 def ids_fit(body: object) -> bool:
-    """Whether a call and its result have one id, which every vendor takes."""
+    """Return whether a call and its result have one id, which every vendor takes."""
     text = json.dumps(body)
     return (
         "read:0" not in text

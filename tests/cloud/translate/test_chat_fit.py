@@ -35,14 +35,14 @@ LONG = "user_" + "x" * 145
 
 
 def known(provider: str, model: str) -> ModelFacts:
-    """What the rows say."""
+    """Facts of a model, by the rows."""
     return fact_catalog().facts(provider, model, dt.date(2027, 1, 1))
 
 
 def asked(
     way: Translation, facts: ModelFacts, *, lenient: bool = False, **fields: Any
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What the upstream is sent for the smallest request and `fields`, and what was left out."""
+    """Return the upstream's request for the smallest one and `fields`, and the names left out."""
     body = msgspec.json.encode({"model": "m", **LEAST[way.source], **fields})
     call = Call(
         CallId("c"), way.source, ModelId("m"), False, False, body, facts=facts, lenient=lenient
@@ -67,7 +67,7 @@ def asked(
 def test_the_limit_goes_by_the_name_that_is_known(
     way: Translation, provider: str, model: str, name: str
 ) -> None:
-    """Whoever asks, and exactly once."""
+    """The limit has the name that the model knows, and only that one, whoever asks."""
     sent, left_out = asked(way, known(provider, model))
     other = {"max_tokens", "max_completion_tokens"} - {name}
     assert sent[name] == 64
@@ -90,7 +90,7 @@ def test_a_long_user_is_hashed_always_alike(way: Translation, provider: str, len
 
 
 def user_of(way: Translation, user: str) -> dict[str, Any]:
-    """How a caller of `way` names its user."""
+    """Fields by which a caller of `way` names its user."""
     return {"metadata": {"user_id": user}} if way.source == Operation.MESSAGES else {"user": user}
 
 
@@ -182,7 +182,7 @@ def test_a_model_that_knows_no_stops() -> None:
 
 
 def test_as_many_stops_as_the_upstream_likes() -> None:
-    """Where no bound is known, ours is none."""
+    """No bound of ours applies where none is known."""
     stops = [f"{n}." for n in range(40)]
     assert asked(MessagesToChat(), known("vllm", "m"), stop_sequences=stops)[0]["stop"] == stops
 
@@ -199,7 +199,7 @@ def test_sampling_is_left_out_where_it_is_not_taken() -> None:
 
 
 def test_probabilities_are_not_left_out_in_silence() -> None:
-    """Who asks for them needs them."""
+    """A request that asks for probabilities needs them: it is refused, or the omission is named."""
     wants: dict[str, Any] = {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
     with pytest.raises(CallError, match="'include' are not told"):
         asked(ResponsesToChat(), known("openai", "o3"), **wants)

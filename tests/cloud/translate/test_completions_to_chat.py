@@ -52,7 +52,7 @@ def test_the_default_limit() -> None:
 
 @pytest.mark.parametrize("wanted", [False, True])
 def test_usage_is_shown_to_those_who_asked(wanted: bool) -> None:
-    """It is always asked of the upstream and passed on if the client wants to see it."""
+    """Usage is always asked of the upstream, and passed on if the client wants to see it."""
     stream = PutBack(CompletionsToChat(), call_of(wants_usage=wanted))
     event = b'data: {"choices":[],"usage":{"prompt_tokens":3,\ndata: "completion_tokens":4}}\n\n'
     assert stream.event(event) == b""
@@ -64,6 +64,6 @@ def test_usage_is_shown_to_those_who_asked(wanted: bool) -> None:
 
 
 def test_an_unreadable_event() -> None:
-    """What is no event of a chat fails the attempt."""
+    """An event that is none of a chat fails the attempt."""
     with pytest.raises(UpstreamError):
         PutBack(CompletionsToChat(), call_of()).event(b"data: {\n\n")

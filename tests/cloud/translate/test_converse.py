@@ -112,7 +112,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_cannot_be_said(what: str) -> None:
-    """It is refused with one line that names the field, before anything is sent."""
+    """A request that Converse cannot express is refused with one line that names the field."""
     fields, line = REFUSED[what]
     with pytest.raises(CallError) as caught:
         asked(**fields)
@@ -242,7 +242,7 @@ def test_a_stream_says_what_a_whole_answer_says(answer: ConverseAnswer) -> None:
 
 
 def put_together(answer: ConverseAnswer) -> tuple[dict[str, Any], str, Any]:
-    """What the deltas of a stream come to, why it ended, and its usage."""
+    """Message put together from the deltas of a stream, its stop reason, and its usage."""
     stream = PutBack(WAY, call_of({}, stream=True))
     events = [
         b"data: " + json.dumps({name: payload}).encode() + b"\n\n"
@@ -274,7 +274,7 @@ def put_together(answer: ConverseAnswer) -> tuple[dict[str, Any], str, Any]:
     msgspec.json.encode
 ))  # fmt: skip
 def test_an_event_that_is_none(data: bytes) -> None:
-    """Whatever an event holds, it is put over or it is the upstream's failure."""
+    """An event with any data is put over or is the upstream's failure."""
     with suppress(UpstreamError):
         PutBack(WAY, call_of({})).event(b"data: " + data.replace(b"\n", b"") + b"\n\n")
 

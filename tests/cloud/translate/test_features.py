@@ -53,7 +53,7 @@ CELLS = [
     ],
 )
 def test_words_of_ours_are_documented(words: str) -> None:
-    """Whatever a translation puts into a conversation, its caller can look up."""
+    """Words that a translation puts into a conversation can be looked up by its caller."""
     assert f"`{words.strip()}" in DOCS.read_text(encoding="utf-8")
 
 
@@ -67,7 +67,7 @@ def served_by(feature: Feature, target: Operation) -> tuple[str, str]:
 
 
 def flaw(body: Any, provider: str, target: Operation, model: str) -> object:
-    """What the vendor says against a request."""
+    """Fault that the vendor finds in a request, or None."""
     if target is CHAT:
         return VENDORS[provider].refusal("/chat/completions", {**body, "model": model})
     if target is MESSAGES:
@@ -77,7 +77,7 @@ def flaw(body: Any, provider: str, target: Operation, model: str) -> object:
 
 @pytest.mark.parametrize(("feature", "source", "target"), CELLS)
 def test_a_cell(feature: Feature, source: Operation, target: Operation) -> None:
-    """It is said, left out or refused as the table has it; what is asked, its vendor takes."""
+    """A feature is expressed, left out or refused as the table has it; its vendor takes the request."""
     provider, model = served_by(feature, target)
     facts = fact_catalog().facts(provider, model, TODAY)
     fields, how = feature.asks[source], feature.cell(source, target)
@@ -119,7 +119,7 @@ MODELS = {
 def test_any_two_features_at_once(
     one: Feature, other: Feature, pair: tuple[Operation, Operation], data: st.DataObject
 ) -> None:
-    """Whatever is asked of whichever model, its vendor takes it or we refuse it."""
+    """Any two features, asked of any model, are taken by its vendor or refused by us."""
     source, target = pair
     asks = one.asks.get(source, {}), other.asks.get(source, {})
     assume(not asks[0].keys() & asks[1].keys())

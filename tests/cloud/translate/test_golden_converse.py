@@ -29,7 +29,7 @@ def call_of(body: bytes, *, stream: bool = False) -> Call:
 
 
 def translated(kind: str, given: bytes) -> bytes:
-    """What becomes of `given`, the content of a file of this kind."""
+    """Translation of `given`, the content of a file of this kind."""
     if kind == "request":
         return WAY.ask(call_of(given)).body
     if kind == "answer":

@@ -31,7 +31,7 @@ def call_of(translation: Translation, body: bytes, *, stream: bool = False) -> C
 
 
 def translated(translation: Translation, kind: str, given: bytes) -> bytes:
-    """What becomes of `given`, the content of a file of this kind."""
+    """Translation of `given`, the content of a file of this kind."""
     if kind == "request":
         stream = msgspec.json.decode(given).get("stream", False)
         return translation.ask(call_of(translation, given, stream=stream)).body

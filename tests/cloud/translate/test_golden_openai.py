@@ -37,7 +37,7 @@ def call_for(path: Path) -> Call:
 
 
 def translated(path: Path) -> bytes:
-    """What becomes of the content of a file."""
+    """Translation of the content of a file."""
     translation, call, given = WAYS[path.parent.name], call_for(path), path.read_bytes()
     match path.name.split(".")[1]:
         case "request":

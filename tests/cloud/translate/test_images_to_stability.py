@@ -39,7 +39,7 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 def asked(**fields: object) -> Call:
-    """What Stability is asked for."""
+    """Call that Stability is sent."""
     return ImagesToStability().ask(json_call(Operation.IMAGES, {"prompt": "A cat.", **fields}))
 
 
@@ -88,7 +88,7 @@ def test_what_both_can_say(fields: dict[str, object], form: dict[str, str]) -> N
     ],
 )
 def test_what_stability_cannot_say_is_refused(fields: dict[str, object], param: str) -> None:
-    """What the picture would depend on is not dropped in silence."""
+    """A field that the picture would depend on is not dropped in silence."""
     with pytest.raises(CallError) as caught:
         asked(**fields)
     assert (caught.value.status, caught.value.param) == (400, param)
@@ -97,7 +97,7 @@ def test_what_stability_cannot_say_is_refused(fields: dict[str, object], param: 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8")))
 def test_any_prompt_arrives(prompt: str, negative: str) -> None:
-    """Whatever the texts hold, they are what the form says."""
+    """Texts arrive in the form as they are, whatever they hold."""
     form = form_of(asked(prompt=prompt, negative_prompt=negative))
     assert form == {"model": A_MODEL, "prompt": prompt, "negative_prompt": negative}
 

@@ -43,7 +43,7 @@ def call_of(way: Translation, facts: ModelFacts | None = None, **fields: Any) ->
 
 
 def asked(way: Translation, facts: ModelFacts | None = None, **fields: Any) -> Any:
-    """What the upstream is asked."""
+    """Request that the upstream is sent."""
     return json.loads(way.ask(call_of(way, facts, **fields)).body)
 
 
@@ -122,7 +122,7 @@ ANSWERS = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=
 
 
 def streamed(way: Translation, events: list[bytes]) -> tuple[str, list[Any], str]:
-    """What a stream comes to: its words, its calls and why it ended."""
+    """Words and calls of a stream, and its finish reason."""
     stream = PutBack(way, call_of(way, response_format=OBJECT))
     out = b"".join(map(stream.event, events))
     told = [event_data(event) for event in EventSplitter().feed(out)]
@@ -196,7 +196,7 @@ def test_the_call_of_the_tool_is_the_answer_of_converse(answer: dict[str, Any]) 
 
 
 def test_a_schema_for_a_chat_that_knows_objects_alone() -> None:
-    """It is told the schema, behind the instructions that it has; the other way any object is a schema."""
+    """The schema is told behind the instructions; the other way round any object is a schema."""
     output = {"format": {"type": "json_schema", "schema": CLOSED}}
     fields = {"max_tokens": 9, "system": "Be brief.", "output_config": output}
     body = asked(MessagesToChat(), ModelFacts(json_modes=("json_object",)), **fields)

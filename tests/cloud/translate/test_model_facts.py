@@ -39,7 +39,7 @@ ANSWER = {"role": "tool", "tool_call_id": "a", "content": "ok"}
 
 
 def ask(way: Translation, facts: ModelFacts, model: str = "m", **fields: Any) -> tuple[Any, Any]:
-    """What a model is asked of which so much is known, and what was left out."""
+    """Return the request sent to a model with these facts, and the names left out."""
     start: dict[str, Any] = {"model": "m"}
     start |= {"input": "Hi"} if isinstance(way, ResponsesToChat) else {"messages": [HELLO]}
     if isinstance(way, MessagesToChat):
@@ -53,12 +53,12 @@ def ask(way: Translation, facts: ModelFacts, model: str = "m", **fields: Any) ->
 
 
 def as_messages(provider: str, model: str, **fields: Any) -> tuple[Any, Any]:
-    """What comes of a message for a model of a provider that speaks chats."""
+    """Return the chat sent for a message to a provider's model, and the names left out."""
     return ask(MessagesToChat(), fact_catalog().facts(provider, model, TODAY), **fields)
 
 
 def as_chat(provider: str, model: str, **fields: Any) -> tuple[Any, Any]:
-    """What comes of a chat for a model of Anthropic's or Bedrock's."""
+    """Return the request sent for a chat to a model of Anthropic's or Bedrock's, and the names left out."""
     way = ChatToConverse() if provider == "bedrock" else ChatToMessages()
     return ask(way, fact_catalog().facts(provider, model, TODAY), model, **fields)
 
@@ -120,7 +120,7 @@ def test_long_descriptions_stand_among_the_instructions() -> None:
 
 
 def test_thoughts_of_past_turns() -> None:
-    """They go to those who take them; who needs them beside calls gets a word where they are lost."""
+    """Thoughts go to models that take them; where lost ones are needed beside calls, a word says so."""
     thought = {"type": "thinking", "thinking": "Hm.", "signature": ""}
     signed = {"type": "thinking", "thinking": "Hm.", "signature": "abc"}
     use = {"type": "tool_use", "id": "a", "name": "read", "input": {}}
@@ -205,7 +205,7 @@ def test_thinking_by_a_budget() -> None:
     ],
 )
 def test_thoughts_that_nobody_signed_are_left_out(block: dict[str, Any]) -> None:
-    """Whoever sends them has them of another vendor's model, and Claude refuses them; others stay."""
+    """Unsigned thoughts are of another vendor's model, and Claude refuses them; signed ones stay."""
     signed = {"type": "thinking", "thinking": "Ha.", "signature": "s"}
     turn = {**CALLED, "thinking_blocks": [block, signed]}
     fields = {"messages": [HELLO, turn, ANSWER], "tools": [FUNCTION]}
@@ -233,7 +233,7 @@ BRIEF = {"role": "developer", "content": "Be brief."}
     ],
 )
 def test_thoughts_are_missed_in_what_is_sent(behind: list[Any], thinks: bool) -> None:
-    """Whatever is heard beside the results, also what is blank, the turn that called is not over."""
+    """A turn that called is not over, whatever stands beside the results, even if it is blank."""
     fields = {"messages": [HELLO, CALLED, ANSWER, *behind], "tools": [FUNCTION]}
     for model in ("claude-sonnet-4-5", "claude-haiku-4-5"):
         body, left_out = as_chat("anthropic", model, **fields, reasoning_effort="low")
@@ -345,7 +345,7 @@ def test_wishes_about_sampling() -> None:
 
 
 def test_a_model_that_cannot_be_told_to_call() -> None:
-    """It is told in words to answer by a call; an order of the caller's is refused."""
+    """A model that cannot be made to call is told in words to answer by a call; an order is refused."""
     json_object = {"type": "json_object"}
     for provider in ("anthropic", "bedrock"):
         body, _ = as_chat(provider, "claude-opus-5-5", response_format=json_object)

@@ -44,7 +44,7 @@ HELLO = {"role": "user", "content": "Hi"}
 
 
 def asked(way: Translation, **fields: Any) -> tuple[Any, tuple[str, ...]]:
-    """What the upstream is asked, and what was left out."""
+    """Return the upstream's request, and the names left out."""
     down = way.ask(call_of(way, **fields))
     return json.loads(down.body), down.left_out
 
@@ -65,7 +65,7 @@ def test_custom_tools_and_namespaces_become_functions() -> None:
 
 
 def test_tools_that_the_input_brings_are_offered_too() -> None:
-    """Those of an item as those of the field, since a chat has no search for tools."""
+    """Tools of an item are offered as those of the field are, since a chat has no search for tools."""
     items = [{"type": "additional_tools", "role": "developer", "tools": [SHELL]}, HELLO,
              {"type": "tool_search_call", "call_id": "t"},
              {"type": "tool_search_output", "tools": [TEAM, {"type": "mcp"}]}]  # fmt: skip
@@ -156,7 +156,7 @@ def test_calls_come_back_as_calls_of_the_tools_that_were_given(
     ],
 )
 def test_the_choice_of_such_a_tool(choice: dict[str, Any], said: str) -> None:
-    """It is forced by the name of its function."""
+    """A chosen tool is forced by the name of its function."""
     body, _ = asked(ResponsesToChat(), tools=CODEX, tool_choice=choice)
     assert body["tool_choice"] == {"type": "function", "function": {"name": said}}
 
@@ -196,7 +196,7 @@ def test_a_tool_that_cannot_be_had_is_left_out_and_named(
 
 @pytest.mark.parametrize(("way", "tools", "name"), LEFT_OUT)
 def test_a_tool_that_is_ordered_is_refused(way: Translation, tools: list[Any], name: str) -> None:
-    """Where nothing else can be called, the order cannot be followed."""
+    """An order to call cannot be followed where nothing else can be called."""
     choice = {"type": "any"} if isinstance(way, MessagesToChat) else "required"
     with pytest.raises(CallError, match="tool_choice"):
         asked(way, tools=tools[:1], tool_choice=choice)
@@ -204,7 +204,7 @@ def test_a_tool_that_is_ordered_is_refused(way: Translation, tools: list[Any], n
 
 
 def test_what_is_told_of_past_calls_of_such_tools_is_left_out() -> None:
-    """What came of them stands in what was said."""
+    """Results of such calls stand in the text of the answer."""
     ran = [{"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
            {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}]  # fmt: skip
     said = {"role": "assistant", "content": [*ran, {"type": "text", "text": "Rain."}]}
@@ -242,14 +242,14 @@ UNKNOWN = {"client_metadata": {"id": "x"}, "unheard_of": 1}
     "way", [ResponsesToChat(), MessagesToChat(), ChatToMessages(), ChatToConverse()]
 )
 def test_fields_that_nobody_knows_stay_within_their_dialect(way: Translation) -> None:
-    """They are left out, and named; null ones say nothing."""
+    """Unknown fields are left out, and named; null ones say nothing."""
     plain, none = asked(way)
     body, left_out = asked(way, **UNKNOWN, nothing=None)
     assert (body, none, sorted(left_out)) == (plain, (), sorted(UNKNOWN))
 
 
 def test_what_claude_code_and_codex_send_unasked() -> None:
-    """It asks for nothing that an answer depends on."""
+    """Fields sent unasked ask for nothing that an answer depends on."""
     edits = {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}
     plain, _ = asked(MessagesToChat())
     more = {"betas": ["x"], "fallbacks": [{"model": "n"}]}

@@ -1,4 +1,4 @@
-"""What one dialect can say and the other cannot is refused with one line that names it."""
+"""Refusals of fields that one dialect has and the other lacks: one line that names the field."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ FUNCTION = {"type": "function", "function": {"name": "f"}}
 
 
 def asked(translation: Translation, body: object) -> dict[str, Any]:
-    """What the upstream is asked for `body`."""
+    """Request that the upstream is sent for `body`."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     operation, call_id = translation.source, CallId("call_1")
     headers = ((b"anthropic-beta", b"x"),)
@@ -181,7 +181,7 @@ NOT_IN_A_MESSAGE = {
 
 @pytest.mark.parametrize("name", NOT_IN_A_CHAT)
 def test_what_a_chat_cannot_say(name: str) -> None:
-    """It is refused with status 400 and one line with its name, before anything is sent."""
+    """The refusal has status 400 and one line with the field's name, before anything is sent."""
     with pytest.raises(CallError) as caught:
         as_chat(**NOT_IN_A_CHAT[name])
     assert caught.value.status == 400
@@ -191,7 +191,7 @@ def test_what_a_chat_cannot_say(name: str) -> None:
 
 @pytest.mark.parametrize("name", NOT_IN_A_MESSAGE)
 def test_what_a_message_cannot_say(name: str) -> None:
-    """It is refused with status 400 and one line with its name, before anything is sent."""
+    """The refusal has status 400 and one line with the field's name, before anything is sent."""
     with pytest.raises(CallError) as caught:
         as_message(**NOT_IN_A_MESSAGE[name])
     assert caught.value.status == 400
@@ -202,7 +202,7 @@ def test_what_a_message_cannot_say(name: str) -> None:
 @pytest.mark.parametrize("translation", [MessagesToChat(), ChatToMessages()])
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"model":1}', b'{"a":"\\ud800"}', b"[" * 100_000])
 def test_what_is_no_request(translation: Translation, body: bytes) -> None:
-    """Whatever slips through the door is refused, not a failure of ours."""
+    """A body that slips through decoding is refused, not a failure of ours."""
     with pytest.raises(CallError) as caught:
         asked(translation, body)
     assert caught.value.status == 400
@@ -218,7 +218,7 @@ JSON = st.recursive(
 @pytest.mark.slow
 @given(st.dictionaries(NAMES, JSON, max_size=4))
 def test_any_fields_are_translated_or_refused(fields: dict[str, Any]) -> None:
-    """Whatever JSON a field holds, it is put over or refused with status 400, and is no bug of ours."""
+    """Any JSON in a field is put over or refused with status 400, and is no bug of ours."""
     for ask in (as_chat, as_message):
         try:
             ask(**fields)
@@ -250,7 +250,7 @@ def test_nulls_say_nothing() -> None:
 
 
 def test_values_that_ask_for_nothing_are_dropped() -> None:
-    """What asks for the usual is no reason to refuse."""
+    """A value that asks for the usual is no reason to refuse."""
     assert (
         as_chat(speed="standard", mcp_servers=[], cache_control={"type": "ephemeral"},
                 thread=None, context_management={"edits": []}) == as_chat()
@@ -344,7 +344,7 @@ NO_OBJECT = b'{"choices":[{"message":{"tool_calls":[{"function":{"name":"f","arg
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"choices":[]}', NO_OBJECT])
 def test_a_completion_that_cannot_be_read(data: bytes) -> None:
-    """It is the upstream's failure."""
+    """An unreadable completion is the upstream's failure."""
     with pytest.raises(UpstreamError) as caught:
         put_back(MessagesToChat(), call_for(Operation.MESSAGES), data)
     assert caught.value.sent
@@ -352,7 +352,7 @@ def test_a_completion_that_cannot_be_read(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"content":7}'])
 def test_a_message_that_cannot_be_read(data: bytes) -> None:
-    """It is the upstream's failure."""
+    """An unreadable message is the upstream's failure."""
     with pytest.raises(UpstreamError) as caught:
         put_back(ChatToMessages(), call_for(Operation.CHAT), data)
     assert caught.value.sent

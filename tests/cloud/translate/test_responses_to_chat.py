@@ -84,7 +84,7 @@ def test_what_changes_no_answer_is_dropped(change: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"choices":[]}', b'{"choices":[{"message":3}]}'])
 def test_an_unreadable_answer(data: bytes) -> None:
-    """What is no chat completion fails the attempt."""
+    """An answer other than a chat completion fails the attempt."""
     with pytest.raises(UpstreamError):
         put_back(ResponsesToChat(), call_of(), data)
 
@@ -109,7 +109,7 @@ USAGE = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
 def test_a_stream_says_what_a_whole_answer_says(
     message: dict[str, Any], finish: str, data: st.DataObject
 ) -> None:
-    """However an answer is cut into deltas, its last event has the response that a whole one is."""
+    """The last event has the response of a whole answer, however the answer is cut into deltas."""
     calls = [
         {"id": f"call_{number}", "type": "function", "function": function}
         for number, function in enumerate(message.get("tool_calls", []))

@@ -1,4 +1,4 @@
-"""What goes over and comes back is what it was, and a stream makes sense wherever it is cut."""
+"""Round trips: a message comes back as it was, and a stream makes sense wherever it is cut."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def without_results_joined(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def is_results(turn: dict[str, Any]) -> bool:
-    """Whether a turn is results of tools."""
+    """Return whether a turn is results of tools."""
     return isinstance(turn["content"], list) and turn["content"][0]["type"] == "tool_result"
 
 
@@ -198,7 +198,7 @@ def split(data: bytes) -> list[bytes]:
 
 
 def accumulated(events: list[bytes]) -> tuple[list[dict[str, Any]], str | None, bool]:
-    """What a client makes of a message's events: blocks, stop reason, whole or not.
+    """Blocks of a message's events, its stop reason, and whether it is whole.
 
     AssertionError where they break the grammar of a stream, at the first event that does: every beginning
     of what it accepts is a beginning of a stream.
@@ -236,7 +236,7 @@ def accumulated(events: list[bytes]) -> tuple[list[dict[str, Any]], str | None, 
 @pytest.mark.slow
 @given(PIECES, st.integers(1, 9))
 def test_a_chats_stream_as_a_messages(pieces: list[tuple[str, str]], cut: int) -> None:
-    """However a stream is cut it is a beginning of a message's; whole, it says what the chat said."""
+    """A stream cut anywhere is a beginning of a message's; whole, it says what the chat said."""
     stream = PutBack(MessagesToChat(), messages_call({}, stream=True))
     *events, end = [stream.event(event) for event in chat_events(pieces, cut)]
     assert not accumulated(split(b"".join(events)))[2]

@@ -1,4 +1,4 @@
-"""Whatever is told of a field names it as the caller wrote it."""
+"""Errors and notes name a field as the caller wrote it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_an_upstreams_refusal_names_the_field_that_came(
 @given(st.binary() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(
     lambda value: json.dumps({"error": value}).encode()))  # fmt: skip
 def test_a_body_that_is_no_error_stays_as_it_is(data: bytes) -> None:
-    """Whatever an upstream sends."""
+    """A body that is no error stays as it is, whatever an upstream sends."""
     assert error_in_sent_names(data, {"messages": "input"}) == data
 
 

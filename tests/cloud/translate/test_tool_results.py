@@ -31,7 +31,7 @@ def asked(translation: Translation, **fields: Any) -> Any:
 
 
 def in_order(messages: list[dict[str, Any]]) -> bool:
-    """Whether each call is answered right behind its turn, in a chat's messages."""
+    """Return whether each call is answered right behind its turn, in a chat's messages."""
     open_calls: set[str] = set()
     for message in messages:
         if message["role"] == "tool":
@@ -50,7 +50,7 @@ def use(name: str) -> dict[str, Any]:
 
 
 def result(name: str, *content: dict[str, Any]) -> dict[str, Any]:
-    """What came of it."""
+    """Result of the call `name`."""
     return {"type": "tool_result", "tool_use_id": name, "content": list(content)}
 
 

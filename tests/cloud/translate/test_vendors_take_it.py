@@ -1,4 +1,4 @@
-"""What is put over for a vendor's models is what the vendor takes, by rules that know nothing of our rows.
+"""Translated requests are taken by the vendor of the model, by rules that know nothing of our rows.
 
 Each request wishes for everything that its dialect has and that may be left out, so that whatever our rows
 do not know of a family shows as a refusal.
@@ -112,7 +112,7 @@ CLAUDES = [
 
 
 def put_over(way: Translation, provider: str, model: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """What the upstream is sent for `fields`, leniently."""
+    """Request that the upstream is sent for `fields`, leniently."""
     body = msgspec.json.encode({"model": model, **fields})
     facts = fact_catalog().facts(provider, model, dt.date(2027, 1, 1))
     call = Call(

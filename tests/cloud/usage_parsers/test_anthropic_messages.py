@@ -1,4 +1,4 @@
-"""What Anthropic's messages tell, read from events as they might be written."""
+"""Usage in Anthropic's messages, read from events as they might be written."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def stream_of(start: dict[str, Any], end: dict[str, Any], *words: str) -> list[b
 
 
 def read(events: list[bytes]) -> list[Chunk]:
-    """What one reader makes of `events`."""
+    """Chunks that one reader makes of `events`."""
     reader = MessagesReader(A_CALL)
     return [reader.event(event) for event in events]
 
 
 def last_told(chunks: list[Chunk]) -> ReportedUsage:
-    """What was told last."""
+    """Usage that was reported last."""
     return [chunk.told for chunk in chunks if chunk.told is not None][-1]
 
 
@@ -138,7 +138,7 @@ def test_a_stream_tells_what_a_whole_message_does(usage: dict[str, Any]) -> None
 
 
 def test_counts_of_a_stream_never_fall() -> None:
-    """They are cumulative: a search makes the input grow, and its parts are told anew with it.
+    """Counts are cumulative: a search makes the input grow, and its parts are told anew with it.
 
     The output of the start is none of them: it is one or two, whatever comes after it.
     """
@@ -189,7 +189,7 @@ def test_an_input_that_is_divided_anew_is_counted_once(
                                    {"input_tokens": 0, "cache_read_input_tokens": 0,
                                     "cache_creation": {"ephemeral_1h_input_tokens": 0}}])  # fmt: skip
 def test_a_repeated_input_takes_nothing_back(zeros: dict[str, Any]) -> None:
-    """Whatever the end says of the input, what the start told of it holds."""
+    """Input told at the start holds, whatever the end says of it."""
     start = {"input_tokens": 1000, "cache_read_input_tokens": 500, "output_tokens": 1,
              "cache_creation": {"ephemeral_1h_input_tokens": 30}}  # fmt: skip
     told = last_told(read(stream_of(start, {**zeros, "output_tokens": 20}, "abc")))

@@ -50,6 +50,6 @@ def test_what_google_says(data: bytes, said: str) -> None:
 
 
 def test_anthropics_own_errors_pass() -> None:
-    """What Vertex hands on of Anthropic's is not put anew."""
+    """Errors of Anthropic's that Vertex hands on are not put anew."""
     data = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"x":1}'
     assert google_as_anthropic(529, data) is data

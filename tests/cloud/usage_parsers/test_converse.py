@@ -1,4 +1,4 @@
-"""What Converse tells of its usage and its failures, whole and in events."""
+"""Usage and failures that Converse reports, whole and in events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALL = Call(CallId("call_1"), Operation.CONVERSE, ModelId("m"), True, True, body
 
 
 def answer(**usage: Any) -> ReportedUsage | None:
-    """What a whole answer with this usage tells."""
+    """Usage read from a whole answer with these counts."""
     body = {"output": {}, "stopReason": "end_turn", "usage": usage}
     return ConverseReader(CALL).whole(msgspec.json.encode(body)).told
 
@@ -95,7 +95,7 @@ def test_no_usage_contradicts_itself(
     total: int | None,
     details: list[tuple[int, int]],
 ) -> None:
-    """Whatever Bedrock counts, the parts fit into their wholes, and no token is lost."""
+    """Parts fit into their wholes, whatever Bedrock counts, and no token is lost."""
     told = answer(
         inputTokens=given_input,
         outputTokens=output,
@@ -163,6 +163,6 @@ def test_failures_amid_a_stream(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"usage":1}', b"\xff", b"[" * 100_000])
 def test_a_whole_answer_that_cannot_be_read(data: bytes) -> None:
-    """It is the upstream's failure."""
+    """An unreadable answer is the upstream's failure."""
     with pytest.raises(UpstreamError, match="cannot be read"):
         ConverseReader(CALL).whole(data)

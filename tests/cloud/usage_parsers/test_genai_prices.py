@@ -1,4 +1,4 @@
-"""What we read of each provider's answers is what the makers of the price list read of them.
+"""Usage read from each provider's answers agrees with the reading by the makers of the price list.
 
 `genai-prices` says, for many providers, where in an answer which count stands. For each of those that are
 in our catalog an answer as that provider writes it is read by both, and all counts must agree. Where they
@@ -152,7 +152,7 @@ def known_flavors() -> list[tuple[str, str]]:
 
 
 def speaks(row: ProviderRow, flavor: str) -> bool:
-    """Whether answers of this kind come by the operations of `row`."""
+    """Return whether answers of this kind come by the operations of `row`."""
     if "messages" in row.operations:
         return flavor == ("default" if row.driver == "anthropic" else "anthropic")
     if "converse" in row.operations:
@@ -161,7 +161,7 @@ def speaks(row: ProviderRow, flavor: str) -> bool:
 
 
 def reader_for(row: ProviderRow, flavor: str) -> Reader:
-    """What reads such answers of a provider."""
+    """Reader of such answers of a provider."""
     if "messages" in row.operations:
         return MessagesReader(make_call())
     if "converse" in row.operations:

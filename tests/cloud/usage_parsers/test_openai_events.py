@@ -174,7 +174,7 @@ def test_an_event_without_usage_passes_byte_for_byte(
     "spaced", [b'{"choices": [{}], "usage": %b}', b'{"usage":%b,"choices":[{}]}']
 )
 def test_running_usage_that_the_client_asked_for_stays(spaced: bytes) -> None:
-    """What we did not ask for ourselves, or the client did too, is not taken out."""
+    """Usage that the client asked for, or that we did not, is not taken out."""
     data = spaced % json.dumps(USAGE).encode()
     assert read(data, running=True) == Chunk(event_of(data), ReportedUsage(Tokens(3, 4)))
 
@@ -385,7 +385,7 @@ def test_an_end_of_several_choices(
     ],
 )
 def test_an_error_is_judged_as_the_status_that_it_carries(error: bytes, status: int) -> None:
-    """Whose fault it is stands in the error, by number or by name; its words are kept."""
+    """The error tells whose fault it is, by number or by name; its words are kept."""
     for answer in (lambda: read(error), lambda: ChatReader(make_call()).whole(error)):
         with pytest.raises(RefusalError, match="no") as caught:
             answer()

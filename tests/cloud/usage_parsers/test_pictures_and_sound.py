@@ -1,4 +1,4 @@
-"""What pictures, speech and transcriptions tell, and how long a recording is by its own header."""
+"""Usage of pictures, speech and transcriptions, and the length of a recording by its own header."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ COUNT = st.integers(0, 10**9)
 def test_pictures_tell_consistent_tokens(
     read: int, made: int, seen: int | None, drawn: int | None, number: int
 ) -> None:
-    """Whatever is told, the totals are kept, the parts fit and the pictures are those that came."""
+    """Totals are kept, parts fit and pictures are those that came, whatever is told."""
     usage = {
         "input_tokens": read,
         "output_tokens": made,
@@ -211,7 +211,7 @@ def test_a_request_that_cannot_be_read_was_not_sent() -> None:
     st.binary(max_size=30),
 )
 def test_wav(frames: int, rate: int, channels: int, width: int, extra: bytes) -> None:
-    """What the standard library writes has the length that it says, rounded up to a millisecond."""
+    """A file that the standard library writes has the length it says, rounded up to a millisecond."""
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(channels)

@@ -1,4 +1,4 @@
-"""How providers count: their conventions, their own total as witness, and what they say it costs."""
+"""Conventions by which providers count, their own totals as witness, and their own costs."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_a_cost_is_read_exactly(data: bytes, pico: int | None) -> None:
 
 
 def test_ticks_are_read_in_answers_and_in_streams() -> None:
-    """What is published of xAI: 232,856,000 ticks are 0.0232856 dollars, whichever way they come."""
+    """Ticks of xAI as published: 232,856,000 are 0.0232856 dollars, whichever way they come."""
     usage = {
         "prompt_tokens": 10120,
         "completion_tokens": 1499,

@@ -1,4 +1,4 @@
-"""What the answers of OpenAI's dialect tell: every part of the totals, and nothing that is not said."""
+"""Usage in answers of OpenAI's dialect: every part of the totals, and nothing that is not said."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ COUNT = st.integers(0, 10**9)
 
 @given(total=st.tuples(COUNT, COUNT), parts=st.tuples(COUNT, COUNT, COUNT, COUNT, COUNT, COUNT))
 def test_parts_never_exceed_their_totals(total: tuple[int, int], parts: tuple[int, ...]) -> None:
-    """Whatever is told, the totals are kept and the parts fit into them."""
+    """Totals are kept and parts fit into them, whatever is told."""
     read_, write, reasoning, heard, spoken, seen = parts
     tokens = clamped(
         *total, cache_read=read_, cache_write=write, reasoning=reasoning,
@@ -122,7 +122,7 @@ def test_parts_never_exceed_their_totals(total: tuple[int, int], parts: tuple[in
 
 @given(st.integers(0, 1000), st.integers(0, 1000), st.data())
 def test_consistent_counts_are_kept_exactly(whole: int, output: int, data: st.DataObject) -> None:
-    """What does not contradict itself is taken as it was told, in chats and in responses."""
+    """Counts without a contradiction are taken as told, in chats and in responses."""
     cached = data.draw(st.integers(0, whole))
     written = data.draw(st.integers(0, whole - cached))
     thought = data.draw(st.integers(0, output))
@@ -248,7 +248,7 @@ def test_what_tools_of_the_upstream_did_is_counted(change: dict[str, Any], items
 
 
 def test_a_failed_response_is_an_answer() -> None:
-    """It was worked on: it passes, and what it used is told."""
+    """A failed response was worked on: it passes, and its usage is told."""
     failed = {**RESPONSE_EXAMPLE, "status": "failed", "error": {"code": "server_error"}}
     chunk = read(Operation.RESPONSES, failed)
     assert chunk.last

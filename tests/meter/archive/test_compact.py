@@ -42,7 +42,7 @@ def sealed(path: Path, lake: LakeStore, rows: int = 3) -> Sealed:
 
 
 def seals_of(path: Path) -> Seals:
-    """What the journal at `path` knows of its lake."""
+    """Seals that the journal at `path` knows of its lake."""
     with SealingJournal(path) as journal:
         return journal.seals()
 
@@ -115,7 +115,7 @@ def test_what_must_stay_is_left(tmp_path: Path) -> None:
 
 
 def test_a_reader_of_before_and_a_journal_of_before_find_each_row_once(tmp_path: Path) -> None:
-    """Who has the old manifest reads the old files; one put back from a backup knows no new ones."""
+    """A reader with the old manifest reads the old files; a journal from a backup knows no new ones."""
     path, lake, facts = tmp_path / "journal.db", MemoryLake(), facts_of_days(4, rows=10)
     write(path, facts)
     shutil.copy(path, tmp_path / "backup.db")  # nobody has it open, so it is whole
@@ -148,7 +148,7 @@ class Crowd(MemoryLake):
 
 @pytest.mark.parametrize("other", ["seals", "compacts"])
 def test_somebody_else_commits_meanwhile(other: str, tmp_path: Path) -> None:
-    """Who seals is no hindrance; who compacts the same has done it already."""
+    """A concurrent sealer is no hindrance; one that compacts the same files has done it already."""
     path, lake, facts = tmp_path / "journal.db", Crowd(), facts_of_days(5, rows=10, days=1)
     write(path, facts)
     sealed(path, lake)
@@ -224,7 +224,7 @@ def test_a_long_row_of_commits_is_read_from_its_newest_summary(tmp_path: Path) -
 
 
 def run(*arguments: str | Path) -> str:
-    """What a command that must work prints."""
+    """Output of a command that must work."""
     result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
     assert result.exit_code == 0, (result.output, result.exception)
     return result.stdout

@@ -74,7 +74,7 @@ def sealed(path: Path, lake: LakeStore, before_ns: int = FOREVER[1], **options: 
     "make", [LocalLake, lambda _: MemoryLake(), lambda _: object_lake("memory://")]
 )
 def test_facts_are_the_same_before_and_after(make: type[LocalLake], tmp_path: Path) -> None:
-    """What the books read does not change when rows are sealed; the journal holds them no more."""
+    """The facts that the books read do not change when rows are sealed; the journal holds them no more."""
     path, lake = tmp_path / "journal.db", make(tmp_path / "lake")
     facts = facts_of_days(seed=1, rows=50, days=3)
     write(path, [*(make_opened(call_id=f"call-1-{n}") for n in range(50)), *facts])
@@ -127,7 +127,7 @@ def test_a_young_day_waits_for_more_rows(tmp_path: Path) -> None:
 
 
 def test_late_rows_go_into_a_new_segment_of_their_day(tmp_path: Path) -> None:
-    """What arrives after its day was sealed is sealed into another file of that day."""
+    """Rows that arrive after their day was sealed go into another file of that day."""
     path, lake = tmp_path / "journal.db", MemoryLake()
     first, late = facts_of_days(1, rows=5, days=1), facts_of_days(2, rows=5, days=1)
     write(path, first)
@@ -307,7 +307,7 @@ class LateLake(MemoryLake):
 
 @pytest.mark.parametrize("others", [1, 2])
 def test_of_two_sealers_one_wins(others: int, tmp_path: Path) -> None:
-    """Who commits second starts over with what is left; no row is sealed twice."""
+    """The sealer that commits second starts over with the rest; no row is sealed twice."""
     lake, lake.path, lake.others = LateLake(), tmp_path / "journal.db", others
     facts = facts_of_days(6, rows=10)
     write(lake.path, facts)
@@ -497,7 +497,7 @@ def test_stopping_leaves_the_rest_for_the_next_time(tmp_path: Path) -> None:
 
 
 def test_a_long_manifest_is_read_from_its_newest_summary(tmp_path: Path) -> None:
-    """However many commits there are, all segments are there, and few files are read."""
+    """All segments are found, however many commits there are, and few files are read."""
     lake = MemoryLake()
     path, facts = tmp_path / "journal.db", facts_of_days(14, rows=20)
     write(path, facts)

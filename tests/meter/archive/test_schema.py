@@ -1,4 +1,4 @@
-"""What a sealed segment's columns are."""
+"""Columns of a sealed segment."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_part_of_a_batch_can_be_read(name: str) -> None:
 
 
 def test_a_file_of_before_can_be_read() -> None:
-    """What a file lacks that was written before a column was added is zero or empty."""
+    """Columns added after a file was written read as zero or empty."""
     table = LAKE_TABLES["usage"]
     usages = [make_usage(), make_usage(call_id="failed over", legs=[make_leg(), make_leg()])]
     before = first_version(batch_of(table, usages))

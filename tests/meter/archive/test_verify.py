@@ -1,4 +1,4 @@
-"""What is wrong with a lake is noticed, whatever it is."""
+"""Damage to a lake is noticed, whatever it is."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_every_flipped_byte_of_the_manifest_is_noticed(name: str, lake: MemoryLa
 
 @pytest.mark.slow
 def test_every_flipped_byte_of_a_segment_is_noticed(lake: MemoryLake) -> None:
-    """Whatever byte of a file of rows: it is named."""
+    """A file of rows with any byte changed is named."""
     name = read_manifest(lake).segments[-1].name
     data = lake.objects[name]
     for place in range(0, len(data), len(data) // 50):
@@ -220,7 +220,7 @@ def test_sums_are_held_against_their_rows(lake: MemoryLake, journal: Path) -> No
 
 
 def test_a_lake_of_before_gets_sums(lake: MemoryLake, journal: Path) -> None:
-    """What was sealed without sums is summed by the command, once."""
+    """Segments sealed without sums are summed by the command, once."""
     lake.objects = {n: data for n, data in lake.objects.items() if not n.startswith("sums/")}
     del lake.objects[SECOND]
     lake.objects[FIRST] = msgspec.json.encode(of_before_with(lake))
