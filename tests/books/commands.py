@@ -8,14 +8,14 @@ from inferworks.cli.main import cli
 
 
 def run(*arguments: str) -> str:
-    """What a command that must work prints."""
+    """Output of a command that must work."""
     result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
 
 def refused(*arguments: str) -> str:
-    """What a command says when it refuses."""
+    """Output of a command that must refuse, with its error."""
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code, result.output
     return f"{result.output}{result.exception}"

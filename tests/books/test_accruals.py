@@ -54,7 +54,7 @@ def a_line(amount: str, span: Span = OCTOBER.span, **changes: Any) -> Charge:
 
 
 def ground(*estimated: Charge) -> Ground:
-    """What accruals are worked out from, beside bills."""
+    """Facts beside bills that accruals are computed from."""
 
     def is_api_bill(charge: Charge) -> bool:
         return pool_of(charge, default_pools(), ()).driver is DriverKind.PROVIDER_TOKENS
@@ -82,7 +82,7 @@ def in_days(lines: Sequence[Charge]) -> Iterator[Charge]:
 def accrued(
     method: str, lines: Sequence[Charge], months: Sequence[Period] = (OCTOBER,), **changes: Any
 ) -> list[tuple[str | None, str]]:
-    """What is accrued for November, by resource."""
+    """Amounts accrued for November, by resource."""
     expected = Expected("a cloud", method)
     of_charges, of_sums = (
         list(
@@ -136,7 +136,7 @@ def test_a_stated_amount_is_divided_as_the_last_bill_was() -> None:
 
 
 def test_calls_are_never_estimated_twice() -> None:
-    """What calls are estimated at stands for the lines that are for calls, and for so much of an amount."""
+    """Estimates of calls replace the lines for calls, and as much of a stated amount."""
     estimate = replace(
         a_line("7", Span(NOVEMBER.start_ns, NOVEMBER.start_ns + DAY_NS)),
         file="(list prices)", issuer="openai", provider="openai",
@@ -167,7 +167,7 @@ def test_only_what_is_known_can_be_accrued() -> None:
 
 
 def test_a_bill_that_goes_again_leaves_the_accrual_again() -> None:
-    """Whatever was sealed stays; what is added makes the sum what it must be, under a name of its own."""
+    """Sealed lines stay; additions, with names of their own, make the sum right each time."""
     [first] = accruals(
         Expected("A Cloud", "5"), NOVEMBER, NOVEMBER.span, Billed("A Cloud", (), ()), ground()
     )
@@ -202,7 +202,7 @@ def run(*arguments: str) -> Any:
 
 
 def said(*arguments: str) -> str:
-    """What `inferworks books ...` prints, whether it finds something amiss or not."""
+    """Output of `inferworks books ...`, with or without findings."""
     return CliRunner().invoke(cli, ["books", *arguments], catch_exceptions=False).output
 
 

@@ -1,4 +1,4 @@
-"""What a bill leaves open is asked: both sides of the question, and the row that would answer it."""
+"""Questions that a bill leaves open: both sides of each, and the row that would answer it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def a_call(provider: str = "azure", model: str = "gpt-5-mini", customer: str = "
 
 
 def an_estimate(provider: str = "azure", model: str = "gpt-5-mini") -> Charge:
-    """What its calls are estimated to cost."""
+    """Estimated cost of calls of `model`."""
     charge = a_charge("estimate", "1", SPAN, category="AI and Machine Learning", provider=provider)
     return msgspec.structs.replace(
         charge, file="(list prices)", resource_id=model, resource_type="Model", quantity="10"
@@ -67,7 +67,7 @@ def test_a_seller_that_nobody_knows_is_asked_about() -> None:
 
 
 def test_a_model_that_no_call_names_is_asked_about() -> None:
-    """Where its provider's calls wait for a bill; the row that is named answers it."""
+    """An unknown model is asked about while its provider's calls wait for a bill; a row answers it."""
     line = a_line(
         provider="OpenAI", issuer="OpenAI, LLC", service_name="", description="gpt-9 input tokens"
     )
@@ -115,7 +115,7 @@ def test_a_marketplace_sells_calls_under_any_category() -> None:
 
 
 def test_a_customer_is_no_row_of_nobody() -> None:
-    """Whatever a customer, a model or a provider is called, its row is its own."""
+    """A row of a customer, a model or a provider is its own, whatever the name."""
     names = ("(unallocated)", "(no customer)", "Total", "customer:(unallocated)", "acme")
     calls = tuple(a_call("openai", "(no model)", name) for name in names)
     line = a_line(provider="openai", issuer="openai", service_name="")

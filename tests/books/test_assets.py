@@ -77,7 +77,7 @@ class Books:
         return ""
 
     def refusal(self, *rows: dict[str, str]) -> str:
-        """Why a register is refused."""
+        """Reason why a register is refused."""
         why = self.refused(*rows)
         assert why, "it was taken"
         return why
@@ -87,7 +87,7 @@ class Books:
         self.open_ns = at(day)
 
     def month(self, day: str, until: str) -> str:
-        """What is written off from `day` until another."""
+        """Amount written off from `day` until another."""
         span = Span(at(day), at(until))
         return format_pico(sum(accrue(charge, span).amount_pico for charge in self.meeting(span)))
 
@@ -100,7 +100,7 @@ class Books:
         ]
 
     def total(self) -> str:
-        """What all lines come to."""
+        """Sum of all lines."""
         return format_pico(sum(charge.amount_pico for charge in self.charges.values()))
 
 
@@ -114,7 +114,7 @@ JANUARY, FEBRUARY = ("2027-01-01", "2027-02-01"), ("2027-02-01", "2027-03-01")
 
 
 def test_a_register_that_says_the_same_again_changes_nothing() -> None:
-    """Whatever else is in it, and in any order; the second of two alike is an asset of its own."""
+    """Rows that are there already add nothing, in any order; the second of two alike is its own asset."""
     books = Books()
     assert books.take({}, {"asset": "Switch"}) == 72
     assert books.take({"asset": "Switch"}, {}) == 0
@@ -230,7 +230,7 @@ def test_a_disposal_ends_it_with_a_loss_or_a_gain() -> None:
 
 
 def test_a_disposal_may_come_after_its_month_was_closed_and_with_the_asset_itself() -> None:
-    """What closed months wrote off too much is late for them; a register of the past has it at once."""
+    """Excess write-offs of closed months come late; a register of the past has the disposal at once."""
     books = Books()
     books.take({})
     books.close("2027-02-01")
@@ -362,7 +362,7 @@ def test_a_life_changes_between_closes(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_months_of_a_life_adjoin() -> None:
-    """Whatever the day that it begins on."""
+    """Months of a life adjoin, whatever the day on which the life begins."""
     books = Books()
     books.take({"in_service": "2027-01-31", "life_months": "14"})
     spans = sorted((c.period_start_ns, c.period_end_ns) for c in books.charges.values())

@@ -318,7 +318,7 @@ garbage = st.text(alphabet=st.sampled_from(list('1.-eE,"\n NULLT:Z2026\x00é')),
 
 @given(st.dictionaries(st.sampled_from(sorted({*LINE, *SHIFT})), garbage, max_size=6), garbage)
 def test_no_file_makes_a_reader_stumble(cells: dict[str, str], tail: str) -> None:
-    """Whatever stands in a cell or after the last line: charges, or a BillError."""
+    """Any text in a cell or after the last line makes charges, or a BillError."""
     for row in (LINE, SHIFT):
         good = csv_file([{name: cells.get(name, text) for name, text in row.items()}])
         with contextlib.suppress(BillError):

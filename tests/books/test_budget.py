@@ -177,7 +177,7 @@ def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
                 max_size=4, unique_by=lambda row: row[0]), st.integers(0, 90) | st.none())  # fmt: skip
 @settings(max_examples=10)
 def test_parts_and_the_rest_are_the_line(parts: list[tuple[str, int]], total: int | None) -> None:
-    """Whatever is planned by customer, budget and actual of a line are the sums of what is told of it."""
+    """Budget and actual of a line are the sums of their parts, whatever is planned by customer."""
     plan = [planned(amount, "cost_of_revenue", name) for name, amount in parts]
     plan += [planned(total, "cost_of_revenue")] if total is not None else []
     if not plan:

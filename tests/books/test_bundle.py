@@ -83,7 +83,7 @@ def figures(workings: Computation) -> Statement:
 
 
 def by_day(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:
-    """What is booked, by account and day."""
+    """Amounts booked, by account and day."""
     sums: dict[tuple[str, str], int] = defaultdict(int)
     for entry in entries:
         for side in entry.postings:

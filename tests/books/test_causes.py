@@ -1,4 +1,4 @@
-"""Why a gross margin changed: exact, the same in any order, nothing for what did not change."""
+"""Causes of a change in gross margin: exact, the same in any order, nothing for parts without change."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def cost(
     method: str = "node-time/M2",
     behaviour: Behaviour = Behaviour.COMMITTED,
 ) -> Line:
-    """What the use of machines by calls cost."""
+    """Cost of the use of machines by calls."""
     whose = CustomerId(customer) if customer else None
     of = ModelId(model) if model else None
     target = Target(purpose=Purpose.SERVE_PAID, customer=whose, model=of, direction=direction)
@@ -148,7 +148,7 @@ def stated(*rows: Rated | Line) -> Statement:
 
 
 def causes(now: Statement, then: Statement) -> dict[str, int]:
-    """What is explained, without the causes that did nothing."""
+    """Amount that each cause explains, without those that did nothing."""
     return {
         cause.value: pico for cause, pico in explain_change(now, then).by_cause().items() if pico
     }

@@ -102,15 +102,15 @@ class Recorded:
         return drawn(papers)
 
     def conflicts(self, span: Span) -> Mapping[str, str]:
-        """What the test put into quarantine."""
+        """Rows that the test put into quarantine."""
         return self.quarantine
 
     def withdrawn_plans(self) -> Sequence[PricePlan]:
-        """What the test says were mistakes."""
+        """Plans that the test declared mistakes."""
         return self.withdrawn
 
     def earliest_ns(self, before_ns: int) -> int | None:
-        """What the test says."""
+        """Earliest fact, as the test has it."""
         return self.earliest
 
     def change_usage(self, at: int, **changes: Any) -> None:
@@ -133,7 +133,7 @@ def closed(ledger: Ledger, source: Any, period: Period, **options: Any) -> Any:
 
 
 def test_a_close_seals_the_statement(ledger: Ledger) -> None:
-    """It says who, when, by which rules and from how many of each input; the period is closed."""
+    """The record says who, when, by which rules and from how many of each input; the period is closed."""
     source = Recorded()
     done = closed(ledger, source, FIRST_PERIOD)
     record = done.record
@@ -256,7 +256,7 @@ def test_a_late_bill_is_a_correction_in_the_open_period(ledger: Ledger) -> None:
 
 
 def test_a_late_bill_that_reaches_into_the_open_period_is_split(ledger: Ledger) -> None:
-    """What falls into the closed period is a correction, the rest an ordinary charge."""
+    """The part in the closed period is a correction, the rest an ordinary charge."""
     source = Recorded()
     closed(ledger, source, FIRST_PERIOD)
     source.charges.append(a_charge("both", "4", (75, 175)))
@@ -430,7 +430,7 @@ def change_a_charge(source: Recorded) -> None:
 
 
 def drop_a_charge(source: Recorded) -> None:
-    """It is gone."""
+    """Remove the charge."""
     source.charges.clear()
 
 
@@ -465,7 +465,7 @@ def change_a_plan(source: Recorded) -> None:
 def test_a_changed_input_is_found(
     ledger: Ledger, tamper: Callable[[Recorded], None], words: str
 ) -> None:
-    """Whichever it is, the audit says which and how; nothing of it shows in the open period."""
+    """The audit names any changed input and its change; nothing of it shows in the open period."""
     source = Recorded()
     closed(ledger, source, FIRST_PERIOD)
     tamper(source)
@@ -581,7 +581,7 @@ def test_an_output_forged_with_all_its_hashes_is_found(tmp_path: Path) -> None:
 
 
 def test_the_ledger_refuses_to_be_changed(ledger: Ledger, tmp_path: Path) -> None:
-    """Whoever opens the file with another tool is told so by the database itself."""
+    """The database itself refuses a change by another tool."""
     closed(ledger, Recorded(), FIRST_PERIOD)
     database = sqlite3.connect(tmp_path / "ledger.db")
     for statement in ("DELETE FROM record", "UPDATE kept SET body = x'00'"):

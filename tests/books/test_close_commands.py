@@ -41,7 +41,7 @@ def run_json(*arguments: str) -> Any:
 
 
 def refused(*arguments: str) -> str:
-    """What a command says when it refuses."""
+    """Error of a command that must refuse."""
     try:
         result = CliRunner().invoke(
             cli, ["books", *arguments], standalone_mode=False, catch_exceptions=False
@@ -102,7 +102,7 @@ def test_a_statement_says_that_its_period_is_closed() -> None:
 
 @pytest.mark.parametrize("period", ["2027-02", "2027-01-01..2027-03-01", "2100-01"])
 def test_a_period_that_has_not_begun_is_not_closed(period: str) -> None:
-    """Whatever it is called; one that has begun is closed, with a note while it is not over."""
+    """A period is closed once it has begun, whatever it is called, with a note while it is not over."""
     words = f"{period} has not begun: it begins 2"
     at_ns = JANUARY_NS - 1
     with pytest.MonkeyPatch.context() as patch:
@@ -267,7 +267,7 @@ def test_order_and_reasons() -> None:
 
 
 def test_a_restated_line_stops_the_close_until_it_is_accepted(tmp_path: Path) -> None:
-    """It is named, and the reason given stands in the record."""
+    """The restated line is named, and the reason for accepting it stands in the record."""
     text = Path("november.csv").read_text().replace("12.50", "13.50")
     Path("again.csv").write_text(text)
     refused("import", "again.csv")

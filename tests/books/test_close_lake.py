@@ -51,7 +51,7 @@ def run(*arguments: str) -> Result:
 
 
 def document(*arguments: str) -> Any:
-    """What a command prints with `--json`."""
+    """JSON that a command prints with `--json`."""
     return json.loads(run(*arguments, "--json").stdout)
 
 
@@ -257,7 +257,7 @@ def in_europe(call_id: str, at_ns: int) -> Usage:
 
 
 def revenue_by_region(period: str) -> dict[str, str]:
-    """What each region earned, where it earned something."""
+    """Revenue of each region that earned something."""
     arguments = ("statement", "--period", period, "--by", "region")
     rows = document("books", *arguments)["regions"]
     return {row["region"]: row["revenue"] for row in rows if row["revenue"] != "0.00"}

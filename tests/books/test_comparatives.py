@@ -64,7 +64,7 @@ def test_which_time_stands_beside(asked: tuple[str, str], word: str, name: str) 
     word=st.sampled_from([PREVIOUS, YEAR_TO_DATE]),
 )
 def test_its_name_is_that_of_a_period(first: dt.date, days: int, word: str) -> None:
-    """What stands beside can be asked for by its name, and lies before or holds what was asked about."""
+    """A comparative can be asked for by its name, and lies before or holds the span asked about."""
     last = first + dt.timedelta(days=days)
     asked = span(first.isoformat(), last.isoformat())
     found = beside(asked, word)

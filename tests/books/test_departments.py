@@ -115,7 +115,7 @@ def read(
 
 
 def refusal(kind: str, known: Departments = SHIPPED, **cells: str) -> str:
-    """Why a file is refused."""
+    """Reason why a file is refused."""
     with pytest.raises(BillError) as refused:
         read(kind, known, **cells)
     return str(refused.value)
@@ -130,7 +130,7 @@ def drawn(charges: list[Charge], known: Departments = SHIPPED) -> Statement:
 
 
 def functions_of(statement: Statement) -> dict[Function, int]:
-    """What each function cost, in whole units."""
+    """Cost of each function, in whole units."""
     amounts = {function: statement.function_pico(function) // PICO for function in Function}
     return {function: amount for function, amount in amounts.items() if amount}
 
@@ -393,7 +393,7 @@ def test_the_documented_month_is_what_the_books_say() -> None:
 def test_a_file_that_is_in_the_books_is_not_refused_for_rules_that_came_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is a duplicate, with a note; taken back, it is refused like any other."""
+    """A file in the books is a duplicate, with a note; once void, it is refused like any other."""
     from inferworks.books.bills import voucher
 
     monkeypatch.chdir(tmp_path)

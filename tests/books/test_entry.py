@@ -201,7 +201,7 @@ def test_a_period_that_is_no_month_keeps_its_days() -> None:
 
 
 def test_the_first_version_still_makes_its_own_entries() -> None:
-    """What is sealed without a version is of the first: payables alone, and one entry a span."""
+    """Rules sealed without a version make entries of the first: payables alone, and one entry a span."""
     sealed = msgspec.json.decode(body_of("rules", shipped_rules()).raw)
     assert sealed.pop("journal") == JOURNAL
     assert Rules.__struct_defaults__[0] == FIRST_JOURNAL

@@ -48,7 +48,7 @@ def nodes(root: Node) -> list[Node]:
 
 
 def leaves(root: Node) -> dict[str, int]:
-    """What stands at the ends of the tree, in tenths."""
+    """Amounts at the ends of the tree, in tenths."""
     found: dict[str, int] = {}
     for node in nodes(root):
         if not node.parts:
@@ -146,7 +146,7 @@ def test_every_figure_of_every_cut_opens_and_sums(world: World, depth: int, widt
 @thorough
 @given(worlds())
 def test_the_calls_and_the_rest_are_everything(world: World) -> None:
-    """What each call cost, and what no call caused, sum to what was billed, to the picounit."""
+    """Costs of each call, and costs that no call caused, sum to the bills, to the picounit."""
     workings = worked_out(world)
     whole = sum(charge.amount_pico for charge in workings.charges)
     ends = sum(

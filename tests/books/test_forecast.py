@@ -1,4 +1,4 @@
-"""What a running month is expected to come to: each part by hand, and that nothing of it is kept."""
+"""Forecast of a running month: each part by hand, and that nothing of it is kept."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_bill_by_hand(charge: Charge, expected: dict[str, tuple[float, float, 
 
 
 def test_a_supplier_with_an_accrual_is_not_extended() -> None:
-    """That has his whole month; another supplier's lines go on."""
+    """An accrual has its supplier's whole month; another supplier's lines go on."""
     mark = {"file": ACCRUED, "id": "chg_2", "other": (("x_AccrualMethod", "as stated"),)}
     waiting = rent("20", 1, 31, **mark)
     assert forecast_of([rent("10", 1, 11), waiting])["cost_of_revenue"] == (20, 10, 0)
@@ -258,7 +258,7 @@ def test_a_supplier_that_has_billed_hours_is_named() -> None:
 
 
 def test_what_cannot_be_forecast_is_refused(company: Path) -> None:
-    """What is over, closed, or has not begun."""
+    """A period that is over, closed, or has not begun is refused."""
     for period, reason in (("2025-10", "2025-10 is over"), ("2025-12", "2025-12 has not begun")):
         refused = CliRunner().invoke(cli, ["books", "forecast", "--period", period])
         assert isinstance(refused.exception, UserError)

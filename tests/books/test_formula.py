@@ -26,13 +26,13 @@ texts = st.text(st.sampled_from("'=+-@\t\r\n1.a日") | st.characters(codec="utf-
 
 @given(texts)
 def test_every_text_comes_back(text: str) -> None:
-    """Whatever it is, and two texts never become one."""
+    """Any text comes back, and two texts never become one."""
     assert restored(inert(text)) == text
 
 
 @given(texts)
 def test_no_cell_is_a_formula(text: str) -> None:
-    """It begins with nothing that is worked out, unless it is a plain number."""
+    """A cell begins with nothing that is computed, unless it is a plain number."""
     cell = inert(text)
     if cell[:1] in TRIGGERS and cell:
         assert float(cell) == float(text)

@@ -145,7 +145,7 @@ def test_nothing_stands_beside_it_unasked() -> None:
 
 
 def test_text_is_escaped() -> None:
-    """Whatever comes from outside (names, bills, answers) can be no markup."""
+    """Text from outside (names, bills, answers) can be no markup."""
     statement, charges = the_statement()
     loud = tuple(
         msgspec.structs.replace(charge, description=HOSTILE, issuer=HOSTILE) for charge in charges
@@ -200,7 +200,7 @@ def test_every_question_is_answered_with_its_amount() -> None:
 
 
 def test_labels_do_not_overlap() -> None:
-    """However thin its neighbours, a label has a line to itself."""
+    """A label has a line to itself, however thin its neighbours."""
     statement, charges = the_statement()
     page = render(a_report(statement, charges))
     start = page.index('<svg class="sankey"')

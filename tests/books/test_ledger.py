@@ -33,7 +33,7 @@ def test_a_ledger_of_before_is_read_and_brought_up_to_date(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("column", ["name", "start_ns", "end_ns", "checksum"])
 def test_a_changed_period_is_noticed(column: str, tmp_path: Path) -> None:
-    """Whoever asks for the calendar is refused, and a check says so."""
+    """A reader of the calendar is refused, and a check says so."""
     path = tmp_path / "ledger.db"
     with Ledger(path) as ledger:
         ledger.declare(ONE)

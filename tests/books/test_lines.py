@@ -57,14 +57,14 @@ SUBJECTS = (
 
 
 def papers_of(charges: Charges, world: World) -> Inputs:
-    """What a statement of `charges` is drawn from, with a pool that supports others."""
+    """Inputs of a statement of `charges`, with a pool that supports others."""
     rules = shipped_rules()
     rules = replace(rules, pools=(HALL, *rules.pools), bundles=BUNDLES)
     return Inputs(DAY, "USD", charges, world.facts, tuple(world.plans), GAAP, rules)
 
 
 def views(papers: Inputs) -> dict[str, Any]:
-    """Whatever is drawn up or written out of `papers`, by name."""
+    """Statement and exports of `papers`, by name."""
     given = (
         papers.charges,
         papers.facts,
@@ -155,7 +155,7 @@ names = st.lists(st.integers(0, 30), unique=True)
 def test_what_is_new_and_what_was_changed_is_found_in_order(
     known: list[int], recorded: list[int], changed: list[int]
 ) -> None:
-    """Whether lines are held or read, and whatever stands among them."""
+    """New and changed lines are found in order, held or read, whatever stands among them."""
     sealed = [a_charge(f"c{n:02}", "1", (0, 9)) for n in known]
     now = [
         replace(a_charge(f"c{n:02}", "1", (0, 9)), row=99 if n in changed else 2) for n in recorded
@@ -212,7 +212,7 @@ class Kill(BaseException):
 
 
 def run(*arguments: str) -> str:
-    """What `inferworks books ...`, which must work, prints."""
+    """Output of `inferworks books ...`, which must work."""
     result = CliRunner().invoke(cli, ["books", *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
@@ -275,7 +275,7 @@ def test_a_month_of_many_lines_is_closed_corrected_verified_and_reopened(
 def test_what_was_closed_line_by_line_is_verified_line_by_line(
     few: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever its number of lines: its entries come out as they were sealed."""
+    """Entries come out as they were sealed, whatever the number of lines."""
     monkeypatch.setattr("inferworks.books.workspace.bill_lines.MANY_LINES", 10**9)
     a_bill("november", range(1, 9))
     run("close", "2026-11")
@@ -304,7 +304,7 @@ def test_a_close_that_is_killed_leaves_nothing(few: None, monkeypatch: pytest.Mo
 
 
 def test_bills_that_change_between_two_readings_are_refused(few: None) -> None:
-    """What is sealed is what was drawn up."""
+    """The bills sealed are those that the statement was computed from."""
     a_bill("november", range(1, 9))
     [path] = Path().glob("**/books.db")
     lines = StoredLines(path, Span(-(2**63), 2**63 - 1))

@@ -1,4 +1,4 @@
-"""How active and idle time reach customers: M0 to M3, the idle methods, and what all of them keep."""
+"""Ways of active and idle time to customers: M0 to M3, the idle methods, and the invariants of all."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ thorough = settings(max_examples=40)
 def by_customer(
     charge: Charge, pool: CostPool, facts: Facts, customers: Directory = ALONE
 ) -> dict[str, int]:
-    """What each customer, or what else, got of `charge`."""
+    """Share of `charge` for each customer, or other target."""
     costs: dict[str, int] = {}
     for row in allocate(charge, pool, Drivers(facts, CATALOG, customers=customers)).rows:
         name = row.target.customer or row.target.label
@@ -106,7 +106,7 @@ def test_idle_methods_by_hand(idle: Idle, expected: dict[str, int]) -> None:
     ],
 )
 def test_a_reservation_follows_its_customer(from_ns: int, expected: dict[str, int]) -> None:
-    """Who reserved a node and is merged with another bears what stood idle until then."""
+    """The holder of a reservation bears idle time until its merge with another, which bears it after."""
     merged = Directory((Merge(CustomerId("acme"), from_ns, CustomerId("burns")),))
     pool = replace(MACHINES, idle=Idle.DEDICATED, reserved=RESERVED)
     charge = replace(a_charge("gpu", "0", (0, 2 * NS_PER_HOUR)), amount_pico=800)
@@ -164,7 +164,7 @@ def test_every_method_keeps_every_theorem(world: World, method: Method, idle: Id
 @thorough
 @given(worlds(), st.sampled_from(list(Idle)))
 def test_idle_methods_move_only_idle_time(world: World, idle: Idle) -> None:
-    """What a customer pays for work is the same under each; only who bears the idle differs."""
+    """A customer pays the same for work under each method; only the bearer of the idle time differs."""
     reserved = RESERVED if idle is Idle.DEDICATED else ()
     pool = replace(MACHINES, idle=idle, reserved=reserved)
     drivers = Drivers(world.facts, CATALOG)

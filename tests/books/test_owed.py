@@ -49,7 +49,7 @@ EURO = Terms("EUR", (Price(Unit.OUTPUT_TOKENS, TIERS),))
 
 
 def a_rate(day: int, rate: str, currency: str = "EUR") -> RateRow:
-    """What a unit was worth in dollars on a day of November."""
+    """Rate of a unit in dollars on a day of November."""
     date = date_of(NOVEMBER.start_ns + (day - 1) * DAY_NS)
     return RateRow(date.isoformat(), currency, "USD", rate, "a bank")
 
@@ -85,7 +85,7 @@ def test_tiers_are_in_euros_and_each_day_has_its_rate() -> None:
 
 
 def test_a_quotation_the_other_way_converts_as_for_a_bill() -> None:
-    """Where a dollar is 0.90 euros, 810 euros are 900 dollars; the rate that is told is the fraction."""
+    """A rate of 0.90 euros a dollar makes 810 euros 900 dollars; the rate told is the fraction."""
     quoted = Rates([RateRow("2025-11-10", "USD", "EUR", "0.90", "ECB")])
     rates = day_rates(quoted, {"EUR"}, "USD", NOVEMBER)
     calls, plans = [a_call("1", 10, 81)], [PricePlan(ACME, 0, EURO)]
@@ -115,7 +115,7 @@ def test_a_tier_in_euros_does_not_go_on_in_dollars() -> None:
 
 
 def by_month(rows: list[Rated], calendars: Calendars) -> dict[tuple[int, str], int]:
-    """What is owed in euros by the customer's month, and what for."""
+    """Amounts owed in euros by the customer's month and item."""
     sums: dict[tuple[int, str], int] = defaultdict(int)
     for row in rows:
         sums[calendars.of(ACME).month(row.day_ns).start_ns, row.item] += row.owed_pico
@@ -221,7 +221,7 @@ RATES = "date,from,to,rate,source\n"
 
 
 def revenue(period: str, *options: str) -> dict[str, str]:
-    """What each customer earned in a period, as JSON has it."""
+    """Revenue of each customer in a period, from JSON."""
     told = json.loads(run("books", "statement", "--period", period, "--json", *options))
     return {
         row["customer"]: row["revenue"] for row in told["customers"] if row["revenue"] != "0.00"

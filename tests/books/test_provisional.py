@@ -55,7 +55,7 @@ POOLS = default_pools()
 
 
 def is_api_bill(charge: Charge) -> bool:
-    """Whether the shipped pools divide `charge` by tokens."""
+    """Return whether the shipped pools divide `charge` by tokens."""
     return pool_of(charge, POOLS, ()).driver is DriverKind.PROVIDER_TOKENS
 
 
@@ -75,7 +75,7 @@ def a_bill(amount: str, days: tuple[int, int] = (0, 30), *, name: str = "api") -
 
 
 def amounts(charges: tuple[Charge, ...]) -> list[int]:
-    """What each charge is for."""
+    """Amount of each charge."""
     return [charge.amount_pico for charge in charges]
 
 
@@ -252,7 +252,7 @@ def test_the_machines_of_the_same_seller_are_no_api_bill() -> None:
 
 
 def test_a_sealed_estimate_is_reversed_exactly() -> None:
-    """What was reported stays; when the bill comes, a reversal takes it away and the bill alone counts."""
+    """A sealed estimate stays; when the bill comes, a reversal cancels it and the bill alone counts."""
     sealed = estimates([a_call("c", Tokens(100, 7))], BOOK, SPAN, "USD")
     assert true_up((), [], is_api_bill, sealed) == sealed
     kept = true_up((), [a_bill("0.01")], is_api_bill, sealed)

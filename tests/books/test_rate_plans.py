@@ -70,7 +70,7 @@ def a_plan(*prices: Price, since_ns: int = 0, **terms: object) -> PricePlan:
 
 
 def rate_sums(sums: Iterable[UsageSum], plan: PricePlan, span: Span) -> Revenue:
-    """What `sums` come to under `plan`, each as that of a call at the beginning of its day."""
+    """Revenue of `sums` under `plan`, each rated as a call at the beginning of its day."""
     calls = [
         CallSum(label, max(label.day_ns, span.start_ns), 1, [(unit, quantity)])
         for label, unit, quantity in sums
@@ -79,7 +79,7 @@ def rate_sums(sums: Iterable[UsageSum], plan: PricePlan, span: Span) -> Revenue:
 
 
 def rated(plan: PricePlan, *used: tuple[Unit, int], span: Span = NOVEMBER) -> Revenue:
-    """What the first day's use comes to."""
+    """Revenue of the first day's use."""
     return rate_sums([UsageSum(label(), *one) for one in used], plan, span)
 
 
@@ -306,7 +306,7 @@ def test_more_never_costs_less_when_graduated(tiers, less, more) -> None:
 
 @given(scheme=some_schemes, sums=_sums, included=st.sampled_from([0, 150]))
 def test_a_row_is_the_scheme_of_its_sum(scheme, sums, included) -> None:
-    """What comes back to models and days is exactly what the scheme makes of the month's sum."""
+    """Rows by model and day sum to exactly the scheme's amount for the month's quantity."""
     plan = a_plan(Price(OUTPUT, scheme, included=included))
     used = [one for one in sums if one.unit is OUTPUT]
     quantity = sum(one.quantity for one in used)
@@ -340,7 +340,7 @@ def parts_of_november(
     ),
 )
 def test_the_parts_of_a_month_sum_to_it(terms, changes, cuts, calls) -> None:
-    """Whatever a month is cut into, its parts are what the customer owes for it, item by item."""
+    """Parts of a month sum to the amount owed for it, item by item, whatever the cuts."""
     starts = [0, *(NOVEMBER.start_ns + change for change in changes)]
     plans = [PricePlan(ACME, at_ns, one) for at_ns, one in zip(starts, terms, strict=False)]
     usages = [
@@ -488,7 +488,7 @@ def test_what_is_no_token_is_sold_by_its_own_unit() -> None:
     ),
 )
 def test_calls_and_their_sums_are_rated_alike(terms, calls) -> None:
-    """Whoever adds up the calls first gets the same rows; every row's calls sum to it."""
+    """Calls and sums of calls are rated to the same rows; every row's calls sum to it."""
     plan = PricePlan(ACME, 0, terms)
     usages = [
         a_usage(

@@ -117,7 +117,7 @@ def test_a_charge_is_in_one_pool(category: str, resource: str | None, pool: str)
 
 
 def test_time_sheets_are_people() -> None:
-    """Whatever machine they name."""
+    """Time sheets are of the pool of people, whatever machine they name."""
     shift = a_shift("x", "1", (0, 1), node="node-1")
     assert pool_of(shift, default_pools(), {"node-1"}).name == "people"
 

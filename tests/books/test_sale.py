@@ -1,4 +1,4 @@
-"""What a bill line was for: the model, the tokens, and whether it stands for calls at all."""
+"""Purpose of a bill line: the model, the tokens, and whether it stands for calls at all."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def a_call(name: str, tokens: Tokens, *, model: str = "gpt-4o", provider: str = 
 
 
 def shares(line: Charge, *calls: Usage, rules: Rules = RULES) -> dict[str, str]:
-    """What `line` costs each customer; what is nobody's under the empty name."""
+    """Cost of `line` for each customer; unallocated cost under the empty name."""
     workings = defined((line,), calls, rules)
     sums: dict[str, int] = {}
     for one in workings.lines:
@@ -133,7 +133,7 @@ def test_lines_that_stand_for_calls(columns: dict[str, str]) -> None:
 
 
 def test_a_line_is_for_the_model_and_the_tokens_that_it_names() -> None:
-    """Whoever called another model, or used tokens of another sort, has no part of it."""
+    """Callers of other models, or users of other tokens, have no part of the line."""
     calls = (
         a_call("acme", Tokens(input=900, cache_read=600, output=10), model="gpt-4o-2024-08-06"),
         a_call("burns", Tokens(input=100, output=30), model="gpt-4o-mini"),
@@ -159,7 +159,7 @@ def test_a_line_is_for_the_model_and_the_tokens_that_it_names() -> None:
 
 
 def test_a_line_for_a_model_that_nobody_called_is_nobodys() -> None:
-    """It stays in sight as unallocated; so does one for tokens of which nobody used any."""
+    """A line for a model, or for tokens, that nobody used stays in sight as unallocated."""
     call = a_call("acme", Tokens(input=10))
     assert shares(a_line(SkuMeter="gpt-5-mini input tokens"), call) == {"": "8.00"}
     assert shares(a_line(SkuPriceDetails='{"ModelId":"atlas"}'), call) == {"": "8.00"}
@@ -184,7 +184,7 @@ def test_bills_of_before_there_was_a_table_are_read_as_then() -> None:
 
 
 def test_tokens_that_nobody_told_apart_count_by_their_side() -> None:
-    """Where no call says what was cached, a line for cached input goes by all input."""
+    """A line for cached input goes by all input where no call says how much was cached."""
     calls = (a_call("acme", Tokens(input=10)), a_call("burns", Tokens(input=30, output=99)))
     assert shares(a_line(SkuMeter="Cached Input Tokens"), *calls) == {
         "acme": "2.00",

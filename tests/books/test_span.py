@@ -18,7 +18,7 @@ from inferworks.testing.books import a_charge, spans
 def test_the_parts_of_a_quantity_in_adjoining_spans_sum_to_it(
     quantity: int, interval: tuple[int, int], cuts: list[int]
 ) -> None:
-    """However it is cut."""
+    """Parts of a quantity sum to it, however it is cut."""
     edges = sorted([-1, *cuts, 10_000])
     pieces = [Span(*pair) for pair in pairwise(edges)]
     assert sum(piece.part_of(quantity, *interval) for piece in pieces) == quantity
@@ -45,7 +45,7 @@ def test_a_union_counts_each_nanosecond_once(intervals: list[tuple[int, int]]) -
 def test_a_timeline_finds_everything_that_meets_a_span(
     intervals: list[tuple[int, int]], wanted: tuple[int, int]
 ) -> None:
-    """It may offer a little more, never less."""
+    """A timeline may find a little more than what meets a span, never less."""
     timeline = Timeline(intervals, lambda pair: pair, lambda _: ())
     meeting = [pair for pair in intervals if pair[0] < wanted[1] and pair[1] > wanted[0]]
     found = timeline.meeting(Span(*wanted))

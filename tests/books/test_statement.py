@@ -272,7 +272,7 @@ def test_a_providers_bill_follows_the_tokens_it_served() -> None:
 def test_a_line_for_a_model_follows_the_tokens_of_that_model(
     line: dict[str, object], shares: dict[str, str]
 ) -> None:
-    """Who used another model of the same provider has no part of it; one that nobody called is nobody's."""
+    """Users of other models of the provider have no part of it; an uncalled model's line is nobody's."""
     usages = tuple(
         a_usage(
             model,

@@ -170,7 +170,7 @@ def test_support_that_cannot_be_meant_is_refused(text: str, reason: str) -> None
 
 
 def test_the_order_is_declared_then_who_gives_then_the_name() -> None:
-    """Whoever gives within one order comes first; a tie goes by name."""
+    """Pools that give to others come first within an order; a tie goes by name."""
     pools = (
         support("c", ("web",)),
         support("b", ("c", "web")),
@@ -220,7 +220,7 @@ amounts = st.integers(-(10**14), 10**15)
 def test_the_step_down_keeps_every_theorem(
     world: World, first: int, second: int, weights: tuple[int, ...], by_cost: bool
 ) -> None:
-    """Whatever is supported, every charge is allocated whole, and both solutions give it all away."""
+    """Every charge is allocated whole, whatever is supported, and both solutions give all of it away."""
     x = support("x", {"y": weights[0], "machines": weights[1]}, order=1)
     to = ("x", "machines", "web") if by_cost else {"x": weights[2], "web": weights[3]}
     y = support("y", to, order=2)

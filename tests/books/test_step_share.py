@@ -1,4 +1,4 @@
-"""How a replica's time reaches calls: the counter-example to request times, and the fallbacks."""
+"""Shares of a replica's time for calls: the counter-example to request times, and the fallbacks."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_an_import_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_charges_by_span(tmp_path: Path) -> None:
-    """Those whose period meets it; touching is not meeting."""
+    """Charges found are those whose period meets the span; touching is not meeting."""
     with BookStore(tmp_path / "books.db") as store:
         store.add(a_file("a.csv"), KIND, [a_charge("x", "1", (10, 20))], 1)
         found = [bool(store.charges(*span)) for span in ((0, 10), (0, 11), (19, 30), (20, 30))]
@@ -137,7 +137,7 @@ def test_charges_by_span(tmp_path: Path) -> None:
 
 
 def test_an_existing_book_keeps_its_currency(tmp_path: Path) -> None:
-    """It is chosen when the books are opened for the first time."""
+    """The currency is chosen when the books are opened for the first time."""
     with BookStore(tmp_path / "books.db", currency="EUR") as store:
         assert store.currency == "EUR"
     with BookStore(tmp_path / "books.db") as store:
@@ -194,7 +194,7 @@ def a_rate() -> RateRow:
     [(t, c) for t, columns in COLUMNS.items() for c in columns.split()],
 )
 def test_a_changed_row_is_noticed(table: str, column: str, tmp_path: Path) -> None:
-    """Whatever of a charge or a rate the disk has changed: whoever reads it is refused, and told."""
+    """A reader of a charge or a rate that the disk has changed is refused, and told why."""
     path = tmp_path / "books.db"
     with BookStore(path) as store:
         store.add(a_file("a.csv"), KIND, lines("1"), 1)
@@ -231,7 +231,7 @@ def test_books_without_checksums_are_read_and_brought_up_to_date(tmp_path: Path)
 
 
 def test_a_page_of_noise_is_one_line(tmp_path: Path) -> None:
-    """What SQLite finds wrong is told with the file and what to do."""
+    """Damage that SQLite finds is told with the file and what to do."""
     path = tmp_path / "books.db"
     with BookStore(path) as store:
         store.add(a_file("a.csv"), KIND, lines("1"), 1)

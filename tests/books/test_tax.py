@@ -149,7 +149,7 @@ def test_every_engine_and_every_theorem_knows_of_it() -> None:
 
 
 def test_the_import_says_what_tax_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing comes back; by default value added tax does, of what is in the books already, too."""
+    """The import says what tax costs where none comes back; by default value added tax comes back."""
     monkeypatch.chdir(tmp_path)
     Path("bill.csv").write_text(
         "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,InvoiceId,"

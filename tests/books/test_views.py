@@ -243,7 +243,7 @@ def test_economics_with_nothing_to_cover() -> None:
 @thorough
 @given(worlds())
 def test_economics_account_for_everything(world: World) -> None:
-    """What paying customers caused and what is to be covered sum to what was billed."""
+    """Costs caused by paying customers and costs still to be covered sum to the bills."""
     statement = build_statement(worked_out(world, whole_span(world.charges, world.facts)))
     found = economics(statement)
     caused = sum(customer.least_cost_pico for customer in found.customers)

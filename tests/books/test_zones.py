@@ -207,7 +207,7 @@ def in_parts(
 
 
 def owed(rows: Iterable[Rated], calendars: Calendars) -> dict[tuple[str, int, str], int]:
-    """What customers owe, by their own months and what it is for."""
+    """Amounts that customers owe, by their own months and item."""
     sums: dict[tuple[str, int, str], int] = defaultdict(int)
     for row in rows:
         month = calendars.of(row.customer).month(row.day_ns)
@@ -227,7 +227,7 @@ def owed(rows: Iterable[Rated], calendars: Calendars) -> dict[tuple[str, int, st
 def test_the_customers_months_sum_to_the_operators(
     terms, begins, first, changes, cuts, calls
 ) -> None:
-    """Whatever the books are cut into, each month by the customer's clock comes to what it owes."""
+    """Each month by the customer's clock sums to the amount owed, whatever the books are cut into."""
     starts = [0, *sorted(begins)]
     plans = [PricePlan(ACME, at_ns, one) for at_ns, one in zip(starts, terms, strict=False)]
     calendars = zoned(*((ACME, moment, zone) for moment, zone in [(0, first), *changes]))
@@ -483,7 +483,7 @@ def rows_of(customer: str, used: Iterable[tuple[str, int]]) -> str:
 
 
 def revenue(period: str, *options: str) -> dict[str, str]:
-    """What each customer earned in a period, as JSON has it."""
+    """Revenue of each customer in a period, from JSON."""
     told = json.loads(run("books", "statement", "--period", period, "--json", *options))
     return {
         row["customer"]: row["revenue"] for row in told["customers"] if row["revenue"] != "0.00"
@@ -554,7 +554,7 @@ def test_a_company_with_customers_on_three_clocks(
     [("Europe/Berlin", "Europe/Berlin"), ("europe/berlin", "Europe/Berlin"), ("utc", "UTC")],
 )
 def test_zones_are_spelled_as_they_are_listed(text: str, name: str) -> None:
-    """Whatever the case."""
+    """A zone's name is found in any case."""
     assert zone_name(text) == name
 
 

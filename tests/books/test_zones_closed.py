@@ -70,7 +70,7 @@ class Recorded:
         return Inputs(span, "USD", (), facts, self.plans, POLICY, self.rules, prepaid)
 
     def rated(self, span: Span) -> tuple[Rated, ...]:
-        """What all that is recorded comes to in `span`, by itself."""
+        """Rows of all that is recorded, rated in `span` by itself."""
         return rate(self.usages, self.plans, span, "USD", (), self.calendars, None).rated
 
     def _prepaid(self, span: Span) -> Prepaid:
@@ -83,7 +83,7 @@ class Recorded:
         return Prepaid((self.bought,), earned, to_date, day_rates(RATES, ["EUR"], "USD", span))
 
     def days(self, until_ns: int) -> dict[int, int]:
-        """What the customer with credit owed until then, part by part as it was closed."""
+        """Amounts by day that the customer with credit owed until then, in the parts as closed."""
         begun_ns = self.calendars.since_ns(self.bought.bought_ns)
         edges = [begun_ns, *(at for at in self.edges if begun_ns < at < until_ns), until_ns]
         own = [call for call in self.usages if call.customer == BURNS]
@@ -117,7 +117,7 @@ class Recorded:
 
 
 def owed(rows: Iterable[Rated], source: Recorded) -> dict[tuple[str, int, str], int]:
-    """What customers owe in their own currencies, by their own months and what it is for."""
+    """Amounts that customers owe in their own currencies, by their own months and item."""
     sums: dict[tuple[str, int, str], int] = defaultdict(int)
     for row in rows:
         if row.item is not Item.BREAKAGE:

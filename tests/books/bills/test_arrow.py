@@ -150,7 +150,7 @@ def told(column: pa.Array) -> list[str | None]:
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("arrays", FLAT.values(), ids=map(str, FLAT))
 def test_any_value_of_a_flat_type(arrays: Arrays) -> None:
-    """Whatever its bits are, there is a text or a problem, and never an exception."""
+    """Any bits make a text or a problem, and never an exception."""
 
     @settings(max_examples=20)
     @given(arrays)
@@ -163,7 +163,7 @@ def test_any_value_of_a_flat_type(arrays: Arrays) -> None:
 @pytest.mark.slow
 @given(st.recursive(st.one_of(*FLAT.values()), nested, max_leaves=4))
 def test_any_value_of_any_type(column: pa.Array) -> None:
-    """Whatever lies in whatever; and what Parquet can keep comes out of a file as the same."""
+    """Any nested values are read, and those that Parquet can keep come out of a file as the same."""
     expected = told(column)
     sink = io.BytesIO()
     try:
@@ -270,7 +270,7 @@ def test_floats_keep_so_many_digits(kind: pa.DataType, digits: int | None) -> No
     ids=["moment", "second", "date", "decimal", "integer", "tags", "map"],
 )
 def test_a_column_read_at_once_has_the_texts_of_its_values(column: pa.Array[Any]) -> None:
-    """Whatever is quick about it: the same text of each value, and the same reason where there is none."""
+    """A column read at once has the text of each value, and the reason where there is none."""
     texts, problems = arrow_texts(column)
     for place, value in enumerate(column):
         if place in problems:

@@ -58,7 +58,7 @@ CELLS = st.tuples(*map(st.sampled_from, (NUMBERS, MOMENTS, CURRENCIES)))
 def test_what_is_taken_as_it_is_would_be_so_after_a_survey(
     rows: list[tuple[str, str, str]],
 ) -> None:
-    """Whatever mixture of spellings: only where a survey finds nothing is none needed."""
+    """A survey would change nothing of rows that are taken as they are, whatever mixture of spellings."""
     lines = [",".join(f'"{cell}"' for cell in row) for row in [tuple(SORTS), *rows]]
     raw = "\n".join(lines).encode()
     try:

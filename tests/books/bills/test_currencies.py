@@ -85,7 +85,7 @@ def test_a_quotation_counts_the_other_way_too() -> None:
 
 
 def test_which_quotation_counts() -> None:
-    """That of the newest day; of a day the direct one; none that goes through a third currency."""
+    """Rate of the newest day counts; of one day the direct one; none through a third currency."""
     both = [rate("2026-11-02", "0.8", ("USD", "EUR")), rate("2026-11-01", "1.2")]
     of_a_day = [rate("2026-11-01", "0.8", ("USD", "EUR")), rate("2026-11-01", "1.2")]
     third = [rate("2026-11-01", "0.9", ("GBP", "EUR")), rate("2026-11-01", "1.3", ("GBP", "USD"))]
@@ -100,7 +100,7 @@ def test_which_quotation_counts() -> None:
     [("2026-10-25", "a"), ("2026-10-31", "a"), ("2026-11-01", "b"), ("2026-11-08", "b")],
 )
 def test_the_newest_rate_of_a_week_counts(day: str, found: str) -> None:
-    """That of the day itself, else of up to seven days before."""
+    """Rate of the day itself counts, else of up to seven days before."""
     rates = Rates([rate("2026-11-01", "2"), rate("2026-10-25", "1")])
     row = rates.on(dt.date.fromisoformat(day), "EUR", "USD")
     assert row is not None
@@ -130,14 +130,14 @@ def test_half_goes_to_even() -> None:
 
 
 def test_too_large_is_refused() -> None:
-    """What no DECIMAL(38, 12) holds is no amount."""
+    """An amount that no DECIMAL(38, 12) holds is refused."""
     with pytest.raises(MoneyError, match="too large"):
         converted_pico(10**37, rate("2026-11-01", "100"))
 
 
 @given(st.integers(-(10**20), 10**20), st.none() | st.integers(-(10**20), 10**20))
 def test_as_billed_undoes_a_conversion(amount_pico: int, effective_pico: int | None) -> None:
-    """What the bill says can always be had back."""
+    """Amounts of the bill can always be had back."""
     euro = a_charge("x", "1", (FIRST_NS, FIRST_NS + 1), currency="EUR")
     euro = replace(euro, amount_pico=amount_pico, effective_pico=effective_pico)
     assert as_billed(converted(euro, "USD", Rates([rate("2026-11-01", "1.07")]))) == euro

@@ -125,7 +125,7 @@ def test_a_commitment_is_counted_once() -> None:
 
 @shared
 def test_the_published_sample_lacks_seven_contracted_costs() -> None:
-    """It is not quite compliant itself: what is null stays null, and no line is lost for it."""
+    """Nulls of the sample, which is not quite compliant itself, stay null, and no line is lost for them."""
     charges = FocusBillReader().read(open_bill(SHARED / "focus_1_0_sample.csv"), "USD", no_progress)
     without = [charge for charge in charges if "ContractedCost" not in dict(charge.other)]
     assert (len(charges), len(without)) == (1000, 7)

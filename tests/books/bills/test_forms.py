@@ -50,7 +50,7 @@ def text_of(*lines: dict[str, str], by: str = ",") -> str:
 
 
 def known(header: Sequence[str]) -> bool:
-    """Whether some reader knows it."""
+    """Return whether some reader knows `header`."""
     return any(reader.recognises(header) for reader in READERS)
 
 
@@ -152,7 +152,7 @@ def test_numbers_days_and_currencies_as_spreadsheets_write_them(cells: dict[str,
 
 @pytest.mark.parametrize("text", ["(12.50)", "-12.50", "12.50-", "-$12.50", "($12.50)", "−12.50"])
 def test_what_is_owed_to_us_is_negative(text: str) -> None:
-    """However accountants write it."""
+    """Amounts owed to us are negative, however accountants write them."""
     [charge] = read(text_of({**LINE, "BilledCost": text}).encode())
     assert format_pico(charge.amount_pico) == "-12.50"
 
@@ -182,7 +182,7 @@ def test_one_value_tells_how_all_of_its_column_are_written() -> None:
 def test_what_could_be_either_is_one_question(
     cells: dict[str, str], by: str, question: str
 ) -> None:
-    """It names the cell, both readings and the option that decides."""
+    """The question names the cell, both readings and the option that decides."""
     with pytest.raises(BillError) as refused:
         read(text_of({**LINE, **cells}, by=by).encode())
     assert question in str(refused.value)
@@ -190,7 +190,7 @@ def test_what_could_be_either_is_one_question(
 
 
 def test_an_answer_decides() -> None:
-    """What is said of a file holds for all of it."""
+    """An answer about a file holds for all of it."""
     raw = text_of({**LINE, "BilledCost": "1,234"}).encode()
     for mark, amount in ((".", "1234.00"), (",", "1.234")):
         [charge] = read(raw, Told(mark=mark))
@@ -241,7 +241,7 @@ def test_two_ways_in_one_column_are_refused() -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 @pytest.mark.parametrize("quoted", [False, True])
 def test_what_has_no_width_is_no_part_of_a_cell(mark: str, encoding: str, *, quoted: bool) -> None:
-    """Where parts were put together a mark stands before a line; some programs write one before a name."""
+    """Marks without width, before a line of a joined file or before a name, are no part of a cell."""
     line = LINE | {"InvoiceIssuerName": "A Cloud", "ChargeDescription": "fühlbar"}
     lines = [line, line | {"BilledCost": "1"}]
     kind = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL

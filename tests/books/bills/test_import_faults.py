@@ -39,14 +39,14 @@ def bill(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(bill: Path, data: Path) -> list[str]:
-    """How the bill is imported."""
+    """Command that imports the bill."""
     return [
         sys.executable, "-m", "inferworks", "books", "import", str(bill), "--data", str(data), "--json",
     ]  # fmt: skip
 
 
 def in_the_books(data: Path) -> int:
-    """How many charges are there."""
+    """Number of charges in the books."""
     with BookStore(data / "books.db", read_only=True) as store:
         return len(store.charges())
 
@@ -125,7 +125,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def usage_command(jobs: Path, data: Path) -> list[str]:
-    """How the machine time is imported."""
+    """Command that imports the machine time."""
     return [
         sys.executable, "-m", "inferworks", "usage", "import", str(jobs), "--data", str(data), "--json",
     ]  # fmt: skip

@@ -127,7 +127,7 @@ def test_several_runs_of_a_month_all_count_and_each_once() -> None:
 
 
 def test_pay_that_an_older_program_took_in_is_the_same_pay() -> None:
-    """Which named its lines by their time alone; a numbered run with another amount is asked about."""
+    """Lines that an older program named by their time alone, without their run, are the same pay."""
     for charge in read(PAYROLL):
         kept = replace(charge, line="about:0123456789abcdef")
         assert delivered(kept) == delivered(charge)
@@ -232,7 +232,7 @@ def test_who_works_longer_than_it_lasts_is_noted(minutes: str, *, is_noted: bool
 
 
 def test_work_is_done_before_it_is_written_down() -> None:
-    """What begins after tomorrow is refused; what goes on until then is not."""
+    """Work that begins after tomorrow is refused; work that goes on until then is not."""
     day_ns = 86_400 * 10**9
     until_ns = after_tomorrow_ns(parse_moment_ns("2026-11-30T15:00:00Z"))
     assert until_ns == parse_moment_ns("2026-12-02")
@@ -317,7 +317,7 @@ garbage = st.text(alphabet=st.sampled_from(list('1.-eE,"\n NULLT:Z2026=\x00é'))
 @settings(max_examples=60)
 @given(st.data(), st.sampled_from([PAYROLL, ASSETS, VOUCHERS]), garbage)
 def test_no_file_makes_a_reader_stumble(data: st.DataObject, text: str, tail: str) -> None:
-    """Whatever stands in a cell or after the last line: charges, or a BillError."""
+    """Any text in a cell or after the last line makes charges, or a BillError."""
     cells = text.splitlines()[1].split(",")
     place = data.draw(st.integers(0, len(cells) - 1))
     cells[place] = data.draw(garbage)

@@ -127,7 +127,7 @@ def data_export(execution: str, *files: Any, folder: str = "") -> Path:
 
 
 def told(*words: str) -> dict[str, Any]:
-    """What `books import` says."""
+    """Report that `books import` prints."""
     result = CliRunner().invoke(cli, ["books", "import", "--json", *words])
     said: dict[str, Any] = json.loads(result.stdout)
     assert (result.exit_code == 0) == (not said["refused"]), result.output
@@ -135,7 +135,7 @@ def told(*words: str) -> dict[str, Any]:
 
 
 def booked() -> dict[str, str]:
-    """What each resource cost, by the books."""
+    """Cost of each resource, by the books."""
     with BookStore(Path("inferworks-data/books.db"), read_only=True) as store:
         return {
             str(charge.resource_id): format_pico(charge.amount_pico) for charge in store.charges()

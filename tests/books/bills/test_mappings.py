@@ -47,7 +47,7 @@ def mapping(cost: str = '"cost"', start: str = '"day"', more: str = "") -> BillM
 
 
 def knows(header: Sequence[str]) -> bool:
-    """Whether it is a file of our own."""
+    """Return whether `header` is of a file of our own."""
     return any(reader.recognises(header) for reader in READERS)
 
 
@@ -158,7 +158,7 @@ def test_what_is_wrong_with_a_cell_names_the_files_own_column() -> None:
 
 
 def test_a_column_that_is_not_there_is_named() -> None:
-    """Whether its kind needs it or not, with the columns that there are."""
+    """A missing column is named, with the columns that exist, whether its kind needs it or not."""
     given = mapping(more='[columns.ResourceId]\ncolumn = "server"\n')
     with pytest.raises(NoBillError, match=r"names server, .* the columns are: day, cost"):
         charges("day,cost\n2026-11-01,3\n", given)
@@ -291,7 +291,7 @@ def test_the_example_of_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_document_names_every_mapping_and_line() -> None:
-    """What ships is in the table, and what a mapping can say is explained."""
+    """Mappings that ship are in the table, and all that a mapping can say is explained."""
     text = DOCUMENT.read_text()
     for known in shipped():
         assert f"`{known.name}`" in text
@@ -300,7 +300,7 @@ def test_the_document_names_every_mapping_and_line() -> None:
 
 
 def test_a_draft_is_a_mapping_once_it_is_completed() -> None:
-    """What it has found loads and reads the file."""
+    """A completed draft loads and reads the file."""
     text = "date,instance,hours,cost_cents,region\n2026-11-01,i-1,24,4800,us\n2026-11-02,i-1,24,4800,us\n"
     header, *rows = [line.split(",") for line in text.splitlines()]
     drafted = draft("bill.csv", header, [dict(zip(header, row, strict=True)) for row in rows])
@@ -358,7 +358,7 @@ ODD = st.sampled_from(
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_no_cell_makes_a_mapping_stumble(data: st.DataObject) -> None:
-    """Whatever stands in the columns of a known export: lines, or a refusal."""
+    """Any text in the columns of a known export makes lines, or a refusal."""
     known = data.draw(st.sampled_from(shipped()))
     assert known.recognise is not None
     sources = [source for place in known.places() for source in place.sources]

@@ -87,7 +87,7 @@ def test_a_call_may_have_whatever_a_bill_is_made_of() -> None:
 
 
 def test_more_bytes_than_there_are_is_said() -> None:
-    """What a day of an exabyte comes to is taken in, though 64 bits do not hold it; more is a mistake."""
+    """A day of an exabyte is taken in, though 64 bits do not hold it; more is a mistake."""
     [held], problems = read(HELD + HELD_ROW.replace("100", str(10**18)))
     assert isinstance(held, Activity)
     assert (held.quantity, problems) == (10**18 * 86_400, [])
@@ -125,7 +125,7 @@ garbage = st.text(alphabet=st.sampled_from(list('1.-eE,"\n NULLT:Z2026{}[]\x00é
 def test_no_file_makes_the_reader_stumble(
     data: st.DataObject, kind: tuple[str, str], tail: str
 ) -> None:
-    """Whatever stands in a cell or after the last line."""
+    """Any text in a cell or after the last line makes reports, problems or a BillError."""
     header, row = kind
     cells = row.rstrip("\n").split(",")
     cells[data.draw(st.integers(0, len(cells) - 1))] = data.draw(garbage)
@@ -146,7 +146,7 @@ values = st.recursive(
 @settings(max_examples=150)
 @given(st.sampled_from(sorted({*EVENT, *EVENT["data"]})), values)
 def test_no_event_makes_the_reader_stumble(name: str, value: Any) -> None:
-    """Whatever stands at any name of an event or of its data."""
+    """Any value in an event or in its data makes reports, problems or a BillError."""
     data = EVENT["data"] | ({name: value} if name in EVENT["data"] else {})
     event = {**EVENT, "data": data} | ({name: value} if name in EVENT else {})
     with contextlib.suppress(BillError):

@@ -34,7 +34,7 @@ NOVEMBER_NS = 1_793_491_200 * 10**9
 
 
 def knows(header: Sequence[str]) -> bool:
-    """Whether it is a file of our own."""
+    """Return whether `header` is of a file of our own."""
     return kind_of(header) is not None or any(r.recognises(header) for r in READERS)
 
 
@@ -61,7 +61,7 @@ def calls(text: str, mapping: str) -> list[Usage]:
 
 
 def amounts(found: Sequence[Charge]) -> list[str]:
-    """What is owed, line by line."""
+    """Amounts owed, line by line."""
     return [format_pico(charge.amount_pico) for charge in found]
 
 
@@ -159,7 +159,7 @@ def test_azure_cost_details(text: str) -> None:
 
 
 def test_google_cloud_billing_export() -> None:
-    """What is owed is the cost and its credits; nested names, as BigQuery exports JSON."""
+    """The amount owed is the cost with its credits; nested names, as BigQuery exports JSON."""
     row = {
         "billing_account_id": "0A",
         "service": {"id": "6F81", "description": "Compute Engine"},
@@ -216,7 +216,7 @@ def test_google_cloud_billing_export() -> None:
     ids=["FOCUS", "CUR 2.0", "CUR", "Azure", "Google, flat", "Google"],
 )
 def test_a_line_is_of_the_billing_period_that_its_file_says(text: str) -> None:
-    """Whatever the month of its usage."""
+    """A line is of its file's billing period, whatever the month of its usage."""
     bill = understood(bill_file("bill", text.encode()), knows, mappings=MAPPINGS)
     [charge] = reader_for(bill, READERS).read(bill, "USD", no_progress)
     assert charge.period_start_ns < NOVEMBER_NS
@@ -346,7 +346,7 @@ def test_anthropic_costs() -> None:
 
 
 def test_anthropic_usage() -> None:
-    """What was read from a cache and written to it is part of the input."""
+    """Tokens read from a cache and written to it are part of the input."""
     page = {
         "data": [
             {

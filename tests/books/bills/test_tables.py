@@ -67,7 +67,7 @@ def test_parquet_keeps_decimals_exact() -> None:
 
 
 def test_the_same_lines_in_three_forms_are_the_same_charges() -> None:
-    """Whatever carried them, ids and amounts agree."""
+    """Ids and amounts agree, whatever form carried the lines."""
     names = (
         "BilledCost",
         "BillingCurrency",
@@ -176,7 +176,7 @@ def test_a_line_that_is_no_json_object(line: str, reason: str) -> None:
 
 
 def test_a_document_of_which_no_row_can_be_read_says_why() -> None:
-    """It is not empty; the column whose text is none is named."""
+    """A document without one readable row is not empty; the column with the broken text is named."""
     raw = b'[{"BilledCost": "1", "ChargePeriodStart": "2026-11-01", "Tags": "X\\ud800"}]'
     with pytest.raises(BillError, match=r"a\.json, row 1, column Tags: half a surrogate pair"):
         open_table("a.json", raw, Form(rows="[]"))

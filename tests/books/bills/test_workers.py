@@ -127,7 +127,7 @@ def a_bill(form: str, found: Sequence[Row], *, assuming: bool = False) -> BillFi
 
 
 def read(bill: BillFile, others: int, rates: Rates = RATES) -> list[ArrivingLine]:
-    """What is read of the bill with so many workers."""
+    """Lines read of the bill with so many workers."""
     lines = READER.lines(bill, "USD", no_progress, rates, others, 0)
     with closing(lines):
         return list(lines)
@@ -209,7 +209,7 @@ def test_a_cell_that_is_written_otherwise_is_met() -> None:
 def test_a_damaged_file_is_refused_with_what_was_read_before_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who reads it meets the lines before the damage first, and no process stays."""
+    """Lines before the damage are read first, and no process stays."""
     cut = tables._csv_batches
 
     def damaged(*given: object) -> Iterator[Batch]:
@@ -246,7 +246,7 @@ def test_a_short_file_and_a_single_core_start_no_process(
 def test_a_worker_that_is_killed_ends_the_import_and_nothing_lands(
     started: list[subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
-    """It is refused in one line."""
+    """The import is refused in one line."""
     bill = a_bill("csv", rows(2_000))
 
     def killing(lines: Iterator[ArrivingLine]) -> Iterator[ArrivingLine]:
@@ -334,7 +334,7 @@ def test_a_worker_ends_with_the_program(how: signal.Signals, tmp_path: Path) -> 
 
 
 def is_there(process: int) -> bool:
-    """Whether a process runs."""
+    """Return whether a process runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -349,7 +349,7 @@ PROBLEMS = st.builds(Problem, TEXTS, st.integers(1, 9), TEXTS, st.none() | TEXTS
 
 @given(st.dictionaries(TEXTS, TEXTS, max_size=3), st.integers(0, 4), TEXTS)
 def test_a_batch_comes_as_it_went(row: Row, lines: int, why: str) -> None:
-    """What a worker is given is what was cut from the file."""
+    """A worker is given the batch that was cut from the file."""
     columns = {name: [text] * lines for name, text in row.items()}
     batch = Batch(range(2, 2 + lines), columns, (RawRow(9, None, {"": why}),))
     found = decoded(encoded(batch))
@@ -358,7 +358,7 @@ def test_a_batch_comes_as_it_went(row: Row, lines: int, why: str) -> None:
 
 @given(st.lists(st.tuples(TEXTS, TEXTS, st.integers(-(10**30), 10**30)), max_size=4), PROBLEMS)
 def test_what_was_read_comes_as_it_went(told: list[tuple[str, str, int]], problem: Problem) -> None:
-    """What a worker answers is what it read."""
+    """A worker's answer arrives as it was read."""
     [like] = READER.read(a_bill("csv", rows(1)), "USD", no_progress, RATES)
     lines = list(arriving_lines("focus", [changed(like, *one) for one in told]))
     given_ = Read(3, lines, (problem,), (), [problem], {"EUR": problem})

@@ -127,7 +127,7 @@ def there(store: BookStore) -> Counter[tuple[object, ...]]:
 
 
 def alone(*rows: Row) -> Counter[tuple[object, ...]]:
-    """What is in the books when one file of `rows` is all that came."""
+    """Lines in the books when one file of `rows` is all that came."""
     with TemporaryDirectory() as folder, BookStore(Path(folder) / "books.db") as store:
         assert take_in(store, a_file("alone", rows)) == [()]
         return there(store)

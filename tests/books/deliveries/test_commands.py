@@ -51,7 +51,7 @@ def run(*arguments: str) -> Any:
 
 
 def refused(*arguments: str) -> str:
-    """What a command says when it refuses."""
+    """Error of a command that must refuse."""
     try:
         result = CliRunner().invoke(
             cli, ["books", *arguments], standalone_mode=False, catch_exceptions=False
@@ -62,7 +62,7 @@ def refused(*arguments: str) -> str:
 
 
 def billed(period: str) -> str:
-    """What is billed for a month."""
+    """Amount billed for a month."""
     said = run("statement", "--period", period)
     return str(said.get("billed", said.get("statement", {}).get("billed")))
 
@@ -106,7 +106,7 @@ def test_an_import_says_what_changed() -> None:
 
 
 def test_an_import_is_taken_back_and_may_come_again() -> None:
-    """It stays on record with who and why; the same file lands again."""
+    """A void import stays on record with its author and reason; the same file lands again."""
     bill = a_bill("bill.csv", (9, "1.00"), (10, "2.00"))
     run("import", bill)
     assert run("imports", "void", "1", "--reason", "not ours")["gone"] == 2
@@ -122,7 +122,7 @@ def test_an_import_is_taken_back_and_may_come_again() -> None:
 
 
 def test_a_revision_of_a_closed_period_is_a_correction_of_the_open_one() -> None:
-    """What was sealed stays, reversed exactly; the months together come to the newest revision."""
+    """The sealed bill stays, reversed exactly; the months together sum to the newest revision."""
     run("import", a_bill("first.csv", (9, "1.00"), (10, "0.40")))
     run("close", "2026-11", "--begin")
     said = run("import", a_bill("second.csv", (9, "1.00"), (10, "1.00"), (11, "0.30"), tags="{}"))
@@ -197,7 +197,7 @@ def test_what_was_entered_as_a_voucher_is_set_beside_its_invoice_too() -> None:
 
 
 def test_a_close_asks_for_the_bills_that_must_come() -> None:
-    """Those of the configuration; a reason lets it go on, and stands in the record."""
+    """Suppliers of the configuration must have billed; a reason lets the close go on, and is recorded."""
     Path("inferworks.toml").write_text('[books]\nsuppliers = ["A Cloud", "B Cloud"]\n')
     run("import", a_bill("bill.csv", (9, "1.00")))
     said = refused("close", "2026-11", "--begin")
@@ -259,7 +259,7 @@ def google(month: str, *lines: tuple[str, str]) -> str:
 
 
 def checks(*rows: str) -> list[tuple[str, str]]:
-    """What is billed for each month, and how that stands beside the invoices."""
+    """Amount billed for each month, and the finding beside its invoices."""
     Path("invoices.csv").write_text("issuer,month,currency,total\n" + "".join(rows))
     result = CliRunner().invoke(cli, ["books", "reconcile", "invoices.csv", "--json"])
     return [(one["billed"], one["finding"]) for one in json.loads(result.stdout)["checks"]]
@@ -291,7 +291,7 @@ def test_usage_that_is_reported_late_is_on_the_invoice_that_bills_it() -> None:
     ids=["semicolons", "UTF-16", "JSON", "gzip"],
 )
 def test_invoices_come_in_every_form_of_a_bill(raw: bytes) -> None:
-    """Whatever separates their cells and decimals."""
+    """Invoices are read whatever separates their cells and decimals."""
     run("import", a_bill("bill.csv", (1, "1190.50")))
     Path("invoices").write_bytes(raw)
     [check] = run("reconcile", "invoices")["checks"]
@@ -299,7 +299,7 @@ def test_invoices_come_in_every_form_of_a_bill(raw: bytes) -> None:
 
 
 def test_a_total_that_could_be_either_is_one_question() -> None:
-    """Which the command can be answered."""
+    """A total with two readings is one question, which an option answers."""
     run("import", a_bill("bill.csv", (1, "1190")))
     Path("invoices.csv").write_text("issuer;month;currency;total\nA Cloud;2026-11;USD;1.190\n")
     assert "column total: '1.190' (line 2) is 1.190 or 1190" in refused("reconcile", "invoices.csv")

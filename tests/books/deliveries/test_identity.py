@@ -76,7 +76,7 @@ OTHER = ("SkuId", "Tags", "ListCost", "BillingAccountId", "x_More", "SubAccountI
 
 @given(st.lists(st.tuples(*[CELLS] * len(OTHER)), min_size=1, max_size=6))
 def test_a_line_has_one_name_read_by_columns_or_on_its_own(rows: list[tuple[str, ...]]) -> None:
-    """What a block of rows makes of its columns at once is what each line says of them."""
+    """A block of rows read by columns gives each line the name that it has on its own."""
     file = io.StringIO()
     csv.writer(file).writerows([(*TOLD, *OTHER), *((*TOLD.values(), *row) for row in rows)])
     bill = bill_file("a.csv", file.getvalue().encode())
@@ -89,7 +89,7 @@ def test_a_line_has_one_name_read_by_columns_or_on_its_own(rows: list[tuple[str,
 
 @given(st.decimals(allow_nan=False, allow_infinity=False), st.integers(0, 30))
 def test_a_number_has_one_text(number: Decimal, zeros: int) -> None:
-    """However many zeros and whatever exponent it is written with."""
+    """A number has one text, however many zeros and whatever exponent it is written with."""
     plain = f"{number:f}"
     padded = plain + ("" if "." in plain else ".") + "0" * zeros
     texts = {

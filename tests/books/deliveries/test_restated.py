@@ -38,12 +38,12 @@ def give(
 
 
 def total(rows: list[Row]) -> Decimal:
-    """What `rows` come to."""
+    """Sum of `rows`."""
     return sum((Decimal(row["BilledCost"]) for row in rows), Decimal(0))
 
 
 def booked(store: BookStore) -> Decimal:
-    """What is in the books."""
+    """Sum of the books."""
     in_force = [one for one in store.imports() if one.state == "in force"]
     exact = sum((Decimal(t.exact) for one in in_force for t in one.totals.values()), Decimal(0))
     assert exact * 10**12 == sum(charge.amount_pico for charge in store.charges())
@@ -58,7 +58,7 @@ def spanned(rows: list[Row]) -> tuple[str, str]:
 
 
 def outside(there: list[Row], *files: list[Row]) -> list[Row]:
-    """Those of the rows that are there which lie outside the time of each of `files`."""
+    """Rows of `there` which lie outside the time of each of `files`."""
     spans = list(map(spanned, files))
     return [
         row
@@ -165,7 +165,7 @@ def test_a_file_stands_for_the_time_that_it_spans_and_what_stays_is_told() -> No
 
 
 def test_an_export_grows_beside_a_credit_that_was_added() -> None:
-    """It takes the place of what it says again, and the credit stays, until it says otherwise."""
+    """The export replaces its own lines, and the credit stays, until the export says otherwise."""
     credit = [a_row(2, "-4", InvoiceId="", ResourceId="a")]
     with TemporaryDirectory() as folder, BookStore(Path(folder) / "books.db") as store:
         give(store, FULL[:8])

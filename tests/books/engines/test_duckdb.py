@@ -96,7 +96,7 @@ def test_relations_agree_with_the_definition(world: World) -> None:
 def test_relations_agree_in_any_span_by_any_method(
     world: World, span: tuple[int, int], method: Method
 ) -> None:
-    """Where charges, calls and intervals are cut by the span, and M0 and M1 are asked for."""
+    """Relations agree where charges, calls and intervals are cut by the span, by M0 and M1."""
     pools = tuple(replace(pool, method=method) for pool in RULES.pools)
     must_agree(world, Span(*span), Rules(pools, RULES.catalog))
 
@@ -104,7 +104,7 @@ def test_relations_agree_in_any_span_by_any_method(
 @differential
 @given(worlds(), st.sampled_from([Idle.PROPORTIONAL, Idle.PEAK]))
 def test_relations_agree_on_who_bears_idle_time(world: World, idle: Idle) -> None:
-    """Where unused capacity is shared by work, which mixes calls and activities in one split."""
+    """Relations agree where work shares unused capacity: calls and activities in one split."""
     pools = tuple(replace(pool, idle=idle) for pool in RULES.pools)
     must_agree(world, Span(*whole_span(world.charges, world.facts)), Rules(pools, RULES.catalog))
 
@@ -114,7 +114,7 @@ def test_relations_agree_on_who_bears_idle_time(world: World, idle: Idle) -> Non
 def test_relations_agree_on_lines_that_name_a_model(
     world: World, span: tuple[int, int], models: list[str]
 ) -> None:
-    """Where a provider's line is for one model, which was or was not called."""
+    """Relations agree where a provider's line is for one model, which was or was not called."""
     names = iter(models)
     charges = tuple(
         replace(charge, resource_id=next(names, None), resource_type="Model")
@@ -146,7 +146,7 @@ def test_a_statement_by_customer_is_the_cut_of_the_whole(world: World) -> None:
 
 
 def test_credit_expires_by_customer_too() -> None:
-    """What is left of prepaid credit is revenue on the day it expires, after the calls before it."""
+    """Expired prepaid credit is revenue on the day it expires, after the calls before it."""
     tokens = Tokens(input=1_000_000)
     usages = tuple(
         a_usage(f"call-{n}", customer=name, tokens=tokens, opened_ns=n * DAY_NS)
@@ -283,7 +283,7 @@ def test_the_audit_method_is_left_to_the_definition() -> None:
 
 
 def test_files_and_recent_facts_are_one_lake(tmp_path: Path) -> None:
-    """What is sealed and what is not yet make the figures of both together."""
+    """Sealed and recent facts make the figures of both together."""
     legs = [a_leg("replica-1", (0, 9), Tokens(input=60, output=20))]
     usages = tuple(
         a_usage(f"call-{n}", customer=name, tokens=Tokens(input=60, output=20), legs=legs)
@@ -301,7 +301,7 @@ def test_files_and_recent_facts_are_one_lake(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sealed", [1, 2, 3])
 def test_files_of_a_former_version_are_read_beside_newer_ones(tmp_path: Path, sealed: int) -> None:
-    """What they lack is zero, also within attempts, whatever stands beside them: files or memory."""
+    """Columns that former files lack are zero, also within attempts, beside newer files and memory."""
     table = LAKE_TABLES["usage"]
     legs = [a_leg("replica-1", (0, 9), Tokens(input=60, output=20)), a_leg(None, (9, 10), Tokens())]
     usages = tuple(

@@ -48,7 +48,7 @@ def test_a_number_stands_for_one_name(duck: DuckEngine) -> None:
 
 
 def test_a_label_without_a_customer_is_found(duck: DuckEngine) -> None:
-    """What nobody caused has a number too; a customer's calls of the same label have another."""
+    """Work without a customer has a number too; a customer's calls of the same label have another."""
     parties = the_parties(duck)
     numbers = parties.nameless([UNPLACED, "serve-paid", "train-gradient"])
     assert set(numbers) == {UNPLACED, "serve-paid"}

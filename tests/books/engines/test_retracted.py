@@ -1,4 +1,4 @@
-"""What was taken back counts as never reported: for the definition and for DuckDB, wherever it lies."""
+"""Retracted facts count as never reported: for the definition and for DuckDB, wherever they lie."""
 
 from __future__ import annotations
 

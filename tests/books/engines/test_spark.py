@@ -57,7 +57,7 @@ GAAP, RULES = load_policy("gaap"), shipped_rules()
 
 
 def reason_to_skip() -> str | None:
-    """Why Spark cannot run here, if it cannot."""
+    """Reason why Spark cannot run here, or None."""
     if importlib.util.find_spec("pyspark") is None:
         return "PySpark is not installed (.venv/bin/pip install -e '.[spark]')"
     if shutil.which("java") is None:

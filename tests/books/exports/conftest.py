@@ -175,7 +175,7 @@ def bean_check() -> Iterator[Check]:
 
 
 def _why(checker: str) -> str:
-    """What hindered `make checkers`."""
+    """Last line of the log of `make checkers`: the reason why there is no checker."""
     told = CHECKERS / f"{checker}.log"
     lines = told.read_text().split("\n") if told.exists() else []
     return next((line for line in reversed(lines) if line.strip()), "nobody has run make checkers")

@@ -114,7 +114,7 @@ def test_hledger_finds_a_months_revenue_in_that_month(
 
 
 def test_an_entry_is_booked_within_its_span() -> None:
-    """What ends a span is of its last moment, a purchase of its own, a correction of the span's own."""
+    """The end of a span is booked at its last moment, a purchase at its own, a correction at the span's."""
 
     def entry(at_ns: int, account: str, amount_pico: int) -> Entry:
         sides = (
@@ -152,7 +152,7 @@ def test_one_picounit_is_noticed(
 
 
 def test_names_stay_apart() -> None:
-    """Whatever accounts are called, no two have one name, and every name is one that both tools take."""
+    """No two accounts have one name, whatever they are called, and both tools take every name."""
     names = [f"Income:Usage:{name}" for name in (*HOSTILE, "a b", "a-b", "A-b", "a--b", ODD_ISSUER)]
     names += ["Costs:web:power", "Expenses:web:power", "Odd", "Odd:web", "Liabilities:Credits:acme"]
     written = [account_name(Account(name)) for name in names]

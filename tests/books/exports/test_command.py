@@ -84,7 +84,7 @@ def test_a_journal_says_what_is_not_closed(form: str, data: Path, tmp_path: Path
     both = ("--data", str(data), "--from", "2026-11-01", "--to", "2027-01-01")
 
     def marked(*arguments: str) -> tuple[str, set[str]]:
-        """What is said beside the journal, and the lines in it that say that they are provisional."""
+        """Words beside the journal, and those of its lines that say that they are provisional."""
         result = CliRunner().invoke(books, ["export", form, *arguments])
         assert result.exit_code == 0, result.output
         lines = result.stdout.splitlines()
@@ -130,7 +130,7 @@ def test_the_report_is_one_page(data: Path, tmp_path: Path) -> None:
 
 
 def debits(*arguments: str | Path) -> dict[str, list[str]]:
-    """What the journal for QuickBooks debits, by day."""
+    """Debits of the journal for QuickBooks, by day."""
     code, text = run("export", "quickbooks", *arguments)
     assert code == 0, text
     found: dict[str, list[str]] = {}

@@ -61,7 +61,7 @@ def rows_of(
 
 
 def amount_of(row: dict[str, str]) -> Decimal:
-    """What a row debits, whatever program it is for."""
+    """Amount that a row debits, whatever program it is for."""
     if "*Amount" in row:
         return Decimal(row["*Amount"])
     debit, credit = (
@@ -73,7 +73,7 @@ def amount_of(row: dict[str, str]) -> Decimal:
 
 
 def entry_of(row: dict[str, str]) -> str:
-    """What names the entry of a row."""
+    """Name of the entry of a row."""
     return row.get("JournalNo") or row.get("External ID") or row["*Narration"]
 
 
@@ -161,7 +161,7 @@ def test_what_is_longer_than_a_program_takes_is_divided(books: Books) -> None:
 
 
 def test_the_bills_of_a_charge_stay_with_their_allocation(books: Books) -> None:
-    """However an entry is divided, no pool is left over."""
+    """No pool is left over, however an entry is divided."""
     costs: list[tuple[int, str, dict[str, int]]] = []
     for n in range(300):
         pool, paid = "Costs:web:power", f"Liabilities:Payable:s{n}"
@@ -228,7 +228,7 @@ def test_what_rounding_came_to_is_told(books: Books) -> None:
 
 
 def test_amounts_of_a_tenth_of_a_cent_do_not_vanish(books: Books) -> None:
-    """They are added up before they are rounded: ten thousand of them are ten dollars."""
+    """Amounts are added up before they are rounded: ten thousand tenths of a cent are ten dollars."""
     sides = {"Assets:Receivable:a": CENT // 10, "Income:Usage:a": -CENT // 10}
     statement = with_entries(books, *((MONTH[1], f"usage {n}", sides) for n in range(10_000)))
     (entry,) = rounded_journal([statement], 2).entries

@@ -87,7 +87,7 @@ class Company:
         self.folder, self.data = folder, folder / "data"
 
     def run(self, *arguments: object) -> str:
-        """What a command printed; it must end well."""
+        """Output of a command, which must end well."""
         command = [*map(str, arguments), "--data", str(self.data)]
         result = CliRunner().invoke(cli, command, catch_exceptions=False)
         assert result.exit_code == 0, result.output
@@ -228,7 +228,7 @@ def test_in_cents_every_account_is_ours_rounded(company: Company, hledger: Check
 
 @pytest.mark.slow
 def test_a_closed_month_verifies_and_keeps_its_journal(company: Company) -> None:
-    """What came late leaves the sealed journal as it was."""
+    """Late bills leave the sealed journal as it was."""
     assert "Sound" in company.run("books", "verify")
     told = company.run("books", "export", "hledger", "--period", "2023-11")
     assert "Another-Cloud" not in told

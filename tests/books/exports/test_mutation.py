@@ -137,13 +137,13 @@ def test_a_flipped_digit_anywhere_fails_the_sums(books: Books, tmp_path: Path) -
 
 
 def seal_holds(path: Path) -> bool:
-    """Whether the last line of the journal is the hash of all above it."""
+    """Return whether the last line of the journal is the hash of all above it."""
     *lines, last = path.read_bytes().splitlines(keepends=True)
     return last.decode() == seal_line(hashlib.sha256(b"".join(lines)).hexdigest())
 
 
 def sums_hold(path: Path) -> bool:
-    """Whether `SHA256SUMS` says of the file at `path` what it is."""
+    """Return whether `SHA256SUMS` has the hash of the file at `path`."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return f"{digest}  {path.name}\n" in (path.parent / SUMS).read_text()
 

@@ -1,4 +1,4 @@
-"""What every export format promises, and how exports reach the disk."""
+"""Promises of every export format, and the way of exports to the disk."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_one_file_goes_where_it_is_told(books: Books, tmp_path: Path) -> None:
 
 
 def test_a_failed_export_leaves_what_was_there(tmp_path: Path) -> None:
-    """When the second of two files cannot be written, the first is not replaced, and nothing is left."""
+    """The first of two files is not replaced when the second cannot be written, and nothing is left."""
 
     def full(sink: BinaryIO) -> None:
         sink.write(b"half")

@@ -45,7 +45,7 @@ class TieOuts:
         return self._db.execute(self._queries[query]).fetchall()
 
     def notice(self) -> bool:
-        """Whether any query finds a row, or cannot read what it is given."""
+        """Return whether any query finds a row, or cannot read its input."""
         try:
             return any(self.wrong(query) for query in range(len(self._queries)))
         except duckdb.Error:
