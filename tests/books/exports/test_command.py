@@ -115,7 +115,7 @@ def test_a_period_and_dates_contradict(data: Path) -> None:
         "export", "json", "--data", data, "--period", "2026-11", "--from", "2026-11-02"
     )
     assert code == 2
-    assert "give --period, or --from and --to" in text
+    assert "name a period or dates, not both" in text
 
 
 def test_the_report_is_one_page(data: Path, tmp_path: Path) -> None:

@@ -21,9 +21,7 @@ from inferworks.books.lines import Charges, Lines, with_more
 from inferworks.books.repository.store import BookStore
 from inferworks.books.statement.computation import BUNDLES, Computation, Rules, shipped_rules
 from inferworks.books.statement.statement import (
-    Statement,
     as_divided,
-    build_statement,
     checked,
     elapsed_span,
     whole_span,
@@ -46,28 +44,6 @@ if TYPE_CHECKING:  # numpy takes its time to load
 _ALWAYS = Span(0, 2**63 - 1)
 LONGEST_CALL_NS = 86_400 * NS_PER_SECOND
 """How long before a span its calls may have been opened and still use machines in it."""
-
-
-def drawn_up(
-    settings: Settings,
-    policy: str,
-    pools_path: Path | None,
-    start_ns: int | None,
-    end_ns: int | None,
-) -> Statement:
-    """The statement that the command line asks for."""
-    return build_statement(worked_out(settings, policy, pools_path, start_ns, end_ns))
-
-
-def worked_out(
-    settings: Settings,
-    policy: str,
-    pools_path: Path | None,
-    start_ns: int | None,
-    end_ns: int | None,
-) -> Computation:
-    """The validated workings of the span that the command line asks for."""
-    return worked_out_of(papers_asked(settings, policy, pools_path, start_ns, end_ns))
 
 
 def papers_asked(

@@ -14,20 +14,9 @@ import msgspec
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.accounting.basis import Basis
-from inferworks.books.accounting.policy import Policy
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.closing.close import sealed_paper, sealed_papers, statement_of
-from inferworks.books.closing.inputs import Arrived, Inputs, all_facts, drawn, seen_by
-from inferworks.books.closing.ledger import standing
-from inferworks.books.closing.prior_period import (
-    Adjustment,
-    LaterCorrection,
-    adjustments,
-    corrected_later,
-    open_papers,
-)
-from inferworks.books.closing.seal import Close, sha256_of
+from inferworks.books.closing.inputs import Arrived, Inputs, all_facts, drawn
 from inferworks.books.deliveries.record import Asked
 from inferworks.books.lines import Charges, with_more
 from inferworks.books.repository.store import BookStore
@@ -45,7 +34,6 @@ from inferworks.books.workspace.gathering import (
     rules_of,
 )
 from inferworks.books.workspace.large import bought_large, drawn_large, is_large, many
-from inferworks.books.workspace.ledgers import open_ledger
 from inferworks.books.workspace.settings import Settings
 from inferworks.errors import BooksError
 from inferworks.meter.archive.manifest import Segment
@@ -202,69 +190,6 @@ _NOT_BILLED = (
     "expected (books.suppliers), and nothing is known to accrue it from; import it, or say in "
     "books.suppliers what it comes to or, with until, that no more will come"
 )
-
-
-def statement_of_period(
-    settings: Settings, name: str, policy: str | None, pools_path: Path | None
-) -> Statement:
-    """The statement of the period called `name`: as sealed when it is closed, else as it stands now.
-
-    A closed period under another policy than it was closed under is drawn up from what was sealed.
-    """
-    source = RecordedSource(settings, policy, pools_path)
-    view = None if policy is None else policy_of(settings, policy)
-    with open_ledger(settings, read_only=True) as ledger:
-        return statement_of(ledger, source, ledger.periods().named(name), view)
-
-
-def papers_of_period(
-    settings: Settings, name: str, policy: str | None, pools_path: Path | None
-) -> Inputs:
-    """What the period called `name` is drawn from, all its facts at hand: as sealed, or as recorded."""
-    source = RecordedSource(settings, policy, pools_path)
-    with open_ledger(settings, read_only=True) as ledger:
-        period = ledger.periods().named(name)
-        papers = sealed_papers(ledger, period)
-        if papers is not None and policy is not None:
-            papers = seen_by(papers, policy_of(settings, policy))
-        papers = papers or open_papers(ledger, source, period)
-    return source.whole(papers)
-
-
-def later_corrections(settings: Settings, name: str) -> tuple[LaterCorrection, ...]:
-    """What later periods book for the closed period called `name`; none while it is open."""
-    with open_ledger(settings, read_only=True) as ledger:
-        period = ledger.periods().named(name)
-        return corrected_later(ledger, RecordedSource(settings), period)
-
-
-def adjustments_of_period(settings: Settings, name: str, policy: Policy) -> tuple[Adjustment, ...]:
-    """The corrections beside the figures of the period called `name`, seen under `policy`."""
-    with open_ledger(settings, read_only=True) as ledger:
-        period = ledger.periods().named(name)
-        return adjustments(ledger, RecordedSource(settings), period, policy)
-
-
-def paper_of_period(settings: Settings, name: str, policy: str | None) -> bytes | None:
-    """The statement of a closed period as JSON, byte for byte as it was sealed, whatever program reads it.
-
-    None while it is open, and where it is asked for under another policy than it was closed under.
-    """
-    with open_ledger(settings, read_only=True) as ledger:
-        period = ledger.periods().named(name)
-        for close in standing(ledger.records()):
-            if close.period == period and policy in (None, close.policy):
-                return sealed_paper(ledger, period)
-    return None
-
-
-def close_of_period(settings: Settings, name: str) -> tuple[Close, str] | None:
-    """The close that stands for the period called `name`, and its SHA-256; None while it is open."""
-    with open_ledger(settings, read_only=True) as ledger:
-        period = ledger.periods().named(name)
-        hashes = [sha256_of(raw) for _, raw in ledger.chain()]
-        closes = [close for close in standing(ledger.records()) if close.period == period]
-    return next(((close, hashes[close.number]) for close in closes), None)
 
 
 def who() -> str:

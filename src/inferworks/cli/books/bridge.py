@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.analysis.bridge import Bridge, bridge
+from inferworks.books.analysis.bridge import Bridge
 from inferworks.cli.books.formatting import (
     amount,
     places_of,
@@ -15,7 +15,8 @@ from inferworks.cli.books.formatting import (
     span_text,
 )
 from inferworks.cli.books.later import corrections_json, print_corrections
-from inferworks.cli.books.query import asked, asking_without_policy
+from inferworks.cli.books.opening import asked, opened
+from inferworks.cli.books.query import asking_without_policy
 from inferworks.cli.show import print_json, say
 
 
@@ -40,11 +41,11 @@ def show_bridge(
       inferworks books bridge
       inferworks books bridge --period 2026-11 --json
     """
-    question = asked(period, from_text, to_text, None, pools_path, config_path, data_path)
-    drawn, later = question.statement(), question.later()
-    built = bridge(drawn)
+    workspace = opened(config_path, data_path)
+    query = asked(workspace, period, from_text, to_text, None, pools_path)
+    (drawn, built), later = workspace.bridge(query), workspace.later(query)
     if as_json:
-        print_json(question.marked(built.to_json() | corrections_json(drawn, later)))
+        print_json(query.marked(built.to_json() | corrections_json(drawn, later)))
         return
     say(f"Bridge in {built.currency}, {span_text(drawn)}", "")
     print_figures(("", f"AMOUNT {built.currency}"), _rows(built, places_of(drawn)))

@@ -11,13 +11,9 @@ from inferworks.books.analysis.budget import (
     WHICH_IS,
     Against,
     Variance,
-    against,
-    read_budget,
 )
+from inferworks.books.bills.base import BillFile
 from inferworks.books.bills.detect import open_ours
-from inferworks.books.statement.statement import Statement
-from inferworks.books.workspace.ledgers import open_ledger
-from inferworks.books.workspace.settings import Settings
 from inferworks.cli.books.formatting import amount, percentage, places_for, print_figures
 from inferworks.cli.show import say
 
@@ -30,16 +26,13 @@ budgeting = click.option(
 """The option that names a budget."""
 
 
-def planned(settings: Settings, drawn: Statement, path: Path) -> Against:
-    """`drawn` beside the budget in the file at `path`."""
-    with open_ledger(settings, read_only=True) as ledger:
-        calendar = ledger.periods()
-    bill, known = open_ours(path, COLUMNS), settings.departments
-    return against(drawn, read_budget(bill, calendar.named, known, drawn.currency))
+def open_budget(path: Path) -> BillFile:
+    """Open the budget in the file at `path`; BillError unless it has the columns of one."""
+    return open_ours(path, COLUMNS)
 
 
 def print_against(found: Against) -> list[str]:
-    """Print a statement beside its budget; the notes to that."""
+    """Print a statement beside its budget, and return the notes to that."""
     lines = found.shown
     places = places_for(
         *(pico for one in lines for pico in (one.budget_pico or 0, one.actual_pico))

@@ -6,16 +6,12 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.calendar.moments import utc_text
-from inferworks.books.closing.close import Closed, close_period
+from inferworks.books.closing.close import Closed
 from inferworks.books.statement.statement import accrued_json, true_up_json
-from inferworks.books.workspace.ledgers import open_ledger
-from inferworks.books.workspace.recorded import RecordedSource, who
 from inferworks.cli.books.formatting import amount, places_of, print_figures
-from inferworks.cli.books.opening import read_settings
+from inferworks.cli.books.opening import opened
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
-from inferworks.errors import BooksError, UserError
 from inferworks.money import format_pico
 
 
@@ -53,34 +49,13 @@ def close(
       inferworks books close 2026-11
       inferworks books close 2026-11 --accept "invoice 7 is disputed with the supplier"
     """
-    settings = read_settings(config_path, data_path)
-    now_ns = settings.clock.now_ns()
-    folder = settings.folder
-    with open_ledger(settings, read_only=False) as ledger, folder.keep_lake(changing=False):
-        wanted = ledger.periods().named(period)
-        if now_ns < wanted.start_ns:
-            begins = utc_text(wanted.start_ns)
-            raise UserError(
-                f"{period} has not begun: it begins {begins} (UTC); close it when it is over"
-            )
-        try:
-            closed = close_period(
-                ledger,
-                RecordedSource(settings, policy, pools_path),
-                wanted,
-                by=who(),
-                at_ns=now_ns,
-                accept=accept.strip(),
-                begin=begin,
-            )
-        except BooksError as error:
-            raise click.ClickException(f"{period} cannot be closed: {error}") from error
+    closed = opened(config_path, data_path).close(
+        period, accept=accept, begin=begin, policy=policy, pools_path=pools_path
+    )
     if as_json:
         print_json(_as_json(closed))
     else:
         _print(closed)
-    if now_ns < wanted.end_ns:
-        say("Note: the period has not ended; what is still to come will be late.", err=True)
 
 
 def _as_json(closed: Closed) -> dict[str, object]:

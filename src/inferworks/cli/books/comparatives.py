@@ -5,11 +5,9 @@ from __future__ import annotations
 import click
 
 from inferworks.books.analysis.change_effects import MEANINGS, Explained
-from inferworks.books.analysis.comparatives import CAPTIONS, WORDS, Comparison, beside, comparison
-from inferworks.books.calendar.span import Span
+from inferworks.books.analysis.comparatives import CAPTIONS, Comparison
 from inferworks.books.statement.statement import Statement, remarks
 from inferworks.cli.books.formatting import amount, percentage, places_for, print_figures, span_text
-from inferworks.cli.books.query import Asked
 from inferworks.cli.show import say
 
 comparing = click.option(
@@ -19,16 +17,6 @@ comparing = click.option(
     help="Beside it, and why it changed: previous, year-before, year-to-date, or a period.",
 )
 """The option that names another time."""
-
-
-def set_beside(question: Asked, now: Statement, what: str, engine: str | None = None) -> Comparison:
-    """`now`, the statement that `question` asks for, beside the one that `what` names."""
-    name = beside(Span(now.start_ns, now.end_ns), what).name if what in WORDS else what
-    other = question._replace(period=name, from_text=None, to_text=None, provisional="")
-    first, between, last = name.partition("..")
-    if what in WORDS and between:  # of any length, so it may hold closed months: as all stands now
-        other = other._replace(period=None, from_text=first, to_text=last)
-    return comparison(now, other.statement(engine), name)
 
 
 def print_compared(now: Statement, found: Comparison, period: str | None) -> list[str]:
@@ -57,7 +45,7 @@ def print_compared(now: Statement, found: Comparison, period: str | None) -> lis
 
 
 def _print_causes(why: Explained, places: int) -> None:
-    """Why the gross margin changed; the causes sum to the change."""
+    """Print why the gross margin changed; the causes sum to the change."""
     shown = [
         (f"{cause.value}: {MEANINGS[cause]}", amount(pico, places), why.mostly(cause))
         for cause, pico in why.by_cause().items()

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.analysis.policy_comparison import Compared, Comparison, compare
-from inferworks.books.workspace.gathering import policy_of
+from inferworks.books.analysis.policy_comparison import Compared, Comparison
 from inferworks.cli.books.formatting import (
     amount,
     places_of,
@@ -15,7 +14,8 @@ from inferworks.cli.books.formatting import (
     print_no_costs,
     span_text,
 )
-from inferworks.cli.books.query import asked, asking_without_policy
+from inferworks.cli.books.opening import asked, opened
+from inferworks.cli.books.query import asking_without_policy
 from inferworks.cli.show import print_json, say
 
 _MOST_MOVED = 20
@@ -46,12 +46,11 @@ def show_comparison(
       inferworks books compare gaap marginal
       inferworks books compare gaap ./ours.toml --period 2026-11 --json
     """
-    question = asked(period, from_text, to_text, None, pools_path, config_path, data_path)
-    first, second = (policy_of(question.settings, name) for name in (one, other))
-    workings = question.workings()
-    found = compare(workings, first, second, question.adjustments(workings.policy))
+    workspace = opened(config_path, data_path)
+    query = asked(workspace, period, from_text, to_text, None, pools_path)
+    workings, found = workspace.compare(one, other, query)
     if as_json:
-        print_json(question.marked(found.to_json()))
+        print_json(query.marked(found.to_json()))
         return
     _print(found)
     print_no_costs(workings.lines)

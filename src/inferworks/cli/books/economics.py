@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.analysis.unit_economics import CustomerEconomics, Economics, economics
+from inferworks.books.analysis.unit_economics import CustomerEconomics, Economics
 from inferworks.cli.books.formatting import (
     amount,
     places_of,
@@ -16,7 +16,8 @@ from inferworks.cli.books.formatting import (
     span_text,
 )
 from inferworks.cli.books.later import corrections_json, print_corrections
-from inferworks.cli.books.query import asked, asking_without_policy
+from inferworks.cli.books.opening import asked, opened
+from inferworks.cli.books.query import asking_without_policy
 from inferworks.cli.show import print_json, say
 
 _MOST_CUSTOMERS = 20
@@ -43,11 +44,11 @@ def show_economics(
       inferworks books economics
       inferworks books economics --period 2026-11 --json
     """
-    question = asked(period, from_text, to_text, None, pools_path, config_path, data_path)
-    drawn, later = question.statement(), question.later()
-    found = economics(drawn)
+    workspace = opened(config_path, data_path)
+    query = asked(workspace, period, from_text, to_text, None, pools_path)
+    (drawn, found), later = workspace.economics(query), workspace.later(query)
     if as_json:
-        print_json(question.marked(found.to_json() | corrections_json(drawn, later)))
+        print_json(query.marked(found.to_json() | corrections_json(drawn, later)))
         return
     places = places_of(drawn)
     say(f"Unit economics in {found.currency}, {span_text(drawn)}", "")

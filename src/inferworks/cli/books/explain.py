@@ -8,9 +8,8 @@ from pathlib import Path
 import click
 
 from inferworks.books.analysis.breakdown import Bounds, Node
-from inferworks.books.analysis.explain import explain, parse_subject
-from inferworks.books.workspace.gathering import singles_of, worked_out_of
-from inferworks.cli.books.query import asked, asking
+from inferworks.cli.books.opening import asked, opened
+from inferworks.cli.books.query import asking
 from inferworks.cli.show import print_json, say
 from inferworks.money import format_pico
 
@@ -56,15 +55,11 @@ def show_explanation(
       inferworks books explain pool:machines --depth 2
       inferworks books explain purpose:unused:idle --json
     """
-    wanted = parse_subject(subject)
-    question = asked(period, from_text, to_text, policy, pools_path, config_path, data_path)
-    papers = question.papers()
-    workings = worked_out_of(papers)
-    adjustments = question.adjustments(workings.policy)
-    singles = singles_of(workings, papers)
-    found = explain(workings, wanted, Bounds(depth, width), adjustments, singles or None)
+    workspace = opened(config_path, data_path)
+    query = asked(workspace, period, from_text, to_text, policy, pools_path)
+    found = workspace.explain(subject, query, Bounds(depth, width))
     if as_json:
-        print_json(question.marked(found.to_json()))
+        print_json(query.marked(found.to_json()))
         return
     say(f"{found.subject} in {found.currency}, policy {found.policy}", "")
     _print_roots(found.revenue, found.cost)

@@ -8,18 +8,12 @@ from pathlib import Path
 import click
 
 from inferworks.books.analysis.comparatives import CAPTIONS
-from inferworks.books.analysis.forecast import DAY_NS, METHODS, Forecast, forecast
+from inferworks.books.analysis.forecast import DAY_NS, METHODS, Forecast
 from inferworks.books.calendar.moments import utc_text
-from inferworks.books.calendar.span import Span
-from inferworks.books.charge import is_provisional
 from inferworks.books.period import Period
-from inferworks.books.statement.computation import accrued_charges
-from inferworks.books.workspace.default_period import running_period
-from inferworks.books.workspace.recorded import RecordedSource
 from inferworks.cli.books.dates import moments
 from inferworks.cli.books.formatting import amount, places_for, print_figures
-from inferworks.cli.books.opening import read_settings
-from inferworks.cli.books.query import Asked
+from inferworks.cli.books.opening import opened
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
 
@@ -65,16 +59,9 @@ def show_forecast(
       inferworks books forecast --until 2026-11-16
       inferworks books forecast --period 2026-11 --policy marginal --json
     """
-    settings = read_settings(config_path, data_path)
-    whole, so_far, used_ns = running_period(settings, period, moments(None, until)[1])
-    question = Asked(settings, so_far.name, None, None, policy, pools_path)
-    drawn, workings = question.statement(), question.workings()
-    papers = RecordedSource(settings, policy, pools_path).papers(whole.span)
-    bills = (charge for charge in papers.charges if not is_provisional(charge))
-    rest = Span(so_far.end_ns, whole.end_ns)
-    ahead = accrued_charges(bills, rest, papers.currency, papers.rules, workings.policy.basis)
-    found = forecast(drawn, workings, ahead.charges, whole.end_ns)
-    said = [*found.notes, *_unused(used_ns, so_far.end_ns)]
+    workspace, until_ns = opened(config_path, data_path), moments(None, until)[1]
+    whole, at_ns, used_ns, drawn, found = workspace.forecast(period, until_ns, policy, pools_path)
+    said = [*found.notes, *_unused(used_ns, at_ns)]
     if as_json:
         notes = ["Provisional: a forecast.", *said, *drawn.notes]
         print_json({"period": whole.name, **found.to_json(), "notes": notes})

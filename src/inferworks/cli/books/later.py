@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from inferworks.books.closing.prior_period import LaterCorrection, amended, made_up
 from inferworks.books.statement.statement import Row, Statement
 from inferworks.cli.books.formatting import amount, places_of, print_figures
-from inferworks.cli.show import say
 from inferworks.money import format_pico
 
 _COLUMNS = ("REVENUE", "COST OF REVENUE", "GROSS MARGIN", "R&D", "OTHER")
@@ -28,13 +27,6 @@ def corrections_json(drawn: Statement, later: Sequence[LaterCorrection]) -> dict
         "corrections_booked": _json(made_up(drawn)) if drawn.corrections else [],
         "corrected_since": _json(amended(drawn, later)) if later else [],
     }
-
-
-def note_corrections(period: str | None, later: Sequence[LaterCorrection]) -> None:
-    """Say on the standard error where a closed period was corrected: what is printed leaves that out."""
-    if later:
-        where = ", ".join(sorted({one.booked_in.name for one in later}))
-        say(f"Note: {period} is as it was sealed; its corrections are in {where}.", err=True)
 
 
 def _print(title: str, rows: Sequence[Row], places: int) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.allocation.step_down import Received, received
-from inferworks.books.analysis.method_comparison import Distances, distances
+from inferworks.books.allocation.step_down import Received
+from inferworks.books.analysis.method_comparison import Distances
 from inferworks.cli.books.formatting import amount, print_figures
-from inferworks.cli.books.later import note_corrections
-from inferworks.cli.books.query import asked, asking_without_policy
+from inferworks.cli.books.opening import asked, opened
+from inferworks.cli.books.query import asking_without_policy
 from inferworks.cli.show import print_json, say
 from inferworks.money import PICO, format_pico, round_pico
 
@@ -36,12 +36,12 @@ def show_methods(
     Examples:
       inferworks books methods --period 2026-11
     """
-    question = asked(period, from_text, to_text, None, pools_path, config_path, data_path)
-    workings = question.workings()
-    note_corrections(question.period, question.later())
-    found, pools = distances(workings), received(workings.allocated, workings.pools)
+    workspace = opened(config_path, data_path)
+    query = asked(workspace, period, from_text, to_text, None, pools_path)
+    found, pools = workspace.methods(query)
+    workspace.note_corrections(query, workspace.later(query))
     if as_json:
-        print_json(question.marked(_json(found, pools)))
+        print_json(query.marked(_json(found, pools)))
         return
     rows = [(d.method.value, _ratio(d.ratio), _ratio(d.customers_ratio)) for d in found.distances]
     print_figures(("DISTANCE TO M3", "BY SIDE OF CALL", "BY CUSTOMER"), rows)

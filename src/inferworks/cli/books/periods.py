@@ -7,12 +7,10 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.closing.ledger import Ledger, standing
-from inferworks.books.closing.seal import Close, sha256_of
-from inferworks.books.period import Period, Status, declared
-from inferworks.books.workspace.ledgers import open_ledger
+from inferworks.books.closing.seal import Close
+from inferworks.books.period import Period, Status
 from inferworks.cli.books.dates import moments
-from inferworks.cli.books.opening import read_settings
+from inferworks.cli.books.opening import opened
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.units import NS_PER_SECOND
@@ -40,17 +38,16 @@ def periods(
       inferworks books periods
       inferworks books periods fy27-p02 --from 2026-10-26 --to 2026-11-23
     """
-    settings = read_settings(config_path, data_path)
+    workspace = opened(config_path, data_path)
     if name is not None:
         start_ns, end_ns = moments(from_text, to_text)
         if start_ns is None or end_ns is None:
             raise click.UsageError("a period to declare needs --from and --to")
-        with open_ledger(settings, read_only=False) as ledger:
-            ledger.declare(declared(name, start_ns, end_ns, ledger.periods()))
+        workspace.declare(name, start_ns, end_ns)
         say(f"Declared {name}.")
         return
-    with open_ledger(settings, read_only=True) as ledger:
-        rows = _rows(ledger, settings.clock.now_ns())
+    closes = {close.period: (close, sha256) for close, sha256 in workspace.closes()}
+    rows = [_row(period, closes.get(period)) for period in workspace.known_periods()]
     if as_json:
         print_json([dict(zip(_COLUMNS, row, strict=True)) for row in rows])
     else:
@@ -60,22 +57,12 @@ def periods(
 _COLUMNS = ("period", "from", "to", "status", "closed", "by", "sha256")
 
 
-def _rows(ledger: Ledger, now_ns: int) -> list[tuple[str, ...]]:
-    """The closed periods, those declared, and the one that is open now."""
-    calendar, hashes = ledger.periods(), [sha256_of(raw) for _, raw in ledger.chain()]
-    closes = {close.period: close for close in standing(ledger.records())}
-    known = {*calendar.declared, *closes, calendar.first_open(now_ns)}
-    until_ns = calendar.closed_until_ns
-    if until_ns is not None:
-        known.add(calendar.first_open(until_ns))
-    return [_row(period, closes.get(period), hashes) for period in sorted(known)]
-
-
-def _row(period: Period, close: Close | None, hashes: list[str]) -> tuple[str, ...]:
+def _row(period: Period, closed: tuple[Close, str] | None) -> tuple[str, ...]:
     dates = (period.name, _date(period.start_ns), _date(period.end_ns))
-    if close is None:
+    if closed is None:
         return (*dates, Status.OPEN.value, "", "", "")
-    return (*dates, Status.CLOSED.value, _date(close.at_ns), close.by, hashes[close.number][:12])
+    close, sha256 = closed
+    return (*dates, Status.CLOSED.value, _date(close.at_ns), close.by, sha256[:12])
 
 
 def _date(at_ns: int) -> str:

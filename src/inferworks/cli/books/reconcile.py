@@ -37,7 +37,7 @@ from inferworks.books.repository.stored_lines import StoredLines
 from inferworks.books.workspace.gathering import no_folder
 from inferworks.books.workspace.recorded import RecordedSource
 from inferworks.books.workspace.settings import Settings
-from inferworks.cli.books.opening import read_settings
+from inferworks.cli.books.opening import opened
 from inferworks.cli.books.told import told_options
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
@@ -84,7 +84,7 @@ def reconcile(
     """
     if invoices is None and period is None:
         raise UserError("name a file of invoices, a month with --period, or both")
-    settings = read_settings(config_path, data_path)
+    settings = opened(config_path, data_path).settings
     folder = settings.folder
     if not folder.books.exists():
         raise no_folder(folder)

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.closing.close import reopen_period
-from inferworks.books.workspace.ledgers import open_ledger
-from inferworks.books.workspace.recorded import who
-from inferworks.cli.books.opening import read_settings
+from inferworks.cli.books.opening import opened
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
 
@@ -35,15 +32,7 @@ def reopen(
     Example:
       inferworks books reopen 2026-11 --reason "the price plan of acme was entered wrong"
     """
-    settings = read_settings(config_path, data_path)
-    with open_ledger(settings, read_only=False) as ledger:
-        record, sha256 = reopen_period(
-            ledger,
-            ledger.periods().named(period),
-            reason=reason,
-            by=who(),
-            at_ns=settings.clock.now_ns(),
-        )
+    record, sha256 = opened(config_path, data_path).reopen(period, reason)
     if as_json:
         print_json({"sha256": sha256, "record": record})
         return

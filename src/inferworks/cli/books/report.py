@@ -6,13 +6,11 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.exports.formats import PAGE, exporter
-from inferworks.cli.books.budgets import budgeting
+from inferworks.books.exports.formats import PAGE
+from inferworks.cli.books.budgets import budgeting, open_budget
 from inferworks.cli.books.comparatives import comparing
-from inferworks.cli.books.export import meant_alone, put_out, read_books
-from inferworks.cli.books.opening import read_settings
-from inferworks.cli.books.query import Asked
-from inferworks.cli.books.side_notes import told_beside
+from inferworks.cli.books.export import put_out
+from inferworks.cli.books.opening import asked, opened
 from inferworks.cli.options import DEFAULT_REPORT, config_option, data_option, free_place
 
 
@@ -54,9 +52,8 @@ def report(
       inferworks books report --period 2026-11 --out november.html
       inferworks books report --period 2026-11 --compare previous --budget budget.csv
     """
-    settings = read_settings(config_path, data_path)
-    meant = meant_alone(settings, period, from_text, to_text)
-    books = read_books(settings, policy, meant, from_text, to_text)
-    question = Asked(settings, meant.name, from_text, to_text, policy, None, meant.provisional)
-    books = told_beside(question, books, beside, budget)
-    put_out(exporter(PAGE).files(books), out or free_place(DEFAULT_REPORT), PAGE)
+    workspace = opened(config_path, data_path)
+    query = asked(workspace, period, from_text, to_text, policy)
+    plan = None if budget is None else open_budget(budget)
+    files = workspace.export(PAGE, query, beside=beside, budget=plan)
+    put_out(files, out or free_place(DEFAULT_REPORT), PAGE)

@@ -36,7 +36,8 @@ from inferworks.cli.books.formatting import (
     span_text,
 )
 from inferworks.cli.books.later import print_corrections
-from inferworks.cli.books.query import asked, asking
+from inferworks.cli.books.opening import asked, opened
+from inferworks.cli.books.query import asking
 from inferworks.cli.books.side_notes import print_beside
 from inferworks.cli.show import print_json, say
 
@@ -99,27 +100,28 @@ def statement(
         raise click.UsageError(
             "--compare and --budget set the whole statement beside another; --by cuts it: leave one out"
         )
-    question = asked(period, from_text, to_text, policy, pools_path, config_path, data_path)
+    workspace = opened(config_path, data_path)
+    query = asked(workspace, period, from_text, to_text, policy, pools_path)
     cut = Dimension(by) if by else None
     if stands_beside:
-        print_beside(question, beside, budget, engine, as_json=as_json)
+        print_beside(workspace, query, beside, budget, engine, as_json=as_json)
         return
-    paper = question.paper() if as_json and cut is None else None
+    paper = workspace.sealed_json(query) if as_json and cut is None else None
     if paper is not None:
         print_json(msgspec.Raw(paper))
         return
     if as_json:
-        drawn = question.statement(engine, cut)
+        drawn = workspace.statement(query, engine, cut)
         notes: dict[str, object] = {"notes": remarks(drawn.lines, drawn.notes)}
-        print_json(question.marked(drawn.to_json(cut) | notes))
+        print_json(query.marked(drawn.to_json(cut) | notes))
         return
     if cut is None:
-        drawn = question.statement(engine)
-        _print_whole(drawn, question.closed(), question.later())
+        drawn = workspace.statement(query, engine)
+        _print_whole(drawn, workspace.close_of(query), workspace.later(query))
     elif cut is Dimension.CUSTOMER:
-        _print_cut(question.by_customer(engine), question.closed(), cut)
+        _print_cut(workspace.by_customer(query, engine), workspace.close_of(query), cut)
     else:
-        _print_cut(question.statement(engine, cut), question.closed(), cut)
+        _print_cut(workspace.statement(query, engine, cut), workspace.close_of(query), cut)
 
 
 def _print_whole(drawn: Statement, closed: Sealed, later: Sequence[LaterCorrection]) -> None:

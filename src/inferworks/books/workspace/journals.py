@@ -1,0 +1,73 @@
+"""Journals for general ledgers: the statements of the periods in a span, and how they are written.
+
+A ledger draws income statements by month. So what is asked for is cut into periods, and each is exported
+as `books statement --period` has it: a closed one as it was sealed, the first open one with the corrections
+that it books. Only a period of which dates ask for a part is drawn up for that part alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+
+from inferworks.books.calendar.span import Span
+from inferworks.books.exports.base import ExportFile
+from inferworks.books.exports.chart_of_accounts import Chart, load_chart
+from inferworks.books.exports.formats import IMPORTED_LEDGERS, text_ledger
+from inferworks.books.exports.journal import ALL_CLOSED, Journal, exact_journal, rounded_journal
+from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
+from inferworks.books.period import Period, Periods
+from inferworks.books.statement.statement import Statement
+
+_CENTS = 2
+
+
+def journal_files(
+    form: str,
+    statements: Sequence[Statement],
+    chart: Chart | None,
+    decimals: int | None,
+    zone: dt.tzinfo,
+    closed_until_ns: int = ALL_CLOSED,
+) -> tuple[Journal, Sequence[ExportFile]]:
+    """Return the journal of `statements` and its files.
+
+    A program that wants cents and a chart gets them: the shipped chart where none is given.
+    """
+    if form in IMPORTED_LEDGERS:
+        program, chart = PROGRAMS[form], chart or load_chart()
+        journal = rounded_journal(
+            statements,
+            _CENTS if decimals is None else decimals,
+            chart,
+            zone,
+            parties=program.parties,
+            most_lines=program.lines_per_entry,
+            closed_until_ns=closed_until_ns,
+        )
+        return journal, LedgerCsvExporter(program, chart).files(journal)
+    if decimals is None:
+        journal = exact_journal(statements, chart, zone, closed_until_ns=closed_until_ns)
+    else:
+        journal = rounded_journal(
+            statements, decimals, chart, zone, closed_until_ns=closed_until_ns
+        )
+    return journal, text_ledger(form).files(journal)
+
+
+def periods_in(
+    calendar: Periods, span: Span, from_the_first: bool, to_the_last: bool
+) -> Iterator[tuple[Period, bool]]:
+    """Yield the periods that meet `span`, cut to it where dates ask for a part, and whether each is whole.
+
+    Where no date was given on a side, the period there is whole.
+    """
+    at_ns = span.start_ns
+    while at_ns < span.end_ns:
+        period = calendar.holding(at_ns)
+        first = at_ns == span.start_ns and not from_the_first
+        start_ns = max(period.start_ns, span.start_ns) if first else period.start_ns
+        end_ns = period.end_ns if to_the_last else min(period.end_ns, span.end_ns)
+        whole = (start_ns, end_ns) == tuple(period.span)
+        yield (period if whole else Period(start_ns, end_ns, period.name)), whole
+        at_ns = period.end_ns

@@ -1,0 +1,25 @@
+"""Query: the time and the rules that figures are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Query(NamedTuple):
+    """A period by name, or the time between two moments, and the rules to look at it by."""
+
+    period: str | None = None
+    start_ns: int | None = None
+    """Where no period is named: its begin; None for that of all that is recorded."""
+    end_ns: int | None = None
+    policy: str | None = None
+    """A shipped policy, one of the data folder or a file; None for the one in the settings."""
+    pools_path: Path | None = None
+    """A file of rules for cost pools; None for those that ship."""
+    provisional: str = ""
+    """A sentence on why the figures are not final; empty where they are."""
+
+    def marked(self, figures: dict[str, object]) -> dict[str, object]:
+        """Return `figures` as JSON values, and whether they are provisional."""
+        return figures | {"provisional": bool(self.provisional)}

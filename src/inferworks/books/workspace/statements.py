@@ -1,0 +1,203 @@
+"""Statements of a data folder: as they were sealed, or as everything stands now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from inferworks.books.accounting.policy import Policy
+from inferworks.books.allocation.pools import DriverKind
+from inferworks.books.closing.close import (
+    sealed_paper,
+    sealed_papers,
+    statement_of,
+)
+from inferworks.books.closing.inputs import Inputs, seen_by
+from inferworks.books.closing.ledger import Ledger, standing
+from inferworks.books.closing.prior_period import (
+    Adjustment,
+    LaterCorrection,
+    adjustments,
+    corrected_later,
+    open_papers,
+)
+from inferworks.books.closing.seal import Close, sha256_of
+from inferworks.books.statement.computation import Computation
+from inferworks.books.statement.statement import Dimension, Statement, build_statement
+from inferworks.books.workspace.engine_choice import (
+    WHY_NOT_SEALED,
+    chosen,
+    facts_recorded,
+    open_span,
+    why_unable,
+)
+from inferworks.books.workspace.gathering import (
+    papers_asked,
+    policy_of,
+    rules_of,
+    wanted_span,
+    worked_out_of,
+)
+from inferworks.books.workspace.ledgers import open_ledger
+from inferworks.books.workspace.query import Query
+from inferworks.books.workspace.recorded import RecordedSource
+from inferworks.books.workspace.settings import EngineName, Settings
+
+if TYPE_CHECKING:  # Ibis takes its time to load
+    from inferworks.books.engines.customer_statement import CustomerStatement
+
+NOW = Query()
+"""The query for everything that is recorded, under the policy of the settings."""
+Drawn = TypeVar("Drawn", Statement, "CustomerStatement")
+
+
+class Statements:
+    """The statements of one data folder, and what each is computed from."""
+
+    def __init__(self, settings: Settings, note: Callable[[str], object] = lambda _: None) -> None:
+        """Open nothing yet; `note` takes sentences for whoever asks."""
+        self.settings = settings
+        self._note = note
+
+    def statement(
+        self, query: Query = NOW, engine: str | None = None, by: Dimension | None = None
+    ) -> Statement:
+        """Return the statement: of a closed period as it was sealed, else as everything stands now.
+
+        `engine` draws it up, or the configured one; where that cannot yet do what is asked, or cut it
+        `by` that, the definition does, and a note says why. BooksError when a theorem does not hold.
+        """
+        ends = self._open_ends(query)
+        name = self._engine(query, engine, by, ends)
+        if name is not EngineName.REFERENCE and ends is not None:
+            from inferworks.books.workspace.on_engine import drawn_on
+
+            policy = query.policy or self.settings.policy
+            drawn = drawn_on(name, self.settings, policy, query.pools_path, *ends)
+            return noted(drawn, query)
+        return noted(self._defined(query, ends), query)
+
+    def by_customer(
+        self, query: Query = NOW, engine: str | None = None
+    ) -> Statement | CustomerStatement:
+        """Return the same figures for a cut by customer, of which an engine draws up nothing else.
+
+        Where support pools step down to every target, it draws up the whole.
+        """
+        ends = self._open_ends(query)
+        pools = rules_of(self.settings, query.pools_path).pools
+        stepped = any(pool.driver is DriverKind.POOLS for pool in pools)
+        if ends is None or stepped:
+            return self.statement(query, engine, Dimension.CUSTOMER)
+        name = self._engine(query, engine, Dimension.CUSTOMER, ends)
+        if name is EngineName.REFERENCE:
+            return noted(self._defined(query, ends), query)
+        from inferworks.books.workspace.on_engine import customers_on
+
+        policy = query.policy or self.settings.policy
+        return noted(customers_on(name, self.settings, policy, query.pools_path, *ends), query)
+
+    def sealed_json(self, query: Query) -> bytes | None:
+        """Return the statement of a closed period as JSON, byte for byte as it was sealed.
+
+        None while it is open, for dates, and under another policy than it was closed under.
+        """
+        if query.period is None:
+            return None
+        with self._ledger() as ledger:
+            period = ledger.periods().named(query.period)
+            for close in standing(ledger.records()):
+                if close.period == period and query.policy in (None, close.policy):
+                    return sealed_paper(ledger, period)
+        return None
+
+    def inputs(self, query: Query = NOW) -> Inputs:
+        """Return everything that the statement is drawn from, all facts at hand: as sealed, or recorded."""
+        settings, policy = self.settings, query.policy
+        if query.period is None:
+            ends = (query.start_ns, query.end_ns)
+            return papers_asked(settings, policy or settings.policy, query.pools_path, *ends)
+        source = RecordedSource(settings, policy, query.pools_path)
+        with self._ledger() as ledger:
+            period = ledger.periods().named(query.period)
+            papers = sealed_papers(ledger, period)
+            if papers is not None and policy is not None:
+                papers = seen_by(papers, policy_of(settings, policy))
+            papers = papers or open_papers(ledger, source, period)
+        return source.whole(papers)
+
+    def computation(self, query: Query = NOW) -> Computation:
+        """Return every stage from the inputs to the entries, validated; corrections are left out."""
+        return worked_out_of(self.inputs(query))
+
+    def later(self, query: Query) -> tuple[LaterCorrection, ...]:
+        """Return what later periods book for the one asked for; nothing unless that is closed."""
+        if query.period is None:
+            return ()
+        with self._ledger() as ledger:
+            period = ledger.periods().named(query.period)
+            return corrected_later(ledger, RecordedSource(self.settings), period)
+
+    def close_of(self, query: Query) -> tuple[Close, str] | None:
+        """Return the close of the period asked for, and its SHA-256; None while open, and for dates."""
+        if query.period is None:
+            return None
+        with self._ledger() as ledger:
+            period = ledger.periods().named(query.period)
+            hashes = [sha256_of(raw) for _, raw in ledger.chain()]
+            closes = [close for close in standing(ledger.records()) if close.period == period]
+        return next(((close, hashes[close.number]) for close in closes), None)
+
+    def _ledger(self, *, read_only: bool = True) -> Ledger:
+        return open_ledger(self.settings, read_only=read_only)
+
+    def _open_ends(self, query: Query) -> tuple[int | None, int | None] | None:
+        """Return both ends of the time asked for; None where a seal may have a say in it."""
+        if query.period is not None:
+            return open_span(self.settings, query.period)
+        return query.start_ns, query.end_ns
+
+    def _defined(self, query: Query, ends: tuple[int | None, int | None] | None) -> Statement:
+        """Return the statement by definition, or from the seal of a closed period."""
+        if query.period is not None and ends is None:
+            source = RecordedSource(self.settings, query.policy, query.pools_path)
+            view = None if query.policy is None else policy_of(self.settings, query.policy)
+            with self._ledger() as ledger:
+                return statement_of(ledger, source, ledger.periods().named(query.period), view)
+        start_ns, end_ns = ends or (query.start_ns, query.end_ns)
+        dated = query._replace(period=None, start_ns=start_ns, end_ns=end_ns)
+        return build_statement(self.computation(dated))
+
+    def _engine(
+        self,
+        query: Query,
+        asked_for: str | None,
+        by: Dimension | None,
+        ends: tuple[int | None, int | None] | None,
+    ) -> EngineName:
+        """Return who draws it up; a note says where that is not who was asked for."""
+        rules = rules_of(self.settings, query.pools_path)
+        unable = why_unable(rules, by) if ends else WHY_NOT_SEALED
+        span = wanted_span(*(ends or (None, None)))
+        wanted = EngineName(asked_for or self.settings.engine)
+        choice = chosen(wanted, lambda: facts_recorded(self.settings, span) if ends else 0, unable)
+        if choice.note:
+            self._note(choice.note)
+        return choice.engine
+
+    def _adjustments(self, query: Query, policy: Policy) -> tuple[Adjustment, ...]:
+        """Return the corrections beside a period: its own for earlier ones, later ones for it."""
+        if query.period is None:
+            return ()
+        with self._ledger() as ledger:
+            period = ledger.periods().named(query.period)
+            return adjustments(ledger, RecordedSource(self.settings), period, policy)
+
+
+def noted(drawn: Drawn, query: Query) -> Drawn:
+    """Return `drawn`, which says so where it is provisional."""
+    if not query.provisional:
+        return drawn
+    return msgspec.structs.replace(drawn, notes=(query.provisional, *drawn.notes))

@@ -1,0 +1,377 @@
+"""Workspace: the accounting service over one data folder, from its stores to statements and closes.
+
+    stores -> inputs -> statement | bridge | explanation | comparison | close | export
+
+A command line, an admin API and a console call the same methods. What a reader should know beside a result
+is a note: a sentence, given to the function that the workspace was opened with.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from inferworks.accounts.directory import Directory
+from inferworks.books.accruals.api_estimates import Accuracy
+from inferworks.books.allocation.step_down import Received, received
+from inferworks.books.analysis.breakdown import USUAL_BOUNDS, Bounds
+from inferworks.books.analysis.bridge import Bridge, bridge
+from inferworks.books.analysis.budget import Against, against, read_budget
+from inferworks.books.analysis.comparatives import WORDS, Comparison, beside, comparison
+from inferworks.books.analysis.explain import Explanation, explain, parse_subject
+from inferworks.books.analysis.forecast import Forecast, forecast
+from inferworks.books.analysis.method_comparison import Distances, distances
+from inferworks.books.analysis.policy_comparison import Comparison as PolicyComparison
+from inferworks.books.analysis.policy_comparison import compare
+from inferworks.books.analysis.unit_economics import Economics, economics
+from inferworks.books.bills.base import BillFile
+from inferworks.books.calendar.moments import parse_moment_ns, utc_text
+from inferworks.books.calendar.span import Span
+from inferworks.books.charge import is_provisional
+from inferworks.books.closing.audit import audit, closes_of, contains
+from inferworks.books.closing.close import (
+    Closed,
+    close_period,
+    reopen_period,
+)
+from inferworks.books.closing.ledger import standing
+from inferworks.books.closing.prior_period import (
+    LaterCorrection,
+)
+from inferworks.books.closing.seal import Close, Reopening, sha256_of
+from inferworks.books.exports.base import Books, ExportFile, books_of
+from inferworks.books.exports.chart_of_accounts import Chart, load_chart
+from inferworks.books.exports.formats import exporter
+from inferworks.books.exports.journal import Journal
+from inferworks.books.period import Period, Periods, declared
+from inferworks.books.statement.computation import Computation, accrued_charges
+from inferworks.books.statement.statement import Statement
+from inferworks.books.workspace.default_period import period_meant, running_period
+from inferworks.books.workspace.gathering import (
+    customers_of,
+    estimates_of,
+    policy_of,
+    singles_of,
+    span_of,
+    worked_out_of,
+)
+from inferworks.books.workspace.journals import journal_files, periods_in
+from inferworks.books.workspace.query import Query
+from inferworks.books.workspace.recorded import RecordedSource, who
+from inferworks.books.workspace.statements import NOW, Statements, noted
+from inferworks.errors import BooksError, UserError
+
+if TYPE_CHECKING:  # Ibis takes its time to load
+    pass
+
+SELLER = "Inferworks"
+"""The issuer of customers' bills, where none is named."""
+
+
+class Verified(NamedTuple):
+    """The result of an audit."""
+
+    findings: list[str]
+    """Sentences on whatever is not as it was sealed."""
+    closes: int
+    """Closes that were checked; 0 where anything was found."""
+
+
+class Forecasted(NamedTuple):
+    """The forecast of a period, and what it is made of."""
+
+    period: Period
+    until_ns: int
+    """Until when what happened counts."""
+    used_ns: int
+    """Until when something was used, of what is recorded; 0 without anything."""
+    statement: Statement
+    """The statement until then."""
+    forecast: Forecast
+
+
+class Workspace(Statements):
+    """The accounting service of one data folder."""
+
+    def query(
+        self,
+        period: str | None = None,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        policy: str | None = None,
+        pools_path: Path | None = None,
+        *,
+        whole: bool = False,
+    ) -> Query:
+        """Return the query for a period, for dates, or for the newest period with anything in it.
+
+        With `whole` a running period is meant to its end. UserError when a period is named beside dates.
+        """
+        if period is not None and (start_ns, end_ns) != (None, None):
+            raise UserError("name a period or dates, not both")
+        meant = period_meant(self.settings, period, start_ns, end_ns, whole=whole)
+        for note in meant.notes:
+            self._note(note)
+        return Query(meant.name, start_ns, end_ns, policy, pools_path, meant.provisional)
+
+    # Analyses
+
+    def bridge(self, query: Query = NOW) -> tuple[Statement, Bridge]:
+        """Return the statement, and the way from its revenue to the fully loaded margin, pool by pool."""
+        drawn = self.statement(query)
+        return drawn, bridge(drawn)
+
+    def economics(self, query: Query = NOW) -> tuple[Statement, Economics]:
+        """Return the statement, the cost of one more customer, and where the break-even lies."""
+        drawn = self.statement(query)
+        return drawn, economics(drawn)
+
+    def explain(
+        self, subject: str, query: Query = NOW, bounds: Bounds = USUAL_BOUNDS
+    ) -> Explanation:
+        """Return the way from a figure, such as `customer:acme`, to bill lines and calls.
+
+        UserError when nothing of that name is there.
+        """
+        wanted, papers = parse_subject(subject), self.inputs(query)
+        workings = worked_out_of(papers)
+        singles = singles_of(workings, papers) or None
+        beside = self._adjustments(query, workings.policy)
+        return explain(workings, wanted, bounds, beside, singles)
+
+    def compare(
+        self, one: str, other: str, query: Query = NOW
+    ) -> tuple[Computation, PolicyComparison]:
+        """Return the computation, and its money under two policies. UserError without such a policy."""
+        first, second = (policy_of(self.settings, name) for name in (one, other))
+        workings = self.computation(query)
+        beside = self._adjustments(query, workings.policy)
+        return workings, compare(workings, first, second, beside)
+
+    def methods(self, query: Query = NOW) -> tuple[Distances, tuple[Received, ...]]:
+        """Return how far apart the methods of dividing are, and what pools received of pools."""
+        workings = self.computation(query)
+        return distances(workings), received(workings.allocated, workings.pools)
+
+    def estimates(
+        self, start_ns: int | None = None, end_ns: int | None = None
+    ) -> tuple[Accuracy, ...]:
+        """Return how estimated costs of providers' APIs compare with their bills."""
+        return estimates_of(self.settings, start_ns, end_ns)
+
+    def beside(
+        self, query: Query, now: Statement, name: str, engine: str | None = None
+    ) -> Comparison:
+        """Return `now`, the statement of `query`, beside that of a period or of one of `WORDS`."""
+        if name not in WORDS:
+            then = query._replace(period=name, start_ns=None, end_ns=None, provisional="")
+            return comparison(now, self.statement(then, engine), name)
+        name = beside(Span(now.start_ns, now.end_ns), name).name
+        first, between, last = name.partition("..")
+        then = query._replace(period=name, start_ns=None, end_ns=None, provisional="")
+        if between:  # of any length, so it may hold closed months: as all stands now
+            ends = (parse_moment_ns(first), parse_moment_ns(last))
+            then = then._replace(period=None, start_ns=ends[0], end_ns=ends[1])
+        return comparison(now, self.statement(then, engine), name)
+
+    def against(self, drawn: Statement, budget: BillFile) -> Against:
+        """Return `drawn` beside a budget. BillError for bad cells of it."""
+        known, named = self.settings.departments, self.periods().named
+        return against(drawn, read_budget(budget, named, known, drawn.currency))
+
+    def forecast(
+        self,
+        period: str | None = None,
+        until_ns: int | None = None,
+        policy: str | None = None,
+        pools_path: Path | None = None,
+    ) -> Forecasted:
+        """Return what a running period is expected to come to. UserError when it is over or to come."""
+        whole, so_far, used_ns = running_period(self.settings, period, until_ns)
+        query = Query(so_far.name, policy=policy, pools_path=pools_path)
+        drawn, workings = self.statement(query), self.computation(query)
+        papers = RecordedSource(self.settings, policy, pools_path).papers(whole.span)
+        bills = (charge for charge in papers.charges if not is_provisional(charge))
+        rest = Span(so_far.end_ns, whole.end_ns)
+        ahead = accrued_charges(bills, rest, papers.currency, papers.rules, workings.policy.basis)
+        found = forecast(drawn, workings, ahead.charges, whole.end_ns)
+        return Forecasted(whole, so_far.end_ns, used_ns, drawn, found)
+
+    # Periods
+
+    def periods(self) -> Periods:
+        """Return the calendar: months, declared periods, and which are closed."""
+        with self._ledger() as ledger:
+            return ledger.periods()
+
+    def known_periods(self) -> list[Period]:
+        """Return the closed periods, the declared ones, and those that are open now, in order."""
+        calendar = self.periods()
+        known = {*calendar.declared, *calendar.closed}
+        known.add(calendar.first_open(self.settings.clock.now_ns()))
+        if calendar.closed_until_ns is not None:
+            known.add(calendar.first_open(calendar.closed_until_ns))
+        return sorted(known)
+
+    def declare(self, name: str, start_ns: int, end_ns: int) -> None:
+        """Declare a period that is no calendar month. UserError when it overlaps another."""
+        with self._ledger(read_only=False) as ledger:
+            ledger.declare(declared(name, start_ns, end_ns, ledger.periods()))
+
+    def closes(self) -> list[tuple[Close, str]]:
+        """Return the closes that stand, each with its SHA-256, oldest first."""
+        with self._ledger() as ledger:
+            hashes = [sha256_of(raw) for _, raw in ledger.chain()]
+            return [(close, hashes[close.number]) for close in standing(ledger.records())]
+
+    def close(
+        self,
+        period: str,
+        *,
+        accept: str = "",
+        begin: bool = False,
+        policy: str | None = None,
+        pools_path: Path | None = None,
+    ) -> Closed:
+        """Close a period: compute its statement, check it, and seal it with its inputs.
+
+        `accept` is a reason to leave out what is in quarantine; with `begin` the books begin here.
+        UserError when it is not its turn, BooksError when a theorem does not hold.
+        """
+        settings, now_ns = self.settings, self.settings.clock.now_ns()
+        with self._ledger(read_only=False) as ledger, settings.folder.keep_lake(changing=False):
+            wanted = ledger.periods().named(period)
+            if now_ns < wanted.start_ns:
+                begins = utc_text(wanted.start_ns)
+                raise UserError(
+                    f"{period} has not begun: it begins {begins} (UTC); close it when it is over"
+                )
+            source = RecordedSource(settings, policy, pools_path)
+            try:
+                closed = close_period(
+                    *(ledger, source, wanted),
+                    by=who(),
+                    at_ns=now_ns,
+                    accept=accept.strip(),
+                    begin=begin,
+                )
+            except BooksError as error:
+                raise BooksError(f"{period} cannot be closed: {error}") from error
+        if now_ns < wanted.end_ns:
+            self._note("the period has not ended; what is still to come will be late.")
+        return closed
+
+    def verify(self, period: str | None = None, head: str | None = None) -> Verified:
+        """Check the chain of closes, and recompute every closed period, or one.
+
+        `head` is a hash that was written down and must be there. UserError when the period was never
+        closed.
+        """
+        with self._ledger() as ledger:
+            source = RecordedSource(self.settings, validated=False)  # what is wrong is a finding
+            wanted = ledger.periods().named(period) if period else None
+            found = [str(finding) for finding in audit(ledger, source, wanted)]
+            closes = closes_of(ledger.records(), wanted)
+            if wanted is not None and not found and not closes:
+                raise UserError(f"period {period} was never closed; there is nothing to verify")
+            if head and not contains(ledger, head.strip().lower()):
+                found.append(f"the ledger has no record with the hash {head}")
+            found = found or source.misread()
+            count = 0 if found else len(closes_of(ledger.records(), None))
+        return Verified(found, count)
+
+    def reopen(self, period: str, reason: str) -> tuple[Reopening, str]:
+        """Reopen the period that was closed last; return the record of that and its SHA-256."""
+        at_ns = self.settings.clock.now_ns()
+        with self._ledger(read_only=False) as ledger:
+            wanted = ledger.periods().named(period)
+            return reopen_period(ledger, wanted, reason=reason, by=who(), at_ns=at_ns)
+
+    # Exports
+
+    def books(self, query: Query = NOW, seller: str = SELLER) -> Books:
+        """Return the books, ready to be written out; a closed period as it was sealed."""
+        papers = self.inputs(query)
+        workings = worked_out_of(papers)
+        singles = singles_of(workings, papers)
+        if query.period is None:
+            return books_of(workings, seller, singles)
+        drawn = noted(self._defined(query, None), query)
+        later = self.later(query)
+        return Books(drawn, workings.allocated, papers.policy, seller, later, singles=singles)
+
+    def export(
+        self,
+        form: str,
+        query: Query = NOW,
+        seller: str = SELLER,
+        beside: str | None = None,
+        budget: BillFile | None = None,
+    ) -> Sequence[ExportFile]:
+        """Return the files of the books in the format `form`, one of `FORMATS`.
+
+        The report takes another time and a budget beside the statement; see `beside` and `against`.
+        """
+        books = self.books(query, seller)
+        now = books.statement
+        books = msgspec.structs.replace(
+            books,
+            beside=None if beside is None else self.beside(query, now, beside),
+            budget=None if budget is None else self.against(now, budget),
+        )
+        self.note_corrections(query, books.later)
+        return exporter(form).files(books)
+
+    def export_journal(
+        self,
+        form: str,
+        query: Query = NOW,
+        chart: Chart | None = None,
+        decimals: int | None = None,
+        zone: dt.tzinfo = dt.UTC,
+    ) -> tuple[Journal, Sequence[ExportFile]]:
+        """Return the journal for a general ledger in the format `form`, one of `JOURNALS`, and its files.
+
+        `chart` is the configured chart of accounts, or the one that ships, where none is given.
+        """
+        if chart is None and self.settings.chart is not None:
+            chart = load_chart(self.settings.chart)
+        statements = self._statements(query)
+        self.note_corrections(query, self.later(query))
+        until_ns = self.periods().closed_until_ns
+        closed_ns = -(2**63) if until_ns is None else until_ns
+        return journal_files(form, statements, chart, decimals, zone, closed_ns)
+
+    def note_corrections(self, query: Query, later: Sequence[LaterCorrection]) -> None:
+        """Note where a closed period was corrected, of a result that leaves that out."""
+        if later:
+            where = ", ".join(sorted({one.booked_in.name for one in later}))
+            self._note(f"{query.period} is as it was sealed; its corrections are in {where}.")
+
+    def customers(self) -> Directory:
+        """Return the directory of customers: as whom they count, and what they are called."""
+        return customers_of(self.settings)
+
+    def _statements(self, query: Query) -> tuple[Statement, ...]:
+        """Return the statements of a period, or of all periods between two dates."""
+        whole = query._replace(start_ns=None, end_ns=None)
+        if query.period is not None:
+            return (self._defined(whole, None),)
+        span = span_of(self.settings, query.start_ns, query.end_ns)
+        calendar = self.periods()
+        cut = periods_in(calendar, span, query.start_ns is None, query.end_ns is None)
+        drawn = [
+            self._defined(whole._replace(period=period.name), None)
+            if is_whole
+            else self._defined(whole, period.span)
+            for period, is_whole in cut
+        ]
+        if query.end_ns is None and drawn and drawn[-1].end_ns == calendar.closed_until_ns:
+            following = calendar.first_open(drawn[-1].end_ns)
+            booking = self._defined(whole._replace(period=following.name), None)
+            drawn += [booking] if booking.corrections else []
+        return tuple(drawn) or (self._defined(whole, span),)

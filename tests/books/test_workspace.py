@@ -1,0 +1,135 @@
+"""The accounting service alone: statements, closes, exports and audits without a command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.books.bills.base import bill_file
+from inferworks.books.exports.base import content
+from inferworks.books.repository.store import BookStore
+from inferworks.books.workspace.settings import Settings
+from inferworks.books.workspace.workspace import Workspace
+from inferworks.clock import SimClock
+from inferworks.errors import DataFolderError, UserError
+from inferworks.folder import DataFolder
+from inferworks.meter.lakes.stub import MemoryLake
+from inferworks.money import parse_pico
+from inferworks.testing.books import a_charge
+
+NOVEMBER_NS, DECEMBER_NS = 1_793_491_200 * 10**9, 1_796_083_200 * 10**9
+JANUARY_NS = 1_798_761_600 * 10**9
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path: Path) -> DataFolder:
+    """A data folder with a bill of November."""
+    folder = DataFolder(tmp_path / "data")
+    folder.create()
+    bill(folder, "november", "12.50")
+    return folder
+
+
+def bill(folder: DataFolder, name: str, amount: str) -> None:
+    """Import a bill of one line for November."""
+    charge = a_charge(name, amount, (NOVEMBER_NS, DECEMBER_NS))
+    with BookStore(folder.books) as store:
+        store.add(bill_file(f"{name}.csv", name.encode()), "voucher", [charge], 1)
+
+
+def workspace_of(folder: DataFolder, notes: list[str], at_ns: int = JANUARY_NS) -> Workspace:
+    """The workspace over `folder` at a moment; its notes are added to `notes`."""
+    settings = Settings(
+        folder=folder,
+        lake=MemoryLake,
+        accounts=lambda: closing(SqliteAccounts(folder.accounts, read_only=True)),
+        clock=SimClock(at_ns),
+    )
+    return Workspace(settings, notes.append)
+
+
+def test_a_statement_and_what_explains_it(folder: DataFolder) -> None:
+    """The newest period is meant where none is named, a note says so, and all views agree."""
+    notes: list[str] = []
+    workspace = workspace_of(folder, notes)
+    query = workspace.query()
+    assert (query.period, notes) == ("2026-11", ["no period was named; this is 2026-11."])
+    drawn, bridge = workspace.bridge(query)
+    assert (
+        drawn.billed_pico
+        == bridge.revenue_pico - bridge.steps[-1].margin_pico
+        == parse_pico("12.50")
+    )
+    assert workspace.statement(query) == drawn
+    assert workspace.statement(query, engine="reference") == drawn
+    pool = drawn.lines[0].pool
+    assert workspace.explain(f"pool:{pool}", query).cost.amount_pico == parse_pico("12.50")
+    computation, compared = workspace.compare("gaap", "marginal", query)
+    assert computation.lines == drawn.lines
+    assert compared.one.billed_pico == compared.other.billed_pico
+
+
+def test_close_export_verify_and_reopen(folder: DataFolder) -> None:
+    """A closed period stays as it was sealed; what comes late is booked in the next, and noted."""
+    notes: list[str] = []
+    workspace = workspace_of(folder, notes)
+    closed = workspace.close("2026-11")
+    query = workspace.query("2026-11")
+    [(close, sha256)] = workspace.closes()
+    assert workspace.close_of(query) == (close, sha256) == (closed.record, closed.sha256)
+    assert workspace.sealed_json(query) is not None
+    [file] = workspace.export("json", query)
+    before = content(file)
+    assert json.loads(before)["statement"]["billed"] == "12.50"
+    assert not notes
+    bill(folder, "late", "3.25")
+    assert workspace.statement(query) == closed.statement
+    workspace.export("json", query)
+    assert notes == ["2026-11 is as it was sealed; its corrections are in 2026-12."]
+    assert workspace.statement(workspace.query("2026-12")).billed_pico == parse_pico("3.25")
+    _, files = workspace.export_journal("hledger", workspace.query("2026-12"))
+    assert len(files) == 1
+    assert workspace.verify(head=sha256) == ([], 1)
+    assert workspace.verify(head="0" * 64).findings
+    workspace.reopen("2026-11", "the bill came late")
+    assert workspace.statement(query).billed_pico == parse_pico("15.75")
+
+
+def test_what_is_wrong_is_said_in_one_line(folder: DataFolder, tmp_path: Path) -> None:
+    """A period that is to come, one beside dates, one never closed, and no folder at all."""
+    workspace = workspace_of(folder, [], at_ns=DECEMBER_NS - 1)
+    with pytest.raises(UserError, match="2026-12 has not begun: it begins 2026-12-01 00:00:00"):
+        workspace.close("2026-12", begin=True)
+    with pytest.raises(UserError, match="not both"):
+        workspace.query("2026-11", start_ns=NOVEMBER_NS)
+    with pytest.raises(UserError, match="never closed"):
+        workspace.verify("2026-11")
+    with pytest.raises(DataFolderError, match="no data folder"):
+        workspace_of(DataFolder(tmp_path / "none"), []).statement()
+
+
+def test_a_running_period_is_provisional(folder: DataFolder) -> None:
+    """Its statement says so first, and its close is noted to be early."""
+    notes: list[str] = []
+    workspace = workspace_of(folder, notes, at_ns=DECEMBER_NS - 1)
+    drawn = workspace.statement(workspace.query("2026-11"))
+    assert drawn.notes[0] == "Provisional: it is not over until 2026-12-01 00:00:00."
+    workspace.close("2026-11")
+    assert notes == ["the period has not ended; what is still to come will be late."]
+
+
+@pytest.mark.slow
+def test_no_command_line_is_needed() -> None:
+    """The service loads no module of the command line, and nothing that draws one."""
+    program = "import sys, inferworks.books.workspace.workspace; print(*sys.modules, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = {name for name in done.stdout.split() if name.startswith(("inferworks.cli", "click"))}
+    assert not loaded
