@@ -3,18 +3,21 @@
     python tools/write_docs.py [--check]
 
 A block between `<!-- settings -->`, `<!-- providers -->`, `<!-- facts -->`, `<!-- leaving -->`,
-`<!-- metrics -->`, `<!-- setups -->` or `<!-- help keys create -->` and `<!-- end -->` is made anew from
-the code. With `--check` nothing is written and the exit status tells whether anything would change.
+`<!-- metrics -->`, `<!-- setups -->`, `<!-- api -->` or `<!-- help keys create -->` and `<!-- end -->` is
+made anew from the code. With `--check` nothing is written and the exit status tells whether anything
+would change.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import re
 import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator
+from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -22,6 +25,7 @@ from typing import Any, get_args, get_type_hints
 import click
 from click.testing import CliRunner
 
+import inferworks
 from inferworks.catalog.facts import FactRow, fact_catalog
 from inferworks.catalog.providers import ProviderRow, provider_catalog
 from inferworks.cli.main import cli
@@ -31,7 +35,7 @@ from inferworks.observe.table import METRICS
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(
-    r"<!-- (settings|providers|facts|leaving|metrics|setups|help)( [a-z ]+)? -->\n.*?<!-- end -->",
+    r"<!-- (settings|providers|facts|leaving|metrics|setups|api|help)( [a-z ]+)? -->\n.*?<!-- end -->",
     re.DOTALL,
 )
 
@@ -181,7 +185,54 @@ def _client_setup(name: str, client: dict[str, Any]) -> str:
     return f"**{name}** (`{packages}`)\n\n{note}```{_LANGUAGES.get(kind, kind)}\n{text}```\n"
 
 
+def public_api() -> str:
+    """Each promised name: its signature, its docstring, and the methods it has."""
+    names = [name for name in inferworks.__all__ if not name.startswith("_")]
+    return "\n" + "\n".join(_described(name, getattr(inferworks, name)) for name in names)
+
+
+def _described(name: str, thing: Any) -> str:
+    kind = "protocol" if getattr(thing, "_is_protocol", False) else "class"
+    kind = kind if inspect.isclass(thing) else "function"
+    parts = [f"## `{name}`", f"*{kind}, `{thing.__module__}`*"]
+    if (
+        not (inspect.isclass(thing) and issubclass(thing, Exception | StrEnum))
+        and kind != "protocol"
+    ):
+        parts.append(_fenced(f"{name}{_signature(thing)}", "text"))
+    parts.append(_prose(inspect.getdoc(thing) or ""))
+    if inspect.isclass(thing) and issubclass(thing, StrEnum):
+        parts.append(", ".join(f"`{one.value}`" for one in thing))
+    elif inspect.isclass(thing) and not issubclass(thing, Exception):
+        for method, of in vars(thing).items():
+            made = of.__func__ if isinstance(of, classmethod) else of
+            if inspect.isfunction(made) and not method.startswith("_"):
+                parts += [f"**`.{method}{_signature(made)}`**", _prose(inspect.getdoc(made) or "")]
+    return "\n\n".join(parts) + "\n"
+
+
+def _signature(thing: Any) -> str:
+    """Its parameters without the modules of their types."""
+    text = re.sub(r"<[\w.]+ object at 0x\w+>", "...", str(inspect.signature(thing)).replace("'", ""))
+    return re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])|\(self, |\(cls, |\(self\)", _short, text)
+
+
+def _short(found: re.Match[str]) -> str:
+    return {"(self, ": "(", "(cls, ": "(", "(self)": "()"}.get(found.group(), "")
+
+
+def _prose(text: str) -> str:
+    """A docstring with its examples as code."""
+    head, mark, examples = text.partition(">>> ")
+    return head.strip() + ("\n\n" + _fenced(mark + examples.strip(), "pycon") if mark else "")
+
+
+def _fenced(text: str, language: str) -> str:
+    return f"```{language}\n{text}\n```"
+
+
 _TABLES = {
+    "api": public_api,
     "setups": setups,
     "facts": facts_table,
     "settings": settings_tables,

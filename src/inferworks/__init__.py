@@ -1,23 +1,79 @@
 """Inferworks: an inference ecosystem as one program that knows what every answer cost.
 
-For programs that are metered from outside: `with inferworks.metered(purpose=..., node=...)`.
+The names in `__all__` are promised: they change only with a version that says so. Everything else may
+change at any time. The package loads none of them before they are asked for, so importing it is instant.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inferworks.accounts.stores.base import Accounts
+    from inferworks.books.bills.base import BillReader
+    from inferworks.books.exports.base import Exporter
+    from inferworks.clock import Clock
+    from inferworks.cloud.backends.base import Backend
+    from inferworks.cloud.providers.base import Provider
+    from inferworks.errors import BooksError, InferworksError, MoneyError, UserError
+    from inferworks.hardware.engines.base import Engine
+    from inferworks.meter.lakes.base import LakeStore
+    from inferworks.meter.stores.base import JournalStore
     from inferworks.metering import metered
+    from inferworks.money import Money, Rate, format_pico, parse_pico, split
+    from inferworks.purpose import Purpose
 
-__all__ = ["__version__", "metered"]
 __version__ = "0.1.0"
+__all__ = [
+    "Accounts",
+    "Backend",
+    "BillReader",
+    "BooksError",
+    "Clock",
+    "Engine",
+    "Exporter",
+    "InferworksError",
+    "JournalStore",
+    "LakeStore",
+    "Money",
+    "MoneyError",
+    "Provider",
+    "Purpose",
+    "Rate",
+    "UserError",
+    "__version__",
+    "format_pico",
+    "metered",
+    "parse_pico",
+    "split",
+]
+
+_PLACES = {
+    "metering": ("metered",),
+    "money": ("Money", "Rate", "format_pico", "parse_pico", "split"),
+    "purpose": ("Purpose",),
+    "errors": ("BooksError", "InferworksError", "MoneyError", "UserError"),
+    "clock": ("Clock",),
+    "accounts.stores.base": ("Accounts",),
+    "books.bills.base": ("BillReader",),
+    "books.exports.base": ("Exporter",),
+    "cloud.backends.base": ("Backend",),
+    "cloud.providers.base": ("Provider",),
+    "hardware.engines.base": ("Engine",),
+    "meter.lakes.base": ("LakeStore",),
+    "meter.stores.base": ("JournalStore",),
+}
+"""The module that each public name is defined in."""
 
 
 def __getattr__(name: str) -> Any:
-    """`metered`, loaded when it is first asked for: importing the package stays instant."""
-    if name == "metered":
-        from inferworks.metering import metered
-
-        return metered
+    """Return a public name, loaded when it is first asked for."""
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"inferworks.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -40,7 +40,15 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Money:
-    """An exact amount: `pico` picounits (10^-12) of `currency` (an ISO 4217 code)."""
+    """An exact amount: `pico` picounits (10^-12) of `currency` (an ISO 4217 code).
+
+    >>> price = Money.parse("12.50", "USD")
+    >>> str(price + Money.parse("0.000000000001", "USD"))
+    '12.500000000001 USD'
+    >>> price + Money.parse("1", "EUR")
+    Traceback (most recent call last):
+    inferworks.errors.MoneyError: cannot add EUR to USD without a dated exchange rate
+    """
 
     pico: int
     currency: str
@@ -72,7 +80,11 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A price: `pico_per_unit` picounits of `currency` for one unit (one token, one request)."""
+    """A price: `pico_per_unit` picounits of `currency` for one unit (one token, one request).
+
+    >>> str(Rate.per_million("0.50", "USD").times(3))
+    '0.0000015 USD'
+    """
 
     pico_per_unit: int
     currency: str
@@ -95,7 +107,11 @@ class Rate:
 
 
 def parse_pico(text: str) -> int:
-    """Picounits of the plain decimal number in `text`; MoneyError when it is none, or too fine."""
+    """Picounits of the plain decimal number in `text`; MoneyError when it is none, or too fine.
+
+    >>> parse_pico("0.000000000001")
+    1
+    """
     stripped = text.strip()
     if len(stripped) > 64 or not _DECIMAL.fullmatch(stripped):
         raise MoneyError(f"not a plain decimal number: {text[:80]!r}")
@@ -142,7 +158,11 @@ def ten_to(power: int) -> int:
 
 
 def format_pico(pico: int, *, places: int = 2) -> str:
-    """The exact decimal text of `pico` picounits, with at least `places` decimals, never rounded."""
+    """The exact decimal text of `pico` picounits, with at least `places` decimals, never rounded.
+
+    >>> format_pico(1_500_000_000_000)
+    '1.50'
+    """
     whole, fraction = divmod(abs(pico), PICO)
     decimals = f"{fraction:012d}".rstrip("0").ljust(places, "0")
     sign = "-" if pico < 0 else ""
@@ -170,6 +190,9 @@ def split(total: int, weights: Mapping[Key, int]) -> dict[Key, int]:
     does not depend on the order of the input, and a negative total splits by the same ratios. Raises
     MoneyError when a weight is negative or all are zero: the caller must say where such money goes.
     Keys of one call must be mutually comparable. (Theorem 2; Hamilton's method of apportionment.)
+
+    >>> split(100, {"acme": 1, "burns": 1, "corvid": 1})
+    {'acme': 34, 'burns': 33, 'corvid': 33}
     """
     whole = sum(weights.values())
     if whole <= 0 or min(weights.values()) < 0:

@@ -1,0 +1,70 @@
+"""The public face: a list that is pinned, typed, documented, and loaded when it is asked for."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import inferworks
+
+FACE = Path(inferworks.__file__)
+PROMISED = [
+    "Accounts", "Backend", "BillReader", "BooksError", "Clock", "Engine", "Exporter", "InferworksError",
+    "JournalStore", "LakeStore", "Money", "MoneyError", "Provider", "Purpose", "Rate", "UserError",
+    "__version__", "format_pico", "metered", "parse_pico", "split",
+]  # fmt: skip
+"""A change of this list breaks or binds other people's programs: it wants a version and the changelog."""
+
+
+def test_the_list_is_pinned() -> None:
+    """Nothing is added or taken away without this list and the changelog."""
+    assert inferworks.__all__ == PROMISED
+    assert dir(inferworks) == sorted(PROMISED)
+
+
+def test_every_name_is_loaded_and_documented() -> None:
+    """Each is what type checkers see, has a docstring, and is defined where the table says."""
+    typed = {
+        alias.name: node.module
+        for block in ast.parse(FACE.read_text("utf-8")).body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed.keys() == set(PROMISED) - {"__version__"}
+    for name, module in typed.items():
+        thing = getattr(inferworks, name)
+        assert thing.__module__ == module
+        assert inspect.getdoc(thing)
+
+
+@pytest.mark.parametrize("name", [name for name in PROMISED if name != "__version__"])
+def test_examples_are_right(name: str) -> None:
+    """What a docstring shows is what happens."""
+    thing = getattr(inferworks, name)
+    found = doctest.DocTestFinder(recurse=False).find(
+        thing, name, globs=vars(sys.modules[thing.__module__])
+    )
+    for one in found:
+        one.globs = dict(one.globs)
+        assert doctest.DocTestRunner().run(one).failed == 0
+
+
+def test_an_import_loads_nothing() -> None:
+    """No module of the package but itself, and none of others."""
+    program = (
+        "import sys; before = set(sys.modules); import inferworks; "
+        "print(*sorted(name for name in set(sys.modules) - before if name.partition('.')[0] not in"
+        " sys.stdlib_module_names))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["inferworks"]
