@@ -1,13 +1,13 @@
-"""What the caller of one call is told beside its answer: where it ran, what it cost, what we took.
+"""Disclosure to the caller of one call, beside its answer: provider, region, cost and overhead.
 
-    x-inferworks-provider, -region     who served it and where, as the books name them
-    x-inferworks-overhead-us           time spent in the gateway
-    x-inferworks-cost, -currency       what the call costs its caller, exactly; whole answers only
+    x-inferworks-provider, -region     provider that served it and its region, as the books name them
+    x-inferworks-overhead-us           time spent in the gateway, in microseconds
+    x-inferworks-cost, -currency       exact cost of the call to its caller; whole answers only
 
-A stream's head leaves before its cost is known. Who wants the cost in the answer itself, streams included,
-asks for it: `x-inferworks-include: cost`, or `"usage": {"include": true}` in the body, as OpenRouter's
-clients do. It is then put into the answer's own `usage` object, as exact decimals and not as floats; every
-other byte of the answer stays what the upstream sent.
+A stream's head leaves before its cost is known. A client that wants the cost in the answer itself, streams
+included, asks for it: `x-inferworks-include: cost`, or `"usage": {"include": true}` in the body, as
+OpenRouter's clients do. It is then put into the answer's own `usage` object, as exact decimals and not as
+floats; every other byte of the answer stays what the upstream sent.
 
 The overhead is the time from when the request was read to when its first attempt began, between attempts,
 and from when the answer (of a stream: its first chunk) was read to when its head is handed to the socket;
@@ -31,12 +31,12 @@ _NONE: Final = b"null"
 
 
 def asks_for_cost(include: bytes | None) -> bool:
-    """Whether an `x-inferworks-include` header names the cost."""
+    """Return True when an `x-inferworks-include` header names the cost."""
     return include is not None and b"cost" in [word.strip() for word in include.lower().split(b",")]
 
 
 class CostDisclosure:
-    """What is told of one call that has begun to be answered."""
+    """Provider, region, overhead and cost of one call, as its caller is told them."""
 
     __slots__ = (
         "_before_ns",

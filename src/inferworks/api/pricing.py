@@ -1,14 +1,14 @@
-"""What one call costs its caller, as far as one call can be priced.
+"""Cost of one call to its caller, as far as one call can be priced.
 
-A customer that has a price plan is told its own charge. A customer that has none is told what the provider
-lists for the call, or what the provider itself said that it cost. Nobody is ever told both: the difference
-is our margin.
+A customer with a price plan is told its own charge. A customer without one is told the provider's list
+price of the call, or the cost that the provider itself reported. No customer is told both: the difference
+is the operator's margin.
 
 The amounts are those of the books, to the picounit: a plan's price per unit never rounds (theorem 1), so
-the charges of a month's calls add up to its usage in `books/revenue/rating.py`. What a plan prices by the
-sum of a period (tiers, packages, included units) has no amount for one call; neither has what no price is
-known for. Then nothing is told, for a guess would look like a price. Subscriptions, minimums and discounts
-are of the period and not in it.
+the charges of a month's calls add up to its usage in `books/revenue/rating.py`. Prices that a plan sets by
+the sum of a period (tiers, packages, included units) give no amount for one call, nor does usage without a
+known price. Then no amount is told, since an estimate would look like a price. Subscriptions, minimums and
+discounts are of the period and not in it.
 
 A tariff is made once for a customer or a seller and a model, and kept for a minute at most, since list
 prices may change by the hour: what is left to do for a call are two multiplications of integers.
@@ -40,7 +40,7 @@ from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Opened, Tokens, U
 from inferworks.units import NS_PER_SECOND, PRICED_BY, Unit
 
 _KEPT_NS: Final = 60 * NS_PER_SECOND
-"""How long a tariff is good for at most: list prices may change by the hour."""
+"""Longest time that a tariff is kept, in nanoseconds: list prices may change by the hour."""
 _LIST_CURRENCY: Final = "USD"
 _TEXT: Final = (
     Unit.INPUT_TOKENS,
@@ -54,20 +54,20 @@ _ITEMS: Final = frozenset({Unit.IMAGES, Unit.AUDIO_MS, Unit.CHARACTERS, Unit.SEA
 
 
 class Basis(StrEnum):
-    """Whose price it is."""
+    """Source of a price."""
 
     PLAN = "plan"
-    """The customer's own."""
+    """Price plan of the customer."""
     LIST = "list"
-    """What the provider lists."""
+    """List price of the provider."""
     PROVIDER = "provider"
-    """What the provider said that this call cost."""
+    """Cost that the provider reported for this call."""
     INTERNAL = "internal"
-    """Nothing is charged for the call's purpose."""
+    """No charge, because of the call's purpose."""
 
 
 class Cost(NamedTuple):
-    """What a call costs, in picounits of `currency`, and by unit where that is known."""
+    """Cost of a call, in picounits of `currency`, and by unit where that is known."""
 
     pico: int
     currency: str
@@ -76,7 +76,7 @@ class Cost(NamedTuple):
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """Prices of requests with more than `above` input tokens: so many, over the tariff's denominator."""
+    """Prices of requests with more than `above` input tokens: per unit, times the tariff's denominator."""
 
     above: int
     rates: Mapping[Unit, int]
@@ -96,7 +96,7 @@ class _Text(NamedTuple):
     request: int
 
     def scaled(self, tokens: Tokens) -> int | None:
-        """What `tokens` come to; None when they are more than text, or contradict themselves."""
+        """Return the scaled cost of `tokens`; None for more than text, or for contradictory counts."""
         if tokens.input_audio or tokens.output_audio or tokens.input_image or tokens.output_image:
             return None
         output, request = tokens.output * self.output, self.request
@@ -124,10 +124,10 @@ class CallPricing(msgspec.Struct, frozen=True):
     steps: tuple[Rates, ...]
     """In rising order of `above`; the first is for all requests."""
     denominator: int = 1
-    """Of every rate. List prices need not be whole picounits."""
+    """Denominator of every rate; list prices need not be whole picounits."""
 
     def total_pico(self, tokens: Tokens, items: Items = NO_ITEMS) -> int | None:
-        """What a call costs; None when something that it used has no price."""
+        """Return the cost of a call in picounits; None when something that it used has no price."""
         step = self.steps[0] if len(self.steps) == 1 else self._step(tokens.input)
         if items is NO_ITEMS and step.text is not None:
             scaled = step.text.scaled(tokens)
@@ -158,7 +158,7 @@ class CallPricing(msgspec.Struct, frozen=True):
         return self._rounded(scaled)
 
     def _may_be_free(self, unit: Unit, tokens: Tokens) -> bool:
-        """Whether the books let `unit` go without a price: requests; in lists, items beside tokens."""
+        """Return True if the books let `unit` go unpriced: requests; in lists, items beside tokens."""
         beside = self.basis is Basis.LIST and unit in _ITEMS and (tokens.input or tokens.output)
         return unit is Unit.REQUESTS or bool(beside)
 
@@ -171,7 +171,7 @@ class CallPricing(msgspec.Struct, frozen=True):
 
 
 class Lists(Protocol):
-    """Where list prices come from; `catalog.pins.ListPrices` is one."""
+    """Source of list prices; `catalog.pins.ListPrices` is one."""
 
     def list_price(self, provider: str, model: str, at_ns: int) -> ListPrice | None:
         """The price of `model` at `provider` at `at_ns`; None when it is not known."""
@@ -179,13 +179,13 @@ class Lists(Protocol):
 
 
 class _Kept(NamedTuple):
-    """A tariff and when it is good."""
+    """Tariff and the time in which it is valid."""
 
     from_ns: int
     until_ns: int
     tariff: CallPricing | None
     planned: bool = False
-    """Whether a plan is in force, though it may have no amounts for single calls."""
+    """True when a plan is in force, though it may have no amounts for single calls."""
 
 
 _NEVER: Final = _Kept(0, 0, None)
@@ -218,9 +218,9 @@ class PricingTable:
     def total(
         self, opened: Opened | Usage, seller: str, told: ReportedUsage
     ) -> tuple[int, str] | None:
-        """What a call costs its caller, in picounits and their currency; None when that is unknown.
+        """Return the cost of a call to its caller, in picounits and their currency; None when unknown.
 
-        `seller` is who served it, empty for our own replicas, which have no list price.
+        `seller` is the provider that is paid; empty for own replicas, which have no list price.
         """
         if opened.customer in self._plans:
             kept = self._plan_of(opened)
@@ -268,7 +268,7 @@ class PricingTable:
 
 
 def cost_of(usage: Usage, tariffs: PricingTable) -> tuple[int, str] | None:
-    """What a call that has ended costs its caller; None when that is unknown, or it used nothing."""
+    """Return the cost of a finished call to its caller; None when unknown, or when nothing was used."""
     if not usage.legs or (usage.tokens == NO_TOKENS and usage.items == NO_ITEMS):
         return None
     served = usage.legs[-1]
@@ -288,7 +288,7 @@ def _total(
 
 
 def plan_pricing(plan: PricePlan, model: ModelId) -> CallPricing | None:
-    """What a plan charges for each unit of `model` whose price is the same however much is used.
+    """Return a plan's price for each unit of `model` that costs the same however much is used.
 
     None when each call counts towards a price by the sum of a period: then no call has an amount.
     """
@@ -300,7 +300,7 @@ def plan_pricing(plan: PricePlan, model: ModelId) -> CallPricing | None:
 
 
 def list_pricing(price: ListPrice) -> CallPricing:
-    """What a list says for each unit, by the size of the request."""
+    """Return the list price of each unit, by the size of the request."""
     bounds = {tier.above for rate in price.rates.values() for tier in rate.tiers}
     listed = [(above, _listed_rates(price, above + 1)) for above in sorted({-1, *bounds})]
     denominator = lcm(*(rate.denominator for _, rates in listed for rate in rates.values()))

@@ -1,11 +1,11 @@
-"""How the answer to an open call reaches its client: whole, as a stream, or not at all.
+"""Response to an open call: whole, as a stream, or not at all.
 
-The last bytes of an answer (its body, or the last event) are held until the call's Usage is durable:
-whoever has a whole answer has been counted.
+The last bytes of an answer (its body, or the last event) are held until the call's Usage is durable: a
+client that has a whole answer has been counted.
 
-When the client leaves, the call is dropped where it stands, or where its offer says `drain`, or its answer
-is at its end but for its usage, goes on without a client (`drain`): either way it leaves the tally's block
-as cancelled.
+When the client leaves, the call is dropped where it stands. It goes on without a client (`drain`) where its
+offer says `drain`, or where its answer is complete but for its usage. Either way it leaves the recorder's
+block as cancelled.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from inferworks.observe.transcripts import Transcript
 
 _log = logging.getLogger("inferworks.serve")
 _SEEN = Chunk(b"")
-"""Stands for a chunk that was counted already."""
+"""Placeholder of a chunk that was counted already."""
 LEFT_OUT: Final = b"x-inferworks-left-out"
-"""What the caller asked for and the upstream could not be."""
+"""Header with the fields of the request that the upstream could not be sent."""
 
 
 class ResponseWriter:
-    """One call that is open, on its way to its client. `run` it once, in the tally's block."""
+    """Writer of one open call's response. `run` it once, in the recorder's block."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class ResponseWriter:
         self._wants_cost = wants_cost
         self._streamed: tuple[Reply, StreamUsage] | None = None
         self._drain: Drain | None = None
-        """Set once the client has left and its answer is read on."""
+        """Drain that began when the client left and its answer is read on; None before."""
 
     async def run(self, offers: list[Offer]) -> None:
         """Have one of `offers` answer, and deliver it."""
@@ -252,7 +252,7 @@ class ResponseWriter:
 
 
 def _cancels_this() -> Callable[[], object]:
-    """What cancels the task that runs."""
+    """Return the function that cancels the running task."""
     task = asyncio.current_task()
     assert task is not None, "a call is served by a task"
     return task.cancel

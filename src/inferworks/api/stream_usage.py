@@ -1,4 +1,4 @@
-"""The running count of a stream: from what its upstream tells, or from its events if it tells nothing."""
+"""Running usage of a stream: as its upstream reports it, or estimated from its events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inferworks.meter.usage import NO_ITEMS, Confidence, Tokens
 
 
 class StreamUsage:
-    """What a stream has used up to here, also told to the call's tally."""
+    """Usage of a stream so far, also reported to the call's recorder."""
 
     def __init__(self, call: Call, tally: CallRecorder) -> None:
         self.told = NOTHING_REPORTED
@@ -36,17 +36,17 @@ class StreamUsage:
         self._tally.progress(self.told, self.confidence(whole=False))
 
     def see_last(self, chunk: Chunk) -> None:
-        """Take in the last chunk, which in some dialects tells the total."""
+        """Take in the last chunk, which in some dialects reports the total."""
         self.see_told(chunk.told)
 
     def see_told(self, told: ReportedUsage | None) -> None:
-        """Take in what is told at the end, or by what broke off there."""
+        """Take in the usage that the end of the stream, or its failure, reported."""
         if told is not None:
             self._is_told = True
             self.told = told
 
     def confidence(self, *, whole: bool) -> Confidence:
-        """How far the count may be trusted; `whole` when the stream has come to its end."""
+        """Return the confidence of the count; `whole` when the stream has come to its end."""
         if not self._is_told:
             return Confidence.ESTIMATED
         return self.told.confidence(whole=whole)
