@@ -1,1 +1,1 @@
-"""Where a call runs: offers, the choice between them, the attempt, and the fleet of our own replicas."""
+"""Cloud: offers, routing, the attempts of a call, and the fleet of own replicas."""

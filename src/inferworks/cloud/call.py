@@ -1,4 +1,4 @@
-"""What goes down to a provider and what comes up: Call, Chunk with what it told, Reply."""
+"""Interface of a provider: `Call` goes down to it; `Reply` and `Chunk` come up with the reported usage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from inferworks.meter.reported_usage import ReportedUsage
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One decoded request, on its way to whoever serves it."""
+    """Decoded request of a client, on its way to an offer."""
 
     id: CallId
     operation: Operation
@@ -22,23 +22,23 @@ class Call(msgspec.Struct, frozen=True):
     wants_usage: bool
     """The client asked for the usage event of a stream (`stream_options.include_usage`)."""
     body: bytes
-    """The request as the client sent it."""
+    """True when the client asked for the usage event of a stream (`stream_options.include_usage`)."""
     wants_running_usage: bool = False
     """The client asked for usage in every event (`stream_options.continuous_usage_stats`, vLLM's)."""
     content_type: bytes = b"application/json"
-    """What `body` is."""
+    """Content type of `body`."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    """The caller's headers that are part of its dialect (`anthropic-version`, `openai-beta`, ...)."""
+    """Client's headers that are part of its dialect (`anthropic-version`, `openai-beta`, ...)."""
     session: bytes = b""
-    """What calls of one conversation share, for routes that keep them together; empty for none."""
+    """Key that calls of one conversation share, for session affinity; empty for none."""
     facts: ModelFacts = UNKNOWN_MODEL
-    """What the model takes that is asked. Known where the call is translated, and only there."""
+    """Capabilities of the model at the offer; known only where the call is translated."""
     asked_as: str = ""
-    """What the upstream calls that model; empty where it is `model`."""
+    """Upstream's name of the model; empty where it is `model`."""
     lenient: bool = False
-    """What that model cannot be asked for is left out rather than refused."""
+    """True when fields that the model cannot be asked for are left out rather than refused."""
     left_out: tuple[str, ...] = ()
-    """What was left out in the translation: the caller's fields and tools, as the caller named them."""
+    """Fields and tools that the translation left out, as the caller named them."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ class Chunk(msgspec.Struct, frozen=True):
     data: bytes
     """The bytes for the client; empty for an event that only we asked for."""
     told: ReportedUsage | None = None
-    """What the answer has used up to here, where the upstream says. An explicit zero is not silence."""
+    """Usage of the answer so far, where the upstream reports it. An explicit zero counts as reported."""
     last: bool = False
     """Nothing follows. A client that has it has the whole answer."""
 
@@ -65,14 +65,14 @@ class Reply(msgspec.Struct, frozen=True):
     rest: AsyncIterator[Chunk]
     """The chunks after the first, up to and including the last. UpstreamError when it breaks off."""
     retry_after_ns: int | None = None
-    """In how long a refusal wants to be asked again, where it says so."""
+    """Nanoseconds until a refusal wants to be asked again, where it says so."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """The upstream's headers that are part of its dialect's answer (Stability's `seed`)."""
     beside: tuple[tuple[bytes, bytes], ...] = ()
-    """What the upstream says of its limits, and its own id of the request (`told_beside`)."""
+    """Headers with the upstream's rate limits and its own id of the request (`told_beside`)."""
     is_over: Callable[[], bool] = _is_not_over
-    """Whether the upstream has said that its answer is at its end, though what it used may still come."""
+    """Return True when the upstream has ended its answer, though its usage may still come."""
     left_out: str = ""
-    """What the caller asked for and the upstream was not, as `left_out_text` tells it."""
+    """Names of the fields that the upstream was not sent, as `left_out_text` writes them."""
     lacks: bool = False
-    """A refusal told, in the upstream's own words, what the asked model alone does not have."""
+    """True when a refusal said, in the upstream's own words, that only this model lacks the feature."""

@@ -1,12 +1,12 @@
 """Our own replicas: started, watched, replaced when they die, drained when we stop.
 
-Each replica has a keeper, one task for its whole life: start it, offer it, wait for its end, account for
-its time, and start it again after a pause that doubles while it keeps dying, so that a model that cannot
-load does not burn the machine.
+Each replica has one task for its whole life: start it, offer it, wait for its end, account for its time,
+and start it again after a pause that doubles while it keeps dying, so that a model that cannot load does
+not use up the machine.
 
-A process that is there and does nothing (stopped, stuck, swapped out) looks like one that is at work. So a
-keeper asks its replica now and then; one that answers nothing for `hang_s` is killed, which breaks off its
-calls, and begun again like one that has died.
+A process that hangs (stopped, stuck, swapped out) looks like one that is at work. So its task probes the
+replica now and then; one that answers nothing for `hang_s` is killed, which breaks off its calls, and
+started again like one that has died.
 
 A replica traces its steps into a spool file, one per run; a collector takes them into the journal while
 it runs and once more after its end. While no process runs the replica is `down`: the machine is paid for
@@ -38,7 +38,7 @@ from inferworks.supervise import Supervisor, Work
 _PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _LOOKS = 6
-"""How often within the time in which a replica has to answer it is asked."""
+"""Probes of a replica within the time in which it has to answer."""
 _HEALTHY_NS = 60 * 10**9
 """A replica that lived this long begins again with the shortest pause."""
 
@@ -200,7 +200,7 @@ class Fleet:
             await asyncio.wait({ended})
 
     async def _answers(self, replica: RunningReplica) -> bool:
-        """Whether it answers within `hang_s`; asked twice, for it may be our loop that stood still."""
+        """Return True when a replica answers within `hang_s`; two tries, as our own loop may stall."""
         for _ in range(2):
             try:
                 async with asyncio.timeout(self._hang_s / 2):

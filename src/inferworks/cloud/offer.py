@@ -10,7 +10,7 @@ from inferworks.ids import ModelId, OfferId, ReplicaId
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """What tokens cost at an offer, or what a customer pays for them: picounits (10^-12) per token.
+    """Price of tokens, or their cost at an offer: picounits (10^-12) per token.
 
     Rates that are compared are in one currency; whoever makes them converts.
     """
@@ -19,7 +19,7 @@ class Rates(msgspec.Struct, frozen=True):
     output_pico: int
 
     def of(self, input_tokens: int, output_tokens: int) -> int:
-        """What so many tokens come to, in picounits."""
+        """Amount for so many tokens, in picounits."""
         return input_tokens * self.input_pico + output_tokens * self.output_pico
 
 
@@ -34,11 +34,11 @@ class Offer(msgspec.Struct, frozen=True):
     replica: ReplicaId | None = None
     """The replica behind it when it is our own."""
     region: str = ""
-    """Where it runs; empty when unknown."""
+    """Region in which the offer runs; empty when unknown."""
     chip: str = ""
-    """What it runs on; empty when unknown."""
+    """Chip on which the offer runs; empty when unknown."""
     upstream_model: str = ""
-    """What the upstream calls the model; empty when it is the caller's name for it."""
+    """Upstream's name of the model; empty when it is the caller's name for it."""
     priority: int = 0
     """Offers of a higher number are tried only after every offer of a lower one."""
     fallback: int = 0
@@ -48,12 +48,13 @@ class Offer(msgspec.Struct, frozen=True):
     capacity: int | None = None
     """Calls it may run at once; None for no limit of ours."""
     seller: str = ""
-    """Who is paid, as records and price lists name it; empty when it is the provider."""
+    """Seller that is paid, as records and price lists name it; empty when it is the provider."""
     on_leave: str = "cancel"
-    """What to do here when a client leaves its stream: `cancel`, `drain` or `estimate`."""
+    """Action when a client leaves its stream: `cancel`, `drain` or `estimate`."""
     rates: Rates | None = None
-    """What its tokens cost us: a list price, or our own replica's rate. None when unknown."""
+    """Cost of tokens to the operator: a list price, or the own replica's rate. None when unknown."""
     facts: ModelFacts = UNKNOWN_MODEL
-    """What the model takes there, for callers of another dialect."""
+    """Capabilities of the model at this offer, for callers of another dialect."""
     lenient: bool = False
-    """What it cannot be asked for is left out of a call in another dialect, rather than refused."""
+    """True when fields that it cannot be asked for are left out of a translated call rather than refused.
+    """

@@ -1,8 +1,9 @@
-"""What can be asked for: one operation of one dialect.
+"""Operations of the dialects.
 
-A dialect is how a vendor writes its requests and answers. The same wish has several: a chat is
-`chat.completions` to OpenAI's clients, `messages` to Anthropic's, `converse` to Bedrock. A call keeps the
-operation it came in as; where it is served by an upstream that speaks another, `translate` puts it over.
+A dialect is the form in which a vendor writes its requests and answers. One kind of request has several: a
+chat is `chat.completions` to OpenAI's clients, `messages` to Anthropic's, `converse` to Bedrock. A call
+keeps the operation it came in as; where it is served by an upstream that speaks another, `translate`
+converts it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from enum import StrEnum
 
 
 class Dialect(StrEnum):
-    """How requests and answers are written."""
+    """Form of requests and answers."""
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
@@ -20,7 +21,7 @@ class Dialect(StrEnum):
 
 
 class Operation(StrEnum):
-    """What is asked for; the value is the `endpoint` of its Usage."""
+    """Operation that a call asks for; the value is the `endpoint` of its Usage."""
 
     CHAT = "chat.completions"
     COMPLETIONS = "completions"
@@ -42,7 +43,7 @@ class Operation(StrEnum):
 
     @property
     def dialect(self) -> Dialect:
-        """Whose words it is put in."""
+        """Dialect of the operation."""
         return _DIALECTS.get(self, Dialect.OPENAI)
 
 

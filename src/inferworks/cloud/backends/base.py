@@ -11,7 +11,7 @@ from inferworks.ids import ModelId, NodeId, ReplicaId
 
 
 class ReplicaSpec(msgspec.Struct, frozen=True):
-    """What to start: a replica of `model` on `node`."""
+    """Specification of a replica to start: `model` on `node`."""
 
     replica: ReplicaId
     node: NodeId
@@ -27,7 +27,7 @@ class RunningReplica(Protocol):
 
     @property
     def url(self) -> str:
-        """Where its OpenAI-compatible API begins."""
+        """Base URL of the replica's OpenAI-compatible API."""
         ...
 
     async def wait(self) -> str:

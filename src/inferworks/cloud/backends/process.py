@@ -41,7 +41,7 @@ _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
 def bare(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of `environment` a replica needs: paths, languages and settings of its libraries, no secret."""
+    """Return the variables that a replica needs: paths, languages, library settings; no secret."""
     return {
         name: value
         for name, value in environment.items()

@@ -1,8 +1,8 @@
-"""How many values a JSON text may hold, whatever its size.
+"""Bounds on the number of values in a JSON text, whatever its size.
 
-A decoder makes an object for every message, part and name, of fifty bytes to five hundred. Thirty
-megabytes of `{},` became a gigabyte and took seconds. So what is large is counted before it is decoded. A
-count of its commas and brackets is quick, and never too low; a text may have many of them too, so where
+A decoder makes an object for every message, part and name, of fifty bytes to five hundred. Thirty megabytes
+of `{},` became a gigabyte and took seconds. So the values of large texts are counted before decoding. A
+count of its commas and brackets is quick, and never too low; strings may hold many of them too, so where
 there seem to be too many they are counted again, this time outside of strings.
 """
 
@@ -15,12 +15,12 @@ from inferworks.cloud.bodies.aside import LARGE_BYTES
 from inferworks.errors import UnreadableError
 
 _STEP_BYTES: Final = 1024 * 1024
-"""How much of a string is passed over at once: the interpreter's lock is free in between."""
+"""Bytes of a string that are passed over at once: the interpreter's lock is free in between."""
 _IN_STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
 
 class Bounds(NamedTuple):
-    """How many there may be."""
+    """Most values and containers that a JSON text may hold."""
 
     values: int
     """Members of lists and fields of objects, at any depth."""
@@ -36,7 +36,7 @@ PASSED_OVER: Final = Bounds(values=8_000_000, containers=2_000_000)
 
 
 def excess(data: bytes, bounds: Bounds = MADE_INTO_OBJECTS) -> str | None:
-    """What there is too much of in the JSON `data`, for a message to its sender; None when all is well."""
+    """Describe the excess over `bounds` in the JSON `data`, for a message to its sender; None for none."""
     if data.count(b",") <= bounds.values and _opened(data, 0, len(data)) <= bounds.containers:
         return None
     values = containers = at = 0
@@ -65,7 +65,7 @@ def _opened(data: bytes, at: int, end: int) -> int:
 
 
 def _string_end(data: bytes, at: int) -> int:
-    """Where the string ends, after its quote, whose inside begins or goes on at `at`."""
+    """Return the end of the string, after its quote, whose inside begins or goes on at `at`."""
     while (match := _IN_STRING.match(data, at, at + _STEP_BYTES)) and match.end() > at:
         at = match.end()
     return at + 1

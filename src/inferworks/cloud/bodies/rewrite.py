@@ -27,12 +27,12 @@ import msgspec
 from inferworks.cloud.bodies.aside import LARGE_BYTES
 
 MOST_NAMES: Final = 1000
-"""How many fields a request may have at its top."""
+"""Most fields that a large request may have at its top."""
 _WHITE_SPACE: Final = b" \t\r\n"
 _BEFORE_VALUE: Final = re.compile(
     rb'[ \t\r\n]*+[{,][ \t\r\n]*+"[^"\\]*+(?:\\.[^"\\]*+)*+"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL
 )
-"""What comes between the end of one value of an object and the next. It never goes back."""
+"""Bytes between the end of one value of an object and the next. The pattern never backtracks."""
 
 
 class _Name(str):
@@ -138,7 +138,7 @@ def without_value(body: bytes, name: str) -> bytes:
 
 
 class _Field(NamedTuple):
-    """Where a field stands: from the sign before its name, a brace or a comma, to the end of its value."""
+    """Place of a field: from the sign before its name, a brace or a comma, to the end of its value."""
 
     at: int
     value_at: int

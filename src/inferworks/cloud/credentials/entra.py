@@ -30,7 +30,7 @@ def client_credential(
 
 
 def default_credential(*, clock: Clock | None = None) -> TokenCredential:
-    """Whatever this machine is logged in as; it is looked for when the first call is made."""
+    """Return the machine's own Entra credential, which is looked for when the first call is made."""
     made: list[Any] = []
     make = library("azure.identity", "azure").DefaultAzureCredential
 

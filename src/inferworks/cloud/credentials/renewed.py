@@ -126,6 +126,6 @@ class Renewed(Generic[Value]):
 
 
 def _first_line(error: Exception) -> str:
-    """What an error says, in one short line."""
+    """Return the first line of an error, shortened."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

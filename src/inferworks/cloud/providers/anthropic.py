@@ -37,4 +37,4 @@ ANTHROPIC: Final = Profile(
     },
     headers=((b"anthropic-version", VERSION),),
 )
-"""How `https://api.anthropic.com/v1` is spoken to, and who speaks like it."""
+"""Profile of `https://api.anthropic.com/v1` and of compatible APIs."""

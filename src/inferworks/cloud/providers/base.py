@@ -21,7 +21,7 @@ class Provider(Protocol):
 
     @property
     def operations(self) -> Set[Operation]:
-        """What it can be sent."""
+        """Operations that the provider can be sent."""
         ...
 
     def send(self, offer: Offer, call: Call) -> AbstractAsyncContextManager[Reply]:

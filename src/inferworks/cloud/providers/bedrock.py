@@ -41,4 +41,4 @@ BEDROCK: Final = Profile(
         ),
     },
 )
-"""How `https://bedrock-runtime.REGION.amazonaws.com` is spoken to."""
+"""Profile of `https://bedrock-runtime.REGION.amazonaws.com`."""

@@ -36,11 +36,11 @@ from inferworks.http.eventstream import CONTENT_TYPE
 _CHUNKS: Final = Framing(CONTENT_TYPE, InvokeEvents)
 _OLDEST: Final = "2023-06-01"
 _OLDEST_HERE: Final = "bedrock-2023-05-31"
-"""What Bedrock calls Anthropic's version of that name; newer ones are called the same."""
+"""Bedrock's name of Anthropic's version of that name; newer ones have the same name."""
 
 
 def bedrock_messages() -> Mapping[Operation, OperationSpec]:
-    """How Bedrock is asked for each operation of Anthropic's."""
+    """Return the specification of each of Anthropic's operations at Bedrock."""
     refusal = amazon_as_anthropic
     return {
         Operation.MESSAGES: OperationSpec(

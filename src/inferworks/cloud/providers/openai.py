@@ -65,9 +65,9 @@ def openai_provider(
 def openai_operations(
     *, running_usage: bool = False, stream_usage: bool = True, counting: Counting = AS_OPENAI
 ) -> Mapping[Operation, OperationSpec]:
-    """How OpenAI's API is asked for each of its operations, and how its answers count.
+    """Return the specification of each of OpenAI's operations, with the token conventions of its answers.
 
-    Without `stream_usage` the upstream refuses `stream_options`, and tells its usage unasked.
+    Without `stream_usage` the upstream refuses `stream_options`, and reports its usage unasked.
     """
 
     def chat_reader(call: Call) -> ChatReader:

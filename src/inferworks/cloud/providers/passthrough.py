@@ -1,11 +1,10 @@
-"""The provider that passes bytes: every upstream that speaks a dialect its callers speak too.
+"""Passthrough provider: for every upstream with a dialect that its callers use too.
 
-What goes down is what the caller wrote, what comes up is what the upstream wrote. A prompt is never
-decoded and encoded again: a request is changed at its top level only, where it must be (the model's name
-at this upstream, the wish for usage), and its other values stay the bytes that came. So does an error body,
-but for our own credential, which some servers repeat in it. What differs from one API to the next is data:
-a `Profile` (its paths, its readers, its fixed headers) and a `Credential`. Our own replicas are spoken to
-in the same way.
+Requests and answers pass as the bytes that came. A prompt is never decoded and encoded again: a request is
+changed at its top level only, where it must be (the model's name at this upstream, the request for usage),
+and its other values stay the bytes that came. So does an error body, but for our own credential, which some
+servers repeat in it. The differences between APIs are data: a `Profile` (paths, readers, fixed headers) and
+a `Credential`. Own replicas are called in the same way.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ from inferworks.http.sse import EventSplitter
 
 _STREAM = b"text/event-stream"
 _WORDS = (b"application/json", b"text/")
-"""What no sound is: an error that does not call itself one."""
+"""Content types that are never audio: an error that does not call itself one."""
 _LONGEST_REFUSAL_BYTES = LARGE_BYTES
 _MOST_AT_ONCE_BYTES = 64 * 1024
 _MOST_EVENTS_AT_ONCE = 256
-"""An upstream may send empty events by the megabyte. So many are read, then others have their turn."""
+"""Events read before other tasks have their turn: an upstream may send empty ones by the megabyte."""
 _PING = b"event: ping"
 _MOST_COMMENT_BYTES = 4096
-"""Of the comments before the first event no more are kept than have these; they go with it."""
+"""Most bytes of the comments before the first event that are kept, to be sent with it."""
 _SHORTEST_SECRET_BYTES = 8
 _END_S = 1.0
-"""How long the end of a body may take after its last event before its connection is given up."""
+"""Seconds that the end of a body may take after its last event before its connection is closed."""
 
 
 class Splitter(Protocol):
@@ -63,44 +62,44 @@ class Splitter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How a stream is written."""
+    """Framing of a stream: its content type, and the splitter into events."""
 
     content_type: bytes
     splitter: Callable[[], Splitter]
 
 
 EVENTS = Framing(_STREAM, EventSplitter)
-"""Server-sent events, as nearly everybody writes."""
+"""Server-sent events, as most upstreams write."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperationSpec:
-    """How an API is asked for one operation."""
+    """Specification of one operation of an API."""
 
     path: str
-    """After the base path of the offer."""
+    """Path, after the base path of the offer."""
     reader: ReaderOf
     write: Callable[[Call, Offer], bytes]
-    """The body that is sent."""
+    """Write the body that is sent."""
     place: Callable[[Call, Offer], str] | None = None
-    """What comes after `path` where it depends on the call, the model's name for instance."""
+    """Return the rest of the path where it depends on the call, the model's name for instance."""
     framing: Framing = EVENTS
     pieces: PieceReaderOf | None = None
-    """Reads an answer to a stream that is no stream of events, but sound, say, sent as it is made."""
+    """Reader of an answer that is streamed but is no stream of events, audio for instance."""
     may_be_whole: bool = False
-    """A stream may be answered with a whole body: the API says that some models do."""
+    """True when a stream may be answered with a whole body: the API says that some models do."""
     refusal: Callable[[int, bytes], bytes] | None = None
-    """An error body in the words of the dialect, where the API has others of its own."""
+    """Convert an error body to the dialect's, where the API has its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How one API is spoken to."""
+    """Profile of one API: its operations, headers and limits."""
 
     name: str
     spoken: Mapping[Operation, OperationSpec]
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Sent with every request, unless the caller sends another value of its own."""
+    """Headers sent with every request, unless the caller sends another value of its own."""
     between_bytes_s: float = 120.0
     max_answer_bytes: int = 64 * 1024 * 1024
     answer_headers: tuple[bytes, ...] = ()
@@ -118,7 +117,7 @@ class PassthroughProvider:
 
     @property
     def operations(self) -> Set[Operation]:
-        """What its profile knows a path for."""
+        """Operations that the profile has a path for."""
         return self._profile.spoken.keys()
 
     def send(self, offer: Offer, call: Call) -> AbstractAsyncContextManager[Reply]:
@@ -303,7 +302,7 @@ class _Events:
         """The last event, or an error, that was read after others which are on their way."""
 
     def is_over(self) -> bool:
-        """Whether the answer would be whole if nothing more came."""
+        """Return True when the answer would be whole if nothing more came."""
         return self._last is not None or self._reader.ended() is not None
 
     async def first(self) -> Chunk:
@@ -352,7 +351,7 @@ class _Events:
             raise UpstreamError(str(error), sent=True) from error
 
     def _is_cut(self) -> bool:
-        """Whether the end of the body completes an event, which lacks no more than its empty line."""
+        """Return True when the end of the body completes an event, which lacks only its empty line."""
         try:
             self._ready.extend(self._splitter.end())
         except ValueError as error:
@@ -412,13 +411,13 @@ class _Pieces:
 
 
 def _read_large(read: Callable[[bytes], Chunk], data: bytes) -> Chunk:
-    """What `read` makes of a large answer or event."""
+    """Read a large answer or event, within the bounds on its values."""
     check_answer(data, PASSED_OVER)
     return read(data)
 
 
 def _says_nothing(chunk: Chunk) -> bool:
-    """Whether there are comments in a chunk, or pings, and nothing else."""
+    """Return True when a chunk holds only comments or pings."""
     if chunk.told is not None or chunk.last:
         return False
     events = chunk.data.split(b"\n\n")
@@ -426,14 +425,14 @@ def _says_nothing(chunk: Chunk) -> bool:
 
 
 def _no_stream(whole: Chunk) -> UpstreamError:
-    """What is wrong with a whole answer where a stream was asked for; what it told is kept."""
+    """Return the error for a whole answer where a stream was asked for; its reported usage is kept."""
     error = UpstreamError("it was asked for a stream and sent something else", sent=True)
     error.told = whole.told
     return error
 
 
 class Nothing:
-    """What follows a whole answer."""
+    """Iterator over no chunks, after a whole answer."""
 
     def __aiter__(self) -> Nothing:
         return self

@@ -44,4 +44,4 @@ STABILITY: Final = Profile(
     headers=((b"accept", b"image/*"),),
     answer_headers=(b"finish-reason", b"seed"),
 )
-"""How `https://api.stability.ai/v2beta` is spoken to, and who speaks like it."""
+"""Profile of `https://api.stability.ai/v2beta` and of compatible APIs."""

@@ -26,7 +26,7 @@ _REFUSAL = {
 
 
 class Script(msgspec.Struct, frozen=True):
-    """What the stub does with one attempt."""
+    """Script of one attempt at the stub."""
 
     words: tuple[str, ...] = ("Hello", " there", ".")
     """The answer, one token each."""
@@ -36,11 +36,11 @@ class Script(msgspec.Struct, frozen=True):
     unreachable: bool = False
     """No connection at all."""
     code: str | None = None
-    """What a refusal calls itself."""
+    """Error code of a refusal."""
     unsaid: str = ""
-    """Why it cannot be asked for this, as if the call had to be put into words that it does not have."""
+    """Reason that the call cannot be translated for this offer; empty when it can."""
     untranslatable: bool = False
-    """It answers and tells what it used, and the answer cannot be put into the caller's words."""
+    """True when it answers with usage, and the answer cannot be translated for the caller."""
     breaks_after: int | None = None
     """Break off after this many tokens; 0 breaks before the first."""
     token_s: float = 0.0

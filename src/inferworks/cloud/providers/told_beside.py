@@ -1,8 +1,9 @@
-"""What an upstream says beside its answer and the caller should know: its limits, its id of the request.
+"""Headers of an upstream's answer that go on to the caller: rate limits, and its id of the request.
 
-Clients slow down by `x-ratelimit-*` (OpenAI's, and most that speak like it), `anthropic-ratelimit-*` and
-`retry-after`; they come from the offer that served, as it wrote them. Its own id of the request, for a
-question to its support, goes into a header of ours: the id that the caller's client knows is the gateway's.
+Clients slow down by `x-ratelimit-*` (OpenAI's, and most compatible APIs'), `anthropic-ratelimit-*` and
+`retry-after`; they are passed on from the offer that served, as it wrote them. The upstream's own id of the
+request, for a question to its support, goes into a header of this gateway's: the id that the caller's
+client knows is the gateway's.
 
 Sources: https://platform.openai.com/docs/guides/rate-limits,
 https://platform.claude.com/docs/en/api/rate-limits
@@ -32,7 +33,7 @@ _USUAL: Final = frozenset(
         b"vary",
     }
 )
-"""What nothing is to be found among; most engines answer with nothing else."""
+"""Headers that are never passed on; most engines answer with no others."""
 
 
 def told_beside(headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
@@ -51,5 +52,5 @@ def told_beside(headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ..
 
 @lru_cache(maxsize=1024)
 def _is_limit(name: bytes) -> bool:
-    """Whether a header of that name tells a limit. There are few names, and they come with every answer."""
+    """Return True when the header states a rate limit. Cached: there are few names, in every answer."""
     return name.startswith(_LIMITS)

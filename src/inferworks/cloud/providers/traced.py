@@ -25,7 +25,7 @@ class TracedProvider:
 
     @property
     def operations(self) -> Set[Operation]:
-        """What the provider speaks."""
+        """Operations of the provider."""
         return self._provider.operations
 
     def send(self, offer: Offer, call: Call) -> AbstractAsyncContextManager[Reply]:

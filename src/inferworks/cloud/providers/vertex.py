@@ -33,11 +33,11 @@ from inferworks.cloud.usage_parsers.cloud_errors import google_as_anthropic, goo
 
 _OLDEST: Final = "2023-06-01"
 _OLDEST_HERE: Final = "vertex-2023-10-16"
-"""What Vertex calls Anthropic's version of that name; newer ones are called the same."""
+"""Vertex's name of Anthropic's version of that name; newer ones have the same name."""
 
 
 def vertex_messages() -> Mapping[Operation, OperationSpec]:
-    """How Vertex is asked for each operation of Anthropic's."""
+    """Return the specification of each of Anthropic's operations at Vertex."""
     return {
         Operation.MESSAGES: OperationSpec(
             "/", MessagesReader, _write, place=_place, refusal=google_as_anthropic

@@ -1,30 +1,29 @@
-"""A circuit breaker: an offer that keeps failing is left alone for a while, then tried with one call.
+"""Circuit breaker: an offer that keeps failing gets no calls for a while, then one as a probe.
 
     closed --too many failures--> open --cool-down over--> half-open --probe answers--> closed
                                    ^                          |
                                    └------probe fails---------┘  (and the cool-down is twice as long)
 
-It is a state machine without a timer: it is told what happened and when, and asked whether a call may
-pass at a time. Half-open is no state that somebody must enter, but an open breaker whose time has come.
+It is a state machine without a timer: events come with their times, and `passes` says whether a call may
+pass at a time. Half-open is no state to enter, but an open breaker whose cool-down is over.
 
-Which call is the probe need not be remembered either. The first call that passes a half-open breaker
-takes the place of the next for another cool-down, so a probe whose client leaves blocks nobody for long.
-And only calls that began after the breaker opened say how the offer does now: a call that was under way
-before neither closes the breaker with a late success nor lengthens the cool-down with a late failure.
+The probe is not remembered either. The first call that passes a half-open breaker delays the next by
+another cool-down, so a probe whose client leaves blocks the offer for no longer than that. And only calls
+that began after the breaker opened count: a call that was under way before neither closes the breaker with
+a late success nor lengthens the cool-down with a late failure.
 
 An offer may also say itself when it wants the next call (a 429 with `retry-after`). It is held off until
-then and taken back whole: it is at its limit, which is no sickness.
+then without a probe: being at its limit is no failure.
 
 Failures count in a row and as a share of a window; the window is the last whole span and the running one,
 which takes two counts and two sets for each instead of a list of times.
 
-Whose failures. A breaker shuts an offer for everybody, so what one caller can bring about says little: an
-engine answers 500 to a prompt that it cannot digest, as often as it is sent, and is well otherwise. So a
-body that has failed here once is no news when it fails again; and where several customers call, failures
-open the breaker only when they are those of more than one, and of a `failure_share` of those that call; so
-it is with the keys, for a customer may have many, and in one house all may be one customer's. One alone
-opens it only where nobody else calls. What never reached the offer (refused connections, no address) is no
-caller's doing and counts whoever asked.
+Callers. A breaker shuts an offer for all callers, so failures that one caller can cause say little: an
+engine answers 500 to a prompt that it cannot process, as often as it is sent, and works otherwise. So a
+body that has failed here before does not count again; and where several customers call, failures open the
+breaker only when they are those of more than one, and of a `failure_share` of those that call. The same
+holds for keys, since all keys may be one customer's. One caller alone opens it only where no other calls.
+A call that never reached the offer (refused connection, no address) is no caller's fault and always counts.
 
 Rejected. Breakers per key (a dead upstream is found out by each of a thousand keys anew); a probe of our
 own (a prompt costs money, and a health page says little about a model).
@@ -38,26 +37,26 @@ from inferworks.cloud.routing.policy import BreakerPolicy
 from inferworks.units import NS_PER_SECOND
 
 _REMEMBERED = 1024
-"""Failed bodies, callers and callers whose calls fail that are known at most, each."""
+"""Most failed bodies, callers and failing callers that are remembered, each."""
 
 Caller = tuple[str, str]
-"""A customer, and the key that it calls with."""
+"""Customer, and the key that it calls with."""
 NOBODY: Caller = ("", "")
 
 
 class BreakerState(StrEnum):
-    """What a breaker does with a call."""
+    """State of a breaker."""
 
     CLOSED = "closed"
-    """Lets it pass."""
+    """Calls pass."""
     OPEN = "open"
-    """Holds it off."""
+    """Calls are held off."""
     HALF_OPEN = "half_open"
-    """Lets one pass and sees."""
+    """One call passes as a probe."""
 
 
 class _Span:
-    """Half a window: how many calls, how many failures that were news, of whom and of which bodies."""
+    """Half a window: its calls, its new failures, their callers and bodies."""
 
     __slots__ = ("bodies", "callers", "calls", "failures")
 
@@ -88,20 +87,20 @@ class Breaker:
         self.policy = policy
         self.closed = True
         self.retry_ns = 0
-        """When the next call may pass, where one was held off; 0 while all may."""
+        """Time in nanoseconds when the next call may pass, where one was held off; 0 while all may."""
         self._opened_ns = 0
         self._cool_down_ns = 0
         self._span_ends_ns = 0
         self._forget()
 
     def state(self, now_ns: int) -> BreakerState:
-        """Its state at `now_ns`."""
+        """Return the state at `now_ns`."""
         if not self.passes(now_ns):
             return BreakerState.OPEN
         return BreakerState.CLOSED if self.closed else BreakerState.HALF_OPEN
 
     def passes(self, now_ns: int) -> bool:
-        """Whether a call may pass at `now_ns`."""
+        """Return True when a call may pass at `now_ns`."""
         return now_ns >= self.retry_ns
 
     def began(self, now_ns: int) -> None:
@@ -184,7 +183,7 @@ class Breaker:
         return (share or self._in_row >= policy.failures_in_row) and self._concerns_all(now_ns)
 
     def _concerns_all(self, now_ns: int) -> bool:
-        """Whether those whose last call failed stand for all that call."""
+        """Return True when the callers whose last call failed are enough of all that call."""
         calling = self._span.callers | self._before.callers
         since_ns = now_ns - round(self.policy.window_s * NS_PER_SECOND)
         failing = {caller for caller, at_ns in self._failing.items() if at_ns >= since_ns}

@@ -1,11 +1,11 @@
-"""Who may serve a call at all, before any strategy ranks them.
+"""Filters: the offers that may serve a call, before any strategy ranks them.
 
-A rule that leaves nobody refuses the call in the caller's terms; it is never bent. That matters most for
+A rule that leaves no offer refuses the call in the caller's terms; it is never bent. That matters most for
 regions: a prompt that may not leave a region is better not answered than answered elsewhere.
 
-A breaker is no such rule. It is a guess that another offer will do better, and where no other is left, the
-guess helps nobody: the call is sent to the offer whose time comes first. So however wrong a breaker is, it
-refuses no call.
+A breaker is no such rule. It predicts that another offer will do better, and where no other is left, the
+call is sent to the offer whose retry time comes first. So a breaker never causes a refusal, however wrong
+it is.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from inferworks.ids import ModelId
 def eligible(
     model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, sight: RoutingState
 ) -> Sequence[Offer]:
-    """Those of `offers` that may be sent a call now, in their order; never none.
+    """Return the ones of `offers` that may be sent a call now, in their order; never none.
 
-    Where each one's breaker is open, or it said to wait, that is the one whose time comes first. CallError:
-    503 `no_replica` when there are no offers, 503 `region_unavailable` when none lies where calls of this
-    model may run, 429 `offers_full` when each one runs as many calls as it may.
+    Where each one's breaker is open, or it said to wait, that is the one whose retry time comes first.
+    CallError: 503 `no_replica` when there are no offers, 503 `region_unavailable` when none lies where
+    calls of this model may run, 429 `offers_full` when each one runs as many calls as it may.
     """
     regions = policy.regions
     may = [
@@ -46,10 +46,10 @@ def in_reserve(
     policy: RoutePolicy,
     sight: RoutingState,
 ) -> Sequence[Offer]:
-    """Those of `offers` that `may` leaves out and the policy allows: for when none of `may` can be asked.
+    """Return the allowed ones of `offers` that `may` leaves out: for when none of `may` can be asked.
 
-    The one whose time comes first is the first. CallError 429 `offers_full` when each one runs as many
-    calls as it may.
+    The one whose retry time comes first is the first. CallError 429 `offers_full` when each one runs as
+    many calls as it may.
     """
     left = [o for o in offers if o not in may and in_regions(o, policy.regions)]
     free = _free(left, sight)
@@ -61,7 +61,7 @@ def in_reserve(
 def _last(
     model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, sight: RoutingState
 ) -> Offer:
-    """Whom to send a call to that no breaker lets pass."""
+    """Return the offer for a call that no breaker lets pass: the one whose retry time comes first."""
     if not offers:
         raise CallError(
             503, f"no replica of {model} is ready", kind="server_error", code="no_replica"
@@ -76,7 +76,7 @@ def _last(
 
 
 def _free(offers: Sequence[Offer], sight: RoutingState) -> list[Offer]:
-    """Those of `offers` that run fewer calls than they may."""
+    """Return the ones of `offers` that run fewer calls than they may."""
     return [o for o in offers if o.capacity is None or sight.running(o) < o.capacity]
 
 
@@ -86,7 +86,7 @@ def _full(model: ModelId) -> CallError:
 
 
 def in_regions(offer: Offer, regions: Sequence[str]) -> bool:
-    """Whether calls may run where `offer` is; an unknown region is in none."""
+    """Return True when `offer` lies in one of `regions`; an unknown region is in none."""
     return not regions or any(offer.region and offer.region.startswith(r) for r in regions)
 
 

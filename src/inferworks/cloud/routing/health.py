@@ -1,7 +1,7 @@
-"""How the offers stand: calls running, time to first byte, breaker. What routing sees and serving tells.
+"""Health of the offers: calls running, time to first byte, breaker; serving updates it, routing reads it.
 
-One record per offer, found with one look-up and then held for the attempt: this is told of every call.
-Nothing here waits or has a timer; times come from the clock that it is given.
+One record per offer, found with one look-up and then held for the attempt: each call updates it. Nothing
+here waits or has a timer; times come from the clock that it is given.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from inferworks.ids import OfferId
 
 
 class OfferHealth:
-    """How one offer stands. An attempt `begins`, at most once says how it went, and is `over`."""
+    """Health of one offer. An attempt calls `begins`, at most one method for its outcome, and `over`."""
 
     __slots__ = ("average", "breaker", "running")
 
@@ -26,7 +26,7 @@ class OfferHealth:
         self.running = 0
         """Attempts that have begun and are not over."""
         self.average = PeakEwma()
-        """Of the time to first byte."""
+        """Average of the time to first byte, in nanoseconds."""
         self.breaker = Breaker(policy)
 
     def begins(self, now_ns: int) -> None:
@@ -35,7 +35,7 @@ class OfferHealth:
         self.breaker.began(now_ns)
 
     def unsent(self, began_ns: int) -> None:
-        """It was never sent the call, which nobody could put in words of its own."""
+        """Take back an attempt that was never sent, since the call could not be translated."""
         self.breaker.unsent(began_ns)
 
     def answered(self, began_ns: int, now_ns: int, caller: Caller = NOBODY) -> None:
@@ -44,17 +44,17 @@ class OfferHealth:
         self.average.take(now_ns, now_ns - began_ns)
 
     def refused(self, began_ns: int) -> None:
-        """It works and will not serve this call. How soon it says so tells nothing of its answers."""
+        """Count a refusal by an offer that works. Its time to first byte is not counted."""
         self.breaker.refused(began_ns)
 
     def failed(
         self, began_ns: int, now_ns: int, caller: Caller = NOBODY, body: int | None = None
     ) -> None:
-        """A call of `caller` failed; `body` stands for what was asked, None if nothing of it was seen."""
+        """Count a failed call of `caller`; `body` is the hash of its request, None if nothing was read."""
         self.breaker.failed(began_ns, now_ns, caller, body)
 
     def told_to_wait(self, now_ns: int, wait_ns: int) -> None:
-        """It says that it wants no call before `wait_ns` are over."""
+        """Hold the offer off for `wait_ns`, as it asked."""
         self.breaker.told_to_wait(now_ns, wait_ns)
 
     def outrun(self, began_ns: int, now_ns: int) -> None:
@@ -69,7 +69,7 @@ class OfferHealth:
 
 
 class Health:
-    """The `RoutingState` of every route, and where attempts are told. Offers unknown so far stand well."""
+    """Health of all offers, the `RoutingState` of every route; an offer unknown so far is healthy."""
 
     def __init__(
         self, clock: Clock, policy: BreakerPolicy | None = None, *, seed: int | None = None
@@ -92,7 +92,7 @@ class Health:
             standing.breaker.policy = policy
 
     def of(self, offer: Offer) -> OfferHealth:
-        """How `offer` stands."""
+        """Return the health of `offer`."""
         standing = self._standings.get(offer.id)
         if standing is None:
             standing = self._standings[offer.id] = OfferHealth(self._policy)
@@ -103,16 +103,16 @@ class Health:
         return self.of(offer).running
 
     def first_byte_ns(self, offer: Offer) -> int:
-        """Moving average of its time to first byte; 0 while nothing is known of it."""
+        """Moving average of the offer's time to first byte, in nanoseconds; 0 while unknown."""
         return self.of(offer).average.read(self.now_ns())
 
     def passes(self, offer: Offer) -> bool:
-        """Whether its breaker lets a call pass now."""
+        """Return True when the offer's breaker lets a call pass now."""
         breaker = self.of(offer).breaker
         return not breaker.retry_ns or breaker.passes(self.now_ns())
 
     def retry_ns(self, offer: Offer) -> int:
-        """When its breaker lets the next call pass; in the past where it does so already."""
+        """Time in nanoseconds when the offer's breaker lets the next call pass; in the past for now."""
         return self.of(offer).breaker.retry_ns
 
     def loads(self) -> Mapping[OfferId, int]:

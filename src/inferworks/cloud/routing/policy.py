@@ -1,7 +1,7 @@
-"""How the calls of a model are routed: settings as one frozen value, what `[[model]]` tables map to.
+"""Routing settings of a model as one frozen value, which `[[model]]` tables map to.
 
-Every field has a default that is safe for somebody who never reads this file: the least loaded offer,
-three attempts at three different offers, no hedging. docs/routing.md explains each strategy.
+Every field has a default that is safe for somebody who never reads this file: the least loaded offer, three
+attempts at three different offers, no hedging. docs/routing.md explains each strategy.
 """
 
 from __future__ import annotations
@@ -35,18 +35,20 @@ class Strategy(StrEnum):
 
 
 class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How the calls of one model are routed. ConfigError for what makes no sense."""
+    """Routing policy of one model. ConfigError for settings that make no sense."""
 
     strategy: Strategy = Strategy.LEAST_LOADED
     regions: tuple[str, ...] = ()
-    """Where a call may run: an offer's region must begin with one of these (`eu-` allows `eu-west-1`). An
-    offer whose region is unknown is not allowed then. Empty: anywhere."""
+    """Regions in which a call may run: an offer's region must begin with one of these (`eu-` allows
+    `eu-west-1`). An offer whose region is unknown is not allowed then. Empty: any region.
+    """
     attempts: int = 3
     """Attempts at the model's own offers for one call at most, hedges included; and at those of each of its
     fallbacks, so that each can be reached."""
     tries_per_offer: int = 1
-    """How often one offer may be tried for one call. Above 1, offers that failed are tried again after
-    `backoff_ms` when all others of the model have failed too, before its first fallback is tried."""
+    """Tries of one offer for one call. Above 1, offers that failed are tried again after `backoff_ms` when
+    all others of the model have failed too, before its first fallback is tried.
+    """
     backoff_ms: float = 200.0
     """Wait before an offer is tried again; it doubles each time, and chance takes up to all of it off. An
     upstream's own `retry-after` is the least that is waited."""
@@ -61,15 +63,15 @@ class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
     hedge_prompt_bytes: int = 16_384
     """A request body that is larger is never hedged: its prompt would be paid for twice."""
     prefix_bytes: int = 2048
-    """How much of a prompt's beginning `prefix_affinity` goes by."""
+    """Bytes of a prompt's beginning that `prefix_affinity` hashes."""
     spill_above: int = 8
     """Calls that may run at an offer before a hot prefix spills to the next one, whatever the others do."""
     spill_factor: float = 1.5
-    """How many times the mean load an offer may carry before a hot prefix spills to the next one."""
+    """Multiple of the mean load that an offer may carry before a hot prefix spills to the next one."""
     latency_bound_ms: float = 2000.0
     """The average time to first byte up to which an offer is fast enough for `highest_margin`."""
     expected_output_tokens: int = 500
-    """How long an answer is taken to be when its request sets no limit."""
+    """Output tokens assumed for a request that sets no limit."""
 
     def __post_init__(self) -> None:
         for name in _ABOVE_ZERO:
@@ -90,7 +92,7 @@ _ABOVE_ZERO = (
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When an offer is left alone because it fails, and for how long. ConfigError for nonsense."""
+    """Settings of the circuit breakers. ConfigError for settings that make no sense."""
 
     failures_in_row: int = 5
     """Failures one after another that open the breaker."""
@@ -101,7 +103,7 @@ class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     window_s: float = 30.0
     """Length of the window in which failures are counted."""
     cool_down_s: float = 1.0
-    """How long it stays open the first time; twice as long after each probe that fails."""
+    """Seconds that it stays open the first time; twice as long after each probe that fails."""
     longest_cool_down_s: float = 60.0
 
     def __post_init__(self) -> None:

@@ -1,8 +1,8 @@
-"""When a refusing upstream wants to be asked again, as its headers say.
+"""Retry delay of a refusal, as the upstream's headers say.
 
 `retry-after` is a number of seconds or a date (RFC 9110, 10.2.3); `retry-after-ms` is what OpenAI and Azure
 send beside it, and is finer. A date is counted from the answer's own `date`, so that it does not matter how
-our clock is set; from our clock where the answer has none. What cannot be read is as good as not said.
+our clock is set; from our clock where the answer has none. An unreadable value counts as none.
 """
 
 from __future__ import annotations

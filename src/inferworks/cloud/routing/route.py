@@ -1,8 +1,8 @@
-"""Which offer to try, and which next: a policy without I/O.
+"""Route of a call: the offer to try, and the next one after a failure; a policy without I/O.
 
-A route is a generator: it yields what to try and is sent the verdict on that attempt. Production drives
+A route is a generator: it yields the next step and is sent the result of that attempt. Production drives
 it with sockets (`serve`), a test with a list, the planner with a heap. It ends when there is nothing more
-to try; the last verdict then stands.
+to try; the last result then stands.
 
     driver                          route
       next(route)            ──►      Step(offer a, slow after 200 ms)
@@ -10,30 +10,30 @@ to try; the last verdict then stands.
       b failed               ──►      Step(None)             a is still running: wait for it
       a answered: SERVED     ──►      (ends)
 
-Whether to go on is decided here alone: how many attempts, until when, where, after which wait. What a
-failed attempt may have cost is a reason to be careful with all of them, so each default is small.
+Only a route decides whether to go on: how many attempts, until when, at which offer, after which wait. A
+failed attempt may have cost money, so each default is small.
 
-Not every offer can be asked for everything: what a caller of one dialect says, another may have no words
-for. That shows when the request is put over, before anything is sent. Such an offer is passed over like one
-that is not there: no attempt, no leg, nothing for its breaker. If nobody else is left, those are asked that
-were held back because another seemed better (`in_reserve`); the caller is told only when none can be asked.
+Not every call can be translated for every offer: another dialect may lack a field. That shows in the
+translation, before anything is sent. Such an offer is skipped like one that is not there: no attempt, no
+leg, nothing for its breaker. If no other is left, the offers are tried that were held back because another
+seemed better (`in_reserve`); the call is refused only when none can be asked.
 
-Much the same shows only when an upstream says so: it refuses a field, a value or an operation that this
-model of its does not have. That is an attempt, and refused, but no reason to refuse the call while another
-offer may have it; the last one's refusal is the caller's answer.
+Other gaps show only when an upstream refuses a field, a value or an operation that this model of its does
+not have. That is an attempt, and refused, but no reason to refuse the call while another offer may have
+it; the last one's refusal is the caller's answer.
 
 A kept connection may be closed by the upstream just as it is used again. The offer has not failed then,
 and a call that has no other must not fail for it: the same offer is asked once more, at once, over a new
 connection. That is a leg of its own on record, but none of the call's attempts, and the offer's breaker is
 not told.
 
-Whether the first was read after all, nobody can know. RFC 9110 lets a request that is not idempotent be
-repeated, once, by who knows what it means, and forbids it to a proxy, which does not. Browsers and curl
-repeat every method on a reused connection that gave no answer; Go's net/http and nginx no POST of which
-something has left; Envoy, told to (`reset-before-request`), what has not left whole. A gateway knows what
-its requests mean: a generation that is asked for twice changes nothing and can only cost twice. So it
-repeats them on a browser's terms and stricter: no byte of an answer has come, and the end came so soon
-after the request that it must have been under way before it (`http.upstream`).
+It cannot be known whether the first request was read after all. RFC 9110 lets a client that knows the
+meaning of a request repeat it once though it is not idempotent, and forbids it to a proxy, which does not
+know. Browsers and curl repeat every method on a reused connection that gave no answer; Go's net/http and
+nginx repeat no POST of which a byte was sent; Envoy (with `reset-before-request`) one that was not sent
+whole. A gateway knows its requests: a generation that is asked for twice changes nothing and can only cost
+twice. So it repeats them on a browser's terms and stricter: no byte of an answer has come, and the end came
+so soon after the request that it must have been under way before it (`http.upstream`).
 
 Sources: https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2,
 https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_next_upstream,
@@ -59,42 +59,42 @@ from inferworks.units import NS_PER_SECOND
 
 _NS_PER_MS = 1_000_000
 _LONGEST_WAIT_NS = 10 * NS_PER_SECOND
-"""A client would rather be told of a longer wait and decide for itself."""
+"""Longest wait before an attempt; for a longer one the call is refused, and its client decides."""
 
 
 class AttemptOutcome(Enum):
-    """How an attempt went, as far as the next one is concerned."""
+    """Outcome of an attempt, as far as the next one depends on it."""
 
     SERVED = auto()
-    """It answers; nothing else is tried."""
+    """An answer has begun; nothing else is tried."""
     FINAL = auto()
-    """It refused what any other would refuse too."""
+    """A refusal that any other offer would repeat."""
     ELSEWHERE = auto()
-    """It failed before it answered; another offer may do better."""
+    """A failure before an answer; another offer may do better."""
     UNSAID = auto()
-    """The offer could not be asked for this in its own words. Nothing was sent, and it was no attempt."""
+    """A call that could not be translated for the offer. Nothing was sent, and it was no attempt."""
     LACKS = auto()
-    """It refused what it does not have itself, such as a field; another model may have it."""
+    """A refusal of a feature that the model does not have, such as a field; another model may have it."""
     UNFIT = auto()
-    """It has answered, and is paid, and its answer cannot be handed on; elsewhere that would cost again."""
+    """A paid answer that cannot be handed on; another attempt would cost again."""
     SLOW = auto()
-    """Nothing has begun in the time that the step gave it. It still runs."""
+    """No answer yet in the time that the step gave it. The attempt still runs."""
 
 
 ANSWERS: Final = (AttemptOutcome.SERVED, AttemptOutcome.FINAL)
-"""What ends the route: an answer is there, good or bad."""
+"""Outcomes that end the route: an answer is there, good or bad."""
 
 
 class AttemptResult(msgspec.Struct, frozen=True):
-    """What a driver tells of the attempt that ended last, or of those that run."""
+    """Result of the attempt that ended last, or of those that run, as the driver reports it."""
 
     how: AttemptOutcome
     retry_after_ns: int | None = None
-    """In how long the upstream wants to be asked again, where it says so."""
+    """Nanoseconds until the upstream wants to be asked again, where it says so."""
     offer: Offer | None = None
-    """Whose attempt it was, where two run; None: the last one that began."""
+    """Offer of the attempt, where two run; None: the last one that began."""
     unread: bool = False
-    """Most likely nobody has read it, and the same offer may be asked at once."""
+    """True when the request was most likely not read, so that the same offer may be asked at once."""
 
 
 SERVED = AttemptResult(AttemptOutcome.SERVED)
@@ -108,14 +108,16 @@ SLOW = AttemptResult(AttemptOutcome.SLOW)
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What to do next."""
+    """Next step of a route, for its driver to carry out."""
 
     offer: Offer | None
-    """Whom to send the call; None: nobody, wait for what runs."""
+    """Offer to send the call to; None: no new attempt, wait for those that run."""
     wait_ns: int = 0
-    """How long to wait before."""
+    """Nanoseconds to wait before."""
     slow_after_ns: int | None = None
-    """Tell `SLOW` when nothing has begun to answer by then, counted from the sending. None: never."""
+    """Nanoseconds from the sending after which the driver reports `SLOW` if no answer has begun. None:
+    never.
+    """
 
 
 Route = Generator[Step, AttemptResult, None]
@@ -146,7 +148,7 @@ def _one_by_one(
     sight: RoutingState,
     in_reserve: Callable[[], Sequence[Offer]] = tuple,
 ) -> Route:
-    """The common case: each offer once, no clock. One that has been given up meanwhile is passed over."""
+    """Try each offer once, without a clock (the common case); skip one whose breaker has opened."""
     left, fallback = policy.attempts, 0
     first = True
     for offer in offers:
@@ -223,20 +225,20 @@ class _Attempts:
         return [(number, offer) for group in groups for number in tries for offer in group]
 
     def _left_at(self, offer: Offer) -> int:
-        """Attempts that are left for `offer` and those beside it."""
+        """Attempts that are left for `offer` and the others of its model."""
         return self._left.get(offer.fallback, self._policy.attempts)
 
     def _count(self, offer: Offer, attempts: int) -> None:
-        """So many more attempts are made at `offer`, or fewer."""
+        """Count `attempts` more at `offer`; negative to take some back."""
         self._left[offer.fallback] = self._left_at(offer) - attempts
         self._sent += attempts
 
     def _never_again(self, refused: Offer) -> None:
-        """Whatever becomes of the others, `refused` is not tried again."""
+        """Drop the tries of `refused` that are left."""
         self._ahead = [(tries, offer) for tries, offer in self._ahead if offer.id != refused.id]
 
     def _after_unsaid(self, verdict: AttemptResult) -> Step | None:
-        """One could not be asked, and never can be for this call: ask another in its place."""
+        """Ask another offer in place of one that the call could not be translated for."""
         unsaid = verdict.offer or self._running[-1]
         self._running.remove(unsaid)
         self._never_again(unsaid)
@@ -247,7 +249,7 @@ class _Attempts:
         return self._wait() if other is None else self._begin_hedge(other)
 
     def _once_more(self, verdict: AttemptResult) -> Step | None:
-        """The same offer at once, if its attempt was not read; it is not counted, and not done twice."""
+        """Repeat an attempt that was not read, at once, once and without counting it; None otherwise."""
         failed = verdict.offer or self._running[-1]
         if not verdict.unread or failed in self._unread or not self._before_end(0):
             return None
@@ -281,7 +283,7 @@ class _Attempts:
         return self._begin(other, 0)
 
     def _other(self) -> Offer | None:
-        """Whom a call might be sent to beside the offer that is slow: one it has not been sent to."""
+        """Return an offer for a hedge beside the slow one, to which the call was not sent yet."""
         fresh = (offer for tries, offer in self._ahead if not tries and self._left_at(offer))
         return next((o for o in fresh if o not in self._running and self._in_time(o, 0)), None)
 
@@ -309,13 +311,13 @@ class _Attempts:
         return Step(offer, wait_ns, silence_ns)
 
     def _wait(self) -> Step:
-        """Send it to nobody else; wait for what runs."""
+        """Make no new attempt; wait for those that run."""
         return Step(None, slow_after_ns=self._until_end_ns(0))
 
     def _in_time(self, offer: Offer, wait_ns: int) -> bool:
-        """Whether after the wait the offer's breaker passes a call and the deadline leaves time for it.
+        """Return True when breaker and deadline allow an attempt at `offer` after the wait.
 
-        The first attempt of all is made whatever the breaker says: nobody better was found.
+        The first attempt of all is made whatever the breaker says: no better offer was found.
         """
         passes = not self._sent or self._sight.now_ns() + wait_ns >= self._sight.retry_ns(offer)
         return passes and wait_ns <= _LONGEST_WAIT_NS and self._before_end(wait_ns)
@@ -324,7 +326,7 @@ class _Attempts:
         return self._end_ns is None or self._sight.now_ns() + wait_ns < self._end_ns
 
     def _wait_ns(self, offer: Offer, tries: int) -> int:
-        """None before the first try; later what chance leaves of a doubling wait, or what it asked for."""
+        """Return the wait: 0 before the first try, then doubling with jitter; at least `retry-after`."""
         if not tries:
             return 0
         backoff_ns = self._policy.backoff_ms * _NS_PER_MS * (1 << tries - 1)

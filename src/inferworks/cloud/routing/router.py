@@ -1,8 +1,8 @@
-"""The router: what is known of models and offers, put together into the route of one call.
+"""Router: from a model's policy and the offers' health to the route of one call.
 
     offers --eligible--> those that may --in_order--> best first --attempts--> the route
 
-It holds how each model is routed, how the offers stand, and what may still be spent on hedges.
+It holds the policy of each model, the health of the offers, and the budgets for hedges.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DEFAULT = RoutePolicy()
 _SAVED_HEDGES = 10.0
 
 PolicyOf = Callable[[ModelId], RoutePolicy]
-"""How the calls of a model are routed."""
+"""Function from a model to its routing policy."""
 
 
 def _default(_model: ModelId) -> RoutePolicy:
@@ -84,7 +84,7 @@ class Router:
         return attempts(may, policy, health, began_ns, may_hedge, reserve)
 
     def _may_hedge(self, call: Call, policy: RoutePolicy) -> Callable[[], bool] | None:
-        """What is asked when `call` is slow; None when it is too large to be sent twice."""
+        """Return the function that allows a hedge of `call`; None when it is too large to be sent twice."""
         if len(call.body) > policy.hedge_prompt_bytes:
             return None
         budget = self._budgets.setdefault(call.model, HedgeBudget())

@@ -1,7 +1,7 @@
-"""What a routing strategy may see: of the offers through `RoutingState`, of the call through `CallFacts`.
+"""Inputs of a routing strategy: `RoutingState` of the offers, `CallFacts` of the call.
 
-Strategies decide by nothing else, so a table of values, a simulation and a running gateway are the same
-to them.
+Strategies decide by nothing else, so a table of values, a simulation and a running gateway are the same to
+them.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer, Rates
 
 _BYTES_PER_TOKEN = 4
-"""What a token of English text weighs, by rule of thumb: an estimate to compare by, never to charge by."""
+"""Bytes per token of English text, by rule of thumb: an estimate to compare by, never to charge by."""
 _LOOKED_AT_BYTES = 64 * 1024
-"""How much of either end of a request is searched: a limit or a prompt that begins amid a large one is not
-worth the time."""
+"""Bytes that are searched at either end of a request; a limit or a prompt amid a large one is not worth the
+time.
+"""
 _LIMIT = re.compile(rb'(?<!\\)"max_(?:completion_|output_)?tokens"\s*:\s*(\d{1,9})')
 _PROMPT = re.compile(rb'(?<!\\)"(?:messages|system|tools|prompt|input|instructions)"\s*:')
 
 
 class RoutingState(Protocol):
-    """How the offers stand at this moment. Reading changes nothing but the row of random numbers."""
+    """State of the offers at this moment. Reading changes nothing but the sequence of random numbers."""
 
     def now_ns(self) -> int:
         """The clock, in nanoseconds."""
@@ -37,11 +38,11 @@ class RoutingState(Protocol):
         ...
 
     def passes(self, offer: Offer) -> bool:
-        """Whether its breaker lets a call pass now."""
+        """Return True when the offer's breaker lets a call pass now."""
         ...
 
     def retry_ns(self, offer: Offer) -> int:
-        """When its breaker lets the next call pass; in the past where it does so already."""
+        """Time in nanoseconds when the offer's breaker lets the next call pass; in the past for now."""
         ...
 
     def random(self) -> float:
@@ -50,18 +51,18 @@ class RoutingState(Protocol):
 
 
 class CallFacts:
-    """What a strategy may ask of a call. Reading the body is put off until one asks."""
+    """Facts of a call that a strategy may use. Its body is read only when one of them needs it."""
 
     __slots__ = ("_call", "price")
 
     def __init__(self, call: Call, price: Rates | None = None) -> None:
         self._call = call
         self.price = price
-        """What the customer pays for it; None when unknown."""
+        """Price that the customer pays for the call; None when unknown."""
 
     @property
     def session(self) -> bytes:
-        """What the calls of one conversation share; empty for none."""
+        """Key that the calls of one conversation share; empty for none."""
         return self._call.session
 
     @property

@@ -1,7 +1,7 @@
-"""In which order to try the offers of a model: one pure function per strategy.
+"""Routing strategies: one pure function each, which orders the offers of a model.
 
-Each takes the offers that may serve a call (`eligible` has seen to that), what it may see of them and of
-the call, and the policy; and returns all of them, best first. `in_order` keeps the model's own offers ahead
+Each takes the offers that may serve a call (`eligible`), the routing state, the facts of the call and the
+policy; and returns all offers, best first. `in_order` keeps the model's own offers ahead
 of its fallbacks', and offers of a better priority ahead of the others, whatever the strategy.
 
 Affinity uses rendezvous hashing: every offer gets a score from a hash of its name and the key, and the
@@ -46,14 +46,14 @@ def in_order(
 def fallback(
     offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
-    """As they are written."""
+    """Order as configured."""
     return offers
 
 
 def weighted(
     offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
-    """Drawn by chance without putting back, each in proportion to its weight; weight 0 last.
+    """Order by weighted random sampling without replacement; weight 0 last.
 
     An exponential variable with the weight as its rate is the smallest with just that chance: Efraimidis
     and Spirakis, "Weighted random sampling with a reservoir", 2006.
@@ -64,14 +64,14 @@ def weighted(
 def least_loaded(
     offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
-    """By running calls per weight, ties by id."""
+    """Order by running calls per weight, ties by id."""
     return sorted(offers, key=lambda offer: (_load(offer, sight), offer.id))
 
 
 def cheapest(
     offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
-    """By the expected cost of this call; where it is unknown or equal, by load."""
+    """Order by the expected cost of this call; where that is unknown or equal, by load."""
     cost = _cost_of(facts, policy)
     return sorted(offers, key=lambda offer: (cost(offer), _load(offer, sight), offer.id))
 
@@ -79,10 +79,11 @@ def cheapest(
 def fastest(
     offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
-    """The better of two drawn by chance, then the others by the same measure.
+    """Put the better of two random offers first, then order the others by the same measure.
 
-    The measure is the moving average times the calls that would then be running, so that a herd does not
-    go where it was quick a moment ago. Power of two choices: Mitzenmacher, 2001.
+    The measure is the moving average of the time to first byte, times the calls that would then be running:
+    so not all calls go to the offer that was quickest a moment ago. Power of two choices: Mitzenmacher,
+    2001.
     """
     best_first = sorted(offers, key=lambda offer: (_expected_wait(offer, sight), offer.id))
     n = len(offers)
@@ -95,7 +96,7 @@ def fastest(
 def prefix_affinity(
     offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
-    """By rendezvous on the prompt's beginning; offers that carry too much already come after the others.
+    """Order by rendezvous hashing of the prompt's beginning; offers over the load bound come last.
 
     Consistent hashing with bounded loads: Mirrokni, Thorup and Zadimoghaddam, 2016.
     """
@@ -108,7 +109,7 @@ def prefix_affinity(
 def session_affinity(
     offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
-    """By rendezvous on the session; a call that names none goes where the load is least."""
+    """Order by rendezvous hashing of the session; by load for a call without one."""
     if not facts.session:
         return least_loaded(offers, sight, facts, policy)
     return _rendezvous(offers, facts.session)
@@ -117,7 +118,7 @@ def session_affinity(
 def highest_margin(
     offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
-    """By what this call is expected to earn, the offers over the latency bound last, by their latency.
+    """Order by the expected margin of this call; offers over the latency bound last, by latency.
 
     An offer of which no latency is known is taken to be fast enough: else it would never be known. One
     whose cost is unknown comes after those that are known to earn, and before those known to lose.
@@ -128,7 +129,7 @@ def highest_margin(
     price = facts.price.of(facts.input_tokens(), output) if facts.price else None
 
     def loss(offer: Offer) -> float:
-        """What it costs more than it brings; without a price, its cost."""
+        """Expected cost minus price; the cost if no price is known."""
         if price is None:
             return cost(offer)
         return 0.0 if offer.rates is None else cost(offer) - price
@@ -154,7 +155,7 @@ STRATEGIES: Mapping[Strategy, Order] = {
 
 
 def _cost_of(facts: CallFacts, policy: RoutePolicy) -> Callable[[Offer], float]:
-    """What a call is expected to cost at an offer, in picounits; infinite where that is unknown."""
+    """Return the expected cost of a call at an offer, in picounits; infinite where unknown."""
     input_tokens = facts.input_tokens()
     output_tokens = facts.output_tokens(policy.expected_output_tokens)
     return lambda offer: offer.rates.of(input_tokens, output_tokens) if offer.rates else inf

@@ -1,16 +1,17 @@
-"""What a call is guessed to have used where nobody tells: a silent upstream, or one that was left early.
+"""Token estimate of a call whose usage is not reported: a silent upstream, or an answer left early.
 
-A guess is recorded as what it is (`Confidence.ESTIMATED`). It counts words and nothing else. The JSON
-around them was written by nobody's model: two letters are a token, whatever envelope they come in, and log
-probabilities are none. So of a request or an answer the texts in it are counted, of a tool also the names
-in its schema, which a model reads too; of an answer's end one token more, as every engine counts it.
+An estimate is recorded as one (`Confidence.ESTIMATED`). It counts words and nothing else. The JSON around
+them was written by no model: two letters are a token, whatever envelope they come in, and log probabilities
+are none. So of a request or an answer the texts in it are counted, of a tool also the names in its schema,
+which a model reads too; of an answer's end one token more, as every engine counts it.
 
-An image or a sound weighs what the provider says it weighs, and a guess from its bytes would charge a
-photograph as a novel. So a picture is guessed to be of a common size: else whoever leaves before the usage
-is told has pictures for nothing. Sounds are left out. Media stand in JSON as base64, and no text goes on
-for so long without a space or a sign. So pieces are looked at, all alike and each by itself: one of nothing
-but base64's letters is no text. Of a large body, whose envelope is little beside what it holds, only a
-thousand pieces are, evenly spread, since a guess is made amid a stream and must take no time.
+An image or a sound has the tokens that the provider says it has, and an estimate from its bytes would
+charge a photograph as a novel. So an image is assumed to be of a common size: else a client that leaves
+before the usage is reported would have images for nothing. Sounds are left out. Media stand in JSON as
+base64, and no text goes on for so long without a space or a sign. So pieces are examined, all alike and
+each by itself: one of nothing but base64's letters is no text. Of a large body, whose envelope is small
+beside its contents, only a thousand pieces are, evenly spread, since an estimate is made amid a stream and
+must take no time.
 
 Of a stream an event is a token, as nearly every upstream sends them; one that is longer than any token
 makes it is read for its words.
@@ -33,7 +34,7 @@ from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Confidence, Tokens
 
 _BYTES_PER_TOKEN = 4
-"""What a token of English text weighs, by rule of thumb."""
+"""Bytes per token of English text, by rule of thumb."""
 _TOKENS_PER_PICTURE: Final = 765
 """A picture of 1024 by 1024 at high detail: 85 and 170 for each of 4 tiles.
 
@@ -52,26 +53,26 @@ _MOST_PIECES: Final = 1024
 _SMALL_TEXT_BYTES: Final = 2048
 """A smaller text is no medium to speak of."""
 _SMALL_BYTES: Final = 16 * 1024
-"""What is smaller is read: it takes some microseconds, and the envelope may be most of it."""
+"""Size below which a body is read whole: that takes microseconds, and the envelope may be most of it."""
 _LONG_EVENT_BYTES: Final = 1024
 """An event with one token is shorter, envelope and all."""
 _ASKED: Final = frozenset(
     {"messages", "system", "input", "instructions", "prompt", "query", "documents", "texts"}
 )
-"""Where a request of any dialect has its words."""
+"""Fields of a request of any dialect that hold its words."""
 _SCHEMAS: Final = frozenset({"tools", "functions", "toolConfig", "response_format", "text"})
-"""Where it has what a model reads as JSON."""
+"""Fields of a request whose values a model reads as JSON."""
 _WRITTEN: Final = frozenset({"choices", "content", "output", "delta", "contentBlockDelta"})
-"""Where an answer or an event of any dialect has the words that were written for it."""
+"""Fields of an answer or an event of any dialect that hold the words of the model."""
 _WRITES: Final = frozenset(
     {Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES, Operation.CONVERSE}
 )  # fmt: skip
-"""What is answered in words."""
+"""Operations that are answered in words."""
 _NO_WORDS: Final = frozenset(
     {"logprobs", "id", "call_id", "tool_call_id", "tool_use_id", "toolUseId", "type", "role", "status",
      "object", "finish_reason", "stop_reason", "cache_control", "signature", "encrypted_content", "usage"}
 )  # fmt: skip
-"""What stands beside the words and is none."""
+"""Fields that hold no words of the model."""
 
 
 def prompt_tokens(call: Call) -> int:
@@ -90,7 +91,7 @@ def prompt_tokens(call: Call) -> int:
 
 
 def whole_usage(call: Call, answer: Chunk, content_type: bytes) -> tuple[ReportedUsage, Confidence]:
-    """What a whole answer to `call` has used and how surely: what it told, or else a guess."""
+    """Return the usage of a whole answer to `call`, reported or estimated, with its confidence."""
     told = answer.told
     if told is not None:
         return told, told.confidence(whole=True)
@@ -168,7 +169,7 @@ _read = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def _words_in(fields: dict[str, Any], names: Collection[str]) -> int:
-    """How many bytes of words the values of `names` in `fields` have."""
+    """Count the bytes of words in the values of `names` in `fields`."""
     return sum(map(_word_bytes, _texts([fields[name] for name in fields if name in names])))
 
 
@@ -188,7 +189,7 @@ def _texts(values: list[Any]) -> Iterator[str]:
 
 
 def _pictures_in(values: list[Any], kind: str) -> int:
-    """How many parts of the type `kind` lie in `values`."""
+    """Count the parts of the type `kind` in `values`."""
     found, left = 0, values
     while left:
         value = left.pop()
@@ -215,7 +216,7 @@ def _tokens(data: bytes) -> int:
 
 
 def _text_bytes(data: bytes) -> int:
-    """How many bytes of `data` are text, by some of its pieces where it is large."""
+    """Count the bytes of `data` that are text, by some of its pieces where it is large."""
     pieces = len(data) // _PIECE_BYTES
     step = max(1, -(-pieces // _MOST_PIECES))
     starts = range(0, pieces * _PIECE_BYTES, step * _PIECE_BYTES)

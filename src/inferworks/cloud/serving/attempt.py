@@ -1,4 +1,4 @@
-"""One attempt: a call sent to one offer, its leg in the tally, its mark on the offer's health.
+"""Attempt: a call sent to one offer, its leg in the call's record, its outcome in the offer's health.
 
 It is entered and left like the provider's context, by hand and not with an `AsyncExitStack`: every call
 goes through here, and the stack alone would cost two microseconds.
@@ -46,13 +46,13 @@ _WAITS = frozenset({429, 503})
 """Statuses with which an offer may say of itself when it wants the next call (RFC 9110)."""
 _SAMPLE_BYTES = 64 * 1024
 _MOST_WORDS_BYTES = 64 * 1024
-"""Of a larger error body nobody wants to read the words."""
+"""Size above which the words of an error body are not read."""
 
 
 class Attempt:
     """One attempt at one offer: `begin`, `judge`, then `leave`, all in one task.
 
-    Between the last two its leg is ended, here (`failed`, `outrun`, `timed_out`) or by whoever delivers.
+    Between the last two its leg is ended, here (`failed`, `outrun`, `timed_out`) or by the response writer.
     """
 
     __slots__ = (
@@ -69,7 +69,9 @@ class Attempt:
     )
 
     answer: Reply | UpstreamError | CallError
-    """What came of it, once `begin` has returned; a CallError when it cannot be said there."""
+    """Answer or error of the attempt, once `begin` has returned; a CallError when it could not be
+    translated.
+    """
 
     def __init__(
         self,
@@ -82,9 +84,9 @@ class Attempt:
         *,
         beside: bool = False,
     ) -> None:
-        """It began at `began_ns` by the clock of its offer's health, which is never set.
+        """Begin at `began_ns` by the clock of the offer's health, which is never set.
 
-        `beside` says that it races another attempt at the same call.
+        `beside` is True for a hedge, beside another attempt at the same call.
         """
         self.offer = offer
         self._began_ns = began_ns
@@ -121,7 +123,7 @@ class Attempt:
             raise
 
     def judge(self, now_ns: int) -> AttemptResult:
-        """What the beginning of the answer means for the next attempt; the offer's health is told."""
+        """Judge the beginning of the answer for the route, and update the offer's health."""
         began_ns = self._began_ns
         verdict = judge(self.answer)
         if isinstance(self.answer, CallError):
@@ -219,7 +221,7 @@ class Attempt:
 
 
 def judge(answer: Reply | UpstreamError | CallError) -> AttemptResult:
-    """What an attempt's beginning means for the next."""
+    """Judge the beginning of an attempt's answer."""
     if isinstance(answer, UntranslatableError):
         return UNFIT
     if isinstance(answer, UpstreamError):
@@ -237,7 +239,7 @@ def judge(answer: Reply | UpstreamError | CallError) -> AttemptResult:
 
 
 def _is_about_the_call(status: int) -> bool:
-    """Whether a status blames what was asked, so that any other offer would refuse it too."""
+    """Return True when a status blames the request, so that any other offer would refuse it too."""
     return 400 <= status < 500 and status not in _PASSING_TROUBLE | _OUR_FAULT | _FAILED_THERE
 
 
@@ -280,15 +282,15 @@ def told(answer: Reply | UpstreamError) -> str:
 
 
 def _words(data: bytes) -> str:
-    """What an error body says, as far as a log has room for it."""
+    """Return the words of an error body, shortened for a log."""
     words = refusal(data).words if len(data) <= _MOST_WORDS_BYTES else ""
     return f": {redacted(words[:200])}" if words else ""
 
 
 def broken_off(error: UpstreamError) -> CallError:
-    """What ends a stream that has begun, in the caller's terms.
+    """Return the error that ends a stream that has begun, in the caller's terms.
 
-    An error that is the caller's own is told in the upstream's words, as it would be before a stream.
+    An error that is the caller's own has the upstream's words, as it would before a stream.
     """
     if isinstance(error, UntranslatableError):
         return untranslatable()
@@ -299,7 +301,7 @@ def broken_off(error: UpstreamError) -> CallError:
 
 
 def untranslatable() -> CallError:
-    """What a caller is told of an answer that is lost by a failure of ours."""
+    """Return the error for an answer that could not be translated, which is a fault of this gateway."""
     return CallError(
         500,
         "The model has answered, and this gateway failed to put the answer into the words of this API.",

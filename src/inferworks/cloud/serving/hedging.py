@@ -5,7 +5,7 @@ at once, while their call is one task that can be cancelled at any moment.
 
 Decision. Each attempt has a task of its own, which enters, waits to be released and leaves. The call's
 task waits for news from any of them, or for the time that the route gives them, and asks the route what
-to do. Whoever is not the winner is cancelled and waited for before the answer is handed on: so a loser's
+to do. Every attempt but the winner is cancelled and awaited before the answer is handed on: so a loser's
 leg is on record, its connection dropped and its offer's load given back, whatever happens to the winner.
 
 Rejected. `asyncio.timeout` around an attempt (it ends the attempt, where a hedge wants it to go on);
@@ -42,7 +42,9 @@ class HedgedAttempt:
         """Done when the attempt's answer is there, or its failure."""
         self._released: asyncio.Future[None] = loop.create_future()
         self._error: BaseException | None = None
-        """What ended its answer early, until it is left: kept, it would hold the frames that hold us."""
+        """Error that ended the answer early, until it is left; kept longer, it would hold the frames that
+        hold it.
+        """
         self.task = loop.create_task(self._run())
 
     async def _run(self) -> None:
@@ -85,7 +87,7 @@ class HedgedCall:
         self._failed = failed
         self._running: list[HedgedAttempt] = []
         self.timed_out = False
-        """Whether the call's time was over before anybody answered."""
+        """True when the call's deadline passed before any attempt answered."""
 
     async def run(self, step: Step | None) -> HedgedAttempt | None:
         """The attempt that answers first, beginning with `step`; None when nobody does."""
@@ -110,7 +112,7 @@ class HedgedCall:
         next(self._route)
 
     async def _take(self, step: Step) -> tuple[HedgedAttempt | None, Step | None]:
-        """Do one step: who has won with it, or what comes next."""
+        """Do one step; return the attempt that won with it, or the next step."""
         if step.wait_ns:
             await self._clock.sleep(step.wait_ns / NS_PER_SECOND)
         if step.offer is not None:

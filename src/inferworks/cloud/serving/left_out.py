@@ -1,4 +1,4 @@
-"""What an upstream was not asked for although the caller had: told in the answer's head and on record.
+"""Fields of the caller's request that the upstream was not sent: in the answer's head and on record.
 
 The names are the caller's and as long and as many as it likes, while a header is short and plain ASCII.
 """

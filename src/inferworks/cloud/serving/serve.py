@@ -1,12 +1,12 @@
-"""Serve one call: the only loop that tries again.
+"""Serving of one call: the only retry loop.
 
 `serve` drives a route with real attempts until one begins to answer, and enters with that answer. It
 tries again only before the first byte: from then on the answer is the client's, and a second attempt
-would be a second answer. Every attempt is a leg in the call's tally, so what failed and may have cost
-is on record beside what succeeded.
+would be a second answer. Every attempt is a leg in the call's record, so failed attempts, which may have
+cost money, are on record beside the successful one.
 
-Most calls are one attempt after the other in the call's own task. Only where the route wants to be told
-that nothing has begun in a given time (to hedge, or to keep a deadline) does a `HedgedCall` take over.
+Most calls are one attempt after the other in the call's own task. Only where a
+route has a time limit for the first byte (to hedge, or to keep a deadline) does a `HedgedCall` take over.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Serving(AbstractAsyncContextManager[Reply]):
         self._won: Attempt | HedgedAttempt | None = None
         self._failure: CallError | None = None
         self._unsaid: CallError | None = None
-        """Why the first offer could not be asked that could not be."""
+        """Reason that the first offer of those that could not be asked could not."""
         self._retry_after_ns: int | None = None
 
     async def __aenter__(self) -> Reply:

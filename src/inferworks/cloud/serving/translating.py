@@ -53,7 +53,7 @@ class TranslatingProvider:
 
     @property
     def operations(self) -> Set[Operation]:
-        """What it speaks, and what can be translated to that."""
+        """Operations of the provider, and those that can be translated to them."""
         return self._operations
 
     def send(self, offer: Offer, call: Call) -> AbstractAsyncContextManager[Reply]:
@@ -132,7 +132,7 @@ class _Rest:
         self._streams = streams
         self._is_told = False
         self._guess = NO_TOKENS
-        """What was used up to here, as long as the upstream tells nothing."""
+        """Estimated usage so far, as long as the upstream reports none."""
 
     def __aiter__(self) -> _Rest:
         return self
