@@ -1,13 +1,13 @@
-"""The amounts of many lines side by side, each divided on its own, all of them at once.
+"""The amounts of many lines in one array, each divided on its own, all of them at once.
 
 Problem. A bill of a million lines has many that are divided by the same weights: a day's traffic of
 forty accounts goes to the same customers by the same bytes. Each line must still be split by itself, for
 the remainder of a sum is not the sum of remainders; and a split in Python costs a microsecond a part.
 
-Decision. Amounts are 64-bit integers in an array, and `split` is `money.split` for each of them. The floor
-of amount x weight / whole is guessed in floating point; what the guess leaves is computed modulo 2^64,
-which is exact because it is known to fit, and puts the guess right. Where it might not fit (amounts and a
-whole above 2^55, say), `money.split` does it one by one: same parts, slower.
+Decision. Amounts are 64-bit integers in an array, and `split` is `money.split` for each of them. The
+floor of amount x weight / whole is estimated in floating point; the remainder is computed modulo 2^64,
+which is exact because it is known to fit, and corrects the estimate. Where it might not fit (amounts and
+a whole above 2^55, say), `money.split` does it one by one: same parts, slower.
 
 Rejected. Splitting the sum of the amounts (another result, by picounits); floats without the correction.
 """

@@ -1,7 +1,7 @@
 """A charge: one bill line, and the two labels that money carries.
 
-The *natural class* says what was bought and never changes. The *function* says what it was for and is
-decided last, by policy (theorem 9).
+The *natural class* is the kind of thing bought and never changes. The *function* is the use of the cost
+and is decided last, by policy (theorem 9).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Function(StrEnum):
 
     COST_OF_REVENUE = "cost-of-revenue"
     COMMITTED = "committed"
-    """Cost of revenue that would have come whoever left: a line of its own in a marginal view."""
+    """Cost of revenue that no customer's leaving avoids: a line of its own in a marginal view."""
     UNUSED_CAPACITY = "unused-capacity"
     """A line of its own under cost of revenue."""
     RESEARCH_AND_DEVELOPMENT = "research-and-development"
@@ -143,7 +143,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
         return self.description
 
     def effectively(self) -> Charge:
-        """The same at what is effective, where its bill says that."""
+        """Return the charge with its effective cost as amount, where its bill has one."""
         if self.effective_pico is None:
             return self
         return msgspec.structs.replace(self, amount_pico=self.effective_pico)

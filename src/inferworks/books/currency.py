@@ -16,14 +16,14 @@ its exact reciprocal: the amount is divided by it, and the quotient is rounded o
 decimal is that rate, so none is written: it stands as `1/1.10` wherever a rate stands, and is worked out
 from there. Of two quotations of a day, one for each way, the direct one counts.
 
-What is paid is often not what was booked: the rate moves between the charge and the payment. That
-difference is nobody's cost of compute, and it arises where payments are booked, which these books do not
-know: in the general ledger, which has the payable as it was booked and the bill's own amount beside it.
+The paid amount often differs from the posted one: the rate changes between the charge and the payment.
+That exchange difference is no cost of compute, and it arises where payments are posted: not in these
+books but in the general ledger, which has the payable as posted and the bill's own amount beside it.
 
-Rejected. Converting when a statement is drawn (not reproducible once another rate is known); a reciprocal
+Rejected. Converting when a statement is built (not reproducible once another rate is known); a reciprocal
 that is rounded to some decimals first (two roundings, and a thousand dollars off in a large amount); a
-direct rate of an older day before a reciprocal of this one (two rules for which day counts); triangulation
-through a third currency (two quotations of two markets are no quotation).
+direct rate of an older day before a reciprocal of this one (two rules for which day counts);
+triangulation through a third currency (two quotations of two markets are no quotation).
 """
 
 from __future__ import annotations

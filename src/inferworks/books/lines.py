@@ -1,16 +1,16 @@
-"""Bill lines, too many to hold: read one at a time wherever they lie, as often as they are asked for.
+"""Bill lines, too many to hold in memory: read one at a time from their place, on each iteration.
 
-Problem. A month of a large cloud is a million lines. Each as a value takes five kilobytes; each of a
-controller's questions (a statement, a close, what came late) needs all of them, most need them once, and
-none needs two at the same time.
+Problem. A month of a large cloud is a million lines. Each as a value takes five kilobytes; each task (a
+statement, a close, the search for late lines) needs all of them, most need them once, and none needs two
+at the same time.
 
 Decision. `Lines` are charges in the order of their ids, each as its JSON, read anew from where they are
-kept: the books, or the seal of a closed period. Whoever draws up figures has them in bundles
-(`bundles.py`); whoever seals them takes their bytes; whoever tells single lines decodes them one by one.
-Few lines are a plain tuple, as ever: what is drawn from it is drawn line by line.
+kept: the books, or the seal of a closed period. Figures are computed from them in bundles (`bundles.py`),
+seals are made of their bytes, and single lines are decoded one by one. Few lines are a plain tuple, from
+which figures are computed line by line.
 
-Lines that are read twice must be the same twice: the books tell by the checksums that they come to, and
-refuse where something was imported in between (`stored_lines.py`); what is sealed never changes.
+Lines that are read twice must be the same twice: the books compare the sums of their checksums, and
+refuse if something was imported in between (`stored_lines.py`); sealed lines never change.
 
 Rejected. Lines kept in memory, compressed (a third of a gigabyte, and slower than the disk's cache); a
 transaction held open from the first reading to the last (somebody must close it, whatever happens).
@@ -29,7 +29,7 @@ import msgspec
 from inferworks.books.charge import NO_BILLS, Charge, Foreign
 
 MANY_LINES: Final = 20_000
-"""From here on lines are not held (docs/books.md)."""
+"""Number of lines from which they are not held in memory (docs/books.md)."""
 
 NAMES: Final = "/names"
 """Suffix of the name of a part of a close that holds the ids of the lines of another."""
@@ -92,7 +92,7 @@ class Lines(ABC):
         ...
 
     def glances(self) -> Iterator[tuple[bytes, Glance]]:
-        """Each as its JSON and at a glance; held against whatever vouches for them, on the way."""
+        """Yield each line as JSON with its `Glance`; verified on the way."""
         return ((body, glance(body)) for body in self.bodies())
 
     def __iter__(self) -> Iterator[Charge]:

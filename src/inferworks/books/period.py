@@ -1,9 +1,9 @@
 """Periods: the spans for which the books are closed, and where corrections of a closed one are shown.
 
-A period is a calendar month (`2026-11`), a span written out (`2026-11-01..2026-11-16`) or a span that
-was declared under a name of its own (`fy27-p02`). Periods are closed in order of time and adjoin, so the
-closed ones cover the past without a gap and without counting a day twice; whatever lies after the last
-of them is open. Status names are those of FOCUS's Billing Period.
+A period is a calendar month (`2026-11`), a span written out (`2026-11-01..2026-11-16`) or a span that was
+declared under a name of its own (`fy27-p02`). Periods are closed in order of time and adjoin, so the
+closed ones cover the past without a gap and without counting a day twice; the time after the last of them
+is open. Status names are those of FOCUS's Billing Period.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Periods(msgspec.Struct, frozen=True):
 
 
 def posting_period(recorded: Recorded, periods: Periods) -> Period:
-    """The open period in which what has just been recorded is first shown.
+    """Return the open period in which a new record is first shown.
 
     Its own period (of a charge or an activity: where it begins; of a call: where it was opened) while
     that is open; else the first open one, where it is a correction (`corrects` names of what).
@@ -123,13 +123,13 @@ def posting_period(recorded: Recorded, periods: Periods) -> Period:
 
 
 def corrects(recorded: Recorded, periods: Periods) -> tuple[Period, ...]:
-    """The closed periods that what has just been recorded reaches into: it corrects each of them."""
+    """Return the closed periods that a new record reaches into: it corrects each of them."""
     extent = _extent(recorded)
     return tuple(p for p in periods.closed if p.span.meet(*extent).length_ns > 0)
 
 
 def late_texts(recorded: Iterable[Recorded], periods: Periods) -> list[str]:
-    """A sentence for each closed period that something of `recorded` belongs to, in order of time."""
+    """Yield a sentence for each closed period that any of `recorded` belongs to, in order of time."""
     counts = Counter(period for one in recorded for period in corrects(one, periods))
     shown_in = periods.first_open(0).name
     return [

@@ -1,22 +1,22 @@
-"""Assets: what was bought to last is used up month by month, also when more is known of it later.
+"""Assets: depreciation month by month, with later changes of estimate and disposals.
 
-Problem. A register of assets is exported anew each month. Most of it says what it said before; now and then
-a life is longer than was thought, a machine moves, another is sold. Taken as new lines, the asset would be
-depreciated twice; taken as the truth of all its months, figures that were reported would change.
+Problem. A register of assets is exported anew each month. Most rows are unchanged; now and then a life is
+longer than was thought, a machine moves, another is sold. Read as new lines, the asset would be
+depreciated twice; applied to all its months, reported figures would change.
 
-Decision. An asset is known by its number, or without one by its name, its place and its first day; of
-assets alike in these each row is one. A row that says what is booked changes nothing. One that says more is
-a *change of estimate* (ASC 250-10-45-17, IAS 8.36): what is not yet written off is spread over what is left
-of the life, from the first month that begins in an open period (or on the day that the row gives), and
-booked as the difference to what is booked, month by month. A *disposal* ends the depreciation on its day,
-and what is left less the proceeds is its loss, or its gain (ASC 360-10-40-5).
+Decision. An asset is identified by its number, or without one by its name, its place and its first day;
+of assets alike in these each row is one. A row equal to the books changes nothing. Any other is a *change
+of estimate* (ASC 250-10-45-17, IAS 8.36): the cost not yet written off is spread over the remaining life,
+from the first month that begins in an open period (or on the day that the row gives), and posted as the
+difference to the posted lines, month by month. A *disposal* ends the depreciation on its day, and the
+remaining value less the proceeds is its loss, or its gain (ASC 360-10-40-5).
 
 An asset in another currency is carried at the rate of the day it was taken in (ASC 830-10-45-18); sums of
 months are converted, and not months, so that they come to its cost exactly. Proceeds are worth the rate of
 their own day.
 
-Rejected. Lines replaced in place (what was booked could not be told from what was known later); a change
-that reaches back over all open and closed months (that is for errors, not for estimates).
+Rejected. Lines replaced in place (posted lines could not be told from later changes); a change that
+reaches back over all open and closed months (that is for errors, not for estimates).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from inferworks.money import format_pico, split
 FIXED_ASSETS = "fixed assets"
 """The issuer of every line of depreciation."""
 _TOLD = ("cost", "life_months", "method", "salvage", "disposed", "proceeds")
-"""Under which names a charge keeps the terms of its asset."""
+"""Names under which a charge keeps the terms of its asset."""
 _DISPOSAL, _CHANGE = "disposal", ", change "
 _EPOCH = dt.date(1970, 1, 1)
 
@@ -90,7 +90,7 @@ class Asset(NamedTuple):
     """Rate at which it is carried; None in the currency of the books."""
     proceeds_rate: RateRow | None
     changed_ns: int | None
-    """From when on a change of estimate acts, where the row says so."""
+    """Moment from which a change of estimate acts, if the row gives it."""
 
     @property
     def identity(self) -> tuple[str, str | None, int]:
@@ -144,7 +144,7 @@ class Booked(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """The lines of an asset, those that are booked already among them, and what is said of a change."""
+    """The lines of an asset, posted ones included, and the note on a change."""
 
     lines: tuple[Charge, ...]
     note: str = ""
@@ -411,7 +411,7 @@ def _differences(
     starts: Sequence[int],
     number: int,
 ) -> Iterator[Charge]:
-    """The lines that take what is booked to what is wanted."""
+    """Return the lines of the differences between the wanted and the posted amounts."""
     disposed_ns = asset.terms.disposed_ns
     for at, (old, new) in enumerate(zip(before, wanted, strict=True)):
         for place in sorted({**old, **new}, key=lambda place: tuple(text or "" for text in place)):

@@ -1,10 +1,10 @@
-"""The bill reader seam: a file somebody sent us becomes charges, whole or not at all.
+"""The bill reader seam: a received file becomes charges, whole or not at all.
 
 A reader never stops at the first bad cell. It notes the problem, reads on, and at the end refuses the
-file with every problem in it, because a person mends a file in one go or gives up.
+file with every problem in it, so that a person can correct the file in one go.
 
-A reader meets text by column name; whether the file was CSV, JSON Lines or Parquet is `tables`' business,
-and how it writes its numbers and days is `spelling`'s.
+A reader gets text by column name; `tables` reads CSV, JSON Lines and Parquet, and `spelling` rewrites
+numbers and days in one form.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Progress = Callable[[int], None]
 
 
 class BillFile(NamedTuple):
-    """A file as it was handed in, and what was found out about it (`detect`)."""
+    """A received file, and its detected properties (`detect`)."""
 
     name: str
     sha256: str
@@ -140,7 +140,7 @@ class Problem(NamedTuple):
     """Unit that `line` counts: lines, or the rows of a Parquet file."""
 
     def traced(self, origins: Origins) -> Problem:
-        """The same by the column and the text that the file itself has there."""
+        """Return the problem with the file's own column and text."""
         found = origins.of(self.line, self.column)
         return self if found is None else self._replace(column=found.column, value=found.text)
 
@@ -480,7 +480,7 @@ class Conversion:
 
 
 def fingerprint(parts: Sequence[str | None]) -> str:
-    """A short name for a line that has none: a hash of what it is about."""
+    """Return a short name for a line that has none: a hash of its subject."""
     digest = hashlib.sha256(msgspec.json.encode(list(parts)))
     return _ABOUT + digest.hexdigest()[:16]
 

@@ -1,8 +1,8 @@
-"""Some rows of a file, read column by column: what `Cells` is for a row, for many at once.
+"""Some rows of a file, read column by column: `Cells` for many rows at once.
 
-A bill of a million lines has a few hundred different texts in most of its columns. What a text says is
-found out once for all the rows that have it, and a row costs no more than looking that up. What is wrong
-with a cell is noted for each row, as `Cells` notes it.
+A bill of a million lines has a few hundred different texts in most of its columns. Each text is parsed
+once for all the rows that have it, and a row costs no more than a look-up. Problems of a cell are noted
+for each row, as by `Cells`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Registers of assets in CSV: what was bought to last becomes one charge a month of its life.
+"""Registers of assets in CSV: an asset becomes one charge for each month of its life.
 
     asset,number,resource,cost,salvage,life_months,method,in_service,currency,department,disposed,proceeds
     GPU server 3,4711,gpu-3,240000.00,24000.00,60,straight-line,2026-11-01,USD,,,
@@ -13,7 +13,7 @@ salvage, to the last picounit.
   off (salvage included), at least an equal part of what is left to write off, and never goes below the
   salvage value; so it becomes straight-line where that is more.
 
-What a register says again, and otherwise, of an asset that is in the books: `books.assets`.
+Later rows about an asset that is in the books: `bills/assets.py`.
 
 The purchase itself is an asset and not a cost of its month: do not import its invoice as well.
 Source for the methods: ASC 360-10-35-4 (systematic and rational), IAS 16.62.
@@ -75,16 +75,16 @@ class KnownAssets(NamedTuple):
 
     charges: Iterable[Charge]
     open_ns: int | None
-    """From when on the books are open; None when nothing is closed."""
+    """Start of the open time; None when nothing is closed."""
     say: Callable[[str], None]
-    """Told of each asset that changes."""
+    """Called with a note on each asset that changes."""
 
 
 _NOTHING_BOOKED = KnownAssets((), None, lambda _: None)
 
 
 class DepreciationReader:
-    """Reads the registers of assets of a house with `departments`."""
+    """Reads the registers of assets of a company with `departments`."""
 
     kind = "depreciation"
 

@@ -1,8 +1,8 @@
 """Detection of the kind and layout of a file, by its header and its cells, never by its name.
 
-Where the header is (some programs write the invoice's number and total above it) and what separates the
-cells is found by what is known: the first line that some reader recognises, split in one of four ways. A
-header that nobody knows is the first line with a name in each cell above a line of as many cells.
+The header (some programs write the invoice's number and total above it) and the separator are found by
+known headers: the first line that some reader recognises, split in one of four ways. An unknown header is
+the first line with a name in each cell above a line of as many cells.
 """
 
 from __future__ import annotations

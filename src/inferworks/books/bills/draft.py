@@ -1,7 +1,7 @@
-"""A first draft of a mapping for a file that nobody knows, for a person to read and finish.
+"""A first draft of a mapping for an unknown file, for a person to read and finish.
 
-A draft may guess, since somebody reads it: columns are chosen by the words in their names and by what
-their cells look like. Each line shows what it found; what it did not find stands there as a comment.
+A draft may guess, since a person reads it: columns are chosen by the words in their names and by the form
+of their cells. Each line shows the cells found; a missing column stands there as a comment.
 """
 
 from __future__ import annotations

@@ -6,15 +6,15 @@ nor the order of columns matters. Who issued the bill and who provided the servi
 InvoiceIssuerName stayed; ProviderName and PublisherName of 1.0 became ServiceProviderName and
 HostProviderName in 1.3.
 
-Which cost. A line has two: BilledCost, what the invoice says is owed, and EffectiveCost, the same with
-commitments spread over their use. Both are kept; `books/accounting/basis.py` says which of them counts
-when. A purchase whose charge period is the whole term is spread over it, as any charge that is longer than
-a statement. Credits, refunds and corrections are negative lines like any other; nothing is clamped.
+Costs. A line has two: BilledCost, the invoiced amount, and EffectiveCost, the same with commitments
+spread over their use. Both are kept; `books/accounting/basis.py` decides between them. A purchase whose
+charge period is the whole term is spread over it, as any charge that is longer than a statement. Credits,
+refunds and corrections are negative lines like any other; nothing is clamped.
 
 FOCUS has no column that names a line. Where a bill adds one (`x_LineId`, or the `Id` of the published
-sample) it is part of what the line is about. When two lines are alike: `deliveries.canonical`.
+sample) it is part of the line's subject. The equality of two lines: `deliveries/canonical.py`.
 
-`x_Department` names whose cost a line is; so may a tag, by a key in `books.department_tags`.
+`x_Department` names the department of a line; so may a tag, by a key in `books.department_tags`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ _NATURAL_CLASS = {"Networking": NaturalClass.NETWORK, "Other": NaturalClass.OTHE
 
 
 class FocusBillReader:
-    """Reads FOCUS, for a house with `departments`."""
+    """Reads FOCUS, for a company with `departments`."""
 
     kind = FOCUS
 
@@ -149,9 +149,9 @@ class _Job(NamedTuple):
     """Inputs for reading batches of a bill in any process."""
 
     bill: BillFile
-    """Without its content."""
+    """The file without its content."""
     table: Table
-    """Without its rows."""
+    """The table without its rows."""
     is_ours: bool
     """True if this program wrote it."""
     departments: Departments

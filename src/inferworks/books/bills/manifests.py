@@ -1,13 +1,13 @@
-"""Manifests: what a cloud says that it has delivered, and which of its files that is.
+"""Manifests: the files that a cloud states it has delivered, and their location.
 
-Problem. An export is written in parts, anew each day, and what is left of the days before lies beside it:
-Azure gives each run a folder of its own, AWS one of each assembly where it does not overwrite. Read file by
-file, an older run is counted beside the newer one, and a part that is missing is missed by nobody.
+Problem. An export is written in parts, anew each day, and the files of earlier days lie beside it: Azure
+gives each run a folder of its own, AWS one to each assembly where it does not overwrite. Read file by
+file, an older run is counted beside the newer one, and a missing part goes unnoticed.
 
-Decision. Where a manifest is, it is believed: exactly the files that it names are read, all of them or
-none, each of the size and with the rows that it says. Of the manifests of one export and billing period
-the newest is the delivery; it takes the place of the earlier ones, also of those that were imported before.
-What else lies in the folders of such an export is left out, and said.
+Decision. A manifest is trusted: exactly the files that it names are read, all of them or none, each with
+the size and the number of rows that it states. Of the manifests of one export and billing period the
+newest is the delivery; it takes the place of the earlier ones, also of those that were imported before.
+Other files in the folders of such an export are left out, with a note.
 
 Three forms are read:
 
@@ -19,9 +19,9 @@ Three forms are read:
 A part is named by its place in the bucket. Where the export was copied elsewhere it is found by as much of
 that name as there is below a folder that the manifest lies in: a sibling run has another folder.
 
-Everything here is pure. Which of two runs is newer is told by the moment at which one was submitted, or
-that its id begins with; of AWS's also by the copy that lies above the folders of the runs. Where nothing
-tells, the manifest has to be named itself.
+Everything here is pure. The newer of two runs is decided by the moment at which it was submitted, or with
+which its id begins; for AWS also by the copy that lies above the folders of the runs. Where nothing
+decides, the user has to name the manifest.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Delivered(NamedTuple):
 
     @property
     def series(self) -> tuple[str, str]:
-        """Of which export it is a part, and which one of which run (`deliveries.decide`)."""
+        """Return its export, and its place in a run of that (`deliveries.decide`)."""
         return self.manifest.export, f"{self.manifest.run}\n{self.manifest.run_id}\n{self.number}"
 
     @property

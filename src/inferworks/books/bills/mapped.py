@@ -1,7 +1,7 @@
 """A table as its mapping makes it: rows in, rows of a kind of ours out. Pure.
 
-What a column of ours is made of is known, so it is made once of each text, or of each combination of texts,
-that stands there; most rows of a bill share theirs with others.
+The source columns of each column of ours are known, so it is made once of each text, or combination of
+texts; most rows of a bill share theirs with others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mappings: which column of somebody else's file is which of ours, in a file that anyone can write.
+"""Mappings from the columns of a foreign file to ours, in a file that anyone can write.
 
     title = "Example Cloud, monthly CSV"
     kind = "bill"
@@ -17,17 +17,17 @@
     column = "day"
     is = ["Total"]
 
-Problem. Every product writes its costs in columns of its own, and a reader for each would be a reader for
-each again of what holds for all: signs, units, zones, totals below the table.
+Problem. Every product writes its costs in columns of its own, and a reader for each would repeat the
+common work: signs, units, zones, totals below the table.
 
 Decision. A mapping turns the rows of a file into rows of a kind that we read (`columns.KINDS`), so there
-is one reader per kind. It is data: columns, words, units and constants, no expressions. What it does not
-name is kept beside the line as `x_` and its name. Those that ship (`mappings/`) are found by the names of
-a file's columns; a mapping of one's own is given on the command line. Both are checked in full when they
-are loaded, and the columns they need when they meet a file.
+is one reader per kind. It is data: columns, words, units and constants, no expressions. Other columns are
+kept beside the line under their name with the prefix `x_`. Those that ship (`mappings/`) are found by the
+names of a file's columns; a mapping of one's own is given on the command line. Both are checked in full
+when they are loaded, and the columns they need when they meet a file.
 
 Rejected. A program per product; expressions in the mapping, which would have to be trusted, explained and
-tested; guessing columns by their likeness while importing (a draft may guess, for somebody reads it).
+tested; guessing columns by their likeness while importing (a draft may guess, for a person reads it).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Filled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unit: str = ""
     """Of a number or a moment, where it is not ours: cents, hours, GiB, unix."""
     sign: int = 1
-    """-1 where what is owed is written with a minus."""
+    """-1 where amounts owed are written with a minus."""
     plus: str = ""
     """Span added to a moment: `1 day`."""
 
@@ -119,7 +119,7 @@ class Recognised(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     columns: tuple[str, ...]
     """The columns that it has; `*` stands for anything."""
     without: tuple[str, ...] = ()
-    """The columns that it has not."""
+    """Columns that it must not have; excludes other files."""
     rows: str = ""
     """Path of the rows in a JSON document, such as `data[].results[]`."""
 

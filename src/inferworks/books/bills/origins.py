@@ -1,14 +1,13 @@
 """Origin of a wrong cell in the file: its own column and its own text.
 
-Problem. Who mends a file looks for what the message names. A mapping takes a column of ours from the first
-of several that has a text, and numbers and times are rewritten before they are read: neither the column nor
-the text of the cell that is wrong is then the file's.
+Problem. A person who corrects a file looks for the column and text in the message. A mapping takes a
+column of ours from the first of several that has a text, and numbers and times are rewritten before they
+are read: neither the column nor the text of the wrong cell is then the file's.
 
-Decision. Only where something is wrong the file is opened a second time, beside the first, and followed to
-the row. Rows are asked for as they come, so a file in which all is wrong is gone through once more and no
-further.
+Decision. Only on an error the file is opened a second time, beside the first, and read up to the row.
+Errors come in the order of rows, so a file with errors everywhere is read once more and not again.
 
-Rejected. To carry each row's own cells along: every row would pay for the few that are wrong.
+Rejected. Keeping each row's own cells: every row would pay for the few wrong ones.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class Origin(NamedTuple):
     column: str
     """Name of the column in the file."""
     text: str
-    """As it stands there."""
+    """Text of the cell in the file."""
 
 
 class Origins:

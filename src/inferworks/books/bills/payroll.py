@@ -1,4 +1,4 @@
-"""Payroll in CSV: what people cost, for everybody or for those who keep no time sheet.
+"""Payroll in CSV: the cost of staff, for everybody or for those who keep no time sheet.
 
     person,start,end,gross,employer_cost,currency,split,department
     ann,2026-11-01,2026-12-01,6000.00,1320.00,USD,node:gpu-3=3 activity:support=1,operations
@@ -6,13 +6,14 @@
 
 The cost of a line is `gross` (before what is withheld from the person) plus `employer_cost` (what the
 employer pays on top: social security, insurance, pension). `split` divides it among nodes, activities (a
-purpose, or a department) and departments by whole weights, exactly; `department` has the rest, and what a
-node's use cannot place. A line with neither stands in the pool `people` and is allocated to nobody.
+purpose, or a department) and departments by whole weights, exactly; `department` bears the rest, and the
+part that a node's use cannot allocate. A line with neither stands in the pool `people` and is allocated
+to nobody.
 
-A person may be paid more than once for a time: a bonus, a correction. A `run` (or `check`) number tells the
-runs apart, and the same run with another amount is a question. Without one, a line that says the same is
-the same line, in whichever file or twice in one (which is said), and one with another amount is another
-run: both count, and `paid_again` finds them, for it may be that the one was to stand instead of the other.
+A person may be paid more than once for a time: a bonus, a correction. A `run` (or `check`) number tells
+the runs apart, and the same run with another amount is a question. Without one, an equal line is the same
+line, in any file or twice in one (which is noted), and one with another amount is another run: both
+count, and `paid_again` notes them, for one may have been meant to replace the other.
 
 A time sheet that carries pay and a payroll line of the same person and time are most likely the same
 money twice. Use one of the two for a person: time sheets with their pay, or payroll with a split.
@@ -57,7 +58,7 @@ _PART = re.compile(r"(node|activity|department):(\S+)=(\d{1,12})")
 
 
 class PayrollReader:
-    """Reads the payroll of a house with `departments`."""
+    """Reads the payroll of a company with `departments`."""
 
     kind = "payroll"
 
@@ -82,7 +83,7 @@ class PayrollReader:
         progress: Progress,
         rates: Rates = NO_RATES,
     ) -> tuple[Charge, ...]:
-        """The same, and let it be said which lines say again what another says: they count once."""
+        """Read as `read`, with notes on lines that repeat another: they count once."""
         require_columns(bill, _COLUMNS)
         problems: list[Problem] = []
         charges: list[Charge] = []

@@ -9,12 +9,12 @@
     bucket,purpose,start,end,bytes,customer
     datasets,data-prep,2026-11-01,2026-12-01,1200000000000,
 
-Each row is one report by (source, id), as over HTTP (`meter.events`), and is held to the same limits. The
-kind is told by the header. Lines of CloudEvents in JSON are read too, so that what was sent can be sent
-again from a file. Without `source` the one that the command names is taken. A row of storage without an
-`id` is named by bucket, span, purpose and customer: the same span of a bucket counts once. `seconds` may
-be left out where the node was occupied from start to end; storage says `byte_seconds`, or `bytes` that
-were held from start to end.
+Each row is one report by (source, id), as over HTTP (`meter.events`), with the same limits. The kind
+follows from the header. Lines of CloudEvents in JSON are read too, so that sent events can be sent again
+from a file. Without `source` the one of the command is used. A row of storage without an `id` is named by
+bucket, span, purpose and customer: the same span of a bucket counts once. `seconds` may be left out where
+the node was occupied from start to end; storage has `byte_seconds`, or `bytes` that were held from start
+to end.
 """
 
 from __future__ import annotations

@@ -3,11 +3,10 @@
 Problem. A year that is mistyped, or a day that is read as a month, lands in a month that nobody looks at;
 and a statement of the newest usage is then one of 2031.
 
-Decision. Usage and time sheets say what was done: what begins after tomorrow (by any clock on earth) is
-refused. Bills may reach ahead, for terms are paid in advance, and back, for they are corrected: one that
-begins more than a year ahead, or ended more than ten years ago, is taken in and noted. Schedules of
-depreciation reach both ways by their nature. Work may be for a time that is shorter than itself, and is
-noted where it is.
+Decision. Usage and time sheets record past work: a line that begins after tomorrow (by any clock on
+earth) is refused. Bills may reach ahead, for terms are paid in advance, and back, for they are corrected:
+one that begins more than a year ahead, or ended more than ten years ago, is taken in and noted. Schedules
+of depreciation reach both ways by their nature. Work may exceed the length of its period, which is noted.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def after_tomorrow_ns(now_ns: int) -> int:
 
 
 class Doubts:
-    """Lines of a file that may be as they are, and yet are likely to be wrong at `now_ns`."""
+    """Lines of a file that are possible, but likely wrong at `now_ns`."""
 
     def __init__(self, now_ns: int) -> None:
         self._earliest_ns, self._latest_ns = now_ns - _BACK_NS, now_ns + _AHEAD_NS

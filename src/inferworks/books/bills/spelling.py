@@ -1,17 +1,17 @@
 """Spelling of numbers, moments and currencies in a file, and the one form in which we write them.
 
 Problem. `1,234` is a thousand and more, or a little more than one; `11/1/2026` is in November or in
-January. A file says which only as a whole: one cell `1,234.50` or `11/30/2026` settles it for all.
+January. Only the whole file tells: one cell `1,234.50` or `11/30/2026` settles it for all.
 
 Decision. Before a file is read, its columns of numbers and moments are surveyed. A value that fits only
 one reading is evidence. Numbers are decided column by column, because a program may format the cost and
 not the quantity; days are decided for the file, because nobody writes two orders of a day into one. Where
 all that is written is ambiguous, the other moments of the file may still tell (`11/1/2026` beside a
 billing period of November). Otherwise the file is refused with one question and the option that answers
-it. Plain decimals and ISO 8601 are what they are, unless the rest of the file raises a doubt.
+it. Plain decimals and ISO 8601 are taken as such, unless the rest of the file raises a doubt.
 
-A file in which everything is as we write it needs no survey. So a long one is not read twice: it is taken
-to be such a file until a cell says otherwise (`assumed_plain`), and only then surveyed and begun again.
+A file in our own spelling needs no survey. So a long one is not read twice: it is assumed to be such a
+file until a cell differs (`assumed_plain`), and only then surveyed and read again.
 
 Rejected. To go by the language of the machine, by the separator or by the sign of the currency: all of
 them are wrong now and then, by a factor of a thousand or by ten months, and nobody would notice.

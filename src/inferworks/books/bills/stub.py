@@ -1,4 +1,4 @@
-"""A bill reader that reads nothing: it hands out the charges it was given. For tests and examples."""
+"""A bill reader that returns given charges. For tests and examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time sheets in CSV: who worked how long on which machine, and what that work was paid.
+"""Time sheets in CSV: persons' minutes on machines and activities, and their pay.
 
     person,start,end,minutes,node,activity,pay,currency,sheet
     ann,2026-11-21T09:00:00Z,2026-11-21T17:00:00Z,40,gpu-3,,32.00,USD,2026-47
@@ -6,7 +6,7 @@
 
 A line names a `node` or an `activity` (a purpose, or a department), not both; or, in an optional column,
 the `department` alone. `start` and `end` bound the period whose use of the node the work served (a shift,
-a week); `minutes` is the work itself, with at most nine decimals. `pay` is what the line cost.
+a week); `minutes` is the work itself, with at most nine decimals. `pay` is the cost of the line.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ABOUT = ("person", "node", "activity")
 
 
 class TimesheetReader:
-    """Reads time sheets of a house with `departments`, of work that began before `until_ns`."""
+    """Reads time sheets of a company with `departments`, of work that began before `until_ns`."""
 
     kind = "timesheet"
 

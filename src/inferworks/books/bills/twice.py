@@ -1,10 +1,10 @@
-"""The hour that autumn repeats: wall clocks without an offset, of which there are two.
+"""The repeated hour in autumn: ambiguous wall clock times without an offset.
 
-Problem. Where clocks are put back, 02:00 to 03:00 passes twice, and a file that writes its own clock does
-not say which is meant. A call from 02:59:58 to 02:00:03 lasted five seconds, and not minus an hour.
+Problem. Where clocks are put back, 02:00 to 03:00 passes twice, and a file in local time does not tell
+which is meant. A call from 02:59:58 to 02:00:03 lasted five seconds, and not minus an hour.
 
-Decision. Each such time is the first; the end of a span that would lie before its start is the second. What
-there is of them is said (`Survey.remarks`), for a start of the second hour can be told from no file.
+Decision. Each such time is the first; the end of a span that would lie before its start is the second.
+Such times are noted (`Survey.remarks`), for a start in the second hour cannot be recognised.
 
 Rejected. To refuse such files (one hour of the year would keep a month out); the shortest span that there
 could be (an hour that is billed as one would be none).

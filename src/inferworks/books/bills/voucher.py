@@ -1,16 +1,16 @@
-"""Manual vouchers in CSV: costs that no bill, payroll or schedule brings.
+"""Manual vouchers in CSV: costs without a bill, payroll or schedule.
 
     id,period,natural_class,amount,currency,description,department,supplier,service_category,resource
     V-2026-017,2026-11,colocation,4200.00,USD,Cage in hall 2,,Hall Two Ltd,Compute,gpu-3
     V-2026-018,2026-11,other,3100.00,USD,Office rent,office,Landlord Ltd,,
 
 `period` is a month (2026-11) or a day (2026-11-21); for any other span give `start` and `end` instead.
-`id` names the voucher for ever. A voucher says what it is for: by its `department`, by the `resource` that
-it serves, or by a `service_category` whose pool is divided by use (these and `service_name` are FOCUS's,
-and decide the cost pool as on a bill). One that does not is refused: it would be cost of revenue by
-accident.
+`id` is the permanent name of the voucher. A voucher states its bearer: by its `department`, by the
+`resource` that it serves, or by a `service_category` whose pool is divided by use (these and
+`service_name` are FOCUS's, and decide the cost pool as on a bill). One without is refused: it would be
+cost of revenue by accident.
 
-`amount` is without tax; `tax` comes on top, as a line of its own, and `tax_name` says which it is.
+`amount` is without tax; `tax` comes on top, as a line of its own, and `tax_name` names the tax.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _DAY_NS = 86_400 * NS_PER_SECOND
 
 
 class VoucherReader:
-    """Reads the manual vouchers of a house with `departments`."""
+    """Reads the manual vouchers of a company with `departments`."""
 
     kind = "voucher"
 
@@ -127,7 +127,7 @@ def _with_tax(net: Charge, cells: Cells) -> Iterator[Charge]:
 
 
 def _refuse_purposeless(cells: Cells) -> None:
-    """Note a voucher that does not say what it is for."""
+    """Note a voucher that names no bearer."""
     if cells.first(DEPARTMENT, "resource") or cells.optional("service_category") in _divided():
         return
     cells.note(

@@ -1,12 +1,12 @@
 """The batches of a file read in several processes, and handed on in their order.
 
-Problem. To find out what a million lines say, and what they are called, takes a core most of a minute, and
-a machine has several. What is read must be what one process would have read, to the byte.
+Problem. Parsing and naming a million lines takes a core most of a minute, and a machine has several. The
+result must be that of one process, to the byte.
 
-Decision. Each batch is read by itself (`Job`), here or in a process that was started for that
-(`worker`). This process cuts the file into batches, writes what comes back to the books, and reads a batch
-itself whenever the others have enough to do. What was read is handed on in the order of the file, and so
-are errors. A file begins to be read in this process alone: short ones start no other.
+Decision. Each batch is read by itself (`Job`), here or in a process that was started for that (`worker`).
+This process cuts the file into batches, writes the results to the books, and reads a batch itself
+whenever the others have enough to do. Results and errors are handed on in the order of the file. Reading
+begins in this process alone: short files start no other.
 
 Few batches are under way at once, so a long file is not in memory. A worker that dies ends the import of
 its file, of which nothing lands; workers end when their input does, as it does when this process is killed,
@@ -45,7 +45,7 @@ from inferworks.errors import BillError
 _MOST_WORKERS: Final = 3
 """Beyond these they would wait for this process."""
 ROWS_ALONE: Final = 20_000
-"""Read before any worker is started: less than a second's work on the rest pays for no process."""
+"""Rows read before any worker is started: less than a second's work on the rest pays for none."""
 _AHEAD: Final = 3
 """Batches that are given to each worker: one that it reads, and what it does next while we write."""
 _MOST_PENDING: Final = 5

@@ -2,11 +2,11 @@
 
 Three questions, each answered on its own, so that a finding says where to look:
 
-1. *The chain.* Is every record what its hash says, and does each follow the one before? 2. *What was
-kept.* Is every part what its hash says, and every segment of the lake that one names, and do the kept
-inputs under the kept rules give the kept statement, to the last byte? 3. *What is recorded.* Does
-everything that was sealed still stand in the books and in the journal, unchanged? (What is there and was
-not sealed is late; the open period corrects it.)
+1. *The chain.* Does every record match its hash, and does each follow the one before?
+2. *Kept parts.* Does every part match its hash, and every segment of the lake that one names, and do the
+   kept inputs under the kept rules give the kept statement, to the last byte?
+3. *Records.* Does everything that was sealed still stand in the books and in the journal, unchanged?
+   (A record that is there and was not sealed is late; the open period corrects it.)
 
 A person who can rewrite the ledger from some record on can rewrite every hash from there on. Only a hash
 that was written down elsewhere when the period was closed reveals that (`contains`).

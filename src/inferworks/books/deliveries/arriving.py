@@ -1,8 +1,9 @@
 """Arriving lines: the lines of files that are being imported, before anything is decided.
 
-Lines go to a temporary table as they are read, so that a bill of a million lines is never in memory; it is
-on the disk beside the books and goes with the connection. A row there is a row of `charges`, ready to be
-taken over, with what the decision needs: part, name, about, carried (`canonical.Line`).
+Lines go to a temporary table as they are read, so that a bill of a million lines is never in memory; the
+table is on the disk beside the books and goes with the connection. A row there is a row of `charges`,
+ready to be taken over, with the columns that the decision needs: part, name, about, carried
+(`canonical.Line`).
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Total(msgspec.Struct):
 
 
 Totals = dict[str, Total]
-"""By currency."""
+"""Totals by currency."""
 
 
 class Arrival(NamedTuple):
@@ -79,11 +80,11 @@ class ArrivingLine(NamedTuple):
     """A line of a file that is being imported."""
 
     charge: Charge
-    """Under the name of the line, as its id."""
+    """The charge; its id is the name of the line."""
     delivery: Delivery
     line: Line
     row: tuple[Any, ...]
-    """Of `charges`, with its checksum."""
+    """Row of the table `charges`, with its checksum."""
 
 
 def arriving_line(
@@ -105,7 +106,7 @@ class _Packed(msgspec.Struct, array_like=True):
 
     deliveries: list[Delivery]
     lines: list[tuple[int, Line, bytes, int]]
-    """Of each the place of its delivery, its body and its checksum."""
+    """Each line with the place of its delivery, its body and its checksum."""
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -194,7 +195,7 @@ def rounding_pico(total: Total) -> int:
 def stage(
     db: sqlite3.Connection, lines: Iterable[ArrivingLine], series: tuple[str, str], first: int
 ) -> list[Arrival]:
-    """Put `lines` of one file aside; what there is of each delivery.
+    """Stage `lines` of one file; return the arrivals of each delivery.
 
     Parts are numbered from `first` down. Whatever `lines` raises leaves no row behind.
     """

@@ -1,22 +1,24 @@
-"""The canonical line: which delivery a bill line belongs to, and when two lines are alike.
+"""The canonical line: the delivery of a bill line, and the equality of two lines.
 
 Problem. The same bill comes as CSV and as Parquet, with its moments spelled `2026-11-01` or
 `2026-11-01T00:00:00Z`, its amounts as 1.0, 1.00 or 1E0, before the invoice has a number and after, and
-again with the columns of a newer FOCUS version. Whatever of that is part of a line's name counts it twice.
+again with the columns of a newer FOCUS version. A line whose name contained any of that would be counted
+twice.
 
-Decision. A *delivery* is what an issuer says of an account and a billing period in one kind of file. A line
-is known within it by what it is *about* and what it *says*, in one form: moments are UTC nanoseconds,
-amounts exact decimals, texts in NFC without outer space, a missing column like an empty one. About are the
-columns of FOCUS 1.0 that name something; what it says are amount, effective cost, quantity and the end of
-its time. All else is *carried* (the invoice's number, tags, display names, list prices, columns of newer
-versions or of one supplier): it may come later, and amends the line.
+Decision. A *delivery* is an issuer's charges for an account and a billing period in one kind of file. A
+line is identified within it by its subject (*about*) and its values, in one form: moments are UTC
+nanoseconds, amounts exact decimals, texts in NFC without outer space, a missing column like an empty one.
+The subject are the columns of FOCUS 1.0 that name something; the values are amount, effective cost,
+quantity and the end of its time. All other columns are *carried* (the invoice's number, tags, display
+names, list prices, columns of newer versions or of one supplier): they may come later, and amend the
+line.
 
-Lines are a multiset. Of lines that are alike, the first has the name of its content for its id, the next
-are told apart by a number; so the ids of a delivery follow from what is in it, and not from the order, the
-parts or the form in which it came.
+Lines are a multiset. Of lines that are alike, the first has the name of its content as its id, the next
+are distinguished by a number; so the ids of a delivery follow from its content, and not from the order,
+the parts or the form in which it came.
 
-Files of our own kinds name what they are about: a person and a time, a voucher, an asset. Each of these is
-a delivery of its own.
+Files of our own kinds name their subject: a person and a time, a voucher, an asset. Each of these is a
+delivery of its own.
 
 Rejected. InvoiceId in the name (null until the invoice is issued, as FOCUS prescribes); all columns in the
 name (any column that is added later makes another line); the amount left out of it (a line that is restated
@@ -64,7 +66,7 @@ ABOUT: Final = frozenset(
 )
 """Columns without a field of their own that tell what a line is about."""
 NOT_CARRIED: Final = ABOUT | {ACCOUNT, PERIOD}
-"""The same, and those that tell which delivery it is in."""
+"""Columns of `ABOUT`, and those that identify the delivery."""
 _UNNAMED: Final = ("about:", "")
 """Prefix of the line of a charge that its bill did not name."""
 _DECIMAL = re.compile(r"[+-]?(?=\.?\d)(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d{1,3})?")
@@ -107,11 +109,11 @@ class Line(NamedTuple):
     """A line by its content."""
 
     name: ChargeId
-    """The same for lines that are alike; the id of the first of them."""
+    """Name of the content, equal for lines that are alike; the id of the first of them."""
     about: str
-    """The same for lines that are about the same thing, whatever they say."""
+    """Hash of the subject, equal for lines about the same thing, whatever their values."""
     carried: str
-    """Changes with whatever amends the line."""
+    """Hash of the carried columns; changes with each amendment."""
     invoice: str
     """The number of its invoice; empty while there is none."""
 
@@ -308,7 +310,7 @@ def numbered(kind: str, charges: Sequence[Charge]) -> tuple[Charge, ...]:
 
 
 def amended(kept: Charge, told: Charge, invoice: str) -> Charge:
-    """`kept` with what the alike line `told` carries; what is told once is not untold by a gap.
+    """Return `kept` with the carried columns of the alike line `told`; an empty column removes nothing.
 
     `invoice` is the number that `told` gives its invoice, if it has one.
     """

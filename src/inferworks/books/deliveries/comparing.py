@@ -1,8 +1,8 @@
 """Comparison of the lines of parts, looked up in the database, where they stay.
 
-A bill has a million lines, and few of them say otherwise than those that are there. So what most are alike
-in is counted by the database, and one by one are read only the *odd* ones: those of the one side to which
-the other has no alike line left.
+A bill has a million lines, and few of them differ from those that are here. So the database counts the
+alike lines, and only the *odd* ones are read one by one: lines of one side without an alike line left on
+the other.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class Lines:
     def to_date(self, older: Sequence[Part], newer: Sequence[Part]) -> bool:
         """Return True if `older` is an earlier state of an export of the month to date, now `newer`.
 
-        Both begin alike and have the same lines, up to the last day of the older one. That was not over:
-        of it there may be more now, and of one thing more, but never less.
+        Both begin alike and have the same lines, up to the last day of the older one. That day was not
+        over: it may have more lines now, and larger amounts of one subject, but never less.
         """
         start_ns, last_ns = _begin_ns(older), max(part.end_ns for part in older) - _DAY_NS
         settled = self.within(older, start_ns, last_ns)

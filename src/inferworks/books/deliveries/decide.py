@@ -3,12 +3,13 @@
 Problem. Exports grow from day to day, come in parts, are written anew with other amounts, and are sent
 twice. A program that always adds counts money twice; one that always replaces loses it.
 
-Decision. What is certain is done, and anything else is asked, with the amount under each answer. Certain
-is, of a part that arrives and those that are in force for the same time:
+Decision. Certain cases are handled, and any other is a question, with the amount under each answer.
+Certain are, for an arriving part and those in force for the same time:
 
-- the same lines: a *duplicate*, whatever their form and order, and also of a part that stood once;
-- all lines that there are of its days: an *older* copy of what grew since; so is a file that begins as what
-  is here and has the same lines up to its last day, of which it may know less, and never more;
+- the same lines: a *duplicate*, whatever their form and order, also of a part that was in force once;
+- all lines that are here of its days: an *older* copy of an export that grew since; so is a file that
+  begins like the existing part and has the same lines up to its last day, of which it may have fewer, and
+  never more;
 - those lines and more: the *next revision*;
 - every line again from the beginning, perhaps with another amount, and further days: the next revision of
   an export of the month to date;
@@ -18,22 +19,22 @@ is, of a part that arrives and those that are in force for the same time:
   otherwise for all that one of the invoices there is about: that may be its new issue.
 
 A line with another amount is never dropped: it is a correction, a credit, a further charge or a mistake,
-and which of them, the person who brings it knows. Where the amounts say otherwise, an answer goes before
-all that is certain without one. A credit in place of a charge restates nothing.
+and only a person can tell which. Where amounts differ, a given answer takes precedence over the certain
+cases. A credit in place of a charge restates nothing.
 
-To *replace* is to take the place of what is there of the time from the first to the last moment of the
-file's own lines, whatever parts that was in; what lies outside stays. Files that are given together replace
-together what each of them spans. Rejected: to replace the parts that overlap (parts are cut anew with each
-run, and what a file does not cover would be gone with them), or the whole billing period (a file of three
-corrected days is no month).
+To *replace* is to take the place of all lines here from the first to the last moment of the file's own
+lines, in whatever parts; lines outside that time stay. Files that are given together replace together the
+time of each. Rejected: to replace the parts that overlap (parts are cut anew with each run, and what a
+file does not cover would be gone with them), or the whole billing period (a file of three corrected days
+is no month).
 
-A file that a manifest names (`bills/manifests.py`) is part of a run of its export, and says so: the newest
-run takes the place of all earlier ones, whatever their parts, and an earlier one that comes late is older.
+A file that a manifest names (`bills/manifests.py`) is part of a known run of its export: the newest run
+takes the place of all earlier ones, whatever their parts, and an earlier one that comes late is older.
 
-Whatever is certain is so in any order of arrival: of two revisions the one that reaches further is the
-newer, and not the one that came last. (Theorem 16.)
+Certain cases have the same result in any order of arrival: of two revisions the one that reaches further
+is the newer, and not the one that came last. (Theorem 16.)
 
-Everything here is a function of what `Compare` tells; the lines themselves stay in the database.
+Everything here is a function of the answers of `Compare`; the lines themselves stay in the database.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class Compare(Protocol):
 class Named(NamedTuple):
     """`Compare` of a delivery that does not grow: a voucher, somebody's pay for a month, an asset.
 
-    Nothing is certain of it but that it is the same again.
+    The only certain case is a duplicate.
     """
 
     lines: Compare
@@ -131,7 +132,7 @@ class Named(NamedTuple):
         return self.lines.within(parts, start_ns, end_ns)
 
     def to_date(self, older: Sequence[Part], newer: Sequence[Part]) -> bool:
-        """Never: it does not grow."""
+        """Return False: it does not grow."""
         return False
 
     def same_way(self, one: Sequence[Part], other: Sequence[Part]) -> bool:
@@ -154,7 +155,7 @@ class Step(NamedTuple):
     parts: tuple[Part, ...]
     replaced: tuple[Part, ...] = ()
     spans: Spans = ()
-    """The time in which they do, or about the same; empty is all of `replaced`."""
+    """Time in which lines are replaced, with those of the same subject; empty is all of `replaced`."""
 
 
 class Question(NamedTuple):
@@ -250,10 +251,10 @@ def _among(
 def _instead(
     fresh: Sequence[Part], there: Sequence[Part], known: Sequence[Part], compare: Compare
 ) -> list[Step]:
-    """Let those of `fresh` that say otherwise take the place of what is there; none where none does.
+    """Let parts of `fresh` with other values replace the existing ones; none where none differs.
 
-    What its name tells of a part does not matter to who says that it replaces. Nor does, of one that is
-    given alone, that it is about nothing that is here: names change, too.
+    A user's answer to replace overrides the file's name. It also overrides, for a file given alone, that
+    its lines have no subject in common with those here: names change, too.
     """
     is_named = isinstance(compare, Named)
     spans = reach(fresh)

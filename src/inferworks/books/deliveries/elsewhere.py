@@ -1,15 +1,15 @@
-"""Lines that are here already, under the month of their usage.
+"""Lines that are already in the books, under the month of their usage.
 
-Problem. A file says in which billing period a line is. Where nothing read that column, as it was with the
-month of a Google Cloud invoice, the line went to the delivery of the month in which its charge begins. When
-it comes again with its billing period, it belongs to another delivery, where nothing is like it: it would
-count twice.
+Problem. A file states the billing period of a line. Before that column was read, as for the month of a
+Google Cloud invoice, the line went to the delivery of the month in which its charge begins. When it comes
+again with its billing period, it belongs to another delivery, where no line is like it: it would count
+twice.
 
 Decision. Of a line whose billing period is not the month of its charge, the name that it had without one is
 looked up. Where that is in force the file is refused, with the import that has to be taken back first. That
 is exact, and asked only of the few lines that are billed in another month.
 
-Rejected. Moving such lines when a folder is opened (what a closed period names would change its name).
+Rejected. Moving such lines when a folder is opened (records of closed periods would change their names).
 """
 
 from __future__ import annotations

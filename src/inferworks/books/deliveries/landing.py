@@ -1,15 +1,16 @@
 """Execution of a decision: lines are taken in, kept, amended, replaced or reversed.
 
 A revision acts by its difference. Lines that are alike keep their ids, whichever file they were first in;
-lines that are in the books and not in the revision go, and new ones come. While their time is open they go
-for good (a copy stays in `replaced`); where a period is closed they stay as they were sealed, and an exact
-reversal is booked beside them, which is late for that period and corrects the open one (`late`).
+lines that are in the books and not in the revision are removed, and new ones added. While their time is
+open they are deleted (a copy stays in `replaced`); where a period is closed they stay as they were
+sealed, and an exact reversal is posted beside them, which is late for that period and corrects the open
+one (`late`).
 
 A line that is amended (its invoice has a number now, a tag was added) keeps its id and its amount. Where a
 period is closed it stays as it was sealed.
 
-Amounts finer than a picounit are rounded line by line; what that leaves out of the delivery's exact total
-is a line of its own, the *rounding line*, drawn up anew whenever the delivery changes. (Theorem 17.)
+Amounts finer than a picounit are rounded line by line; the difference to the delivery's exact total is a
+line of its own, the *rounding line*, recomputed whenever the delivery changes. (Theorem 17.)
 """
 
 from __future__ import annotations
@@ -132,9 +133,9 @@ class Landing:
     def take_in(
         self, delivery: Delivery, numbers: dict[int, int], replaced: Sequence[int]
     ) -> dict[int, Changed]:
-        """Let arriving parts, the keys of `numbers`, be those numbers, in place of those `replaced`.
+        """Enter arriving parts, the keys of `numbers`, under those numbers, in place of those `replaced`.
 
-        What became of the lines of each; what went counts with the first.
+        Return the changes of each; removed lines count with the first.
         """
         gone: list[_Gone] = []
         kept: dict[int, int] = {}
@@ -182,7 +183,7 @@ class Landing:
         return Changed(gone=len(rows), late=tuple(charge for charge in late if charge))
 
     def round(self, number: int, delivery: Delivery, totals: Totals) -> tuple[Charge, ...]:
-        """Let the rounding line of a delivery be what its `totals` leave to it; what of that is late."""
+        """Set the rounding line of a delivery by its `totals`; return the late lines of that."""
         late: list[Charge] = []
         wanted = {
             currency: pico for currency, total in totals.items() if (pico := rounding_pico(total))
@@ -305,7 +306,7 @@ class Landing:
     def _amend(self, delivery: Delivery, *, overrule: bool) -> tuple[int, int]:
         """Let paired lines carry what the arriving ones say beyond; how many did, and were kept sealed.
 
-        `overrule` lets what arrives stand where both say something.
+        `overrule` lets arriving columns win where both are filled.
         """
         done = withheld = 0
         found = self._db.execute(
@@ -417,7 +418,7 @@ class Landing:
         return Changed(lines, added_pico=amount_pico, late=tuple(_decode(body) for (body,) in late))
 
     def _tell_apart(self, parts: str) -> None:
-        """Number the arriving lines that are alike, or like a line that is or was there."""
+        """Number arriving lines that are alike, or like a present or former line."""
         again = self._db.execute(
             f"SELECT name FROM arriving WHERE part IN ({parts}) GROUP BY name HAVING COUNT(*) > 1 UNION "
             "SELECT arriving.name FROM arriving JOIN charges ON charges.id = arriving.name "

@@ -23,9 +23,9 @@ class Part(NamedTuple):
     """One file's lines of one delivery."""
 
     number: int
-    """Negative while it arrives."""
+    """Number of the part; negative while it arrives."""
     digest: int
-    """The same for the same lines."""
+    """Digest of the lines, equal for the same lines."""
     lines: int
     spans: Spans
     """The time that its lines cover, in nanoseconds: disjoint and in order."""
@@ -60,7 +60,7 @@ class Part(NamedTuple):
 
 
 def series_of(folder: str, name: str) -> tuple[str, str]:
-    """Of which export a file is a part by its name, and which part; both empty when it does not say."""
+    """Return the export that a file is a part of by its name, and the part; both empty if unknown."""
     stem = _RANDOM.sub("", name)
     match = _PART.fullmatch(stem)
     if match is None:
@@ -83,7 +83,7 @@ def merged(spans: Iterable[tuple[int, int]]) -> Spans:
 
 
 def reach(parts: Iterable[Part]) -> Spans:
-    """The time from the first to the last moment of each of `parts`."""
+    """Return the times from the first to the last moment of each of `parts`, merged."""
     return merged((part.start_ns, part.end_ns) for part in parts)
 
 

@@ -1,9 +1,9 @@
-"""The register of deliveries: what was imported, what stands, what was taken back, and what is asked.
+"""The register of deliveries: imports in force, superseded and taken back, and open questions.
 
-An import is a part of a delivery (`decide.Part`) with who brought it and when. It is in force, superseded
-by a later revision, an older or a second copy of what was there, or taken back. A file of which it cannot
-be told what it is is not imported; the question it leaves is on record until the file comes with an answer
-or somebody settles it.
+An import is a part of a delivery (`decide.Part`) with its user and time. It is in force, superseded by a
+later revision, an older or a second copy of an existing part, or taken back. A file whose case is not
+certain is not imported; its question stays on record until the file comes with an answer or a user
+settles it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Transaction = Callable[[], AbstractContextManager[None]]
 
 
 class _File(NamedTuple):
-    """A file put aside: which it is, and what there is of each delivery in it."""
+    """A staged file: its number, and the arrivals of each delivery in it."""
 
     place: int
     arrivals: list[Arrival]
@@ -77,7 +77,7 @@ class Register:
         """Importing user, and the time in nanoseconds."""
 
     def stage(self, lines: Iterable[ArrivingLine], series: tuple[str, str]) -> int:
-        """Put the lines of one file aside; how many there are. `land` decides what becomes of them."""
+        """Stage the lines of one file and return their number; `land` decides on them."""
         if not self._arrived:
             self._db.execute("DROP TABLE IF EXISTS temp.arriving")
             self._db.execute(arriving.SCHEMA)
@@ -103,7 +103,7 @@ class Register:
         by: str = "",
         at_ns: int = 0,
     ) -> Iterator[Outcome]:
-        """Take in the files put aside, each whole or not at all; what became of each.
+        """Import the staged files, each whole or not at all; return the outcome of each.
 
         Files that bring parts of one delivery are taken in together.
         """
@@ -141,7 +141,7 @@ class Register:
         ]
 
     def settle(self, number: int, reason: str, by: str, at_ns: int) -> Asked:
-        """Let the question `number` be settled: its file stays out. UserError when it is not open."""
+        """Settle the question `number`: its file stays out. UserError when it is not open."""
         with self._transaction():
             found = [asked for asked in self.questions() if asked.number == number]
             if not found:
@@ -178,7 +178,7 @@ class Register:
         return found[0], changed._replace(late=(*changed.late, *late))
 
     def adopt(self, kinds: dict[str, str], charges: Iterable[Charge]) -> None:
-        """Enter the charges of a layout that knew no deliveries; `kinds` says of what kind a file is."""
+        """Register the charges of a layout without deliveries; `kinds` gives the kind of each file."""
         parts: dict[tuple[Delivery, str], list[Charge]] = defaultdict(list)
         for charge in charges:
             kind = kinds.get(charge.file_sha256, "")
@@ -347,9 +347,10 @@ class Register:
         return older_text(str(delivery), together(told), self._total(number)) if told else ""
 
     def _cut(self, number: int, delivery: Delivery, step: Step) -> tuple[Step, str]:
-        """Let what stays of the parts that `step` replaces for a time be parts of their own; in words.
+        """Split the parts that `step` replaces for a time; return the step and its text.
 
-        So a part that is replaced is so as a whole, and each is what was counted when it was entered.
+        So a replaced part is replaced as a whole, and each part has the totals that were counted when it
+        was entered.
         """
         lines, by = Lines(self._db), [part.number for part in step.parts]
         replaced: list[Part] = []
@@ -371,7 +372,7 @@ class Register:
     def _split(
         self, number: int, delivery: Delivery, part: Part, rest: Sequence[tuple[str, str]]
     ) -> None:
-        """Let the lines `rest` of a part be one of their own."""
+        """Make the lines `rest` of a part a part of their own."""
         [whole] = self.imports(part.number)
         stays, totals = Lines(self._db).part_of(delivery, rest, part)
         arrival = Arrival(delivery, stays, totals, whole.file, whole.file_sha256)

@@ -22,7 +22,7 @@ class Lot(NamedTuple):
 
     @property
     def days(self) -> str:
-        """From when to when they are."""
+        """Return the days of the lines as text."""
         return f"from {moment_text(self.spans[0][0])} to {moment_text(self.spans[-1][1])}"
 
     @property

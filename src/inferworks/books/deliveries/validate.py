@@ -1,17 +1,16 @@
 """Invariants of the books whenever a statement is built from them: theorems 16 and 17.
 
 Problem. Revisions, amendments, voids and reversals move lines between imports one by one. A line that
-such a step forgot, or left behind, is billed twice or not at all, and nothing in a statement would look
-wrong.
+such a step missed is billed twice or not at all, and no statement would show it.
 
-Decision. Whenever charges are read for a statement, they are held against the register of deliveries, which
-counted and summed each file when it came, before anything was moved. `VALIDATIONS` is the list, as for the
-other theorems (`books/statement/invariants.py`): a function returns nothing when its theorem holds, raises
-BooksError with the figures when it does not, and repairs nothing. Read in one transaction with the charges;
-of a file that reaches beyond what is read, its lines are counted and not summed.
+Decision. Whenever charges are read for a statement, they are compared with the register of deliveries,
+which counted and summed each file on import, before any line was moved. `VALIDATIONS` is the list, as for
+the other theorems (`books/statement/invariants.py`): a function returns nothing when its theorem holds,
+raises BooksError with the figures when it does not, and repairs nothing. Read in one transaction with the
+charges; of a file that reaches beyond what is read, its lines are counted and not summed.
 
-Rejected. Checking after each import alone: what the disk, or a later program, does to the books is found
-by who reads them.
+Rejected. Checking only after each import: damage by the disk, or by a later program, is found when the
+books are read.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class Register(NamedTuple):
     part_of: dict[str, int]
     """The part of each line, by its id."""
     twice: str
-    """A line of two parts."""
+    """Id of a line in two parts; empty without any."""
 
 
 class Held:

@@ -3,7 +3,8 @@
 Every figure is rounded for reading and has its exact amount in its title. Whatever is text is escaped:
 names of customers and descriptions of bills come from outside.
 
-The pictures have a table beside them with the same figures, for whoever cannot see them and for checking.
+The charts have a table beside them with the same figures, for readers who cannot see them and for
+checking.
 """
 
 from __future__ import annotations
@@ -53,14 +54,14 @@ from inferworks.units import NS_PER_SECOND
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """Something worth knowing beside the figures: a name and a text."""
+    """An event worth knowing beside the figures: a name and a text."""
 
     name: str
     text: str
 
 
 class Report(msgspec.Struct, frozen=True):
-    """A statement and what is told around it."""
+    """A statement with the facts shown around it."""
 
     title: str
     lead: str
@@ -71,7 +72,7 @@ class Report(msgspec.Struct, frozen=True):
     facts: tuple[Fact, ...] = ()
     """Events, in words."""
     sample: tuple[str, str] | None = None
-    """A question and its answer, to see what was sold."""
+    """A question and its answer, as a sample of the product."""
     later: tuple[LaterCorrection, ...] = ()
     """Corrections of this period that later ones post: shown beside its figures, never part of them."""
     beside: Comparison | None = None
@@ -203,7 +204,7 @@ def _bridge(statement: Statement) -> str:
 
 
 def bridge_bars(built: Bridge) -> list[Bar]:
-    """Revenue, what each pool takes off in each step, and the margin that each step leads to."""
+    """Return the bars of revenue, of each pool's deduction in each step, and of each step's margin."""
     bars = [Bar("Revenue", built.revenue_pico, Kind.REACHED, "paid")]
     for step in built.steps:
         lines = [line for line in step.lines if line.cost_pico]

@@ -1,4 +1,4 @@
-"""The HTML report as an export: `html.py` draws it, this says what stands around it."""
+"""The HTML report as an export: rendered by `html.py`, with the facts around the statement."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEAD = (
 
 
 class HtmlExporter:
-    """One page without scripts or anything from elsewhere."""
+    """One page without scripts or external resources."""
 
     name = "html"
     about = "the report: statement, comparatives and causes, bridge, cost flow, margin by customer"

@@ -1,26 +1,26 @@
-"""The books as journals that a general ledger takes in: on days, under its accounts, exact or in cents.
+"""The books as journals for a general ledger: by day, under its accounts, exact or in cents.
 
 Problem. The books hold an entry for each charge, to 10^-12. Some ledgers want exactly that; most want a
 dozen lines a month, in cents, and each of their entries must balance to the cent. A million amounts of a
-tenth of a cent, rounded one by one, are nothing; rounded in sum they are a thousand dollars.
+tenth of a cent, rounded one by one, come to zero; rounded in sum they are a thousand dollars.
 
-Decision. Two forms of one value. *Exact*: every entry as it is booked. *Rounded*: the entries of a period
-are first added up, exactly, into a few journals (its costs, its sales, the credit that moved on a day, the
-corrections of each earlier period), by account; then each line is rounded, half to even, and what is left
-of the journal stands on a line of its own, so that it balances. A line is within half a unit of its exact
-amount, so what is on the rounding lines of a period is at most half a unit for each line that had to be
-rounded (`Rounding` says how many there are).
+Decision. Two forms of one value. *Exact*: every entry as posted. *Rounded*: the entries of a period are
+first added up, exactly, into a few journals (its costs, its sales, the credit that moved on a day, the
+corrections of each earlier period), by account; then each line is rounded, half to even, and the
+difference of the journal stands on a line of its own, so that it balances. A line is within half a unit
+of its exact amount, so the rounding lines of a period come to at most half a unit for each line that had
+to be rounded (`Rounding.lines`).
 
-An entry stands on the last day of what it is for, within its period. Days are those of UTC, or of another
-zone for a company whose periods begin at midnight elsewhere; a period that begins within a day has no days
-of its own in a ledger, and is refused.
+An entry stands on the last day of its time, within its period. Days are those of UTC, or of another zone
+for a company whose periods begin at midnight elsewhere; a period that begins within a day has no days of
+its own in a ledger, and is refused.
 
-What is not closed may still change, and a ledger keeps what it has taken in. So a journal says from which
-day on it is provisional, and each of its entries that are added up says so in its text. That follows from
-what is closed, not from the clock: the same books give the same bytes.
+Open periods may still change, and a ledger keeps its imports. So a journal states the day from which it
+is provisional, and so does the text of each summed entry. That follows from the closed periods, not from
+the clock: the same books give the same bytes.
 
-Rejected. Rounding each entry (above); spreading what is left over the lines (then a line is not what the
-statement says, rounded); one journal a month (nobody could tell a correction from a cost).
+Rejected. Rounding each entry (above); spreading the difference over the lines (then a line is not the
+rounded figure of the statement); one journal a month (a correction could not be told from a cost).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from inferworks.money import format_pico, rounded, ten_to
 from inferworks.units import NS_PER_SECOND
 
 ALL_CLOSED: Final = 2**63 - 1
-"""Until when the books are closed whose journals have nothing provisional."""
+"""Closing moment of books whose journals have nothing provisional."""
 EXACT: Final = 12
 """The decimals of an amount that is not rounded."""
 _CHARGE: Final = re.compile(r"chg_[0-9a-f]+")
@@ -68,7 +68,7 @@ class Dated(NamedTuple):
     text: str
     sides: tuple[Side, ...]
     number: str = ""
-    """Names it for ever, where entries are added up; at most 21 characters."""
+    """Permanent name of a summed entry; at most 21 characters."""
 
 
 class Rounding(NamedTuple):
@@ -85,12 +85,12 @@ class Journal(NamedTuple):
 
     currency: str
     first: dt.date
-    """A day before which there is nothing."""
+    """First day of the journal."""
     entries: tuple[Dated, ...]
     decimals: int = EXACT
     rounding: Rounding = Rounding(0, 0)
     provisional_from: dt.date | None = None
-    """The first day of what is not closed; None where all is."""
+    """First day that is not closed; None where all are."""
 
     @property
     def provisional(self) -> str:
@@ -123,7 +123,7 @@ def exact_journal(
     *,
     closed_until_ns: int = ALL_CLOSED,
 ) -> Journal:
-    """Every entry of `statements`, as it is booked. UserError when a period has no days of its own."""
+    """Return every entry of `statements` as posted. UserError when a period has no days of its own."""
     entries = [
         Dated(day, entry.text, _sides(entry, chart))
         for statement in statements
@@ -228,7 +228,7 @@ class _Kind(NamedTuple):
 
 
 def _kinds(statement: Statement, zone: dt.tzinfo) -> Iterator[_Kind]:
-    """The entries of a statement, by what they are: each kind is a journal of its own."""
+    """Return the entries of a statement by kind: each kind is a journal of its own."""
     dated, name = list(_dated(statement, zone)), _name(statement, zone)
     last = _local(max(statement.start_ns, statement.end_ns - 1), zone).date()
     own = dated[: len(dated) - sum(len(one.entries) for one in statement.corrections)]

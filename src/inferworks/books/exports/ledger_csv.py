@@ -1,12 +1,12 @@
 """Journals as the CSV that QuickBooks Online, Xero and NetSuite import.
 
 Problem. Each of the three takes journal entries from a file, and each has its own columns, its own way to
-write a date and to tell a debit from a credit, and its own largest journal. What does not keep to it is
-refused there, line by line, at month's end.
+write a date and to tell a debit from a credit, and its own largest journal. A file that departs from them
+is refused there, line by line, at month's end.
 
 Decision. One journal (`journal.py`: added up by account, rounded, each entry balanced) and a row of facts
-for each program, from its own documentation. What a program would refuse is divided into more entries or
-more files, or refused here, with the reason. Accounts are those of a chart (`chart.toml`).
+for each program, from its own documentation. A journal beyond a program's limits is divided into more
+entries or more files, or refused here, with the reason. Accounts are those of a chart (`chart.toml`).
 
 - QuickBooks Online: JournalNo (one for all lines of an entry), JournalDate, AccountName (a sub-account as
   `Parent:Child`; account numbers are switched off for the import), Debits or Credits, never negative;
@@ -24,7 +24,7 @@ more files, or refused here, with the reason. Accounts are those of a chart (`ch
   https://docs.oracle.com/en/cloud/saas/netsuite/ns-online-help/section_1534492737.html
   https://docs.oracle.com/en/cloud/saas/netsuite/ns-online-help/article_159361107074.html
 
-Rejected. Their web interfaces (they need credentials, and a controller wants to see what is posted).
+Rejected. Their web interfaces (they need credentials, and a controller wants to review postings).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Row: TypeAlias = dict[str, str]
 
 
 class Program(NamedTuple):
-    """A program that imports journals, and what its files look like."""
+    """A program that imports journals, and the form of its files."""
 
     name: str
     about: str

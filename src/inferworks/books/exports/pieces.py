@@ -20,12 +20,12 @@ class Amount(NamedTuple):
 
 
 def signed(pico: int) -> Amount:
-    """An amount of which more than nothing is a gain, and less a loss."""
+    """Return an amount of which a positive value is a gain, and a negative one a loss."""
     return Amount(pico, pico > 0 if pico else None)
 
 
 class Share(NamedTuple):
-    """A cell with a percentage in it, or a dash where there is nothing to say."""
+    """A cell with a percentage in it, or a dash without one."""
 
     percent: Decimal | None
 

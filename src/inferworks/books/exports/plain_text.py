@@ -87,7 +87,7 @@ def last_day(journal: Journal) -> dt.date:
 
 
 def account_name(account: Account) -> str:
-    """`account` as both tools accept it; other accounts give other texts."""
+    """Return `account` as both tools accept it; different accounts give different texts."""
     if account.number:
         return f"{account.root}:{_capitalised(_NOT_PLAIN.sub('-', _title(account)).strip('-'))}"
     root, *parts = account.name.split(":")
@@ -101,7 +101,7 @@ def account_name(account: Account) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` as one line in which everything can be seen."""
+    """Return `text` as one line, with invisible characters escaped."""
     return visible(text).strip()
 
 
@@ -129,7 +129,7 @@ def _component(text: str) -> str:
 
 
 def _capitalised(text: str) -> str:
-    """`text` as both tools want a name to begin. What we ourselves call accounts needs no more."""
+    """Return `text` with the first letter that both tools want. Our own account names need no more."""
     return text[0].upper() + text[1:]
 
 

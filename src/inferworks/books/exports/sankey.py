@@ -1,9 +1,10 @@
 """Sankey diagram of costs: columns of nodes, joined by bands as thick as their amounts.
 
-Pure: flows in, SVG text out. Heights are floats, because a picture is not a ledger; the exact amount of
-every node and band stands beside it in `data-pico`, so that a test can hold the picture to the statement.
-Labels are moved apart where nodes are thinner than text. Amounts that are negative (credits that outweigh
-a pool) cannot be drawn as a band; they are left out of the picture, and the table below it has them.
+Pure: flows in, SVG text out. Heights are floats, because a diagram is not a ledger; the exact amount of
+every node and band stands beside it in `data-pico`, so that a test can compare the diagram with the
+statement. Labels are moved apart where nodes are thinner than text. Amounts that are negative (credits
+that outweigh a pool) cannot be drawn as a band; they are left out of the picture, and the table below it
+has them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An exporter that writes what it was given. For tests and examples."""
+"""An exporter that writes given texts. For tests and examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The looks of the HTML report: one style sheet, no picture or font from anywhere.
+"""The style of the HTML report: one style sheet, without external images or fonts.
 
 Colours are variables, so that light, dark and paper differ in one place; each pair of text and ground has
 a contrast of at least 4.5 to 1.

@@ -2,7 +2,8 @@
 
 Six tables, one grain each, so that a reviewer can check them against each other with sums alone (the
 queries are in `docs/exports.md`). Amounts are picounits here and exact decimals in the files. A closed
-period that was corrected since has a seventh: what later periods book for it. The six stay as they were.
+period that was corrected since has a seventh: the corrections that later periods post for it. The six
+stay as they were.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ class Kind(StrEnum):
     MOMENT = "moment"
     """Nanoseconds since 1970-01-01 UTC."""
     SECOND = "second"
-    """The same in a file that knows no fraction of a second."""
+    """Moment in a file without fractions of a second."""
 
 
 class Column(NamedTuple):
-    """A column's name and what it holds; any value may be missing (None)."""
+    """A column's name and type; any value may be missing (None)."""
 
     name: str
     kind: Kind = Kind.TEXT
@@ -45,7 +46,7 @@ Row: TypeAlias = tuple[Value, ...]
 
 
 class Rows:
-    """Rows that are made whenever they are asked for, and never all held."""
+    """Rows that are computed on each iteration, and never all held in memory."""
 
     def __init__(self, make: Callable[[], Iterable[Row]]) -> None:
         self._make = make

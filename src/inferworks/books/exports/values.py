@@ -14,17 +14,17 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def decimal_text(pico: int) -> str:
-    """10^-12 as an exact decimal with a point: `8.40`, `0.000000000001`."""
+    """Return picounits as an exact decimal with a point: `8.40`, `0.000000000001`."""
     return format_pico(pico)
 
 
 def shown_amount(pico: int) -> str:
-    """10^-12 rounded to hundredths for a reader: thousands apart, less than nothing with a minus."""
+    """Return picounits rounded to hundredths for a reader, with a separator of thousands."""
     return f"{Decimal(round_pico(pico, places=2)):,}".replace("-", "−")
 
 
 def html_text(text: str) -> str:
-    """`text` for a page: no markup, and all of it to be seen."""
+    """Return `text` for a page: markup escaped, invisible characters shown."""
     return escape(visible(text))
 
 

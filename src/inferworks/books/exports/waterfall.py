@@ -1,7 +1,7 @@
-"""Steps down from one amount to another, as a picture: a waterfall, drawn sideways.
+"""Waterfall chart: steps from one amount to another, with horizontal bars.
 
-Problem. Upright columns need room for as many labels as there are steps, side by side; a phone has none,
-and labels on end cannot be read.
+Problem. Vertical bars need room for the labels of all steps side by side; a phone has none, and rotated
+labels cannot be read.
 
 Decision. A table with a bar in each row: the label and the exact amount are text beside their bar, so the
 picture is its own table, wraps as text does, and prints. All bars share one scale; each begins where the
@@ -23,9 +23,9 @@ class Kind(StrEnum):
     """Kind of a row."""
 
     REACHED = "reached"
-    """An amount where the steps stand now; its bar begins at zero."""
+    """Level reached by the steps so far; its bar begins at zero."""
     LEVEL = "level"
-    """The same as a mark and no bar: where nothing else begins at zero, the picture need not show it."""
+    """Level as a mark without a bar: if nothing else begins at zero, the chart need not show zero."""
     CHANGE = "change"
     """Amount added on the way to the next row; mostly negative."""
     HEADING = "heading"

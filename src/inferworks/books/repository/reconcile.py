@@ -1,13 +1,14 @@
-"""Reconciliation: what the bills come to beside what the suppliers' invoices say, and who has not billed.
+"""Reconciliation: the totals of bills beside the suppliers' invoices, and the missing bills.
 
-Theorem 17: the sum of deliveries by issuer and month is what the supplier's invoices say, or the difference
-is listed. An invoice is in cents and a bill is finer, so a bill agrees when its exact total, rounded to the
+Theorem 17: the sum of deliveries by issuer and month equals the supplier's invoices, or the difference is
+listed. An invoice is in cents and a bill is finer, so a bill agrees when its exact total, rounded to the
 places of the invoice, is the invoice's.
 
-What a supplier is owed was billed in a file, or entered as a voucher that names it; its invoice is set
-beside both, tax included. Pay is owed to staff and an asset's wear to nobody: they are not in accounts
-payable, and no invoice is set beside them. A bill that is expected must come in a file: until it does, an
-accrual stands for it, also beside a voucher. Nobody is expected for what we ourselves wrote last month.
+An amount owed to a supplier was billed in a file, or entered as a voucher that names the supplier; its
+invoice is compared with both, tax included. Pay is owed to staff and depreciation to nobody: they are not
+in accounts payable, and no invoice is compared with them. An expected bill must come in a file: until it
+does, an accrual stands for it, also beside a voucher. A supplier is not expected because of a voucher of
+last month.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from inferworks.books.deliveries.record import Import, State
 from inferworks.money import EXACT
 
 _WIDE = Context(prec=EXACT.prec)
-"""Rounds where it is told to, as `EXACT` does not."""
+"""Decimal context that allows rounding, which `EXACT` does not."""
 
 
 class Invoice(NamedTuple):
@@ -38,7 +39,7 @@ class Invoice(NamedTuple):
     month: str
     currency: str
     total: str
-    """As it is written."""
+    """Total as written on the invoice."""
 
 
 class Finding(StrEnum):

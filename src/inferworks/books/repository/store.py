@@ -3,19 +3,19 @@
 Problem. Bills arrive late, twice, in parts and restated. An import that is killed half way must leave no
 half of a bill behind, and importing a bill again must not double it.
 
-Decision. A file lands in one transaction. What its lines are, the same again, a longer copy, a further
-part or a question, is for `deliveries` to tell; here are the charges that stand. Rates are rows of the same
+Decision. A file is imported in one transaction. `deliveries` decides on its lines: a duplicate, a longer
+copy, a further part or a question; this module keeps the charges in force. Rates are rows of the same
 sort, known by (day, from, to); another rate for one of them refuses its file and is kept in quarantine.
 
-A line is compared as it was billed: a charge in another currency is the same line whatever rate it would
-be converted by today. What was derived once, with the rate of then, stays.
+A line is compared as it was billed: a charge in another currency is the same line whatever rate would
+convert it today. The amount converted on import, with the rate of then, stays.
 
 Bodies are JSON: amounts in picounits outgrow SQLite's 64-bit integers.
 
-Each charge and rate ends with a checksum (`checksum`), looked at whenever it is read: no
-statement is drawn up from an amount that the disk has changed.
+Each charge and rate ends with a checksum (`checksum`), verified whenever it is read: no statement is
+built from an amount that the disk has changed.
 
-Books of an older layout are read as they are; whoever writes brings them up to date. Their charges keep
+Books of an older layout are read as they are; the first write brings them up to date. Their charges keep
 their ids, and are entered in the register as the deliveries that they are.
 """
 
@@ -116,7 +116,7 @@ class BookStore:
     def stage(
         self, kind: str, charges: Iterable[Charge], series: tuple[str, str] = ("", "")
     ) -> int:
-        """Put the lines of one file, of this `kind`, aside until `land`; how many there are.
+        """Stage the lines of one file, of this `kind`, until `land`; return their number.
 
         `series` tells of which export the file is a part (`deliveries.decide.series_of`). Whatever
         `charges` raises leaves nothing behind.
@@ -140,10 +140,10 @@ class BookStore:
         by: str = "",
         at_ns: int = 0,
     ) -> list[Outcome]:
-        """Take in the files put aside, each whole or not at all; what became of each, in their order.
+        """Import the staged files, each whole or not at all; return the outcome of each, in order.
 
-        Lines whose time is `closed` are not changed but reversed. A file of which it cannot be told what
-        it is stays out, with a question on record; `answer` answers those.
+        Lines whose time is `closed` are not changed but reversed. A file whose case is not certain stays
+        out, with a question on record; `answer` answers those.
         """
         with self._translated():
             found = self._register.land(answer, closed, by, at_ns)
@@ -357,7 +357,7 @@ class BookStore:
         return checked, findings
 
     def quarantined(self) -> list[tuple[Charge, Charge]]:
-        """The conflicts of before there was a register: the line kept, and the line refused."""
+        """Return the conflicts from before there was a register: the line kept, and the line refused."""
         with self._translated():
             rows = self._found(
                 list[tuple[bytes, bytes]],

@@ -1,8 +1,8 @@
 """The bill lines of a span as the books have them, read one at a time.
 
-They are read anew for each question, and each time the books are opened for it alone. Where a question
-reads them twice, to draw a statement up and to seal what it was drawn from, both must have read the same:
-the checksums of all lines come to the same sum, or something was imported in between.
+They are read anew for each use, and each time the books are opened for it alone. If they are read twice,
+to build a statement and to seal its inputs, both must have read the same: the checksums of all lines have
+the same sum, or something was imported in between.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StoredLines(Lines):
     """The lines in the books at `path` whose period meets `span`."""
 
     def __init__(self, path: Path, span: Span, *, validated: bool = True) -> None:
-        """`validated`: hold them against the register of deliveries when they are drawn from."""
+        """Read the books at `path`; `validated` compares the lines with the register of deliveries."""
         super().__init__()
         self._path, self._span, self._validated = path, span, validated
         self._sum: int | None = None
