@@ -47,7 +47,7 @@ def test_every_name_is_loaded_and_documented() -> None:
 
 @pytest.mark.parametrize("name", [name for name in PROMISED if name != "__version__"])
 def test_examples_are_right(name: str) -> None:
-    """What a docstring shows is what happens."""
+    """Examples in docstrings give the results that they show."""
     thing = getattr(inferworks, name)
     found = doctest.DocTestFinder(recurse=False).find(
         thing, name, globs=vars(sys.modules[thing.__module__])
