@@ -2,26 +2,26 @@
 
 | theorem | property tests, beside others | at run time |
 |---|---|---|
-| 1 Exact | test_money, test_rate_plans | `validate.exact`; worlds: every_call_earns_once |
-| 2 Split | test_money, test_theorems | `validate.divided` |
-| 3 Once | here, test_store, meter/test_activity | `validate.once`; worlds: nothing_lost_or_doubled |
-| 4 Bucket | test_rate_plans | `validate.bucket` |
-| 5 Time | test_theorems | `validate.time` |
-| 6 Step | test_theorems, test_step_share | `validate.step` |
-| 7 Conservation | test_theorems | `validate.conservation`; worlds: every_charge_is_billed_once |
-| 8 Hierarchy | test_theorems | `validate.hierarchy` |
-| 9 Two labels | test_theorems | `validate.two_labels` |
-| 10 Balance | test_theorems | `validate.balance` |
-| 11 Views agree | here, test_views | `validate.views_agree` |
+| 1 Exact | test_money, test_rating | `invariants.exact`; worlds: every_call_earns_once |
+| 2 Split | test_money, test_invariants | `invariants.divided` |
+| 3 Once | here, test_store, meter/test_activity | `invariants.once`; worlds: nothing_lost_or_doubled |
+| 4 Bucket | test_rating | `invariants.bucket` |
+| 5 Time | test_invariants | `invariants.time` |
+| 6 Step | test_invariants, test_step_time | `invariants.step` |
+| 7 Conservation | test_invariants | `invariants.conservation`; worlds: every_charge_is_billed_once |
+| 8 Hierarchy | test_invariants | `invariants.hierarchy` |
+| 9 Two labels | test_invariants | `invariants.two_labels` |
+| 10 Balance | test_invariants | `invariants.balance` |
+| 11 Views agree | here, test_views | `invariants.views_agree` |
 | 12 Closed is closed | test_close, test_period | worlds: closed_stays_closed and more; `audit` |
-| 13 Again | test_theorems, test_close | worlds: in_any_order; `audit` draws every close up again |
-| 14 Provenance | test_rate_plans | `validate.provenance`; worlds: every_call_earns_once |
-| 15 Fair | test_theorems | worlds: alike_costs_alike |
+| 13 Again | test_invariants, test_close | worlds: in_any_order; `audit` draws every close up again |
+| 14 Provenance | test_rating | `invariants.provenance`; worlds: every_call_earns_once |
+| 15 Fair | test_invariants | worlds: alike_costs_alike |
 | 16 Delivery | deliveries/test_any_order | `deliveries.validate.delivery`; worlds |
 | 17 Footing | deliveries/test_any_order | `deliveries.validate.footing`; worlds |
-| 18 Basis | test_basis, test_accruals | `validate.basis`; worlds: billed_becomes_cost |
-| 19 Month | exports/test_month | `validate.month` |
-| 20 Cause | test_causes | `validate.cause_by_cause`, whenever a change is explained |
+| 18 Basis | test_basis, test_expected_bills | `invariants.basis`; worlds: billed_becomes_cost |
+| 19 Month | exports/test_month | `invariants.month` |
+| 20 Cause | test_causes | `invariants.cause_by_cause`, whenever a change is explained |
 
 The worlds (`inferworks.testing.worlds`) run all of `VALIDATIONS` after every event, too.
 """

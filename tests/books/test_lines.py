@@ -46,7 +46,7 @@ from inferworks.clock import SimClock
 from inferworks.errors import BooksError
 from inferworks.testing.books import World, a_charge, a_company, worlds
 
-from .test_bundle import HALL, Held, many
+from .statement.test_bundles import HALL, Held, many
 
 GAAP = load_policy("gaap")
 DAY = Span(0, DAY_NS)
@@ -94,7 +94,7 @@ def views(papers: Inputs) -> dict[str, Any]:
         found |= _contents(exporter.name, exporter.files(books))
     document = json.loads(content(JsonExporter().files(books)[0]))
     found["json"] = {name: document[name] for name in ("charges", "parts", "revenue", "totals")}
-    del found["csv/postings.csv"]  # an entry for each bundle; what they book is in `test_bundle`
+    del found["csv/postings.csv"]  # an entry for each bundle; what they book is in `test_bundles`
     return found
 
 

@@ -31,7 +31,7 @@ from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.testing.books import a_leg, a_step, a_usage, an_interval
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 OCTOBER_NS = (
     1_791_417_600 * 10**9
 )  # 2026-10-08, so that all of it lies in the past of any machine's clock

@@ -365,7 +365,7 @@ def test_the_commands_tell_of_departments(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_documented_month_is_what_the_books_say() -> None:
     """The example of docs/books.md: a machine that served, and four people's pay."""
-    document = (Path(__file__).parents[2] / "docs" / "books.md").read_text("utf-8")
+    document = (Path(__file__).parents[3] / "docs" / "books.md").read_text("utf-8")
     start = document.index("    person,start,end,gross,employer_cost,currency,department,split")
     lines = document[start:].partition("\n\n")[0].splitlines()
     bill = bill_file("pay.csv", "\n".join(map(str.strip, lines)).encode())

@@ -295,7 +295,7 @@ def test_the_five_questions_in_three_views() -> None:
 
 def test_the_worked_example_of_the_docs_is_what_the_code_says() -> None:
     """The bridge in docs/books.md, line by line."""
-    page = Path(__file__).parents[2].joinpath("docs", "books.md").read_text("utf-8")
+    page = Path(__file__).parents[3].joinpath("docs", "books.md").read_text("utf-8")
     block = page.split("<!-- the bridge of a_company -->")[1].split("```")[1]
     told = [tuple(line.strip().rsplit(maxsplit=1)) for line in block.strip().splitlines()]
     built = bridge(drawn())

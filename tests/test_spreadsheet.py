@@ -18,7 +18,7 @@ from inferworks.books.exports.tables import Column, Kind, Table
 from inferworks.books.exports.tabular import csv_file, parquet_file
 from inferworks.spreadsheet import inert, restored
 
-from .exports.conftest import some_books
+from .books.exports.conftest import some_books
 
 TRIGGERS = "=+-@\t\r\n"
 texts = st.text(st.sampled_from("'=+-@\t\r\n1.a日") | st.characters(codec="utf-8"), max_size=8)

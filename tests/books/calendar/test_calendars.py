@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.books.commands import refused, run
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import Directory, Merge, Zoned
@@ -35,8 +36,6 @@ from inferworks.meter.usage import Tokens, Usage
 from inferworks.testing.books import a_usage
 from inferworks.testing.terms import some_terms
 from inferworks.units import Unit
-
-from .commands import refused, run
 
 ACME, BURNS = CustomerId("acme"), CustomerId("burns")
 GAAP = load_policy("gaap")

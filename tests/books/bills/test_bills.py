@@ -23,7 +23,7 @@ from inferworks.errors import BillError
 from inferworks.money import format_pico, parse_pico
 from inferworks.testing.books import a_charge, check_bill_reader
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "bills"
+SHARED = Path(__file__).parents[4] / "shared" / "data" / "bills"
 shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"there is no folder {SHARED}")
 READERS = (FocusBillReader(), TimesheetReader())
 

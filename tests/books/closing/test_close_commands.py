@@ -21,7 +21,7 @@ from inferworks.clock import SimClock
 from inferworks.errors import UserError
 
 JANUARY_NS = 1_798_761_600 * 10**9  # 2027-01-01
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 HEADER = (
     "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ChargeCategory,ServiceCategory,"
     "ServiceName,InvoiceIssuerName,ChargeDescription,ResourceId,InvoiceId,x_LineId\n"
