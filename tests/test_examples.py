@@ -1,12 +1,17 @@
-"""The example's script as its page has one type it: into a folder that is not there yet."""
+"""The examples, as a reader starts them: into a folder that is not there yet."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from decimal import Decimal
 from pathlib import Path
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "month-end"
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLE = EXAMPLES / "month-end"
 STOPS = 3
 
 
@@ -21,3 +26,46 @@ def test_the_month_end_begins_in_a_new_folder(tmp_path: Path) -> None:
     done = subprocess.run(["bash", script, new], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (STOPS, [str(new)]), done.stderr
     assert (new / "raw" / "2025-09" / "vouchers.csv").exists()
+
+
+def run(example: str, *arguments: str) -> list[str]:
+    """Run an example to its end, and return the lines that it prints."""
+    command = [sys.executable, str(EXAMPLES / example), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_the_gateway_goes_on_without_a_provider(tmp_path: Path) -> None:
+    """The cheaper provider answers, then the other one; both calls are in the log with their price."""
+    first, second, *logged = run("gateway/run.py", str(tmp_path / "new"))
+    assert first.startswith("Good morning.  (openai, 0.0000")
+    assert second.startswith("Still here.  (anthropic, 0.0000")
+    assert [" 200 " in line and " acme assistant" in line for line in logged] == [True, True]
+
+
+@pytest.mark.slow
+def test_a_training_job_is_on_record(tmp_path: Path) -> None:
+    """The line is found, and one activity of the trainer is recorded."""
+    fitted, head, *rows = run("training-job/run.py", str(tmp_path / "new"))
+    assert fitted == "y = 3.00 x + 1.00"
+    assert head.split() == ["ID", "KIND", "CUSTOMER", "START", "TAKEN", "BACK"]
+    assert [row.split()[1] for row in rows if row.startswith("act_")] == ["activity"]
+
+
+@pytest.mark.slow
+def test_the_shares_of_an_invoice_sum_to_it() -> None:
+    """A third, a third, a third and nothing of 100.00, exactly."""
+    shares = dict(line.split() for line in run("library/share.py"))
+    assert sum(map(Decimal, shares.values())) == Decimal("100.00")
+    assert shares["search"].startswith("33.3333333333")
+    assert Decimal(shares["archive"]) == 0
+
+
+def test_every_example_is_listed() -> None:
+    """`examples/README.md` has a line for each folder, and each names a file that is there."""
+    text = (EXAMPLES / "README.md").read_text("utf-8")
+    for folder in EXAMPLES.iterdir():
+        if folder.is_dir():
+            assert f"({folder.name}/" in text, folder.name
