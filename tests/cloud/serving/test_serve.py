@@ -21,13 +21,14 @@ from inferworks.cloud.routing.breaker import BreakerState
 from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.cloud.routing.router import Router
+from inferworks.cloud.serving.attempt import Attempt
 from inferworks.cloud.serving.serve import serve
 from inferworks.errors import CallError
 from inferworks.meter.call_recorder import CallRecorder, Meter
 from inferworks.meter.journal import Journal
-from inferworks.meter.reported_usage import NOTHING_REPORTED
+from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
 from inferworks.meter.stores.stub import MemoryStore
-from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
+from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
 from inferworks.testing.facts import make_opened
 from inferworks.testing.providers import make_call, make_offer
 from inferworks.units import NS_PER_SECOND
@@ -472,5 +473,30 @@ def test_what_failed_is_logged_for_us(run: Run, caplog: pytest.LogCaptureFixture
             "call call_1: a failed: no connection to a",
             "call call_1: b answered with status 401: refused by the stub",
         ]
+
+    run(main())
+
+
+def test_an_attempt_that_is_cut_off_keeps_what_was_reported(run: Run) -> None:
+    """Tokens, tier and cost that the upstream had reported are on record: it will bill them."""
+    reported = ReportedUsage(Tokens(5, 1), NO_ITEMS, "flex", 17, "EUR")
+
+    async def main() -> None:
+        async with world(GOOD) as (here, journal):
+            offer, call = here.offers[0], make_call(call_id="call_1")
+            async with here.meter.open(make_opened(call_id="call_1")) as tally:
+                attempt = Attempt(
+                    call, offer, here.providers["a"], here.health.of(offer), tally, began_ns=0
+                )
+                await attempt.begin()
+                assert isinstance(attempt.answer, Reply)
+                first = replace(attempt.answer.first, told=reported)
+                attempt.answer = replace(attempt.answer, first=first)
+                attempt.outrun(here.health.now_ns())
+                await attempt.leave()
+                await tally.close(Outcome.CANCELLED, 499)
+            [leg] = (await here.usages(journal))[0].legs
+            assert leg.tokens == reported.tokens
+            assert (leg.service_tier, leg.told_cost_pico, leg.told_currency) == ("flex", 17, "EUR")
 
     run(main())
