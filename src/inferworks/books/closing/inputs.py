@@ -1,19 +1,19 @@
-"""Papers: everything that a statement is drawn from, how it is sealed, and how it is read again.
+"""Inputs of a statement: charges, facts, plans and rules; sealing them, and reading them again.
 
-Problem. A close must keep its inputs, or nobody can ever draw the statement up again. Ten million calls
-are gigabytes: copied into the ledger they would stand on the disk twice, and every close, every look for
-what is late and every audit would read all of them.
+Problem. A close must keep its inputs, or the statement can never be recomputed. Ten million calls are
+gigabytes: copied into the ledger they would be on the disk twice, and every close, every search for late
+records and every audit would read all of them.
 
 Decision. Facts that the lake has sealed already are kept *by reference*. A segment of the lake never
-changes, so its name and the SHA-256 of its bytes say all of it; the seal holds those, and the bytes stay
-where they are. Only what no segment holds yet (the facts of the last hours) is kept inline, row by row.
-Whoever draws the statement up again reads the segments back and compares their hashes first: one that is
-missing or was altered is an error that names it. What is late is looked for outside the segments that
-were sealed, so the work is that of what is new.
+changes, so its name and the SHA-256 of its bytes identify it; the seal holds those, and the bytes stay in
+place. Only facts that no segment holds yet (those of the last hours) are kept inline, row by row.
+Recomputing a statement first reads the segments back and compares their hashes: one that is missing or
+was altered is an error that names it. Late records are searched for outside the sealed segments, so the
+work is proportional to the new records.
 
 Rejected. Sealing the range of time alone (a late row would slip into it unseen); copying the segments
 into the ledger (the disk, again); a hash over the rows of a segment (it would have to be decoded to be
-checked, and the manifest vouches for the bytes already).
+checked, and the manifest has a hash of the bytes already).
 """
 
 from __future__ import annotations
@@ -63,21 +63,21 @@ class Inputs(msgspec.Struct, frozen=True):
 
 
 class Arrived(NamedTuple):
-    """What is recorded and may be new: bill lines without estimates, and facts."""
+    """Records that may be new: bill lines without estimates, and facts."""
 
     charges: Charges
     facts: Facts
 
 
 class Source(Protocol):
-    """Where papers come from: whatever is recorded now. Implemented by the command line and by tests."""
+    """Source of inputs: the present records. Implemented by the workspace and by tests."""
 
     def papers(self, span: Span) -> Inputs:
         """Everything recorded for `span`, and the rules in force."""
         ...
 
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
-        """What is recorded for `span`, without the facts in the segments called `known`."""
+        """Return the records of `span`, without the facts in the segments named in `known`."""
         ...
 
     def sealed_facts(self, segments: Sequence[Segment], span: Span) -> Facts:
@@ -89,7 +89,7 @@ class Source(Protocol):
         ...
 
     def conflicts(self, span: Span) -> Mapping[str, str]:
-        """What is in quarantine and may belong to `span`: a name for each, and what is wrong."""
+        """Return the quarantined records that may belong to `span`: name to fault."""
         ...
 
     def withdrawn_plans(self) -> Collection[PricePlan]:
@@ -123,10 +123,10 @@ INPUTS: Final = (
     _Input("inputs/retracted", Retracted, "retraction", lambda r: (r.source, r.id)),
     _Input("inputs/plans", PricePlan, "price plan", lambda p: (p.customer, p.effective_ns)),
 )
-"""What is kept row by row."""
+"""Inputs that are kept row by row."""
 CHARGES: Final = INPUTS[0].part
 SEGMENTS: Final = "inputs/segments"
-"""What is kept by reference; a close made before there were such has no part of this name."""
+"""Part of the inputs kept by reference; closes made before there were such lack it."""
 POLICY, RULES = "rules/policy", "rules/rules"
 PREPAID = "inputs/prepaid"
 OWN, STATEMENT, PAPER = "outputs/own", "outputs/statement", "outputs/paper"
@@ -166,7 +166,7 @@ def all_facts(papers: Inputs, read: SealedFacts = without_a_lake) -> Facts:
 
 
 def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Inputs:
-    """The papers that `close` keeps under `prefix`. BooksError when they are damaged."""
+    """Return the inputs that `close` keeps under `prefix`. BooksError when they are damaged."""
     parts = {part.name for part in close.parts}
     rules = ledger.body(close, prefix + RULES).rows(Rules)[0]
     inputs = {
@@ -209,7 +209,7 @@ def seen_by(sealed: Inputs, policy: Policy) -> Inputs:
 
 
 def prefix_of(period: Period) -> str:
-    """Where a later close keeps `period` as it restated it."""
+    """Return the prefix under which a later close keeps `period` as it restated it."""
     return f"corrects/{period.name}/"
 
 

@@ -1,7 +1,7 @@
-"""The workings of a span: everything between the inputs and the statement, kept so it can be checked.
+"""The computation of a span: every stage between the inputs and the statement, kept for checks.
 
-Charges are cut to the span first. What reaches beyond it is *accrued*: the span carries the part of the
-amount that its time has of the charge's period, and adjoining spans sum to the charge exactly.
+Charges are cut to the span first. A charge that reaches beyond it is *accrued*: the span bears the part
+of the amount that its time is of the charge's period, and adjoining spans sum to the charge exactly.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ BUNDLES = 1
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """How money is divided: the pools, how heavy a model's tokens are, whose a bill's lines are."""
+    """Rules of dividing money: cost pools, weights of models' tokens, names on bills, customers."""
 
     pools: tuple[CostPool, ...]
     catalog: ModelCatalog
@@ -55,15 +55,15 @@ class Rules(msgspec.Struct, frozen=True):
     """The version of how entries are made (`entries.py`); what is sealed without one is of the first."""
     departments: Departments = SHIPPED
     recoverable_taxes: tuple[str, ...] = ()
-    """The taxes that the house gets back (`tax.py`)."""
+    """The taxes that the company recovers (`tax.py`)."""
     billing: BillingTable = msgspec.field(default_factory=first_table)
-    """How the names on bills are read (`billed_usage.py`); sealed without a table, they were not read."""
+    """Table that reads the names on bills (`billed_usage.py`); sealed without one, they were not read."""
     customers: Directory = ALONE
     """As whom customers count, what they are called, and by which clocks they pay."""
     bundles: int = 0
     """The version of how alike bill lines are put together (`bundles.py`); 0 where each stands alone."""
     follows_merges: bool = False
-    """Whether reserved nodes follow merges of customers; not where it was sealed before they did."""
+    """True if reserved nodes follow mergers of customers; False where it was sealed before they did."""
 
     @property
     def reservers(self) -> Directory:
@@ -109,13 +109,13 @@ class Computation(msgspec.Struct, frozen=True):
     journal: int = JOURNAL
     """The version of how the entries were made."""
     taxes: tuple[Tax, ...] = ()
-    """What meets the span and comes back; no part of the charges."""
+    """Recoverable taxes that meet the span; no part of the charges."""
     committed: tuple[Charge, ...] = ()
     """The lines of commitments that meet the span, as they are billed."""
     to_date: tuple[ToDate, ...] | None = None
-    """What the months in which the span begins had come to before."""
+    """Earlier totals of the months in which the span begins."""
     rates: tuple[DayRate, ...] = ()
-    """What the currencies of plans were worth on the days of the span."""
+    """Exchange rates of the currencies of plans on the days of the span."""
     customers: Directory = ALONE
     """As whom customers count, what they are called, and by which clocks they pay; the facts and plans
     above count already."""
@@ -215,13 +215,13 @@ class Accrued(NamedTuple):
     """The charges of a span, by id, each with its department."""
 
     given: tuple[Charge, ...]
-    """What costs, whole, at what it costs."""
+    """Charges that are a cost, whole, with their cost by the basis."""
     charges: tuple[Charge, ...]
     """The same, cut to the span."""
     taxes: tuple[Tax, ...]
-    """What comes back, whole."""
+    """Recoverable taxes, whole."""
     committed: tuple[Charge, ...]
-    """Those of `given` that a commitment pays for, as they are billed."""
+    """Charges of `given` that a commitment pays for, as they are billed."""
 
 
 def accrued_charges(

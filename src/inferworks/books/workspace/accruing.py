@@ -1,4 +1,4 @@
-"""What stands in the books for bills that are expected and have not come."""
+"""Estimates and accruals for bills that are expected and have not come."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def unbilled(
     span: Span,
     currency: str,
 ) -> list[Charge]:
-    """What stands in the books of `span` beside `bills`: estimates of calls, and accruals."""
+    """Return the charges beside `bills` in `span`: estimates of calls, and accruals."""
     folder = settings.folder
     booked = estimated(folder, bills, usages, rules, span, currency).booked
     return [*booked, *accrued(settings, booked, rules, span, currency)]
@@ -116,7 +116,7 @@ class _Bills:
         """Of whom and for which month there is a bill."""
 
     def billed(self, supplier: str, month: Period) -> Billed:
-        """What `supplier` billed for the time that an accrual for `month` looks at."""
+        """Return the bills of `supplier` that an accrual for `month` uses."""
         mine = [
             one for one in self._in_force if one.delivery.issuer.casefold() == supplier.casefold()
         ]
@@ -157,7 +157,7 @@ def _whole_months(span: Span) -> Span:
 
 
 def _missing(settings: Settings, bills: _Bills, span: Span) -> Iterator[tuple[Expected, Period]]:
-    """Who has not billed for which month that meets `span` and has begun."""
+    """Yield the suppliers without a bill for a month that meets `span` and has begun, with the month."""
     now_ns, expected = settings.clock.now_ns(), settings.suppliers
     first = Span(max(0, span.start_ns), min(span.end_ns, now_ns))
     wanted = [_month(month_name(month)) for month in months(first)] if expected else []

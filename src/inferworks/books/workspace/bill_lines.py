@@ -17,7 +17,7 @@ class BillLines:
         self.currency = currency
         """The currency of the books; that of the configuration where there are none."""
         self.times: list[Times] = []
-        """When they are for."""
+        """Times of the lines."""
         if folder.books.exists():
             with BookStore(folder.books, read_only=True) as store:
                 self.times, self.currency = store.times(*span), store.currency

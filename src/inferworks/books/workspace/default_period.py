@@ -1,15 +1,15 @@
-"""Which period a command of the books is about when nobody says.
+"""The default period of a command of the books.
 
 Problem. A statement of everything since the beginning looks like one of a month and is none: last year's
-bills stand beside today's calls, and the figure moves with what happens to be imported. A blank page since
-the calendar turned an hour ago helps nobody either.
+bills stand beside today's calls, and the figures change with every import. An empty statement, because
+the month began an hour ago, is of no use either.
 
 Decision. The newest period with anything in it: that of the last call, machine interval or bill line that
-is over. It is the running month while the platform is in use, and the last month that has something where
-old bills are looked at. A running month is told so far: what is billed for later days of it is left out by
-time. It is *provisional*, and whatever prints it says so; so does whoever names a month that is not over.
-Of books without any use, the month of the bill line that began last is told whole. What is recorded for a
-time to come (a clock was wrong) moves no default: a note tells of it, and it stands in its own period.
+is over. It is the running month while the platform is in use, and the last month with records where only
+old bills exist. A running month is shown so far: amounts billed for its later days are left out by time.
+It is *provisional*, and is marked so wherever it is printed; so is any named month that is not over.
+Without any use, the month of the bill line that began last is shown whole. Records for a future time (a
+clock was wrong) do not move the default: a note names them, and they stand in their own period.
 
 Rejected. The last complete month (empty on the first day, and without the calls that somebody has just
 made); the running month by the clock alone (empty for old books, other figures every second).

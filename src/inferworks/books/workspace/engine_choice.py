@@ -1,11 +1,11 @@
-"""What can draw up a statement, and which of them does.
+"""Choice of the code that computes a statement: the reference in Python, or an engine.
 
-All give the same figures. The definition in Python starts at once, but holds every fact in memory; an
-engine takes a second and a half to load, and then reads files as large as they come. So small books go to
-the definition and large ones to DuckDB, unless somebody says which. Where an engine cannot yet do what is
-asked, the definition does it, and says so.
+All give the same figures. The reference in Python starts at once, but holds every fact in memory; an
+engine takes a second and a half to load, and then reads files of any size. So small books go to the
+reference and large ones to DuckDB, unless the user chooses. Where an engine cannot do the task, the
+reference does it, with a note.
 
-Nothing here imports an engine: that is what takes the second.
+Nothing here imports an engine, for loading takes that time.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ BY_CALL = (Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP)
 
 
 class Choice(NamedTuple):
-    """Who draws up a statement, and what the reader should know about that."""
+    """Engine that computes a statement, and a note on it for the reader."""
 
     engine: EngineName
     note: str = ""
 
 
 def chosen(wanted: EngineName, facts: Callable[[], int], unable: str) -> Choice:
-    """Who draws up what, when `wanted` is asked for and `unable` says why relations cannot, if so.
+    """Choose the engine; fall back to the reference if `unable` gives a reason.
 
     `facts` counts what is recorded of the span; it is asked only where that matters.
     """
@@ -57,7 +57,7 @@ def chosen(wanted: EngineName, facts: Callable[[], int], unable: str) -> Choice:
 
 
 def why_unable(rules: Rules, by: Dimension | None) -> str:
-    """Why relations cannot draw up a statement under `rules`, cut by `by`; nothing when they can."""
+    """Return the reason why relations cannot compute a statement under `rules`, cut by `by`; else empty."""
     sampled = [pool.name for pool in rules.pools if pool.method is Method.SHAPLEY]
     if sampled:
         return f"method M3 of pool {sampled[0]} samples orders of calls and is no relation"
@@ -78,7 +78,7 @@ def open_span(settings: Settings, period: str) -> Span | None:
 
 
 def facts_recorded(settings: Settings, span: Span) -> int:
-    """How many facts are recorded of `span`: at most, for files and the journal are counted whole."""
+    """Return the number of facts of `span`, at most: files and the journal are counted whole."""
     folder = settings.folder
     lake = settings.lake()
     meeting = (

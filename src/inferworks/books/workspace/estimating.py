@@ -1,4 +1,4 @@
-"""What calls at other people's APIs are estimated to have cost, as far as bills have not come."""
+"""Estimates of the cost of calls at external APIs, as far as bills have not come."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Estimated(NamedTuple):
     """The estimates of a span."""
 
     booked: tuple[Charge, ...]
-    """What stands in the books beside the bills."""
+    """Charges beside the bills."""
     accuracy: tuple[Accuracy, ...]
-    """How they compare with the bills."""
+    """Accuracy of the estimates against the bills."""
 
 
 def estimated(
@@ -99,7 +99,7 @@ def _no_bills(ledger: Ledger, span: Span) -> Iterator[Charge]:
 
 
 _LOOKED_UP: dict[tuple[tuple[int, str], Span], list[Charge]] = {}
-"""What was found last, by the head of the ledger, which vouches for all of it: it is asked for twice."""
+"""Last result, by the head of the ledger, which identifies it: it is needed twice."""
 
 
 def _meets(one: Span, other: Span) -> bool:
@@ -107,7 +107,7 @@ def _meets(one: Span, other: Span) -> bool:
 
 
 def is_api_bill_under(rules: Rules) -> IsApiBill:
-    """What tells a line for API calls: whether `rules` divide it by a provider's tokens."""
+    """Return the predicate of a line for API calls: `rules` divide it by a provider's tokens."""
 
     def is_api_bill(charge: Charge) -> bool:
         pool = pool_of(rules.departments.placed(charge), rules.pools, (), billing_of(rules.billing))

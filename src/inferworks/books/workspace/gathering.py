@@ -1,4 +1,4 @@
-"""What a statement is drawn from: charges, facts, plans and rules, opened for reading."""
+"""Inputs of a statement: charges, facts, plans and rules, opened for reading."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # numpy takes its time to load
 
 _ALWAYS = Span(0, 2**63 - 1)
 LONGEST_CALL_NS = 86_400 * NS_PER_SECOND
-"""How long before a span its calls may have been opened and still use machines in it."""
+"""Longest time before a span at which a call that uses machines in it may have been opened."""
 
 
 def papers_asked(
@@ -53,7 +53,7 @@ def papers_asked(
     start_ns: int | None,
     end_ns: int | None,
 ) -> Inputs:
-    """What the span that the command line asks for is drawn from, all its facts at hand."""
+    """Return the inputs of a span given by its ends, with all facts in memory."""
     folder = settings.folder
     if not folder.path.is_dir():
         raise no_folder(folder)
@@ -226,7 +226,7 @@ def lake_reader(settings: Settings) -> LakeReader:
 def estimates_of(
     settings: Settings, start_ns: int | None, end_ns: int | None
 ) -> tuple[Accuracy, ...]:
-    """How the estimates of the span that the command line asks for compare with the bills."""
+    """Return the accuracy of the estimates of a span given by its ends."""
     folder = settings.folder
     wanted = wanted_span(start_ns, end_ns)
     lines = BillLines(folder, wanted, settings.currency)
@@ -265,7 +265,7 @@ def prepaid_for(
     currency: str,
     rules: Rules,
 ) -> Prepaid:
-    """What is known of prepaid credit."""
+    """Return credit, earlier totals and exchange rates of `span`."""
     return prepaid_of(
         settings,
         lambda past: facts_of(settings, past),
@@ -285,7 +285,7 @@ def customers_of(settings: Settings) -> Directory:
 
 
 def rules_of(settings: Settings, pools_path: Path | None) -> Rules:
-    """The house's own names, and the pools in the file at `pools_path`, else the shipped ones."""
+    """Return the company's own names, and the pools in the file at `pools_path`, else the shipped ones."""
     rules = msgspec.structs.replace(
         shipped_rules(),
         departments=settings.departments,

@@ -1,8 +1,8 @@
-"""Journals for general ledgers: the statements of the periods in a span, and how they are written.
+"""Journals for general ledgers: the statements of the periods in a span, and their files.
 
-A ledger draws income statements by month. So what is asked for is cut into periods, and each is exported
-as `books statement --period` has it: a closed one as it was sealed, the first open one with the corrections
-that it books. Only a period of which dates ask for a part is drawn up for that part alone.
+A ledger builds income statements by month. So the time of the query is cut into periods, and each is
+exported as `books statement --period` has it: a closed one as it was sealed, the first open one with the
+corrections that it posts. Only a period that the dates cover in part is computed for that part alone.
 """
 
 from __future__ import annotations

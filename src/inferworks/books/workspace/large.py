@@ -1,12 +1,12 @@
-"""Papers too large for the definition: DuckDB reads the segments where they lie, and holds no call.
+"""Inputs too large for the reference: DuckDB reads the segments in place, and holds no call in memory.
 
-Who draws papers up follows from the papers alone, never from a setting: they are drawn up again whenever
-they are verified, perhaps years later, and must find the same one at work. So from `MANY_FACTS` on it is
-DuckDB, below it the definition. All amounts are the same; but only the definition gives revenue back to
-single calls, so that of large papers is not shown by provider, region and chip.
+The choice follows from the inputs alone, never from a setting: a closed statement is recomputed whenever
+it is verified, perhaps years later, by the same code. So from `MANY_FACTS` on it is DuckDB, below it the
+reference. All amounts are the same; but only the reference divides revenue among single calls, so that of
+large inputs is not shown by provider, region and chip.
 
-A segment is read twice: its bytes are hashed first, for an engine opens a file without asking whether it
-is the one that was sealed.
+A segment is read twice: its bytes are hashed first, for an engine does not verify that a file is the one
+that was sealed.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ if TYPE_CHECKING:  # Ibis takes its time to load
 
 
 def many(segments: Sequence[Segment], facts: Facts) -> bool:
-    """Whether there are too many for the definition, those of other spans in `segments` counted too."""
+    """Return True if there are too many for the reference, those of other spans in `segments` included."""
     loose = (facts.usages, facts.steps, facts.capacity, facts.activities)
     rows = sum(segment.rows for segment in segments) + sum(map(len, loose))
     return rows >= engines.MANY_FACTS
 
 
 def is_large(papers: Inputs) -> bool:
-    """Whether DuckDB draws up `papers`."""
+    """Return True if DuckDB computes the statement of `papers`."""
     return many(papers.segments, papers.facts) and not why_unable(papers.rules, None)
 
 

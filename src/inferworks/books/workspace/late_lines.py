@@ -1,4 +1,4 @@
-"""Which open period a late line corrects: said when it is imported, and not found out weeks later."""
+"""Notes on late lines at import: the open period that each corrects."""
 
 from __future__ import annotations
 

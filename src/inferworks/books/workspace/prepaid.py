@@ -1,4 +1,4 @@
-"""What a statement must know of the time before its span: credit, and what months had come to."""
+"""Inputs of a statement from before its span: credit, and the earlier totals of months."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class _Rates(NamedTuple):
     currency: str
 
     def of(self, span: Span) -> tuple[DayRate, ...]:
-        """Those of the days of `span`; none where all plans are in the currency of the books."""
+        """Return the rates of the days of `span`; none where all plans are in the currency of the books."""
         if set(self.currencies) <= {self.currency} or not self.folder.books.exists():
             return ()
         with BookStore(self.folder.books, read_only=True) as store:
@@ -80,7 +80,7 @@ def _to_date(
     currency: str,
     calendars: Calendars,
 ) -> tuple[ToDate, ...]:
-    """What the months in which `span` begins had come to before."""
+    """Return the earlier totals of the months in which `span` begins."""
     customers = {plan.customer for plan in plans if not plan.terms.is_plain}
     before = Span(calendars.since_ns(span.start_ns, customers), span.start_ns)
     if not before.length_ns or not customers:
@@ -101,7 +101,7 @@ def _earned(
     calendars: Calendars,
     closed: Iterable[Period],
 ) -> tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...]:
-    """What those who bought credit before `span`, or may have it of others, earned us up to it."""
+    """Return what customers with credit, their own or an inherited one, owed by day before `span`."""
     customers = {*(credit.customer for credit in older), *heirs}
     first_ns = min(credit.bought_ns for credit in older)
     past = Span(calendars.since_ns(first_ns, customers), span.start_ns)

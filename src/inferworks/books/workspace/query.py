@@ -11,7 +11,7 @@ class Query(NamedTuple):
 
     period: str | None = None
     start_ns: int | None = None
-    """Where no period is named: its begin; None for that of all that is recorded."""
+    """Start without a named period; None for the start of all records."""
     end_ns: int | None = None
     policy: str | None = None
     """A shipped policy, one of the data folder or a file; None for the one in the settings."""

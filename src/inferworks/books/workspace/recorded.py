@@ -1,4 +1,4 @@
-"""What the closing of periods reads from the data folder, and where its ledger lies."""
+"""Records of the data folder that closing reads, and the location of its ledger."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from inferworks.meter.usage import Usage
 
 
 class RecordedSource:
-    """What is recorded in the data folder of `settings`; the `Source` of the command line."""
+    """Records in the data folder of `settings`; the `Source` of the workspace."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class RecordedSource:
         )
 
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
-        """What is recorded for `span`, without the facts in the segments called `known`."""
+        """Return the records of `span`, without the facts in the segments named in `known`."""
         charges, currency = self._charges(span)
         charges = with_more(charges, accrued(self._settings, (), self._rules, span, currency))
         moment = self._lake.moment(*around(span))
@@ -148,7 +148,7 @@ class RecordedSource:
         return min(starts, default=None)
 
     def misread(self) -> list[str]:
-        """What of theorems 16 and 17 does not hold of the bills, in words."""
+        """Return the violations of theorems 16 and 17 by the bills, in words."""
         if not self._folder.books.exists():
             return []
         try:
@@ -167,7 +167,7 @@ class RecordedSource:
         return msgspec.structs.replace(papers, facts=facts, segments=())
 
     def _estimated(self, span: Span) -> Sequence[Charge]:
-        """What calls of `span` are estimated to cost, as far as no bill has come."""
+        """Return the estimated cost of calls of `span`, as far as no bill has come."""
         charges, currency = self._charges(span)
         moment, rules = self._lake.moment(*around(span)), self._rules
         found = self._bought(list(segments_of(moment)), moment.unsealed, span)
@@ -220,7 +220,7 @@ def _questions(asked: Iterable[Asked], span: Span) -> Iterator[tuple[str, str]]:
 
 
 def _refused_facts(quarantined: Iterable[Quarantined], span: Span) -> Iterator[tuple[str, str]]:
-    """What the meter did not count; what tells no time may belong to any period."""
+    """Yield (name, reason) of refused facts; those without a time may belong to any period."""
     for one in quarantined:
         times = _times(one.body)
         if times is None or span.meet(*times).length_ns:
@@ -228,7 +228,7 @@ def _refused_facts(quarantined: Iterable[Quarantined], span: Span) -> Iterator[t
 
 
 def _times(body: str) -> tuple[int, int] | None:
-    """When the thing quarantined as `body` was, if it says so."""
+    """Return the time of the thing quarantined as `body`; None if it has none."""
     try:
         said = msgspec.json.decode(body.encode(), type=_Timed)
     except (msgspec.DecodeError, UnicodeEncodeError):

@@ -1,4 +1,4 @@
-"""Settings of the books: the stores they are drawn from, and the house's own rules."""
+"""Settings of the books: the stores that they read, and the company's own rules."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Unexplained:
             self._files.add(charge.file_sha256)
 
     def questions(self) -> list[str]:
-        """What to ask, where calls of the time of those lines have no bill."""
+        """Return the questions on those lines, where calls of their time have no bill."""
         notes: list[str] = []
         for span in merged(sorted(self._spans)):
             usages = tuple(RecordedSource(self._settings).bought(span))
